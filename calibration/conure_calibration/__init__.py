@@ -1,0 +1,1 @@
+"""Intrinsics, hand-eye, latency and system identification, as pure functions."""

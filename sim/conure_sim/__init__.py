@@ -1,0 +1,1 @@
+"""PyBullet: arm, scene, cameras, randomization, tasks, scripted experts, Gymnasium environments."""

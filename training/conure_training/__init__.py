@@ -1,0 +1,1 @@
+"""Data sets, flows, encoders, learners, evaluation and export."""
