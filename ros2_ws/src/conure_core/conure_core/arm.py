@@ -1,0 +1,128 @@
+"""Kinematics and collision geometry of one arm, from its URDF, by Pinocchio."""
+
+from functools import cached_property
+
+import numpy as np
+import pinocchio as pin
+from numpy.typing import NDArray
+
+from conure_core.errors import ConfigError
+from conure_core.robot import RobotConfig
+
+Array = NDArray[np.float64]
+TABLE = "table"
+TABLE_SIDE_M = 4.0
+
+
+class Arm:
+    """Forward kinematics, Jacobian, inverse kinematics and clearances of the arm, the gripper left out.
+
+    Joint vectors are (n,), rad, in the order of `config.joint_names`; poses are (4, 4) homogeneous, metres.
+
+    >>> arm = Arm(load_robot("wx250s"))
+    >>> base_from_tool = arm.forward(np.zeros(6))
+    """
+
+    def __init__(self, config: RobotConfig) -> None:
+        """Raises: ConfigError if the URDF lacks a joint or the tool frame that the config names."""
+        self.config = config
+        full = pin.buildModelFromUrdf(str(config.urdf))
+        missing = [name for name in (*config.joint_names, config.gripper_joint) if not full.existJointName(name)]
+        if missing or not full.existFrame(config.tool_frame):
+            raise ConfigError(f"{config.urdf.name} lacks joints {missing} or the frame '{config.tool_frame}'")
+        rest = pin.neutral(full)
+        for name, position in self._locked_fingers():
+            rest[full.joints[full.getJointId(name)].idx_q] = position
+        locked = [i for i, name in enumerate(full.names) if i > 0 and name not in config.joint_names]
+        self._full, self._locked, self._rest = full, locked, rest
+        self._model = pin.buildReducedModel(full, locked, rest)
+        if tuple(self._model.names)[1:] != config.joint_names:
+            raise ConfigError(f"joint order in the URDF is {tuple(self._model.names)[1:]}, not {config.joint_names}")
+        self._data = self._model.createData()
+        self._tool = self._model.getFrameId(config.tool_frame)
+        self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
+        self.upper_rad: Array = self._model.upperPositionLimit - config.position_margin_rad
+
+    def _locked_fingers(self) -> tuple[tuple[str, float], ...]:
+        opening = self.config.gripper_open_m
+        mimic = ((self.config.gripper_mimic, -opening),) if self.config.gripper_mimic else ()
+        return ((self.config.gripper_joint, opening), *mimic)
+
+    def forward(self, joint_rad: Array) -> Array:
+        """base_from_tool, (4, 4), for joint angles (n,)."""
+        pin.framesForwardKinematics(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
+        return np.asarray(self._data.oMf[self._tool].homogeneous)
+
+    def jacobian(self, joint_rad: Array) -> Array:
+        """Velocity of the tool in the base frame for joint speeds: (6, n), linear (m) above angular (rad)."""
+        pin.computeJointJacobians(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
+        return np.asarray(pin.getFrameJacobian(self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED))
+
+    def solve(self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01) -> Array:
+        """Joint angles whose tool pose comes closest to the one asked for, within the joint limits.
+
+        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the descent finds.
+        Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa, JDSMC 108(3), 1986.
+        """
+        joint_rad = np.clip(start_rad, self.lower_rad, self.upper_rad)
+        for _ in range(iterations):
+            error = pose_error(self.forward(joint_rad), base_from_tool)
+            if np.abs(error).max() < 1e-6:
+                break
+            jacobian = self.jacobian(joint_rad)
+            damped = jacobian @ jacobian.T + damping**2 * np.eye(6)
+            joint_rad = np.clip(joint_rad + jacobian.T @ np.linalg.solve(damped, error), self.lower_rad, self.upper_rad)
+        return joint_rad
+
+    @cached_property
+    def _geometry(self) -> tuple[pin.GeometryModel, pin.GeometryData]:
+        """Collision boxes of the links and of the table; pairs that touch in the home pose are left out."""
+        geometry = pin.buildGeomFromUrdf(self._full, str(self.config.urdf), pin.GeometryType.COLLISION)
+        model, geometry = pin.buildReducedModel(self._full, geometry, self._locked, self._rest)
+        depth = 0.1
+        top = pin.SE3(np.eye(3), np.array([0.0, 0.0, self.config.table_height_m - depth / 2]))
+        box = pin.hppfcl.Box(TABLE_SIDE_M, TABLE_SIDE_M, depth)
+        geometry.addGeometryObject(pin.GeometryObject(TABLE, 0, top, box))
+        geometry.addAllCollisionPairs()
+        data = pin.GeometryData(geometry)
+        pin.computeCollisions(model, self._data, geometry, data, np.array(self.config.home_rad), False)
+        touching = [result.isCollision() for result in data.collisionResults]
+        # Copies: removing a pair shifts the others under any reference to them.
+        pairs = [pin.CollisionPair(pair.first, pair.second) for pair in geometry.collisionPairs]
+        for pair, touches in zip(pairs, touching, strict=True):
+            if touches or self._adjacent(geometry.geometryObjects[pair.first], geometry.geometryObjects[pair.second]):
+                geometry.removeCollisionPair(pair)
+        return geometry, pin.GeometryData(geometry)
+
+    @staticmethod
+    def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
+        return TABLE not in (first.name, second.name) and abs(first.parentJoint - second.parentJoint) <= 1
+
+    def first_collision(self, joint_rad: Array) -> str | None:
+        """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or None."""
+        geometry, data = self._geometry
+        for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
+            table = TABLE in self._pair_names(pair)
+            request.security_margin = self.config.table_clearance_m if table else self.config.self_collision_margin_m
+        if not pin.computeCollisions(self._model, self._data, geometry, data, np.asarray(joint_rad), True):
+            return None
+        hit = next(i for i, result in enumerate(data.collisionResults) if result.isCollision())
+        return " and ".join(self._pair_names(geometry.collisionPairs[hit]))
+
+    def _pair_names(self, pair: pin.CollisionPair) -> tuple[str, str]:
+        objects = self._geometry[0].geometryObjects
+        return objects[pair.first].name, objects[pair.second].name
+
+
+def pose_error(base_from_a: Array, base_from_b: Array) -> Array:
+    """Translation (m) and rotation vector (rad), (6,) in the base frame, that take pose a to pose b."""
+    rotation = pin.log3(base_from_b[:3, :3] @ base_from_a[:3, :3].T)
+    return np.concatenate([base_from_b[:3, 3] - base_from_a[:3, 3], rotation])
+
+
+def moved(base_from_tool: Array, translation_m: Array, rotation_rad: Array) -> Array:
+    """The pose after a translation and a rotation vector, both in the base frame, about the tool's own origin."""
+    result = np.eye(4)
+    result[:3, :3] = pin.exp3(np.asarray(rotation_rad, dtype=np.float64)) @ base_from_tool[:3, :3]
+    result[:3, 3] = base_from_tool[:3, 3] + translation_m
+    return result

@@ -1,0 +1,73 @@
+"""The one command, `conure VERB [overrides]`. Verbs live where their work is done and are imported when called."""
+
+import errno
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from conure_core.errors import ConureError, unknown_name
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings what it needs."""
+
+    module: str
+    extra: str
+    summary: str
+
+
+VERBS = {
+    "demo": Verb("conure_training.demo", "all", "the main job, from demonstrations to a report"),
+    "demos": Verb("conure_training.collect", "training", "collect scripted demonstrations"),
+    "prior": Verb("conure_training.train_prior", "training", "train the behavioral prior"),
+    "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
+    "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
+    "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
+    "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
+    "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb. Returns the exit status: 0 done, 1 refused (one line on stderr says why), 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    try:
+        _load(words[0])(words[1:])
+        return 0
+    except ConureError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nconure: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"the disk is full ({error.filename or 'while writing'}); free some space and run the same command again")
+        raise
+
+
+def usage() -> str:
+    """The verbs, a line each."""
+    width = max(map(len, VERBS))
+    lines = [f"  {name.ljust(width)}  {verb.summary}" for name, verb in VERBS.items()]
+    return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(lines)
+
+
+def _load(name: str) -> Callable[[list[str]], None]:
+    if name not in VERBS:
+        raise unknown_name("verb", name, VERBS)
+    verb = VERBS[name]
+    try:
+        run: Callable[[list[str]], None] = import_module(verb.module).run
+    except ModuleNotFoundError as error:
+        raise ConureError(f"'conure {name}' needs '{error.name}': pip install 'conure[{verb.extra}]', or make setup") from error
+    return run
+
+
+def _fail(message: str) -> int:
+    print(f"conure: {' '.join(message.split())}", file=sys.stderr)
+    return 1

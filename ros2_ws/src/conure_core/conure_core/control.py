@@ -1,0 +1,48 @@
+"""Controller and safety gate as one piece: what the environment and control_node both run, tick by tick."""
+
+import numpy as np
+
+from conure_core.arm import Arm, Array, pose_error
+from conure_core.controller import CartesianController, checked_action
+from conure_core.safety import JointCommand, SafetyGate
+
+
+class ControlLoop:
+    """Normalized action in, safe joint command out.
+
+    >>> loop = ControlLoop(Arm(load_robot("wx250s")))
+    >>> loop.reset(measured_rad, gripper_m)
+    >>> command = loop.step(action, measured_rad, age_s=0.0)
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        self.arm = arm
+        self.controller = CartesianController(arm)
+        self.gate = SafetyGate(arm)
+
+    def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
+        """Anchor controller and gate at the measured pose; returns the command that holds it."""
+        self.controller.reset(joint_rad)
+        return self.gate.reset(joint_rad, gripper_m)
+
+    def step(self, action: Array, measured_rad: Array, age_s: float = 0.0) -> JointCommand:
+        """The command for one action (7,). Raises: UnsafeCommand, StaleInput; then call `hold`."""
+        command = self.gate.check(self.controller.target(action, measured_rad), age_s)
+        if command.changes:
+            self.controller.reset(command.joint_rad)
+        return command
+
+    def hold(self) -> JointCommand:
+        """Stay at the last command, and start the next delta from there."""
+        command = self.gate.hold()
+        self.controller.reset(command.joint_rad)
+        return command
+
+    def executed_action(self, before_rad: Array, command: JointCommand) -> Array:
+        """The normalized action (7,) whose delta leads from tool pose FK(before_rad) to the command: the price of safety."""
+        config = self.arm.config
+        error = pose_error(self.arm.forward(before_rad).copy(), self.arm.forward(command.joint_rad))
+        span_m = config.gripper_open_m - config.gripper_closed_m
+        opening = 2.0 * (command.gripper_m - config.gripper_closed_m) / span_m - 1.0
+        delta = np.concatenate([error[:3] / config.max_translation_m, error[3:] / config.max_rotation_rad])
+        return checked_action(np.append(delta, opening))

@@ -1,0 +1,44 @@
+"""The tree of errors. A message says what was expected, what came and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ConureError(Exception):
+    """Root of every error that Conure raises on purpose; the command line prints it as one line."""
+
+
+class ConfigError(ConureError):
+    """A configuration file or an override that cannot be used."""
+
+
+class SpecMismatch(ConureError):
+    """Two sides of the contract differ (arm, image size, rate, ...)."""
+
+
+class BundleError(ConureError):
+    """A policy bundle that is missing, truncated, altered or does not reproduce its golden outputs."""
+
+
+class DataError(ConureError):
+    """A data set or an episode that cannot be used."""
+
+
+class RobotError(ConureError):
+    """Root of the errors that keep an arm from moving."""
+
+
+class UnsafeCommand(RobotError):
+    """A command that must not reach the arm."""
+
+
+class StaleInput(RobotError):
+    """An observation or a command older than its limit."""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str], error: type[ConureError] = ConfigError) -> ConureError:
+    """An error of the given type that lists the valid names and the closest one to what came."""
+    names = sorted(valid)
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return error(f"unknown {kind} '{name}'{hint} Valid: {', '.join(names) or 'none'}.")

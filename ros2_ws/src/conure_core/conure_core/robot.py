@@ -1,0 +1,119 @@
+"""A robot is a URDF and a YAML file: names, limits, rates. `load_robot` reads one and checks every field."""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
+
+ROBOTS_DIR = Path(__file__).parent / "robots"
+ROTATION_6D = 6
+
+
+@dataclass(frozen=True)
+class RobotConfig:
+    """Limits and names of one arm. Angles rad, lengths m, times s; frames are links of the URDF.
+
+    Joint limits are the URDF's, tightened by `position_margin_rad`. The gripper is one prismatic joint, given as the
+    joint's position; `mimic` names a second finger that mirrors it.
+    """
+
+    name: str
+    urdf: Path
+    joint_names: tuple[str, ...]
+    gripper_joint: str
+    gripper_mimic: str
+    gripper_closed_m: float
+    gripper_open_m: float
+    gripper_speed_m_s: float
+    base_frame: str
+    tool_frame: str
+    home_rad: tuple[float, ...]
+    control_period_s: float
+    settle_fraction: float
+    max_translation_m: float
+    max_rotation_rad: float
+    position_margin_rad: float
+    max_speed_rad_s: tuple[float, ...]
+    max_acceleration_rad_s2: tuple[float, ...]
+    workspace_lower_m: tuple[float, float, float]
+    workspace_upper_m: tuple[float, float, float]
+    table_height_m: float
+    table_clearance_m: float
+    self_collision_margin_m: float
+    max_start_error_rad: float
+    max_input_age_s: float
+
+    def __post_init__(self) -> None:
+        joints = len(self.joint_names)
+        for name in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
+            if len(getattr(self, name)) != joints:
+                raise ConfigError(f"{self.name}: {name} needs {joints} values, one for each joint, got {getattr(self, name)}")
+        if not 0.0 < self.settle_fraction <= 1.0:
+            raise ConfigError(f"{self.name}: settle_fraction must be in (0, 1], got {self.settle_fraction}")
+        if any(np.array(self.workspace_lower_m) >= np.array(self.workspace_upper_m)):
+            raise ConfigError(f"{self.name}: the workspace's lower corner must lie below its upper corner")
+        if not self.urdf.is_file():
+            raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
+
+    @property
+    def command_names(self) -> tuple[str, ...]:
+        """Joint names in the order of a joint command: the arm's, then the gripper's."""
+        return (*self.joint_names, self.gripper_joint)
+
+    @property
+    def settle_s(self) -> float:
+        """When, after a command's start, its target is to be reached; the rest of the period lets the arm settle."""
+        return self.settle_fraction * self.control_period_s
+
+    @property
+    def proprio_size(self) -> int:
+        """Tool position, tool rotation as two columns (Zhou et al., CVPR 2019), gripper opening, joint angles."""
+        return 3 + ROTATION_6D + 1 + len(self.joint_names)
+
+    def contract(self, image_size_px: int) -> Contract:
+        """The contract for a policy that sees square images of this size and drives this robot."""
+        return Contract(
+            robot=self.name,
+            joint_names=self.joint_names,
+            gripper_joint=self.gripper_joint,
+            base_frame=self.base_frame,
+            tool_frame=self.tool_frame,
+            control_period_s=self.control_period_s,
+            observation=ObservationSpec(
+                image=FieldSpec("image", (image_size_px, image_size_px, 3), "uint8", "sRGB", "camera"),
+                proprio=FieldSpec("proprio", (self.proprio_size,), "float32", "m, 1, fraction, rad", self.base_frame),
+            ),
+            action=ActionSpec(
+                values=FieldSpec("action", (7,), "float32", "fraction", self.base_frame),
+                translation_m=self.max_translation_m,
+                rotation_rad=self.max_rotation_rad,
+            ),
+        )
+
+
+@cache
+def load_robot(name: str) -> RobotConfig:
+    """The robot of this name, or of the YAML file at this path.
+
+    Raises: ConfigError for an unknown name (listing the known ones), a missing, unknown or ill-typed field.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown_name("robot", name, (p.stem for p in ROBOTS_DIR.glob("*.yaml")))
+    return _parse(yaml.safe_load(path.read_text()), path)
+
+
+def _parse(data: dict[str, Any], path: Path) -> RobotConfig:
+    known = {field.name for field in fields(RobotConfig)}
+    unknown, missing = sorted(data.keys() - known), sorted(known - data.keys())
+    if unknown or missing:
+        raise ConfigError(f"{path.name}: unknown fields {unknown}, missing fields {missing}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    values["urdf"] = (path.parent / values["urdf"]).resolve()
+    return RobotConfig(**values)

@@ -1,0 +1,119 @@
+"""The contract between environment, policy and robot: names, shapes, types, units, frames, rate.
+
+Two contracts agree when they are equal. `mismatches` names every field in which they are not, so that a refusal
+tells a person which side to change.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from conure_core.errors import SpecMismatch
+
+ACTION_MEANING = (
+    "translation and rotation vector of the tool in the base frame, added to the last commanded tool pose, as a "
+    "fraction of the largest step; then the gripper opening, -1 closed to +1 open"
+)
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """One array of an observation or an action."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str
+    frame: str
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """What a policy sees at one tick: the camera image and the proprioception, `history` ticks of them."""
+
+    image: FieldSpec
+    proprio: FieldSpec
+    history: int = 1
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """Normalized end-effector delta: (dx, dy, dz, rx, ry, rz, gripper), each in [-1, 1].
+
+    An action of 1 moves the tool by `translation_m` or turns it by `rotation_rad` in one control period.
+    """
+
+    values: FieldSpec
+    translation_m: float
+    rotation_rad: float
+    meaning: str = ACTION_MEANING
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything a bundle and a robot must agree on before the arm may move."""
+
+    robot: str
+    joint_names: tuple[str, ...]
+    gripper_joint: str
+    base_frame: str
+    tool_frame: str
+    control_period_s: float
+    observation: ObservationSpec
+    action: ActionSpec
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, numbers and strings, ready for JSON."""
+        return _plain(dataclasses.asdict(self))
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> "Contract":
+        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing or unknown."""
+        try:
+            observation, action = dict(data["observation"]), dict(data["action"])
+            fields = dict(data)
+            fields["joint_names"] = tuple(data["joint_names"])
+            fields["observation"] = ObservationSpec(
+                image=_field(observation.pop("image")), proprio=_field(observation.pop("proprio")), **observation
+            )
+            fields["action"] = ActionSpec(values=_field(action.pop("values")), **action)
+            return Contract(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecMismatch(f"the contract cannot be read: {error}; export the bundle again") from error
+
+
+def mismatches(expected: Contract, actual: Contract) -> list[str]:
+    """Every field in which two contracts differ, as 'observation.image.shape: expected [48, 48, 3], got [64, 64, 3]'."""
+    left, right = _flatten(expected.to_dict()), _flatten(actual.to_dict())
+    return [
+        f"{name}: expected {left.get(name, 'nothing')}, got {right.get(name, 'nothing')}"
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    ]
+
+
+def require_match(expected: Contract, actual: Contract, what: str) -> None:
+    """Refuse a contract that differs. Raises: SpecMismatch naming every field."""
+    differences = mismatches(expected, actual)
+    if differences:
+        raise SpecMismatch(f"{what} does not fit: " + "; ".join(differences))
+
+
+def _field(data: dict[str, Any]) -> FieldSpec:
+    return FieldSpec(**{**data, "shape": tuple(data["shape"])})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        flat.update(_flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
