@@ -1,0 +1,148 @@
+"""The Gymnasium environments `conure/NAME-v0`: one table, one arm, one task, sparse reward."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from conure_core.control import ControlLoop
+from conure_core.controller import checked_action
+from conure_core.errors import ConfigError
+from conure_core.observation import proprioception
+from conure_core.robot import load_robot
+from conure_core.spec import Contract
+from conure_sim.camera import Camera, looking_at
+from conure_sim.objects import ObjectModel, object_set
+from conure_sim.randomization import Randomization, find_randomization
+from conure_sim.scene import Container, Scene, SceneObject, choose_objects, choose_positions, state_size
+from conure_sim.tasks import find_task
+from conure_sim.world import World
+
+Array = NDArray[np.float64]
+Observation = dict[str, NDArray[Any]]
+IMAGE_SIZE_RANGE_PX = (16, 1024)
+EYE_M, GAZE_M, FIELD_OF_VIEW_RAD = (0.55, 0.0, 0.46), (0.25, 0.0, 0.03), 0.63
+
+
+def table_camera(size_px: int) -> Camera:
+    """The fixed camera opposite the arm, looking down at the table, square images."""
+    return looking_at(np.array(EYE_M), np.array(GAZE_M), size_px, size_px, FIELD_OF_VIEW_RAD)
+
+
+class TabletopEnv(gymnasium.Env[Observation, Array]):
+    """One task for one arm.
+
+    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
+    simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
+    episode, else 0. `info`: is_success, any_lifted, target, objects. `reset(options={"target": name})` picks the target.
+
+    >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        task: str = "Lift",
+        arm: str = "wx250s",
+        image_size: int = 48,
+        objects: str = "train",
+        distractors: int = 2,
+        randomization: str = "none",
+        target: str | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Raises: ConfigError for an unknown task, arm, object set, target or preset, or an unusable image size."""
+        if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
+            raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
+        self.task, self.robot, self.pool = find_task(task), load_robot(arm), object_set(objects)
+        self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
+        self.randomization: Randomization = find_randomization(randomization)
+        self.world = World(self.robot, table_camera(image_size))
+        self.loop = ControlLoop(self.world.arm)
+        self.contract: Contract = self.robot.contract(image_size)
+        self.max_steps, self.time_limit_s = self.task.max_steps, self.task.max_steps * self.robot.control_period_s
+        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        proprio = self.robot.proprio_size
+        self.observation_space = spaces.Dict(
+            {
+                "image": spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
+                "proprio": spaces.Box(-np.inf, np.inf, (proprio,), np.float32),
+                "state": spaces.Box(-np.inf, np.inf, (state_size(proprio),), np.float32),
+            }
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """A new episode: objects, places, light and start pose are drawn from the seed."""
+        super().reset(seed=seed)
+        rng, robot = self.np_random, self.robot
+        self._steps, self._any_lifted = 0, False
+        self.sample = self.randomization.sample(rng)
+        start_rad = np.array(robot.home_rad) + rng.uniform(-1, 1, len(robot.home_rad)) * self.sample.start_noise_rad
+        self.world.reset(start_rad, robot.gripper_open_m, self.sample.appearance)
+        target = (options or {}).get("target") or self.fixed_target
+        models = choose_objects(rng, self.pool, self.distractors, target)
+        self.scene = self._furnish(rng, models)
+        state = self.world.joint_state()
+        self.loop.reset(state.joint_rad, state.gripper_m)
+        return self._observe(), self._info(False)
+
+    def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN; nothing has moved then."""
+        action, period_s = checked_action(action), self.robot.control_period_s
+        command = self.loop.step(action, self.world.joint_state().joint_rad)
+        delay_s = min(self.sample.command_delay_s, period_s)
+        self.world.advance(delay_s)
+        self.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
+        self.world.advance(period_s - delay_s)
+        self._steps += 1
+        success = self.success()
+        self._any_lifted = self._any_lifted or any(self.scene.lifted(item) for item in self.scene.objects)
+        truncated = not success and self._steps >= self.max_steps
+        return self._observe(), float(success), success, truncated, self._info(success)
+
+    def success(self) -> bool:
+        """Whether the task is done in the present physical state."""
+        return self.task.success(self.scene)
+
+    def render(self) -> NDArray[np.uint8]:
+        """What the camera sees now."""
+        return self.world.render()
+
+    def close(self) -> None:
+        """Give the physics server back."""
+        self.world.close()
+
+    def _furnish(self, rng: np.random.Generator, models: list[ObjectModel]) -> Scene:
+        container = self.task.container
+        radii = ([container.side_m / 2] if container else []) + [0.0] * len(models)
+        places, table = choose_positions(rng, radii), self.robot.table_height_m
+        standing = None
+        if container:
+            standing = Container(container, np.array([*places.pop(0), table]))
+            self.world.add_boxes(container.boxes(), standing.position, container.colour)
+        items = []
+        for model, place in zip(models, places, strict=True):
+            position, yaw = np.array([*place, table]), rng.uniform(-np.pi, np.pi)
+            items.append(SceneObject(model, self.world.add(model, position, yaw, self.sample.tinted(model.colour, rng))))
+        return Scene(self.world, items, standing)
+
+    def _observe(self) -> Observation:
+        joints = self.world.joint_state()
+        return {
+            "image": self.sample.degraded(self.world.render(), self.np_random),
+            "proprio": proprioception(self.world.arm, joints.joint_rad, joints.gripper_m),
+            "state": self.scene.state(),
+        }
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {
+            "is_success": success,
+            "any_lifted": self._any_lifted,
+            "target": self.scene.target.model.name,
+            "objects": [item.model.name for item in self.scene.objects],
+        }

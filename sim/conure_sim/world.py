@@ -1,0 +1,200 @@
+"""The physical scene: table, arm, objects and camera in one PyBullet client. No task, no reward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+from pybullet_utils.bullet_client import BulletClient
+
+from conure_core.arm import Arm
+from conure_core.interpolation import LinearFollower
+from conure_core.robot import RobotConfig
+from conure_sim.camera import Camera
+from conure_sim.objects import ObjectModel
+
+Array = NDArray[np.float64]
+PHYSICS_HZ = 240
+SOLVER_ITERATIONS = 50
+ARM_FORCE_NM, GRIPPER_FORCE_N = 20.0, 10.0
+ARM_GAIN, GRIPPER_GAIN = 0.25, 0.15
+FINGER_FRICTION, OBJECT_FRICTION, ROLLING_FRICTION = 1.5, 1.0, 0.0005
+OBJECT_MASS_KG = 0.05
+TABLE_SIZE_M, TABLE_THICKNESS_M = (0.9, 0.9), 0.04
+
+
+@dataclass(frozen=True)
+class JointState:
+    """Measured angles (n,) rad, speeds (n,) rad/s and the gripper joint's position, m."""
+
+    joint_rad: Array
+    joint_speed_rad_s: Array
+    gripper_m: float
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What light and table look like. Colours rgb in [0, 1]; `light_direction` points from the table to the lamp."""
+
+    table_colour: tuple[float, float, float] = (0.62, 0.56, 0.48)
+    light_direction: tuple[float, float, float] = (0.4, 0.5, 1.0)
+    ambient: float = 0.55
+    diffuse: float = 0.5
+    shadow: bool = True
+
+
+class World:
+    """One arm on a table. Positions in the arm's base frame, m; quaternions xyzw.
+
+    >>> world = World(load_robot("wx250s"), camera)
+    >>> world.reset(home_rad, gripper_m)
+    >>> world.follow(joint_rad, gripper_m, duration_s=0.075); world.advance(0.1)
+    """
+
+    def __init__(self, robot: RobotConfig, camera: Camera) -> None:
+        self.robot, self.camera = robot, camera
+        self.arm = Arm(robot)
+        self.appearance = Appearance()
+        self.client = BulletClient(pybullet.DIRECT)
+        self._bodies: list[int] = []
+        self._build()
+
+    def close(self) -> None:
+        """Give the physics server back."""
+        if self.client._client >= 0:  # noqa: SLF001
+            self.client.disconnect()
+            self.client._client = -1  # noqa: SLF001
+
+    def _build(self) -> None:
+        bullet = self.client
+        bullet.setPhysicsEngineParameter(
+            fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
+        )
+        bullet.setGravity(0, 0, -9.81)
+        half = [TABLE_SIZE_M[0] / 2, TABLE_SIZE_M[1] / 2, TABLE_THICKNESS_M / 2]
+        self.table = bullet.createMultiBody(
+            0,
+            bullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half),
+            bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
+            basePosition=[0.25, 0, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
+        )
+        bullet.changeDynamics(self.table, -1, lateralFriction=1.0)
+        self.body = bullet.loadURDF(str(self.robot.urdf), useFixedBase=True)
+        names = {bullet.getJointInfo(self.body, i)[1].decode(): i for i in range(bullet.getNumJoints(self.body))}
+        self._arm_joints = [names[name] for name in self.robot.joint_names]
+        self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
+        self._driven = [*self._arm_joints, *self.fingers]
+        self._finger_signs = np.array([1.0, -1.0][: len(self.fingers)])
+        for finger in self.fingers:
+            bullet.changeDynamics(self.body, finger, lateralFriction=FINGER_FRICTION)
+        arm, fingers = len(self._arm_joints), len(self.fingers)
+        self._forces = [ARM_FORCE_NM] * arm + [GRIPPER_FORCE_N] * fingers
+        self._gains = [ARM_GAIN] * arm + [GRIPPER_GAIN] * fingers
+        self._unit_gains = [1.0] * (arm + fingers)
+
+    def reset(self, joint_rad: Sequence[float] | Array, gripper_m: float, appearance: Appearance | None = None) -> None:
+        """Take every object away and put the arm, at rest, at these angles (n,) rad and this opening, m."""
+        for body in self._bodies:
+            self.client.removeBody(body)
+        self._bodies.clear()
+        self.appearance = appearance or Appearance()
+        self.client.changeVisualShape(self.table, -1, rgbaColor=[*self.appearance.table_colour, 1.0])
+        set_point = self._set_point(np.asarray(joint_rad, dtype=np.float64), gripper_m)
+        self.client.resetJointStatesMultiDof(
+            self.body, self._driven, [[value] for value in set_point], [[0.0]] * len(set_point)
+        )
+        self._follower = LinearFollower(set_point)
+
+    def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
+        return np.concatenate([joint_rad, gripper_m * self._finger_signs])
+
+    def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
+        """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
+        mesh = {"vertices": model.vertices.tolist(), "indices": model.faces.ravel().tolist()}
+        rgba = [*(colour or model.colour), 1.0]
+        body = self._create(
+            OBJECT_MASS_KG,
+            self.client.createCollisionShape(pybullet.GEOM_MESH, vertices=mesh["vertices"]),
+            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh),
+            position,
+            yaw_rad,
+        )
+        self.client.changeDynamics(
+            body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=ROLLING_FRICTION, spinningFriction=ROLLING_FRICTION
+        )
+        return body
+
+    def add_boxes(self, boxes: Sequence[tuple[Array, Array]], position: Array, colour: Sequence[float]) -> int:
+        """A fixed body of boxes, each (centre (3,), half size (3,)), such as a tray; returns its body."""
+        halves, centres = [list(half) for _, half in boxes], [list(centre) for centre, _ in boxes]
+        kinds = [pybullet.GEOM_BOX] * len(boxes)
+        shape = self.client.createCollisionShapeArray(kinds, halfExtents=halves, collisionFramePositions=centres)
+        visual = self.client.createVisualShapeArray(
+            kinds, halfExtents=halves, visualFramePositions=centres, rgbaColors=[[*colour, 1.0]] * len(boxes)
+        )
+        return self._create(0.0, shape, visual, position, 0.0)
+
+    def _create(self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float) -> int:
+        orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
+        body: int = self.client.createMultiBody(mass_kg, collision, visual, list(position), orientation)
+        self._bodies.append(body)
+        return body
+
+    def joint_state(self) -> JointState:
+        """The measured state of the arm."""
+        states = self.client.getJointStates(self.body, self._driven)
+        arm = len(self._arm_joints)
+        position, speed = np.array([state[0] for state in states]), np.array([state[1] for state in states])
+        return JointState(position[:arm], speed[:arm], float(position[arm]))
+
+    def follow(self, joint_rad: Array, gripper_m: float, duration_s: float) -> None:
+        """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
+        self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
+
+    def advance(self, seconds: float) -> None:
+        """Let the physics run, in steps of 1 / PHYSICS_HZ."""
+        for _ in range(round(seconds * PHYSICS_HZ)):
+            target = self._follower.advance(1 / PHYSICS_HZ)
+            self.client.setJointMotorControlArray(
+                self.body,
+                self._driven,
+                pybullet.POSITION_CONTROL,
+                targetPositions=target.tolist(),
+                targetVelocities=self._follower.speed.tolist(),
+                forces=self._forces,
+                positionGains=self._gains,
+                velocityGains=self._unit_gains,
+            )
+            self.client.stepSimulation()
+
+    def render(self, camera: Camera | None = None) -> NDArray[np.uint8]:
+        """What the camera sees now: (height, width, 3) uint8, sRGB."""
+        camera, look = camera or self.camera, self.appearance
+        width, height, pixels, *_ = self.client.getCameraImage(
+            camera.width_px,
+            camera.height_px,
+            camera.view_matrix,
+            camera.projection_matrix,
+            lightDirection=look.light_direction,
+            lightAmbientCoeff=look.ambient,
+            lightDiffuseCoeff=look.diffuse,
+            lightSpecularCoeff=0.05,
+            shadow=int(look.shadow),
+            renderer=pybullet.ER_TINY_RENDERER,
+            flags=pybullet.ER_NO_SEGMENTATION_MASK,
+        )
+        return np.ascontiguousarray(np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))[:, :, :3])
+
+    def pose(self, body: int) -> tuple[Array, Array]:
+        """Position (3,), m, and quaternion (4,), xyzw, of a body's origin."""
+        position, orientation = self.client.getBasePositionAndOrientation(body)
+        return np.array(position), np.array(orientation)
+
+    def place(self, body: int, position: Array, orientation: Array) -> None:
+        """Put a body elsewhere, at rest."""
+        self.client.resetBasePositionAndOrientation(body, list(position), list(orientation))
+
+    def touching(self, body: int, link: int) -> bool:
+        """Whether a link of the arm touches a body."""
+        return bool(self.client.getContactPoints(self.body, body, linkIndexA=link))
