@@ -9,7 +9,6 @@
 
 PYTHON ?=
 BIN := .venv/bin
-export HYPOTHESIS_STORAGE_DIRECTORY := out/cache/hypothesis
 
 .PHONY: setup demo test check format clean
 

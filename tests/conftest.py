@@ -1,0 +1,13 @@
+"""What all tests share."""
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of pytest-timeout.
+set_hypothesis_home_dir(ROOT / "out" / "cache" / "hypothesis")
+settings.register_profile("conure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("conure")
