@@ -1,0 +1,245 @@
+"""What the learners share: critics on the simulator's state, their slow copies, the price alpha, one update.
+
+A learner says how it proposes actions and what each proposal costs (nats); the rest is here:
+
+    critics:  Q_i(s, a)  <-  r + discount * (min_j Q'_j(s', a') [- alpha * cost'])
+    actor:    minimise      alpha * cost - min_i Q_i(s, a),  through a
+    alpha:    up while cost > target_cost, down while below  (a Lagrange multiplier)
+
+Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 1812.05905.
+"""
+
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conure_core.errors import ConfigError, DataError, SpecMismatch
+from conure_training.networks import CriticEnsemble, seeded
+from conure_training.replay import Batch, Source
+
+Observation = Mapping[str, Tensor]
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The levers that every learner has. Return, discount and n belong to the replay's config."""
+
+    hidden_width: int = 256
+    hidden_layers: int = 2
+    ensemble_size: int = 2
+    batch_size: int = 256
+    learning_rate: float = 3e-4
+    alpha_learning_rate: float = 3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
+    initial_alpha: float = 0.1
+    polyak: float = 0.005  # share of the new weights that goes into the target critics at each update
+    max_gradient_norm: float = 10.0
+    target_min: float = -math.inf  # bounds on the critics' targets, where the return has known ones
+    target_max: float = math.inf
+    cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
+    actor_period: int = 1  # critic updates for each update of the actor
+    updates_per_step: float = 0.5  # updates for each environment step
+    critic_pretraining_updates: int = 800  # of the critics alone, on demonstrations, before the first action
+
+    def __post_init__(self) -> None:
+        counts = ("hidden_width", "hidden_layers", "ensemble_size", "batch_size", "actor_period")
+        rates = ("learning_rate", "alpha_learning_rate", "initial_alpha", "polyak", "max_gradient_norm")
+        for name in counts:
+            require(getattr(self, name) >= 1, self, name, "a whole number from 1")
+        for name in rates:
+            require(getattr(self, name) > 0, self, name, "a number above 0")
+        require(self.polyak <= 1, self, "polyak", "a number up to 1")
+        require(self.target_min < self.target_max, self, "target_min", f"less than target_max, {self.target_max}")
+        require(self.updates_per_step >= 0, self, "updates_per_step", "a number from 0")
+        require(self.critic_pretraining_updates >= 0, self, "critic_pretraining_updates", "a whole number from 0")
+
+    @property
+    def hidden_dims(self) -> tuple[int, ...]:
+        return (self.hidden_width,) * self.hidden_layers
+
+    def updates_due(self, steps_before: int, steps_after: int) -> int:
+        """Updates that go with the environment steps from `steps_before` to `steps_after`; nothing is lost between."""
+        return math.floor(steps_after * self.updates_per_step) - math.floor(steps_before * self.updates_per_step)
+
+
+def require(holds: bool, config: object, name: str, expected: str) -> None:
+    if not holds:  # a NaN fails every comparison, so it is refused too
+        raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}")
+
+
+class ActorCritic:
+    """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its randomness.
+
+    A loop, the same for every learner:
+        learner.fit_normalizers(replay)
+        action = learner.act(observation, generator)
+        metrics = learner.update(replay.sample(learner.config.batch_size, learner.generator))
+    """
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        policy: nn.Module,
+        state_dim: int,
+        action_dim: int,
+        target_cost: float,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.config = config
+        self.action_dim = action_dim
+        self.device = torch.device(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.policy = policy.to(self.device)
+        with seeded(seed + 1):
+            critics = CriticEnsemble(state_dim, action_dim, config.hidden_dims, config.ensemble_size)
+        self.critics = critics.to(self.device)
+        self.target_critics = deepcopy(self.critics).requires_grad_(False)
+        self.target_cost = target_cost
+        self.log_alpha = torch.full((), math.log(config.initial_alpha), device=self.device, requires_grad=True)
+        self.updates = 0
+        self._optimizers = {
+            "critics": torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True),
+            "policy": torch.optim.Adam(self.policy.parameters(), config.learning_rate, fused=True),
+            "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
+        }
+
+    # What a learner defines.
+
+    def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Sampled actions (B, A), differentiable, and what each costs in nats, (B,)."""
+        raise NotImplementedError
+
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
+        raise NotImplementedError
+
+    def fit_normalizers(self, source: Source) -> None:
+        """Take the networks' input scales from stored observations. Before the first update, or never."""
+        self.critics.normalize.fit(source.rows("state"))
+        self.target_critics.normalize.fit(source.rows("state"))
+
+    # What a loop calls.
+
+    @property
+    def alpha(self) -> float:
+        return math.exp(self.log_alpha.item())
+
+    @torch.no_grad()
+    def act(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
+        """Actions (n, A) for a batch of observations (n, ...). Raises: DataError if one is not finite."""
+        noise = None if deterministic else self._noise(len(next(iter(observation.values()))), generator)
+        action = self._decide(observation, noise)
+        if not bool(torch.isfinite(action).all()):
+            raise DataError(f"the policy's action is not finite; check the observation ({', '.join(observation)})")
+        return action
+
+    def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
+        """One gradient step on everything, or on the critics alone.
+
+        Raises: DataError if the batch or a gradient is not finite, before any weight takes it in.
+        """
+        self._check(batch)
+        metrics = self._update_critics(batch)
+        if not critic_only and self.updates % self.config.actor_period == 0:
+            metrics |= self._update_actor(batch)
+        self.updates += 1
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on, so that a resumed run repeats an uninterrupted one."""
+        return {
+            "policy": self.policy.state_dict(),
+            "critics": self.critics.state_dict(),
+            "target_critics": self.target_critics.state_dict(),
+            "log_alpha": self.log_alpha.detach(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
+            "updates": self.updates,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another make."""
+        state = deepcopy(dict(state))  # optimizers keep the tensors they are given
+        try:
+            for name in ("policy", "critics", "target_critics"):
+                getattr(self, name).load_state_dict(state[name])
+            for name, optimizer in self._optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.log_alpha.data.copy_(state["log_alpha"])
+            self.updates = int(state["updates"])
+            self.generator.set_state(state["generator"].cpu())
+        except (KeyError, RuntimeError, ValueError) as error:
+            first_line = str(error).splitlines()[0]
+            raise SpecMismatch(f"the checkpoint does not fit this {type(self).__name__}: {first_line}") from error
+
+    # The update.
+
+    def _update_critics(self, batch: Batch) -> Metrics:
+        target = self._target(batch)
+        q = self.critics(batch.observation["state"], batch.action)
+        loss = (q - target).square().mean(dim=1).sum()
+        norm = self._step("critics", loss, list(self.critics.parameters()))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.target_critics.parameters()), list(self.critics.parameters()), self.config.polyak
+            )
+        means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
+        return {name: value.item() for name, value in means.items()} | {"critic_gradient_norm": norm}
+
+    @torch.no_grad()
+    def _target(self, batch: Batch) -> Tensor:
+        """What the critics regress to, (B,)."""
+        action, cost = self._propose(batch.next_observation)
+        value = self.target_critics(batch.next_observation["state"], action).amin(dim=0)
+        if self.config.cost_in_target:
+            value = value - self.log_alpha.exp() * cost
+        target = batch.reward + batch.discount * value
+        return target.clamp(self.config.target_min, self.config.target_max)
+
+    def _update_actor(self, batch: Batch) -> Metrics:
+        action, cost = self._propose(batch.observation)
+        q = self.critics(batch.observation["state"], action).amin(dim=0)
+        loss = (self.log_alpha.detach().exp() * cost - q).mean()
+        norm = self._step("policy", loss, list(self.policy.parameters()))
+        mean_cost = cost.detach().mean()
+        self._update_alpha(mean_cost)
+        return {
+            "actor_loss": loss.item(),
+            "actor_q": q.mean().item(),
+            "actor_gradient_norm": norm,
+            "cost_nats": mean_cost.item(),
+            "alpha": self.alpha,
+        }
+
+    def _update_alpha(self, mean_cost: Tensor) -> None:
+        self._step("alpha", self.log_alpha * (self.target_cost - mean_cost), [self.log_alpha])
+        with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
+            self.log_alpha.clamp_(math.log(1e-4), math.log(10.0))
+
+    def _step(self, name: str, loss: Tensor, parameters: list[Any]) -> float:
+        """One optimizer step on these parameters alone; the norm of their gradient before it was limited."""
+        loss.backward(inputs=parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm, foreach=True).item()
+        if math.isfinite(norm):
+            self._optimizers[name].step()
+        self._optimizers[name].zero_grad()
+        if not math.isfinite(norm):
+            raise DataError(f"update {self.updates}: the gradient of the {name} is {norm}; resume from a checkpoint")
+        return norm
+
+    def _check(self, batch: Batch) -> None:
+        for name, value in batch.named_tensors().items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise DataError(
+                    f"update {self.updates}: {name} in the batch is not finite; nothing was learned from it"
+                )
+
+    def _noise(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Standard normal (rows, A), the same on every device."""
+        return torch.randn(rows, self.action_dim, generator=generator).to(self.device)

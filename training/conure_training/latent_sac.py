@@ -1,0 +1,113 @@
+"""Soft actor-critic in the latent space of a frozen behavioral prior."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from conure_core.errors import SpecMismatch
+from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation, require
+from conure_training.networks import GaussianPolicy, seeded
+from conure_training.replay import Source
+
+
+class Prior(Protocol):
+    """A flow a = f(z; context), differentiable in z: (B, A) and (B, F) to (B, A)."""
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class LatentSacConfig(LearnerConfig):
+    """Defaults for short sparse episodes: +1 at success, which ends them, so that every return lies in [0, 1]."""
+
+    initial_alpha: float = 0.03
+    target_min: float = 0.0
+    target_max: float = 1.0
+    cost_in_target: bool = False
+    target_kl_per_dim: float = 0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.target_kl_per_dim > 0, self, "target_kl_per_dim", "a number above 0")
+
+
+def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
+    """KL(N(mean, diag std^2) || N(0, I)), nats, (B,), for mean and std (B, A)."""
+    return 0.5 * (mean.square() + std.square() - 1.0 - 2.0 * std.log()).sum(dim=-1)
+
+
+class LatentSac(ActorCritic):
+    """The policy draws z ~ N(mean(features), std(features)^2) and the arm gets a = f(z; features).
+
+    The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient passing through the
+    frozen flow, so that critics live on actions and demonstrations need no inversion. Before the first update pi is
+    N(0, I) exactly: the first rollouts are the prior's.
+
+    Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state" (B, S), the
+    simulator's, for the critics alone.
+    Source: Singh et al., PARROT, arXiv 2011.10024; the KL, the critic on actions and what is in the config are ours.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        feature_dim: int,
+        state_dim: int,
+        action_dim: int,
+        config: LatentSacConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        """`prior` is frozen in place if it is a torch module."""
+        config = config or LatentSacConfig()
+        with seeded(seed):
+            policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims)
+        super().__init__(config, policy, state_dim, action_dim, config.target_kl_per_dim * action_dim, seed, device)
+        self.prior = prior
+        if isinstance(prior, nn.Module):
+            prior.requires_grad_(False).eval().to(self.device)
+
+    def fit_normalizers(self, source: Source) -> None:
+        super().fit_normalizers(source)
+        self.policy.normalize.fit(source.rows("features"))  # type: ignore[union-attr, operator]
+
+    @torch.no_grad()
+    def latent(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
+        """The z (n, A) that `act` decodes."""
+        noise = None if deterministic else self._noise(len(observation["features"]), generator)
+        return self._latent(observation["features"], noise)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "prior": _fingerprint(self.prior)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("prior") != _fingerprint(self.prior):
+            raise SpecMismatch("the checkpoint was trained in the latent space of another prior; give it its own")
+        super().load_state_dict(state)
+
+    def _latent(self, features: Tensor, noise: Tensor | None) -> Tensor:
+        mean, std = self.policy(features)
+        return mean if noise is None else mean + std * noise
+
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        features = observation["features"].to(self.device)
+        return self.prior.decode(self._latent(features, noise), features)
+
+    def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        features = observation["features"]
+        mean, std = self.policy(features)
+        z = mean + std * self._noise(len(features), self.generator)
+        return self.prior.decode(z, features), kl_to_standard_normal(mean, std)
+
+
+def _fingerprint(prior: Prior) -> int:
+    """A number that changes with the prior's weights."""
+    tensors = prior.state_dict().values() if isinstance(prior, nn.Module) else ()
+    checksum = 0
+    for tensor in tensors:
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return checksum
