@@ -1,0 +1,134 @@
+"""Between ROS messages and arrays. Time stamps are integers of nanoseconds everywhere else."""
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from conure_core.errors import DataError, RobotError, UnsafeCommand
+from conure_core.robot import RobotConfig
+from conure_core.safety import JointCommand
+
+Array = NDArray[np.float64]
+NANOSECONDS = 1_000_000_000
+
+
+def to_time(nanoseconds: int) -> Time:
+    return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+
+
+def to_ns(stamp: Time) -> int:
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
+
+
+def to_duration(seconds: float) -> Duration:
+    nanoseconds = round(seconds * NANOSECONDS)
+    return Duration(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+
+
+def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image:
+    """An rgb8 image from (height, width, 3) uint8."""
+    height, width, _ = pixels.shape
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame
+    # array.array is the one type that is fast to fill with and without rclpy's field checks.
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
+    message.data = data
+    return message
+
+
+def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The pixels of an rgb8 image, a view of `shape` (height, width, 3). Raises: DataError naming what differs."""
+    if message.encoding != "rgb8":
+        raise DataError(f"camera/image_raw: expected encoding rgb8, got '{message.encoding}'")
+    if (message.height, message.width) != shape[:2] or message.step != 3 * message.width:
+        raise DataError(
+            f"camera/image_raw: the policy sees {shape[1]}x{shape[0]} px, "
+            f"the camera sends {message.width}x{message.height} px"
+        )
+    pixels = np.frombuffer(message.data, np.uint8)
+    if pixels.size != message.height * message.step:
+        raise DataError(f"camera/image_raw: expected {message.height * message.step} bytes, got {pixels.size}")
+    return pixels.reshape(shape)
+
+
+def camera_info_message(matrix: Array, width_px: int, height_px: int, stamp_ns: int, frame: str) -> CameraInfo:
+    """Intrinsics (3, 3), px, of a camera without distortion."""
+    message = CameraInfo(width=width_px, height=height_px, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame
+    message.k, message.r = matrix.ravel().tolist(), np.eye(3).ravel().tolist()
+    message.p = np.hstack([matrix, np.zeros((3, 1))]).ravel().tolist()
+    return message
+
+
+@dataclass(frozen=True)
+class JointSample:
+    """Measured angles (n,) rad, in the robot's order, and the gripper joint's position, m, at a time."""
+
+    stamp_ns: int
+    joint_rad: Array
+    gripper_m: float
+
+
+def joint_state_message(
+    robot: RobotConfig, joint_rad: Array, speed_rad_s: Array, gripper_m: float, stamp_ns: int
+) -> JointState:
+    message = JointState(name=list(robot.command_names))
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), robot.base_frame
+    message.position = [*joint_rad.tolist(), gripper_m]
+    message.velocity = [*speed_rad_s.tolist(), 0.0]
+    return message
+
+
+def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
+    """The robot's joints, picked by name. Raises: RobotError naming what is missing, UnsafeCommand if not finite."""
+    positions = by_name(message.name, message.position, robot.command_names, "joint_states")
+    return JointSample(to_ns(message.header.stamp), positions[:-1], float(positions[-1]))
+
+
+def trajectory_message(robot: RobotConfig, command: JointCommand, stamp_ns: int) -> JointTrajectory:
+    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after the stamp."""
+    message = JointTrajectory(joint_names=list(robot.command_names))
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), robot.base_frame
+    point = JointTrajectoryPoint(positions=[*command.joint_rad.tolist(), command.gripper_m])
+    point.time_from_start = to_duration(command.duration_s)
+    message.points = [point]
+    return message
+
+
+def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
+    """Inverse of `trajectory_message`, joints in any order. Raises: RobotError, UnsafeCommand."""
+    if len(message.points) != 1:
+        raise UnsafeCommand(f"joint_trajectory: expected one point, got {len(message.points)}")
+    positions = by_name(message.joint_names, message.points[0].positions, robot.command_names, "joint_trajectory")
+    time_from_start = message.points[0].time_from_start
+    duration_s = time_from_start.sec + time_from_start.nanosec / NANOSECONDS
+    return JointCommand(positions[:-1], float(positions[-1]), duration_s)
+
+
+def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str) -> Array:
+    """The values of the wanted names, in their order.
+
+    Raises: RobotError for a missing or doubled name or a wrong number of values; UnsafeCommand if one is not finite.
+    """
+    if len(names) != len(values):
+        raise RobotError(f"{what}: {len(names)} names but {len(values)} positions")
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise RobotError(f"{what} lacks {', '.join(map(repr, missing))}; it has: {', '.join(names) or 'nothing'}")
+    doubled = sorted({name for name in wanted if list(names).count(name) > 1})
+    if doubled:
+        raise RobotError(f"{what} has {', '.join(map(repr, doubled))} more than once")
+    table = dict(zip(names, values, strict=True))
+    picked = np.array([table[name] for name in wanted], dtype=np.float64)
+    if not np.isfinite(picked).all():
+        bad = [name for name, value in zip(wanted, picked, strict=True) if not np.isfinite(value)]
+        raise UnsafeCommand(f"{what}: the position of {', '.join(map(repr, bad))} is not finite")
+    return picked

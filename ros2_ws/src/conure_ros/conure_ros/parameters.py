@@ -1,0 +1,46 @@
+"""ROS parameters of a node as a frozen dataclass: name, type, default, what it is for, what it may be."""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+
+from conure_core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def parameter(default: Any, description: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field that is a ROS parameter; `low` and `high` bound a number, both included."""
+    bounds = None if low is None or high is None else (low, high)
+    return dataclasses.field(default=default, metadata={"description": description, "bounds": bounds})
+
+
+def declare(node: Node, schema: type[T]) -> T:
+    """Declare every field of `schema` on the node, read-only, and read what was given for it.
+
+    Raises: ConfigError for a value of another type or outside its bounds.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(schema):  # type: ignore[arg-type]
+        try:
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            value = node.declare_parameter(field.name, default, _descriptor(field)).value
+        except ParameterException as error:
+            raise ConfigError(f"parameter {field.name} of {node.get_name()}: {error}") from error
+        values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
+    return schema(**values)
+
+
+def _descriptor(field: "dataclasses.Field[Any]") -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=field.metadata["description"], read_only=True)
+    if field.metadata["bounds"] is None:
+        return descriptor
+    low, high = field.metadata["bounds"]
+    if isinstance(field.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+    else:
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor

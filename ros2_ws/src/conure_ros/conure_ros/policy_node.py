@@ -1,0 +1,161 @@
+"""policy_node: camera image and joint angles in, the bundle's action out. Refuses a bundle that does not fit."""
+
+import gc
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from conure_core.arm import Arm
+from conure_core.bundle import load_bundle
+from conure_core.errors import ConfigError, ConureError
+from conure_core.observation import proprioception
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand
+from conure_ros.diagnostics import Tally, diagnostics
+from conure_ros.messages import NANOSECONDS, JointSample, image_pixels, joint_sample, to_ns, to_time
+from conure_ros.parameters import declare, parameter
+from conure_ros.qos import NEWEST, STREAM, overridable
+from conure_ros.running import ManagedNode, one_line, run_node
+from conure_ros.worker import NewestWins
+
+JOINT_HISTORY = 200
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    """Parameters of policy_node."""
+
+    robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
+    bundle: str = parameter("", "folder of the policy bundle")
+    image_size_px: int = parameter(48, "side of the camera's square images, px", 16, 1024)
+    noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
+    seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """An image and the joint angles measured nearest to its capture."""
+
+    image: Image
+    joints: JointSample
+
+
+class PolicyNode(ManagedNode):
+    """Inference runs on a thread of its own; the newest image wins."""
+
+    def __init__(self) -> None:
+        super().__init__("policy")
+        self.parameters = declare(self, PolicyParameters)
+
+    def configure(self) -> None:
+        if not self.parameters.bundle:
+            raise ConfigError("the parameter 'bundle' is empty; give the folder of a policy bundle")
+        self.robot = load_robot(self.parameters.robot)
+        self.arm = Arm(self.robot)
+        contract = self.robot.contract(self.parameters.image_size_px)
+        self.bundle = load_bundle(Path(self.parameters.bundle), contract)
+        self.image_shape = contract.observation.image.shape
+        self.rng = np.random.default_rng(self.parameters.seed)
+        self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
+        self.tally, self.fault, self.complained = Tally(), "", ""
+        self.warm_up()
+        self.commands = self.create_lifecycle_publisher(
+            PolicyCommand, "command/policy", NEWEST, qos_overriding_options=overridable()
+        )
+        self.kept(self.destroy_lifecycle_publisher, self.commands)
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.kept(self.destroy_publisher, status)
+        for kind, topic, callback in (
+            (JointState, "joint_states", self._on_joint_states),
+            (CameraInfo, "camera/camera_info", self._on_camera_info),
+            (Image, "camera/image_raw", self._on_image),
+        ):
+            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            self.kept(self.destroy_subscription, created)
+        self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
+        self.worker: NewestWins[Sight] = NewestWins(self._infer)
+        gc.collect()
+        gc.freeze()
+
+    def warm_up(self) -> None:
+        """The first call of a session is slow; it happens here, where nothing waits for it."""
+        image = np.zeros(self.image_shape, np.uint8)
+        home = proprioception(self.arm, np.array(self.robot.home_rad), self.robot.gripper_open_m)
+        for _ in range(3):
+            self.bundle.act({"image": image, "proprio": home}, self._noise())
+
+    def release(self) -> None:
+        worker = getattr(self, "worker", None)
+        if worker is not None:
+            worker.close()
+
+    def _noise(self) -> np.ndarray:
+        size = self.robot.contract(self.parameters.image_size_px).action.values.shape
+        return (self.rng.standard_normal(size) * self.parameters.noise_scale).astype(np.float32)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            self.joints.append(joint_sample(message, self.robot))
+        except ConureError as error:
+            self._drop("bad joint_states", str(error))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        height, width, _ = self.image_shape
+        if (message.height, message.width) != (height, width):
+            self.fault = f"the policy sees {width}x{height} px, camera_info says {message.width}x{message.height} px"
+
+    def _on_image(self, message: Image) -> None:
+        if not self.active:
+            return
+        captured_ns = to_ns(message.header.stamp)
+        nearest = min(self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None)
+        apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
+        if nearest is None or apart_s > self.robot.control_period_s / 2:
+            self._drop("no joint_states near the image", f"the nearest joint_states are {apart_s:.3f} s from the image")
+            return
+        self.worker.submit(Sight(message, nearest))
+
+    def _infer(self, sight: Sight) -> None:
+        """On the worker's thread."""
+        began_s, start_ns = time.perf_counter(), self.now_ns()
+        try:
+            pixels = image_pixels(sight.image, self.image_shape)
+            proprio = proprioception(self.arm, sight.joints.joint_rad, sight.joints.gripper_m)
+            decision = self.bundle.act({"image": pixels, "proprio": proprio}, self._noise())
+        except ConureError as error:
+            self._drop("refused", str(error))
+            return
+        command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
+        command.header.stamp, command.header.frame_id = sight.image.header.stamp, self.robot.base_frame
+        command.action = np.asarray(decision.action, np.float64).tolist()
+        command.z = np.asarray(decision.z, np.float64).tolist()
+        command.log_likelihood = float(decision.log_likelihood)
+        command.inference_start, command.inference_end = to_time(start_ns), self.get_clock().now().to_msg()
+        self.commands.publish(command)
+        self.tally.add(time.perf_counter() - began_s)
+        self.fault = ""
+
+    def _drop(self, kind: str, why: str) -> None:
+        self.tally.drop(kind)
+        self.fault = why
+        if why != self.complained:
+            self.complained = why
+            self.get_logger().warning(one_line(why))
+
+    def _diagnose(self) -> None:
+        if self.worker.error is not None:
+            raise self.worker.error
+        values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped)}
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values))
+
+
+def main() -> None:
+    run_node(PolicyNode)

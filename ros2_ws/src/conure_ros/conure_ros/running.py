@@ -1,0 +1,137 @@
+"""How every node runs: its life cycle, its process, its end."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+
+from conure_core.errors import ConureError
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose steps are plain methods that may raise ConureError: a refusal, logged as one line.
+
+    `configure` loads, checks and subscribes; `activate` arms; `deactivate` holds; `release` gives everything back.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.active = False
+        self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+
+    def configure(self) -> None: ...
+    def activate(self) -> None: ...
+    def deactivate(self) -> None: ...
+    def release(self) -> None: ...
+
+    def kept(self, destroy: Callable[[Any], Any], entity: Any) -> Any:
+        """The entity, to be destroyed when the node is cleaned up."""
+        self._entities.append((destroy, entity))
+        return entity
+
+    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
+        """A timer that neither stalls nor jumps with the wall clock or a simulated one."""
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        return self.kept(self.destroy_timer, self.create_timer(period_s, callback, clock=clock))
+
+    def now_ns(self) -> int:
+        """The time that stamps are given in."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        result = self._step("configure", self.configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._destroy_entities()
+            return result
+        return super().on_configure(state)
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        self.active = True
+        if result == TransitionCallbackReturn.SUCCESS:
+            result = self._step("activate", self.activate)
+        self.active = result == TransitionCallbackReturn.SUCCESS
+        return result
+
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        result = self._step("deactivate", self.deactivate)
+        self.active = False
+        return result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        result = self._step("clean up", self.release)
+        self._destroy_entities()
+        return result
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        if self.active:
+            self.on_deactivate(state)
+        return self.on_cleanup(state)
+
+    def on_error(self, state: Any) -> TransitionCallbackReturn:
+        self.active = False
+        return self.on_cleanup(state)
+
+    def _step(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """What a transition raises is swallowed by rclpy, so it is said here."""
+        try:
+            action()
+            return TransitionCallbackReturn.SUCCESS
+        except ConureError as error:
+            self.get_logger().error(one_line(f"refused to {what}: {error}"))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self.get_logger().error(one_line(f"failed to {what}: {type(error).__name__}: {error}"))
+            return TransitionCallbackReturn.ERROR
+
+    def _destroy_entities(self) -> None:
+        while self._entities:
+            destroy, entity = self._entities.pop()
+            destroy(entity)
+
+
+def one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def run_node(create: Callable[[], Node]) -> None:
+    """Spin one node until it is told to end; the process's exit status is 0 then, 1 if the node refused to start."""
+    with ros_context():
+        node = created(create)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):
+                release = getattr(node, "release", None)
+                if release is not None:
+                    release()
+                executor.shutdown(timeout_sec=0.5)
+
+
+def created(create: Callable[[], Node]) -> Node:
+    """The node, or an exit with one line that says why not."""
+    try:
+        return create()
+    except ConureError as error:
+        rclpy.logging.get_logger("conure").error(one_line(error))
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def ros_context() -> Any:
+    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly end."""
+    rclpy.init()
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()

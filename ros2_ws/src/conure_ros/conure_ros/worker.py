@@ -1,0 +1,50 @@
+"""One thread that always works on the newest job: an older one that nobody began is dropped and counted."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+
+
+class NewestWins(Generic[Job]):
+    """Keeps slow work off the thread that receives messages.
+
+    An error of the work is kept in `error`, where the owner's own thread finds it: a dead worker must not look idle.
+    """
+
+    def __init__(self, work: Callable[[Job], None]) -> None:
+        self._work = work
+        self._changed = threading.Condition()
+        self._job: Job | None = None
+        self._ended = False
+        self.dropped = 0
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        with self._changed:
+            self.dropped += self._job is not None
+            self._job = job
+            self._changed.notify()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Finish the present job and end."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._job is not None)
+                if self._ended:
+                    return
+                job, self._job = self._job, None
+            try:
+                self._work(job)  # type: ignore[arg-type]
+            except BaseException as error:
+                self.error = error
+                return
