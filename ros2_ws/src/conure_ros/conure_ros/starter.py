@@ -1,0 +1,190 @@
+"""Starts a graph's nodes as processes, as `ros2 launch` would, and leaves none behind. No ROS."""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from conure_core.errors import ConureError
+from conure_ros.domain import claimed_domain
+from conure_ros.node_table import NodeSpec, command_line, find_graph, launch_folder, node_parameters, write_parameters
+
+GRACE_S = 5.0
+POLL_S = 0.1
+OnLine = Callable[[str, str], None]
+
+
+class GraphError(ConureError):
+    """A node refused to start, or ended though it should not."""
+
+
+def run_graph(
+    graph: str,
+    parameters: Mapping[str, Any] | None = None,
+    on_line: OnLine | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a graph until the node that ends it is done; a graph without one runs until it is interrupted.
+
+    Args: `parameters` by graph argument or `node.parameter`; `on_line` hears the name of a node and a line of its
+    output (default: print); `environment` is added to the nodes'.
+    Raises: GraphError naming the node that failed and why; KeyboardInterrupt, SystemExit(143) on SIGTERM.
+    """
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(_deferred_signals())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
+        variables = {**stack.enter_context(ros_environment()), **(environment or {})}
+        running = RunningGraph(graph, dict(parameters or {}), folder, variables, on_line or print_line)
+        try:
+            running.start()
+            running.wait(signals)
+        finally:
+            running.stop()
+    if signals:
+        raise KeyboardInterrupt if signals[0] == signal.SIGINT else SystemExit(128 + signals[0])
+
+
+class RunningGraph:
+    """The processes of one graph: each a session of its own, their output read line by line."""
+
+    def __init__(
+        self, graph: str, parameters: dict[str, Any], folder: Path, environment: dict[str, str], on_line: OnLine
+    ) -> None:
+        self.nodes = find_graph(graph)
+        self._parameters = node_parameters(graph, parameters)
+        self._folder, self._environment, self._on_line = folder, environment, on_line
+        self._config = launch_folder() / "config"
+        self._lines: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._readers: list[threading.Thread] = []
+        self._errors: dict[str, str] = {}
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self) -> None:
+        for node in self.nodes:
+            overrides = write_parameters(self._folder / f"{node.name}.yaml", self._parameters[node.name])
+            self._start(node, command_line(node, [self._config / node.config, overrides]))
+
+    def _start(self, node: NodeSpec, words: list[str]) -> None:
+        process = subprocess.Popen(
+            words,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.processes[node.name] = process
+        reader = threading.Thread(target=self._read, args=(node.name, process.stdout), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def _read(self, name: str, output: IO[str]) -> None:
+        for line in output:
+            self._lines.put((name, line.rstrip("\n")))
+
+    def wait(self, interrupted: list[int]) -> None:
+        """Until the graph ends, or a signal has come. Raises: GraphError."""
+        while not interrupted:
+            self._hand_on(POLL_S)
+            for node in self.nodes:
+                status = self.processes[node.name].poll()
+                if status is None or (status == 0 and node.ends == "when done"):
+                    continue
+                if status == 0 and node.ends == "the graph":
+                    return
+                raise GraphError(self._account(node.name, status))
+
+    def _hand_on(self, timeout_s: float) -> None:
+        """Give waiting lines to whoever listens; wait for the first one at most this long."""
+        with contextlib.suppress(queue.Empty):
+            name, line = self._lines.get(timeout=timeout_s)
+            while True:
+                if line.startswith(("[ERROR]", "[FATAL]")):
+                    self._errors[name] = line.split("] ", 1)[-1]
+                self._on_line(name, line)
+                name, line = self._lines.get_nowait()
+
+    def _account(self, name: str, status: int) -> str:
+        """What failed and every node's last error: the cause is often another node's."""
+        for _ in range(3):
+            self._hand_on(POLL_S)
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        causes = "; ".join(f"{node}: {error}" for node, error in self._errors.items())
+        return f"node {name} {how}{' - ' + causes if causes else ''}"
+
+    def stop(self) -> None:
+        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when all are reaped."""
+        self._signal(signal.SIGINT)
+        deadline_s = time.monotonic() + GRACE_S
+        while any(process.poll() is None for process in self.processes.values()) and time.monotonic() < deadline_s:
+            self._hand_on(0.02)
+        for name, process in self.processes.items():
+            if process.poll() is None:
+                self._on_line(name, f"did not end within {GRACE_S:.0f} s: killed")
+        self._signal(signal.SIGKILL)
+        for process in self.processes.values():
+            process.wait()
+        for reader in self._readers:
+            reader.join(1.0)
+        self._hand_on(0.0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def ros_environment() -> Iterator[dict[str, str]]:
+    """The variables that nodes run with: local discovery, a domain of their own unless one is set, shared memory."""
+    profile = str(launch_folder() / "config" / "fastdds.xml")
+    defaults = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
+        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
+        # Numerical libraries that spin a thread on every core take the time that the control loop needs.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    fixed = {
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] {message}",
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+        "PYTHONUNBUFFERED": "1",
+        "CONURE_STARTER_PID": str(os.getpid()),
+    }
+    variables = {**defaults, **os.environ, **fixed}
+    with contextlib.ExitStack() as stack:
+        if "ROS_DOMAIN_ID" not in os.environ:
+            variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claimed_domain()))
+        yield variables
+
+
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are noted in the list instead of raised, so that neither can cut a start or an end short."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda received, _: noted.append(received)) for number in numbers}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_line(name: str, line: str) -> None:
+    print(f"{name:>10} | {line}", flush=True)
