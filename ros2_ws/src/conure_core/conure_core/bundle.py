@@ -1,0 +1,324 @@
+"""A policy in a folder: two graphs, the contract, golden outputs. What does not fit is refused by name when loaded.
+
+    policy.onnx   image, proprio, noise  -> action, z, log_likelihood
+    inverse.onnx  image, proprio, action -> z, log_likelihood
+    golden.npz    recorded inputs and outputs of both, replayed at every load
+    spec.json     the contract, where the policy comes from, sizes and SHA-256 of the other files
+
+numpy and ONNX Runtime only: this is what runs beside the arm. `conure_training.export` writes bundles.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
+from conure_core.spec import Contract, FieldSpec, require_match
+
+FloatArray = NDArray[np.float32]
+
+FORMAT_VERSION = 1
+SPEC, POLICY, INVERSE, GOLDEN = "spec.json", "policy.onnx", "inverse.onnx", "golden.npz"
+ACTION_TOLERANCE = 1e-5
+LOG_LIKELIHOOD_TOLERANCE = 1e-4
+"""Nats, times the log-likelihood's magnitude where that is above 1."""
+INVERSE_Z_TOLERANCE = 1e-3
+"""Times z's magnitude where that is above 1: inverting a precise prior multiplies rounding by 1 / sigma."""
+AGAIN = "copy the bundle again, or export it again"
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Size and SHA-256 of one file of a bundle."""
+
+    size_bytes: int
+    sha256: str
+
+    @staticmethod
+    def of(content: bytes) -> "FileDigest":
+        return FileDigest(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class BundleSpec:
+    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on held-out data."""
+
+    contract: Contract
+    name: str
+    git_commit: str
+    exported_at: str
+    training: Mapping[str, Any]
+    log_likelihood_thresholds: Mapping[str, float]
+    files: Mapping[str, FileDigest]
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The text of spec.json, full precision, with a checksum over everything else in it."""
+        data: dict[str, Any] = {
+            "format_version": self.format_version,
+            "name": self.name,
+            "git_commit": self.git_commit,
+            "exported_at": self.exported_at,
+            "contract": self.contract.to_dict(),
+            "training": dict(self.training),
+            "log_likelihood_thresholds": dict(self.log_likelihood_thresholds),
+            "files": {name: vars(digest) for name, digest in self.files.items()},
+        }
+        return json.dumps({**data, "checksum": _checksum(data)}, indent=2) + "\n"
+
+    @staticmethod
+    def from_json(text: str | bytes) -> "BundleSpec":
+        """Inverse of `to_json`. Raises: BundleError, or SpecMismatch for a contract that cannot be read."""
+        try:
+            data = json.loads(text)
+            version = data["format_version"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise BundleError(f"{SPEC} cannot be read ({error}); {AGAIN}") from error
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{SPEC}: format_version is {version}, and this Conure reads {FORMAT_VERSION}; "
+                "export again with this version, or install the one that wrote it"
+            )
+        checksum = data.pop("checksum", None)
+        if checksum != _checksum(data):
+            raise BundleError(f"{SPEC} was altered since it was written (checksum); {AGAIN}")
+        try:
+            return BundleSpec(
+                contract=Contract.from_dict(data.pop("contract")),
+                training=MappingProxyType(data.pop("training")),
+                log_likelihood_thresholds=MappingProxyType(data.pop("log_likelihood_thresholds")),
+                files=MappingProxyType({name: FileDigest(**digest) for name, digest in data.pop("files").items()}),
+                **data,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BundleError(f"{SPEC} lacks or adds a field ({error}); export the bundle again") from error
+
+
+@dataclass(frozen=True)
+class PolicyOutput:
+    """One tick: action (A,) in [-1, 1], z (A,), and the prior's log p(action | observation), nats.
+
+    The log-likelihood is the density at the flow's own action, which may lie up to 0.05 outside the box before it is
+    clipped to `action`.
+    """
+
+    action: FloatArray
+    z: FloatArray
+    log_likelihood: float
+
+
+class Bundle:
+    """A loaded policy. One thread, one observation at a time; both methods are pure functions of their arguments.
+
+    >>> bundle = load_bundle("out/demo/bundle", expected=load_robot("wx250s").contract(image_size_px=48))
+    >>> output = bundle.act({"image": image, "proprio": proprio})
+    >>> z, log_likelihood = bundle.invert({"image": image, "proprio": proprio}, output.action)
+    """
+
+    def __init__(self, spec: BundleSpec, content: Mapping[str, bytes], spec_sha256: str) -> None:
+        """From the content of the files. Raises: BundleError unless the graphs have the contract's shapes and types."""
+        self.spec = spec
+        self.hash = spec_sha256
+        """SHA-256 of spec.json, which holds the others': one name for exactly these weights and this contract."""
+        observation, action = spec.contract.observation, spec.contract.action.values
+        if observation.history != 1:
+            raise BundleError(f"{SPEC}: contract.observation.history is {observation.history}; bundles hold 1 tick")
+        self._observed = {"image": observation.image, "proprio": observation.proprio}
+        self._zeros = np.zeros(action.shape, dtype=np.float32)
+        inputs = {name: (field.dtype, field.shape) for name, field in self._observed.items()}
+        vector = ("float32", action.shape)
+        likelihood: _Signature = {"log_likelihood": ("float32", ())}
+        self._policy = _session(content[POLICY], POLICY)
+        self._inverse = _session(content[INVERSE], INVERSE)
+        _check_graph(self._policy, POLICY, {**inputs, "noise": vector}, {"action": vector, "z": vector, **likelihood})
+        _check_graph(self._inverse, INVERSE, {**inputs, "action": vector}, {"z": vector, **likelihood})
+
+    def act(self, observation: Mapping[str, Any], noise: ArrayLike | None = None) -> PolicyOutput:
+        """The action for one observation: `image` uint8 (H, W, 3) and `proprio` float32; other entries are ignored.
+
+        Noise (A,) is a sample of N(0, I), None the policy's mean z.
+        Raises: SpecMismatch for a missing entry, a wrong shape or type; UnsafeCommand if anything is not finite.
+        """
+        feed = self._feed(observation)
+        feed["noise"] = self._vector("noise", self._zeros if noise is None else noise)[None]
+        action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
+        if not (np.isfinite(action).all() and np.isfinite(z).all() and np.isfinite(log_likelihood[0])):
+            raise UnsafeCommand(f"the policy gave action {action[0]}, z {z[0]}: not finite; holding position")
+        return PolicyOutput(_read_only(action[0]), _read_only(z[0]), float(log_likelihood[0]))
+
+    def invert(self, observation: Mapping[str, Any], action: ArrayLike) -> tuple[FloatArray, float]:
+        """z (A,) that the prior would need for this action, and the action's log-likelihood, nats.
+
+        The action is clipped to [-1, 1], as the controller does before it executes one. Raises: as `act`.
+        """
+        feed = self._feed(observation)
+        feed["action"] = np.clip(self._vector("action", action), -1.0, 1.0)[None]
+        z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
+        return _read_only(z[0]), float(log_likelihood[0])
+
+    def act_batch(self, image: Any, proprio: Any, noise: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Action, z (B, A) and log-likelihood (B,) of many observations: for evaluation; inputs as `act`, stacked."""
+        feed = {"image": image, "proprio": proprio, "noise": noise}
+        action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
+        return action, z, log_likelihood
+
+    def invert_batch(self, image: Any, proprio: Any, action: Any) -> tuple[FloatArray, FloatArray]:
+        """z (B, A) and log-likelihood (B,) of many actions in [-1, 1]; inputs as `invert`, stacked."""
+        feed = {"image": image, "proprio": proprio, "action": action}
+        z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
+        return z, log_likelihood
+
+    def _feed(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: _checked(observation, name, field)[None] for name, field in self._observed.items()}
+
+    def _vector(self, name: str, values: ArrayLike) -> FloatArray:
+        vector = np.asarray(values, dtype=np.float32)
+        if vector.shape != self._zeros.shape:
+            raise SpecMismatch(f"{name}: expected shape {self._zeros.shape}, got {vector.shape}")
+        if not np.isfinite(vector).all():
+            raise UnsafeCommand(f"{name} {vector} is not finite; holding position")
+        return vector
+
+
+def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
+    """The bundle in a folder, checked: files whole, graphs as the contract says, golden outputs reproduced.
+
+    Raises: BundleError naming the file; SpecMismatch naming every field in which the contract is not `expected`.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleError(f"no bundle at {folder}; 'conure export' writes one")
+    try:
+        text = _read(folder, SPEC)
+        spec = BundleSpec.from_json(text)
+        if expected is not None:
+            require_match(expected, spec.contract, "the bundle")
+        content = {name: _verified(folder, name, spec) for name in (POLICY, INVERSE, GOLDEN)}
+        bundle = Bundle(spec, content, hashlib.sha256(text).hexdigest())
+        _replay(bundle, _golden(content[GOLDEN], spec.contract))
+    except (BundleError, SpecMismatch) as error:
+        raise type(error)(f"{folder}: {error}") from error
+    return bundle
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"{name} is missing; {AGAIN}") from error
+    except OSError as error:
+        raise BundleError(f"{name} cannot be read ({error.strerror}); {AGAIN}") from error
+
+
+def _verified(folder: Path, name: str, spec: BundleSpec) -> bytes:
+    content = _read(folder, name)
+    if name not in spec.files:
+        raise BundleError(f"{SPEC} lists no digest of {name}; export the bundle again")
+    wanted = spec.files[name]
+    if len(content) != wanted.size_bytes:
+        raise BundleError(f"{name} has {len(content)} bytes instead of {wanted.size_bytes}; {AGAIN}")
+    if FileDigest.of(content) != wanted:
+        raise BundleError(f"{name} was altered since it was written (SHA-256); {AGAIN}")
+    return content
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+_Signature = dict[str, tuple[str, tuple[int, ...]]]
+_POLICY_OUTPUTS, _INVERSE_OUTPUTS = ["action", "z", "log_likelihood"], ["z", "log_likelihood"]
+_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+
+
+def _session(content: bytes, name: str) -> Any:
+    """One thread that does not spin: the other cores belong to the camera, the controller and the simulation."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load it: {reason}") from error
+
+
+def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signature) -> None:
+    for kind, nodes, wanted in (("input", session.get_inputs(), inputs), ("output", session.get_outputs(), outputs)):
+        found = {node.name: (_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
+        if found.keys() != wanted.keys():
+            raise BundleError(f"{name}: expected the {kind}s {sorted(wanted)}, got {sorted(found)}; export again")
+        for key, (dtype, shape) in wanted.items():
+            if found[key][0] != dtype or found[key][1][1:] != shape or len(found[key][1]) != 1 + len(shape):
+                want = f"{dtype} (batch, {', '.join(map(str, shape))})"
+                raise BundleError(f"{name}: {kind} '{key}' should be {want}, is {found[key]}; export again")
+
+
+def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
+    """The recorded arrays, with the contract's shapes, none of them empty or NaN."""
+    observation, action = contract.observation, contract.action.values
+    shapes = {"image": observation.image.shape, "proprio": observation.proprio.shape}
+    shapes |= dict.fromkeys(("noise", "action", "z", "inverse_z"), action.shape)
+    shapes |= dict.fromkeys(("log_likelihood", "inverse_log_likelihood"), ())
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            golden = {name: archive[name] for name in shapes}
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{GOLDEN} cannot be read ({error}); export the bundle again") from error
+    count = len(golden["noise"])
+    for name, shape in shapes.items():
+        if golden[name].shape != (count, *shape) or count == 0:
+            raise BundleError(f"{GOLDEN}: {name} has shape {golden[name].shape}, not (n, {shape}); export again")
+        if not np.isfinite(golden[name]).all():
+            raise BundleError(f"{GOLDEN}: {name} is not finite; export the bundle again")
+    return golden
+
+
+def _replay(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> None:
+    """Run what the robot will run, tick by tick. Raises: BundleError naming the output that comes out differently."""
+    for tick in range(len(golden["noise"])):
+        now = {name: golden[name][tick] for name in ("image", "proprio")}
+        output = bundle.act(now, golden["noise"][tick])
+        inverse_z, inverse_log_likelihood = bundle.invert(now, golden["action"][tick])
+        for name, value, tolerance, relative in (
+            ("action", output.action, ACTION_TOLERANCE, False),
+            ("z", output.z, ACTION_TOLERANCE, True),
+            ("log_likelihood", output.log_likelihood, LOG_LIKELIHOOD_TOLERANCE, True),
+            ("inverse_z", inverse_z, INVERSE_Z_TOLERANCE, True),
+            ("inverse_log_likelihood", inverse_log_likelihood, LOG_LIKELIHOOD_TOLERANCE, True),
+        ):
+            wanted = golden[name][tick]
+            error = np.max(np.abs(value - wanted) / (np.maximum(1.0, np.abs(wanted)) if relative else 1.0))
+            if not error <= tolerance:
+                raise BundleError(
+                    f"{GOLDEN}: {name} of observation {tick} comes out {error:.2g} off on this machine, "
+                    f"more than {tolerance:g}; export the bundle again, and check the version of ONNX Runtime"
+                )
+
+
+def _checked(observation: Mapping[str, Any], name: str, field: FieldSpec) -> NDArray[Any]:
+    if name not in observation:
+        raise SpecMismatch(f"the observation has no '{name}'; it has {sorted(observation)}")
+    value = np.asarray(observation[name])
+    if value.shape != field.shape or value.dtype != field.dtype:
+        raise SpecMismatch(f"observation.{name}: expected {field.dtype} {field.shape}, got {value.dtype} {value.shape}")
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise UnsafeCommand(f"observation.{name} is not finite: {value}; holding position")
+    return value
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    array.setflags(write=False)
+    return array
