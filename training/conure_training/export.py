@@ -1,0 +1,300 @@
+"""From trained torch modules to a bundle that a robot can load; verified, and whole or not there."""
+
+import contextlib
+import copy
+import json
+import logging
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from conure_core.bundle import (
+    ACTION_TOLERANCE,
+    GOLDEN,
+    INVERSE,
+    LOG_LIKELIHOOD_TOLERANCE,
+    POLICY,
+    SPEC,
+    Bundle,
+    BundleSpec,
+    FileDigest,
+    load_bundle,
+)
+from conure_core.errors import BundleError, DataError, SpecMismatch
+from conure_core.spec import Contract
+from conure_training.flows import ConditionalRealNVP
+
+Observations = Mapping[str, NDArray[Any]]
+"""Stacked observations: `image` uint8 (N, H, W, 3) and `proprio` float32 (N, P)."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest absolute differences between a bundle and the modules it was made from, over `count` observations.
+
+    `round_trip` is that of f(f^-1(a)) to a, the inverse taken by the bundle; the actions are the policy's and, as
+    many, uniform ones from the whole box. `inverse_log_likelihood` is of the policy's actions.
+    """
+
+    count: int
+    action: float
+    z: float
+    log_likelihood: float
+    inverse_log_likelihood: float
+    round_trip: float
+
+
+class PolicyGraph(nn.Module):
+    """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z; features).
+
+    Without a policy z is the noise: the prior itself. The action is clipped to the box that the contract promises.
+    """
+
+    def __init__(self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None) -> None:
+        super().__init__()
+        self.encoder, self.flow, self.policy = encoder, flow, policy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.encoder(image, proprio)
+        if self.policy is None:
+            z = noise * 1.0  # an output of its own: a graph may not return its input
+        else:
+            mean, std = self.policy(features)
+            z = mean + std * noise
+        action, log_likelihood = self.flow.decode_with_log_prob(z, features)
+        return action.clamp(-1.0, 1.0), z, log_likelihood
+
+
+class InverseGraph(nn.Module):
+    """(image, proprio, action) -> (z, log-likelihood)."""
+
+    def __init__(self, encoder: nn.Module, flow: ConditionalRealNVP) -> None:
+        super().__init__()
+        self.encoder, self.flow = encoder, flow
+
+    def forward(self, image: Tensor, proprio: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        return self.flow.encode_with_log_prob(action, self.encoder(image, proprio))
+
+
+def export_bundle(
+    encoder: nn.Module,
+    flow: ConditionalRealNVP,
+    policy: nn.Module | None,
+    contract: Contract,
+    path: str | Path,
+    golden_observations: Observations,
+    training_config: Mapping[str, Any],
+    name: str = "",
+    log_likelihood_thresholds: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Bundle:
+    """Write the bundle `path` and return it as the robot will load it. The modules are left as they are.
+
+    `encoder(image_uint8 (B, H, W, 3), proprio (B, P))` gives features (B, C), normalization included, which are also
+    the flow's context; `policy(features)` gives the mean and the standard deviation of z, (B, A) each, or is None for
+    the prior alone. A few dozen golden observations are enough.
+
+    The folder appears whole or not at all; a bundle already there is replaced only by a whole new one.
+    Raises: SpecMismatch if modules, observations and contract do not fit together; BundleError if the graphs do not
+    reproduce torch, or if something that is not a bundle stands at `path`.
+    """
+    path = Path(path)
+    if path.exists() and not (path / SPEC).is_file():
+        raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
+    graphs = _graphs(encoder, flow, policy)
+    observations = _checked(golden_observations, contract)
+    golden = _golden(graphs, observations, contract, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as folder:
+        _write_onnx(graphs[0], folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
+        _write_onnx(graphs[1], folder / INVERSE, golden, "action", ["z", "log_likelihood"])
+        np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
+        spec = BundleSpec(
+            contract=contract,
+            name=name or path.name,
+            git_commit=git_commit(),
+            exported_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            training=_jsonable(training_config, "training_config"),
+            log_likelihood_thresholds=dict(log_likelihood_thresholds or {}),
+            files={name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)},
+        )
+        (folder / SPEC).write_text(spec.to_json())
+        bundle = load_bundle(folder, expected=contract)
+        _require_parity(onnx_parity(bundle, encoder, flow, policy, golden_observations, seed))
+    return bundle
+
+
+def onnx_parity(
+    bundle: Bundle,
+    encoder: nn.Module,
+    flow: ConditionalRealNVP,
+    policy: nn.Module | None,
+    observations: Observations,
+    seed: int = 0,
+) -> Parity:
+    """How far the bundle's outputs lie from torch's on these observations, with noise from N(0, I)."""
+    policy_graph, inverse_graph = _graphs(encoder, flow, policy)
+    image, proprio, noise = _inputs(_checked(observations, bundle.spec.contract), flow.action_dim, seed)
+    action, z, log_likelihood = bundle.act_batch(image, proprio, noise)
+    inverse_z, inverse_log_likelihood = bundle.invert_batch(image, proprio, action)
+    anywhere = np.random.default_rng(seed + 1).uniform(-1.0, 1.0, action.shape).astype(np.float32)
+    anywhere_z, _ = bundle.invert_batch(image, proprio, anywhere)
+    tensors = [torch.from_numpy(array) for array in (image, proprio)]
+    with torch.inference_mode():
+        wanted = [output.numpy() for output in policy_graph(*tensors, torch.from_numpy(noise))]
+        wanted_inverse = inverse_graph(*tensors, torch.from_numpy(action))[1].numpy()
+        features = policy_graph.encoder(*tensors)
+        decoded = [
+            policy_graph.flow.decode(torch.from_numpy(latent), features).numpy() for latent in (inverse_z, anywhere_z)
+        ]
+    return Parity(
+        count=len(image),
+        action=_largest(action - wanted[0]),
+        z=_largest(z - wanted[1]),
+        log_likelihood=_largest(log_likelihood - wanted[2]),
+        inverse_log_likelihood=_largest(inverse_log_likelihood - wanted_inverse),
+        round_trip=max(_largest(decoded[0] - action), _largest(decoded[1] - anywhere)),
+    )
+
+
+def git_commit() -> str:
+    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return result.stdout.strip()
+
+
+def _graphs(encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None) -> tuple[PolicyGraph, InverseGraph]:
+    """Copies on the CPU in evaluation mode, so that the caller's modules keep their device and mode."""
+    graph = copy.deepcopy(PolicyGraph(encoder, flow, policy)).cpu().float().eval().requires_grad_(False)
+    return graph, InverseGraph(graph.encoder, graph.flow)
+
+
+def _checked(observations: Observations, contract: Contract) -> Observations:
+    """Refuse stacked observations that the contract does not describe."""
+    checked = {}
+    for name, field in (("image", contract.observation.image), ("proprio", contract.observation.proprio)):
+        array = np.asarray(observations.get(name))
+        if array.shape[1:] != field.shape or array.dtype != field.dtype:
+            wanted = f"{field.dtype} (n, {', '.join(map(str, field.shape))})"
+            raise SpecMismatch(f"observations.{name}: expected {wanted}, got {array.dtype} {array.shape}")
+        if not len(array) or not np.isfinite(array).all():
+            raise DataError(f"observations.{name}: needs at least one, all finite, got {len(array)}")
+        checked[name] = np.array(array)
+    return checked
+
+
+def _inputs(observations: Observations, action_dim: int, seed: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    image, proprio = observations["image"], observations["proprio"]
+    return image, proprio, np.random.default_rng(seed).standard_normal((len(image), action_dim), dtype=np.float32)
+
+
+def _golden(
+    graphs: tuple[PolicyGraph, InverseGraph], observations: Observations, contract: Contract, seed: int
+) -> dict[str, NDArray[Any]]:
+    """Inputs and torch's outputs for them."""
+    (size,) = contract.action.values.shape
+    flow = graphs[0].flow
+    if flow.action_dim != size:
+        raise SpecMismatch(f"the flow makes actions of {flow.action_dim} values, the contract has {size}")
+    image, proprio, noise = _inputs(observations, size, seed)
+    with torch.inference_mode():
+        tensors = torch.from_numpy(image), torch.from_numpy(proprio)
+        action, z, log_likelihood = graphs[0](*tensors, torch.from_numpy(noise))
+        inverse_z, inverse_log_likelihood = graphs[1](*tensors, action)
+    outputs = {"action": action, "z": z, "log_likelihood": log_likelihood}
+    outputs |= {"inverse_z": inverse_z, "inverse_log_likelihood": inverse_log_likelihood}
+    inputs = {"image": image, "proprio": proprio, "noise": noise}
+    return {**inputs, **{name: output.numpy() for name, output in outputs.items()}}
+
+
+def _write_onnx(
+    graph: nn.Module, file: Path, golden: Mapping[str, NDArray[Any]], third: str, outputs: Sequence[str]
+) -> None:
+    """One self-contained ONNX file with a free batch size. torch's exporter is kept from chatting on the console."""
+    names = ["image", "proprio", third]
+    example = tuple(torch.from_numpy(np.resize(golden[name], (2, *golden[name].shape[1:]))) for name in names)
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        torch.onnx.export(
+            graph,
+            example,
+            str(file),
+            input_names=names,
+            output_names=outputs,
+            dynamic_shapes={key: {0: batch} for key in names},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A folder to fill beside `path`, which takes its name when the block ends well and is removed when it does not."""
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    old = temporary.with_name(f"{temporary.name}-old")
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        try:
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _require_parity(parity: Parity) -> None:
+    if not (parity.action <= ACTION_TOLERANCE and parity.log_likelihood <= LOG_LIKELIHOOD_TOLERANCE):
+        raise BundleError(
+            f"nothing was written: the graphs differ from torch by {parity.action:.2g} in action (at most "
+            f"{ACTION_TOLERANCE:g}) and {parity.log_likelihood:.2g} nats (at most {LOG_LIKELIHOOD_TOLERANCE:g})"
+        )
+
+
+def _jsonable(data: Mapping[str, Any], what: str) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(data)))
+        return plain
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{what} cannot be written as JSON ({error}); pass plain numbers, strings, lists") from error
+
+
+def _largest(difference: NDArray[Any]) -> float:
+    """The largest absolute value; NaN if there is one, so that no comparison passes over it."""
+    return float(np.abs(difference).max())
