@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -10,7 +11,6 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from conure_ros.node_table import Argument, NodeSpec, find_graph, graph_arguments, launch_folder
-from launch import LaunchDescription
 
 
 def launch_description(graph: str) -> LaunchDescription:

@@ -92,7 +92,7 @@ EVALUATOR = NodeSpec(
 )
 
 
-def _managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
+def managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
     """The nodes, and the manager that brings their lifecycle nodes up in this order."""
     names = [node.name for node in nodes if node.lifecycle]
     manager = NodeSpec(
@@ -107,8 +107,8 @@ def _managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
 
 
 GRAPHS = {
-    "sim": _managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
-    "evaluate": _managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
+    "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
+    "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
 }
 
 

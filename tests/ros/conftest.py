@@ -1,0 +1,188 @@
+"""Real nodes as real processes, each test's on a ROS domain of its own, all of them gone when it ends."""
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+
+# Read by ROS's message classes and by the middleware when they are first imported in this process.
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+import numpy as np
+import pytest
+
+from conure_core.robot import load_robot
+from conure_ros.starter import GraphError, RunningGraph, ros_environment
+
+IMAGE_SIZE_PX = 48
+
+
+def make_bundle(path):
+    """A tiny policy with random weights."""
+    import torch
+
+    from conure_training.export import export_bundle
+    from conure_training.flows import ConditionalRealNVP
+
+    robot = load_robot("wx250s")
+
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(27 + robot.proprio_size, 16)
+
+        def forward(self, image, proprio):
+            small = torch.nn.functional.adaptive_avg_pool2d(image.permute(0, 3, 1, 2).float() / 255, 3)
+            return torch.tanh(self.linear(torch.cat([small.flatten(1), proprio], 1)))
+
+    rng = np.random.default_rng(0)
+    observations = {
+        "image": rng.integers(0, 256, (4, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8),
+        "proprio": rng.standard_normal((4, robot.proprio_size)).astype(np.float32),
+    }
+    torch.manual_seed(0)
+    flow = ConditionalRealNVP(7, 16, 2, (16,))
+    export_bundle(Encoder(), flow, None, robot.contract(IMAGE_SIZE_PX), path, observations, {})
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "bundle"
+    make_bundle(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def domain(tmp_path_factory):
+    """Environment variables of a ROS domain that no other test has."""
+    with ros_environment() as variables:
+        yield {**variables, "ROS_LOG_DIR": str(tmp_path_factory.mktemp("log"))}
+
+
+class Graph:
+    """Nodes that run beside the test."""
+
+    def __init__(self, name, parameters, folder, environment):
+        self.lines, self.failure, self._ended = [], "", []
+        self.running = RunningGraph(name, parameters, folder, environment, lambda *line: self.lines.append(line))
+        self.running.start()
+        self._thread = threading.Thread(target=self._wait)
+        self._thread.start()
+
+    def _wait(self):
+        try:
+            self.running.wait(self._ended)
+        except GraphError as error:
+            self.failure = str(error)
+
+    def process(self, name):
+        return self.running.processes[name]
+
+    def wait_for_line(self, text, timeout_s=60.0):
+        wait_until(lambda: self.failure or any(text in line for _, line in self.lines), timeout_s, text)
+        assert not self.failure, self.failure
+
+    def stop(self):
+        self._ended.append(1)
+        self._thread.join()
+        self.running.stop()
+        assert all(process.poll() is not None for process in self.running.processes.values())
+
+
+@pytest.fixture(scope="module")
+def start(domain, tmp_path_factory):
+    """Starts a graph; returns when its lifecycle nodes are active."""
+    graphs = []
+
+    def started(name, wait=True, **parameters):
+        graph = Graph(name, parameters, tmp_path_factory.mktemp("parameters"), domain)
+        graphs.append(graph)
+        if wait:
+            graph.wait_for_line("up:")
+        return graph
+
+    yield started
+    for graph in graphs:
+        graph.stop()
+
+
+class Peer:
+    """A node of the test's own, spun on a thread."""
+
+    def __init__(self, variables):
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.context = rclpy.Context()
+        os.environ.update({name: variables[name] for name in variables if "DEFAULT_PROFILES_FILE" in name})
+        rclpy.init(context=self.context, domain_id=int(variables["ROS_DOMAIN_ID"]))
+        self.node = rclpy.create_node("test", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def _spin(self):
+        from rclpy.executors import ExternalShutdownException
+
+        with contextlib.suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def listen(self, kind, topic, quality=10):
+        """A list that fills with what comes."""
+        heard = []
+        self.node.create_subscription(kind, topic, heard.append, quality)
+        return heard
+
+    def call(self, kind, name, timeout_s=20.0, **fields):
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(timeout_s), f"no service {name}"
+        future, answered = client.call_async(kind.Request(**fields)), threading.Event()
+        future.add_done_callback(lambda _: answered.set())
+        assert answered.wait(timeout_s), f"{name} did not answer"
+        return future.result()
+
+    def close(self):
+        import rclpy
+
+        rclpy.shutdown(context=self.context)
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def peer(domain):
+    peer = Peer(domain)
+    yield peer
+    peer.close()
+
+
+def wait_until(condition, timeout_s, what=""):
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what or condition}"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", name="wait_until")
+def wait_until_fixture():
+    return wait_until
+
+
+def processes_with(mark):
+    """Ids of all processes on this machine whose environment holds this text."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+                found += [] if stat[0] == "Z" else [int(folder.name)]
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="session", name="processes_with")
+def processes_with_fixture():
+    return processes_with

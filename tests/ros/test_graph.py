@@ -1,0 +1,127 @@
+"""The whole graph through the starter and the table: trials, recordings, a dead policy."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.robot import load_robot
+from conure_msgs.action import RunTrial
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.qos import LATCHED
+from conure_ros.recording import Episode
+from conure_ros.starter import GraphError, run_graph
+from conure_ros.trials import FILE_NAME, read_trials
+
+pytestmark = pytest.mark.ros
+PERIOD_S = load_robot("wx250s").control_period_s
+RECORDED = {
+    "/camera/image_raw",
+    "/camera/camera_info",
+    "/joint_states",
+    "/command/policy",
+    "/joint_trajectory",
+    "/robot_state",
+}
+
+
+def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_path):
+    wanted = {
+        "bundle": str(bundle),
+        "folder": str(tmp_path / "trials"),
+        "first_seed": 7,
+        "noise_scale": 0.5,
+        "timeout_s": 1.0,
+    }
+    environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
+    run_graph("evaluate", {**wanted, "trials": 1}, environment=environment)
+    first_bytes = (tmp_path / "trials" / "trial_000007.mcap").read_bytes()
+    run_graph("evaluate", {**wanted, "trials": 2}, environment=environment)
+    settings, trials = read_trials(tmp_path / "trials" / FILE_NAME)
+    assert [trial.seed for trial in trials] == [7, 8]
+    assert len(settings.bundle_hash) == 64
+    assert (tmp_path / "trials" / "trial_000007.mcap").read_bytes() == first_bytes, "a finished trial is not run again"
+    assert len(list((tmp_path / "trials").iterdir())) == 3
+    for trial in trials:
+        episode = Episode(tmp_path / "trials" / trial.recording)
+        assert {name for name, count in episode.counts.items() if count} == RECORDED
+        assert episode.metadata["seed"] == str(trial.seed)
+        assert episode.metadata["task"] == "Lift"
+        assert episode.metadata["target"] == trial.target
+        assert episode.metadata["label"] == ("success" if trial.success else "failure")
+        images = [pixels for _, pixels in episode.images()]
+        assert len(images) >= 8
+        assert all(pixels.shape == (48, 48, 3) for pixels in images)
+        measures = trial.measures
+        assert len(measures.capture_to_command_ms) >= 8
+        assert np.median(measures.capture_to_command_ms) < PERIOD_S * 1e3
+        assert np.median(measures.command_interval_ms) == pytest.approx(PERIOD_S * 1e3, rel=0.2)
+        assert np.isfinite(measures.log_likelihood).all()
+        assert min(measures.inference_ms) > 0
+
+
+def test_a_bundle_for_another_image_size_fails_to_configure_by_name(bundle, tmp_path):
+    with pytest.raises(GraphError, match=r"observation\.image\.shape: expected \[64, 64, 3\], got \[48, 48, 3\]"):
+        run_graph(
+            "sim",
+            {"bundle": str(bundle), "image_size_px": 64, "folder": str(tmp_path)},
+            environment={"ROS_LOG_DIR": str(tmp_path / "log")},
+        )
+
+
+@pytest.fixture(scope="module")
+def serving(start, bundle, tmp_path_factory):
+    """The graph with an evaluator that waits to be asked."""
+    folder = tmp_path_factory.mktemp("serving")
+    return start("evaluate", bundle=str(bundle), folder=str(folder), trials=0, noise_scale=0.5), folder
+
+
+def result_of(future, timeout_s=30.0):
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    assert done.wait(timeout_s)
+    return future.result()
+
+
+def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer, wait_until):
+    graph, folder = serving
+    states = peer.listen(RobotState, "robot_state", LATCHED)
+    diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
+    commands, trajectories = (
+        peer.listen(PolicyCommand, "command/policy"),
+        peer.listen(JointTrajectory, "joint_trajectory"),
+    )
+
+    feedback = []
+    client = ActionClient(peer.node, RunTrial, "run_trial")
+    assert client.wait_for_server(20)
+    goal = RunTrial.Goal(seed=3, task="Lift", timeout_s=0.8)
+    handle = result_of(client.send_goal_async(goal, lambda message: feedback.append(message.feedback.elapsed_s)))
+    result = result_of(handle.get_result_async()).result
+    assert "after" in result.message
+    assert Episode(folder / Path(result.recording).name).metadata["seed"] == "3"
+    assert feedback == sorted(feedback) and feedback[-1] > 0.5
+    wait_until(lambda: diagnostics, 5)
+    values = {pair.key: pair.value for pair in diagnostics[-1].status[0].values}
+    assert float(values["p99_ms"]) > 0 and values["dropped: newer image"] == "0"
+
+    assert peer.call(SetMode, "set_mode", mode="policy").success
+    wait_until(lambda: states[-1].mode == RobotState.POLICY, 5)
+    assert all(len(command.action) == len(command.z) == 7 for command in commands)
+    graph.process("policy").send_signal(signal.SIGKILL)
+    killed_s = time.monotonic()
+    wait_until(lambda: states[-1].mode == RobotState.HOLD, 5)
+    assert time.monotonic() - killed_s < 2 * PERIOD_S + 0.2
+    assert "no policy command for" in states[-1].reason
+    time.sleep(0.2)
+    count = len(trajectories)
+    time.sleep(3 * PERIOD_S)
+    assert len(trajectories) == count
+    wait_until(lambda: "node policy was killed by SIGKILL" in graph.failure, 5)

@@ -1,0 +1,153 @@
+"""sim_robot_node alone, as a process: what stands there must behave as a driver and a camera do."""
+
+import time
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_msgs.srv import ResetScene, TaskStatus
+from conure_ros.messages import image_pixels, joint_sample, to_ns, trajectory_message
+from conure_ros.node_table import GRAPHS, SIM_ROBOT, managed
+from conure_ros.qos import NEWEST
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s")
+HOME = np.array(ROBOT.home_rad)
+
+
+class Rig:
+    def __init__(self, peer, graph):
+        self.peer, self.graph = peer, graph
+        self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
+        self.infos = peer.listen(CameraInfo, "camera/camera_info")
+        self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
+
+    def joint_rad(self):
+        return joint_sample(self.joints[-1], ROBOT).joint_rad
+
+    def follow(self, joint_rad, change=lambda message: None):
+        message = trajectory_message(ROBOT, JointCommand(np.asarray(joint_rad), ROBOT.gripper_open_m, 0.2), 0)
+        change(message)
+        self.trajectories.publish(message)
+        time.sleep(0.5)
+
+    def reset(self, seed):
+        response = self.peer.call(ResetScene, "reset_scene", seed=seed, task="Lift")
+        assert response.success, response.message
+        time.sleep(0.3)
+        return response
+
+
+@pytest.fixture(scope="module")
+def simulated(start, peer):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "arm", managed(SIM_ROBOT))
+        return Rig(peer, start("arm"))
+
+
+@pytest.fixture
+def rig(simulated, wait_until):
+    simulated.reset(0)
+    wait_until(lambda: simulated.images and simulated.joints, 10)
+    return simulated
+
+
+def test_joint_states_come_at_50_hz_or_more_and_images_at_the_control_rate(rig):
+    for heard in (rig.joints, rig.images, rig.infos):
+        heard.clear()
+    began_s = time.monotonic()
+    time.sleep(2.0)
+    elapsed_s = time.monotonic() - began_s
+    assert len(rig.joints) >= 50 * elapsed_s
+    assert len(rig.images) == pytest.approx(elapsed_s / ROBOT.control_period_s, abs=2)
+    stamps = [to_ns(image.header.stamp) for image in rig.images]
+    assert np.median(np.diff(stamps)) == pytest.approx(ROBOT.control_period_s * 1e9, rel=0.1)
+    measured = {to_ns(message.header.stamp) for message in rig.joints}
+    described = {to_ns(info.header.stamp) for info in rig.infos}
+    # A busy machine may lose one now and then on the way to this test.
+    assert len(measured & set(stamps)) >= 0.8 * len(stamps), "joints are measured at the capture as well"
+    assert len(described & set(stamps)) >= 0.8 * len(stamps)
+    assert list(rig.joints[0].name) == list(ROBOT.command_names)
+
+
+def test_images_are_rgb8_with_matching_camera_info(rig):
+    pixels = image_pixels(rig.images[-1], (48, 48, 3))
+    assert pixels.std() > 5
+    info = rig.infos[-1]
+    assert (info.width, info.height) == (48, 48)
+    assert info.k[0] > 0 and info.k[2] == 24.0
+    assert info.header.frame_id == rig.images[-1].header.frame_id == "camera"
+
+
+def test_a_trajectory_is_followed_by_name_in_whatever_order_and_then_held(rig):
+    def turned_round(message):
+        message.joint_names = message.joint_names[::-1]
+        message.points[0].positions = message.points[0].positions[::-1]
+
+    goal = HOME + [0.15, 0.05, -0.05, 0.1, 0.05, 0.2]
+    rig.follow(goal, turned_round)
+    assert np.abs(rig.joint_rad() - goal).max() < 0.03
+    time.sleep(0.3)
+    assert np.abs(rig.joint_rad() - goal).max() < 0.03, "it holds when commands stop"
+
+
+def test_a_trajectory_that_lacks_a_joint_moves_nothing_and_names_it(rig):
+    def without_elbow(message):
+        index = list(message.joint_names).index("elbow")
+        message.joint_names = [name for name in message.joint_names if name != "elbow"]
+        message.points[0].positions.pop(index)
+
+    rig.follow(HOME + 0.1, without_elbow)
+    assert np.abs(rig.joint_rad() - HOME).max() < 0.03
+    rig.graph.wait_for_line("joint_trajectory lacks 'elbow'", 5)
+
+
+def test_the_same_seed_gives_the_same_scene_and_the_arm_starts_at_home(rig, wait_until):
+    def seen(seed):
+        response = rig.reset(seed)
+        rig.images.clear()
+        wait_until(lambda: rig.images, 5)
+        return image_pixels(rig.images[0], (48, 48, 3)).astype(int), response
+
+    first, told = seen(3)
+    rig.follow(HOME + 0.1)
+    again, told_again = seen(3)
+    other, _ = seen(4)
+    assert np.abs(first - again).mean() < 0.5, "the objects settle for a moment"
+    assert np.abs(first - other).mean() > 1.0
+    assert told.target == told_again.target
+    assert told.target in told.objects
+    assert np.abs(rig.joint_rad() - HOME).max() < 0.03
+
+
+def test_an_unknown_task_or_target_is_refused_by_name(rig):
+    response = rig.peer.call(ResetScene, "reset_scene", seed=0, task="Lfit")
+    assert not response.success
+    assert "Lift" in response.message
+    response = rig.peer.call(ResetScene, "reset_scene", seed=0, task="Lift", target_object="no_such_thing")
+    assert not response.success
+    assert "no_such_thing" in response.message
+    assert not rig.peer.call(TaskStatus, "task_status").success_now
+
+
+def test_an_inactive_robot_ignores_commands(rig, wait_until):
+    def change(transition):
+        assert rig.peer.call(ChangeState, "sim_robot/change_state", transition=Transition(id=transition)).success
+
+    change(Transition.TRANSITION_DEACTIVATE)
+    try:
+        time.sleep(0.1)
+        rig.joints.clear()
+        rig.follow(HOME + 0.2)
+        assert not rig.joints
+    finally:
+        change(Transition.TRANSITION_ACTIVATE)
+    wait_until(lambda: rig.joints, 5)
+    time.sleep(0.3)
+    assert np.abs(rig.joint_rad() - HOME).max() < 0.03

@@ -1,0 +1,104 @@
+"""However the starter ends, no process stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from conure_core.errors import ConfigError
+from conure_ros import starter
+from conure_ros.domain import claimed_domain
+from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
+from conure_ros.starter import GraphError, RunningGraph, print_line, ros_environment, run_graph
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def mark():
+    return f"CONURE_TEST_MARK={uuid.uuid4()}"
+
+
+@pytest.fixture
+def environment(mark, tmp_path):
+    name, value = mark.split("=")
+    return {name: value, "ROS_LOG_DIR": str(tmp_path / "log")}
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_no_process_outlives_conure_up(number, status, mark, environment, bundle, tmp_path, processes_with, wait_until):
+    words = ["up", "graph=sim", f"bundle={bundle}", f"folder={tmp_path}"]
+    code = "import sys; from conure_core.cli import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        for line in process.stdout:
+            if "up: " in line:
+                break
+        wait_until(lambda: len(processes_with(mark)) == 5, 5, "the starter and four nodes; the manager has ended")
+        process.send_signal(number)
+        assert process.wait(20) == status
+    wait_until(lambda: not processes_with(mark), 2)
+
+
+@pytest.fixture
+def small_graph(monkeypatch):
+    monkeypatch.setitem(GRAPHS, "small", managed(CONTROL, RECORDER))
+    monkeypatch.setattr(starter, "GRACE_S", 0.5)
+
+
+def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, processes_with):
+    with ros_environment() as variables:
+        running = RunningGraph("small", {}, tmp_path, {**variables, **environment}, print_line)
+        running.start()
+        for process in running.processes.values():
+            process.send_signal(signal.SIGSTOP)
+        began_s = time.monotonic()
+        running.stop()
+    assert time.monotonic() - began_s < 5
+    assert not processes_with(mark)
+
+
+def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environment, processes_with):
+    with pytest.raises(GraphError, match=r"recorder ended with status 1 .*parameter folder"):
+        run_graph("small", {"recorder.folder": 5}, environment=environment)
+    assert not processes_with(mark)
+
+
+@pytest.mark.parametrize(
+    ("graph", "parameters", "reason"),
+    [
+        ("smi", {}, "did you mean 'sim'"),
+        ("sim", {"bundel": "x"}, "did you mean 'bundle'"),
+        ("sim", {"trials": 3}, "unknown argument of graph sim 'trials'"),
+        ("sim", {"image_size_px": "large"}, "image_size_px must be of type int"),
+    ],
+)
+def test_what_the_graph_does_not_know_is_refused_before_anything_starts(graph, parameters, reason):
+    with pytest.raises(ConfigError, match=reason):
+        run_graph(graph, parameters)
+
+
+def test_claimed_domains_never_meet():
+    with claimed_domain() as first, claimed_domain() as second:
+        code = "from conure_ros.domain import claimed_domain\nwith claimed_domain() as number: print(number)"
+        elsewhere = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+        assert len({first, second, elsewhere}) == 3
+        assert {first, second, elsewhere} <= set(range(1, 102))
+
+
+def test_a_domain_that_was_given_is_kept(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "77")
+    with ros_environment() as variables:
+        assert variables["ROS_DOMAIN_ID"] == "77"

@@ -1,0 +1,136 @@
+"""Table, entry points, launch files, parameter files and what is installed say the same."""
+
+import ast
+import dataclasses
+import importlib
+import os
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+import setuptools
+import yaml
+
+from conure_ros.node_table import (
+    ARGUMENTS,
+    GRAPHS,
+    command_line,
+    graph_arguments,
+    launch_folder,
+    node_parameters,
+    write_parameters,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ROOT / "ros2_ws" / "src"
+NODES = {node.executable: node for graph in GRAPHS.values() for node in graph}
+
+
+def parameters_of(node):
+    """The dataclass of a node's ROS parameters."""
+    module = importlib.import_module(node.module)
+    (schema,) = [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Parameters") and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    ]
+    return {field.name: field for field in dataclasses.fields(schema)}
+
+
+@pytest.fixture
+def setup_of(monkeypatch):
+    """What a package's setup.py hands to setuptools."""
+
+    def called(package):
+        handed = {}
+        monkeypatch.setattr(setuptools, "setup", lambda **words: handed.update(words))
+        monkeypatch.chdir(PACKAGES / package)
+        runpy.run_path("setup.py")
+        return handed
+
+    return called
+
+
+def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup_of):
+    scripts = dict(line.split(" = ") for line in setup_of("conure_ros")["entry_points"]["console_scripts"])
+    assert scripts == {name: f"{node.module}:main" for name, node in NODES.items()}
+    modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros").glob("*_node.py")}
+    assert modules == set(NODES)
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES)
+def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_graph(node):
+    values = yaml.safe_load((launch_folder() / "config" / node.config).read_text())["/**"]["ros__parameters"]
+    known = parameters_of(node)
+    assert set(values) <= set(known)
+    assert not set(values) & set(node.arguments)
+    for name, value in values.items():
+        assert type(value) is type(known[name].default), name
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES)
+def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
+    known, arguments = parameters_of(node), set(ARGUMENTS)
+    assert set(node.arguments) <= set(known)
+    for name in node.arguments:
+        assert isinstance(known[name].default, ARGUMENTS[name].type), name
+    values = yaml.safe_load((launch_folder() / "config" / node.config).read_text())["/**"]["ros__parameters"]
+    missing = set(known) - set(node.arguments) - set(values) - {name for name, _ in node.parameters}
+    assert missing <= arguments - set(node.arguments), f"not to be set anywhere: {missing}"
+    assert all(field.metadata["description"] for field in known.values())
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_every_graph_has_a_launch_file_that_reads_the_table(graph, setup_of):
+    path = ROOT / "launch" / f"{graph}.launch.py"
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert [(call.func.id, call.args[0].value) for call in calls] == [("launch_description", graph)]
+    installed = dict(setup_of("conure_bringup")["data_files"])
+    launched = {Path(name).name for name in installed["share/conure_bringup/launch"]}
+    assert path.name in launched
+    assert not (ROOT / "launch" / "__init__.py").exists()
+
+
+def test_every_configuration_file_is_installed_and_used(setup_of):
+    installed = {
+        Path(name).name for name in dict(setup_of("conure_bringup")["data_files"])["share/conure_bringup/config"]
+    }
+    present = {path.name for path in (ROOT / "launch" / "config").iterdir()}
+    assert installed == present
+    assert present == {node.config for node in NODES.values()} | {"fastdds.xml"}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_manager_brings_up_every_lifecycle_node_of_its_graph(graph):
+    nodes = GRAPHS[graph]
+    (manager,) = [node for node in nodes if node.name == "manager"]
+    assert dict(manager.parameters)["nodes"] == [node.name for node in nodes if node.lifecycle]
+    assert len({node.name for node in nodes}) == len(nodes)
+
+
+def test_an_argument_reaches_every_node_that_takes_it():
+    values = node_parameters("evaluate", {"robot": "wx250s", "trials": "5", "control.stale_periods": 3.0})
+    assert values["evaluator"]["trials"] == 5
+    assert values["control"]["stale_periods"] == 3.0
+    assert all(values[node.name]["robot"] == "wx250s" for node in GRAPHS["evaluate"] if "robot" in node.arguments)
+    assert values["control"]["start_mode"] == "hold"
+
+
+def test_command_lines_name_the_node_and_its_files(tmp_path):
+    (node, *_) = GRAPHS["sim"]
+    words = command_line(node, [write_parameters(tmp_path / "one.yaml", {"target": "", "seed": 3})])
+    assert words[-2:] == ["--params-file", str(tmp_path / "one.yaml")]
+    assert f"__node:={node.name}" in words
+
+
+@pytest.mark.ros
+def test_ros2_launch_runs_a_trial(bundle, domain, tmp_path):
+    pytest.importorskip("launch_ros", reason="launch_ros is not to be had from PyPI: run this on a ROS 2 machine")
+    arguments = {"bundle": bundle, "folder": tmp_path, "trials": 1, "timeout_s": 0.5}
+    words = ["ros2", "launch", str(ROOT / "launch" / "evaluate.launch.py")]
+    words += [f"{name}:={value}" for name, value in arguments.items()]
+    done = subprocess.run(words, env={**os.environ, **domain}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "trials.json").is_file()
+    assert {argument.name for argument in graph_arguments("evaluate")} >= set(arguments)
