@@ -1,7 +1,8 @@
 """The same and the evaluator: ros2 launch conure_bringup evaluate.launch.py bundle:=FOLDER trials:=10."""
 
-from conure_ros.launching import launch_description
 from launch import LaunchDescription
+
+from conure_ros.launching import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

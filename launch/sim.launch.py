@@ -1,7 +1,8 @@
 """Simulated robot, control, policy and recorder: ros2 launch conure_bringup sim.launch.py bundle:=FOLDER."""
 
-from conure_ros.launching import launch_description
 from launch import LaunchDescription
+
+from conure_ros.launching import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:
