@@ -1,6 +1,5 @@
 """evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes on from."""
 
-import contextlib
 import json
 import queue
 import sys
@@ -25,7 +24,7 @@ from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST
-from conure_ros.running import created, one_line, ros_context
+from conure_ros.running import created, one_line, ros_context, turn
 from conure_ros.trials import Settings, Trial, TrialsFile, measure
 
 POLL_S = 0.05
@@ -209,7 +208,7 @@ def main() -> None:
         node = created(EvaluatorNode)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        spinning = threading.Thread(target=_spin, args=(executor,))
+        spinning = threading.Thread(target=turn, args=(executor,))
         spinning.start()
         try:
             node.run()
@@ -219,11 +218,10 @@ def main() -> None:
             if rclpy.ok():
                 node.get_logger().error(one_line(error))
             sys.exit(1)
+        except Exception:
+            if rclpy.ok():
+                raise
+            sys.exit(130)
         finally:
             rclpy.try_shutdown()
             spinning.join()
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        executor.spin()

@@ -107,15 +107,24 @@ def run_node(create: Callable[[], Node]) -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
-            executor.spin()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            pass
+            turn(executor)
         finally:
             with contextlib.suppress(KeyboardInterrupt):
                 release = getattr(node, "release", None)
                 if release is not None:
                     release()
                 executor.shutdown(timeout_sec=0.5)
+
+
+def turn(executor: SingleThreadedExecutor) -> None:
+    """Spin until the context ends. rclpy may notice that end in the midst of its work, as an error of any kind."""
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        if rclpy.ok():
+            raise
 
 
 def created(create: Callable[[], Node]) -> Node:

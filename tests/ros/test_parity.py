@@ -1,0 +1,83 @@
+"""The environment and the ROS graph are the same robot: that is why a policy trained in one runs in the other."""
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
+
+from conure_core.arm import Arm
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand
+from conure_msgs.srv import ResetScene, SetMode
+from conure_ros.messages import joint_sample, to_ns
+from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, managed
+from conure_ros.qos import NEWEST, STREAM
+from conure_sim.environment import TabletopEnv
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s")
+STEPS, SEED = 25, 5
+
+
+@pytest.fixture
+def actions():
+    """A smooth walk that opens and closes the gripper."""
+    rng = np.random.default_rng(1)
+    walk = np.clip(np.cumsum(rng.normal(0, 0.4, (STEPS, 7)), axis=0) / 2, -1, 1)
+    walk[:, 6] = np.sign(walk[:, 6])
+    return walk
+
+
+def in_the_environment(actions):
+    """Joint angles before every action, and after the last, from home."""
+    env = TabletopEnv("Lift", objects="test")
+    env.reset(seed=SEED)
+    env.world.follow(np.array(ROBOT.home_rad), ROBOT.gripper_open_m, 0.5)
+    env.world.advance(1.0)
+    start = env.world.joint_state()
+    env.loop.reset(start.joint_rad, start.gripper_m)
+    path = [start.joint_rad]
+    for action in actions:
+        env.step(action)
+        path.append(env.world.joint_state().joint_rad)
+    env.close()
+    return np.array(path)
+
+
+def through_ros(actions, peer, wait_until):
+    """The same, measured at the captures of the images that the actions answer."""
+    joints, path, acting = [], [], []
+    commands = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST)
+
+    def act(image):
+        if not acting or len(path) > STEPS:
+            return
+        captured_ns = to_ns(image.header.stamp)
+        nearest = min(joints[-50:], key=lambda message: abs(to_ns(message.header.stamp) - captured_ns))
+        if len(path) < STEPS:
+            command = PolicyCommand(action=actions[len(path)].tolist(), source="policy")
+            command.header.stamp = image.header.stamp
+            commands.publish(command)
+        path.append(joint_sample(nearest, ROBOT).joint_rad)
+
+    peer.node.create_subscription(JointState, "joint_states", joints.append, STREAM)
+    peer.node.create_subscription(Image, "camera/image_raw", act, NEWEST)
+    wait_until(lambda: joints, 10)
+    assert peer.call(ResetScene, "reset_scene", seed=SEED, task="Lift").success
+    assert peer.call(Trigger, "home").success
+    assert peer.call(SetMode, "set_mode", mode="policy").success
+    acting.append(True)
+    wait_until(lambda: len(path) > STEPS, 30)
+    return np.array(path)
+
+
+def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(actions, start, peer, monkeypatch, wait_until):
+    monkeypatch.setitem(GRAPHS, "arm", managed(SIM_ROBOT, CONTROL))
+    start("arm", start_mode="hold")
+    expected, found = in_the_environment(actions), through_ros(actions, peer, wait_until)
+    forward = Arm(ROBOT).forward
+    tools = [np.array([forward(joint_rad)[:3, 3].copy() for joint_rad in path]) for path in (expected, found)]
+    assert np.linalg.norm(tools[0][-1] - tools[0][0]) > 0.03, "the walk goes somewhere"
+    apart_m = np.linalg.norm(tools[0] - tools[1], axis=1)
+    assert np.median(apart_m) < 0.002
+    assert apart_m.max() < 0.015
