@@ -116,7 +116,6 @@ class Peer:
         from rclpy.executors import SingleThreadedExecutor
 
         self.context = rclpy.Context()
-        os.environ.update({name: variables[name] for name in variables if "DEFAULT_PROFILES_FILE" in name})
         rclpy.init(context=self.context, domain_id=int(variables["ROS_DOMAIN_ID"]))
         self.node = rclpy.create_node("test", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)

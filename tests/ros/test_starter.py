@@ -1,5 +1,6 @@
 """However the starter ends, no process stays behind."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from conure_core.errors import ConfigError
 from conure_ros import starter
-from conure_ros.domain import claimed_domain
+from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
 from conure_ros.starter import GraphError, RunningGraph, print_line, ros_environment, run_graph
 
@@ -92,7 +93,7 @@ def test_what_the_graph_does_not_know_is_refused_before_anything_starts(graph, p
 
 def test_claimed_domains_never_meet():
     with claimed_domain() as first, claimed_domain() as second:
-        code = "from conure_ros.domain import claimed_domain\nwith claimed_domain() as number: print(number)"
+        code = "from conure_ros.middleware import claimed_domain\nwith claimed_domain() as number: print(number)"
         elsewhere = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
         assert len({first, second, elsewhere}) == 3
         assert {first, second, elsewhere} <= set(range(1, 102))
@@ -102,3 +103,16 @@ def test_a_domain_that_was_given_is_kept(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "77")
     with ros_environment() as variables:
         assert variables["ROS_DOMAIN_ID"] == "77"
+
+
+def test_only_the_shared_memory_of_the_dead_is_removed(tmp_path):
+    living, dead = f"fastrtps_{'a' * 16}", f"fastrtps_{'b' * 16}"
+    for name in (living, dead):
+        (tmp_path / name).write_bytes(b"segment")
+        (tmp_path / f"{name}_el").touch()
+    (tmp_path / "fastrtps_port7411_el").touch()
+    assert remove_dead_segments(tmp_path) == 0, "too young to judge"
+    with (tmp_path / f"{living}_el").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert remove_dead_segments(tmp_path, older_than_s=-1) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {living, f"{living}_el", "fastrtps_port7411_el"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
@@ -15,11 +15,8 @@ from conure_ros.node_table import Argument, NodeSpec, find_graph, graph_argument
 
 def launch_description(graph: str) -> LaunchDescription:
     """The nodes, their arguments, and the end of all when a node ends that should not, or that ends the graph."""
-    profile = str(launch_folder() / "config" / "fastdds.xml")
-    variables = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     arguments = {argument.name: argument for argument in graph_arguments(graph)}
-    actions: list[Any] = [SetEnvironmentVariable(name, profile) for name in variables]
-    actions += [_declared(argument) for argument in arguments.values()]
+    actions: list[Any] = [_declared(argument) for argument in arguments.values()]
     for node in find_graph(graph):
         action = _action(node, arguments)
         actions += [action, RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node)))]
@@ -41,6 +38,7 @@ def _action(node: NodeSpec, arguments: dict[str, Argument]) -> Node:
         name=node.name,
         parameters=[str(launch_folder() / "config" / node.config), overrides],
         remappings=list(node.remaps),
+        additional_env=node.environment(),
         output="screen",
     )
 

@@ -10,6 +10,7 @@ import yaml
 
 from conure_core.errors import ConfigError, unknown_name
 
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 Ends = Literal["never", "when done", "the graph"]
 
 
@@ -18,7 +19,7 @@ class NodeSpec:
     """One process. `arguments` are the graph's arguments that it takes as parameters of the same name.
 
     `ends`: a node that may `never` end by itself, one that ends `when done`, or one whose end, with status 0, is the
-    end of `the graph`.
+    end of `the graph`. `sends_images`: it gets a shared-memory segment that holds them, of 17 MB.
     """
 
     executable: str
@@ -30,6 +31,12 @@ class NodeSpec:
     parameters: tuple[tuple[str, Any], ...] = ()
     lifecycle: bool = False
     ends: Ends = "never"
+    sends_images: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
+        profile = str(launch_folder() / "config" / "fastdds.xml")
+        return dict.fromkeys(PROFILE_VARIABLES, profile) if self.sends_images else {}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ SIM_ROBOT = NodeSpec(
     "sim_robot.yaml",
     ("robot", "task", "target", "objects", "image_size_px"),
     lifecycle=True,
+    sends_images=True,
 )
 CONTROL = NodeSpec(
     "control_node", "conure_ros.control_node", "control", "control.yaml", ("robot", "start_mode"), lifecycle=True

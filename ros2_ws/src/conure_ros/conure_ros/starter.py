@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from conure_core.errors import ConureError
-from conure_ros.domain import claimed_domain
+from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import NodeSpec, command_line, find_graph, launch_folder, node_parameters, write_parameters
 
 GRACE_S = 5.0
@@ -74,7 +74,7 @@ class RunningGraph:
     def _start(self, node: NodeSpec, words: list[str]) -> None:
         process = subprocess.Popen(
             words,
-            env=self._environment,
+            env={**node.environment(), **self._environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,13 +146,11 @@ class RunningGraph:
 
 @contextlib.contextmanager
 def ros_environment() -> Iterator[dict[str, str]]:
-    """The variables that nodes run with: local discovery, a domain of their own unless one is set, shared memory."""
-    profile = str(launch_folder() / "config" / "fastdds.xml")
+    """The variables that nodes run with: local discovery, a domain of their own unless one is set."""
+    remove_dead_segments()
     defaults = {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
-        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
-        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
         # Numerical libraries that spin a thread on every core take the time that the control loop needs.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
