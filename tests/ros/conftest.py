@@ -1,6 +1,7 @@
 """Real nodes as real processes, each test's on a ROS domain of its own, all of them gone when it ends."""
 
 import contextlib
+import fcntl
 import os
 import threading
 import time
@@ -49,9 +50,15 @@ def make_bundle(path):
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bundle") / "bundle"
-    make_bundle(path)
-    return path
+    """Made once, by whichever of the parallel workers comes first: torch takes its time."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "bundle.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "bundle").exists():
+            make_bundle(folder / "bundle")
+    return folder / "bundle"
 
 
 @pytest.fixture(scope="module")

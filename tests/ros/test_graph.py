@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.robot import load_robot
@@ -108,6 +110,14 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     assert "after" in result.message
     assert Episode(folder / Path(result.recording).name).metadata["seed"] == "3"
     assert feedback == sorted(feedback) and feedback[-1] > 0.5
+
+    stopped = client.send_goal_async(RunTrial.Goal(seed=4, task="Lift", timeout_s=1.5))
+    wait_until(lambda: states[-1].mode == RobotState.POLICY, 10)
+    assert peer.call(Trigger, "stop").success
+    assert result_of(result_of(stopped).get_result_async()).status == GoalStatus.STATUS_ABORTED
+    labels = [Episode(path).metadata["label"] for path in sorted(folder.glob("*.mcap"))]
+    assert labels[-1] == "aborted"
+    assert peer.call(Trigger, "reset_stop").success
     wait_until(lambda: diagnostics, 5)
     values = {pair.key: pair.value for pair in diagnostics[-1].status[0].values}
     assert float(values["p99_ms"]) > 0 and values["dropped: newer image"] == "0"

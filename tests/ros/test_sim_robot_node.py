@@ -147,6 +147,8 @@ def test_an_inactive_robot_ignores_commands(rig, wait_until):
         rig.follow(HOME + 0.2)
         assert not rig.joints
     finally:
+        change(Transition.TRANSITION_CLEANUP)
+        change(Transition.TRANSITION_CONFIGURE)
         change(Transition.TRANSITION_ACTIVATE)
     wait_until(lambda: rig.joints, 5)
     time.sleep(0.3)

@@ -15,6 +15,7 @@ from conure_ros import starter
 from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
 from conure_ros.starter import GraphError, RunningGraph, print_line, ros_environment, run_graph
+from conure_ros.trials import FILE_NAME, read_trials
 
 pytestmark = pytest.mark.ros
 
@@ -51,6 +52,32 @@ def test_no_process_outlives_conure_up(number, status, mark, environment, bundle
         process.send_signal(number)
         assert process.wait(20) == status
     wait_until(lambda: not processes_with(mark), 2)
+
+
+def test_an_interrupted_evaluation_ends_at_once_and_keeps_its_trials(
+    mark, environment, bundle, tmp_path, processes_with, wait_until
+):
+    code = "import sys; from conure_core.cli import main; sys.exit(main())"
+    words = ["up", "graph=evaluate", f"bundle={bundle}", f"folder={tmp_path / 'trials'}", "timeout_s=0.5", "trials=50"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "trial 2/50" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert not [line for line in lines if "killed" in line or "Traceback" in line], "".join(lines)
+    wait_until(lambda: not processes_with(mark), 2)
+    _, trials = read_trials(tmp_path / "trials" / FILE_NAME)
+    assert [trial.seed for trial in trials[:2]] == [0, 1]
+    assert all((tmp_path / "trials" / trial.recording).is_file() for trial in trials)
 
 
 @pytest.fixture

@@ -105,8 +105,12 @@ class EvaluatorNode(Node):
             raise RobotError(f"nobody offers the service '{client.srv_name}'")
         future, answered = client.call_async(client.srv_type.Request(**fields)), threading.Event()
         future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(CALL_S):
-            raise RobotError(f"the service '{client.srv_name}' did not answer within {CALL_S} s")
+        deadline_s = time.monotonic() + CALL_S
+        while not answered.wait(POLL_S):
+            if not rclpy.ok():
+                raise ExternalShutdownException
+            if time.monotonic() > deadline_s:
+                raise RobotError(f"the service '{client.srv_name}' did not answer within {CALL_S} s")
         response = future.result()
         if not getattr(response, "success", True):
             raise RobotError(f"{client.srv_name}: {response.message}")
@@ -166,7 +170,7 @@ class EvaluatorNode(Node):
     def run_trial(self, request: Request) -> Trial:
         """Reset, home, record, let the policy act until success or timeout, hold, label.
 
-        Raises: RobotError if a part of the graph does not do its part; the recording is left unfinished then.
+        Raises: RobotError if a part of the graph does not do its part; the recording is labelled 'aborted' then.
         """
         self.call("set_mode", mode="hold")
         scene = self.call("reset_scene", seed=request.seed, task=request.task, target_object=request.target)
@@ -176,8 +180,9 @@ class EvaluatorNode(Node):
         self.call("start_episode", name=request.name, metadata_json=json.dumps(about))
         try:
             success, duration_s = self._act(limit_s, request.progress)
-        finally:
-            self._end("set_mode", mode="hold")
+        except RobotError:
+            self._try("stop_episode", label="aborted")
+            raise
         label = "success" if success else "failure"
         outcome = json.dumps({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
         path = Path(self.call("stop_episode", label=label, metadata_json=outcome).path)
@@ -185,22 +190,24 @@ class EvaluatorNode(Node):
         return Trial(request.seed, scene.target, success, duration_s, path.name, message, measure(path))
 
     def _act(self, limit_s: float, progress: Callable[[float], None]) -> tuple[bool, float]:
-        """Success and the seconds under policy control."""
+        """Success and the seconds under policy control. Raises: RobotError if the arm was stopped meanwhile."""
         began_s = time.monotonic()
         self.call("set_mode", mode="policy")
-        while True:
+        success, elapsed_s = False, 0.0
+        while not success and elapsed_s <= limit_s + GRACE_S:
+            time.sleep(POLL_S)
+            success = self.call("task_status").success_ever
             elapsed_s = time.monotonic() - began_s
             progress(elapsed_s)
-            if self.call("task_status").success_ever:
-                return True, elapsed_s
-            if elapsed_s > limit_s + GRACE_S:
-                return False, elapsed_s
-            time.sleep(POLL_S)
+        self.call("set_mode", mode="hold")
+        return success, elapsed_s
 
-    def _end(self, service: str, /, **fields: Any) -> None:
-        """A call on the way out, when the context may be gone already."""
-        if rclpy.ok():
+    def _try(self, service: str, /, **fields: Any) -> None:
+        """A call on the way out, whose own failure must not hide the first one."""
+        try:
             self.call(service, **fields)
+        except RobotError as error:
+            self.get_logger().warning(one_line(error))
 
 
 def main() -> None:
