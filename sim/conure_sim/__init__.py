@@ -2,6 +2,11 @@
 
 import gymnasium
 
+from conure_sim.quiet import quiet
+
+with quiet():
+    import pybullet  # noqa: F401
+
 from conure_sim.tasks import TASKS
 
 for _name in TASKS:

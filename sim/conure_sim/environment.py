@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from conure_core.arm import moved
 from conure_core.control import ControlLoop
 from conure_core.controller import checked_action
 from conure_core.errors import ConfigError
@@ -36,7 +37,8 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
     simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
-    episode, else 0. `info`: is_success, any_lifted, target, objects. `reset(options={"target": name})` picks the target.
+    episode, else 0. `info`: is_success, any_lifted, target, objects. `reset(options={"target": name})` picks the target,
+    `options={"tool": (x, y, z, turn)}` starts with the tool there (m, base frame), turned about the vertical (rad).
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -82,14 +84,16 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
         rng, robot = self.np_random, self.robot
         self._steps, self._any_lifted = 0, False
         self.sample = self.randomization.sample(rng)
-        start_rad = np.array(robot.home_rad) + rng.uniform(-1, 1, len(robot.home_rad)) * self.sample.start_noise_rad
+        options = options or {}
+        start_rad = self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
+        start_rad = start_rad + rng.uniform(-1, 1, len(start_rad)) * self.sample.start_noise_rad
         self.world.reset(start_rad, robot.gripper_open_m, self.sample.appearance)
-        target = (options or {}).get("target") or self.fixed_target
+        target = options.get("target") or self.fixed_target
         models = choose_objects(rng, self.pool, self.distractors, target)
         self.scene = self._furnish(rng, models)
         state = self.world.joint_state()
         self.loop.reset(state.joint_rad, state.gripper_m)
-        return self._observe(), self._info(False)
+        return self.observe(), self._info(False)
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One control period. Raises: UnsafeCommand for an action of another shape or with NaN; nothing has moved then."""
@@ -103,7 +107,7 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
         success = self.success()
         self._any_lifted = self._any_lifted or any(self.scene.lifted(item) for item in self.scene.objects)
         truncated = not success and self._steps >= self.max_steps
-        return self._observe(), float(success), success, truncated, self._info(success)
+        return self.observe(), float(success), success, truncated, self._info(success)
 
     def success(self) -> bool:
         """Whether the task is done in the present physical state."""
@@ -116,6 +120,13 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
     def close(self) -> None:
         """Give the physics server back."""
         self.world.close()
+
+    def _tool_at(self, x: float, y: float, z: float, turn_rad: float) -> Array:
+        """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home pose."""
+        home = np.array(self.robot.home_rad)
+        pose = moved(self.world.arm.forward(home), np.zeros(3), np.array([0.0, 0.0, turn_rad]))
+        pose[:3, 3] = x, y, z
+        return self.world.arm.solve(pose, home, iterations=20)
 
     def _furnish(self, rng: np.random.Generator, models: list[ObjectModel]) -> Scene:
         container = self.task.container
@@ -131,7 +142,8 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
             items.append(SceneObject(model, self.world.add(model, position, yaw, self.sample.tinted(model.colour, rng))))
         return Scene(self.world, items, standing)
 
-    def _observe(self) -> Observation:
+    def observe(self) -> Observation:
+        """The present observation."""
         joints = self.world.joint_state()
         return {
             "image": self.sample.degraded(self.world.render(), self.np_random),

@@ -19,6 +19,7 @@ from conure_core.errors import unknown_name
 Array = NDArray[np.float64]
 HEIGHT_RANGE_M = (0.018, 0.045)
 WIDTH_RANGE_M = (0.022, 0.034)
+MAX_LENGTH_M = 0.055
 HULL_DIRECTIONS = 40
 RANDOM_URDFS_PER_SPLIT = {"train": range(0, 60), "test": range(900, 912)}
 PALETTE = (
@@ -50,7 +51,7 @@ def object_set(split: str) -> dict[str, ObjectModel]:
     if split not in RANDOM_URDFS_PER_SPLIT:
         raise unknown_name("object set", split, RANDOM_URDFS_PER_SPLIT)
     models = [*_primitives(split), *(_random_urdf(index) for index in RANDOM_URDFS_PER_SPLIT[split])]
-    return {model.name: model for model in models}
+    return {model.name: model for model in models if np.ptp(model.vertices, axis=0).max() <= MAX_LENGTH_M}
 
 
 def find_object(name: str) -> ObjectModel:

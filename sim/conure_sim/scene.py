@@ -69,6 +69,10 @@ class Scene:
         """The object that the reward is about."""
         return self.objects[0]
 
+    def aim_at(self, index: int) -> None:
+        """Make another object the target."""
+        self.objects.insert(0, self.objects.pop(index))
+
     def height_m(self, item: SceneObject) -> float:
         """How far the object's base stands above the table."""
         return float(self.world.pose(item.body)[0][2]) - self.world.robot.table_height_m

@@ -32,7 +32,7 @@ class Task:
 
 TASKS = {
     task.name: task
-    for task in (Task("Lift", None, 40), Task("PlaceInTray", TRAY, 60), Task("PlaceInBox", BOX, 60))
+    for task in (Task("Lift", None, 50), Task("PlaceInTray", TRAY, 75), Task("PlaceInBox", BOX, 75))
 }  # fmt: skip
 
 

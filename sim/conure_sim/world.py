@@ -13,6 +13,7 @@ from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
 from conure_sim.camera import Camera
 from conure_sim.objects import ObjectModel
+from conure_sim.quiet import quiet
 
 Array = NDArray[np.float64]
 PHYSICS_HZ = 240
@@ -56,15 +57,16 @@ class World:
         self.robot, self.camera = robot, camera
         self.arm = Arm(robot)
         self.appearance = Appearance()
-        self.client = BulletClient(pybullet.DIRECT)
+        with quiet():
+            self.client = BulletClient(pybullet.DIRECT)
         self._bodies: list[int] = []
         self._build()
 
     def close(self) -> None:
         """Give the physics server back."""
-        if self.client._client >= 0:  # noqa: SLF001
+        if self.client._client >= 0:
             self.client.disconnect()
-            self.client._client = -1  # noqa: SLF001
+            self.client._client = -1
 
     def _build(self) -> None:
         bullet = self.client
@@ -100,7 +102,11 @@ class World:
         self._bodies.clear()
         self.appearance = appearance or Appearance()
         self.client.changeVisualShape(self.table, -1, rgbaColor=[*self.appearance.table_colour, 1.0])
-        set_point = self._set_point(np.asarray(joint_rad, dtype=np.float64), gripper_m)
+        self.pose_arm(np.asarray(joint_rad, dtype=np.float64), gripper_m)
+
+    def pose_arm(self, joint_rad: Array, gripper_m: float) -> None:
+        """Put the arm, at rest, at these angles (n,) rad and this opening, m, at once."""
+        set_point = self._set_point(joint_rad, gripper_m)
         self.client.resetJointStatesMultiDof(
             self.body, self._driven, [[value] for value in set_point], [[0.0]] * len(set_point)
         )

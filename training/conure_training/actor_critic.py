@@ -42,6 +42,7 @@ class LearnerConfig:
     target_min: float = -math.inf  # bounds on the critics' targets, where the return has known ones
     target_max: float = math.inf
     cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
+    actor_on_demonstrations: bool = True  # whether the actor, too, learns on the demonstrated rows of a batch
     actor_period: int = 1  # critic updates for each update of the actor
     updates_per_step: float = 0.5  # updates for each environment step
     critic_pretraining_updates: int = 800  # of the critics alone, on demonstrations, before the first action
@@ -203,8 +204,9 @@ class ActorCritic:
         return target.clamp(self.config.target_min, self.config.target_max)
 
     def _update_actor(self, batch: Batch) -> Metrics:
-        action, cost = self._propose(batch.observation)
-        q = self.critics(batch.observation["state"], action).amin(dim=0)
+        observation = batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
+        action, cost = self._propose(observation)
+        q = self.critics(observation["state"], action).amin(dim=0)
         loss = (self.log_alpha.detach().exp() * cost - q).mean()
         norm = self._step("policy", loss, list(self.policy.parameters()))
         mean_cost = cost.detach().mean()

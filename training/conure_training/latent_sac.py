@@ -28,6 +28,7 @@ class LatentSacConfig(LearnerConfig):
     target_min: float = 0.0
     target_max: float = 1.0
     cost_in_target: bool = False
+    actor_on_demonstrations: bool = False  # they were after other objects, which the critics' state tells and no image
     target_kl_per_dim: float = 0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average
 
     def __post_init__(self) -> None:

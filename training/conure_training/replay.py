@@ -57,6 +57,7 @@ class Batch:
 
     observation, next_observation: by name, (B, ...), k steps apart. action: (B, A), the first of the k.
     reward: (B,), sum of gamma^i r_i, i < k. discount: (B,), gamma^k, or 0 where the episode terminated within k.
+    The last `online` rows are the learner's own, the ones before them demonstrated; None: nothing was mixed.
     """
 
     observation: dict[str, Tensor]
@@ -64,6 +65,12 @@ class Batch:
     reward: Tensor
     next_observation: dict[str, Tensor]
     discount: Tensor
+    online: int | None = None
+
+    def own_observation(self) -> dict[str, Tensor]:
+        """The observations of the learner's own rows alone."""
+        own = len(self.reward) if self.online is None else self.online
+        return {name: value[len(value) - own :] for name, value in self.observation.items()}
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Everything in the batch under the name that an error message uses."""
@@ -267,4 +274,5 @@ def _joined(first: Batch, second: Batch) -> Batch:
         torch.cat([first.reward, second.reward]),
         join(first.next_observation, second.next_observation),
         torch.cat([first.discount, second.discount]),
+        online=len(second.reward),
     )

@@ -22,7 +22,7 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
     try:
         with initialize_config_module(module, version_base="1.3"):
             composed = compose(config_name=name, overrides=words)
-        merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
+        merged = OmegaConf.merge(_writable(OmegaConf.structured(schema)), composed)
         if len(words) < len(overrides):
             print(f"conure {name} [key=value ...], with these keys and defaults:\n\n{OmegaConf.to_yaml(merged)}")
             raise SystemExit(0)
@@ -32,6 +32,18 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
         raise unknown_name(f"key in conure {name}", str(error.full_key), OmegaConf.structured(schema)) from error
     except (OmegaConfBaseException, HydraException) as error:
         raise _explained(name, schema, words, error) from error
+
+
+def _writable(node: Any) -> Any:
+    """A nested frozen dataclass comes as a read-only node; overrides must still reach into it."""
+    from omegaconf import DictConfig
+
+    node._set_flag("readonly", None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            _writable(child)
+    return node
 
 
 def _explained(name: str, schema: type, words: list[str], error: Exception) -> ConfigError:

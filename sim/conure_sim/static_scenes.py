@@ -1,0 +1,122 @@
+"""Cheap labelled images: random scenes with a random arm pose, rendered without physics.
+
+Demonstrations hold few layouts; perception needs many. Nothing moves here, so a thousand images take about a second.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.arm import Array
+from conure_core.observation import proprioception
+from conure_core.robot import load_robot
+from conure_sim.environment import table_camera
+from conure_sim.objects import ObjectModel, object_set
+from conure_sim.randomization import find_randomization
+from conure_sim.scene import MAX_OBJECTS, REGION_LOWER_M, REGION_UPPER_M, SceneObject
+from conure_sim.tasks import BOX, TRAY
+from conure_sim.world import World
+
+MARGIN_M = 0.02
+GAP_M = 0.035
+CONTAINER_CHANCE, HELD_CHANCE, NEAR_CHANCE = 0.4, 0.25, 0.4
+POSES_PER_LAYOUT = 4
+TOOL_LOWER_M, TOOL_UPPER_M = np.array([0.19, -0.15, 0.016]), np.array([0.37, 0.15, 0.20])
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images (n, h, w, 3) uint8, proprio (n, p), and the truth: objects' middles (n, MAX_OBJECTS, 3) m and colours in
+    [0, 1], NaN where absent; the container's floor (n, 3) m, NaN where there is none.
+    """
+
+    image: NDArray[np.uint8]
+    proprio: NDArray[np.float32]
+    positions: NDArray[np.float32]
+    colours: NDArray[np.float32]
+    container: NDArray[np.float32]
+
+
+class StaticScenes:
+    """Draws labelled images of one arm's table from a seed."""
+
+    def __init__(self, arm: str = "wx250s", image_size: int = 48, objects: str = "train", randomization: str = "none"):
+        self.robot = load_robot(arm)
+        self.world = World(self.robot, table_camera(image_size))
+        self.pool = list(object_set(objects).values())
+        self.randomization = find_randomization(randomization)
+
+    def draw(self, count: int, seed: int) -> LabelledImages:
+        """`count` labelled images; the same seed gives the same images."""
+        rng = np.random.default_rng(seed)
+        rows: list[tuple[NDArray, ...]] = []
+        while len(rows) < count:
+            self._layout(rng)
+            rows.extend(self._posed(rng) for _ in range(POSES_PER_LAYOUT))
+        return LabelledImages(*(np.stack(column) for column in zip(*rows[:count], strict=True)))
+
+    def _layout(self, rng: np.random.Generator) -> None:
+        self.sample = self.randomization.sample(rng)
+        self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance)
+        self.container = np.full(3, np.nan)
+        if rng.random() < CONTAINER_CHANCE:
+            model = (TRAY, BOX)[rng.integers(2)]
+            self.container = np.array([*rng.uniform(REGION_LOWER_M, REGION_UPPER_M), self.robot.table_height_m])
+            self.world.add_boxes(model.boxes(), self.container, model.colour)
+        self.items, self.colours = [], []
+        for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
+            model = self.pool[rng.integers(len(self.pool))]
+            colour = tuple(rng.uniform(0, 1, 3)) if rng.random() < 0.5 else self.sample.tinted(model.colour, rng)
+            self.items.append(SceneObject(model, self.world.add(model, np.zeros(3), 0.0, colour)))
+            self.colours.append(colour)
+
+    def _posed(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
+        places = self._places(rng, len(self.items))
+        tool = rng.uniform(TOOL_LOWER_M, TOOL_UPPER_M)
+        if rng.random() < NEAR_CHANCE:
+            tool[:2] = places[0] + rng.normal(0, 0.02, 2)
+        held = rng.random() < HELD_CHANCE
+        gripper_m = self._pose_arm(rng, tool, self.items[0].model if held else None)
+        positions = np.full((MAX_OBJECTS, 3), np.nan)
+        colours = np.full((MAX_OBJECTS, 3), np.nan)
+        for slot, (item, place) in enumerate(zip(self.items, places, strict=True)):
+            middle = np.array([*place, self.robot.table_height_m + item.model.height_m / 2])
+            if held and slot == 0:
+                middle = self.tool + rng.normal(0, 0.004, 3)
+                middle[2] = max(middle[2], item.model.height_m / 2)
+            yaw = rng.uniform(-np.pi, np.pi)
+            base = middle - [0, 0, item.model.height_m / 2]
+            self.world.place(item.body, base, np.array([0, 0, np.sin(yaw / 2), np.cos(yaw / 2)]))
+            positions[slot], colours[slot] = middle, self.colours[slot]
+        image = self.sample.degraded(self.world.render(), rng)
+        proprio = proprioception(self.world.arm, self.joint_rad, gripper_m)
+        return image, proprio, positions.astype(np.float32), colours.astype(np.float32), self.container.astype(np.float32)
+
+    def _pose_arm(self, rng: np.random.Generator, tool: Array, held: ObjectModel | None) -> float:
+        """Point the tool down at `tool`, turned and tilted at random; returns the gripper's position, m."""
+        pose = self.world.arm.forward(np.array(self.robot.home_rad)).copy()
+        spin, tilt = rng.uniform(-1.2, 1.2), rng.normal(0, 0.08, 2)
+        turn = np.array([[np.cos(spin), -np.sin(spin), 0], [np.sin(spin), np.cos(spin), 0], [0, 0, 1]])
+        lean = np.array([[1, 0, tilt[0]], [0, 1, tilt[1]], [-tilt[0], -tilt[1], 1]])
+        left, _, right = np.linalg.svd(lean @ turn @ pose[:3, :3])
+        pose[:3, :3], pose[:3, 3] = left @ right, tool
+        self.joint_rad = self.world.arm.solve(pose, np.array(self.robot.home_rad), iterations=15)
+        self.tool = self.world.arm.forward(self.joint_rad)[:3, 3].copy()
+        closed, opened = self.robot.gripper_closed_m, self.robot.gripper_open_m
+        gripper_m = rng.uniform(closed, opened) if rng.random() < 0.3 else opened
+        if held is not None:
+            gripper_m = float(np.clip(held.width_m / 2 + 0.010, closed, opened))
+        self.world.pose_arm(self.joint_rad, gripper_m)
+        return gripper_m
+
+    def _places(self, rng: np.random.Generator, count: int) -> list[Array]:
+        """Random places, (2,) m, at least GAP_M apart; sometimes inside the container."""
+        places: list[Array] = []
+        while len(places) < count:
+            place = rng.uniform(REGION_LOWER_M - MARGIN_M, REGION_UPPER_M + MARGIN_M)
+            if np.isfinite(self.container[0]) and rng.random() < 0.2:
+                place = self.container[:2] + rng.uniform(-0.03, 0.03, 2)
+            if all(np.linalg.norm(place - other) > GAP_M for other in places):
+                places.append(place)
+        return places

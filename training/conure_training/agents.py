@@ -1,0 +1,130 @@
+"""Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from scratch, a bundle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from conure_core.bundle import load_bundle
+from conure_core.errors import ConfigError, DataError
+from conure_core.spec import Contract, require_match
+from conure_training.files import save_torch
+from conure_training.networks import GaussianPolicy
+from conure_training.prior import Prior, PriorSize, load_prior
+from conure_training.sac import ImagePolicy, SacConfig
+
+Observation = dict[str, NDArray[Any]]
+
+
+class Agent(Protocol):
+    """Chooses an action (7,) in [-1, 1] for one observation of an environment."""
+
+    contract: Contract
+
+    def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`noise` (7,): standard normal to sample, zeros for the middle of the policy."""
+        ...
+
+
+@dataclass(frozen=True)
+class LatentAgent:
+    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0, std 1."""
+
+    prior: Prior
+    policy: GaussianPolicy | None = None
+
+    @property
+    def contract(self) -> Contract:
+        """The prior's contract."""
+        return self.prior.contract
+
+    @torch.inference_mode()
+    def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Agent."""
+        features, z = self.prior.features(observation), torch.from_numpy(noise)[None]
+        if self.policy is not None:
+            mean, std = self.policy(features)
+            z = mean + std * z
+        return self.prior.flow.decode(z, features)[0].numpy().clip(-1, 1)
+
+
+@dataclass(frozen=True)
+class ImageAgent:
+    """A policy from scratch: a = tanh(mean + std * noise)."""
+
+    policy: ImagePolicy
+    contract: Contract
+
+    @torch.inference_mode()
+    def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Agent."""
+        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        mean, std = self.policy(image, proprio)
+        return torch.tanh(mean + std * torch.from_numpy(noise))[0].numpy()
+
+
+class BundleAgent:
+    """What the robot runs, in simulation."""
+
+    def __init__(self, path: Path) -> None:
+        self.bundle = load_bundle(path)
+        self.contract = self.bundle.spec.contract
+
+    def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Agent."""
+        return np.asarray(self.bundle.act(observation, noise).action, dtype=np.float32)
+
+
+def save_latent_agent(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
+    """Write prior and policy as one file, whole or not at all."""
+    prior, policy = agent.prior, agent.policy
+    if policy is None:
+        raise ConfigError("a prior without a policy is saved by Prior.save")
+    sizes = [layer.out_features for layer in policy.trunk if isinstance(layer, torch.nn.Linear)][:-1]
+    data = {"kind": "latent", "contract": prior.contract.to_dict(), "size": prior.size.__dict__, "hidden": sizes}
+    save_torch(path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note})
+
+
+def save_image_agent(path: Path, agent: ImageAgent, config: SacConfig, note: dict[str, Any]) -> None:
+    """Write a policy from scratch, whole or not at all."""
+    data = {"kind": "scratch", "contract": agent.contract.to_dict(), "note": note}
+    save_torch(path, {**data, "sac": config.__dict__, "policy": agent.policy.state_dict()})
+
+
+def load_agent(path: Path, expected: Contract | None = None) -> Agent:
+    """The agent at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
+
+    Raises: DataError, BundleError if it cannot be read; SpecMismatch if it is for another arm, image size or rate.
+    """
+    if path.is_dir():
+        agent: Agent = BundleAgent(path)
+    elif path.name.startswith("prior"):
+        agent = LatentAgent(load_prior(path))
+    else:
+        agent = _load_policy(path)
+    if expected is not None:
+        require_match(expected, agent.contract, str(path))
+    return agent
+
+
+def _load_policy(path: Path) -> Agent:
+    try:
+        data = torch.load(path, weights_only=True)
+        contract = Contract.from_dict(data["contract"])
+        if data["kind"] == "scratch":
+            size, proprio = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
+            image_policy = ImagePolicy(size, proprio, contract.action.values.shape[0], SacConfig(**data["sac"]))
+            image_policy.load_state_dict(data["policy"])
+            return ImageAgent(image_policy.eval().requires_grad_(False), contract)
+        prior = Prior(contract, PriorSize(**data["size"]))
+        prior.load_state_dict(data["prior"])
+        policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, data["hidden"])
+        policy.load_state_dict(data["policy"])
+        return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
+    except FileNotFoundError as error:
+        raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is not a readable policy ({str(error).splitlines()[0]}); train it again") from error

@@ -1,0 +1,158 @@
+"""`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.config import load_config
+from conure_core.errors import ConfigError
+from conure_sim.experts import PickPlaceExpert
+from conure_sim.tasks import find_task
+from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
+from conure_training.workers import run_blocks
+
+BLOCK_EPISODES = 50
+NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
+MAX_FAILURES = 20
+TOOL_LOWER, TOOL_UPPER = np.array([0.19, -0.15, 0.04, -0.9]), np.array([0.37, 0.15, 0.20, 0.9])
+
+
+@dataclass(frozen=True)
+class DemosConfig:
+    """What to collect.
+
+    `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that start with the tool
+    anywhere, so that corrections near an object are seen; `nearest`: share of them whose target is the object nearest to
+    the tool, the others' is any, so that the prior commits to what it is near; `workers` 0: one a core.
+    """
+
+    out: str
+    arm: str
+    image_size: int
+    objects: str
+    distractors: int
+    randomization: str
+    episodes: dict[str, int]
+    noise: tuple[float, float]
+    away_from_home: float
+    nearest: float
+    seed: int
+    workers: int
+
+    def __post_init__(self) -> None:
+        for name, count in self.episodes.items():
+            find_task(name)
+            if count < 0:
+                raise ConfigError(f"episodes.{name} must not be negative, got {count}")
+        if sum(self.episodes.values()) == 0:
+            raise ConfigError("no episodes asked for; give for instance episodes.Lift=100")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive episodes of one task, each with a seed of its own: the same whoever collects them."""
+
+    task: str
+    first_seed: int
+    count: int
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    collect(load_config("conure_training.conf", "demos", DemosConfig, overrides))
+
+
+def collect(config: DemosConfig) -> Path:
+    """Collect the demonstrations; finished blocks of an interrupted run are kept and not collected again."""
+    out = Path(config.out)
+    kept = out.with_name(f"{out.name}.blocks")
+    blocks = _blocks(config)
+    missing = [block for block in blocks if not _block_path(kept, block).is_file()]
+    kept.mkdir(parents=True, exist_ok=True)
+    work = partial(_collect_block, config)
+    for block, arrays in run_blocks(work, missing, config.workers, "demonstrations", lambda block: block.count):
+        temporary = _block_path(kept, block).with_suffix(".tmp.npz")
+        np.savez(temporary, **arrays)
+        temporary.replace(_block_path(kept, block))
+    save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
+    shutil.rmtree(kept)
+    return out
+
+
+def _blocks(config: DemosConfig) -> list[Block]:
+    blocks = []
+    for index, (task, total) in enumerate(config.episodes.items()):
+        base = config.seed * 10_000_000 + index * 1_000_000
+        starts = range(0, total, BLOCK_EPISODES)
+        blocks += [Block(task, base + start, min(BLOCK_EPISODES, total - start)) for start in starts]
+    return blocks
+
+
+def _block_path(folder: Path, block: Block) -> Path:
+    return folder / f"{block.task}-{block.first_seed}-{block.count}.npz"
+
+
+def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
+    env = gymnasium.make(
+        f"conure/{block.task}-v0",
+        arm=config.arm,
+        image_size=config.image_size,
+        objects=config.objects,
+        distractors=config.distractors,
+        randomization=config.randomization,
+    ).unwrapped
+    episodes = [_collect_episode(env, seed, config) for seed in range(block.first_seed, block.first_seed + block.count)]
+    env.close()
+    lengths = np.array([len(episode["action"]) for episode in episodes])
+    joined = {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
+    return {**joined, "ends": np.cumsum(lengths)}
+
+
+def _collect_episode(env, seed: int, config: DemosConfig) -> dict[str, NDArray]:
+    """One successful episode; a failed one is tried again with another seed. Raises: ConfigError if none succeeds."""
+    for attempt in range(MAX_FAILURES):
+        episode = _try_episode(env, seed + attempt * 500_000_000, config)
+        if episode["reward"][-1] > 0:
+            return {**episode, "seed": np.array([seed])}
+    raise ConfigError(f"the expert failed {MAX_FAILURES} times in a row; lower the noise, now {config.noise}")
+
+
+def _try_episode(env, seed: int, config: DemosConfig) -> dict[str, NDArray]:
+    rng = np.random.default_rng(seed)
+    tool = tuple(rng.uniform(TOOL_LOWER, TOOL_UPPER))
+    observation, _ = env.reset(seed=seed, options={"tool": tool} if rng.random() < config.away_from_home else {})
+    if rng.random() < config.nearest:
+        distance = np.linalg.norm(env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1)
+        env.scene.aim_at(int(np.nanargmin(distance)))
+        observation = env.observe()
+    expert, scale = PickPlaceExpert(env.scene), rng.uniform(*config.noise)
+    rows: list[tuple] = []
+    done = False
+    while not done:
+        action = np.clip(expert.action() + scale * NOISE_SHAPE * rng.normal(size=7), -1, 1).astype(np.float32)
+        positions = env.scene.object_positions().astype(np.float32)
+        following, reward, terminated, truncated, _ = env.step(action)
+        seen = (observation["image"], observation["proprio"], observation["state"])
+        rows.append((*seen, action, np.float32(reward), positions))
+        observation, done = following, terminated or truncated
+    names = ("image", "proprio", "state", "action", "reward", "positions")
+    episode = {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {**episode, **{f"final_{name}": observation[name][None] for name in ("image", "proprio", "state")}}
+
+
+def _joined(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:
+    tasks = tuple(config.episodes)
+    parts: dict[str, list[NDArray]] = {name: [] for name in ARRAYS}
+    offset = 0
+    for block in blocks:
+        with np.load(_block_path(folder, block)) as arrays:
+            for name in arrays.files:
+                parts[name].append(arrays[name] + offset if name == "ends" else arrays[name])
+            parts["task"].append(np.full(block.count, tasks.index(block.task)))
+            offset = int(parts["ends"][-1][-1])
+    return Demonstrations(**{name: np.concatenate(values) for name, values in parts.items()}, tasks=tasks)

@@ -1,0 +1,1 @@
+"""Hydra base files, one a verb."""

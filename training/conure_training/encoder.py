@@ -1,0 +1,172 @@
+"""From an image and proprioception to the features that prior and policy see."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from conure_sim.camera import Camera
+
+STRIDE = 4
+POSITION_SCALE_M = 0.1
+OFFSET_SCALE_M = 0.05
+PROPRIO_CENTRE_M = (0.28, 0.0, 0.08)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What the network says of every cell of its grid, (b, cells, ...): logits, positions (m), colours in [0, 1]."""
+
+    object_logit: Tensor
+    position: Tensor
+    colour: Tensor
+    container_logit: Tensor
+    container_position: Tensor
+
+
+class SceneEncoder(nn.Module):
+    """Finds objects and container in the image, and gives them relative to the tool, nearest first.
+
+    A strided CNN marks, on a grid of 4-pixel cells, where an object's middle lies, and regresses its position and colour
+    (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position relative to the
+    tool / 0.1 m, colour), sorted by distance to the tool. `features` = slots, container, normalized proprioception, and
+    `learned` values that only the likelihood of the demonstrations shapes. All of it is in the exported graph.
+
+    image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim).
+    """
+
+    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, learned: int = 8, width: int = 48) -> None:
+        super().__init__()
+        self.slots, self.learned, self.proprio_size = slots, learned, proprio_size
+        self.grid = (camera.height_px // STRIDE, camera.width_px // STRIDE)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 24, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(24, width, 3, stride=2, padding=1), nn.ReLU()
+        )
+        self.tool_map = nn.Linear(4, width)
+        self.body = nn.Sequential(
+            nn.Conv2d(width + 2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Conv2d(width, 11, 1)
+        nn.init.constant_(self.head.bias[:2], -4.0)
+        self.summary = nn.Sequential(nn.Conv2d(width, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * self.cells, learned))
+        rows, columns = np.meshgrid(np.linspace(-1, 1, self.grid[0]), np.linspace(-1, 1, self.grid[1]), indexing="ij")
+        self.coordinates: Tensor
+        self.cell_position: Tensor
+        self.register_buffer("coordinates", torch.tensor(np.stack([rows, columns])[None], dtype=torch.float32))
+        self.register_buffer("cell_position", torch.tensor(_table_points(camera, self.grid), dtype=torch.float32))
+        self.register_buffer("proprio_mean", torch.zeros(proprio_size))
+        self.register_buffer("proprio_std", torch.ones(proprio_size))
+
+    @property
+    def cells(self) -> int:
+        """Number of grid cells."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the features."""
+        return 7 * self.slots + 4 + self.proprio_size + self.learned
+
+    def set_normalization(self, proprio: Tensor) -> None:
+        """Fix the proprioception's mean and standard deviation, from samples (n, p)."""
+        self.proprio_mean.copy_(proprio.mean(0))
+        self.proprio_std.copy_(proprio.std(0).clamp_min(1e-3))
+
+    def forward(self, image: Tensor, proprio: Tensor) -> Tensor:
+        """Features (b, feature_dim)."""
+        grid = self._grid_features(image, proprio)
+        parts = [self.slot_features(self._detections(grid), proprio), (proprio - self.proprio_mean) / self.proprio_std]
+        if self.learned:
+            parts.append(self.summary(grid))
+        return torch.cat(parts, dim=1)
+
+    def detect(self, image: Tensor, proprio: Tensor) -> Detections:
+        """What every cell says, for the auxiliary task."""
+        return self._detections(self._grid_features(image, proprio))
+
+    def _grid_features(self, image: Tensor, proprio: Tensor) -> Tensor:
+        pixels = image.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - 0.5
+        centre = proprio.new_tensor(PROPRIO_CENTRE_M)
+        tool = torch.cat([(proprio[:, :3] - centre) / POSITION_SCALE_M, proprio[:, 9:10]], dim=1)
+        grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
+        coordinates = self.coordinates.expand(image.shape[0], -1, -1, -1)
+        return self.body(torch.cat([grid, coordinates], dim=1))
+
+    def _detections(self, grid: Tensor) -> Detections:
+        cells = self.head(grid).flatten(2).transpose(1, 2)
+        position = self.cell_position + cells[:, :, 2:5] * OFFSET_SCALE_M
+        container = self.cell_position + cells[:, :, 8:11] * OFFSET_SCALE_M
+        return Detections(cells[:, :, 0], position, torch.sigmoid(cells[:, :, 5:8]), cells[:, :, 1], container)
+
+    def slot_features(self, detections: Detections, proprio: Tensor) -> Tensor:
+        """Slots and container, (b, 7 * slots + 4), relative to the tool."""
+        tool = proprio[:, None, :3]
+        presence, position, colour = self._best_cells(detections)
+        relative = position - tool
+        distance = relative.square().sum(2).sqrt() + 10.0 * (1.0 - presence[:, :, 0])
+        order = distance.topk(self.slots, dim=1, largest=False).indices[:, :, None]
+        slot = torch.cat([presence, presence * relative / POSITION_SCALE_M, presence * colour], dim=2)
+        slot = slot.gather(1, order.expand(-1, -1, 7))
+        container = self._container(detections, tool)
+        return torch.cat([slot.flatten(1), container], dim=1)
+
+    def _best_cells(self, detections: Detections) -> tuple[Tensor, Tensor, Tensor]:
+        """Presence, position and colour of the local maxima with the highest scores, (b, slots, 1 | 3 | 3)."""
+        logit = detections.object_logit
+        square = logit.unflatten(1, self.grid)[:, None]
+        peak = functional.max_pool2d(square, 3, stride=1, padding=1)[:, 0].flatten(1)
+        score = torch.where(logit >= peak, logit, logit - 20.0)
+        best, index = score.topk(self.slots, dim=1)
+        gather = index[:, :, None].expand(-1, -1, 3)
+        presence = torch.sigmoid(2.0 * best)[:, :, None]
+        return presence, detections.position.gather(1, gather), detections.colour.gather(1, gather)
+
+    def _container(self, detections: Detections, tool: Tensor) -> Tensor:
+        best, index = detections.container_logit.max(dim=1, keepdim=True)
+        position = detections.container_position.gather(1, index[:, :, None].expand(-1, -1, 3))
+        presence = torch.sigmoid(2.0 * best)
+        return torch.cat([presence, presence * ((position - tool)[:, 0] / POSITION_SCALE_M)], dim=1)
+
+
+def detection_loss(
+    encoder: SceneEncoder, detections: Detections, positions: Tensor, colours: Tensor, container: Tensor, pixels: Tensor
+) -> Tensor:
+    """The auxiliary task: binary cross-entropy of every cell, position and colour errors where an object is.
+
+    positions (b, k, 3) m, NaN where absent; colours (b, k, 3), NaN where unknown; container (b, 3), NaN where none;
+    pixels (b, k + 1, 2): where their middles, the container's last, project to.
+    """
+    columns, rows = (pixels / STRIDE).floor().nan_to_num(-1).long().unbind(-1)
+    inside = (columns >= 0) & (rows >= 0) & (columns < encoder.grid[1]) & (rows < encoder.grid[0])
+    cell = (rows * encoder.grid[1] + columns).clamp(0, encoder.cells - 1)
+    present = torch.isfinite(positions[:, :, 0]) & inside[:, :-1]
+    has_container = torch.isfinite(container[:, 0]) & inside[:, -1]
+    loss = _cell_loss(detections.object_logit, cell[:, :-1], present)
+    loss = loss + _cell_loss(detections.container_logit, cell[:, -1:], has_container[:, None])
+    found = _at(detections.position, cell[:, :-1])[present]
+    loss = loss + functional.smooth_l1_loss(found / 0.01, positions[present] / 0.01, beta=1.0)
+    known = present & torch.isfinite(colours[:, :, 0])
+    loss = loss + 4.0 * functional.mse_loss(_at(detections.colour, cell[:, :-1])[known], colours[known])
+    found = _at(detections.container_position, cell[:, -1:])[:, 0][has_container]
+    return loss + 0.3 * functional.smooth_l1_loss(found / 0.01, container[has_container] / 0.01, beta=1.0)
+
+
+def _cell_loss(logit: Tensor, cell: Tensor, present: Tensor) -> Tensor:
+    """Summed over the cells of an image, mean over images; the neighbours of an object count less."""
+    target = torch.zeros_like(logit).scatter_reduce(1, cell, present.to(logit.dtype), "amax")
+    return functional.binary_cross_entropy_with_logits(logit, target, reduction="none").sum(1).mean()
+
+
+def _at(values: Tensor, cell: Tensor) -> Tensor:
+    return values.gather(1, cell[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def _table_points(camera: Camera, grid: tuple[int, int]) -> np.ndarray:
+    """Where the ray through each cell's middle meets the plane 1.5 cm above the base, (cells, 3) m."""
+    rows, columns = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
+    pixels = np.stack([(columns + 0.5) * STRIDE, (rows + 0.5) * STRIDE, np.ones(grid)], axis=-1).reshape(-1, 3)
+    rays = pixels @ np.linalg.inv(camera.matrix()).T @ camera.base_from_camera[:3, :3].T
+    eye = camera.base_from_camera[:3, 3]
+    return np.asarray(eye + rays * ((0.015 - eye[2]) / rays[:, 2:]))

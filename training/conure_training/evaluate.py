@@ -1,0 +1,107 @@
+"""`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in parallel."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.config import load_config
+from conure_core.errors import ConfigError
+from conure_training.agents import Agent, load_agent
+from conure_training.files import write_json
+from conure_training.statistics import wilson_interval
+from conure_training.workers import run_blocks
+
+BLOCK_EPISODES = 10
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to roll out where. `target` empty: any object of the set; `sample` false: the policy's middle (mean z)."""
+
+    agent: str
+    out: str
+    task: str
+    arm: str
+    image_size: int
+    objects: str
+    target: str
+    distractors: int
+    randomization: str
+    episodes: int
+    sample: bool
+    seed: int
+    workers: int
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
+
+    def make_env(self) -> gymnasium.Env:
+        """The environment to evaluate in."""
+        return gymnasium.make(
+            f"conure/{self.task}-v0",
+            arm=self.arm,
+            image_size=self.image_size,
+            objects=self.objects,
+            distractors=self.distractors,
+            randomization=self.randomization,
+            target=self.target or None,
+        ).unwrapped
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    config = load_config("conure_training.conf", "evaluate", EvaluateConfig, overrides)
+    result = evaluate(config)
+    for name in ("success", "any_lifted"):
+        rate = result[name]
+        print(f"{name}: {rate['rate']:.1%}, 95 % interval {rate['low']:.1%} to {rate['high']:.1%}, n = {rate['trials']}")
+
+
+def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
+    """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if one is given."""
+    with config.make_env() as env:
+        load_agent(Path(config.agent), env.unwrapped.contract)  # type: ignore[attr-defined]
+    last = config.seed + config.episodes
+    blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
+    done = dict(run_blocks(partial(_run_block, config), blocks, config.workers, label, len))
+    episodes = [episode for block in blocks for episode in done[block]]
+    result: dict[str, Any] = {"config": asdict(config), "episodes": episodes}
+    for name in ("success", "any_lifted"):
+        result[name] = rate_of([bool(episode[name]) for episode in episodes])
+    if config.out:
+        write_json(Path(config.out), result)
+    return result
+
+
+def rate_of(outcomes: list[bool]) -> dict[str, float]:
+    """Rate, Wilson 95 % interval and counts."""
+    low, high = wilson_interval(sum(outcomes), len(outcomes))
+    rate = sum(outcomes) / max(1, len(outcomes))
+    return {"rate": rate, "low": low, "high": high, "successes": sum(outcomes), "trials": len(outcomes)}
+
+
+def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
+    torch.set_num_threads(1)
+    with config.make_env() as env:
+        agent = load_agent(Path(config.agent))
+        return [run_episode(env, agent, seed, config.sample) for seed in seeds]
+
+
+def run_episode(env: gymnasium.Env, agent: Agent, seed: int, sample: bool) -> dict[str, Any]:
+    """One episode; its noise comes from the seed too."""
+    rng = np.random.default_rng(seed)
+    observation, info = env.reset(seed=seed)
+    steps, done = 0, False
+    while not done:
+        noise = rng.standard_normal(7) if sample else np.zeros(7)
+        observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
+        steps, done = steps + 1, terminated or truncated
+    outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}
+    return {"seed": seed, "steps": steps, "target": info["target"], **outcome}
