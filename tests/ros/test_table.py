@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import setuptools
@@ -122,6 +123,21 @@ def test_command_lines_name_the_node_and_its_files(tmp_path):
     words = command_line(node, [write_parameters(tmp_path / "one.yaml", {"target": "", "seed": 3})])
     assert words[-2:] == ["--params-file", str(tmp_path / "one.yaml")]
     assert f"__node:={node.name}" in words
+
+
+def test_package_xml_names_every_ros_package_that_the_nodes_import():
+    imported = set()
+    for path in (PACKAGES / "conure_ros" / "conure_ros").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+    prefixes = os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
+    packages = {name for name in imported if any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)}
+    named = {node.text for node in ElementTree.parse(PACKAGES / "conure_ros" / "package.xml").iter("exec_depend")}
+    assert "sensor_msgs" in packages
+    assert packages | {"launch", "launch_ros"} <= named
 
 
 @pytest.mark.ros
