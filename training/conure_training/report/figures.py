@@ -1,0 +1,136 @@
+"""Figures as inline SVG that takes the page's font and text colour, so that light and dark both read well."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+ROLLING_EPISODES = 50
+TEXT, FAINT = "#010203", "#040506"  # stand for the page's own colours
+BLUE, ORANGE, GREEN = "#3b82c4", "#d9792b", "#3f9e6b"
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def success_rates(rates: Sequence[tuple[str, Mapping[str, float]]]) -> str:
+    """Dots with Wilson 95 % intervals, one line each, top to bottom."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 0.45 * len(rates) + 0.75))
+        axes = figure.subplots()
+        for row, (_, rate) in enumerate(rates):
+            axes.plot([100 * rate["low"], 100 * rate["high"]], [row, row], color=BLUE, linewidth=5, alpha=0.4)
+            axes.plot(100 * rate["rate"], row, "o", color=BLUE, markersize=8)
+        axes.set(xlim=(-1, 101), ylim=(len(rates) - 0.5, -0.5), xlabel="success, % of episodes")
+        axes.set_yticks(range(len(rates)), [label for label, _ in rates])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        _grid(axes, "x")
+        return _svg(figure, "rates")
+
+
+def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Rolling success of the learners while they trained, over environment steps."""
+    labels = {"latent": ("latent SAC, in z", BLUE), "scratch": ("SAC from scratch", ORANGE)}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 2.9))
+        axes = figure.subplots()
+        for name, episodes in curves.items():
+            label, colour = labels[name]
+            success = rolling_mean([float(episode["success"]) for episode in episodes], ROLLING_EPISODES)
+            axes.plot([episode["steps"] for episode in episodes], 100 * success, color=colour, linewidth=2, label=label)
+        axes.set(ylim=(-3, 103), xlabel="environment steps", ylabel=f"success, %, last {ROLLING_EPISODES} episodes")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
+        axes.legend(loc="upper left")
+        _grid(axes, "y")
+        return _svg(figure, "curves")
+
+
+def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> str:
+    """Histogram (logarithmic counts, so that the tail shows) with p50, p99, the worst value and a limit."""
+    values = np.asarray(values_ms)
+    marks = {"p50": np.percentile(values, 50), "p99": np.percentile(values, 99), "worst": values.max()}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 2.5))
+        axes = figure.subplots()
+        right = 1.04 * max(float(values.max()), limit_ms)
+        axes.hist(values, bins=np.linspace(0, right, 90).tolist(), color=BLUE, alpha=0.75)
+        axes.set_yscale("log")
+        axes.set(xlim=(0, right), xlabel="ms", ylabel="count")
+        top = axes.get_ylim()[1]
+        for height, (label, value) in zip((0.97, 0.80, 0.63), marks.items(), strict=True):
+            _mark(axes, float(value), f"{label} {value:.3g} ms", GREEN, height, right)
+        _mark(axes, limit_ms, f"{limit_label}, {limit_ms:g} ms", ORANGE, 0.46, right)
+        axes.set_ylim(0.7, top * 3)
+        return _svg(figure, f"latency-{limit_label}")
+
+
+def likelihood_trace(log_likelihood: Sequence[float], metrics: Mapping[str, float]) -> str:
+    """Log-likelihood of every action of one trial, with quantiles of held-out demonstrations."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 2.7))
+        axes = figure.subplots()
+        for percent in ("50", "05", "01"):
+            value = metrics[f"held_out_log_likelihood_p{percent}"]
+            axes.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.annotate(
+                f"{int(percent)} %", (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), va="center",
+                textcoords="offset points", color=ORANGE,
+            )  # fmt: skip
+        ticks = np.arange(1, len(log_likelihood) + 1)
+        axes.plot(ticks, log_likelihood, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
+        axes.set(xlabel="tick", ylabel="log p(action | observation), nats")
+        _grid(axes, "y")
+        return _svg(figure, "likelihood")
+
+
+def rolling_mean(values: Sequence[float], window: int) -> NDArray[np.float64]:
+    """Mean of the last `window` values, of fewer at the beginning, (n,)."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(sums))
+    starts = np.maximum(0, ends - window)
+    means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
+
+
+def _mark(axes: Axes, value: float, label: str, colour: str, height: float, right: float) -> None:
+    axes.axvline(value, color=colour, linewidth=1.4)
+    left_side = value > 0.6 * right
+    axes.annotate(
+        label, (value, height), xycoords=("data", "axes fraction"), xytext=(-5 if left_side else 5, 0), va="top",
+        textcoords="offset points", ha="right" if left_side else "left",
+    )  # fmt: skip
+
+
+def _grid(axes: Axes, axis: Any) -> None:
+    axes.grid(axis=axis, color=FAINT, linewidth=0.6, alpha=0.35)
+    axes.set_axisbelow(True)
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    """The <svg> element; the salt keeps identifiers of several figures on one page apart."""
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :].replace(TEXT, "currentColor").replace(FAINT, "var(--faint)")
+    return text.replace("font: 10.5px sans-serif", "font: 10.5px var(--font)").replace("sans-serif", "var(--font)")
