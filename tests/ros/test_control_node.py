@@ -22,6 +22,8 @@ from conure_ros.qos import LATCHED, NEWEST
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
 PERIOD_S = ROBOT.control_period_s
+# More patient than on a robot: the test's own arm shares two cores with the other tests.
+STALE_PERIODS = 4.0
 FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
@@ -95,7 +97,7 @@ class Rig:
 def control(start, peer):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "control", managed(CONTROL))
-        start("control", start_mode="hold")
+        start("control", start_mode="hold", **{"control.stale_periods": STALE_PERIODS})
     rig = Rig(peer)
     yield rig
     rig.close()
@@ -129,7 +131,7 @@ def test_silence_means_hold_within_the_limit_and_the_next_command_goes_on(rig, w
     rig.run(FORWARD, periods=2)
     sent_s = time.monotonic()
     wait_until(lambda: rig.state.mode == RobotState.HOLD, 2)
-    assert time.monotonic() - sent_s < 2 * PERIOD_S + 0.05
+    assert time.monotonic() - sent_s < STALE_PERIODS * PERIOD_S + 0.05
     assert "no policy command for" in rig.state.reason
     held, before = rig.joint_rad.copy(), len(rig.trajectories)
     time.sleep(3 * PERIOD_S)
@@ -246,7 +248,7 @@ def with_nan(message):
 def test_joint_states_that_cannot_be_relied_on_mean_hold_by_name(rig, wait_until, distort, reason):
     rig.run(FORWARD, periods=1)
     rig.distort = distort
-    time.sleep(2.5 * PERIOD_S)
+    time.sleep((STALE_PERIODS + 0.5) * PERIOD_S)
     held = rig.joint_rad.copy()
     rig.run(FORWARD, periods=2)
     assert np.array_equal(rig.joint_rad, held)

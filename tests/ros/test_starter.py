@@ -105,6 +105,19 @@ def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environ
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("stale_period", 3.0, "stale_period'; did you mean 'stale_periods'"),
+        ("stale_periods", "x", "parameter stale_periods of control"),
+        ("stale_periods", 1000.0, "parameter stale_periods of control"),
+    ],
+)
+def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(small_graph, environment, name, value, reason):
+    with pytest.raises(GraphError, match=reason):
+        run_graph("small", {f"control.{name}": value}, environment=environment)
+
+
+@pytest.mark.parametrize(
     ("graph", "parameters", "reason"),
     [
         ("smi", {}, "did you mean 'sim'"),

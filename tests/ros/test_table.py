@@ -11,14 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 import setuptools
-import yaml
 
 from conure_ros.node_table import (
     ARGUMENTS,
     GRAPHS,
     command_line,
+    file_parameters,
     graph_arguments,
-    launch_folder,
     node_parameters,
     write_parameters,
 )
@@ -62,7 +61,7 @@ def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
 def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_graph(node):
-    values = yaml.safe_load((launch_folder() / "config" / node.config).read_text())["/**"]["ros__parameters"]
+    values = file_parameters(node)
     known = parameters_of(node)
     assert set(values) <= set(known)
     assert not set(values) & set(node.arguments)
@@ -76,7 +75,7 @@ def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
     assert set(node.arguments) <= set(known)
     for name in node.arguments:
         assert isinstance(known[name].default, ARGUMENTS[name].type), name
-    values = yaml.safe_load((launch_folder() / "config" / node.config).read_text())["/**"]["ros__parameters"]
+    values = file_parameters(node)
     missing = set(known) - set(node.arguments) - set(values) - {name for name, _ in node.parameters}
     assert missing <= arguments - set(node.arguments), f"not to be set anywhere: {missing}"
     assert all(field.metadata["description"] for field in known.values())

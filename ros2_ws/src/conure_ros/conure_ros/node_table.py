@@ -165,6 +165,13 @@ def _typed(argument: Argument, value: Any) -> Any:
         raise ConfigError(f"{argument.name} must be of type {argument.type.__name__}, got {value!r}") from error
 
 
+def file_parameters(node: NodeSpec) -> dict[str, Any]:
+    """What the node's file below launch/config says."""
+    text = (launch_folder() / "config" / node.config).read_text()
+    values: dict[str, Any] = yaml.safe_load(text)["/**"]["ros__parameters"]
+    return values
+
+
 def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
     """How to start a node with this Python."""
     words = [sys.executable, "-m", "conure_ros.run", node.module, "--ros-args", "-r", f"__node:={node.name}"]

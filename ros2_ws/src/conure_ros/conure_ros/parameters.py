@@ -7,9 +7,10 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
+STANDARD = ("use_sim_time", "start_type_description_service")
 
 
 def parameter(default: Any, description: str, low: float | None = None, high: float | None = None) -> Any:
@@ -21,8 +22,13 @@ def parameter(default: Any, description: str, low: float | None = None, high: fl
 def declare(node: Node, schema: type[T]) -> T:
     """Declare every field of `schema` on the node, read-only, and read what was given for it.
 
-    Raises: ConfigError for a value of another type or outside its bounds.
+    Raises: ConfigError for a value of another type or outside its bounds, or for a parameter that the node does not
+    have: a misspelt limit must not look as if it held.
     """
+    names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    for given in getattr(node, "_parameter_overrides", {}):
+        if given not in (*names, *STANDARD) and not given.startswith("qos_overrides."):
+            raise unknown_name(f"parameter of {node.get_name()}", given, names)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(schema):  # type: ignore[arg-type]
         try:

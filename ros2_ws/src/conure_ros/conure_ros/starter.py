@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from conure_core.errors import ConureError
 from conure_ros.middleware import claimed_domain, remove_dead_segments
-from conure_ros.node_table import NodeSpec, command_line, find_graph, launch_folder, node_parameters, write_parameters
+from conure_ros.node_table import NodeSpec, command_line, file_parameters, find_graph, node_parameters, write_parameters
 
 GRACE_S = 5.0
 POLL_S = 0.1
@@ -60,7 +60,6 @@ class RunningGraph:
         self.nodes = find_graph(graph)
         self._parameters = node_parameters(graph, parameters)
         self._folder, self._environment, self._on_line = folder, environment, on_line
-        self._config = launch_folder() / "config"
         self._lines: queue.Queue[tuple[str, str]] = queue.Queue()
         self._readers: list[threading.Thread] = []
         self._errors: dict[str, str] = {}
@@ -68,8 +67,10 @@ class RunningGraph:
 
     def start(self) -> None:
         for node in self.nodes:
-            overrides = write_parameters(self._folder / f"{node.name}.yaml", self._parameters[node.name])
-            self._start(node, command_line(node, [self._config / node.config, overrides]))
+            # One file: of two, ROS silently takes the first where they give a parameter values of different types.
+            values = {**file_parameters(node), **self._parameters[node.name]}
+            path = write_parameters(self._folder / f"{node.name}.yaml", values)
+            self._start(node, command_line(node, [path]))
 
     def _start(self, node: NodeSpec, words: list[str]) -> None:
         process = subprocess.Popen(
