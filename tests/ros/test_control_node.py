@@ -272,6 +272,18 @@ def test_the_way_home_is_slow_and_ends_at_home(rig):
     assert rig.state.reason == "at home"
 
 
+def test_the_way_home_waits_for_a_driver_that_pauses_and_names_one_that_stays_away(rig):
+    rig.distort = lambda message: None
+    time.sleep((STALE_PERIODS + 1) * PERIOD_S)
+    threading.Timer(0.5, setattr, (rig, "distort", lambda message: message)).start()
+    assert rig.trigger("home").success
+    rig.distort = without_elbow
+    time.sleep(0.1)
+    response = rig.trigger("home")
+    assert not response.success
+    assert "joint_states lacks 'elbow'" in response.message
+
+
 def test_an_arm_that_was_moved_while_it_held_does_not_jump_back(rig, wait_until):
     rig.run(FORWARD, periods=2)
     wait_until(lambda: rig.state.mode == RobotState.HOLD, 2)

@@ -112,7 +112,7 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     assert feedback == sorted(feedback) and feedback[-1] > 0.5
 
     stopped = client.send_goal_async(RunTrial.Goal(seed=4, task="Lift", timeout_s=1.5))
-    wait_until(lambda: states[-1].mode == RobotState.POLICY, 10)
+    wait_until(lambda: states and states[-1].mode == RobotState.POLICY, 10)
     assert peer.call(Trigger, "stop").success
     assert result_of(result_of(stopped).get_result_async()).status == GoalStatus.STATUS_ABORTED
     labels = [Episode(path).metadata["label"] for path in sorted(folder.glob("*.mcap"))]

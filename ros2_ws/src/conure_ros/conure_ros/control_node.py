@@ -247,10 +247,10 @@ class ControlNode(ManagedNode):
         if homing is None:
             return
         try:
-            measured = self._present()
             if homing.targets is None:
-                self._start_homing(homing, measured)
+                self._start_homing(homing)
                 return
+            measured = self._present()
             target = next(homing.targets, None)
             if target is not None:
                 command = self._unchanged(self.loop.gate.check(target, age_s=time.monotonic() - self.measured_s))
@@ -264,15 +264,16 @@ class ControlNode(ManagedNode):
         except RobotError as error:
             self._give_up_homing(homing, str(error))
 
-    def _start_homing(self, homing: Homing, measured: JointSample) -> None:
-        if measured.stamp_ns >= homing.requested_ns:
+    def _start_homing(self, homing: Homing) -> None:
+        """Waits for the arm's driver, which may be putting up a new scene, and anchors at what it measures then."""
+        measured = self.measured
+        if measured is not None and not self.measured_fault and measured.stamp_ns >= homing.requested_ns:
             self._anchor(measured)
-            speed, period_s = self.parameters.home_speed_rad_s, self.robot.control_period_s
-            homing.targets = ramp(
-                measured.joint_rad, np.array(self.robot.home_rad), self.robot.gripper_open_m, speed, period_s
-            )
+            home_rad, opening_m = np.array(self.robot.home_rad), self.robot.gripper_open_m
+            speed_rad_s, period_s = self.parameters.home_speed_rad_s, self.robot.control_period_s
+            homing.targets = ramp(measured.joint_rad, home_rad, opening_m, speed_rad_s, period_s)
         elif time.monotonic() > homing.arrive_by_s:
-            raise StaleInput("no joint_states since the way home was asked for")
+            raise StaleInput(self.measured_fault or "no joint_states since the way home was asked for")
 
     @staticmethod
     def _unchanged(command: JointCommand) -> JointCommand:
