@@ -120,7 +120,7 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             "trials on the robot graph",
             _settings(config.robot),
             trials,
-            ("trials/trials.json",),
+            ("trials/trials.json", "trials/load.json"),
             partial(run_trials, config.robot, config.folder / "robot.log"),
         ),
         Stage(
@@ -172,7 +172,8 @@ def _closing_words(folder: Path, ran: bool) -> str:
     rates = {"policy_success_sim": "policy in simulation", "policy_success_ros": "policy on the robot graph"}
     for name, label in rates.items():
         rate = summary[name]
-        lines.append(f"{label}: {rate['successes']} of {rate['trials']} ({rate['low']:.0%} to {rate['high']:.0%})")
+        interval = f"95 % interval {100 * rate['low']:.0f} % to {100 * rate['high']:.0f} %"
+        lines.append(f"{label}: {rate['successes']} of {rate['trials']}, {interval}")
     lines.append(summary["auxiliary_task"]["note"])
     unmet = [row["what"] for row in summary["required"] if not row["met"]]
     lines.append(f"not reached: {'; '.join(unmet)}" if unmet else "every required value is reached")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, ConureError, DataError
+from conure_training.files import write_json
 from conure_training.workers import progress_bar
 
 TRIALS_FILE = "trials.json"
+LOAD_FILE = "load.json"
 FORMAT = 1
 SERIES = ("capture_to_command_ms", "inference_ms", "log_likelihood")
 GRACE_S = 20.0
@@ -88,6 +92,7 @@ class RobotTrial:
 def run_trials(config: TrialsConfig, log: Path) -> None:
     """Bring the graph up and run the trials that are not finished yet; every node's output goes to `log`.
 
+    How many cores were busy meanwhile, on average, goes to `load.json` beside the trials.
     The nodes end with this call, however that comes. Raises: ConureError with the reason that `conure up` gives.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +109,7 @@ def run_trials(config: TrialsConfig, log: Path) -> None:
             start_new_session=True,
         )
         last = ""
+        psutil.cpu_percent()  # from here on
         try:
             for last in graph.stdout or ():
                 stream.write(last)
@@ -116,6 +122,8 @@ def run_trials(config: TrialsConfig, log: Path) -> None:
         if status != 0:
             reason = last.strip().removeprefix("conure: ") or f"it ended with status {status}"
             raise ConureError(f"the robot graph failed: {reason} (all output: {log})")
+    busy_cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
+    write_json(Path(config.folder) / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
 
 
 def _end(graph: subprocess.Popen[str]) -> None:
@@ -159,7 +167,7 @@ def camera_frames(recording: Path, count: int, topic: str = "/camera/image_raw")
     """At most `count` frames (h, w, 3), evenly spread from the first to the last. Raises: DataError."""
     try:
         frames = list(_frames(recording, topic))
-    except (OSError, McapError, ValueError, EOFError) as error:
+    except (OSError, McapError, ValueError, EOFError, struct.error) as error:
         raise DataError(f"{recording} is not a readable recording ({error or type(error).__name__})") from error
     if not frames:
         raise DataError(f"{recording} holds no image on {topic}")

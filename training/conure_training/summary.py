@@ -16,11 +16,13 @@ from conure_core.robot import load_robot
 from conure_training.evaluate import rate_of
 from conure_training.export import git_commit
 from conure_training.files import write_json
-from conure_training.robot_trials import RobotTrial, read_trials
-from conure_training.stages import RECORDS, read_record
+from conure_training.robot_trials import LOAD_FILE, RobotTrial, read_trials
+from conure_training.stages import read_record
 
 SUMMARY = "summary.json"
+STAGES = ("demonstrations", "prior", "rl", "export", "robot")  # those before the report
 PACKAGES = ("conure", "numpy", "torch", "onnxruntime", "pybullet", "pin", "gymnasium", "ros-jazzy-rclpy")
+INFERENCE_LIMIT_MS = 2.0
 DEMO_LIMIT_S = 1200.0
 
 
@@ -29,7 +31,8 @@ class Results:
     """The outputs of all stages before the report.
 
     `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by method; `export`: what
-    `export_agent` returned; `metrics`: the prior's; `stage_seconds` by stage.
+    `export_agent` returned; `metrics`: the prior's; `busy_cores`: how many were, on average, during the
+    trials; `stage_seconds` by stage.
     """
 
     prior: dict[str, Any]
@@ -39,6 +42,7 @@ class Results:
     export: dict[str, Any]
     metrics: dict[str, float]
     trials: list[RobotTrial]
+    busy_cores: float
     stage_seconds: dict[str, float]
 
     @property
@@ -69,7 +73,6 @@ def read_results(folder: Path) -> Results:
         raise DataError(
             f"{folder / 'trials'}: no trial holds a single command; remove the folder and run the demo again"
         )
-    records = sorted((folder / RECORDS).glob("*.json"))
     return Results(
         prior=_evaluation(folder / "prior" / "rollouts.json"),
         policy=_evaluation(folder / "rl" / "rollouts.json"),
@@ -78,7 +81,8 @@ def read_results(folder: Path) -> Results:
         export=_json(folder / "export.json", ("parity", "inference_ms")),
         metrics=_json(folder / "prior" / "metrics.json", [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")]),
         trials=trials,
-        stage_seconds={path.stem: record.seconds for path in records if (record := read_record(folder, path.stem))},
+        busy_cores=float(_json(folder / "trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
+        stage_seconds={name: record.seconds for name in STAGES if (record := read_record(folder, name))},
     )
 
 
@@ -105,6 +109,7 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "capture_to_command_ticks": len(results.capture_to_command_ms),
         **percentiles("robot_inference_ms", results.robot_inference_ms),
         "control_period_ms": 1000 * load_robot(config["robot"]["robot"]).control_period_s,
+        "busy_cores": results.busy_cores,
         "safety_changes": sum(trial.safety_changes for trial in results.trials),
         "auxiliary_task": auxiliary_task(results.metrics, config["prior"]["static_scenes"]),
         "target": config["target"],
@@ -125,7 +130,7 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
     """Every required value against what was found."""
     ros, simulation = summary["policy_success_ros"], summary["policy_success_sim"]
     period_ms = summary["control_period_ms"]
-    inside = f"{simulation['low']:.1%} to {simulation['high']:.1%}"
+    inside = f"{_percent(simulation['low'])} to {_percent(simulation['high'])}"
     return [
         _at_least("prior alone, any object lifted", summary["prior_success_any"], 0.60),
         _at_least("policy in simulation, target lifted", simulation, 0.85),
@@ -133,20 +138,20 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
         Requirement(
             "robot graph inside the simulation's 95 % interval",
             inside,
-            f"{ros['rate']:.1%}",
+            _percent(ros["rate"]),
             bool(summary["ros_inside_simulation_interval"]),
         ),
         _at_most("ONNX against torch, action", summary["onnx_action_max_abs_diff"], 1e-5),
         _at_most("ONNX against torch, log-likelihood, nats", summary["onnx_log_likelihood_max_abs_diff"], 1e-4),
         _at_most("round trip f(f⁻¹(a)) to a", summary["round_trip_max_abs_diff"], 1e-4),
-        _below("inference on one core, p99", summary["inference_ms_p99"], 2.0, "ms"),
+        _below("inference on one core, p99", summary["inference_ms_p99"], INFERENCE_LIMIT_MS, "ms"),
         _below("capture to joint command, p99", summary["capture_to_command_ms_p99"], period_ms, "ms"),
         _below("all stages", summary["total_seconds"], DEMO_LIMIT_S, "s"),
     ]
 
 
 def _at_least(what: str, rate: Mapping[str, float], least: float) -> Requirement:
-    return Requirement(what, f"at least {least:.0%}", f"{rate['rate']:.1%}", rate["rate"] >= least)
+    return Requirement(what, f"at least {100 * least:.0f} %", _percent(rate["rate"]), rate["rate"] >= least)
 
 
 def _at_most(what: str, value: float, most: float) -> Requirement:
@@ -154,7 +159,11 @@ def _at_most(what: str, value: float, most: float) -> Requirement:
 
 
 def _below(what: str, value: float, limit: float, unit: str) -> Requirement:
-    return Requirement(what, f"under {limit:g} {unit}", f"{value:.4g} {unit}", value < limit)
+    return Requirement(what, f"under {limit:g} {unit}", f"{value:.{2 if unit == 'ms' else 0}f} {unit}", value < limit)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
@@ -170,7 +179,9 @@ def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
     found, error_mm = metrics.get("objects_found", float("nan")), metrics.get("object_position_error_mm", float("nan"))
     measured = ""
     if np.isfinite([found, error_mm]).all():
-        measured = f"; it finds {found:.0%} of objects in held-out demonstrations, median error {error_mm:.1f} mm"
+        measured = (
+            f"; it finds {100 * found:.0f} % of the objects in held-out demonstrations, median error {error_mm:.1f} mm"
+        )
     note = (
         f"The prior's encoder is helped by object positions in static scenes of the simulator "
         f"({scenes:,} labelled scenes{measured})."

@@ -18,7 +18,7 @@ from conure_training.files import replacing
 from conure_training.report import figures
 from conure_training.robot_trials import RobotTrial, camera_frames
 from conure_training.stage_display import duration
-from conure_training.summary import Results, read_results, summarize, write_summary
+from conure_training.summary import INFERENCE_LIMIT_MS, Results, read_results, summarize, write_summary
 
 REPORT = "report.html"
 FRAMES = 12
@@ -39,7 +39,6 @@ def write_report(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `report.html` and then `summary.json` from what the stages left in `folder`. Raises: DataError."""
     began_s = time.monotonic()
     results = read_results(folder)
-    results.stage_seconds.pop("report", None)
     summary = summarize(results, config)
     page = render(results, summary)
     with replacing(folder / REPORT) as temporary:
@@ -69,7 +68,7 @@ def render(results: Results, summary: Mapping[str, Any]) -> str:
             "command": figures.latencies(
                 results.capture_to_command_ms, summary["control_period_ms"], "one control period"
             ),
-            "inference": figures.latencies(results.export["inference_ms"], 2.0, "limit"),
+            "inference": figures.latencies(results.export["inference_ms"], INFERENCE_LIMIT_MS, "limit"),
             "likelihood": figures.likelihood_trace(traced.log_likelihood, results.metrics),
         },
     )

@@ -38,7 +38,7 @@ def success_rates(rates: Sequence[tuple[str, Mapping[str, float]]]) -> str:
         axes = figure.subplots()
         for row, (_, rate) in enumerate(rates):
             axes.plot([100 * rate["low"], 100 * rate["high"]], [row, row], color=BLUE, linewidth=5, alpha=0.4)
-            axes.plot(100 * rate["rate"], row, "o", color=BLUE, markersize=8)
+            axes.plot(100 * rate["rate"], row, "o", color=BLUE, markersize=8, clip_on=False)
         axes.set(xlim=(-1, 101), ylim=(len(rates) - 0.5, -0.5), xlabel="success, % of episodes")
         axes.set_yticks(range(len(rates)), [label for label, _ in rates])
         axes.tick_params(axis="y", length=0)
@@ -68,7 +68,11 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> str:
     """Histogram (logarithmic counts, so that the tail shows) with p50, p99, the worst value and a limit."""
     values = np.asarray(values_ms)
-    marks = {"p50": np.percentile(values, 50), "p99": np.percentile(values, 99), "worst": values.max()}
+    marks = {
+        "p50": ("-", np.percentile(values, 50)),
+        "p99": ("--", np.percentile(values, 99)),
+        "worst": (":", values.max()),
+    }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.5))
         axes = figure.subplots()
@@ -76,11 +80,11 @@ def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> 
         axes.hist(values, bins=np.linspace(0, right, 90).tolist(), color=BLUE, alpha=0.75)
         axes.set_yscale("log")
         axes.set(xlim=(0, right), xlabel="ms", ylabel="count")
-        top = axes.get_ylim()[1]
-        for height, (label, value) in zip((0.97, 0.80, 0.63), marks.items(), strict=True):
-            _mark(axes, float(value), f"{label} {value:.3g} ms", GREEN, height, right)
-        _mark(axes, limit_ms, f"{limit_label}, {limit_ms:g} ms", ORANGE, 0.46, right)
-        axes.set_ylim(0.7, top * 3)
+        axes.set_ylim(0.7, 3 * axes.get_ylim()[1])
+        for label, (dashes, value) in marks.items():
+            axes.axvline(value, color=GREEN, linewidth=1.5, linestyle=dashes, label=f"{label}: {value:.3g} ms")
+        axes.axvline(limit_ms, color=ORANGE, linewidth=2, label=f"{limit_label}: {limit_ms:g} ms")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return _svg(figure, f"latency-{limit_label}")
 
 
@@ -98,7 +102,7 @@ def likelihood_trace(log_likelihood: Sequence[float], metrics: Mapping[str, floa
             )  # fmt: skip
         ticks = np.arange(1, len(log_likelihood) + 1)
         axes.plot(ticks, log_likelihood, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
-        axes.set(xlabel="tick", ylabel="log p(action | observation), nats")
+        axes.set(xlabel="tick", ylabel="log-likelihood, nats")
         _grid(axes, "y")
         return _svg(figure, "likelihood")
 
@@ -112,15 +116,6 @@ def rolling_mean(values: Sequence[float], window: int) -> NDArray[np.float64]:
     return means
 
 
-def _mark(axes: Axes, value: float, label: str, colour: str, height: float, right: float) -> None:
-    axes.axvline(value, color=colour, linewidth=1.4)
-    left_side = value > 0.6 * right
-    axes.annotate(
-        label, (value, height), xycoords=("data", "axes fraction"), xytext=(-5 if left_side else 5, 0), va="top",
-        textcoords="offset points", ha="right" if left_side else "left",
-    )  # fmt: skip
-
-
 def _grid(axes: Axes, axis: Any) -> None:
     axes.grid(axis=axis, color=FAINT, linewidth=0.6, alpha=0.35)
     axes.set_axisbelow(True)
@@ -132,5 +127,5 @@ def _svg(figure: Figure, salt: str) -> str:
     with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    text = text[text.index("<svg") :].replace(TEXT, "currentColor").replace(FAINT, "var(--faint)")
-    return text.replace("font: 10.5px sans-serif", "font: 10.5px var(--font)").replace("sans-serif", "var(--font)")
+    text = text[text.index("<svg") :].replace("sans-serif", "var(--font)")
+    return text.replace(TEXT, "currentColor").replace(FAINT, "var(--faint)")
