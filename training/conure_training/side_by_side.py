@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -92,7 +93,8 @@ class _Learner:
 
 
 def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
-    """In the child. Ctrl-C is the parent's to handle; a parent that is gone breaks the pipe, which ends the child."""
+    """In the child. Ctrl-C is the parent's to handle; the child does not outlive a parent that is killed."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with log.open("a") as stream:
@@ -105,3 +107,8 @@ def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
         with suppress(OSError):
             mouth.send(error)
         sys.exit(1)
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import get_console
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -27,7 +28,7 @@ class StageDisplay:
         self._stages, self._estimates_s = stages, estimates_s
         self._taken_s: dict[str, float] = {}
         self._now, self._began_s = "", 0.0
-        self._console = console or Console()
+        self._console = console or get_console()  # the one that the stages' own bars are drawn on
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2)
 
     def __enter__(self) -> "StageDisplay":
