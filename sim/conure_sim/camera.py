@@ -55,7 +55,7 @@ class Camera:
 
 
 def looking_at(eye: Array, target: Array, width_px: int, height_px: int, field_of_view_rad: float) -> Camera:
-    """A camera at `eye` that looks at `target` (m, base frame), image up as near +z as can be; the view angle vertical."""
+    """A camera at `eye` that looks at `target` (m, base frame), +z up in the image; the view angle is vertical."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)

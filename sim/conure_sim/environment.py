@@ -1,6 +1,6 @@
 """The Gymnasium environments `conure/NAME-v0`: one table, one arm, one task, sparse reward."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -32,18 +32,21 @@ def table_camera(size_px: int) -> Camera:
     return looking_at(np.array(EYE_M), np.array(GAZE_M), size_px, size_px, FIELD_OF_VIEW_RAD)
 
 
-class TabletopEnv(gymnasium.Env[Observation, Array]):
+class TabletopEnv(gymnasium.Env[Any, Any]):
     """One task for one arm.
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
     simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
-    episode, else 0. `info`: is_success, any_lifted, target, objects. `reset(options={"target": name})` picks the target,
-    `options={"tool": (x, y, z, turn)}` starts with the tool there (m, base frame), turned about the vertical (rad).
+    episode, else 0. `info`: is_success, any_lifted, target, objects.
+    `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
+    (m, base frame), turned about the vertical (rad).
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {  # noqa: RUF012
+        "render_modes": ["rgb_array"], "render_fps": 10,
+    }
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
         return self.observe(), self._info(False)
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN; nothing has moved then."""
+        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN, before any motion."""
         action, period_s = checked_action(action), self.robot.control_period_s
         command = self.loop.step(action, self.world.joint_state().joint_rad)
         delay_s = min(self.sample.command_delay_s, period_s)
@@ -139,7 +142,8 @@ class TabletopEnv(gymnasium.Env[Observation, Array]):
         items = []
         for model, place in zip(models, places, strict=True):
             position, yaw = np.array([*place, table]), rng.uniform(-np.pi, np.pi)
-            items.append(SceneObject(model, self.world.add(model, position, yaw, self.sample.tinted(model.colour, rng))))
+            body = self.world.add(model, position, yaw, self.sample.tinted(model.colour, rng))
+            items.append(SceneObject(model, body))
         return Scene(self.world, items, standing)
 
     def observe(self) -> Observation:

@@ -64,7 +64,8 @@ class PickPlaceExpert:
         """Full steps towards a goal position, kept in direction; the tool pointing down, fingers along an axis."""
         step = (goal - pose[:3, 3]) / self.robot.max_translation_m
         step /= max(1.0, float(np.abs(step).max()))
-        turn = _rotation_to_down(pose, pose[:3, 1] if finger_axis is None else finger_axis) / self.robot.max_rotation_rad
+        axis = pose[:3, 1] if finger_axis is None else finger_axis
+        turn = _rotation_to_down(pose, axis) / self.robot.max_rotation_rad
         turn /= max(1.0, float(np.abs(turn).max()))
         return np.concatenate([step, 0.8 * turn, [gripper]])
 

@@ -1,7 +1,7 @@
 """Graspable objects: primitives made here and the convex hulls of `pybullet_data/random_urdfs`, split by object.
 
-Every object is one convex, low-polygon mesh (random_urdfs are laid on their largest face), because vertices set the cost of rendering
-and convexity that of contact. Lengths m, angles rad.
+Every object is one convex, low-polygon mesh, because vertices set the cost of rendering and convexity that of contact;
+random_urdfs are laid on their largest face. Lengths m, angles rad.
 """
 
 import re
@@ -108,7 +108,8 @@ def _random_urdf(index: int) -> ObjectModel:
     found = re.search(r'color rgba="([^"]+)"', (folder / f"{index:03d}.urdf").read_text())
     red, green, blue, *_ = map(float, found.group(1).split()) if found else (0.5, 0.5, 0.5)
     width_m = np.random.default_rng(index).uniform(*WIDTH_RANGE_M)
-    return make_object(f"random_{index:03d}", _laid_on_largest_face(_hull_vertices(points)), (red, green, blue), width_m)
+    laid = _laid_on_largest_face(_hull_vertices(points))
+    return make_object(f"random_{index:03d}", laid, (red, green, blue), width_m)
 
 
 def _hull_vertices(points: Array) -> Array:

@@ -1,4 +1,4 @@
-"""PyBullet prints from C, past Python's own stdout, whenever it is imported or connects."""
+"""PyBullet prints from C, past Python's own streams, whenever it is imported or connects."""
 
 import ctypes
 import os
@@ -9,14 +9,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send what the C library prints meanwhile to /dev/null."""
+    """Send what the C library prints meanwhile, on either stream, to /dev/null."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    kept, nowhere = {stream: os.dup(stream) for stream in (1, 2)}, os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for stream in kept:
+            os.dup2(nowhere, stream)
         yield
     finally:
         ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
+        for stream, copy in kept.items():
+            os.dup2(copy, stream)
+            os.close(copy)
         os.close(nowhere)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ REGION_LOWER_M, REGION_UPPER_M = np.array([0.21, -0.13]), np.array([0.35, 0.13])
 SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
+NEAR_M = 0.02
+SLOT_STATE = 14
 PLACEMENT_TRIES = 200
 
 
@@ -57,8 +60,10 @@ class Container:
 class Scene:
     """Objects on the table; the first one is the target.
 
-    `state()` is the privileged observation, for critics and labels only: proprioception; for each of `MAX_OBJECTS` slots
-    (the target's first, absent ones zero) position (m), quaternion (xyzw), presence; the container's position, presence.
+    `state()` is the privileged observation, for critics and labels only: proprioception; for each of `MAX_OBJECTS`
+    slots (the target's first, absent ones zero) position (m), quaternion (xyzw), presence, position relative to the
+    tool (m), and that again as tanh(m / NEAR_M), which tells millimetres apart near the tool; the container's position
+    and presence.
     """
 
     def __init__(self, world: World, objects: list[SceneObject], container: Container | None) -> None:
@@ -108,17 +113,19 @@ class Scene:
         """The privileged state, (STATE_SIZE,) float32; see the class."""
         joints = self.world.joint_state()
         parts = [proprioception(self.world.arm, joints.joint_rad, joints.gripper_m)]
+        tool = parts[0][:3]
         for item in self.objects:
             position, orientation = self.world.pose(item.body)
-            parts.append(np.concatenate([position, orientation, [1.0]]))
-        parts.append(np.zeros(8 * (MAX_OBJECTS - len(self.objects))))
+            offset = position - tool
+            parts.append(np.concatenate([position, orientation, [1.0], offset, np.tanh(offset / NEAR_M)]))
+        parts.append(np.zeros(SLOT_STATE * (MAX_OBJECTS - len(self.objects))))
         parts.append(np.zeros(4) if self.container is None else np.append(self.container.position, 1.0))
         return np.concatenate(parts).astype(np.float32)
 
 
 def state_size(proprio_size: int) -> int:
     """Length of `Scene.state()`."""
-    return proprio_size + 8 * MAX_OBJECTS + 4
+    return proprio_size + SLOT_STATE * MAX_OBJECTS + 4
 
 
 def choose_objects(
@@ -146,10 +153,10 @@ def choose_objects(
 def choose_positions(rng: np.random.Generator, radii_m: Sequence[float]) -> list[Array]:
     """Places on the table, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
     while True:
-        places: list[Array] = []
+        places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
-            place = rng.uniform(REGION_LOWER_M, REGION_UPPER_M)
+            place: Array = rng.uniform(REGION_LOWER_M, REGION_UPPER_M)
             gaps = (np.linalg.norm(place - p) - radius - r for p, r in zip(places, radii_m, strict=False))
             if all(gap > SPACING_M for gap in gaps):
                 places.append(place)

@@ -61,9 +61,9 @@ class StaticScenes:
         self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance)
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
-            model = (TRAY, BOX)[rng.integers(2)]
+            container = (TRAY, BOX)[rng.integers(2)]
             self.container = np.array([*rng.uniform(REGION_LOWER_M, REGION_UPPER_M), self.robot.table_height_m])
-            self.world.add_boxes(model.boxes(), self.container, model.colour)
+            self.world.add_boxes(container.boxes(), self.container, container.colour)
         self.items, self.colours = [], []
         for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
             model = self.pool[rng.integers(len(self.pool))]
@@ -91,7 +91,8 @@ class StaticScenes:
             positions[slot], colours[slot] = middle, self.colours[slot]
         image = self.sample.degraded(self.world.render(), rng)
         proprio = proprioception(self.world.arm, self.joint_rad, gripper_m)
-        return image, proprio, positions.astype(np.float32), colours.astype(np.float32), self.container.astype(np.float32)
+        labels = (values.astype(np.float32) for values in (positions, colours, self.container))
+        return (image, proprio, *labels)
 
     def _pose_arm(self, rng: np.random.Generator, tool: Array, held: ObjectModel | None) -> float:
         """Point the tool down at `tool`, turned and tilted at random; returns the gripper's position, m."""

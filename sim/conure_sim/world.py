@@ -126,9 +126,9 @@ class World:
             position,
             yaw_rad,
         )
-        self.client.changeDynamics(
-            body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=ROLLING_FRICTION, spinningFriction=ROLLING_FRICTION
-        )
+        friction = {"lateralFriction": OBJECT_FRICTION}
+        friction |= {"rollingFriction": ROLLING_FRICTION, "spinningFriction": ROLLING_FRICTION}
+        self.client.changeDynamics(body, -1, **friction)
         return body
 
     def add_boxes(self, boxes: Sequence[tuple[Array, Array]], position: Array, colour: Sequence[float]) -> int:

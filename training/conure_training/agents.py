@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
-from conure_training.files import save_torch
+from conure_training.files import UNREADABLE, save_torch
 from conure_training.networks import GaussianPolicy
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
@@ -22,7 +22,8 @@ Observation = dict[str, NDArray[Any]]
 class Agent(Protocol):
     """Chooses an action (7,) in [-1, 1] for one observation of an environment."""
 
-    contract: Contract
+    @property
+    def contract(self) -> Contract: ...
 
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """`noise` (7,): standard normal to sample, zeros for the middle of the policy."""
@@ -71,7 +72,11 @@ class BundleAgent:
 
     def __init__(self, path: Path) -> None:
         self.bundle = load_bundle(path)
-        self.contract = self.bundle.spec.contract
+
+    @property
+    def contract(self) -> Contract:
+        """The bundle's contract."""
+        return self.bundle.spec.contract
 
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Agent."""
@@ -85,6 +90,7 @@ def save_latent_agent(path: Path, agent: LatentAgent, note: dict[str, Any]) -> N
         raise ConfigError("a prior without a policy is saved by Prior.save")
     sizes = [layer.out_features for layer in policy.trunk if isinstance(layer, torch.nn.Linear)][:-1]
     data = {"kind": "latent", "contract": prior.contract.to_dict(), "size": prior.size.__dict__, "hidden": sizes}
+    data["slots"] = policy.slots
     save_torch(path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note})
 
 
@@ -121,10 +127,10 @@ def _load_policy(path: Path) -> Agent:
             return ImageAgent(image_policy.eval().requires_grad_(False), contract)
         prior = Prior(contract, PriorSize(**data["size"]))
         prior.load_state_dict(data["prior"])
-        policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, data["hidden"])
+        policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"])
         policy.load_state_dict(data["policy"])
         return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
     except FileNotFoundError as error:
         raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable policy ({str(error).splitlines()[0]}); train it again") from error

@@ -4,6 +4,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -27,8 +29,8 @@ class DemosConfig:
     """What to collect.
 
     `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that start with the tool
-    anywhere, so that corrections near an object are seen; `nearest`: share of them whose target is the object nearest to
-    the tool, the others' is any, so that the prior commits to what it is near; `workers` 0: one a core.
+    anywhere, so that corrections near an object are seen; `nearest`: share of episodes whose target is the object
+    nearest to the tool, so that the prior commits to what it is near, the others' is any; `workers` 0: one a core.
     """
 
     out: str
@@ -77,7 +79,7 @@ def collect(config: DemosConfig) -> Path:
     work = partial(_collect_block, config)
     for block, arrays in run_blocks(work, missing, config.workers, "demonstrations", lambda block: block.count):
         temporary = _block_path(kept, block).with_suffix(".tmp.npz")
-        np.savez(temporary, **arrays)
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]  # type: ignore[arg-type]
         temporary.replace(_block_path(kept, block))
     save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
     shutil.rmtree(kept)
@@ -113,7 +115,7 @@ def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
     return {**joined, "ends": np.cumsum(lengths)}
 
 
-def _collect_episode(env, seed: int, config: DemosConfig) -> dict[str, NDArray]:
+def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     """One successful episode; a failed one is tried again with another seed. Raises: ConfigError if none succeeds."""
     for attempt in range(MAX_FAILURES):
         episode = _try_episode(env, seed + attempt * 500_000_000, config)
@@ -122,7 +124,7 @@ def _collect_episode(env, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     raise ConfigError(f"the expert failed {MAX_FAILURES} times in a row; lower the noise, now {config.noise}")
 
 
-def _try_episode(env, seed: int, config: DemosConfig) -> dict[str, NDArray]:
+def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     rng = np.random.default_rng(seed)
     tool = tuple(rng.uniform(TOOL_LOWER, TOOL_UPPER))
     observation, _ = env.reset(seed=seed, options={"tool": tool} if rng.random() < config.away_from_home else {})

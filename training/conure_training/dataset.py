@@ -19,8 +19,8 @@ class Demonstrations:
     """Episodes laid end to end; step t of an episode holds the observation before action t.
 
     image (n, h, w, 3) uint8; proprio (n, p), state (n, s), action (n, 7) in [-1, 1], float32; reward (n,); positions
-    (n, k, 3), the objects' middles, m, NaN where absent; final_*: what is observed after an episode's last action (e, ...);
-    ends (e,), one past each episode's last step; task (e,) index into `tasks`; seed (e,).
+    (n, k, 3), the objects' middles, m, NaN where absent; final_*: what is observed after an episode's last action,
+    (e, ...); ends (e,), one past each episode's last step; task (e,) index into `tasks`; seed (e,).
     """
 
     image: NDArray[np.uint8]
@@ -89,6 +89,6 @@ def check_demonstrations(data: Demonstrations, path: Path) -> None:
             step = int(np.flatnonzero(bad)[0])
             episode = int(np.searchsorted(data.ends, step, side="right"))
             raise DataError(
-                f"{path}: episode {episode} is broken ('{name}' at step {step - data.starts[episode]} is not finite or out "
-                f"of range: {values[step]}); remove it or collect again"
+                f"{path}: episode {episode} is broken ('{name}' at step {step - data.starts[episode]} is not finite or "
+                f"out of range: {values[step]}); remove it or collect again"
             )

@@ -1,5 +1,6 @@
 """From an image and proprioception to the features that prior and policy see."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,10 @@ from torch.nn import functional
 from conure_sim.camera import Camera
 
 STRIDE = 4
+ABSENT_BELOW = 0.3
 POSITION_SCALE_M = 0.1
 OFFSET_SCALE_M = 0.05
+NEAR_M = 0.01
 PROPRIO_CENTRE_M = (0.28, 0.0, 0.08)
 
 
@@ -29,13 +32,24 @@ class Detections:
 class SceneEncoder(nn.Module):
     """Finds objects and container in the image, and gives them relative to the tool, nearest first.
 
-    A strided CNN marks, on a grid of 4-pixel cells, where an object's middle lies, and regresses its position and colour
-    (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position relative to the
-    tool / 0.1 m, colour), sorted by distance to the tool. `features` = slots, container, normalized proprioception, and
-    `learned` values that only the likelihood of the demonstrations shapes. All of it is in the exported graph.
+    A strided CNN marks, on a grid of 4-pixel cells, where an object's middle lies, and regresses its position and
+    colour (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position
+    relative to the tool / 0.1 m, colour), sorted by distance to the tool. `features` = slots, container, normalized
+    proprioception, and `learned` values that only the likelihood of the demonstrations shapes. All of it is in the
+    exported graph.
 
     image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim).
     """
+
+    coordinates: Tensor
+    cell_position: Tensor
+    proprio_mean: Tensor
+    proprio_std: Tensor
+
+    coordinates: Tensor
+    cell_position: Tensor
+    proprio_mean: Tensor
+    proprio_std: Tensor
 
     def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, learned: int = 8, width: int = 48) -> None:
         super().__init__()
@@ -49,11 +63,11 @@ class SceneEncoder(nn.Module):
             nn.Conv2d(width + 2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
         )
         self.head = nn.Conv2d(width, 11, 1)
-        nn.init.constant_(self.head.bias[:2], -4.0)
-        self.summary = nn.Sequential(nn.Conv2d(width, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * self.cells, learned))
+        with torch.no_grad():
+            self.head.bias[:2] = -4.0  # type: ignore[index]  # most cells are empty
+        flat = nn.Linear(8 * self.cells, learned)
+        self.summary = nn.Sequential(nn.Conv2d(width, 8, 1), nn.ReLU(), nn.Flatten(), flat, nn.Tanh())
         rows, columns = np.meshgrid(np.linspace(-1, 1, self.grid[0]), np.linspace(-1, 1, self.grid[1]), indexing="ij")
-        self.coordinates: Tensor
-        self.cell_position: Tensor
         self.register_buffer("coordinates", torch.tensor(np.stack([rows, columns])[None], dtype=torch.float32))
         self.register_buffer("cell_position", torch.tensor(_table_points(camera, self.grid), dtype=torch.float32))
         self.register_buffer("proprio_mean", torch.zeros(proprio_size))
@@ -105,7 +119,8 @@ class SceneEncoder(nn.Module):
         tool = proprio[:, None, :3]
         presence, position, colour = self._best_cells(detections)
         relative = position - tool
-        distance = relative.square().sum(2).sqrt() + 10.0 * (1.0 - presence[:, :, 0])
+        absent = (presence[:, :, 0] < ABSENT_BELOW).to(relative.dtype)
+        distance = relative.square().sum(2).sqrt() + 10.0 * absent
         order = distance.topk(self.slots, dim=1, largest=False).indices[:, :, None]
         slot = torch.cat([presence, presence * relative / POSITION_SCALE_M, presence * colour], dim=2)
         slot = slot.gather(1, order.expand(-1, -1, 7))
@@ -145,12 +160,17 @@ def detection_loss(
     has_container = torch.isfinite(container[:, 0]) & inside[:, -1]
     loss = _cell_loss(detections.object_logit, cell[:, :-1], present)
     loss = loss + _cell_loss(detections.container_logit, cell[:, -1:], has_container[:, None])
-    found = _at(detections.position, cell[:, :-1])[present]
-    loss = loss + functional.smooth_l1_loss(found / 0.01, positions[present] / 0.01, beta=1.0)
+    found = _at(detections.position, cell[:, :-1])
+    loss = loss + _mean_where(present, functional.smooth_l1_loss, found / NEAR_M, positions / NEAR_M)
     known = present & torch.isfinite(colours[:, :, 0])
-    loss = loss + 4.0 * functional.mse_loss(_at(detections.colour, cell[:, :-1])[known], colours[known])
-    found = _at(detections.container_position, cell[:, -1:])[:, 0][has_container]
-    return loss + 0.3 * functional.smooth_l1_loss(found / 0.01, container[has_container] / 0.01, beta=1.0)
+    loss = loss + 4.0 * _mean_where(known, functional.mse_loss, _at(detections.colour, cell[:, :-1]), colours)
+    found = _at(detections.container_position, cell[:, -1:])[:, 0]
+    return loss + 0.3 * _mean_where(has_container, functional.smooth_l1_loss, found / NEAR_M, container / NEAR_M)
+
+
+def _mean_where(known: Tensor, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, truth: Tensor) -> Tensor:
+    """The mean loss where the truth is known; 0 where none is."""
+    return loss(found[known], truth[known]) if bool(known.any()) else found.new_zeros(())
 
 
 def _cell_loss(logit: Tensor, cell: Tensor, present: Tensor) -> Tensor:

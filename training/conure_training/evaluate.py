@@ -61,7 +61,8 @@ def run(overrides: list[str]) -> None:
     result = evaluate(config)
     for name in ("success", "any_lifted"):
         rate = result[name]
-        print(f"{name}: {rate['rate']:.1%}, 95 % interval {rate['low']:.1%} to {rate['high']:.1%}, n = {rate['trials']}")
+        interval = f"95 % interval {rate['low']:.1%} to {rate['high']:.1%}"
+        print(f"{name}: {rate['rate']:.1%}, {interval}, n = {rate['trials']}")
 
 
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
@@ -89,9 +90,11 @@ def rate_of(outcomes: list[bool]) -> dict[str, float]:
 
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    with config.make_env() as env:
-        agent = load_agent(Path(config.agent))
-        return [run_episode(env, agent, seed, config.sample) for seed in seeds]
+    agent = load_agent(Path(config.agent))
+    env = config.make_env()
+    outcomes = [run_episode(env, agent, seed, config.sample) for seed in seeds]
+    env.close()
+    return outcomes
 
 
 def run_episode(env: gymnasium.Env, agent: Agent, seed: int, sample: bool) -> dict[str, Any]:

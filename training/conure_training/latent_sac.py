@@ -62,11 +62,12 @@ class LatentSac(ActorCritic):
         config: LatentSacConfig | None = None,
         seed: int = 0,
         device: str = "cpu",
+        slots: int = 0,
     ) -> None:
-        """`prior` is frozen in place if it is a torch module."""
+        """`prior` is frozen in place if it is a torch module; `slots`: see GaussianPolicy."""
         config = config or LatentSacConfig()
         with seeded(seed):
-            policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims)
+            policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots)
         super().__init__(config, policy, state_dim, action_dim, config.target_kl_per_dim * action_dim, seed, device)
         self.prior = prior
         if isinstance(prior, nn.Module):

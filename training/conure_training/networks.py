@@ -23,7 +23,7 @@ class Normalizer(nn.Module):
     """
 
     CLIP = 10.0
-    LEAST_DEVIATION = 1e-4
+    LEAST_DEVIATION = 3e-3
 
     mean: Tensor
     scale: Tensor
@@ -57,22 +57,39 @@ class GaussianPolicy(nn.Module):
 
     Example:
         mean, std = GaussianPolicy(128, 7)(torch.randn(4, 128))  # zeros (4, 7), ones (4, 7)
+
+    With `slots`, the features begin with that many slots of SLOT_SIZE values, one an object in no meaning order; the
+    policy attends to one of them by its content, and its trunk sees that slot beside everything.
     """
 
     LOG_STD_LIMIT = 4.0
+    SLOT_SIZE = 7
 
-    def __init__(self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256)) -> None:
+    def __init__(
+        self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), slots: int = 0
+    ) -> None:
         super().__init__()
         self.normalize = Normalizer(feature_dim)
-        self.trunk = mlp([feature_dim, *hidden_dims, 2 * action_dim])
+        self.slots = slots
+        self.score = mlp([self.SLOT_SIZE, 64, 1]) if slots else None
+        attended = self.SLOT_SIZE if slots else 0
+        self.trunk = mlp([feature_dim + attended, *hidden_dims, 2 * action_dim])
         last = self.trunk[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, each (B, A), for features (B, F). The limit on log std is smooth."""
-        mean, raw = self.trunk(self.normalize(features)).chunk(2, dim=-1)
+        inputs = self.normalize(features)
+        if self.score is not None:
+            inputs = torch.cat([self._attended(features), inputs], dim=-1)
+        mean, raw = self.trunk(inputs).chunk(2, dim=-1)
         return mean, torch.exp(self.LOG_STD_LIMIT * torch.tanh(raw / self.LOG_STD_LIMIT))
+
+    def _attended(self, features: Tensor) -> Tensor:
+        """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
+        slot = features[:, : self.slots * self.SLOT_SIZE].unflatten(1, (self.slots, self.SLOT_SIZE))
+        return (torch.softmax(self.score(slot), dim=1) * slot).sum(dim=1)  # type: ignore[misc]
 
 
 class CriticEnsemble(nn.Module):

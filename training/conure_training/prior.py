@@ -11,7 +11,7 @@ from conure_core.errors import DataError
 from conure_core.spec import Contract, require_match
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
-from conure_training.files import save_torch
+from conure_training.files import UNREADABLE, save_torch
 from conure_training.flows import ConditionalRealNVP
 
 FORMAT = 1
@@ -46,8 +46,9 @@ class Prior(nn.Module):
     def features(self, observation: dict[str, Any]) -> Tensor:
         """Features (1, feature_dim) of one observation of the environment."""
         with torch.inference_mode():
-            image, proprio = torch.from_numpy(observation["image"])[None], torch.from_numpy(observation["proprio"])[None]
-            return self.encoder(image, proprio)
+            image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+            features: Tensor = self.encoder(image, proprio)
+            return features
 
     def save(self, path: Path, note: dict[str, Any]) -> None:
         """Write weights, sizes, contract and a note, whole or not at all."""
@@ -56,14 +57,14 @@ class Prior(nn.Module):
 
 
 def load_prior(path: Path, expected: Contract | None = None) -> Prior:
-    """The prior in this file. Raises: DataError if it cannot be read; SpecMismatch if it is for another arm or camera."""
+    """The prior in this file. Raises: DataError if it cannot be read; SpecMismatch if for another arm or camera."""
     try:
         data = torch.load(path, weights_only=True)
         prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
         prior.load_state_dict(data["weights"])
     except FileNotFoundError as error:
         raise DataError(f"no prior at {path}; run conure prior out={path.parent}") from error
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable prior ({str(error).splitlines()[0]}); train it again") from error
     if expected is not None:
         require_match(expected, prior.contract, f"the prior {path}")

@@ -5,6 +5,7 @@
 3. The flow alone, by likelihood, on the features of the frozen encoder, computed once.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
@@ -34,7 +35,10 @@ AUXILIARY_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """How to train a prior. Steps are optimizer steps; `static_scenes` 0 leaves the auxiliary scenes out."""
+    """How to train a prior. Steps are optimizer steps; `static_scenes` 0 leaves the auxiliary scenes out.
+
+    `feature_noise`: standard deviation of noise on the features in the flow's own step; it keeps the flow smooth.
+    """
 
     demos: str
     out: str
@@ -47,6 +51,7 @@ class PriorConfig:
     flow_batch_size: int
     encoder_rate: float
     flow_rate: float
+    feature_noise: float
     seed: int
     workers: int
     size: PriorSize = field(default_factory=PriorSize)
@@ -95,13 +100,13 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
     if config.static_scenes == 0:
         return None
     if not cache.is_file():
-        starts = range(0, config.static_scenes, BLOCK_SCENES)
-        blocks = [(start + config.seed * 1_000_000, min(BLOCK_SCENES, config.static_scenes - start)) for start in starts]
+        total, first = config.static_scenes, config.seed * 1_000_000
+        blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
         work = partial(_draw_scenes, camera.height_px, config.randomization)
         done = dict(run_blocks(work, blocks, config.workers, "static scenes", lambda block: block[1]))
         arrays = {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
         with replacing(cache) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
     with np.load(cache) as arrays:
         labelled = LabelledImages(**{name: arrays[name] for name in arrays.files})
     return _frames(labelled, camera, np.full((len(labelled.image), 7), np.nan, dtype=np.float32))
@@ -122,8 +127,8 @@ def _demonstration_frames(data: Demonstrations, camera: Camera) -> Frames:
 def _frames(labelled: LabelledImages, camera: Camera, action: NDArray[np.float32]) -> Frames:
     points = np.concatenate([labelled.positions, labelled.container[:, None]], axis=1)
     pixels = camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2).astype(np.float32)
-    arrays = (labelled.image, labelled.proprio, labelled.positions, labelled.colours, labelled.container, pixels, action)
-    return Frames(*(torch.from_numpy(array) for array in arrays))
+    truth = (labelled.positions, labelled.colours, labelled.container, pixels)
+    return Frames(*(torch.from_numpy(array) for array in (labelled.image, labelled.proprio, *truth, action)))
 
 
 class _Trainer:
@@ -139,7 +144,7 @@ class _Trainer:
         self.metrics: dict[str, float] = {}
         self.device = next(prior.parameters()).device
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
-        prior.to(memory_format=torch.channels_last)
+        prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self) -> None:
         """All three steps; fills `metrics`."""
@@ -155,7 +160,8 @@ class _Trainer:
 
         def flow_step() -> Tensor:
             batch = torch.randint(len(features), (config.flow_batch_size,))
-            return -prior.flow.log_prob(actions[batch], features[batch]).mean()
+            noisy = features[batch] + config.feature_noise * torch.randn_like(features[batch])
+            return -prior.flow.log_prob(actions[batch], noisy).mean()
 
         self._fit("flow", config.flow_steps, config.flow_rate, list(prior.flow.parameters()), flow_step)
         with torch.no_grad():
@@ -166,7 +172,9 @@ class _Trainer:
         for percent in (1, 5, 50):
             self.metrics[f"held_out_log_likelihood_p{percent:02d}"] = held.quantile(percent / 100).item()
 
-    def _fit(self, label: str, steps: int, rate: float, parameters: list, step) -> None:
+    def _fit(
+        self, label: str, steps: int, rate: float, parameters: list[nn.Parameter], step: Callable[[], Tensor]
+    ) -> None:
         if steps == 0:
             return
         optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=1e-4)
@@ -180,8 +188,9 @@ class _Trainer:
                 torch.nn.utils.clip_grad_norm_(parameters, 10.0)
                 optimizer.step()
                 schedule.step()
-                note = {"note": f"loss {loss.item():.2f}"} if index % 50 == 0 else {}
-                bar.update(task, advance=1, **note)
+                if index % 50 == 0:
+                    bar.update(task, note=f"loss {loss.item():.2f}")
+                bar.advance(task)
             self.metrics[f"{label} loss"] = loss.item()
 
     def _batch(self, frames: Frames, index: Tensor) -> Frames:

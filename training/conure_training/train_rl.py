@@ -1,7 +1,7 @@
 """`conure rl`: latent SAC on a frozen prior, or SAC from scratch, on one task with a sparse reward.
 
-Both learners run in one loop: act, store whole episodes, update. The state of the run is written at the ends of episodes;
-the same command goes on from there, and ends as an uninterrupted run would.
+Both learners run in one loop: act, store whole episodes, update. The state of the run is written at the ends of
+episodes; the same command goes on from there, and ends as an uninterrupted run would.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from conure_sim.tasks import find_task
 from conure_training.actor_critic import ActorCritic
 from conure_training.agents import ImageAgent, LatentAgent, save_image_agent, save_latent_agent
 from conure_training.dataset import Demonstrations, load_demonstrations
-from conure_training.files import save_torch, write_json
+from conure_training.files import UNREADABLE, save_torch, write_json
 from conure_training.latent_sac import LatentSac, LatentSacConfig
 from conure_training.prior import load_prior
 from conure_training.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
@@ -37,7 +37,11 @@ EPISODE_SEEDS = 2_000_000
 
 @dataclass(frozen=True)
 class RlConfig:
-    """One run. `method`: latent or scratch; `steps`: environment steps; `target`: the object meant, empty: any."""
+    """One run. `method`: latent or scratch; `steps`: environment steps; `target`: the object meant, empty: any.
+
+    `timeout_fails`: the end of an episode without success counts as a return of 0 instead of being bootstrapped beyond;
+    critics that see successful demonstrations alone are otherwise slow to believe that anything fails.
+    """
 
     method: str
     task: str
@@ -52,6 +56,8 @@ class RlConfig:
     out: str
     steps: int
     demonstration_share: float
+    timeout_fails: bool
+    attention: bool
     checkpoint_every: int
     seed: int
     replay: ReplayConfig = field(default_factory=ReplayConfig)
@@ -148,7 +154,8 @@ class _Loop:
             rewards.append(float(reward))
             done = terminated or truncated
         stacked = {name: torch.stack([row[name] for row in seen]) for name in seen[0]}
-        self.replay.add(Episode(stacked, torch.stack(actions), torch.tensor(rewards), terminated))
+        ended = terminated or self.config.timeout_fails
+        self.replay.add(Episode(stacked, torch.stack(actions), torch.tensor(rewards), ended))
         self.steps += len(actions)
         entry = {"steps": self.steps, "success": info["is_success"], "any_lifted": info["any_lifted"]}
         self.curve.append(entry)
@@ -184,7 +191,7 @@ class _Loop:
             return
         try:
             data = torch.load(path, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to start over") from error
         if data["config"] != str(asdict(self.config)):
             raise ConfigError(f"{path} belongs to a run with another configuration; choose another out= or remove it")
@@ -197,7 +204,8 @@ class _Loop:
 def _latent_loop(config: RlConfig, env: Any) -> _Loop:
     prior = load_prior(Path(config.prior), env.contract)
     feature_dim, state_dim = prior.encoder.feature_dim, env.observation_space["state"].shape[0]
-    learner = LatentSac(prior.flow, feature_dim, state_dim, prior.action_dim, config.latent, config.seed)
+    slots = prior.size.slots if config.attention else 0
+    learner = LatentSac(prior.flow, feature_dim, state_dim, prior.action_dim, config.latent, config.seed, slots=slots)
     fields = {"features": Field((feature_dim,)), "state": Field((state_dim,))}
     demonstrations = Replay(fields, prior.action_dim, replace(config.replay, capacity=200_000, n_step=WHOLE_EPISODE))
     data = load_demonstrations(Path(config.demos))

@@ -42,11 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ConureError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("\nconure: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        print("\nconure: interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"the disk is full ({error.filename or 'while writing'}); free some space and run the same command again")
+            where = error.filename or "while writing"
+            return _fail(f"the disk is full ({where}); free some space and run the same command again")
         raise
 
 
@@ -64,7 +65,8 @@ def _load(name: str) -> Callable[[list[str]], None]:
     try:
         run: Callable[[list[str]], None] = import_module(verb.module).run
     except ModuleNotFoundError as error:
-        raise ConureError(f"'conure {name}' needs '{error.name}': pip install 'conure[{verb.extra}]', or make setup") from error
+        remedy = f"pip install 'conure[{verb.extra}]', or make setup"
+        raise ConureError(f"'conure {name}' needs '{error.name}': {remedy}") from error
     return run
 
 

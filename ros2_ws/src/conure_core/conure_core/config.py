@@ -14,24 +14,26 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
     SystemExit after printing the keys when `--help` is among the overrides.
     """
     from hydra import compose, initialize_config_module
+    from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
 
     words = [word for word in overrides if word not in ("-h", "--help")]
+    filled: Any = OmegaConf.create()
     try:
         with initialize_config_module(module, version_base="1.3"):
-            composed = compose(config_name=name, overrides=words)
-        merged = OmegaConf.merge(_writable(OmegaConf.structured(schema)), composed)
+            # The schema fills what the file leaves out, before the overrides, so that they may name any of its keys.
+            filled = OmegaConf.merge(_writable(OmegaConf.structured(schema)), compose(config_name=name))
+            ConfigStore.instance().store(name=f"_{name}", node=filled)
+            merged = compose(config_name=f"_{name}", overrides=words)
         if len(words) < len(overrides):
             print(f"conure {name} [key=value ...], with these keys and defaults:\n\n{OmegaConf.to_yaml(merged)}")
             raise SystemExit(0)
         config: Any = OmegaConf.to_object(merged)
         return config
-    except ConfigKeyError as error:
-        raise unknown_name(f"key in conure {name}", str(error.full_key), OmegaConf.structured(schema)) from error
     except (OmegaConfBaseException, HydraException) as error:
-        raise _explained(name, schema, words, error) from error
+        raise _explained(name, filled, words, error) from error
 
 
 def _writable(node: Any) -> Any:
@@ -46,13 +48,17 @@ def _writable(node: Any) -> Any:
     return node
 
 
-def _explained(name: str, schema: type, words: list[str], error: Exception) -> ConfigError:
-    """Hydra's error as one line; an unknown key lists the valid ones."""
-    from omegaconf import OmegaConf
+def _explained(name: str, filled: Any, words: list[str], error: Exception) -> ConfigError:
+    """Hydra's error as one line; an unknown key lists the valid ones at its place."""
+    from omegaconf import DictConfig
 
-    valid = {str(key) for key in OmegaConf.structured(schema)}
     for word in words:
-        key = word.lstrip("+~").split("=")[0]
-        if key.split(".")[0] not in valid:
-            return ConfigError(str(unknown_name(f"override of conure {name}:", key, valid)))
-    return ConfigError(f"conure {name}: {str(error).splitlines()[0]}")
+        node, path = filled, word.lstrip("+~").split("=")[0]
+        for part in path.split("."):
+            if not isinstance(node, DictConfig):
+                break
+            if part not in node:
+                return ConfigError(str(unknown_name(f"key in '{path}' of conure {name}:", part, map(str, node))))
+            node = node[part]
+    cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
+    return ConfigError(f"conure {name}: {str(error).splitlines()[0]}{cause}")

@@ -39,7 +39,7 @@ class ControlLoop:
         return command
 
     def executed_action(self, before_rad: Array, command: JointCommand) -> Array:
-        """The normalized action (7,) whose delta leads from tool pose FK(before_rad) to the command: the price of safety."""
+        """The normalized action (7,) whose delta leads from tool pose FK(before_rad) to the command."""
         config = self.arm.config
         error = pose_error(self.arm.forward(before_rad).copy(), self.arm.forward(command.joint_rad))
         span_m = config.gripper_open_m - config.gripper_closed_m

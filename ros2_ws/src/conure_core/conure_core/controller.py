@@ -59,7 +59,7 @@ class CartesianController:
 
 
 def checked_action(action: Array) -> Array:
-    """The action as float64 (7,), clipped to [-1, 1]. Raises: UnsafeCommand if it has another shape or is not finite."""
+    """The action as float64 (7,), clipped to [-1, 1]. Raises: UnsafeCommand if of another shape or not finite."""
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (7,):
         raise UnsafeCommand(f"expected an action of shape (7,), got {values.shape}")

@@ -7,7 +7,7 @@ from conure_core.arm import Arm, Array
 
 
 def proprioception(arm: Arm, joint_rad: Array, gripper_m: float) -> NDArray[np.float32]:
-    """(proprio_size,) float32: tool position (m), first two columns of its rotation, gripper opening 0..1, angles (rad).
+    """(proprio_size,) float32: tool position (m), two columns of its rotation, gripper opening 0 to 1, angles (rad).
 
     Source for the rotation: Zhou et al., On the Continuity of Rotation Representations, CVPR 2019.
     """

@@ -53,7 +53,7 @@ class RobotConfig:
         joints = len(self.joint_names)
         for name in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
             if len(getattr(self, name)) != joints:
-                raise ConfigError(f"{self.name}: {name} needs {joints} values, one for each joint, got {getattr(self, name)}")
+                raise ConfigError(f"{self.name}: {name} needs {joints} values, a joint each, got {getattr(self, name)}")
         if not 0.0 < self.settle_fraction <= 1.0:
             raise ConfigError(f"{self.name}: settle_fraction must be in (0, 1], got {self.settle_fraction}")
         if any(np.array(self.workspace_lower_m) >= np.array(self.workspace_upper_m)):
@@ -114,6 +114,6 @@ def _parse(data: dict[str, Any], path: Path) -> RobotConfig:
     unknown, missing = sorted(data.keys() - known), sorted(known - data.keys())
     if unknown or missing:
         raise ConfigError(f"{path.name}: unknown fields {unknown}, missing fields {missing}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     values["urdf"] = (path.parent / values["urdf"]).resolve()
     return RobotConfig(**values)

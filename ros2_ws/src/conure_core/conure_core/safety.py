@@ -37,7 +37,7 @@ class SafetyGate:
         self._last_speed: Array = np.zeros(len(arm.config.joint_names))
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
-        """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if not finite."""
+        """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
         joint_rad = np.array(joint_rad, dtype=np.float64)
         _require_finite(joint_rad, gripper_m)
         self._last = JointCommand(joint_rad, float(gripper_m), self.arm.config.settle_s)
@@ -45,7 +45,7 @@ class SafetyGate:
         return self._last
 
     def hold(self) -> JointCommand:
-        """The last command again: the arm stays where it was told to be. Raises: UnsafeCommand before the first reset."""
+        """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the first reset."""
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",))
 
@@ -60,7 +60,7 @@ class SafetyGate:
         if target.joint_rad.shape != last.joint_rad.shape:
             raise UnsafeCommand(f"expected {last.joint_rad.shape} joint angles, got {target.joint_rad.shape}")
         if not -config.control_period_s <= age_s <= config.max_input_age_s:
-            raise StaleInput(f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding position")
+            raise StaleInput(f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding")
         changes: list[str] = []
         joint_rad = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
         joint_rad = self._within_speed(joint_rad, last.joint_rad, changes)

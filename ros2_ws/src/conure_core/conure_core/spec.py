@@ -83,7 +83,7 @@ class Contract:
 
 
 def mismatches(expected: Contract, actual: Contract) -> list[str]:
-    """Every field in which two contracts differ, as 'observation.image.shape: expected [48, 48, 3], got [64, 64, 3]'."""
+    """Every field in which two contracts differ, as 'control_period_s: expected 0.1, got 0.05'."""
     left, right = _flatten(expected.to_dict()), _flatten(actual.to_dict())
     return [
         f"{name}: expected {left.get(name, 'nothing')}, got {right.get(name, 'nothing')}"

@@ -1,0 +1,80 @@
+"""Kinematics and clearances of the arm."""
+
+import numpy as np
+import pytest
+
+from conure_core.arm import Arm, moved, pose_error
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot
+
+
+@pytest.fixture(scope="module")
+def arm() -> Arm:
+    return Arm(load_robot("wx250s"))
+
+
+def random_joints(arm: Arm, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(arm.lower_rad, arm.upper_rad)
+
+
+def test_tool_at_zero_angles_stands_where_the_vendor_s_chain_puts_it(arm: Arm) -> None:
+    # Sums of the joints' origins in the vendor's description: x of the links that lie flat, z of those that stand.
+    x = 0.04975 + 0.175 + 0.075 + 0.065 + 0.043 + 0.023 + 0.027575
+    z = 0.0716 + 0.03865 + 0.25
+    np.testing.assert_allclose(arm.forward(np.zeros(6))[:3, 3], [x, 0.0, z], atol=1e-9)
+
+
+def test_jacobian_is_the_derivative_of_forward_kinematics(arm: Arm) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        joints, step = random_joints(arm, rng), 1e-6
+        pose, numeric = arm.forward(joints).copy(), np.zeros((6, 6))
+        for index in range(6):
+            nudged = joints.copy()
+            nudged[index] += step
+            numeric[:, index] = pose_error(pose, arm.forward(nudged)) / step
+        np.testing.assert_allclose(arm.jacobian(joints), numeric, atol=1e-5)
+
+
+def test_solve_finds_every_pose_that_a_small_step_leads_to(arm: Arm) -> None:
+    rng = np.random.default_rng(1)
+    home = np.array(arm.config.home_rad)
+    for _ in range(50):
+        goal = moved(arm.forward(home), rng.uniform(-0.03, 0.03, 3), rng.uniform(-0.1, 0.1, 3))
+        found = arm.solve(goal, home, iterations=20)
+        assert np.abs(pose_error(arm.forward(found), goal)).max() < 1e-4
+
+
+def test_solve_stays_within_joint_limits_whatever_is_asked(arm: Arm) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        goal = moved(np.eye(4), rng.uniform(-2, 2, 3), rng.uniform(-3, 3, 3))
+        found = arm.solve(goal, random_joints(arm, rng))
+        assert (found >= arm.lower_rad - 1e-12).all()
+        assert (found <= arm.upper_rad + 1e-12).all()
+
+
+def test_clearance_names_the_shapes_that_meet(arm: Arm) -> None:
+    home = np.array(arm.config.home_rad)
+    assert arm.first_collision(home) is None
+    low = moved(arm.forward(home), np.array([0, 0, 0.005 - arm.forward(home)[2, 3]]), np.zeros(3))
+    pressed = arm.first_collision(arm.solve(low, home, iterations=100))
+    assert pressed is not None
+    assert "finger" in pressed
+    assert "table" in pressed
+    folded = np.array([0.0, -1.85, 2.1, 0.0, 1.7, 0.0])
+    assert arm.first_collision(folded) is not None
+
+
+def test_unknown_robot_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'wx250s'"):
+        load_robot("wx250")
+
+
+def test_robot_file_with_a_missing_field_is_refused_by_name(tmp_path) -> None:
+    from conure_core.robot import ROBOTS_DIR
+
+    text = (ROBOTS_DIR / "wx250s.yaml").read_text().replace("control_period_s: 0.1\n", "")
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="control_period_s"):
+        load_robot(str(tmp_path / "mine.yaml"))

@@ -1,0 +1,111 @@
+"""Controller and safety gate: what they promise for any action and any target."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from conure_core.arm import Arm, pose_error
+from conure_core.control import ControlLoop
+from conure_core.controller import CartesianController, JointTarget
+from conure_core.errors import StaleInput, UnsafeCommand
+from conure_core.robot import load_robot
+from conure_core.safety import SafetyGate
+
+ROBOT = load_robot("wx250s")
+ARM = Arm(ROBOT)
+HOME = np.array(ROBOT.home_rad)
+targets = hnp.arrays(np.float64, 6, elements=st.floats(-20, 20))
+actions = hnp.arrays(np.float64, 7, elements=st.floats(-3, 3))
+
+
+def test_an_action_moves_the_tool_by_its_fraction_of_the_largest_step() -> None:
+    controller = CartesianController(ARM)
+    controller.reset(HOME)
+    target = controller.target(np.array([0.5, -0.25, 0.1, 0, 0, 0.3, 1.0]), HOME)
+    moved_by = pose_error(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad))
+    np.testing.assert_allclose(moved_by[:3], np.array([0.5, -0.25, 0.1]) * ROBOT.max_translation_m, atol=1e-5)
+    np.testing.assert_allclose(moved_by[3:], [0, 0, 0.3 * ROBOT.max_rotation_rad], atol=1e-4)
+    assert target.gripper_m == ROBOT.gripper_open_m
+
+
+def test_the_target_cannot_run_away_from_an_arm_that_is_blocked() -> None:
+    controller = CartesianController(ARM)
+    controller.reset(HOME)
+    for _ in range(30):
+        target = controller.target(np.array([1.0, 0, 0, 0, 0, 0, 0]), HOME)
+    ahead = np.linalg.norm(ARM.forward(target.joint_rad)[:3, 3] - ARM.forward(HOME)[:3, 3])
+    assert ahead < 2.1 * ROBOT.max_translation_m
+
+
+@pytest.mark.parametrize("bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.array([0, 0, 0, 0, 0, 0, np.inf])])
+def test_an_action_of_another_shape_or_not_finite_is_refused(bad: np.ndarray) -> None:
+    loop = ControlLoop(ARM)
+    before = loop.reset(HOME, 0.03)
+    with pytest.raises(UnsafeCommand):
+        loop.step(bad, HOME)
+    np.testing.assert_array_equal(loop.hold().joint_rad, before.joint_rad)
+
+
+def test_nothing_moves_before_the_measured_pose_is_known() -> None:
+    with pytest.raises(UnsafeCommand, match="reset"):
+        ControlLoop(ARM).step(np.zeros(7), HOME)
+    with pytest.raises(UnsafeCommand, match="reset"):
+        SafetyGate(ARM).check(JointTarget(HOME, 0.03), 0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(targets, st.floats(-1, 1)), min_size=1, max_size=8))
+def test_gate_never_exceeds_position_speed_or_workspace(sequence: list[tuple[np.ndarray, float]]) -> None:
+    gate = SafetyGate(ARM)
+    last = gate.reset(HOME, 0.03)
+    for joint_rad, gripper_m in sequence:
+        command = gate.check(JointTarget(joint_rad, gripper_m), age_s=0.0)
+        assert (command.joint_rad >= ARM.lower_rad - 1e-9).all()
+        assert (command.joint_rad <= ARM.upper_rad + 1e-9).all()
+        speed = np.abs(command.joint_rad - last.joint_rad) / ROBOT.settle_s
+        assert (speed <= np.array(ROBOT.max_speed_rad_s) + 1e-6).all()
+        position = ARM.forward(command.joint_rad)[:3, 3]
+        assert (position >= np.array(ROBOT.workspace_lower_m) - 2e-3).all()
+        assert (position <= np.array(ROBOT.workspace_upper_m) + 2e-3).all()
+        assert ARM.first_collision(command.joint_rad) is None
+        assert ROBOT.gripper_closed_m <= command.gripper_m <= ROBOT.gripper_open_m
+        last = command
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(actions, min_size=1, max_size=10))
+def test_any_actions_give_finite_commands_within_limits(sequence: list[np.ndarray]) -> None:
+    loop = ControlLoop(ARM)
+    measured = loop.reset(HOME, 0.03).joint_rad
+    for action in sequence:
+        command = loop.step(action, measured)
+        measured = command.joint_rad
+        assert np.isfinite(measured).all()
+        assert ARM.first_collision(measured) is None
+
+
+def test_what_the_gate_changed_is_reported() -> None:
+    gate = SafetyGate(ARM)
+    gate.reset(HOME, 0.03)
+    far = gate.check(JointTarget(HOME + 1.0, 0.03), age_s=0.0)
+    assert any(change.startswith("speed waist") for change in far.changes)
+    gate.reset(HOME, 0.03)
+    assert gate.check(JointTarget(HOME, 0.03), age_s=0.0).changes == ()
+
+
+@pytest.mark.parametrize("age_s", [0.3, 5.0, -1.0, float("nan")])
+def test_a_target_from_an_old_or_future_observation_is_refused(age_s: float) -> None:
+    gate = SafetyGate(ARM)
+    gate.reset(HOME, 0.03)
+    with pytest.raises(StaleInput):
+        gate.check(JointTarget(HOME, 0.03), age_s)
+
+
+def test_the_executed_action_is_the_one_given_when_nothing_was_clamped() -> None:
+    loop = ControlLoop(ARM)
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    action = np.array([0.4, 0.3, -0.2, 0.1, 0.0, -0.3, 1.0])
+    command = loop.step(action, HOME)
+    np.testing.assert_allclose(loop.executed_action(HOME, command), action, atol=1e-3)

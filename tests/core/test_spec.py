@@ -1,0 +1,65 @@
+"""Contract, interpolation and the command line's errors."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conure_core.errors import SpecMismatch
+from conure_core.interpolation import LinearFollower
+from conure_core.robot import load_robot
+from conure_core.spec import Contract, mismatches, require_match
+
+CONTRACT = load_robot("wx250s").contract(48)
+
+
+def test_a_contract_survives_json() -> None:
+    assert Contract.from_dict(CONTRACT.to_dict()) == CONTRACT
+
+
+def test_every_difference_is_named() -> None:
+    other = dataclasses.replace(load_robot("wx250s").contract(64), control_period_s=0.05)
+    names = [text.split(":")[0] for text in mismatches(CONTRACT, other)]
+    assert names == ["control_period_s", "observation.image.shape"]
+    with pytest.raises(SpecMismatch, match=r"observation\.image\.shape"):
+        require_match(CONTRACT, other, "the bundle")
+
+
+def test_a_contract_with_a_missing_field_is_refused() -> None:
+    data = CONTRACT.to_dict()
+    del data["joint_names"]
+    with pytest.raises(SpecMismatch, match="joint_names"):
+        Contract.from_dict(data)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.01, 1.0))
+def test_a_followed_goal_is_reached_on_time_and_not_before(start: float, goal: float, duration_s: float) -> None:
+    follower = LinearFollower(np.array([start]))
+    follower.follow(np.array([goal]), duration_s)
+    np.testing.assert_allclose(follower.advance(duration_s / 2), [(start + goal) / 2], atol=1e-9)
+    np.testing.assert_allclose(follower.advance(duration_s / 2 + 1e-9), [goal], atol=1e-6)
+    np.testing.assert_array_equal(follower.speed, [0.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["evaluat"], "did you mean 'evaluate'"),
+        (["demos", "epsodes.Lift=3"], "did you mean 'episodes'"),
+        (["demos", "episodes.Lyft=3"], "did you mean 'Lift'"),
+        (["demos", "seed=many"], "seed"),
+        (["prior", "demos=/nowhere"], "run conure demos"),
+        (["rl", "method=magic"], "Valid: latent, scratch"),
+        (["evaluate", "agent=/nowhere/prior.pt"], "run conure prior"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_a_non_zero_status(arguments: list[str], expected: str, tmp_path) -> None:
+    command = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
