@@ -1,6 +1,6 @@
 """The Gymnasium environments `conure/NAME-v0`: one table, one arm, one task, sparse reward."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     """
 
     metadata = {  # noqa: RUF012
-        "render_modes": ["rgb_array"], "render_fps": 10,
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
     }
 
     def __init__(

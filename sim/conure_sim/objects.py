@@ -72,9 +72,7 @@ def make_object(name: str, points: Array, colour: tuple[float, float, float], wi
     vertices = vertices * (width_m / width)
     vertices[:, 2] *= np.clip(np.ptp(vertices[:, 2]), *HEIGHT_RANGE_M) / np.ptp(vertices[:, 2])
     vertices -= [*_hull_centre(vertices)[:2], vertices[:, 2].min()]
-    return ObjectModel(
-        name, vertices, _outward_faces(vertices), colour, width_m, float(np.ptp(vertices[:, 2])), yaw
-    )
+    return ObjectModel(name, vertices, _outward_faces(vertices), colour, width_m, float(np.ptp(vertices[:, 2])), yaw)
 
 
 def _primitives(split: str) -> list[ObjectModel]:

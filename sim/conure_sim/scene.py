@@ -112,7 +112,7 @@ class Scene:
     def state(self) -> NDArray[np.float32]:
         """The privileged state, (STATE_SIZE,) float32; see the class."""
         joints = self.world.joint_state()
-        parts = [proprioception(self.world.arm, joints.joint_rad, joints.gripper_m)]
+        parts: list[NDArray[Any]] = [proprioception(self.world.arm, joints.joint_rad, joints.gripper_m)]
         tool = parts[0][:3]
         for item in self.objects:
             position, orientation = self.world.pose(item.body)

@@ -39,7 +39,7 @@ def test_the_target_cannot_run_away_from_an_arm_that_is_blocked() -> None:
     assert ahead < 2.1 * ROBOT.max_translation_m
 
 
-@pytest.mark.parametrize("bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.array([0, 0, 0, 0, 0, 0, np.inf])])
+@pytest.mark.parametrize("bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.append(np.zeros(6), np.inf)])
 def test_an_action_of_another_shape_or_not_finite_is_refused(bad: np.ndarray) -> None:
     loop = ControlLoop(ARM)
     before = loop.reset(HOME, 0.03)

@@ -89,7 +89,12 @@ def save_latent_agent(path: Path, agent: LatentAgent, note: dict[str, Any]) -> N
     if policy is None:
         raise ConfigError("a prior without a policy is saved by Prior.save")
     sizes = [layer.out_features for layer in policy.trunk if isinstance(layer, torch.nn.Linear)][:-1]
-    data = {"kind": "latent", "contract": prior.contract.to_dict(), "size": prior.size.__dict__, "hidden": sizes}
+    data: dict[str, Any] = {
+        "kind": "latent",
+        "contract": prior.contract.to_dict(),
+        "size": prior.size.__dict__,
+        "hidden": sizes,
+    }
     data["slots"] = policy.slots
     save_torch(path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note})
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -79,7 +78,7 @@ def collect(config: DemosConfig) -> Path:
     work = partial(_collect_block, config)
     for block, arrays in run_blocks(work, missing, config.workers, "demonstrations", lambda block: block.count):
         temporary = _block_path(kept, block).with_suffix(".tmp.npz")
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]  # type: ignore[arg-type]
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(_block_path(kept, block))
     save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
     shutil.rmtree(kept)

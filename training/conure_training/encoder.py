@@ -46,11 +46,6 @@ class SceneEncoder(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    coordinates: Tensor
-    cell_position: Tensor
-    proprio_mean: Tensor
-    proprio_std: Tensor
-
     def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, learned: int = 8, width: int = 48) -> None:
         super().__init__()
         self.slots, self.learned, self.proprio_size = slots, learned, proprio_size
