@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from conure_core.arm import moved
 from conure_core.control import ControlLoop
-from conure_core.controller import checked_action
+from conure_core.controller import checked_action, gripper_position_m
 from conure_core.errors import ConfigError
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
@@ -39,7 +39,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
     episode, else 0. `info`: is_success, any_lifted, target, objects.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
-    (m, base frame), turned about the vertical (rad).
+    (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -91,7 +91,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         options = options or {}
         start_rad = self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
         start_rad = start_rad + rng.uniform(-1, 1, len(start_rad)) * self.sample.start_noise_rad
-        self.world.reset(start_rad, robot.gripper_open_m, self.sample.appearance)
+        opening_m = gripper_position_m(options.get("gripper", 1.0), robot)
+        self.world.reset(start_rad, opening_m, self.sample.appearance)
         target = options.get("target") or self.fixed_target
         models = choose_objects(rng, self.pool, self.distractors, target)
         self.scene = self._furnish(rng, models)

@@ -113,7 +113,10 @@ def filled(folder, wins=9, trials=10):
     (folder / "trials").mkdir()
     rows = [trial(folder / "trials", seed, seed < wins) for seed in range(trials)]
     write(folder / "trials" / "trials.json", {"format": 1, "settings": {}, "trials": rows})
-    write(folder / "trials" / "load.json", {"busy_cores": 1.9})
+    write(folder / "trials" / "load.json", {"busy_cores": 0.9})
+    (folder / "busy_trials").mkdir()
+    write(folder / "busy_trials" / "trials.json", {"format": 1, "settings": {}, "trials": rows[:1]})
+    write(folder / "busy_trials" / "load.json", {"busy_cores": 1.9})
     return folder
 
 

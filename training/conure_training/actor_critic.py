@@ -38,6 +38,7 @@ class LearnerConfig:
     alpha_learning_rate: float = 3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
     initial_alpha: float = 0.1
     polyak: float = 0.005  # share of the new weights that goes into the target critics at each update
+    policy_average: float = 0.002  # the same for the averaged policy, which is what a finished run hands out
     max_gradient_norm: float = 10.0
     target_min: float = -math.inf  # bounds on the critics' targets, where the return has known ones
     target_max: float = math.inf
@@ -49,7 +50,14 @@ class LearnerConfig:
 
     def __post_init__(self) -> None:
         counts = ("hidden_width", "hidden_layers", "ensemble_size", "batch_size", "actor_period")
-        rates = ("learning_rate", "alpha_learning_rate", "initial_alpha", "polyak", "max_gradient_norm")
+        rates = (
+            "learning_rate",
+            "alpha_learning_rate",
+            "initial_alpha",
+            "polyak",
+            "policy_average",
+            "max_gradient_norm",
+        )
         for name in counts:
             require(getattr(self, name) >= 1, self, name, "a whole number from 1")
         for name in rates:
@@ -97,6 +105,7 @@ class ActorCritic:
         self.device = torch.device(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.policy = policy.to(self.device)
+        self.averaged_policy = deepcopy(self.policy).requires_grad_(False)
         with seeded(seed + 1):
             critics = CriticEnsemble(state_dim, action_dim, config.hidden_dims, config.ensemble_size)
         self.critics = critics.to(self.device)
@@ -156,6 +165,7 @@ class ActorCritic:
         """Everything that the next update depends on, so that a resumed run repeats an uninterrupted one."""
         return {
             "policy": self.policy.state_dict(),
+            "averaged_policy": self.averaged_policy.state_dict(),
             "critics": self.critics.state_dict(),
             "target_critics": self.target_critics.state_dict(),
             "log_alpha": self.log_alpha.detach(),
@@ -168,7 +178,7 @@ class ActorCritic:
         """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another make."""
         state = deepcopy(dict(state))  # optimizers keep the tensors they are given
         try:
-            for name in ("policy", "critics", "target_critics"):
+            for name in ("policy", "averaged_policy", "critics", "target_critics"):
                 getattr(self, name).load_state_dict(state[name])
             for name, optimizer in self._optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
@@ -186,10 +196,7 @@ class ActorCritic:
         q = self.critics(batch.observation["state"], batch.action)
         loss = (q - target).square().mean(dim=1).sum()
         norm = self._step("critics", loss, list(self.critics.parameters()))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.target_critics.parameters()), list(self.critics.parameters()), self.config.polyak
-            )
+        self._average(self.target_critics, self.critics, self.config.polyak)
         means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
         return {name: value.item() for name, value in means.items()} | {"critic_gradient_norm": norm}
 
@@ -209,6 +216,7 @@ class ActorCritic:
         q = self.critics(observation["state"], action).amin(dim=0)
         loss = (self.log_alpha.detach().exp() * cost - q).mean()
         norm = self._step("policy", loss, list(self.policy.parameters()))
+        self._average(self.averaged_policy, self.policy, self.config.policy_average)
         mean_cost = cost.detach().mean()
         self._update_alpha(mean_cost)
         return {
@@ -218,6 +226,14 @@ class ActorCritic:
             "cost_nats": mean_cost.item(),
             "alpha": self.alpha,
         }
+
+    @staticmethod
+    @torch.no_grad()
+    def _average(slow: nn.Module, fast: nn.Module, share: float) -> None:
+        """Move the slow copy towards the fast network; buffers (input scales) are taken over."""
+        torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), share)
+        for kept, present in zip(slow.buffers(), fast.buffers(), strict=True):
+            kept.copy_(present)
 
     def _update_alpha(self, mean_cost: Tensor) -> None:
         self._step("alpha", self.log_alpha * (self.target_cost - mean_cost), [self.log_alpha])

@@ -28,7 +28,8 @@ class DemosConfig:
     """What to collect.
 
     `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that start with the tool
-    anywhere, so that corrections near an object are seen; `nearest`: share of episodes whose target is the object
+    anywhere, so that corrections near an object are seen; `shut`: share of those with an empty, closed gripper, as
+    after a grasp that missed; `nearest`: share of episodes whose target is the object
     nearest to the tool, so that the prior commits to what it is near, the others' is any; `workers` 0: one a core.
     """
 
@@ -41,6 +42,7 @@ class DemosConfig:
     episodes: dict[str, int]
     noise: tuple[float, float]
     away_from_home: float
+    shut: float
     nearest: float
     seed: int
     workers: int
@@ -126,7 +128,8 @@ def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDAr
 def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     rng = np.random.default_rng(seed)
     tool = tuple(rng.uniform(TOOL_LOWER, TOOL_UPPER))
-    observation, _ = env.reset(seed=seed, options={"tool": tool} if rng.random() < config.away_from_home else {})
+    away, shut = rng.random() < config.away_from_home, rng.random() < config.shut
+    observation, _ = env.reset(seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {})
     if rng.random() < config.nearest:
         distance = np.linalg.norm(env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1)
         env.scene.aim_at(int(np.nanargmin(distance)))

@@ -18,7 +18,7 @@ from conure_sim.objects import object_set
 from conure_training.collect import DemosConfig, collect
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.export import ExportConfig, export_agent
-from conure_training.robot_trials import TrialsConfig, run_trials
+from conure_training.robot_trials import TrialsConfig, busy_simulations, run_trials
 from conure_training.side_by_side import train_side_by_side
 from conure_training.stage_display import StageDisplay
 from conure_training.stages import Stage, remove_stages, run_stages
@@ -38,6 +38,7 @@ class DemoConfig:
     fresh: bool
     seed: int
     target: str
+    busy_trials: int
     estimates: dict[str, float]
     demos: DemosConfig = field(default_factory=partial(OmegaConf.structured, DemosConfig))
     prior: PriorConfig = field(default_factory=partial(OmegaConf.structured, PriorConfig))
@@ -118,10 +119,10 @@ def stages_of(config: DemoConfig) -> list[Stage]:
         Stage(
             "robot",
             "trials on the robot graph",
-            _settings(config.robot),
-            trials,
-            ("trials/trials.json", "trials/load.json"),
-            partial(run_trials, config.robot, config.folder / "robot.log"),
+            [_settings(config.robot), config.busy_trials],
+            (*trials, "busy_trials"),
+            ("trials/trials.json", "trials/load.json", "busy_trials/trials.json", "busy_trials/load.json"),
+            partial(_robot, config),
         ),
         Stage(
             "report",
@@ -151,6 +152,18 @@ def _rl(config: DemoConfig) -> None:
     for rollouts, label in ((in_z, "policy in z, rollouts"), (from_scratch, "from scratch, rollouts")):
         if not Path(rollouts.out).is_file():
             evaluate(rollouts, label)
+
+
+def _robot(config: DemoConfig) -> None:
+    """The trials that count, then a few more while simulations keep every core busy, for the latencies alone."""
+    log = config.folder / "robot.log"
+    run_trials(config.robot, log)
+    first_seed = config.robot.first_seed + config.robot.trials
+    busy = replace(
+        config.robot, folder=str(config.folder / "busy_trials"), trials=config.busy_trials, first_seed=first_seed
+    )
+    with busy_simulations():
+        run_trials(busy, log, "trials beside simulations")
 
 
 def _report(config: DemoConfig) -> None:

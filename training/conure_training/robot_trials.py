@@ -1,6 +1,8 @@
 """Evaluation trials on the robot graph, and what they left: read as files, so that training needs nothing of ROS."""
 
+import itertools
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -8,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, ConureError, DataError
+from conure_sim.environment import TabletopEnv
 from conure_training.files import write_json
 from conure_training.workers import progress_bar
 
@@ -89,7 +93,7 @@ class RobotTrial:
     safety_changes: int
 
 
-def run_trials(config: TrialsConfig, log: Path) -> None:
+def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robot") -> None:
     """Bring the graph up and run the trials that are not finished yet; every node's output goes to `log`.
 
     How many cores were busy meanwhile, on average, goes to `load.json` beside the trials.
@@ -98,7 +102,7 @@ def run_trials(config: TrialsConfig, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as stream, progress_bar() as bar:
         finished = len(read_trials(Path(config.folder))) if (Path(config.folder) / TRIALS_FILE).is_file() else 0
-        task = bar.add_task("trials on the robot", total=config.trials, completed=finished, note="starting")
+        task = bar.add_task(label, total=config.trials, completed=finished, note="starting")
         graph = subprocess.Popen(
             [*CONURE, "up", *config.overrides()],
             stdin=subprocess.DEVNULL,
@@ -124,6 +128,32 @@ def run_trials(config: TrialsConfig, log: Path) -> None:
             raise ConureError(f"the robot graph failed: {reason} (all output: {log})")
     busy_cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
     write_json(Path(config.folder) / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
+
+
+@contextmanager
+def busy_simulations() -> Iterator[None]:
+    """One simulated environment a core, stepping as fast as it can, for as long as the block lasts."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _simulate() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    env, parent = TabletopEnv(), os.getppid()
+    for seed in itertools.count():
+        env.reset(seed=seed)
+        for _ in range(env.max_steps):
+            env.step(env.action_space.sample())
+        if os.getppid() != parent:
+            return
 
 
 def _end(graph: subprocess.Popen[str]) -> None:

@@ -31,8 +31,8 @@ class Results:
     """The outputs of all stages before the report.
 
     `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by method; `export`: what
-    `export_agent` returned; `metrics`: the prior's; `busy_cores`: how many were, on average, during the
-    trials; `stage_seconds` by stage.
+    `export_agent` returned; `metrics`: the prior's; `busy_trials`: those beside simulations on every core;
+    `busy_cores`: how many were, on average, during those; `stage_seconds` by stage.
     """
 
     prior: dict[str, Any]
@@ -42,6 +42,7 @@ class Results:
     export: dict[str, Any]
     metrics: dict[str, float]
     trials: list[RobotTrial]
+    busy_trials: list[RobotTrial]
     busy_cores: float
     stage_seconds: dict[str, float]
 
@@ -49,6 +50,11 @@ class Results:
     def capture_to_command_ms(self) -> list[float]:
         """Of every tick of every trial."""
         return [value for trial in self.trials for value in trial.capture_to_command_ms]
+
+    @property
+    def busy_capture_to_command_ms(self) -> list[float]:
+        """The same beside simulations on every core."""
+        return [value for trial in self.busy_trials for value in trial.capture_to_command_ms]
 
     @property
     def robot_inference_ms(self) -> list[float]:
@@ -68,11 +74,7 @@ class Requirement:
 
 def read_results(folder: Path) -> Results:
     """Raises: DataError naming the output that is missing, damaged or lacks something, and what to do."""
-    trials = read_trials(folder / "trials")
-    if not any(trial.capture_to_command_ms for trial in trials):
-        raise DataError(
-            f"{folder / 'trials'}: no trial holds a single command; remove the folder and run the demo again"
-        )
+    trials, busy_trials = _trials(folder / "trials"), _trials(folder / "busy_trials")
     return Results(
         prior=_evaluation(folder / "prior" / "rollouts.json"),
         policy=_evaluation(folder / "rl" / "rollouts.json"),
@@ -81,7 +83,8 @@ def read_results(folder: Path) -> Results:
         export=_json(folder / "export.json", ("parity", "inference_ms")),
         metrics=_json(folder / "prior" / "metrics.json", [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")]),
         trials=trials,
-        busy_cores=float(_json(folder / "trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
+        busy_trials=busy_trials,
+        busy_cores=float(_json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
         stage_seconds={name: record.seconds for name in STAGES if (record := read_record(folder, name))},
     )
 
@@ -105,8 +108,9 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "round_trip_max_abs_diff": parity["round_trip"],
         **percentiles("inference_ms", results.export["inference_ms"]),
         "inference_calls": len(results.export["inference_ms"]),
-        **percentiles("capture_to_command_ms", results.capture_to_command_ms),
-        "capture_to_command_ticks": len(results.capture_to_command_ms),
+        **percentiles("capture_to_command_ms", results.busy_capture_to_command_ms),
+        "capture_to_command_ticks": len(results.busy_capture_to_command_ms),
+        **percentiles("trials_capture_to_command_ms", results.capture_to_command_ms),
         **percentiles("robot_inference_ms", results.robot_inference_ms),
         "control_period_ms": 1000 * load_robot(config["robot"]["robot"]).control_period_s,
         "busy_cores": results.busy_cores,
@@ -145,7 +149,7 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
         _at_most("ONNX against torch, log-likelihood, nats", summary["onnx_log_likelihood_max_abs_diff"], 1e-4),
         _at_most("round trip f(f⁻¹(a)) to a", summary["round_trip_max_abs_diff"], 1e-4),
         _below("inference on one core, p99", summary["inference_ms_p99"], INFERENCE_LIMIT_MS, "ms"),
-        _below("capture to joint command, p99", summary["capture_to_command_ms_p99"], period_ms, "ms"),
+        _below("capture to joint command, p99, all cores busy", summary["capture_to_command_ms_p99"], period_ms, "ms"),
         _below("all stages", summary["total_seconds"], DEMO_LIMIT_S, "s"),
     ]
 
@@ -228,6 +232,13 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 def read_summary(folder: Path) -> dict[str, Any]:
     """Raises: DataError if it cannot be read."""
     return _json(folder / SUMMARY, ("required", "policy_success_sim", "policy_success_ros", "auxiliary_task"))
+
+
+def _trials(folder: Path) -> list[RobotTrial]:
+    trials = read_trials(folder)
+    if not any(trial.capture_to_command_ms for trial in trials):
+        raise DataError(f"{folder}: no trial holds a single command; remove the folder and run the demo again")
+    return trials
 
 
 def _evaluation(path: Path) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def _latent_loop(config: RlConfig, env: Any) -> _Loop:
         return {"features": prior.features(observation)[0], "state": torch.from_numpy(observation["state"])}
 
     def save(trained: ActorCritic) -> None:
-        agent = LatentAgent(prior, trained.policy)  # type: ignore[arg-type]
+        agent = LatentAgent(prior, trained.averaged_policy)  # type: ignore[arg-type]
         save_latent_agent(Path(config.out) / "policy.pt", agent, {"config": str(asdict(config))})
 
     return _Loop(config, env, learner, replay, observe, save)
@@ -233,7 +233,7 @@ def _scratch_loop(config: RlConfig, env: Any) -> _Loop:
         return {name: torch.from_numpy(value) for name, value in observation.items()}
 
     def save(trained: ActorCritic) -> None:
-        agent = ImageAgent(trained.policy, env.contract)  # type: ignore[arg-type]
+        agent = ImageAgent(trained.averaged_policy, env.contract)  # type: ignore[arg-type]
         save_image_agent(Path(config.out) / "policy.pt", agent, config.scratch, {"config": str(asdict(config))})
 
     return _Loop(config, env, learner, Replay(fields, action_dim, config.replay), observe, save)

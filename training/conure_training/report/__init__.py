@@ -66,7 +66,7 @@ def render(results: Results, summary: Mapping[str, Any]) -> str:
             "rates": figures.success_rates(_rates(summary)),
             "curves": figures.learning_curves(results.curves),
             "command": figures.latencies(
-                results.capture_to_command_ms, summary["control_period_ms"], "one control period"
+                results.busy_capture_to_command_ms, summary["control_period_ms"], "one control period"
             ),
             "inference": figures.latencies(results.export["inference_ms"], INFERENCE_LIMIT_MS, "limit"),
             "likelihood": figures.likelihood_trace(traced.log_likelihood, results.metrics),
