@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conure_sim.camera import Camera
+from conure_training.networks import SLOT_SIZE
 
 STRIDE = 4
 ABSENT_BELOW = 0.3
 POSITION_SCALE_M = 0.1
+FINE_SCALE_M = 0.02
 OFFSET_SCALE_M = 0.05
 NEAR_M = 0.01
 PROPRIO_CENTRE_M = (0.28, 0.0, 0.08)
@@ -34,7 +36,8 @@ class SceneEncoder(nn.Module):
 
     A strided CNN marks, on a grid of 4-pixel cells, where an object's middle lies, and regresses its position and
     colour (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position
-    relative to the tool / 0.1 m, colour), sorted by distance to the tool. `features` = slots, container, normalized
+    relative to the tool / 0.1 m, the same as tanh(position / 2 cm), which tells millimetres apart where a grasp is
+    decided, colour), sorted by distance to the tool. `features` = slots, container, normalized
     proprioception, and `learned` values that only the likelihood of the demonstrations shapes. All of it is in the
     exported graph.
 
@@ -76,7 +79,7 @@ class SceneEncoder(nn.Module):
     @property
     def feature_dim(self) -> int:
         """Length of the features."""
-        return 7 * self.slots + 4 + self.proprio_size + self.learned
+        return SLOT_SIZE * self.slots + 4 + self.proprio_size + self.learned
 
     def set_normalization(self, proprio: Tensor) -> None:
         """Fix the proprioception's mean and standard deviation, from samples (n, p)."""
@@ -110,15 +113,16 @@ class SceneEncoder(nn.Module):
         return Detections(cells[:, :, 0], position, torch.sigmoid(cells[:, :, 5:8]), cells[:, :, 1], container)
 
     def slot_features(self, detections: Detections, proprio: Tensor) -> Tensor:
-        """Slots and container, (b, 7 * slots + 4), relative to the tool."""
+        """Slots and container, (b, SLOT_SIZE * slots + 4), relative to the tool."""
         tool = proprio[:, None, :3]
         presence, position, colour = self._best_cells(detections)
         relative = position - tool
         absent = (presence[:, :, 0] < ABSENT_BELOW).to(relative.dtype)
         distance = relative.square().sum(2).sqrt() + 10.0 * absent
         order = distance.topk(self.slots, dim=1, largest=False).indices[:, :, None]
-        slot = torch.cat([presence, presence * relative / POSITION_SCALE_M, presence * colour], dim=2)
-        slot = slot.gather(1, order.expand(-1, -1, 7))
+        fine = torch.tanh(relative / FINE_SCALE_M)
+        slot = torch.cat([presence, presence * relative / POSITION_SCALE_M, presence * fine, presence * colour], dim=2)
+        slot = slot.gather(1, order.expand(-1, -1, SLOT_SIZE))
         container = self._container(detections, tool)
         return torch.cat([slot.flatten(1), container], dim=1)
 

@@ -7,6 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+SLOT_SIZE = 10
+"""Values of one object among the encoder's features, see SceneEncoder."""
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -63,7 +66,6 @@ class GaussianPolicy(nn.Module):
     """
 
     LOG_STD_LIMIT = 4.0
-    SLOT_SIZE = 7
 
     def __init__(
         self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), slots: int = 0
@@ -71,8 +73,8 @@ class GaussianPolicy(nn.Module):
         super().__init__()
         self.normalize = Normalizer(feature_dim)
         self.slots = slots
-        self.score = mlp([self.SLOT_SIZE, 64, 1]) if slots else None
-        attended = self.SLOT_SIZE if slots else 0
+        self.score = mlp([SLOT_SIZE, 64, 1]) if slots else None
+        attended = SLOT_SIZE if slots else 0
         self.trunk = mlp([feature_dim + attended, *hidden_dims, 2 * action_dim])
         last = self.trunk[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
@@ -88,7 +90,7 @@ class GaussianPolicy(nn.Module):
 
     def _attended(self, features: Tensor) -> Tensor:
         """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
-        slot = features[:, : self.slots * self.SLOT_SIZE].unflatten(1, (self.slots, self.SLOT_SIZE))
+        slot = features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
         return (torch.softmax(self.score(slot), dim=1) * slot).sum(dim=1)  # type: ignore[misc]
 
 

@@ -1,0 +1,182 @@
+"""Demonstrations, prior and learners at toy size: the verbs' promises about data, resuming and damage."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
+from conure_core.robot import load_robot
+from conure_training.agents import LatentAgent, load_agent
+from conure_training.collect import DemosConfig, collect
+from conure_training.dataset import load_demonstrations
+from conure_training.evaluate import EvaluateConfig, evaluate
+from conure_training.prior import load_prior
+from conure_training.train_prior import PriorConfig, train_prior
+from conure_training.train_rl import RlConfig, train_rl
+
+CONF = "conure_training.conf"
+CONURE = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())"]
+TINY_PRIOR = ["static_scenes=200", "encoder_steps=4", "joint_steps=2", "flow_steps=4", "batch_size=16", "workers=1"]
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "demos"
+    words = ["episodes.Lift=6", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", f"out={out}", "workers=1"]
+    return collect(load_config(CONF, "demos", DemosConfig, words))
+
+
+@pytest.fixture(scope="module")
+def prior(demos: Path) -> Path:
+    words = [f"demos={demos}", f"out={demos.parent / 'prior'}", *TINY_PRIOR]
+    return train_prior(load_config(CONF, "prior", PriorConfig, words))
+
+
+def rl_config(demos: Path, prior: Path, out: Path, *words: str) -> RlConfig:
+    small = ["steps=120", "checkpoint_every=50", "latent.critic_pretraining_updates=3", "latent.batch_size=16"]
+    return load_config(CONF, "rl", RlConfig, [f"demos={demos}", f"prior={prior}", f"out={out}", *small, *words])
+
+
+def test_demonstrations_are_successes_within_range_and_repeat_by_seed(demos: Path, tmp_path: Path) -> None:
+    data = load_demonstrations(demos)
+    assert len(data.ends) == 8
+    assert (data.reward[data.ends - 1] == 1).all()
+    assert data.reward.sum() == 8
+    assert np.abs(data.action).max() <= 1
+    config = load_config(CONF, "demos", DemosConfig, ["episodes.Lift=3", f"out={tmp_path / 'again'}", "workers=2"])
+    config = replace(config, episodes={"Lift": 3})
+    again = load_demonstrations(collect(config))
+    np.testing.assert_array_equal(again.image, data.image[: len(again.image)])
+    np.testing.assert_array_equal(again.action, data.action[: len(again.action)])
+
+
+def test_a_broken_episode_is_named(demos: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(demos, tmp_path / "broken")
+    action = zarr.open_group(tmp_path / "broken", mode="a")["action"]
+    data = load_demonstrations(demos)
+    action[int(data.ends[2]) + 1] = np.nan
+    with pytest.raises(DataError, match="episode 3 is broken"):
+        load_demonstrations(tmp_path / "broken")
+
+
+def test_an_interrupted_collection_leaves_no_data_set_and_no_process(tmp_path: Path) -> None:
+    command = [*CONURE, "demos", "episodes.Lift=2000", f"out={tmp_path / 'demos'}", "workers=2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)
+    _, words = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in words
+    assert not (tmp_path / "demos").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_a_prior_is_read_back_and_refuses_another_camera(prior: Path) -> None:
+    contract = load_robot("wx250s").contract(48)
+    assert load_prior(prior, contract).contract == contract
+    with pytest.raises(SpecMismatch, match=r"observation\.image\.shape"):
+        load_prior(prior, load_robot("wx250s").contract(64))
+    metrics = json.loads((prior.parent / "metrics.json").read_text())
+    assert np.isfinite(metrics["held_out_log_likelihood"])
+
+
+@pytest.mark.parametrize("damage", ["truncate", "text"])
+def test_a_damaged_prior_is_refused_in_one_line(prior: Path, tmp_path: Path, damage: str) -> None:
+    bad = tmp_path / "prior.pt"
+    bad.write_bytes(prior.read_bytes()[:1000] if damage == "truncate" else b"not a prior at all")
+    with pytest.raises(DataError, match="not a readable prior"):
+        load_prior(bad)
+
+
+def test_features_put_a_doubtful_object_before_a_certain_one_that_is_further(prior: Path) -> None:
+    """Slots are ordered by distance; confidence decides only what is an object at all."""
+    from conure_training.encoder import Detections
+
+    encoder = load_prior(prior).encoder
+    cells = encoder.cells
+    logit = torch.full((1, cells), -9.0)
+    near, far = 3 * encoder.grid[1] + 3, 8 * encoder.grid[1] + 8
+    logit[0, near], logit[0, far] = 0.2, 6.0
+    position = torch.zeros(1, cells, 3)
+    position[0, far, 0] = 0.2
+    found = Detections(logit, position, torch.zeros(1, cells, 3), torch.full((1, cells), -9.0), position)
+    slots = encoder.slot_features(found, torch.zeros(1, encoder.proprio_size))[0, :30].view(3, 10)
+    assert 0.5 < slots[0, 0] < 0.7
+    assert slots[1, 0] > 0.99
+
+
+def test_first_rollouts_of_the_policy_are_the_prior_s(demos: Path, prior: Path, tmp_path: Path) -> None:
+    """Before any update a policy's episode equals the prior's, action by action, for the same noise."""
+    import gymnasium
+
+    from conure_training.networks import GaussianPolicy
+
+    alone = load_prior(prior)
+    policy = GaussianPolicy(alone.encoder.feature_dim, 7, slots=alone.size.slots)
+    env = gymnasium.make("conure/Lift-v0", objects="test").unwrapped
+    rng = np.random.default_rng(0)
+    observation, _ = env.reset(seed=3)
+    for _ in range(10):
+        noise = rng.standard_normal(7).astype(np.float32)
+        first = LatentAgent(alone, policy).act(observation, noise)
+        np.testing.assert_array_equal(first, LatentAgent(alone).act(observation, noise))
+        observation, *_ = env.step(first)
+
+
+@pytest.mark.parametrize("method", ["latent", "scratch"])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(method: str, demos: Path, prior: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        """Stands for a power cut."""
+
+    def stop(episode: dict) -> None:
+        if episode["steps"] > 100:
+            raise Stop
+
+    words = (f"method={method}", "scratch.batch_size=8", "scratch.updates_per_step=0.1")
+    whole = train_rl(rl_config(demos, prior, tmp_path / "whole", *words))
+    config = rl_config(demos, prior, tmp_path / "cut", *words)
+    with pytest.raises(Stop):
+        train_rl(config, stop)
+    assert (tmp_path / "cut" / "checkpoint.pt").is_file()
+    cut = train_rl(config)
+    first, second = (torch.load(path, weights_only=True)["policy"] for path in (whole, cut))
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def test_evaluation_repeats_itself_and_counts_what_it_says(prior: Path, tmp_path: Path) -> None:
+    words = [f"agent={prior}", "episodes=3", "workers=1", f"out={tmp_path / 'rates.json'}"]
+    config = load_config(CONF, "evaluate", EvaluateConfig, words)
+    first, again = evaluate(config), evaluate(config)
+    assert first == again == json.loads((tmp_path / "rates.json").read_text())
+    assert first["success"]["trials"] == 3
+
+
+def test_demonstrations_of_another_task_are_refused(demos: Path, prior: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no episode of PlaceInBox, only of Lift, PlaceInTray"):
+        train_rl(rl_config(demos, prior, tmp_path, "task=PlaceInBox"))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(demos: Path, prior: Path, tmp_path: Path) -> None:
+    torch.save({"config": "another"}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="another configuration"):
+        train_rl(rl_config(demos, prior, tmp_path))
+
+
+def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
+    with pytest.raises(ConureError, match="image"):
+        load_agent(prior, load_robot("wx250s").contract(96))
