@@ -70,8 +70,19 @@ def start(out, folder, *more):
         )
 
 
-def left_behind(out):
-    """Processes that a demo in this folder started, by their environment."""
+def left_behind(out, grace_s=5.0):
+    """Processes that a demo in this folder started and that outlive it.
+
+    Multiprocessing's own resource tracker sees its parent gone a moment later; nothing else gets that moment either.
+    """
+    deadline_s = time.monotonic() + grace_s
+    while (found := living(out)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return found
+
+
+def living(out):
+    """Processes with this demo's mark in their environment."""
     found = []
     for process in Path("/proc").iterdir():
         try:
