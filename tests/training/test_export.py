@@ -221,13 +221,13 @@ def test_graphs_that_do_not_reproduce_the_modules_are_never_published(tmp_path, 
     with torch.no_grad():
         for parameter in other.parameters():
             parameter += 0.01
-    with pytest.raises(BundleError, match=f"{GOLDEN}: .* comes out"):
+    with pytest.raises(BundleError, match="the graphs differ from torch"):
         do_export(tmp_path / "bundle", **{name: other})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("graphs_of_the_first")
-@pytest.mark.parametrize(("action", "log_likelihood"), [(2e-5, 0.0), (0.0, 2e-4), (np.nan, 0.0), (0.0, np.nan)])
+@pytest.mark.parametrize(("action", "log_likelihood"), [(2e-3, 0.0), (0.0, 2e-2), (np.nan, 0.0), (0.0, np.nan)])
 def test_graphs_that_differ_from_torch_are_never_published(tmp_path, monkeypatch, action, log_likelihood):
     monkeypatch.setattr(export, "onnx_parity", lambda *_: Parity(8, action, 0.0, log_likelihood, 0.0, 0.0))
     with pytest.raises(BundleError, match="nothing was written: the graphs differ from torch"):
@@ -239,7 +239,7 @@ def test_graphs_that_differ_from_torch_are_never_published(tmp_path, monkeypatch
 def test_weights_that_are_nan_are_never_published(tmp_path):
     broken = copy.deepcopy(MODULES["policy"])
     nn.init.constant_(broken.layer.bias, torch.nan)
-    with pytest.raises(BundleError, match="not finite"):
+    with pytest.raises(BundleError, match="the graphs differ from torch by nan"):
         do_export(tmp_path / "bundle", policy=broken)
     assert list(tmp_path.iterdir()) == []
 
