@@ -19,7 +19,7 @@ SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
 NEAR_M = 0.02
-SLOT_STATE = 14
+SLOT_STATE, PRESENCE = 14, 7
 PLACEMENT_TRIES = 200
 
 
@@ -126,6 +126,23 @@ class Scene:
 def state_size(proprio_size: int) -> int:
     """Length of `Scene.state()`."""
     return proprio_size + SLOT_STATE * MAX_OBJECTS + 4
+
+
+def another_target(
+    states: NDArray[np.float32], proprio_size: int, rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """An episode's states (n, STATE_SIZE) as if another of its objects were the target; None if there is no other."""
+    slots = slice(proprio_size, proprio_size + SLOT_STATE * MAX_OBJECTS)
+    objects = states[:, slots].reshape(len(states), MAX_OBJECTS, SLOT_STATE)
+    others = np.flatnonzero(objects[0, 1:, PRESENCE] > 0.5) + 1
+    if not len(others):
+        return None
+    order = np.arange(MAX_OBJECTS)
+    chosen = rng.choice(others)
+    order[[0, chosen]] = order[[chosen, 0]]
+    told = states.copy()
+    told[:, slots] = objects[:, order].reshape(len(states), -1)
+    return told
 
 
 def choose_objects(

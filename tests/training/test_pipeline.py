@@ -17,9 +17,11 @@ import zarr
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
+from conure_sim.scene import MAX_OBJECTS, SLOT_STATE
 from conure_training.agents import LatentAgent, load_agent
 from conure_training.collect import DemosConfig, collect
 from conure_training.dataset import load_demonstrations
+from conure_training.demonstrated import demonstrated
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
@@ -191,3 +193,19 @@ def test_a_checkpoint_of_another_configuration_is_refused(demos: Path, prior: Pa
 def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
     with pytest.raises(ConureError, match="image"):
         load_agent(prior, load_robot("wx250s").contract(96))
+
+
+def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -> None:
+    data = load_demonstrations(demos)
+    encode = lambda image, proprio: torch.zeros(len(image), 3)  # noqa: E731
+    once, twice = demonstrated(data, "Lift", encode, None), demonstrated(data, "Lift", encode, 0)
+    assert len(twice) == 2 * len(once) == 12
+    for told, retold in zip(twice[::2], twice[1::2], strict=True):
+        assert told.reward.sum() == 1 and retold.reward.sum() == 0 and retold.terminated
+        torch.testing.assert_close(told.action, retold.action)
+        size = data.proprio.shape[1]
+        slots = [e.observations["state"][:, size : size + SLOT_STATE * MAX_OBJECTS] for e in (told, retold)]
+        first, second = (s.unflatten(1, (MAX_OBJECTS, SLOT_STATE)) for s in slots)
+        assert not torch.equal(first[:, 0], second[:, 0])
+        assert any(torch.equal(first[:, 0], second[:, k]) for k in range(1, MAX_OBJECTS))
+        torch.testing.assert_close(first.sum(1), second.sum(1))

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from conure_core.errors import ConfigError
 from conure_sim.experts import PickPlaceExpert
 from conure_sim.tasks import find_task
 from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
+from conure_training.environments import make_environment
 from conure_training.workers import run_blocks
 
 BLOCK_EPISODES = 50
@@ -101,14 +101,7 @@ def _block_path(folder: Path, block: Block) -> Path:
 
 
 def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
-    env = gymnasium.make(
-        f"conure/{block.task}-v0",
-        arm=config.arm,
-        image_size=config.image_size,
-        objects=config.objects,
-        distractors=config.distractors,
-        randomization=config.randomization,
-    ).unwrapped
+    env = make_environment(block.task, config)
     episodes = [_collect_episode(env, seed, config) for seed in range(block.first_seed, block.first_seed + block.count)]
     env.close()
     lengths = np.array([len(episode["action"]) for episode in episodes])

@@ -9,10 +9,10 @@ import gymnasium
 import numpy as np
 import torch
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_training.agents import Agent, load_agent
+from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.statistics import wilson_interval
 from conure_training.workers import run_blocks
@@ -42,18 +42,6 @@ class EvaluateConfig:
         if self.episodes < 1:
             raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
 
-    def make_env(self) -> gymnasium.Env:
-        """The environment to evaluate in."""
-        return gymnasium.make(
-            f"conure/{self.task}-v0",
-            arm=self.arm,
-            image_size=self.image_size,
-            objects=self.objects,
-            distractors=self.distractors,
-            randomization=self.randomization,
-            target=self.target or None,
-        ).unwrapped
-
 
 def run(overrides: list[str]) -> None:
     """The verb."""
@@ -67,8 +55,8 @@ def run(overrides: list[str]) -> None:
 
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
     """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if one is given."""
-    with config.make_env() as env:
-        load_agent(Path(config.agent), env.unwrapped.contract)  # type: ignore[attr-defined]
+    with make_environment(config.task, config, config.target) as env:
+        load_agent(Path(config.agent), env.contract)
     last = config.seed + config.episodes
     blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
     done = dict(run_blocks(partial(_run_block, config), blocks, config.workers, label, len))
@@ -91,7 +79,7 @@ def rate_of(outcomes: list[bool]) -> dict[str, float]:
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     agent = load_agent(Path(config.agent))
-    env = config.make_env()
+    env = make_environment(config.task, config, config.target)
     outcomes = [run_episode(env, agent, seed, config.sample) for seed in seeds]
     env.close()
     return outcomes

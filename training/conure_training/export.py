@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from conure_core.bundle import (
     Bundle,
     BundleSpec,
     FileDigest,
-    _session,
     load_bundle,
+    replayed,
 )
 from conure_core.config import load_config
 from conure_core.errors import BundleError, ConfigError, DataError, SpecMismatch
@@ -239,14 +239,11 @@ def export_bundle(
     if path.exists() and not (path / SPEC).is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
     graphs = _graphs(encoder, flow, policy)
-    observations = _checked(golden_observations, contract)
-    golden = _golden(graphs, observations, contract, seed)
+    golden = _golden_inputs(graphs, golden_observations, contract, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as folder:
         _write_onnx(graphs[0], folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
         _write_onnx(graphs[1], folder / INVERSE, golden, "action", ["z", "log_likelihood"])
-        golden = _replayed(folder, golden)
-        np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
         spec = BundleSpec(
             contract=contract,
             name=name or path.name,
@@ -254,12 +251,15 @@ def export_bundle(
             exported_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             training=_jsonable(training_config, "training_config"),
             log_likelihood_thresholds=dict(log_likelihood_thresholds or {}),
-            files={name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)},
+            files={},
         )
-        (folder / SPEC).write_text(spec.to_json())
-        bundle = load_bundle(folder, expected=contract)
-        _require_parity(onnx_parity(bundle, encoder, flow, policy, golden_observations, seed))
-    return bundle
+        written = Bundle(spec, {name: (folder / name).read_bytes() for name in (POLICY, INVERSE)}, "")
+        _require_parity(onnx_parity(written, encoder, flow, policy, golden_observations, seed))
+        golden = {**golden, **replayed(written, golden)}
+        np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
+        files = {name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)}
+        (folder / SPEC).write_text(replace(spec, files=files).to_json())
+        return load_bundle(folder, expected=contract)
 
 
 def onnx_parity(
@@ -332,23 +332,18 @@ def _inputs(observations: Observations, action_dim: int, seed: int) -> tuple[NDA
     return image, proprio, np.random.default_rng(seed).standard_normal((len(image), action_dim), dtype=np.float32)
 
 
-def _golden(
+def _golden_inputs(
     graphs: tuple[PolicyGraph, InverseGraph], observations: Observations, contract: Contract, seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Inputs and torch's outputs for them."""
+    """Observations and noise to replay; torch must take them."""
     (size,) = contract.action.values.shape
     flow = graphs[0].flow
     if flow.action_dim != size:
         raise SpecMismatch(f"the flow makes actions of {flow.action_dim} values, the contract has {size}")
-    image, proprio, noise = _inputs(observations, size, seed)
+    image, proprio, noise = _inputs(_checked(observations, contract), size, seed)
     with torch.inference_mode():
-        tensors = torch.from_numpy(image), torch.from_numpy(proprio)
-        action, z, log_likelihood = graphs[0](*tensors, torch.from_numpy(noise))
-        inverse_z, inverse_log_likelihood = graphs[1](*tensors, action)
-    outputs = {"action": action, "z": z, "log_likelihood": log_likelihood}
-    outputs |= {"inverse_z": inverse_z, "inverse_log_likelihood": inverse_log_likelihood}
-    inputs = {"image": image, "proprio": proprio, "noise": noise}
-    return {**inputs, **{name: output.numpy() for name, output in outputs.items()}}
+        graphs[0](*(torch.from_numpy(array) for array in (image, proprio, noise)))
+    return {"image": image, "proprio": proprio, "noise": noise}
 
 
 def _write_onnx(
@@ -356,7 +351,8 @@ def _write_onnx(
 ) -> None:
     """One self-contained ONNX file with a free batch size. torch's exporter is kept from chatting on the console."""
     names = ["image", "proprio", third]
-    example = tuple(torch.from_numpy(np.resize(golden[name], (2, *golden[name].shape[1:]))) for name in names)
+    arrays = [golden["image"], golden["proprio"], np.tanh(golden["noise"])]  # the third: a noise, and an action
+    example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in arrays)
     batch = torch.export.Dim("batch")
     with _quiet():
         torch.onnx.export(
@@ -404,24 +400,6 @@ def _replacing(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _replayed(folder: Path, golden: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The golden inputs with what the written graphs themselves make of them, tick by tick, as the robot will.
-
-    Not torch's outputs: where a prior decides sharply, rounding alone moves an action by more than a replay may.
-    """
-    policy, inverse = (_session((folder / name).read_bytes(), name) for name in (POLICY, INVERSE))
-    rows = []
-    for tick in range(len(golden["noise"])):
-        seen = {name: golden[name][tick : tick + 1] for name in ("image", "proprio")}
-        outputs = policy.run(["action", "z", "log_likelihood"], {**seen, "noise": golden["noise"][tick : tick + 1]})
-        rows.append([*outputs, *inverse.run(["z", "log_likelihood"], {**seen, "action": outputs[0]})])
-    names = ("action", "z", "log_likelihood", "inverse_z", "inverse_log_likelihood")
-    return {
-        **golden,
-        **{name: np.concatenate(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)},
-    }
 
 
 def _require_parity(parity: Parity) -> None:

@@ -36,11 +36,11 @@ class Normalizer(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def fit(self, rows: Tensor) -> None:
+    def fit(self, rows: Tensor, least_deviation: float = LEAST_DEVIATION) -> None:
         """Take mean and standard deviation from rows (n, dim)."""
         deviation = rows.std(dim=0, correction=0)
         self.mean.copy_(rows.mean(dim=0))
-        self.scale.copy_(torch.where(deviation > self.LEAST_DEVIATION, 1.0 / deviation, torch.ones_like(deviation)))
+        self.scale.copy_(torch.where(deviation > least_deviation, 1.0 / deviation, torch.ones_like(deviation)))
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x - self.mean) * self.scale).clamp(-self.CLIP, self.CLIP)

@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, unknown_name
 from conure_sim.tasks import find_task
 from conure_training.actor_critic import ActorCritic
 from conure_training.agents import ImageAgent, LatentAgent, save_image_agent, save_latent_agent
-from conure_training.dataset import Demonstrations, load_demonstrations
+from conure_training.dataset import load_demonstrations
+from conure_training.demonstrated import demonstrated, encoding_by
+from conure_training.environments import make_environment
 from conure_training.files import UNREADABLE, save_torch, write_json
 from conure_training.latent_sac import LatentSac, LatentSacConfig
 from conure_training.prior import load_prior
@@ -29,7 +29,6 @@ from conure_training.replay import Episode, Field, MixedReplay, Replay, ReplayCo
 from conure_training.sac import Sac, SacConfig
 from conure_training.workers import progress_bar
 
-FEATURE_BATCH = 512
 WHOLE_EPISODE = 1000
 RECENT_EPISODES = 50
 EPISODE_SEEDS = 2_000_000
@@ -40,7 +39,8 @@ class RlConfig:
     """One run. `method`: latent or scratch; `steps`: environment steps; `target`: the object meant, empty: any.
 
     `timeout_fails`: the end of an episode without success counts as a return of 0 instead of being bootstrapped beyond;
-    critics that see successful demonstrations alone are otherwise slow to believe that anything fails.
+    critics that see successful demonstrations alone are otherwise slow to believe that anything fails. `relabel`: every
+    demonstration also counts as a failure to lift another of its objects.
     """
 
     method: str
@@ -57,6 +57,7 @@ class RlConfig:
     steps: int
     demonstration_share: float
     timeout_fails: bool
+    relabel: bool
     attention: bool
     checkpoint_every: int
     seed: int
@@ -81,15 +82,7 @@ def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | No
     """Train; writes `policy.pt` and `curve.json` under `config.out`. Returns the policy's path."""
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
-    env = gymnasium.make(
-        f"conure/{config.task}-v0",
-        arm=config.arm,
-        image_size=config.image_size,
-        objects=config.objects,
-        distractors=config.distractors,
-        randomization=config.randomization,
-        target=config.target or None,
-    ).unwrapped
+    env = make_environment(config.task, config, config.target)
     try:
         loop = _latent_loop(config, env) if config.method == "latent" else _scratch_loop(config, env)
         loop.run(on_episode)
@@ -209,7 +202,8 @@ def _latent_loop(config: RlConfig, env: Any) -> _Loop:
     fields = {"features": Field((feature_dim,)), "state": Field((state_dim,))}
     demonstrations = Replay(fields, prior.action_dim, replace(config.replay, capacity=200_000, n_step=WHOLE_EPISODE))
     data = load_demonstrations(Path(config.demos))
-    for episode in _demonstrated(data, config.task, lambda image, proprio: _encode(prior.encoder, image, proprio)):
+    relabel_seed = config.seed if config.relabel else None
+    for episode in demonstrated(data, config.task, encoding_by(prior.encoder), relabel_seed):
         demonstrations.add(episode)
     replay = MixedReplay(Replay(fields, prior.action_dim, config.replay), demonstrations, config.demonstration_share)
 
@@ -237,26 +231,3 @@ def _scratch_loop(config: RlConfig, env: Any) -> _Loop:
         save_image_agent(Path(config.out) / "policy.pt", agent, config.scratch, {"config": str(asdict(config))})
 
     return _Loop(config, env, learner, Replay(fields, action_dim, config.replay), observe, save)
-
-
-@torch.inference_mode()
-def _encode(encoder: torch.nn.Module, image: NDArray, proprio: NDArray) -> Tensor:
-    """Features of many frames, computed once: the encoder is frozen."""
-    parts = range(0, len(image), FEATURE_BATCH)
-    pairs = ((image[i : i + FEATURE_BATCH], proprio[i : i + FEATURE_BATCH]) for i in parts)
-    return torch.cat([encoder(torch.from_numpy(x), torch.from_numpy(y)) for x, y in pairs])
-
-
-def _demonstrated(data: Demonstrations, task: str, encode: Callable[[NDArray, NDArray], Tensor]) -> list[Episode]:
-    """The demonstrations of this task as episodes. Raises: DataError if there is none."""
-    if task not in data.tasks or not (data.task == data.tasks.index(task)).any():
-        raise DataError(f"the demonstrations hold no episode of {task}, only of {', '.join(data.tasks)}")
-    features, final = encode(data.image, data.proprio), encode(data.final_image, data.final_proprio)
-    episodes = []
-    for index in np.flatnonzero(data.task == data.tasks.index(task)):
-        steps = slice(data.starts[index], data.ends[index])
-        state = torch.from_numpy(np.concatenate([data.state[steps], data.final_state[index][None]]))
-        observations = {"features": torch.cat([features[steps], final[index][None]]), "state": state}
-        action, reward = torch.from_numpy(data.action[steps]), torch.from_numpy(data.reward[steps])
-        episodes.append(Episode(observations, action, reward, terminated=True))
-    return episodes

@@ -1,0 +1,35 @@
+"""The environment that a configuration asks for; collecting, learning and evaluating name the same settings."""
+
+from typing import Any, Protocol
+
+import gymnasium
+
+import conure_sim  # noqa: F401  (registers the environments)
+
+
+class EnvironmentSettings(Protocol):
+    """What every configuration with an environment has."""
+
+    @property
+    def arm(self) -> str: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def objects(self) -> str: ...
+    @property
+    def distractors(self) -> int: ...
+    @property
+    def randomization(self) -> str: ...
+
+
+def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:
+    """The bare environment `conure/{task}-v0`; `target` empty: any object of the set."""
+    return gymnasium.make(
+        f"conure/{task}-v0",
+        arm=settings.arm,
+        image_size=settings.image_size,
+        objects=settings.objects,
+        distractors=settings.distractors,
+        randomization=settings.randomization,
+        target=target or None,
+    ).unwrapped
