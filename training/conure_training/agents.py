@@ -1,6 +1,7 @@
 """Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from scratch, a bundle."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
 from conure_training.files import UNREADABLE, save_torch
 from conure_training.networks import GaussianPolicy
+from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
 
@@ -32,7 +34,10 @@ class Agent(Protocol):
 
 @dataclass(frozen=True)
 class LatentAgent:
-    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0, std 1."""
+    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0, std 1.
+
+    It acts by the very graph that is exported.
+    """
 
     prior: Prior
     policy: GaussianPolicy | None = None
@@ -45,11 +50,14 @@ class LatentAgent:
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Agent."""
-        features, z = self.prior.features(observation), torch.from_numpy(noise)[None]
-        if self.policy is not None:
-            mean, std = self.policy(features)
-            z = mean + std * z
-        return self.prior.flow.decode(z, features)[0].numpy().clip(-1, 1)
+        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        action, _, _ = self.graph(image, proprio, torch.from_numpy(noise)[None])
+        return np.asarray(action[0].numpy())
+
+    @cached_property
+    def graph(self) -> PolicyGraph:
+        """Encoder, policy and flow in one, in float64."""
+        return PolicyGraph(self.prior.encoder, self.prior.flow, self.policy)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class SceneEncoder(nn.Module):
     proprioception, and `learned` values that only the likelihood of the demonstrations shapes. All of it is in the
     exported graph.
 
-    image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim).
+    image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim), in the type of `proprio`.
     """
 
     coordinates: Tensor
@@ -99,7 +99,7 @@ class SceneEncoder(nn.Module):
         return self._detections(self._grid_features(image, proprio))
 
     def _grid_features(self, image: Tensor, proprio: Tensor) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - 0.5
+        pixels = image.permute(0, 3, 1, 2).to(proprio.dtype) / 255.0 - 0.5
         centre = proprio.new_tensor(PROPRIO_CENTRE_M)
         tool = torch.cat([(proprio[:, :3] - centre) / POSITION_SCALE_M, proprio[:, 9:10]], dim=1)
         grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]

@@ -1,7 +1,6 @@
 """From trained torch modules to a bundle that a robot can load; verified, and whole or not there."""
 
 import contextlib
-import copy
 import json
 import logging
 import shutil
@@ -18,11 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from conure_core.bundle import (
+    ACTION_TOLERANCE,
     GOLDEN,
     INVERSE,
+    LOG_LIKELIHOOD_TOLERANCE,
     POLICY,
     SPEC,
     Bundle,
@@ -38,12 +39,10 @@ from conure_training.agents import LatentAgent, load_agent
 from conure_training.dataset import load_demonstrations
 from conure_training.files import write_json
 from conure_training.flows import ConditionalRealNVP
+from conure_training.precise import InverseGraph, PolicyGraph
 
 Observations = Mapping[str, NDArray[Any]]
 """Stacked observations: `image` uint8 (N, H, W, 3) and `proprio` float32 (N, P)."""
-
-
-WRONG_ACTION, WRONG_LOG_LIKELIHOOD = 1e-3, 1e-2
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,10 @@ def export_agent(config: ExportConfig) -> dict[str, Any]:
     if not isinstance(agent, LatentAgent):
         raise ConfigError(f"{config.agent} is no prior and no policy in z; bundles are made of those")
     seen = _recorded(config) if config.demos else _simulated(config, agent.contract)
-    modules = (agent.prior.encoder, agent.prior.flow, agent.policy)
     bundle = export_bundle(
-        *modules,
+        agent.prior.encoder,
+        agent.prior.flow,
+        agent.policy,
         contract=agent.contract,
         path=config.out,
         golden_observations=_evenly(seen, config.golden),
@@ -117,7 +117,7 @@ def export_agent(config: ExportConfig) -> dict[str, Any]:
         log_likelihood_thresholds=_thresholds(config.metrics),
         seed=config.seed,
     )
-    parity = onnx_parity(bundle, *modules, seen, config.seed)
+    parity = onnx_parity(bundle, agent.graph, seen, config.seed)
     result = {"parity": asdict(parity), "inference_ms": inference_times_ms(bundle, seen, config.calls)}
     if config.report:
         write_json(Path(config.report), result)
@@ -181,38 +181,6 @@ def _thresholds(path: str) -> dict[str, float]:
         raise DataError(f"{path} cannot be read ({error}); train the prior again") from error
 
 
-class PolicyGraph(nn.Module):
-    """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z; features).
-
-    Without a policy z is the noise: the prior itself. The action is clipped to the box that the contract promises.
-    """
-
-    def __init__(self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None) -> None:
-        super().__init__()
-        self.encoder, self.flow, self.policy = encoder, flow, policy
-
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.encoder(image, proprio)
-        if self.policy is None:
-            z = noise * 1.0  # an output of its own: a graph may not return its input
-        else:
-            mean, std = self.policy(features)
-            z = mean + std * noise
-        action, log_likelihood = self.flow.decode_with_log_prob(z, features)
-        return action.clamp(-1.0, 1.0), z, log_likelihood
-
-
-class InverseGraph(nn.Module):
-    """(image, proprio, action) -> (z, log-likelihood)."""
-
-    def __init__(self, encoder: nn.Module, flow: ConditionalRealNVP) -> None:
-        super().__init__()
-        self.encoder, self.flow = encoder, flow
-
-    def forward(self, image: Tensor, proprio: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        return self.flow.encode_with_log_prob(action, self.encoder(image, proprio))
-
-
 def export_bundle(
     encoder: nn.Module,
     flow: ConditionalRealNVP,
@@ -229,7 +197,8 @@ def export_bundle(
 
     `encoder(image_uint8 (B, H, W, 3), proprio (B, P))` gives features (B, C), normalization included, which are also
     the flow's context; `policy(features)` gives the mean and the standard deviation of z, (B, A) each, or is None for
-    the prior alone. A few dozen golden observations are enough.
+    the prior alone. The encoder computes in the type of `proprio`: the graphs are in float64, see
+    conure_training.precise. A few dozen golden observations are enough.
 
     The folder appears whole or not at all; a bundle already there is replaced only by a whole new one.
     Raises: SpecMismatch if modules, observations and contract do not fit together; BundleError if the graphs do not
@@ -238,12 +207,12 @@ def export_bundle(
     path = Path(path)
     if path.exists() and not (path / SPEC).is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
-    graphs = _graphs(encoder, flow, policy)
-    golden = _golden_inputs(graphs, golden_observations, contract, seed)
+    graph = PolicyGraph(encoder, flow, policy)
+    golden = _golden_inputs(graph, golden_observations, contract, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as folder:
-        _write_onnx(graphs[0], folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
-        _write_onnx(graphs[1], folder / INVERSE, golden, "action", ["z", "log_likelihood"])
+        _write_onnx(graph, folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
+        _write_onnx(InverseGraph(graph), folder / INVERSE, golden, "action", ["z", "log_likelihood"])
         spec = BundleSpec(
             contract=contract,
             name=name or path.name,
@@ -254,7 +223,7 @@ def export_bundle(
             files={},
         )
         written = Bundle(spec, {name: (folder / name).read_bytes() for name in (POLICY, INVERSE)}, "")
-        _require_parity(onnx_parity(written, encoder, flow, policy, golden_observations, seed))
+        _require_parity(onnx_parity(written, graph, golden_observations, seed))
         golden = {**golden, **replayed(written, golden)}
         np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
         files = {name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)}
@@ -262,29 +231,20 @@ def export_bundle(
         return load_bundle(folder, expected=contract)
 
 
-def onnx_parity(
-    bundle: Bundle,
-    encoder: nn.Module,
-    flow: ConditionalRealNVP,
-    policy: nn.Module | None,
-    observations: Observations,
-    seed: int = 0,
-) -> Parity:
+def onnx_parity(bundle: Bundle, graph: PolicyGraph, observations: Observations, seed: int = 0) -> Parity:
     """How far the bundle's outputs lie from torch's on these observations, with noise from N(0, I)."""
-    policy_graph, inverse_graph = _graphs(encoder, flow, policy)
-    image, proprio, noise = _inputs(_checked(observations, bundle.spec.contract), flow.action_dim, seed)
+    image, proprio, noise = _inputs(_checked(observations, bundle.spec.contract), graph.flow.action_dim, seed)
     action, z, log_likelihood = bundle.act_batch(image, proprio, noise)
     inverse_z, inverse_log_likelihood = bundle.invert_batch(image, proprio, action)
     anywhere = np.random.default_rng(seed + 1).uniform(-1.0, 1.0, action.shape).astype(np.float32)
     anywhere_z, _ = bundle.invert_batch(image, proprio, anywhere)
     tensors = [torch.from_numpy(array) for array in (image, proprio)]
     with torch.inference_mode():
-        wanted = [output.numpy() for output in policy_graph(*tensors, torch.from_numpy(noise))]
-        wanted_inverse = inverse_graph(*tensors, torch.from_numpy(action))[1].numpy()
-        features = policy_graph.encoder(*tensors)
-        decoded = [
-            policy_graph.flow.decode(torch.from_numpy(latent), features).numpy() for latent in (inverse_z, anywhere_z)
-        ]
+        wanted = [output.numpy() for output in graph(*tensors, torch.from_numpy(noise))]
+        wanted_inverse = InverseGraph(graph)(*tensors, torch.from_numpy(action))[1].numpy()
+        features = graph.encoder(tensors[0], tensors[1].double())
+        latents = (torch.from_numpy(latent).double() for latent in (inverse_z, anywhere_z))
+        decoded = [graph.flow.decode(latent, features).numpy() for latent in latents]
     return Parity(
         count=len(image),
         action=_largest(action - wanted[0]),
@@ -307,12 +267,6 @@ def git_commit() -> str:
     return result.stdout.strip()
 
 
-def _graphs(encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None) -> tuple[PolicyGraph, InverseGraph]:
-    """Copies on the CPU in evaluation mode, so that the caller's modules keep their device and mode."""
-    graph = copy.deepcopy(PolicyGraph(encoder, flow, policy)).cpu().float().eval().requires_grad_(False)
-    return graph, InverseGraph(graph.encoder, graph.flow)
-
-
 def _checked(observations: Observations, contract: Contract) -> Observations:
     """Refuse stacked observations that the contract does not describe."""
     checked = {}
@@ -333,16 +287,15 @@ def _inputs(observations: Observations, action_dim: int, seed: int) -> tuple[NDA
 
 
 def _golden_inputs(
-    graphs: tuple[PolicyGraph, InverseGraph], observations: Observations, contract: Contract, seed: int
+    graph: PolicyGraph, observations: Observations, contract: Contract, seed: int
 ) -> dict[str, NDArray[Any]]:
     """Observations and noise to replay; torch must take them."""
     (size,) = contract.action.values.shape
-    flow = graphs[0].flow
-    if flow.action_dim != size:
-        raise SpecMismatch(f"the flow makes actions of {flow.action_dim} values, the contract has {size}")
+    if graph.flow.action_dim != size:
+        raise SpecMismatch(f"the flow makes actions of {graph.flow.action_dim} values, the contract has {size}")
     image, proprio, noise = _inputs(_checked(observations, contract), size, seed)
     with torch.inference_mode():
-        graphs[0](*(torch.from_numpy(array) for array in (image, proprio, noise)))
+        graph(*(torch.from_numpy(array) for array in (image, proprio, noise)))
     return {"image": image, "proprio": proprio, "noise": noise}
 
 
@@ -363,9 +316,30 @@ def _write_onnx(
             output_names=outputs,
             dynamic_shapes={key: {0: batch} for key in names},
             dynamo=True,
+            custom_translation_table=float64_operators(),
             external_data=False,
             verbose=False,
         )
+
+
+def float64_operators() -> dict[Any, Any]:
+    """Translations to ONNX of what ONNX Runtime's own operators compute in float32 alone."""
+    from onnxscript import opset18 as op
+
+    def of(value: Any, x: Any) -> Any:
+        return op.CastLike(value, x)
+
+    def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+        """max(x, 0) + log(1 + exp(-|beta x|)) / beta: nothing overflows, so that no threshold is needed."""
+        scaled = op.Mul(x, of(beta, x))
+        tail = op.Log(op.Add(of(1.0, x), op.Exp(op.Neg(op.Abs(scaled)))))
+        return op.Div(op.Add(op.Relu(scaled), tail), of(beta, x))
+
+    def atanh(x: Any) -> Any:
+        one = of(1.0, x)
+        return op.Mul(of(0.5, x), op.Log(op.Div(op.Add(one, x), op.Sub(one, x))))
+
+    return {torch.ops.aten.softplus.default: softplus, torch.ops.aten.atanh.default: atanh}
 
 
 @contextlib.contextmanager
@@ -403,11 +377,10 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _require_parity(parity: Parity) -> None:
-    """Refuse graphs that compute something else than torch. Rounding is no reason: the parity is reported instead."""
-    if not (parity.action <= WRONG_ACTION and parity.log_likelihood <= WRONG_LOG_LIKELIHOOD):
+    if not (parity.action <= ACTION_TOLERANCE and parity.log_likelihood <= LOG_LIKELIHOOD_TOLERANCE):
         raise BundleError(
             f"nothing was written: the graphs differ from torch by {parity.action:.2g} in action (at most "
-            f"{WRONG_ACTION:g}) and {parity.log_likelihood:.2g} nats (at most {WRONG_LOG_LIKELIHOOD:g})"
+            f"{ACTION_TOLERANCE:g}) and {parity.log_likelihood:.2g} nats (at most {LOG_LIKELIHOOD_TOLERANCE:g})"
         )
 
 
