@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
 from conure_core.observation import proprioception
+from conure_sim.arm_simulation import ArmSimulation
 from conure_sim.objects import ObjectModel, find_object
 from conure_sim.world import World
 
 Array = NDArray[np.float64]
 MAX_OBJECTS = 4
-REGION_LOWER_M, REGION_UPPER_M = np.array([0.21, -0.13]), np.array([0.35, 0.13])
 SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
@@ -167,13 +167,13 @@ def choose_objects(
     return chosen
 
 
-def choose_positions(rng: np.random.Generator, radii_m: Sequence[float]) -> list[Array]:
-    """Places on the table, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
+def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], simulation: ArmSimulation) -> list[Array]:
+    """Places in the arm's region, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
     while True:
         places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
-            place: Array = rng.uniform(REGION_LOWER_M, REGION_UPPER_M)
+            place: Array = rng.uniform(simulation.objects_lower_m, simulation.objects_upper_m)
             gaps = (np.linalg.norm(place - p) - radius - r for p, r in zip(places, radii_m, strict=False))
             if all(gap > SPACING_M for gap in gaps):
                 places.append(place)
