@@ -1,5 +1,6 @@
 """The Gymnasium environments `conure/NAME-v0`: one table, one arm, one task, sparse reward."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -18,7 +19,7 @@ from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.camera import Camera, looking_at
 from conure_sim.objects import ObjectModel, object_set
 from conure_sim.randomization import Randomization, find_randomization
-from conure_sim.scene import Container, Scene, SceneObject, choose_objects, choose_positions, state_size
+from conure_sim.scene import USUAL_RADIUS_M, Container, Scene, SceneObject, choose_objects, choose_positions, state_size
 from conure_sim.tasks import find_task
 from conure_sim.world import World
 
@@ -56,7 +57,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         task: str = "Lift",
         arm: str = "wx250s",
         image_size: int = 48,
-        objects: str = "train",
+        objects: str | Mapping[str, Any] = "train",
         distractors: int = 2,
         randomization: str = "none",
         target: str | None = None,
@@ -137,7 +138,9 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def _furnish(self, rng: np.random.Generator, models: list[ObjectModel]) -> Scene:
         container = self.task.container
-        radii = ([container.side_m / 2] if container else []) + [0.0] * len(models)
+        radii = ([container.side_m / 2] if container else []) + [
+            max(0.0, model.radius_m - USUAL_RADIUS_M) for model in models
+        ]
         places, table = choose_positions(rng, radii, self.world.simulation), self.robot.table_height_m
         standing = None
         if container:

@@ -20,7 +20,8 @@ COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
 NEAR_M = 0.02
 SLOT_STATE, PRESENCE = 14, 7
-PLACEMENT_TRIES = 200
+PLACEMENT_TRIES, PLACEMENT_ROUNDS = 200, 100
+USUAL_RADIUS_M = SPACING_M / 2
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def choose_objects(
     if not 0 <= distractors < MAX_OBJECTS:
         raise ConfigError(f"distractors must be 0 to {MAX_OBJECTS - 1}, got {distractors}")
     names = sorted(pool)
-    chosen = [find_object(target) if target else pool[names[rng.integers(len(names))]]]
+    chosen = [find_object(target, pool) if target else pool[names[rng.integers(len(names))]]]
     for index in rng.permutation(len(names)):
         if len(chosen) == distractors + 1:
             break
@@ -169,7 +170,7 @@ def choose_objects(
 
 def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], simulation: ArmSimulation) -> list[Array]:
     """Places in the arm's region, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
-    while True:
+    for _ in range(PLACEMENT_ROUNDS):
         places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
@@ -179,6 +180,7 @@ def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], simulat
                 places.append(place)
             if len(places) == len(radii_m):
                 return places
+    raise ConfigError(f"no room on the table for {len(radii_m)} things of this size; ask for fewer distractors")
 
 
 def _colour_distance(first: ObjectModel, second: ObjectModel) -> float:

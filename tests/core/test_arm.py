@@ -8,7 +8,6 @@ from conure_core.arm import Arm, moved, pose_error
 from conure_core.errors import ConfigError
 from conure_core.robot import ROBOTS_DIR, load_robot
 
-
 ARMS = ("wx250s", "panda")
 
 

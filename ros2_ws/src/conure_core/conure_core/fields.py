@@ -1,7 +1,7 @@
-"""A YAML file as a frozen dataclass: every field there, none unknown, each of its type."""
+"""A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its type."""
 
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,37 +22,39 @@ def read_fields(path: Path, schema: type[T]) -> T:
         data = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    return checked_fields(data, schema, str(path), path.parent)
+
+
+def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
+    """`schema` filled from a mapping that came from `where`; paths are relative to `folder`. Raises: as read_fields."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold 'field: value' lines, got {type(data).__name__}")
-    known = [field.name for field in fields(schema)]  # type: ignore[arg-type]
+        raise ConfigError(f"{where} must hold 'field: value' lines, got {type(data).__name__}")
+    known: dict[str, Any] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
     for name in data:
         if name not in known:
-            raise ConfigError(f"{path}: {unknown_name('field', str(name), known)}")
-    missing = [name for name in known if name not in data]
+            raise ConfigError(f"{where}: {unknown_name('field', str(name), known)}")
+    missing = [name for name, field in known.items() if field.default is MISSING and name not in data]
     if missing:
-        raise ConfigError(f"{path}: missing fields {', '.join(missing)}")
+        raise ConfigError(f"{where}: missing fields {', '.join(missing)}")
     hints = get_type_hints(schema)
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        values[name] = _checked(value, hints[name], f"{path}: {name}", path.parent)
-    return schema(**values)
+    return schema(**{name: _checked(value, hints[name], f"{where}: {name}", folder) for name, value in data.items()})
 
 
 def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     if get_origin(wanted) is tuple:
         return _checked_tuple(value, get_args(wanted), where, folder)
-    if wanted is Path and isinstance(value, str):
+    if wanted is Path and isinstance(value, str | Path):
         return (folder / value).resolve()
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    if wanted is str and isinstance(value, str):
+    if wanted in (str, bool) and isinstance(value, wanted):
         return value
-    names = {float: "a finite number", str: "a text", Path: "a path"}
+    names = {float: "a finite number", str: "a text", bool: "true or false", Path: "a path"}
     raise ConfigError(f"{where} must be {names.get(wanted, wanted)}, got {value!r}")
 
 
 def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path) -> tuple[Any, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         raise ConfigError(f"{where} must be a list, got {value!r}")
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
