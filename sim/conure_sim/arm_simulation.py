@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
 from conure_core.fields import read_fields
@@ -63,6 +64,11 @@ class ArmSimulation:
             raise ConfigError(f"camera_field_of_view_rad must be in (0, pi), got {self.camera_field_of_view_rad}")
         if np.allclose(self.camera_eye_m[:2], self.camera_gaze_m[:2]):
             raise ConfigError("camera_eye_m and camera_gaze_m must differ in x or y; the image's up is undefined")
+
+    @property
+    def region(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper corner, (2,) each, m, of the part of the table where objects are put."""
+        return np.array(self.objects_lower_m), np.array(self.objects_upper_m)
 
 
 @cache

@@ -43,6 +43,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     episode, else 0. `info`: is_success, any_lifted, target, objects.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
+    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
+    `command`: what the safety gate let through in the last step.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -141,7 +143,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         radii = ([container.side_m / 2] if container else []) + [
             max(0.0, model.radius_m - USUAL_RADIUS_M) for model in models
         ]
-        places, table = choose_positions(rng, radii, self.world.simulation), self.robot.table_height_m
+        places, table = choose_positions(rng, radii, self.world.simulation.region), self.robot.table_height_m
         standing = None
         if container:
             standing = Container(container, np.array([*places.pop(0), table]))

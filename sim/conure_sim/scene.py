@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
 from conure_core.observation import proprioception
-from conure_sim.arm_simulation import ArmSimulation
 from conure_sim.objects import ObjectModel, find_object
 from conure_sim.world import World
 
@@ -168,13 +167,16 @@ def choose_objects(
     return chosen
 
 
-def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], simulation: ArmSimulation) -> list[Array]:
-    """Places in the arm's region, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
+def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], region: tuple[Array, Array]) -> list[Array]:
+    """Places, (2,) each, between a region's corners, with SPACING_M between objects beyond their given extra radii.
+
+    Raises: ConfigError if there is no room for so many.
+    """
     for _ in range(PLACEMENT_ROUNDS):
         places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
-            place: Array = rng.uniform(simulation.objects_lower_m, simulation.objects_upper_m)
+            place: Array = rng.uniform(*region)
             gaps = (np.linalg.norm(place - p) - radius - r for p, r in zip(places, radii_m, strict=False))
             if all(gap > SPACING_M for gap in gaps):
                 places.append(place)

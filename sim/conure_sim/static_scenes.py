@@ -63,7 +63,7 @@ class StaticScenes:
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = (TRAY, BOX)[rng.integers(2)]
-            place = rng.uniform(self.simulation.objects_lower_m, self.simulation.objects_upper_m)
+            place = rng.uniform(*self.simulation.region)
             self.container = np.array([*place, self.robot.table_height_m])
             self.world.add_boxes(container.boxes(), self.container, container.colour)
         self.items, self.colours = [], []
@@ -115,7 +115,7 @@ class StaticScenes:
 
     def _places(self, rng: np.random.Generator, count: int) -> list[Array]:
         """Random places, (2,) m, at least GAP_M apart; sometimes inside the container."""
-        lower, upper = np.array(self.simulation.objects_lower_m), np.array(self.simulation.objects_upper_m)
+        lower, upper = self.simulation.region
         places: list[Array] = []
         while len(places) < count:
             place = rng.uniform(lower - MARGIN_M, upper + MARGIN_M)
