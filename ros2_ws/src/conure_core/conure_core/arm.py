@@ -39,6 +39,8 @@ class Arm:
         self._model = pin.buildReducedModel(full, locked, rest)
         if tuple(self._model.names)[1:] != config.joint_names:
             raise ConfigError(f"joint order in the URDF is {tuple(self._model.names)[1:]}, not {config.joint_names}")
+        if self._model.nq != len(config.joint_names):
+            raise ConfigError(f"{config.urdf.name}: every joint must be revolute with limits (or prismatic)")
         self._data = self._model.createData()
         self._tool = self._model.getFrameId(config.tool_frame)
         self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
