@@ -125,8 +125,8 @@ def test_a_robot_file_that_cannot_be_used_is_refused_by_field(tmp_path, line: st
 
 
 def test_a_joint_without_limits_is_refused(tmp_path) -> None:
-    urdf = (ROBOTS_DIR / "wx250s.urdf").read_text()
-    (tmp_path / "wx250s.urdf").write_text(urdf.replace('name="waist" type="revolute"', 'name="waist" type="continuous"'))
+    urdf = (ROBOTS_DIR / "wx250s.urdf").read_text().replace('"waist" type="revolute"', '"waist" type="continuous"')
+    (tmp_path / "wx250s.urdf").write_text(urdf)
     (tmp_path / "mine.yaml").write_text((ROBOTS_DIR / "wx250s.yaml").read_text())
     with pytest.raises(ConfigError, match="revolute with limits"):
         Arm(load_robot(str(tmp_path / "mine.yaml")))
