@@ -11,6 +11,7 @@ from pybullet_utils.bullet_client import BulletClient
 from conure_core.arm import Arm
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
+from conure_sim.arm_simulation import ArmSimulation, load_arm_simulation
 from conure_sim.camera import Camera
 from conure_sim.objects import ObjectModel
 from conure_sim.quiet import quiet
@@ -18,11 +19,9 @@ from conure_sim.quiet import quiet
 Array = NDArray[np.float64]
 PHYSICS_HZ = 240
 SOLVER_ITERATIONS = 50
-ARM_FORCE_NM, GRIPPER_FORCE_N = 20.0, 10.0
-ARM_GAIN, GRIPPER_GAIN = 0.25, 0.15
-FINGER_FRICTION, OBJECT_FRICTION, ROLLING_FRICTION = 1.5, 1.0, 0.0005
+OBJECT_FRICTION, ROLLING_FRICTION = 1.0, 0.0005
 OBJECT_MASS_KG = 0.05
-TABLE_SIZE_M, TABLE_THICKNESS_M = (0.9, 0.9), 0.04
+TABLE_THICKNESS_M = 0.04
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,10 @@ class World:
     >>> world.follow(joint_rad, gripper_m, duration_s=0.075); world.advance(0.1)
     """
 
-    def __init__(self, robot: RobotConfig, camera: Camera) -> None:
+    def __init__(self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None) -> None:
+        """`simulation`: what the arm is like in this world; by default what is known under the robot's name."""
         self.robot, self.camera = robot, camera
+        self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
         self.appearance = Appearance()
         with quiet():
@@ -74,12 +75,13 @@ class World:
             fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
         bullet.setGravity(0, 0, -9.81)
-        half = [TABLE_SIZE_M[0] / 2, TABLE_SIZE_M[1] / 2, TABLE_THICKNESS_M / 2]
+        simulation = self.simulation
+        half = [*(side_m / 2 for side_m in simulation.table_size_m), TABLE_THICKNESS_M / 2]
         self.table = bullet.createMultiBody(
             0,
             bullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half),
             bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
-            basePosition=[0.25, 0, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
+            basePosition=[*simulation.table_centre_m, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
         )
         bullet.changeDynamics(self.table, -1, lateralFriction=1.0)
         self.body = bullet.loadURDF(str(self.robot.urdf), useFixedBase=True)
@@ -87,13 +89,13 @@ class World:
         self._arm_joints = [names[name] for name in self.robot.joint_names]
         self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
         self._driven = [*self._arm_joints, *self.fingers]
-        self._finger_signs = np.array([1.0, -1.0][: len(self.fingers)])
+        self._finger_signs = np.array(self.robot.finger_multipliers)
         for finger in self.fingers:
-            bullet.changeDynamics(self.body, finger, lateralFriction=FINGER_FRICTION)
-        arm, fingers = len(self._arm_joints), len(self.fingers)
-        self._forces = [ARM_FORCE_NM] * arm + [GRIPPER_FORCE_N] * fingers
-        self._gains = [ARM_GAIN] * arm + [GRIPPER_GAIN] * fingers
-        self._unit_gains = [1.0] * (arm + fingers)
+            bullet.changeDynamics(self.body, finger, lateralFriction=simulation.finger_friction)
+        fingers = len(self.fingers)
+        self._forces = [*simulation.joint_force_nm] + [simulation.gripper_force_n] * fingers
+        self._gains = [*simulation.joint_gain] + [simulation.gripper_gain] * fingers
+        self._unit_gains = [1.0] * len(self._driven)
 
     def reset(self, joint_rad: Sequence[float] | Array, gripper_m: float, appearance: Appearance | None = None) -> None:
         """Take every object away and put the arm, at rest, at these angles (n,) rad and this opening, m."""
