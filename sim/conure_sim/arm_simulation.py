@@ -46,14 +46,7 @@ class ArmSimulation:
     camera_field_of_view_rad: float
 
     def __post_init__(self) -> None:
-        for name in (
-            "joint_force_nm",
-            "joint_gain",
-            "gripper_force_n",
-            "gripper_gain",
-            "finger_friction",
-            "table_size_m",
-        ):
+        for name in POSITIVE:
             if np.min(getattr(self, name), initial=np.inf) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
         for what in ("objects", "tool"):
