@@ -5,7 +5,7 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,22 @@ PALETTE = (
     (0.85, 0.15, 0.12), (0.95, 0.55, 0.10), (0.93, 0.85, 0.15), (0.25, 0.70, 0.20), (0.10, 0.60, 0.60),
     (0.15, 0.30, 0.85), (0.50, 0.20, 0.70), (0.90, 0.40, 0.65), (0.92, 0.92, 0.90), (0.20, 0.85, 0.90),
 )  # fmt: skip
+# Width (m) and colour, by the colour's name.
+BLOCKS: dict[str, dict[str, tuple[float, tuple[float, float, float]]]] = {
+    "train": {
+        "red": (0.030, (0.85, 0.15, 0.12)),
+        "orange": (0.033, (0.95, 0.55, 0.10)),
+        "yellow": (0.028, (0.93, 0.85, 0.15)),
+        "green": (0.032, (0.25, 0.70, 0.20)),
+        "blue": (0.034, (0.15, 0.30, 0.85)),
+    },
+    "test": {
+        "teal": (0.031, (0.10, 0.60, 0.60)),
+        "purple": (0.029, (0.50, 0.20, 0.70)),
+        "pink": (0.033, (0.90, 0.40, 0.65)),
+        "white": (0.030, (0.92, 0.92, 0.90)),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +70,27 @@ def object_set(split: str) -> dict[str, ObjectModel]:
     return {model.name: model for model in models if np.ptp(model.vertices, axis=0).max() <= MAX_LENGTH_M}
 
 
+@cache
+def block_set(split: str) -> dict[str, ObjectModel]:
+    """Cubes ('block_') and cylinders ('can_') in plain colours, by name. Raises: ConfigError for an unknown split."""
+    if split not in BLOCKS:
+        raise unknown_name("block set", split, BLOCKS)
+    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+    angles = np.arange(10) * 2 * np.pi / 10
+    ring = 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    can = np.vstack([np.c_[ring, np.full(10, z)] for z in (0.0, 1.1)])
+    models = [
+        faceted(make_object(f"{kind}_{colour}", points, rgb, width_m))
+        for colour, (width_m, rgb) in BLOCKS[split].items()
+        for kind, points in (("block", cube), ("can", can))
+    ]
+    return {model.name: model for model in models}
+
+
 def find_object(name: str) -> ObjectModel:
     """The object of this name in either split. Raises: ConfigError listing the valid names."""
-    everything = {**object_set("train"), **object_set("test")}
+    everything = {name: model for split in RANDOM_URDFS_PER_SPLIT for name, model in object_set(split).items()}
+    everything |= {name: model for split in BLOCKS for name, model in block_set(split).items()}
     if name not in everything:
         raise unknown_name("object", name, everything)
     return everything[name]
@@ -73,6 +107,12 @@ def make_object(name: str, points: Array, colour: tuple[float, float, float], wi
     vertices[:, 2] *= np.clip(np.ptp(vertices[:, 2]), *HEIGHT_RANGE_M) / np.ptp(vertices[:, 2])
     vertices -= [*_hull_centre(vertices)[:2], vertices[:, 2].min()]
     return ObjectModel(name, vertices, _outward_faces(vertices), colour, width_m, float(np.ptp(vertices[:, 2])), yaw)
+
+
+def faceted(model: ObjectModel) -> ObjectModel:
+    """The same object drawn with sharp edges: every face has vertices of its own, and so a normal of its own."""
+    faces = np.arange(3 * len(model.faces)).reshape(-1, 3)
+    return replace(model, vertices=model.vertices[model.faces].reshape(-1, 3), faces=faces)
 
 
 def _primitives(split: str) -> list[ObjectModel]:
