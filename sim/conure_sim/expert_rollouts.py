@@ -9,7 +9,7 @@ import conure_sim  # noqa: F401  (registers the environments)
 
 @dataclass(frozen=True)
 class SuccessRate:
-    """Successes of an expert over episodes with the seeds 0 to `episodes` - 1; `steps`: mean length of the successes."""
+    """Successes of an expert over as many episodes; `steps`: mean length of the solved ones, control periods."""
 
     task: str
     episodes: int

@@ -114,7 +114,7 @@ class DrawerModel:
     cabinet_colour: Colour
     drawer_colour: Colour
     wall_m: float = 0.026
-    grip: Grip = Grip((0.018, 0.0), 0.014, 0.020, 0.050, (0.92, 0.92, 0.90), stem_m=0.010)
+    grip: Grip = Grip((0.024, 0.0), 0.020, 0.020, 0.050, (0.92, 0.92, 0.90), stem_m=0.016)
 
     @property
     def inside_m(self) -> Array:
@@ -220,8 +220,8 @@ CONTAINERS: dict[str, dict[str, list[ContainerModel]]] = {
 }
 
 _GRIP = (0.85, 0.85, 0.82)
-_CARRY_GRIP = Grip((0.0, 0.0), 0.014, 0.108, 0.070, _GRIP)
-_MUG_GRIP = Grip((-0.037, 0.0), 0.014, 0.020, 0.046, _GRIP, stem_m=0.007)
+_CARRY_GRIP = Grip((0.0, 0.0), 0.020, 0.108, 0.070, _GRIP)
+_MUG_GRIP = Grip((-0.037, 0.0), 0.020, 0.020, 0.046, _GRIP, stem_m=0.007)
 CARRY_BOXES = {
     "train": ContainerModel("carry_box", 0.120, 0.030, (0.30, 0.42, 0.62), mass_kg=0.08, grip=_CARRY_GRIP),
     "test": ContainerModel("carry_crate", 0.124, 0.028, (0.58, 0.40, 0.28), mass_kg=0.08, grip=_CARRY_GRIP),

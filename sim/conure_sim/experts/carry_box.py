@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, flat_axis, yaw_of
 from conure_sim.experts.pick_place import pick
 
 if TYPE_CHECKING:
     from conure_sim.tasks.carry_box import CarryBoxScene
 
 CARRY_HEIGHT_M, RELEASE_RADIUS_M = 0.095, 0.010
-COMPARTMENT_M = 0.031
+COMPARTMENT_M = 0.033
 GRASP_DEPTH_M = 0.012
 
 
@@ -42,7 +42,7 @@ class CarryBoxExpert:
     def _to_grip(self) -> Array:
         grip = self.scene.box.model.grip
         height = grip.height_m - GRASP_DEPTH_M if grip else 0.0
-        return self.motion.grasp(self.scene.box.position + [0, 0, height], self._across())
+        return self.motion.grasp(self.scene.box.position + [0, 0, height], self._across(), TURN_FIRST_M)
 
     def _across(self) -> Array:
         """The direction (3,) in which the grip is thin."""

@@ -18,6 +18,7 @@ GRASP_LOWEST_M = 0.0175
 HOVER_M = 0.07
 FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
 CLOSE_RADIUS_M, CLOSE_HEIGHT_M = 0.009, 0.006
+TURN_FIRST_M = 0.06
 DOWN_FORWARD = np.array([0.0, 0.0, -1.0])
 
 
@@ -55,15 +56,19 @@ class Motion:
         """Hold the tool where it is."""
         return self.towards(self.pose[:3, 3], gripper)
 
-    def grasp(self, point: Array, axis: Array) -> Array:
-        """Over a point (3,), down a funnel around it with open fingers along an axis (3,), and close there."""
-        pose = self.pose
+    def grasp(self, point: Array, axis: Array, turn_weight_m: float = 0.0) -> Array:
+        """Over a point (3,), down a funnel around it with open fingers along an axis (3,), and close there.
+
+        `turn_weight_m`: how far from the point a missing turn of 1 rad counts; 0: turn while going down.
+        """
+        pose, axis = self.pose, signed(axis, self.pose)
         offset = point[:2] - pose[:2, 3]
-        distance = float(np.linalg.norm(offset))
+        missing_rad = float(np.arccos(np.clip(axis @ pose[:3, 1], -1.0, 1.0)))
+        distance = float(np.linalg.norm(offset)) + turn_weight_m * missing_rad
         if distance < CLOSE_RADIUS_M and pose[2, 3] < point[2] + CLOSE_HEIGHT_M:
             return self.stay(CLOSED)
         funnel = float(np.clip(FUNNEL_SLOPE * (distance - FUNNEL_RADIUS_M), 0.0, HOVER_M))
-        return self.towards(np.array([point[0], point[1], point[2] + funnel]), OPEN, signed(axis, pose))
+        return self.towards(np.array([point[0], point[1], point[2] + funnel]), OPEN, axis)
 
     def carry(self, place: Array, height_m: float, release_radius_m: float) -> Array:
         """Climb to a height, m, go over a place (2,), and let go there."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, GRASP_LOWEST_M, OPEN, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, GRASP_LOWEST_M, OPEN, TURN_FIRST_M, Array, Motion, flat_axis, yaw_of
 from conure_sim.scene import Container, Scene, SceneObject
 
 CARRY_HEIGHT_M = 0.09
@@ -49,7 +49,7 @@ class SortExpert:
         if held or any(self._inside(item) and self.scene.touched(item) for item in self.scene.objects):
             return motion.rise(OPEN)
         waiting = [item for item in self.scene.objects if not self._inside(item)]
-        return pick(motion, waiting[0]) if waiting else motion.rise(OPEN)
+        return pick(motion, waiting[0], cube=True) if waiting else motion.rise(OPEN)
 
     def _inside(self, item: SceneObject) -> bool:
         container = self.right_place(item)
@@ -67,12 +67,20 @@ class SortExpert:
         return np.asarray(spots[int(gaps.argmax())])
 
 
-def pick(motion: Motion, item: SceneObject) -> Array:
-    """Towards a grasp of an object from above, across its narrow side."""
+def pick(motion: Motion, item: SceneObject, cube: bool = False) -> Array:
+    """Towards a grasp of an object from above, across its narrow side.
+
+    `cube`: across whichever side takes less turning, and turned before the fingers are down, never by its edges.
+    """
     position, orientation = motion.world.pose(item.body)
     point = position + [0, 0, 0.5 * item.model.height_m]
     point[2] = max(motion.above_table(GRASP_LOWEST_M), point[2])
-    return motion.grasp(point, flat_axis(yaw_of(orientation) + item.model.grasp_yaw_rad))
+    axis = flat_axis(yaw_of(orientation) + item.model.grasp_yaw_rad)
+    if not cube:
+        return motion.grasp(point, axis)
+    other = np.array([-axis[1], axis[0], 0.0])
+    fingers = motion.pose[:3, 1]
+    return motion.grasp(point, max((axis, other), key=lambda side: abs(side @ fingers)), TURN_FIRST_M)
 
 
 def carry_height_m(container: Container) -> float:

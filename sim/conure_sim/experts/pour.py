@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pinocchio as pin
 
-from conure_sim.experts.motion import CLOSED, Array, Motion, down, flat_axis, signed, yaw_of
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, flat_axis, yaw_of
 
 if TYPE_CHECKING:
     from conure_sim.tasks.pour import PourScene
@@ -35,7 +35,7 @@ class PourExpert:
         yaw = yaw_of(orientation)
         offset = mug.model.grip.middle[0] if mug.model.grip else 0.0
         handle = position + offset * flat_axis(yaw) + [0, 0, GRASP_HEIGHT_M]
-        return motion.grasp(handle, flat_axis(yaw + np.pi / 2))
+        return motion.grasp(handle, flat_axis(yaw + np.pi / 2), TURN_FIRST_M)
 
     def _with_mug(self) -> Array:
         motion, cup = self.motion, self.scene.cup
@@ -49,9 +49,9 @@ class PourExpert:
         tilt = float(np.arccos(np.clip(-pose[2, 0], -1.0, 1.0)))
         if tilt < POURING_RAD and (np.linalg.norm(place - pose[:2, 3]) > THERE_M or pose[2, 3] < POUR_HEIGHT_M - 0.01):
             return motion.carry_over(place, POUR_HEIGHT_M)
-        upright = down(signed(np.array([*aside, 0.0]), pose))
-        axis = np.cross([0.0, 0.0, 1.0], [*aside, 0.0])
-        rotation = pin.exp3(axis * POUR_RAD) @ upright
+        tipped = pin.exp3(np.cross([0.0, 0.0, 1.0], [*aside, 0.0]) * POUR_RAD)
+        either = [tipped @ down(sign * np.array([*aside, 0.0])) for sign in (1.0, -1.0)]
+        rotation = max(either, key=lambda wanted: np.trace(wanted @ pose[:3, :3].T))
         goal = np.array([*place, motion.above_table(POUR_HEIGHT_M)])
         return motion.turning(goal, CLOSED, rotation)
 

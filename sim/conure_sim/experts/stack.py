@@ -25,7 +25,7 @@ class StackExpert:
         """The noiseless action (7,) in [-1, 1] for the present state."""
         scene, motion = self.scene, self.motion
         if not scene.held(scene.target):
-            return motion.rise(OPEN) if scene.stacked() else pick(motion, scene.target)
+            return motion.rise(OPEN) if scene.stacked() else pick(motion, scene.target, cube=True)
         return self._with_block()
 
     def _with_block(self) -> Array:

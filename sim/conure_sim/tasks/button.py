@@ -53,7 +53,8 @@ class PressButton(Task[ButtonScene]):
         model = BUTTONS[stage.containers]
         stage.require_target(model.name)
         others = stage.bystanders()
-        middle, *places = choose_positions(stage.rng, [model.base_m / 2] + [0.0] * len(others), stage.part((0, 0.1), (0.95, 0.9)))
+        radii = [model.base_m / 2] + [0.0] * len(others)
+        middle, *places = choose_positions(stage.rng, radii, stage.part((0, 0.1), (0.95, 0.9)))
         position = np.array([0.0, 0.0, model.height_m - 0.002])
         cap = Slider(model.cap_boxes(), position, (0.0, 0.0, 1.0), -model.travel_m, model.cap_colour, 0.02)
         body = add_sliding(stage.world, model.base_boxes(), stage.at(middle), 0.0, model.base_colour, cap)

@@ -17,9 +17,15 @@ from conure_sim.world import World
 
 COUNT_RANGE = (2, 4)
 TRAYS = {
-    "train": (ContainerModel("green_tray", 0.10, 0.020, (0.20, 0.45, 0.25)), ContainerModel("red_tray", 0.10, 0.020, (0.55, 0.20, 0.20))),
-    "test": (ContainerModel("green_bin", 0.104, 0.025, (0.35, 0.55, 0.30)), ContainerModel("red_bin", 0.104, 0.025, (0.65, 0.30, 0.25))),
-}  # fmt: skip
+    "train": (
+        ContainerModel("green_tray", 0.10, 0.020, (0.20, 0.45, 0.25)),
+        ContainerModel("red_tray", 0.10, 0.020, (0.55, 0.20, 0.20)),
+    ),
+    "test": (
+        ContainerModel("green_bin", 0.104, 0.025, (0.35, 0.55, 0.30)),
+        ContainerModel("red_bin", 0.104, 0.025, (0.65, 0.30, 0.25)),
+    ),
+}
 
 
 class OrderScene(Scene):
