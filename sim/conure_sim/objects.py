@@ -49,6 +49,7 @@ class ObjectModel:
     """A convex object at rest: its lowest point at z = 0, its centre of volume above the origin.
 
     vertices (n, 3) m; faces (m, 3) indices, counter-clockwise from outside; colour rgb in [0, 1].
+    `normals` (n, 3), where it is to be drawn with sharp edges; without them it is shaded as if it were round.
     `grasp_yaw_rad`: the direction, in the object's frame, along which it is narrowest; `width_m`: how narrow.
     """
 
@@ -59,6 +60,7 @@ class ObjectModel:
     width_m: float
     height_m: float
     grasp_yaw_rad: float
+    normals: Array | None = None
 
 
 @cache
@@ -111,8 +113,11 @@ def make_object(name: str, points: Array, colour: tuple[float, float, float], wi
 
 def faceted(model: ObjectModel) -> ObjectModel:
     """The same object drawn with sharp edges: every face has vertices of its own, and so a normal of its own."""
+    corners = model.vertices[model.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.repeat(normals / np.linalg.norm(normals, axis=1, keepdims=True), 3, axis=0)
     faces = np.arange(3 * len(model.faces)).reshape(-1, 3)
-    return replace(model, vertices=model.vertices[model.faces].reshape(-1, 3), faces=faces)
+    return replace(model, vertices=corners.reshape(-1, 3), faces=faces, normals=normals)
 
 
 def _primitives(split: str) -> list[ObjectModel]:

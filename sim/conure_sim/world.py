@@ -120,11 +120,12 @@ class World:
     def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
         """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
         mesh = {"vertices": model.vertices.tolist(), "indices": model.faces.ravel().tolist()}
+        normals = {} if model.normals is None else {"normals": model.normals.tolist()}
         rgba = [*(colour or model.colour), 1.0]
         body = self._create(
             OBJECT_MASS_KG,
             self.client.createCollisionShape(pybullet.GEOM_MESH, vertices=mesh["vertices"]),
-            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh),
+            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh, **normals),
             position,
             yaw_rad,
         )

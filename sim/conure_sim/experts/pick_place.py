@@ -10,7 +10,7 @@ from conure_sim.scene import Container, Scene, SceneObject
 CARRY_HEIGHT_M = 0.09
 RELEASE_RADIUS_M = 0.02
 SPOT_RELEASE_RADIUS_M = 0.01
-SPOT_SPREAD = 0.22
+SPOT_SPREAD, RELEASE_DEPTH_M = 0.21, 0.03
 
 
 class PickPlaceExpert:
@@ -45,25 +45,31 @@ class SortExpert:
         for item in held:
             container = self.right_place(item)
             if container is not None and not self._inside(item):
-                return motion.carry(self._free_spot(container), carry_height_m(container), SPOT_RELEASE_RADIUS_M)
+                return self._bring(container)
         if held or any(self._inside(item) and self.scene.touched(item) for item in self.scene.objects):
             return motion.rise(OPEN)
         waiting = [item for item in self.scene.objects if not self._inside(item)]
         return pick(motion, waiting[0], cube=True) if waiting else motion.rise(OPEN)
+
+    def _bring(self, container: Container) -> Array:
+        """With an object to a free spot, and let go there from above the walls."""
+        motion, spot, height_m = self.motion, self._free_spot(container), carry_height_m(container)
+        if motion.pose[2, 3] < motion.above_table(height_m - RELEASE_DEPTH_M):
+            return motion.carry_over(spot, height_m)
+        return motion.carry(spot, height_m, SPOT_RELEASE_RADIUS_M)
 
     def _inside(self, item: SceneObject) -> bool:
         container = self.right_place(item)
         return container is not None and container.holds(self.scene.world.pose(item.body)[0])
 
     def _free_spot(self, container: Container) -> Array:
-        """Of four spots in the container, (2,), the one furthest from the objects in it."""
+        """Of four spots in the container, (2,), the one furthest from the objects in it; in an empty one, the furthest one."""
         spread = SPOT_SPREAD * container.model.side_m
         spots = container.position[:2] + spread * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
         positions = [self.scene.world.pose(item.body)[0] for item in self.scene.objects]
         inside = [position[:2] for position in positions if container.holds(position)]
-        if not inside:
-            return np.asarray(container.position[:2])
-        gaps = np.linalg.norm(spots[:, None] - np.array(inside)[None], axis=2).min(axis=1)
+        others = np.array(inside) if inside else np.zeros((1, 2))
+        gaps = np.linalg.norm(spots[:, None] - others[None], axis=2).min(axis=1)
         return np.asarray(spots[int(gaps.argmax())])
 
 
