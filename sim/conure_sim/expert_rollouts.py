@@ -1,6 +1,7 @@
 """How often the scripted experts succeed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 
@@ -29,13 +30,15 @@ def success_rate(
     randomization: str = "none",
     episodes: int = 200,
     first_seed: int = 0,
-    **options: object,
+    **options: Any,
 ) -> SuccessRate:
     """Run a task's expert; `options` are further settings of the environment, such as objects='test'.
 
     Raises: ConfigError for an unknown task, arm or preset.
     """
-    env = gymnasium.make(f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options).unwrapped
+    env: Any = gymnasium.make(
+        f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options
+    ).unwrapped
     seeds = range(first_seed, first_seed + episodes)
     lengths = {seed: _steps_to_success(env, seed) for seed in seeds}
     env.close()
@@ -44,7 +47,7 @@ def success_rate(
     return SuccessRate(task, episodes, len(solved), sum(solved) / max(1, len(solved)), failed)
 
 
-def _steps_to_success(env: gymnasium.Env, seed: int) -> int | None:
+def _steps_to_success(env: Any, seed: int) -> int | None:
     """Control periods until the expert succeeds; None if it does not."""
     env.reset(seed=seed)
     expert = env.task.expert(env.scene)

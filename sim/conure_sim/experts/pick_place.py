@@ -63,7 +63,7 @@ class SortExpert:
         return container is not None and container.holds(self.scene.world.pose(item.body)[0])
 
     def _free_spot(self, container: Container) -> Array:
-        """Of four spots in the container, (2,), the one furthest from the objects in it; in an empty one, the furthest one."""
+        """Of four spots in the container, (2,), the one furthest from the objects in it, or from the arm."""
         spread = SPOT_SPREAD * container.model.side_m
         spots = container.position[:2] + spread * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
         positions = [self.scene.world.pose(item.body)[0] for item in self.scene.objects]
