@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from conure_core.arm import moved
 from conure_core.control import ControlLoop
 from conure_core.controller import checked_action, gripper_position_m
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, unknown_name
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_core.spec import Contract
 from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.camera import Camera, looking_at
-from conure_sim.objects import ObjectModel, object_set
+from conure_sim.fixtures import CONTAINERS
+from conure_sim.objects import object_set
 from conure_sim.randomization import Randomization, find_randomization
-from conure_sim.scene import USUAL_RADIUS_M, Container, Scene, SceneObject, choose_objects, choose_positions, state_size
+from conure_sim.scene import state_size
+from conure_sim.stage import Stage
 from conure_sim.tasks import find_task
 from conure_sim.world import World
 
@@ -36,11 +38,13 @@ def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
 
 
 class TabletopEnv(gymnasium.Env[Any, Any]):
-    """One task for one arm.
+    """One task for one arm: what stands on the table, when it has succeeded and how long it may take are the task's.
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
     simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
     episode, else 0. `info`: is_success, any_lifted, target, objects.
+
+    `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which the prior never sees.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
     `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
@@ -61,6 +65,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         image_size: int = 48,
         objects: str | Mapping[str, Any] = "train",
         distractors: int = 2,
+        containers: str = "train",
         randomization: str = "none",
         target: str | None = None,
         render_mode: str | None = None,
@@ -69,6 +74,9 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
             raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
         self.task, self.robot, self.pool = find_task(task), load_robot(arm), object_set(objects)
+        if containers not in CONTAINERS:
+            raise unknown_name("container set", containers, CONTAINERS)
+        self.object_split, self.containers = objects, containers
         self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
         self.randomization: Randomization = find_randomization(randomization)
         self.world = World(self.robot, table_camera(image_size, arm), load_arm_simulation(arm))
@@ -81,7 +89,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             {
                 "image": spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
                 "proprio": spaces.Box(-np.inf, np.inf, (proprio,), np.float32),
-                "state": spaces.Box(-np.inf, np.inf, (state_size(proprio),), np.float32),
+                "state": spaces.Box(-np.inf, np.inf, (state_size(proprio, self.task.fixture_state_size),), np.float32),
             }
         )
 
@@ -99,8 +107,18 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         opening_m = gripper_position_m(options.get("gripper", 1.0), robot)
         self.world.reset(start_rad, opening_m, self.sample.appearance)
         target = options.get("target") or self.fixed_target
-        models = choose_objects(rng, self.pool, self.distractors, target)
-        self.scene = self._furnish(rng, models)
+        self.scene = self.task.furnish(
+            Stage(
+                world=self.world,
+                rng=rng,
+                sample=self.sample,
+                pool=self.pool,
+                split="test" if self.object_split == "test" else "train",
+                containers=self.containers,
+                distractors=self.distractors,
+                target=target,
+            )
+        )
         state = self.world.joint_state()
         self.loop.reset(state.joint_rad, state.gripper_m)
         return self.observe(), self._info(False)
@@ -138,23 +156,6 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         pose[:3, 3] = x, y, z
         return self.world.arm.solve(pose, home, iterations=20)
 
-    def _furnish(self, rng: np.random.Generator, models: list[ObjectModel]) -> Scene:
-        container = self.task.container
-        radii = ([container.side_m / 2] if container else []) + [
-            max(0.0, model.radius_m - USUAL_RADIUS_M) for model in models
-        ]
-        places, table = choose_positions(rng, radii, self.world.simulation.region), self.robot.table_height_m
-        standing = None
-        if container:
-            standing = Container(container, np.array([*places.pop(0), table]))
-            self.world.add_boxes(container.boxes(), standing.position, container.colour)
-        items = []
-        for model, place in zip(models, places, strict=True):
-            position, yaw = np.array([*place, table]), rng.uniform(-np.pi, np.pi)
-            body = self.world.add(model, position, yaw, self.sample.tinted(model.colour, rng))
-            items.append(SceneObject(model, body))
-        return Scene(self.world, items, standing)
-
     def observe(self) -> Observation:
         """The present observation."""
         joints = self.world.joint_state()
@@ -168,6 +169,6 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         return {
             "is_success": success,
             "any_lifted": self._any_lifted,
-            "target": self.scene.target.model.name,
+            "target": self.scene.target_name,
             "objects": [item.model.name for item in self.scene.objects],
         }

@@ -6,7 +6,7 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,22 @@ PALETTE = (
     (0.85, 0.15, 0.12), (0.95, 0.55, 0.10), (0.93, 0.85, 0.15), (0.25, 0.70, 0.20), (0.10, 0.60, 0.60),
     (0.15, 0.30, 0.85), (0.50, 0.20, 0.70), (0.90, 0.40, 0.65), (0.92, 0.92, 0.90), (0.20, 0.85, 0.90),
 )  # fmt: skip
+# Width (m) and colour, by the colour's name.
+BLOCKS: dict[str, dict[str, tuple[float, tuple[float, float, float]]]] = {
+    "train": {
+        "red": (0.030, (0.85, 0.15, 0.12)),
+        "orange": (0.033, (0.95, 0.55, 0.10)),
+        "yellow": (0.028, (0.93, 0.85, 0.15)),
+        "green": (0.032, (0.25, 0.70, 0.20)),
+        "blue": (0.034, (0.15, 0.30, 0.85)),
+    },
+    "test": {
+        "teal": (0.031, (0.10, 0.60, 0.60)),
+        "purple": (0.029, (0.50, 0.20, 0.70)),
+        "pink": (0.033, (0.90, 0.40, 0.65)),
+        "white": (0.030, (0.92, 0.92, 0.90)),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,7 @@ class ObjectModel:
     """A convex object at rest: its lowest point at z = 0, its centre of volume above the origin.
 
     vertices (n, 3) m; faces (m, 3) indices, counter-clockwise from outside; colour rgb in [0, 1].
+    `normals` (n, 3), where it is to be drawn with sharp edges; without them it is shaded as if it were round.
     `grasp_yaw_rad`: the direction, in the object's frame, along which it is narrowest; `width_m`: how narrow.
     """
 
@@ -45,6 +62,7 @@ class ObjectModel:
     width_m: float
     height_m: float
     grasp_yaw_rad: float
+    normals: Array | None = None
 
     @property
     def radius_m(self) -> float:
@@ -72,9 +90,28 @@ def _made_here(split: str) -> dict[str, ObjectModel]:
     return {model.name: model for model in models if np.ptp(model.vertices, axis=0).max() <= MAX_LENGTH_M}
 
 
+@cache
+def block_set(split: str) -> dict[str, ObjectModel]:
+    """Cubes ('block_') and cylinders ('can_') in plain colours, by name. Raises: ConfigError for an unknown split."""
+    if split not in BLOCKS:
+        raise unknown_name("block set", split, BLOCKS)
+    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+    angles = np.arange(10) * 2 * np.pi / 10
+    ring = 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    can = np.vstack([np.c_[ring, np.full(10, z)] for z in (0.0, 1.1)])
+    models = [
+        faceted(make_object(f"{kind}_{colour}", points, rgb, width_m))
+        for colour, (width_m, rgb) in BLOCKS[split].items()
+        for kind, points in (("block", cube), ("can", can))
+    ]
+    return {model.name: model for model in models}
+
+
 def find_object(name: str, pool: Mapping[str, ObjectModel] | None = None) -> ObjectModel:
     """The object of this name in the pool or in either split. Raises: ConfigError listing the valid names."""
-    everything = {**object_set("train"), **object_set("test"), **(pool or {})}
+    everything = {name: model for split in RANDOM_URDFS_PER_SPLIT for name, model in object_set(split).items()}
+    everything |= {name: model for split in BLOCKS for name, model in block_set(split).items()}
+    everything |= pool or {}
     if name not in everything:
         raise unknown_name("object", name, everything)
     return everything[name]
@@ -97,6 +134,15 @@ def resting(name: str, points: Array, colour: tuple[float, float, float]) -> Obj
     vertices = vertices - [*_hull_centre(vertices)[:2], vertices[:, 2].min()]
     width_m, yaw = _narrowest(vertices[:, :2])
     return ObjectModel(name, vertices, _outward_faces(vertices), colour, width_m, float(np.ptp(vertices[:, 2])), yaw)
+
+
+def faceted(model: ObjectModel) -> ObjectModel:
+    """The same object drawn with sharp edges: every face has vertices of its own, and so a normal of its own."""
+    corners = model.vertices[model.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.repeat(normals / np.linalg.norm(normals, axis=1, keepdims=True), 3, axis=0)
+    faces = np.arange(3 * len(model.faces)).reshape(-1, 3)
+    return replace(model, vertices=corners.reshape(-1, 3), faces=faces, normals=normals)
 
 
 def _primitives(split: str) -> list[ObjectModel]:

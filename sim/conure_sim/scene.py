@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
 from conure_core.observation import proprioception
+from conure_sim.fixtures import ContainerModel
 from conure_sim.objects import ObjectModel, find_object
 from conure_sim.world import World
 
@@ -18,8 +19,9 @@ SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
 NEAR_M = 0.02
+REST_SPEED_M_S = 0.1
 SLOT_STATE, PRESENCE = 14, 7
-PLACEMENT_TRIES, PLACEMENT_ROUNDS = 200, 100
+PLACEMENT_TRIES, LAYOUT_TRIES = 200, 500
 USUAL_RADIUS_M = SPACING_M / 2
 
 
@@ -32,29 +34,25 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
-class ContainerModel:
-    """A square container: a floor and four walls. Lengths m, colour rgb in [0, 1]."""
-
-    name: str
-    side_m: float
-    wall_m: float
-    colour: tuple[float, float, float]
-
-    def boxes(self) -> list[tuple[Array, Array]]:
-        """(centre, half size) of floor and walls, the floor's underside at z = 0."""
-        half, thick, wall = self.side_m / 2, 0.003, self.wall_m / 2
-        floor = (np.array([0, 0, thick]), np.array([half, half, thick]))
-        along_x = [(np.array([0, s * (half - thick), wall]), np.array([half, thick, wall])) for s in (-1, 1)]
-        along_y = [(np.array([s * (half - thick), 0, wall]), np.array([thick, half, wall])) for s in (-1, 1)]
-        return [floor, *along_x, *along_y]
-
-
-@dataclass(frozen=True)
 class Container:
-    """A container on the table: its model and the middle of its floor, (3,) m."""
+    """A container, fixed or carried: its model and its body."""
 
+    world: World
     model: ContainerModel
-    position: Array
+    body: int
+
+    @property
+    def position(self) -> Array:
+        """The middle of its floor's underside, (3,) m."""
+        return self.world.pose(self.body)[0]
+
+    def local(self, point: Array) -> Array:
+        """A point (3,) of the base frame in the container's frame."""
+        return self.world.local(self.body, point)
+
+    def holds(self, point: Array) -> bool:
+        """Whether a point, (3,) m, base frame, lies inside."""
+        return self.model.holds(self.local(point))
 
 
 class Scene:
@@ -62,12 +60,21 @@ class Scene:
 
     `state()` is the privileged observation, for critics and labels only: proprioception; for each of `MAX_OBJECTS`
     slots (the target's first, absent ones zero) position (m), quaternion (xyzw), presence, position relative to the
-    tool (m), and that again as tanh(m / NEAR_M), which tells millimetres apart near the tool; the container's position
-    and presence.
+    tool (m), and that again as tanh(m / NEAR_M), which tells millimetres apart near the tool; what a task adds
+    (`fixture_state`); the container's position and presence.
     """
 
-    def __init__(self, world: World, objects: list[SceneObject], container: Container | None) -> None:
+    def __init__(self, world: World, objects: list[SceneObject], container: Container | None = None) -> None:
         self.world, self.objects, self.container = world, objects, container
+
+    @property
+    def target_name(self) -> str:
+        """What the reward is about: an object, or a fixture."""
+        return self.target.model.name
+
+    def fixture_state(self) -> Array:
+        """What a task's own fixtures add to the state, (Task.fixture_state_size,); lengths m, base frame."""
+        return np.zeros(0)
 
     @property
     def target(self) -> SceneObject:
@@ -96,11 +103,16 @@ class Scene:
 
     def contained(self, item: SceneObject) -> bool:
         """Whether the object lies inside the container."""
-        if self.container is None:
-            return False
-        offset = self.world.pose(item.body)[0] - self.container.position
-        inside = np.abs(offset[:2]).max() < self.container.model.side_m / 2
-        return bool(inside and -0.005 < offset[2] < self.container.model.wall_m + 0.005)
+        return self.container is not None and self.container.holds(self.world.pose(item.body)[0])
+
+    def resting(self, item: SceneObject) -> bool:
+        """Whether the object is (nearly) at rest."""
+        velocity, _ = self.world.client.getBaseVelocity(item.body)
+        return bool(np.linalg.norm(velocity) < REST_SPEED_M_S)
+
+    def put_down(self, item: SceneObject) -> bool:
+        """Whether the object is at rest and no finger touches it."""
+        return not self.touched(item) and self.resting(item)
 
     def object_positions(self) -> Array:
         """Middle of each object, (MAX_OBJECTS, 3) m, absent ones NaN."""
@@ -119,13 +131,14 @@ class Scene:
             offset = position - tool
             parts.append(np.concatenate([position, orientation, [1.0], offset, np.tanh(offset / NEAR_M)]))
         parts.append(np.zeros(SLOT_STATE * (MAX_OBJECTS - len(self.objects))))
+        parts.append(self.fixture_state())
         parts.append(np.zeros(4) if self.container is None else np.append(self.container.position, 1.0))
         return np.concatenate(parts).astype(np.float32)
 
 
-def state_size(proprio_size: int) -> int:
+def state_size(proprio_size: int, fixture_state_size: int = 0) -> int:
     """Length of `Scene.state()`."""
-    return proprio_size + SLOT_STATE * MAX_OBJECTS + 4
+    return proprio_size + SLOT_STATE * MAX_OBJECTS + fixture_state_size + 4
 
 
 def another_target(
@@ -167,22 +180,33 @@ def choose_objects(
     return chosen
 
 
-def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], region: tuple[Array, Array]) -> list[Array]:
-    """Places, (2,) each, between a region's corners, with SPACING_M between objects beyond their given extra radii.
+def extra_radius_m(model: ObjectModel) -> float:
+    """By how much an object reaches further than those that SPACING_M is made for."""
+    return max(0.0, model.radius_m - USUAL_RADIUS_M)
 
-    Raises: ConfigError if there is no room for so many.
+
+def choose_positions(
+    rng: np.random.Generator,
+    radii_m: Sequence[float],
+    region: tuple[Array, Array],
+    spacing_m: float = SPACING_M,
+    taken: Sequence[tuple[Array, float]] = (),
+) -> list[Array]:
+    """Places in a region, (2,) each, `spacing_m` apart beyond their extra radii, and as far from what is `taken`.
+
+    `taken`: (place (2,), radius) of what stands there already. Raises: ConfigError if there is no room.
     """
-    for _ in range(PLACEMENT_ROUNDS):
+    for _ in range(LAYOUT_TRIES):
         places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
             place: Array = rng.uniform(*region)
-            gaps = (np.linalg.norm(place - p) - radius - r for p, r in zip(places, radii_m, strict=False))
-            if all(gap > SPACING_M for gap in gaps):
+            others = [*zip(places, radii_m, strict=False), *taken]
+            if all(np.linalg.norm(place - p) - radius - r > spacing_m for p, r in others):
                 places.append(place)
             if len(places) == len(radii_m):
                 return places
-    raise ConfigError(f"no room on the table for {len(radii_m)} things of this size; ask for fewer distractors")
+    raise ConfigError(f"no room for {len(radii_m)} things {spacing_m} m apart between {region[0]} and {region[1]} m")
 
 
 def _colour_distance(first: ObjectModel, second: ObjectModel) -> float:

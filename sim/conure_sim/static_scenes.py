@@ -13,10 +13,10 @@ from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.environment import table_camera
+from conure_sim.fixtures import BOX, TRAY
 from conure_sim.objects import ObjectModel, object_set
 from conure_sim.randomization import find_randomization
 from conure_sim.scene import MAX_OBJECTS, SceneObject
-from conure_sim.tasks import BOX, TRAY
 from conure_sim.world import World
 
 MARGIN_M = 0.02

@@ -12,7 +12,9 @@ from conure_core.arm import Arm
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
 from conure_sim.arm_simulation import ArmSimulation, load_arm_simulation
+from conure_sim.bodies import box_collision, box_visual
 from conure_sim.camera import Camera
+from conure_sim.fixtures import BoxPart
 from conure_sim.objects import ObjectModel
 from conure_sim.quiet import quiet
 
@@ -120,11 +122,12 @@ class World:
     def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
         """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
         mesh = {"vertices": model.vertices.tolist(), "indices": model.faces.ravel().tolist()}
+        normals = {} if model.normals is None else {"normals": model.normals.tolist()}
         rgba = [*(colour or model.colour), 1.0]
         body = self._create(
             OBJECT_MASS_KG,
             self.client.createCollisionShape(pybullet.GEOM_MESH, vertices=mesh["vertices"]),
-            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh),
+            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh, **normals),
             position,
             yaw_rad,
         )
@@ -133,15 +136,15 @@ class World:
         self.client.changeDynamics(body, -1, **friction)
         return body
 
-    def add_boxes(self, boxes: Sequence[tuple[Array, Array]], position: Array, colour: Sequence[float]) -> int:
-        """A fixed body of boxes, each (centre (3,), half size (3,)), such as a tray; returns its body."""
-        halves, centres = [list(half) for _, half in boxes], [list(centre) for centre, _ in boxes]
-        kinds = [pybullet.GEOM_BOX] * len(boxes)
-        shape = self.client.createCollisionShapeArray(kinds, halfExtents=halves, collisionFramePositions=centres)
-        visual = self.client.createVisualShapeArray(
-            kinds, halfExtents=halves, visualFramePositions=centres, rgbaColors=[[*colour, 1.0]] * len(boxes)
-        )
-        return self._create(0.0, shape, visual, position, 0.0)
+    def add_boxes(self, boxes: Sequence[BoxPart], position: Array, colour: Sequence[float]) -> int:
+        """A fixed body of boxes, such as a tray; returns its body."""
+        shapes = box_collision(self.client, boxes), box_visual(self.client, boxes, colour)
+        return self._create(0.0, *shapes, position, 0.0)
+
+    def keep(self, body: int) -> int:
+        """Take a body that was made elsewhere away at the next reset; returns it."""
+        self._bodies.append(body)
+        return body
 
     def _create(self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float) -> int:
         orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
@@ -199,10 +202,17 @@ class World:
         position, orientation = self.client.getBasePositionAndOrientation(body)
         return np.array(position), np.array(orientation)
 
+    def local(self, body: int, point: Array) -> Array:
+        """A point (3,), m, of the base frame in a body's frame."""
+        position, orientation = self.client.getBasePositionAndOrientation(body)
+        rotation = np.reshape(self.client.getMatrixFromQuaternion(orientation), (3, 3))
+        return np.asarray((point - np.array(position)) @ rotation)
+
     def place(self, body: int, position: Array, orientation: Array) -> None:
         """Put a body elsewhere, at rest."""
         self.client.resetBasePositionAndOrientation(body, list(position), list(orientation))
 
-    def touching(self, body: int, link: int) -> bool:
-        """Whether a link of the arm touches a body."""
-        return bool(self.client.getContactPoints(self.body, body, linkIndexA=link))
+    def touching(self, body: int, link: int, body_link: int | None = None) -> bool:
+        """Whether a link of the arm touches a body (this link of it, -1: its base)."""
+        links = {"linkIndexA": link} if body_link is None else {"linkIndexA": link, "linkIndexB": body_link}
+        return bool(self.client.getContactPoints(self.body, body, **links))

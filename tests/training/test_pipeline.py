@@ -63,6 +63,16 @@ def test_demonstrations_are_successes_within_range_and_repeat_by_seed(demos: Pat
     np.testing.assert_array_equal(again.action, data.action[: len(again.action)])
 
 
+def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_do_not_mix(tmp_path: Path) -> None:
+    none = ["episodes.Lift=0", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
+    words = [*none, "+episodes.DrawerOpen=2", "+episodes.PlaceInDrawer=1", f"out={tmp_path / 'drawer'}"]
+    data = load_demonstrations(collect(load_config(CONF, "demos", DemosConfig, words)))
+    assert len(data.ends) == 3
+    assert (data.reward[data.ends - 1] == 1).all()
+    with pytest.raises(ConfigError, match="data sets of their own"):
+        load_config(CONF, "demos", DemosConfig, ["+episodes.Pour=1"])
+
+
 def test_a_broken_episode_is_named(demos: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_sim.experts import PickPlaceExpert
 from conure_sim.tasks import find_task
 from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
 from conure_training.environments import make_environment
@@ -29,8 +28,8 @@ class DemosConfig:
 
     `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that start with the tool
     anywhere, so that corrections near an object are seen; `shut`: share of those with an empty, closed gripper, as
-    after a grasp that missed; `nearest`: share of episodes whose target is the object
-    nearest to the tool, so that the prior commits to what it is near, the others' is any; `workers` 0: one a core.
+    after a grasp that missed; `nearest`: share of episodes whose target is the object nearest to the tool, where it can
+    be any, so that the prior commits to what it is near, the others' is any; `workers` 0: one a core.
     """
 
     out: str
@@ -54,6 +53,12 @@ class DemosConfig:
                 raise ConfigError(f"episodes.{name} must not be negative, got {count}")
         if sum(self.episodes.values()) == 0:
             raise ConfigError("no episodes asked for; give for instance episodes.Lift=100")
+        layouts = {name: find_task(name).fixture_state_size for name, count in self.episodes.items() if count}
+        if len(set(layouts.values())) > 1:
+            raise ConfigError(
+                f"tasks of one data set need states of one size, but their fixtures add {layouts} numbers; "
+                "collect them into data sets of their own"
+            )
 
 
 @dataclass(frozen=True)
@@ -125,11 +130,11 @@ def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]
     tool = tuple(rng.uniform(lower, [*place.tool_upper_m, LARGEST_TURN_RAD]))
     away, shut = rng.random() < config.away_from_home, rng.random() < config.shut
     observation, _ = env.reset(seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {})
-    if rng.random() < config.nearest:
+    if rng.random() < config.nearest and env.task.any_object:
         distance = np.linalg.norm(env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1)
         env.scene.aim_at(int(np.nanargmin(distance)))
         observation = env.observe()
-    expert, scale = PickPlaceExpert(env.scene), rng.uniform(*config.noise)
+    expert, scale = env.task.expert(env.scene), rng.uniform(*config.noise)
     rows: list[tuple] = []
     done = False
     while not done:

@@ -1,0 +1,122 @@
+"""What scripted experts share: one step towards a pose, a grasp from above, a carry.
+
+Experts are reactive: they act on the present true state, without a clock or phases, so that a disturbed episode goes on
+sensibly and their demonstrations are a function of what can be seen.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import pinocchio as pin
+from numpy.typing import NDArray
+
+from conure_sim.scene import Scene
+
+Array = NDArray[np.float64]
+OPEN, CLOSED = 0.9, -0.9
+HOVER_M = 0.07
+FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
+CLOSE_RADIUS_M, CLOSE_HEIGHT_M = 0.009, 0.006
+TURN_FIRST_M = 0.06
+DOWN_FORWARD = np.array([0.0, 0.0, -1.0])
+
+
+class Expert(Protocol):
+    """Solves one task in one scene."""
+
+    def action(self) -> Array:
+        """The noiseless action (7,) in [-1, 1] for the present state."""
+
+
+class Motion:
+    """Steps of the tool of one scene's arm. `pose`: the tool's, (4, 4), m, base frame, as measured now."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.world, self.robot = scene.world, scene.world.robot
+
+    @property
+    def pose(self) -> Array:
+        """The measured pose of the tool, (4, 4)."""
+        return self.world.arm.forward(self.world.joint_state().joint_rad)
+
+    def above_table(self, height_m: float) -> float:
+        """z, m, of a height above the table."""
+        return self.robot.table_height_m + height_m
+
+    def holding(self, body: int, link: int | None = None) -> bool:
+        """Whether every finger touches a body (one link of it)."""
+        return all(self.world.touching(body, finger, link) for finger in self.world.fingers)
+
+    def rise(self, gripper: float) -> Array:
+        """Straight up."""
+        return self.towards(self.pose[:3, 3] + [0, 0, 0.1], gripper)
+
+    def stay(self, gripper: float) -> Array:
+        """Hold the tool where it is."""
+        return self.towards(self.pose[:3, 3], gripper)
+
+    def grasp(self, point: Array, axis: Array, turn_weight_m: float = 0.0) -> Array:
+        """Over a point (3,), down a funnel around it with open fingers along an axis (3,), and close there.
+
+        `turn_weight_m`: how far from the point a missing turn of 1 rad counts; 0: turn while going down.
+        """
+        pose, axis = self.pose, signed(axis, self.pose)
+        offset = point[:2] - pose[:2, 3]
+        missing_rad = float(np.arccos(np.clip(axis @ pose[:3, 1], -1.0, 1.0)))
+        distance = float(np.linalg.norm(offset)) + turn_weight_m * missing_rad
+        if distance < CLOSE_RADIUS_M and pose[2, 3] < point[2] + CLOSE_HEIGHT_M:
+            return self.stay(CLOSED)
+        funnel = float(np.clip(FUNNEL_SLOPE * (distance - FUNNEL_RADIUS_M), 0.0, HOVER_M))
+        return self.towards(np.array([point[0], point[1], point[2] + funnel]), OPEN, axis)
+
+    def carry(self, place: Array, height_m: float, release_radius_m: float) -> Array:
+        """Climb to a height, m, go over a place (2,), and let go there."""
+        pose = self.pose
+        offset = place - pose[:2, 3]
+        if np.linalg.norm(offset) < release_radius_m:
+            return self.stay(OPEN)
+        return self.carry_over(place, height_m)
+
+    def carry_over(self, place: Array, height_m: float) -> Array:
+        """Climb to a height above the table, m, and go over a place (2,), fingers closed."""
+        pose, above = self.pose, self.above_table(height_m)
+        offset = place - pose[:2, 3]
+        sideways = offset if above - pose[2, 3] < 0.03 else 0.2 * offset
+        return self.towards(np.array([*(pose[:2, 3] + sideways), above]), CLOSED)
+
+    def towards(self, goal: Array, gripper: float, finger_axis: Array | None = None) -> Array:
+        """Full steps towards a goal position, kept in direction; the tool pointing down, fingers along an axis."""
+        pose = self.pose
+        return self.turning(goal, gripper, down(pose[:3, 1] if finger_axis is None else finger_axis))
+
+    def turning(self, goal: Array, gripper: float, rotation: Array) -> Array:
+        """Full steps towards a goal position and a tool rotation (3, 3)."""
+        pose = self.pose
+        step = (goal - pose[:3, 3]) / self.robot.max_translation_m
+        step /= max(1.0, float(np.abs(step).max()))
+        turn = np.asarray(pin.log3(rotation @ pose[:3, :3].T)) / self.robot.max_rotation_rad
+        turn /= max(1.0, float(np.abs(turn).max()))
+        return np.concatenate([step, 0.8 * turn, [gripper]])
+
+
+def down(finger_axis: Array) -> Array:
+    """The rotation (3, 3) of a tool that points down, its fingers along an axis (3,)."""
+    flat = np.array([finger_axis[0], finger_axis[1], 0.0])
+    flat /= max(float(np.linalg.norm(flat)), 1e-6)
+    return np.stack([DOWN_FORWARD, flat, np.cross(DOWN_FORWARD, flat)], axis=1)
+
+
+def yaw_of(orientation: Array) -> float:
+    """The turn about the vertical, rad, of a quaternion (xyzw)."""
+    x, y, z, w = orientation
+    return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+
+
+def flat_axis(yaw_rad: float) -> Array:
+    """The horizontal unit vector (3,) in a direction."""
+    return np.array([np.cos(yaw_rad), np.sin(yaw_rad), 0.0])
+
+
+def signed(axis: Array, pose: Array) -> Array:
+    """An axis (3,), signed to turn the fingers least."""
+    return axis if axis @ pose[:3, 1] >= 0 else -axis

@@ -1,0 +1,85 @@
+"""Blocks: lifting one, stacking two, clearing a table of them.
+
+Source of these three, as of carry_box, pour and orders: Zhu et al., Reinforcement and Imitation Learning for Diverse
+Visuomotor Skills, RSS 2018.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conure_sim.experts.motion import Expert
+from conure_sim.experts.pick_place import SortExpert
+from conure_sim.experts.stack import StackExpert
+from conure_sim.objects import ObjectModel
+from conure_sim.scene import Scene, choose_objects, choose_positions
+from conure_sim.stage import Stage
+from conure_sim.tasks.pick_place import Lift
+from conure_sim.tasks.task import Task
+
+BLOCK_SPACING_M = 0.065
+STACK_HEIGHT_TOLERANCE_M = 0.006
+
+
+def cubes(stage: Stage) -> dict[str, ObjectModel]:
+    """The cubes of the episode's split."""
+    return {name: model for name, model in stage.blocks().items() if name.startswith("block_")}
+
+
+@dataclass(frozen=True)
+class BlockLift(Lift):
+    """A block is to be lifted, blocks of other colours are the distractors."""
+
+    def pool(self, stage: Stage) -> dict[str, ObjectModel]:
+        return cubes(stage)
+
+
+class StackScene(Scene):
+    """Two blocks: the first one, the target, belongs onto the second."""
+
+    def stacked(self) -> bool:
+        """Whether the first block stands on the second, its middle above it."""
+        upper, lower = (self.world.pose(item.body)[0] for item in self.objects)
+        model = self.objects[1].model
+        rise_m = upper[2] - lower[2] - model.height_m
+        above = np.linalg.norm(upper[:2] - lower[:2]) < model.width_m / 2
+        return bool(above and abs(rise_m) < STACK_HEIGHT_TOLERANCE_M and not self.lifted(self.objects[1]))
+
+
+@dataclass(frozen=True)
+class BlockStack(Task[StackScene]):
+    """The first block is to rest on the second, both free of the fingers."""
+
+    def furnish(self, stage: Stage) -> StackScene:
+        models = choose_objects(stage.rng, cubes(stage), 1, stage.target)
+        places = choose_positions(stage.rng, [0.0, 0.0], stage.region)
+        return StackScene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)])
+
+    def success(self, scene: StackScene) -> bool:
+        return scene.stacked() and all(scene.put_down(item) for item in scene.objects)
+
+    def expert(self, scene: StackScene) -> Expert:
+        return StackExpert(scene)
+
+
+@dataclass(frozen=True)
+class ClearBlocks(Task[Scene]):
+    """Every block is to rest in the bin."""
+
+    blocks: int = 3
+
+    def furnish(self, stage: Stage) -> Scene:
+        models = choose_objects(stage.rng, cubes(stage), self.blocks - 1, stage.target)
+        bin_model = stage.container_model("bin")
+        side = stage.rng.integers(2)
+        (middle,) = choose_positions(stage.rng, [0.0], stage.part((0.2, 0.10 + 0.74 * side), (0.9, 0.16 + 0.74 * side)))
+        standing = stage.container(bin_model, middle)
+        taken = [(middle, bin_model.side_m / 2)]
+        places = choose_positions(stage.rng, [0.0] * self.blocks, stage.region, BLOCK_SPACING_M, taken)
+        return Scene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)], standing)
+
+    def success(self, scene: Scene) -> bool:
+        return all(scene.contained(item) and scene.put_down(item) for item in scene.objects)
+
+    def expert(self, scene: Scene) -> Expert:
+        return SortExpert(scene, lambda item: scene.container)

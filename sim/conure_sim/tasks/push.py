@@ -1,0 +1,64 @@
+"""Pushing a puck, too wide to be grasped, to a mark."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from conure_sim.bodies import add_mark
+from conure_sim.experts.motion import Expert
+from conure_sim.experts.push import PushExpert
+from conure_sim.fixtures import Array, Colour, goal_mark
+from conure_sim.objects import faceted, make_object
+from conure_sim.scene import Scene, SceneObject, choose_positions
+from conure_sim.stage import Stage
+from conure_sim.tasks.task import Task
+from conure_sim.world import World
+
+PUCK_WIDTH_M, PUCK_SIDES = 0.060, 12
+PUCK_COLOURS: dict[str, Colour] = {"train": (0.15, 0.30, 0.85), "test": (0.50, 0.20, 0.70)}
+GOAL_COLOURS: dict[str, Colour] = {"train": (0.20, 0.60, 0.30), "test": (0.80, 0.45, 0.20)}
+GOAL_RADIUS_M, REACHED_M = 0.040, 0.020
+GOAL_SPACING_M = 0.09
+
+
+class PushScene(Scene):
+    """A puck, the target, and where it belongs. `goal`: the middle of the mark, (3,) m."""
+
+    def __init__(self, world: World, puck: SceneObject, goal: Array) -> None:
+        super().__init__(world, [puck])
+        self.goal = goal
+
+    def to_goal(self) -> Array:
+        """From the puck to the goal, (2,) m."""
+        return np.asarray(self.goal[:2] - self.world.pose(self.target.body)[0][:2])
+
+    def fixture_state(self) -> Array:
+        """The goal, (3,)."""
+        return self.goal
+
+
+@dataclass(frozen=True)
+class PushToGoal(Task[PushScene]):
+    """The puck is to come to rest on the table with its middle within REACHED_M of the goal."""
+
+    fixture_state_size: ClassVar[int] = 3
+
+    def furnish(self, stage: Stage) -> PushScene:
+        stage.require_target("puck")
+        angles = np.arange(PUCK_SIDES) * 2 * np.pi / PUCK_SIDES
+        ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        points = np.vstack([np.c_[ring, np.full(PUCK_SIDES, z)] for z in (0.0, 0.9)])
+        puck = faceted(make_object("puck", points, PUCK_COLOURS[stage.split], PUCK_WIDTH_M))
+        start, goal = choose_positions(
+            stage.rng, [0.0, 0.0], stage.part((0.1, 0.15), (0.95, 0.85)), spacing_m=GOAL_SPACING_M
+        )
+        add_mark(stage.world, goal_mark(GOAL_RADIUS_M, GOAL_COLOURS[stage.containers]), stage.at(goal))
+        return PushScene(stage.world, stage.put(puck, start), stage.at(goal))
+
+    def success(self, scene: PushScene) -> bool:
+        there = np.linalg.norm(scene.to_goal()) < REACHED_M and scene.height_m(scene.target) < REACHED_M / 4
+        return bool(there) and scene.resting(scene.target)
+
+    def expert(self, scene: PushScene) -> Expert:
+        return PushExpert(scene)
