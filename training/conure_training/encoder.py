@@ -38,8 +38,7 @@ class SceneEncoder(nn.Module):
     colour (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position
     relative to the tool / 0.1 m, the same as tanh(position / 2 cm), which tells millimetres apart where a grasp is
     decided, colour), sorted by distance to the tool. `features` = slots, container, normalized
-    proprioception, and `learned` values that only the likelihood of the demonstrations shapes. All of it is in the
-    exported graph.
+    proprioception. All of it is in the exported graph.
 
     image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim), in the type of `proprio`.
     """
@@ -49,9 +48,9 @@ class SceneEncoder(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, learned: int = 8, width: int = 48) -> None:
+    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, width: int = 48) -> None:
         super().__init__()
-        self.slots, self.learned, self.proprio_size = slots, learned, proprio_size
+        self.slots, self.proprio_size = slots, proprio_size
         self.grid = (camera.height_px // STRIDE, camera.width_px // STRIDE)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 24, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(24, width, 3, stride=2, padding=1), nn.ReLU()
@@ -63,8 +62,6 @@ class SceneEncoder(nn.Module):
         self.head = nn.Conv2d(width, 11, 1)
         with torch.no_grad():
             self.head.bias[:2] = -4.0  # type: ignore[index]  # most cells are empty
-        flat = nn.Linear(8 * self.cells, learned)
-        self.summary = nn.Sequential(nn.Conv2d(width, 8, 1), nn.ReLU(), nn.Flatten(), flat, nn.Tanh())
         rows, columns = np.meshgrid(np.linspace(-1, 1, self.grid[0]), np.linspace(-1, 1, self.grid[1]), indexing="ij")
         self.register_buffer("coordinates", torch.tensor(np.stack([rows, columns])[None], dtype=torch.float32))
         self.register_buffer("cell_position", torch.tensor(_table_points(camera, self.grid), dtype=torch.float32))
@@ -79,7 +76,7 @@ class SceneEncoder(nn.Module):
     @property
     def feature_dim(self) -> int:
         """Length of the features."""
-        return SLOT_SIZE * self.slots + 4 + self.proprio_size + self.learned
+        return SLOT_SIZE * self.slots + 4 + self.proprio_size
 
     def set_normalization(self, proprio: Tensor) -> None:
         """Fix the proprioception's mean and standard deviation, from samples (n, p)."""
@@ -89,10 +86,8 @@ class SceneEncoder(nn.Module):
     def forward(self, image: Tensor, proprio: Tensor) -> Tensor:
         """Features (b, feature_dim)."""
         grid = self._grid_features(image, proprio)
-        parts = [self.slot_features(self._detections(grid), proprio), (proprio - self.proprio_mean) / self.proprio_std]
-        if self.learned:
-            parts.append(self.summary(grid))
-        return torch.cat(parts, dim=1)
+        slots = self.slot_features(self._detections(grid), proprio)
+        return torch.cat([slots, (proprio - self.proprio_mean) / self.proprio_std], dim=1)
 
     def detect(self, image: Tensor, proprio: Tensor) -> Detections:
         """What every cell says, for the auxiliary task."""

@@ -20,10 +20,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PriorSize:
-    """Sizes of the networks: slots and learned features of the encoder, couplings and hidden widths of the flow."""
+    """Sizes of the networks: slots of the encoder, couplings and hidden widths of the flow."""
 
     slots: int = 3
-    learned: int = 8
     couplings: int = 4
     hidden: tuple[int, ...] = (256, 256)
 
@@ -36,7 +35,7 @@ class Prior(nn.Module):
         super().__init__()
         self.contract, self.size = contract, size
         camera = camera or table_camera(contract.observation.image.shape[0])
-        self.encoder = SceneEncoder(camera, contract.observation.proprio.shape[0], size.slots, size.learned)
+        self.encoder = SceneEncoder(camera, contract.observation.proprio.shape[0], size.slots)
         action_dim = contract.action.values.shape[0]
         self.flow = ConditionalRealNVP(action_dim, self.encoder.feature_dim, size.couplings, size.hidden)
 
