@@ -79,7 +79,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             if physics_substeps < 1:
                 raise ConfigError(f"physics_substeps must be at least 1, got {physics_substeps}")
             self.robot = replace(self.robot, control_period_s=physics_substeps / PHYSICS_HZ)
-        self._period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
+        self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
         self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
         self.randomization: Randomization = find_randomization(randomization)
         chosen = choose_cameras(cameras, table_camera(image_size), self.robot)
@@ -131,7 +131,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def _advance(self, command: JointCommand) -> None:
         """One period: the command takes effect late, frames and joints are captured early, by this episode's delays."""
-        sample, period = self.sample, self._period_steps
+        sample, period = self.sample, self.period_steps
         events: list[tuple[int, Callable[[], None]]] = [
             (
                 _steps(sample.command_delay_s),

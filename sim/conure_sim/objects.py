@@ -6,7 +6,7 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from conure_core.errors import unknown_name
+from conure_sim.cached_files import mesh_file
 
 Array = NDArray[np.float64]
 HEIGHT_RANGE_M = (0.018, 0.045)
@@ -43,6 +44,11 @@ class ObjectModel:
     width_m: float
     height_m: float
     grasp_yaw_rad: float
+
+    @cached_property
+    def mesh(self) -> str:
+        """The file that PyBullet reads this shape from."""
+        return str(mesh_file(self.vertices, self.faces))
 
 
 @cache

@@ -3,8 +3,8 @@
 Presets are YAML files in conf/randomization; so is a preset of your own, or a mapping of factors to ranges.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class RandomizationSample:
 
     def numbers(self) -> dict[str, float]:
         """Everything as one flat dict of numbers, `group.name` or `group.name.index`; what is absent is -1."""
-        return dict(_flat("", asdict(self)))
+        return dict(_flat("", self))
 
 
 @dataclass(frozen=True)
@@ -238,12 +238,15 @@ def _check_factor(name: str, value: Any, ranged: bool) -> None:
         raise ConfigError(f"randomization factor {name}: {value!r} is above its largest value")
 
 
-def _flat(prefix: str, value: Any) -> Any:
-    if isinstance(value, (dict, tuple)):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(value, (int, float)):
+        yield prefix, float(value)
+    elif value is None:
+        yield prefix, -1.0
     else:
-        yield prefix, -1.0 if value is None else float(value)
+        inner = enumerate(value) if isinstance(value, tuple) else vars(value).items()
+        for key, part in inner:
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), part)
 
 
 def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:

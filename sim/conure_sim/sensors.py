@@ -24,7 +24,7 @@ from conure_sim.rendering import NOTHING
 from conure_sim.world import World
 
 TABLE, WRIST = "table", "wrist"
-WRIST_EYE_M, WRIST_GAZE_M, WRIST_VIEW_RAD = (-0.10, 0.0, 0.07), (0.03, 0.0, 0.0), 1.1
+WRIST_EYE_M, WRIST_GAZE_M, WRIST_VIEW_RAD = (-0.06, 0.0, 0.08), (0.06, 0.0, 0.0), 1.1
 FIXED_KEYS, MOUNTED_KEYS = {"base_from_camera"}, {"link", "link_from_camera"}
 OPTICS_KEYS = {"width_px", "height_px", "matrix", "distortion"}
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from conure_sim.cached_files import image_file
 
-SIZE_PX = 64
+SIZE_PX = 128
 VARIANTS = 4
 
 
@@ -22,12 +22,12 @@ def texture_files() -> tuple[Path, ...]:
 
 
 def _checker(rng: np.random.Generator) -> NDArray[np.float64]:
-    cells, (x, y) = rng.integers(2, 9), _grid()
+    cells, (x, y) = rng.integers(8, 24), _grid()
     return np.asarray((np.floor(x * cells) + np.floor(y * cells)) % 2)
 
 
 def _stripes(rng: np.random.Generator) -> NDArray[np.float64]:
-    angle, waves, (x, y) = rng.uniform(0, np.pi), rng.uniform(3, 14), _grid()
+    angle, waves, (x, y) = rng.uniform(0, np.pi), rng.uniform(8, 30), _grid()
     return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle))))
 
 
@@ -39,7 +39,7 @@ def _gradient(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def _noise(rng: np.random.Generator) -> NDArray[np.float64]:
     """Smooth noise of several scales, as of wood chips or stone."""
-    layers = [cv2.resize(rng.uniform(0, 1, (n, n)), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC) for n in (4, 16)]
+    layers = [cv2.resize(rng.uniform(0, 1, (n, n)), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC) for n in (9, 36)]
     return np.clip(0.6 * layers[0] + 0.4 * layers[1], 0, 1)
 
 

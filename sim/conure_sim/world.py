@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pybullet
@@ -12,7 +13,6 @@ from conure_core.arm import Arm
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
-from conure_sim.cached_files import mesh_file
 from conure_sim.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.dynamics import Dynamics
 from conure_sim.objects import ObjectModel
@@ -39,6 +39,15 @@ class JointState:
     gripper_m: float
 
 
+class _Client(BulletClient):
+    """A client that looks each of PyBullet's functions up once, not at every call."""
+
+    def __getattr__(self, name: str) -> Any:
+        function = super().__getattr__(name)
+        setattr(self, name, function)
+        return function
+
+
 class World:
     """One arm on a table. Positions in the arm's base frame, m; quaternions xyzw.
 
@@ -51,8 +60,9 @@ class World:
         self.robot, self.camera = robot, camera
         self.arm = Arm(robot)
         self.appearance, self.dynamics = Appearance(), Dynamics()
+        self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
         with quiet():
-            self.client = BulletClient(pybullet.DIRECT)
+            self.client = _Client(pybullet.DIRECT)
         self._build()
 
     def close(self) -> None:
@@ -86,7 +96,7 @@ class World:
         self._links = {joint[12].decode(): joint[0] for joint in joints}
         self._arm_joints = [names[name] for name in self.robot.joint_names]
         self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
-        self._driven = [*self._arm_joints, *self.fingers]
+        self.driven = [*self._arm_joints, *self.fingers]
         self._finger_signs = np.array([1.0, -1.0][: len(self.fingers)])
         for finger in self.fingers:
             bullet.changeDynamics(self.body, finger, lateralFriction=FINGER_FRICTION)
@@ -117,16 +127,16 @@ class World:
         """Put the arm, at rest, at these angles (n,) rad and this opening, m, at once."""
         set_point = self._set_point(joint_rad, gripper_m)
         self.client.resetJointStatesMultiDof(
-            self.body, self._driven, [[value] for value in set_point], [[0.0]] * len(set_point)
+            self.body, self.driven, [[value] for value in set_point], [[0.0]] * len(set_point)
         )
-        self._follower = LinearFollower(set_point)
+        self._follower, self._sent = LinearFollower(set_point), None
 
     def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
         return np.concatenate([joint_rad - self._offset_rad, gripper_m * self._finger_signs])
 
     def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
         """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
-        mesh, dynamics = str(mesh_file(model.vertices, model.faces)), self.dynamics
+        mesh, dynamics = model.mesh, self.dynamics
         body = self._create(
             OBJECT_MASS_KG * dynamics.mass_scale,
             self.client.createCollisionShape(pybullet.GEOM_MESH, fileName=mesh),
@@ -144,8 +154,7 @@ class World:
 
     def add_clutter(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float]) -> int:
         """Put something down that can be seen and that nothing collides with; returns its body."""
-        mesh = str(mesh_file(model.vertices, model.faces))
-        visual = self.client.createVisualShape(pybullet.GEOM_MESH, fileName=mesh, rgbaColor=[*colour, 1.0])
+        visual = self.client.createVisualShape(pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=[*colour, 1.0])
         body = self._create(0.0, -1, visual, position, yaw_rad)
         self._labels[body] = SEGMENTS["clutter"]
         return body
@@ -182,7 +191,7 @@ class World:
 
     def joint_state(self) -> JointState:
         """The state of the arm as its encoders measure it."""
-        states = self.client.getJointStates(self.body, self._driven)
+        states = self.client.getJointStates(self.body, self.driven)
         arm = len(self._arm_joints)
         position, speed = np.array([state[0] for state in states]), np.array([state[1] for state in states])
         return JointState(position[:arm] + self._offset_rad, speed[:arm], float(position[arm]))
@@ -191,26 +200,38 @@ class World:
         """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
+    @property
+    def set_point(self) -> Array:
+        """Where the motors are driven to now, in the order of `driven`: rad, then m."""
+        return self._follower.position
+
     def advance(self, seconds: float) -> None:
         """Let the physics run, in steps of 1 / PHYSICS_HZ."""
         self.advance_steps(round(seconds * PHYSICS_HZ))
 
     def advance_steps(self, steps: int) -> None:
         """Let the physics run this many steps of 1 / PHYSICS_HZ."""
-        drive, step = self.client.setJointMotorControlArray, self.client.stepSimulation
-        motors = {"forces": self._forces, "positionGains": self._gains, "velocityGains": self._unit_gains}
         for _ in range(steps):
-            target = self._follower.advance(1 / PHYSICS_HZ).tolist()
-            speed = self._follower.speed.tolist()
-            drive(
-                self.body,
-                self._driven,
-                pybullet.POSITION_CONTROL,
-                targetPositions=target,
-                targetVelocities=speed,
-                **motors,
-            )
-            step()
+            self._follower.advance(1 / PHYSICS_HZ)
+            self._drive()
+            self.client.stepSimulation()
+
+    def _drive(self) -> None:
+        """Send the motors where the follower is now, unless they head there already."""
+        wanted = self._follower.position.tolist(), self._follower.speed.tolist()
+        if wanted == self._sent:
+            return
+        self._sent = wanted
+        self.client.setJointMotorControlArray(
+            self.body,
+            self.driven,
+            pybullet.POSITION_CONTROL,
+            targetPositions=wanted[0],
+            targetVelocities=wanted[1],
+            forces=self._forces,
+            positionGains=self._gains,
+            velocityGains=self._unit_gains,
+        )
 
     def render(self, camera: Camera | None = None) -> NDArray[np.uint8]:
         """What the camera sees now: (height, width, 3) uint8, sRGB."""
