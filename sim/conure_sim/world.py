@@ -75,6 +75,7 @@ class World:
         """Table and arm in an empty client. Faster than taking bodies away, which leaks, and without their history."""
         bullet, look, dynamics = self.client, self.appearance, self.dynamics
         bullet.resetSimulation()
+        self._bodies: list[int] = []
         bullet.setPhysicsEngineParameter(
             fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
@@ -187,6 +188,7 @@ class World:
     def _create(self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float) -> int:
         orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
         body: int = self.client.createMultiBody(mass_kg, collision, visual, list(position), orientation)
+        self._bodies.append(body)
         return body
 
     def joint_state(self) -> JointState:
