@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,13 @@ def _determinism(config: BenchConfig) -> Iterator[Row]:
 def _delta(config: BenchConfig) -> Iterator[Row]:
     for arm in config.arms:
         position_m, turn_rad = measure.delta_errors(config.delta_steps, task=config.task, arm=arm)
-        yield Row(f"{arm}: end-effector delta, position left, 95 %", 1e3 * position_m, "mm", None, 3.0)
-        yield Row(f"{arm}: end-effector delta, rotation left, 95 %", float(np.degrees(turn_rad)), "deg", None, 1.0)
+        yield Row(f"{arm}: end-effector delta, largest distance left", 1e3 * position_m, "mm", None, 3.0)
+        yield Row(f"{arm}: end-effector delta, largest turn left", float(np.degrees(turn_rad)), "deg", None, 1.0)
 
 
 def _experts(config: BenchConfig) -> Iterator[Row]:
     try:
-        from conure_sim.expert_rollouts import success_rate
+        success_rate = import_module("conure_sim.expert_rollouts").success_rate
     except ModuleNotFoundError as error:
         yield Row("expert success", None, "", note=f"not measured: {error.name} is not there")
         return
@@ -218,4 +219,3 @@ def _table(rows: list[Row]) -> Table:
         met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
         table.add_row(row.name, value, " ".join(bars), met)
     return table
-

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pinocchio as pin
@@ -91,6 +92,10 @@ class Intrinsics:
             cy_px=self.cy_px * factor,
         )
 
+    def zoomed(self, factor: float) -> "Intrinsics":
+        """The same image size with `factor` times the focal lengths."""
+        return replace(self, fx_px=self.fx_px * factor, fy_px=self.fy_px * factor)
+
     @cached_property
     def pinhole(self) -> "Intrinsics":
         """The camera without distortion whose image holds everything that this one sees; itself if undistorted."""
@@ -178,6 +183,11 @@ class Camera:
         flip = np.diag([1.0, -1.0, -1.0, 1.0])
         return list((flip @ np.linalg.inv(self.base_from_camera)).T.ravel())
 
+    def displaced(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
+        """The camera shifted by (3,), turned by a rotation vector (3,), both in its own frame, and zoomed."""
+        pose = self.base_from_camera @ _change(shift_m, turn_rad)
+        return replace(self, intrinsics=self.intrinsics.zoomed(focal_scale), base_from_camera=pose)
+
 
 @dataclass(frozen=True)
 class MountedCamera:
@@ -192,18 +202,20 @@ class MountedCamera:
         """The camera where it is when the link is here."""
         return Camera(self.intrinsics, base_from_link @ self.link_from_camera, self.frame)
 
+    def displaced(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
+        """The camera shifted by (3,), turned by a rotation vector (3,), both in its own frame, and zoomed."""
+        pose = self.link_from_camera @ _change(shift_m, turn_rad)
+        return replace(self, intrinsics=self.intrinsics.zoomed(focal_scale), link_from_camera=pose)
+
 
 AnyCamera = Camera | MountedCamera
 
 
-def displaced(camera: AnyCamera, shift_m: Array, turn_rad: Array, focal_scale: float) -> AnyCamera:
-    """The camera shifted by (3,), turned by a rotation vector (3,), both in its own optical frame, and zoomed."""
-    change, optics = np.eye(4), camera.intrinsics
+def _change(shift_m: Array, turn_rad: Array) -> Array:
+    """The pose (4, 4) of a frame shifted by (3,) and turned by a rotation vector (3,), in the frame it was."""
+    change = np.eye(4)
     change[:3, :3], change[:3, 3] = pin.exp3(np.asarray(turn_rad, dtype=np.float64)), shift_m
-    zoomed = replace(optics, fx_px=optics.fx_px * focal_scale, fy_px=optics.fy_px * focal_scale)
-    if isinstance(camera, MountedCamera):
-        return replace(camera, intrinsics=zoomed, link_from_camera=camera.link_from_camera @ change)
-    return replace(camera, intrinsics=zoomed, base_from_camera=camera.base_from_camera @ change)
+    return change
 
 
 def calibrated_intrinsics(width_px: int, height_px: int, matrix: Array, distortion: Array | None = None) -> Intrinsics:

@@ -8,6 +8,7 @@ from conure_sim.world import World
 
 MARGIN_M = 0.07
 AREA_LOWER_M, AREA_UPPER_M = np.array([0.0, -0.40]), np.array([0.40, 0.40])
+BESIDE_ARM_M = 0.15
 TRIES = 50
 
 
@@ -19,6 +20,7 @@ def strew(world: World, pool: dict[str, ObjectModel], count: int, rng: np.random
         colour, yaw_rad = rng.uniform(0, 1, 3), rng.uniform(-np.pi, np.pi)
         for _ in range(TRIES):
             place = rng.uniform(AREA_LOWER_M, AREA_UPPER_M)
-            if ((place < REGION_LOWER_M - MARGIN_M) | (place > REGION_UPPER_M + MARGIN_M)).any() and abs(place[1]) > 0.15:
+            outside = (place < REGION_LOWER_M - MARGIN_M) | (place > REGION_UPPER_M + MARGIN_M)
+            if outside.any() and abs(place[1]) > BESIDE_ARM_M:
                 world.add_clutter(model, np.array([*place, world.robot.table_height_m]), yaw_rad, colour.tolist())
                 break

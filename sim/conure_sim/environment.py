@@ -42,8 +42,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
     simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
     episode, else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew, numbers).
-    `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation` add
-    images of those kinds. `randomization`: a preset, a YAML file or a mapping, see find_randomization.
+    `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation`
+    add images of those kinds. `randomization`: a preset, a YAML file or a mapping, see find_randomization.
     `physics_substeps`: physics steps in a control period, in place of the robot's own period.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
@@ -83,7 +83,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
         self.randomization: Randomization = find_randomization(randomization)
         chosen = choose_cameras(cameras, table_camera(image_size), self.robot)
-        self.world = World(self.robot, chosen[TABLE])
+        table = chosen[TABLE]
+        if not isinstance(table, Camera):
+            raise ConfigError(f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another name")
+        self.world = World(self.robot, table)
         try:
             require_sight(self.world, chosen)
         except ConfigError:

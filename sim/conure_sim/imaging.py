@@ -32,5 +32,5 @@ class ImageChain:
             image = cv2.convertScaleAbs(image, alpha=self.exposure)
         if self.jpeg_quality < 100:
             quality = [cv2.IMWRITE_JPEG_QUALITY, round(self.jpeg_quality)]
-            image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), dtype=np.uint8)
         return image

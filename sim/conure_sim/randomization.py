@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_sim.camera import AnyCamera, displaced
+from conure_sim.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.dynamics import Dynamics
 from conure_sim.imaging import ImageChain
 from conure_sim.rendering import Appearance
@@ -51,11 +51,15 @@ class RandomizationSample:
         """The image as the camera sends it."""
         return self.chain.apply(image, rng)
 
+    @overload
+    def displaced(self, camera: Camera) -> Camera: ...
+    @overload
+    def displaced(self, camera: MountedCamera) -> MountedCamera: ...
     def displaced(self, camera: AnyCamera) -> AnyCamera:
         """The camera where, and zoomed as, this episode has it."""
         if self.focal_scale == 1.0 and not any((*self.camera_shift_m, *self.camera_turn_rad)):
             return camera
-        return displaced(camera, np.array(self.camera_shift_m), np.array(self.camera_turn_rad), self.focal_scale)
+        return camera.displaced(np.array(self.camera_shift_m), np.array(self.camera_turn_rad), self.focal_scale)
 
     def numbers(self) -> dict[str, float]:
         """Everything as one flat dict of numbers, `group.name` or `group.name.index`; what is absent is -1."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from conure_sim.camera import FAR_M, NEAR_M, Camera
 
 NOTHING = -1
-# Labels of a segmentation image. Objects count up from OBJECT in the order in which they were put down: the target first.
+# Labels of a segmentation image. Objects count up from OBJECT_SEGMENT as they were put down, the target first.
 SEGMENTS = {"nothing": 0, "table": 1, "arm": 2, "fixture": 3, "clutter": 4, "background": 5}
 OBJECT_SEGMENT = 10
 

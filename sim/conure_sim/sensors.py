@@ -83,8 +83,8 @@ def require_sight(world: World, cameras: Mapping[str, AnyCamera]) -> None:
             pose = world.placed(camera).base_from_camera
             raise ConfigError(
                 f"camera '{name}' at {np.round(pose[:3, 3], 3).tolist()} m, looking along "
-                f"{np.round(pose[:3, 2], 3).tolist()} (base frame), sees nothing; its pose must be base_from_camera with "
-                "z forward and y down, not its inverse"
+                f"{np.round(pose[:3, 2], 3).tolist()} (base frame), sees nothing; its pose must be "
+                "base_from_camera with z forward and y down, not its inverse"
             )
 
 

@@ -141,7 +141,9 @@ class World:
         body = self._create(
             OBJECT_MASS_KG * dynamics.mass_scale,
             self.client.createCollisionShape(pybullet.GEOM_MESH, fileName=mesh),
-            self.client.createVisualShape(pybullet.GEOM_MESH, fileName=mesh, rgbaColor=[*(colour or model.colour), 1.0]),
+            self.client.createVisualShape(
+                pybullet.GEOM_MESH, fileName=mesh, rgbaColor=[*(colour or model.colour), 1.0]
+            ),
             position,
             yaw_rad,
         )
