@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pybullet
-from numpy.typing import NDArray
 
-from conure_core.arm import moved, pose_error
 from conure_sim.environment import TabletopEnv
 from conure_sim.rendering import render_view
+from conure_sim.tracking import Tracking, free_space_tracking
 
 BLOCKS = 10
 WARM_UP = 5
@@ -132,27 +131,12 @@ def observation_digest(steps: int, **settings: Any) -> str:
     return digest.hexdigest()
 
 
-def delta_errors(steps: int, **settings: Any) -> NDArray[np.float64]:
-    """How far, at the end of each step, the tool is from where its delta led: (n, 2), m and rad.
-
-    Random deltas in free space, a few at a time from a pose above the table; physics alone, without randomization.
-    """
-    env, rng = TabletopEnv(**settings), np.random.default_rng(2)
-    errors: list[NDArray[np.float64]] = []
-    while len(errors) < steps:
-        env.reset(seed=len(errors), options={"tool": (0.28, 0.0, 0.18, 0.0)})
-        errors.extend(_delta_error(env, rng.uniform(-1, 1, 6)) for _ in range(5))
+def tracking(steps: int, **settings: Any) -> Tracking:
+    """How closely random end-effector deltas in free space are reached."""
+    env = TabletopEnv(**settings)
+    found = free_space_tracking(env, steps, seed=2)
     env.close()
-    return np.linalg.norm(np.array(errors).reshape(-1, 2, 3), axis=2)
-
-
-def _delta_error(env: TabletopEnv, delta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Translation and rotation, (6,), m and rad, that are missing after one step of this delta (6,) in [-1, 1]."""
-    robot, arm = env.robot, env.world.arm
-    before = arm.forward(env.loop.hold().joint_rad).copy()
-    env.step(np.append(delta, 1.0))
-    wanted = moved(before, delta[:3] * robot.max_translation_m, delta[3:] * robot.max_rotation_rad)
-    return pose_error(arm.forward(env.world.joint_state().joint_rad), wanted)
+    return found
 
 
 def machine() -> dict[str, Any]:

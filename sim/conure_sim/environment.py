@@ -16,11 +16,12 @@ from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.spec import Contract
+from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.camera import Camera, looking_at
 from conure_sim.clutter import strew
 from conure_sim.objects import ObjectModel, object_set
 from conure_sim.randomization import Randomization, find_randomization
-from conure_sim.scene import Container, Scene, SceneObject, choose_objects, choose_positions, state_size
+from conure_sim.scene import USUAL_RADIUS_M, Container, Scene, SceneObject, choose_objects, choose_positions, state_size
 from conure_sim.sensors import TABLE, Sensors, choose_cameras, require_sight
 from conure_sim.tasks import find_task
 from conure_sim.world import PHYSICS_HZ, World
@@ -28,12 +29,13 @@ from conure_sim.world import PHYSICS_HZ, World
 Array = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
 IMAGE_SIZE_RANGE_PX = (16, 1024)
-EYE_M, GAZE_M, FIELD_OF_VIEW_RAD = (0.55, 0.0, 0.46), (0.25, 0.0, 0.03), 0.63
 
 
-def table_camera(size_px: int) -> Camera:
+def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
     """The fixed camera opposite the arm, looking down at the table, square images."""
-    return looking_at(np.array(EYE_M), np.array(GAZE_M), size_px, size_px, FIELD_OF_VIEW_RAD, aligned=False)
+    place = load_arm_simulation(arm)
+    eye, gaze = np.array(place.camera_eye_m), np.array(place.camera_gaze_m)
+    return looking_at(eye, gaze, size_px, size_px, place.camera_field_of_view_rad, aligned=False)
 
 
 class TabletopEnv(gymnasium.Env[Any, Any]):
@@ -47,6 +49,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     `physics_substeps`: physics steps in a control period, in place of the robot's own period.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
+    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
+    `command`: what the safety gate let through in the last step.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -61,7 +65,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         task: str = "Lift",
         arm: str = "wx250s",
         image_size: int = 48,
-        objects: str = "train",
+        objects: str | Mapping[str, Any] = "train",
         distractors: int = 2,
         randomization: str | Mapping[str, Any] | Randomization = "none",
         target: str | None = None,
@@ -82,11 +86,11 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
         self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
         self.randomization: Randomization = find_randomization(randomization)
-        chosen = choose_cameras(cameras, table_camera(image_size), self.robot)
+        chosen = choose_cameras(cameras, table_camera(image_size, arm), self.robot)
         table = chosen[TABLE]
         if not isinstance(table, Camera):
             raise ConfigError(f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another name")
-        self.world = World(self.robot, table)
+        self.world = World(self.robot, table, load_arm_simulation(arm))
         try:
             require_sight(self.world, chosen)
         except ConfigError:
@@ -125,7 +129,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One control period. Raises: UnsafeCommand for an action of another shape or with NaN, before any motion."""
-        self._advance(self.loop.step(checked_action(action), self.world.joint_state().joint_rad))
+        self.command = self.loop.step(checked_action(action), self.world.joint_state().joint_rad)
+        self._advance(self.command)
         self._steps += 1
         success = self.success()
         self._any_lifted = self._any_lifted or any(self.scene.lifted(item) for item in self.scene.objects)
@@ -172,8 +177,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def _furnish(self, rng: np.random.Generator, models: list[ObjectModel]) -> Scene:
         container = self.task.container
-        radii = ([container.side_m / 2] if container else []) + [0.0] * len(models)
-        places, table = choose_positions(rng, radii), self.robot.table_height_m
+        radii = ([container.side_m / 2] if container else []) + [
+            max(0.0, model.radius_m - USUAL_RADIUS_M) for model in models
+        ]
+        places, table = choose_positions(rng, radii, self.world.simulation.region), self.robot.table_height_m
         standing = None
         if container:
             standing = Container(container, np.array([*places.pop(0), table]))

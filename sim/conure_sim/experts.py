@@ -8,7 +8,6 @@ from conure_sim.scene import Scene, SceneObject
 
 Array = NDArray[np.float64]
 OPEN, CLOSED = 0.9, -0.9
-GRASP_LOWEST_M = 0.0175
 HOVER_M = 0.07
 FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
 CLOSE_RADIUS_M, CLOSE_HEIGHT_M = 0.009, 0.006
@@ -39,7 +38,7 @@ class PickPlaceExpert:
 
     def _to_object(self, pose: Array, target: SceneObject) -> Array:
         position, orientation = self.scene.world.pose(target.body)
-        grasp_z = max(GRASP_LOWEST_M, position[2] + 0.5 * target.model.height_m)
+        grasp_z = max(self.scene.world.simulation.grasp_lowest_m, position[2] + 0.5 * target.model.height_m)
         offset = position[:2] - pose[:2, 3]
         distance = float(np.linalg.norm(offset))
         if distance < CLOSE_RADIUS_M and pose[2, 3] < grasp_z + CLOSE_HEIGHT_M:

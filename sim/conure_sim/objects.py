@@ -5,9 +5,11 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pybullet_data
@@ -50,19 +52,35 @@ class ObjectModel:
         """The file that PyBullet reads this shape from."""
         return str(mesh_file(self.vertices, self.faces))
 
+    @property
+    def radius_m(self) -> float:
+        """How far it reaches from the vertical through its origin."""
+        return float(np.linalg.norm(self.vertices[:, :2], axis=1).max())
+
+
+def object_set(objects: str | Mapping[str, Any]) -> dict[str, ObjectModel]:
+    """Objects by name: those made here, 'train' or 'test'; or those of a folder of URDFs, see object_folders.
+
+    Raises: ConfigError for another name, or a folder that cannot be used.
+    """
+    from conure_sim.object_folders import names_a_folder, object_folder, read_object_folder
+
+    if not isinstance(objects, str) or (objects not in RANDOM_URDFS_PER_SPLIT and names_a_folder(objects)):
+        return read_object_folder(object_folder(objects))
+    return _made_here(objects)
+
 
 @cache
-def object_set(split: str) -> dict[str, ObjectModel]:
-    """The objects of a split, 'train' or 'test', by name. Raises: ConfigError for another split."""
+def _made_here(split: str) -> dict[str, ObjectModel]:
     if split not in RANDOM_URDFS_PER_SPLIT:
-        raise unknown_name("object set", split, RANDOM_URDFS_PER_SPLIT)
+        raise unknown_name("object set", split, [*RANDOM_URDFS_PER_SPLIT, "/path/of/a/folder"])
     models = [*_primitives(split), *(_random_urdf(index) for index in RANDOM_URDFS_PER_SPLIT[split])]
     return {model.name: model for model in models if np.ptp(model.vertices, axis=0).max() <= MAX_LENGTH_M}
 
 
-def find_object(name: str) -> ObjectModel:
-    """The object of this name in either split. Raises: ConfigError listing the valid names."""
-    everything = {**object_set("train"), **object_set("test")}
+def find_object(name: str, pool: Mapping[str, ObjectModel] | None = None) -> ObjectModel:
+    """The object of this name in the pool or in either split. Raises: ConfigError listing the valid names."""
+    everything = {**object_set("train"), **object_set("test"), **(pool or {})}
     if name not in everything:
         raise unknown_name("object", name, everything)
     return everything[name]
@@ -74,10 +92,16 @@ def make_object(name: str, points: Array, colour: tuple[float, float, float], wi
     An object that would be lower or taller than `HEIGHT_RANGE_M` is stretched in height alone.
     """
     vertices = _hull_vertices(points)
-    width, yaw = _narrowest(vertices[:, :2])
-    vertices = vertices * (width_m / width)
+    vertices = vertices * (width_m / _narrowest(vertices[:, :2])[0])
     vertices[:, 2] *= np.clip(np.ptp(vertices[:, 2]), *HEIGHT_RANGE_M) / np.ptp(vertices[:, 2])
-    vertices -= [*_hull_centre(vertices)[:2], vertices[:, 2].min()]
+    return resting(name, vertices, colour)
+
+
+def resting(name: str, points: Array, colour: tuple[float, float, float]) -> ObjectModel:
+    """The convex hull of points (n, 3) at their own size, its lowest point at z = 0, its middle above the origin."""
+    vertices = _hull_vertices(points)
+    vertices = vertices - [*_hull_centre(vertices)[:2], vertices[:, 2].min()]
+    width_m, yaw = _narrowest(vertices[:, :2])
     return ObjectModel(name, vertices, _outward_faces(vertices), colour, width_m, float(np.ptp(vertices[:, 2])), yaw)
 
 
@@ -112,7 +136,7 @@ def _random_urdf(index: int) -> ObjectModel:
     found = re.search(r'color rgba="([^"]+)"', (folder / f"{index:03d}.urdf").read_text())
     red, green, blue, *_ = map(float, found.group(1).split()) if found else (0.5, 0.5, 0.5)
     width_m = np.random.default_rng(index).uniform(*WIDTH_RANGE_M)
-    laid = _laid_on_largest_face(_hull_vertices(points))
+    laid = laid_on_largest_face(points)
     return make_object(f"random_{index:03d}", laid, (red, green, blue), width_m)
 
 
@@ -126,8 +150,9 @@ def _hull_vertices(points: Array) -> Array:
     return points[np.unique((points @ directions.T).argmax(axis=0))]
 
 
-def _laid_on_largest_face(vertices: Array) -> Array:
-    """Rotated so that the largest flat side faces down."""
+def laid_on_largest_face(points: Array) -> Array:
+    """Hull vertices of points (n, 3), rotated so that the largest flat side faces down."""
+    vertices = _hull_vertices(points)
     hull = ConvexHull(vertices)
     corners = vertices[hull.simplices]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2

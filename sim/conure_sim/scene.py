@@ -14,13 +14,13 @@ from conure_sim.world import World
 
 Array = NDArray[np.float64]
 MAX_OBJECTS = 4
-REGION_LOWER_M, REGION_UPPER_M = np.array([0.21, -0.13]), np.array([0.35, 0.13])
 SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35
 LIFTED_M = 0.05
 NEAR_M = 0.02
 SLOT_STATE, PRESENCE = 14, 7
-PLACEMENT_TRIES = 200
+PLACEMENT_TRIES, PLACEMENT_ROUNDS = 200, 100
+USUAL_RADIUS_M = SPACING_M / 2
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def choose_objects(
     if not 0 <= distractors < MAX_OBJECTS:
         raise ConfigError(f"distractors must be 0 to {MAX_OBJECTS - 1}, got {distractors}")
     names = sorted(pool)
-    chosen = [find_object(target) if target else pool[names[rng.integers(len(names))]]]
+    chosen = [find_object(target, pool) if target else pool[names[rng.integers(len(names))]]]
     for index in rng.permutation(len(names)):
         if len(chosen) == distractors + 1:
             break
@@ -167,18 +167,22 @@ def choose_objects(
     return chosen
 
 
-def choose_positions(rng: np.random.Generator, radii_m: Sequence[float]) -> list[Array]:
-    """Places on the table, (2,) each, that keep SPACING_M between objects beyond their given extra radii."""
-    while True:
+def choose_positions(rng: np.random.Generator, radii_m: Sequence[float], region: tuple[Array, Array]) -> list[Array]:
+    """Places, (2,) each, between a region's corners, with SPACING_M between objects beyond their given extra radii.
+
+    Raises: ConfigError if there is no room for so many.
+    """
+    for _ in range(PLACEMENT_ROUNDS):
         places: Any = []
         for _ in range(PLACEMENT_TRIES):
             radius = radii_m[len(places)]
-            place: Array = rng.uniform(REGION_LOWER_M, REGION_UPPER_M)
+            place: Array = rng.uniform(*region)
             gaps = (np.linalg.norm(place - p) - radius - r for p, r in zip(places, radii_m, strict=False))
             if all(gap > SPACING_M for gap in gaps):
                 places.append(place)
             if len(places) == len(radii_m):
                 return places
+    raise ConfigError(f"no room on the table for {len(radii_m)} things of this size; ask for fewer distractors")
 
 
 def _colour_distance(first: ObjectModel, second: ObjectModel) -> float:

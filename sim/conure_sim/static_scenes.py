@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from conure_core.arm import Array
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
+from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.environment import table_camera
 from conure_sim.objects import ObjectModel, object_set
 from conure_sim.randomization import find_randomization
-from conure_sim.scene import MAX_OBJECTS, REGION_LOWER_M, REGION_UPPER_M, SceneObject
+from conure_sim.scene import MAX_OBJECTS, SceneObject
 from conure_sim.tasks import BOX, TRAY
 from conure_sim.world import World
 
@@ -22,7 +23,6 @@ MARGIN_M = 0.02
 GAP_M = 0.035
 CONTAINER_CHANCE, HELD_CHANCE, NEAR_CHANCE = 0.4, 0.25, 0.4
 POSES_PER_LAYOUT = 4
-TOOL_LOWER_M, TOOL_UPPER_M = np.array([0.19, -0.15, 0.016]), np.array([0.37, 0.15, 0.20])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class StaticScenes:
 
     def __init__(self, arm: str = "wx250s", image_size: int = 48, objects: str = "train", randomization: str = "none"):
         self.robot = load_robot(arm)
-        self.world = World(self.robot, table_camera(image_size))
+        self.simulation = load_arm_simulation(arm)
+        self.world = World(self.robot, table_camera(image_size, arm), self.simulation)
         self.pool = list(object_set(objects).values())
         self.randomization = find_randomization(randomization)
 
@@ -62,7 +63,8 @@ class StaticScenes:
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = (TRAY, BOX)[rng.integers(2)]
-            self.container = np.array([*rng.uniform(REGION_LOWER_M, REGION_UPPER_M), self.robot.table_height_m])
+            place = rng.uniform(*self.simulation.region)
+            self.container = np.array([*place, self.robot.table_height_m])
             self.world.add_boxes(container.boxes(), self.container, container.colour)
         self.items, self.colours = [], []
         for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
@@ -73,7 +75,7 @@ class StaticScenes:
 
     def _posed(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
         places = self._places(rng, len(self.items))
-        tool = rng.uniform(TOOL_LOWER_M, TOOL_UPPER_M)
+        tool = rng.uniform(self.simulation.tool_lower_m, self.simulation.tool_upper_m)
         if rng.random() < NEAR_CHANCE:
             tool[:2] = places[0] + rng.normal(0, 0.02, 2)
         held = rng.random() < HELD_CHANCE
@@ -107,15 +109,16 @@ class StaticScenes:
         closed, opened = self.robot.gripper_closed_m, self.robot.gripper_open_m
         gripper_m = rng.uniform(closed, opened) if rng.random() < 0.3 else opened
         if held is not None:
-            gripper_m = float(np.clip(held.width_m / 2 + 0.010, closed, opened))
+            gripper_m = float(np.clip(held.width_m / 2 + self.simulation.finger_pad_m, closed, opened))
         self.world.pose_arm(self.joint_rad, gripper_m)
         return gripper_m
 
     def _places(self, rng: np.random.Generator, count: int) -> list[Array]:
         """Random places, (2,) m, at least GAP_M apart; sometimes inside the container."""
+        lower, upper = self.simulation.region
         places: list[Array] = []
         while len(places) < count:
-            place = rng.uniform(REGION_LOWER_M - MARGIN_M, REGION_UPPER_M + MARGIN_M)
+            place = rng.uniform(lower - MARGIN_M, upper + MARGIN_M)
             if np.isfinite(self.container[0]) and rng.random() < 0.2:
                 place = self.container[:2] + rng.uniform(-0.03, 0.03, 2)
             if all(np.linalg.norm(place - other) > GAP_M for other in places):

@@ -13,6 +13,7 @@ from conure_core.arm import Arm
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
+from conure_sim.arm_simulation import ArmSimulation, load_arm_simulation
 from conure_sim.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.dynamics import Dynamics
 from conure_sim.objects import ObjectModel
@@ -23,11 +24,9 @@ from conure_sim.textures import texture_files
 Array = NDArray[np.float64]
 PHYSICS_HZ = 240
 SOLVER_ITERATIONS = 50
-ARM_FORCE_NM, GRIPPER_FORCE_N = 20.0, 10.0
-ARM_GAIN, GRIPPER_GAIN = 0.25, 0.15
-FINGER_FRICTION, OBJECT_FRICTION, ROLLING_FRICTION = 1.5, 1.0, 0.0005
+OBJECT_FRICTION, ROLLING_FRICTION = 1.0, 0.0005
 OBJECT_MASS_KG = 0.05
-TABLE_SIZE_M, TABLE_THICKNESS_M = (0.9, 0.9), 0.04
+TABLE_THICKNESS_M = 0.04
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,10 @@ class World:
     >>> world.follow(joint_rad, gripper_m, duration_s=0.075); world.advance(0.1)
     """
 
-    def __init__(self, robot: RobotConfig, camera: Camera) -> None:
+    def __init__(self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None) -> None:
+        """`simulation`: what the arm is like in this world; by default what is known under the robot's name."""
         self.robot, self.camera = robot, camera
+        self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
         self.appearance, self.dynamics = Appearance(), Dynamics()
         self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
@@ -80,12 +81,13 @@ class World:
             fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
         bullet.setGravity(0, 0, -9.81)
-        half = [TABLE_SIZE_M[0] / 2, TABLE_SIZE_M[1] / 2, TABLE_THICKNESS_M / 2]
+        simulation = self.simulation
+        half = [*(side_m / 2 for side_m in simulation.table_size_m), TABLE_THICKNESS_M / 2]
         self.table = bullet.createMultiBody(
             0,
             bullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half),
             bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
-            basePosition=[0.25, 0, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
+            basePosition=[*simulation.table_centre_m, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
         )
         self._paint(self.table, look.table_colour, look.table_texture)
         self._labels, self._objects = {self.table: SEGMENTS["table"]}, 0
@@ -98,19 +100,25 @@ class World:
         self._arm_joints = [names[name] for name in self.robot.joint_names]
         self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
         self.driven = [*self._arm_joints, *self.fingers]
-        self._finger_signs = np.array([1.0, -1.0][: len(self.fingers)])
+        self._finger_signs = np.array(self.robot.finger_multipliers)
         for finger in self.fingers:
-            bullet.changeDynamics(self.body, finger, lateralFriction=FINGER_FRICTION)
-        arm, fingers = len(self._arm_joints), len(self.fingers)
-        self._forces = [ARM_FORCE_NM] * arm + [GRIPPER_FORCE_N * dynamics.gripper_force_scale] * fingers
-        self._gains = [ARM_GAIN * dynamics.gain_scale] * arm + [GRIPPER_GAIN * dynamics.gain_scale] * fingers
+            bullet.changeDynamics(self.body, finger, lateralFriction=simulation.finger_friction)
+        self._set_up_motors(dynamics)
+        if look.background_colour is not None:
+            self._add_background(look.background_colour, look.background_texture)
+
+    def _set_up_motors(self, dynamics: Dynamics) -> None:
+        """What the motors are driven with, and how far the encoders are off."""
+        simulation, arm, fingers = self.simulation, len(self._arm_joints), len(self.fingers)
+        gripper_force_n = simulation.gripper_force_n * dynamics.gripper_force_scale
+        self._forces = [*simulation.joint_force_nm] + [gripper_force_n] * fingers
+        gains = [*simulation.joint_gain] + [simulation.gripper_gain] * fingers
+        self._gains = [gain * dynamics.gain_scale for gain in gains]
         self._unit_gains = [1.0] * (arm + fingers)
         self._offset_rad = np.resize(dynamics.joint_offset_rad or 0.0, arm)
         if dynamics.joint_damping:
             for joint in self._arm_joints:
-                bullet.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
-        if look.background_colour is not None:
-            self._add_background(look.background_colour, look.background_texture)
+                self.client.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
 
     def reset(
         self,

@@ -74,16 +74,20 @@ def test_gate_never_exceeds_position_speed_or_workspace(sequence: list[tuple[np.
         last = command
 
 
+@pytest.mark.parametrize("arm", [ARM, Arm(load_robot("panda"))], ids=lambda arm: arm.config.name)
 @settings(max_examples=60, deadline=None)
-@given(st.lists(actions, min_size=1, max_size=10))
-def test_any_actions_give_finite_commands_within_limits(sequence: list[np.ndarray]) -> None:
-    loop = ControlLoop(ARM)
-    measured = loop.reset(HOME, 0.03).joint_rad
+@given(sequence=st.lists(actions, min_size=1, max_size=10))
+def test_any_actions_give_finite_commands_within_limits(arm: Arm, sequence: list[np.ndarray]) -> None:
+    loop = ControlLoop(arm)
+    measured = loop.reset(np.array(arm.config.home_rad), 0.03).joint_rad
     for action in sequence:
         command = loop.step(action, measured)
+        assert command.joint_rad.shape == measured.shape
         measured = command.joint_rad
         assert np.isfinite(measured).all()
-        assert ARM.first_collision(measured) is None
+        assert (measured >= arm.lower_rad - 1e-9).all()
+        assert (measured <= arm.upper_rad + 1e-9).all()
+        assert arm.first_collision(measured) is None
 
 
 def test_what_the_gate_changed_is_reported() -> None:

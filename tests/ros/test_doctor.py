@@ -37,3 +37,9 @@ def test_a_check_that_fails_in_an_unforeseen_way_is_a_line_as_well(monkeypatch, 
     monkeypatch.setattr(doctor, "middleware", lambda: 1 / 0)
     assert main(["doctor"]) == 1
     assert "ZeroDivisionError" in capfd.readouterr().out
+
+
+def test_every_arm_is_described_with_its_joints(monkeypatch, capfd):
+    monkeypatch.setattr(doctor, "middleware", lambda: "left out")
+    assert main(["doctor", "robot=panda"]) == 0
+    assert "panda: 7 joints" in capfd.readouterr().out

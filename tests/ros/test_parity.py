@@ -15,7 +15,6 @@ from conure_ros.qos import NEWEST, STREAM
 from conure_sim.environment import TabletopEnv
 
 pytestmark = pytest.mark.ros
-ROBOT = load_robot("wx250s")
 STEPS, SEED = 25, 5
 
 
@@ -28,11 +27,11 @@ def actions():
     return walk
 
 
-def in_the_environment(actions):
+def in_the_environment(actions, robot):
     """Joint angles before every action, and after the last, from home."""
-    env = TabletopEnv("Lift", objects="test")
+    env = TabletopEnv("Lift", arm=robot.name, objects="test")
     env.reset(seed=SEED)
-    env.world.follow(np.array(ROBOT.home_rad), ROBOT.gripper_open_m, 0.5)
+    env.world.follow(np.array(robot.home_rad), robot.gripper_open_m, 0.5)
     env.world.advance(1.0)
     start = env.world.joint_state()
     env.loop.reset(start.joint_rad, start.gripper_m)
@@ -44,7 +43,7 @@ def in_the_environment(actions):
     return np.array(path)
 
 
-def through_ros(actions, peer, wait_until):
+def through_ros(actions, robot, peer, wait_until):
     """The same, measured at the captures of the images that the actions answer."""
     joints, path, acting = [], [], []
     commands = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST)
@@ -58,7 +57,7 @@ def through_ros(actions, peer, wait_until):
             command = PolicyCommand(action=actions[len(path)].tolist(), source="policy")
             command.header.stamp = image.header.stamp
             commands.publish(command)
-        path.append(joint_sample(nearest, ROBOT).joint_rad)
+        path.append(joint_sample(nearest, robot).joint_rad)
 
     peer.node.create_subscription(JointState, "joint_states", joints.append, STREAM)
     peer.node.create_subscription(Image, "camera/image_raw", act, NEWEST)
@@ -71,11 +70,19 @@ def through_ros(actions, peer, wait_until):
     return np.array(path)
 
 
-def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(actions, start, peer, monkeypatch, wait_until):
+@pytest.mark.parametrize("arm", ["wx250s", "panda"])
+def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(
+    arm, actions, start, peer, monkeypatch, wait_until
+):
+    robot = load_robot(arm)
     monkeypatch.setitem(GRAPHS, "arm", managed(SIM_ROBOT, CONTROL))
-    start("arm", start_mode="hold")
-    expected, found = in_the_environment(actions), through_ros(actions, peer, wait_until)
-    forward = Arm(ROBOT).forward
+    graph = start("arm", start_mode="hold", robot=arm)
+    try:
+        found = through_ros(actions, robot, peer, wait_until)
+    finally:
+        graph.stop()
+    expected = in_the_environment(actions, robot)
+    forward = Arm(robot).forward
     tools = [np.array([forward(joint_rad)[:3, 3].copy() for joint_rad in path]) for path in (expected, found)]
     assert np.linalg.norm(tools[0][-1] - tools[0][0]) > 0.03, "the walk goes somewhere"
     apart_m = np.linalg.norm(tools[0] - tools[1], axis=1)

@@ -107,6 +107,18 @@ def test_a_prior_is_read_back_and_refuses_another_camera(prior: Path) -> None:
     assert np.isfinite(metrics["held_out_log_likelihood"])
 
 
+def test_another_arm_has_demonstrations_and_a_prior_of_its_own(demos: Path, tmp_path: Path) -> None:
+    words = ["arm=panda", "episodes.Lift=3", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
+    mine = collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={tmp_path / 'demos'}"]))
+    assert load_demonstrations(mine).proprio.shape[1] == 17
+    words = [f"demos={mine}", f"out={tmp_path / 'prior'}", *TINY_PRIOR]
+    with pytest.raises(DataError, match="is not of the arm 'wx250s'"):
+        train_prior(load_config(CONF, "prior", PriorConfig, words))
+    path = train_prior(load_config(CONF, "prior", PriorConfig, [*words, "arm=panda"]))
+    found = load_prior(path, load_robot("panda").contract(48))
+    assert found.encoder.cell_position[:, 0].median() > 0.4, "the cells lie on this arm's table"
+
+
 @pytest.mark.parametrize("damage", ["truncate", "text"])
 def test_a_damaged_prior_is_refused_in_one_line(prior: Path, tmp_path: Path, damage: str) -> None:
     bad = tmp_path / "prior.pt"

@@ -20,7 +20,7 @@ from conure_training.workers import run_blocks
 BLOCK_EPISODES = 50
 NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
 MAX_FAILURES = 20
-TOOL_LOWER, TOOL_UPPER = np.array([0.19, -0.15, 0.04, -0.9]), np.array([0.37, 0.15, 0.20, 0.9])
+LOWEST_START_M, LARGEST_TURN_RAD = 0.04, 0.9
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,9 @@ def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDAr
 
 def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     rng = np.random.default_rng(seed)
-    tool = tuple(rng.uniform(TOOL_LOWER, TOOL_UPPER))
+    place = env.world.simulation
+    lower = [*place.tool_lower_m[:2], LOWEST_START_M, -LARGEST_TURN_RAD]
+    tool = tuple(rng.uniform(lower, [*place.tool_upper_m, LARGEST_TURN_RAD]))
     away, shut = rng.random() < config.away_from_home, rng.random() < config.shut
     observation, _ = env.reset(seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {})
     if rng.random() < config.nearest:

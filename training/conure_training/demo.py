@@ -38,6 +38,7 @@ class DemoConfig:
     fresh: bool
     seed: int
     target: str
+    noise_scale: float
     busy_trials: int
     estimates: dict[str, float]
     demos: DemosConfig = field(default_factory=partial(OmegaConf.structured, DemosConfig))

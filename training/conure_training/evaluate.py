@@ -22,7 +22,9 @@ BLOCK_EPISODES = 10
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to roll out where. `target` empty: any object of the set; `sample` false: the policy's middle (mean z)."""
+    """What to roll out where. `target` empty: any object of the set; `noise_scale`: of the policy's
+    noise, 1 samples it, 0 takes its middle (mean z).
+    """
 
     agent: str
     out: str
@@ -34,13 +36,15 @@ class EvaluateConfig:
     distractors: int
     randomization: str
     episodes: int
-    sample: bool
+    noise_scale: float
     seed: int
     workers: int
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
+        if not 0.0 <= self.noise_scale <= 3.0:
+            raise ConfigError(f"noise_scale must lie in [0, 3], got {self.noise_scale}")
 
 
 def run(overrides: list[str]) -> None:
@@ -80,18 +84,18 @@ def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     agent = load_agent(Path(config.agent))
     env = make_environment(config.task, config, config.target)
-    outcomes = [run_episode(env, agent, seed, config.sample) for seed in seeds]
+    outcomes = [run_episode(env, agent, seed, config.noise_scale) for seed in seeds]
     env.close()
     return outcomes
 
 
-def run_episode(env: gymnasium.Env, agent: Agent, seed: int, sample: bool) -> dict[str, Any]:
+def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float) -> dict[str, Any]:
     """One episode; its noise comes from the seed too."""
     rng = np.random.default_rng(seed)
     observation, info = env.reset(seed=seed)
     steps, done = 0, False
     while not done:
-        noise = rng.standard_normal(7) if sample else np.zeros(7)
+        noise = noise_scale * rng.standard_normal(7)
         observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
         steps, done = steps + 1, terminated or truncated
     outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}

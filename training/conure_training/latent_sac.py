@@ -13,9 +13,6 @@ from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.networks import GaussianPolicy, seeded
 from conure_training.replay import Source
 
-LEAST_DEVIATION = 0.05
-"""Of a feature that the policy's input is scaled by: features are of size 1, less is rounding magnified."""
-
 
 class Prior(Protocol):
     """A flow a = f(z; context), differentiable in z: (B, A) and (B, F) to (B, A)."""
@@ -78,7 +75,7 @@ class LatentSac(ActorCritic):
 
     def fit_normalizers(self, source: Source) -> None:
         super().fit_normalizers(source)
-        self.policy.normalize.fit(source.rows("features"), LEAST_DEVIATION)  # type: ignore[union-attr, operator]
+        self.policy.fit_normalizers(source.rows("features"))  # type: ignore[operator]
 
     @torch.no_grad()
     def latent(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:

@@ -66,6 +66,9 @@ class GaussianPolicy(nn.Module):
     """
 
     LOG_STD_LIMIT = 4.0
+    LEAST_DEVIATION = (
+        0.05  # of a feature that is scaled by it: features are of size 1, dividing by less magnifies noise
+    )
 
     def __init__(
         self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), slots: int = 0
@@ -73,12 +76,19 @@ class GaussianPolicy(nn.Module):
         super().__init__()
         self.normalize = Normalizer(feature_dim)
         self.slots = slots
+        self.normalize_slot = Normalizer(SLOT_SIZE)
         self.score = mlp([SLOT_SIZE, 64, 1]) if slots else None
         attended = SLOT_SIZE if slots else 0
         self.trunk = mlp([feature_dim + attended, *hidden_dims, 2 * action_dim])
         last = self.trunk[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def fit_normalizers(self, features: Tensor) -> None:
+        """Scale the inputs by rows (n, F); all slots by one scale, so that their order keeps no meaning."""
+        self.normalize.fit(features, self.LEAST_DEVIATION)
+        if self.slots:
+            self.normalize_slot.fit(self._slots_of(features).flatten(0, 1), self.LEAST_DEVIATION)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, each (B, A), for features (B, F). The limit on log std is smooth."""
@@ -90,8 +100,11 @@ class GaussianPolicy(nn.Module):
 
     def _attended(self, features: Tensor) -> Tensor:
         """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
-        slot = features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
+        slot = self.normalize_slot(self._slots_of(features))
         return (torch.softmax(self.score(slot), dim=1) * slot).sum(dim=1)  # type: ignore[misc]
+
+    def _slots_of(self, features: Tensor) -> Tensor:
+        return features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
 
 
 class CriticEnsemble(nn.Module):

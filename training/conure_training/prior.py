@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from conure_core.errors import DataError
 from conure_core.spec import Contract, require_match
+from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
 from conure_training.files import UNREADABLE, save_torch
@@ -30,10 +31,11 @@ class PriorSize:
 class Prior(nn.Module):
     """p(action | observation): features = encoder(image, proprio), a = flow(z; features), z ~ N(0, I)."""
 
-    def __init__(self, contract: Contract, size: PriorSize) -> None:
+    def __init__(self, contract: Contract, size: PriorSize, camera: Camera | None = None) -> None:
+        """`camera`: the one that the arm is seen by. A prior that is loaded needs none: it comes with the weights."""
         super().__init__()
         self.contract, self.size = contract, size
-        camera = table_camera(contract.observation.image.shape[0])
+        camera = camera or table_camera(contract.observation.image.shape[0])
         self.encoder = SceneEncoder(camera, contract.observation.proprio.shape[0], size.slots, size.learned)
         action_dim = contract.action.values.shape[0]
         self.flow = ConditionalRealNVP(action_dim, self.encoder.feature_dim, size.couplings, size.hidden)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_core.config import load_config
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, DataError
 from conure_core.robot import load_robot
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
@@ -42,6 +42,7 @@ class PriorConfig:
 
     demos: str
     out: str
+    arm: str
     static_scenes: int
     randomization: str
     encoder_steps: int
@@ -83,9 +84,11 @@ def train_prior(config: PriorConfig) -> Path:
     """Train and save a prior; writes `prior.pt` and `metrics.json` under `config.out`."""
     torch.manual_seed(config.seed)
     out, data = Path(config.out), load_demonstrations(Path(config.demos))
-    contract = load_robot("wx250s").contract(data.image.shape[1])
-    prior = Prior(contract, config.size)
-    camera = table_camera(data.image.shape[1])
+    contract = load_robot(config.arm).contract(data.image.shape[1])
+    if data.proprio.shape[1:] != contract.observation.proprio.shape:
+        raise DataError(f"{config.demos} is not of the arm '{config.arm}': give the arm that it was collected with")
+    camera = table_camera(data.image.shape[1], config.arm)
+    prior = Prior(contract, config.size, camera)
     scenes = _static_frames(config, camera, out / "static_scenes.npz")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _Trainer(config, prior.to(device), _demonstration_frames(data, camera), scenes, data)
@@ -102,7 +105,7 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
     if not cache.is_file():
         total, first = config.static_scenes, config.seed * 1_000_000
         blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
-        work = partial(_draw_scenes, camera.height_px, config.randomization)
+        work = partial(_draw_scenes, config.arm, camera.height_px, config.randomization)
         done = dict(run_blocks(work, blocks, config.workers, "static scenes", lambda block: block[1]))
         arrays = {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
         with replacing(cache) as temporary, temporary.open("wb") as stream:
@@ -112,9 +115,9 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
     return _frames(labelled, camera, np.full((len(labelled.image), 7), np.nan, dtype=np.float32))
 
 
-def _draw_scenes(image_size: int, randomization: str, block: tuple[int, int]) -> dict[str, NDArray]:
+def _draw_scenes(arm: str, image_size: int, randomization: str, block: tuple[int, int]) -> dict[str, NDArray]:
     seed, count = block
-    return StaticScenes(image_size=image_size, randomization=randomization).draw(count, seed).__dict__
+    return StaticScenes(arm, image_size, randomization=randomization).draw(count, seed).__dict__
 
 
 def _demonstration_frames(data: Demonstrations, camera: Camera) -> Frames:

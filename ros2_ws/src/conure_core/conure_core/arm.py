@@ -27,7 +27,8 @@ class Arm:
         """Raises: ConfigError if the URDF lacks a joint or the tool frame that the config names."""
         self.config = config
         full = pin.buildModelFromUrdf(str(config.urdf))
-        missing = [name for name in (*config.joint_names, config.gripper_joint) if not full.existJointName(name)]
+        joints = (*config.joint_names, config.gripper_joint, *filter(None, [config.gripper_mimic]))
+        missing = [name for name in joints if not full.existJointName(name)]
         if missing or not full.existFrame(config.tool_frame):
             raise ConfigError(f"{config.urdf.name} lacks joints {missing} or the frame '{config.tool_frame}'")
         rest = pin.neutral(full)
@@ -38,15 +39,18 @@ class Arm:
         self._model = pin.buildReducedModel(full, locked, rest)
         if tuple(self._model.names)[1:] != config.joint_names:
             raise ConfigError(f"joint order in the URDF is {tuple(self._model.names)[1:]}, not {config.joint_names}")
+        if self._model.nq != len(config.joint_names):
+            raise ConfigError(f"{config.urdf.name}: every joint must be revolute with limits (or prismatic)")
         self._data = self._model.createData()
         self._tool = self._model.getFrameId(config.tool_frame)
         self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
         self.upper_rad: Array = self._model.upperPositionLimit - config.position_margin_rad
 
     def _locked_fingers(self) -> tuple[tuple[str, float], ...]:
-        opening = self.config.gripper_open_m
-        mimic = ((self.config.gripper_mimic, -opening),) if self.config.gripper_mimic else ()
-        return ((self.config.gripper_joint, opening), *mimic)
+        config = self.config
+        names = (config.gripper_joint, config.gripper_mimic)
+        positions = (config.gripper_open_m * multiplier for multiplier in config.finger_multipliers)
+        return tuple(zip(names, positions, strict=False))
 
     def forward(self, joint_rad: Array) -> Array:
         """base_from_tool, (4, 4), for joint angles (n,)."""

@@ -1,14 +1,14 @@
 """A robot is a URDF and a YAML file: names, limits, rates. `load_robot` reads one and checks every field."""
 
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
-import yaml
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.fields import read_fields
 from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
 ROBOTS_DIR = Path(__file__).parent / "robots"
@@ -20,7 +20,8 @@ class RobotConfig:
     """Limits and names of one arm. Angles rad, lengths m, times s; frames are links of the URDF.
 
     Joint limits are the URDF's, tightened by `position_margin_rad`. The gripper is one prismatic joint, given as the
-    joint's position; `mimic` names a second finger that mirrors it.
+    joint's position; `gripper_mimic` names a second finger (or is ''), which follows as the URDF's <mimic> says.
+    The tool frame's x axis points out of the gripper, its y axis from finger to finger.
     """
 
     name: str
@@ -60,6 +61,25 @@ class RobotConfig:
             raise ConfigError(f"{self.name}: the workspace's lower corner must lie below its upper corner")
         if not self.urdf.is_file():
             raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
+
+    @cached_property
+    def finger_multipliers(self) -> tuple[float, ...]:
+        """Position of each finger joint for a gripper position of 1, the gripper joint's own first.
+
+        Raises: ConfigError if the URDF does not say how the second finger follows.
+        """
+        if not self.gripper_mimic:
+            return (1.0,)
+        try:
+            mimic = ElementTree.parse(self.urdf).find(f"./joint[@name='{self.gripper_mimic}']/mimic")
+        except ElementTree.ParseError as error:
+            raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
+        if mimic is None or mimic.get("joint") != self.gripper_joint or float(mimic.get("offset", "0")) != 0.0:
+            raise ConfigError(
+                f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic joint=\"{self.gripper_joint}\" "
+                'multiplier="..."/> without an offset'
+            )
+        return (1.0, float(mimic.get("multiplier", "1")))
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -106,14 +126,4 @@ def load_robot(name: str) -> RobotConfig:
     path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
     if not path.is_file():
         raise unknown_name("robot", name, (p.stem for p in ROBOTS_DIR.glob("*.yaml")))
-    return _parse(yaml.safe_load(path.read_text()), path)
-
-
-def _parse(data: dict[str, Any], path: Path) -> RobotConfig:
-    known = {field.name for field in fields(RobotConfig)}
-    unknown, missing = sorted(data.keys() - known), sorted(known - data.keys())
-    if unknown or missing:
-        raise ConfigError(f"{path.name}: unknown fields {unknown}, missing fields {missing}")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    values["urdf"] = (path.parent / values["urdf"]).resolve()
-    return RobotConfig(**values)
+    return read_fields(path, RobotConfig)

@@ -35,7 +35,7 @@ class SimRobotParameters:
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     task: str = parameter("Lift", "the task that furnishes the scene")
     target: str = parameter("", "name of the object meant; empty: drawn from the seed")
-    objects: str = parameter("test", "which objects: train or test")
+    objects: str = parameter("test", "which objects: train, test, or the path of a folder of URDFs")
     distractors: int = parameter(2, "objects beside the one meant", 0, 5)
     randomization: str = parameter("none", "preset that light, colours and delays are drawn from")
     seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
@@ -159,7 +159,7 @@ class SimRobotNode(ManagedNode):
                 self.env, self.task = new, request.task
             target = request.target_object or self.parameters.target
             if target:
-                find_object(target)
+                find_object(target, self.env.pool)
             self._begin(request.seed, target)
         except ConureError as error:
             response.message = str(error)

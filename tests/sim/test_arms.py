@@ -1,0 +1,126 @@
+"""Every arm that the simulation knows, and what it takes to add another."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from conure_core.errors import ConfigError
+from conure_core.robot import ROBOTS_DIR
+from conure_core.spec import Contract
+from conure_sim.arm_simulation import ARMS_DIR, load_arm_simulation
+from conure_sim.environment import TabletopEnv, table_camera
+from conure_sim.experts import PickPlaceExpert
+from conure_sim.static_scenes import StaticScenes
+from conure_sim.tracking import free_space_tracking
+
+ARMS = sorted(path.stem for path in ARMS_DIR.glob("*.yaml"))
+# Of the actions over the whole range, how many turn a joint faster than it may: the safety gate shortens those.
+SHORTENED = {"wx250s": 0.15, "panda": 0.01}
+pytestmark = pytest.mark.filterwarnings("ignore:.*Box observation space.*infinity")
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_commanded_delta_is_reached_within_3_mm_and_1_degree(arm: str) -> None:
+    tracking = free_space_tracking(TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0)
+    reached = tracking.within(0.003, np.radians(1.0))
+    assert reached[~tracking.changed].all()
+    assert tracking.changed.mean() <= SHORTENED[arm]
+
+
+def test_panda_has_seven_joints_everywhere() -> None:
+    env = TabletopEnv(arm="panda", image_size=48)
+    check_env(env)
+    assert env.observation_space["proprio"].shape == (17,)
+    assert Contract.from_dict(env.contract.to_dict()) == env.contract
+    assert env.contract.observation.proprio.shape == (17,)
+    assert env.world.joint_state().joint_rad.shape == (7,)
+
+
+@pytest.mark.parametrize("task", ["Lift", "PlaceInTray", "PlaceInBox"])
+def test_the_expert_solves_nearly_every_episode_with_panda(task: str) -> None:
+    env, solved = TabletopEnv(task=task, arm="panda", image_size=16, randomization="light"), 0
+    for seed in range(12):
+        env.reset(seed=seed)
+        expert, done = PickPlaceExpert(env.scene), False
+        while not done:
+            _, _, terminated, truncated, info = env.step(expert.action())
+            done = terminated or truncated
+        solved += info["is_success"]
+    assert solved >= 11
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_camera_sees_every_place_where_objects_are_put(arm: str) -> None:
+    place = load_arm_simulation(arm)
+    (x0, y0), (x1, y1) = place.objects_lower_m, place.objects_upper_m
+    pixels = table_camera(48, arm).project(np.array([[x, y, 0.0] for x in (x0, x1) for y in (y0, y1)]))
+    assert ((pixels > 0) & (pixels < 48)).all()
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_fingers_close_to_the_gap_that_the_pads_say(arm: str) -> None:
+    env = TabletopEnv(arm=arm, image_size=16, distractors=0)
+    env.reset(seed=0)
+    world, robot = env.world, env.robot
+    for gripper_m in (robot.gripper_closed_m, robot.gripper_open_m):
+        world.pose_arm(np.array(robot.home_rad), gripper_m)
+        points = world.client.getClosestPoints(world.body, world.body, 0.2, *world.fingers)
+        gap_m = min(point[8] for point in points)
+        assert gap_m == pytest.approx(2 * (gripper_m - world.simulation.finger_pad_m), abs=2e-3)
+
+
+def test_static_scenes_hold_the_object_between_the_fingers_of_panda() -> None:
+    scenes = StaticScenes(arm="panda").draw(40, seed=0)
+    assert scenes.proprio.shape == (40, 17)
+    held = np.linalg.norm(scenes.positions[:, 0] - scenes.proprio[:, :3], axis=1) < 0.02
+    assert held.any()
+    assert (scenes.proprio[:, 2] > 0.0).all()
+
+
+def third_arm(folder: Path) -> Path:
+    """A robot that no package knows: wx250s under another name, its three files in one folder."""
+    (folder / "mine.urdf").write_text((ROBOTS_DIR / "wx250s.urdf").read_text())
+    text = (ROBOTS_DIR / "wx250s.yaml").read_text()
+    (folder / "mine.yaml").write_text(text.replace("name: wx250s", "name: mine").replace("wx250s.urdf", "mine.urdf"))
+    (folder / "mine.sim.yaml").write_text((ARMS_DIR / "wx250s.yaml").read_text())
+    return folder / "mine.yaml"
+
+
+def test_a_third_arm_takes_three_files_and_no_python(tmp_path: Path) -> None:
+    path = third_arm(tmp_path)
+    mine, known = TabletopEnv(arm=str(path)), TabletopEnv(arm="wx250s")
+    observation, expected = mine.reset(seed=2)[0], known.reset(seed=2)[0]
+    np.testing.assert_array_equal(observation["image"], expected["image"])
+    assert mine.contract.robot == "mine"
+    assert mine.step(np.zeros(7))[0]["proprio"].shape == (16,)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "expected"),
+    [
+        ("finger_friction: 1.5", "fingr_friction: 1.5", "did you mean 'finger_friction'"),
+        ("finger_friction: 1.5", "", "missing fields finger_friction"),
+        ("finger_friction: 1.5", "finger_friction: -1.5", "finger_friction must be positive"),
+        ("gripper_gain: 0.15", "gripper_gain: .nan", "gripper_gain must be a finite number"),
+        ("joint_gain: [0.25, ", "joint_gain: [", "need 6 values"),
+        ("objects_lower_m: [0.21, ", "objects_lower_m: [0.51, ", "objects_lower_m must lie below"),
+        ("camera_field_of_view_rad: 0.63", "camera_field_of_view_rad: 36.0", r"must be in \(0, pi\)"),
+    ],
+)
+def test_a_wrong_simulation_file_is_refused_by_field(tmp_path: Path, line: str, instead: str, expected: str) -> None:
+    path = third_arm(tmp_path)
+    text = (tmp_path / "mine.sim.yaml").read_text()
+    assert line in text
+    (tmp_path / "mine.sim.yaml").write_text(text.replace(line, instead))
+    with pytest.raises(ConfigError, match=expected) as raised:
+        load_arm_simulation(str(path))
+    assert "mine.sim.yaml" in str(raised.value)
+
+
+def test_an_arm_without_a_simulation_file_is_told_where_it_belongs(tmp_path: Path) -> None:
+    path = third_arm(tmp_path)
+    (tmp_path / "mine.sim.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"mine\.sim\.yaml"):
+        TabletopEnv(arm=str(path))
