@@ -8,6 +8,7 @@ import numpy as np
 import pybullet
 from scipy.spatial import ConvexHull
 
+from conure_sim.cached_files import mesh_file
 from conure_sim.fixtures import Array, BoxPart, Colour, turned
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def add_sphere(world: "World", radius_m: float, position: Array, colour: Colour,
     vertices, faces = _icosahedron(radius_m)
     collision = world.client.createCollisionShape(pybullet.GEOM_SPHERE, radius=radius_m)
     visual = world.client.createVisualShape(
-        pybullet.GEOM_MESH, vertices=vertices.tolist(), indices=faces.ravel().tolist(), rgbaColor=[*colour, 1.0]
+        pybullet.GEOM_MESH, fileName=str(mesh_file(vertices, faces)), rgbaColor=[*colour, 1.0]
     )
     body: int = world.client.createMultiBody(mass_kg, collision, visual, list(position))
     world.client.changeDynamics(body, -1, **SPHERE_FRICTION)

@@ -7,7 +7,7 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from conure_core.errors import unknown_name
+from conure_sim.cached_files import mesh_file
 
 Array = NDArray[np.float64]
 HEIGHT_RANGE_M = (0.018, 0.045)
@@ -63,6 +64,11 @@ class ObjectModel:
     height_m: float
     grasp_yaw_rad: float
     normals: Array | None = None
+
+    @cached_property
+    def mesh(self) -> str:
+        """The file that PyBullet reads this shape from."""
+        return str(mesh_file(self.vertices, self.faces, self.normals))
 
     @property
     def radius_m(self) -> float:

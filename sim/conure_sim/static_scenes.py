@@ -59,7 +59,7 @@ class StaticScenes:
 
     def _layout(self, rng: np.random.Generator) -> None:
         self.sample = self.randomization.sample(rng)
-        self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance)
+        self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance, self.sample.dynamics)
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = (TRAY, BOX)[rng.integers(2)]

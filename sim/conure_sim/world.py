@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pybullet
@@ -9,14 +10,18 @@ from numpy.typing import NDArray
 from pybullet_utils.bullet_client import BulletClient
 
 from conure_core.arm import Arm
+from conure_core.errors import ConfigError, unknown_name
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
 from conure_sim.arm_simulation import ArmSimulation, load_arm_simulation
 from conure_sim.bodies import box_collision, box_visual
-from conure_sim.camera import Camera
+from conure_sim.camera import AnyCamera, Camera, MountedCamera
+from conure_sim.dynamics import Dynamics
 from conure_sim.fixtures import BoxPart
 from conure_sim.objects import ObjectModel
 from conure_sim.quiet import quiet
+from conure_sim.rendering import OBJECT_SEGMENT, SEGMENTS, Appearance, View, render_view, segmented
+from conure_sim.textures import texture_files
 
 Array = NDArray[np.float64]
 PHYSICS_HZ = 240
@@ -35,15 +40,13 @@ class JointState:
     gripper_m: float
 
 
-@dataclass(frozen=True)
-class Appearance:
-    """What light and table look like. Colours rgb in [0, 1]; `light_direction` points from the table to the lamp."""
+class _Client(BulletClient):
+    """A client that looks each of PyBullet's functions up once, not at every call."""
 
-    table_colour: tuple[float, float, float] = (0.62, 0.56, 0.48)
-    light_direction: tuple[float, float, float] = (0.4, 0.5, 1.0)
-    ambient: float = 0.55
-    diffuse: float = 0.5
-    shadow: bool = True
+    def __getattr__(self, name: str) -> Any:
+        function = super().__getattr__(name)
+        setattr(self, name, function)
+        return function
 
 
 class World:
@@ -59,10 +62,10 @@ class World:
         self.robot, self.camera = robot, camera
         self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
-        self.appearance = Appearance()
+        self.appearance, self.dynamics = Appearance(), Dynamics()
+        self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
         with quiet():
-            self.client = BulletClient(pybullet.DIRECT)
-        self._bodies: list[int] = []
+            self.client = _Client(pybullet.DIRECT)
         self._build()
 
     def close(self) -> None:
@@ -72,7 +75,10 @@ class World:
             self.client._client = -1
 
     def _build(self) -> None:
-        bullet = self.client
+        """Table and arm in an empty client. Faster than taking bodies away, which leaks, and without their history."""
+        bullet, look, dynamics = self.client, self.appearance, self.dynamics
+        bullet.resetSimulation()
+        self._bodies: list[int] = []
         bullet.setPhysicsEngineParameter(
             fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
         )
@@ -85,55 +91,78 @@ class World:
             bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
             basePosition=[*simulation.table_centre_m, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
         )
+        self._paint(self.table, look.table_colour, look.table_texture)
+        self._labels, self._objects = {self.table: SEGMENTS["table"]}, 0
         bullet.changeDynamics(self.table, -1, lateralFriction=1.0)
         self.body = bullet.loadURDF(str(self.robot.urdf), useFixedBase=True)
-        names = {bullet.getJointInfo(self.body, i)[1].decode(): i for i in range(bullet.getNumJoints(self.body))}
+        self._labels[self.body] = SEGMENTS["arm"]
+        joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]
+        names = {joint[1].decode(): joint[0] for joint in joints}
+        self._links = {joint[12].decode(): joint[0] for joint in joints}
         self._arm_joints = [names[name] for name in self.robot.joint_names]
         self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
-        self._driven = [*self._arm_joints, *self.fingers]
+        self.driven = [*self._arm_joints, *self.fingers]
         self._finger_signs = np.array(self.robot.finger_multipliers)
         for finger in self.fingers:
             bullet.changeDynamics(self.body, finger, lateralFriction=simulation.finger_friction)
-        fingers = len(self.fingers)
-        self._forces = [*simulation.joint_force_nm] + [simulation.gripper_force_n] * fingers
-        self._gains = [*simulation.joint_gain] + [simulation.gripper_gain] * fingers
-        self._unit_gains = [1.0] * len(self._driven)
+        self._set_up_motors(dynamics)
+        if look.background_colour is not None:
+            self._add_background(look.background_colour, look.background_texture)
 
-    def reset(self, joint_rad: Sequence[float] | Array, gripper_m: float, appearance: Appearance | None = None) -> None:
-        """Take every object away and put the arm, at rest, at these angles (n,) rad and this opening, m."""
-        for body in self._bodies:
-            self.client.removeBody(body)
-        self._bodies.clear()
-        self.appearance = appearance or Appearance()
-        self.client.changeVisualShape(self.table, -1, rgbaColor=[*self.appearance.table_colour, 1.0])
+    def _set_up_motors(self, dynamics: Dynamics) -> None:
+        """What the motors are driven with, and how far the encoders are off."""
+        simulation, arm, fingers = self.simulation, len(self._arm_joints), len(self.fingers)
+        gripper_force_n = simulation.gripper_force_n * dynamics.gripper_force_scale
+        self._forces = [*simulation.joint_force_nm] + [gripper_force_n] * fingers
+        gains = [*simulation.joint_gain] + [simulation.gripper_gain] * fingers
+        self._gains = [gain * dynamics.gain_scale for gain in gains]
+        self._unit_gains = [1.0] * (arm + fingers)
+        self._offset_rad = np.resize(dynamics.joint_offset_rad or 0.0, arm)
+        if dynamics.joint_damping:
+            for joint in self._arm_joints:
+                self.client.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
+
+    def reset(
+        self,
+        joint_rad: Sequence[float] | Array,
+        gripper_m: float,
+        appearance: Appearance | None = None,
+        dynamics: Dynamics | None = None,
+    ) -> None:
+        """Take every object away and put the arm, at rest, where it measures these angles (n,) rad and opening, m."""
+        self.appearance, self.dynamics = appearance or Appearance(), dynamics or Dynamics()
+        self._build()
         self.pose_arm(np.asarray(joint_rad, dtype=np.float64), gripper_m)
 
     def pose_arm(self, joint_rad: Array, gripper_m: float) -> None:
         """Put the arm, at rest, at these angles (n,) rad and this opening, m, at once."""
         set_point = self._set_point(joint_rad, gripper_m)
         self.client.resetJointStatesMultiDof(
-            self.body, self._driven, [[value] for value in set_point], [[0.0]] * len(set_point)
+            self.body, self.driven, [[value] for value in set_point], [[0.0]] * len(set_point)
         )
-        self._follower = LinearFollower(set_point)
+        self._follower, self._sent = LinearFollower(set_point), None
 
     def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
-        return np.concatenate([joint_rad, gripper_m * self._finger_signs])
+        return np.concatenate([joint_rad - self._offset_rad, gripper_m * self._finger_signs])
 
     def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
         """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
-        mesh = {"vertices": model.vertices.tolist(), "indices": model.faces.ravel().tolist()}
-        normals = {} if model.normals is None else {"normals": model.normals.tolist()}
-        rgba = [*(colour or model.colour), 1.0]
+        mesh, dynamics = model.mesh, self.dynamics
         body = self._create(
-            OBJECT_MASS_KG,
-            self.client.createCollisionShape(pybullet.GEOM_MESH, vertices=mesh["vertices"]),
-            self.client.createVisualShape(pybullet.GEOM_MESH, rgbaColor=rgba, **mesh, **normals),
+            OBJECT_MASS_KG * dynamics.mass_scale,
+            self.client.createCollisionShape(pybullet.GEOM_MESH, fileName=mesh),
+            self.client.createVisualShape(
+                pybullet.GEOM_MESH, fileName=mesh, rgbaColor=[*(colour or model.colour), 1.0]
+            ),
             position,
             yaw_rad,
         )
-        friction = {"lateralFriction": OBJECT_FRICTION}
+        friction = {"lateralFriction": OBJECT_FRICTION * dynamics.friction_scale}
         friction |= {"rollingFriction": ROLLING_FRICTION, "spinningFriction": ROLLING_FRICTION}
-        self.client.changeDynamics(body, -1, **friction)
+        damping = {"linearDamping": dynamics.object_damping, "angularDamping": dynamics.object_damping}
+        self.client.changeDynamics(body, -1, **friction, **damping)
+        self._labels[body] = OBJECT_SEGMENT + self._objects
+        self._objects += 1
         return body
 
     def add_boxes(self, boxes: Sequence[BoxPart], position: Array, colour: Sequence[float]) -> int:
@@ -146,6 +175,28 @@ class World:
         self._bodies.append(body)
         return body
 
+    def add_clutter(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float]) -> int:
+        """Put something down that can be seen and that nothing collides with; returns its body."""
+        visual = self.client.createVisualShape(pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=[*colour, 1.0])
+        body = self._create(0.0, -1, visual, position, yaw_rad)
+        self._labels[body] = SEGMENTS["clutter"]
+        return body
+
+    def _add_background(self, colour: Sequence[float], texture: int | None) -> None:
+        """A floor and a wall behind the arm, for the eye only."""
+        floor_m, wall_m = [2.0, 2.0, 0.01], [0.01, 2.0, 1.0]
+        for half, centre in ((floor_m, [0.4, 0.0, -0.75]), (wall_m, [-1.2, 0.0, 0.25])):
+            visual = self.client.createVisualShape(pybullet.GEOM_BOX, halfExtents=half)
+            body = self._create(0.0, -1, visual, np.array(centre), 0.0)
+            self._paint(body, colour, texture)
+            self._labels[body] = SEGMENTS["background"]
+
+    def _paint(self, body: int, colour: Sequence[float], texture: int | None) -> None:
+        self.client.changeVisualShape(body, -1, rgbaColor=[*colour, 1.0])
+        if texture is not None:
+            image = self.client.loadTexture(str(texture_files()[texture]))
+            self.client.changeVisualShape(body, -1, textureUniqueId=image)
+
     def _create(self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float) -> int:
         orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
         body: int = self.client.createMultiBody(mass_kg, collision, visual, list(position), orientation)
@@ -153,49 +204,78 @@ class World:
         return body
 
     def joint_state(self) -> JointState:
-        """The measured state of the arm."""
-        states = self.client.getJointStates(self.body, self._driven)
+        """The state of the arm as its encoders measure it."""
+        states = self.client.getJointStates(self.body, self.driven)
         arm = len(self._arm_joints)
         position, speed = np.array([state[0] for state in states]), np.array([state[1] for state in states])
-        return JointState(position[:arm], speed[:arm], float(position[arm]))
+        return JointState(position[:arm] + self._offset_rad, speed[:arm], float(position[arm]))
 
     def follow(self, joint_rad: Array, gripper_m: float, duration_s: float) -> None:
         """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
+    @property
+    def set_point(self) -> Array:
+        """Where the motors are driven to now, in the order of `driven`: rad, then m."""
+        return self._follower.position
+
     def advance(self, seconds: float) -> None:
         """Let the physics run, in steps of 1 / PHYSICS_HZ."""
-        for _ in range(round(seconds * PHYSICS_HZ)):
-            target = self._follower.advance(1 / PHYSICS_HZ)
-            self.client.setJointMotorControlArray(
-                self.body,
-                self._driven,
-                pybullet.POSITION_CONTROL,
-                targetPositions=target.tolist(),
-                targetVelocities=self._follower.speed.tolist(),
-                forces=self._forces,
-                positionGains=self._gains,
-                velocityGains=self._unit_gains,
-            )
+        self.advance_steps(round(seconds * PHYSICS_HZ))
+
+    def advance_steps(self, steps: int) -> None:
+        """Let the physics run this many steps of 1 / PHYSICS_HZ."""
+        for _ in range(steps):
+            self._follower.advance(1 / PHYSICS_HZ)
+            self._drive()
             self.client.stepSimulation()
+
+    def _drive(self) -> None:
+        """Send the motors where the follower is now, unless they head there already."""
+        wanted = self._follower.position.tolist(), self._follower.speed.tolist()
+        if wanted == self._sent:
+            return
+        self._sent = wanted
+        self.client.setJointMotorControlArray(
+            self.body,
+            self.driven,
+            pybullet.POSITION_CONTROL,
+            targetPositions=wanted[0],
+            targetVelocities=wanted[1],
+            forces=self._forces,
+            positionGains=self._gains,
+            velocityGains=self._unit_gains,
+        )
 
     def render(self, camera: Camera | None = None) -> NDArray[np.uint8]:
         """What the camera sees now: (height, width, 3) uint8, sRGB."""
-        camera, look = camera or self.camera, self.appearance
-        width, height, pixels, *_ = self.client.getCameraImage(
-            camera.width_px,
-            camera.height_px,
-            camera.view_matrix,
-            camera.projection_matrix,
-            lightDirection=look.light_direction,
-            lightAmbientCoeff=look.ambient,
-            lightDiffuseCoeff=look.diffuse,
-            lightSpecularCoeff=0.05,
-            shadow=int(look.shadow),
-            renderer=pybullet.ER_TINY_RENDERER,
-            flags=pybullet.ER_NO_SEGMENTATION_MASK,
-        )
-        return np.ascontiguousarray(np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))[:, :, :3])
+        return self.view(camera or self.camera).image
+
+    def view(self, camera: AnyCamera, depth: bool = False, bodies: bool = False) -> View:
+        """What a camera sees now, with depth and bodies on request."""
+        return render_view(self.client, self.placed(camera), self.appearance, depth, bodies)
+
+    def segmentation(self, view: View) -> NDArray[np.uint8]:
+        """Labels (h, w) of a view with bodies: SEGMENTS, and from OBJECT_SEGMENT on the objects in the order added."""
+        if view.bodies is None:
+            raise ConfigError("a segmentation needs a view with its bodies; ask for them: view(camera, bodies=True)")
+        return segmented(view.bodies, self._labels)
+
+    def placed(self, camera: AnyCamera) -> Camera:
+        """The camera in the base frame: one on a link of the arm is where the link is now."""
+        if not isinstance(camera, MountedCamera):
+            return camera
+        return camera.at(self.link_pose(camera.link))
+
+    def link_pose(self, name: str) -> Array:
+        """base_from_link, (4, 4), by forward kinematics of the true joint angles. Raises: ConfigError if unknown."""
+        if name not in self._links:
+            raise unknown_name("link", name, self._links)
+        *_, position, orientation = self.client.getLinkState(self.body, self._links[name], 0, 1)[:6]
+        pose = np.eye(4)
+        pose[:3, :3] = np.reshape(pybullet.getMatrixFromQuaternion(orientation), (3, 3))
+        pose[:3, 3] = position
+        return pose
 
     def pose(self, body: int) -> tuple[Array, Array]:
         """Position (3,), m, and quaternion (4,), xyzw, of a body's origin."""

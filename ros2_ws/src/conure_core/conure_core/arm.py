@@ -80,7 +80,7 @@ class Arm:
 
     @cached_property
     def _geometry(self) -> tuple[pin.GeometryModel, pin.GeometryData]:
-        """Collision boxes of the links and of the table; pairs that touch in the home pose are left out."""
+        """Collision shapes of links and table, with clearances; pairs that touch in the home pose are left out."""
         geometry = pin.buildGeomFromUrdf(self._full, str(self.config.urdf), pin.GeometryType.COLLISION)
         model, geometry = pin.buildReducedModel(self._full, geometry, self._locked, self._rest)
         depth = 0.1
@@ -96,7 +96,11 @@ class Arm:
         for pair, touches in zip(pairs, touching, strict=True):
             if touches or self._adjacent(geometry.geometryObjects[pair.first], geometry.geometryObjects[pair.second]):
                 geometry.removeCollisionPair(pair)
-        return geometry, pin.GeometryData(geometry)
+        data = pin.GeometryData(geometry)
+        for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
+            table = any(geometry.geometryObjects[side].name == TABLE for side in (pair.first, pair.second))
+            request.security_margin = self.config.table_clearance_m if table else self.config.self_collision_margin_m
+        return geometry, data
 
     @staticmethod
     def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
@@ -105,9 +109,6 @@ class Arm:
     def first_collision(self, joint_rad: Array) -> str | None:
         """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or None."""
         geometry, data = self._geometry
-        for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
-            table = TABLE in self._pair_names(pair)
-            request.security_margin = self.config.table_clearance_m if table else self.config.self_collision_margin_m
         if not pin.computeCollisions(self._model, self._data, geometry, data, np.asarray(joint_rad), True):
             return None
         hit = next(i for i, result in enumerate(data.collisionResults) if result.isCollision())

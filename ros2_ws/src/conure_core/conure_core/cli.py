@@ -25,6 +25,7 @@ VERBS = {
     "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
+    "bench": Verb("conure_sim.bench", "sim", "measure: bench sim, the environments"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
 }

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -126,10 +126,7 @@ class SimRobotNode(ManagedNode):
     def _capture(self, stamp_ns: int) -> None:
         """The task is judged when an image is taken, as often as the environment judges it."""
         self.succeeded = self.succeeded or self.env.success()
-        camera, scale = self.env.world.camera, self.parameters.camera_scale
-        if scale > 1:
-            width_px, height_px = camera.width_px * scale, camera.height_px * scale
-            camera = replace(camera, width_px=width_px, height_px=height_px, focal_px=camera.focal_px * scale)
+        camera = self.env.sample.displaced(self.env.world.camera.scaled(self.parameters.camera_scale))
         pixels = self.env.sample.degraded(self.env.world.render(camera), self.env.np_random)
         self.camera_infos.publish(
             camera_info_message(camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame)

@@ -1,0 +1,225 @@
+"""`conure bench sim`: the environments' figures on this machine, as a table and as out/bench/sim.json."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import conure_sim.bench_measures as measure
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot import load_robot
+from conure_sim.bench_collection import collection_minutes
+from conure_sim.randomization import find_randomization
+from conure_sim.tasks import TASKS, find_task
+
+FIRST_GROUP = ("Lift", "Place", "Push", "Press", "DrawerOpen")
+EASY_SUCCESS, HARD_SUCCESS = {"none": 0.90, "full": 0.75}, {"none": 0.70, "full": 0.70}
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure and how much of it; see conf/bench.yaml."""
+
+    out: str
+    rows: list[str]
+    task: str
+    arm: str
+    arms: list[str]
+    randomization: str
+    image_sizes: list[int]
+    physics_substeps: int
+    steps: int
+    resets: int
+    memory_resets: int
+    processes: int
+    determinism_tasks: list[str]
+    determinism_steps: int
+    delta_steps: int
+    expert_tasks: list[str]
+    expert_episodes: int
+    demonstration_episodes: int
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row not in MEASUREMENTS:
+                raise unknown_name("row of conure bench sim", row, MEASUREMENTS)
+        for task in (self.task, *self.determinism_tasks, *self.expert_tasks):
+            find_task(task)
+        for arm in (self.arm, *self.arms):
+            load_robot(arm)
+        find_randomization(self.randomization)
+        counts = [value for value in vars(self).values() if isinstance(value, int)]
+        if min(counts) < 1:
+            raise ConfigError(f"every count of conure bench sim must be at least 1, got {counts}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the environment whose speed is measured: three convex objects."""
+        return {"task": self.task, "arm": self.arm, "randomization": self.randomization, "distractors": 2}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the note says why."""
+
+    name: str
+    value: float | None
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the figure is what is asked for; None if nothing is, or nothing was measured."""
+        if self.value is None or (self.at_least is None and self.at_most is None):
+            return None
+        above = self.at_least is None or self.value >= self.at_least
+        return bool(above and (self.at_most is None or self.value <= self.at_most))
+
+
+def run(overrides: list[str]) -> None:
+    """The verb: the first word says what to measure, and `sim` is what there is."""
+    if not overrides or overrides[0] != "sim":
+        raise unknown_name("bench", overrides[0] if overrides else "", ["sim"])
+    bench(load_config("conure_sim.conf", "bench", BenchConfig, overrides[1:]))
+
+
+def bench(config: BenchConfig) -> list[Row]:
+    """Measure, write after each measurement, print the table."""
+    console, rows = Console(), []
+    for name in config.rows:
+        began = time.monotonic()
+        with console.status(f"measuring: {name}"):
+            rows += list(MEASUREMENTS[name](config))
+        _write(config, rows)
+        console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s[/dim]")
+    console.print(_table(rows))
+    console.print(f"written: {config.out}")
+    return rows
+
+
+def _speed(config: BenchConfig) -> Iterator[Row]:
+    for size in config.image_sizes:
+        settings = {**config.settings, "image_size": size, "physics_substeps": config.physics_substeps}
+        ours, bare, busy = measure.step_rates(config.steps, **settings)
+        required = 400 if size == 48 and config.physics_substeps == 10 else None
+        name = f"steps/s, {size}x{size}, {config.physics_substeps} substeps ({busy:.0f} a second of processor time)"
+        yield Row(name, ours, "1/s", required)
+        yield Row(f"  against a bare PyBullet loop ({bare:.0f}/s)", ours / bare, "", 0.75)
+
+
+def _reset(config: BenchConfig) -> Iterator[Row]:
+    milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
+    yield Row(f"reset, median of {config.resets}, randomization {config.randomization}", milliseconds, "ms", None, 5.0)
+
+
+def _memory(config: BenchConfig) -> Iterator[Row]:
+    grown = measure.memory_growth_mb(config.memory_resets, **config.settings)
+    yield Row(f"memory growth over {config.memory_resets} resets", grown, "MB", None, 20.0)
+
+
+def _parallel(config: BenchConfig) -> Iterator[Row]:
+    settings = {**config.settings, "physics_substeps": config.physics_substeps}
+    one = measure.parallel_rate(1, config.steps, **settings)
+    together = measure.parallel_rate(config.processes, config.steps, **settings)
+    required = 0.9 * config.processes
+    yield Row(f"{config.processes} processes against one ({one:.0f}/s)", together / one, "times", required)
+
+
+def _determinism(config: BenchConfig) -> Iterator[Row]:
+    for task in config.determinism_tasks or list(TASKS):
+        settings = {**config.settings, "task": task}
+        same = measure.same_in_processes(config.determinism_steps, **settings)
+        yield Row(f"{task}: {config.determinism_steps} steps alike in two processes", float(same), "", 1.0)
+
+
+def _delta(config: BenchConfig) -> Iterator[Row]:
+    for arm in config.arms:
+        found = measure.tracking(config.delta_steps, task=config.task, arm=arm)
+        commanded = ~found.changed
+        note = f"{commanded.sum()} of {len(commanded)} steps; the safety gate altered the others"
+        distance_mm, angle_deg = 1e3 * found.distance_m[commanded].max(), np.degrees(found.angle_rad[commanded].max())
+        yield Row(f"{arm}: end-effector delta, largest distance left", float(distance_mm), "mm", None, 3.0, note)
+        yield Row(f"{arm}: end-effector delta, largest turn left", float(angle_deg), "deg", None, 1.0, note)
+
+
+def _experts(config: BenchConfig) -> Iterator[Row]:
+    try:
+        success_rate = import_module("conure_sim.expert_rollouts").success_rate
+    except ModuleNotFoundError as error:
+        yield Row("expert success", None, "", note=f"not measured: {error.name} is not there")
+        return
+    for arm in config.arms:
+        for task in config.expert_tasks or list(TASKS):
+            bars = EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
+            for preset, bar in bars.items():
+                rate = success_rate(task, arm=arm, randomization=preset, episodes=config.expert_episodes).rate
+                yield Row(f"{arm}: expert, {task}, randomization {preset}", rate, "", bar)
+
+
+def _demonstrations(config: BenchConfig) -> Iterator[Row]:
+    name = f"minutes for 50,000 transitions, 48x48, {config.processes} processes"
+    try:
+        folder = Path(config.out).parent / "demonstrations"
+        minutes = collection_minutes(config.task, config.arm, config.demonstration_episodes, config.processes, folder)
+    except ModuleNotFoundError as error:
+        yield Row(name, None, "min", note=f"not measured: {error.name} is not there; pip install 'conure[training]'")
+        return
+    yield Row(name, minutes, "min", None, 4.0)
+
+
+MEASUREMENTS: dict[str, Callable[[BenchConfig], Iterator[Row]]] = {
+    "speed": _speed,
+    "reset": _reset,
+    "memory": _memory,
+    "parallel": _parallel,
+    "determinism": _determinism,
+    "delta": _delta,
+    "experts": _experts,
+    "demonstrations": _demonstrations,
+}
+
+
+def _write(config: BenchConfig, rows: list[Row]) -> None:
+    path = Path(config.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": measure.machine(),
+        "config": asdict(config),
+        "rows": [{**asdict(row), "met": row.met} for row in rows],
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(report, indent=1))
+    temporary.replace(path)
+
+
+def _commit() -> str:
+    """The commit of the sources that run, with '+' if they differ from it; empty without git."""
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("", "measured", "asked for", "met")
+    for row in rows:
+        value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
+        bars = [f"{sign} {bar:g}" for sign, bar in ((">=", row.at_least), ("<=", row.at_most)) if bar is not None]
+        met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
+        table.add_row(row.name, value, " ".join(bars), met)
+    return table

@@ -1,0 +1,1 @@
+"""Configuration of the simulation: verbs, and the randomization presets."""
