@@ -25,6 +25,7 @@ CONFIG = {
     "demos": {"episodes": {"Lift": 5}},
     "target": "box_test_00",
     "seed": 3,
+    "noise_scale": 0.5,
 }
 OUTSIDE_KEYS = {
     "prior_success_any",

@@ -117,6 +117,7 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "safety_changes": sum(trial.safety_changes for trial in results.trials),
         "auxiliary_task": auxiliary_task(results.metrics, config["prior"]["static_scenes"]),
         "target": config["target"],
+        "noise_scale": config["noise_scale"],
         "demonstrations": config["demos"]["episodes"],
         "rl_steps": {name: curve[-1]["steps"] for name, curve in results.curves.items()},
         "stage_seconds": results.stage_seconds,
