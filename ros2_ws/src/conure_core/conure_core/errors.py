@@ -28,6 +28,10 @@ class StateError(ConureError):
     """A saved state that does not fit this environment, or cannot be reached in it."""
 
 
+class WorkerError(ConureError):
+    """A process that worked for this one failed or died."""
+
+
 class RobotError(ConureError):
     """Root of the errors that keep an arm from moving."""
 
