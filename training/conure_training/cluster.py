@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 OBJECT_STORE_BYTES = 200 * 2**20
 RETRIES = 5  # of a block whose worker died; a block that kills every worker must end some day
+CONNECT_S = 5.0
+UNREACHABLE = "no Ray cluster answers at '{}'; expected HOST:PORT or auto, and `ray start --head` starts one"
 BLOCKS_A_WORKER = 2  # under way or waiting: what is done early must not fill the object store
 
 # Read when Ray is imported and started. The second makes a machine's own cluster use the loopback address alone.
@@ -64,6 +67,7 @@ def _result(ray: Any, reference: Any, block: Any) -> Any:
 @contextmanager
 def _connected(address: str, workers: int) -> Iterator[Any]:
     """Ray, connected; a cluster that was started for this is gone afterwards, and so is its folder."""
+    _check_reachable(address)
     folder = None if address else tempfile.mkdtemp(prefix="conure-ray-")  # sockets: their paths must stay short
     before = dict(os.environ)
     os.environ.update({} if address else LOCAL_ENVIRONMENT)
@@ -82,7 +86,7 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
                 **common,
             )
     except ConnectionError as error:
-        raise ConfigError(f"no Ray cluster answers at '{address}'; `ray start --head` starts one") from error
+        raise ConfigError(UNREACHABLE.format(address)) from error
     finally:
         _restore(before)
     try:
@@ -91,6 +95,17 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises: ConfigError if nothing listens at a HOST:PORT; Ray itself would try for five minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(UNREACHABLE.format(address)) from error
 
 
 def _restore(environment: dict[str, str]) -> None:
