@@ -142,8 +142,16 @@ def _check(state: EnvironmentState, settings: dict[str, Any]) -> None:
     if state.version != VERSION:
         raise StateError(f"the state has version {state.version}, this program reads {VERSION}; save it again")
     names = sorted(settings.keys() | state.settings.keys())
-    other = [name for name in names if settings.get(name) != state.settings.get(name)]
+    other = [name for name in names if not _equal(settings.get(name), state.settings.get(name))]
     if other:
         saved = ", ".join(f"{name}={state.settings.get(name)!r}" for name in other)
         here = ", ".join(f"{name}={settings.get(name)!r}" for name in other)
         raise StateError(f"the state was saved with {saved}; this environment has {here}; make one with these settings")
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two settings are equal; those that hold arrays, such as cameras, are compared as they are printed."""
+    try:
+        return bool(first == second)
+    except ValueError:
+        return repr(first) == repr(second)
