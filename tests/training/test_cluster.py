@@ -1,5 +1,6 @@
 """Blocks of work on a Ray cluster of two workers: the same data, whoever dies meanwhile, and nothing left behind."""
 
+import contextlib
 import math
 import os
 import signal
@@ -30,7 +31,14 @@ list(run_blocks(time.sleep, [600, 600], Engine("ray", workers=2), "sleep", int))
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    return [one for one in psutil.Process(pid).children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in psutil.Process(pid).children(recursive=True) if alive(one)]
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def title(process: psutil.Process) -> str:
@@ -81,8 +89,9 @@ def test_a_cluster_of_one_s_own_listens_on_loopback_alone_and_ends_with_the_work
         results[block] = result
         ours = descendants(os.getpid())
         for process in [psutil.Process(), *ours]:
-            sockets = process.net_connections("tcp")
-            addresses |= {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
+            with contextlib.suppress(psutil.NoSuchProcess):
+                sockets = process.net_connections("tcp")
+                addresses |= {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
         folders += [word for one in ours for word in title(one).split("=") if "conure-ray-" in word]
     assert results == {1.0: 1.0, 4.0: 2.0, 9.0: 3.0, 16.0: 4.0}
     assert addresses
