@@ -1,6 +1,5 @@
 """What `conure bench sim` measures of the environments; each function gives plain figures."""
 
-import hashlib
 import multiprocessing
 import os
 import time
@@ -107,28 +106,6 @@ def _step_together(barrier: Any, results: Any, steps: int, seed: int, settings: 
         if step % env.max_steps == env.max_steps - 1:
             env.reset()
     results.put(time.perf_counter() - began)
-
-
-def same_in_processes(steps: int, processes: int = 2, **settings: Any) -> bool:
-    """Whether processes of their own give the same observations, bit for bit, for the same seed and actions."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes) as pool:
-        digests = [pool.apply_async(observation_digest, (steps,), settings) for _ in range(processes)]
-        return len({digest.get(timeout=600) for digest in digests}) == 1
-
-
-def observation_digest(steps: int, **settings: Any) -> str:
-    """A hash of every observation of a run of random actions, with a reset wherever an episode ends."""
-    env, rng, digest = TabletopEnv(**settings), np.random.default_rng(1), hashlib.sha256()
-    observation, _ = env.reset(seed=1)
-    for _ in range(steps):
-        for name in sorted(observation):
-            digest.update(np.ascontiguousarray(observation[name]).tobytes())
-        observation, _, terminated, truncated, _ = env.step(rng.uniform(-1, 1, 7))
-        if terminated or truncated:
-            observation, _ = env.reset()
-    env.close()
-    return digest.hexdigest()
 
 
 def tracking(steps: int, **settings: Any) -> Tracking:

@@ -25,6 +25,15 @@ from conure_sim.randomization import Randomization, find_randomization
 from conure_sim.scene import state_size
 from conure_sim.sensors import TABLE, Sensors, choose_cameras, require_sight
 from conure_sim.stage import Stage
+from conure_sim.state import (
+    Attributes,
+    Beginning,
+    Component,
+    EnvironmentState,
+    RandomStream,
+    restore_state,
+    save_state,
+)
 from conure_sim.tasks import find_task
 from conure_sim.world import PHYSICS_HZ, World
 
@@ -81,8 +90,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         physics_substeps: int | None = None,
     ) -> None:
         """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an unusable one."""
+        self.settings = {name: value for name, value in locals().items() if name not in ("self", "render_mode")}
         if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
             raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
+        self.beginning: Beginning | None = None
         self.task, self.robot, self.pool = find_task(task), load_robot(arm), object_set(objects)
         if containers not in CONTAINERS:
             raise unknown_name("container set", containers, CONTAINERS)
@@ -119,6 +130,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         """A new episode: objects, places, light and start pose are drawn from the seed."""
         super().reset(seed=seed)
         rng, robot = self.np_random, self.robot
+        self.beginning = Beginning.of(rng, options)
         self._steps, self._any_lifted = 0, False
         self.sample = self.randomization.sample(rng)
         options = options or {}
@@ -143,7 +155,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self._drawn = self.sample.numbers()
         self.sensors.start(self.sample, rng)
         state = self.world.joint_state()
-        self.loop.reset(state.joint_rad, state.gripper_m)
+        self.command = self.loop.reset(state.joint_rad, state.gripper_m)
+        self.world.journal.begin()
         return self.observe(), self._info(False)
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -174,6 +187,26 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             happen()
             now = step
         self.world.advance_steps(period - now)
+
+    def save_state(self) -> EnvironmentState:
+        """This moment, picklable, to be restored any number of times. Raises: StateError; see conure_sim.state."""
+        return save_state(self)
+
+    def restore_state(self, state: EnvironmentState) -> None:
+        """Go on from a saved moment, of this or another environment with the same settings. Raises: StateError."""
+        restore_state(self, state)
+
+    def components(self) -> dict[str, Component]:
+        """What beside the physics the next step depends on. Whatever gets a memory of its own belongs here."""
+        episode = Attributes(self, "_steps", "_any_lifted", "_np_random_seed", "command")
+        random = RandomStream(self.np_random)
+        return {
+            "control": self.loop,
+            "scene": self.scene,
+            "sensors": self.sensors,
+            "random": random,
+            "episode": episode,
+        }
 
     def success(self) -> bool:
         """Whether the task is done in the present physical state."""

@@ -66,6 +66,7 @@ class Scene:
 
     def __init__(self, world: World, objects: list[SceneObject], container: Container | None = None) -> None:
         self.world, self.objects, self.container = world, objects, container
+        self._bodies = [item.body for item in objects]
 
     @property
     def target_name(self) -> str:
@@ -80,6 +81,14 @@ class Scene:
     def target(self) -> SceneObject:
         """The object that the reward is about."""
         return self.objects[0]
+
+    def get_state(self) -> list[int]:
+        """The present order of the objects, as indices into the order at the reset; `aim_at` may have changed it."""
+        return [self._bodies.index(item.body) for item in self.objects]
+
+    def set_state(self, state: list[int]) -> None:
+        """Put the objects in the order that `get_state` gave."""
+        self.objects.sort(key=lambda item: state.index(self._bodies.index(item.body)))
 
     def aim_at(self, index: int) -> None:
         """Make another object the target."""

@@ -18,6 +18,7 @@ from conure_sim.bodies import box_collision, box_visual
 from conure_sim.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.dynamics import Dynamics
 from conure_sim.fixtures import BoxPart
+from conure_sim.journal import Journal, recorded
 from conure_sim.objects import ObjectModel
 from conure_sim.quiet import quiet
 from conure_sim.rendering import OBJECT_SEGMENT, SEGMENTS, Appearance, View, render_view, segmented
@@ -64,6 +65,7 @@ class World:
         self.arm = Arm(robot)
         self.appearance, self.dynamics = Appearance(), Dynamics()
         self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
+        self.journal = Journal()
         with quiet():
             self.client = _Client(pybullet.DIRECT)
         self._build()
@@ -130,10 +132,12 @@ class World:
         dynamics: Dynamics | None = None,
     ) -> None:
         """Take every object away and put the arm, at rest, where it measures these angles (n,) rad and opening, m."""
+        self.journal.stop()
         self.appearance, self.dynamics = appearance or Appearance(), dynamics or Dynamics()
         self._build()
         self.pose_arm(np.asarray(joint_rad, dtype=np.float64), gripper_m)
 
+    @recorded
     def pose_arm(self, joint_rad: Array, gripper_m: float) -> None:
         """Put the arm, at rest, at these angles (n,) rad and this opening, m, at once."""
         set_point = self._set_point(joint_rad, gripper_m)
@@ -210,6 +214,7 @@ class World:
         position, speed = np.array([state[0] for state in states]), np.array([state[1] for state in states])
         return JointState(position[:arm] + self._offset_rad, speed[:arm], float(position[arm]))
 
+    @recorded
     def follow(self, joint_rad: Array, gripper_m: float, duration_s: float) -> None:
         """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
@@ -219,10 +224,12 @@ class World:
         """Where the motors are driven to now, in the order of `driven`: rad, then m."""
         return self._follower.position
 
+    @recorded
     def advance(self, seconds: float) -> None:
         """Let the physics run, in steps of 1 / PHYSICS_HZ."""
         self.advance_steps(round(seconds * PHYSICS_HZ))
 
+    @recorded
     def advance_steps(self, steps: int) -> None:
         """Let the physics run this many steps of 1 / PHYSICS_HZ."""
         for _ in range(steps):
@@ -290,7 +297,22 @@ class World:
 
     def place(self, body: int, position: Array, orientation: Array) -> None:
         """Put a body elsewhere, at rest."""
-        self.client.resetBasePositionAndOrientation(body, list(position), list(orientation))
+        self._place(self._bodies.index(body), list(position), list(orientation))
+
+    @recorded
+    def _place(self, index: int, position: list[float], orientation: list[float]) -> None:
+        """By order of arrival, because body ids differ from one reset to the next."""
+        self.client.resetBasePositionAndOrientation(self._bodies[index], position, orientation)
+
+    def physics(self) -> Array:
+        """Every position and speed of arm and bodies, one after the other: equal to the bit in equal worlds."""
+        client = self.client
+        values = [state[index] for state in client.getJointStates(self.body, self.driven) for index in (0, 1)]
+        for body in self._bodies:
+            values += [*sum(client.getBasePositionAndOrientation(body), ()), *sum(client.getBaseVelocity(body), ())]
+            for joint in range(client.getNumJoints(body)):
+                values += client.getJointState(body, joint)[:2]
+        return np.array(values, dtype=np.float64)
 
     def touching(self, body: int, link: int, body_link: int | None = None) -> bool:
         """Whether a link of the arm touches a body (this link of it, -1: its base)."""

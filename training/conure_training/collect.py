@@ -14,7 +14,7 @@ from conure_core.errors import ConfigError
 from conure_sim.tasks import find_task
 from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
 from conure_training.environments import make_environment
-from conure_training.workers import run_blocks
+from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_EPISODES = 50
 NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
@@ -45,8 +45,11 @@ class DemosConfig:
     nearest: float
     seed: int
     workers: int
+    engine: str = ENGINES[0]
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
+        engine_of(self)
         for name, count in self.episodes.items():
             find_task(name)
             if count < 0:
@@ -83,7 +86,7 @@ def collect(config: DemosConfig) -> Path:
     missing = [block for block in blocks if not _block_path(kept, block).is_file()]
     kept.mkdir(parents=True, exist_ok=True)
     work = partial(_collect_block, config)
-    for block, arrays in run_blocks(work, missing, config.workers, "demonstrations", lambda block: block.count):
+    for block, arrays in run_blocks(work, missing, engine_of(config), "demonstrations", lambda block: block.count):
         temporary = _block_path(kept, block).with_suffix(".tmp.npz")
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(_block_path(kept, block))

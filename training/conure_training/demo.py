@@ -27,7 +27,7 @@ from conure_training.train_rl import RlConfig
 
 LOCK = ".lock"
 PLACES = {"out", "demos", "prior", "agent", "metrics", "report", "bundle", "folder"}  # settings that change no result
-HOW = {"workers", "checkpoint_every"}
+HOW = {"workers", "engine", "ray_address", "checkpoint_every"}
 
 
 @dataclass(frozen=True)

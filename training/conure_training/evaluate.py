@@ -15,7 +15,7 @@ from conure_training.agents import Agent, load_agent
 from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.statistics import wilson_interval
-from conure_training.workers import run_blocks
+from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_EPISODES = 10
 
@@ -39,8 +39,11 @@ class EvaluateConfig:
     noise_scale: float
     seed: int
     workers: int
+    engine: str = ENGINES[0]
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
+        engine_of(self)
         if self.episodes < 1:
             raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
         if not 0.0 <= self.noise_scale <= 3.0:
@@ -63,7 +66,7 @@ def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any
         load_agent(Path(config.agent), env.contract)
     last = config.seed + config.episodes
     blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
-    done = dict(run_blocks(partial(_run_block, config), blocks, config.workers, label, len))
+    done = dict(run_blocks(partial(_run_block, config), blocks, engine_of(config), label, len))
     episodes = [episode for block in blocks for episode in done[block]]
     result: dict[str, Any] = {"config": asdict(config), "episodes": episodes}
     for name in ("success", "any_lifted"):

@@ -25,7 +25,7 @@ from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoder import detection_loss
 from conure_training.files import replacing, write_json
 from conure_training.prior import Prior, PriorSize
-from conure_training.workers import progress_bar, run_blocks, use_threads
+from conure_training.workers import ENGINES, engine_of, progress_bar, run_blocks, use_threads
 
 BLOCK_SCENES = 1000
 HELD_OUT = 0.05
@@ -55,9 +55,12 @@ class PriorConfig:
     feature_noise: float
     seed: int
     workers: int
+    engine: str = ENGINES[0]
+    ray_address: str = ""
     size: PriorSize = field(default_factory=PriorSize)
 
     def __post_init__(self) -> None:
+        engine_of(self)
         if min(self.batch_size, self.flow_batch_size, self.flow_steps) < 1:
             raise ConfigError("batch_size, flow_batch_size and flow_steps must be at least 1")
 
@@ -106,7 +109,7 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
         total, first = config.static_scenes, config.seed * 1_000_000
         blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
         work = partial(_draw_scenes, config.arm, camera.height_px, config.randomization)
-        done = dict(run_blocks(work, blocks, config.workers, "static scenes", lambda block: block[1]))
+        done = dict(run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1]))
         arrays = {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
         with replacing(cache) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]

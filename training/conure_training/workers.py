@@ -3,14 +3,19 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from conure_core.errors import ConfigError, unknown_name
+from conure_training.cluster import run_on_cluster
+
+ENGINES = ("processes", "ray")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
@@ -33,16 +38,62 @@ def progress_bar() -> Progress:
     )
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What runs the blocks: `processes` of this machine, or `ray`; `ray_address` empty: a cluster here, for this alone.
+
+    `workers` 0: one a core. On a cluster that runs already its CPUs count, not `workers`.
+    """
+
+    name: str = ENGINES[0]
+    workers: int = 0
+    ray_address: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise unknown_name("engine", self.name, ENGINES)
+        if self.ray_address and self.name != "ray":
+            raise ConfigError(f"ray_address='{self.ray_address}' needs engine=ray, got engine={self.name}")
+
+
+class EngineSettings(Protocol):
+    """What every configuration with blocks of work has."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def ray_address(self) -> str: ...
+
+
+def engine_of(settings: EngineSettings) -> Engine:
+    """The engine that a configuration asks for. Raises: ConfigError for an unknown one."""
+    return Engine(settings.engine, settings.workers, settings.ray_address)
+
+
 def run_blocks(
-    work: Callable[[Block], Result], blocks: Sequence[Block], workers: int, label: str, size: Callable[[Block], int]
+    work: Callable[[Block], Result], blocks: Sequence[Block], engine: Engine, label: str, size: Callable[[Block], int]
 ) -> Iterator[tuple[Block, Result]]:
     """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process of one thread."""
-    context = multiprocessing.get_context("spawn")
-    with progress_bar() as bar, _one_thread(), _pool(context, worker_count(workers)) as pool:
+    workers = worker_count(engine.workers)
+    if engine.name == "ray":
+        results = run_on_cluster(work, blocks, workers, engine.ray_address)
+    else:
+        results = _run_on_processes(work, blocks, workers)
+    with progress_bar() as bar, closing(results):
         task = bar.add_task(label, total=sum(map(size, blocks)), note="")
+        for block, result in results:
+            bar.advance(task, size(block))
+            yield block, result
+
+
+def _run_on_processes(
+    work: Callable[[Block], Result], blocks: Sequence[Block], workers: int
+) -> Generator[tuple[Block, Result], None, None]:
+    with _one_thread(), _pool(multiprocessing.get_context("spawn"), workers) as pool:
         futures = {pool.submit(work, block): block for block in blocks}
         for future in as_completed(futures):
-            bar.advance(task, size(futures[future]))
             yield futures[future], future.result()
 
 

@@ -1,5 +1,7 @@
 """Controller and safety gate as one piece: what the environment and control_node both run, tick by tick."""
 
+from typing import Any
+
 import numpy as np
 
 from conure_core.arm import Arm, Array, pose_error
@@ -31,6 +33,16 @@ class ControlLoop:
         if command.changes:
             self.controller.reset(command.joint_rad)
         return command
+
+    def get_state(self) -> tuple[Any, Any]:
+        """What controller and gate remember, to go on from with `set_state`."""
+        return self.controller.get_state(), self.gate.get_state()
+
+    def set_state(self, state: tuple[Any, Any]) -> None:
+        """Go on from what `get_state` gave, here or in another process."""
+        controller, gate = state
+        self.controller.set_state(controller)
+        self.gate.set_state(gate)
 
     def hold(self) -> JointCommand:
         """Stay at the last command, and start the next delta from there."""

@@ -34,6 +34,14 @@ class CartesianController:
         """Start from this measured pose, (n,) rad; needed before the first target and after any hold."""
         self._reference_rad = np.array(joint_rad, dtype=np.float64)
 
+    def get_state(self) -> Array | None:
+        """All that the next target depends on: the reference, (n,) rad; None before the first reset."""
+        return None if self._reference_rad is None else self._reference_rad.copy()
+
+    def set_state(self, state: Array | None) -> None:
+        """Go on from what `get_state` gave."""
+        self._reference_rad = None if state is None else state.copy()
+
     def target(self, action: Array, measured_rad: Array) -> JointTarget:
         """The joint target for an action (7,) in [-1, 1], given the measured angles (n,) rad.
 

@@ -24,6 +24,14 @@ class DataError(ConureError):
     """A data set or an episode that cannot be used."""
 
 
+class StateError(ConureError):
+    """A saved state that does not fit this environment, or cannot be reached in it."""
+
+
+class WorkerError(ConureError):
+    """A process that worked for this one failed or died."""
+
+
 class RobotError(ConureError):
     """Root of the errors that keep an arm from moving."""
 

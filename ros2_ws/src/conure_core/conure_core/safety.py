@@ -49,6 +49,15 @@ class SafetyGate:
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",))
 
+    def get_state(self) -> tuple[JointCommand | None, Array]:
+        """All that the next command depends on: the last one and its speed, (n,) rad/s."""
+        return self._last, self._last_speed.copy()
+
+    def set_state(self, state: tuple[JointCommand | None, Array]) -> None:
+        """Go on from what `get_state` gave."""
+        last, speed = state
+        self._last, self._last_speed = last, speed.copy()
+
     def check(self, target: JointTarget, age_s: float) -> JointCommand:
         """The nearest safe command to a target that answers an observation `age_s` old.
 

@@ -1,0 +1,123 @@
+"""Blocks of work on Ray: on a cluster that runs already, or on one of this machine's own that ends with the work."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from conure_core.errors import ConfigError, WorkerError
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+OBJECT_STORE_BYTES = 200 * 2**20
+RETRIES = 5  # of a block whose worker died; a block that kills every worker must end some day
+CONNECT_S = 5.0
+UNREACHABLE = "no Ray cluster answers at '{}'; expected HOST:PORT or auto, and `ray start --head` starts one"
+BLOCKS_A_WORKER = 2  # under way or waiting: what is done early must not fill the object store
+
+# Read when Ray is imported and started. The second makes a machine's own cluster use the loopback address alone.
+LOCAL_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def run_on_cluster(
+    work: Callable[[Block], Result], blocks: Sequence[Block], workers: int, address: str
+) -> Generator[tuple[Block, Result], None, None]:
+    """(block, work(block)) as they end, each exactly once; a block whose worker died is done again elsewhere.
+
+    `address` of a running cluster, such as "10.0.0.1:6379" or "auto"; empty: `workers` processes here.
+    Raises: ConfigError without Ray or without a cluster at that address; what `work` raises; WorkerError if a block's
+    workers died more than `RETRIES` times.
+    """
+    with _connected(address, workers) as ray:
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_on_block)
+        shared, waiting = ray.put(work), list(reversed(blocks))
+        running: dict[Any, Block] = {}
+        slots = BLOCKS_A_WORKER * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while waiting or running:
+            while waiting and len(running) < slots:
+                block = waiting.pop()
+                running[remote.remote(shared, block)] = block
+            (done, *_), _ = ray.wait(list(running))
+            block = running.pop(done)
+            yield block, _result(ray, done, block)
+
+
+def _work_on_block(work: Callable[[Block], Result], block: Block) -> Result:
+    return work(block)
+
+
+def _result(ray: Any, reference: Any, block: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise WorkerError(
+            f"the workers of {block} died {RETRIES + 1} times; last: {str(error).splitlines()[0]}"
+        ) from error
+
+
+@contextmanager
+def _connected(address: str, workers: int) -> Iterator[Any]:
+    """Ray, connected; a cluster that was started for this is gone afterwards, and so is its folder."""
+    _check_reachable(address)
+    folder = None if address else tempfile.mkdtemp(prefix="conure-ray-")  # sockets: their paths must stay short
+    before = dict(os.environ)
+    os.environ.update({} if address else LOCAL_ENVIRONMENT)
+    try:
+        ray = _imported()
+        common = {"logging_level": "ERROR", "log_to_driver": False}
+        if address:
+            ray.init(address=address, **common)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **common,
+            )
+    except ConnectionError as error:
+        raise ConfigError(UNREACHABLE.format(address)) from error
+    finally:
+        _restore(before)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises: ConfigError if nothing listens at a HOST:PORT; Ray itself would try for five minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(UNREACHABLE.format(address)) from error
+
+
+def _restore(environment: dict[str, str]) -> None:
+    for name in LOCAL_ENVIRONMENT:
+        os.environ.pop(name, None)
+        if name in environment:
+            os.environ[name] = environment[name]
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ConfigError("engine=ray needs Ray; pip install 'conure[cluster]' brings it") from error
+    return ray
