@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import signal
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -11,3 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 set_hypothesis_home_dir(ROOT / "out" / "cache" / "hypothesis")
 settings.register_profile("conure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("conure")
+
+# Started in the background, a shell makes its children deaf to Ctrl-C, and theirs; tests of Ctrl-C need ears.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
