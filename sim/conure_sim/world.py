@@ -23,6 +23,7 @@ from conure_sim.objects import ObjectModel
 from conure_sim.quiet import quiet
 from conure_sim.rendering import OBJECT_SEGMENT, SEGMENTS, Appearance, View, render_view, segmented
 from conure_sim.textures import texture_files
+from conure_sim.window import require_display
 
 Array = NDArray[np.float64]
 PHYSICS_HZ = 240
@@ -58,16 +59,23 @@ class World:
     >>> world.follow(joint_rad, gripper_m, duration_s=0.075); world.advance(0.1)
     """
 
-    def __init__(self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None) -> None:
-        """`simulation`: what the arm is like in this world; by default what is known under the robot's name."""
+    def __init__(
+        self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None, window: bool = False
+    ) -> None:
+        """`simulation`: what the arm is like in this world; by default what is known under the robot's name.
+
+        `window`: to be watched in PyBullet's own window. Raises: ConfigError where there is no display for it.
+        """
         self.robot, self.camera = robot, camera
         self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
         self.appearance, self.dynamics = Appearance(), Dynamics()
         self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
         self.journal = Journal()
+        if window:
+            require_display()
         with quiet():
-            self.client = _Client(pybullet.DIRECT)
+            self.client = _Client(pybullet.GUI if window else pybullet.DIRECT)
         self._build()
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ VERBS = {
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
     "bench": Verb("conure_sim.bench", "sim", "measure: bench sim, the environments"),
+    "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
+    "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
 }

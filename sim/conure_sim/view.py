@@ -1,0 +1,119 @@
+"""One episode to look at: an MP4 and a contact sheet, or the PyBullet window.
+
+Who acts is given as a driver: so learned policies, of which the simulation knows nothing, can be looked at as well.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pybullet
+
+import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.errors import ConfigError
+from conure_sim.environment import IMAGE_SIZE_RANGE_PX
+from conure_sim.pictures import captioned_frames, contact_sheet, write_png, write_video
+from conure_sim.recording import Driver, Recording, expert, random_actions, record
+from conure_sim.tasks import find_task
+from conure_sim.viewpoints import overview, require_viewpoint
+
+SCRIPTED_IMAGE_PX = 48
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """What to look at; see conf/view.yaml of conure_training."""
+
+    out: str
+    task: str
+    arm: str
+    randomization: str
+    seed: int
+    policy: str
+    noise_scale: float
+    objects: str
+    containers: str
+    distractors: int
+    target: str
+    camera: str
+    size: int
+    sheet_frames: int
+    gui: bool
+
+    def __post_init__(self) -> None:
+        find_task(self.task)
+        require_viewpoint(self.camera)
+        if self.sheet_frames < 2:
+            raise ConfigError(f"sheet_frames must be at least 2, got {self.sheet_frames}")
+        if not IMAGE_SIZE_RANGE_PX[0] <= self.size <= IMAGE_SIZE_RANGE_PX[1] or self.size % 2:
+            raise ConfigError(f"size must be even and lie in {IMAGE_SIZE_RANGE_PX} px, got {self.size}")
+        if not 0.0 <= self.noise_scale <= 3.0:
+            raise ConfigError(f"noise_scale must lie in [0, 3], got {self.noise_scale}")
+
+    @property
+    def name(self) -> str:
+        """Of the files: task, arm, preset, policy and seed."""
+        parts = [self.task, Path(self.arm).stem, Path(self.randomization).stem, Path(self.policy).stem, str(self.seed)]
+        return "-".join(parts)
+
+
+def scripted_driver(config: ViewConfig) -> Driver | None:
+    """The driver of a policy that takes no learning: expert or random; None for others."""
+    return {"expert": expert, "random": random_actions(config.seed)}.get(config.policy)
+
+
+def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) -> Any:
+    """The bare environment to look at, in a window if one is asked for.
+
+    Raises: ConfigError for unknown names, or where there is no display for the window.
+    """
+    return gymnasium.make(
+        f"conure/{config.task}-v0",
+        arm=config.arm,
+        image_size=image_size,
+        objects=config.objects,
+        containers=config.containers,
+        distractors=config.distractors,
+        randomization=config.randomization,
+        target=config.target or None,
+        render_mode="human" if config.gui else "rgb_array",
+    ).unwrapped
+
+
+def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
+    """Record one episode and write NAME.mp4 and NAME.png under `config.out`; returns the episode."""
+    recording = record(env, driver, config.seed, [config.camera], config.size)
+    title = f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed}, {recording.target}"
+    path = Path(config.out) / config.name
+    frames = captioned_frames(recording, config.camera, title)
+    write_video(path.with_name(path.name + ".mp4"), frames, 1 / env.robot.control_period_s)
+    write_png(path.with_name(path.name + ".png"), contact_sheet(recording, config.camera, title, config.sheet_frames))
+    return recording
+
+
+def show(config: ViewConfig, env: Any, driver: Driver) -> bool:
+    """One episode in the window, at the speed of the real arm; returns whether it succeeded."""
+    observation, info = env.reset(seed=config.seed)
+    _look_from(env)
+    actor, done = driver(env), False
+    while not done:
+        due_s = time.monotonic() + env.robot.control_period_s
+        observation, _, terminated, truncated, info = env.step(actor(observation))
+        done = terminated or truncated
+        time.sleep(max(0.0, due_s - time.monotonic()))
+    return bool(info["is_success"])
+
+
+def _look_from(env: Any) -> None:
+    """Turn the window's camera to where the overview is taken from."""
+    pose = overview(env.world, SCRIPTED_IMAGE_PX).base_from_camera
+    distance_m = float(np.linalg.norm(pose[:2, 3]))
+    forward = pose[:3, 2]
+    gaze = pose[:3, 3] + distance_m * forward
+    yaw_deg = float(np.degrees(np.arctan2(-forward[0], forward[1])))
+    pitch_deg = float(np.degrees(np.arcsin(forward[2])))
+    env.world.client.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0)
+    env.world.client.resetDebugVisualizerCamera(distance_m, yaw_deg, pitch_deg, gaze.tolist())
