@@ -146,7 +146,7 @@ class _Studio:
         self.size_px, self.robot = size_px, load_robot("wx250s")
         self.world = World(self.robot, table_camera(SMALLEST_IMAGE_PX))
         centre, size = self.world.simulation.table_centre_m, self.world.simulation.table_size_m
-        self.place = np.array([centre[0], centre[1] + 0.16 * size[1], self.robot.table_height_m])
+        self.place = np.array([centre[0], centre[1] + 0.08 * size[1], self.robot.table_height_m])
 
     def object(self, model: ObjectModel) -> Picture:
         self._clear()
@@ -160,7 +160,7 @@ class _Studio:
         return self._picture(fixture.name, np.vstack([_corners(part) for part in fixture.parts]))
 
     def _clear(self) -> None:
-        self.world.reset(self.robot.home_rad, self.robot.gripper_open_m)
+        self.world.reset(np.array([-np.pi / 2, *self.robot.home_rad[1:]]), self.robot.gripper_open_m)
 
     def _picture(self, name: str, points: Array) -> Picture:
         """What is at these points (n, 3), m, above the place."""
