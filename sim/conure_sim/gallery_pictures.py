@@ -146,7 +146,7 @@ class _Studio:
         self.size_px, self.robot = size_px, load_robot("wx250s")
         self.world = World(self.robot, table_camera(SMALLEST_IMAGE_PX))
         centre, size = self.world.simulation.table_centre_m, self.world.simulation.table_size_m
-        self.place = np.array([centre[0], centre[1] + 0.08 * size[1], self.robot.table_height_m])
+        self.place = np.array([centre[0] + size[0] / 8, centre[1] + size[1] / 8, self.robot.table_height_m])
 
     def object(self, model: ObjectModel) -> Picture:
         self._clear()
