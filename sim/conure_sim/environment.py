@@ -63,13 +63,13 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
     `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
-    `command`: what the safety gate let through in the last step. `render_mode="human"` opens PyBullet's window.
+    `command`: what the safety gate let through in the last step. `window`: opens PyBullet's window.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
 
     metadata = {  # noqa: RUF012
-        "render_modes": ["rgb_array", "human"],
+        "render_modes": ["rgb_array"],
         "render_fps": 10,
     }
 
@@ -88,6 +88,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         depth: bool = False,
         segmentation: bool = False,
         physics_substeps: int | None = None,
+        window: bool = False,
     ) -> None:
         """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an unusable one."""
         self.settings = {name: value for name, value in locals().items() if name not in ("self", "render_mode")}
@@ -109,7 +110,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         table = chosen[TABLE]
         if not isinstance(table, Camera):
             raise ConfigError(f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another name")
-        self.world = World(self.robot, table, load_arm_simulation(arm), window=render_mode == "human")
+        self.world = World(self.robot, table, load_arm_simulation(arm), window=window)
         try:
             require_sight(self.world, chosen)
         except ConfigError:

@@ -79,7 +79,7 @@ def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) ->
         distractors=config.distractors,
         randomization=config.randomization,
         target=config.target or None,
-        render_mode="human" if config.gui else "rgb_array",
+        window=config.gui,
     ).unwrapped
 
 

@@ -143,7 +143,7 @@ def test_a_window_without_a_display_is_refused_and_the_process_lives_on(display,
     code = (
         "import gymnasium, conure_sim\n"
         "from conure_core.errors import ConfigError\n"
-        "try:\n    gymnasium.make('conure/Lift-v0', render_mode='human')\n"
+        "try:\n    gymnasium.make('conure/Lift-v0', window=True)\n"
         "except ConfigError as error:\n    print(error)\n"
         "print(gymnasium.make('conure/Lift-v0').reset(seed=0)[0]['image'].shape)\n"
     )
