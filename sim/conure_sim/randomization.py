@@ -1,6 +1,6 @@
 """Domain randomization: every factor has a range of its own and is drawn from the episode's seed.
 
-Presets are YAML files in conf/randomization; so is a preset of your own, or a mapping of factors to ranges.
+Presets are YAML files in presets/; so is a preset of your own, or a mapping of factors to ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from conure_sim.rendering import Appearance
 from conure_sim.textures import texture_files
 
 Range = tuple[float, float]
-PRESETS_DIR = Path(__file__).parent / "conf" / "randomization"
+PRESETS_DIR = Path(__file__).parent / "presets"
 JOINTS_AT_MOST = 8
 
 

@@ -51,6 +51,7 @@ def test_a_row_is_judged_by_its_value(value, at_least, at_most, met) -> None:
         ([], "Valid: sim"),
         (["sim", "rows=[sped]"], "did you mean 'speed'"),
         (["sim", "expert_tasks=[Lft]"], "did you mean 'Lift'"),
+        (["sim", "randomization=lght"], "did you mean 'light'"),
         (["sim", "steps=0"], "at least 1"),
         (["sim", "stps=3"], "did you mean 'steps'"),
     ],
