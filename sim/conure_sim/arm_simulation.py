@@ -23,7 +23,8 @@ class ArmSimulation:
     joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain as PyBullet takes
     it (share of the error corrected in a physics step). finger_friction: lateral, of the finger links.
     finger_pad_m: how far a finger's inner face stands inside the position of its joint, so that the gap between the
-    fingers is 2 (position - finger_pad_m). grasp_lowest_m: the tool's height in the lowest grasp on the table.
+    fingers is 2 (position - finger_pad_m). fingers_coupled: whether a gear keeps both fingers equally far from the
+    middle; without it each is driven alone, and what they hold can wander between them. grasp_lowest_m: the tool's height in the lowest grasp on the table.
     objects_*_m: where objects are put; tool_*_m: where the tool may start or be posed, pointing down.
     camera_*: the fixed camera's eye, the point it looks at, and its vertical field of view.
     """
@@ -44,6 +45,7 @@ class ArmSimulation:
     camera_eye_m: tuple[float, float, float]
     camera_gaze_m: tuple[float, float, float]
     camera_field_of_view_rad: float
+    fingers_coupled: bool = False
 
     def __post_init__(self) -> None:
         for name in POSITIVE:

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 
 import conure_sim  # noqa: F401  (registers the environments)
+from conure_sim.sensors import Sensors
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def success_rate(
     env: Any = gymnasium.make(
         f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options
     ).unwrapped
+    env.sensors = Sensors(env.world, {}, depth=False, segmentation=False)  # experts act on the state, nobody looks
     seeds = range(first_seed, first_seed + episodes)
     lengths = {seed: _steps_to_success(env, seed) for seed in seeds}
     env.close()

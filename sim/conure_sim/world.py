@@ -31,6 +31,7 @@ SOLVER_ITERATIONS = 50
 OBJECT_FRICTION, ROLLING_FRICTION = 1.0, 0.0005
 OBJECT_MASS_KG = 0.05
 TABLE_THICKNESS_M = 0.04
+GEAR_ERROR_REDUCTION, GEAR_FORCE_N = 0.2, 100.0
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,18 @@ class World:
         self._finger_signs = np.array(self.robot.finger_multipliers)
         for finger in self.fingers:
             bullet.changeDynamics(self.body, finger, lateralFriction=simulation.finger_friction)
+        if simulation.fingers_coupled and len(self.fingers) == 2:
+            self._couple(*self.fingers)
         self._set_up_motors(dynamics)
         if look.background_colour is not None:
             self._add_background(look.background_colour, look.background_texture)
+
+    def _couple(self, finger: int, mimic: int) -> None:
+        """A gear between the two finger joints, as the URDF's <mimic> asks for and PyBullet's loader leaves out."""
+        frames = [1, 0, 0], [0, 0, 0], [0, 0, 0]
+        gear = self.client.createConstraint(self.body, finger, self.body, mimic, pybullet.JOINT_GEAR, *frames)
+        ratio = -self._finger_signs[0] / self._finger_signs[1]
+        self.client.changeConstraint(gear, gearRatio=float(ratio), erp=GEAR_ERROR_REDUCTION, maxForce=GEAR_FORCE_N)
 
     def _set_up_motors(self, dynamics: Dynamics) -> None:
         """What the motors are driven with, and how far the encoders are off."""

@@ -36,6 +36,7 @@ class DemosConfig:
     arm: str
     image_size: int
     objects: str
+    containers: str
     distractors: int
     randomization: str
     episodes: dict[str, int]

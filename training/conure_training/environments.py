@@ -17,6 +17,8 @@ class EnvironmentSettings(Protocol):
     @property
     def objects(self) -> str: ...
     @property
+    def containers(self) -> str: ...
+    @property
     def distractors(self) -> int: ...
     @property
     def randomization(self) -> str: ...
@@ -29,6 +31,7 @@ def make_environment(task: str, settings: EnvironmentSettings, target: str = "")
         arm=settings.arm,
         image_size=settings.image_size,
         objects=settings.objects,
+        containers=settings.containers,
         distractors=settings.distractors,
         randomization=settings.randomization,
         target=target or None,

@@ -32,6 +32,7 @@ class EvaluateConfig:
     arm: str
     image_size: int
     objects: str
+    containers: str
     target: str
     distractors: int
     randomization: str

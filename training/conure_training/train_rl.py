@@ -47,6 +47,7 @@ class RlConfig:
     task: str
     target: str
     objects: str
+    containers: str
     distractors: int
     arm: str
     image_size: int
