@@ -26,6 +26,10 @@ class ArmSimulation:
     fingers is 2 (position - finger_pad_m). fingers_coupled: whether a gear keeps both fingers equally far from the
     middle; without it each is driven alone, and what they hold can wander between them. grasp_lowest_m: the tool's height in the lowest grasp on the table.
     objects_*_m: where objects are put; tool_*_m: where the tool may start or be posed, pointing down.
+    tilt_height_m: how high above the table the tool must be to lie on its side, hand and wrist clear of a cup and the
+    table; higher for a broader hand.
+    contact_slop_m: how deep bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes only
+    while they overlap, and else keeps the old normals, which are wrong once a grip has turned.
     camera_*: the fixed camera's eye, the point it looks at, and its vertical field of view.
     """
 
@@ -46,6 +50,8 @@ class ArmSimulation:
     camera_gaze_m: tuple[float, float, float]
     camera_field_of_view_rad: float
     fingers_coupled: bool = False
+    tilt_height_m: float = 0.135
+    contact_slop_m: float = 0.0
 
     def __post_init__(self) -> None:
         for name in POSITIVE:

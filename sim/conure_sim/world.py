@@ -95,6 +95,8 @@ class World:
         )
         bullet.setGravity(0, 0, -9.81)
         simulation = self.simulation
+        if simulation.contact_slop_m:
+            bullet.setPhysicsEngineParameter(contactSlop=simulation.contact_slop_m)
         half = [*(side_m / 2 for side_m in simulation.table_size_m), TABLE_THICKNESS_M / 2]
         self.table = bullet.createMultiBody(
             0,

@@ -18,6 +18,7 @@ HOVER_M = 0.07
 FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
 CLOSE_RADIUS_M, CLOSE_HEIGHT_M = 0.009, 0.006
 TURN_FIRST_M = 0.06
+WIDEST_GAP_M = 0.052
 DOWN_FORWARD = np.array([0.0, 0.0, -1.0])
 
 
@@ -33,6 +34,13 @@ class Motion:
 
     def __init__(self, scene: Scene) -> None:
         self.world, self.robot = scene.world, scene.world.robot
+        self.widest = self._widest()
+
+    def _widest(self) -> float:
+        """The gripper's action at which WIDEST_GAP_M is between the fingers: wider ones come down on what is beside."""
+        robot, pad_m = self.robot, self.world.simulation.finger_pad_m
+        share = (WIDEST_GAP_M / 2 + pad_m - robot.gripper_closed_m) / (robot.gripper_open_m - robot.gripper_closed_m)
+        return float(np.clip(2 * share - 1, -1.0, 1.0))
 
     @property
     def pose(self) -> Array:
@@ -60,7 +68,7 @@ class Motion:
 
         `turn_weight_m`: how far from the point a missing turn of 1 rad counts; 0: turn while going down.
         """
-        pose, axis = self.pose, signed(axis, self.pose)
+        pose, axis = self.pose, signed(axis, self.pose[:3, 1])
         offset = point[:2] - pose[:2, 3]
         missing_rad = float(np.arccos(np.clip(axis @ pose[:3, 1], -1.0, 1.0)))
         distance = float(np.linalg.norm(offset)) + turn_weight_m * missing_rad
@@ -96,7 +104,7 @@ class Motion:
         step /= max(1.0, float(np.abs(step).max()))
         turn = np.asarray(pin.log3(rotation @ pose[:3, :3].T)) / self.robot.max_rotation_rad
         turn /= max(1.0, float(np.abs(turn).max()))
-        return np.concatenate([step, 0.8 * turn, [gripper]])
+        return np.concatenate([step, 0.8 * turn, [min(gripper, self.widest)]])
 
 
 def down(finger_axis: Array) -> Array:
@@ -117,6 +125,6 @@ def flat_axis(yaw_rad: float) -> Array:
     return np.array([np.cos(yaw_rad), np.sin(yaw_rad), 0.0])
 
 
-def signed(axis: Array, pose: Array) -> Array:
-    """An axis (3,), signed to turn the fingers least."""
-    return axis if axis @ pose[:3, 1] >= 0 else -axis
+def signed(axis: Array, towards: Array) -> Array:
+    """An axis (3,) or its opposite, whichever is nearer to a direction (3,)."""
+    return axis if axis @ towards >= 0 else -axis

@@ -10,7 +10,8 @@ from conure_sim.scene import Container, Scene, SceneObject
 CARRY_HEIGHT_M = 0.09
 RELEASE_RADIUS_M = 0.02
 SPOT_RELEASE_RADIUS_M = 0.01
-SPOT_SPREAD, RELEASE_DEPTH_M = 0.21, 0.03
+SPOT_RELEASE_HEIGHT_M, BELOW_RELEASE_M = 0.066, 0.006
+SPOT_SPREAD = 0.21
 
 
 class PickPlaceExpert:
@@ -52,11 +53,14 @@ class SortExpert:
         return pick(motion, waiting[0], cube=True) if waiting else motion.rise(OPEN)
 
     def _bring(self, container: Container) -> Array:
-        """With an object to a free spot, and let go there from above the walls."""
-        motion, spot, height_m = self.motion, self._free_spot(container), carry_height_m(container)
-        if motion.pose[2, 3] < motion.above_table(height_m - RELEASE_DEPTH_M):
-            return motion.carry_over(spot, height_m)
-        return motion.carry(spot, height_m, SPOT_RELEASE_RADIUS_M)
+        """With an object over whatever stands there already to a free spot, and let go there from above the walls."""
+        motion, spot = self.motion, self._free_spot(container)
+        tool, release = motion.pose[:3, 3], motion.above_table(SPOT_RELEASE_HEIGHT_M)
+        if np.linalg.norm(spot - tool[:2]) > SPOT_RELEASE_RADIUS_M:
+            return motion.carry_over(spot, CARRY_HEIGHT_M)
+        if tool[2] > release:
+            return motion.towards(np.array([*spot, release - BELOW_RELEASE_M]), CLOSED)
+        return motion.stay(OPEN)
 
     def _inside(self, item: SceneObject) -> bool:
         container = self.right_place(item)

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pinocchio as pin
 
-from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, flat_axis, signed, yaw_of
 
 if TYPE_CHECKING:
     from conure_sim.tasks.pour import PourScene
 
-GRASP_HEIGHT_M, POUR_HEIGHT_M = 0.030, 0.135
+GRASP_HEIGHT_M = 0.030
 LIFTED_M = 0.015
 LIP_M = 0.018
+SHORT_DROP_M, DRIFT_PER_DROP = 0.09, 0.1
 THERE_M, POURING_RAD, POUR_RAD = 0.012, 0.15, 2.1
+SLOWLY_FROM_RAD, SLOWLY_RAD = 1.45, 0.030
 
 
 class PourExpert:
@@ -38,26 +40,32 @@ class PourExpert:
         return motion.grasp(handle, flat_axis(yaw + np.pi / 2), TURN_FIRST_M)
 
     def _with_mug(self) -> Array:
-        motion, cup = self.motion, self.scene.cup
+        motion, cup, height_m = self.motion, self.scene.cup, self.scene.world.simulation.tilt_height_m
         pose = motion.pose
         heading = self._heading()
         offset = abs(self.scene.mug.model.grip.middle[0]) if self.scene.mug.model.grip else 0.0
         mug_middle = pose[:2, 3] + offset * heading[:2]
         aside = np.array([-heading[1], heading[0]])
         aside = aside * (np.sign((cup.position[:2] - mug_middle) @ aside) or 1.0)
-        place = cup.position[:2] - offset * heading[:2] - LIP_M * aside
+        drop_m = max(0.0, height_m - cup.model.wall_m - SHORT_DROP_M)  # in which what rolls out flies on
+        place = cup.position[:2] - offset * heading[:2] - (LIP_M + DRIFT_PER_DROP * drop_m) * aside
         tilt = float(np.arccos(np.clip(-pose[2, 0], -1.0, 1.0)))
-        if tilt < POURING_RAD and (np.linalg.norm(place - pose[:2, 3]) > THERE_M or pose[2, 3] < POUR_HEIGHT_M - 0.01):
-            return motion.carry_over(place, POUR_HEIGHT_M)
-        tipped = pin.exp3(np.cross([0.0, 0.0, 1.0], [*aside, 0.0]) * POUR_RAD)
+        if tilt < POURING_RAD and (np.linalg.norm(place - pose[:2, 3]) > THERE_M or pose[2, 3] < motion.above_table(height_m - 0.01)):
+            return motion.carry_over(place, height_m)
+        slowly = tilt > SLOWLY_FROM_RAD  # so that the spheres roll out one by one, without much speed
+        angle_rad = min(POUR_RAD, tilt + SLOWLY_RAD) if slowly else POUR_RAD
+        tipped = pin.exp3(np.cross([0.0, 0.0, 1.0], [*aside, 0.0]) * angle_rad)
         either = [tipped @ down(sign * np.array([*aside, 0.0])) for sign in (1.0, -1.0)]
         rotation = max(either, key=lambda wanted: np.trace(wanted @ pose[:3, :3].T))
-        goal = np.array([*place, motion.above_table(POUR_HEIGHT_M)])
+        goal = np.array([*place, motion.above_table(height_m)])
         return motion.turning(goal, CLOSED, rotation)
 
     def _heading(self) -> Array:
-        """The horizontal direction (3,) from the handle to the mug, which a tilt about it leaves as it is."""
-        orientation = self.motion.world.pose(self.scene.mug.body)[1]
-        rotation = np.reshape(self.motion.world.client.getMatrixFromQuaternion(list(orientation)), (3, 3))
-        flat = np.array([rotation[0, 0], rotation[1, 0], 0.0])
-        return flat / max(float(np.linalg.norm(flat)), 1e-6)
+        """The horizontal direction (3,) from the handle to the mug: the tool's z or its opposite, kept by the tilt.
+
+        Not the mug's own, which may turn a little between the fingers: following it would turn both for ever.
+        """
+        pose = self.motion.pose
+        flat = np.array([*pose[:2, 2], 0.0])
+        to_mug = self.motion.world.pose(self.scene.mug.body)[0] - pose[:3, 3]
+        return signed(flat / max(float(np.linalg.norm(flat)), 1e-6), to_mug)

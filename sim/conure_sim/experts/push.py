@@ -33,7 +33,7 @@ class PushExpert:
         ahead = to_goal / max(distance, 1e-6)
         across = np.array([-ahead[1], ahead[0]])
         from_puck = tool[:2] - puck[:2]
-        axis = signed(np.array([*across, 0.0]), motion.pose)
+        axis = signed(np.array([*across, 0.0]), motion.pose[:3, 1])
         behind, aside = float(-from_puck @ ahead), float(from_puck @ across)
         low, travel = motion.above_table(PUSH_HEIGHT_M), motion.above_table(TRAVEL_HEIGHT_M)
         if tool[2] < motion.above_table(LOW_M) and behind > 0 and abs(aside) < LATERAL_M:
