@@ -13,7 +13,15 @@ from conure_core.robot import load_robot
 
 ARMS_DIR = Path(__file__).parent / "arms"
 SUFFIX = ".sim.yaml"
-POSITIVE = ("joint_force_nm", "joint_gain", "gripper_force_n", "gripper_gain", "finger_friction", "table_size_m")
+POSITIVE = (
+    "joint_force_nm",
+    "joint_gain",
+    "gripper_force_n",
+    "gripper_gain",
+    "finger_friction",
+    "table_size_m",
+    "tilt_height_m",
+)
 
 
 @dataclass(frozen=True)
@@ -23,13 +31,14 @@ class ArmSimulation:
     joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain as PyBullet takes
     it (share of the error corrected in a physics step). finger_friction: lateral, of the finger links.
     finger_pad_m: how far a finger's inner face stands inside the position of its joint, so that the gap between the
-    fingers is 2 (position - finger_pad_m). fingers_coupled: whether a gear keeps both fingers equally far from the
-    middle; without it each is driven alone, and what they hold can wander between them. grasp_lowest_m: the tool's height in the lowest grasp on the table.
+    fingers is 2 (position - finger_pad_m). grasp_lowest_m: the tool's height in the lowest grasp on the table.
     objects_*_m: where objects are put; tool_*_m: where the tool may start or be posed, pointing down.
+    fingers_coupled: whether a gear keeps both fingers equally far from the middle; without it each is driven alone, and
+    what they hold can wander between them.
     tilt_height_m: how high above the table the tool must be to lie on its side, hand and wrist clear of a cup and the
     table; higher for a broader hand.
-    contact_slop_m: how deep bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes only
-    while they overlap, and else keeps the old normals, which are wrong once a grip has turned.
+    contact_slop_m: how deep bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes
+    only while they overlap, and else keeps the old normals, which are wrong once a grip has turned.
     camera_*: the fixed camera's eye, the point it looks at, and its vertical field of view.
     """
 
@@ -57,6 +66,8 @@ class ArmSimulation:
         for name in POSITIVE:
             if np.min(getattr(self, name), initial=np.inf) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.contact_slop_m < 0:
+            raise ConfigError(f"contact_slop_m must be at least 0, got {self.contact_slop_m}")
         for what in ("objects", "tool"):
             lower, upper = getattr(self, f"{what}_lower_m"), getattr(self, f"{what}_upper_m")
             if np.any(np.array(lower) >= np.array(upper)):

@@ -71,6 +71,36 @@ def test_fingers_close_to_the_gap_that_the_pads_say(arm: str) -> None:
         assert gap_m == pytest.approx(2 * (gripper_m - world.simulation.finger_pad_m), abs=2e-3)
 
 
+def test_coupled_fingers_keep_what_they_hold_in_their_middle() -> None:
+    env = TabletopEnv("BlockLift", arm="panda", image_size=16)
+    env.reset(seed=3)
+    expert, target, held = env.task.expert(env.scene), env.scene.target, False
+    for _ in range(env.max_steps):
+        done = env.step(expert.action())[2]
+        positions = [state[0] for state in env.world.client.getJointStates(env.world.body, env.world.fingers)]
+        assert abs(positions[0] - positions[1]) < 5e-4
+        held = held or env.scene.held(target)
+        if done:
+            break
+    assert done
+    assert held
+
+
+def test_a_held_mug_keeps_its_place_between_pandas_fingers_while_it_is_tilted() -> None:
+    env = TabletopEnv("Pour", arm="panda", image_size=16)
+    env.reset(seed=1002)
+    expert, offsets, tilts = env.task.expert(env.scene), [], []
+    for _ in range(60):
+        env.step(expert.action())
+        pose = env.world.arm.forward(env.world.joint_state().joint_rad)
+        position = env.world.pose(env.scene.mug.body)[0]
+        if position[2] > 0.05:
+            offsets.append((position - pose[:3, 3]) @ pose[:3, :3])
+            tilts.append(np.arccos(np.clip(-pose[2, 0], -1, 1)))
+    assert max(tilts) > 1.6
+    assert np.ptp(offsets, axis=0).max() < 4e-3
+
+
 def test_static_scenes_hold_the_object_between_the_fingers_of_panda() -> None:
     scenes = StaticScenes(arm="panda").draw(40, seed=0)
     assert scenes.proprio.shape == (40, 17)
@@ -103,6 +133,7 @@ def test_a_third_arm_takes_three_files_and_no_python(tmp_path: Path) -> None:
         ("finger_friction: 1.5", "fingr_friction: 1.5", "did you mean 'finger_friction'"),
         ("finger_friction: 1.5", "", "missing fields finger_friction"),
         ("finger_friction: 1.5", "finger_friction: -1.5", "finger_friction must be positive"),
+        ("finger_friction: 1.5", "finger_friction: 1.5\ncontact_slop_m: -0.1", "contact_slop_m must be at least 0"),
         ("gripper_gain: 0.15", "gripper_gain: .nan", "gripper_gain must be a finite number"),
         ("joint_gain: [0.25, ", "joint_gain: [", "need 6 values"),
         ("objects_lower_m: [0.21, ", "objects_lower_m: [0.51, ", "objects_lower_m must lie below"),

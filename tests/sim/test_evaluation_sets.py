@@ -1,5 +1,6 @@
 """What is held out, and how the experts are measured."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -60,6 +61,17 @@ def test_unknown_names_list_the_valid_ones() -> None:
         find_evaluation_task("pick_read")
     with pytest.raises(ConfigError, match="tray"):
         container_models("barrel", "train")
+
+
+def test_a_success_rate_is_that_of_the_environment_with_its_pictures() -> None:
+    seen = gymnasium.make("conure/PlaceInBowl-v0", randomization="full", image_size=16).unwrapped
+    expected = []
+    for seed in range(3):
+        seen.reset(seed=seed)
+        expert = seen.task.expert(seen.scene)
+        expected.append(next(step for step in range(1, seen.max_steps + 1) if seen.step(expert.action())[2]))
+    rate = success_rate("PlaceInBowl", randomization="full", episodes=3)
+    assert rate.steps == pytest.approx(np.mean(expected))
 
 
 def test_a_success_rate_counts_what_the_environment_rewards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,9 +69,10 @@ def test_the_state_has_the_size_the_task_says_and_the_container_last(task: str) 
         np.testing.assert_allclose(state[-4:], [*env.scene.container.position, 1.0], atol=1e-6)
 
 
+@pytest.mark.parametrize("arm", ["wx250s", "panda"])
 @pytest.mark.parametrize("task", TASKS)
-def test_experts_keep_no_memory(task: str) -> None:
-    env = make(task, seed=3)
+def test_experts_keep_no_memory(task: str, arm: str) -> None:
+    env = make(task, seed=3, arm=arm)
     for _ in range(env.max_steps):
         fresh = env.task.expert(env.scene)
         np.testing.assert_array_equal(fresh.action(), fresh.action())

@@ -17,11 +17,13 @@ import zarr
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
+from conure_sim.fixtures import CONTAINERS
 from conure_sim.scene import MAX_OBJECTS, SLOT_STATE
 from conure_training.agents import LatentAgent, load_agent
 from conure_training.collect import DemosConfig, collect
 from conure_training.dataset import load_demonstrations
 from conure_training.demonstrated import demonstrated
+from conure_training.environments import make_environment
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
@@ -61,6 +63,18 @@ def test_demonstrations_are_successes_within_range_and_repeat_by_seed(demos: Pat
     again = load_demonstrations(collect(config))
     np.testing.assert_array_equal(again.image, data.image[: len(again.image)])
     np.testing.assert_array_equal(again.action, data.action[: len(again.action)])
+
+
+@pytest.mark.parametrize(("name", "schema"), [("evaluate", EvaluateConfig), ("demos", DemosConfig), ("rl", RlConfig)])
+def test_containers_that_are_held_out_can_be_asked_for(name: str, schema: type) -> None:
+    for containers in ("train", "test"):
+        config = load_config(CONF, name, schema, [f"containers={containers}", "image_size=16"])
+        with make_environment("PlaceInBox", config) as env:
+            env.reset(seed=0)
+            assert env.scene.container.model in CONTAINERS[containers]["box"]
+    config = load_config(CONF, name, schema, ["containers=tset"])
+    with pytest.raises(ConfigError, match="did you mean 'test'"):
+        make_environment("PlaceInBox", config)
 
 
 def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_do_not_mix(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ class PourExpert:
         drop_m = max(0.0, height_m - cup.model.wall_m - SHORT_DROP_M)  # in which what rolls out flies on
         place = cup.position[:2] - offset * heading[:2] - (LIP_M + DRIFT_PER_DROP * drop_m) * aside
         tilt = float(np.arccos(np.clip(-pose[2, 0], -1.0, 1.0)))
-        if tilt < POURING_RAD and (np.linalg.norm(place - pose[:2, 3]) > THERE_M or pose[2, 3] < motion.above_table(height_m - 0.01)):
+        low = pose[2, 3] < motion.above_table(height_m - 0.01)
+        if tilt < POURING_RAD and (low or np.linalg.norm(place - pose[:2, 3]) > THERE_M):
             return motion.carry_over(place, height_m)
         slowly = tilt > SLOWLY_FROM_RAD  # so that the spheres roll out one by one, without much speed
         angle_rad = min(POUR_RAD, tilt + SLOWLY_RAD) if slowly else POUR_RAD
