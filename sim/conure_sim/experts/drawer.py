@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, OPEN, TURN_FIRST_M, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, OPEN, Array, Motion, flat_axis, yaw_of
 from conure_sim.experts.pick_place import pick
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ class DrawerOpenExpert:
         grip = drawer.grip_position(motion.above_table(GRASP_HEIGHT_M))
         across = flat_axis(yaw_of(drawer.world.pose(drawer.body)[1]) + np.pi / 2)
         if not motion.holding(drawer.body, 0):
-            return motion.grasp(grip, across, TURN_FIRST_M)
-        goal = drawer.point(0.0, GRASP_HEIGHT_M)
-        along = float((motion.pose[:3, 3] - goal) @ drawer.direction)
-        return motion.towards(goal + (along + 0.02 * sign) * drawer.direction, CLOSED)
+            return motion.grasp_fixed(drawer.body, 0, grip, across)
+        ahead = motion.pose[:3, 3] + 0.02 * sign * drawer.direction
+        return motion.towards(np.array([*ahead[:2], motion.above_table(GRASP_HEIGHT_M)]), CLOSED)
 
 
 class PlaceInDrawerExpert(DrawerOpenExpert):

@@ -19,6 +19,7 @@ FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
 CLOSE_RADIUS_M, CLOSE_HEIGHT_M = 0.009, 0.006
 TURN_FIRST_M = 0.06
 WIDEST_GAP_M = 0.052
+ASIDE_M = 0.0015
 DOWN_FORWARD = np.array([0.0, 0.0, -1.0])
 
 
@@ -76,6 +77,17 @@ class Motion:
             return self.stay(CLOSED)
         funnel = float(np.clip(FUNNEL_SLOPE * (distance - FUNNEL_RADIUS_M), 0.0, HOVER_M))
         return self.towards(np.array([point[0], point[1], point[2] + funnel]), OPEN, axis)
+
+    def grasp_fixed(self, body: int, link: int, point: Array, axis: Array) -> Array:
+        """A grasp of a body's link that does not give way: where one finger alone touches it, the tool goes its way."""
+        action, touching = self.grasp(point, axis, TURN_FIRST_M), []
+        for finger in self.world.fingers:
+            if self.world.touching(body, finger, link):
+                touching.append(np.array(self.world.client.getLinkState(self.world.body, finger)[0]))
+        if action[6] != CLOSED or len(touching) != 1:
+            return action
+        pose = self.pose
+        return self.towards(pose[:3, 3] + ASIDE_M * signed(pose[:3, 1], touching[0] - pose[:3, 3]), CLOSED)
 
     def carry(self, place: Array, height_m: float, release_radius_m: float) -> Array:
         """Climb to a height, m, go over a place (2,), and let go there."""
