@@ -50,7 +50,7 @@ class PourScene(Scene):
 
 @dataclass(frozen=True)
 class Pour(Task[PourScene]):
-    """At least ENOUGH of the spheres are to be in the cup."""
+    """Six of the eight spheres are to be in the cup."""
 
     fixture_state_size: ClassVar[int] = 14
 
