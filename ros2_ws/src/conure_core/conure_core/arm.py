@@ -62,6 +62,10 @@ class Arm:
         pin.computeJointJacobians(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
         return np.asarray(pin.getFrameJacobian(self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED))
 
+    def smallest_singular_value(self, joint_rad: Array) -> float:
+        """Of the Jacobian (metres and radians as they are): 0 where some motion of the tool takes infinite speed."""
+        return float(np.linalg.svd(self.jacobian(joint_rad), compute_uv=False)[-1])
+
     def solve(self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01) -> Array:
         """Joint angles whose tool pose comes closest to the one asked for, within the joint limits.
 

@@ -49,6 +49,10 @@ class RobotConfig:
     self_collision_margin_m: float
     max_start_error_rad: float
     max_input_age_s: float
+    slow_singular_value: float = 0.0
+    """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere."""
+    gripper_squeeze_m: float = 0.0
+    """How far beyond its measured position the gripper may be told to close, which bounds its force; 0: any."""
 
     def __post_init__(self) -> None:
         joints = len(self.joint_names)
@@ -59,6 +63,10 @@ class RobotConfig:
             raise ConfigError(f"{self.name}: settle_fraction must be in (0, 1], got {self.settle_fraction}")
         if any(np.array(self.workspace_lower_m) >= np.array(self.workspace_upper_m)):
             raise ConfigError(f"{self.name}: the workspace's lower corner must lie below its upper corner")
+        if min(*self.max_speed_rad_s, *self.max_acceleration_rad_s2) <= 0.0:
+            raise ConfigError(f"{self.name}: max_speed_rad_s and max_acceleration_rad_s2 must be positive")
+        if min(self.slow_singular_value, self.gripper_squeeze_m) < 0.0:
+            raise ConfigError(f"{self.name}: slow_singular_value and gripper_squeeze_m must not be negative")
         if not self.urdf.is_file():
             raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
 

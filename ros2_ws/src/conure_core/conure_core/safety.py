@@ -9,6 +9,10 @@ from conure_core.controller import JointTarget
 from conure_core.errors import StaleInput, UnsafeCommand
 
 BISECTIONS = 5
+BOX_TOLERANCE_M = 1e-3
+"""Targets are clipped to the box before inverse kinematics, whose rest error must not count as leaving it."""
+SLOWEST_FRACTION = 0.1
+"""Of the speed, at a singularity: the arm may still crawl through it."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,18 @@ class JointCommand:
     gripper_m: float
     duration_s: float
     changes: tuple[str, ...] = ()
+    requested_rad: Array | None = None
+    """(n,) rad, the target before safety; None where nothing was asked for."""
 
 
 class SafetyGate:
-    """Finite, fresh, joint position, speed, acceleration, workspace box, self-collision and table clearance, in order.
+    """Finite, fresh, joint position, speed, acceleration, singularity, workspace box, self-collision, table clearance.
 
-    Speed and acceleration are those of a command that moves from the last command to the new one in `config.settle_s`.
+    Speed and acceleration are those of a command that moves from the last command to the new one in `config.settle_s`;
+    the speed changes by at most acceleration times control period. Every command leaves room to brake, at that
+    acceleration, inside all limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left
+    (c: the largest change of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops
+    at once.
 
     >>> gate = SafetyGate(arm)
     >>> gate.reset(measured_rad, gripper_m)
@@ -47,7 +57,7 @@ class SafetyGate:
     def hold(self) -> JointCommand:
         """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the first reset."""
         self._last_speed = np.zeros_like(self._last_speed)
-        return replace(self._started(), changes=("hold",))
+        return replace(self._started(), changes=("hold",), requested_rad=None)
 
     def get_state(self) -> tuple[JointCommand | None, Array]:
         """All that the next command depends on: the last one and its speed, (n,) rad/s."""
@@ -58,9 +68,10 @@ class SafetyGate:
         last, speed = state
         self._last, self._last_speed = last, speed.copy()
 
-    def check(self, target: JointTarget, age_s: float) -> JointCommand:
+    def check(self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None) -> JointCommand:
         """The nearest safe command to a target that answers an observation `age_s` old.
 
+        The measured gripper position, m, where it is known, bounds how hard the gripper is closed.
         Raises: UnsafeCommand if the target is not finite or has another shape; StaleInput if it is too old (or from the
         future). Either way nothing is commanded; call `hold`.
         """
@@ -71,12 +82,14 @@ class SafetyGate:
         if not -config.control_period_s <= age_s <= config.max_input_age_s:
             raise StaleInput(f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding")
         changes: list[str] = []
-        joint_rad = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
-        joint_rad = self._within_speed(joint_rad, last.joint_rad, changes)
-        joint_rad = self._within_space(joint_rad, last.joint_rad, changes)
-        gripper_m = self._gripper(target.gripper_m, last.gripper_m)
-        self._last_speed = (joint_rad - last.joint_rad) / config.settle_s
-        self._last = JointCommand(joint_rad, gripper_m, config.settle_s, tuple(changes))
+        wanted = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
+        speed = self._within_speed(wanted, last.joint_rad, changes)
+        speed = self._slowed(speed, last.joint_rad, changes)
+        speed = self._within_space(speed, last.joint_rad, changes)
+        gripper_m = self._gripper(target.gripper_m, last.gripper_m, measured_gripper_m, changes)
+        joint_rad = last.joint_rad + speed * config.settle_s
+        self._last_speed = speed
+        self._last = JointCommand(joint_rad, gripper_m, config.settle_s, tuple(changes), target.joint_rad)
         return self._last
 
     def _started(self) -> JointCommand:
@@ -90,51 +103,110 @@ class SafetyGate:
             changes.append(f"{what} {self.arm.config.joint_names[index]}")
         return clipped
 
-    def _within_speed(self, joint_rad: Array, last_rad: Array, changes: list[str]) -> Array:
-        """Clip to the speed limit, then to the change of speed that the acceleration limit allows in one period."""
-        config = self.arm.config
+    def _within_speed(self, wanted_rad: Array, last_rad: Array, changes: list[str]) -> Array:
+        """Speed (n,), rad/s: clipped to its limit, to its largest change in one period, and to leave room to brake."""
+        config, change = self.arm.config, self._largest_change()
         limit = np.array(config.max_speed_rad_s)
-        speed = self._within((joint_rad - last_rad) / config.settle_s, -limit, limit, "speed", changes)
-        change = np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        speed = self._within((wanted_rad - last_rad) / config.settle_s, -limit, limit, "speed", changes)
         lower, upper = np.maximum(self._last_speed - change, -limit), np.minimum(self._last_speed + change, limit)
         speed = self._within(speed, lower, upper, "acceleration", changes)
-        return np.clip(last_rad + speed * config.settle_s, self.arm.lower_rad, self.arm.upper_rad)
+        below = _brakeable_speed((last_rad - self.arm.lower_rad) / config.settle_s, change)
+        above = _brakeable_speed((self.arm.upper_rad - last_rad) / config.settle_s, change)
+        return self._within(speed, np.maximum(lower, -below), np.minimum(upper, above), "braking room", changes)
 
-    def _within_space(self, joint_rad: Array, last_rad: Array, changes: list[str]) -> Array:
-        """The furthest point towards the target that keeps the box and the clearances; the last command if none does.
+    def _largest_change(self) -> Array:
+        """Of the speed, from one command to the next, (n,) rad/s."""
+        return np.array(self.arm.config.max_acceleration_rad_s2) * self.arm.config.control_period_s
 
-        From a command that already violates one (an arm switched on outside its box), moves are let through that
-        do not make the violation worse.
+    def _braked(self, speed: Array) -> Array:
+        """The speed one period later when braking as hard as allowed."""
+        return np.sign(speed) * np.maximum(np.abs(speed) - self._largest_change(), 0.0)
+
+    def _towards(self, fraction: float, speed: Array) -> Array:
+        """Between braking (0), which is always allowed, and a speed (1); all limits that hold for both hold between."""
+        brake = self._braked(self._last_speed)
+        return brake + fraction * (speed - brake)
+
+    def _slowed(self, speed: Array, last_rad: Array, changes: list[str]) -> Array:
+        """Slower towards a singularity, in proportion to the Jacobian's smallest singular value; free to leave it.
+
+        Source: Nakamura & Hanafusa, JDSMC 108(3), 1986, with the smallest singular value for the manipulability.
         """
-        reason = self._violation(joint_rad, last_rad)
+        config = self.arm.config
+        if config.slow_singular_value <= 0.0:
+            return speed
+        ahead = self.arm.smallest_singular_value(last_rad + speed * config.settle_s)
+        if ahead >= config.slow_singular_value or ahead >= self.arm.smallest_singular_value(last_rad):
+            return speed
+        changes.append(f"singularity (smallest singular value {ahead:.4f}, slow below {config.slow_singular_value})")
+        return self._towards(max(SLOWEST_FRACTION, ahead / config.slow_singular_value), speed)
+
+    def _within_space(self, speed: Array, last_rad: Array, changes: list[str]) -> Array:
+        """The fastest speed towards the one given that keeps the box and the clearances; braking if none does.
+
+        From a command that already leaves the box (an arm switched on there), moves are let through that do not lead
+        further out.
+        """
+        reason = self._violation_ahead(speed, last_rad)
         if reason is None:
-            return joint_rad
+            return speed
         changes.append(reason)
         low, high = 0.0, 1.0
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            if self._violation(last_rad + middle * (joint_rad - last_rad), last_rad) is None:
+            if self._violation_ahead(self._towards(middle, speed), last_rad) is None:
                 low = middle
             else:
                 high = middle
-        return last_rad + low * (joint_rad - last_rad)
+        return self._towards(low, speed)
+
+    def _violation_ahead(self, speed: Array, last_rad: Array) -> str | None:
+        """What the next command, or braking after it, would violate first."""
+        joint_rad = last_rad + speed * self.arm.config.settle_s
+        while (reason := self._violation(joint_rad, last_rad)) is None:
+            speed = self._braked(speed)
+            if not speed.any():
+                return None
+            joint_rad = joint_rad + speed * self.arm.config.settle_s
+        return reason
 
     def _violation(self, joint_rad: Array, last_rad: Array) -> str | None:
         config = self.arm.config
         position = self.arm.forward(joint_rad)[:3, 3].copy()
         depth = _outside(position, config.workspace_lower_m, config.workspace_upper_m)
-        if depth > 1e-3 and depth >= _outside(
+        if depth > BOX_TOLERANCE_M and depth >= _outside(
             self.arm.forward(last_rad)[:3, 3], config.workspace_lower_m, config.workspace_upper_m
         ):
             return f"workspace (tool at {np.round(position, 3).tolist()} m)"
         pair = self.arm.first_collision(joint_rad)
         return None if pair is None else f"clearance {pair}"
 
-    def _gripper(self, wanted_m: float, last_m: float) -> float:
+    def _gripper(self, wanted_m: float, last_m: float, measured_m: float | None, changes: list[str]) -> float:
+        """Within the stroke and the speed, and no further ahead of what is measured than the squeeze allows.
+
+        A position-controlled gripper presses with its stiffness times that distance.
+        """
         config = self.arm.config
-        step_m = config.gripper_speed_m_s * config.control_period_s
         lower, upper = sorted((config.gripper_closed_m, config.gripper_open_m))
-        return float(np.clip(np.clip(wanted_m, last_m - step_m, last_m + step_m), lower, upper))
+        allowed_m = float(np.clip(wanted_m, lower, upper))
+        if measured_m is not None and config.gripper_squeeze_m > 0.0:
+            closing = np.sign(config.gripper_closed_m - config.gripper_open_m)
+            furthest_m = measured_m + closing * config.gripper_squeeze_m
+            if closing * (allowed_m - furthest_m) > 0.0:
+                changes.append("gripper force")
+                allowed_m = float(np.clip(furthest_m, lower, upper))
+        step_m = config.gripper_speed_m_s * config.control_period_s
+        return float(np.clip(allowed_m, last_m - step_m, last_m + step_m))
+
+
+def _brakeable_speed(room: Array, change: Array) -> Array:
+    """The largest speed u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is none left.
+
+    With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u = k change.
+    """
+    room = np.maximum(room, 0.0)
+    terms = np.maximum(np.ceil((np.sqrt(1.0 + 8.0 * room / change) - 1.0) / 2.0), 1.0)
+    return (room + change * terms * (terms - 1.0) / 2.0) / terms
 
 
 def _outside(position: Array, lower: tuple[float, ...], upper: tuple[float, ...]) -> float:
