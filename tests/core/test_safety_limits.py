@@ -1,4 +1,4 @@
-"""What the gate promises beside limits of one command: room to brake, singularities, the gripper's force, what it says."""
+"""What the gate promises beyond one command: room to brake, singularities, the force of the gripper, what it says."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Random commands through the real gate, judged from what comes out: `conure faults gate commands=...` runs millions."""
+"""Random commands through the real gate, judged by what comes out; `conure faults gate` runs millions of them."""
 
 import numpy as np
 import pytest

@@ -31,10 +31,9 @@ class SafetyGate:
     """Finite, fresh, joint position, speed, acceleration, singularity, workspace box, self-collision, table clearance.
 
     Speed and acceleration are those of a command that moves from the last command to the new one in `config.settle_s`;
-    the speed changes by at most acceleration times control period. Every command leaves room to brake, at that
-    acceleration, inside all limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left
-    (c: the largest change of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops
-    at once.
+    the speed changes by at most acceleration times control period. Every command leaves room to brake so inside all
+    limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left (c: the largest change
+    of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops at once.
 
     >>> gate = SafetyGate(arm)
     >>> gate.reset(measured_rad, gripper_m)

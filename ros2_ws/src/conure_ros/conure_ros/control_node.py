@@ -2,35 +2,38 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
-from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
+from std_srvs.srv import SetBool, Trigger
 
 from conure_core.arm import Arm
 from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
-from conure_core.errors import ConureError, RobotError, StaleInput
+from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand, unknown_name
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.arbiter import Arbiter, Mode, selectable_mode
-from conure_ros.homing import ramp
-from conure_ros.messages import NANOSECONDS, JointSample, joint_sample, to_ns, to_time, trajectory_message
+from conure_ros.clock_watch import ClockWatch
+from conure_ros.messages import NANOSECONDS, JointSample, joint_sample, to_ns, to_time
+from conure_ros.outputs import Output, PositionStream, TrajectoryOutput
 from conure_ros.parameters import declare, parameter
+from conure_ros.policy_watch import PolicyWatch, Verdict
 from conure_ros.qos import LATCHED, NEWEST, overridable
-from conure_ros.running import ManagedNode, one_line, run_node
+from conure_ros.running import one_line, run_node
+from conure_ros.way_home import GoesHome, Homing
 
 WATCH_PERIOD_S = 0.02
+RIVAL_PERIOD_S = 1.0
+TORQUE_S = 2.0
+OUTPUTS = ("trajectory", "positions")
+ON_STOP = ("hold", "limp")
 
 
 @dataclass(frozen=True)
@@ -39,24 +42,32 @@ class ControlParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     start_mode: str = parameter("hold", "who may move the arm from activation on: hold, policy or teleop")
-    stale_periods: float = parameter(2.0, "control periods without a good command until the arm holds", 1.0, 10.0)
+    bundle: str = parameter("", "folder of the policy bundle; its commands are checked for it. Empty: any policy's")
+    stale_periods: float = parameter(1.75, "control periods without a good command until the arm holds", 1.0, 10.0)
     home_speed_rad_s: float = parameter(0.8, "speed of the fastest joint on the way home, rad/s", 0.05, 2.0)
     home_tolerance_rad: float = parameter(0.05, "how near to home every joint must come, rad", 0.001, 0.5)
     home_settle_s: float = parameter(2.0, "how long the arm may take to settle at home, s", 0.1, 30.0)
+    output: str = parameter("trajectory", "how commands leave: trajectory (joint_trajectory) or positions (100 Hz)")
+    position_joints: tuple[str, ...] = parameter(("",), "the position controller's joints in order; '': the robot's")
+    on_stop: str = parameter("hold", "what a stopped arm does: hold, or limp (the driver's service 'torque')")
+    heartbeat_s: float = parameter(0.0, "longest silence of operator/heartbeat, s, until a stop; 0: any", 0.0, 10.0)
+    monitor: bool = parameter(True, "whether the prior judges the policy's actions, where the bundle has thresholds")
+    slow_ticks: int = parameter(5, "unlikely actions in a row until the arm slows; 0: never", 0, 1000)
+    slow_margin_nats: float = parameter(10.0, "how far below p05 an action is unlikely, nats", 0.0, 1000.0)
+    slow_fraction: float = parameter(0.5, "of every step, while slow", 0.05, 1.0)
+    hold_ticks: int = parameter(10, "very unlikely actions in a row until the arm holds; 0: never", 0, 1000)
+    hold_margin_nats: float = parameter(30.0, "how far below p01 an action is very unlikely, nats", 0.0, 1000.0)
+    hand_over_ticks: int = parameter(0, "very unlikely actions in a row until a person must choose; 0: never", 0, 1000)
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise unknown_name("output", self.output, OUTPUTS)
+        if self.on_stop not in ON_STOP:
+            raise unknown_name("on_stop", self.on_stop, ON_STOP)
 
 
-@dataclass
-class Homing:
-    """One way home, from the request to its answer."""
-
-    requested_ns: int
-    done: Future
-    targets: Iterator[JointTarget] | None = None
-    arrive_by_s: float = math.inf
-
-
-class ControlNode(ManagedNode):
-    """Commands in, `joint_trajectory` out; `robot_state` says at any time what is done and why."""
+class ControlNode(GoesHome):
+    """Commands in, joint commands out; `robot_state` says at any time what is done and why."""
 
     def __init__(self) -> None:
         super().__init__("control")
@@ -69,10 +80,14 @@ class ControlNode(ManagedNode):
         self.loop.arm.first_collision(np.array(self.robot.home_rad))
         self.arbiter = Arbiter(self.parameters.stale_periods * self.robot.control_period_s)
         self.start_mode = selectable_mode(self.parameters.start_mode)
+        self.policy = PolicyWatch(self.parameters, self.robot)
+        self.get_logger().info(self.policy.summary)
+        self.clock, self.heartbeat_s, self.rival_s = ClockWatch(), math.inf, 0.0
         self.measured: JointSample | None = None
         self.measured_s, self.measured_fault = -math.inf, "waiting for joint_states"
         self.anchor_ns, self.anchored = 0, False
         self.homing: Homing | None = None
+        self.caution = ""
         self.reported: tuple[Mode, str] | None = None
         self._connect()
 
@@ -85,9 +100,14 @@ class ControlNode(ManagedNode):
             created = self.create_subscription(kind, topic, callback, quality, qos_overriding_options=overridable())
             self.kept(self.destroy_subscription, created)
 
-        self.trajectories = publisher(JointTrajectory, "joint_trajectory", NEWEST)
+        self.output: Output = (
+            PositionStream(self, self.robot, self.parameters.position_joints)
+            if self.parameters.output == "positions"
+            else TrajectoryOutput(self, self.robot)
+        )
         self.states = publisher(RobotState, "robot_state", LATCHED)
         subscribe(Empty, "stop", lambda _: self._stop("the stop topic"))
+        subscribe(Empty, "operator/heartbeat", self._on_heartbeat)
         subscribe(JointState, "joint_states", self._on_joint_states)
         subscribe(PolicyCommand, "command/teleop", partial(self._on_command, Mode.TELEOP))
         subscribe(PolicyCommand, "command/policy", partial(self._on_command, Mode.POLICY))
@@ -97,12 +117,18 @@ class ControlNode(ManagedNode):
         home = self.create_service(Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup())
         self.kept(self.destroy_service, home)
         self.kept(self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode))
+        self.torque = self.create_client(SetBool, "torque")
+        self.kept(self.destroy_client, self.torque)
         self.steady_timer(WATCH_PERIOD_S, self._watch)
         self.steady_timer(self.robot.control_period_s, self._go_home)
         self._report(RobotState())
 
     def activate(self) -> None:
-        self.anchored = False
+        """Raises: RobotError if another node commands this arm, or if it is to go limp and nobody offers that."""
+        if self.parameters.on_stop == "limp" and not self.torque.wait_for_service(TORQUE_S):
+            raise RobotError(f"on_stop is limp, and no driver offers {self.torque.srv_name}; set on_stop to hold")
+        self.output.sole.claim()
+        self.anchored, self.heartbeat_s = False, time.monotonic()
         if not self.arbiter.stop_reason:
             self.arbiter.select(self.start_mode, time.monotonic(), "activated")
         self._report(RobotState())
@@ -111,7 +137,12 @@ class ControlNode(ManagedNode):
         self._hold("deactivated")
         self._cancel_homing("deactivated")
         self.active = False
+        self.output.sole.release()
         self._report(RobotState())
+
+    def release(self) -> None:
+        if hasattr(self, "output"):
+            self.output.sole.release()
 
     # What is measured.
 
@@ -132,6 +163,7 @@ class ControlNode(ManagedNode):
     def _anchor(self, measured: JointSample) -> None:
         """Start from where the arm is: nothing captured before may move it."""
         self.loop.reset(measured.joint_rad, measured.gripper_m)
+        self.output.begin(measured.joint_rad, measured.gripper_m)
         self.last_rad, self.anchored = measured.joint_rad, True
         self.anchor_ns = max(self.anchor_ns, measured.stamp_ns)
 
@@ -159,12 +191,28 @@ class ControlNode(ManagedNode):
             measured = self._present()
             self._expect_no_jump(measured)
             age_s = (self.now_ns() - captured_ns) / NANOSECONDS
-            command = self.loop.step(np.array(message.action), measured.joint_rad, age_s)
+            action = self._judged(message) if source is Mode.POLICY else np.array(message.action)
+            command = self.loop.step(action, measured.joint_rad, age_s, measured.gripper_m)
         except RobotError as error:
             self._hold(str(error))
             return
         self.arbiter.accept(time.monotonic())
         self._command(command, captured_ns)
+
+    def _judged(self, message: PolicyCommand) -> np.ndarray:
+        """The policy's action as far as the prior trusts it. Raises: UnsafeCommand if not at all."""
+        action = np.array(message.action)
+        verdict, self.caution = self.policy.judge(message.bundle_hash, message.log_likelihood)
+        if verdict is Verdict.HAND_OVER:
+            why = f"handed over to a person: {self.caution}; choose a mode to go on"
+            self._hold(why)
+            self.arbiter.select(Mode.HOLD, time.monotonic(), why)
+            raise UnsafeCommand(why)
+        if verdict is Verdict.HOLD:
+            raise UnsafeCommand(self.caution)
+        if verdict is Verdict.SLOW:
+            action[:6] *= self.parameters.slow_fraction
+        return action
 
     def _expect_no_jump(self, measured: JointSample) -> None:
         """An arm that was moved while it held goes on from where it is now."""
@@ -175,14 +223,15 @@ class ControlNode(ManagedNode):
     def _command(self, command: JointCommand, captured_ns: int | None = None) -> None:
         self.last_rad = command.joint_rad
         now_ns = self.now_ns()
-        self.trajectories.publish(trajectory_message(self.robot, command, now_ns))
+        self.output.send(command, now_ns)
         latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
         state = RobotState(commanded_rad=command.joint_rad.tolist(), capture_to_command_s=latency_s)
         state.header.stamp = to_time(now_ns)
-        state.safety_changes = list(command.changes)
-        if not command.changes:
-            state.requested_rad = command.joint_rad.tolist()
+        state.safety_changes = [*command.changes, *filter(None, [self.caution])]
+        if command.requested_rad is not None:
+            state.requested_rad = command.requested_rad.tolist()
         self._report(state)
+        self.caution = ""
 
     def _hold(self, why: str) -> None:
         """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""
@@ -202,10 +251,39 @@ class ControlNode(ManagedNode):
         self.arbiter.stop(why)
         self._cancel_homing(f"stopped by {why}")
         self._rest(moving)
+        self._set_torque(False)
+
+    def _set_torque(self, on: bool) -> None:
+        """Of an arm that goes limp when stopped."""
+        if self.parameters.on_stop == "limp" and self.active:
+            self.torque.call_async(SetBool.Request(data=on)).add_done_callback(self._on_torque)
+
+    def _on_torque(self, answer: Any) -> None:
+        response = answer.result()
+        if response is None or not response.success:
+            self.get_logger().error(one_line(f"{self.torque.srv_name}: {getattr(response, 'message', 'no answer')}"))
+
+    def _on_heartbeat(self, message: Empty) -> None:
+        self.heartbeat_s = time.monotonic()
+
+    def _look_around(self) -> None:
+        """Operator, rivals and clock."""
+        now_s, limit_s = time.monotonic(), self.parameters.heartbeat_s
+        if limit_s and now_s - self.heartbeat_s > limit_s and not self.arbiter.stop_reason:
+            self._stop(f"the operator's heartbeat, silent for {now_s - self.heartbeat_s:.2f} s (limit {limit_s} s)")
+        if now_s - self.rival_s > RIVAL_PERIOD_S:
+            self.rival_s, rival = now_s, self.output.sole.rival()
+            if rival:
+                self._stop(f"node {rival}, which also publishes {self.output.sole.topic}")
+        back_s = self.clock.stepped_back_s(self.now_ns())
+        if back_s:
+            self.anchor_ns = min(self.anchor_ns, self.now_ns())
+            self._hold(f"the clock stepped back by {back_s:.2f} s")
 
     def _watch(self) -> None:
         if not self.active:
             return
+        self._look_around()
         moving = self.arbiter.moving
         if self.arbiter.silent(time.monotonic()):
             self._rest(moving)
@@ -214,90 +292,6 @@ class ControlNode(ManagedNode):
                 self._present()
             except RobotError as error:
                 self._hold(str(error))
-
-    # The way home.
-
-    async def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Answers when the arm is at home, anchored there, or when it is sure not to get there."""
-        if not self.active:
-            response.message = "control is not active"
-            return response
-        self._cancel_homing("another way home was asked for")
-        moving = self.arbiter.moving
-        try:
-            self.arbiter.select(Mode.HOLD, time.monotonic(), "on the way home")
-        except RobotError as error:
-            response.message = str(error)
-            return response
-        self._rest(moving)
-        arrive_by_s = time.monotonic() + self.parameters.home_settle_s
-        homing = self.homing = Homing(self.now_ns(), Future(), arrive_by_s=arrive_by_s)
-        response.message = await homing.done
-        response.success = response.message == ""
-        return response
-
-    def _cancel_homing(self, why: str) -> None:
-        if self.homing is not None:
-            self.homing.done.set_result(why)
-            self.homing = None
-
-    def _go_home(self) -> None:
-        """One control period of it. The first one anchors at a pose measured after the request."""
-        homing = self.homing
-        if homing is None:
-            return
-        try:
-            if homing.targets is None:
-                self._start_homing(homing)
-                return
-            measured = self._present()
-            target = next(homing.targets, None)
-            if target is not None:
-                command = self._unchanged(self.loop.gate.check(target, age_s=time.monotonic() - self.measured_s))
-                self.loop.controller.reset(command.joint_rad)
-                self._command(command)
-                homing.arrive_by_s = time.monotonic() + self.parameters.home_settle_s
-            elif self._at_home(measured):
-                self._arrived()
-            elif time.monotonic() > homing.arrive_by_s:
-                raise RobotError(f"the arm did not settle at home within {self.parameters.home_settle_s} s")
-        except RobotError as error:
-            self._give_up_homing(homing, str(error))
-
-    def _start_homing(self, homing: Homing) -> None:
-        """Waits for the arm's driver, which may be putting up a new scene, and anchors at what it measures then."""
-        measured = self.measured
-        if measured is not None and not self.measured_fault and measured.stamp_ns >= homing.requested_ns:
-            self._anchor(measured)
-            home_rad, opening_m = np.array(self.robot.home_rad), self.robot.gripper_open_m
-            speed_rad_s, period_s = self.parameters.home_speed_rad_s, self.robot.control_period_s
-            homing.targets = ramp(measured.joint_rad, home_rad, opening_m, speed_rad_s, period_s)
-        elif time.monotonic() > homing.arrive_by_s:
-            raise StaleInput(self.measured_fault or "no joint_states since the way home was asked for")
-
-    @staticmethod
-    def _unchanged(command: JointCommand) -> JointCommand:
-        """The way home must be free: what the gate cut short would end elsewhere."""
-        blocked = [change for change in command.changes if not change.startswith(("speed", "acceleration"))]
-        if blocked:
-            raise RobotError(f"the way home is blocked: {'; '.join(blocked)}")
-        return command
-
-    def _at_home(self, measured: JointSample) -> bool:
-        away_rad = float(np.abs(measured.joint_rad - np.array(self.robot.home_rad)).max())
-        return away_rad <= self.parameters.home_tolerance_rad
-
-    def _arrived(self) -> None:
-        self.loop.hold()
-        self.anchor_ns = self.now_ns()
-        self.arbiter.select(Mode.HOLD, time.monotonic(), "at home")
-        self._cancel_homing("")
-        self._report(RobotState())
-
-    def _give_up_homing(self, homing: Homing, why: str) -> None:
-        self.arbiter.select(Mode.HOLD, time.monotonic(), f"not at home: {why}")
-        self._cancel_homing(one_line(why))
-        self._rest(moving=homing.targets is not None)
 
     # What people ask for.
 
@@ -308,7 +302,8 @@ class ControlNode(ManagedNode):
 
     def _on_reset_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.arbiter.reset()
-        self.anchored = False
+        self._set_torque(True)
+        self.anchored, self.heartbeat_s = False, time.monotonic()
         self._report(RobotState())
         response.success, response.message = True, "holding; select a mode to go on"
         return response
@@ -316,6 +311,7 @@ class ControlNode(ManagedNode):
     def _on_set_mode(self, request: SetMode.Request, response: SetMode.Response) -> SetMode.Response:
         try:
             mode, moving = selectable_mode(request.mode), self.arbiter.moving
+            self.policy.reset()
             self._cancel_homing(f"mode {request.mode} was asked for")
             self.arbiter.select(mode, time.monotonic(), "hold was asked for")
             self.anchor_ns = max(self.anchor_ns, self.now_ns()) if mode is not Mode.HOLD else self.anchor_ns
@@ -333,6 +329,9 @@ class ControlNode(ManagedNode):
     def _reason(self) -> str:
         blind = self.measured_fault if self.active else ""
         return one_line(self.arbiter.stop_reason or blind or self.arbiter.reason)
+
+    def _report_now(self) -> None:
+        self._report(RobotState())
 
     def _report(self, state: RobotState) -> None:
         mode, reason = self._mode(), self._reason()

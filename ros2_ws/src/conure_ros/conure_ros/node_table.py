@@ -77,10 +77,15 @@ SIM_ROBOT = NodeSpec(
     sends_images=True,
 )
 CONTROL = NodeSpec(
-    "control_node", "conure_ros.control_node", "control", "control.yaml", ("robot", "start_mode"), lifecycle=True
+    "control_node",
+    "conure_ros.control_node",
+    "control",
+    "control.yaml",
+    ("robot", "bundle", "start_mode"),
+    lifecycle=True,
 )
 # Nothing moves before the evaluator says so.
-HELD_CONTROL = replace(CONTROL, arguments=("robot",), parameters=(("start_mode", "hold"),))
+HELD_CONTROL = replace(CONTROL, arguments=("robot", "bundle"), parameters=(("start_mode", "hold"),))
 POLICY = NodeSpec(
     "policy_node",
     "conure_ros.policy_node",

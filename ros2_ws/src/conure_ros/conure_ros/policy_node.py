@@ -16,12 +16,15 @@ from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, ConureError
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
-from conure_msgs.msg import PolicyCommand
+from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.diagnostics import Tally, diagnostics
+from conure_ros.exclusive import SolePublisher
+from conure_ros.executed import Decision, ExecutedActions
 from conure_ros.messages import NANOSECONDS, JointSample, image_pixels, joint_sample, to_ns, to_time
 from conure_ros.parameters import declare, parameter
-from conure_ros.qos import NEWEST, STREAM, overridable
+from conure_ros.qos import LATCHED, NEWEST, STREAM, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
+from conure_ros.sight_health import SightHealth
 from conure_ros.worker import NewestWins
 
 JOINT_HISTORY = 200
@@ -37,6 +40,7 @@ class PolicyParameters:
     image_size_px: int = parameter(48, "side of the camera's square images, px", 16, 1024)
     noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
     seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
+    frozen_motion_rad: float = parameter(0.05, "motion of a joint that must change the image, rad", 0.001, 10.0)
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,12 @@ class PolicyNode(ManagedNode):
         self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
         self.tally, self.fault, self.complained = Tally(), "", ""
         self.warm_up()
-        self.commands = self.create_lifecycle_publisher(
-            PolicyCommand, "command/policy", NEWEST, qos_overriding_options=overridable()
-        )
-        self.kept(self.destroy_lifecycle_publisher, self.commands)
+        self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
+        executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
+        self.kept(self.destroy_publisher, executed)
+        # Pinocchio's buffers are not shared between threads.
+        self.executed = ExecutedActions(Arm(self.robot), self.bundle, executed.publish)
+        self.health = SightHealth(self.parameters.frozen_motion_rad)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.kept(self.destroy_publisher, status)
         for kind, topic, callback in (
@@ -79,10 +85,19 @@ class PolicyNode(ManagedNode):
         ):
             created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
             self.kept(self.destroy_subscription, created)
+        states = self.create_subscription(RobotState, "robot_state", self.executed.commanded, LATCHED)
+        self.kept(self.destroy_subscription, states)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
         self.worker: NewestWins[Sight] = NewestWins(self._infer)
         gc.collect()
         gc.freeze()
+
+    def activate(self) -> None:
+        """Raises: RobotError if another policy drives this arm."""
+        self.commands.claim()
+
+    def deactivate(self) -> None:
+        self.commands.release()
 
     def warm_up(self) -> None:
         """The first call of a session is slow; it happens here, where nothing waits for it."""
@@ -92,9 +107,11 @@ class PolicyNode(ManagedNode):
             self.bundle.act({"image": image, "proprio": home}, self._noise())
 
     def release(self) -> None:
-        worker = getattr(self, "worker", None)
-        if worker is not None:
-            worker.close()
+        for name in ("worker", "executed"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+        if hasattr(self, "commands"):
+            self.commands.release()
 
     def _noise(self) -> np.ndarray:
         size = self.robot.contract(self.parameters.image_size_px).action.values.shape
@@ -127,8 +144,10 @@ class PolicyNode(ManagedNode):
         began_s, start_ns = time.perf_counter(), self.now_ns()
         try:
             pixels = image_pixels(sight.image, self.image_shape)
+            self.health.check(pixels, sight.joints.joint_rad)
             proprio = proprioception(self.arm, sight.joints.joint_rad, sight.joints.gripper_m)
-            decision = self.bundle.act({"image": pixels, "proprio": proprio}, self._noise())
+            observation = {"image": pixels, "proprio": proprio}
+            decision = self.bundle.act(observation, self._noise())
         except ConureError as error:
             self._drop("refused", str(error))
             return
@@ -138,6 +157,8 @@ class PolicyNode(ManagedNode):
         command.z = np.asarray(decision.z, np.float64).tolist()
         command.log_likelihood = float(decision.log_likelihood)
         command.inference_start, command.inference_end = to_time(start_ns), self.get_clock().now().to_msg()
+        action, z = np.array(command.action), np.array(command.z)
+        self.executed.decided(Decision(to_ns(command.header.stamp), observation, action, z))
         self.commands.publish(command)
         self.tally.add(time.perf_counter() - began_s)
         self.fault = ""
@@ -150,9 +171,10 @@ class PolicyNode(ManagedNode):
             self.get_logger().warning(one_line(why))
 
     def _diagnose(self) -> None:
-        if self.worker.error is not None:
-            raise self.worker.error
-        values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped)}
+        for worker in (self.worker, self.executed.worker):
+            if worker.error is not None:
+                raise worker.error
+        values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped), **self.executed.values()}
         stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values))
 

@@ -1,0 +1,68 @@
+"""How likely the prior finds what the policy does, and what follows from it. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from conure_core.errors import unknown_name
+
+
+class Verdict(IntEnum):
+    """What a policy may do, from least to most severe."""
+
+    GO = 0
+    SLOW = 1
+    HOLD = 2
+    HAND_OVER = 3
+
+
+@dataclass(frozen=True)
+class Level:
+    """Reached when this many log-likelihoods in a row lie below a threshold of the bundle, less `margin_nats`."""
+
+    verdict: Verdict
+    threshold: str
+    ticks: int
+    margin_nats: float
+
+
+class PriorMonitor:
+    """Judges a run of log-likelihoods log p(action | observation), nats, by held-out demonstrations' quantiles.
+
+    One likely action ends the run. Not a number counts as unlikely.
+
+    >>> monitor = PriorMonitor({"p01": 3.0}, [Level(Verdict.HOLD, "p01", 2, 0.0)])
+    >>> monitor.judge(2.0)[0].name, monitor.judge(1.0)[0].name, monitor.judge(4.0)[0].name
+    ('GO', 'HOLD', 'GO')
+    """
+
+    def __init__(self, thresholds: Mapping[str, float], levels: list[Level]) -> None:
+        """Raises: ConfigError for a level whose threshold the bundle does not have, listing those it has."""
+        for level in levels:
+            if level.threshold not in thresholds:
+                raise unknown_name("log-likelihood threshold", level.threshold, thresholds)
+        self._levels = sorted(levels, key=lambda level: level.verdict, reverse=True)
+        self._limits = {level: thresholds[level.threshold] - level.margin_nats for level in levels}
+        self._runs = dict.fromkeys(levels, 0)
+
+    def reset(self) -> None:
+        """Forget the run: somebody else moves the arm, or it starts anew."""
+        self._runs = dict.fromkeys(self._runs, 0)
+
+    def judge(self, log_likelihood: float) -> tuple[Verdict, str]:
+        """The most severe level reached with this action, and why; GO and '' if none is."""
+        value = -math.inf if math.isnan(log_likelihood) else log_likelihood
+        for level, limit in self._limits.items():
+            self._runs[level] = self._runs[level] + 1 if value < limit else 0
+        for level in self._levels:
+            if self._runs[level] >= level.ticks:
+                return level.verdict, self._reason(level, log_likelihood)
+        return Verdict.GO, ""
+
+    def _reason(self, level: Level, log_likelihood: float) -> str:
+        limit = f"{self._limits[level]:.1f} ({level.threshold} less {level.margin_nats:g})"
+        return (
+            f"the prior finds the policy's actions unlikely: log-likelihood {log_likelihood:.1f} nats, "
+            f"{self._runs[level]} in a row below {limit}"
+        )
