@@ -29,6 +29,8 @@ VERBS = {
     "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
     "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
+    "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
+    "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key"),
     "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
 }
 

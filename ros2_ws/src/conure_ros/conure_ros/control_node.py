@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from conure_ros.qos import LATCHED, NEWEST, overridable
 from conure_ros.running import one_line, run_node
 from conure_ros.way_home import GoesHome, Homing
 
-WATCH_PERIOD_S = 0.02
+WATCH_PERIOD_S = 0.01
 RIVAL_PERIOD_S = 1.0
 TORQUE_S = 2.0
 OUTPUTS = ("trajectory", "positions")
@@ -43,7 +43,7 @@ class ControlParameters:
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     start_mode: str = parameter("hold", "who may move the arm from activation on: hold, policy or teleop")
     bundle: str = parameter("", "folder of the policy bundle; its commands are checked for it. Empty: any policy's")
-    stale_periods: float = parameter(1.75, "control periods without a good command until the arm holds", 1.0, 10.0)
+    stale_periods: float = parameter(1.85, "age of the last good command, in periods, at which it holds", 1.0, 10.0)
     home_speed_rad_s: float = parameter(0.8, "speed of the fastest joint on the way home, rad/s", 0.05, 2.0)
     home_tolerance_rad: float = parameter(0.05, "how near to home every joint must come, rad", 0.001, 0.5)
     home_settle_s: float = parameter(2.0, "how long the arm may take to settle at home, s", 0.1, 30.0)
@@ -87,7 +87,7 @@ class ControlNode(GoesHome):
         self.measured_s, self.measured_fault = -math.inf, "waiting for joint_states"
         self.anchor_ns, self.anchored = 0, False
         self.homing: Homing | None = None
-        self.caution = ""
+        self.caution, self.reached_s = "", -math.inf
         self.reported: tuple[Mode, str] | None = None
         self._connect()
 
@@ -196,7 +196,8 @@ class ControlNode(GoesHome):
         except RobotError as error:
             self._hold(str(error))
             return
-        self.arbiter.accept(time.monotonic())
+        # Ages decide, not arrival: what this answers was seen so long ago.
+        self.arbiter.accept(time.monotonic() - max(0.0, age_s))
         self._command(command, captured_ns)
 
     def _judged(self, message: PolicyCommand) -> np.ndarray:
@@ -223,7 +224,7 @@ class ControlNode(GoesHome):
     def _command(self, command: JointCommand, captured_ns: int | None = None) -> None:
         self.last_rad = command.joint_rad
         now_ns = self.now_ns()
-        self.output.send(command, now_ns)
+        self.output.send(self._after_the_last(command), now_ns)
         latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
         state = RobotState(commanded_rad=command.joint_rad.tolist(), capture_to_command_s=latency_s)
         state.header.stamp = to_time(now_ns)
@@ -232,6 +233,13 @@ class ControlNode(GoesHome):
             state.requested_rad = command.requested_rad.tolist()
         self._report(state)
         self.caution = ""
+
+    def _after_the_last(self, command: JointCommand) -> JointCommand:
+        """With the time that the last command still needs: one that comes early must not make the arm faster."""
+        now_s = time.monotonic()
+        duration_s = command.duration_s + max(0.0, self.reached_s - now_s)
+        self.reached_s = now_s + duration_s
+        return replace(command, duration_s=duration_s)
 
     def _hold(self, why: str) -> None:
         """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""

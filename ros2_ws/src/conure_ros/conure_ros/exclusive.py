@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from std_msgs.msg import Empty
@@ -11,18 +12,21 @@ from conure_core.errors import RobotError
 from conure_ros.qos import overridable
 from conure_ros.running import ManagedNode
 
-SETTLE_S = 0.4
-"""How long two nodes that claim at the same moment wait to discover each other."""
+SETTLE_S = 0.3
+"""How long nodes on one network take to discover each other."""
+NAMED_S = 2.0
+"""How much longer until they know each other's names."""
 PARTICIPANT_BYTES = 12
 """Of an endpoint's GID, these are its process's (RTPS specification 2.5, 9.3.1)."""
+UNNAMED = "_UNKNOWN_"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
 
 class SolePublisher:
     """Publishes on a topic while it holds the claim to it; without one, `publish` does nothing.
 
-    Discovery takes time, so claiming has two steps: nobody may publish the topic before; and of those that began at the
-    same moment, the one with the lowest GID stays. Any thread may publish.
+    Discovery takes time, so claiming has two steps: for a while nobody else may publish the topic; and of those that
+    then begin at the same moment, the one with the lowest GID stays. Any thread may publish.
     """
 
     def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
@@ -34,20 +38,20 @@ class SolePublisher:
 
     def claim(self) -> None:
         """Raises: RobotError naming the node that publishes the topic already."""
-        self._refuse_if(self._others())
+        for _ in _polls(SETTLE_S):
+            self._refuse_if(self._others())
         with self._lock:
             self._publisher = self._node.create_publisher(
                 self._kind, self._given, self._quality, qos_overriding_options=overridable()
             )
-        until_s = time.monotonic() + SETTLE_S
-        while time.monotonic() < until_s:
+        for _ in _polls(SETTLE_S):
             mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())
             self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
-            time.sleep(0.02)
 
     def rival(self) -> str:
         """Who else publishes the topic, or ''."""
-        return ", ".join(sorted({_name(info) for info in self._others()}))
+        others = self._others()
+        return self._names(others) if others else ""
 
     def publish(self, message: Any) -> None:
         with self._lock:
@@ -64,8 +68,16 @@ class SolePublisher:
     def _refuse_if(self, others: list[Any]) -> None:
         if others:
             self.release()
-            names = ", ".join(sorted({_name(info) for info in others}))
-            raise RobotError(f"node {names} publishes {self.topic} already, and only one may; {REMEDY}")
+            raise RobotError(f"node {self._names(others)} publishes {self.topic} already, and only one may; {REMEDY}")
+
+    def _names(self, others: list[Any]) -> str:
+        """Endpoints are discovered before the names of their nodes."""
+        gids = {_gid(info) for info in others}
+        for _ in _polls(NAMED_S):
+            others = [info for info in self._endpoints() if _gid(info) in gids] or others
+            if not any(UNNAMED in info.node_name for info in others):
+                break
+        return ", ".join(sorted({_name(info) for info in others}))
 
     def _endpoints(self) -> list[Any]:
         return list(self._node.get_publishers_info_by_topic(self.topic))
@@ -77,16 +89,23 @@ class SolePublisher:
         return _gid(info)[:PARTICIPANT_BYTES] == self._own
 
 
+def _polls(seconds: float) -> Iterator[None]:
+    """At least one turn, then one every 20 ms for so long."""
+    until_s = time.monotonic() + seconds
+    yield
+    while time.monotonic() < until_s:
+        time.sleep(0.02)
+        yield
+
+
 def _participant(node: ManagedNode) -> tuple[int, ...]:
     """What the GIDs of this process's endpoints begin with, read off a topic that nobody else has."""
     topic = node.resolve_topic_name(f"claim_{uuid.uuid4().hex}")
     probe = node.create_publisher(Empty, topic, 1)
     try:
-        until_s = time.monotonic() + 5.0
-        while time.monotonic() < until_s:
+        for _ in _polls(NAMED_S):
             for info in node.get_publishers_info_by_topic(topic):
                 return _gid(info)[:PARTICIPANT_BYTES]
-            time.sleep(0.01)
     finally:
         node.destroy_publisher(probe)
     raise RobotError("the middleware does not show this node's own publishers; is RMW_IMPLEMENTATION one that works?")

@@ -95,6 +95,7 @@ POLICY = NodeSpec(
     lifecycle=True,
 )
 RECORDER = NodeSpec("recorder_node", "conure_ros.recorder_node", "recorder", "recorder.yaml", ("folder",))
+FAULT = NodeSpec("fault_node", "conure_ros.fault_node", "fault", "fault.yaml", ("robot",), sends_images=True)
 EVALUATOR = NodeSpec(
     "evaluator_node",
     "conure_ros.evaluator_node",
@@ -119,9 +120,20 @@ def managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
     return (*nodes, manager)
 
 
+def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
+    """The node with what it publishes led through fault_node."""
+    return replace(node, remaps=(*node.remaps, *((topic, f"raw/{topic}") for topic in topics)))
+
+
 GRAPHS = {
     "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
     "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
+    "faults": managed(
+        spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
+        HELD_CONTROL,
+        spoiled(POLICY, "command/policy"),
+        FAULT,
+    ),
 }
 
 

@@ -40,7 +40,7 @@ class PolicyParameters:
     image_size_px: int = parameter(48, "side of the camera's square images, px", 16, 1024)
     noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
     seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
-    frozen_motion_rad: float = parameter(0.05, "motion of a joint that must change the image, rad", 0.001, 10.0)
+    frozen_motion_rad: float = parameter(0.03, "motion of a joint that must change the image, rad", 0.001, 10.0)
 
 
 @dataclass(frozen=True)

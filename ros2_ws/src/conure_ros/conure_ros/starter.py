@@ -67,10 +67,21 @@ class RunningGraph:
 
     def start(self) -> None:
         for node in self.nodes:
-            # One file: of two, ROS silently takes the first where they give a parameter values of different types.
-            values = {**file_parameters(node), **self._parameters[node.name]}
-            path = write_parameters(self._folder / f"{node.name}.yaml", values)
-            self._start(node, command_line(node, [path]))
+            self.start_node(node, self._parameters[node.name])
+
+    def start_node(self, node: NodeSpec, parameters: Mapping[str, Any]) -> None:
+        """Start one node, one of the graph's again or another beside them; `parameters` come on top of its file's."""
+        # One file: of two, ROS silently takes the first where they give a parameter values of different types.
+        path = write_parameters(self._folder / f"{node.name}.yaml", {**file_parameters(node), **parameters})
+        self._start(node, command_line(node, [path]))
+
+    def parameters(self, name: str) -> dict[str, Any]:
+        """What a node of the graph was started with, beside its file."""
+        return dict(self._parameters[name])
+
+    def listen(self, timeout_s: float) -> None:
+        """Give waiting lines to whoever listens, for who looks after the processes instead of `wait`."""
+        self._hand_on(timeout_s)
 
     def _start(self, node: NodeSpec, words: list[str]) -> None:
         process = subprocess.Popen(

@@ -1,0 +1,56 @@
+"""The table of faults as one page that opens from disk, and as JSON."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from conure_ros.faults.table import Result
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 2rem auto; max-width: 68rem;
+  padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0; } p { margin: .3rem 0 1.2rem; color: #50606f; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .45rem .7rem; border-bottom: 1px solid #e3e8ee; }
+th { font-weight: 600; color: #50606f; } td.passed { color: #0a6b3d; } td.failed { color: #b3261e; }
+td.passed, td.failed { font-weight: 600; white-space: nowrap; } small { color: #50606f; display: block; }
+"""
+HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Conure: faults</title>'
+COLUMNS = "<tr><th>Fault</th><th>Must happen</th><th>Result</th><th>Measured</th></tr>"
+
+
+def write_report(html_path: Path, results: Sequence[Result], about: dict[str, Any]) -> None:
+    """Writes the page and, beside it, the same as `.json`."""
+    html_path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{**asdict(result), "passed": result.passed} for result in results]
+    data = {"passed": all(result.passed for result in results), "about": about, "rows": rows}
+    html_path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    html_path.write_text(page(results, about))
+
+
+def page(results: Sequence[Result], about: dict[str, Any]) -> str:
+    """The page as one text: no script, nothing fetched."""
+    passed = sum(result.passed for result in results)
+    facts = ", ".join(f"{key} {value}" for key, value in about.items())
+    summary = f"{passed} of {len(results)} as they must be. {facts}"
+    body = "".join(_row(result) for result in results)
+    head = f'{HEAD}<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+    return f"{head}<body><h1>Faults</h1><p>{html.escape(summary)}</p><table>{COLUMNS}{body}</table></body></html>\n"
+
+
+def _row(result: Result) -> str:
+    kind = "passed" if result.passed else "failed"
+    figures = "<br>".join(f"{html.escape(name)}: {value:.6g}" for name, value in result.outcome.figures.items())
+    detail = f"<small>{html.escape(result.outcome.detail)}</small>" if result.outcome.detail else ""
+    cells = f"<td>{html.escape(result.name)}</td><td>{html.escape(result.must)}</td>"
+    return f'<tr>{cells}<td class="{kind}">{kind}</td><td>{figures}{detail}</td></tr>'
+
+
+def line(result: Result) -> str:
+    """One row for the terminal."""
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(result.outcome.figures.items())[:4])
+    told = " - ".join(filter(None, [figures, result.outcome.detail]))
+    return f"{'ok    ' if result.passed else 'FAILED'} {result.name}: {told}"

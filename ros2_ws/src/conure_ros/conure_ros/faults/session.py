@@ -1,0 +1,255 @@
+"""The live graph `faults`, its topics recorded in memory, and hands to break it with."""
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Empty, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import RobotError
+from conure_core.robot import RobotConfig, load_robot
+from conure_msgs.msg import RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.messages import to_ns
+from conure_ros.node_table import NodeSpec, find_graph
+from conure_ros.qos import LATCHED, NEWEST, RECORDED, STREAM
+from conure_ros.starter import RunningGraph, ros_environment
+
+GRAPH = "faults"
+CALL_S = 20.0
+UP_S = 90.0
+CLAIM_S = 30.0
+"""How long traces of a killed node may keep its successor from the topic."""
+
+
+class Session:
+    """Topics as lists that grow: `states`, `trajectories`, `joints` (as the arm measured them, before any fault).
+
+    Times are those of the stamps, in ns on this machine's clock.
+    """
+
+    def __init__(self, graph: RunningGraph, robot: RobotConfig, domain: int) -> None:
+        self.graph, self.robot = graph, robot
+        self.lines: list[tuple[str, str]] = []
+        self.states: list[RobotState] = []
+        self.trajectories: list[JointTrajectory] = []
+        self.joints: list[JointState] = []
+        self.injected: list[dict[str, Any]] = []
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node("faults", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._connect()
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=work) for work in (self._spin, self._hear)]
+        for thread in self._threads:
+            thread.start()
+
+    def _connect(self) -> None:
+        node = self.node
+        node.create_subscription(RobotState, "robot_state", self.states.append, RECORDED)
+        node.create_subscription(JointTrajectory, "joint_trajectory", self.trajectories.append, RECORDED)
+        node.create_subscription(JointState, "raw/joint_states", self.joints.append, RECORDED)
+        node.create_subscription(RobotState, "robot_state", lambda state: None, LATCHED)
+        node.create_subscription(String, "faults/injected", self._on_injected, STREAM)
+        self._inject = node.create_publisher(String, "faults/inject", STREAM)
+        self.stop_topic = node.create_publisher(Empty, "stop", NEWEST)
+        kinds = {"stop": Trigger, "reset_stop": Trigger, "home": Trigger, "set_mode": SetMode}
+        self._clients = {name: node.create_client(kind, name) for name, kind in kinds.items()}
+
+    def _on_injected(self, message: String) -> None:
+        self.injected.append(json.loads(message.data))
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def _hear(self) -> None:
+        while not self._ended.is_set():
+            self.graph.listen(0.05)
+
+    def close(self) -> None:
+        self._ended.set()
+        rclpy.shutdown(context=self._context)
+        for thread in self._threads:
+            thread.join()
+
+    # Time.
+
+    def now_ns(self) -> int:
+        return int(self.node.get_clock().now().nanoseconds)
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+        """What the condition gives once it holds. Raises: RobotError saying what did not happen."""
+        until_s = time.monotonic() + timeout_s
+        while not (value := condition()):
+            if time.monotonic() > until_s:
+                raise RobotError(f"not within {timeout_s:g} s: {what}")
+            time.sleep(0.002)
+        return value
+
+    # What the graph is asked for.
+
+    def call(self, service: str, **fields: Any) -> Any:
+        """A service's response. Raises: RobotError if none comes, or it says that it failed."""
+        client = self._clients[service]
+        return self._answer(client, client.srv_type.Request(**fields), service)
+
+    def _answer(self, client: Any, request: Any, name: str) -> Any:
+        if not client.wait_for_service(CALL_S):
+            raise RobotError(f"nobody offers the service {name}")
+        future = client.call_async(request)
+        response = self.wait(lambda: future.done() and future.result(), CALL_S, f"an answer of {name}")
+        if not getattr(response, "success", True) and client.srv_type is not ChangeState:
+            raise RobotError(f"{name}: {response.message}")
+        return response
+
+    def let_policy_move(self, commands: int = 4) -> None:
+        """From home, until it has given this many commands. Raises: RobotError."""
+        self.call("set_mode", mode="hold")
+        self.call("home")
+        self.call("set_mode", mode="policy")
+        before = len(self.states)
+        self.wait(lambda: self._moves_since(before) >= commands, 20.0, "the policy moves the arm")
+
+    def _moves_since(self, start: int) -> int:
+        states = self.states[start:]
+        return sum(state.mode == RobotState.POLICY and len(state.commanded_rad) > 0 for state in states)
+
+    def inject(self, fault: str) -> int:
+        """Begin a fault, or with '' end it; returns when it began, ns. Raises: RobotError for an unknown one."""
+        count = len(self.injected)
+        self._inject.publish(String(data=fault))
+        self.wait(lambda: len(self.injected) > count, 5.0, f"fault_node takes '{fault}'")
+        if self.injected[-1]["error"]:
+            raise RobotError(self.injected[-1]["error"])
+        return int(self.injected[-1]["stamp_ns"])
+
+    def held_after(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
+        """The first state from then on in which the policy does not move the arm."""
+
+        def found() -> RobotState | None:
+            later = [state for state in self.states[-200:] if to_ns(state.header.stamp) >= since_ns]
+            return next((state for state in later if state.mode != RobotState.POLICY), None)
+
+        state: RobotState = self.wait(found, timeout_s, "the arm holds")
+        return state
+
+    def moves_again(self, timeout_s: float = 5.0) -> None:
+        """Raises: RobotError if the policy does not move the arm again by itself."""
+        before = len(self.states)
+        self.wait(lambda: self._moves_since(before) >= 2, timeout_s, "the policy moves the arm again")
+
+    # Nodes.
+
+    def spec(self, name: str) -> NodeSpec:
+        return next(node for node in find_graph(GRAPH) if node.name == name)
+
+    def change(self, name: str, transition: int) -> bool:
+        """Whether a node took a step of its life cycle."""
+        self._wait_for_node(name)
+        client = self.node.create_client(ChangeState, f"{name}/change_state")
+        try:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            return bool(self._answer(client, request, f"{name}/change_state").success)
+        finally:
+            self.node.destroy_client(client)
+
+    def _wait_for_node(self, name: str) -> None:
+        """Until it answers. The services of a killed one still seem to be there, and what they are asked is lost."""
+        client = self.node.create_client(GetState, f"{name}/get_state")
+        futures: list[Any] = []
+
+        def answered() -> bool:
+            if not futures or time.monotonic() - asked_s[-1] > 1.0:
+                futures.append(client.call_async(GetState.Request()))
+                asked_s.append(time.monotonic())
+            return any(future.done() for future in futures)
+
+        asked_s: list[float] = []
+        try:
+            self.wait(answered, UP_S, f"{name} answers")
+        finally:
+            self.node.destroy_client(client)
+
+    @contextlib.contextmanager
+    def second(self, name: str, **parameters: Any) -> Iterator[str]:
+        """Another process of the node `name`, unconfigured, under the name that this gives."""
+        spec = replace(self.spec(name), name=f"{name}_2")
+        self.graph.start_node(spec, {**self.graph.parameters(name), **parameters})
+        try:
+            yield spec.name
+        finally:
+            process = self.graph.processes.pop(spec.name)
+            process.terminate()
+            process.wait(10.0)
+
+    def restart(self, name: str) -> None:
+        """A killed node again, up to active."""
+        self.graph.start_node(self.spec(name), self.graph.parameters(name))
+        if not self.change(name, Transition.TRANSITION_CONFIGURE):
+            raise RobotError(f"{name} did not configure after its restart: {self.error_of(name)}")
+        until_s = time.monotonic() + CLAIM_S
+        while not self.change(name, Transition.TRANSITION_ACTIVATE):
+            if time.monotonic() > until_s:
+                raise RobotError(f"{name} did not activate after its restart: {self.error_of(name)}")
+            time.sleep(0.5)
+
+    def error_of(self, name: str) -> str:
+        """The last error that a node logged, once it is here; '' if none comes."""
+
+        def last() -> str:
+            errors = [line for node, line in self.lines if node == name and line.startswith("[ERROR]")]
+            return errors[-1] if errors else ""
+
+        with contextlib.suppress(RobotError):
+            self.wait(last, 3.0, "an error in the log")
+        return last().removeprefix("[ERROR] ")
+
+    def cpu_s(self, name: str) -> float:
+        """Processor time that a node has used. Linux."""
+        fields = Path(f"/proc/{self.graph.processes[name].pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def running_session(parameters: dict[str, Any], environment: dict[str, str] | None = None) -> Iterator[Session]:
+    """The graph up and active, and down again at the end. Raises: RobotError if it does not come up."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
+        variables = {**stack.enter_context(ros_environment()), **(environment or {})}
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = variables["ROS_AUTOMATIC_DISCOVERY_RANGE"]
+        lines: list[tuple[str, str]] = []
+        graph = RunningGraph(GRAPH, parameters, folder, variables, lambda *line: lines.append(line))
+        stack.callback(graph.stop)
+        graph.start()
+        robot = load_robot(str(parameters.get("robot", "wx250s")))
+        session = Session(graph, robot, int(variables["ROS_DOMAIN_ID"]))
+        session.lines = lines
+        stack.callback(session.close)
+        _wait_until_up(session)
+        yield session
+
+
+def _wait_until_up(session: Session) -> None:
+    manager = session.graph.processes["manager"]
+    session.wait(lambda: manager.poll() is not None, UP_S, "the graph comes up")
+    if manager.returncode:
+        time.sleep(0.2)
+        errors = "; ".join(f"{node}: {line}" for node, line in session.lines if line.startswith("[ERROR]"))
+        raise RobotError(f"the graph did not come up: {errors}")

@@ -1,0 +1,62 @@
+"""The stop at any moment of a trial."""
+
+import time
+
+import numpy as np
+
+from conure_msgs.msg import RobotState
+from conure_ros.faults.session import Session
+from conure_ros.faults.table import Case, Outcome, Sizes
+from conure_ros.messages import to_ns
+
+HOME_EVERY = 10
+
+
+def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
+    """Latency from the request to the last joint command; then nothing more, until an explicit reset."""
+    rng, latencies_ms, later = np.random.default_rng(sizes.seed), [], 0
+    period_s = session.robot.control_period_s
+    for number in range(sizes.stops):
+        if number % HOME_EVERY == 0:
+            session.let_policy_move()
+        else:
+            session.call("set_mode", mode="policy")
+            session.moves_again()
+        time.sleep(rng.uniform(0.0, 2 * period_s))
+        asked_ns = session.now_ns()
+        session.call("stop")
+        session.wait(lambda: session.states[-1].stopped, 3.0, "the stop is published")
+        time.sleep(3 * period_s)
+        latency_ms, after = _after_the_stop(session, asked_ns)
+        latencies_ms.append(latency_ms)
+        later += after
+        session.call("reset_stop")
+        session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "the reset is published")
+    p99_ms = float(np.percentile(latencies_ms, 99))
+    figures = {
+        "stops": float(len(latencies_ms)),
+        "last command after the request, p50, ms": float(np.median(latencies_ms)),
+        "last command after the request, p99, ms": p99_ms,
+        "last command after the request, worst, ms": max(latencies_ms),
+        "commands while stopped": float(later),
+    }
+    return Outcome(later == 0 and p99_ms <= sizes.stop_p99_ms, figures)
+
+
+def _after_the_stop(session: Session, asked_ns: int) -> tuple[float, int]:
+    """Time of the last command after the request, ms (0: none came), and commands after the stop was published."""
+    stopped_ns = next(
+        to_ns(state.header.stamp) for state in session.states if state.stopped and to_ns(state.header.stamp) >= asked_ns
+    )
+    stamps = [to_ns(message.header.stamp) for message in session.trajectories[-50:]]
+    last_ns = max((stamp for stamp in stamps if stamp >= asked_ns), default=asked_ns)
+    return (last_ns - asked_ns) / 1e6, sum(stamp > stopped_ns for stamp in stamps)
+
+
+CASES = (
+    Case(
+        "stop at random moments",
+        "commands end within one period, p99 under 20 ms; stays stopped until reset",
+        stopped_at_random_moments,
+    ),
+)

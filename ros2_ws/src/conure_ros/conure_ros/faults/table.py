@@ -1,0 +1,79 @@
+"""The table of faults: what is broken, what must happen, what did. No ROS.
+
+A module of cases offers `CASES: tuple[Case, ...]`; its name in `MODULES` adds it to the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from conure_core.errors import ConfigError, ConureError, unknown_name
+
+MODULES = ("conure_ros.faults.input_cases", "conure_ros.faults.stop_cases", "conure_ros.faults.process_cases")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of the table is done."""
+
+    stops: int = 200
+    stop_p99_ms: float = 20.0
+    jitter_s: float = 20.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`figures` are measured, by name with its unit; `detail` is for a person, such as the published reason."""
+
+    passed: bool
+    figures: dict[str, float] = field(default_factory=dict)
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row. `run` breaks the live graph and looks; it leaves the graph able to go on."""
+
+    name: str
+    must: str
+    run: Callable[[Any, Sizes], Outcome]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row that was run; `passed` also says that no limit was exceeded meanwhile."""
+
+    name: str
+    must: str
+    outcome: Outcome
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome.passed
+
+
+def all_cases() -> dict[str, Case]:
+    """Every case by name, in the table's order."""
+    return {case.name: case for module in MODULES for case in import_module(module).CASES}
+
+
+def chosen_cases(names: list[str]) -> list[Case]:
+    """The cases of these names, in the table's order; none given: all. Raises: ConfigError for an unknown one."""
+    cases = all_cases()
+    for name in names:
+        if name not in cases:
+            raise unknown_name("fault", name, cases)
+    return [case for case in cases.values() if not names or case.name in names]
+
+
+def run_case(case: Case, session: Any, sizes: Sizes) -> Outcome:
+    """A part of the graph that does not do its part is an outcome too."""
+    try:
+        return case.run(session, sizes)
+    except ConfigError:
+        raise
+    except ConureError as error:
+        return Outcome(False, detail=str(error))

@@ -1,0 +1,99 @@
+"""`conure faults`: what must happen when something fails, on the live graph; `conure faults gate`: the gate alone."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conure_core.arm import Arm
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, ConureError
+from conure_core.robot import load_robot
+from conure_ros.faults.gate import run_gate
+from conure_ros.faults.report import line, write_report
+from conure_ros.faults.table import Outcome, Result, Sizes, chosen_cases, run_case
+
+GATE = "gate"
+GATE_MUST = "none outside position, speed, acceleration, workspace; no NaN"
+LIMITS, LIMITS_MUST = "arm during all faults", "never beyond a limit of position, speed or workspace"
+QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
+
+
+@dataclass(frozen=True)
+class FaultsConfig:
+    """What is broken and how often; see conf/faults.yaml. `gate`: commands through the gate, without a graph, only."""
+
+    bundle: str = ""
+    robot: str = "wx250s"
+    noise_scale: float = 0.5
+    only: list[str] = field(default_factory=list)
+    stops: int = 200
+    stop_p99_ms: float = 20.0
+    jitter_s: float = 20.0
+    commands: int = 20_000
+    workers: int = 1
+    seed: int = 0
+    out: str = "out/faults.html"
+
+    def __post_init__(self) -> None:
+        load_robot(self.robot)
+        if min(self.stops, self.commands, self.workers) < 1 or min(self.stop_p99_ms, self.jitter_s) <= 0.0:
+            raise ConfigError("stops, commands, workers, stop_p99_ms and jitter_s of conure faults must be positive")
+        chosen_cases(self.only)
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(self.stops, self.stop_p99_ms, self.jitter_s, self.seed)
+
+
+def run(overrides: list[str]) -> None:
+    """Raises: ConureError naming the rows that are not as they must be; the report is written first."""
+    alone = GATE in overrides[:1]
+    config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if alone else overrides)
+    if not alone and not config.bundle:
+        raise ConfigError("conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for the gate alone")
+    results = [_gate(config)] if alone else [*_graph(config), _gate(config)]
+    about = {"robot": config.robot, "machine": platform.node(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    write_report(Path(config.out), results, about)
+    print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
+    failed = [result.name for result in results if not result.passed]
+    if failed:
+        raise ConureError(f"{len(failed)} of {len(results)} faults did not end as they must: {', '.join(failed)}")
+
+
+def _told(name: str, must: str, work: Callable[[], Outcome]) -> Result:
+    began_s = time.monotonic()
+    outcome = work()
+    result = Result(name, must, outcome, round(time.monotonic() - began_s, 2))
+    print(line(result), flush=True)
+    return result
+
+
+def _gate(config: FaultsConfig) -> Result:
+    def work() -> Outcome:
+        excess = run_gate(config.robot, config.commands, config.seed, workers=config.workers)
+        slow = run_gate(config.robot, max(1, config.commands // 10), config.seed, 0.1, config.workers)
+        both = excess.joined(slow)
+        return Outcome(both.within_limits, {name: float(value) for name, value in vars(both).items()})
+
+    return _told(f"random commands through the {GATE}", GATE_MUST, work)
+
+
+def _graph(config: FaultsConfig) -> list[Result]:
+    """The chosen cases on one graph, then the motion of all of them."""
+    from conure_ros.faults.idle import jitter_and_cpu
+    from conure_ros.faults.motion import judged, motion
+    from conure_ros.faults.session import running_session
+
+    bundle = str(Path(config.bundle).resolve())
+    parameters = {"bundle": bundle, "robot": config.robot, "noise_scale": config.noise_scale}
+    with running_session(parameters) as session:
+        results = [] if config.only else [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))]
+        for case in chosen_cases(config.only):
+            results.append(_told(case.name, case.must, lambda case=case: run_case(case, session, config.sizes)))  # type: ignore[misc]
+        arm = Arm(session.robot)
+        recorded = motion(session.robot, session.trajectories, session.joints)
+        results.append(_told(LIMITS, LIMITS_MUST, lambda: judged(arm, recorded)))
+    return results
