@@ -13,7 +13,7 @@ HOLD_PERIODS = 2.0
 def hold_figures(session: Session, began_ns: int) -> tuple[bool, dict[str, float], str]:
     """Whether the hold came in time, how long it took, and the reason given."""
     state = session.held_after(began_ns)
-    hold_ms = (to_ns(state.header.stamp) - began_ns) / 1e6
+    hold_ms = max(0.0, (to_ns(state.header.stamp) - began_ns) / 1e6)
     in_time = hold_ms <= HOLD_PERIODS * session.robot.control_period_s * 1e3
     return in_time and state.reason != "", {"hold after, ms": hold_ms}, state.reason
 

@@ -14,6 +14,8 @@ from conure_ros.messages import joint_command, joint_sample, to_ns
 TRACKING_M = 0.005
 """How far beyond its box a tool may be measured whose commands stay inside: a command is reached within 3 mm."""
 ROUNDING = 1e-6
+RECENT_S = 0.5
+"""How old a measurement may be that control started from anew."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Motion:
 
 def motion(robot: RobotConfig, trajectories: Sequence[Any], joints: Sequence[Any]) -> Motion:
     """From the messages. Raises: RobotError, UnsafeCommand for a command that lacks a joint or is not finite."""
+    trajectories, joints = list(trajectories), list(joints)  # they grow meanwhile
     arm = len(robot.joint_names)
     names = [list(joints[0].name).index(name) for name in robot.joint_names] if joints else []
     return Motion(
@@ -41,14 +44,19 @@ def motion(robot: RobotConfig, trajectories: Sequence[Any], joints: Sequence[Any
 
 
 def judged(arm: Arm, moved: Motion) -> Outcome:
-    """Commands by the robot's limits; measured joints by the URDF's; the tool by the box."""
+    """Commands by the robot's limits; measured joints by the URDF's; the tool by the box.
+
+    Speed is that of a whole command, as the gate limits it, so joints are measured over `settle_s` as well; the
+    instantaneous peak, in which a simulated motor overshoots for a few milliseconds, is reported beside it.
+    """
     config = arm.config
     command_rad = _beyond(moved.commands_rad, arm.lower_rad, arm.upper_rad)
     measured_rad = _beyond(
         moved.measured_rad, arm.lower_rad - config.position_margin_rad, arm.upper_rad + config.position_margin_rad
     )
     command_speed = float((_command_speed(config, moved) - np.array(config.max_speed_rad_s)).max(initial=-np.inf))
-    measured_speed = float((np.abs(moved.measured_rad_s) - arm.velocity_limit_rad_s).max(initial=-np.inf))
+    measured_speed = float((_measured_speed(config, moved) - arm.velocity_limit_rad_s).max(initial=-np.inf))
+    peak = float(np.abs(moved.measured_rad_s).max(initial=0.0))
     tool_m = _outside_m(arm, moved.measured_rad)
     figures = {
         "commands": float(len(moved.commands_rad)),
@@ -57,6 +65,7 @@ def judged(arm: Arm, moved: Motion) -> Outcome:
         "command beyond speed limit, rad/s": command_speed,
         "measured beyond position limit, rad": measured_rad,
         "measured beyond speed limit, rad/s": measured_speed,
+        "measured at an instant, at most, rad/s": peak,
         "tool outside the workspace, m": tool_m,
     }
     worst = max(command_rad, command_speed, measured_rad, measured_speed)
@@ -69,13 +78,22 @@ def _beyond(values: Array, lower: Array, upper: Array) -> float:
 
 def _command_speed(config: RobotConfig, moved: Motion) -> Array:
     """Of each command (rows, n), from the one before, or from where the arm was measured: a new start begins there."""
-    if not len(moved.commands_rad) or not len(moved.measured_rad):
-        return np.zeros((0, len(config.joint_names)))
-    nearest = np.clip(np.searchsorted(moved.measured_s, moved.command_s) - 1, 0, len(moved.measured_s) - 1)
-    from_measured = np.abs(moved.commands_rad - moved.measured_rad[nearest])
-    from_last = np.vstack([from_measured[:1], np.abs(np.diff(moved.commands_rad, axis=0))])
-    whole = from_last.max(axis=1) <= from_measured.max(axis=1)
-    return np.where(whole[:, None], from_last, from_measured) / config.settle_s
+    speeds = []
+    for row, (command_s, command_rad) in enumerate(zip(moved.command_s, moved.commands_rad, strict=True)):
+        recent = (moved.measured_s <= command_s) & (moved.measured_s > command_s - RECENT_S)
+        starts = np.vstack([moved.measured_rad[recent], moved.commands_rad[max(0, row - 1) : row]])
+        if len(starts):
+            ways = np.abs(command_rad - starts)
+            speeds.append(ways[ways.max(axis=1).argmin()] / config.settle_s)
+    return np.array(speeds).reshape(-1, len(config.joint_names))
+
+
+def _measured_speed(config: RobotConfig, moved: Motion) -> Array:
+    """Mean speed (rows, n) from each measurement to the first one at least `settle_s` later."""
+    later = np.searchsorted(moved.measured_s, moved.measured_s + config.settle_s)
+    rows = np.flatnonzero(later < len(moved.measured_s))
+    seconds = moved.measured_s[later[rows]] - moved.measured_s[rows]
+    return np.abs(moved.measured_rad[later[rows]] - moved.measured_rad[rows]) / seconds[:, None]
 
 
 def _outside_m(arm: Arm, joint_rad: Array) -> float:

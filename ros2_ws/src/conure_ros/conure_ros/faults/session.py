@@ -141,11 +141,12 @@ class Session:
         return int(self.injected[-1]["stamp_ns"])
 
     def held_after(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
-        """The first state from then on in which the policy does not move the arm."""
+        """The first state in which the policy does not move the arm; the one before, if it held then already."""
 
         def found() -> RobotState | None:
-            later = [state for state in self.states[-200:] if to_ns(state.header.stamp) >= since_ns]
-            return next((state for state in later if state.mode != RobotState.POLICY), None)
+            recent = self.states[-200:]
+            later = [state for state in recent if to_ns(state.header.stamp) >= since_ns]
+            return next((state for state in later or recent[-1:] if state.mode != RobotState.POLICY), None)
 
         state: RobotState = self.wait(found, timeout_s, "the arm holds")
         return state

@@ -1,0 +1,51 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conure_core.errors import ConfigError
+from conure_core.prior_monitor import Level, PriorMonitor, Verdict
+
+LEVELS = [
+    Level(Verdict.SLOW, "p05", 2, 0.0),
+    Level(Verdict.HOLD, "p01", 3, 0.0),
+    Level(Verdict.HAND_OVER, "p01", 5, 0.0),
+]
+THRESHOLDS = {"p01": -10.0, "p05": 0.0}
+
+
+def verdicts(values, levels=LEVELS):
+    monitor = PriorMonitor(THRESHOLDS, levels)
+    return [monitor.judge(value)[0].name for value in values]
+
+
+def test_runs_of_unlikely_actions_lead_from_slow_over_hold_to_a_person() -> None:
+    assert verdicts([-20] * 6) == ["GO", "SLOW", "HOLD", "HOLD", "HAND_OVER", "HAND_OVER"]
+    assert verdicts([-5] * 6) == ["GO", *["SLOW"] * 5], "unlikely, not very unlikely"
+
+
+def test_one_likely_action_ends_the_run() -> None:
+    assert verdicts([-20, -20, 1, -20, -20]) == ["GO", "SLOW", "GO", "GO", "SLOW"]
+
+
+@given(st.lists(st.floats(0.0, 100.0), max_size=50))
+def test_likely_actions_are_never_interfered_with(values: list[float]) -> None:
+    assert set(verdicts(values)) <= {"GO"}
+
+
+def test_not_a_number_counts_as_unlikely() -> None:
+    assert verdicts([math.nan] * 3)[-1] == "HOLD"
+
+
+def test_the_reason_names_value_and_threshold() -> None:
+    monitor = PriorMonitor(THRESHOLDS, [Level(Verdict.HOLD, "p01", 1, 5.0)])
+    assert monitor.judge(-12.0) == (Verdict.GO, "")
+    verdict, reason = monitor.judge(-16.0)
+    assert verdict is Verdict.HOLD
+    assert "-16.0 nats" in reason and "-15.0 (p01 less 5)" in reason
+
+
+def test_a_threshold_that_the_bundle_lacks_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="'p10'.*Valid: p01, p05"):
+        PriorMonitor(THRESHOLDS, [Level(Verdict.HOLD, "p10", 1, 0.0)])

@@ -1,0 +1,218 @@
+"""control_node's watches, as a process: prior, operator's heartbeat, clock, rivals; commands as joint positions."""
+
+import dataclasses
+import hashlib
+import math
+import threading
+import time
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Empty, Float64MultiArray
+from std_srvs.srv import Trigger
+
+from conure_core.bundle import SPEC, BundleSpec
+from conure_core.errors import ConfigError, DataError
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.messages import joint_state_message, to_time
+from conure_ros.node_table import CONTROL, GRAPHS, managed
+from conure_ros.outputs import position_order
+from conure_ros.qos import LATCHED, NEWEST
+from conure_ros.sight_health import SightHealth
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s")
+PERIOD_S = ROBOT.control_period_s
+STALE_PERIODS = 4.0
+HEARTBEAT_S = 2.0
+ORDER = ROBOT.joint_names[::-1]
+STEPS = {"slow_ticks": 2, "hold_ticks": 3, "hand_over_ticks": 6, "slow_margin_nats": 0.0, "hold_margin_nats": 0.0}
+SURE, UNLIKELY, VERY_UNLIKELY = 5.0, -5.0, -20.0
+FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+class Rig:
+    """The arm behind a position controller, the clock, and an operator whose heart beats."""
+
+    def __init__(self, peer, bundle_hash):
+        self.peer, self.bundle_hash = peer, bundle_hash
+        self.joint_rad = np.array(ROBOT.home_rad)
+        self.commands, self.states = [], []
+        self.clock_offset_s, self.beating = 0.0, True
+        node = peer.node
+        node.create_subscription(Float64MultiArray, "position_commands", self._follow, 100)
+        node.create_subscription(RobotState, "robot_state", self.states.append, LATCHED)
+        self.clock = node.create_publisher(Clock, "/clock", 10)
+        self.joints = node.create_publisher(JointState, "joint_states", NEWEST)
+        self.beats = node.create_publisher(Empty, "operator/heartbeat", NEWEST)
+        self.policy = node.create_publisher(PolicyCommand, "command/policy", NEWEST)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    def now_ns(self):
+        return time.time_ns() + round(self.clock_offset_s * 1e9)
+
+    def _follow(self, message):
+        self.commands.append(np.array(message.data))
+        self.joint_rad = np.array(message.data)[::-1]
+
+    def _live(self):
+        while not self._ended.wait(0.01):
+            self.clock.publish(Clock(clock=to_time(self.now_ns())))
+            self.joints.publish(
+                joint_state_message(ROBOT, self.joint_rad, np.zeros(6), ROBOT.gripper_open_m, self.now_ns())
+            )
+            if self.beating:
+                self.beats.publish(Empty())
+
+    def close(self):
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def state(self):
+        return self.states[-1]
+
+    def run(self, log_likelihood, periods=1, bundle_hash=None):
+        """Commands at the control rate; returns how far each moved the arm, rad."""
+        moves = []
+        for _ in range(periods):
+            before = self.joint_rad.copy()
+            message = PolicyCommand(source="policy", log_likelihood=log_likelihood, action=FORWARD)
+            message.bundle_hash = self.bundle_hash if bundle_hash is None else bundle_hash
+            message.header.stamp = to_time(self.now_ns())
+            self.policy.publish(message)
+            time.sleep(2 * PERIOD_S)
+            moves.append(float(np.abs(self.joint_rad - before).max()))
+        return moves
+
+
+@pytest.fixture(scope="module")
+def watched(start, peer, bundle, tmp_path_factory):
+    spec = BundleSpec.from_json((bundle / SPEC).read_bytes())
+    text = dataclasses.replace(spec, log_likelihood_thresholds={"p01": -10.0, "p05": 0.0}).to_json().encode()
+    folder = tmp_path_factory.mktemp("thresholds")
+    (folder / SPEC).write_bytes(text)
+    rig = Rig(peer, hashlib.sha256(text).hexdigest())
+    settings = {"use_sim_time": True, "heartbeat_s": HEARTBEAT_S, "stale_periods": STALE_PERIODS, **STEPS}
+    settings |= {"output": "positions", "position_joints": list(ORDER)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "control", managed(CONTROL))
+        start("control", start_mode="hold", bundle=str(folder), **{f"control.{k}": v for k, v in settings.items()})
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def rig(watched, wait_until):
+    watched.beating, watched.joint_rad = True, np.array(ROBOT.home_rad)
+    time.sleep(0.1)
+    assert watched.peer.call(Trigger, "reset_stop").success
+    assert watched.peer.call(SetMode, "set_mode", mode="policy").success
+    wait_until(lambda: watched.states and "waiting for the first policy" in watched.state.reason, 5)
+    time.sleep(0.1)
+    return watched
+
+
+def test_positions_stream_at_the_controllers_order_and_end_with_the_motion(rig, wait_until):
+    before, home = len(rig.commands), rig.joint_rad.copy()
+    (moved_rad,) = rig.run(SURE)
+    way = np.array(rig.commands[before:])
+    assert way.shape[1] == len(ORDER)
+    assert moved_rad > 0.01
+    assert np.abs(way[:, ::-1] - home).max() == pytest.approx(moved_rad, abs=1e-6), "waist last, as the order says"
+    assert len(way) >= 4, "interpolated"
+    assert np.abs(np.diff(way, axis=0)).max() < 0.7 * moved_rad
+    wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
+    time.sleep(0.2)
+    count = len(rig.commands)
+    time.sleep(0.3)
+    assert len(rig.commands) == count, "an arm at rest is told nothing"
+
+
+def test_the_prior_slows_holds_and_hands_over_and_says_why(rig):
+    (full_rad,) = rig.run(SURE)
+    _, slow_rad = rig.run(UNLIKELY, 2)
+    assert 0.3 * full_rad < slow_rad < 0.75 * full_rad
+    assert any("finds the policy's actions unlikely" in change for change in rig.state.safety_changes or ["-"]) or any(
+        "unlikely" in change for state in rig.states[-4:] for change in state.safety_changes
+    )
+    rig.run(VERY_UNLIKELY, 3)
+    assert rig.state.mode == RobotState.HOLD
+    assert "-20.0 nats" in rig.state.reason
+    (again_rad,) = rig.run(SURE)
+    assert again_rad > 0.01, "one likely action ends the hold"
+    rig.run(VERY_UNLIKELY, 6)
+    assert "handed over to a person" in rig.state.reason
+    assert max(rig.run(SURE, 2)) < 1e-6, "nothing but a choice of mode ends it"
+
+
+def test_commands_of_another_bundle_and_without_a_likelihood_do_not_move_the_arm(rig):
+    assert rig.run(SURE, bundle_hash="0" * 64) == [0.0]
+    assert "was agreed on" in rig.state.reason
+    rig.run(math.nan, 3)
+    assert rig.state.mode == RobotState.HOLD
+
+
+def test_a_lost_heartbeat_stops_the_arm_until_it_is_reset(rig, wait_until):
+    rig.run(SURE)
+    rig.beating = False
+    wait_until(lambda: rig.state.stopped, HEARTBEAT_S + 3)
+    assert "heartbeat" in rig.state.reason
+    rig.beating = True
+    time.sleep(0.3)
+    assert rig.state.stopped, "its return alone ends no stop"
+    assert max(rig.run(SURE, 2)) == 0.0
+
+
+def test_a_clock_that_steps_back_means_hold_and_then_goes_on(rig, wait_until):
+    rig.run(SURE, 2)
+    count = len(rig.states)
+    rig.clock_offset_s -= 5.0
+    wait_until(lambda: any("stepped back by" in state.reason for state in rig.states[count:]), 5)
+    assert any(
+        4.5 < float(s.reason.split("back by ")[1].split()[0]) < 5.5 for s in rig.states[count:] if "back" in s.reason
+    )
+    moves = rig.run(SURE, 3)
+    assert max(moves) > 0.01, "commands seen after the step count, though their stamps lie before the last ones'"
+
+
+def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, wait_until):
+    rival = rig.peer.node.create_publisher(Float64MultiArray, "position_commands", NEWEST)
+    try:
+        wait_until(lambda: rig.state.stopped, 10)
+        assert "node /test, which also publishes /position_commands" in rig.state.reason
+    finally:
+        rig.peer.node.destroy_publisher(rival)
+    time.sleep(1.5)
+
+
+def test_positions_are_ordered_by_name():
+    names = ROBOT.command_names
+    assert position_order(ROBOT, ("",)) == list(range(len(names)))
+    assert [names[index] for index in position_order(ROBOT, ORDER)] == list(ORDER)
+    with pytest.raises(ConfigError, match="did you mean 'elbow'"):
+        position_order(ROBOT, ("elbo", *ROBOT.joint_names[1:]))
+    with pytest.raises(ConfigError, match="every joint"):
+        position_order(ROBOT, ROBOT.joint_names[:-1])
+
+
+def test_black_and_frozen_images_are_refused_and_a_still_scene_is_not():
+    health, home = SightHealth(frozen_motion_rad=0.03), np.array(ROBOT.home_rad)
+    pixels = np.full((4, 4, 3), 100, np.uint8)
+    other = pixels.copy()
+    other[0, 0, 0] = 101
+    for _ in range(3):
+        health.check(pixels, home)
+    with pytest.raises(DataError, match="frozen"):
+        health.check(pixels, home + 0.05)
+    with pytest.raises(DataError, match="frozen"):
+        health.check(pixels, home)
+    health.check(other, home + 0.05)
+    with pytest.raises(DataError, match="black"):
+        health.check(np.zeros((4, 4, 3), np.uint8), home)

@@ -1,0 +1,63 @@
+"""The price of safety: what was executed in place of what the policy chose, in the prior's own terms."""
+
+import numpy as np
+import pytest
+
+from conure_core.arm import Arm
+from conure_core.bundle import load_bundle
+from conure_core.control import ControlLoop
+from conure_core.observation import proprioception
+from conure_core.robot import load_robot
+from conure_msgs.msg import RobotState
+from conure_ros.executed import Decision, ExecutedActions
+from conure_ros.messages import to_ns, to_time
+
+ROBOT = load_robot("wx250s")
+HOME = np.array(ROBOT.home_rad)
+CAPTURED_NS, LATENCY_S = 1_700_000_000_123_456_789, 0.0213
+
+
+@pytest.fixture
+def executed(bundle):
+    published = []
+    actions = ExecutedActions(Arm(ROBOT), load_bundle(bundle), published.append)
+    actions.published = published
+    yield actions
+    actions.close()
+
+
+def state(joint_rad, captured_ns, changes=()):
+    message = RobotState(commanded_rad=list(joint_rad), capture_to_command_s=LATENCY_S, safety_changes=list(changes))
+    message.header.stamp = to_time(captured_ns + round(LATENCY_S * 1e9))
+    return message
+
+
+def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(executed, bundle, wait_until):
+    arm, loop = Arm(ROBOT), ControlLoop(Arm(ROBOT))
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    observation = {"image": np.full((48, 48, 3), 90, np.uint8), "proprio": proprioception(arm, HOME, 0.03)}
+    action = np.array([1.0, 0, 0, 0, 0, 1.0, 0.5])
+    before = loop.reset(HOME, 0.03).joint_rad
+    half = before + 0.5 * (loop.step(action, before).joint_rad - before)
+    executed.decided(Decision(CAPTURED_NS, observation, action, np.zeros(7)))
+    executed.commanded(state(before, CAPTURED_NS - 10**8))
+    executed.commanded(state(half, CAPTURED_NS, ["speed waist"]))
+    wait_until(lambda: executed.published, 5)
+    (command,) = executed.published
+    assert command.source == "executed"
+    assert to_ns(command.header.stamp) == CAPTURED_NS
+    np.testing.assert_allclose(command.action, [0.5, 0, 0, 0, 0, 0.5, 0.5], atol=0.05)
+    z, log_likelihood = load_bundle(bundle).invert(observation, np.array(command.action))
+    np.testing.assert_allclose(command.z, z, atol=1e-6)
+    assert command.log_likelihood == pytest.approx(log_likelihood)
+    wait_until(lambda: executed.values()["safety changed"] == "1", 5)
+    assert float(executed.values()["price of safety |z| mean"]) == pytest.approx(np.linalg.norm(z), abs=1e-3)
+
+
+def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):
+    executed.commanded(state(HOME, CAPTURED_NS))
+    executed.commanded(state(HOME + 0.1, CAPTURED_NS))
+    executed.commanded(state(HOME, CAPTURED_NS + 5, ["hold"]))
+    executed.commanded(RobotState())
+    assert executed.values() == {"safety changed": "0"}
+    assert not executed.published

@@ -1,0 +1,132 @@
+"""The table of faults on the live graph, at a small size, and what judges it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, JointState
+
+from conure_core.arm import Arm
+from conure_core.errors import ConfigError, ConureError
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand
+from conure_ros.fault_injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
+from conure_ros.faults import verb
+from conure_ros.faults.motion import Motion, judged
+from conure_ros.faults.report import page, write_report
+from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, chosen_cases, run_case
+
+ROBOT = load_robot("wx250s")
+ARM = Arm(ROBOT)
+HOME = np.array(ROBOT.home_rad)
+QUICK = ["camera black", "joint missing", "actions NaN", "actions huge", "stop at random moments", "two policies"]
+
+
+@pytest.mark.ros
+def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, domain, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    page_path = tmp_path / "faults.html"
+    # On two cores that other tests keep busy a stop may take longer than on a robot; one period is the bar there.
+    sizes = [f"stop_p99_ms={1e3 * ROBOT.control_period_s}", "stops=3", "commands=500"]
+    only = ",".join(f"'{name}'" for name in QUICK)
+    verb.run([f"bundle={bundle}", f"only=[{only}]", *sizes, f"out={page_path}"])
+    told = json.loads(page_path.with_suffix(".json").read_text())
+    assert told["passed"]
+    rows = {row["name"]: row["outcome"] for row in told["rows"]}
+    assert set(QUICK) < set(rows)
+    assert rows["arm during all faults"]["figures"]["measurements"] > 500
+    assert rows["stop at random moments"]["figures"]["commands while stopped"] == 0
+    assert "lacks 'shoulder'" in rows["joint missing"]["detail"]
+    assert "/policy publishes" in rows["two policies"]["detail"]
+    assert "<script" not in page_path.read_text()
+
+
+def test_a_row_that_does_not_end_as_it_must_is_written_and_fails_the_verb(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        verb, "_gate", lambda config: Result("gate", "hold", Outcome(False, {"speed, rad/s": 9.0}, "<x>"))
+    )
+    with pytest.raises(ConureError, match="1 of 1 faults did not end as they must: gate"):
+        verb.run(["gate", f"out={tmp_path / 'faults.html'}"])
+    assert not json.loads((tmp_path / "faults.json").read_text())["passed"]
+    text = (tmp_path / "faults.html").read_text()
+    assert "failed" in text and "&lt;x&gt;" in text and "<x>" not in text
+
+
+def test_an_unknown_fault_is_refused_with_the_valid_ones():
+    with pytest.raises(ConfigError, match="did you mean 'camera black'"):
+        chosen_cases(["camera blak"])
+    with pytest.raises(ConfigError, match="needs a policy"):
+        verb.run([])
+
+
+def test_a_graph_that_does_not_do_its_part_fails_the_row():
+    def breaks(session, sizes):
+        raise ConureError("nobody answers")
+
+    outcome = run_case(Case("a", "b", breaks), None, Sizes())
+    assert not outcome.passed
+    assert outcome.detail == "nobody answers"
+    assert len(all_cases()) >= 20
+
+
+def still(rows=40, away=0.0):
+    times = np.linspace(0.0, 0.4, rows)
+    return Motion(
+        times[::10], np.tile(HOME, (rows // 10, 1)), times, np.tile(HOME + away, (rows, 1)), np.zeros((rows, 6))
+    )
+
+
+def test_an_arm_at_rest_is_within_its_limits():
+    assert judged(ARM, still()).passed
+    assert not judged(ARM, still(rows=0)).passed, "nothing measured proves nothing"
+
+
+@pytest.mark.parametrize("away", [4.0, [0.0, 0.9, 0.9, 0.0, 0.0, 0.0]])
+def test_a_joint_or_a_tool_beyond_its_limit_is_seen(away):
+    assert not judged(ARM, still(away=np.array(away))).passed
+
+
+def test_a_joint_or_a_command_that_is_too_fast_is_seen():
+    moved = still()
+    fast = moved.measured_rad + np.outer(moved.measured_s, [4.0, 0, 0, 0, 0, 0])
+    assert judged(ARM, replace(moved, measured_rad=fast)).figures["measured beyond speed limit, rad/s"] > 0.5
+    jump = moved.commands_rad.copy()
+    jump[-1] += 0.3
+    assert judged(ARM, replace(moved, commands_rad=jump)).figures["command beyond speed limit, rad/s"] > 0.5
+
+
+def message_of(topic):
+    if topic == IMAGE:
+        return Image(height=1, width=1, encoding="rgb8", step=3, data=bytes([200, 10, 10]))
+    if topic == JOINTS:
+        return JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[0.0] * 3)
+    return PolicyCommand(action=[0.5] * 7)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_spoils_its_own_topic_only_and_ends(fault):
+    injector = Injector(period_s=0.1)
+    before = {topic: message_of(topic) for topic in (IMAGE, JOINTS, COMMAND)}
+    assert all(injector.passed(topic, message) == [(message, 0.0)] for topic, message in before.items())
+    injector.choose(fault)
+    after = {}
+    for topic in before:
+        fresh = message_of(topic)
+        fresh_as_frozen = fresh if topic != IMAGE else Image(**{**fields(fresh), "data": bytes([9, 99, 9])})
+        after[topic] = injector.passed(topic, fresh_as_frozen) != [(fresh_as_frozen, 0.0)]
+    assert [topic for topic, changed in after.items() if changed] == [FAULTS[fault][0]]
+    injector.choose("")
+    assert injector.passed(IMAGE, before[IMAGE]) == [(before[IMAGE], 0.0)]
+
+
+def fields(message):
+    return {name.lstrip("_"): getattr(message, name) for name in message.get_fields_and_field_types()}
+
+
+def test_the_page_says_what_was_measured(tmp_path):
+    results = [Result("camera frozen", "hold", Outcome(True, {"hold after, ms": 123.4}, "why"))]
+    assert "123.4" in page(results, {"robot": "wx250s"})
+    write_report(tmp_path / "a" / "faults.html", results, {})
+    assert json.loads((tmp_path / "a" / "faults.json").read_text())["rows"][0]["passed"]
