@@ -47,5 +47,5 @@ def test_the_reason_names_value_and_threshold() -> None:
 
 
 def test_a_threshold_that_the_bundle_lacks_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="'p10'.*Valid: p01, p05"):
+    with pytest.raises(ConfigError, match=r"'p10'.*Valid: p01, p05"):
         PriorMonitor(THRESHOLDS, [Level(Verdict.HOLD, "p10", 1, 0.0)])
