@@ -64,20 +64,21 @@ def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_grap
     values = file_parameters(node)
     known = parameters_of(node)
     assert set(values) <= set(known)
-    assert not set(values) & set(node.arguments)
+    assert not set(values) & set(node.taken.values())
     for name, value in values.items():
-        assert type(value) is type(known[name].default), name
+        # What is a tuple there is a list in YAML.
+        assert type(tuple(value) if isinstance(value, list) else value) is type(known[name].default), name
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
 def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
     known, arguments = parameters_of(node), set(ARGUMENTS)
-    assert set(node.arguments) <= set(known)
-    for name in node.arguments:
-        assert isinstance(known[name].default, ARGUMENTS[name].type), name
+    assert set(node.taken.values()) <= set(known)
+    for name, own in node.taken.items():
+        assert isinstance(known[own].default, ARGUMENTS[name].type), name
     values = file_parameters(node)
-    missing = set(known) - set(node.arguments) - set(values) - {name for name, _ in node.parameters}
-    assert missing <= arguments - set(node.arguments), f"not to be set anywhere: {missing}"
+    missing = set(known) - set(node.taken.values()) - set(values) - {name for name, _ in node.parameters}
+    assert missing <= arguments - set(node.taken), f"not to be set anywhere: {missing}"
     assert all(field.metadata["description"] for field in known.values())
 
 
@@ -115,6 +116,13 @@ def test_an_argument_reaches_every_node_that_takes_it():
     assert values["control"]["stale_periods"] == 3.0
     assert all(values[node.name]["robot"] == "wx250s" for node in GRAPHS["evaluate"] if "robot" in node.arguments)
     assert values["control"]["start_mode"] == "hold"
+
+
+def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_parameter():
+    values = node_parameters("cameras", {"camera_source": "0", "wrist_source": "/dev/v4l/by-id/wrist"})
+    assert (values["camera"]["source"], values["wrist"]["source"]) == ("0", "/dev/v4l/by-id/wrist")
+    assert values["wrist"]["frame"] == "wrist_optical_frame"
+    assert "camera_source" not in values["camera"]
 
 
 def test_command_lines_name_the_node_and_its_files(tmp_path):
