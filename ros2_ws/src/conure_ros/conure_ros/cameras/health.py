@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_ros.cameras.framing import Pixels
 
@@ -65,7 +66,7 @@ class StreamHealth:
         """Nothing is known of a new stream."""
         self._good_since_s: float | None = None
         self._bad_since_s: float | None = None
-        self._sample: Pixels | None = None
+        self._sample: NDArray[np.int16] | None = None
         self._whole: Pixels | None = None
         self._differences: deque[float] = deque(maxlen=NOISE_WINDOW)
         self._behind = False
@@ -139,7 +140,7 @@ class StreamHealth:
         """Two exposures of a sensor are never the same: its noise differs, and how much is learnt from good frames."""
         if self.rules.frozen_noise_fraction < 0:
             return None
-        sample = pixels[::STRIDE, ::STRIDE].astype(np.int16)
+        sample: NDArray[np.int16] = pixels[::STRIDE, ::STRIDE].astype(np.int16)
         last, whole = self._sample, self._whole
         if last is not None and whole is not None and last.shape == sample.shape:
             difference = float(np.abs(sample - last).mean())
