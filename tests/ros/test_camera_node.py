@@ -1,9 +1,6 @@
 """camera_node as a process over real DDS, on a network stream that loses, freezes, blackens and delays its frames."""
 
-import contextlib
-import http.server
 import json
-import threading
 import time
 
 import cv2
@@ -20,72 +17,9 @@ from conure_ros.node_table import CAMERA, GRAPHS, managed
 from conure_ros.starter import GraphError, run_graph
 
 pytestmark = pytest.mark.ros
-RATE_HZ = 15.0
-WIDTH, HEIGHT, SIZE = 320, 240, 48
-BITS, BIT_PX = 8, 30  # a number drawn as a row of black and white squares, over the middle 240 columns
-QUICK = {"camera.rate_hz": RATE_HZ, "camera.resume_s": 0.4, "camera.read_timeout_s": 1.0}
+SIZE = 48
+QUICK = {"camera.resume_s": 0.4, "camera.read_timeout_s": 1.0}
 QUICK |= {"camera.reconnect_first_s": 0.1, "camera.reconnect_most_s": 0.4}
-HTTP_HEADER = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
-
-
-class Stream:
-    """An MJPEG camera on the network: numbered frames with noise, as fast as they are due."""
-
-    def __init__(self):
-        self.port, self.server = 0, None
-        self.shows, self.number, self.sent_ns = "scene", 0, {}
-        self.rng = np.random.default_rng(0)
-        self.connect()
-
-    @property
-    def address(self):
-        return f"http://user:secret@127.0.0.1:{self.port}/stream.mjpg"
-
-    def connect(self):
-        stream = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *words):
-                pass
-
-            def do_GET(self):
-                server, last = self.server, stream.jpeg()
-                self.wfile.write(HTTP_HEADER.encode())
-                with contextlib.suppress(OSError):
-                    while server is stream.server:
-                        time.sleep(1 / RATE_HZ)
-                        if stream.shows == "nothing":
-                            continue
-                        last = last if stream.shows == "the last frame" else stream.jpeg()
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
-                        self.wfile.write(head.encode() + last + b"\r\n")
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def unplug(self):
-        server, self.server = self.server, None
-        server.shutdown()
-        server.server_close()
-
-    def jpeg(self):
-        self.number = (self.number + 1) % 2**BITS
-        frame = self.rng.integers(60, 180, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-        for bit in range(BITS):
-            left = (WIDTH - HEIGHT) // 2 + bit * BIT_PX
-            frame[: 2 * BIT_PX, left : left + BIT_PX] = 255 if self.number >> bit & 1 else 0
-        if self.shows == "black":
-            frame[:] = 0
-        self.sent_ns[self.number] = time.time_ns()
-        return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-
-
-def number_of(pixels):
-    """The number drawn into a frame, read from the cropped and resized image."""
-    row, step = SIZE * BIT_PX // HEIGHT, SIZE // BITS
-    return sum(int(pixels[row, bit * step + step // 2].mean() > 128) << bit for bit in range(BITS))
 
 
 class Rig:
@@ -102,20 +36,13 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def stream():
-    stream = Stream()
-    yield stream
-    stream.unplug()
-
-
-@pytest.fixture(scope="module")
-def calibration(tmp_path_factory):
+def calibration(stream, tmp_path_factory):
     path = tmp_path_factory.mktemp("calibration") / "camera.yaml"
     path.write_text(
         yaml.safe_dump(
             {
-                "image_width": WIDTH,
-                "image_height": HEIGHT,
+                "image_width": stream.width,
+                "image_height": stream.height,
                 "camera_name": "table",
                 "camera_matrix": {"rows": 3, "cols": 3, "data": [300.0, 0, 158, 0, 302, 121, 0, 0, 1]},
                 "distortion_model": "plumb_bob",
@@ -132,7 +59,12 @@ def calibration(tmp_path_factory):
 def seeing(start, peer, stream, calibration):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "camera", managed(CAMERA))
-        words = {"camera_source": stream.address, "camera_calibration": str(calibration), **QUICK}
+        words = {
+            "camera_source": stream.address,
+            "camera_calibration": str(calibration),
+            **QUICK,
+            "camera.rate_hz": stream.rate_hz,
+        }
         return Rig(peer, start("camera", **words), stream)
 
 
@@ -154,11 +86,11 @@ def test_images_are_square_and_calibrated_and_stamped_when_they_were_taken(rig, 
     delays_ms = []
     for image in images:
         assert image.header.frame_id == "camera_optical_frame"
-        sent_ns = rig.stream.sent_ns[number_of(image_pixels(image, (SIZE, SIZE, 3)))]
+        sent_ns = rig.stream.sent_ns[rig.stream.number_in(image_pixels(image, (SIZE, SIZE, 3)))]
         delays_ms.append((to_ns(image.header.stamp) - sent_ns) / 1e6)
     assert min(delays_ms) > 0, "a stamp lies before its frame was made"
     # FFmpeg hands a frame on when it sees the next one begin: one period, and what a busy machine adds.
-    assert np.median(delays_ms) < 2.5e3 / RATE_HZ, delays_ms
+    assert np.median(delays_ms) < 2.5e3 / rig.stream.rate_hz, delays_ms
     paired = [infos[to_ns(image.header.stamp)] for image in images if to_ns(image.header.stamp) in infos]
     assert len(paired) >= 0.8 * len(images)
     assert (paired[0].width, paired[0].height, paired[0].header.frame_id) == (SIZE, SIZE, "camera_optical_frame")
@@ -214,11 +146,11 @@ def test_an_inactive_camera_sends_no_images_and_goes_on_when_active(rig, wait_un
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(stream, tmp_path):
     rng = np.random.default_rng(1)
     (tmp_path / "images").mkdir()
     for index in range(5):
-        pixels = rng.integers(60, 180, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        pixels = rng.integers(60, 180, (stream.height, stream.width, 3), dtype=np.uint8)
         cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), pixels)
     return tmp_path / "images"
 

@@ -36,9 +36,7 @@ class PolicyParameters:
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     bundle: str = parameter("", "folder of the policy bundle")
     image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
-    image_fit: str = parameter(
-        "none", "how images of another size become that square: none (refuse), crop, pad, stretch"
-    )
+    image_fit: str = parameter("none", "what to do with images of another size: none (refuse), crop, pad, stretch")
     noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
     seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
 
@@ -117,7 +115,7 @@ class PolicyNode(ManagedNode):
             self.fault = f"the policy sees {width}x{height} px, camera_info says {message.width}x{message.height} px"
 
     def _pixels(self, image: Image) -> np.ndarray:
-        """What the policy sees of an image. Raises: DataError for one of another size, unless a rule says what of it."""
+        """What the policy sees of an image. Raises: DataError for one of another size if no rule says what to do."""
         if self.framing.fit == "none":
             return image_pixels(image, self.image_shape)
         pixels = image_pixels(image, (image.height, image.width, 3))
