@@ -152,6 +152,13 @@ def test_jitter_of_a_busy_machine_is_neither_late_nor_missed(jitter):
     assert camera.health.missed == 0
 
 
+@pytest.mark.parametrize("periods", [0.1, 3.0])
+def test_a_camera_of_quite_another_rate_than_expected_is_a_fault_that_names_the_rate(periods):
+    camera = Camera()
+    assert not any(camera.frames(100, every_s=periods * PERIOD_S)[1:])
+    assert f"not come at the 30 Hz that rate_hz expects, but {periods} periods apart" in camera.health.fault
+
+
 def test_a_file_that_is_read_slowly_is_not_late():
     camera = Camera(live=False).good()
     assert all(camera.frames(5, every_s=5 * PERIOD_S))

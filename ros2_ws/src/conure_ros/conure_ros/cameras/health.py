@@ -123,7 +123,8 @@ class StreamHealth:
         self.missed += max(0, int(periods + JITTER_PERIODS) - 1)
         self._behind = periods > GAP_PERIODS or (self._behind and periods < BURST_PERIODS)
         if periods < BURST_PERIODS or self._behind:
-            return "late", f"frames come in bursts; they may have waited. Is the rate {1 / self.rules.period_s:.0f} Hz?"
+            rate = f"{1 / self.rules.period_s:.4g} Hz that rate_hz expects"
+            return "late", f"frames do not come at the {rate}, but {periods:.1f} periods apart; they may have waited"
         return None
 
     def _exposure(self, pixels: Pixels) -> tuple[str, str] | None:
