@@ -13,7 +13,6 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image
 
 from conure_ros.messages import image_pixels, to_ns
-from conure_ros.node_table import CAMERA, GRAPHS, managed
 from conure_ros.starter import GraphError, run_graph
 
 pytestmark = pytest.mark.ros
@@ -57,15 +56,8 @@ def calibration(stream, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeing(start, peer, stream, calibration):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "camera", managed(CAMERA))
-        words = {
-            "camera_source": stream.address,
-            "camera_calibration": str(calibration),
-            **QUICK,
-            "camera.rate_hz": stream.rate_hz,
-        }
-        return Rig(peer, start("camera", **words), stream)
+    words = {"camera_source": stream.address, "camera_calibration": str(calibration), "camera.rate_hz": stream.rate_hz}
+    return Rig(peer, start("camera", **words, **QUICK), stream)
 
 
 @pytest.fixture
@@ -167,12 +159,11 @@ def folder(stream, tmp_path):
         ({"camera_calibration": "another size"}, "calibration is for 640x480 px, the camera gives 320x240 px"),
     ],
 )
-def test_what_does_not_fit_is_refused_when_configured(folder, calibration, change, reason, monkeypatch, tmp_path):
+def test_what_does_not_fit_is_refused_when_configured(folder, calibration, change, reason, tmp_path):
     if "camera_calibration" in change:
         other = yaml.safe_load(calibration.read_text()) | {"image_width": 640, "image_height": 480}
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
         change = {"camera_calibration": str(tmp_path / "other.yaml")}
-    monkeypatch.setitem(GRAPHS, "camera", managed(CAMERA))
     environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
     with pytest.raises(GraphError, match=reason):
         run_graph("camera", {"camera_source": str(folder), **change}, environment=environment)

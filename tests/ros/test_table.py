@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import setuptools
 
+from conure_core.errors import ConfigError
 from conure_ros.node_table import (
     ARGUMENTS,
     GRAPHS,
@@ -21,6 +22,7 @@ from conure_ros.node_table import (
     node_parameters,
     write_parameters,
 )
+from conure_ros.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
@@ -123,6 +125,12 @@ def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_par
     assert (values["camera"]["source"], values["wrist"]["source"]) == ("0", "/dev/v4l/by-id/wrist")
     assert values["wrist"]["frame"] == "wrist_optical_frame"
     assert "camera_source" not in values["camera"]
+
+
+def test_only_a_graph_with_a_policy_asks_for_a_bundle():
+    assert UpConfig(graph="camera", camera_source="0").given() == {"camera_source": "0"}
+    with pytest.raises(ConfigError, match="needs a policy"):
+        UpConfig(graph="robot", camera_source="0")
 
 
 def test_command_lines_name_the_node_and_its_files(tmp_path):

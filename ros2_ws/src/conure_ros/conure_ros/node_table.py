@@ -148,6 +148,7 @@ GRAPHS = {
     "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
     # The arm's driver is started beside it: its vendor's, or ros2_control's.
     "robot": managed(CAMERA, HELD_CONTROL, POLICY, RECORDER),
+    "camera": managed(CAMERA),
     "cameras": managed(CAMERA, WRIST_CAMERA),
 }
 
