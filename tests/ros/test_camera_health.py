@@ -177,5 +177,5 @@ def test_frames_of_another_size_never_become_good_by_waiting():
     camera = Camera().good()
     for _ in range(60):
         camera.now_s += PERIOD_S
-        camera.health.reject(camera.now_s, "misfit", "another size")
+        camera.health.reject(camera.now_s, "another size", "misfit")
     assert camera.health.fault == "another size"

@@ -11,6 +11,7 @@ from conure_core.errors import ConfigError
 from conure_ros.cameras.capture import Backoff, Capture
 from conure_ros.cameras.devices import video_devices
 from conure_ros.cameras.sources import (
+    BadFrame,
     CameraLost,
     Kind,
     SourceEnded,
@@ -126,7 +127,7 @@ def test_an_empty_folder_and_a_broken_image_are_refused_by_name(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     source = open_source(parse_source(str(tmp_path)), SourceSettings())
     assert source.grab()
-    with pytest.raises(CameraLost, match=r"broken\.png cannot be read"):
+    with pytest.raises(BadFrame, match=r"broken\.png cannot be read"):
         source.retrieve()
 
 
@@ -166,7 +167,13 @@ def test_a_lost_source_is_reported_and_opened_again_with_growing_waits(wait_unti
         return sources[-1]
 
     capture = Capture(
-        sources[0], reopen, time.time_ns, frames.append, losses.append, backoff=Backoff(first_s=0.02, most_s=0.06)
+        sources[0],
+        reopen,
+        time.time_ns,
+        frames.append,
+        lambda *bad: None,
+        losses.append,
+        backoff=Backoff(first_s=0.02, most_s=0.06),
     )
     wait_until(lambda: len(frames) > 3, 20)
     capture.close(5)
@@ -188,6 +195,7 @@ def test_frames_are_stamped_when_they_are_grabbed_not_when_they_are_decoded(wait
         lambda: Unplugged(0),
         time.time_ns,
         lambda frame: frames.append((frame, time.time_ns())),
+        lambda *bad: None,
         lambda why: None,
     )
     wait_until(lambda: len(frames) > 5, 20)
@@ -199,14 +207,28 @@ def test_a_source_without_a_pace_is_given_one(wait_until):
     frames = []
     source = Unplugged(10**9)
     source.retrieve = lambda: frame(100)
-    capture = Capture(source, lambda: source, time.time_ns, frames.append, lambda why: None, period_s=0.05)
+    capture = Capture(source, lambda: source, time.time_ns, frames.append, lambda *bad: None, lambda why: None, 0.05)
     wait_until(lambda: len(frames) > 20, 20)
     capture.close(5)
     assert np.median(np.diff([taken.taken_s for taken in frames])) == pytest.approx(0.05, rel=0.2)
 
 
+def test_a_frame_that_cannot_be_decoded_is_told_and_the_next_one_taken(folder, wait_until):
+    (folder / "001.png").write_bytes(b"no image")
+    source = open_source(parse_source(str(folder)), SourceSettings())
+    frames, bad, losses = [], [], []
+    capture = Capture(
+        source, lambda: source, time.time_ns, frames.append, lambda *told: bad.append(told), losses.append, 0.01
+    )
+    wait_until(lambda: len(frames) >= 6 and bad, 20)
+    capture.close(5)
+    assert "001.png cannot be read" in bad[0][1]
+    assert [taken.pixels.mean() for taken in frames[:3]] == [LEVELS[0], *LEVELS[2:]]
+    assert not losses
+
+
 def test_an_unforeseen_error_is_kept_for_the_owner(wait_until):
-    capture = Capture(Unplugged(1), lambda: Unplugged(1), time.time_ns, lambda frame: 1 / 0, lambda why: None)
+    capture = Capture(Unplugged(1), lambda: Unplugged(1), time.time_ns, lambda frame: 1 / 0, lambda *bad: None, print)
     wait_until(lambda: capture.error is not None, 20)
     assert isinstance(capture.error, ZeroDivisionError)
     assert "capture" not in [thread.name for thread in threading.enumerate() if thread is capture._thread]

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ class CameraNode(ManagedNode):
             self._open,
             self.now_ns,
             self._on_frame,
+            partial(self.health.reject, kind="undecodable"),
             self.health.lost,
             0.0 if self.spec.live else 1.0 / wanted.rate_hz,
             Backoff(wanted.reconnect_first_s, wanted.reconnect_most_s),
@@ -166,7 +168,7 @@ class CameraNode(ManagedNode):
             why = (
                 f"frames are {width}x{height} px now, were {self.shape[1]}x{self.shape[0]} px; configure the node anew"
             )
-            self.health.reject(frame.taken_s, "misfit", why)
+            self.health.reject(frame.taken_s, why, "misfit")
             return
         if not self.health.frame(frame.taken_s, frame.pixels) or not self.active:
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conure_core.errors import ConureError
 from conure_ros.cameras.framing import Pixels
-from conure_ros.cameras.sources import CameraLost, Source, SourceEnded
+from conure_ros.cameras.sources import BadFrame, CameraLost, Source, SourceEnded
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Backoff:
 class Capture:
     """`grab`, stamp, `retrieve`, hand on; never waits for who takes the frames beyond the call itself.
 
-    `period_s` above 0 paces a source that does not pace itself. An error that nobody foresaw is kept in `error`, where
-    the owner's own thread finds it: a dead camera must not look idle.
+    `on_frame` takes each frame, `on_bad` the steady time of one that cannot be used and why, `on_lost` why the source
+    gives no more. `period_s` above 0 paces a source that does not pace itself. An error that nobody foresaw is kept in
+    `error`, where the owner's own thread finds it: a dead camera must not look idle.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Capture:
         reopen: Callable[[], Source],
         clock_ns: Callable[[], int],
         on_frame: Callable[[Frame], None],
+        on_bad: Callable[[float, str], None],
         on_lost: Callable[[str], None],
         period_s: float = 0.0,
         backoff: Backoff | None = None,
     ) -> None:
         self._source: Source | None = source
-        self._reopen, self._clock_ns, self._on_frame, self._on_lost = reopen, clock_ns, on_frame, on_lost
+        self._reopen, self._clock_ns = reopen, clock_ns
+        self._on_frame, self._on_bad, self._on_lost = on_frame, on_bad, on_lost
         self._period_s, self._backoff = period_s, backoff or Backoff()
         self._ended = threading.Event()
         self._attempt, self._due_s = 0, time.monotonic()
@@ -90,7 +93,11 @@ class Capture:
         if not self._source.grab():
             raise CameraLost("the source gives no frames any more")
         taken_s, stamp_ns = time.monotonic(), self._clock_ns()
-        pixels = self._source.retrieve()
+        try:
+            pixels = self._source.retrieve()
+        except BadFrame as error:
+            self._on_bad(taken_s, str(error))
+            return
         if not self._ended.is_set():
             self._on_frame(Frame(pixels, stamp_ns, taken_s))
             self._attempt = 0

@@ -25,7 +25,7 @@ class HealthRules:
     """What counts as a bad frame, and when bad frames are a fault.
 
     Every bad frame is withheld. Bad frames only (or none) for `fault_periods` expected periods are a fault. It ends
-    after `resume_s` without a dark, overexposed or misfit frame, single late and repeated ones aside.
+    after `resume_s` without any bad frame, single late and repeated ones aside.
 
     A frame is repeated if it is the same to the bit as the last good one, or if their mean difference is less than
     `frozen_noise_fraction` of the sensor's usual noise (below 0: neither is looked for). It is dark (overexposed) if
@@ -78,7 +78,7 @@ class StreamHealth:
             self._last_s = now_s
             return self._judged(now_s, kind, why)
 
-    def reject(self, now_s: float, kind: str, why: str) -> None:
+    def reject(self, now_s: float, why: str, kind: str) -> None:
         """A frame that is unusable for a reason found elsewhere."""
         with self._lock:
             self._last_s = now_s

@@ -33,6 +33,10 @@ class SourceEnded(CameraLost):
     """A file that was played once, as was asked: opening it again would play it once more."""
 
 
+class BadFrame(RobotError):
+    """A frame that came but cannot be used; the next one may be good."""
+
+
 class Kind(Enum):
     """How a source is opened."""
 
@@ -133,10 +137,13 @@ class CaptureSource:
         return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and self._capture.grab())
 
     def retrieve(self) -> Pixels:
-        """Raises: CameraLost if the frame cannot be decoded, or is not one of colours with 8 bits."""
-        decoded, frame = self._capture.retrieve()
+        """Raises: BadFrame if the frame cannot be decoded, or is not one of colours with 8 bits."""
+        try:
+            decoded, frame = self._capture.retrieve()
+        except cv2.error as error:
+            raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded: {error}") from error
         if not decoded or frame is None:
-            raise CameraLost(f"{self.spec.shown}: a frame cannot be decoded")
+            raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded")
         return _coloured(frame, self.spec.shown)
 
     def close(self) -> None:
@@ -202,10 +209,10 @@ class FolderSource:
         return True
 
     def retrieve(self) -> Pixels:
-        """Raises: CameraLost naming a file that is no image."""
+        """Raises: BadFrame naming a file that is no image."""
         frame = cv2.imread(str(self._path), cv2.IMREAD_COLOR)
         if frame is None:
-            raise CameraLost(f"{self._path} cannot be read as an image")
+            raise BadFrame(f"{self._path} cannot be read as an image")
         return _coloured(frame, str(self._path))
 
     def close(self) -> None: ...
@@ -213,6 +220,6 @@ class FolderSource:
 
 def _coloured(frame: Any, shown: str) -> Pixels:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise CameraLost(f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}")
+        raise BadFrame(f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}")
     pixels: Pixels = frame
     return pixels
