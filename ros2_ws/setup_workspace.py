@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make setup`: the project's own environment in .venv, with pinned packages and conure_msgs built.
+"""`make setup`: the project's own environment in .venv, with pinned packages and the ROS interfaces built.
 
 Only the standard library, because it runs before anything is installed, under whatever python3 there is. Each stage
 leaves a stamp with the hash of what it was made from, so that a second run has nothing to do. With a ROS 2 sourced,
@@ -22,6 +22,7 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "setup"
 MESSAGES = ROOT / "ros2_ws" / "src" / "conure_msgs"
+STANDARD = ROOT / "ros2_ws" / "interfaces"  # standard ROS interfaces that PyPI has no wheels of
 SUPPORTED = ((3, 11), (3, 12))
 EXTRAS = ["robot", "sim", "training", "calibration", "dev"]
 WHEEL_EXTRAS = ["ros", "ros-build"]
@@ -254,13 +255,26 @@ def remove_built_messages(build):
     shutil.rmtree(build, ignore_errors=True)
 
 
+def interface_packages(uses_installed_ros):
+    """The folders to build: an installed ROS has the standard ones already."""
+    standard = [] if uses_installed_ros else [manifest.parent for manifest in STANDARD.glob("*/package.xml")]
+    return [*sorted(standard), MESSAGES]
+
+
 def build_messages(uses_installed_ros):
-    print("setup: building conure_msgs (half a minute) ...", flush=True)
-    build = VENV / "build" / "conure_msgs"
-    remove_built_messages(build)
-    build.mkdir(parents=True)
+    folders = interface_packages(uses_installed_ros)
+    names = ", ".join(folder.name for folder in folders)
+    print(f"setup: building {names} (half a minute each) ...", flush=True)
     if not uses_installed_ros:
         relocate_wheels()
+    for folder in folders:
+        build_package(folder, uses_installed_ros)
+
+
+def build_package(source, uses_installed_ros):
+    build = VENV / "build" / source.name
+    remove_built_messages(build)
+    build.mkdir(parents=True)
     prefixes = [str(VENV)] + (os.environ["AMENT_PREFIX_PATH"].split(os.pathsep) if uses_installed_ros else [])
     environment = {
         "AMENT_PREFIX_PATH": os.pathsep.join(prefixes),
@@ -273,8 +287,9 @@ def build_messages(uses_installed_ros):
         f"-DCMAKE_INSTALL_PREFIX={VENV}",
         f"-DPython3_EXECUTABLE={VENV_PYTHON}",
     ]
-    execute(["cmake", "-G", "Ninja", "-S", MESSAGES, "-B", build, *options], "messages-configure", **environment)
-    execute(["cmake", "--build", build, "--target", "install"], "messages-build", **environment)
+    log = f"messages-{source.name}"
+    execute(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], f"{log}-configure", **environment)
+    execute(["cmake", "--build", build, "--target", "install"], f"{log}-build", **environment)
 
 
 def packaging():
@@ -306,7 +321,8 @@ def set_up():
         check_sourced_ros(found)
         venv = venv_key(found, uses_installed_ros)
     packages = digest(venv, packaging(), ROOT / "constraints.txt")
-    messages = digest(venv, ROOT / "constraints.txt", MESSAGES)
+    interfaces = interface_packages(uses_installed_ros)
+    messages = digest(venv, ROOT / "constraints.txt", *interfaces)
     if read_stamp("messages") != messages:
         check_system(found)
     run_stage("venv", venv, make_venv, found, uses_installed_ros)

@@ -72,6 +72,12 @@ def test_changed_added_and_renamed_interface_each_change_the_stamp(setup, monkey
     assert len(set(stamps)) == 4
 
 
+def test_standard_interfaces_are_built_only_where_no_ros_brings_them(setup):
+    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=False)] == ["tf2_msgs", "conure_msgs"]
+    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=True)] == ["conure_msgs"]
+    assert (setup.STANDARD / "COLCON_IGNORE").is_file(), "colcon must not put them over the installed ones"
+
+
 def test_failed_stage_leaves_no_stamp_and_is_made_again(setup, monkeypatch, tmp_path):
     monkeypatch.setattr(setup, "STAMPS", tmp_path)
     made = []

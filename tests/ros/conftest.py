@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import http.server
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from conure_core.robot import load_robot
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
 IMAGE_SIZE_PX = 48
+MJPEG_HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
 
 
 def make_bundle(path):
@@ -162,6 +165,75 @@ def peer(domain):
     peer = Peer(domain)
     yield peer
     peer.close()
+
+
+class MjpegStream:
+    """An MJPEG camera on the network. Each frame has noise and a number, as squares over the middle of its width."""
+
+    rate_hz, width, height = 15.0, 320, 240
+    bits, bit_px = 8, 30
+
+    def __init__(self):
+        self.port, self.server = 0, None
+        self.shows, self.number, self.sent_ns = "scene", 0, {}
+        self.rng = np.random.default_rng(0)
+        self.connect()
+
+    @property
+    def address(self):
+        return f"http://user:secret@127.0.0.1:{self.port}/stream.mjpg"
+
+    def connect(self):
+        stream = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *words):
+                pass
+
+            def do_GET(self):
+                server, last = self.server, stream.jpeg()
+                self.wfile.write(MJPEG_HEADER)
+                with contextlib.suppress(OSError):
+                    while server is stream.server:
+                        time.sleep(1 / stream.rate_hz)
+                        if stream.shows == "nothing":
+                            continue
+                        last = last if stream.shows == "the last frame" else stream.jpeg()
+                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
+                        self.wfile.write(head.encode() + last + b"\r\n")
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def unplug(self):
+        server, self.server = self.server, None
+        server.shutdown()
+        server.server_close()
+
+    def jpeg(self):
+        self.number = (self.number + 1) % 2**self.bits
+        frame = self.rng.integers(60, 180, (self.height, self.width, 3), dtype=np.uint8)
+        for bit in range(self.bits):
+            left = (self.width - self.height) // 2 + bit * self.bit_px
+            frame[: 2 * self.bit_px, left : left + self.bit_px] = 255 if self.number >> bit & 1 else 0
+        if self.shows == "black":
+            frame[:] = 0
+        self.sent_ns[self.number] = time.time_ns()
+        return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+    def number_in(self, pixels):
+        """The number of a frame, read from its image: cropped to the middle square and resized."""
+        step = len(pixels) // self.bits
+        return sum(int(pixels[step, bit * step + step // 2].mean() > 128) << bit for bit in range(self.bits))
+
+
+@pytest.fixture(scope="module")
+def stream():
+    stream = MjpegStream()
+    yield stream
+    stream.unplug()
 
 
 def wait_until(condition, timeout_s, what=""):

@@ -1,7 +1,12 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from conure_core.cli import main
 from conure_ros import doctor
+from conure_ros.cameras import devices
+from conure_ros.cameras.devices import VideoDevice
 from conure_ros.doctor import Missing
 
 pytestmark = pytest.mark.ros
@@ -43,3 +48,15 @@ def test_every_arm_is_described_with_its_joints(monkeypatch, capfd):
     monkeypatch.setattr(doctor, "middleware", lambda: "left out")
     assert main(["doctor", "robot=panda"]) == 0
     assert "panda: 7 joints" in capfd.readouterr().out
+
+
+def test_cameras_are_listed_as_camera_node_takes_them(monkeypatch):
+    table = VideoDevice(Path("/dev/video2"), "Table", Path("/dev/v4l/by-id/usb-table-index0"), accessible=True)
+    monkeypatch.setattr(devices, "video_devices", lambda: [table])
+    assert doctor.cameras().startswith("/dev/v4l/by-id/usb-table-index0 (Table); OpenCV ")
+    monkeypatch.setattr(devices, "video_devices", lambda: [replace(table, accessible=False)])
+    with pytest.raises(Missing, match="no access to /dev/video2"):
+        doctor.cameras()
+    monkeypatch.setattr(devices, "video_devices", list)
+    with pytest.raises(Missing, match="no video device; OpenCV"):
+        doctor.cameras()

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import setuptools
 
+from conure_core.errors import ConfigError
 from conure_ros.node_table import (
     ARGUMENTS,
     GRAPHS,
@@ -21,6 +22,7 @@ from conure_ros.node_table import (
     node_parameters,
     write_parameters,
 )
+from conure_ros.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
@@ -64,21 +66,21 @@ def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_grap
     values = file_parameters(node)
     known = parameters_of(node)
     assert set(values) <= set(known)
-    assert not set(values) & set(node.arguments)
+    assert not set(values) & set(node.taken.values())
     for name, value in values.items():
-        default = known[name].default
-        assert type(value) is type(list(default) if isinstance(default, tuple) else default), name
+        # What is a tuple there is a list in YAML.
+        assert type(tuple(value) if isinstance(value, list) else value) is type(known[name].default), name
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
 def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
     known, arguments = parameters_of(node), set(ARGUMENTS)
-    assert set(node.arguments) <= set(known)
-    for name in node.arguments:
-        assert isinstance(known[name].default, ARGUMENTS[name].type), name
+    assert set(node.taken.values()) <= set(known)
+    for name, own in node.taken.items():
+        assert isinstance(known[own].default, ARGUMENTS[name].type), name
     values = file_parameters(node)
-    missing = set(known) - set(node.arguments) - set(values) - {name for name, _ in node.parameters}
-    assert missing <= arguments - set(node.arguments), f"not to be set anywhere: {missing}"
+    missing = set(known) - set(node.taken.values()) - set(values) - {name for name, _ in node.parameters}
+    assert missing <= arguments - set(node.taken), f"not to be set anywhere: {missing}"
     assert all(field.metadata["description"] for field in known.values())
 
 
@@ -116,6 +118,19 @@ def test_an_argument_reaches_every_node_that_takes_it():
     assert values["control"]["stale_periods"] == 3.0
     assert all(values[node.name]["robot"] == "wx250s" for node in GRAPHS["evaluate"] if "robot" in node.arguments)
     assert values["control"]["start_mode"] == "hold"
+
+
+def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_parameter():
+    values = node_parameters("cameras", {"camera_source": "0", "wrist_source": "/dev/v4l/by-id/wrist"})
+    assert (values["camera"]["source"], values["wrist"]["source"]) == ("0", "/dev/v4l/by-id/wrist")
+    assert values["wrist"]["frame"] == "wrist_optical_frame"
+    assert "camera_source" not in values["camera"]
+
+
+def test_only_a_graph_with_a_policy_asks_for_a_bundle():
+    assert UpConfig(graph="camera", camera_source="0").given() == {"camera_source": "0"}
+    with pytest.raises(ConfigError, match="needs a policy"):
+        UpConfig(graph="robot", camera_source="0")
 
 
 def test_command_lines_name_the_node_and_its_files(tmp_path):

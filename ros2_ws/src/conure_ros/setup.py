@@ -2,6 +2,7 @@ from setuptools import find_packages, setup
 
 PACKAGE = "conure_ros"
 NODES = [
+    "camera_node",
     "control_node",
     "evaluator_node",
     "fault_node",

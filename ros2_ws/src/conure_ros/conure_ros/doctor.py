@@ -183,16 +183,18 @@ def listen() -> None:
 
 
 def cameras() -> str:
-    """Video devices with the names that their drivers gave them."""
-    devices = sorted(Path("/dev").glob("video*"))
+    """Video devices, each as camera_node's `source` takes it, with the names that their drivers gave them."""
+    from conure_ros.cameras.devices import video_devices
+    from conure_ros.cameras.sources import has_gstreamer
+
+    opencv = f"OpenCV {module('cv2', 'opencv-python-headless')} {'with' if has_gstreamer() else 'without'} GStreamer"
+    devices = video_devices()
     if not devices:
-        raise Missing("no video device", "connect a camera; the simulated robot needs none")
-    locked = [str(device) for device in devices if not os.access(device, os.R_OK | os.W_OK)]
+        raise Missing(f"no video device; {opencv}", "connect a camera; the simulated robot needs none")
+    locked = [str(device.path) for device in devices if not device.accessible]
     if locked:
         raise Missing(f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again")
-    names = [Path("/sys/class/video4linux", device.name, "name") for device in devices]
-    texts = [name.read_text().strip() if name.is_file() else "?" for name in names]
-    return ", ".join(f"{device} ({text})" for device, text in zip(devices, texts, strict=True))
+    return f"{', '.join(f'{device.source} ({device.name})' for device in devices)}; {opencv}"
 
 
 def gpu() -> str:

@@ -30,8 +30,8 @@ def _declared(argument: Argument) -> DeclareLaunchArgument:
 def _action(node: NodeSpec, arguments: dict[str, Argument]) -> Node:
     """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves the same."""
     overrides: dict[str, Any] = dict(node.parameters)
-    for name in node.arguments:
-        overrides[name] = ParameterValue(LaunchConfiguration(name), value_type=arguments[name].type)
+    for name, own in node.taken.items():
+        overrides[own] = ParameterValue(LaunchConfiguration(name), value_type=arguments[name].type)
     return Node(
         package="conure_ros",
         executable=node.executable,

@@ -51,7 +51,8 @@ def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if (message.height, message.width) != shape[:2] or message.step != 3 * message.width:
         raise DataError(
             f"camera/image_raw: the policy sees {shape[1]}x{shape[0]} px, "
-            f"the camera sends {message.width}x{message.height} px"
+            f"the camera sends {message.width}x{message.height} px; set camera_node's image_size_px and fit, or "
+            "policy_node's image_fit"
         )
     pixels = np.frombuffer(message.data, np.uint8)
     if pixels.size != message.height * message.step:

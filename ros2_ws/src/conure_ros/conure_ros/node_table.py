@@ -16,7 +16,8 @@ Ends = Literal["never", "when done", "the graph"]
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. `arguments` are the graph's arguments that it takes as parameters of the same name.
+    """One process. `arguments` are the graph's arguments that it takes as parameters of the same name, `renamed` those
+    that it takes as a parameter of another: (argument, parameter).
 
     `ends`: a node that may `never` end by itself, one that ends `when done`, or one whose end, with status 0, is the
     end of `the graph`. `sends_images`: it gets a shared-memory segment that holds them, of 17 MB.
@@ -27,11 +28,17 @@ class NodeSpec:
     name: str
     config: str
     arguments: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
     remaps: tuple[tuple[str, str], ...] = ()
     parameters: tuple[tuple[str, Any], ...] = ()
     lifecycle: bool = False
     ends: Ends = "never"
     sends_images: bool = False
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The parameter that each of the graph's arguments becomes."""
+        return {**{name: name for name in self.arguments}, **dict(self.renamed)}
 
     def environment(self) -> dict[str, str]:
         """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
@@ -63,6 +70,10 @@ ARGUMENTS = {
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),
         Argument("trials", int, 10, "how many trials to run"),
         Argument("first_seed", int, 0, "seed of the first trial's scene"),
+        Argument("camera_source", str, "", "the camera: V4L2 index or device, stream, video file or folder of images"),
+        Argument("camera_calibration", str, "", "its calibration, a YAML file in ROS's camera_info format"),
+        Argument("wrist_source", str, "", "the same for the camera on the wrist"),
+        Argument("wrist_calibration", str, "", "its calibration"),
         Argument("timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"),
     )
 }
@@ -75,6 +86,24 @@ SIM_ROBOT = NodeSpec(
     ("robot", "task", "target", "objects", "image_size_px"),
     lifecycle=True,
     sends_images=True,
+)
+CAMERA = NodeSpec(
+    "camera_node",
+    "conure_ros.camera_node",
+    "camera",
+    "camera.yaml",
+    ("image_size_px",),
+    renamed=(("camera_source", "source"), ("camera_calibration", "calibration")),
+    lifecycle=True,
+    sends_images=True,
+)
+# Another camera is another node: a name, topics and a frame of its own.
+WRIST_CAMERA = replace(
+    CAMERA,
+    name="wrist",
+    renamed=(("wrist_source", "source"), ("wrist_calibration", "calibration")),
+    remaps=(("camera/image_raw", "wrist/image_raw"), ("camera/camera_info", "wrist/camera_info")),
+    parameters=(("frame", "wrist_optical_frame"),),
 )
 CONTROL = NodeSpec(
     "control_node",
@@ -134,6 +163,10 @@ GRAPHS = {
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
+    # The arm's driver is started beside it: its vendor's, or ros2_control's.
+    "robot": managed(CAMERA, HELD_CONTROL, POLICY, RECORDER),
+    "camera": managed(CAMERA),
+    "cameras": managed(CAMERA, WRIST_CAMERA),
 }
 
 
@@ -146,7 +179,7 @@ def find_graph(name: str) -> tuple[NodeSpec, ...]:
 
 def graph_arguments(name: str) -> list[Argument]:
     """The arguments that the nodes of a graph take, in the order of ARGUMENTS."""
-    taken = {argument for node in find_graph(name) for argument in node.arguments}
+    taken = {argument for node in find_graph(name) for argument in node.taken}
     return [argument for argument in ARGUMENTS.values() if argument.name in taken]
 
 
@@ -158,7 +191,7 @@ def node_parameters(graph: str, given: dict[str, Any]) -> dict[str, dict[str, An
     nodes = find_graph(graph)
     arguments = {argument.name: argument for argument in graph_arguments(graph)}
     values = {
-        node.name: {**dict(node.parameters), **{name: arguments[name].default for name in node.arguments}}
+        node.name: {**dict(node.parameters), **{own: arguments[name].default for name, own in node.taken.items()}}
         for node in nodes
     }
     for key, value in given.items():
@@ -167,8 +200,8 @@ def node_parameters(graph: str, given: dict[str, Any]) -> dict[str, dict[str, An
             values[owner][parameter] = value
         elif key in arguments:
             for node in nodes:
-                if key in node.arguments:
-                    values[node.name][key] = _typed(arguments[key], value)
+                if key in node.taken:
+                    values[node.name][node.taken[key]] = _typed(arguments[key], value)
         else:
             valid = [*arguments, *(f"{name}.PARAMETER" for name in values)]
             raise unknown_name(f"argument of graph {graph}", key, valid)

@@ -17,6 +17,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.cameras.framing import Framing
 from conure_ros.diagnostics import Tally, diagnostics
 from conure_ros.exclusive import SolePublisher
 from conure_ros.executed import Decision, ExecutedActions
@@ -37,7 +38,8 @@ class PolicyParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     bundle: str = parameter("", "folder of the policy bundle")
-    image_size_px: int = parameter(48, "side of the camera's square images, px", 16, 1024)
+    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
+    image_fit: str = parameter("none", "what to do with images of another size: none (refuse), crop, pad, stretch")
     noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
     seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
     frozen_motion_rad: float = parameter(0.03, "motion of a joint that must change the image, rad", 0.001, 10.0)
@@ -66,6 +68,7 @@ class PolicyNode(ManagedNode):
         contract = self.robot.contract(self.parameters.image_size_px)
         self.bundle = load_bundle(Path(self.parameters.bundle), contract)
         self.image_shape = contract.observation.image.shape
+        self.framing = Framing(self.parameters.image_fit, self.parameters.image_size_px)
         self.rng = np.random.default_rng(self.parameters.seed)
         self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
         self.tally, self.fault, self.complained = Tally(), "", ""
@@ -125,8 +128,15 @@ class PolicyNode(ManagedNode):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         height, width, _ = self.image_shape
-        if (message.height, message.width) != (height, width):
+        if self.framing.fit == "none" and (message.height, message.width) != (height, width):
             self.fault = f"the policy sees {width}x{height} px, camera_info says {message.width}x{message.height} px"
+
+    def _pixels(self, image: Image) -> np.ndarray:
+        """What the policy sees of an image. Raises: DataError for one of another size if no rule says what to do."""
+        if self.framing.fit == "none":
+            return image_pixels(image, self.image_shape)
+        pixels = image_pixels(image, (image.height, image.width, 3))
+        return self.framing.placement(image.width, image.height).apply(pixels)
 
     def _on_image(self, message: Image) -> None:
         if not self.active:
@@ -143,7 +153,7 @@ class PolicyNode(ManagedNode):
         """On the worker's thread."""
         began_s, start_ns = time.perf_counter(), self.now_ns()
         try:
-            pixels = image_pixels(sight.image, self.image_shape)
+            pixels = self._pixels(sight.image)
             self.health.check(pixels, sight.joints.joint_rad)
             proprio = proprioception(self.arm, sight.joints.joint_rad, sight.joints.gripper_m)
             observation = {"image": pixels, "proprio": proprio}

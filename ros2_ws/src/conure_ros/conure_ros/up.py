@@ -28,14 +28,18 @@ class UpConfig:
     folder: str | None = None
     trials: int | None = None
     first_seed: int | None = None
+    camera_source: str | None = None
+    camera_calibration: str | None = None
+    wrist_source: str | None = None
+    wrist_calibration: str | None = None
     timeout_s: float | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         find_graph(self.graph)
-        if not self.bundle:
-            raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
         taken = [argument.name for argument in graph_arguments(self.graph)]
+        if "bundle" in taken and not self.bundle:
+            raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
         for name in ARGUMENTS:
             if getattr(self, name) is not None and name not in taken:
                 raise ConfigError(f"graph {self.graph} takes no '{name}'; it takes: {', '.join(taken)}")

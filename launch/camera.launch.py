@@ -1,0 +1,9 @@
+"""One camera alone: ros2 launch conure_bringup camera.launch.py camera_source:=0."""
+
+from launch import LaunchDescription
+
+from conure_ros.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description("camera")

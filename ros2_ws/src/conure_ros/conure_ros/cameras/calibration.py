@@ -1,0 +1,158 @@
+"""A camera's calibration, from the YAML that ROS's calibrators write (camera_info format), and its pose."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.fields import read_fields
+from conure_ros.cameras.framing import Array, Pixels, Placement
+
+# How many coefficients a distortion model has, in ROS and OpenCV.
+MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """As sensor_msgs/CameraInfo: K (3, 3) and P (3, 4) px, D, R (3, 3), for frames of this size.
+
+    An uncalibrated camera has an all-zero K.
+    """
+
+    width_px: int
+    height_px: int
+    model: str
+    matrix: Array
+    distortion: Array
+    rectification: Array
+    projection: Array
+
+    @classmethod
+    def absent(cls, width_px: int, height_px: int) -> "Calibration":
+        """Of a camera that nobody calibrated."""
+        return cls(width_px, height_px, "", np.zeros((3, 3)), np.zeros(0), np.eye(3), np.zeros((3, 4)))
+
+    def require_size(self, width_px: int, height_px: int) -> None:
+        """Raises: ConfigError if frames are of another size: focal lengths in px hold for one size only."""
+        if (width_px, height_px) != (self.width_px, self.height_px):
+            raise ConfigError(
+                f"the calibration is for {self.width_px}x{self.height_px} px, the camera gives {width_px}x{height_px} "
+                "px; calibrate at that size, or set width_px and height_px to the calibration's"
+            )
+
+    def undistorted(self) -> "Calibration":
+        """Of the frames that `undistort` gives."""
+        matrix, none = self.projection[:, :3].copy(), np.zeros(5)
+        return replace(self, model="plumb_bob", matrix=matrix, distortion=none, rectification=np.eye(3))
+
+    def framed(self, placement: Placement) -> "Calibration":
+        """Of the images that a placement makes of the frames."""
+        if not self.matrix.any():
+            return replace(self, width_px=placement.size[0], height_px=placement.size[1])
+        matrix, projection = placement.intrinsics(self.matrix), placement.intrinsics(self.projection)
+        return replace(
+            self, width_px=placement.size[0], height_px=placement.size[1], matrix=matrix, projection=projection
+        )
+
+    @cached_property
+    def _maps(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        size, matrix = (self.width_px, self.height_px), self.projection[:, :3]
+        make = cv2.fisheye.initUndistortRectifyMap if self.model == "equidistant" else cv2.initUndistortRectifyMap
+        first, second = make(self.matrix, self.distortion, self.rectification, matrix, size, cv2.CV_16SC2)
+        return first, second
+
+    def undistort(self, pixels: Pixels) -> Pixels:
+        """The frame (height, width, 3) as a camera without distortion, with P as its intrinsics, would see it."""
+        first, second = self._maps
+        straight: Pixels = cv2.remap(pixels, first, second, cv2.INTER_LINEAR)
+        return straight
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a YAML file of ROS's camera_info format (camera_calibration_parsers).
+
+    Raises: ConfigError naming the file and the field.
+    """
+    try:
+        data = yaml.safe_load(path.read_text())
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path} must hold 'field: value' lines, got {type(data).__name__}")
+        model = data["distortion_model"]
+        calibration = Calibration(
+            _size(data["image_width"], "image_width"),
+            _size(data["image_height"], "image_height"),
+            model,
+            _matrix(data["camera_matrix"], (3, 3), "camera_matrix"),
+            _distortion(data["distortion_coefficients"], model),
+            _matrix(data["rectification_matrix"], (3, 3), "rectification_matrix"),
+            _matrix(data["projection_matrix"], (3, 4), "projection_matrix"),
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    except KeyError as error:
+        raise ConfigError(f"{path} lacks the field {error}; expected ROS's camera_info format") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for name, matrix in (("camera_matrix", calibration.matrix), ("projection_matrix", calibration.projection)):
+        if not min(matrix[0, 0], matrix[1, 1]) > 0:
+            raise ConfigError(f"{path}: {name} needs focal lengths above 0 px, got {matrix[0, 0]}, {matrix[1, 1]}")
+    return calibration
+
+
+def _size(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} must be a number of pixels above 0, got {value!r}")
+    return value
+
+
+def _numbers(field: Any, name: str) -> Array:
+    try:
+        values = np.array(field["data"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must hold 'data', a list of numbers, got {field!r}") from error
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise ConfigError(f"{name} must be a flat list of finite numbers, got {field['data']!r}")
+    return values
+
+
+def _matrix(field: Any, shape: tuple[int, int], name: str) -> Array:
+    values = _numbers(field, name)
+    if values.size != math.prod(shape):
+        raise ConfigError(f"{name} must have {shape[0]}x{shape[1]} values, got {values.size}")
+    return values.reshape(shape)
+
+
+def _distortion(field: Any, model: Any) -> Array:
+    if model not in MODELS:
+        raise unknown_name("distortion_model", str(model), MODELS)
+    values = _numbers(field, "distortion_coefficients")
+    if values.size not in MODELS[model]:
+        counts = " or ".join(map(str, MODELS[model]))
+        raise ConfigError(f"distortion_coefficients of {model} must be {counts} values, got {values.size}")
+    return values
+
+
+@dataclass(frozen=True)
+class CameraPose:
+    """Where the camera's optical frame (REP 103: z forward, x right, y down) stands in the frame `parent`."""
+
+    parent: str
+    translation_m: tuple[float, float, float]
+    rotation_xyzw: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        norm = math.hypot(*self.rotation_xyzw)
+        if abs(norm - 1.0) > 1e-3:
+            raise ConfigError(f"rotation_xyzw must be a unit quaternion, got {self.rotation_xyzw} of length {norm:.4f}")
+
+
+def read_pose(path: Path) -> CameraPose:
+    """Raises: ConfigError naming the file and the field."""
+    return read_fields(path, CameraPose)

@@ -1,0 +1,161 @@
+"""Whether a camera's frames may be acted on: lost, late, repeated, dark or blinded ones may not."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_ros.cameras.framing import Pixels
+
+STRIDE = 4
+NOISE_WINDOW = 300
+NOISE_PERCENTILE = 10
+NOISE_FRAMES = 30
+BURST_PERIODS = 0.25
+GAP_PERIODS = 2.0
+JITTER_PERIODS = 0.35
+# Links and machines that hesitate make a single one of these now and then.
+TOLERATED = ("late", "repeated")
+
+
+@dataclass(frozen=True)
+class HealthRules:
+    """What counts as a bad frame, and when bad frames are a fault.
+
+    Every bad frame is withheld. Bad frames only (or none) for `fault_periods` expected periods are a fault. It ends
+    after `resume_s` without any bad frame, single late and repeated ones aside.
+
+    A frame is repeated if it is the same to the bit as the last good one, or if their mean difference is less than
+    `frozen_noise_fraction` of the sensor's usual noise (below 0: neither is looked for). It is dark (overexposed) if
+    `dark_fraction` (`bright_fraction`) of its pixels are at or below `dark_level` (at or above `bright_level`), of 255;
+    a fraction above 1 turns that off.
+    """
+
+    period_s: float
+    fault_periods: float = 6.0
+    resume_s: float = 1.0
+    frozen_noise_fraction: float = 0.1
+    dark_level: int = 12
+    dark_fraction: float = 0.98
+    bright_level: int = 250
+    bright_fraction: float = 0.7
+
+
+class StreamHealth:
+    """Judges one camera's frames. One thread brings frames, another asks; steady seconds come in.
+
+    `live`: frames come when they please; otherwise whoever reads them sets the pace, and none is late.
+
+    >>> health = StreamHealth(HealthRules(period_s=1 / 30, resume_s=0.0), live=True)
+    >>> health.fault
+    'waiting for good frames'
+    """
+
+    def __init__(self, rules: HealthRules, live: bool) -> None:
+        self.rules, self.live = rules, live
+        self.fault = "waiting for good frames"
+        self.withheld: dict[str, int] = {}
+        self.missed = 0
+        self._lock = threading.Lock()
+        self._forget()
+        self._last_s: float | None = None
+
+    def _forget(self) -> None:
+        """Nothing is known of a new stream."""
+        self._good_since_s: float | None = None
+        self._bad_since_s: float | None = None
+        self._sample: NDArray[np.int16] | None = None
+        self._whole: Pixels | None = None
+        self._differences: deque[float] = deque(maxlen=NOISE_WINDOW)
+        self._behind = False
+
+    def frame(self, now_s: float, pixels: Pixels) -> bool:
+        """Judge a frame (height, width, 3) that was taken now; True if it may be published."""
+        with self._lock:
+            kind, why = self._late(now_s) or self._exposure(pixels) or self._repeated(pixels) or ("", "")
+            self._last_s = now_s
+            return self._judged(now_s, kind, why)
+
+    def reject(self, now_s: float, why: str, kind: str) -> None:
+        """A frame that is unusable for a reason found elsewhere."""
+        with self._lock:
+            self._last_s = now_s
+            self._judged(now_s, kind, why)
+
+    def lost(self, why: str) -> None:
+        """The stream ended; the next frame is that of a new one."""
+        with self._lock:
+            self._forget()
+            self._last_s = None
+            self.fault = why
+
+    def tick(self, now_s: float) -> str:
+        """The fault now, '' if there is none. A stream that stands still is noticed here."""
+        with self._lock:
+            silent_s = 0.0 if self._last_s is None else now_s - self._last_s
+            if silent_s >= self.rules.fault_periods * self.rules.period_s:
+                self.fault = f"no frame for {self.rules.fault_periods * self.rules.period_s:.2f} s"
+                self._good_since_s = None
+            return self.fault
+
+    def _judged(self, now_s: float, kind: str, why: str) -> bool:
+        if kind:
+            self.withheld[kind] = self.withheld.get(kind, 0) + 1
+            self._bad_since_s = now_s if self._bad_since_s is None else self._bad_since_s
+            lasting = now_s - self._bad_since_s >= self.rules.fault_periods * self.rules.period_s
+            if lasting or kind not in TOLERATED:
+                self._good_since_s = None
+                self.fault = why if lasting or self.fault else ""
+            return False
+        self._bad_since_s = None
+        self._good_since_s = now_s if self._good_since_s is None else self._good_since_s
+        if now_s - self._good_since_s >= self.rules.resume_s:
+            self.fault = ""
+        return not self.fault
+
+    def _late(self, now_s: float) -> tuple[str, str] | None:
+        """A frame after a gap may have waited on its way, and those that follow at once did: their stamps would lie."""
+        if not self.live or self._last_s is None:
+            return None
+        periods = (now_s - self._last_s) / self.rules.period_s
+        self.missed += max(0, int(periods + JITTER_PERIODS) - 1)
+        self._behind = periods > GAP_PERIODS or (self._behind and periods < BURST_PERIODS)
+        if periods < BURST_PERIODS or self._behind:
+            rate = f"{1 / self.rules.period_s:.4g} Hz that rate_hz expects"
+            return "late", f"frames do not come at the {rate}, but {periods:.1f} periods apart; they may have waited"
+        return None
+
+    def _exposure(self, pixels: Pixels) -> tuple[str, str] | None:
+        sample, rules = pixels[::STRIDE, ::STRIDE], self.rules
+        dark = float((sample.max(axis=2) <= rules.dark_level).mean())
+        if dark >= rules.dark_fraction:
+            return "dark", f"the image is black: {dark:.0%} of it at most {rules.dark_level} of 255; lens cap or light?"
+        bright = float((sample.min(axis=2) >= rules.bright_level).mean())
+        if bright >= rules.bright_fraction:
+            return "overexposed", f"the image is overexposed: {bright:.0%} of it at least {rules.bright_level} of 255"
+        return None
+
+    def _repeated(self, pixels: Pixels) -> tuple[str, str] | None:
+        """Two exposures of a sensor are never the same: its noise differs, and how much is learnt from good frames."""
+        if self.rules.frozen_noise_fraction < 0:
+            return None
+        sample: NDArray[np.int16] = pixels[::STRIDE, ::STRIDE].astype(np.int16)
+        last, whole = self._sample, self._whole
+        if last is not None and whole is not None and last.shape == sample.shape:
+            difference = float(np.abs(sample - last).mean())
+            if difference == 0.0 and np.array_equal(pixels, whole):
+                return "repeated", "the image is frozen: every frame is the same to the bit"
+            noise = self._noise()
+            if difference < self.rules.frozen_noise_fraction * noise:
+                return "repeated", f"the image is frozen: frames differ by {difference:.3f}, the sensor by {noise:.3f}"
+            self._differences.append(difference)
+        self._sample, self._whole = sample, pixels
+        return None
+
+    def _noise(self) -> float:
+        """Mean difference, of 255, of two frames of a still scene; 0 until enough were seen."""
+        if len(self._differences) < NOISE_FRAMES:
+            return 0.0
+        return float(np.percentile(self._differences, NOISE_PERCENTILE))

@@ -1,0 +1,225 @@
+"""Where frames come from: V4L2 devices, network streams, GStreamer pipelines, video files, folders of images."""
+
+import os
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from conure_core.errors import ConfigError, RobotError
+from conure_ros.cameras.framing import Pixels
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt")
+PIPELINE = "gst:"
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# What FFmpeg would buffer against jitter is delay here.
+FFMPEG_OPTIONS = "fflags;nobuffer|flags;low_delay|rtsp_transport;tcp"
+FFMPEG_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+HINT = (
+    "give a V4L2 index (0), a device (/dev/v4l/by-id/...), a stream (rtsp://, http://, ...), a GStreamer pipeline "
+    "(gst:v4l2src ! ... ! appsink), a video file or a folder of images; `conure doctor` lists the cameras found"
+)
+
+
+class CameraLost(RobotError):
+    """A source that cannot be opened, or that gives no frames any more."""
+
+
+class SourceEnded(CameraLost):
+    """A file that was played once, as was asked: opening it again would play it once more."""
+
+
+class BadFrame(RobotError):
+    """A frame that came but cannot be used; the next one may be good."""
+
+
+class Kind(Enum):
+    """How a source is opened."""
+
+    DEVICE = "V4L2 device"
+    STREAM = "network stream"
+    PIPELINE = "GStreamer pipeline"
+    FILE = "video file"
+    FOLDER = "image folder"
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source as it was asked for. `shown`: without the password that an address may hold."""
+
+    kind: Kind
+    address: str
+    shown: str
+
+    @property
+    def live(self) -> bool:
+        """True if frames come when they please; a file's wait to be read."""
+        return self.kind not in (Kind.FILE, Kind.FOLDER)
+
+
+def parse_source(text: str) -> SourceSpec:
+    """Raises: ConfigError saying what a source may be."""
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    if text.isdecimal():
+        return SourceSpec(Kind.DEVICE, f"/dev/video{int(text)}", f"/dev/video{int(text)}")
+    if text.startswith(PIPELINE):
+        return SourceSpec(Kind.PIPELINE, text.removeprefix(PIPELINE).strip(), "GStreamer pipeline")
+    if scheme in SCHEMES:
+        return SourceSpec(Kind.STREAM, text, re.sub(r"://[^/@]*@", "://...@", text))
+    if scheme:
+        raise ConfigError(f"unknown scheme '{scheme}://' of a camera stream; valid: {', '.join(SCHEMES)}")
+    path = Path(text)
+    if text.startswith("/dev/"):
+        return SourceSpec(Kind.DEVICE, text, text)
+    if text and path.is_dir():
+        return SourceSpec(Kind.FOLDER, text, text)
+    if text and path.is_file():
+        return SourceSpec(Kind.FILE, text, text)
+    raise ConfigError(f"no camera at '{text}'; {HINT}" if text else f"the parameter 'source' is empty; {HINT}")
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """What is asked of a source when it is opened. 0 and '' leave a device's own size and pixel format."""
+
+    width_px: int = 0
+    height_px: int = 0
+    rate_hz: float = 30.0
+    fourcc: str = ""
+    loop: bool = True
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if len(self.fourcc) not in (0, 4):
+            raise ConfigError(f"fourcc must be four letters such as MJPG, or empty, got '{self.fourcc}'")
+        if (self.width_px > 0) != (self.height_px > 0):
+            raise ConfigError(f"give both width_px and height_px or neither, got {self.width_px} and {self.height_px}")
+
+
+class Source(Protocol):
+    """An open source. `grab` waits for a frame and takes it, `retrieve` decodes the one that was taken."""
+
+    def grab(self) -> bool: ...
+    def retrieve(self) -> Pixels: ...
+    def close(self) -> None: ...
+
+
+def open_source(spec: SourceSpec, settings: SourceSettings) -> Source:
+    """Raises: CameraLost saying why it cannot be opened; ConfigError if this OpenCV cannot open such a source."""
+    if spec.kind is Kind.FOLDER:
+        return FolderSource(spec, settings)
+    return CaptureSource(spec, settings)
+
+
+class CaptureSource:
+    """OpenCV's VideoCapture with the backend that belongs to the kind, and no other."""
+
+    def __init__(self, spec: SourceSpec, settings: SourceSettings) -> None:
+        self.spec, self.settings = spec, settings
+        if spec.kind is Kind.DEVICE and not Path(spec.address).exists():
+            raise CameraLost(f"{spec.shown} is not there; is the camera plugged in?")
+        self._capture = _opened(spec, settings)
+        if not self._capture.isOpened():
+            raise CameraLost(f"{spec.kind.value} {spec.shown} cannot be opened; is it there, and is it free?")
+
+    def grab(self) -> bool:
+        if self._capture.grab():
+            return True
+        if self.spec.kind is not Kind.FILE:
+            return False
+        if not self.settings.loop:
+            raise SourceEnded(f"{self.spec.shown} is at its end, and loop is off")
+        return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and self._capture.grab())
+
+    def retrieve(self) -> Pixels:
+        """Raises: BadFrame if the frame cannot be decoded, or is not one of colours with 8 bits."""
+        try:
+            decoded, frame = self._capture.retrieve()
+        except cv2.error as error:
+            raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded: {error}") from error
+        if not decoded or frame is None:
+            raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded")
+        return _coloured(frame, self.spec.shown)
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
+    if spec.kind is Kind.PIPELINE:
+        if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends() or not has_gstreamer():
+            raise ConfigError("this OpenCV has no GStreamer; apt's python3-opencv has, the wheels of PyPI have not")
+        return cv2.VideoCapture(spec.address, cv2.CAP_GSTREAMER)
+    if spec.kind is Kind.DEVICE:
+        return _configured(cv2.VideoCapture(spec.address, cv2.CAP_V4L2), settings)
+    if spec.kind is Kind.STREAM:
+        os.environ.setdefault(FFMPEG_VARIABLE, FFMPEG_OPTIONS)
+    limits = {
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(settings.open_timeout_s * 1e3),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(settings.read_timeout_s * 1e3),
+    }
+    return cv2.VideoCapture(spec.address, cv2.CAP_FFMPEG, [number for pair in limits.items() for number in pair])
+
+
+def has_gstreamer() -> bool:
+    """Whether this OpenCV was built with it."""
+    return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
+
+
+def _configured(capture: Any, settings: SourceSettings) -> Any:
+    """The pixel format first: it decides which sizes and rates there are."""
+    if settings.fourcc:
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.fourcc))
+    if settings.width_px:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width_px)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height_px)
+    capture.set(cv2.CAP_PROP_FPS, settings.rate_hz)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture
+
+
+class FolderSource:
+    """The images of a folder, by name; the folder is read again each time round."""
+
+    def __init__(self, spec: SourceSpec, settings: SourceSettings) -> None:
+        self.spec, self.settings = spec, settings
+        self._paths, self._next = self._listed(), 0
+        if not self._paths:
+            raise CameraLost(f"{spec.shown} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+
+    def _listed(self) -> list[Path]:
+        folder = Path(self.spec.address)
+        found = folder.iterdir() if folder.is_dir() else []
+        return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+
+    def grab(self) -> bool:
+        if self._next == len(self._paths):
+            if not self.settings.loop:
+                raise SourceEnded(f"{self.spec.shown} is at its end, and loop is off")
+            self._paths, self._next = self._listed(), 0
+        if self._next >= len(self._paths):
+            return False
+        self._path = self._paths[self._next]
+        self._next += 1
+        return True
+
+    def retrieve(self) -> Pixels:
+        """Raises: BadFrame naming a file that is no image."""
+        frame = cv2.imread(str(self._path), cv2.IMREAD_COLOR)
+        if frame is None:
+            raise BadFrame(f"{self._path} cannot be read as an image")
+        return _coloured(frame, str(self._path))
+
+    def close(self) -> None: ...
+
+
+def _coloured(frame: Any, shown: str) -> Pixels:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise BadFrame(f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}")
+    pixels: Pixels = frame
+    return pixels

@@ -1,0 +1,80 @@
+"""docs/ros.md lists every topic of the running graph with its ends and its quality of service, and no other."""
+
+import re
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+
+from conure_ros import qos
+from conure_ros.node_table import CAMERA, EVALUATOR, GRAPHS, HELD_CONTROL, POLICY, RECORDER, SIM_ROBOT, managed
+
+pytestmark = pytest.mark.ros
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()
+# Every ROS node has these; an action's own topics are the middleware's business.
+COMMON = re.compile(r"/(parameter_events|rosout|.*transition_event|.*/_action/.*)")
+
+
+def section(title):
+    """The rows of the table under a heading, without its head."""
+    lines = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines()
+    return [line for line in lines if line.startswith("| ")][2:]
+
+
+def words(profiles):
+    """The qualities of the ends of a topic, each once."""
+    found = {
+        f"{profile.reliability.name.lower()}, {profile.durability.name.lower().replace('_', ' ')}"
+        for profile in profiles
+    }
+    return " / ".join(sorted(found))
+
+
+def rows(node):
+    """A row for each topic, as the graph itself tells it now."""
+    found = []
+    for topic, types in sorted(node.get_topic_names_and_types()):
+        ends = [
+            [end for end in ask(topic) if end.node_name != "test"]
+            for ask in (node.get_publishers_info_by_topic, node.get_subscriptions_info_by_topic)
+        ]
+        if COMMON.fullmatch(topic) or not any(ends):
+            continue
+        names = [", ".join(sorted({end.node_name for end in some})) or "-" for some in ends]
+        kind = types[0].replace("/msg/", "/")
+        quality = words(end.qos_profile for some in ends for end in some)
+        found.append(f"| `{topic}` | {kind} | {names[0]} | {names[1]} | {quality} |")
+    return found
+
+
+def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
+    monkeypatch.setitem(GRAPHS, "all", managed(SIM_ROBOT, CAMERA, HELD_CONTROL, POLICY, RECORDER, EVALUATOR))
+    cv2.imwrite(str(tmp_path / "image.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    pose = tmp_path / "pose.yaml"
+    pose.write_text("parent: base_link\ntranslation_m: [0.0, 0.0, 0.5]\nrotation_xyzw: [1.0, 0.0, 0.0, 0.0]\n")
+    given = {"bundle": str(bundle), "folder": str(tmp_path / "trials"), "trials": 0, "camera_source": str(tmp_path)}
+    start("all", **given, **{"camera.pose": str(pose)})
+    deadline_s = time.monotonic() + 20.0
+    while rows(peer.node) != section("Topics") and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    now = rows(peer.node)
+    assert now == section("Topics"), "docs/ros.md, Topics, must be:\n" + "\n".join(now)
+
+
+def test_the_profiles_are_those_of_the_code():
+    profiles = {name: value for name, value in vars(qos).items() if isinstance(value, qos.QoSProfile)}
+    told = {}
+    for row in section("Profiles"):
+        name, reliability, durability, depth, *_ = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        told[name] = (reliability, durability, int(depth))
+    assert told == {
+        name: (
+            ReliabilityPolicy(profile.reliability).name.lower(),
+            DurabilityPolicy(profile.durability).name.lower().replace("_", " "),
+            profile.depth,
+        )
+        for name, profile in profiles.items()
+    }
