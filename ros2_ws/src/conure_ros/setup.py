@@ -1,7 +1,15 @@
 from setuptools import find_packages, setup
 
 PACKAGE = "conure_ros"
-NODES = ["control_node", "evaluator_node", "manager_node", "policy_node", "recorder_node", "sim_robot_node"]
+NODES = [
+    "control_node",
+    "evaluator_node",
+    "manager_node",
+    "policy_node",
+    "recorder_node",
+    "serial_arm_node",
+    "sim_robot_node",
+]
 
 setup(
     name=PACKAGE,

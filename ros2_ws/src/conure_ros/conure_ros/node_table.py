@@ -53,6 +53,7 @@ ARGUMENTS = {
     argument.name: argument
     for argument in (
         Argument("robot", str, "wx250s", "name of a robot, or the path of its YAML file"),
+        Argument("port", str, "", "the arm's serial port; empty: the one in the robot's file"),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
@@ -75,6 +76,20 @@ SIM_ROBOT = NodeSpec(
     ("robot", "task", "target", "objects", "image_size_px"),
     lifecycle=True,
     sends_images=True,
+)
+SERIAL_ARM = NodeSpec(
+    "serial_arm_node",
+    "conure_ros.serial_arm_node",
+    "serial_arm",
+    "serial_arm.yaml",
+    ("robot", "port"),
+    lifecycle=True,
+)
+# The simulated arm's servos on a pseudo-terminal, and the driver on its other end.
+ON_SIM_PORT = (("port", "sim"),)
+SIM_SERVOS = (
+    replace(SIM_ROBOT, parameters=ON_SIM_PORT),
+    replace(SERIAL_ARM, arguments=("robot",), parameters=ON_SIM_PORT),
 )
 CONTROL = NodeSpec(
     "control_node", "conure_ros.control_node", "control", "control.yaml", ("robot", "start_mode"), lifecycle=True
@@ -116,6 +131,9 @@ def managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
 
 GRAPHS = {
     "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
+    "sim_serial": managed(*SIM_SERVOS, CONTROL, POLICY, RECORDER),
+    "evaluate_serial": managed(*SIM_SERVOS, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
+    "serial": managed(SERIAL_ARM, HELD_CONTROL, RECORDER),
     "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
 }
 
