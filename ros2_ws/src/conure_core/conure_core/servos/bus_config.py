@@ -54,7 +54,7 @@ class BusConfig:
     rate_hz: float = 100.0
     latency_s: float = 0.004
     retries: int = 2
-    lost_s: float = 0.1
+    lost_s: float = 0.25
     health_period_s: float = 0.5
     max_temperature_c: float = 70.0
     max_disagreement_rad: float = 0.05

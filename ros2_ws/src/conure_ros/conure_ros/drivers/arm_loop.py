@@ -20,6 +20,7 @@ from conure_ros.drivers.servo_bus import ServoSilent, open_bus
 
 Array = NDArray[np.float64]
 RECONNECT_S = 0.5
+MISSES = 3  # a stalled computer is not a lost servo
 REPEATS = 5  # a goal is sent this often after it was reached: nobody acknowledges a sync write
 MOVED_RAD = 0.1
 WINDOW = 6000
@@ -86,7 +87,7 @@ class ArmLoop:
         self._follower = LinearFollower(first.positions)
         now_s = time.monotonic()
         self.measured, self._measured_s, self._commanded_s, self._stepped_s = first, now_s, now_s, now_s
-        self._health_s, self._retry_s, self._repeats = now_s, now_s, 0
+        self._health_s, self._retry_s, self._repeats, self._misses = now_s, now_s, 0, 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
 
@@ -203,10 +204,12 @@ class ArmLoop:
             self.measured = self.servos.measure()
         except ServoSilent:
             self.times.incomplete += 1
-            if self.state is not State.HALTED and now_s - self._measured_s > self.config.lost_s:
+            self._misses += 1
+            silent = self._misses >= MISSES and now_s - self._measured_s > self.config.lost_s
+            if silent and self.state is not State.HALTED:
                 self._halt(self._lost())
             return
-        self._measured_s = now_s
+        self._measured_s, self._misses = now_s, 0
         self._on_measurement(self.measured)
 
     def _lost(self) -> str:

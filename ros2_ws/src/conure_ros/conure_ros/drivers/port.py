@@ -70,8 +70,12 @@ class SerialPort(PortHandler):
             pass
 
     def drain(self) -> None:
-        """Drop what still comes, until the line is quiet: the rest of an exchange that went wrong."""
-        while self._read(4096, DRAIN_S):
+        """Drop what still comes, until the line is quiet: the rest of an exchange that went wrong.
+
+        After a time-out the answer may be on its way; taken for the next one, it would put all that follow off by one.
+        """
+        quiet_s = self._latency_s if self.isPacketTimeout() else DRAIN_S
+        while self._read(4096, quiet_s):
             pass
 
     def closePort(self) -> None:

@@ -13,6 +13,7 @@ from conure_core.servos.bus_config import BusConfig
 from conure_ros.drivers.port import SerialPort
 
 SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
+CORRUPT = dynamixel_sdk.COMM_RX_CORRUPT
 ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
 REBOOT = 0x08
 
@@ -62,10 +63,12 @@ class ServoBus(ABC):
     def read(self, servo_id: int, name: str) -> int:
         """One register of one servo. Raises: ServoSilent."""
         register = self.table.register(name)
-        data = self._tried(
-            servo_id, lambda: self._handler.readTxRx(self.port, servo_id, register.address, register.size)
-        )
-        return register.decode(bytes(data))
+
+        def exchange() -> tuple[Any, int, int]:
+            data, result, error = self._handler.readTxRx(self.port, servo_id, register.address, register.size)
+            return data, result if self._handler.data_length == register.size else CORRUPT, error
+
+        return register.decode(bytes(self._tried(servo_id, exchange)))
 
     def write(self, servo_id: int, name: str, value: int) -> None:
         """Write a register of one servo and wait for its word. Raises: ServoSilent, ServoRefused."""
@@ -128,7 +131,7 @@ class ServoBus(ABC):
         """Answers come in the order of the ids; one that is spoilt costs only itself, a silence ends them."""
         for servo_id in ids:
             data, result, error = self._handler.readRx(self.port, servo_id, length)
-            if result == SUCCESS and len(data) == length:
+            if result == SUCCESS and self._handler.data_length == length:
                 found[servo_id] = bytes(data)
                 self._note(servo_id, error)
             elif self.port.isPacketTimeout():
@@ -141,8 +144,18 @@ class ServoBus(ABC):
         self._handler.syncWriteTxOnly(self.port, register.address, register.size, flat, len(flat))
 
 
-class _StuffingHandler(dynamixel_sdk.Protocol2PacketHandler):
-    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads what it overwrites."""
+class _DynamixelHandler(dynamixel_sdk.Protocol2PacketHandler):
+    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads what it overwrites.
+
+    Neither SDK looks whether a status packet holds as much as was asked for: `data_length` is what the last one held.
+    """
+
+    data_length = 0
+
+    def rxPacket(self, port: SerialPort, fast_option: bool) -> tuple[list[int], int]:
+        packet, result = super().rxPacket(port, fast_option)
+        self.data_length = packet[5] + (packet[6] << 8) - 4 if result == SUCCESS else 0
+        return packet, result
 
     def addStuffing(self, packet: list[int]) -> list[int]:
         body = bytes(packet[7:-2]).replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
@@ -159,7 +172,7 @@ class DynamixelBus(ServoBus):
     """Protocol 2.0 by `dynamixel-sdk`."""
 
     def _packet_handler(self) -> Any:
-        return _StuffingHandler()
+        return _DynamixelHandler()
 
     def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
         return int(self._handler.syncReadTx(self.port, address, length, list(ids), len(ids), False))
@@ -171,11 +184,23 @@ class DynamixelBus(ServoBus):
         self._tried(servo_id, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot")
 
 
+class _FeetechHandler(scservo_sdk.protocol_packet_handler):
+    """As above; SCS_END, which the SDK keeps for all of a process, is 0 for STS: the lowest byte first."""
+
+    data_length = 0
+
+    def rxPacket(self, port: SerialPort) -> tuple[list[int], int]:
+        packet, result = super().rxPacket(port)
+        self.data_length = packet[3] - 2 if result == SUCCESS else 0
+        return packet, result
+
+
 class FeetechBus(ServoBus):
     """The STS protocol by `feetech-servo-sdk`, whose error byte is the hardware error itself."""
 
     def _packet_handler(self) -> Any:
-        return scservo_sdk.PacketHandler(0)  # STS: the lowest byte first
+        scservo_sdk.SCS_SETEND(0)
+        return _FeetechHandler()
 
     def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
         return int(self._handler.syncReadTx(self.port, address, length, list(ids), len(ids)))
