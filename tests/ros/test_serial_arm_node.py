@@ -14,15 +14,17 @@ from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.errors import ConfigError
 from conure_core.robot import load_robot, robot_file
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_ros.messages import joint_sample, trajectory_message
-from conure_ros.node_table import GRAPHS, SIM_SERVOS, managed
+from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
 from conure_ros.qos import NEWEST
 from conure_ros.recording import Episode
 from conure_ros.starter import run_graph
 from conure_ros.trials import FILE_NAME, read_trials
+from conure_ros.up import UpConfig
 from conure_sim.servos.arm import ask
 
 pytestmark = pytest.mark.ros
@@ -99,6 +101,7 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
 
 
 def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):
+    rig.diagnostics.clear()
     wait_until(lambda: any(len(message.status) == 10 for message in rig.diagnostics), 10)
     bus = {pair.key: pair.value for pair in rig.status("serial_arm").values}
     assert bus["state"] == "armed" and float(bus["jitter_p99_ms"]) > 0 and int(bus["retried"]) >= 0
@@ -145,3 +148,46 @@ def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
     episode = Episode(tmp_path / "trials" / trials[0].recording)
     assert episode.counts["/joint_states"] > 20 and episode.counts["/joint_trajectory"] > 3
     assert episode.counts["/camera/image_raw"] > 5
+
+
+def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(start, peer, calm_robot, wait_until, domain):
+    """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point stands still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "driven", managed(*SIM_SERVOS, HELD_CONTROL))
+        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+        port = port_path("sim", load_bus("wx250s_serial"))
+        graph = start("driven", robot=calm_robot)
+
+    def angle_rad():
+        return ask(port, "state")["positions"][0]
+
+    away = trajectory_message(ROBOT, JointCommand(HOME + [1.2, 0, 0, 0, 0, 0], 0.037, 0.5), 0)
+    publisher = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
+
+    def pushed():
+        publisher.publish(away)
+        time.sleep(0.05)
+        return abs(angle_rad() - 1.2) < 0.02
+
+    wait_until(pushed, 30)
+    client = peer.node.create_client(Trigger, "home")
+    assert client.wait_for_service(20)
+    client.call_async(Trigger.Request())
+    wait_until(lambda: angle_rad() < 0.9, 20, "it is on its way")
+    graph.process("control").send_signal(signal.SIGKILL)
+    time.sleep(0.1 + 0.1)
+    stopped = angle_rad()
+    time.sleep(0.5)
+    assert stopped > 0.3, "home is at 0"
+    assert abs(angle_rad() - stopped) < 0.005
+    assert all(ask(port, "state")["torque"])
+
+
+def test_port_sim_puts_the_arm_of_a_graph_behind_simulated_servos():
+    config = UpConfig(graph="evaluate", robot="wx250s_serial", port="sim", bundle="folder")
+    assert config.nodes == "evaluate_serial"
+    assert "port" not in config.given()
+    real = UpConfig(graph="serial", robot="wx250s_serial", port="/dev/ttyUSB0")
+    assert real.nodes == "serial" and real.given()["port"] == "/dev/ttyUSB0"
+    with pytest.raises(ConfigError, match="graph sim takes no 'port'"):
+        UpConfig(graph="sim", port="/dev/ttyUSB0", bundle="folder")

@@ -239,6 +239,7 @@ class ArmLoop:
         self._follower = LinearFollower(self._follower.position)
 
     def _rest(self, measurement: Measurement) -> None:
+        self.measured = measurement
         self._follower, self._repeats = LinearFollower(measurement.positions), 0
 
     def _expect_no_jump(self) -> None:

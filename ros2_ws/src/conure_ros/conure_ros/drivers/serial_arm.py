@@ -51,8 +51,7 @@ class SerialArm:
         self._encoders = None
         measurement = self.measure()
         self.require_no_error()
-        counts = self._encoders.counts if self._encoders is not None else np.zeros(0, np.int64)
-        apart = self.scale.disagreement(counts)
+        apart = self.scale.disagreement(self._unwrapped())
         worst = int(apart.argmax())
         if apart[worst] > self.config.max_disagreement_rad:
             raise ServoFault(
@@ -110,28 +109,46 @@ class SerialArm:
 
         Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused, RobotError.
         """
-        measurement = self.measure()
-        if self._encoders is None:
-            raise RobotError("the encoders were not read; check the arm first")
-        goals = self._encoders.register(self._encoders.counts)
-        for servo_id, goal in zip(self.config.ids, goals.tolist(), strict=True):
+        for servo_id in self.config.ids:
             self.bus.write(servo_id, "profile_acceleration", 0)
             self.bus.write(servo_id, "profile_velocity", 0)
-            self.bus.write(servo_id, "goal_position", goal)
-            kept = self.bus.read(servo_id, "goal_position")
-            if kept != goal:
-                raise RobotError(f"{self.config.label(servo_id)} kept the goal {kept} instead of {goal}; no torque")
-        for servo_id in self.config.ids if torque else ():
-            self.bus.write(servo_id, "torque_enable", 1)
+        measurement = self._goals_at_present()
+        if torque:
+            # All at once, before a limp arm sinks away from its goals; then make sure of each.
+            self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 1))
+            for servo_id in self.config.ids:
+                if not self.bus.read(servo_id, "torque_enable"):
+                    self.bus.write(servo_id, "torque_enable", 1)
         return measurement
+
+    def _goals_at_present(self) -> Measurement:
+        for _ in range(self.config.retries + 1):
+            measurement = self.measure()
+            goals = self._goals(self._unwrapped())
+            self.bus.write_all("goal_position", goals)
+            ends = ("goal_position", "goal_position")
+            found, _ = self.bus.read_block(ends)
+            kept = {servo_id: self.table.value("goal_position", ends, data) for servo_id, data in found.items()}
+            if kept == goals:
+                return measurement
+        names = ", ".join(self.config.label(servo_id) for servo_id in goals if kept.get(servo_id) != goals[servo_id])
+        raise RobotError(f"{names} did not take the present position as goal; the torque stays as it is")
+
+    def _unwrapped(self) -> Counts:
+        if self._encoders is None:
+            raise RobotError("the encoders were not read; check the arm first")
+        return self._encoders.counts
+
+    def _goals(self, counts: Counts) -> dict[int, int]:
+        """Goal registers by servo id for unwrapped counts (m,)."""
+        if self._encoders is None:
+            raise RobotError("the encoders were not read; check the arm first")
+        return dict(zip(self.config.ids, self._encoders.register(counts).tolist(), strict=True))
 
     def head_for(self, positions: Array) -> None:
         """Send all servos where the joints are to be (n + 1,), rad and m, within their limits."""
-        if self._encoders is None:
-            raise RobotError("the encoders were not read; check the arm first")
         within = np.clip(positions, self.scale.lower, self.scale.upper)
-        goals = self._encoders.register(self.scale.counts(within))
-        self.bus.write_all("goal_position", dict(zip(self.config.ids, goals.tolist(), strict=True)))
+        self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
     def let_go(self) -> None:
         """Torque off, every servo. The arm falls. Raises: ServoSilent."""
