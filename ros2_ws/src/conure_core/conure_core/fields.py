@@ -47,7 +47,7 @@ def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
 def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     if get_origin(wanted) is tuple:
         return _checked_tuple(value, get_args(wanted), where, folder)
-    if is_dataclass(wanted):
+    if isinstance(wanted, type) and is_dataclass(wanted):
         return checked_fields(value, wanted, where, folder)
     if wanted is Path and isinstance(value, str | Path):
         return (folder / value).resolve()
