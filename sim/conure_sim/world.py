@@ -154,6 +154,7 @@ class World:
     ) -> None:
         """Take every object away and put the arm, at rest, where it measures these angles (n,) rad and opening, m."""
         self.journal.stop()
+        self._powered = None
         self.appearance, self.dynamics = appearance or Appearance(), dynamics or Dynamics()
         self._build()
         self.pose_arm(np.asarray(joint_rad, dtype=np.float64), gripper_m)
@@ -240,8 +241,9 @@ class World:
         """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
+    @recorded
     def power(self, powered: Array) -> None:
-        """Which motors hold, bools in the order of `driven`; the others turn freely. At first all hold."""
+        """Which motors hold, bools in the order of `driven`; the others turn freely. After a reset all hold."""
         if self._powered is None or not np.array_equal(powered, self._powered):
             self._powered, self._sent = np.array(powered, dtype=bool), None
 
