@@ -92,7 +92,7 @@ class Row:
 def run(overrides: list[str]) -> None:
     """The verb: the first word says what to measure, and `sim` is what there is."""
     if not overrides or overrides[0] != "sim":
-        raise unknown_name("bench", overrides[0] if overrides else "", ["sim"])
+        raise unknown_name("bench", overrides[0] if overrides else "", ["bus", "sim"])
     bench(load_config("conure_sim.conf", "bench", BenchConfig, overrides[1:]))
 
 

@@ -72,6 +72,7 @@ class World:
         self.arm = Arm(robot)
         self.appearance, self.dynamics = Appearance(), Dynamics()
         self._sent: tuple[list[float], list[float]] | None = None  # what the motors were last told
+        self._powered: Array | None = None
         self.journal = Journal()
         if window:
             require_display()
@@ -153,6 +154,7 @@ class World:
     ) -> None:
         """Take every object away and put the arm, at rest, where it measures these angles (n,) rad and opening, m."""
         self.journal.stop()
+        self._powered = None
         self.appearance, self.dynamics = appearance or Appearance(), dynamics or Dynamics()
         self._build()
         self.pose_arm(np.asarray(joint_rad, dtype=np.float64), gripper_m)
@@ -239,6 +241,12 @@ class World:
         """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
+    @recorded
+    def power(self, powered: Array) -> None:
+        """Which motors hold, bools in the order of `driven`; the others turn freely. After a reset all hold."""
+        if self._powered is None or not np.array_equal(powered, self._powered):
+            self._powered, self._sent = np.array(powered, dtype=bool), None
+
     @property
     def set_point(self) -> Array:
         """Where the motors are driven to now, in the order of `driven`: rad, then m."""
@@ -263,13 +271,14 @@ class World:
         if wanted == self._sent:
             return
         self._sent = wanted
+        forces = self._forces if self._powered is None else (self._powered * np.array(self._forces)).tolist()
         self.client.setJointMotorControlArray(
             self.body,
             self.driven,
             pybullet.POSITION_CONTROL,
             targetPositions=wanted[0],
             targetVelocities=wanted[1],
-            forces=self._forces,
+            forces=forces,
             positionGains=self._gains,
             velocityGains=self._unit_gains,
         )

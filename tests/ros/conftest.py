@@ -15,8 +15,9 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 import cv2
 import numpy as np
 import pytest
+import yaml
 
-from conure_core.robot import load_robot
+from conure_core.robot import load_robot, robot_file
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
 IMAGE_SIZE_PX = 48
@@ -116,6 +117,17 @@ def start(domain, tmp_path_factory):
     yield started
     for graph in graphs:
         graph.stop()
+
+
+@pytest.fixture(scope="module")
+def calm_robot(tmp_path_factory):
+    """The serial WidowX, patient with a busy machine."""
+    data = yaml.safe_load(robot_file("wx250s_serial").read_text())
+    data["arm"] = str(robot_file("wx250s"))
+    data["bus"] |= {"latency_s": 0.03, "lost_s": 0.5}
+    path = tmp_path_factory.mktemp("robot") / "wx250s_serial.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
 
 
 class Peer:

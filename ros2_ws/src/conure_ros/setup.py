@@ -9,6 +9,7 @@ NODES = [
     "manager_node",
     "policy_node",
     "recorder_node",
+    "serial_arm_node",
     "sim_robot_node",
 ]
 

@@ -28,6 +28,7 @@ VERBS = {
     "bench": Verb("conure_sim.bench", "sim", "measure: bench sim, the environments"),
     "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
     "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
+    "bench bus": Verb("conure_ros.bench_bus", "robot", "measure: the loop of a serial arm, jitter and retries"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
     "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key"),
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0
     try:
-        _load(words[0])(words[1:])
+        length = 2 if " ".join(words[:2]) in VERBS else 1
+        _load(" ".join(words[:length]))(words[length:])
         return 0
     except ConureError as error:
         return _fail(str(error))

@@ -1,7 +1,7 @@
 """A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its type."""
 
 import math
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -18,11 +18,15 @@ def read_fields(path: Path, schema: type[T]) -> T:
     Raises: ConfigError naming the file and the field, if the file is no mapping, a field is missing, unknown (with the
     closest valid one), of another type or length, or not finite.
     """
+    return checked_fields(read_yaml(path), schema, str(path), path.parent)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says. Raises: ConfigError naming the file, if it cannot be read."""
     try:
-        data = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    return checked_fields(data, schema, str(path), path.parent)
 
 
 def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
@@ -43,13 +47,17 @@ def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
 def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     if get_origin(wanted) is tuple:
         return _checked_tuple(value, get_args(wanted), where, folder)
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        return checked_fields(value, wanted, where, folder)
     if wanted is Path and isinstance(value, str | Path):
         return (folder / value).resolve()
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if wanted in (str, bool) and isinstance(value, wanted):
         return value
-    names = {float: "a finite number", str: "a text", bool: "true or false", Path: "a path"}
+    if wanted is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    names = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", Path: "a path"}
     raise ConfigError(f"{where} must be {names.get(wanted, wanted)}, got {value!r}")
 
 

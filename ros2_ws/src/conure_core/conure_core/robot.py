@@ -8,11 +8,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import read_fields
+from conure_core.fields import checked_fields, read_fields, read_yaml
 from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
 ROBOTS_DIR = Path(__file__).parent / "robots"
 ROTATION_6D = 6
+CONNECTION_FIELDS = ("arm", "bus")
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,22 @@ class RobotConfig:
 def load_robot(name: str) -> RobotConfig:
     """The robot of this name, or of the YAML file at this path.
 
+    A file with a field `arm`, the path of another robot's file, is that robot with the fields that it gives itself; how
+    the arm is connected (`bus`) is read by `servos.bus_config`.
     Raises: ConfigError for an unknown name (listing the known ones), a missing, unknown or ill-typed field.
     """
+    path = robot_file(name)
+    own = read_yaml(path)
+    if not isinstance(own, dict) or "arm" not in own:
+        return read_fields(path, RobotConfig)
+    base = (path.parent / str(own["arm"])).resolve()
+    fields = {key: value for key, value in own.items() if key not in CONNECTION_FIELDS}
+    return checked_fields({**read_yaml(base), **fields}, RobotConfig, str(path), base.parent)
+
+
+def robot_file(name: str) -> Path:
+    """The YAML file of the robot of this name or at this path. Raises: ConfigError listing the known names."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
     if not path.is_file():
         raise unknown_name("robot", name, (p.stem for p in ROBOTS_DIR.glob("*.yaml")))
-    return read_fields(path, RobotConfig)
+    return path

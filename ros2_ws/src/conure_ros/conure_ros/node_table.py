@@ -60,6 +60,7 @@ ARGUMENTS = {
     argument.name: argument
     for argument in (
         Argument("robot", str, "wx250s", "name of a robot, or the path of its YAML file"),
+        Argument("port", str, "", "the arm's serial port; empty: the one in the robot's file"),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
@@ -104,6 +105,20 @@ WRIST_CAMERA = replace(
     renamed=(("wrist_source", "source"), ("wrist_calibration", "calibration")),
     remaps=(("camera/image_raw", "wrist/image_raw"), ("camera/camera_info", "wrist/camera_info")),
     parameters=(("frame", "wrist_optical_frame"),),
+)
+SERIAL_ARM = NodeSpec(
+    "serial_arm_node",
+    "conure_ros.serial_arm_node",
+    "serial_arm",
+    "serial_arm.yaml",
+    ("robot", "port"),
+    lifecycle=True,
+)
+# The simulated arm's servos on a pseudo-terminal, and the driver on its other end.
+ON_SIM_PORT = (("port", "sim"),)
+SIM_SERVOS = (
+    replace(SIM_ROBOT, parameters=ON_SIM_PORT),
+    replace(SERIAL_ARM, arguments=("robot",), parameters=ON_SIM_PORT),
 )
 CONTROL = NodeSpec(
     "control_node",
@@ -156,6 +171,9 @@ def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
 
 GRAPHS = {
     "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
+    "sim_serial": managed(*SIM_SERVOS, CONTROL, POLICY, RECORDER),
+    "evaluate_serial": managed(*SIM_SERVOS, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
+    "serial": managed(SERIAL_ARM, HELD_CONTROL, RECORDER),
     "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
     "faults": managed(
         spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),

@@ -1,4 +1,7 @@
-"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and camera stand."""
+"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and camera stand.
+
+With a `port` it stands where the arm itself does: its servos are on a pseudo-terminal, for the serial driver to drive.
+"""
 
 import json
 import time
@@ -10,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot import load_robot
+from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.messages import (
     camera_info_message,
@@ -22,6 +26,7 @@ from conure_ros.qos import NEWEST, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
 from conure_sim.environment import TabletopEnv
 from conure_sim.objects import find_object
+from conure_sim.servos.arm import ServoArm
 from conure_sim.world import PHYSICS_HZ
 
 TICK_S = 0.01
@@ -41,6 +46,7 @@ class SimRobotParameters:
     seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
     image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
     camera_scale: int = parameter(1, "the camera's images are this many times larger", 1, 32)
+    port: str = parameter("", "where the arm's simulated servos are to be; empty: joint topics instead; sim: a default")
     camera_period_s: float = parameter(0.0, "time between images, s; 0: the robot's control period", 0.0, 10.0)
 
 
@@ -56,14 +62,19 @@ class SimRobotNode(ManagedNode):
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
         self.complained, self.succeeded = "", False
+        self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
+        if self.parameters.port:
+            path = port_path(self.parameters.port, load_bus(self.parameters.robot))
+            self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
         self.joint_states = self._publisher(JointState, "joint_states")
         self.images = self._publisher(Image, "camera/image_raw")
         self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
-        trajectories = self.create_subscription(
-            JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
-        )
-        self.kept(self.destroy_subscription, trajectories)
+        if self.servos is None:
+            trajectories = self.create_subscription(
+                JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
+            )
+            self.kept(self.destroy_subscription, trajectories)
         self.kept(self.destroy_service, self.create_service(ResetScene, "reset_scene", self._on_reset_scene))
         self.kept(self.destroy_service, self.create_service(TaskStatus, "task_status", self._on_task_status))
         self.steady_timer(TICK_S, self._tick)
@@ -88,6 +99,9 @@ class SimRobotNode(ManagedNode):
         self._rewind()
 
     def release(self) -> None:
+        servos, self.servos = getattr(self, "servos", None), None
+        if servos is not None:
+            servos.__exit__()
         if hasattr(self, "env"):
             self.env.close()
 
@@ -106,6 +120,8 @@ class SimRobotNode(ManagedNode):
             self.began_s += due / PHYSICS_HZ - TICK_S
             due = int(TICK_S * PHYSICS_HZ)
         if due > 0:
+            if self.servos is not None:
+                self.servos.exchange(self.env.world, TICK_S)
             self.env.world.advance(due / PHYSICS_HZ)
             self.steps += due
 
@@ -114,10 +130,11 @@ class SimRobotNode(ManagedNode):
             return
         self._catch_up()
         stamp_ns = self.now_ns()
-        state = self.env.world.joint_state()
-        self.joint_states.publish(
-            joint_state_message(self.robot, state.joint_rad, state.joint_speed_rad_s, state.gripper_m, stamp_ns)
-        )
+        if self.servos is None:
+            state = self.env.world.joint_state()
+            self.joint_states.publish(
+                joint_state_message(self.robot, state.joint_rad, state.joint_speed_rad_s, state.gripper_m, stamp_ns)
+            )
         frames_due = int((time.monotonic() - self.began_s) / self.camera_period_s)
         if frames_due > self.frames:
             self.frames = frames_due
@@ -149,6 +166,8 @@ class SimRobotNode(ManagedNode):
     def _begin(self, seed: int, target: str) -> None:
         _, self.info = self.env.reset(seed=seed, options={"target": target or None})
         self.succeeded = False
+        if self.servos is not None:
+            self.servos.moved_by_hand(self.env.world)
         self._rewind()
 
     def _on_reset_scene(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:

@@ -5,7 +5,8 @@ from typing import Any
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_ros.node_table import ARGUMENTS, find_graph, graph_arguments
+from conure_core.servos.bus_config import SIMULATED
+from conure_ros.node_table import ARGUMENTS, GRAPHS, find_graph, graph_arguments
 from conure_ros.starter import run_graph
 
 
@@ -18,6 +19,7 @@ class UpConfig:
 
     graph: str = "sim"
     robot: str | None = None
+    port: str | None = None
     bundle: str | None = None
     task: str | None = None
     target: str | None = None
@@ -37,20 +39,27 @@ class UpConfig:
 
     def __post_init__(self) -> None:
         find_graph(self.graph)
-        taken = [argument.name for argument in graph_arguments(self.graph)]
+        taken = [argument.name for argument in graph_arguments(self.nodes)]
         if "bundle" in taken and not self.bundle:
             raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
         for name in ARGUMENTS:
-            if getattr(self, name) is not None and name not in taken:
+            if name in self.given() and name not in taken:
                 raise ConfigError(f"graph {self.graph} takes no '{name}'; it takes: {', '.join(taken)}")
+
+    @property
+    def nodes(self) -> str:
+        """The graph that is started: `port=sim` puts a graph's simulated arm behind simulated servos."""
+        return f"{self.graph}_serial" if self.port == SIMULATED and f"{self.graph}_serial" in GRAPHS else self.graph
 
     def given(self) -> dict[str, Any]:
         """What run_graph takes."""
         arguments = {name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None}
+        if self.nodes != self.graph:
+            del arguments["port"]
         others = {f"{node}.{key}": value for node, some in self.parameters.items() for key, value in some.items()}
         return {**arguments, **others}
 
 
 def run(overrides: list[str]) -> None:
     config = load_config("conure_ros.conf", "up", UpConfig, overrides)
-    run_graph(config.graph, config.given())
+    run_graph(config.nodes, config.given())

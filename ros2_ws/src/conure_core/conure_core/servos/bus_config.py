@@ -1,0 +1,136 @@
+"""The serial bus of an arm: which servo drives which joint, and what the driver asks of it."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.fields import checked_fields, read_yaml
+from conure_core.robot import RobotConfig, load_robot, robot_file
+from conure_core.servos.registers import FAMILIES, Family
+
+IDS = range(0, 253)
+SIMULATED = "sim"
+
+
+@dataclass(frozen=True)
+class ServoConfig:
+    """One servo. angle (rad) = direction * (counts - zero_counts) * 2 pi / counts_per_turn; 0 where the joint is at 0.
+
+    Two servos that name the same joint drive it together, the first one is measured. `mode`: an operating mode of the
+    family; empty: extended_position where the family has it, else position. `homing_offset_counts` is what the servo's
+    own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is. A finger is driven through a crank
+    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)).
+    """
+
+    joint: str
+    id: int
+    model: str
+    direction: int = 1
+    zero_counts: int = 2048
+    mode: str = ""
+    homing_offset_counts: int = 0
+    current_limit_ma: float = 0.0
+    crank_m: float = 0.0
+    rod_m: float = 0.0
+
+
+@dataclass(frozen=True)
+class BusConfig:
+    """All servos of one arm on one port.
+
+    rate_hz: cycles of reading and writing. latency_s: the longest silence, beyond the time on the wire, before a packet
+    counts as lost; an FTDI adapter needs its latency timer at 1 ms for the default. retries: within a cycle, of what
+    did not come. lost_s: silence after which a servo is lost. max_temperature_c: the arm stops above it.
+    max_disagreement_rad: how far two servos of one joint may be apart before they would fight.
+    """
+
+    family: str
+    port: str
+    servos: tuple[ServoConfig, ...]
+    baud: int = 1_000_000
+    rate_hz: float = 100.0
+    latency_s: float = 0.004
+    retries: int = 2
+    lost_s: float = 0.25
+    health_period_s: float = 0.5
+    max_temperature_c: float = 70.0
+    max_disagreement_rad: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise unknown_name("servo family", self.family, FAMILIES)
+        ids = [servo.id for servo in self.servos]
+        wrong = sorted({number for number in ids if ids.count(number) > 1 or number not in IDS})
+        if wrong:
+            raise ConfigError(f"servo ids must be different and in 0..{IDS[-1]}, got {wrong}")
+        if not (self.rate_hz > 0 and self.baud > 0 and self.latency_s > 0 and self.lost_s > 0 and self.retries >= 0):
+            raise ConfigError("rate_hz, baud, latency_s and lost_s must be positive, retries not negative")
+        for servo in self.servos:
+            if servo.model not in self.table.models:
+                raise unknown_name(f"model of servo {servo.id}", servo.model, self.table.models)
+            if servo.mode and servo.mode not in self.table.modes:
+                raise unknown_name(f"mode of servo {servo.id}", servo.mode, self.table.modes)
+            if servo.direction not in (-1, 1):
+                raise ConfigError(f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}")
+            if servo.current_limit_ma and not self.table.models[servo.model].current_unit_ma:
+                raise ConfigError(f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma out")
+            if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
+                raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
+
+    @property
+    def table(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def period_s(self) -> float:
+        return 1.0 / self.rate_hz
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(servo.id for servo in self.servos)
+
+    def mode(self, servo: ServoConfig) -> str:
+        """The operating mode that a servo is to have."""
+        return servo.mode or ("extended_position" if "extended_position" in self.table.modes else "position")
+
+    def settings(self, servo: ServoConfig) -> dict[str, int]:
+        """What the registers of a servo must hold before its torque is switched on."""
+        settings = {**self.table.always, "operating_mode": self.table.modes[self.mode(servo)]}
+        settings["homing_offset"] = servo.homing_offset_counts
+        if servo.current_limit_ma:
+            unit_ma = self.table.models[servo.model].current_unit_ma
+            settings["current_limit"] = round(servo.current_limit_ma / unit_ma)
+        return settings
+
+    def label(self, servo_id: int) -> str:
+        """'elbow (servo 4)', for messages."""
+        return next((f"{servo.joint} (servo {servo.id})" for servo in self.servos if servo.id == servo_id), "no servo")
+
+    def require_joints(self, robot: RobotConfig) -> None:
+        """Raises: ConfigError naming joints without a servo, or servos without a joint."""
+        driven = {servo.joint for servo in self.servos}
+        missing, unknown = set(robot.command_names) - driven, driven - set(robot.command_names)
+        if missing or unknown:
+            raise ConfigError(f"bus of {robot.name}: no servo for {sorted(missing)}, no joint for {sorted(unknown)}")
+
+
+@cache
+def load_bus(name: str) -> BusConfig:
+    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if it has none."""
+    path = robot_file(name)
+    own = read_yaml(path)
+    if not isinstance(own, dict) or "bus" not in own:
+        raise ConfigError(f"{path} has no field 'bus'; copy {robot_file('wx250s_serial')}")
+    bus = checked_fields(own["bus"], BusConfig, f"{path}: bus", path.parent)
+    bus.require_joints(load_robot(name))
+    return bus
+
+
+def port_path(port: str, bus: BusConfig) -> Path:
+    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain shares."""
+    if port == SIMULATED:
+        return Path(tempfile.gettempdir()) / f"conure-servos-{os.getuid()}-{os.environ.get('ROS_DOMAIN_ID', '0')}"
+    return Path(port or bus.port)

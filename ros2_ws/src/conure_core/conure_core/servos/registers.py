@@ -1,0 +1,187 @@
+"""Control tables of two servo families: where a value lies, how it is written, what its unit is.
+
+Sources: ROBOTIS e-Manual, control tables of XM430-W350 and XL430-W250 (Protocol 2.0); Feetech, STS3215 memory table.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from conure_core.errors import ConfigError, unknown_name
+
+RPM = 2 * math.pi / 60
+
+
+@dataclass(frozen=True)
+class Register:
+    """`size` bytes from `address` on, the lowest first.
+
+    `sign_bit`: None for unsigned, "two" for two's complement, else the bit that says minus beside a magnitude.
+    `eeprom`: kept without power, and writable only while the torque is off.
+    """
+
+    address: int
+    size: int
+    sign_bit: int | Literal["two"] | None = None
+    eeprom: bool = False
+
+    def encode(self, value: int) -> bytes:
+        """The bytes of a value. Raises: ConfigError if it does not fit."""
+        bits = 8 * self.size
+        if self.sign_bit == "two":
+            lowest, highest, raw = -(1 << (bits - 1)), (1 << (bits - 1)) - 1, value & ((1 << bits) - 1)
+        elif self.sign_bit is None:
+            lowest, highest, raw = 0, (1 << bits) - 1, value
+        else:
+            highest = (1 << self.sign_bit) - 1
+            lowest, raw = -highest, (-value | 1 << self.sign_bit) if value < 0 else value
+        if not lowest <= value <= highest:
+            raise ConfigError(f"the register at {self.address} takes {lowest} to {highest}, got {value}")
+        return raw.to_bytes(self.size, "little")
+
+    def decode(self, data: bytes | bytearray) -> int:
+        """The value of `size` bytes."""
+        raw = int.from_bytes(data, "little", signed=self.sign_bit == "two")
+        if isinstance(self.sign_bit, int) and raw & 1 << self.sign_bit:
+            return -(raw & ~(1 << self.sign_bit))
+        return raw
+
+
+@dataclass(frozen=True)
+class Model:
+    """Number that the servo reports, and mA of one unit of its current registers (0: it measures none)."""
+
+    number: int
+    current_unit_ma: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """Servos that share a protocol and a control table.
+
+    `state` is the block of registers read in every cycle, `health` those read now and then: first and last name.
+    `errors` says what a set bit of `hardware_error` means. `always`: settings that every servo gets at configuration.
+    `homing_sign`: whether the homing offset is added to what the encoder says, or taken away.
+    `single_turn`: modes in which goals must lie in [0, counts_per_turn).
+    """
+
+    name: str
+    registers: Mapping[str, Register]
+    models: Mapping[str, Model]
+    modes: Mapping[str, int]
+    single_turn: tuple[str, ...]
+    homing_sign: int
+    counts_per_turn: int
+    velocity_unit_rad_s: float
+    voltage_unit_v: float
+    state: tuple[str, str]
+    health: tuple[tuple[str, str], ...]
+    errors: Mapping[int, str]
+    always: Mapping[str, int]
+
+    def register(self, name: str) -> Register:
+        """Raises: ConfigError listing the registers."""
+        if name not in self.registers:
+            raise unknown_name(f"register of {self.name}", name, self.registers)
+        return self.registers[name]
+
+    def block(self, ends: tuple[str, str]) -> tuple[int, int]:
+        """Address and length of a block of registers."""
+        first, last = self.register(ends[0]), self.register(ends[1])
+        return first.address, last.address + last.size - first.address
+
+    def value(self, name: str, ends: tuple[str, str], data: bytes) -> int:
+        """One register's value out of a block's bytes."""
+        register = self.register(name)
+        start = register.address - self.block(ends)[0]
+        return register.decode(data[start : start + register.size])
+
+    def values(self, ends: tuple[str, str], data: bytes) -> dict[str, int]:
+        """Every register that lies wholly in a block, by name."""
+        address, length = self.block(ends)
+        inside = (
+            name
+            for name, register in self.registers.items()
+            if address <= register.address and register.address + register.size <= address + length
+        )
+        return {name: self.value(name, ends, data) for name in inside}
+
+    def error_texts(self, bits: int) -> str:
+        """'overload, overheating', or the empty text for 0."""
+        known = [text for bit, text in self.errors.items() if bits & bit]
+        rest = bits & ~sum(self.errors)
+        return ", ".join([*known, *([f"unknown error {rest:#04x}"] if rest else [])])
+
+
+DYNAMIXEL_X = Family(
+    name="dynamixel_x",
+    registers={
+        "model_number": Register(0, 2, eeprom=True),
+        "return_delay": Register(9, 1, eeprom=True),
+        "drive_mode": Register(10, 1, eeprom=True),
+        "operating_mode": Register(11, 1, eeprom=True),
+        "secondary_id": Register(12, 1, eeprom=True),
+        "homing_offset": Register(20, 4, "two", eeprom=True),
+        "temperature_limit": Register(31, 1, eeprom=True),
+        "current_limit": Register(38, 2, eeprom=True),
+        "torque_enable": Register(64, 1),
+        "hardware_error": Register(70, 1),
+        "profile_acceleration": Register(108, 4),
+        "profile_velocity": Register(112, 4),
+        "goal_position": Register(116, 4, "two"),
+        "present_current": Register(126, 2, "two"),
+        "present_velocity": Register(128, 4, "two"),
+        "present_position": Register(132, 4, "two"),
+        "present_voltage": Register(144, 2),
+        "present_temperature": Register(146, 1),
+    },
+    models={"XM430-W350": Model(1020, 2.69), "XL430-W250": Model(1060, 0.0)},
+    modes={"position": 3, "extended_position": 4},
+    single_turn=("position",),
+    homing_sign=1,
+    counts_per_turn=4096,
+    velocity_unit_rad_s=0.229 * RPM,
+    voltage_unit_v=0.1,
+    state=("present_current", "present_position"),
+    health=(("present_voltage", "present_temperature"), ("torque_enable", "hardware_error")),
+    errors={1: "input voltage", 4: "overheating", 8: "motor encoder", 16: "electrical shock", 32: "overload"},
+    # The second servo of a joint is driven by goals of its own, so nobody listens to another's id.
+    always={"return_delay": 0, "drive_mode": 0, "secondary_id": 255},
+)
+
+FEETECH_STS = Family(
+    name="feetech_sts",
+    registers={
+        "model_number": Register(3, 2, eeprom=True),
+        "return_delay": Register(7, 1, eeprom=True),
+        "temperature_limit": Register(13, 1, eeprom=True),
+        "current_limit": Register(28, 2, eeprom=True),
+        "homing_offset": Register(31, 2, 11, eeprom=True),
+        "operating_mode": Register(33, 1, eeprom=True),
+        "torque_enable": Register(40, 1),
+        "profile_acceleration": Register(41, 1),
+        "goal_position": Register(42, 2, 15),
+        "profile_velocity": Register(46, 2),
+        "lock": Register(55, 1),
+        "present_position": Register(56, 2, 15),
+        "present_velocity": Register(58, 2, 15),
+        "present_voltage": Register(62, 1),
+        "present_temperature": Register(63, 1),
+        "hardware_error": Register(65, 1),
+        "present_current": Register(69, 2, 15),
+    },
+    models={"STS3215": Model(777, 6.5)},
+    modes={"position": 0},
+    single_turn=("position",),
+    homing_sign=-1,
+    counts_per_turn=4096,
+    velocity_unit_rad_s=2 * math.pi / 4096,
+    voltage_unit_v=0.1,
+    state=("present_position", "present_velocity"),
+    health=(("torque_enable", "hardware_error"),),
+    errors={1: "input voltage", 2: "motor encoder", 4: "overheating", 8: "over-current", 32: "overload"},
+    always={"return_delay": 0},
+)
+
+FAMILIES = {family.name: family for family in (DYNAMIXEL_X, FEETECH_STS)}

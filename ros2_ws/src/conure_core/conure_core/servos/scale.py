@@ -1,0 +1,114 @@
+"""Between encoder counts of servos and joint positions (rad, and m for the gripper)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.arm import Arm
+from conure_core.errors import ConfigError
+from conure_core.robot import RobotConfig
+from conure_core.servos.bus_config import BusConfig
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+def crank_angle(position_m: Array, crank_m: Array, rod_m: Array) -> Array:
+    """Angle of the crank, rad in [-pi/2, pi/2], for a finger's distance from the axis: the law of cosines."""
+    sine = (position_m**2 + crank_m**2 - rod_m**2) / (2 * position_m * crank_m)
+    return np.asarray(np.arcsin(np.clip(sine, -1.0, 1.0)))
+
+
+def crank_position(angle_rad: Array, crank_m: Array, rod_m: Array) -> Array:
+    """A finger's distance from the servo's axis, m; inverse of `crank_angle`."""
+    return np.asarray(crank_m * np.sin(angle_rad) + np.sqrt(rod_m**2 - (crank_m * np.cos(angle_rad)) ** 2))
+
+
+class ServoScale:
+    """Counts (m,) of all servos, in the bus's order, and positions (n + 1,) of all joints, in `robot.command_names`.
+
+    >>> scale = ServoScale(load_bus("wx250s_serial"), load_robot("wx250s_serial"))
+    >>> scale.positions(scale.counts(positions))  # positions, to half a count
+    """
+
+    def __init__(self, bus: BusConfig, robot: RobotConfig) -> None:
+        """Raises: ConfigError if a joint's range does not fit into the single turn of its servo's mode."""
+        names, servos = robot.command_names, bus.servos
+        self.bus, self.robot = bus, robot
+        self.joint = np.array([names.index(servo.joint) for servo in servos])
+        self.first = np.array([list(self.joint).index(index) for index in range(len(names))])
+        self._direction = np.array([servo.direction for servo in servos], dtype=np.float64)
+        self._zero = np.array([servo.zero_counts for servo in servos], dtype=np.float64)
+        self._crank = np.array([servo.crank_m for servo in servos])
+        self._rod = np.array([servo.rod_m for servo in servos])
+        self._cranked = self._crank > 0
+        self._per_rad = bus.table.counts_per_turn / (2 * np.pi)
+        arm = Arm(robot)
+        grip = sorted((robot.gripper_closed_m, robot.gripper_open_m))
+        self.lower, self.upper = np.append(arm.lower_rad, grip[0]), np.append(arm.upper_rad, grip[1])
+        self.centre = (self._exact(self.lower) + self._exact(self.upper)) / 2
+        self._require_single_turns()
+
+    def _require_single_turns(self) -> None:
+        turn = self.bus.table.counts_per_turn
+        ends = np.sort([self._exact(self.lower), self._exact(self.upper)], axis=0)
+        for servo, low, high in zip(self.bus.servos, *ends, strict=True):
+            if self.bus.mode(servo) in self.bus.table.single_turn and not 0 <= low <= high < turn:
+                raise ConfigError(
+                    f"{self.bus.label(servo.id)}: the joint's range is {low:.0f} to {high:.0f} counts, beyond the one "
+                    f"turn of mode '{self.bus.mode(servo)}' (0 to {turn - 1}); change zero_counts or the mode"
+                )
+
+    def counts(self, positions: Array) -> Counts:
+        """The goals (m,), counts, that put the joints at these positions (n + 1,)."""
+        return np.round(self._exact(positions)).astype(np.int64)
+
+    def _exact(self, positions: Array) -> Array:
+        angle = np.asarray(positions, dtype=np.float64)[self.joint].copy()
+        cranked = self._cranked
+        angle[cranked] = crank_angle(angle[cranked], self._crank[cranked], self._rod[cranked])
+        return np.asarray(self._zero + self._direction * angle * self._per_rad)
+
+    def servo_positions(self, counts: Array | Counts) -> Array:
+        """Each servo's own opinion (m,) of where its joint is, rad or m."""
+        angle = self._direction * (np.asarray(counts, dtype=np.float64) - self._zero) / self._per_rad
+        cranked = self._cranked
+        angle[cranked] = crank_position(angle[cranked], self._crank[cranked], self._rod[cranked])
+        return np.asarray(angle)
+
+    def positions(self, counts: Array | Counts) -> Array:
+        """Positions (n + 1,) of the joints, by the first servo of each."""
+        return np.asarray(self.servo_positions(counts)[self.first])
+
+    def speeds(self, units: Array) -> Array:
+        """Speeds (n,) rad/s of the arm's joints, for the servos' velocities (m,) in their own unit."""
+        speeds = self._direction * units * self.bus.table.velocity_unit_rad_s
+        return np.asarray(speeds[self.first][:-1])
+
+    def disagreement(self, counts: Array | Counts) -> Array:
+        """(m,) how far each servo is from the first of its joint, rad or m."""
+        opinions = self.servo_positions(counts)
+        return np.asarray(np.abs(opinions - opinions[self.first][self.joint]))
+
+
+class Encoders:
+    """Counts that do not wrap: the register's, plus whole turns.
+
+    At the start the turn nearest to the middle of the joint's range is taken; from then on a step of more than half a
+    turn between two readings is a wrap.
+    """
+
+    def __init__(self, counts: Counts, centre: Array, counts_per_turn: int) -> None:
+        turns = np.round((centre - counts) / counts_per_turn).astype(np.int64)
+        self._turn, self._raw = counts_per_turn, np.array(counts)
+        self.counts: Counts = counts + turns * counts_per_turn
+
+    def update(self, counts: Counts) -> Counts:
+        """The unwrapped counts (m,) for newly read ones."""
+        half = self._turn // 2
+        self.counts = self.counts + (counts - self._raw + half) % self._turn - half
+        self._raw = np.array(counts)
+        return self.counts
+
+    def register(self, counts: Counts) -> Counts:
+        """What to write into the goal registers for unwrapped goals (m,)."""
+        return counts - (self.counts - self._raw)

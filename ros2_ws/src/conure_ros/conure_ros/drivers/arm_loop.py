@@ -1,0 +1,287 @@
+"""The loop beside an arm of servos: measure, follow, watch, a hundred times a second, whatever the bus does."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.errors import RobotError
+from conure_core.interpolation import LinearFollower
+from conure_core.safety import JointCommand
+from conure_core.servos.scale import ServoScale
+from conure_ros.drivers.port import PortLost
+from conure_ros.drivers.serial_arm import Measurement, SerialArm
+from conure_ros.drivers.servo_bus import ServoSilent, open_bus
+
+Array = NDArray[np.float64]
+RECONNECT_S = 0.5
+MISSES = 3  # a stalled computer is not a lost servo
+REPEATS = 5  # a goal is sent this often after it was reached: nobody acknowledges a sync write
+MOVED_RAD = 0.1
+WINDOW = 6000
+
+
+class State(Enum):
+    """READY measures; ARMED follows commands; HALTED holds after a fault until it is armed again."""
+
+    READY = "ready"
+    ARMED = "armed"
+    HALTED = "halted"
+    UNPLUGGED = "unplugged"
+
+
+@dataclass
+class CycleTimes:
+    """Lateness and duration of the last cycles, s, and counts since the start. `missed`: cycles that never began."""
+
+    late_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    duration_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    cycles: int = 0
+    missed: int = 0
+    incomplete: int = 0
+
+    def figures(self) -> dict[str, float]:
+        """Milliseconds: percentiles of lateness (jitter) and duration; and the counts."""
+        result = {"cycles": float(self.cycles), "missed": float(self.missed), "incomplete": float(self.incomplete)}
+        for name, values in (("jitter", self.late_s), ("cycle", self.duration_s)):
+            p50, p99, worst = np.percentile(np.array(values or [0.0]), [50, 99, 100]) * 1e3
+            result |= {f"{name}_p50_ms": p50, f"{name}_p99_ms": p99, f"{name}_worst_ms": worst}
+        return {name: float(value) for name, value in result.items()}
+
+
+class ArmLoop:
+    """Runs on a thread of its own from `start` to `close`; `arm`, `disarm` and `command` may be called from others.
+
+    A command is followed for at most `silence_s`, then the arm holds where its set point is: nobody steers any more.
+    No joint's set point is faster than the robot's limit, whatever is commanded.
+    """
+
+    def __init__(
+        self,
+        scale: ServoScale,
+        port: str,
+        silence_s: float = 0.1,
+        on_measurement: Callable[[Measurement], None] = lambda measurement: None,
+        on_fault: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Opens the port and checks every servo. Raises: RobotError naming the servo; nothing has moved then."""
+        self.scale, self.config, self.robot = scale, scale.bus, scale.robot
+        self.port, self._silence_s = port, silence_s
+        self._on_measurement, self._on_fault = on_measurement, on_fault
+        self.state, self.fault, self.times = State.READY, "", CycleTimes()
+        self.error: BaseException | None = None
+        self.lock = threading.RLock()
+        speeds = [*self.robot.max_speed_rad_s, self.robot.gripper_speed_m_s / self.robot.settle_fraction]
+        self._max_speed = np.array(speeds)
+        self.servos = SerialArm(open_bus(self.config, port), scale)
+        try:
+            first = self.servos.check()
+        except RobotError:
+            self.servos.bus.close()
+            raise
+        self._follower = LinearFollower(first.positions)
+        now_s = time.monotonic()
+        self.measured, self._measured_s, self._commanded_s, self._stepped_s = first, now_s, now_s, now_s
+        self._health_s, self._retry_s, self._repeats, self._misses = now_s, now_s, 0, 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self, limp: bool = False) -> None:
+        """End the loop. The servos hold their last goals, or let go of them."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self.state is not State.UNPLUGGED:
+            try:
+                if limp:
+                    self.servos.let_go()
+            finally:
+                self.servos.bus.close()
+
+    # What others ask for.
+
+    def arm(self) -> None:
+        """Check every servo, hold the present pose with torque, and follow commands from now on. Raises: RobotError."""
+        with self.lock:
+            self._require_port()
+            try:
+                self.servos.check()
+                self._rest(self.servos.hold_present())
+            except PortLost as error:
+                self._unplugged(error)
+                raise
+            self.state, self.fault = State.ARMED, ""
+
+    def disarm(self) -> None:
+        """Hold where the set point is; commands are ignored."""
+        with self.lock:
+            if self.state is State.ARMED:
+                self._stop_moving()
+                self.state = State.READY
+
+    def command(self, command: JointCommand) -> None:
+        """Head for a command. Raises: RobotError unless armed."""
+        with self.lock:
+            if self.state is not State.ARMED:
+                raise RobotError(f"the arm is {self.state.value}{': ' if self.fault else ''}{self.fault}; ignored")
+            goal = np.clip(np.append(command.joint_rad, command.gripper_m), self.scale.lower, self.scale.upper)
+            self._expect_no_jump()
+            shortest_s = float(np.max(np.abs(goal - self._follower.position) / self._max_speed))
+            self._follower.follow(goal, max(command.duration_s, shortest_s))
+            self._commanded_s, self._repeats = time.monotonic(), REPEATS
+
+    def let_go(self) -> None:
+        """Torque off. Raises: RobotError while armed."""
+        with self.lock:
+            self._require_disarmed("let go")
+            self.servos.let_go()
+
+    def reboot_faulty(self) -> list[str]:
+        """Reboot the servos that report an error; returns which. Raises: RobotError while armed."""
+        with self.lock:
+            self._require_disarmed("reboot a servo")
+            return [self.config.label(servo_id) for servo_id in self.servos.reboot_faulty()]
+
+    def _require_disarmed(self, what: str) -> None:
+        self._require_port()
+        if self.state is State.ARMED:
+            raise RobotError(f"the arm is armed; deactivate it before you {what}")
+
+    def _require_port(self) -> None:
+        if self.state is State.UNPLUGGED:
+            raise PortLost(f"{self.port} is unplugged")
+
+    # One cycle.
+
+    def _run(self) -> None:
+        period_s, due_s = self.config.period_s, time.monotonic()
+        try:
+            while not self._ended.is_set():
+                began_s = time.monotonic()
+                with self.lock:
+                    self.step(began_s)
+                self._note_times(began_s, due_s)
+                due_s += period_s
+                behind = int(max(0.0, time.monotonic() - due_s) / period_s)
+                self.times.missed += behind
+                due_s += behind * period_s
+                self._ended.wait(max(0.0, due_s - time.monotonic()))
+        except BaseException as error:
+            self.error = error
+
+    def _note_times(self, began_s: float, due_s: float) -> None:
+        self.times.cycles += 1
+        self.times.late_s.append(began_s - due_s)
+        self.times.duration_s.append(time.monotonic() - began_s)
+
+    def step(self, now_s: float) -> None:
+        """One cycle; what goes wrong on the bus ends in a state, never in an exception."""
+        elapsed_s, self._stepped_s = now_s - self._stepped_s, now_s
+        try:
+            if self.state is State.UNPLUGGED:
+                self._reconnect(now_s)
+                return
+            self._measure(now_s)
+            if self.state is State.ARMED:
+                self._follow(now_s, elapsed_s)
+            self._watch(now_s)
+        except PortLost as error:
+            self._unplugged(error)
+        except RobotError as error:
+            self._halt(str(error))
+
+    def _measure(self, now_s: float) -> None:
+        """A cycle in which a servo stayed silent goes without a measurement; too many of them halt the arm."""
+        try:
+            self.measured = self.servos.measure()
+        except ServoSilent:
+            self.times.incomplete += 1
+            self._misses += 1
+            silent = self._misses >= MISSES and now_s - self._measured_s > self.config.lost_s
+            if silent and self.state is not State.HALTED:
+                self._halt(self._lost())
+            return
+        self._measured_s, self._misses = now_s, 0
+        self._on_measurement(self.measured)
+
+    def _lost(self) -> str:
+        silent = self.servos.silent_servos() or self.servos.missing
+        names = ", ".join(self.config.label(servo_id) for servo_id in silent)
+        everyone = " (all of them: is the arm powered?)" if len(silent) == len(self.config.ids) else ""
+        return f"lost {names}{everyone}; no intact answer for {self.config.lost_s} s"
+
+    def _follow(self, now_s: float, elapsed_s: float) -> None:
+        if now_s - self._commanded_s > self._silence_s:
+            self._stop_moving()
+        moving = bool(self._follower.speed.any())
+        set_point = self._follower.advance(elapsed_s)
+        if moving or self._repeats:
+            self._repeats = REPEATS if moving else self._repeats - 1
+            self.servos.head_for(set_point)
+
+    def _watch(self, now_s: float) -> None:
+        if self.state is State.HALTED:
+            return
+        self.servos.require_no_error()
+        if now_s - self._health_s >= self.config.health_period_s:
+            self._health_s = now_s
+            self.servos.poll_health(powered=self.state is State.ARMED)
+
+    def _stop_moving(self) -> None:
+        self._follower = LinearFollower(self._follower.position)
+
+    def _rest(self, measurement: Measurement) -> None:
+        self.measured = measurement
+        self._follower, self._repeats = LinearFollower(measurement.positions), 0
+
+    def _expect_no_jump(self) -> None:
+        """An arm that was moved while it held goes on from where it is now; the gripper may press on something."""
+        away = self.measured.positions - self._follower.position
+        if not self._follower.speed.any() and np.abs(away[:-1]).max() > MOVED_RAD:
+            self._rest(self.measured)
+
+    # Faults.
+
+    def _halt(self, why: str) -> None:
+        """Stay where the last goals are and follow nothing until armed again."""
+        if self.state is State.HALTED:
+            return
+        self._stop_moving()
+        self.state, self.fault = State.HALTED, why
+        self._on_fault(why)
+
+    def _unplugged(self, error: PortLost) -> None:
+        self.servos.bus.close()
+        self.state, self.fault = State.UNPLUGGED, str(error)
+        self._on_fault(str(error))
+
+    def _reconnect(self, now_s: float) -> None:
+        """The port may be back: look at every servo, let those that hold go on where they are, and wait to be armed."""
+        if now_s - self._retry_s < RECONNECT_S:
+            return
+        self._retry_s = now_s
+        try:
+            bus = open_bus(self.config, self.port)
+        except PortLost:
+            return
+        servos, retried = SerialArm(bus, self.scale), self.servos.bus.retried
+        try:
+            servos.check()
+            measurement = servos.hold_present(torque=False)
+        except RobotError as error:
+            bus.close()
+            self.fault = f"{self.port} is back, but: {error}"
+            return
+        bus.retried.update(retried)
+        self.servos, self._measured_s = servos, now_s
+        self._rest(measurement)
+        self.state, self.fault = State.HALTED, f"{self.port} was unplugged and is back; activate again"
+        self._on_fault(self.fault)

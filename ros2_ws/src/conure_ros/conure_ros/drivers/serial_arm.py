@@ -1,0 +1,207 @@
+"""An arm of servos: its checks, its measurement, its goals. Whatever could move it starts at the present pose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.errors import RobotError
+from conure_core.servos.bus_config import ServoConfig
+from conure_core.servos.scale import Counts, Encoders, ServoScale
+from conure_ros.drivers.servo_bus import ServoBus, ServoSilent
+
+Array = NDArray[np.float64]
+
+
+class ServoFault(RobotError):
+    """A servo reports an error, is too hot, or has let go."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Positions (n + 1,) of the joints in `robot.command_names`, rad and m; speeds (n,) rad/s of the arm's."""
+
+    positions: Array
+    speeds: Array
+
+
+class SerialArm:
+    """The servos of one arm, on a bus that is open.
+
+    >>> arm = SerialArm(open_bus(config, "/dev/ttyDXL"), ServoScale(config, robot))
+    >>> arm.check(); arm.hold_present(); arm.head_for(arm.measure().positions)
+    """
+
+    def __init__(self, bus: ServoBus, scale: ServoScale) -> None:
+        self.bus, self.scale, self.config, self.table = bus, scale, bus.config, bus.table
+        self.health: dict[int, dict[str, int]] = {servo_id: {} for servo_id in self.config.ids}
+        self.missing: list[int] = []
+        self._encoders: Encoders | None = None
+        self._polls = 0
+
+    def check(self) -> Measurement:
+        """Models, settings, errors, agreement of double servos; nothing moves and no torque changes.
+
+        Settings that differ are written, which a servo takes only without torque. Raises: ServoSilent, ServoRefused,
+        ServoFault, RobotError naming the servo by its joint.
+        """
+        for servo in self.config.servos:
+            self._check_model(servo)
+            self._check_settings(servo)
+        self._encoders = None
+        measurement = self.measure()
+        self.require_no_error()
+        apart = self.scale.disagreement(self._unwrapped())
+        worst = int(apart.argmax())
+        if apart[worst] > self.config.max_disagreement_rad:
+            raise ServoFault(
+                f"{self.config.label(self.config.ids[worst])} is {apart[worst]:.3f} rad off the joint's first servo "
+                f"(limit {self.config.max_disagreement_rad}): they would fight; correct zero_counts or direction"
+            )
+        return measurement
+
+    def _check_model(self, servo: ServoConfig) -> None:
+        number, wanted = self.bus.ping(servo.id), self.table.models[servo.model].number
+        if number != wanted:
+            names = {model.number: name for name, model in self.table.models.items()}
+            raise RobotError(
+                f"{self.config.label(servo.id)} is a {names.get(number, f'model {number}')}, expected a {servo.model}; "
+                "correct the id or the model in the robot's file"
+            )
+
+    def _check_settings(self, servo: ServoConfig) -> None:
+        """Registers that live in EEPROM are written only where they differ: it wears out."""
+        present = {name: self.bus.read(servo.id, name) for name in self.config.settings(servo)}
+        differing = {name: value for name, value in self.config.settings(servo).items() if present[name] != value}
+        if not differing:
+            return
+        if self.bus.read(servo.id, "torque_enable"):
+            what = ", ".join(f"{name} is {present[name]}, needs {value}" for name, value in differing.items())
+            raise RobotError(f"{self.config.label(servo.id)}: {what}, and its torque is on; see torque_off")
+        locked = "lock" in self.table.registers
+        if locked:
+            self.bus.write(servo.id, "lock", 0)
+        for name, value in differing.items():
+            self.bus.write(servo.id, name, value)
+        if locked:
+            self.bus.write(servo.id, "lock", 1)
+
+    def measure(self) -> Measurement:
+        """The joints now. Raises: ServoSilent naming the first servo that did not answer; `missing` lists all."""
+        raw, velocities = self._read_state()
+        if self._encoders is None:
+            self._encoders = Encoders(raw, self.scale.centre, self.table.counts_per_turn)
+        counts = self._encoders.update(raw)
+        return Measurement(self.scale.positions(counts), self.scale.speeds(velocities))
+
+    def _read_state(self) -> tuple[Counts, Array]:
+        found, self.missing = self.bus.read_block(self.table.state)
+        if self.missing:
+            raise ServoSilent(f"{self.config.label(self.missing[0])} did not answer")
+
+        def column(name: str) -> list[int]:
+            return [self.table.value(name, self.table.state, found[servo_id]) for servo_id in self.config.ids]
+
+        return np.array(column("present_position"), dtype=np.int64), np.array(column("present_velocity"), np.float64)
+
+    def hold_present(self, torque: bool = True) -> Measurement:
+        """Make every goal the present position, make sure that it is, and only then switch the torque on.
+
+        Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused, RobotError.
+        """
+        for servo_id in self.config.ids:
+            self.bus.write(servo_id, "profile_acceleration", 0)
+            self.bus.write(servo_id, "profile_velocity", 0)
+        measurement = self._goals_at_present()
+        if torque:
+            # All at once, before a limp arm sinks away from its goals; then make sure of each.
+            self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 1))
+            for servo_id in self.config.ids:
+                if not self.bus.read(servo_id, "torque_enable"):
+                    self.bus.write(servo_id, "torque_enable", 1)
+        return measurement
+
+    def _goals_at_present(self) -> Measurement:
+        for _ in range(self.config.retries + 1):
+            measurement = self.measure()
+            goals = self._goals(self._unwrapped())
+            self.bus.write_all("goal_position", goals)
+            ends = ("goal_position", "goal_position")
+            found, _ = self.bus.read_block(ends)
+            kept = {servo_id: self.table.value("goal_position", ends, data) for servo_id, data in found.items()}
+            if kept == goals:
+                return measurement
+        names = ", ".join(self.config.label(servo_id) for servo_id in goals if kept.get(servo_id) != goals[servo_id])
+        raise RobotError(f"{names} did not take the present position as goal; the torque stays as it is")
+
+    def _unwrapped(self) -> Counts:
+        if self._encoders is None:
+            raise RobotError("the encoders were not read; check the arm first")
+        return self._encoders.counts
+
+    def _goals(self, counts: Counts) -> dict[int, int]:
+        """Goal registers by servo id for unwrapped counts (m,)."""
+        if self._encoders is None:
+            raise RobotError("the encoders were not read; check the arm first")
+        return dict(zip(self.config.ids, self._encoders.register(counts).tolist(), strict=True))
+
+    def head_for(self, positions: Array) -> None:
+        """Send all servos where the joints are to be (n + 1,), rad and m, within their limits."""
+        within = np.clip(positions, self.scale.lower, self.scale.upper)
+        self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
+
+    def let_go(self) -> None:
+        """Torque off, every servo. The arm falls. Raises: ServoSilent."""
+        for servo_id in self.config.ids:
+            self.bus.write(servo_id, "torque_enable", 0)
+
+    # How the servos are.
+
+    def require_no_error(self) -> None:
+        """Raises: ServoFault naming every servo that reports a hardware error."""
+        faulty = [servo_id for servo_id, alert in self.bus.alerts.items() if alert]
+        if faulty:
+            raise ServoFault(
+                "; ".join(f"{self.config.label(servo_id)}: {self._error(servo_id)}" for servo_id in faulty)
+            )
+
+    def _error(self, servo_id: int) -> str:
+        bits = self.bus.read(servo_id, "hardware_error")
+        self.health[servo_id]["hardware_error"] = bits
+        return self.table.error_texts(bits) or "an error that is over"
+
+    def poll_health(self, powered: bool) -> None:
+        """Read the next block of health. Raises: ServoFault for a servo that is too hot or, if `powered`, limp."""
+        ends = self.table.health[self._polls % len(self.table.health)]
+        self._polls += 1
+        found, _ = self.bus.read_block(ends)
+        for servo_id, data in found.items():
+            self.health[servo_id].update(self.table.values(ends, data))
+        for servo_id in found:
+            health = self.health[servo_id]
+            if health.get("present_temperature", 0) > self.config.max_temperature_c:
+                raise ServoFault(
+                    f"{self.config.label(servo_id)} is at {health['present_temperature']} deg C "
+                    f"(limit {self.config.max_temperature_c:.0f}); let it cool down"
+                )
+            if powered and "torque_enable" in self.table.values(ends, found[servo_id]) and not health["torque_enable"]:
+                raise ServoFault(f"{self.config.label(servo_id)} has no torque any more; did it lose its power?")
+
+    def silent_servos(self) -> list[int]:
+        """Of those that were missing in the last measurement, the ones that do not answer a ping either."""
+        silent = []
+        for servo_id in self.missing:
+            try:
+                self.bus.ping(servo_id)
+            except ServoSilent:
+                silent.append(servo_id)
+        return silent
+
+    def reboot_faulty(self) -> list[int]:
+        """Reboot the servos that report an error; returns their ids. They are limp afterwards."""
+        self.bus.read_block(self.table.state)
+        faulty = [servo_id for servo_id, alert in self.bus.alerts.items() if alert]
+        for servo_id in faulty:
+            self.bus.reboot(servo_id)
+            self.bus.alerts[servo_id] = 0
+        return faulty

@@ -1,0 +1,221 @@
+"""Reading and writing servos' registers through their vendors' SDKs, with every packet checked, retried and counted."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dynamixel_sdk
+import scservo_sdk
+
+from conure_core.errors import RobotError
+from conure_core.servos.bus_config import BusConfig
+from conure_ros.drivers.port import SerialPort
+
+SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
+CORRUPT = dynamixel_sdk.COMM_RX_CORRUPT
+ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
+REBOOT = 0x08
+
+
+class ServoSilent(RobotError):
+    """A servo did not answer, or not intelligibly, however often it was asked."""
+
+
+class ServoRefused(RobotError):
+    """A servo answered that it will not do it."""
+
+
+class ServoBus(ABC):
+    """One bus of servos. `retried` counts packets asked for again, by servo id; `errors` what a servo last reported.
+
+    Every method may raise PortLost. Values are the registers' own numbers, see conure_core.servos.registers.
+    """
+
+    def __init__(self, config: BusConfig, port: SerialPort) -> None:
+        self.config, self.table, self.port = config, config.table, port
+        self.retried: Counter[int] = Counter()
+        self.alerts: dict[int, int] = {}
+        self._handler = self._packet_handler()
+
+    @abstractmethod
+    def _packet_handler(self) -> Any: ...
+
+    @abstractmethod
+    def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
+        """Ask these servos for a block of registers at once."""
+
+    @abstractmethod
+    def _hardware_error(self, error: int) -> int:
+        """What of a status packet's error byte tells of the servo's hardware."""
+
+    @abstractmethod
+    def reboot(self, servo_id: int) -> None:
+        """Start a servo anew. Its torque is off afterwards. Raises: ServoSilent."""
+
+    def close(self) -> None:
+        self.port.closePort()
+
+    def ping(self, servo_id: int) -> int:
+        """The model number. Raises: ServoSilent."""
+        return int(self._tried(servo_id, lambda: self._handler.ping(self.port, servo_id)))
+
+    def read(self, servo_id: int, name: str) -> int:
+        """One register of one servo. Raises: ServoSilent."""
+        register = self.table.register(name)
+
+        def exchange() -> tuple[Any, int, int]:
+            data, result, error = self._handler.readTxRx(self.port, servo_id, register.address, register.size)
+            return data, result if self._handler.data_length == register.size else CORRUPT, error
+
+        return register.decode(bytes(self._tried(servo_id, exchange)))
+
+    def write(self, servo_id: int, name: str, value: int) -> None:
+        """Write a register of one servo and wait for its word. Raises: ServoSilent, ServoRefused."""
+        register = self.table.register(name)
+        data = list(register.encode(value))
+        write = self._handler.writeTxRx
+        self._tried(
+            servo_id,
+            lambda: (None, *write(self.port, servo_id, register.address, register.size, data)),
+            f"write {value} to {name}",
+        )
+
+    def _tried(self, servo_id: int, exchange: Callable[[], tuple[Any, int, int]], what: str = "") -> Any:
+        """The first intact answer of `retries` + 1 attempts."""
+        for attempt in range(self.config.retries + 1):
+            self.retried[servo_id] += attempt > 0
+            value, result, error = exchange()
+            if result == SUCCESS:
+                self._note(servo_id, error)
+                self._require_done(servo_id, error, what)
+                return value
+            self._recover()
+        raise ServoSilent(
+            f"{self.config.label(servo_id)} does not answer on {self.port.port_name}; check its cable, power and id"
+        )
+
+    def _require_done(self, servo_id: int, error: int, what: str) -> None:
+        refused = error & ~ALERT & ~self._hardware_error(error)
+        if refused and what:
+            raise ServoRefused(
+                f"{self.config.label(servo_id)} refused to {what}: {self._handler.getRxPacketError(error)}"
+            )
+
+    def _note(self, servo_id: int, error: int) -> None:
+        self.alerts[servo_id] = self._hardware_error(error)
+
+    def _recover(self) -> None:
+        self.port.is_using = False  # the SDKs leave it set when an exchange breaks off
+        self.port.drain()
+
+    def read_block(self, ends: tuple[str, str]) -> tuple[dict[int, bytes], list[int]]:
+        """A block of registers of every servo, by sync read: the bytes by id, and the ids that stayed silent.
+
+        What did not come intact is asked for again, `retries` times, and only that.
+        """
+        address, length = self.table.block(ends)
+        found: dict[int, bytes] = {}
+        missing = list(self.config.ids)
+        for attempt in range(self.config.retries + 1):
+            self.retried.update(missing if attempt else ())
+            if self._request(address, length, missing) == SUCCESS:
+                self._collect(missing, length, found)
+            missing = [servo_id for servo_id in missing if servo_id not in found]
+            if not missing:
+                break
+            self._recover()
+        return found, missing
+
+    def _collect(self, ids: Sequence[int], length: int, found: dict[int, bytes]) -> None:
+        """Answers come in the order of the ids; one that is spoilt costs only itself, a silence ends them."""
+        for servo_id in ids:
+            data, result, error = self._handler.readRx(self.port, servo_id, length)
+            if result == SUCCESS and self._handler.data_length == length:
+                found[servo_id] = bytes(data)
+                self._note(servo_id, error)
+            elif self.port.isPacketTimeout():
+                return
+
+    def write_all(self, name: str, values: Mapping[int, int]) -> None:
+        """One register of several servos by sync write, which nobody answers."""
+        register = self.table.register(name)
+        flat = [byte for servo_id, value in values.items() for byte in (servo_id, *register.encode(value))]
+        self._handler.syncWriteTxOnly(self.port, register.address, register.size, flat, len(flat))
+
+
+class _DynamixelHandler(dynamixel_sdk.Protocol2PacketHandler):
+    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads what it overwrites.
+
+    Neither SDK looks whether a status packet holds as much as was asked for: `data_length` is what the last one held.
+    """
+
+    data_length = 0
+
+    def rxPacket(self, port: SerialPort, fast_option: bool) -> tuple[list[int], int]:
+        packet, result = super().rxPacket(port, fast_option)
+        self.data_length = packet[5] + (packet[6] << 8) - 4 if result == SUCCESS else 0
+        return packet, result
+
+    def addStuffing(self, packet: list[int]) -> list[int]:
+        body = bytes(packet[7:-2]).replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
+        packet[5:] = [*(len(body) + 2).to_bytes(2, "little"), *body, 0, 0]
+        return packet
+
+    def removeStuffing(self, packet: list[int]) -> list[int]:
+        body = bytes(packet[7:-2]).replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
+        packet[5:] = [*(len(body) + 2).to_bytes(2, "little"), *body, *packet[-2:]]
+        return packet
+
+
+class DynamixelBus(ServoBus):
+    """Protocol 2.0 by `dynamixel-sdk`."""
+
+    def _packet_handler(self) -> Any:
+        return _DynamixelHandler()
+
+    def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
+        return int(self._handler.syncReadTx(self.port, address, length, list(ids), len(ids), False))
+
+    def _hardware_error(self, error: int) -> int:
+        return error & ALERT
+
+    def reboot(self, servo_id: int) -> None:
+        self._tried(servo_id, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot")
+
+
+class _FeetechHandler(scservo_sdk.protocol_packet_handler):
+    """As above; SCS_END, which the SDK keeps for all of a process, is 0 for STS: the lowest byte first."""
+
+    data_length = 0
+
+    def rxPacket(self, port: SerialPort) -> tuple[list[int], int]:
+        packet, result = super().rxPacket(port)
+        self.data_length = packet[3] - 2 if result == SUCCESS else 0
+        return packet, result
+
+
+class FeetechBus(ServoBus):
+    """The STS protocol by `feetech-servo-sdk`, whose error byte is the hardware error itself."""
+
+    def _packet_handler(self) -> Any:
+        scservo_sdk.SCS_SETEND(0)
+        return _FeetechHandler()
+
+    def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
+        return int(self._handler.syncReadTx(self.port, address, length, list(ids), len(ids)))
+
+    def _hardware_error(self, error: int) -> int:
+        return error
+
+    def reboot(self, servo_id: int) -> None:
+        packet = [0, 0, servo_id, 2, REBOOT, 0]  # the SDK has no function for it
+        self._tried(servo_id, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot")
+
+
+BUSES: dict[str, type[ServoBus]] = {"dynamixel_x": DynamixelBus, "feetech_sts": FeetechBus}
+
+
+def open_bus(config: BusConfig, port: str) -> ServoBus:
+    """The servos' bus at a port. Raises: PortLost."""
+    return BUSES[config.family](config, SerialPort(port, config.baud, config.latency_s))

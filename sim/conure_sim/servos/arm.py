@@ -1,0 +1,192 @@
+"""The simulated arm behind the simulated servos, and the channel by which faults are asked for."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conure_core.errors import ConureError, RobotError, unknown_name
+from conure_core.robot import load_robot
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.scale import ServoScale
+from conure_sim.servos.bus import LineFaults, VirtualBus
+from conure_sim.world import World
+
+OVERLOAD = 32
+
+
+def control_path(port: Path) -> Path:
+    """Where the control channel of the servos at this port listens."""
+    return port.with_name(f"{port.name}.control")
+
+
+class ServoArm:
+    """Servos at `port` that drive the arm of a world. `exchange` once in a physics tick keeps the two in step.
+
+    A joint holds as long as one of its servos has torque; without it, it turns freely. Until a servo has torque for the
+    first time, the arm rests on its stand.
+    """
+
+    def __init__(self, robot: str, world: World, port: Path, seed: int = 0) -> None:
+        self.config = load_bus(robot)
+        self.scale = ServoScale(self.config, load_robot(robot))
+        offsets = np.array([servo.homing_offset_counts for servo in self.config.servos])
+        self._on_stand = True
+        self._homing = self.config.table.homing_sign * offsets
+        self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
+        self._channel = ControlChannel(control_path(port), self._obey)
+
+    def __enter__(self) -> "ServoArm":
+        self.bus.__enter__()
+        self._channel.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        self.bus.__exit__()
+
+    def _positions(self, world: World) -> np.ndarray:
+        state = world.joint_state()
+        # Fingers can be pushed a little past their range, where the crank's angle is not defined.
+        gripper_m = np.clip(state.gripper_m, self.scale.lower[-1], self.scale.upper[-1])
+        return np.append(state.joint_rad, gripper_m)
+
+    def _shafts(self, world: World) -> np.ndarray:
+        """Where the shafts are, by their encoders alone: without the servos' homing offsets."""
+        return (self.scale.counts(self._positions(world)) - self._homing).astype(np.float64)
+
+    def exchange(self, world: World, period_s: float) -> None:
+        """Let the servos measure the arm, and the arm head for the servos' goals, to be there after `period_s`."""
+        shafts, speeds = self._shafts(world), world.joint_state().joint_speed_rad_s
+        velocity = self.config.table.velocity_unit_rad_s
+        with self.bus.lock:
+            servos = list(self.bus.servos.values())
+            for servo, config, joint, shaft in zip(servos, self.config.servos, self.scale.joint, shafts, strict=True):
+                speed = speeds[joint] if joint < len(speeds) else 0.0
+                servo.measure(shaft, config.direction * speed / velocity)
+            powered = np.array([servo.torque for servo in servos])
+            goals = self.scale.servo_positions(np.array([servo.goal_shaft_counts() for servo in servos]) + self._homing)
+        wanted = self._positions(world)
+        held = np.zeros(len(wanted), dtype=bool)
+        for joint, goal, on in reversed(list(zip(self.scale.joint, goals, powered, strict=True))):
+            if on:
+                wanted[joint], held[joint] = goal, True
+        self._on_stand = self._on_stand and not powered.any()
+        held |= self._on_stand
+        world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
+        world.follow(wanted[:-1], float(wanted[-1]), period_s)
+
+    def moved_by_hand(self, world: World) -> None:
+        """The arm was put elsewhere: the servos stay where they are now."""
+        self.exchange(world, 0.0)
+        with self.bus.lock:
+            for servo in self.bus.servos.values():
+                servo.set("goal_position", servo.get("present_position"))
+
+    # What the control channel is asked.
+
+    def _obey(self, command: str, words: dict[str, Any]) -> dict[str, Any]:
+        commands: dict[str, Callable[..., dict[str, Any]]] = {
+            "faults": self._set_faults,
+            "servo": self._set_servo,
+            "plug": self._plug,
+            "state": self._state,
+        }
+        if command not in commands:
+            raise unknown_name("command", command, commands, RobotError)
+        if command == "plug":  # waits for the bus's thread, which takes the lock
+            return self._plug(**words)
+        with self.bus.lock:
+            return commands[command](**words)
+
+    def _set_faults(self, **wanted: Any) -> dict[str, Any]:
+        known = {field.name for field in fields(LineFaults)}
+        for name in wanted:
+            if name not in known:
+                raise unknown_name("fault", name, known, RobotError)
+        self.bus.faults = LineFaults(**wanted)
+        return {}
+
+    def _set_servo(
+        self, servo_id: int, temperature_c: int | None = None, overload: bool = False, reboot: bool = False
+    ) -> dict[str, Any]:
+        servo = self.bus.servos[servo_id]
+        if temperature_c is not None:
+            servo.set("present_temperature", temperature_c)
+        if overload:
+            servo.fail(OVERLOAD)
+        if reboot:
+            servo.reboot()
+        return {}
+
+    def _plug(self, plugged: bool) -> dict[str, Any]:
+        self.bus.plug(plugged)
+        return {}
+
+    def _state(self) -> dict[str, Any]:
+        servos = list(self.bus.servos.values())
+        shafts = np.array([servo.shaft_counts for servo in servos])
+        return {
+            "positions": self.scale.positions(shafts + self._homing).tolist(),
+            "torque": [servo.torque for servo in servos],
+            "goals": [servo.get("goal_position") for servo in servos],
+            "packets": self.bus.packets,
+        }
+
+
+class ControlChannel:
+    """A Unix socket: one JSON object a line in, `{"command": "faults", "corrupt": 0.05}`, one a line out."""
+
+    def __init__(self, path: Path, obey: Any) -> None:
+        self.path, self._obey = path, obey
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        self._socket.listen()
+        self._thread = threading.Thread(target=self._serve, name="servo control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+        self.path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            with peer, peer.makefile("rw") as lines:
+                for line in lines:
+                    lines.write(json.dumps(self._answer(line)) + "\n")
+                    lines.flush()
+
+    def _answer(self, line: str) -> dict[str, Any]:
+        try:
+            words = json.loads(line)
+            return {"ok": True, **self._obey(words.pop("command"), words)}
+        except (ConureError, ValueError, KeyError, TypeError) as error:
+            return {"ok": False, "message": f"{type(error).__name__}: {error}"}
+
+
+def ask(port: Path, command: str, **words: Any) -> dict[str, Any]:
+    """Ask the simulated servos at a port: faults, servo, plug, state. Raises: RobotError if they refuse."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.settimeout(10.0)
+        peer.connect(str(control_path(port)))
+        with peer.makefile("rw") as lines:
+            lines.write(json.dumps({"command": command, **words}) + "\n")
+            lines.flush()
+            answer: dict[str, Any] = json.loads(lines.readline())
+    if not answer.pop("ok"):
+        raise RobotError(f"simulated servos: {answer['message']}")
+    return answer

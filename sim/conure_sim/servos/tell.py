@@ -1,0 +1,19 @@
+"""`python -m conure_sim.servos.tell PORT COMMAND [JSON]`: ask simulated servos for a fault, or how they are.
+
+Commands: faults {"corrupt": 0.05, "partial": 0, "late": 0, "late_s": 0.02, "lost": [4]}; servo {"servo_id": 4,
+"temperature_c": 85, "overload": true, "reboot": true}; plug {"plugged": false}; state.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from conure_core.errors import ConureError
+from conure_sim.servos.arm import ask
+
+if __name__ == "__main__":
+    try:
+        port, command, *words = sys.argv[1:]
+        print(json.dumps(ask(Path(port), command, **json.loads(" ".join(words) or "{}"))))
+    except (ConureError, OSError, ValueError) as error:
+        sys.exit(f"{error}\n{__doc__}")

@@ -1,0 +1,144 @@
+"""Counts and angles, registers, and the description of a bus."""
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot, robot_file
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.registers import FAMILIES
+from conure_core.servos.scale import Encoders, ServoScale, crank_angle, crank_position
+
+SCALE = ServoScale(load_bus("wx250s_serial"), load_robot("wx250s_serial"))
+
+
+def written(tmp_path, change):
+    """The serial robot's file, changed."""
+    data = yaml.safe_load(robot_file("wx250s_serial").read_text())
+    data["arm"] = str(robot_file("wx250s"))
+    change(data)
+    path = tmp_path / "arm.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+@given(st.lists(st.floats(0, 1), min_size=7, max_size=7))
+def test_positions_become_counts_and_back_to_within_half_a_count(fractions):
+    positions = SCALE.lower + np.array(fractions) * (SCALE.upper - SCALE.lower)
+    back = SCALE.positions(SCALE.counts(positions))
+    assert np.abs(back - positions)[:-1].max() <= np.pi / 4096 + 1e-9
+    assert abs(back - positions)[-1] < 5e-5, "half a count of the crank"
+
+
+def test_two_servos_of_a_joint_turn_against_each_other_and_agree():
+    home = np.append(load_robot("wx250s").home_rad, 0.03)
+    counts = SCALE.counts(home) - 2048
+    assert counts[1] == -counts[2] and counts[3] == -counts[4]
+    assert SCALE.disagreement(SCALE.counts(home)).max() < 2e-3
+    counts = SCALE.counts(home)
+    counts[2] += 100
+    assert int(SCALE.disagreement(counts).argmax()) == 2
+
+
+def test_the_crank_is_that_of_the_datasheet():
+    crank, rod = np.array([0.014]), np.array([0.024])
+    assert crank_position(np.array([np.pi / 2]), crank, rod) == pytest.approx(0.038)
+    assert crank_position(np.array([-np.pi / 2]), crank, rod) == pytest.approx(0.010)
+    assert crank_position(np.array([0.0]), crank, rod) == pytest.approx(np.sqrt(0.024**2 - 0.014**2))
+    for angle in np.linspace(-1.5, 1.5, 31):
+        assert crank_angle(crank_position(np.array([angle]), crank, rod), crank, rod) == pytest.approx(angle)
+
+
+@given(st.floats(-3, 3), st.lists(st.integers(-2000, 2000), max_size=50))
+def test_encoders_that_wrap_are_followed_through_any_number_of_turns(start_turns, steps):
+    true = round(start_turns * 4096)
+    encoders = Encoders(np.array([true % 4096]), np.array([float(true)]), 4096)
+    assert encoders.counts[0] == true
+    for step in steps:
+        true += step
+        assert encoders.update(np.array([true % 4096]))[0] == true
+        assert encoders.register(np.array([true + 5]))[0] == true % 4096 + 5
+
+
+@given(st.sampled_from(sorted(FAMILIES)), st.data())
+def test_registers_give_back_what_was_written(family, data):
+    name = data.draw(st.sampled_from(sorted(FAMILIES[family].registers)))
+    register = FAMILIES[family].registers[name]
+    bits = 8 * register.size
+    low, high = {
+        "two": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+        None: (0, (1 << bits) - 1),
+    }.get(register.sign_bit, (-(2**10), 2**10))
+    value = data.draw(st.integers(low, high))
+    encoded = register.encode(value)
+    assert len(encoded) == register.size
+    assert register.decode(encoded) == value
+
+
+def test_signs_are_written_as_each_family_does():
+    assert FAMILIES["dynamixel_x"].register("goal_position").encode(-1) == b"\xff\xff\xff\xff"
+    assert FAMILIES["feetech_sts"].register("goal_position").encode(-1) == b"\x01\x80"
+    with pytest.raises(ConfigError, match="takes -2047 to 2047"):
+        FAMILIES["feetech_sts"].register("homing_offset").encode(3000)
+
+
+def test_error_bits_are_named():
+    assert FAMILIES["dynamixel_x"].error_texts(32 | 4) == "overheating, overload"
+    assert "unknown error 0x02" in FAMILIES["dynamixel_x"].error_texts(2)
+
+
+def test_the_serial_arm_is_the_same_robot_to_a_bundle():
+    assert load_robot("wx250s_serial").contract(48) == load_robot("wx250s").contract(48)
+    assert load_robot("wx250s_serial").urdf == load_robot("wx250s").urdf
+
+
+def test_a_serial_arm_can_tighten_its_limits(tmp_path):
+    robot = load_robot(written(tmp_path, lambda data: data.update(max_speed_rad_s=[0.3] * 6)))
+    assert robot.max_speed_rad_s == (0.3,) * 6
+    assert robot.home_rad == load_robot("wx250s").home_rad
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda bus: bus.update(family="dynamixel"), "did you mean 'dynamixel_x'"),
+        (lambda bus: bus["servos"][0].update(id=2), r"different and in 0\.\.252, got \[2\]"),
+        (lambda bus: bus["servos"][0].update(model="XM430"), "did you mean 'XM430-W350'"),
+        (lambda bus: bus["servos"].pop(0), r"no servo for \['waist'\]"),
+        (lambda bus: bus["servos"][0].update(joint="wiast"), r"no joint for \['wiast'\]"),
+        (lambda bus: bus["servos"][0].update(direction=0), "must be 1 or -1"),
+        (lambda bus: bus["servos"][0].update(di=1), "unknown field 'di'"),
+        (lambda bus: bus["servos"][0].update(id="one"), "a whole number"),
+        (lambda bus: bus["servos"][7].update(current_limit_ma=100.0), "has no current limit"),
+        (lambda bus: bus.update(rate_hz=0.0), "must be positive"),
+    ],
+)
+def test_what_a_bus_cannot_be_is_refused_by_name(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_bus(written(tmp_path, lambda data: change(data["bus"])))
+
+
+def test_a_robot_without_a_bus_says_so():
+    with pytest.raises(ConfigError, match="no field 'bus'"):
+        load_bus("wx250s")
+
+
+def test_a_range_beyond_a_single_turn_is_refused(tmp_path):
+    name = written(tmp_path, lambda data: data["bus"]["servos"][0].update(mode="position", zero_counts=100))
+    with pytest.raises(ConfigError, match=r"waist \(servo 1\).*beyond the one turn of mode 'position'"):
+        ServoScale(load_bus(name), load_robot(name))
+
+
+def test_settings_hold_mode_homing_offset_and_current_limit(tmp_path):
+    def change(data):
+        data["bus"]["servos"][0].update(current_limit_ma=1345.0, homing_offset_counts=-20)
+
+    bus = load_bus(written(tmp_path, change))
+    assert bus.settings(bus.servos[0])["current_limit"] == 500
+    assert bus.settings(bus.servos[0])["homing_offset"] == -20
+    assert bus.settings(bus.servos[0])["operating_mode"] == 4
+    assert bus.settings(bus.servos[8])["operating_mode"] == 3
+    assert "current_limit" not in bus.settings(bus.servos[1])

@@ -1,0 +1,289 @@
+"""The driver's loop over real serial bytes: the simulated arm is another process on the other end of the line."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from conure_core.errors import RobotError
+from conure_core.robot import load_robot, robot_file
+from conure_core.safety import JointCommand
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.scale import ServoScale
+from conure_ros.drivers.arm_loop import ArmLoop, State
+from conure_ros.drivers.port import PortLost
+from conure_sim.servos.arm import ask
+
+CALM = {"latency_s": 0.03, "lost_s": 0.4, "health_period_s": 0.2}  # a busy machine is no fault of the bus
+FAMILIES = ("dynamixel_x", "feetech_sts")
+
+
+def robot_yaml(family, folder, **changes):
+    """The serial WidowX, on servos of this family: for Feetech the same joints, a servo each."""
+    data = yaml.safe_load(robot_file("wx250s_serial").read_text())
+    data["arm"] = str(robot_file("wx250s"))
+    data["bus"] |= {**CALM, "family": family, **changes}
+    if family == "feetech_sts":
+        first = {servo["joint"]: servo for servo in reversed(data["bus"]["servos"])}
+        data["bus"]["servos"] = [{**servo, "model": "STS3215", "mode": ""} for servo in first.values()]
+    path = folder / f"{family}.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+class Rig:
+    """A simulated arm in a process of its own."""
+
+    def __init__(self, family, folder):
+        self.robot_name, self.port = robot_yaml(family, folder), folder / "port"
+        self.robot = load_robot(self.robot_name)
+        self.home = np.array(self.robot.home_rad)
+        words = [sys.executable, "-m", "conure_sim.servos", self.robot_name, str(self.port)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+        self.loop, self.faults = None, []
+
+    def open(self, name=None, silence_s=0.1):
+        scale = ServoScale(load_bus(name or self.robot_name), self.robot)
+        self.loop = ArmLoop(scale, str(self.port), silence_s, on_fault=self.faults.append)
+        self.loop.start()
+        return self.loop
+
+    def close(self):
+        if self.loop is not None:
+            self.loop.close()
+            self.loop = None
+
+    def ask(self, command, **words):
+        return ask(self.port, command, **words)
+
+    def true_rad(self):
+        return np.array(self.ask("state")["positions"])[:-1]
+
+    def go(self, goal_rad, seconds):
+        """Steer as control does: a command every 100 ms."""
+        start = self.loop.measured.positions[:-1]
+        for fraction in np.linspace(0, 1, max(2, int(seconds / 0.1)))[1:]:
+            self.loop.command(JointCommand(start + fraction * (goal_rad - start), 0.03, 0.075))
+            time.sleep(0.1)
+
+    def restore(self):
+        """Plugged in, faultless, cool, rebooted."""
+        self.close()
+        self.ask("plug", plugged=True)
+        self.ask("faults")
+        self.faults.clear()
+        for servo_id in load_bus(self.robot_name).ids:
+            self.ask("servo", servo_id=servo_id, temperature_c=35)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def simulated(request, tmp_path_factory):
+    rig = Rig(request.param, tmp_path_factory.mktemp("servos"))
+    yield rig
+    rig.close()
+    rig.process.terminate()
+    assert rig.process.wait(10) == 0
+    assert not rig.port.is_symlink()
+
+
+@pytest.fixture
+def rig(simulated):
+    """An armed arm at home, whatever the test before left."""
+    simulated.restore()
+    loop = simulated.open()
+    loop.reboot_faulty()
+    loop.arm()
+    simulated.go(simulated.home, 2.0)
+    return simulated
+
+
+def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, wait_until):
+    rig.loop.disarm()
+    rig.close()
+    before = rig.true_rad()
+    loop = rig.open()
+    # Goals far away, left over from who knows when, while there is no torque.
+    loop.let_go()
+    with loop.lock:
+        for servo_id in loop.config.ids:
+            loop.servos.bus.write(servo_id, "goal_position", 1000)
+    assert not any(rig.ask("state")["torque"])
+    loop.arm()
+    at_arming = loop.measured.positions[:-1]
+    assert all(rig.ask("state")["torque"])
+    time.sleep(0.5)
+    assert np.abs(rig.true_rad() - at_arming).max() < 0.1, "the goal of 1000 counts is 1.6 rad away"
+    assert np.abs(at_arming - before).max() < 0.5, "it sagged while it was limp, no more"
+
+
+def test_commands_are_followed_and_both_servos_of_a_joint_are_told(rig):
+    goal = rig.home + [0.2, 0.05, -0.05, 0.1, 0.05, -0.2]
+    rig.go(goal, 1.0)
+    time.sleep(0.3)
+    assert np.abs(rig.true_rad() - goal).max() < 0.02
+    assert np.abs(rig.loop.measured.positions[:-1] - goal).max() < 0.02
+    assert rig.loop.measured.positions[-1] == pytest.approx(0.03, abs=0.002)
+    scale = rig.loop.scale
+    goals = np.array(rig.ask("state")["goals"])
+    wanted = scale.counts(np.append(goal, 0.03))
+    assert np.abs((goals - wanted + 2048) % 4096 - 2048).max() <= 1
+    assert rig.loop.state is State.ARMED
+
+
+def test_the_arm_holds_when_commands_cease(rig):
+    """A command of a long way, and then nobody any more: it is followed for silence_s, not to its end."""
+    rig.loop.command(JointCommand(rig.home + [1.0, 0, 0, 0, 0, 0], 0.03, 2.0))
+    time.sleep(0.1 + 0.1)
+    early = rig.loop._follower.position
+    time.sleep(0.7)
+    assert np.array_equal(rig.loop._follower.position, early)
+    assert 0.02 < early[0] - rig.home[0] < 0.12, "0.1 s at 0.5 rad/s, and a cycle"
+    assert np.abs(rig.true_rad() - early[:-1]).max() < 0.02
+
+
+def test_no_set_point_is_faster_than_the_limit_or_outside_the_joints_range(rig):
+    goal = rig.home + [2.0, 0, 0, 0, 0, 0]
+    seen = []
+    for _ in range(8):
+        rig.loop.command(JointCommand(goal, 0.03, 0.001))
+        for _ in range(5):
+            time.sleep(0.02)
+            with rig.loop.lock:
+                seen.append((rig.loop._stepped_s, rig.loop._follower.position[0]))
+    times, angles = np.array(seen).T
+    moved = np.diff(times) > 0
+    speeds = np.diff(angles)[moved] / np.diff(times)[moved]
+    assert speeds.max() <= rig.robot.max_speed_rad_s[0] * 1.01
+    assert speeds.max() > 1.0
+    rig.go(rig.home + [0, 5.0, 0, 0, 0, 0], 0.3)
+    assert rig.loop._follower.position[1] <= rig.loop.scale.upper[1]
+
+
+@pytest.mark.parametrize("fault", [{"corrupt": 0.05}, {"partial": 0.03}, {"late": 0.01, "late_s": 0.05}])
+def test_spoilt_packets_are_retried_and_counted_and_end_nothing(rig, fault):
+    before, cycles = sum(rig.loop.servos.bus.retried.values()), rig.loop.times.cycles
+    rig.ask("faults", **fault)
+    goal = rig.home + [0.3, 0, 0, 0, 0, 0.3]
+    rig.go(goal, 2.0)
+    rig.ask("faults")
+    time.sleep(0.3)
+    assert rig.loop.state is State.ARMED and rig.loop.error is None, rig.loop.fault
+    assert sum(rig.loop.servos.bus.retried.values()) > before
+    assert rig.loop.times.cycles - cycles > 50
+    assert np.abs(rig.true_rad() - goal).max() < 0.02
+
+
+def test_a_lost_servo_halts_the_arm_by_name_and_only_activation_lets_it_go_on(rig, wait_until):
+    rig.ask("faults", lost=[4])
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    assert "lost elbow (servo 4)" in rig.loop.fault
+    assert rig.faults == [rig.loop.fault]
+    assert all(rig.ask("state")["torque"]), "the others hold the arm up"
+    with pytest.raises(RobotError, match="halted: lost elbow"):
+        rig.loop.command(JointCommand(rig.home + 0.1, 0.03, 0.075))
+    with pytest.raises(RobotError, match=r"elbow \(servo 4\) does not answer"):
+        rig.loop.arm()
+    rig.ask("faults")
+    before = rig.true_rad()
+    time.sleep(0.3)
+    assert rig.loop.state is State.HALTED, "it does not go on by itself"
+    rig.loop.arm()
+    time.sleep(0.3)
+    assert np.abs(rig.true_rad() - before).max() < 0.02
+    rig.go(rig.home + 0.05, 0.5)
+
+
+@pytest.mark.parametrize(("servo", "name"), [({"temperature_c": 85}, "overheating"), ({"overload": True}, "overload")])
+def test_a_hot_or_overloaded_servo_halts_the_arm_and_is_rebooted_on_request_only(rig, wait_until, servo, name):
+    rig.ask("servo", servo_id=7, **servo)
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    assert f"wrist_angle (servo 7): {name}" in rig.loop.fault
+    rig.ask("servo", servo_id=7, temperature_c=35)
+    with pytest.raises(RobotError, match=name):
+        rig.loop.arm()
+    assert rig.loop.reboot_faulty() == ["wrist_angle (servo 7)"]
+    assert rig.loop.reboot_faulty() == []
+    before = rig.true_rad()
+    rig.loop.arm()
+    time.sleep(0.3)
+    others = [0, 1, 2, 3, 5]
+    assert np.abs((rig.true_rad() - before)[others]).max() < 0.02
+    assert all(rig.ask("state")["torque"])
+
+
+def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itself(rig, wait_until):
+    rig.ask("servo", servo_id=1, temperature_c=75)
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    assert "waist (servo 1) is at 75 deg C (limit 70)" in rig.loop.fault
+    assert all(rig.ask("state")["torque"])
+
+
+def test_a_servo_that_lost_its_power_for_a_moment_halts_the_arm(rig, wait_until):
+    rig.ask("servo", servo_id=6, reboot=True)
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    assert "forearm_roll (servo 6) has no torque any more" in rig.loop.fault
+
+
+def test_unplugged_and_back_the_arm_holds_where_it_is_until_it_is_activated(rig, wait_until):
+    rig.loop.command(JointCommand(rig.home + 0.1, 0.03, 0.075))
+    rig.ask("plug", plugged=False)
+    wait_until(lambda: rig.loop.state is State.UNPLUGGED, 10)
+    for forbidden in (rig.loop.arm, rig.loop.let_go, rig.loop.reboot_faulty):
+        with pytest.raises(PortLost):
+            forbidden()
+    time.sleep(0.3)
+    before = rig.true_rad()
+    rig.ask("plug", plugged=True)
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    assert "was unplugged and is back" in rig.loop.fault
+    time.sleep(0.3)
+    assert np.abs(rig.true_rad() - before).max() < 0.02
+    with pytest.raises(RobotError, match="activate again"):
+        rig.loop.command(JointCommand(rig.home, 0.03, 0.075))
+    rig.loop.arm()
+    time.sleep(0.2)
+    assert np.abs(rig.true_rad() - before).max() < 0.02
+    rig.go(rig.home, 0.5)
+
+
+def test_reboot_and_torque_off_are_refused_while_armed(rig):
+    for forbidden in (rig.loop.let_go, rig.loop.reboot_faulty):
+        with pytest.raises(RobotError, match="deactivate it before"):
+            forbidden()
+    assert all(rig.ask("state")["torque"])
+
+
+def test_a_second_driver_on_the_same_port_is_refused(rig):
+    scale = rig.loop.scale
+    with pytest.raises(PortLost):
+        ArmLoop(scale, str(rig.port))
+    assert rig.loop.state is State.ARMED
+
+
+def test_another_model_or_a_setting_under_torque_is_refused_by_name(rig, tmp_path):
+    rig.close()
+    family = load_bus(rig.robot_name).family
+    if family == "feetech_sts":
+        pytest.skip("one model, and no register that this test could change")
+    data = yaml.safe_load(Path(robot_yaml(family, tmp_path)).read_text())
+    data["bus"]["servos"][7]["model"] = "XM430-W350"
+    wrong = tmp_path / "model.yaml"
+    wrong.write_text(yaml.safe_dump(data))
+    with pytest.raises(RobotError, match=r"wrist_rotate \(servo 8\) is a XL430-W250, expected a XM430-W350"):
+        rig.open(str(wrong))
+    data["bus"]["servos"][7]["model"] = "XL430-W250"
+    data["bus"]["servos"][0]["current_limit_ma"] = 1000.0
+    limited = tmp_path / "limited.yaml"
+    limited.write_text(yaml.safe_dump(data))
+    with pytest.raises(RobotError, match=r"waist \(servo 1\): current_limit is .*torque is on; see torque_off"):
+        rig.open(str(limited))
+    rig.open().let_go()
+    rig.close()
+    loop = rig.open(str(limited))
+    with loop.lock:
+        assert loop.servos.bus.read(1, "current_limit") == 372

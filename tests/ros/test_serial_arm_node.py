@@ -1,0 +1,148 @@
+"""serial_arm_node in the graph: simulated servos behind a pseudo-terminal, scene and camera beside it."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Empty
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_core.servos.bus_config import load_bus, port_path
+from conure_ros.messages import joint_sample, trajectory_message
+from conure_ros.node_table import GRAPHS, SIM_SERVOS, managed
+from conure_ros.qos import NEWEST
+from conure_ros.recording import Episode
+from conure_ros.starter import run_graph
+from conure_ros.trials import FILE_NAME, read_trials
+from conure_ros.up import UpConfig
+from conure_sim.servos.arm import ask
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s_serial")
+HOME = np.array(ROBOT.home_rad)
+
+
+class Rig:
+    def __init__(self, peer, graph, port):
+        self.peer, self.graph, self.port = peer, graph, port
+        self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
+        self.stops = peer.listen(Empty, "stop")
+        self.diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
+        self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
+
+    def true_rad(self):
+        return np.array(ask(self.port, "state")["positions"])[:-1]
+
+    def follow(self, joint_rad, duration_s=0.3):
+        self.trajectories.publish(trajectory_message(ROBOT, JointCommand(joint_rad, 0.037, duration_s), 0))
+
+    def change(self, transition):
+        return self.peer.call(ChangeState, "serial_arm/change_state", transition=Transition(id=transition)).success
+
+    def status(self, name):
+        return next(status for message in self.diagnostics[::-1] for status in message.status if status.name == name)
+
+
+@pytest.fixture(scope="module")
+def rig(start, peer, domain, calm_robot):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
+        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+        port = port_path("sim", load_bus("wx250s_serial"))
+        graph = start("arm", robot=calm_robot, **{"serial_arm.silence_s": 0.5})
+        return Rig(peer, graph, port)
+
+
+def test_joint_states_come_fast_with_images_of_the_same_arm_beside_them(rig, wait_until):
+    wait_until(lambda: len(rig.joints) > 20 and rig.images, 20)
+    rig.joints.clear()
+    time.sleep(2.0)
+    assert len(rig.joints) >= 100, "the loop's 100 Hz, less what a busy machine leaves out"
+    sample = joint_sample(rig.joints[-1], ROBOT)
+    assert np.abs(sample.joint_rad - rig.true_rad()).max() < 0.01
+    before = np.frombuffer(rig.images[-1].data, np.uint8).astype(int)
+    rig.follow(HOME + [0.3, 0, 0, 0, 0, 0])
+    wait_until(lambda: abs(rig.true_rad()[0] - HOME[0] - 0.3) < 0.01, 10)
+    rig.images.clear()
+    wait_until(lambda: len(rig.images) > 1, 5)
+    after = np.frombuffer(rig.images[-1].data, np.uint8).astype(int)
+    assert np.abs(after - before).mean() > 1.0, "the camera sees the servos' arm"
+
+
+def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
+    assert rig.change(Transition.TRANSITION_DEACTIVATE)
+    before = rig.true_rad()
+    rig.follow(before + 0.2)
+    time.sleep(0.5)
+    assert np.abs(rig.true_rad() - before).max() < 0.01
+    assert all(ask(rig.port, "state")["torque"])
+    assert rig.change(Transition.TRANSITION_ACTIVATE)
+
+
+def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):
+    rig.diagnostics.clear()
+    wait_until(lambda: any(len(message.status) == 10 for message in rig.diagnostics), 10)
+    bus = {pair.key: pair.value for pair in rig.status("serial_arm").values}
+    assert bus["state"] == "armed" and float(bus["jitter_p99_ms"]) > 0 and int(bus["retried"]) >= 0
+    wait_until(lambda: "temperature_c" in {pair.key for pair in rig.status("serial_arm: elbow (servo 5)").values}, 10)
+    elbow = {pair.key: pair.value for pair in rig.status("serial_arm: elbow (servo 5)").values}
+    assert elbow["temperature_c"] == "35" and elbow["voltage_v"] == "12.0"
+
+
+def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(rig, wait_until):
+    rig.stops.clear()
+    ask(rig.port, "servo", servo_id=4, overload=True)
+    wait_until(lambda: rig.stops, 10, "the latched stop of control")
+    rig.graph.wait_for_line("the arm stopped: elbow (servo 4): overload", 5)
+    wait_until(lambda: rig.status("serial_arm").level == DiagnosticStatus.ERROR, 10)
+    before = rig.true_rad()
+    rig.follow(before + 0.2)
+    time.sleep(0.5)
+    assert np.abs(rig.true_rad() - before)[[0, 3, 4, 5]].max() < 0.02
+    assert rig.change(Transition.TRANSITION_DEACTIVATE)
+    assert not rig.change(Transition.TRANSITION_ACTIVATE), "the servo still reports it"
+    answer = rig.peer.call(Trigger, "serial_arm/reboot_servos")
+    assert answer.success and answer.message == "rebooted elbow (servo 4)"
+    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    goal = rig.true_rad() + [0.1, 0, 0, 0, 0, 0]
+    rig.follow(goal)
+    wait_until(lambda: abs(rig.true_rad()[0] - goal[0]) < 0.02, 10)
+
+
+def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
+    """The last test of this graph: nobody drives the arm after it."""
+    rig.graph.process("serial_arm").send_signal(signal.SIGKILL)
+    wait_until(lambda: rig.graph.process("serial_arm").poll() is not None, 5)
+    before = rig.true_rad()
+    time.sleep(0.1)
+    assert np.abs(rig.true_rad() - before).max() < 0.005
+
+
+def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
+    wanted = {"bundle": str(bundle), "folder": str(tmp_path / "trials"), "first_seed": 7, "timeout_s": 1.0}
+    environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
+    run_graph("evaluate_serial", {**wanted, "trials": 1, "robot": calm_robot}, environment=environment)
+    _, trials = read_trials(tmp_path / "trials" / FILE_NAME)
+    assert len(trials) == 1
+    episode = Episode(tmp_path / "trials" / trials[0].recording)
+    heard = ("/joint_states", "/joint_trajectory", "/camera/image_raw", "/camera/camera_info", "/robot_state")
+    assert all(episode.counts[topic] for topic in heard), episode.counts
+
+
+def test_port_sim_puts_the_arm_of_a_graph_behind_simulated_servos():
+    config = UpConfig(graph="evaluate", robot="wx250s_serial", port="sim", bundle="folder")
+    assert config.nodes == "evaluate_serial"
+    assert "port" not in config.given()
+    real = UpConfig(graph="serial", robot="wx250s_serial", port="/dev/ttyUSB0")
+    assert real.nodes == "serial" and real.given()["port"] == "/dev/ttyUSB0"
+    with pytest.raises(ConfigError, match="graph sim takes no 'port'"):
+        UpConfig(graph="sim", port="/dev/ttyUSB0", bundle="folder")

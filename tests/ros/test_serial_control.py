@@ -1,0 +1,54 @@
+"""Control above the serial driver: what the arm does when control is no more."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_core.servos.bus_config import load_bus, port_path
+from conure_ros.messages import trajectory_message
+from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
+from conure_ros.qos import NEWEST
+from conure_sim.servos.arm import ask
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s_serial")
+HOME = np.array(ROBOT.home_rad)
+
+
+def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(start, peer, calm_robot, wait_until, domain):
+    """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point stands still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "driven", managed(*SIM_SERVOS, HELD_CONTROL))
+        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+        port = port_path("sim", load_bus("wx250s_serial"))
+        graph = start("driven", robot=calm_robot)
+
+    def angle_rad():
+        return ask(port, "state")["positions"][0]
+
+    away = trajectory_message(ROBOT, JointCommand(HOME + [1.2, 0, 0, 0, 0, 0], 0.037, 0.5), 0)
+    publisher = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
+
+    def pushed():
+        publisher.publish(away)
+        time.sleep(0.05)
+        return abs(angle_rad() - 1.2) < 0.02
+
+    wait_until(pushed, 30)
+    client = peer.node.create_client(Trigger, "home")
+    assert client.wait_for_service(20)
+    client.call_async(Trigger.Request())
+    wait_until(lambda: angle_rad() < 0.9, 20, "it is on its way")
+    graph.process("control").send_signal(signal.SIGKILL)
+    time.sleep(0.1 + 0.1)
+    stopped = angle_rad()
+    time.sleep(0.5)
+    assert stopped > 0.3, "home is at 0"
+    assert abs(angle_rad() - stopped) < 0.005
+    assert all(ask(port, "state")["torque"])
