@@ -14,7 +14,7 @@ from conure_training.report import write_report
 from conure_training.report.figures import rolling_mean
 from conure_training.robot_trials import camera_frames, read_trials
 from conure_training.stages import Stage, run_stages
-from conure_training.summary import STAGES, read_summary
+from conure_training.summary import STAGES, _counts_inside, read_summary
 
 IMAGE = """uint32 height
 uint32 width
@@ -279,3 +279,11 @@ def test_rolling_mean_is_that_of_the_last_values():
     values = np.random.default_rng(0).normal(size=40)
     expected = [values[max(0, end - 7) : end].mean() for end in range(1, 41)]
     assert rolling_mean(list(values), 7) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.5, 0.75, "25 to 37 of 50"), (0.972, 0.9991, "49 to 49 of 50"), (0.981, 0.999, "no count of 50")],
+)
+def test_an_interval_says_which_counts_of_few_trials_fall_inside(low, high, told) -> None:
+    assert _counts_inside({"low": low, "high": high}, 50) == told
