@@ -41,10 +41,19 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(start, peer,
         return abs(angle_rad() - 1.2) < 0.02
 
     wait_until(pushed, 30)
-    client = peer.node.create_client(Trigger, "home")
-    assert client.wait_for_service(20)
-    client.call_async(Trigger.Request())
-    wait_until(lambda: angle_rad() < 0.9, 20, "it is on its way")
+    peer.node.destroy_publisher(publisher)  # control stops for good while another node publishes what only it may
+    reset, home = (peer.node.create_client(Trigger, name) for name in ("reset_stop", "home"))
+    assert reset.wait_for_service(20) and home.wait_for_service(20)
+
+    def on_its_way():
+        answer, until_s = reset.call_async(Trigger.Request()), time.monotonic() + 1.0
+        wait_until(answer.done, 20)
+        home.call_async(Trigger.Request())
+        while angle_rad() >= 0.9 and time.monotonic() < until_s:
+            time.sleep(0.02)
+        return angle_rad() < 0.9
+
+    wait_until(on_its_way, 30)
     graph.process("control").send_signal(signal.SIGKILL)
     time.sleep(0.1 + 0.1)
     stopped = angle_rad()

@@ -48,7 +48,7 @@ def test_a_row_is_judged_by_its_value(value, at_least, at_most, met) -> None:
     ("words", "expected"),
     [
         (["simm"], "did you mean 'sim'"),
-        ([], "Valid: sim"),
+        ([], "Valid: bus, sim"),
         (["sim", "rows=[sped]"], "did you mean 'speed'"),
         (["sim", "expert_tasks=[Lft]"], "did you mean 'Lift'"),
         (["sim", "randomization=lght"], "did you mean 'light'"),

@@ -173,7 +173,7 @@ GRAPHS = {
     "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
     "sim_serial": managed(*SIM_SERVOS, CONTROL, POLICY, RECORDER),
     "evaluate_serial": managed(*SIM_SERVOS, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
-    "serial": managed(SERIAL_ARM, HELD_CONTROL, RECORDER),
+    "serial": managed(SERIAL_ARM, replace(HELD_CONTROL, arguments=("robot",)), RECORDER),
     "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
     "faults": managed(
         spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -157,13 +159,26 @@ def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
         return cv2.VideoCapture(spec.address, cv2.CAP_GSTREAMER)
     if spec.kind is Kind.DEVICE:
         return _configured(cv2.VideoCapture(spec.address, cv2.CAP_V4L2), settings)
-    if spec.kind is Kind.STREAM:
-        os.environ.setdefault(FFMPEG_VARIABLE, FFMPEG_OPTIONS)
     limits = {
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(settings.open_timeout_s * 1e3),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(settings.read_timeout_s * 1e3),
     }
-    return cv2.VideoCapture(spec.address, cv2.CAP_FFMPEG, [number for pair in limits.items() for number in pair])
+    numbers = [number for pair in limits.items() for number in pair]
+    with _without_buffering() if spec.kind is Kind.STREAM else nullcontext():
+        return cv2.VideoCapture(spec.address, cv2.CAP_FFMPEG, numbers)
+
+
+@contextmanager
+def _without_buffering() -> Iterator[None]:
+    """OpenCV takes FFmpeg's options from the environment alone, where they would spoil files opened afterwards."""
+    if FFMPEG_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[FFMPEG_VARIABLE] = FFMPEG_OPTIONS
+    try:
+        yield
+    finally:
+        del os.environ[FFMPEG_VARIABLE]
 
 
 def has_gstreamer() -> bool:
