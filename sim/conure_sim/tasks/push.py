@@ -40,7 +40,7 @@ class PushScene(Scene):
 
 @dataclass(frozen=True)
 class PushToGoal(Task[PushScene]):
-    """The puck is to come to rest on the table with its middle within REACHED_M of the goal."""
+    """The puck is to come to rest on the table with its middle within 2 cm of the goal's."""
 
     fixture_state_size: ClassVar[int] = 3
 
