@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot import load_robot
 from conure_sim.bench_collection import collection_minutes
 from conure_sim.determinism import compare_runs
-from conure_sim.randomization import find_randomization
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import TASKS, find_task
 
 FIRST_GROUP = ("Lift", "Place", "Push", "Press", "DrawerOpen")
@@ -29,14 +29,13 @@ EASY_SUCCESS, HARD_SUCCESS = {"none": 0.90, "full": 0.75}, {"none": 0.70, "full"
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What to measure and how much of it; see conf/bench.yaml."""
+    """What to measure and how much of it; see conf/bench_sim.yaml."""
 
     out: str
     rows: list[str]
     task: str
     arm: str
     arms: list[str]
-    randomization: str
     image_sizes: list[int]
     physics_substeps: int
     steps: int
@@ -49,6 +48,7 @@ class BenchConfig:
     expert_tasks: list[str]
     expert_episodes: int
     demonstration_episodes: int
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -93,7 +93,7 @@ def run(overrides: list[str]) -> None:
     """The verb: the first word says what to measure, and `sim` is what there is."""
     if not overrides or overrides[0] != "sim":
         raise unknown_name("bench", overrides[0] if overrides else "", ["bus", "sim"])
-    bench(load_config("conure_sim.conf", "bench", BenchConfig, overrides[1:]))
+    bench(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides[1:]))
 
 
 def bench(config: BenchConfig) -> list[Row]:
@@ -122,7 +122,7 @@ def _speed(config: BenchConfig) -> Iterator[Row]:
 
 def _reset(config: BenchConfig) -> Iterator[Row]:
     milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
-    yield Row(f"reset, median of {config.resets}, randomization {config.randomization}", milliseconds, "ms", None, 5.0)
+    yield Row(f"reset, median of {config.resets}, randomization {config.randomization['name']}", milliseconds, "ms", None, 5.0)
 
 
 def _memory(config: BenchConfig) -> Iterator[Row]:

@@ -1,10 +1,11 @@
 """Domain randomization: every factor has a range of its own and is drawn from the episode's seed.
 
-Presets are YAML files in presets/; so is a preset of your own, or a mapping of factors to ranges.
+Presets are the options of the Hydra group `randomization`, YAML files in conf/randomization; a preset of your own is a
+YAML file too, or a mapping of factors to ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, overload
@@ -21,7 +22,7 @@ from conure_sim.rendering import Appearance
 from conure_sim.textures import texture_files
 
 Range = tuple[float, float]
-PRESETS_DIR = Path(__file__).parent / "presets"
+PRESETS_DIR = Path(__file__).parent / "conf" / "randomization"
 JOINTS_AT_MOST = 8
 
 
@@ -180,6 +181,8 @@ class _Draw:
 def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Randomization:
     """A preset by name, by the path of a YAML file, or from a mapping of factors; `preset` names what it starts from.
 
+    A mapping's `name` is what reports call it. A factor's range may be one number, which both ends are then.
+
     Raises: ConfigError listing the valid names of presets or factors, or for a range that is none.
     """
     if isinstance(choice, Randomization):
@@ -187,7 +190,9 @@ def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Ran
     if isinstance(choice, str):
         return _load_preset(choice)
     given = dict(choice)
-    start = find_randomization(given.pop("preset", "none"))
+    given.pop("name", None)
+    preset = given.pop("preset", None)
+    start = Randomization() if preset is None else find_randomization(preset)
     factors = {field.name: isinstance(field.default, tuple) for field in fields(Randomization)}
     for name in given:
         if name not in factors:
@@ -198,14 +203,18 @@ def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Ran
 @cache
 def _load_preset(name: str) -> Randomization:
     if name in preset_names():
-        path = PRESETS_DIR / f"{name}.yaml"
-        return Randomization(
-            **{key: _range(value) if isinstance(value, list) else value for key, value in _read(path).items()}
-        )
+        return find_randomization(_read(PRESETS_DIR / f"{name}.yaml"))
     path = Path(name)
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         raise unknown_name("randomization preset", name, preset_names())
     return find_randomization(_read(path))
+
+
+def factors_at_rest() -> dict[str, Any]:
+    """Every factor by name, as a configuration has it before the group `randomization` fills it; so nothing is varied
+    but the arm's start.
+    """
+    return {"name": "", **asdict(Randomization())}
 
 
 def preset_names() -> list[str]:

@@ -3,7 +3,9 @@
 Demonstrations hold few layouts; perception needs many. Nothing moves here, so a thousand images take about a second.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,13 @@ class LabelledImages:
 class StaticScenes:
     """Draws labelled images of one arm's table from a seed."""
 
-    def __init__(self, arm: str = "wx250s", image_size: int = 48, objects: str = "train", randomization: str = "none"):
+    def __init__(
+        self,
+        arm: str = "wx250s",
+        image_size: int = 48,
+        objects: str = "train",
+        randomization: str | Mapping[str, Any] = "none",
+    ) -> None:
         self.robot = load_robot(arm)
         self.simulation = load_arm_simulation(arm)
         self.world = World(self.robot, table_camera(image_size, arm), self.simulation)

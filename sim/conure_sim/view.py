@@ -4,7 +4,7 @@ Who acts is given as a driver: so learned policies, of which the simulation know
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.errors import ConfigError
 from conure_sim.environment import IMAGE_SIZE_RANGE_PX
 from conure_sim.pictures import captioned_frames, contact_sheet, write_png, write_video
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.recording import Driver, Recording, expert, random_actions, record
 from conure_sim.tasks import find_task
 from conure_sim.viewpoints import overview, require_viewpoint
@@ -30,7 +31,6 @@ class ViewConfig:
     out: str
     task: str
     arm: str
-    randomization: str
     seed: int
     policy: str
     noise_scale: float
@@ -42,9 +42,11 @@ class ViewConfig:
     size: int
     sheet_frames: int
     gui: bool
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
         find_task(self.task)
+        find_randomization(self.randomization)
         require_viewpoint(self.camera)
         if self.sheet_frames < 2:
             raise ConfigError(f"sheet_frames must be at least 2, got {self.sheet_frames}")
@@ -56,7 +58,7 @@ class ViewConfig:
     @property
     def name(self) -> str:
         """Of the files: task, arm, preset, policy and seed."""
-        parts = [self.task, Path(self.arm).stem, Path(self.randomization).stem, Path(self.policy).stem, str(self.seed)]
+        parts = [self.task, Path(self.arm).stem, str(self.randomization["name"]), Path(self.policy).stem, str(self.seed)]
         return "-".join(parts)
 
 

@@ -252,7 +252,6 @@ class World:
         """Where the motors are driven to now, in the order of `driven`: rad, then m."""
         return self._follower.position
 
-    @recorded
     def advance(self, seconds: float) -> None:
         """Let the physics run, in steps of 1 / PHYSICS_HZ."""
         self.advance_steps(round(seconds * PHYSICS_HZ))

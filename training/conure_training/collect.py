@@ -1,7 +1,7 @@
 """`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
 from conure_training.environments import make_environment
@@ -38,7 +39,6 @@ class DemosConfig:
     objects: str
     containers: str
     distractors: int
-    randomization: str
     episodes: dict[str, int]
     noise: tuple[float, float]
     away_from_home: float
@@ -48,9 +48,11 @@ class DemosConfig:
     workers: int
     engine: str = ENGINES[0]
     ray_address: str = ""
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
         engine_of(self)
+        find_randomization(self.randomization)
         for name, count in self.episodes.items():
             find_task(name)
             if count < 0:

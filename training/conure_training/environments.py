@@ -1,5 +1,6 @@
 """The environment that a configuration asks for; collecting, learning and evaluating name the same settings."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import gymnasium
@@ -21,7 +22,7 @@ class EnvironmentSettings(Protocol):
     @property
     def distractors(self) -> int: ...
     @property
-    def randomization(self) -> str: ...
+    def randomization(self) -> Mapping[str, Any]: ...
 
 
 def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:

@@ -1,6 +1,6 @@
 """`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in parallel."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_training.agents import Agent, load_agent
 from conure_training.environments import make_environment
 from conure_training.files import write_json
@@ -35,16 +36,17 @@ class EvaluateConfig:
     containers: str
     target: str
     distractors: int
-    randomization: str
     episodes: int
     noise_scale: float
     seed: int
     workers: int
     engine: str = ENGINES[0]
     ray_address: str = ""
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
         engine_of(self)
+        find_randomization(self.randomization)
         if self.episodes < 1:
             raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
         if not 0.0 <= self.noise_scale <= 3.0:

@@ -66,9 +66,8 @@ class GaussianPolicy(nn.Module):
     """
 
     LOG_STD_LIMIT = 4.0
-    LEAST_DEVIATION = (
-        0.05  # of a feature that is scaled by it: features are of size 1, dividing by less magnifies noise
-    )
+    # Of a feature that is scaled by it: features are of size 1, dividing by less magnifies noise.
+    LEAST_DEVIATION = 0.05
 
     def __init__(
         self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), slots: int = 0

@@ -5,10 +5,11 @@
 3. The flow alone, by likelihood, on the features of the frozen encoder, computed once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.robot import load_robot
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.static_scenes import LabelledImages, StaticScenes
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoder import detection_loss
@@ -44,7 +46,6 @@ class PriorConfig:
     out: str
     arm: str
     static_scenes: int
-    randomization: str
     encoder_steps: int
     joint_steps: int
     flow_steps: int
@@ -58,9 +59,11 @@ class PriorConfig:
     engine: str = ENGINES[0]
     ray_address: str = ""
     size: PriorSize = field(default_factory=PriorSize)
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
         engine_of(self)
+        find_randomization(self.randomization)
         if min(self.batch_size, self.flow_batch_size, self.flow_steps) < 1:
             raise ConfigError("batch_size, flow_batch_size and flow_steps must be at least 1")
 
@@ -118,7 +121,7 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
     return _frames(labelled, camera, np.full((len(labelled.image), 7), np.nan, dtype=np.float32))
 
 
-def _draw_scenes(arm: str, image_size: int, randomization: str, block: tuple[int, int]) -> dict[str, NDArray]:
+def _draw_scenes(arm: str, image_size: int, randomization: Mapping[str, Any], block: tuple[int, int]) -> dict[str, NDArray]:
     seed, count = block
     return StaticScenes(arm, image_size, randomization=randomization).draw(count, seed).__dict__
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, unknown_name
+from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.actor_critic import ActorCritic
 from conure_training.agents import ImageAgent, LatentAgent, save_image_agent, save_latent_agent
@@ -51,7 +52,6 @@ class RlConfig:
     distractors: int
     arm: str
     image_size: int
-    randomization: str
     prior: str
     demos: str
     out: str
@@ -62,6 +62,7 @@ class RlConfig:
     attention: bool
     checkpoint_every: int
     seed: int
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     latent: LatentSacConfig = field(default_factory=LatentSacConfig)
     scratch: SacConfig = field(default_factory=SacConfig)
@@ -72,6 +73,7 @@ class RlConfig:
         if self.steps < 1 or self.checkpoint_every < 1:
             raise ConfigError("steps and checkpoint_every must be at least 1")
         find_task(self.task)
+        find_randomization(self.randomization)
 
 
 def run(overrides: list[str]) -> None:

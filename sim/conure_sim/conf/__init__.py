@@ -1,1 +1,1 @@
-"""Configuration of the simulation: verbs, and the randomization presets."""
+"""Configuration of the simulation: verbs, and the group `randomization`, which every verb with an environment has."""

@@ -1,1 +1,3 @@
-"""Hydra base files, one a verb."""
+"""Hydra base files, one a verb. GROUPS: where else groups of options lie."""
+
+GROUPS = ("conure_sim.conf",)
