@@ -1,12 +1,10 @@
 """`conure bench sim`: the environments' figures on this machine, as a table and as out/bench/sim.json."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ from rich.table import Table
 import conure_sim.bench_measures as measure
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_sim.bench_collection import collection_minutes
+from conure_sim.bench_experts import Cell, expert_rates
 from conure_sim.determinism import compare_runs
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import TASKS, find_task
@@ -90,20 +90,20 @@ class Row:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb: the first word says what to measure, and `sim` is what there is."""
-    if not overrides or overrides[0] != "sim":
-        raise unknown_name("bench", overrides[0] if overrides else "", ["bus", "sim"])
-    bench(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides[1:]))
+    """The verb."""
+    bench(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides))
 
 
 def bench(config: BenchConfig) -> list[Row]:
-    """Measure, write after each measurement, print the table."""
-    console, rows = Console(), []
+    """Measure, write after each row, print the table."""
+    console = Console()
+    rows: list[Row] = []
     for name in config.rows:
         began = time.monotonic()
         with console.status(f"measuring: {name}"):
-            rows += list(MEASUREMENTS[name](config))
-        _write(config, rows)
+            for row in MEASUREMENTS[name](config):
+                rows.append(row)
+                _write(config, rows)
         console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s[/dim]")
     console.print(_table(rows))
     console.print(f"written: {config.out}")
@@ -122,7 +122,9 @@ def _speed(config: BenchConfig) -> Iterator[Row]:
 
 def _reset(config: BenchConfig) -> Iterator[Row]:
     milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
-    yield Row(f"reset, median of {config.resets}, randomization {config.randomization['name']}", milliseconds, "ms", None, 5.0)
+    yield Row(
+        f"reset, median of {config.resets}, randomization {config.randomization['name']}", milliseconds, "ms", None, 5.0
+    )
 
 
 def _memory(config: BenchConfig) -> Iterator[Row]:
@@ -157,17 +159,17 @@ def _delta(config: BenchConfig) -> Iterator[Row]:
 
 
 def _experts(config: BenchConfig) -> Iterator[Row]:
-    try:
-        success_rate = import_module("conure_sim.expert_rollouts").success_rate
-    except ModuleNotFoundError as error:
-        yield Row("expert success", None, "", note=f"not measured: {error.name} is not there")
-        return
-    for arm in config.arms:
-        for task in config.expert_tasks or list(TASKS):
-            bars = EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
-            for preset, bar in bars.items():
-                rate = success_rate(task, arm=arm, randomization=preset, episodes=config.expert_episodes).rate
-                yield Row(f"{arm}: expert, {task}, randomization {preset}", rate, "", bar)
+    tasks, kept = config.expert_tasks or list(TASKS), Path(config.out).with_suffix(".experts.json")
+    bars = {
+        Cell(arm, task, preset): bar for arm in config.arms for task in tasks for preset, bar in _bars(task).items()
+    }
+    for cell, rate in expert_rates(list(bars), config.expert_episodes, config.processes, kept):
+        yield Row(cell.name, rate, "", bars[cell])
+
+
+def _bars(task: str) -> dict[str, float]:
+    """The rate asked of a task's expert under each preset."""
+    return EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
 
 
 def _demonstrations(config: BenchConfig) -> Iterator[Row]:
@@ -198,23 +200,14 @@ def _write(config: BenchConfig, rows: list[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "machine": measure.machine(),
+        "commit": git_commit(),
+        "machine": machine(),
         "config": asdict(config),
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(report, indent=1))
     temporary.replace(path)
-
-
-def _commit() -> str:
-    """The commit of the sources that run, with '+' if they differ from it; empty without git."""
-    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def _table(rows: list[Row]) -> Table:

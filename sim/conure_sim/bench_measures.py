@@ -1,7 +1,6 @@
 """What `conure bench sim` measures of the environments; each function gives plain figures."""
 
 import multiprocessing
-import os
 import time
 from typing import Any
 
@@ -114,16 +113,3 @@ def tracking(steps: int, **settings: Any) -> Tracking:
     found = free_space_tracking(env, steps, seed=2)
     env.close()
     return found
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    info = {"cores": os.cpu_count(), "load_1_min": os.getloadavg()[0], "memory_gb": psutil.virtual_memory().total / 1e9}
-    uname = os.uname()
-    return {**info, "system": f"{uname.sysname} {uname.release} {uname.machine}", "processor": _processor()}
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unknown"

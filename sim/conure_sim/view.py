@@ -58,7 +58,13 @@ class ViewConfig:
     @property
     def name(self) -> str:
         """Of the files: task, arm, preset, policy and seed."""
-        parts = [self.task, Path(self.arm).stem, str(self.randomization["name"]), Path(self.policy).stem, str(self.seed)]
+        parts = [
+            self.task,
+            Path(self.arm).stem,
+            str(self.randomization["name"]),
+            Path(self.policy).stem,
+            str(self.seed),
+        ]
         return "-".join(parts)
 
 

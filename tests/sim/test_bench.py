@@ -1,13 +1,17 @@
 """`conure bench sim` at toy size: every row, measured and judged by its figure."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError
-from conure_sim.bench import Row, run
+from conure_sim.bench import MEASUREMENTS, Row, run
+from conure_sim.bench_experts import Cell, expert_rates
 from conure_sim.bench_measures import memory_growth_mb, reset_median_s
+from conure_sim.expert_rollouts import success_rate
 
 TOY = [
     "image_sizes=[48]", "steps=30", "resets=10", "memory_resets=20", "determinism_tasks=[Lift]", "determinism_steps=8",
@@ -47,18 +51,63 @@ def test_a_row_is_judged_by_its_value(value, at_least, at_most, met) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["simm"], "did you mean 'sim'"),
-        ([], "Valid: bus, sim"),
-        (["sim", "rows=[sped]"], "did you mean 'speed'"),
-        (["sim", "expert_tasks=[Lft]"], "did you mean 'Lift'"),
-        (["sim", "randomization=lght"], "did you mean 'light'"),
-        (["sim", "steps=0"], "at least 1"),
-        (["sim", "stps=3"], "did you mean 'steps'"),
+        (["rows=[sped]"], "did you mean 'speed'"),
+        (["expert_tasks=[Lft]"], "did you mean 'Lift'"),
+        (["randomization=lght"], "did you mean 'light'"),
+        (["steps=0"], "at least 1"),
+        (["stps=3"], "did you mean 'steps'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_by_name(words, expected) -> None:
     with pytest.raises(ConfigError, match=expected):
         run(words)
+
+
+CELLS = [Cell("wx250s", task, "none") for task in ("PressButton", "PushToGoal", "Lift")]
+
+
+def test_experts_are_measured_over_processes_as_in_one(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    rates = dict(expert_rates(CELLS[:2], 22, 2, kept))
+    assert list(rates) == CELLS[:2]
+    assert rates == {cell: success_rate(cell.task, episodes=22).rate for cell in CELLS[:2]}
+    assert not kept.exists()
+
+
+def test_an_interrupted_run_keeps_what_was_measured_and_goes_on(tmp_path: Path, monkeypatch) -> None:
+    kept = tmp_path / "kept.json"
+    monkeypatch.setattr("conure_sim.bench_experts.git_commit", lambda: "a" * 40)
+    begun = expert_rates(CELLS, 2, 1, kept)
+    first = next(begun)
+    begun.close()
+    marked = json.loads(kept.read_text())
+    assert marked["rates"][first[0].name] == first[1]
+    marked["rates"] = {first[0].name: 0.125}
+    kept.write_text(json.dumps(marked))
+    assert next(expert_rates(CELLS[:1], 2, 1, kept)) == (first[0], 0.125)
+    assert next(expert_rates(CELLS[:1], 3, 1, kept)) != (first[0], 0.125)
+
+
+@pytest.mark.parametrize("commit", ["unknown", "a" * 40 + "-dirty", "b" * 40])
+def test_rates_of_other_sources_are_measured_again(tmp_path: Path, monkeypatch, commit: str) -> None:
+    kept = tmp_path / "kept.json"
+    earlier = "a" * 40 if commit == "b" * 40 else commit
+    kept.write_text(json.dumps({"commit": earlier, "episodes": 1, "rates": {CELLS[0].name: 0.125}}))
+    monkeypatch.setattr("conure_sim.bench_experts.git_commit", lambda: commit)
+    assert next(expert_rates(CELLS[:1], 1, 1, kept)) != (CELLS[0], 0.125)
+
+
+def test_each_row_is_written_before_the_next_is_measured(tmp_path: Path, monkeypatch) -> None:
+    out = tmp_path / "sim.json"
+
+    def interrupted(_: object) -> Iterator[Row]:
+        yield Row("measured", 1.0, "")
+        assert [row["name"] for row in json.loads(out.read_text())["rows"]] == ["measured"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(MEASUREMENTS, "reset", interrupted)
+    assert main(["bench", "sim", f"out={out}", "rows=[reset]"]) == 130
+    assert len(json.loads(out.read_text())["rows"]) == 1
 
 
 def test_resets_do_not_leak() -> None:

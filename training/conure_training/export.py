@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import shutil
-import subprocess
 import tempfile
 import time
 import warnings
@@ -34,6 +33,7 @@ from conure_core.bundle import (
 )
 from conure_core.config import load_config
 from conure_core.errors import BundleError, ConfigError, DataError, SpecMismatch
+from conure_core.provenance import git_commit
 from conure_core.spec import Contract
 from conure_training.agents import LatentAgent, load_agent
 from conure_training.dataset import load_demonstrations
@@ -253,18 +253,6 @@ def onnx_parity(bundle: Bundle, graph: PolicyGraph, observations: Observations, 
         inverse_log_likelihood=_largest(inverse_log_likelihood - wanted_inverse),
         round_trip=max(_largest(decoded[0] - action), _largest(decoded[1] - anywhere)),
     )
-
-
-def git_commit() -> str:
-    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a repository."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return result.stdout.strip()
 
 
 def _checked(observations: Observations, contract: Contract) -> Observations:

@@ -75,18 +75,19 @@ class GaussianPolicy(nn.Module):
         super().__init__()
         self.normalize = Normalizer(feature_dim)
         self.slots = slots
-        self.normalize_slot = Normalizer(SLOT_SIZE)
+        self.normalize_slot = Normalizer(SLOT_SIZE) if slots else None
         self.score = mlp([SLOT_SIZE, 64, 1]) if slots else None
         attended = SLOT_SIZE if slots else 0
         self.trunk = mlp([feature_dim + attended, *hidden_dims, 2 * action_dim])
         last = self.trunk[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.register_load_state_dict_pre_hook(_without_idle_slot)
 
     def fit_normalizers(self, features: Tensor) -> None:
         """Scale the inputs by rows (n, F); all slots by one scale, so that their order keeps no meaning."""
         self.normalize.fit(features, self.LEAST_DEVIATION)
-        if self.slots:
+        if self.normalize_slot is not None:
             self.normalize_slot.fit(self._slots_of(features).flatten(0, 1), self.LEAST_DEVIATION)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,11 +100,18 @@ class GaussianPolicy(nn.Module):
 
     def _attended(self, features: Tensor) -> Tensor:
         """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
-        slot = self.normalize_slot(self._slots_of(features))
+        slot = self.normalize_slot(self._slots_of(features))  # type: ignore[misc]
         return (torch.softmax(self.score(slot), dim=1) * slot).sum(dim=1)  # type: ignore[misc]
 
     def _slots_of(self, features: Tensor) -> Tensor:
         return features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
+
+
+def _without_idle_slot(policy: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Policies without slots were once saved with the scale of a slot."""
+    if not policy.slots:
+        for key in [key for key in state if key.startswith(f"{prefix}normalize_slot.")]:
+            del state[key]
 
 
 class CriticEnsemble(nn.Module):

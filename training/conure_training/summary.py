@@ -1,7 +1,6 @@
 """What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is computed here."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from conure_core.errors import DataError
+from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_training.evaluate import rate_of
-from conure_training.export import git_commit
 from conure_training.files import write_json
 from conure_training.robot_trials import LOAD_FILE, RobotTrial, read_trials
 from conure_training.stages import read_record
@@ -217,20 +216,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def machine() -> dict[str, Any]:
-    """Cores that this process may use, and the CPU's name."""
-    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    cpu = names[0] if names else platform.processor() or platform.machine()
-    return {"cores": len(os.sched_getaffinity(0)), "cpu": cpu, "system": f"{platform.system()} {platform.machine()}"}
-
-
-def _cpu_lines() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

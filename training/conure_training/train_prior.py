@@ -121,7 +121,9 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path) -> Frames |
     return _frames(labelled, camera, np.full((len(labelled.image), 7), np.nan, dtype=np.float32))
 
 
-def _draw_scenes(arm: str, image_size: int, randomization: Mapping[str, Any], block: tuple[int, int]) -> dict[str, NDArray]:
+def _draw_scenes(
+    arm: str, image_size: int, randomization: Mapping[str, Any], block: tuple[int, int]
+) -> dict[str, NDArray]:
     seed, count = block
     return StaticScenes(arm, image_size, randomization=randomization).draw(count, seed).__dict__
 

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -11,13 +11,17 @@ from conure_core.errors import ConureError, unknown_name
 
 @dataclass(frozen=True)
 class Verb:
-    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings what it needs."""
+    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings what it needs.
+
+    A verb may be two words: `conure bench` alone lists every `bench X`.
+    """
 
     module: str
     extra: str
     summary: str
 
 
+HELP = ("-h", "--help", "help")
 VERBS = {
     "demo": Verb("conure_training.demo", "all", "the main job, from demonstrations to a report"),
     "demos": Verb("conure_training.collect", "training", "collect scripted demonstrations"),
@@ -25,10 +29,10 @@ VERBS = {
     "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
-    "bench": Verb("conure_sim.bench", "sim", "measure: bench sim, the environments"),
     "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
     "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
-    "bench bus": Verb("conure_ros.bench_bus", "robot", "measure: the loop of a serial arm, jitter and retries"),
+    "bench sim": Verb("conure_sim.bench", "sim", "measure the environments: speed, resets, memory, experts"),
+    "bench bus": Verb("conure_ros.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
     "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key"),
@@ -39,12 +43,13 @@ VERBS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0 done, 1 refused (one line on stderr says why), 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(usage())
+    family = _family(words[0]) if words else []
+    length = 2 if family else 1
+    if len(words) < length or words[length - 1] in HELP:
+        print(usage(family or list(VERBS)))
         return 0
     try:
-        length = 2 if " ".join(words[:2]) in VERBS else 1
-        _load(" ".join(words[:length]))(words[length:])
+        _load(" ".join(words[:length]), family or list(VERBS))(words[length:])
         return 0
     except ConureError as error:
         return _fail(str(error))
@@ -58,16 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
         raise
 
 
-def usage() -> str:
-    """The verbs, a line each."""
-    width = max(map(len, VERBS))
-    lines = [f"  {name.ljust(width)}  {verb.summary}" for name, verb in VERBS.items()]
+def _family(word: str) -> list[str]:
+    """The verbs of two words that begin with this one."""
+    return [name for name in VERBS if name.startswith(f"{word} ")]
+
+
+def usage(names: Sequence[str] = tuple(VERBS)) -> str:
+    """These verbs, a line each."""
+    width = max(map(len, names))
+    lines = [f"  {name.ljust(width)}  {VERBS[name].summary}" for name in names]
     return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(lines)
 
 
-def _load(name: str) -> Callable[[list[str]], None]:
-    if name not in VERBS:
-        raise unknown_name("verb", name, VERBS)
+def _load(name: str, valid: Sequence[str]) -> Callable[[list[str]], None]:
+    if name not in valid:
+        raise unknown_name("verb", name, valid)
     verb = VERBS[name]
     try:
         run: Callable[[list[str]], None] = import_module(verb.module).run

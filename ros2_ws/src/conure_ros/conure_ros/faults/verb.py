@@ -1,7 +1,5 @@
 """`conure faults`: what must happen when something fails, on the live graph; `conure faults gate`: the gate alone."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from pathlib import Path
 from conure_core.arm import Arm
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError
+from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_ros.faults.gate import run_gate
 from conure_ros.faults.report import line, write_report
@@ -55,7 +54,7 @@ def run(overrides: list[str]) -> None:
     if not alone and not config.bundle:
         raise ConfigError("conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for the gate alone")
     results = [_gate(config)] if alone else [*_graph(config), _gate(config)]
-    about = {"robot": config.robot, "machine": platform.node(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    about = {"robot": config.robot, "commit": git_commit(), **machine()}
     write_report(Path(config.out), results, about)
     print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
     failed = [result.name for result in results if not result.passed]
