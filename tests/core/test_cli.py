@@ -34,3 +34,12 @@ def test_an_unknown_verb_lists_the_valid_ones(
 ) -> None:
     assert main(words) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_help_gives_each_key_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "bus", "--help"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("conure bench bus ")
+    assert {"port: sim", "seconds: 20.0", "corrupt: 0.05"} <= set(lines)

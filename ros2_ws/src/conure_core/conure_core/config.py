@@ -142,7 +142,12 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
     import yaml
     from omegaconf import OmegaConf
 
-    keys = yaml.dump(OmegaConf.to_container(merged), default_flow_style=None, sort_keys=False, width=120)
+    class OneLineAKey(yaml.SafeDumper):
+        def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+            return super().represent_mapping(tag, mapping, flow_style=False)
+
+    plain = OmegaConf.to_container(merged)
+    keys = yaml.dump(plain, Dumper=OneLineAKey, default_flow_style=None, sort_keys=False, width=120)
     choices = [f"{key}={'|'.join(group.options)}, or the path of a YAML file" for key, group in groups.items()]
     return "\n".join([f"{verb} [key=value ...], with these keys and defaults:\n", keys, *choices])
 
