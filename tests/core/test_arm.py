@@ -8,7 +8,7 @@ from conure_core.arm import Arm, moved, pose_error
 from conure_core.errors import ConfigError
 from conure_core.robot import ROBOTS_DIR, load_robot
 
-ARMS = ("wx250s", "panda")
+ARMS = ("wx250s", "panda", "ur5e")
 
 
 @pytest.fixture(scope="module", params=ARMS)
@@ -69,7 +69,12 @@ def test_clearance_names_the_shapes_that_meet(arm: Arm) -> None:
 
 
 def test_a_folded_arm_meets_itself() -> None:
-    folded = {"wx250s": [0.0, -1.85, 2.1, 0.0, 1.7, 0.0], "panda": [0.0, 0.0, 0.0, -3.05, 0.0, 0.0, 0.0]}
+    folded = {
+        "wx250s": [0.0, -1.85, 2.1, 0.0, 1.7, 0.0],
+        "panda": [0.0, 0.0, 0.0, -3.05, 0.0, 0.0, 0.0],
+        "ur5e": [0.0, -1.57, 3.1, 0.0, -1.57, 0.0],
+        "so101": [0.0, -1.7, 1.6, 1.6, 0.0],
+    }
     for name, joint_rad in folded.items():
         assert Arm(load_robot(name)).first_collision(np.array(joint_rad)) is not None
 

@@ -12,6 +12,7 @@ from conure_core.robot import RobotConfig
 Array = NDArray[np.float64]
 TABLE = "table"
 TABLE_SIDE_M = 4.0
+POSE_SIZE = 6
 
 
 class Arm:
@@ -70,7 +71,8 @@ class Arm:
     def solve(self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01) -> Array:
         """Joint angles whose tool pose comes closest to the one asked for, within the joint limits.
 
-        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the descent finds.
+        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the descent finds. With fewer
+        than six joints the position comes first, and the rotation gets what the joints have left.
         Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa, JDSMC 108(3), 1986.
         """
         joint_rad = np.clip(start_rad, self.lower_rad, self.upper_rad)
@@ -79,9 +81,23 @@ class Arm:
             if np.abs(error).max() < 1e-6:
                 break
             jacobian = self.jacobian(joint_rad)
-            damped = jacobian @ jacobian.T + damping**2 * np.eye(6)
-            joint_rad = np.clip(joint_rad + jacobian.T @ np.linalg.solve(damped, error), self.lower_rad, self.upper_rad)
+            if len(joint_rad) < POSE_SIZE:
+                step = self._unblocked_step(joint_rad, jacobian, error, damping)
+            else:
+                step = _damped_step(jacobian, error, damping)
+            joint_rad = np.clip(joint_rad + step, self.lower_rad, self.upper_rad)
         return joint_rad
+
+    def _unblocked_step(self, joint_rad: Array, jacobian: Array, error: Array, damping: float) -> Array:
+        """Position first, without the joints that stand at a limit and would leave it: the others must not count on them."""
+        moving = np.ones(len(joint_rad), dtype=bool)
+        while True:
+            step = _position_first(jacobian * moving, error, damping)
+            outward = np.where(step < 0.0, joint_rad <= self.lower_rad, joint_rad >= self.upper_rad)
+            blocked = moving & outward & (step != 0.0)
+            if not blocked.any():
+                return step
+            moving &= ~blocked
 
     @cached_property
     def _geometry(self) -> tuple[pin.GeometryModel, pin.GeometryData]:
@@ -122,6 +138,25 @@ class Arm:
     def _pair_names(self, pair: pin.CollisionPair) -> tuple[str, str]:
         objects = self._geometry[0].geometryObjects
         return objects[pair.first].name, objects[pair.second].name
+
+
+def _damped_step(jacobian: Array, error: Array, damping: float) -> Array:
+    """The step q, (n,), that minimizes |J q - e|^2 + damping^2 |q|^2."""
+    damped = jacobian @ jacobian.T + damping**2 * np.eye(len(error))
+    return np.asarray(jacobian.T @ np.linalg.solve(damped, error))
+
+
+def _position_first(jacobian: Array, error: Array, damping: float) -> Array:
+    """The step that corrects the position (rows 0 to 2), then the rotation as far as that leaves the position alone.
+
+    Least squares over all six would trade metres for radians, and an arm that is told a turn it cannot make would walk
+    away. Source: Nakamura, Hanafusa & Yoshikawa, IJRR 6(2), 1987, task priority.
+    """
+    position, rotation = jacobian[:3], jacobian[3:]
+    step = _damped_step(position, error[:3], damping)
+    free = np.linalg.svd(position)[2][3:].T
+    rest = _damped_step(rotation @ free, error[3:] - rotation @ step, damping)
+    return np.asarray(step + free @ rest)
 
 
 def pose_error(base_from_a: Array, base_from_b: Array) -> Array:

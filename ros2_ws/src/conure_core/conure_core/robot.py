@@ -13,7 +13,7 @@ from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
 ROBOTS_DIR = Path(__file__).parent / "robots"
 ROTATION_6D = 6
-CONNECTION_FIELDS = ("arm", "bus")
+CONNECTION_FIELDS = ("arm", "bus", "ros2_control")
 
 
 @dataclass(frozen=True)
@@ -130,17 +130,20 @@ class RobotConfig:
 def load_robot(name: str) -> RobotConfig:
     """The robot of this name, or of the YAML file at this path.
 
-    A file with a field `arm`, the path of another robot's file, is that robot with the fields that it gives itself; how
-    the arm is connected (`bus`) is read by `servos.bus_config`.
+    A file with a field `arm`, the path of another robot's file, is that robot with the fields that it gives itself. How
+    the arm is connected is read by `servos.bus_config` (field `bus`) and `ros2_control` (the field of that name).
     Raises: ConfigError for an unknown name (listing the known ones), a missing, unknown or ill-typed field.
     """
     path = robot_file(name)
     own = read_yaml(path)
-    if not isinstance(own, dict) or "arm" not in own:
+    if not isinstance(own, dict):
         return read_fields(path, RobotConfig)
-    base = (path.parent / str(own["arm"])).resolve()
     fields = {key: value for key, value in own.items() if key not in CONNECTION_FIELDS}
-    return checked_fields({**read_yaml(base), **fields}, RobotConfig, str(path), base.parent)
+    if "arm" not in own:
+        return checked_fields(fields, RobotConfig, str(path), path.parent)
+    base = (path.parent / str(own["arm"])).resolve()
+    of_base = {key: value for key, value in read_yaml(base).items() if key not in CONNECTION_FIELDS}
+    return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
 
 
 def robot_file(name: str) -> Path:

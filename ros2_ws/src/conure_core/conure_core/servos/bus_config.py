@@ -22,7 +22,8 @@ class ServoConfig:
     Two servos that name the same joint drive it together, the first one is measured. `mode`: an operating mode of the
     family; empty: extended_position where the family has it, else position. `homing_offset_counts` is what the servo's
     own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is. A finger is driven through a crank
-    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)).
+    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)). A jaw
+    that swings on the servo's axis is driven through a lever (`lever_m`), its length: x = lever a, the arc of its tip.
     """
 
     joint: str
@@ -35,6 +36,7 @@ class ServoConfig:
     current_limit_ma: float = 0.0
     crank_m: float = 0.0
     rod_m: float = 0.0
+    lever_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class BusConfig:
                 raise ConfigError(f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma out")
             if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
+            if servo.lever_m < 0 or (servo.lever_m and servo.crank_m):
+                raise ConfigError(f"servo {servo.id}: lever_m must not be negative, and goes without crank_m")
 
     @property
     def table(self) -> Family:

@@ -41,6 +41,7 @@ class ServoScale:
         self._crank = np.array([servo.crank_m for servo in servos])
         self._rod = np.array([servo.rod_m for servo in servos])
         self._cranked = self._crank > 0
+        self._lever = np.array([servo.lever_m or 1.0 for servo in servos])
         self._per_rad = bus.table.counts_per_turn / (2 * np.pi)
         arm = Arm(robot)
         grip = sorted((robot.gripper_closed_m, robot.gripper_open_m))
@@ -63,7 +64,7 @@ class ServoScale:
         return np.round(self._exact(positions)).astype(np.int64)
 
     def _exact(self, positions: Array) -> Array:
-        angle = np.asarray(positions, dtype=np.float64)[self.joint].copy()
+        angle = np.asarray(positions, dtype=np.float64)[self.joint] / self._lever
         cranked = self._cranked
         angle[cranked] = crank_angle(angle[cranked], self._crank[cranked], self._rod[cranked])
         return np.asarray(self._zero + self._direction * angle * self._per_rad)
@@ -73,7 +74,7 @@ class ServoScale:
         angle = self._direction * (np.asarray(counts, dtype=np.float64) - self._zero) / self._per_rad
         cranked = self._cranked
         angle[cranked] = crank_position(angle[cranked], self._crank[cranked], self._rod[cranked])
-        return np.asarray(angle)
+        return np.asarray(angle * self._lever)
 
     def positions(self, counts: Array | Counts) -> Array:
         """Positions (n + 1,) of the joints, by the first servo of each."""
