@@ -98,10 +98,7 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
         raise ConfigError(
             f"'{robot.name}' cannot be simulated: neither {beside} nor {known} exists; copy {ARMS_DIR / 'wx250s.yaml'}"
         )
-    try:
-        simulation = read_fields(found, ArmSimulation)
-    except ConfigError as error:
-        raise ConfigError(str(error) if str(found) in str(error) else f"{found}: {error}") from error
+    simulation = read_fields(found, ArmSimulation)
     joints = len(robot.joint_names)
     if not len(simulation.joint_force_nm) == len(simulation.joint_gain) == joints:
         raise ConfigError(

@@ -21,7 +21,6 @@ from conure_msgs.srv import SetMode
 from conure_ros import stop
 from conure_ros.messages import joint_state_message, to_time
 from conure_ros.node_table import CONTROL, GRAPHS, managed
-from conure_ros.outputs import position_order
 from conure_ros.qos import LATCHED, NEWEST
 from conure_ros.sight_health import SightHealth
 
@@ -200,16 +199,6 @@ def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, 
     monkeypatch.setattr(stop.Stopper, "_on_state", lambda self, state: None)
     with pytest.raises(RobotError, match="cut its power"):
         stop.run(["timeout_s=0.3"])
-
-
-def test_positions_are_ordered_by_name():
-    names = ROBOT.command_names
-    assert position_order(ROBOT, ("",)) == list(range(len(names)))
-    assert [names[index] for index in position_order(ROBOT, ORDER)] == list(ORDER)
-    with pytest.raises(ConfigError, match="did you mean 'elbow'"):
-        position_order(ROBOT, ("elbo", *ROBOT.joint_names[1:]))
-    with pytest.raises(ConfigError, match="every joint"):
-        position_order(ROBOT, ROBOT.joint_names[:-1])
 
 
 def test_black_and_frozen_images_are_refused_and_a_still_scene_is_not():

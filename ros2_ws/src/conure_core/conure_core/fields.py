@@ -16,7 +16,7 @@ def read_fields(path: Path, schema: type[T]) -> T:
     """`schema` filled from the YAML file at `path`; lists become tuples, a Path is taken relative to the file.
 
     Raises: ConfigError naming the file and the field, if the file is no mapping, a field is missing, unknown (with the
-    closest valid one), of another type or length, or not finite.
+    closest valid one), of another type or length, or not finite; or if the dataclass itself refuses a value.
     """
     return checked_fields(read_yaml(path), schema, str(path), path.parent)
 
@@ -41,7 +41,11 @@ def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
     if missing:
         raise ConfigError(f"{where}: missing fields {', '.join(missing)}")
     hints = get_type_hints(schema)
-    return schema(**{name: _checked(value, hints[name], f"{where}: {name}", folder) for name, value in data.items()})
+    values = {name: _checked(value, hints[name], f"{where}: {name}", folder) for name, value in data.items()}
+    try:
+        return schema(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:

@@ -16,13 +16,14 @@ from conure_core.arm import Arm
 from conure_core.control import ControlLoop
 from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand, unknown_name
 from conure_core.robot import load_robot
+from conure_core.ros2_control import Ros2ControlConfig, load_ros2_control
 from conure_core.safety import JointCommand
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.arbiter import Arbiter, Mode, selectable_mode
 from conure_ros.clock_watch import ClockWatch
 from conure_ros.messages import NANOSECONDS, JointSample, joint_sample, to_ns, to_time
-from conure_ros.outputs import Output, PositionStream, TrajectoryOutput
+from conure_ros.outputs import open_output
 from conure_ros.parameters import declare, parameter
 from conure_ros.policy_watch import PolicyWatch, Verdict
 from conure_ros.qos import LATCHED, NEWEST, overridable
@@ -32,7 +33,7 @@ from conure_ros.way_home import GoesHome, Homing
 WATCH_PERIOD_S = 0.01
 RIVAL_PERIOD_S = 1.0
 TORQUE_S = 2.0
-OUTPUTS = ("trajectory", "positions")
+OUTPUTS = ("robot", "trajectory", "positions")
 ON_STOP = ("hold", "limp")
 
 
@@ -47,8 +48,8 @@ class ControlParameters:
     home_speed_rad_s: float = parameter(0.8, "speed of the fastest joint on the way home, rad/s", 0.05, 2.0)
     home_tolerance_rad: float = parameter(0.05, "how near to home every joint must come, rad", 0.001, 0.5)
     home_settle_s: float = parameter(2.0, "how long the arm may take to settle at home, s", 0.1, 30.0)
-    output: str = parameter("trajectory", "how commands leave: trajectory (joint_trajectory) or positions (100 Hz)")
-    position_joints: tuple[str, ...] = parameter(("",), "the position controller's joints in order; '': the robot's")
+    output: str = parameter("robot", "how commands leave: as the robot's file says, trajectory, or positions (100 Hz)")
+    position_joints: tuple[str, ...] = parameter(("",), "with positions: the controller's joints in order; '': all")
     on_stop: str = parameter("hold", "what a stopped arm does: hold, or limp (the driver's service 'torque')")
     heartbeat_s: float = parameter(0.0, "longest silence of operator/heartbeat, s, until a stop; 0: any", 0.0, 10.0)
     monitor: bool = parameter(True, "whether the prior judges the policy's actions, where the bundle has thresholds")
@@ -64,6 +65,14 @@ class ControlParameters:
             raise unknown_name("output", self.output, OUTPUTS)
         if self.on_stop not in ON_STOP:
             raise unknown_name("on_stop", self.on_stop, ON_STOP)
+
+
+def wiring(parameters: ControlParameters) -> Ros2ControlConfig:
+    """Which controllers are told what: as the parameters say, or else the robot's file. Raises: ConfigError."""
+    if parameters.output == "robot":
+        return load_ros2_control(parameters.robot)
+    joints = tuple(filter(None, parameters.position_joints)) if parameters.output == "positions" else ()
+    return Ros2ControlConfig(parameters.output, joints=joints)
 
 
 class ControlNode(GoesHome):
@@ -100,11 +109,7 @@ class ControlNode(GoesHome):
             created = self.create_subscription(kind, topic, callback, quality, qos_overriding_options=overridable())
             self.kept(self.destroy_subscription, created)
 
-        self.output: Output = (
-            PositionStream(self, self.robot, self.parameters.position_joints)
-            if self.parameters.output == "positions"
-            else TrajectoryOutput(self, self.robot)
-        )
+        self.output = open_output(self, self.robot, wiring(self.parameters))
         self.states = publisher(RobotState, "robot_state", LATCHED)
         subscribe(Empty, "stop", lambda _: self._stop("the stop topic"))
         subscribe(Empty, "operator/heartbeat", self._on_heartbeat)

@@ -53,6 +53,12 @@ class SolePublisher:
         others = self._others()
         return self._names(others) if others else ""
 
+    @property
+    def held(self) -> bool:
+        """Whether the claim is this node's."""
+        with self._lock:
+            return self._publisher is not None
+
     def publish(self, message: Any) -> None:
         with self._lock:
             if self._publisher is not None:

@@ -13,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.errors import DataError, RobotError, UnsafeCommand
 from conure_core.robot import RobotConfig
+from conure_core.ros2_control import joint_order
 from conure_core.safety import JointCommand
 
 Array = NDArray[np.float64]
@@ -94,11 +95,18 @@ def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
     return JointSample(to_ns(message.header.stamp), positions[:-1], float(positions[-1]))
 
 
-def trajectory_message(robot: RobotConfig, command: JointCommand, stamp_ns: int) -> JointTrajectory:
-    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after the stamp."""
-    message = JointTrajectory(joint_names=list(robot.command_names))
+def trajectory_message(
+    robot: RobotConfig, command: JointCommand, stamp_ns: int, joints: Sequence[str] = ()
+) -> JointTrajectory:
+    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after the stamp.
+
+    `joints`: which, in which order; by default all, the gripper's last.
+    """
+    names = tuple(joints) or robot.command_names
+    message = JointTrajectory(joint_names=list(names))
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), robot.base_frame
-    point = JointTrajectoryPoint(positions=[*command.joint_rad.tolist(), command.gripper_m])
+    positions = np.append(command.joint_rad, command.gripper_m)[joint_order(robot, names)]
+    point = JointTrajectoryPoint(positions=positions.tolist())
     point.time_from_start = to_duration(command.duration_s)
     message.points = [point]
     return message

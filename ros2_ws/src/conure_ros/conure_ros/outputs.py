@@ -1,26 +1,26 @@
 """How joint commands leave control_node: as a trajectory of one point, or as a stream of joint positions."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.arm import Array
-from conure_core.errors import ConfigError, unknown_name
 from conure_core.interpolation import LinearFollower
 from conure_core.robot import RobotConfig
+from conure_core.ros2_control import Ros2ControlConfig, joint_order
 from conure_core.safety import JointCommand
 from conure_ros.exclusive import SolePublisher
 from conure_ros.messages import trajectory_message
-from conure_ros.qos import NEWEST
+from conure_ros.qos import NEWEST, overridable
 from conure_ros.running import ManagedNode
 
 STREAM_PERIOD_S = 0.01
 
 
 class Output(Protocol):
-    """Where commands go. `sole` is the claim to the topic."""
+    """Where commands go. `sole` is the claim to the arm's topic."""
 
     sole: SolePublisher
 
@@ -31,30 +31,50 @@ class Output(Protocol):
         """Where the arm is, (n,) rad and m: the next command leads from there."""
 
 
-class TrajectoryOutput:
-    """`joint_trajectory`, what joint_trajectory_controller takes."""
+class _Controllers:
+    """The arm's controller, and the gripper's where it has one of its own. Nothing is sent without the arm's claim."""
 
-    def __init__(self, node: ManagedNode, robot: RobotConfig) -> None:
-        self._robot = robot
-        self.sole = SolePublisher(node, JointTrajectory, "joint_trajectory", NEWEST)
+    def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig, kind: Any) -> None:
+        """Raises: ConfigError for joints that are not the robot's, or one of the arm's that is not commanded."""
+        self._robot, self._joints = robot, config.arm_joints(robot)
+        self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
+        self._gripper: Any = None
+        if config.gripper_topic:
+            created = node.create_publisher(
+                kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable()
+            )
+            self._gripper = node.kept(node.destroy_publisher, created)
+        elif robot.gripper_joint not in self._joints:
+            node.get_logger().warning(f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic")
+
+    def _tell_gripper(self, message: Any) -> None:
+        if self._gripper is not None and self.sole.held:
+            self._gripper.publish(message)
+
+
+class TrajectoryOutput(_Controllers):
+    """What joint_trajectory_controller takes."""
+
+    def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> None:
+        super().__init__(node, robot, config, JointTrajectory)
 
     def send(self, command: JointCommand, now_ns: int) -> None:
-        self.sole.publish(trajectory_message(self._robot, command, now_ns))
+        self.sole.publish(trajectory_message(self._robot, command, now_ns, self._joints))
+        self._tell_gripper(trajectory_message(self._robot, command, now_ns, (self._robot.gripper_joint,)))
 
     def begin(self, joint_rad: Array, gripper_m: float) -> None: ...
 
 
-class PositionStream:
-    """`position_commands` at 100 Hz, what forward_command_controller's position interface takes.
+class PositionStream(_Controllers):
+    """What forward_command_controller takes on position interfaces, at 100 Hz.
 
-    That controller goes to a position at once, so the way from one command to the next is interpolated here; `joints`
-    is the controller's own list of joints, whose order its commands have.
+    That controller goes to a position at once, so the way from one command to the next is interpolated here; the values
+    have the order of the controller's own list of joints.
     """
 
-    def __init__(self, node: ManagedNode, robot: RobotConfig, joints: tuple[str, ...]) -> None:
-        """Raises: ConfigError for a joint that the robot does not have, or one of the arm's that is not commanded."""
-        self._order = position_order(robot, joints)
-        self.sole = SolePublisher(node, Float64MultiArray, "position_commands", NEWEST)
+    def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> None:
+        super().__init__(node, robot, config, Float64MultiArray)
+        self._order = joint_order(robot, self._joints)
         self._follower: LinearFollower | None = None
         self._left_s = 0.0
         node.steady_timer(STREAM_PERIOD_S, self._tick)
@@ -75,15 +95,10 @@ class PositionStream:
             self._left_s -= STREAM_PERIOD_S
             position = self._follower.advance(STREAM_PERIOD_S)
             self.sole.publish(Float64MultiArray(data=position[self._order].tolist()))
+            self._tell_gripper(Float64MultiArray(data=[float(position[-1])]))
 
 
-def position_order(robot: RobotConfig, joints: tuple[str, ...]) -> list[int]:
-    """For each joint of the controller its place among `robot.command_names`; none given: that order."""
-    wanted = tuple(filter(None, joints)) or robot.command_names
-    for name in wanted:
-        if name not in robot.command_names:
-            raise unknown_name(f"joint of {robot.name} in position_joints", name, robot.command_names)
-    missing = [name for name in robot.joint_names if name not in wanted]
-    if missing or len(set(wanted)) != len(wanted):
-        raise ConfigError(f"position_joints must name every joint of {robot.name} once, got {', '.join(wanted)}")
-    return [robot.command_names.index(name) for name in wanted]
+def open_output(node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> Output:
+    """The output of the kind that the configuration names. Raises: ConfigError as Ros2ControlConfig.arm_joints."""
+    kinds = {"trajectory": TrajectoryOutput, "positions": PositionStream}
+    return kinds[config.output](node, robot, config)

@@ -1,0 +1,150 @@
+"""control_node before controllers that take and refuse what ros2_control's do; they and their arm are another process."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from conure_core.arm import Arm
+from conure_core.robot import load_robot, robot_file
+from conure_core.ros2_control import load_ros2_control
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.messages import joint_sample
+from conure_ros.node_table import CONTROL, GRAPHS, managed
+from conure_ros.qos import LATCHED, NEWEST
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("ur5e_ros2_control")
+BACKWARDS = list(ROBOT.joint_names[::-1])
+LATE = "ends in the past"
+FORWARD = [0.25, 0.0, 0.15, 0.0, 0.0, 0.2, -1.0]  # slow enough for every limit; and the gripper closes
+
+
+def robot_yaml(folder, name, **section):
+    data = {**yaml.safe_load(robot_file("ur5e_ros2_control").read_text()), "ros2_control": section}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({**data, "arm": str(robot_file("ur5e"))}))
+    return str(path)
+
+
+class Rig:
+    """The shipped robot's file or a changed one, control_node with it, and controllers whose joints are turned round."""
+
+    def __init__(self, peer, domain, robot):
+        self.peer, wiring = peer, load_ros2_control(robot)
+        start = dict(zip(ROBOT.joint_names, ROBOT.home_rad, strict=True)) | {ROBOT.gripper_joint: ROBOT.gripper_open_m}
+        words = {
+            "output": wiring.output,
+            "joints": BACKWARDS,
+            "topic": wiring.arm_topic,
+            "gripper_joint": ROBOT.gripper_joint,
+            "gripper_topic": wiring.gripper_topic or "gripper_controller/joint_trajectory",
+            "start": start,
+        }
+        script = [sys.executable, str(Path(__file__).with_name("controllers.py")), json.dumps(words)]
+        self.process = subprocess.Popen(script, env={**os.environ, **domain})
+        self.refused = peer.listen(String, "refused", 100)
+        self.states = peer.listen(RobotState, "robot_state", LATCHED)
+        self.joints = peer.listen(JointState, "joint_states")
+        self.policy = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST)
+
+    def measured(self):
+        return joint_sample(self.joints[-1], ROBOT)
+
+    def send(self, action):
+        message = PolicyCommand(source="policy", log_likelihood=math.nan, action=[float(value) for value in action])
+        message.header.stamp = self.peer.node.get_clock().now().to_msg()
+        self.policy.publish(message)
+
+    def drive(self, periods):
+        """The policy commands for so long; then it falls silent, and the arm holds."""
+        assert self.peer.call(SetMode, "set_mode", mode="policy").success
+        time.sleep(0.2)
+        for _ in range(periods):
+            self.send(FORWARD)
+            time.sleep(ROBOT.control_period_s)
+        time.sleep(1.0)
+
+    def commanded(self):
+        return np.array([state for state in self.states if state.commanded_rad][-1].commanded_rad)
+
+    def close(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def rig(request, start, peer, domain, tmp_path, wait_until):
+    section = request.param
+    robot = robot_yaml(tmp_path, "mine", **section) if section else "ur5e_ros2_control"
+    rig = Rig(peer, domain, robot)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "control", managed(CONTROL))
+        graph = start("control", robot=robot, start_mode="hold", **{"control.stale_periods": 4.0})
+    wait_until(lambda: rig.joints and rig.states and rig.states[-1].reason == "activated", 20)
+    yield rig
+    graph.stop()
+    rig.close()
+
+
+POSITIONS = {
+    "output": "positions",
+    "topic": "arm/commands",
+    "joints": BACKWARDS,
+    "gripper_topic": "gripper/commands",
+}
+
+
+@pytest.mark.parametrize("rig", [None, POSITIONS], indirect=True, ids=["trajectory", "positions"])
+def test_the_arm_goes_where_it_is_told_and_nothing_is_refused(rig, wait_until):
+    arm, before = Arm(ROBOT), rig.measured()
+    rig.drive(periods=12)
+    assert {message.data for message in rig.refused if LATE not in message.data} == set()
+    wait_until(lambda: np.abs(rig.measured().joint_rad - rig.commanded()).max() < 1e-3, 5)
+    moved = (arm.forward(rig.measured().joint_rad) - arm.forward(before.joint_rad))[:3, 3]
+    assert moved[0] > 0.02 and moved[2] > 0.01 and abs(moved[1]) < 0.01
+    assert rig.measured().gripper_m < before.gripper_m - 0.01, "the gripper's own controller was told as well"
+
+
+@pytest.mark.parametrize("rig", [{"topic": "arm/joint_trajectory"}], indirect=True, ids=["gripper among the arm's"])
+def test_a_joint_that_the_controller_lacks_is_refused_and_the_arm_stays(rig, wait_until):
+    """What a file without `gripper_topic` comes to, before an arm whose gripper is another controller's."""
+    before = rig.measured()
+    rig.drive(periods=5)
+    wait_until(lambda: any("don't match the controller joints" in message.data for message in rig.refused), 5)
+    assert np.abs(rig.measured().joint_rad - before.joint_rad).max() < 1e-9
+
+
+@pytest.mark.parametrize("rig", [None], indirect=True, ids=["shipped"])
+def test_the_controllers_refuse_what_ros2_controls_do(rig, wait_until):
+    """The double can fail: partial lists, unknown joints and trajectories that are over are refused, none is followed."""
+    topic = load_ros2_control("ur5e_ros2_control").arm_topic
+    publisher, before = rig.peer.node.create_publisher(JointTrajectory, topic, 10), rig.measured()
+    wait_until(lambda: publisher.get_subscription_count() > 0, 10)
+
+    def refusal(names, stamp_s=0):
+        rig.refused.clear()
+        message = JointTrajectory(joint_names=names)
+        message.header.stamp.sec = stamp_s
+        message.points = [JointTrajectoryPoint(positions=[0.0] * len(names))]
+        publisher.publish(message)
+        wait_until(lambda: rig.refused, 5)
+        return rig.refused[-1].data
+
+    assert "don't match the controller joints" in refusal(BACKWARDS[:-1])
+    assert "Incoming joint elbow doesn't match" in refusal([*BACKWARDS[:-1], "elbow"])
+    assert LATE in refusal(BACKWARDS, stamp_s=1)
+    assert np.abs(rig.measured().joint_rad - before.joint_rad).max() < 1e-9
+    rig.peer.node.destroy_publisher(publisher)
