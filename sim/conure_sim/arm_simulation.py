@@ -31,7 +31,8 @@ class ArmSimulation:
     joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain as PyBullet takes
     it (share of the error corrected in a physics step). finger_friction: lateral, of the finger links.
     finger_pad_m: how far a finger's inner face stands inside the position of its joint, so that the gap between the
-    fingers is 2 (position - finger_pad_m), or half of that where one finger moves alone towards a fixed one. grasp_lowest_m: the tool's height in the lowest grasp on the table.
+    fingers is 2 (position - finger_pad_m), or half of that where one finger moves alone towards a fixed one.
+    grasp_lowest_m: the tool's height in the lowest grasp on the table.
     objects_*_m: where objects are put; tool_*_m: where the tool may start or be posed, pointing down.
     fingers_coupled: whether a gear keeps both fingers equally far from the middle; without it each is driven alone, and
     what they hold can wander between them.

@@ -117,7 +117,9 @@ class StaticScenes:
         closed, opened = self.robot.gripper_closed_m, self.robot.gripper_open_m
         gripper_m = rng.uniform(closed, opened) if rng.random() < 0.3 else opened
         if held is not None:
-            gripper_m = float(np.clip(held.width_m / len(self.world.fingers) + self.simulation.finger_pad_m, closed, opened))
+            gripper_m = float(
+                np.clip(held.width_m / len(self.world.fingers) + self.simulation.finger_pad_m, closed, opened)
+            )
         self.world.pose_arm(self.joint_rad, gripper_m)
         return gripper_m
 

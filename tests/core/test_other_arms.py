@@ -24,8 +24,8 @@ UR5E_DH = [
     (0.0997, 0.0, -np.pi / 2),
     (0.0996, 0.0, 0.0),
 ]
-# TheRobotStudio/SO-ARM100, so101_new_calib.urdf: origin xyz (m) and rpy (rad) of each joint, all turning about z; the first
-# from the middle of the base's underside, x forward.
+# TheRobotStudio/SO-ARM100, so101_new_calib.urdf: origin xyz (m) and rpy (rad) of each joint, all turning about z; the
+# first from the middle of the base's underside, x forward.
 SO101_JOINTS = [
     ((0.0388353, 0.0, 0.0624), (np.pi, 0.0, np.pi)),
     ((-0.0303992, -0.0182778, -0.0542), (-np.pi / 2, -np.pi / 2, 0.0)),
@@ -95,7 +95,9 @@ def test_six_joints_and_more_are_solved_by_plain_damped_least_squares_to_the_bit
 
 @settings(deadline=None, max_examples=60)
 @given(STEPS, STEPS)
-def test_five_joints_reach_the_position_whatever_turn_is_asked_for(translation: np.ndarray, rotation: np.ndarray) -> None:
+def test_five_joints_reach_the_position_whatever_turn_is_asked_for(
+    translation: np.ndarray, rotation: np.ndarray
+) -> None:
     goal = moved(SO101.forward(HOME), translation * 0.02, rotation * 0.15)
     found = SO101.forward(SO101.solve(goal, HOME))
     assert np.abs(found[:3, 3] - goal[:3, 3]).max() < 1e-3

@@ -2,10 +2,11 @@
 
 What joint_trajectory_controller and forward_command_controller refuse and do, after their sources (ros2_controllers,
 validate_trajectory_msg and ForwardControllersBase::update): neither package is to be had here. Positions without
-velocities are interpolated linearly, from where the joints are to the point, which is reached at stamp + time_from_start.
+velocities are interpolated linearly, from where the joints are to the point, reached at stamp + time_from_start.
 joint_states come in an order of their own, with joints that are nobody's. What was refused is told on `refused`.
 """
 
+import contextlib
 import json
 import sys
 
@@ -128,7 +129,5 @@ class Hardware(Node):
 if __name__ == "__main__":
     rclpy.init()
     node = Hardware(**json.loads(sys.argv[1]))
-    try:
+    with contextlib.suppress(KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
         rclpy.spin(node)
-    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
-        pass

@@ -1,4 +1,4 @@
-"""control_node before controllers that take and refuse what ros2_control's do; they and their arm are another process."""
+"""control_node before controllers that take and refuse what ros2_control's do, in a process of their own."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def robot_yaml(folder, name, **section):
 
 
 class Rig:
-    """The shipped robot's file or a changed one, control_node with it, and controllers whose joints are turned round."""
+    """Controllers, whose joints are in another order, for the robot of this file; and a policy."""
 
     def __init__(self, peer, domain, robot):
         self.peer, wiring = peer, load_ros2_control(robot)
@@ -129,7 +129,7 @@ def test_a_joint_that_the_controller_lacks_is_refused_and_the_arm_stays(rig, wai
 
 @pytest.mark.parametrize("rig", [None], indirect=True, ids=["shipped"])
 def test_the_controllers_refuse_what_ros2_controls_do(rig, wait_until):
-    """The double can fail: partial lists, unknown joints and trajectories that are over are refused, none is followed."""
+    """Partial lists, unknown joints and trajectories that are over: the test above can fail."""
     topic = load_ros2_control("ur5e_ros2_control").arm_topic
     publisher, before = rig.peer.node.create_publisher(JointTrajectory, topic, 10), rig.measured()
     wait_until(lambda: publisher.get_subscription_count() > 0, 10)

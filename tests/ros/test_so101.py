@@ -1,4 +1,4 @@
-"""SO-101: the real driver on one end of a pseudo-terminal, six simulated STS3215 with PyBullet behind them on the other."""
+"""SO-101: the real driver at one end of a pseudo-terminal, at the other six simulated STS3215 and PyBullet."""
 
 import math
 import signal

@@ -40,7 +40,9 @@ class Motion:
     def _widest(self) -> float:
         """The gripper's action at which WIDEST_GAP_M is between the fingers: wider ones come down on what is beside."""
         robot, pad_m = self.robot, self.world.simulation.finger_pad_m
-        share = (WIDEST_GAP_M / len(self.world.fingers) + pad_m - robot.gripper_closed_m) / (robot.gripper_open_m - robot.gripper_closed_m)
+        share = (WIDEST_GAP_M / len(self.world.fingers) + pad_m - robot.gripper_closed_m) / (
+            robot.gripper_open_m - robot.gripper_closed_m
+        )
         return float(np.clip(2 * share - 1, -1.0, 1.0))
 
     @property

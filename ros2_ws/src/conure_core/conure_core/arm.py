@@ -89,7 +89,7 @@ class Arm:
         return joint_rad
 
     def _unblocked_step(self, joint_rad: Array, jacobian: Array, error: Array, damping: float) -> Array:
-        """Position first, without the joints that stand at a limit and would leave it: the others must not count on them."""
+        """Position first, without the joints that stand at a limit and would leave it: nobody may count on them."""
         moving = np.ones(len(joint_rad), dtype=bool)
         while True:
             step = _position_first(jacobian * moving, error, damping)

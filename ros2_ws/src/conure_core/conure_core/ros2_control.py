@@ -15,10 +15,11 @@ OUTPUTS = {"trajectory": "joint_trajectory", "positions": "position_commands"}
 class Ros2ControlConfig:
     """Which controllers take the commands, and of which joints.
 
-    output: trajectory, for a joint_trajectory_controller (trajectory_msgs/JointTrajectory, one point), or positions, for a
-    forward_command_controller on position interfaces (std_msgs/Float64MultiArray, 100 Hz). topic: the arm controller's;
-    empty: as OUTPUTS says. joints: the controller's own list, in its order; empty: the arm's joints, then the gripper's,
-    or the arm's alone where the gripper has a controller of its own. gripper_topic: that one's topic, of the same kind.
+    output: trajectory, for a joint_trajectory_controller (trajectory_msgs/JointTrajectory, one point), or positions,
+    for a forward_command_controller on position interfaces (std_msgs/Float64MultiArray, 100 Hz). topic: the arm
+    controller's; empty: as OUTPUTS says. joints: the controller's own list, in its order; empty: the arm's joints, then
+    the gripper's, or the arm's alone where the gripper has a controller of its own. gripper_topic: that one's topic, of
+    the same kind.
     """
 
     output: str = "trajectory"
@@ -37,8 +38,8 @@ class Ros2ControlConfig:
     def arm_joints(self, robot: RobotConfig) -> tuple[str, ...]:
         """The names that the arm's controller is told, in order.
 
-        Raises: ConfigError for a joint that the robot does not have, one of the arm's that is left out or named twice, or
-        the gripper's where it has a controller of its own.
+        Raises: ConfigError for a joint that the robot does not have, one of the arm's that is left out or named twice,
+        or the gripper's where it has a controller of its own.
         """
         default = robot.joint_names if self.gripper_topic else robot.command_names
         names = self.joints or default

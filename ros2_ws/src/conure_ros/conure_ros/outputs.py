@@ -40,9 +40,7 @@ class _Controllers:
         self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
         self._gripper: Any = None
         if config.gripper_topic:
-            created = node.create_publisher(
-                kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable()
-            )
+            created = node.create_publisher(kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable())
             self._gripper = node.kept(node.destroy_publisher, created)
         elif robot.gripper_joint not in self._joints:
             node.get_logger().warning(f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic")
@@ -100,5 +98,4 @@ class PositionStream(_Controllers):
 
 def open_output(node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> Output:
     """The output of the kind that the configuration names. Raises: ConfigError as Ros2ControlConfig.arm_joints."""
-    kinds = {"trajectory": TrajectoryOutput, "positions": PositionStream}
-    return kinds[config.output](node, robot, config)
+    return (PositionStream if config.output == "positions" else TrajectoryOutput)(node, robot, config)

@@ -22,8 +22,8 @@ class ServoConfig:
     Two servos that name the same joint drive it together, the first one is measured. `mode`: an operating mode of the
     family; empty: extended_position where the family has it, else position. `homing_offset_counts` is what the servo's
     own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is. A finger is driven through a crank
-    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)). A jaw
-    that swings on the servo's axis is driven through a lever (`lever_m`), its length: x = lever a, the arc of its tip.
+    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)).
+    A jaw that swings on the servo's axis has a lever, from axis to tip (`lever_m`): x = lever a, the arc of its tip.
     """
 
     joint: str

@@ -1,0 +1,36 @@
+"""docs/your_arm.md against the loaders: every key on the page is one that they know, and the other way round."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from conure_core.robot import ROBOTS_DIR, RobotConfig
+from conure_core.ros2_control import Ros2ControlConfig
+from conure_core.servos.bus_config import BusConfig, ServoConfig
+from conure_sim.arm_simulation import ArmSimulation
+
+PAGE = (Path(__file__).parents[2] / "docs" / "your_arm.md").read_text()
+HEAD = "| key | unit, size | meaning |\n"
+SCHEMAS = (RobotConfig, Ros2ControlConfig, BusConfig, ServoConfig, ArmSimulation)
+
+
+def tables() -> list[set[str]]:
+    """The keys in the first column of each table, in the page's order."""
+    found = []
+    for after in PAGE.split(HEAD)[1:]:
+        rows = after.split("\n\n")[0].splitlines()[1:]
+        found.append({key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])})
+    return found
+
+
+@pytest.mark.parametrize(("schema", "keys"), list(zip(SCHEMAS, tables(), strict=True)))
+def test_the_page_lists_every_key_and_no_other(schema: type, keys: set[str]) -> None:
+    assert keys == {field.name for field in fields(schema)}
+
+
+def test_the_page_names_every_shipped_robot() -> None:
+    for path in ROBOTS_DIR.glob("*.yaml"):
+        name = path.stem.removesuffix("_ros2_control")
+        assert f"`{name}`" in PAGE, path.stem
