@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 TABLE = "table"
 TABLE_SIDE_M = 4.0
 POSE_SIZE = 6
+SETTLED_RAD = 1e-6
 
 
 class Arm:
@@ -83,6 +84,8 @@ class Arm:
             jacobian = self.jacobian(joint_rad)
             if len(joint_rad) < POSE_SIZE:
                 step = self._unblocked_step(joint_rad, jacobian, error, damping)
+                if np.abs(step).max() < SETTLED_RAD:  # what is left of the error, no joint can mend
+                    break
             else:
                 step = _damped_step(jacobian, error, damping)
             joint_rad = np.clip(joint_rad + step, self.lower_rad, self.upper_rad)
