@@ -1,24 +1,19 @@
 """`conure bench sim`: the environments' figures on this machine, as a table and as out/bench/sim.json."""
 
-import json
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import conure_sim.bench_measures as measure
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_sim.bench_collection import collection_minutes
 from conure_sim.bench_experts import Cell, expert_rates
+from conure_sim.bench_report import Row, measure_rows
 from conure_sim.determinism import compare_runs
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import TASKS, find_task
@@ -69,45 +64,9 @@ class BenchConfig:
         return {"task": self.task, "arm": self.arm, "randomization": self.randomization, "distractors": 2}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the note says why."""
-
-    name: str
-    value: float | None
-    unit: str
-    at_least: float | None = None
-    at_most: float | None = None
-    note: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the figure is what is asked for; None if nothing is, or nothing was measured."""
-        if self.value is None or (self.at_least is None and self.at_most is None):
-            return None
-        above = self.at_least is None or self.value >= self.at_least
-        return bool(above and (self.at_most is None or self.value <= self.at_most))
-
-
 def run(overrides: list[str]) -> None:
     """The verb."""
-    bench(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides))
-
-
-def bench(config: BenchConfig) -> list[Row]:
-    """Measure, write after each row, print the table."""
-    console = Console()
-    rows: list[Row] = []
-    for name in config.rows:
-        began = time.monotonic()
-        with console.status(f"measuring: {name}"):
-            for row in MEASUREMENTS[name](config):
-                rows.append(row)
-                _write(config, rows)
-        console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s[/dim]")
-    console.print(_table(rows))
-    console.print(f"written: {config.out}")
-    return rows
+    measure_rows(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides), MEASUREMENTS)
 
 
 def _speed(config: BenchConfig) -> Iterator[Row]:
@@ -193,28 +152,3 @@ MEASUREMENTS: dict[str, Callable[[BenchConfig], Iterator[Row]]] = {
     "experts": _experts,
     "demonstrations": _demonstrations,
 }
-
-
-def _write(config: BenchConfig, rows: list[Row]) -> None:
-    path = Path(config.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = {
-        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git_commit(),
-        "machine": machine(),
-        "config": asdict(config),
-        "rows": [{**asdict(row), "met": row.met} for row in rows],
-    }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=1))
-    temporary.replace(path)
-
-
-def _table(rows: list[Row]) -> Table:
-    table = Table("", "measured", "asked for", "met")
-    for row in rows:
-        value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
-        bars = [f"{sign} {bar:g}" for sign, bar in ((">=", row.at_least), ("<=", row.at_most)) if bar is not None]
-        met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
-        table.add_row(row.name, value, " ".join(bars), met)
-    return table

@@ -8,9 +8,10 @@ import pytest
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError
-from conure_sim.bench import MEASUREMENTS, Row, run
+from conure_sim.bench import MEASUREMENTS, run
 from conure_sim.bench_experts import Cell, expert_rates
 from conure_sim.bench_measures import memory_growth_mb, reset_median_s
+from conure_sim.bench_report import Row
 from conure_sim.expert_rollouts import success_rate
 
 TOY = [

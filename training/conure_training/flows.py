@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conure_core.errors import ConfigError, SpecMismatch
+from conure_training.linear import linear
 
 ACTION_RANGE = 1.05
 """Actions come out in (-1.05, 1.05), so that the edges of the box [-1, 1] are ordinary, invertible points."""
@@ -157,13 +158,13 @@ class _Coupling(nn.Module):
 
     def raw(self, halves: Sequence[Tensor], context: Tensor) -> Tensor:
         """(B, 2 * moved)."""
-        features = functional.linear(context, self.from_context.weight, self.from_context.bias)
+        features = linear(context, self.from_context.weight, self.from_context.bias)
         if self.from_kept is not None:
             features = torch.addmm(features, halves[1 - self.side], self.from_kept.weight.t())
         features = torch.relu(features)
         for layer in self.hidden:
-            features = torch.relu(functional.linear(features, layer.weight, layer.bias))
-        return functional.linear(features, self.last.weight, self.last.bias)
+            features = torch.relu(linear(features, layer.weight, layer.bias))
+        return linear(features, self.last.weight, self.last.bias)
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:

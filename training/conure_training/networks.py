@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from conure_training.linear import Linear
+
 SLOT_SIZE = 10
 """Values of one object among the encoder's features, see SceneEncoder."""
 
@@ -50,7 +52,7 @@ def mlp(sizes: Sequence[int], layer_norm: bool = False) -> nn.Sequential:
     """Linear layers through these sizes, ReLU between them, after LayerNorm if asked for."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), nn.ReLU()]
+        layers += [Linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), nn.ReLU()]
     last = len(layers) - (2 if layer_norm else 1)
     return nn.Sequential(*layers[:last])
 

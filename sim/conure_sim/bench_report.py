@@ -1,0 +1,87 @@
+"""What every `conure bench` that measures against requirements shares: rows, the table, the report in JSON."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from conure_core.provenance import git_commit, machine
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the note says why."""
+
+    name: str
+    value: float | None
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the figure is what is asked for; None if nothing is, or nothing was measured."""
+        if self.value is None or (self.at_least is None and self.at_most is None):
+            return None
+        above = self.at_least is None or self.value >= self.at_least
+        return bool(above and (self.at_most is None or self.value <= self.at_most))
+
+
+class Settings(Protocol):
+    """A frozen dataclass with the file to write and the names of the measurements, in order."""
+
+    @property
+    def out(self) -> str: ...
+    @property
+    def rows(self) -> list[str]: ...
+
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]) -> list[Row]:
+    """Measure `config.rows`, write `config.out` after each row, print the table."""
+    console = Console()
+    rows: list[Row] = []
+    for name in config.rows:
+        began = time.monotonic()
+        with console.status(f"measuring: {name}"):
+            for row in measurements[name](config):
+                rows.append(row)
+                _write(config, rows)
+        console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s[/dim]")
+    console.print(_table(rows))
+    console.print(f"written: {config.out}")
+    return rows
+
+
+def _write(config: Settings, rows: list[Row]) -> None:
+    path = Path(config.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": git_commit(),
+        "machine": machine(),
+        "config": asdict(config),  # type: ignore[call-overload]
+        "rows": [{**asdict(row), "met": row.met} for row in rows],
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(report, indent=1))
+    temporary.replace(path)
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("", "measured", "asked for", "met")
+    for row in rows:
+        value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
+        bars = [f"{sign} {bar:g}" for sign, bar in ((">=", row.at_least), ("<=", row.at_most)) if bar is not None]
+        met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
+        table.add_row(row.name, value, " ".join(bars), met)
+    return table

@@ -1,0 +1,123 @@
+"""`conure bench training`: flow, prior and learner against their peers, as a table and as out/bench/training.json."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import conure_training.bench_measures as measure
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot import load_robot
+from conure_sim.bench_report import Row, measure_rows
+from conure_training.bench_prior import prior_steps
+
+
+@dataclass(frozen=True)
+class BenchTrainingConfig:
+    """What to measure and how much of it; see conf/bench_training.yaml."""
+
+    out: str
+    rows: list[str]
+    action_dim: int
+    context_dim: int
+    couplings: int
+    hidden: list[int]
+    batch_size: int
+    repeats: int
+    runtime_calls: int
+    image_size: int
+    authors_batch_size: int
+    prior_repeats: int
+    scenes: int
+    arm: str
+    replay_rows: int
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row not in MEASUREMENTS:
+                raise unknown_name("row of conure bench training", row, MEASUREMENTS)
+        load_robot(self.arm)
+        counts = [*(value for value in vars(self).values() if isinstance(value, int)), *self.hidden]
+        if min(counts) < 1 or self.action_dim < 2:
+            raise ConfigError(f"every count of conure bench training must be at least 1, action_dim 2, got {counts}")
+        if len(set(self.hidden)) != 1:
+            raise ConfigError(f"hidden layers of one width are compared, got {self.hidden}")
+
+    @property
+    def size(self) -> measure.FlowSize:
+        """Of the flow."""
+        return measure.FlowSize(self.action_dim, self.context_dim, self.couplings, tuple(self.hidden))
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    measure_rows(load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides), MEASUREMENTS)
+
+
+def _flow(config: BenchTrainingConfig) -> Iterator[Row]:
+    for batch, required in ((1, 2.0), (config.batch_size, 1.25)):
+        for name, (ours, peer) in measure.flow_times(config.size, batch, config.repeats).items():
+            label = f"flow {name}, batch {batch}, against zuko ({1 / ours:.0f} and {1 / peer:.0f} calls/s)"
+            yield Row(label, peer / ours, "times", required)
+
+
+def _oracle(config: BenchTrainingConfig) -> Iterator[Row]:
+    for dtype, required in ((torch.float64, 1e-5), (torch.float32, None)):
+        error = measure.log_prob_error(config.size, dtype, config.batch_size)
+        label = f"same weights in zuko, {str(dtype).removeprefix('torch.')}: largest difference of log-probability"
+        yield Row(label, error, "nats", None, required)
+
+
+def _runtime(config: BenchTrainingConfig) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        taken_ms = 1e3 * measure.runtime_decode_s(config.size, config.runtime_calls, Path(folder))
+    note = f"median {np.median(taken_ms):.3f} ms"
+    yield Row(
+        "flow decode in ONNX Runtime, batch 1, one core, p99", float(np.percentile(taken_ms, 99)), "ms", None, 0.2, note
+    )
+
+
+def _prior(config: BenchTrainingConfig) -> Iterator[Row]:
+    peer = measure.authors_step(config.image_size, config.authors_batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = (config.arm, config.image_size, config.scenes, config.prior_repeats)
+        phases, prior = prior_steps(Path(folder), *sizes, peer)
+    joint, flow = phases["joint"], phases["flow"]
+    authors = config.authors_batch_size / float(np.median(joint.peer_s))
+    ours, cached = (
+        prior.batch_size / float(np.median(joint.ours_s)),
+        prior.flow_batch_size / float(np.median(flow.ours_s)),
+    )
+    label = f"prior training, encoder and flow ({ours:.0f} samples/s), against the authors' ({authors:.0f})"
+    yield Row(
+        label,
+        ours / authors,
+        "times",
+        20.0,
+        note=f"each step also takes {prior.batch_size} images for the auxiliary task",
+    )
+    yield Row(
+        f"  the flow on cached features ({cached:.0f} samples/s), against the authors'", cached / authors, "times"
+    )
+    for name, phase in (("encoder and flow", joint), ("flow", flow)):
+        yield Row(f"data loading, share of a step of {name}", 100.0 * phase.loading_share, "%", None, 10.0)
+
+
+def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
+    for mixed, rows in ((False, "actor on the whole batch"), (True, "actor on its own half, as conure rl has it")):
+        ours, peer = measure.sac_times(config.size, config.batch_size, config.replay_rows, config.repeats, mixed)
+        label = f"latent SAC, {rows}, against stable-baselines3's SAC ({1 / ours:.0f} and {1 / peer:.0f} updates/s)"
+        yield Row(label, peer / ours, "times", 1.5)
+
+
+MEASUREMENTS: dict[str, Callable[[BenchTrainingConfig], Iterator[Row]]] = {
+    "flow": _flow,
+    "oracle": _oracle,
+    "runtime": _runtime,
+    "prior": _prior,
+    "sac": _sac,
+}

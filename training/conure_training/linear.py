@@ -1,0 +1,63 @@
+"""x W^T + b by oneDNN, which the AVX-512 units of every vendor's processors serve; torch's own product serves Intel's."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEAST_PRODUCTS = 2**20
+"""Multiplications from which oneDNN is faster; below, its set-up costs more than the arithmetic."""
+
+_AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class Linear(nn.Linear):
+    """nn.Linear, the same weights and the same product up to rounding, by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in) -> (B, out)."""
+        return linear(input, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b, (B, out), for x (B, in), W (out, in), b (out,); differentiable any number of times.
+
+    oneDNN takes large products of float32 on a CPU, and none while a graph is traced, exported or transformed.
+    """
+    if _suits_onednn(x, weight):
+        product: Tensor = _OneDnnLinear.apply(x, weight, bias)
+        return product
+    return functional.linear(x, weight, bias)
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    if not _AVAILABLE or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    plain = x.dtype == weight.dtype == torch.float32 and x.is_cpu and x.dim() == 2
+    large = plain and x.shape[0] * weight.numel() >= LEAST_PRODUCTS
+    return large and not torch._C._are_functorch_transforms_active()
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        # A gradient that is to be differentiated once more has to be made of operations that torch can differentiate.
+        product = functional.linear if torch.is_grad_enabled() else _product
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        return (
+            product(gradient, weight.t()) if for_x else None,
+            product(gradient.t(), x.t()) if for_weight else None,
+            gradient.sum(0) if for_bias else None,
+        )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
