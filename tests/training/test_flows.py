@@ -17,10 +17,10 @@ from nflows.transforms import (
     Tanh,
 )
 from torch import Tensor, nn
-from torch.distributions import AffineTransform, Independent, Normal, TanhTransform, TransformedDistribution
-from zuko.transforms import ComposedTransform, CouplingTransform, DependentTransform
+from torch.distributions import Normal
 
 from conure_core.errors import ConfigError, SpecMismatch
+from conure_training.bench_peers import PlainConditioner, moved_masks, scale_and_shift, zuko_twin
 from conure_training.flows import ACTION_RANGE, ConditionalRealNVP
 
 torch.set_num_threads(1)
@@ -113,46 +113,10 @@ def test_density_integrates_to_one(dim):
     assert density.item() == pytest.approx(1.0, abs=1e-3)
 
 
-class PlainConditioner(nn.Module):
-    """The same weights as one coupling's, as one ordinary MLP on (kept, context), with the clamp written out."""
-
-    def __init__(self, flow: ConditionalRealNVP, index: int) -> None:
-        super().__init__()
-        coupling = flow.couplings[index]
-        first = nn.Linear(coupling.from_kept.in_features + flow.context_dim, coupling.from_kept.out_features)
-        with torch.no_grad():
-            first.weight.copy_(torch.cat([coupling.from_kept.weight, coupling.from_context.weight], 1))
-            first.bias.copy_(coupling.from_context.bias)
-        layers = [first, nn.ReLU(), *(part for layer in coupling.hidden for part in (layer, nn.ReLU())), coupling.last]
-        self.layers = nn.Sequential(*layers).double()
-
-    def forward(self, kept: Tensor, context: Tensor) -> Tensor:
-        return self.layers(torch.cat([kept, context], -1))
-
-
-def scale_and_shift(raw: Tensor, bound: float = 3.0) -> tuple[Tensor, Tensor]:
-    size = raw.shape[-1] // 2
-    return torch.exp(bound * torch.tanh(raw[:, :size] / bound)), raw[:, size:]
-
-
-def moved_masks(flow: ConditionalRealNVP) -> list[Tensor]:
-    first_half = torch.arange(flow.action_dim) < flow.action_dim // 2
-    return [~first_half if index % 2 == 0 else first_half for index in range(len(flow.couplings))]
-
-
-def log_prob_by_zuko(flow: ConditionalRealNVP, action: Tensor, context: Tensor) -> Tensor:
-    def affine(raw: Tensor) -> DependentTransform:
-        scale, shift = scale_and_shift(raw)
-        return DependentTransform(AffineTransform(shift, scale), 1)
-
-    def coupling(net: PlainConditioner, moved: Tensor) -> CouplingTransform:
-        return CouplingTransform(lambda kept: affine(net(kept, context)), ~moved)
-
-    couplings = [coupling(PlainConditioner(flow, index), moved) for index, moved in enumerate(moved_masks(flow))]
-    squash = [DependentTransform(TanhTransform(), 1), DependentTransform(AffineTransform(0.0, ACTION_RANGE), 1)]
-    decode = ComposedTransform(*couplings, affine(flow.affine(context)), *squash)
-    base = Independent(Normal(torch.zeros_like(action), torch.ones_like(action)), 1)
-    return TransformedDistribution(base, [decode]).log_prob(action)
+def by_zuko(flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of the actions, and the actions that the latents become."""
+    twin = zuko_twin(flow, context)
+    return twin.log_prob(action), twin.transforms[0](z)
 
 
 class NflowsCoupling(AffineCouplingTransform):
@@ -171,7 +135,8 @@ class ContextOnly(nn.Module):
         return self.layer(context)
 
 
-def log_prob_by_nflows(flow: ConditionalRealNVP, action: Tensor, context: Tensor) -> Tensor:
+def by_nflows(flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, by nflows."""
     couplings = [
         NflowsCoupling(moved.int(), lambda kept, out, index=index: PlainConditioner(flow, index))
         for index, moved in enumerate(moved_masks(flow))
@@ -179,16 +144,20 @@ def log_prob_by_nflows(flow: ConditionalRealNVP, action: Tensor, context: Tensor
     affine = NflowsCoupling(torch.ones(flow.action_dim), lambda kept, out: ContextOnly(flow.affine))
     squash = PointwiseAffineTransform(scale=torch.tensor(ACTION_RANGE, dtype=torch.float64))
     decode = CompositeTransform([*couplings, affine, Tanh(), squash])
-    return Flow(InverseTransform(decode), StandardNormal([flow.action_dim])).double().log_prob(action, context)
+    whole = Flow(InverseTransform(decode), StandardNormal([flow.action_dim])).to(context.dtype)
+    return whole.log_prob(action, context), decode(z, context)[0]
 
 
-@pytest.mark.parametrize("oracle", [log_prob_by_zuko, log_prob_by_nflows])
+@pytest.mark.parametrize("oracle", [by_zuko, by_nflows])
 @pytest.mark.parametrize("dim", [2, 7, 8])
-def test_other_libraries_give_the_same_log_prob_for_the_same_weights(oracle, dim):
-    flow = random_flow(dim, seed=dim).double()
-    action = torch.rand(64, dim).double() * 2 - 1
-    context = torch.randn(64, CONTEXT_DIM).double()
-    torch.testing.assert_close(flow.log_prob(action, context), oracle(flow, action, context), rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_other_libraries_give_the_same_log_prob_and_samples_for_the_same_weights(oracle, dim, dtype, tolerance):
+    flow = random_flow(dim, seed=dim).to(dtype)
+    action = torch.rand(64, dim).to(dtype) * 2 - 1
+    z, context = torch.randn(64, dim).to(dtype), torch.randn(64, CONTEXT_DIM).to(dtype)
+    log_prob, sample = oracle(flow, action, z, context)
+    torch.testing.assert_close(flow.log_prob(action, context), log_prob, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(flow.decode(z, context), sample, rtol=0, atol=tolerance)
 
 
 # --- how it starts, what it can learn, what it refuses ----------------------------------------------------------------

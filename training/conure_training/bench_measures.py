@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from conure_training.bench_peers import AuthorsPrior, stable_baselines_sac, zuko_flow, zuko_twin
 from conure_training.bench_timing import alternate, each_call_s, one_thread
-from conure_training.export import float64_operators
+from conure_training.export import _quiet, float64_operators
 from conure_training.flows import ConditionalRealNVP
 from conure_training.latent_sac import LatentSac, LatentSacConfig
 from conure_training.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
@@ -36,8 +36,8 @@ class FlowSize:
         torch.manual_seed(0)
         flow = ConditionalRealNVP(self.action_dim, self.context_dim, self.couplings, self.hidden)
         for layer in (flow.affine, *(coupling.last for coupling in flow.couplings)):
-            nn.init.normal_(layer.weight, std=0.3 / layer.in_features**0.5)  # type: ignore[union-attr, operator]
-            nn.init.normal_(layer.bias, std=0.3)  # type: ignore[union-attr, arg-type]
+            nn.init.normal_(layer.weight, std=0.3 / layer.in_features**0.5)  # type: ignore[union-attr]
+            nn.init.normal_(layer.bias, std=0.3)  # type: ignore[union-attr]
         return flow.requires_grad_(False)
 
     def inputs(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,16 +77,17 @@ def runtime_decode_s(size: FlowSize, calls: int, folder: Path) -> NDArray[np.flo
     """Seconds of single decodes, batch 1, by ONNX Runtime on one thread that does not wait actively, (calls,)."""
     file = folder / "decode.onnx"
     _, z, context = size.inputs(1)
-    torch.onnx.export(
-        _Decode(size.random()),
-        (z, context),
-        str(file),
-        input_names=["z", "context"],
-        dynamo=True,
-        custom_translation_table=float64_operators(),
-        external_data=False,
-        verbose=False,
-    )
+    with _quiet():
+        torch.onnx.export(
+            _Decode(size.random()).eval(),
+            (z, context),
+            str(file),
+            input_names=["z", "context"],
+            dynamo=True,
+            custom_translation_table=float64_operators(),
+            external_data=False,
+            verbose=False,
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -123,14 +124,13 @@ def authors_step(image_size: int, batch: int) -> Callable[[], None]:
 def sac_times(size: FlowSize, batch: int, rows: int, repeats: int, mixed: bool) -> tuple[float, float]:
     """Seconds an update, sampling included, of latent SAC on features and of stable-baselines3's SAC; one thread.
 
-    Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in `conure rl`, and the actor
-    learns from the other half; without, both learn from the whole batch.
+    Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in `conure rl`, and the
+    actor learns from the other half; without, it learns from the whole batch.
     """
     fields = {"features": Field((size.context_dim,)), "state": Field((size.context_dim,))}
-    replay: Replay | MixedReplay = _filled(Replay(fields, size.action_dim, ReplayConfig(rows + EPISODE_STEPS)), rows)
-    if mixed:
-        online = _filled(Replay(fields, size.action_dim, ReplayConfig(rows + EPISODE_STEPS)), rows)
-        replay = MixedReplay(online, replay)
+    capacity = ReplayConfig(rows + EPISODE_STEPS)
+    online, demonstrations = (_filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2))
+    replay = MixedReplay(online, demonstrations) if mixed else online
     config = LatentSacConfig(hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch)
     learner = LatentSac(size.random(), size.context_dim, size.context_dim, size.action_dim, config)
     peer = stable_baselines_sac(rows, size.context_dim, size.action_dim, size.hidden, batch)

@@ -1,6 +1,6 @@
 """What `conure bench training` measures against: other libraries, and the networks of the paper's authors.
 
-Nothing else in the product imports zuko or stable-baselines3; `pip install zuko stable-baselines3` brings them.
+Nothing else in the product imports zuko or stable-baselines3; the extra `dev` brings them.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def zuko_flow(action_dim: int, context_dim: int, couplings: int, hidden: tuple[i
 
 
 class PlainConditioner(nn.Module):
-    """The weights of one of our couplings as one ordinary MLP on (kept, context) -> raw (scale, shift), (B, 2 * moved)."""
+    """The weights of one of our couplings as an ordinary MLP, (kept, context) -> raw (scale, shift), (B, 2 * moved)."""
 
     def __init__(self, flow: ConditionalRealNVP, index: int) -> None:
         super().__init__()
@@ -83,10 +83,10 @@ class AuthorsPrior(nn.Module):
     """The authors' encoder and flow: the CNN run again in every coupling, its weights shared by them.
 
     Encoder: three 3x3x16 convolutions, a 2x2 max-pool after each of the first two, fully connected 1024-512-256.
-    Flow: `couplings` affine couplings on halves, MLP (context + half) -> 256 -> 256, log-scale tanh(.), no Jacobian of the
-    squash. image (B, H, W, 3) uint8, action (B, D), D even.
-    Source: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024. Whether its couplings share the CNN's weights is not known:
-    sharing is the cheaper of the two.
+    Flow: affine couplings on halves, MLP (context + half) -> 256 -> 256, log-scale tanh(.), no Jacobian of the squash.
+    image (B, H, W, 3) uint8, action (B, D), D even.
+    Source: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024. Whether the couplings share the CNN's weights is not
+    known: sharing is the cheaper of the two.
     """
 
     def __init__(self, image_size: int = 48, action_dim: int = 8, couplings: int = 4, hidden: int = 256) -> None:

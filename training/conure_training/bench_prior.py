@@ -20,7 +20,7 @@ from conure_training.train_prior import PriorConfig, train_prior
 EPISODE_STEPS = 25
 PROFILED_STEPS = 3
 LOADING = ("aten::index", "aten::randint", "aten::cat")
-"""Drawing, gathering and joining rows. Networks and losses gather and join a little too: the share is an upper bound."""
+"""Drawing, gathering, joining. Networks and losses gather and join a little too: the share is an upper bound."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ def prior_steps(
 
 
 def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> None:
-    """A data set of `count` rendered scenes as its steps, with random actions: for timing, and to learn nothing from."""
+    """A data set for timing, and to learn nothing from: `count` rendered scenes as its steps, with random actions."""
     labelled = StaticScenes(arm, image_size, randomization="light").draw(count, seed=1)
     rng = np.random.default_rng(0)
     ends = np.append(np.arange(EPISODE_STEPS, count, EPISODE_STEPS), count)
@@ -78,7 +78,7 @@ def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> N
 
 
 class _Recorder:
-    """Called after every optimizer step: the first ones of a phase warm up, the next are profiled, the rest timed."""
+    """Called after every optimizer step: the first ones of a phase are profiled, the others timed."""
 
     def __init__(self, steps: int, peer: Callable[[], object]) -> None:
         self.steps, self.peer = steps, peer

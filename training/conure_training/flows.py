@@ -163,7 +163,7 @@ class _Coupling(nn.Module):
             features = torch.addmm(features, halves[1 - self.side], self.from_kept.weight.t())
         features = torch.relu(features)
         for layer in self.hidden:
-            features = torch.relu(linear(features, layer.weight, layer.bias))
+            features = linear(features, layer.weight, layer.bias, relu=True)
         return linear(features, self.last.weight, self.last.bias)
 
 

@@ -1,4 +1,4 @@
-"""x W^T + b by oneDNN, which the AVX-512 units of every vendor's processors serve; torch's own product serves Intel's."""
+"""x W^T + b by oneDNN: it uses AVX-512 on processors of every vendor, where torch's own product may not."""
 
 from typing import Any
 
@@ -20,15 +20,16 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b, (B, out), for x (B, in), W (out, in), b (out,); differentiable any number of times.
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+    """x W^T + b, (B, out), or its positive part, for x (B, in), W (out, in), b (out,). Gradients of any order.
 
     oneDNN takes large products of float32 on a CPU, and none while a graph is traced, exported or transformed.
     """
     if _suits_onednn(x, weight):
-        product: Tensor = _OneDnnLinear.apply(x, weight, bias)
+        product: Tensor = _OneDnnLinear.apply(x, weight, bias, relu)
         return product
-    return functional.linear(x, weight, bias)
+    product = functional.linear(x, weight, bias)
+    return torch.relu(product) if relu else product
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -41,23 +42,27 @@ def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
 
 class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+        product = _product(x, weight, bias, "relu" if relu else "none")
+        ctx.save_for_backward(x, weight, product if relu else None)
+        return product
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x, weight, positive = ctx.saved_tensors
+        if positive is not None:
+            gradient = torch.ops.aten.threshold_backward(gradient, positive, 0)
         # A gradient that is to be differentiated once more has to be made of operations that torch can differentiate.
         product = functional.linear if torch.is_grad_enabled() else _product
-        for_x, for_weight, for_bias = ctx.needs_input_grad
+        for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         return (
             product(gradient, weight.t()) if for_x else None,
             product(gradient.t(), x.t()) if for_weight else None,
             gradient.sum(0) if for_bias else None,
+            None,
         )
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")
     return product

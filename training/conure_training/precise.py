@@ -7,9 +7,12 @@ Inputs and outputs stay float32.
 """
 
 import copy
+from functools import lru_cache
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -72,7 +75,7 @@ class MatrixConv2d(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        self.kernel, self.stride = convolution.kernel_size, convolution.stride
+        self.kernel, self.stride = tuple(convolution.kernel_size), tuple(convolution.stride)
         self.padding = [int(pad) for pad in convolution.padding]
         bias = convolution.bias
         self.weight = nn.Parameter(convolution.weight.detach().flatten(1))
@@ -82,8 +85,20 @@ class MatrixConv2d(nn.Module):
         """See the class."""
         x = functional.pad(x, [self.padding[1]] * 2 + [self.padding[0]] * 2)
         height, width = ((x.shape[2 + i] - self.kernel[i]) // self.stride[i] + 1 for i in (0, 1))
-        rows = torch.arange(height)[:, None] * self.stride[0] + torch.arange(self.kernel[0])[:, None, None, None]
-        columns = torch.arange(width) * self.stride[1] + torch.arange(self.kernel[1])[:, None, None]
-        pixels = (rows * x.shape[3] + columns).flatten()
+        pixels = torch.from_numpy(_patch_pixels(x.shape[3], height, width, self.kernel, self.stride))
         patches = x.flatten(2)[:, :, pixels].reshape(x.shape[0], -1, height * width)
         return (self.weight @ patches + self.bias[:, None]).unflatten(2, (height, width))
+
+
+@lru_cache
+def _patch_pixels(
+    row_px: int, height: int, width: int, kernel: tuple[int, ...], stride: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Indices, in an image whose rows are `row_px` long, of every patch's pixels: (kernel area * height * width,).
+
+    As an array of numpy's, because a tensor made while a graph is exported would not outlive the export. By indices
+    instead of torch's `unfold`, whose exported form takes ONNX Runtime up to twice the time.
+    """
+    rows = np.arange(height)[:, None] * stride[0] + np.arange(kernel[0])[:, None, None, None]
+    columns = np.arange(width) * stride[1] + np.arange(kernel[1])[:, None, None]
+    return (rows * row_px + columns).flatten()

@@ -32,7 +32,7 @@ VERBS = {
     "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
     "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
     "bench sim": Verb("conure_sim.bench", "sim", "measure the environments: speed, resets, memory, experts"),
-    "bench training": Verb("conure_training.bench", "training,dev", "measure flow, prior and learner against their peers"),
+    "bench training": Verb("conure_training.bench", "training,dev", "measure flow, prior, learner against their peers"),
     "bench bus": Verb("conure_ros.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
