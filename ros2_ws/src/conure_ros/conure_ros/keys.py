@@ -101,7 +101,7 @@ class Keys(Stopper):
         self._twists = self.create_publisher(TwistStamped, "teleop/twist", NEWEST)
         self._grippers = self.create_publisher(JointState, "teleop/gripper", NEWEST)
         kinds = {"set_mode": SetMode, "reset_stop": Trigger, "start_episode": StartEpisode, "stop_episode": StopEpisode}
-        self._services = {name: self.create_client(kind, name) for name, kind in kinds.items()}
+        self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
         self._sent_s, self._told = 0.0, ""
 
     def take(self, keys: str | None) -> bool:
@@ -157,7 +157,7 @@ class Keys(Stopper):
 
     def _ask(self, service: str, **fields: Any) -> None:
         """A service, without waiting: keys are read meanwhile. What it answers is printed."""
-        client = self._services[service]
+        client = self._asked_of[service]
         if not client.service_is_ready():
             print(f"{service}: nobody offers it", flush=True)
             return
