@@ -44,6 +44,7 @@ def _action(node: NodeSpec, parameters: dict[str, Any]) -> Node:
         executable=node.executable,
         name=node.name,
         parameters=[str(launch_folder() / "config" / node.config), typed],
+        ros_arguments=["--enclave", node.enclave],
         remappings=list(node.remaps),
         additional_env=node.environment(),
         output="screen",

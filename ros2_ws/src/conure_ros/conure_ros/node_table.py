@@ -13,6 +13,8 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
 
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+ENCLAVES = "/conure"
+"""Where SROS 2 looks for a node's keys: in its keystore, under this and the node's name."""
 Ends = Literal["never", "when done", "the graph"]
 
 
@@ -41,6 +43,11 @@ class NodeSpec:
     def taken(self) -> dict[str, str]:
         """The parameter that each of the graph's arguments becomes."""
         return {**{name: name for name in self.arguments}, **dict(self.renamed)}
+
+    @property
+    def enclave(self) -> str:
+        """Its keys, where security is on; else only a name."""
+        return f"{ENCLAVES}/{self.name}"
 
     def environment(self) -> dict[str, str]:
         """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
@@ -305,7 +312,8 @@ def file_parameters(node: NodeSpec) -> dict[str, Any]:
 
 def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
     """How to start a node with this Python."""
-    words = [sys.executable, "-m", "conure_ros.run", node.module, "--ros-args", "-r", f"__node:={node.name}"]
+    words = [sys.executable, "-m", "conure_ros.run", node.module, "--ros-args", "--enclave", node.enclave]
+    words += ["-r", f"__node:={node.name}"]
     for source, target in node.remaps:
         words += ["-r", f"{source}:={target}"]
     for path in parameter_files:
