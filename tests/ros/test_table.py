@@ -4,8 +4,10 @@ import ast
 import dataclasses
 import importlib
 import os
+import re
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -178,19 +180,52 @@ def test_command_lines_name_the_node_and_its_files(tmp_path):
     assert f"__node:={node.name}" in words
 
 
-def test_package_xml_names_every_ros_package_that_the_nodes_import():
-    imported = set()
-    for path in (PACKAGES / "conure_ros" / "conure_ros").rglob("*.py"):
+# What an import is called by rosdep; the rest are ROS packages of the same name.
+ROSDEP = {"cv2": "python3-opencv", "numpy": "python3-numpy", "serial": "python3-serial", "yaml": "python3-yaml"}
+# What rosdep has no key for, by the name that pip knows; docs/install.md and a comment in package.xml say so.
+FROM_PYPI = {
+    "dynamixel_sdk": "dynamixel-sdk",
+    "hydra": "hydra-core",
+    "mcap": "mcap",
+    "mcap_ros2": "mcap-ros2-support",
+    "omegaconf": "hydra-core",
+    "onnxruntime": "onnxruntime",
+    "scservo_sdk": "feetech-servo-sdk",
+}
+
+
+def imported_by(package):
+    """Foreign packages; conure_sim is only for the simulated arm, and no ROS package."""
+    found = set()
+    for path in (PACKAGES / package / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
-                imported.add(node.module.partition(".")[0])
+                found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-    prefixes = os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
-    packages = {name for name in imported if any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)}
-    named = {node.text for node in ElementTree.parse(PACKAGES / "conure_ros" / "package.xml").iter("exec_depend")}
-    assert "sensor_msgs" in packages
-    assert packages | {"launch", "launch_ros"} <= named
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+    return found - set(sys.stdlib_module_names) - {package, "conure_sim"}
+
+
+@pytest.mark.parametrize("package", ["conure_core", "conure_ros"])
+def test_package_xml_names_all_that_is_imported_and_nothing_else(package):
+    text = (PACKAGES / package / "package.xml").read_text()
+    root = ElementTree.fromstring(text)
+    needed = imported_by(package)
+    from_pypi = {name for name in needed if name in FROM_PYPI}
+    assert root.get("format") == "3"
+    assert {node.text for node in root.iter("exec_depend")} == {ROSDEP.get(name, name) for name in needed - from_pypi}
+    install = (ROOT / "docs" / "install.md").read_text()
+    for name in from_pypi:
+        assert FROM_PYPI[name] in text and FROM_PYPI[name] in install
+
+
+def test_package_xml_of_the_messages_names_the_packages_of_their_fields():
+    used = set()
+    for path in (PACKAGES / "conure_msgs").glob("*/*.*"):
+        if path.suffix in (".msg", ".srv", ".action"):
+            used |= set(re.findall(r"^(\w+)/\w+", path.read_text(), re.MULTILINE))
+    root = ElementTree.parse(PACKAGES / "conure_msgs" / "package.xml")
+    assert {node.text for node in root.iter("depend")} == used
 
 
 @pytest.mark.ros
