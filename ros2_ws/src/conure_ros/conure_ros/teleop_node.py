@@ -15,7 +15,7 @@ from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeComman
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.diagnostics import Tally, diagnostics
-from conure_ros.messages import NANOSECONDS, by_name, joint_command, joint_sample, to_ns, to_time
+from conure_ros.messages import NANOSECONDS, by_name, joint_sample, to_ns, to_time
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST, STREAM, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
@@ -162,8 +162,14 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_states", error)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
+        """One without the gripper is for an arm whose gripper has a controller of its own: it says nothing here."""
+        gripper = self.robot.gripper_joint
+        if gripper not in message.joint_names or not message.points:
+            return
         try:
-            self.commanded_m = joint_command(message, self.robot).gripper_m
+            (self.commanded_m,) = by_name(
+                message.joint_names, message.points[-1].positions, [gripper], "joint_trajectory"
+            )
         except RobotError as error:
             self._refuse("joint_trajectory", error)
 
