@@ -1,4 +1,7 @@
-"""Simulated robot, control, policy and recorder: ros2 launch conure_bringup sim.launch.py bundle:=FOLDER."""
+"""Simulated arm, control, policy and recorder: ros2 launch conure_bringup sim.launch.py bundle:=FOLDER.
+
+`robot:=wx250s_serial port:=sim` puts the arm behind simulated servos. All arguments: `--show-args`.
+"""
 
 from launch import LaunchDescription
 

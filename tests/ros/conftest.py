@@ -157,7 +157,7 @@ class Peer:
         self.node.create_subscription(kind, topic, heard.append, quality)
         return heard
 
-    def call(self, kind, name, timeout_s=20.0, **fields):
+    def call(self, kind, name, /, timeout_s=20.0, **fields):
         client = self.node.create_client(kind, name)
         assert client.wait_for_service(timeout_s), f"no service {name}"
         future, answered = client.call_async(kind.Request(**fields)), threading.Event()

@@ -32,6 +32,8 @@ RECORDED = {
     "/joint_trajectory",
     "/robot_state",
 }
+# What depends on how the trial goes: safety's changes, and what is told once a second.
+PERHAPS = {"/command/executed", "/diagnostics"}
 
 
 def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_path):
@@ -53,7 +55,7 @@ def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_
     assert len(list((tmp_path / "trials").iterdir())) == 3
     for trial in trials:
         episode = Episode(tmp_path / "trials" / trial.recording)
-        assert {name for name, count in episode.counts.items() if count} == RECORDED
+        assert {name for name, count in episode.counts.items() if count} - PERHAPS == RECORDED
         assert episode.metadata["seed"] == str(trial.seed)
         assert episode.metadata["task"] == "Lift"
         assert episode.metadata["target"] == trial.target

@@ -18,7 +18,7 @@ from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_ros.messages import joint_sample, trajectory_message
-from conure_ros.node_table import GRAPHS, SIM_SERVOS, managed
+from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed, node_parameters
 from conure_ros.qos import NEWEST
 from conure_ros.recording import Episode
 from conure_ros.starter import run_graph
@@ -130,7 +130,7 @@ def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
 def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
     wanted = {"bundle": str(bundle), "folder": str(tmp_path / "trials"), "first_seed": 7, "timeout_s": 1.0}
     environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
-    run_graph("evaluate_serial", {**wanted, "trials": 1, "robot": calm_robot}, environment=environment)
+    run_graph("evaluate", {**wanted, "trials": 1, "robot": calm_robot, "port": "sim"}, environment=environment)
     _, trials = read_trials(tmp_path / "trials" / FILE_NAME)
     assert len(trials) == 1
     episode = Episode(tmp_path / "trials" / trials[0].recording)
@@ -140,9 +140,11 @@ def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
 
 def test_port_sim_puts_the_arm_of_a_graph_behind_simulated_servos():
     config = UpConfig(graph="evaluate", robot="wx250s_serial", port="sim", bundle="folder")
-    assert config.nodes == "evaluate_serial"
-    assert "port" not in config.given()
-    real = UpConfig(graph="serial", robot="wx250s_serial", port="/dev/ttyUSB0")
-    assert real.nodes == "serial" and real.given()["port"] == "/dev/ttyUSB0"
-    with pytest.raises(ConfigError, match="graph sim takes no 'port'"):
+    nodes = [node.name for node in find_graph(config.graph, config.given())]
+    assert nodes[:2] == ["sim_robot", "serial_arm"]
+    values = node_parameters(config.graph, config.given())
+    assert values["serial_arm"] == values["serial_arm"] | {"port": "sim", "robot": "wx250s_serial"}
+    real = UpConfig(graph="teleop", arm="serial", robot="wx250s_serial", port="/dev/ttyUSB0")
+    assert node_parameters(real.graph, real.given())["serial_arm"]["port"] == "/dev/ttyUSB0"
+    with pytest.raises(ConfigError, match="arm=sim has no serial port"):
         UpConfig(graph="sim", port="/dev/ttyUSB0", bundle="folder")

@@ -4,8 +4,10 @@ import ast
 import dataclasses
 import importlib
 import os
+import re
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,9 +17,11 @@ import setuptools
 from conure_core.errors import ConfigError
 from conure_ros.node_table import (
     ARGUMENTS,
+    ARMS,
     GRAPHS,
     command_line,
     file_parameters,
+    find_graph,
     graph_arguments,
     node_parameters,
     write_parameters,
@@ -26,7 +30,8 @@ from conure_ros.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
-NODES = {node.executable: node for graph in GRAPHS.values() for node in graph}
+CHOICES = [(name, arm) for name, graph in GRAPHS.items() for arm in (ARMS if graph.arm else ("",))]
+NODES = {node.executable: node for name, arm in CHOICES for node in find_graph(name, {"arm": arm} if arm else {})}
 
 
 def parameters_of(node):
@@ -101,12 +106,12 @@ def test_every_configuration_file_is_installed_and_used(setup_of):
     }
     present = {path.name for path in (ROOT / "launch" / "config").iterdir()}
     assert installed == present
-    assert present == {node.config for node in NODES.values()} | {"fastdds.xml"}
+    assert present == {node.config for node in NODES.values()} | {"fastdds.xml", "sros2_policy.xml"}
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_the_manager_brings_up_every_lifecycle_node_of_its_graph(graph):
-    nodes = GRAPHS[graph]
+@pytest.mark.parametrize(("graph", "arm"), CHOICES)
+def test_the_manager_brings_up_every_lifecycle_node_of_its_graph(graph, arm):
+    nodes = find_graph(graph, {"arm": arm, "camera_source": "0"} if arm else {})
     (manager,) = [node for node in nodes if node.name == "manager"]
     assert dict(manager.parameters)["nodes"] == [node.name for node in nodes if node.lifecycle]
     assert len({node.name for node in nodes}) == len(nodes)
@@ -116,7 +121,7 @@ def test_an_argument_reaches_every_node_that_takes_it():
     values = node_parameters("evaluate", {"robot": "wx250s", "trials": "5", "control.stale_periods": 3.0})
     assert values["evaluator"]["trials"] == 5
     assert values["control"]["stale_periods"] == 3.0
-    assert all(values[node.name]["robot"] == "wx250s" for node in GRAPHS["evaluate"] if "robot" in node.arguments)
+    assert all(values[node.name]["robot"] == "wx250s" for node in find_graph("evaluate") if "robot" in node.arguments)
     assert values["control"]["start_mode"] == "hold"
 
 
@@ -127,32 +132,100 @@ def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_par
     assert "camera_source" not in values["camera"]
 
 
+def names(graph, **given):
+    return [node.name for node in find_graph(graph, given)]
+
+
+def test_one_argument_chooses_the_arm_of_every_graph_and_sources_choose_the_cameras():
+    above = ["control", "teleop", "recorder", "manager"]
+    assert names("teleop") == above, "external: its own driver, and another camera driver, run beside"
+    assert names("teleop", arm="sim") == ["sim_robot", *above]
+    assert names("teleop", camera_source="0", wrist_source="2") == ["camera", "wrist", *above]
+    assert names("teleop", arm="serial", port="/dev/ttyUSB0", camera_source="0") == ["serial_arm", "camera", *above]
+    for arm in ("sim", "serial"):
+        assert names("calibrate", arm=arm, port="sim") == ["sim_robot", "serial_arm", *above]
+    with pytest.raises(ConfigError, match=r"did you mean 'serial'.*external, serial, sim"):
+        find_graph("teleop", {"arm": "seriel"})
+    with pytest.raises(ConfigError, match="arm=sim has no serial port"):
+        find_graph("sim", {"port": "/dev/ttyUSB0"})
+
+
+def test_what_has_no_effect_with_the_chosen_arm_is_refused_and_what_launch_hands_over_by_default_is_not():
+    with pytest.raises(ConfigError, match="camera_source=0: with this arm no node"):
+        node_parameters("sim", {"camera_source": "0"})
+    for graph, arm in CHOICES:
+        given = {argument.name: str(argument.default) for argument in graph_arguments(graph)}
+        values = node_parameters(graph, {**given, "arm": arm} if arm else given)
+        assert values == node_parameters(graph, {"arm": arm} if arm else {})
+    assert "arm" not in {argument.name for argument in graph_arguments("camera")}
+
+
+def test_a_calibration_gets_whole_images():
+    cameras = node_parameters("calibrate", {"camera_source": "0", "wrist_source": "2"})
+    assert cameras["camera"]["fit"] == cameras["wrist"]["fit"] == "none"
+    assert node_parameters("calibrate", {"arm": "sim"})["sim_robot"]["camera_scale"] > 1
+
+
 def test_only_a_graph_with_a_policy_asks_for_a_bundle():
     assert UpConfig(graph="camera", camera_source="0").given() == {"camera_source": "0"}
+    assert UpConfig(graph="teleop", camera_source="0").given() == {"camera_source": "0"}
     with pytest.raises(ConfigError, match="needs a policy"):
         UpConfig(graph="robot", camera_source="0")
 
 
 def test_command_lines_name_the_node_and_its_files(tmp_path):
-    (node, *_) = GRAPHS["sim"]
+    (node, *_) = find_graph("sim")
     words = command_line(node, [write_parameters(tmp_path / "one.yaml", {"target": "", "seed": 3})])
     assert words[-2:] == ["--params-file", str(tmp_path / "one.yaml")]
     assert f"__node:={node.name}" in words
 
 
-def test_package_xml_names_every_ros_package_that_the_nodes_import():
-    imported = set()
-    for path in (PACKAGES / "conure_ros" / "conure_ros").rglob("*.py"):
+# What an import is called by rosdep; the rest are ROS packages of the same name.
+ROSDEP = {"cv2": "python3-opencv", "numpy": "python3-numpy", "serial": "python3-serial", "yaml": "python3-yaml"}
+# What rosdep has no key for, by the name that pip knows; docs/install.md and a comment in package.xml say so.
+FROM_PYPI = {
+    "dynamixel_sdk": "dynamixel-sdk",
+    "hydra": "hydra-core",
+    "mcap": "mcap",
+    "mcap_ros2": "mcap-ros2-support",
+    "omegaconf": "hydra-core",
+    "onnxruntime": "onnxruntime",
+    "scservo_sdk": "feetech-servo-sdk",
+}
+
+
+def imported_by(package):
+    """Foreign packages; conure_sim is only for the simulated arm, and no ROS package."""
+    found = set()
+    for path in (PACKAGES / package / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
-                imported.add(node.module.partition(".")[0])
+                found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-    prefixes = os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
-    packages = {name for name in imported if any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)}
-    named = {node.text for node in ElementTree.parse(PACKAGES / "conure_ros" / "package.xml").iter("exec_depend")}
-    assert "sensor_msgs" in packages
-    assert packages | {"launch", "launch_ros"} <= named
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+    return found - set(sys.stdlib_module_names) - {package, "conure_sim"}
+
+
+@pytest.mark.parametrize("package", ["conure_core", "conure_ros"])
+def test_package_xml_names_all_that_is_imported_and_nothing_else(package):
+    text = (PACKAGES / package / "package.xml").read_text()
+    root = ElementTree.fromstring(text)
+    needed = imported_by(package)
+    from_pypi = {name for name in needed if name in FROM_PYPI}
+    assert root.get("format") == "3"
+    assert {node.text for node in root.iter("exec_depend")} == {ROSDEP.get(name, name) for name in needed - from_pypi}
+    install = (ROOT / "docs" / "install.md").read_text()
+    for name in from_pypi:
+        assert FROM_PYPI[name] in text and FROM_PYPI[name] in install
+
+
+def test_package_xml_of_the_messages_names_the_packages_of_their_fields():
+    used = set()
+    for path in (PACKAGES / "conure_msgs").glob("*/*.*"):
+        if path.suffix in (".msg", ".srv", ".action"):
+            used |= set(re.findall(r"^(\w+)/\w+", path.read_text(), re.MULTILINE))
+    root = ElementTree.parse(PACKAGES / "conure_msgs" / "package.xml")
+    assert {node.text for node in root.iter("depend")} == used
 
 
 @pytest.mark.ros

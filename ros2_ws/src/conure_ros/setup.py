@@ -11,6 +11,7 @@ NODES = [
     "recorder_node",
     "serial_arm_node",
     "sim_robot_node",
+    "teleop_node",
 ]
 
 setup(

@@ -36,6 +36,7 @@ VERBS = {
     "bench bus": Verb("conure_ros.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
+    "keys": Verb("conure_ros.keys", "robot", "move the arm by this terminal's keyboard; space stops it"),
     "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key"),
     "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
 }

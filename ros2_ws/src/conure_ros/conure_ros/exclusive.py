@@ -18,6 +18,8 @@ NAMED_S = 2.0
 """How much longer until they know each other's names."""
 PARTICIPANT_BYTES = 12
 """Of an endpoint's GID, these are its process's (RTPS specification 2.5, 9.3.1)."""
+CLAIM = "claim_"
+"""What the name of a topic begins with that a claimant opens for a moment."""
 UNNAMED = "_UNKNOWN_"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
@@ -106,7 +108,7 @@ def _polls(seconds: float) -> Iterator[None]:
 
 def _participant(node: ManagedNode) -> tuple[int, ...]:
     """What the GIDs of this process's endpoints begin with, read off a topic that nobody else has."""
-    topic = node.resolve_topic_name(f"claim_{uuid.uuid4().hex}")
+    topic = node.resolve_topic_name(f"{CLAIM}{uuid.uuid4().hex}")
     probe = node.create_publisher(Empty, topic, 1)
     try:
         for _ in _polls(NAMED_S):

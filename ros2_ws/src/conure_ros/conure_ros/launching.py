@@ -3,40 +3,48 @@
 from typing import Any
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from conure_ros.node_table import Argument, NodeSpec, find_graph, graph_arguments, launch_folder
+from conure_ros.node_table import Argument, NodeSpec, find_graph, graph_arguments, launch_folder, node_parameters
 
 
 def launch_description(graph: str) -> LaunchDescription:
-    """The nodes, their arguments, and the end of all when a node ends that should not, or that ends the graph."""
-    arguments = {argument.name: argument for argument in graph_arguments(graph)}
-    actions: list[Any] = [_declared(argument) for argument in arguments.values()]
-    for node in find_graph(graph):
-        action = _action(node, arguments)
-        actions += [action, RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node)))]
-    return LaunchDescription(actions)
+    """The graph's arguments and, once their values are known, its nodes."""
+    declared = [_declared(argument) for argument in graph_arguments(graph)]
+    return LaunchDescription([*declared, OpaqueFunction(function=_actions, args=[graph])])
 
 
 def _declared(argument: Argument) -> DeclareLaunchArgument:
     return DeclareLaunchArgument(argument.name, default_value=str(argument.default), description=argument.description)
 
 
-def _action(node: NodeSpec, arguments: dict[str, Argument]) -> Node:
+def _actions(context: Any, graph: str) -> list[Any]:
+    """The nodes that the arguments choose, and the end of all when one ends that should not, or that ends the graph."""
+    given = {argument.name: context.launch_configurations[argument.name] for argument in graph_arguments(graph)}
+    parameters, actions = node_parameters(graph, given), []
+    for node in find_graph(graph, given):
+        action = _action(node, parameters[node.name])
+        actions += [action, RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node)))]
+    return actions
+
+
+def _action(node: NodeSpec, parameters: dict[str, Any]) -> Node:
     """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves the same."""
-    overrides: dict[str, Any] = dict(node.parameters)
-    for name, own in node.taken.items():
-        overrides[own] = ParameterValue(LaunchConfiguration(name), value_type=arguments[name].type)
+    # A bare text would be read as YAML: camera_source "0" as a number.
+    typed = {
+        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+        for name, value in parameters.items()
+    }
     return Node(
         package="conure_ros",
         executable=node.executable,
         name=node.name,
-        parameters=[str(launch_folder() / "config" / node.config), overrides],
+        parameters=[str(launch_folder() / "config" / node.config), typed],
+        ros_arguments=["--enclave", node.enclave],
         remappings=list(node.remaps),
         additional_env=node.environment(),
         output="screen",

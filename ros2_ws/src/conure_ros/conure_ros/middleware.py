@@ -25,7 +25,7 @@ def claimed_domain() -> Iterator[int]:
     order = list(DOMAINS)
     random.shuffle(order)
     for number in order:
-        handle = _locked(Path(tempfile.gettempdir()) / f"conure-ros-domain-{number}.lock")
+        handle = _locked(_lock_file(number))
         if handle is not None:
             try:
                 yield number
@@ -33,6 +33,37 @@ def claimed_domain() -> Iterator[int]:
                 os.close(handle)
             return
     raise ConfigError(f"all ROS domains {DOMAINS[0]}..{DOMAINS[-1]} are in use here; end a graph or set ROS_DOMAIN_ID")
+
+
+def join_running_graph() -> None:
+    """Set this process's ROS domain to that of the graph that `conure up` runs here, unless one is set.
+
+    Before rclpy begins. Where no graph of this machine has a domain of its own, ROS's default stays.
+    Raises: ConfigError naming the domains if there are several.
+    """
+    if "ROS_DOMAIN_ID" in os.environ:
+        return
+    taken = [number for number in DOMAINS if _lock_file(number).exists() and _is_locked(_lock_file(number))]
+    if len(taken) > 1:
+        raise ConfigError(
+            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to the one that is meant"
+        )
+    for number in taken:
+        os.environ["ROS_DOMAIN_ID"] = str(number)
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock; it is not taken."""
+    handle = _locked(path)
+    if handle is None:
+        return True
+    os.close(handle)
+    return False
+
+
+def _lock_file(number: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"conure-ros-domain-{number}.lock"
 
 
 def _locked(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +10,11 @@ from typing import Any, Literal
 import yaml
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.servos.bus_config import SIMULATED
 
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+ENCLAVES = "/conure"
+"""Where SROS 2 looks for a node's keys: in its keystore, under this and the node's name."""
 Ends = Literal["never", "when done", "the graph"]
 
 
@@ -40,6 +44,11 @@ class NodeSpec:
         """The parameter that each of the graph's arguments becomes."""
         return {**{name: name for name in self.arguments}, **dict(self.renamed)}
 
+    @property
+    def enclave(self) -> str:
+        """Its keys, where security is on; else only a name."""
+        return f"{ENCLAVES}/{self.name}"
+
     def environment(self) -> dict[str, str]:
         """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
         profile = str(launch_folder() / "config" / "fastdds.xml")
@@ -60,7 +69,8 @@ ARGUMENTS = {
     argument.name: argument
     for argument in (
         Argument("robot", str, "wx250s", "name of a robot, or the path of its YAML file"),
-        Argument("port", str, "", "the arm's serial port; empty: the one in the robot's file"),
+        Argument("arm", str, "sim", "sim: simulated; serial: servos on a port; external: its own driver runs beside"),
+        Argument("port", str, "", "a serial arm's port; empty: the one in the robot's file; sim: simulated servos"),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
@@ -71,9 +81,9 @@ ARGUMENTS = {
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),
         Argument("trials", int, 10, "how many trials to run"),
         Argument("first_seed", int, 0, "seed of the first trial's scene"),
-        Argument("camera_source", str, "", "the camera: V4L2 index or device, stream, video file or folder of images"),
+        Argument("camera_source", str, "", "the camera: device, stream, file or folder; empty: another driver's"),
         Argument("camera_calibration", str, "", "its calibration, a YAML file in ROS's camera_info format"),
-        Argument("wrist_source", str, "", "the same for the camera on the wrist"),
+        Argument("wrist_source", str, "", "the same for the camera on the wrist; empty: none"),
         Argument("wrist_calibration", str, "", "its calibration"),
         Argument("timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"),
     )
@@ -138,6 +148,7 @@ POLICY = NodeSpec(
     ("robot", "bundle", "image_size_px", "noise_scale"),
     lifecycle=True,
 )
+TELEOP = NodeSpec("teleop_node", "conure_ros.teleop_node", "teleop", "teleop.yaml", ("robot",), lifecycle=True)
 RECORDER = NodeSpec("recorder_node", "conure_ros.recorder_node", "recorder", "recorder.yaml", ("folder",))
 FAULT = NodeSpec("fault_node", "conure_ros.fault_node", "fault", "fault.yaml", ("robot",), sends_images=True)
 EVALUATOR = NodeSpec(
@@ -150,18 +161,56 @@ EVALUATOR = NodeSpec(
 )
 
 
-def managed(*nodes: NodeSpec) -> tuple[NodeSpec, ...]:
-    """The nodes, and the manager that brings their lifecycle nodes up in this order."""
-    names = [node.name for node in nodes if node.lifecycle]
-    manager = NodeSpec(
-        "manager_node",
-        "conure_ros.manager_node",
-        "manager",
-        "manager.yaml",
-        parameters=(("nodes", names),),
-        ends="when done",
-    )
-    return (*nodes, manager)
+MANAGER = NodeSpec("manager_node", "conure_ros.manager_node", "manager", "manager.yaml", ends="when done")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a graph. One with an `arm` begins with that arm and its cameras, unless others are asked for.
+
+    `settings`: parameters, (node, parameter, value), that hold in this graph alone, for whichever of the nodes it has.
+    """
+
+    nodes: tuple[NodeSpec, ...]
+    arm: str = ""
+    settings: tuple[tuple[str, str, Any], ...] = ()
+
+    def chosen(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
+        """The nodes, with the manager that brings their lifecycle nodes up in this order. Raises: ConfigError."""
+        nodes = (*(hardware(given.get("arm", self.arm), given) if self.arm else ()), *self.nodes)
+        nodes = tuple(self._set(node) for node in nodes)
+        names = [node.name for node in nodes if node.lifecycle]
+        return (*nodes, replace(MANAGER, parameters=(("nodes", names),)))
+
+    def _set(self, node: NodeSpec) -> NodeSpec:
+        own = tuple((parameter, value) for name, parameter, value in self.settings if name == node.name)
+        return replace(node, parameters=(*node.parameters, *own))
+
+    def possible(self) -> tuple[NodeSpec, ...]:
+        """The nodes of every choice."""
+        return (*((SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA) if self.arm else ()), *self.nodes)
+
+
+ARMS = ("sim", "serial", "external")
+
+
+def hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
+    """Arm and cameras. Raises: ConfigError for an unknown arm, or a port of an arm that has none."""
+    if arm not in ARMS:
+        raise unknown_name("arm", arm, ARMS)
+    port = given.get("port", "")
+    if port == SIMULATED and arm != "external":
+        return SIM_SERVOS
+    if port and arm != "serial":
+        raise ConfigError(f"arm={arm} has no serial port, got port={port}; arm=serial has one, port=sim simulates it")
+    sources = {"camera_source": CAMERA, "wrist_source": WRIST_CAMERA}
+    cameras = tuple(node for source, node in sources.items() if given.get(source))
+    return {"sim": (SIM_ROBOT,), "serial": (SERIAL_ARM, *cameras), "external": cameras}[arm]
+
+
+def managed(*nodes: NodeSpec, arm: str = "", settings: tuple[tuple[str, str, Any], ...] = ()) -> Graph:
+    """A graph of these nodes, above that arm."""
+    return Graph(nodes, arm, settings)
 
 
 def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
@@ -169,44 +218,57 @@ def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
     return replace(node, remaps=(*node.remaps, *((topic, f"raw/{topic}") for topic in topics)))
 
 
+# A calibration needs all of an image, and one that is large enough.
+WHOLE_IMAGES = (("camera", "fit", "none"), ("wrist", "fit", "none"), ("sim_robot", "camera_scale", 10))
+UNLED_CONTROL = replace(HELD_CONTROL, arguments=("robot",))
+
 GRAPHS = {
-    "sim": managed(SIM_ROBOT, CONTROL, POLICY, RECORDER),
-    "sim_serial": managed(*SIM_SERVOS, CONTROL, POLICY, RECORDER),
-    "evaluate_serial": managed(*SIM_SERVOS, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
-    "serial": managed(SERIAL_ARM, replace(HELD_CONTROL, arguments=("robot",)), RECORDER),
-    "evaluate": managed(SIM_ROBOT, HELD_CONTROL, POLICY, RECORDER, EVALUATOR),
+    "sim": managed(CONTROL, POLICY, RECORDER, arm="sim"),
+    "evaluate": managed(HELD_CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
+    # For real arms. Nothing moves before a person says so.
+    "robot": managed(HELD_CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
+    "policy": managed(HELD_CONTROL, POLICY, RECORDER, arm="external"),
+    "teleop": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external"),
+    "calibrate": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external", settings=WHOLE_IMAGES),
+    "camera": managed(CAMERA),
+    "cameras": managed(CAMERA, WRIST_CAMERA),
     "faults": managed(
         spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
         HELD_CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
-    # The arm's driver is started beside it: its vendor's, or ros2_control's.
-    "robot": managed(CAMERA, HELD_CONTROL, POLICY, RECORDER),
-    "camera": managed(CAMERA),
-    "cameras": managed(CAMERA, WRIST_CAMERA),
 }
 
 
-def find_graph(name: str) -> tuple[NodeSpec, ...]:
-    """Raises: ConfigError listing the known graphs."""
+def _graph(name: str) -> Graph:
     if name not in GRAPHS:
         raise unknown_name("graph", name, GRAPHS)
     return GRAPHS[name]
 
 
+def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeSpec, ...]:
+    """The nodes of a graph, as its arguments choose them. Raises: ConfigError listing the known graphs or arms."""
+    return _graph(name).chosen(given or {})
+
+
 def graph_arguments(name: str) -> list[Argument]:
-    """The arguments that the nodes of a graph take, in the order of ARGUMENTS."""
-    taken = {argument for node in find_graph(name) for argument in node.taken}
-    return [argument for argument in ARGUMENTS.values() if argument.name in taken]
+    """The arguments that a graph takes, whichever its arm, in the order of ARGUMENTS. Raises: ConfigError."""
+    graph = _graph(name)
+    taken = {argument for node in graph.possible() for argument in node.taken}
+    arguments = {**ARGUMENTS, "arm": replace(ARGUMENTS["arm"], default=graph.arm)}
+    return [
+        argument for argument in arguments.values() if argument.name in taken or (argument.name == "arm" and graph.arm)
+    ]
 
 
-def node_parameters(graph: str, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def node_parameters(graph: str, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every node's parameters beyond its file, from keys that are arguments or `node.parameter`.
 
-    Raises: ConfigError for an unknown argument or node, or a value of another type.
+    Raises: ConfigError for an unknown argument or node, an argument that no node of the chosen ones takes, or a value
+    of another type.
     """
-    nodes = find_graph(graph)
+    nodes = find_graph(graph, given)
     arguments = {argument.name: argument for argument in graph_arguments(graph)}
     values = {
         node.name: {**dict(node.parameters), **{own: arguments[name].default for name, own in node.taken.items()}}
@@ -217,13 +279,21 @@ def node_parameters(graph: str, given: dict[str, Any]) -> dict[str, dict[str, An
         if dot and owner in values:
             values[owner][parameter] = value
         elif key in arguments:
-            for node in nodes:
-                if key in node.taken:
-                    values[node.name][node.taken[key]] = _typed(arguments[key], value)
+            _hand_out(arguments[key], value, nodes, values)
         else:
             valid = [*arguments, *(f"{name}.PARAMETER" for name in values)]
             raise unknown_name(f"argument of graph {graph}", key, valid)
     return values
+
+
+def _hand_out(argument: Argument, value: Any, nodes: tuple[NodeSpec, ...], values: dict[str, dict[str, Any]]) -> None:
+    """Give an argument's value to each node that takes it. Raises: ConfigError if it would be without effect."""
+    takers = [node for node in nodes if argument.name in node.taken]
+    typed = _typed(argument, value)
+    if not takers and typed != argument.default and argument.name not in ("arm", "port"):
+        raise ConfigError(f"{argument.name}={value}: with this arm no node of the graph takes it; arm= chooses another")
+    for node in takers:
+        values[node.name][node.taken[argument.name]] = typed
 
 
 def _typed(argument: Argument, value: Any) -> Any:
@@ -242,7 +312,8 @@ def file_parameters(node: NodeSpec) -> dict[str, Any]:
 
 def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
     """How to start a node with this Python."""
-    words = [sys.executable, "-m", "conure_ros.run", node.module, "--ros-args", "-r", f"__node:={node.name}"]
+    words = [sys.executable, "-m", "conure_ros.run", node.module, "--ros-args", "--enclave", node.enclave]
+    words += ["-r", f"__node:={node.name}"]
     for source, target in node.remaps:
         words += ["-r", f"{source}:={target}"]
     for path in parameter_files:

@@ -7,15 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64MultiArray
+from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import DataError
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.parameters import declare, parameter
-from conure_ros.qos import LATCHED, RECORDED
+from conure_ros.qos import RECORDED, RECORDED_LATCHED
 from conure_ros.recording import EpisodeWriter, Topic
 from conure_ros.running import one_line, run_node
 from conure_ros.schemas import schema_text
@@ -23,14 +26,22 @@ from conure_ros.schemas import schema_text
 RECORDED_TYPES = {
     "camera/image_raw": Image,
     "camera/camera_info": CameraInfo,
+    "wrist/image_raw": Image,
+    "wrist/camera_info": CameraInfo,
     "joint_states": JointState,
     "command/policy": PolicyCommand,
     "command/teleop": PolicyCommand,
+    "command/executed": PolicyCommand,
     "joint_trajectory": JointTrajectory,
+    "position_commands": Float64MultiArray,
     "robot_state": RobotState,
+    "/diagnostics": DiagnosticArray,
+    "/tf_static": TFMessage,
 }
-# Of these the last message before the start belongs to the episode as well.
-STANDING = {"camera/camera_info", "robot_state"}
+LATCHING = {"robot_state", "/tf_static"}
+# Of these the last message before the start belongs to the episode as well; of transforms, each publisher's.
+TRANSFORMS = 100
+STANDING = {"camera/camera_info", "wrist/camera_info", *LATCHING}
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,10 @@ class RecorderNode(Node):
         self.episode: EpisodeWriter | None = None
         self.metadata: dict[str, Any] = {}
         self.failure = ""
-        self.standing: dict[str, bytes] = {}
+        self.standing: dict[str, list[bytes]] = {}
         self.topics = {}
         for name, kind in RECORDED_TYPES.items():
-            quality = LATCHED if name == "robot_state" else RECORDED
+            quality = RECORDED_LATCHED if name in LATCHING else RECORDED
             subscription = self.create_subscription(kind, name, partial(self._on_message, name), quality, raw=True)
             type_name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
             self.topics[name] = Topic(subscription.topic_name, type_name, schema_text(type_name))
@@ -61,7 +72,8 @@ class RecorderNode(Node):
 
     def _on_message(self, name: str, cdr: bytes) -> None:
         if name in STANDING:
-            self.standing[name] = cdr
+            before = self.standing.get(name, []) if name == "/tf_static" else []
+            self.standing[name] = [*(one for one in before if one != cdr), cdr][-TRANSFORMS:]
         if self.episode is not None:
             self._write(self.episode, name, cdr)
 
@@ -85,8 +97,9 @@ class RecorderNode(Node):
             response.message = one_line(error)
             return response
         self.failure = ""
-        for name, cdr in self.standing.items():
-            self._write(self.episode, name, cdr)
+        for name, messages in self.standing.items():
+            for cdr in messages:
+                self._write(self.episode, name, cdr)
         response.success, response.path = True, str(self.episode.path.resolve())
         return response
 

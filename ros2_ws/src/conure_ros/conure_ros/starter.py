@@ -57,7 +57,7 @@ class RunningGraph:
     def __init__(
         self, graph: str, parameters: dict[str, Any], folder: Path, environment: dict[str, str], on_line: OnLine
     ) -> None:
-        self.nodes = find_graph(graph)
+        self.nodes = find_graph(graph, parameters)
         self._parameters = node_parameters(graph, parameters)
         self._folder, self._environment, self._on_line = folder, environment, on_line
         self._lines: queue.Queue[tuple[str, str]] = queue.Queue()

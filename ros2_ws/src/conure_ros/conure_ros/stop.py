@@ -1,10 +1,6 @@
 """`conure stop`: the arm stops and stays stopped until reset_stop. `conure stop key=true` waits for a key to do it."""
 
-import select
-import sys
-import termios
 import time
-import tty
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +9,12 @@ from rclpy.node import Node
 from std_msgs.msg import Empty
 
 from conure_core.config import load_config
-from conure_core.errors import ConfigError, RobotError
+from conure_core.errors import RobotError
 from conure_msgs.msg import RobotState
+from conure_ros.middleware import join_running_graph
 from conure_ros.qos import LATCHED, NEWEST
 from conure_ros.running import ros_context
+from conure_ros.terminal import keyboard, pressed, require_terminal
 
 POLL_S = 0.02
 BEAT_S = 0.1
@@ -34,8 +32,9 @@ class StopConfig:
 def run(overrides: list[str]) -> None:
     """Raises: RobotError if nobody says that the arm is stopped."""
     config = load_config("conure_ros.conf", "stop", StopConfig, overrides)
-    if config.key and not sys.stdin.isatty():
-        raise ConfigError("key=true needs a terminal; without it the stop is sent at once")
+    if config.key:
+        require_terminal("stop key=true")
+    join_running_graph()
     with ros_context():
         stopper = Stopper()
         if config.key:
@@ -48,15 +47,16 @@ def run(overrides: list[str]) -> None:
 class Stopper(Node):
     """Publishes `stop`, and `operator/heartbeat` as long as it is asked to."""
 
-    def __init__(self) -> None:
-        super().__init__("stop_key")
+    def __init__(self, name: str = "stop_key") -> None:
+        super().__init__(name)
         self._stops = self.create_publisher(Empty, "stop", NEWEST)
         self._beats = self.create_publisher(Empty, "operator/heartbeat", NEWEST)
-        self._stopped, self._beat_s = False, 0.0
+        self.state: RobotState | None = None
+        self._beat_s = 0.0
         self.create_subscription(RobotState, "robot_state", self._on_state, LATCHED)
 
     def _on_state(self, state: RobotState) -> None:
-        self._stopped = bool(state.stopped)
+        self.state = state
 
     def turn(self, beat: bool) -> None:
         """One turn of waiting."""
@@ -68,7 +68,8 @@ class Stopper(Node):
     def stop(self, timeout_s: float) -> None:
         """Ask for a stop until it is confirmed. Raises: RobotError if it is not."""
         until_s = time.monotonic() + timeout_s
-        while not self._stopped:
+        self._stops.publish(Empty())
+        while self.state is None or not self.state.stopped:
             if time.monotonic() > until_s:
                 raise RobotError(f"no control node said within {timeout_s:g} s that the arm is stopped; cut its power")
             self._stops.publish(Empty())
@@ -76,12 +77,7 @@ class Stopper(Node):
 
 
 def wait_for_key(meanwhile: Callable[[], None]) -> None:
-    """Returns with the first key pressed in this terminal, which is put back as it was."""
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin.fileno())
-        while not select.select([sys.stdin], [], [], POLL_S)[0]:
+    """Returns with the first key pressed in this terminal, or when the terminal is gone."""
+    with keyboard():
+        while pressed(POLL_S) == "":
             meanwhile()
-        sys.stdin.read(1)
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

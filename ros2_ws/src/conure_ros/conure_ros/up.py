@@ -5,8 +5,7 @@ from typing import Any
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_core.servos.bus_config import SIMULATED
-from conure_ros.node_table import ARGUMENTS, GRAPHS, find_graph, graph_arguments
+from conure_ros.node_table import ARGUMENTS, find_graph, node_parameters
 from conure_ros.starter import run_graph
 
 
@@ -18,6 +17,7 @@ class UpConfig:
     """
 
     graph: str = "sim"
+    arm: str | None = None
     robot: str | None = None
     port: str | None = None
     bundle: str | None = None
@@ -38,28 +38,17 @@ class UpConfig:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        find_graph(self.graph)
-        taken = [argument.name for argument in graph_arguments(self.nodes)]
-        if "bundle" in taken and not self.bundle:
+        if any("bundle" in node.taken for node in find_graph(self.graph, self.given())) and not self.bundle:
             raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
-        for name in ARGUMENTS:
-            if name in self.given() and name not in taken:
-                raise ConfigError(f"graph {self.graph} takes no '{name}'; it takes: {', '.join(taken)}")
-
-    @property
-    def nodes(self) -> str:
-        """The graph that is started: `port=sim` puts a graph's simulated arm behind simulated servos."""
-        return f"{self.graph}_serial" if self.port == SIMULATED and f"{self.graph}_serial" in GRAPHS else self.graph
+        node_parameters(self.graph, self.given())
 
     def given(self) -> dict[str, Any]:
         """What run_graph takes."""
         arguments = {name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None}
-        if self.nodes != self.graph:
-            del arguments["port"]
         others = {f"{node}.{key}": value for node, some in self.parameters.items() for key, value in some.items()}
         return {**arguments, **others}
 
 
 def run(overrides: list[str]) -> None:
     config = load_config("conure_ros.conf", "up", UpConfig, overrides)
-    run_graph(config.nodes, config.given())
+    run_graph(config.graph, config.given())

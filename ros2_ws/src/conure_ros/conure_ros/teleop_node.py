@@ -1,0 +1,212 @@
+"""teleop_node: a person's joystick, SpaceMouse or keyboard in, commands for control_node out. Silence sends nothing."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+from sensor_msgs.msg import JointState, Joy
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand
+from conure_ros.diagnostics import Tally, diagnostics
+from conure_ros.messages import NANOSECONDS, by_name, joint_sample, to_ns, to_time
+from conure_ros.parameters import declare, parameter
+from conure_ros.qos import NEWEST, STREAM, overridable
+from conure_ros.running import ManagedNode, one_line, run_node
+from conure_ros.teleoperation import MOTIONS, Intent, JoyLayout, TwistScale, opening
+
+DIAGNOSTICS_PERIOD_S = 1.0
+# A command may come this much before its period is over: timers and drivers are not in step.
+EARLY = 0.02
+
+
+@dataclass(frozen=True)
+class TeleopParameters:
+    """Parameters of teleop_node."""
+
+    robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
+    axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused", 0, 64)
+    button_count: int = parameter(11, "buttons of the joystick; a Joy with another number is refused", 1, 128)
+    axes: tuple[int, ...] = parameter((1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none")
+    axis_scales: tuple[float, ...] = parameter((1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]")
+    dead_man_button: int = parameter(4, "the button without which a Joy sends nothing", 0, 127)
+    open_button: int = parameter(1, "the button that opens the gripper", 0, 127)
+    close_button: int = parameter(0, "the button that closes the gripper", 0, 127)
+    dead_zone: float = parameter(0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9)
+    twist_linear_full_m_s: float = parameter(0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0)
+    twist_angular_full_rad_s: float = parameter(1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0)
+    stale_s: float = parameter(0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0)
+
+
+class TeleopNode(ManagedNode):
+    """The newest input is sent once a control period, the first one at once. control_node lets a person take over."""
+
+    def __init__(self) -> None:
+        super().__init__("teleop")
+        self.parameters = declare(self, TeleopParameters)
+
+    def configure(self) -> None:
+        given = self.parameters
+        self.robot = load_robot(given.robot)
+        names = ("axis_count", "button_count", "axes", "axis_scales", "dead_man_button", "open_button", "close_button")
+        self.layout = JoyLayout(**{name: getattr(given, name) for name in (*names, "dead_zone")})
+        self.scale = TwistScale(given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone)
+        self.intent: Intent | None = None
+        self.input_ns, self.sent_s = 0, -math.inf
+        self.asked: float | None = None
+        self.measured_m: float | None = None
+        self.commanded_m: float | None = None
+        self.tally, self.fault, self.complained = Tally(), "", ""
+        self.commands = self._publisher(PolicyCommand, "command/teleop", NEWEST)
+        self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", STREAM)
+        for kind, topic, callback in (
+            (Joy, "joy", self._on_joy),
+            (TwistStamped, "teleop/twist", self._on_twist),
+            (JointState, "teleop/gripper", self._on_gripper),
+            (JointState, "joint_states", self._on_joint_states),
+            (JointTrajectory, "joint_trajectory", self._on_trajectory),
+        ):
+            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            self.kept(self.destroy_subscription, created)
+        self.timer = self.steady_timer(self.robot.control_period_s, self._send)
+        self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
+
+    def _publisher(self, kind: Any, topic: str, quality: Any) -> Any:
+        options = overridable() if quality is NEWEST else None
+        return self.kept(
+            self.destroy_publisher, self.create_publisher(kind, topic, quality, qos_overriding_options=options)
+        )
+
+    def activate(self) -> None:
+        """What was pressed before counts for nothing."""
+        self.intent = self.asked = None
+
+    def deactivate(self) -> None:
+        self.intent = None
+
+    # What the hand does.
+
+    def _on_joy(self, message: Joy) -> None:
+        try:
+            self._take(self.layout.intent(message.axes, message.buttons), to_ns(message.header.stamp))
+        except ConureError as error:
+            self._refuse("joy", error)
+
+    def _on_twist(self, message: TwistStamped) -> None:
+        linear, angular = message.twist.linear, message.twist.angular
+        velocity = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
+        try:
+            intent = self.scale.intent(velocity, message.header.frame_id, self.robot.base_frame)
+            self._take(intent, to_ns(message.header.stamp))
+        except ConureError as error:
+            self._refuse("teleop/twist", error)
+
+    def _on_gripper(self, message: JointState) -> None:
+        """Where the gripper is to be, m; a hand that moves the arm meanwhile goes on."""
+        robot = self.robot
+        try:
+            (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], "teleop/gripper")
+            self.asked = opening(position_m, robot.gripper_closed_m, robot.gripper_open_m)
+            if self._silent():
+                self._take(Intent(np.zeros(MOTIONS), self.asked), to_ns(message.header.stamp))
+        except ConureError as error:
+            self._refuse("teleop/gripper", error)
+
+    def _take(self, intent: Intent | None, stamp_ns: int) -> None:
+        """Raises: UnsafeCommand for an input whose time is not known."""
+        if not self.active:
+            return
+        if intent is not None and not stamp_ns:
+            raise UnsafeCommand("the input has no stamp, so its age is not known; set the driver to stamp it")
+        self.fault = ""
+        if intent is None:
+            self._let_go()
+            return
+        self.intent, self.input_ns = intent, stamp_ns
+        self.asked = self.asked if intent.gripper is None else intent.gripper
+        if time.monotonic() - self.sent_s >= (1.0 - EARLY) * self.robot.control_period_s:
+            self._send()
+
+    def _let_go(self) -> None:
+        """Whoever takes over again does so with the gripper as it is then, where control tells that."""
+        self.intent = None
+        if self.commanded_m is not None:
+            self.asked = None
+
+    def _silent(self) -> bool:
+        return self.intent is None or self._age_s() > self.parameters.stale_s
+
+    def _age_s(self) -> float:
+        return (self.now_ns() - self.input_ns) / NANOSECONDS
+
+    def _refuse(self, source: str, error: Exception) -> None:
+        self.intent = None
+        self.tally.drop(source)
+        self.fault = one_line(error)
+        if self.fault != self.complained:
+            self.complained = self.fault
+            self.get_logger().warning(f"refused: {self.fault}")
+
+    # What the gripper did: a takeover must not let go of what it holds.
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            self.measured_m = joint_sample(message, self.robot).gripper_m
+        except RobotError as error:
+            self._refuse("joint_states", error)
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        """One without the gripper is for an arm whose gripper has a controller of its own: it says nothing here."""
+        gripper = self.robot.gripper_joint
+        if gripper not in message.joint_names or not message.points:
+            return
+        try:
+            (self.commanded_m,) = by_name(
+                message.joint_names, message.points[-1].positions, [gripper], "joint_trajectory"
+            )
+        except RobotError as error:
+            self._refuse("joint_trajectory", error)
+
+    def _gripper(self) -> float:
+        """As asked, else as commanded last, else as measured. Raises: StaleInput where none is known yet."""
+        if self.asked is not None:
+            return self.asked
+        position_m = self.commanded_m if self.commanded_m is not None else self.measured_m
+        if position_m is None:
+            raise StaleInput("waiting for joint_states: where the gripper is is not known")
+        return opening(position_m, self.robot.gripper_closed_m, self.robot.gripper_open_m)
+
+    # What goes out.
+
+    def _send(self) -> None:
+        intent = self.intent
+        if not self.active or intent is None:
+            return
+        if self._silent():
+            self._let_go()
+            return
+        try:
+            action = [*intent.motion.tolist(), self._gripper()]
+        except ConureError as error:
+            self._refuse("joint_states", error)
+            return
+        command = PolicyCommand(action=action, log_likelihood=math.nan, source="teleop")
+        command.header.stamp, command.header.frame_id = to_time(self.input_ns), self.robot.base_frame
+        self.commands.publish(command)
+        self.tally.add(max(0.0, self._age_s()))
+        self.sent_s = time.monotonic()
+        self.timer.reset()
+
+    def _diagnose(self) -> None:
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: input", self.fault, self.tally.values()))
+
+
+def main() -> None:
+    run_node(TeleopNode)

@@ -1,0 +1,192 @@
+"""`conure keys` and `conure stop key=true` in a terminal of their own, beside a graph of real processes."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import pytest
+from std_msgs.msg import Empty
+from std_srvs.srv import Trigger
+
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros import middleware
+from conure_ros.middleware import claimed_domain, join_running_graph
+from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
+from conure_ros.qos import LATCHED
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s")
+HEARTBEAT_S = 2.0
+CODE = "import sys; from conure_core.cli import main; sys.exit(main())"
+
+
+class Terminal:
+    """A verb of conure behind a pseudo-terminal; what it shows is read on a thread."""
+
+    def __init__(self, environment, *words):
+        self.ours, self.theirs = pty.openpty()
+        self.before = termios.tcgetattr(self.theirs)
+        self.shown, self._ended = "", threading.Event()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CODE, *words],
+            env={**os.environ, **environment},
+            stdin=self.theirs,
+            stdout=self.theirs,
+            stderr=self.theirs,
+            start_new_session=True,
+        )
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        while not self._ended.is_set():
+            if select.select([self.ours], [], [], 0.05)[0]:
+                self.shown += os.read(self.ours, 4096).decode(errors="replace")
+
+    def press(self, keys):
+        os.write(self.ours, keys.encode())
+
+    def hold(self, key, seconds, rate_hz=30.0):
+        """As a keyboard repeats a key."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.press(key)
+            time.sleep(1 / rate_hz)
+
+    @property
+    def restored(self):
+        return termios.tcgetattr(self.theirs) == self.before
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._ended.set()
+        self._thread.join()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture(scope="module")
+def graph(start, peer):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "keyed", managed(SIM_ROBOT, CONTROL, TELEOP))
+        patience = {"control.stale_periods": 6.0, "teleop.stale_s": 0.3, "control.heartbeat_s": HEARTBEAT_S}
+        start("keyed", start_mode="hold", **patience)
+    return peer.listen(RobotState, "robot_state", LATCHED)
+
+
+@pytest.fixture
+def opened(domain):
+    terminals = []
+
+    def open_(*words):
+        terminals.append(Terminal(domain, *words))
+        return terminals[-1]
+
+    yield open_
+    for terminal in terminals:
+        terminal.close()
+
+
+def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opened, wait_until):
+    states, beats = graph, peer.listen(Empty, "operator/heartbeat")
+    wait_until(lambda: states and states[-1].stopped, HEARTBEAT_S + 10, "without an operator it stops")
+    commands = peer.listen(PolicyCommand, "command/teleop")
+    keys = opened("keys", "release_s=0.2")
+    wait_until(lambda: beats, 30)
+    assert keys.shown.count("\n") <= 2 and "space STOP" in keys.shown
+    assert not keys.restored, "keys come without Enter"
+    wait_until(lambda: keys.press("C") or not states[-1].stopped, 10)
+    time.sleep(1.5 * HEARTBEAT_S)
+    assert not states[-1].stopped, "the operator is there"
+
+    keys.hold("w", 1.0)
+    assert any(state.mode == RobotState.TELEOP for state in states)
+    assert any(command.action[0] > 0.2 and not any(command.action[1:6]) for command in commands)
+    wait_until(lambda: states[-1].mode == RobotState.HOLD, 5)
+    commands.clear()
+    keys.press("\x1b[A")  # an arrow, whose last letter is no command
+    keys.press("Z")
+    time.sleep(0.5)
+    assert not commands
+    keys.press("m")
+    wait_until(lambda: commands and commands[-1].action[6] == -1.0, 5)
+
+    keys.press("w ")
+    wait_until(lambda: states[-1].stopped, 5)
+    assert states[-1].reason == "the stop topic"
+    count = len(commands)
+    keys.hold("w", 0.5)
+    assert len(commands) > count and states[-1].stopped, "a person does not end a stop by moving"
+    keys.press("C")
+    wait_until(lambda: not states[-1].stopped, 5)
+    wait_until(lambda: "reset_stop: done" in keys.shown, 5)
+    keys.press("p")
+    wait_until(lambda: "set_mode: done" in keys.shown, 5)
+    keys.press("q")
+    assert keys.process.wait(10) == 0
+    assert keys.restored
+    wait_until(lambda: states[-1].stopped, HEARTBEAT_S + 3)
+    assert "the operator's heartbeat, silent" in states[-1].reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(graph, peer, opened, wait_until, number):
+    beats = peer.listen(Empty, "operator/heartbeat")
+    keys = opened("keys")
+    wait_until(lambda: beats, 30)
+    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    keys.process.send_signal(number)
+    keys.process.wait(10)
+    assert keys.restored or number == signal.SIGKILL
+    wait_until(lambda: graph[-1].stopped, HEARTBEAT_S + 3)
+    assert "the operator's heartbeat" in graph[-1].reason
+
+
+def test_any_key_stops_the_arm_whose_operator_waits_for_it(graph, peer, opened, wait_until):
+    beats = peer.listen(Empty, "operator/heartbeat")
+    stop = opened("stop", "key=true")
+    wait_until(lambda: beats, 30)
+    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    time.sleep(1.5 * HEARTBEAT_S)
+    assert not graph[-1].stopped
+    stop.press("x")
+    assert stop.process.wait(10) == 0
+    assert graph[-1].stopped and graph[-1].reason == "the stop topic"
+    assert "stopped; the service reset_stop ends it" in stop.shown and stop.restored
+
+
+def test_without_a_terminal_keys_are_refused(domain):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, "keys"],
+        env={**os.environ, **domain},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert b"needs a terminal" in done.stderr
+
+
+def test_keys_and_stop_join_the_one_graph_that_runs_here(monkeypatch, tmp_path):
+    monkeypatch.setattr(middleware.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    join_running_graph()
+    assert "ROS_DOMAIN_ID" not in os.environ
+    with claimed_domain() as number:
+        join_running_graph()
+        assert os.environ["ROS_DOMAIN_ID"] == str(number)
+        monkeypatch.delenv("ROS_DOMAIN_ID")
+        with claimed_domain(), pytest.raises(ConfigError, match="several graphs run here"):
+            join_running_graph()
+        monkeypatch.setenv("ROS_DOMAIN_ID", "77")
+        join_running_graph()
+        assert os.environ["ROS_DOMAIN_ID"] == "77"
