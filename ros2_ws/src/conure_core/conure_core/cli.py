@@ -29,6 +29,7 @@ VERBS = {
     "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
+    "results": Verb("conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"),
     "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
     "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
     "bench sim": Verb("conure_sim.bench", "sim", "measure the environments: speed, resets, memory, experts"),

@@ -1,0 +1,219 @@
+"""Figures of the ledger, as SVG files that are the same whenever the records are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from conure_training.files import replacing
+from conure_training.results.checks import Runs, areas, budget, curves, finals, labels_of, sizes_of_data
+from conure_training.results.ledger import Record
+from conure_training.statistics import stratified_interval
+
+GRID_POINTS = 21
+BAND_RESAMPLES = 300
+COLOURS = (
+    "#1f6fb4",
+    "#d9792b",
+    "#3f9e6b",
+    "#b5463c",
+    "#7a5ea8",
+    "#8a6d3b",
+    "#c65c9c",
+    "#5b6770",
+    "#9aa32a",
+    "#2aa3a3",
+    "#444444",
+)
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.edgecolor": "#888888",
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+}
+Groups = Mapping[str, Mapping[str, Sequence[Record]]]
+"""Records by panel, or group of bars, and then by line or bar."""
+
+
+def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
+    """Write every figure that has something to show; their file names by experiment."""
+    written: dict[str, list[str]] = {}
+    for name, (experiment, figure) in _figures(runs).items():
+        if figure is not None:
+            _save(figure, folder / f"{name}.svg")
+            written.setdefault(experiment, []).append(f"{name}.svg")
+    return written
+
+
+def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
+    by_method = _grouped(runs, "headline", "method")
+    sizes = {task: sizes_of_data(runs, task) for task in runs.values("data_size", "evaluation")}
+    labels = {task: labels_of(runs, task) for task in runs.values("auxiliary", "evaluation")}
+    return {
+        "headline-curves": ("headline", learning_curves(by_method)),
+        "headline-final": ("headline", bars({task: _final(lines) for task, lines in by_method.items()})),
+        "data-size": ("data_size", against_count(sizes, "trajectories of the prior")),
+        "mismatch": ("mismatch", learning_curves(_grouped(runs, "mismatch", "escape"))),
+        "asymmetric": ("asymmetric", learning_curves(_grouped(runs, "asymmetric", "critic"))),
+        "transfer": ("transfer", bars(_worlds(runs))),
+        "auxiliary": ("auxiliary", bars({task: _final(_named(lines)) for task, lines in labels.items()})),
+    }
+
+
+def _grouped(runs: Runs, experiment: str, variable: str) -> Groups:
+    return {
+        task: {
+            value: runs.of(experiment, evaluation=task, **{variable: value})
+            for value in runs.values(experiment, variable)
+        }
+        for task in runs.values(experiment, "evaluation")
+    }
+
+
+def _final(lines: Mapping[str, Sequence[Record]]) -> dict[str, list[float]]:
+    return {label: finals(records) for label, records in lines.items()}
+
+
+def _named(lines: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+    return {f"{int(count):,} labelled scenes": records for count, records in lines.items()}
+
+
+def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
+    trainings = runs.values("transfer", "training")
+    return {
+        f"tested {world}": {
+            f"trained {training}": [
+                record.results[world]["success"]["rate"] for record in runs.of("transfer", training=training)
+            ]
+            for training in trainings
+        }
+        for world in ("calm", "perturbed")
+    }
+
+
+def learning_curves(groups: Groups) -> Figure | None:
+    """Success over environment steps, a panel a task: mean of the seeds, with its bootstrap interval as a band."""
+    groups = {task: lines for task, lines in groups.items() if any(lines.values())}
+    if not groups:
+        return None
+    labels = list(dict.fromkeys(label for lines in groups.values() for label, records in lines.items() if records))
+    with mpl.rc_context(STYLE):
+        columns = min(2, len(groups))
+        rows = -(-len(groups) // columns)
+        figure = Figure(figsize=(4.2 * columns + 0.4, 2.6 * rows + 0.7))
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        for axes, (task, lines) in zip(panels, groups.items(), strict=False):
+            for label, records in lines.items():
+                if records:
+                    _line(axes, records, label, COLOURS[labels.index(label) % len(COLOURS)])
+            axes.set(title=task, ylim=(-3, 103), xlabel="environment steps")
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
+            axes.grid(axis="y")
+        figure.supylabel("success, %", fontsize=10)
+        _hide_empty(figure)
+        _legend(figure, labels)
+        return figure
+
+
+def _line(axes: Axes, records: Sequence[Record], label: str, colour: str) -> None:
+    grid = np.linspace(0, budget(records), GRID_POINTS)
+    rows = np.stack([np.interp(grid, curve.steps, curve.success) for curve in curves(records)])
+    low, high = _band(rows)
+    width = 2.6 if label == "latent" else 1.6
+    axes.fill_between(grid, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, label=label)
+
+
+def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ends = np.array([stratified_interval([column], resamples=BAND_RESAMPLES) for column in rows.T])
+    return ends[:, 0], ends[:, 1]
+
+
+def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
+    """Success of each series, %, side by side within each group, with bootstrap intervals over the runs."""
+    labels = list(dict.fromkeys(label for group in groups.values() for label, values in group.items() if values))
+    groups = {name: group for name, group in groups.items() if any(group.values())}
+    if not groups:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(4.6, 0.28 * len(groups) * (len(labels) + 2) + 1.0), 3.0))
+        axes = figure.subplots()
+        width = 0.85 / len(labels)
+        for place, group in enumerate(groups.values()):
+            for label, values in group.items():
+                if not values:
+                    continue
+                index = labels.index(label)
+                x, mean = place + (index - (len(labels) - 1) / 2) * width, float(np.mean(values))
+                low, high = stratified_interval([np.array(values)])
+                axes.bar(x, 100 * mean, 0.9 * width, color=COLOURS[index % len(COLOURS)], label=label)
+                axes.plot([x, x], [100 * low, 100 * high], color="#222222", linewidth=1.1)
+                if mean == 0:
+                    axes.plot(x, 0, "o", color=COLOURS[index % len(COLOURS)], markersize=3, clip_on=False)
+        axes.set_xticks(range(len(groups)), list(groups))
+        axes.tick_params(axis="x", length=0)
+        axes.set(ylim=(0, 103), ylabel="success, %")
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        _legend(figure, labels)
+        return figure
+
+
+def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: str) -> Figure | None:
+    """Area under the curve over a count, logarithmic, a line a task, with bootstrap intervals over the runs."""
+    groups = {task: {count: records for count, records in lines.items() if records} for task, lines in groups.items()}
+    groups = {task: lines for task, lines in groups.items() if lines}
+    if not groups:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 3.0))
+        axes = figure.subplots()
+        for (task, lines), colour in zip(groups.items(), COLOURS, strict=False):
+            counts = [int(count) for count in lines]
+            scores = [np.array(areas(records)) for records in lines.values()]
+            for count, values in zip(counts, scores, strict=True):
+                axes.plot([count, count], stratified_interval([values]), color=colour, linewidth=4, alpha=0.35)
+            axes.plot(counts, [values.mean() for values in scores], "o-", color=colour, markersize=5, label=task)
+        ticks = sorted({int(count) for lines in groups.values() for count in lines})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set(ylim=(0, 1.02), xlabel=what, ylabel="area under the curve")
+        axes.grid(axis="y")
+        _legend(figure, list(groups))
+        return figure
+
+
+def _hide_empty(figure: Figure) -> None:
+    for axes in figure.axes:
+        if not axes.lines:
+            axes.set_visible(False)
+
+
+def _legend(figure: Figure, labels: Sequence[str]) -> None:
+    """One legend below all panels, every label once."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    shown = [label for label in labels if label in handles]
+    columns = min(len(shown), max(2, int(figure.get_figwidth() / 1.25)))
+    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=columns)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with mpl.rc_context({"svg.hashsalt": path.stem}), replacing(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

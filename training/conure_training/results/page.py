@@ -1,0 +1,164 @@
+"""`docs/results/README.md` and its figures, made of the plan and the records and of nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from conure_training.files import replacing
+from conure_training.results.checks import CHECKS, Runs, areas, curves, finals
+from conure_training.results.figures import write_figures
+from conure_training.results.ledger import Record, read_records
+from conure_training.results.measures import steps_to
+from conure_training.results.plan import SCALES, Plan
+from conure_training.statistics import interquartile_mean, stratified_interval
+from conure_training.summary import auxiliary_task
+
+PAGE, FIGURES = "README.md", "figures"
+TITLES = {
+    "headline": "Held-out tasks: prior and RL against every rival, same steps",
+    "first_rollouts": "First rollouts",
+    "data_size": "Data size",
+    "mismatch": "Mismatch: a prior that has only grasped, on a place task",
+    "precise": "Precise demonstrations, sigma 0.03",
+    "asymmetric": "Asymmetric against symmetric critic, randomization full",
+    "transfer": "Transfer to perturbed worlds, by the randomization of training",
+    "auxiliary": "Auxiliary object-position task: fewer labels",
+    "fresh_start": "From nothing to 90 % on Lift",
+}
+HEAD = """# Results
+
+Made by `conure results page` from the files in `runs/`, one a run; nothing here is typed by hand. `conure results`
+says what is missing, `conure results all` fills it, `conure results NAME` one experiment ([how](../ledger.md)).
+
+Success lies between evaluations on fixed seeds, in simulation, on objects and containers that neither prior nor policy
+has trained on. Intervals in brackets are 95 %: stratified bootstrap over seeds, of rates of episodes Wilson's. IQM is
+the interquartile mean over all runs. Areas are mean success over the steps given, from 0 to 1.
+"""
+
+
+def write_page(plan: Plan, results: Path) -> Path:
+    """Write page and figures; returns the page's path."""
+    runs = _largest(plan, results)
+    figures = write_figures(runs, results / FIGURES)
+    with replacing(results / PAGE) as temporary:
+        temporary.write_text(page_text(plan, results, figures))
+    return results / PAGE
+
+
+def page_text(plan: Plan, results: Path, figures: Mapping[str, Sequence[str]]) -> str:
+    """The page. `figures`: file names by experiment."""
+    runs = _largest(plan, results)
+    parts = [HEAD, _note(runs)]
+    for scale in SCALES:
+        of_scale = runs_of(plan, results, scale)
+        if scale == SCALES[0] or any(record.scale == scale for record in of_scale.records.values()):
+            parts.append(_verdicts(of_scale, scale))
+    for experiment in plan.experiments:
+        files = figures.get(experiment, ())
+        details = DETAILS[experiment](runs) if experiment in DETAILS else ""
+        if files or details:
+            pictures = "\n".join(f"![{experiment}]({FIGURES}/{name})" for name in files)
+            parts.append(f"## {TITLES.get(experiment, experiment)}\n\n{details}\n{pictures}".rstrip() + "\n")
+    parts.append(_origin(runs))
+    return "\n".join(part for part in parts if part)
+
+
+def runs_of(plan: Plan, results: Path, scale: str) -> Runs:
+    """The entries of a scale with their records."""
+    entries = plan.select(scale)
+    return Runs(entries, read_records(results, entries))
+
+
+def _largest(plan: Plan, results: Path) -> Runs:
+    """Of the second scale once it has a record of its own."""
+    runs = runs_of(plan, results, SCALES[-1])
+    begun = any(record.scale == SCALES[-1] for record in runs.records.values())
+    return runs if begun else runs_of(plan, results, SCALES[0])
+
+
+def _note(runs: Runs) -> str:
+    """What the encoder was told beyond the demonstrations, wherever results are shown."""
+    for record in runs.of("shared"):
+        if record.entry == "prior":
+            scenes = int(record.configs["prior"]["static_scenes"])
+            metrics = {name: np.nan if value is None else value for name, value in record.results["prior"].items()}
+            return f"{auxiliary_task(metrics, scenes)['note']}\n"
+    return ""
+
+
+def _verdicts(runs: Runs, scale: str) -> str:
+    filled = f"{len(runs.records)} of {len(runs.entries)} entries filled"
+    rows = []
+    for experiment in dict.fromkeys(entry.experiment for entry in runs.entries):
+        for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
+            rows.append((experiment, check.what, check.wanted, check.measured, f"**{check.state}**"))
+    table = _table(("experiment", "what", "must show", "measured", ""), rows)
+    return f"## What is shown, {scale} pass\n\n{filled}.\n\n{table}"
+
+
+def _headline(runs: Runs) -> str:
+    rows = []
+    for method in runs.values("headline", "method"):
+        by_task = [
+            runs.of("headline", method=method, evaluation=task) for task in runs.values("headline", "evaluation")
+        ]
+        filled = [records for records in by_task if records]
+        if not filled:
+            continue
+        scores = [_iqm([measure(records) for records in filled]) for measure in (areas, finals)]
+        reached = [steps_to(curve.steps, curve.success, 0.8) for records in filled for curve in curves(records)]
+        got = f"{np.isfinite(reached).sum()} of {len(reached)}"
+        rows.append((method, scores[0], scores[1], _steps(reached), got, str(sum(map(len, filled)))))
+    return _table(
+        ("method", "area, IQM", "final success, IQM", "steps to 80 %, median", "runs that got there", "runs"), rows
+    )
+
+
+def _iqm(strata: Sequence[Sequence[float]]) -> str:
+    arrays = [np.array(scores, dtype=float) for scores in strata]
+    low, high = stratified_interval(arrays, interquartile_mean)
+    return f"{interquartile_mean(np.concatenate(arrays)):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _steps(reached: Sequence[float]) -> str:
+    median = float(np.median(reached))
+    return f"{median:,.0f}" if np.isfinite(median) else "never"
+
+
+def _fresh_start(runs: Runs) -> str:
+    rows = []
+    for record in runs.of("fresh_start"):
+        rows.append((record.entry, *(f"{label} {seconds / 60:.1f} min" for label, seconds in record.seconds.items())))
+    return _table(("entry", "whole command"), rows) if rows else ""
+
+
+def _precise(runs: Runs) -> str:
+    rows = []
+    for record in runs.of("precise"):
+        figures = record.results["figures"]
+        names = ("entropy_nats", "nll_nats_ours", "nll_nats_authors")
+        rows.append((str(record.seed), *(f"{figures[name]:.2f}" for name in names)))
+    return _table(("seed", "entropy, nats", "ours, NLL", "authors' clamp, NLL"), rows) if rows else ""
+
+
+DETAILS = {"headline": _headline, "precise": _precise, "fresh_start": _fresh_start}
+
+
+def _origin(runs: Runs) -> str:
+    """Which machines and sources the runs come from, and what they took."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in runs.records.values():
+        machine = f"{record.machine['cores']} cores {record.machine['cpu']}, {record.device}"
+        groups.setdefault((machine, record.commit[:12] + record.commit[40:], record.scale), []).append(record)
+    rows = [(*names, str(len(records)), f"{_hours(records):.1f}") for names, records in sorted(groups.items())]
+    return "## Where it was run\n\n" + _table(("machine", "commit", "scale", "runs", "hours"), rows) if rows else ""
+
+
+def _hours(records: Iterable[Record]) -> float:
+    return sum(sum(record.seconds.values()) for record in records) / 3600
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,164 @@
+"""`conure results`: what the ledger holds; NAME or `all` fills it, `plan` prints it, `page` writes the page."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, ConureError, unknown_name
+from conure_training.results.checks import CHECKS, INCOMPLETE
+from conure_training.results.job import holder, read_state
+from conure_training.results.ledger import read_record, record_path
+from conure_training.results.page import PAGE, runs_of, write_page
+from conure_training.results.plan import SCALES, Entry, Plan, hours, load_plan
+from conure_training.results.provenance import provenance
+from conure_training.results.runner import Outcome, Places, Runner
+
+WIDTH = 160  # where the output is no terminal
+
+
+@dataclass(frozen=True)
+class ResultsConfig:
+    """How to fill the ledger; see conf/results.yaml."""
+
+    out: str
+    results: str
+    scale: str
+    jobs: int
+    niceness: int
+    fresh: bool
+    plan: str
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("auto", *SCALES):
+            raise unknown_name("scale", self.scale, ("auto", *SCALES))
+        if self.jobs < 1 or not 0 <= self.niceness <= 19:
+            raise ConfigError(f"jobs must be at least 1 and niceness 0 to 19, got {self.jobs} and {self.niceness}")
+
+    @property
+    def places(self) -> Places:
+        return Places(Path(self.out), Path(self.results), self.jobs, self.niceness)
+
+    @property
+    def chosen_scale(self) -> str:
+        """`auto`: the larger one where there is a CUDA device."""
+        if self.scale != "auto":
+            return self.scale
+        return SCALES[-1] if torch.cuda.is_available() else SCALES[0]
+
+
+def run(words: list[str]) -> None:
+    """The verb. Words without '=' are names of experiments, or all, plan or page."""
+    names = [word for word in words if "=" not in word and not word.startswith("-")]
+    config = load_config(
+        "conure_training.conf", "results", ResultsConfig, [word for word in words if word not in names]
+    )
+    plan = load_plan(config.plan)
+    if not names:
+        overview(plan, config)
+    elif names == ["plan"]:
+        print_plan(plan, config)
+    elif names == ["page"]:
+        print(f"written: {write_page(plan, config.places.results)}")
+    else:
+        fill(plan, config, names)
+
+
+def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
+    """Run what these experiments lack. Raises: ConureError if an entry failed; the others are filled all the same."""
+    wanted = [entry for name in names for entry in plan.select(config.chosen_scale, "" if name == "all" else name)]
+    if config.fresh:
+        for entry in wanted:
+            forget(entry, config.places)
+    runner = Runner(plan, config.places, provenance(config.places.results))
+    try:
+        outcome = runner.run(wanted)
+    finally:
+        if runner.outcome.finished:
+            print(f"written: {write_page(plan, config.places.results)}")
+    left = {**outcome.failed, **outcome.skipped}
+    if left:
+        first = next(iter(left))
+        raise ConureError(
+            f"{len(outcome.failed)} entries failed and {len(outcome.skipped)} wait for others; the first: {first}: "
+            f"{left[first]}. conure results lists them, the same command tries again"
+        )
+    return outcome
+
+
+def forget(entry: Entry, places: Places) -> None:
+    """Remove the entry's record and all that its commands wrote. Raises: ConfigError if it is at work."""
+    pid = holder(places.out, entry)
+    if pid is not None:
+        raise ConfigError(f"{entry.key} is at work in process {pid}; wait for it before fresh=true")
+    record_path(places.results, entry.key).unlink(missing_ok=True)
+    shutil.rmtree(places.out / entry.key, ignore_errors=True)
+
+
+def overview(plan: Plan, config: ResultsConfig) -> None:
+    """Print what is filled, missing, outdated, at work and failed, and what each experiment shows so far."""
+    console, places = Console(), config.places
+    if not console.is_terminal:
+        console.width = WIDTH
+    runs = runs_of(plan, places.results, config.chosen_scale)
+    pace = _pace(plan, runs.records.values())
+    counts = Table("experiment", "filled", "at work", "failed", "hours left")
+    shown = Table("experiment", "what", "must show", "measured", "")
+    for experiment in dict.fromkeys(entry.experiment for entry in runs.entries):
+        entries = [entry for entry in runs.entries if entry.experiment == experiment]
+        missing = [entry for entry in entries if entry.key not in runs.records]
+        working = sum(holder(places.out, entry) is not None for entry in entries)
+        failed = sum(bool(read_state(places.out, entry).failure) for entry in missing)
+        numbers = (str(number) if number else "" for number in (working, failed))
+        left = f"{hours(missing, places.jobs) * pace:.1f}" if missing else ""
+        counts.add_row(experiment, f"{len(entries) - len(missing)} of {len(entries)}", *numbers, left)
+        for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
+            row = (escape(word) for word in (experiment, check.what, check.wanted, check.measured))
+            shown.add_row(*row, _coloured(check.state))
+    console.print(counts, shown)
+    _print_failures(console, [entry for entry in runs.entries if entry.key not in runs.records], places)
+    print(f"scale {config.chosen_scale}; records: {places.results}, page: {places.results / PAGE}")
+
+
+def _pace(plan: Plan, records: Any) -> float:
+    """What finished entries took over what was estimated."""
+    pairs = [(sum(record.seconds.values()) / 60, plan.entries[record.key].minutes) for record in records]
+    return sum(took for took, _ in pairs) / sum(estimated for _, estimated in pairs) if pairs else 1.0
+
+
+def _print_failures(console: Console, missing: Sequence[Entry], places: Places) -> None:
+    for entry in missing:
+        state = read_state(places.out, entry)
+        if state.failure:
+            console.print(
+                f"{entry.key} failed: {state.failure}; log: {places.out / entry.key / 'log.txt'}", markup=False
+            )
+        if read_record(record_path(places.results, entry.key)) is not None:
+            console.print(f"{entry.key}: its record is of another plan and does not count", markup=False)
+
+
+def _coloured(state: str) -> str:
+    colours = {"met": "green", "missed": "red", INCOMPLETE: "yellow"}
+    return f"[{colours[state]}]{state}[/]"
+
+
+def print_plan(plan: Plan, config: ResultsConfig) -> None:
+    """Print every entry of the scale with its estimated minutes, and the hours of all."""
+    entries, records = (
+        plan.select(config.chosen_scale),
+        runs_of(plan, config.places.results, config.chosen_scale).records,
+    )
+    for entry in entries:
+        mark = "filled" if entry.key in records else ""
+        print(f"{entry.key:<52}{entry.scale:<8}{entry.minutes:6.1f} min{'  alone' if entry.alone else '':<8}{mark}")
+    for experiment in dict.fromkeys(entry.experiment for entry in entries):
+        share = [entry for entry in entries if entry.experiment == experiment]
+        print(f"{experiment:<16}{len(share):5} entries {hours(share, config.jobs):6.1f} h")
+    print(f"{'in all':<16}{len(entries):5} entries {hours(entries, config.jobs):6.1f} h, {config.jobs} side by side")
