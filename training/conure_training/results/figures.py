@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from conure_training.files import replacing
@@ -16,6 +17,7 @@ from conure_training.results.ledger import Record
 from conure_training.statistics import stratified_interval
 
 GRID_POINTS = 21
+GROUPS_A_ROW = 4
 BAND_RESAMPLES = 300
 COLOURS = (
     "#1f6fb4",
@@ -87,7 +89,7 @@ def _final(lines: Mapping[str, Sequence[Record]]) -> dict[str, list[float]]:
 
 
 def _named(lines: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
-    return {f"{int(count):,} labelled scenes": records for count, records in lines.items()}
+    return {f"{int(count):,} labels": records for count, records in lines.items()}
 
 
 def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
@@ -120,6 +122,7 @@ def learning_curves(groups: Groups) -> Figure | None:
                     _line(axes, records, label, COLOURS[labels.index(label) % len(COLOURS)])
             axes.set(title=task, ylim=(-3, 103), xlabel="environment steps")
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
             axes.grid(axis="y")
         figure.supylabel("success, %", fontsize=10)
@@ -132,9 +135,9 @@ def _line(axes: Axes, records: Sequence[Record], label: str, colour: str) -> Non
     grid = np.linspace(0, budget(records), GRID_POINTS)
     rows = np.stack([np.interp(grid, curve.steps, curve.success) for curve in curves(records)])
     low, high = _band(rows)
-    width = 2.6 if label == "latent" else 1.6
+    width, order = (2.6, 3) if label == "latent" else (1.6, 2)
     axes.fill_between(grid, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, label=label)
+    axes.plot(grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, zorder=order, label=label)
 
 
 def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,32 +147,39 @@ def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
     """Success of each series, %, side by side within each group, with bootstrap intervals over the runs."""
-    labels = list(dict.fromkeys(label for group in groups.values() for label, values in group.items() if values))
     groups = {name: group for name, group in groups.items() if any(group.values())}
+    labels = list(dict.fromkeys(label for group in groups.values() for label, values in group.items() if values))
     if not groups:
         return None
+    names = list(groups)
+    rows = [names[start : start + GROUPS_A_ROW] for start in range(0, len(names), GROUPS_A_ROW)]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6, 0.28 * len(groups) * (len(labels) + 2) + 1.0), 3.0))
-        axes = figure.subplots()
-        width = 0.85 / len(labels)
-        for place, group in enumerate(groups.values()):
-            for label, values in group.items():
-                if not values:
-                    continue
-                index = labels.index(label)
-                x, mean = place + (index - (len(labels) - 1) / 2) * width, float(np.mean(values))
-                low, high = stratified_interval([np.array(values)])
-                axes.bar(x, 100 * mean, 0.9 * width, color=COLOURS[index % len(COLOURS)], label=label)
-                axes.plot([x, x], [100 * low, 100 * high], color="#222222", linewidth=1.1)
-                if mean == 0:
-                    axes.plot(x, 0, "o", color=COLOURS[index % len(COLOURS)], markersize=3, clip_on=False)
-        axes.set_xticks(range(len(groups)), list(groups))
-        axes.tick_params(axis="x", length=0)
-        axes.set(ylim=(0, 103), ylabel="success, %")
-        axes.grid(axis="y")
-        axes.set_axisbelow(True)
+        width_in = max(4.6, 0.24 * len(rows[0]) * (len(labels) + 2) + 1.0)
+        figure = Figure(figsize=(width_in, 2.4 * len(rows) + 0.6))
+        for axes, row in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
+            for place, name in enumerate(row):
+                _bar_group(axes, place, groups[name], labels)
+            axes.set_xticks(range(len(row)), row)
+            axes.tick_params(axis="x", length=0)
+            axes.set(xlim=(-0.55, len(rows[0]) - 0.45), ylim=(0, 103), ylabel="success, %")
+            axes.grid(axis="y")
+            axes.set_axisbelow(True)
         _legend(figure, labels)
         return figure
+
+
+def _bar_group(axes: Axes, place: int, group: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
+    width = 0.85 / len(labels)
+    for index, label in enumerate(labels):
+        values = group.get(label)
+        if not values:
+            continue
+        x, mean, colour = place + (index - (len(labels) - 1) / 2) * width, float(np.mean(values)), COLOURS[index]
+        low, high = stratified_interval([np.array(values)])
+        axes.bar(x, 100 * mean, 0.9 * width, color=colour, label=label)
+        axes.plot([x, x], [100 * low, 100 * high], color="#222222", linewidth=1.1)
+        if mean == 0:
+            axes.plot(x, 0, "o", color=colour, markersize=4, clip_on=False)
 
 
 def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: str) -> Figure | None:
@@ -210,7 +220,7 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     shown = [label for label in labels if label in handles]
-    columns = min(len(shown), max(2, int(figure.get_figwidth() / 1.25)))
+    columns = min(len(shown), max(1, int(figure.get_figwidth() / (0.6 + 0.085 * max(map(len, shown))))))
     figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=columns)
 
 

@@ -31,9 +31,10 @@ HEAD = """# Results
 Made by `conure results page` from the files in `runs/`, one a run; nothing here is typed by hand. `conure results`
 says what is missing, `conure results all` fills it, `conure results NAME` one experiment ([how](../ledger.md)).
 
-Success lies between evaluations on fixed seeds, in simulation, on objects and containers that neither prior nor policy
-has trained on. Intervals in brackets are 95 %: stratified bootstrap over seeds, of rates of episodes Wilson's. IQM is
-the interquartile mean over all runs. Areas are mean success over the steps given, from 0 to 1.
+Success is that of evaluations on fixed seeds, in simulation, with objects and containers that the prior has never seen.
+Seeds are those of learning: all runs of an experiment share their demonstrations and priors. Intervals in brackets are
+95 %: stratified bootstrap over seeds, of rates of episodes Wilson's. IQM is the interquartile mean over all runs. Areas
+are mean success over the steps given, from 0 to 1.
 """
 
 
@@ -59,7 +60,8 @@ def page_text(plan: Plan, results: Path, figures: Mapping[str, Sequence[str]]) -
         details = DETAILS[experiment](runs) if experiment in DETAILS else ""
         if files or details:
             pictures = "\n".join(f"![{experiment}]({FIGURES}/{name})" for name in files)
-            parts.append(f"## {TITLES.get(experiment, experiment)}\n\n{details}\n{pictures}".rstrip() + "\n")
+            blocks = (f"## {TITLES.get(experiment, experiment)}", details.rstrip(), pictures)
+            parts.append("\n\n".join(block for block in blocks if block) + "\n")
     parts.append(_origin(runs))
     return "\n".join(part for part in parts if part)
 

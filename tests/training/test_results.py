@@ -1,0 +1,216 @@
+"""The plan, the checks and the page: what is shown follows from the records and from nothing else."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
+
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, DataError
+from conure_sim.evaluation_sets import HELD_OUT
+from conure_sim.randomization import find_randomization
+from conure_training.collect import DemosConfig
+from conure_training.evaluate import EvaluateConfig
+from conure_training.results import ledger
+from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED
+from conure_training.results.ledger import read_records, record_path, resolved
+from conure_training.results.page import write_page
+from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
+from conure_training.train_prior import PriorConfig
+from conure_training.train_rl import RlConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMAS = {"demos": DemosConfig, "prior": PriorConfig, "rl": RlConfig, "evaluate": EvaluateConfig}
+PLAN = load_plan()
+
+
+def accepted(experiments):
+    """Every command of these experiments, read by its verb; each kind of words once."""
+    seen = set()
+    for entry in PLAN.select("second"):
+        for command in entry.commands.values():
+            words = [resolved(word, Path("out")) for word in (*command.words, f"out={command.out}")]
+            kind = (command.verb, *(re.sub(r"=(\w*/.*|\d+)$", "", word) for word in words))
+            if entry.experiment in experiments and command.verb in SCHEMAS and kind not in seen:
+                seen.add(kind)
+                load_config("conure_training.conf", command.verb, SCHEMAS[command.verb], words)
+    return seen
+
+
+def test_every_command_of_the_plan_is_one_that_its_verb_takes():
+    assert accepted({"first_rollouts", "transfer"})
+    assert accepted({"shared", *CHECKS} - {"first_rollouts", "transfer"})
+
+
+def test_the_first_pass_is_what_was_asked_for_and_the_second_holds_it():
+    first, second = (PLAN.select(scale) for scale in SCALES)
+    assert {entry.key for entry in first} < {entry.key for entry in second}
+    for scale, tasks, seeds, methods in (("first", 4, 3, 7), ("second", 8, 5, 11)):
+        headline = PLAN.select(scale, "headline")
+        for variable, count in (("evaluation", tasks), ("seed", seeds), ("method", methods)):
+            assert len({entry.variables[variable] for entry in headline}) == count
+        assert len(headline) == tasks * seeds * methods
+    assert [name for name in PLAN.experiments if name != "shared"] == list(CHECKS)
+    assert len([entry for entry in PLAN.select("first", "fresh_start") if "evaluation" in entry.variables]) == 9
+    assert hours(first, 2) < 9.5
+
+
+def test_every_method_of_the_headline_gets_the_same_task_and_steps():
+    for task in HELD_OUT:
+        entries = [entry for entry in PLAN.select("second", "headline") if entry.variables["evaluation"] == task]
+        shared = {tuple(word for word in entry.commands["rl"].words if _of_the_task(word)) for entry in entries}
+        assert len(shared) == 1, shared
+        assert f"target={HELD_OUT[task].target}" in shared.pop()
+
+
+def _of_the_task(word):
+    return word.split("=")[0] in ("task", "target", "objects", "containers", "distractors", "steps", "evaluate_every")
+
+
+def test_what_an_entry_needs_is_in_its_digest(tmp_path):
+    text = (ROOT / "training/conure_training/results/plan.yaml").read_text()
+    other = tmp_path / "plan.yaml"
+    other.write_text(text.replace("episodes.Lift=4000", "episodes.Lift=4001"))
+    changed = load_plan(str(other))
+    differ = {key for key, entry in PLAN.entries.items() if entry.digest != changed.entries[key].digest}
+    assert {"shared/demos", "shared/prior", "headline/latent-pick_azure-0"} <= differ
+    assert not any(key.startswith(("precise", "fresh_start", "asymmetric")) for key in differ)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("needs: {demos: shared/demos}", "needs: {demos: shared/dmos}", "did you mean 'shared/demos'"),
+        ("needs: {demos: shared/demos}", "needs: {demos: shared/prior}", "shared/prior needs shared/prior"),
+        ("pick_azure", "pick_azur", "did you mean 'pick_azure'"),
+        ("first: {}", "frist: {}", "Valid: first, second"),
+        ("demos={demos}/demos", "demos={dmos}/demos", "'dmos' is no variable, need or key"),
+        ("prior demos=", "prio demos=", "did you mean 'prior'"),
+        ("rates:", "rats:", "expected a plan with rates and groups"),
+    ],
+)
+def test_a_plan_that_cannot_be_says_why(tmp_path, old, new, error):
+    text = (ROOT / "training/conure_training/results/plan.yaml").read_text()
+    (tmp_path / "plan.yaml").write_text(text.replace(old, new, 1) if old != "pick_azure" else text.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(error)):
+        load_plan(str(tmp_path / "plan.yaml"))
+
+
+def test_perturbed_worlds_lie_outside_the_ranges_of_full():
+    full, perturbed = find_randomization("full"), find_randomization(resolved(f"{PACKAGE}/perturbed.yaml", Path()))
+    for name, known in vars(full).items():
+        new = getattr(perturbed, name)
+        if isinstance(known, tuple):
+            assert new[0] >= known[1] or new[1] <= known[0], f"{name}: {new} inside {known}"
+            assert new != known
+        else:
+            assert new > known, name
+
+
+def states(scale, made):
+    runs = made_up_runs(PLAN, scale, made)
+    return {check.what: check.state for checks in CHECKS.values() for check in checks(runs)}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_checks_are_met_by_records_that_show_what_they_must(scale):
+    assert set(states(scale, as_measured).values()) == {MET}
+
+
+def test_a_miss_shows_as_a_miss():
+    found = states("first", lambda entry: made_up_record(entry, 0.5))
+    for what in ("area under the curve, latent minus rlpd", "final success of scratch, any task"):
+        assert found[what] == MISSED
+    for what in ("final success of latent, pick", "final success, original", "final success, escape"):
+        assert found[what] == MISSED
+    assert found["steps to 80 %, critic on state or features, pick_azure"] == MISSED
+    assert found["from no data to 90 % on Lift, median"] == MISSED
+
+
+def test_one_task_behind_misses_the_whole_headline():
+    def made(entry):
+        behind = entry.variables.get("method") == "ibrl" and entry.variables["evaluation"] == "pick_orange"
+        return made_up_record(entry, 0.99, 0.1) if behind else as_measured(entry)
+
+    found = states("first", made)
+    assert found["area under the curve, latent minus ibrl"] == MISSED
+    assert found["area under the curve, latent minus rlpd"] == MET
+
+
+def test_one_missing_entry_makes_its_checks_incomplete_and_no_others():
+    def made(entry):
+        return None if entry.key in ("headline/rlpd-pick_azure-1", "transfer/none-pick_azure-2") else as_measured(entry)
+
+    found = states("first", made)
+    incomplete = {what for what, state in found.items() if state == INCOMPLETE}
+    assert incomplete == {"area under the curve, latent minus rlpd", "success calm / perturbed, by training"}
+    assert set(states("first", lambda entry: None).values()) <= {INCOMPLETE}
+
+
+def test_fresh_start_adds_demonstrations_prior_and_learning_until_the_level():
+    def made(entry):
+        record = as_measured(entry)
+        seconds = {"demos": 120.0, "prior": 240.0}.get(next(iter(record.seconds)), 300.0)
+        return replace(record, seconds=dict.fromkeys(record.seconds, seconds))
+
+    (check,) = CHECKS["fresh_start"](made_up_runs(PLAN, "first", made))
+    minutes = float(check.measured.split()[0])
+    assert 6.0 < minutes < 11.0
+    assert (minutes < 10) == (check.state == MET)
+
+
+def test_a_record_of_another_plan_does_not_count_and_a_damaged_one_is_named(tmp_path):
+    entries = PLAN.select("first", "precise")
+    fill_with_made_up(PLAN, "first", tmp_path, lambda entry: made_up_record(entry) if entry in entries else None)
+    assert set(read_records(tmp_path, entries)) == {entry.key for entry in entries}
+    assert not read_records(tmp_path, [replace(entry, digest="other") for entry in entries])
+    record_path(tmp_path, entries[0].key).write_text("{}")
+    with pytest.raises(DataError, match=re.escape(str(record_path(tmp_path, entries[0].key)))):
+        read_records(tmp_path, entries)
+
+
+def test_records_are_strict_json_without_this_machines_folders(tmp_path):
+    out = tmp_path / "runs"
+    entry = PLAN.entries["precise/0"]
+    path = ledger.at(entry.commands["figures"].result, out)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"config": {"where": f"{out}/shared"}, "excess_nats_ours": math.nan}))
+    origin = {"commit": "a", "machine": {}, "versions": {}, "device": "cpu"}
+    ledger.write_record(tmp_path, ledger.make_record(entry, out, {"figures": 1.0}, origin))
+    text = record_path(tmp_path, entry.key).read_text()
+    assert str(tmp_path) not in text
+    assert "NaN" not in text
+    assert json.loads(text)["results"] == {"figures": {"excess_nats_ours": None}}
+
+
+def test_the_page_is_the_same_whenever_the_records_are_and_shows_each_figure(tmp_path):
+    for name in ("one", "two"):
+        fill_with_made_up(PLAN, "first", tmp_path / name, as_measured)
+        write_page(PLAN, tmp_path / name)
+    one, two = (
+        {p.name: p.read_bytes() for p in (tmp_path / n).rglob("*") if p.suffix != ".json"} for n in ("one", "two")
+    )
+    one, two = ({name: data for name, data in files.items() if name.endswith((".md", ".svg"))} for files in (one, two))
+    assert one == two
+    page = one["README.md"].decode()
+    pictures = set(re.findall(r"figures/([\w-]+\.svg)", page))
+    assert pictures == {name for name in one if name.endswith(".svg")}
+    assert len(pictures) == 7
+    assert "48,000 labelled scenes" in page
+
+
+def test_the_committed_page_is_what_the_committed_records_make(tmp_path):
+    committed = ROOT / "docs/results"
+    copy = tmp_path / "results"
+    for record in sorted((committed / "runs").rglob("*.json")):
+        target = copy / record.relative_to(committed)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(record.read_bytes())
+    page = write_page(PLAN, copy).read_text()
+    assert (committed / "README.md").read_text() == page, "conure results page writes it anew"
+    names = [{path.name for path in (folder / "figures").glob("*")} for folder in (committed, copy)]
+    assert names[0] == names[1]

@@ -1,0 +1,73 @@
+"""Made-up records for the tests of what is computed from records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conure_training.results.checks import Runs
+from conure_training.results.ledger import Record, write_record
+from conure_training.results.plan import Entry, Plan
+
+MACHINE = {"cores": 2, "cpu": "made up", "system": "Linux"}
+
+
+def made_up_record(entry: Entry, reached: float = 1.0, half_at: float = 0.5) -> Record:
+    """A record of this entry: curves that go to `reached`, half of it after the share `half_at` of the steps."""
+    configs, results = {}, {}
+    for label, command in entry.commands.items():
+        configs[label], results[label] = made_up_result(command.verb, command.words, reached, half_at)
+    seed = entry.variables.get("seed")
+    return Record(
+        entry.experiment, entry.name, entry.scale, entry.variables, None if seed is None else int(seed),
+        {label: command.line for label, command in entry.commands.items()}, entry.digest, 40 * "a", "2026-01-01",
+        MACHINE, {}, "cpu", dict.fromkeys(entry.commands, 60.0), configs, results,
+    )  # fmt: skip
+
+
+def made_up_result(verb: str, words: tuple[str, ...], reached: float, half_at: float) -> tuple[Any, Any]:
+    """(configuration, results) of one command."""
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    if verb == "rl":
+        steps = int(settings["steps"])
+        success = reached / (1 + np.exp(-10 * (np.linspace(0, 1, 6) - half_at)))
+        points = zip(np.linspace(0, steps, 6), success, strict=True)
+        evaluations = [{"steps": int(x), "success": float(y), "episodes": 20} for x, y in points]
+        return {"steps": steps}, {"curve": {"steps": [steps], "success": [1]}, "evaluations": evaluations}
+    if verb == "evaluate":
+        trials = int(settings["episodes"])
+        return {}, {"success": {"successes": round(trials * reached), "trials": trials, "rate": reached}}
+    if verb == "prior":
+        return {"static_scenes": 48000}, {"objects_found": 0.9, "object_position_error_mm": None}
+    figures = {"entropy_nats": -16.7, "nll_nats_ours": -16.5, "excess_nats_ours": 0.2}
+    return {}, {**figures, "nll_nats_authors": -8.4, "excess_nats_authors": 8.3}
+
+
+def made_up_runs(plan: Plan, scale: str, made: Callable[[Entry], Record | None]) -> Runs:
+    """The runs of a scale, with what `made` gives for each entry."""
+    records = {entry.key: made(entry) for entry in plan.select(scale)}
+    return Runs(plan.select(scale), {key: record for key, record in records.items() if record is not None})
+
+
+def fill_with_made_up(plan: Plan, scale: str, results: Path, made: Callable[[Entry], Record | None]) -> None:
+    """Write what `made` gives for each entry, as the ledger would."""
+    for record in made_up_runs(plan, scale, made).records.values():
+        write_record(results, record)
+
+
+def as_measured(entry: Entry) -> Record:
+    """A record whose experiment shows what it must."""
+    names, seed = entry.variables, int(entry.variables.get("seed", "0"))
+    reached, half_at = 0.97 - 0.02 * (seed % 3), 0.3
+    if names.get("method", "latent") != "latent":
+        reached = 0.0 if names["method"] in ("scratch", "vae") else 0.5 - 0.1 * seed
+    if "trajectories" in names:
+        half_at = 0.25 + 100 / float(names["trajectories"])
+    if names.get("escape") == "original":
+        reached = 0.02
+    if names.get("critic") == "features":
+        half_at = 0.9
+    if names.get("critic") == "state":
+        half_at = 0.15
+    return made_up_record(entry, reached, half_at)
