@@ -20,33 +20,35 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def interquartile_mean(scores: Array) -> float:
-    """Mean of the middle half of all scores, of any shape; a quarter of them, rounded down, is cut at either end.
+def mean(scores: Array) -> Array:
+    """Over the last axis."""
+    return np.asarray(np.mean(scores, axis=-1))
+
+
+def interquartile_mean(scores: Array) -> Array:
+    """Mean of the middle half of the scores of the last axis; a quarter, rounded down, is cut at either end.
 
     Source: Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021.
     """
-    ordered = np.sort(np.asarray(scores, dtype=float), axis=None)
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    ordered = np.sort(scores, axis=-1)
+    cut = ordered.shape[-1] // 4
+    return mean(ordered[..., cut : ordered.shape[-1] - cut])
 
 
 def stratified_interval(
     strata: Sequence[Array],
-    statistic: Callable[[Array], float] = np.mean,
+    statistic: Callable[[Array], Array] = mean,
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic of all scores; runs are drawn anew within each task.
 
-    `strata`: the scores of each task's runs, (runs,) each; `statistic`: of all of them, (n,).
+    `strata`: the scores of each task's runs, (runs,) each; `statistic`: of all of them, over the last axis.
     Source: Agarwal et al., NeurIPS 2021: stratified bootstrap, tasks as strata.
     """
     rng = np.random.default_rng(seed)
     tasks = [np.asarray(scores, dtype=float) for scores in strata]
-    drawn = [
-        statistic(np.concatenate([scores[rng.integers(len(scores), size=len(scores))] for scores in tasks]))
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    drawn = [scores[rng.integers(len(scores), size=(resamples, len(scores)))] for scores in tasks]
+    ends = np.quantile(statistic(np.concatenate(drawn, axis=-1)), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(ends[0]), float(ends[1])

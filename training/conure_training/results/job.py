@@ -44,12 +44,12 @@ class State:
 
 
 def read_state(out: Path, entry: Entry) -> State:
-    """The state of this entry; a fresh one if there is none, or none of these commands."""
+    """The state of this entry; an empty one, without a digest, if there is none or one of other commands."""
     with suppress(OSError, ValueError, TypeError):
         state = State(**json.loads((out / entry.key / STATE).read_text()))
         if state.digest == entry.digest:
             return state
-    return State(entry.digest)
+    return State()
 
 
 def is_ready(out: Path, entry: Entry) -> bool:
@@ -91,9 +91,10 @@ class Job:
         self.entry, self._out, self._cores, self._niceness = entry, out, cores, niceness
         self.folder = out / entry.key
         self._lock = _locked(self.folder, entry)
-        self.state = replace(read_state(out, entry), failure="", finished=False)
-        if self.state == State(entry.digest):  # what other commands left is not to be mistaken for theirs
+        before = read_state(out, entry)
+        if not before.digest:  # what other commands left is not to be mistaken for theirs
             remove_outputs(out, entry)
+        self.state = State(entry.digest, before.seconds)
         self._save()
         self._process: subprocess.Popen[bytes] | None = None
         self._waiting = [label for label, command in entry.commands.items() if not at(command.result, out).exists()]

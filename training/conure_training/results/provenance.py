@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from conure_training.export import git_commit
-from conure_training.summary import machine, versions
+from conure_core.provenance import git_commit, machine
+from conure_training.summary import versions
 
 
 def provenance(results: Path) -> dict[str, Any]:
