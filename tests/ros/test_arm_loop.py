@@ -13,10 +13,10 @@ from conure_core.errors import RobotError
 from conure_core.robot import load_robot, robot_file
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus
+from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
-from conure_sim.servos.arm import ask
 
 CALM = {"latency_s": 0.03, "lost_s": 0.4, "health_period_s": 0.2}  # a busy machine is no fault of the bus
 FAMILIES = ("dynamixel_x", "feetech_sts")

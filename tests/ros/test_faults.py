@@ -36,7 +36,7 @@ def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, d
     assert told["passed"]
     rows = {row["name"]: row["outcome"] for row in told["rows"]}
     assert set(QUICK) < set(rows)
-    assert rows["arm during all faults"]["figures"]["measurements"] > 500
+    assert rows["simulated arm during all faults"]["figures"]["measurements"] > 500
     assert rows["stop at random moments"]["figures"]["commands while stopped"] == 0
     assert "lacks 'shoulder'" in rows["joint missing"]["detail"]
     assert "/policy publishes" in rows["two policies"]["detail"]

@@ -17,6 +17,7 @@ from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
+from conure_core.servos.control_channel import ask
 from conure_ros.messages import joint_sample, trajectory_message
 from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed, node_parameters
 from conure_ros.qos import NEWEST
@@ -24,7 +25,6 @@ from conure_ros.recording import Episode
 from conure_ros.starter import run_graph
 from conure_ros.trials import FILE_NAME, read_trials
 from conure_ros.up import UpConfig
-from conure_sim.servos.arm import ask
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s_serial")

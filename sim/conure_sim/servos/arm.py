@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,16 +14,12 @@ import numpy as np
 from conure_core.errors import ConureError, RobotError, unknown_name
 from conure_core.robot import load_robot
 from conure_core.servos.bus_config import load_bus
+from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.world import World
 
 OVERLOAD = 32
-
-
-def control_path(port: Path) -> Path:
-    """Where the control channel of the servos at this port listens."""
-    return port.with_name(f"{port.name}.control")
 
 
 class ServoArm:
@@ -80,6 +77,10 @@ class ServoArm:
         held |= self._on_stand
         world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
         world.follow(wanted[:-1], float(wanted[-1]), period_s)
+
+    def untold_s(self) -> float:
+        """How long ago the driver last sent a goal, s."""
+        return time.monotonic() - self.bus.told_s
 
     def moved_by_hand(self, world: World) -> None:
         """The arm was put elsewhere: the servos stay where they are now."""
@@ -176,17 +177,3 @@ class ControlChannel:
             return {"ok": True, **self._obey(words.pop("command"), words)}
         except (ConureError, ValueError, KeyError, TypeError) as error:
             return {"ok": False, "message": f"{type(error).__name__}: {error}"}
-
-
-def ask(port: Path, command: str, **words: Any) -> dict[str, Any]:
-    """Ask the simulated servos at a port: faults, servo, plug, state. Raises: RobotError if they refuse."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-        peer.settimeout(10.0)
-        peer.connect(str(control_path(port)))
-        with peer.makefile("rw") as lines:
-            lines.write(json.dumps({"command": command, **words}) + "\n")
-            lines.flush()
-            answer: dict[str, Any] = json.loads(lines.readline())
-    if not answer.pop("ok"):
-        raise RobotError(f"simulated servos: {answer['message']}")
-    return answer
