@@ -18,6 +18,7 @@ from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
+from conure_msgs.srv import ResetScene
 from conure_ros.messages import joint_sample, trajectory_message
 from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed, node_parameters
 from conure_ros.qos import NEWEST
@@ -86,6 +87,14 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert np.abs(rig.true_rad() - before).max() < 0.01
     assert all(ask(rig.port, "state")["torque"])
     assert rig.change(Transition.TRANSITION_ACTIVATE)
+
+
+def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(rig, wait_until):
+    rig.follow(HOME + [0.6, 0, 0, 0, 0, 0], 0.6)
+    response = rig.peer.call(ResetScene, "reset_scene", seed=0)
+    assert response.success, response.message
+    away = [float(np.abs(rig.true_rad() - HOME).max()) for _ in range(50) if time.sleep(0.01) is None]
+    assert max(away) < 0.1
 
 
 def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):

@@ -162,6 +162,19 @@ def test_a_servo_refuses_what_the_datasheet_forbids(clear):
         bus.write(1, "operating_mode", 4)
 
 
+def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
+    simulated, bus = clear
+    simulated.faults = LineFaults(late=1.0, late_s=0.13)  # of a latency of 0.05 s: it is asked for again meanwhile
+    assert bus.read(1, "present_position") == 2048
+    simulated.faults = LineFaults()
+    retried = bus.retried[1]
+    assert bus.read(1, "present_temperature") == 35
+    assert bus.retried[1] > retried, "the answer to the second question came first"
+    assert bus.ping(1) == bus.table.models[MODELS[bus.table.name]].number
+    model, result, _ = bus._handler.ping(bus.port, 1)
+    assert (model, result) == (bus.ping(1), 0), "the SDK's own ping"
+
+
 def test_a_hot_servo_lets_go_says_so_and_stays_limp_until_it_is_rebooted(clear):
     simulated, bus = clear
     bus.write(1, "torque_enable", 1)

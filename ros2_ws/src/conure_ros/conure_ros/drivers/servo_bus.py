@@ -31,8 +31,6 @@ class ServoBus(ABC):
     Every method may raise PortLost. Values are the registers' own numbers, see conure_core.servos.registers.
     """
 
-    ping_bytes: int
-
     def __init__(self, config: BusConfig, port: SerialPort) -> None:
         self.config, self.table, self.port = config, config.table, port
         self.retried: Counter[int] = Counter()
@@ -58,8 +56,8 @@ class ServoBus(ABC):
         self.port.closePort()
 
     def ping(self, servo_id: int) -> int:
-        """The model number. Raises: ServoSilent."""
-        return int(self._tried(servo_id, self.ping_bytes, lambda: self._handler.ping(self.port, servo_id)))
+        """The model number, read as a register: the SDKs' own ping takes any late answer for it. Raises: ServoSilent."""
+        return self.read(servo_id, "model_number")
 
     def read(self, servo_id: int, name: str) -> int:
         """One register of one servo. Raises: ServoSilent."""
@@ -171,9 +169,7 @@ class _DynamixelHandler(dynamixel_sdk.Protocol2PacketHandler):
 
 
 class DynamixelBus(ServoBus):
-    """Protocol 2.0 by `dynamixel-sdk`. A ping is answered with model (2) and firmware (1)."""
-
-    ping_bytes = 3
+    """Protocol 2.0 by `dynamixel-sdk`."""
 
     def _packet_handler(self) -> Any:
         return _DynamixelHandler()
@@ -200,12 +196,7 @@ class _FeetechHandler(scservo_sdk.protocol_packet_handler):
 
 
 class FeetechBus(ServoBus):
-    """The STS protocol by `feetech-servo-sdk`, whose error byte is the hardware error itself.
-
-    The SDK reads the model number after a ping.
-    """
-
-    ping_bytes = 2
+    """The STS protocol by `feetech-servo-sdk`, whose error byte is the hardware error itself."""
 
     def _packet_handler(self) -> Any:
         scservo_sdk.SCS_SETEND(0)
