@@ -129,6 +129,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
 
 def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
     """The last test of this graph: nobody drives the arm after it."""
+    time.sleep(0.5)  # what the test before it commanded is reached
     rig.graph.process("serial_arm").send_signal(signal.SIGKILL)
     wait_until(lambda: rig.graph.process("serial_arm").poll() is not None, 5)
     before = rig.true_rad()

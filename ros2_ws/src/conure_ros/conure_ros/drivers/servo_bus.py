@@ -56,7 +56,7 @@ class ServoBus(ABC):
         self.port.closePort()
 
     def ping(self, servo_id: int) -> int:
-        """The model number, read as a register: the SDKs' own ping takes any late answer for it. Raises: ServoSilent."""
+        """The model number, read as a register: an SDK's own ping takes any late answer for it. Raises: ServoSilent."""
         return self.read(servo_id, "model_number")
 
     def read(self, servo_id: int, name: str) -> int:
