@@ -121,7 +121,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     assert not rig.change(Transition.TRANSITION_ACTIVATE), "the servo still reports it"
     answer = rig.peer.call(Trigger, "serial_arm/reboot_servos")
     assert answer.success and answer.message == "rebooted elbow (servo 4)"
-    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    assert rig.change(Transition.TRANSITION_ACTIVATE), rig.graph.lines[-5:]
     goal = rig.true_rad() + [0.1, 0, 0, 0, 0, 0]
     rig.follow(goal)
     wait_until(lambda: abs(rig.true_rad()[0] - goal[0]) < 0.02, 10)
