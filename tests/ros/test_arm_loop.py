@@ -13,10 +13,10 @@ from conure_core.errors import RobotError
 from conure_core.robot import load_robot, robot_file
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus
+from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
-from conure_sim.servos.arm import ask
 
 CALM = {"latency_s": 0.03, "lost_s": 0.4, "health_period_s": 0.2}  # a busy machine is no fault of the bus
 FAMILIES = ("dynamixel_x", "feetech_sts")
@@ -221,6 +221,37 @@ def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itse
     wait_until(lambda: rig.loop.state is State.HALTED, 10)
     assert "waist (servo 1) is at 75 deg C (limit 70)" in rig.loop.fault
     assert all(rig.ask("state")["torque"])
+    rig.ask("servo", servo_id=1, temperature_c=35)
+    rig.loop.arm()
+    time.sleep(4 * CALM["health_period_s"])
+    assert rig.loop.state is State.ARMED, "what was read when it was hot halts nothing any more"
+
+
+def test_an_arm_without_torque_follows_nothing_and_holds_where_it_is_when_it_has_it_again(rig):
+    rig.loop.set_torque(False)
+    assert rig.loop.state is State.LIMP and not any(rig.ask("state")["torque"])
+    with pytest.raises(RobotError, match="the arm is limp"):
+        rig.loop.command(JointCommand(rig.home, 0.03, 0.075))
+    time.sleep(0.15)
+    rig.loop.set_torque(True)
+    assert rig.loop.state is State.ARMED and all(rig.ask("state")["torque"])
+    at_torque = rig.loop.measured.positions[:-1]
+    assert np.abs(at_torque - rig.home).max() > 0.02, "it fell"
+    time.sleep(0.5)
+    assert np.abs(rig.true_rad() - at_torque).max() < 0.1
+    rig.loop.disarm()
+    with pytest.raises(RobotError, match="the arm is not active"):
+        rig.loop.set_torque(False)
+
+
+def test_a_servo_that_does_not_answer_keeps_no_other_from_letting_go(rig, wait_until):
+    rig.ask("faults", lost=[4])
+    wait_until(lambda: rig.loop.state is State.HALTED, 10)
+    with pytest.raises(RobotError, match=r"elbow \(servo 4\) did not answer.*cut the arm's power"):
+        rig.loop.set_torque(False)
+    torque = dict(zip(rig.loop.config.ids, rig.ask("state")["torque"], strict=True))
+    assert [servo_id for servo_id, on in torque.items() if on] == [4]
+    assert rig.loop.state is State.HALTED
 
 
 def test_a_servo_that_lost_its_power_for_a_moment_halts_the_arm(rig, wait_until):

@@ -23,6 +23,22 @@ HOME = np.array(ROBOT.home_rad)
 QUICK = ["camera black", "joint missing", "actions NaN", "actions huge", "stop at random moments", "two policies"]
 
 
+QUICK_SERIAL = ["5 % of the packets corrupted", "servo overloaded", "unplugged and back"]
+
+
+@pytest.mark.ros
+def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(bundle, domain, calm_robot, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    page_path, names = tmp_path / "faults.html", [f"serial arm: {name}" for name in QUICK_SERIAL]
+    only = ",".join(f"'{name}'" for name in names)
+    verb.run([f"bundle={bundle}", f"serial_robot={calm_robot}", f"only=[{only}]", "commands=500", f"out={page_path}"])
+    rows = {row["name"]: row["outcome"] for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]}
+    assert set(names) < set(rows)
+    assert rows["serial arm during all faults"]["figures"]["measurements"] > 200
+    assert "elbow (servo 4): overload" in rows["serial arm: servo overloaded"]["detail"]
+
+
 @pytest.mark.ros
 def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, domain, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
@@ -36,7 +52,7 @@ def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, d
     assert told["passed"]
     rows = {row["name"]: row["outcome"] for row in told["rows"]}
     assert set(QUICK) < set(rows)
-    assert rows["arm during all faults"]["figures"]["measurements"] > 500
+    assert rows["simulated arm during all faults"]["figures"]["measurements"] > 500
     assert rows["stop at random moments"]["figures"]["commands while stopped"] == 0
     assert "lacks 'shoulder'" in rows["joint missing"]["detail"]
     assert "/policy publishes" in rows["two policies"]["detail"]

@@ -1,12 +1,14 @@
-"""policy_node and images that are not of the policy's size."""
+"""policy_node and images that are not of the policy's size, or not of the present."""
 
 import time
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import String
 
 from conure_msgs.msg import PolicyCommand
-from conure_ros.node_table import GRAPHS, POLICY, SIM_ROBOT, managed
+from conure_ros.node_table import FAULT, GRAPHS, POLICY, SIM_ROBOT, managed, spoiled
+from conure_ros.qos import STREAM
 
 pytestmark = pytest.mark.ros
 
@@ -38,3 +40,22 @@ def test_images_of_another_size_are_used_by_the_rule_that_was_chosen(seeing, pee
     commands = peer.listen(PolicyCommand, "command/policy")
     seeing(fit)
     wait_until(lambda: len(commands) > 5, 20)
+
+
+def test_images_that_are_steadily_late_by_their_stamps_are_refused_until_they_are_not(
+    start, peer, bundle, monkeypatch, wait_until
+):
+    nodes = spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"), spoiled(POLICY, "command/policy"), FAULT
+    monkeypatch.setitem(GRAPHS, "late", managed(*nodes))
+    commands, diagnostics = peer.listen(PolicyCommand, "command/policy"), peer.listen(DiagnosticArray, "/diagnostics")
+    faults = peer.node.create_publisher(String, "faults/inject", STREAM)
+    graph = start("late", bundle=str(bundle))
+    wait_until(lambda: len(commands) > 5, 20, "images in time are answered")
+    faults.publish(String(data="camera 200 ms late"))
+    wait_until(lambda: any("s old when it came" in item.status[0].message for item in diagnostics), 20)
+    commands.clear()
+    time.sleep(1.0)
+    assert not commands
+    faults.publish(String(data=""))
+    wait_until(lambda: len(commands) > 5, 20, "and again, as soon as they are in time")
+    graph.stop()

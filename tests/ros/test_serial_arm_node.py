@@ -17,6 +17,8 @@ from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
+from conure_core.servos.control_channel import ask
+from conure_msgs.srv import ResetScene
 from conure_ros.messages import joint_sample, trajectory_message
 from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed, node_parameters
 from conure_ros.qos import NEWEST
@@ -24,7 +26,6 @@ from conure_ros.recording import Episode
 from conure_ros.starter import run_graph
 from conure_ros.trials import FILE_NAME, read_trials
 from conure_ros.up import UpConfig
-from conure_sim.servos.arm import ask
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s_serial")
@@ -88,6 +89,14 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert rig.change(Transition.TRANSITION_ACTIVATE)
 
 
+def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(rig, wait_until):
+    rig.follow(HOME + [0.6, 0, 0, 0, 0, 0], 0.6)
+    response = rig.peer.call(ResetScene, "reset_scene", seed=0)
+    assert response.success, response.message
+    away = [float(np.abs(rig.true_rad() - HOME).max()) for _ in range(50) if time.sleep(0.01) is None]
+    assert max(away) < 0.1
+
+
 def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):
     rig.diagnostics.clear()
     wait_until(lambda: any(len(message.status) == 10 for message in rig.diagnostics), 10)
@@ -112,7 +121,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     assert not rig.change(Transition.TRANSITION_ACTIVATE), "the servo still reports it"
     answer = rig.peer.call(Trigger, "serial_arm/reboot_servos")
     assert answer.success and answer.message == "rebooted elbow (servo 4)"
-    assert rig.change(Transition.TRANSITION_ACTIVATE)
+    assert rig.change(Transition.TRANSITION_ACTIVATE), rig.graph.lines[-5:]
     goal = rig.true_rad() + [0.1, 0, 0, 0, 0, 0]
     rig.follow(goal)
     wait_until(lambda: abs(rig.true_rad()[0] - goal[0]) < 0.02, 10)
@@ -120,6 +129,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
 
 def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
     """The last test of this graph: nobody drives the arm after it."""
+    time.sleep(0.5)  # what the test before it commanded is reached
     rig.graph.process("serial_arm").send_signal(signal.SIGKILL)
     wait_until(lambda: rig.graph.process("serial_arm").poll() is not None, 5)
     before = rig.true_rad()

@@ -11,10 +11,10 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
+from conure_core.servos.control_channel import ask
 from conure_ros.messages import trajectory_message
 from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
 from conure_ros.qos import NEWEST
-from conure_sim.servos.arm import ask
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s_serial")

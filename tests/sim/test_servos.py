@@ -3,17 +3,22 @@
 import time
 
 import dynamixel_sdk
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conure_core.robot import load_robot
 from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.servo_bus import ServoRefused, ServoSilent, open_bus
+from conure_sim.environment import table_camera
+from conure_sim.servos.arm import ServoArm
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol, crc16
 from conure_sim.servos.servo import SimulatedServo
+from conure_sim.world import PHYSICS_HZ, World
 
 MODELS = {"dynamixel_x": "XM430-W350", "feetech_sts": "STS3215"}
 IDS = (1, 2, 7)
@@ -162,6 +167,19 @@ def test_a_servo_refuses_what_the_datasheet_forbids(clear):
         bus.write(1, "operating_mode", 4)
 
 
+def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
+    simulated, bus = clear
+    simulated.faults = LineFaults(late=1.0, late_s=0.13)  # of a latency of 0.05 s: it is asked for again meanwhile
+    assert bus.read(1, "present_position") == 2048
+    simulated.faults = LineFaults()
+    retried = bus.retried[1]
+    assert bus.read(1, "present_temperature") == 35
+    assert bus.retried[1] > retried, "the answer to the second question came first"
+    assert bus.ping(1) == bus.table.models[MODELS[bus.table.name]].number
+    model, result, _ = bus._handler.ping(bus.port, 1)
+    assert (model, result) == (bus.ping(1), 0), "the SDK's own ping"
+
+
 def test_a_hot_servo_lets_go_says_so_and_stays_limp_until_it_is_rebooted(clear):
     simulated, bus = clear
     bus.write(1, "torque_enable", 1)
@@ -189,6 +207,27 @@ def test_a_pulled_plug_is_an_error_of_the_port_and_the_path_comes_back(clear):
     again = open_bus(bus.config, path)
     assert again.ping(1)
     bus.port = again.port  # the module's bus goes on with it
+
+
+def test_a_goal_that_is_far_away_is_headed_for_no_faster_than_the_joints_turn(tmp_path):
+    robot = load_robot("wx250s_serial")
+    world = World(robot, table_camera(48, "wx250s_serial"))
+    world.reset(np.array(robot.home_rad), robot.gripper_open_m)
+    arm = ServoArm("wx250s_serial", world, tmp_path / "port")  # nobody opens the port
+    arm.exchange(world, 0.0)
+    waist = arm.bus.servos[1]
+    for servo in arm.bus.servos.values():
+        servo.set("torque_enable", 1)
+    waist.set("goal_position", waist.get("goal_position") + 1024)
+    seen_rad = []
+    for _ in range(24):
+        arm.exchange(world, 4 / PHYSICS_HZ)
+        world.advance_steps(4)
+        seen_rad.append(world.joint_state().joint_rad[0])
+    speeds = np.diff(seen_rad) * PHYSICS_HZ / 4
+    assert 0.5 * np.pi < np.median(speeds) < 1.05 * np.pi
+    assert seen_rad[-1] < 24 * 4 / PHYSICS_HZ * np.pi * 1.05
+    world.close()
 
 
 @pytest.mark.parametrize("family", MODELS)

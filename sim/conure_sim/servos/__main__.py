@@ -25,9 +25,10 @@ def run(robot_name: str, port: Path) -> None:
         print("ready", flush=True)
         began_s, steps = time.monotonic(), 0
         while True:
-            arm.exchange(world, TICK_S)
             due = int((time.monotonic() - began_s) * PHYSICS_HZ) - steps
-            world.advance_steps(min(due, PHYSICS_HZ // 10))
+            now = min(due, PHYSICS_HZ // 10)
+            arm.exchange(world, now / PHYSICS_HZ)
+            world.advance_steps(now)
             steps += due
             time.sleep(max(0.0, TICK_S - (time.monotonic() - began_s) % TICK_S))
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,16 +14,12 @@ import numpy as np
 from conure_core.errors import ConureError, RobotError, unknown_name
 from conure_core.robot import load_robot
 from conure_core.servos.bus_config import load_bus
+from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.world import World
 
 OVERLOAD = 32
-
-
-def control_path(port: Path) -> Path:
-    """Where the control channel of the servos at this port listens."""
-    return port.with_name(f"{port.name}.control")
 
 
 class ServoArm:
@@ -37,6 +34,7 @@ class ServoArm:
         self.scale = ServoScale(self.config, load_robot(robot))
         offsets = np.array([servo.homing_offset_counts for servo in self.config.servos])
         self._on_stand = True
+        self._heading: np.ndarray | None = None  # where the motors are driven to now, by joint
         self._homing = self.config.table.homing_sign * offsets
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
         self._channel = ControlChannel(control_path(port), self._obey)
@@ -61,7 +59,11 @@ class ServoArm:
         return (self.scale.counts(self._positions(world)) - self._homing).astype(np.float64)
 
     def exchange(self, world: World, period_s: float) -> None:
-        """Let the servos measure the arm, and the arm head for the servos' goals, to be there after `period_s`."""
+        """Let the servos measure the arm, and the arm head for the servos' goals, for the next `period_s`."""
+        self._measure(world)
+        self._drive(world, period_s)
+
+    def _measure(self, world: World) -> None:
         shafts, speeds = self._shafts(world), world.joint_state().joint_speed_rad_s
         velocity = self.config.table.velocity_unit_rad_s
         with self.bus.lock:
@@ -69,6 +71,11 @@ class ServoArm:
             for servo, config, joint, shaft in zip(servos, self.config.servos, self.scale.joint, shafts, strict=True):
                 speed = speeds[joint] if joint < len(speeds) else 0.0
                 servo.measure(shaft, config.direction * speed / velocity)
+
+    def _drive(self, world: World, period_s: float) -> None:
+        """A goal that is far away is headed for as fast as the joints can turn, by their URDF."""
+        with self.bus.lock:
+            servos = list(self.bus.servos.values())
             powered = np.array([servo.torque for servo in servos])
             goals = self.scale.servo_positions(np.array([servo.goal_shaft_counts() for servo in servos]) + self._homing)
         wanted = self._positions(world)
@@ -78,12 +85,22 @@ class ServoArm:
                 wanted[joint], held[joint] = goal, True
         self._on_stand = self._on_stand and not powered.any()
         held |= self._on_stand
+        arm = np.flatnonzero(held[:-1])
+        if self._heading is not None:
+            step_rad = world.arm.velocity_limit_rad_s[arm] * period_s
+            wanted[arm] = self._heading[arm] + np.clip(wanted[arm] - self._heading[arm], -step_rad, step_rad)
+        self._heading = wanted
         world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
         world.follow(wanted[:-1], float(wanted[-1]), period_s)
 
+    def untold_s(self) -> float:
+        """How long ago the driver last sent a goal, s."""
+        return time.monotonic() - self.bus.told_s
+
     def moved_by_hand(self, world: World) -> None:
         """The arm was put elsewhere: the servos stay where they are now."""
-        self.exchange(world, 0.0)
+        self._measure(world)
+        self._heading = None
         with self.bus.lock:
             for servo in self.bus.servos.values():
                 servo.set("goal_position", servo.get("present_position"))
@@ -176,17 +193,3 @@ class ControlChannel:
             return {"ok": True, **self._obey(words.pop("command"), words)}
         except (ConureError, ValueError, KeyError, TypeError) as error:
             return {"ok": False, "message": f"{type(error).__name__}: {error}"}
-
-
-def ask(port: Path, command: str, **words: Any) -> dict[str, Any]:
-    """Ask the simulated servos at a port: faults, servo, plug, state. Raises: RobotError if they refuse."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-        peer.settimeout(10.0)
-        peer.connect(str(control_path(port)))
-        with peer.makefile("rw") as lines:
-            lines.write(json.dumps({"command": command, **words}) + "\n")
-            lines.flush()
-            answer: dict[str, Any] = json.loads(lines.readline())
-    if not answer.pop("ok"):
-        raise RobotError(f"simulated servos: {answer['message']}")
-    return answer

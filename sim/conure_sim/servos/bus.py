@@ -62,6 +62,7 @@ class VirtualBus:
             for servo, counts in zip(config.servos, shaft_counts, strict=True)
         }
         self.faults, self.packets = LineFaults(), 0
+        self.told_s = 0.0  # steady time of the last sync write: goals are sent by these
         self.lock = threading.RLock()  # of the servos' registers and the faults
         self._protocol, self._random = PROTOCOLS[config.family](), random.Random(seed)
         self._byte_s, self._free_s = BITS_A_BYTE / config.baud, 0.0
@@ -178,6 +179,7 @@ class VirtualBus:
             servo.reboot()
         elif instruction.code == SYNC_WRITE:
             self._sync_write(servo, parameters)
+            self.told_s = time.monotonic()
         else:
             error = INSTRUCTION_ERROR
         return self._protocol.status(servo.servo_id, servo.error_byte(error), data)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from conure_core.errors import ConureError
-from conure_sim.servos.arm import ask
+from conure_core.servos.control_channel import ask
 
 if __name__ == "__main__":
     try:

@@ -18,6 +18,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import SIMULATED, load_bus
+from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop, State
 
@@ -51,7 +52,7 @@ def run(overrides: list[str]) -> None:
     with simulated_servos(config.robot) if config.simulated else contextlib.nullcontext(Path(config.port)) as port:
         results = {"clean": measure(config, port)}
         if config.simulated and config.corrupt:
-            _spoil(port, config.corrupt)
+            ask(port, "faults", corrupt=config.corrupt)
             results[f"corrupt_{config.corrupt:g}"] = measure(config, port)
     for name, figures in results.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()))
@@ -104,8 +105,3 @@ def simulated_servos(robot: str) -> Iterator[Path]:
         finally:
             process.terminate()
             process.wait()
-
-
-def _spoil(port: Path, share: float) -> None:
-    words = [sys.executable, "-m", "conure_sim.servos.tell", str(port), "faults", json.dumps({"corrupt": share})]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)

@@ -269,12 +269,18 @@ class ControlNode(GoesHome):
     def _set_torque(self, on: bool) -> None:
         """Of an arm that goes limp when stopped."""
         if self.parameters.on_stop == "limp" and self.active:
-            self.torque.call_async(SetBool.Request(data=on)).add_done_callback(self._on_torque)
+            self.torque.call_async(SetBool.Request(data=on)).add_done_callback(partial(self._on_torque, on))
 
-    def _on_torque(self, answer: Any) -> None:
+    def _on_torque(self, on: bool, answer: Any) -> None:
+        """The arm holds where it fell to: control begins there. One that did not get its torque stays stopped."""
         response = answer.result()
-        if response is None or not response.success:
-            self.get_logger().error(one_line(f"{self.torque.srv_name}: {getattr(response, 'message', 'no answer')}"))
+        if response is not None and response.success:
+            self.anchored = self.anchored and not on
+            return
+        why = one_line(f"{self.torque.srv_name}: {getattr(response, 'message', 'no answer')}")
+        self.get_logger().error(why)
+        if on:
+            self._stop(why)
 
     def _on_heartbeat(self, message: Empty) -> None:
         self.heartbeat_s = time.monotonic()

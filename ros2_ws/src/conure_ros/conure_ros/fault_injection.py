@@ -36,6 +36,10 @@ class Injector:
             raise unknown_name("fault", fault, FAULTS)
         self.fault = fault
 
+    def spoils(self, topic: str) -> bool:
+        """Whether the fault is one of this topic's."""
+        return FAULTS.get(self.fault, ("",))[0] == topic
+
     def passed(self, topic: str, message: Any) -> list[Passed]:
         """What goes on in place of this message."""
         target, change = FAULTS.get(self.fault, ("", None))

@@ -32,14 +32,17 @@ class FaultParameters:
 
 
 class FaultNode(Node):
-    """`raw/X` in, `X` out. `faults/inject` names a fault, '' ends it; `faults/injected` answers when it began."""
+    """`raw/X` in, `X` out. `faults/inject` names a fault, '' ends it.
+
+    `faults/injected` answers when it began, and then when it first `spoiled` a message.
+    """
 
     def __init__(self) -> None:
         super().__init__("fault")
         self.injector = Injector(load_robot(declare(self, FaultParameters).robot).control_period_s)
         self.outputs: dict[str, Any] = {}
         self.waiting: list[tuple[float, int, str, Any]] = []
-        self.count = itertools.count()
+        self.count, self.spoils = itertools.count(), False
         for kind, topic in ((Image, IMAGE), (JointState, JOINTS), (PolicyCommand, COMMAND)):
             self.outputs[topic] = self.create_publisher(kind, topic, NEWEST)
             self.create_subscription(kind, f"raw/{topic}", partial(self._on_message, topic), NEWEST)
@@ -48,14 +51,21 @@ class FaultNode(Node):
         self.create_timer(DELAY_TICK_S, self._let_go, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_inject(self, message: String) -> None:
-        answer = {"fault": message.data, "stamp_ns": self.get_clock().now().nanoseconds, "error": ""}
         try:
             self.injector.choose(message.data)
+            self.spoils = message.data == ""
+            self._tell()
         except ConfigError as error:
-            answer["error"] = str(error)
-        self.injected.publish(String(data=json.dumps(answer)))
+            self._tell(error=str(error))
+
+    def _tell(self, spoiled: bool = False, error: str = "") -> None:
+        answer = {"fault": self.injector.fault, "stamp_ns": self.get_clock().now().nanoseconds}
+        self.injected.publish(String(data=json.dumps({**answer, "spoiled": spoiled, "error": error})))
 
     def _on_message(self, topic: str, message: Any) -> None:
+        if not self.spoils and self.injector.spoils(topic):
+            self.spoils = True
+            self._tell(spoiled=True)
         for passed, delay_s in self.injector.passed(topic, message):
             if delay_s:
                 heapq.heappush(self.waiting, (time.monotonic() + delay_s, next(self.count), topic, passed))

@@ -238,6 +238,13 @@ GRAPHS = {
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
+    "faults_serial": managed(
+        spoiled(SIM_SERVOS[0], "camera/image_raw"),
+        spoiled(SIM_SERVOS[1], "joint_states"),
+        HELD_CONTROL,
+        spoiled(POLICY, "command/policy"),
+        FAULT,
+    ),
 }
 
 

@@ -142,6 +142,13 @@ class PolicyNode(ManagedNode):
         if not self.active:
             return
         captured_ns = to_ns(message.header.stamp)
+        age_s = (self.now_ns() - captured_ns) / NANOSECONDS
+        if age_s > self.robot.max_input_age_s:
+            limit_s = self.robot.max_input_age_s
+            self._drop(
+                "late image", f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera"
+            )
+            return
         nearest = min(self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None)
         apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
         if nearest is None or apart_s > self.robot.control_period_s / 2:

@@ -6,7 +6,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import RobotError
@@ -58,6 +58,7 @@ class SerialArmNode(ManagedNode):
         self.kept(self.destroy_subscription, trajectories)
         for name, answer in {"~/torque_off": self._on_torque_off, "~/reboot_servos": self._on_reboot_servos}.items():
             self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
+        self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._report)
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
@@ -114,6 +115,14 @@ class SerialArmNode(ManagedNode):
             if str(error) != self.complained:
                 self.complained = str(error)
                 self.get_logger().warning(one_line(error))
+
+    def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        try:
+            self.arm.set_torque(request.data)
+            response.success, response.message = True, "holding" if request.data else "limp"
+        except RobotError as error:
+            response.message = one_line(error)
+        return response
 
     def _on_torque_off(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:

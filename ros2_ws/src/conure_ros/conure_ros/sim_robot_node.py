@@ -8,7 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
@@ -31,6 +33,8 @@ from conure_sim.world import PHYSICS_HZ
 
 TICK_S = 0.01
 MAX_LAG_S = 0.25
+MAX_SERVO_LAG_S = 0.1  # the driver goes on meanwhile: what is made up for looks like a leap to it
+REST_S, REST_WITHIN_S = 0.2, 2.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class SimRobotNode(ManagedNode):
         self.robot = load_robot(self.parameters.robot)
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
-        self.complained, self.succeeded = "", False
+        self.complained, self.succeeded, self.limp = "", False, False
         self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
         if self.parameters.port:
@@ -75,6 +79,7 @@ class SimRobotNode(ManagedNode):
                 JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
             )
             self.kept(self.destroy_subscription, trajectories)
+            self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
         self.kept(self.destroy_service, self.create_service(ResetScene, "reset_scene", self._on_reset_scene))
         self.kept(self.destroy_service, self.create_service(TaskStatus, "task_status", self._on_task_status))
         self.steady_timer(TICK_S, self._tick)
@@ -115,15 +120,25 @@ class SimRobotNode(ManagedNode):
     def _catch_up(self) -> None:
         """Run the physics up to the present; a machine too slow for it loses simulated time, and says so."""
         due = int((time.monotonic() - self.began_s) * PHYSICS_HZ) - self.steps
-        if due > MAX_LAG_S * PHYSICS_HZ:
+        if due > (MAX_LAG_S if self.servos is None else MAX_SERVO_LAG_S) * PHYSICS_HZ:
             self._complain(f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is left out")
             self.began_s += due / PHYSICS_HZ - TICK_S
             due = int(TICK_S * PHYSICS_HZ)
         if due > 0:
-            if self.servos is not None:
-                self.servos.exchange(self.env.world, TICK_S)
-            self.env.world.advance(due / PHYSICS_HZ)
+            if self.limp:
+                self._let_go()
+            self._advance(due)
             self.steps += due
+
+    def _advance(self, steps: int) -> None:
+        """With servos they and the arm keep in step, a tick at a time."""
+        world, chunk = self.env.world, steps if self.servos is None else round(TICK_S * PHYSICS_HZ)
+        while steps > 0:
+            count = min(steps, chunk)
+            if self.servos is not None:
+                self.servos.exchange(world, count / PHYSICS_HZ)
+            world.advance_steps(count)
+            steps -= count
 
     def _tick(self) -> None:
         if not self.active:
@@ -153,7 +168,7 @@ class SimRobotNode(ManagedNode):
     # What others ask for.
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if not self.active:
+        if not self.active or self.limp:
             return
         try:
             command = joint_command(message, self.robot)
@@ -162,6 +177,32 @@ class SimRobotNode(ManagedNode):
             return
         self._catch_up()
         self.env.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
+
+    def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Off: the arm falls. On: it holds where it is then."""
+        self._catch_up()
+        self._let_go()
+        self.limp = not request.data
+        if not self.limp:
+            self.env.world.power(np.ones(len(self.env.world.driven), dtype=bool))
+        response.success, response.message = True, "limp" if self.limp else "holding"
+        return response
+
+    def _let_go(self) -> None:
+        """No motor holds; the set point goes along with the arm, so that it can hold anywhere at once."""
+        world = self.env.world
+        state = world.joint_state()
+        world.power(np.zeros(len(world.driven), dtype=bool))
+        world.follow(state.joint_rad, state.gripper_m, 0.0)
+
+    def _await_rest(self, servos: ServoArm) -> None:
+        """Until the driver sends no goals: one that still does would pull the arm back from where it is put."""
+        until_s = time.monotonic() + REST_WITHIN_S
+        while servos.untold_s() < REST_S:
+            if time.monotonic() > until_s:
+                raise RobotError("the arm's driver still moves it; hold before the scene is reset")
+            self._catch_up()
+            time.sleep(TICK_S)
 
     def _begin(self, seed: int, target: str) -> None:
         _, self.info = self.env.reset(seed=seed, options={"target": target or None})
@@ -179,6 +220,8 @@ class SimRobotNode(ManagedNode):
             target = request.target_object or self.parameters.target
             if target:
                 find_object(target, self.env.pool)
+            if self.servos is not None and self.active:
+                self._await_rest(self.servos)
             self._begin(request.seed, target)
         except ConureError as error:
             response.message = str(error)

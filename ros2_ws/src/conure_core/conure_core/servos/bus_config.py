@@ -133,8 +133,12 @@ def load_bus(name: str) -> BusConfig:
     return bus
 
 
-def port_path(port: str, bus: BusConfig) -> Path:
-    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain shares."""
+def port_path(port: str, bus: BusConfig, domain: str = "") -> Path:
+    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain shares.
+
+    `domain`: that domain; empty: this process's.
+    """
     if port == SIMULATED:
-        return Path(tempfile.gettempdir()) / f"conure-servos-{os.getuid()}-{os.environ.get('ROS_DOMAIN_ID', '0')}"
+        domain = domain or os.environ.get("ROS_DOMAIN_ID", "0")
+        return Path(tempfile.gettempdir()) / f"conure-servos-{os.getuid()}-{domain}"
     return Path(port or bus.port)

@@ -27,10 +27,11 @@ WINDOW = 6000
 
 
 class State(Enum):
-    """READY measures; ARMED follows commands; HALTED holds after a fault until it is armed again."""
+    """READY measures; ARMED follows commands; LIMP would, if it had torque; HALTED holds, or not, until armed again."""
 
     READY = "ready"
     ARMED = "armed"
+    LIMP = "limp"
     HALTED = "halted"
     UNPLUGGED = "unplugged"
 
@@ -123,7 +124,7 @@ class ArmLoop:
     def disarm(self) -> None:
         """Hold where the set point is; commands are ignored."""
         with self.lock:
-            if self.state is State.ARMED:
+            if self.state in (State.ARMED, State.LIMP):
                 self._stop_moving()
                 self.state = State.READY
 
@@ -139,10 +140,27 @@ class ArmLoop:
             self._commanded_s, self._repeats = time.monotonic(), REPEATS
 
     def let_go(self) -> None:
-        """Torque off. Raises: RobotError while armed."""
+        """Torque off, of an arm that is not active. Raises: RobotError while armed."""
         with self.lock:
             self._require_disarmed("let go")
             self.servos.let_go()
+
+    def set_torque(self, on: bool) -> None:
+        """Of a stopped arm: off, it falls and follows nothing; on again, it holds where it is then.
+
+        A halted arm stays halted. Raises: RobotError, also unless armed, limp or halted.
+        """
+        with self.lock:
+            self._require_port()
+            if self.state is State.READY:
+                raise RobotError("the arm is not active; activate it, which puts the torque on, or see torque_off")
+            if not on:
+                self._stop_moving()
+                self.state = State.LIMP if self.state is State.ARMED else self.state
+                self.servos.let_go()
+                return
+            self._rest(self.servos.hold_present())
+            self.state = State.ARMED if self.state is State.LIMP else self.state
 
     def reboot_faulty(self) -> list[str]:
         """Reboot the servos that report an error; returns which. Raises: RobotError while armed."""

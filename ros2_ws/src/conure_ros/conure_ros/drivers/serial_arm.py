@@ -151,9 +151,19 @@ class SerialArm:
         self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
     def let_go(self) -> None:
-        """Torque off, every servo. The arm falls. Raises: ServoSilent."""
-        for servo_id in self.config.ids:
+        """Torque off, every servo that hears it. The arm falls. Raises: ServoSilent naming those that do not."""
+        self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 0))
+        silent = [servo_id for servo_id in self.config.ids if not self._let_go(servo_id)]
+        if silent:
+            names = ", ".join(map(self.config.label, silent))
+            raise ServoSilent(f"{names} did not answer, and may still have torque; cut the arm's power")
+
+    def _let_go(self, servo_id: int) -> bool:
+        try:
             self.bus.write(servo_id, "torque_enable", 0)
+        except ServoSilent:
+            return False
+        return True
 
     # How the servos are.
 
@@ -175,16 +185,16 @@ class SerialArm:
         ends = self.table.health[self._polls % len(self.table.health)]
         self._polls += 1
         found, _ = self.bus.read_block(ends)
-        for servo_id, data in found.items():
-            self.health[servo_id].update(self.table.values(ends, data))
-        for servo_id in found:
-            health = self.health[servo_id]
-            if health.get("present_temperature", 0) > self.config.max_temperature_c:
+        read = {servo_id: self.table.values(ends, data) for servo_id, data in found.items()}
+        for servo_id, values in read.items():
+            self.health[servo_id].update(values)
+        for servo_id, values in read.items():  # not what was read at another time: it may be over
+            if values.get("present_temperature", 0) > self.config.max_temperature_c:
                 raise ServoFault(
-                    f"{self.config.label(servo_id)} is at {health['present_temperature']} deg C "
+                    f"{self.config.label(servo_id)} is at {values['present_temperature']} deg C "
                     f"(limit {self.config.max_temperature_c:.0f}); let it cool down"
                 )
-            if powered and "torque_enable" in self.table.values(ends, found[servo_id]) and not health["torque_enable"]:
+            if powered and not values.get("torque_enable", 1):
                 raise ServoFault(f"{self.config.label(servo_id)} has no torque any more; did it lose its power?")
 
     def silent_servos(self) -> list[int]:

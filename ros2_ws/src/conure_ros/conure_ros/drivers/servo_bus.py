@@ -13,7 +13,6 @@ from conure_core.servos.bus_config import BusConfig
 from conure_ros.drivers.port import SerialPort
 
 SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
-CORRUPT = dynamixel_sdk.COMM_RX_CORRUPT
 ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
 REBOOT = 0x08
 
@@ -57,18 +56,15 @@ class ServoBus(ABC):
         self.port.closePort()
 
     def ping(self, servo_id: int) -> int:
-        """The model number. Raises: ServoSilent."""
-        return int(self._tried(servo_id, lambda: self._handler.ping(self.port, servo_id)))
+        """The model number, read as a register: an SDK's own ping takes any late answer for it. Raises: ServoSilent."""
+        return self.read(servo_id, "model_number")
 
     def read(self, servo_id: int, name: str) -> int:
         """One register of one servo. Raises: ServoSilent."""
         register = self.table.register(name)
-
-        def exchange() -> tuple[Any, int, int]:
-            data, result, error = self._handler.readTxRx(self.port, servo_id, register.address, register.size)
-            return data, result if self._handler.data_length == register.size else CORRUPT, error
-
-        return register.decode(bytes(self._tried(servo_id, exchange)))
+        read = self._handler.readTxRx
+        data = self._tried(servo_id, register.size, lambda: read(self.port, servo_id, register.address, register.size))
+        return register.decode(bytes(data))
 
     def write(self, servo_id: int, name: str, value: int) -> None:
         """Write a register of one servo and wait for its word. Raises: ServoSilent, ServoRefused."""
@@ -77,16 +73,20 @@ class ServoBus(ABC):
         write = self._handler.writeTxRx
         self._tried(
             servo_id,
+            0,
             lambda: (None, *write(self.port, servo_id, register.address, register.size, data)),
             f"write {value} to {name}",
         )
 
-    def _tried(self, servo_id: int, exchange: Callable[[], tuple[Any, int, int]], what: str = "") -> Any:
-        """The first intact answer of `retries` + 1 attempts."""
+    def _tried(self, servo_id: int, length: int, exchange: Callable[[], tuple[Any, int, int]], what: str = "") -> Any:
+        """The first intact answer, of so many bytes, of `retries` + 1 attempts.
+
+        One of another length answers another question, asked before and given up: it came late.
+        """
         for attempt in range(self.config.retries + 1):
             self.retried[servo_id] += attempt > 0
             value, result, error = exchange()
-            if result == SUCCESS:
+            if result == SUCCESS and self._handler.data_length == length:
                 self._note(servo_id, error)
                 self._require_done(servo_id, error, what)
                 return value
@@ -181,7 +181,7 @@ class DynamixelBus(ServoBus):
         return error & ALERT
 
     def reboot(self, servo_id: int) -> None:
-        self._tried(servo_id, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot")
+        self._tried(servo_id, 0, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot")
 
 
 class _FeetechHandler(scservo_sdk.protocol_packet_handler):
@@ -210,7 +210,7 @@ class FeetechBus(ServoBus):
 
     def reboot(self, servo_id: int) -> None:
         packet = [0, 0, servo_id, 2, REBOOT, 0]  # the SDK has no function for it
-        self._tried(servo_id, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot")
+        self._tried(servo_id, 0, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot")
 
 
 BUSES: dict[str, type[ServoBus]] = {"dynamixel_x": DynamixelBus, "feetech_sts": FeetechBus}

@@ -3,6 +3,7 @@
 import signal
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import yaml
 from lifecycle_msgs.msg import Transition
 
+from conure_core.arm import Array
 from conure_core.robot import ROBOTS_DIR
 from conure_ros.faults.input_cases import HOLD, hold_figures
 from conure_ros.faults.session import Session
@@ -18,6 +20,7 @@ from conure_ros.faults.table import Case, Outcome, Sizes
 from conure_ros.messages import joint_sample, to_ns
 
 DRIVER_HOLD_S = 0.1
+RETURN_S = 0.5
 STILL_RAD = 0.01
 """Rest of the motion, rad, that counts as holding: what the arm settles by."""
 
@@ -44,6 +47,29 @@ def policy_killed(session: Session, sizes: Sizes) -> Outcome:
     session.restart("policy")
     session.moves_again(10.0)
     return Outcome(passed, figures, reason)
+
+
+def driver_killed(session: Session, sizes: Sizes) -> Outcome:
+    """The simulated arm is its own driver: the one that comes back stands at home, and must stay there."""
+    session.let_policy_move()
+    killed_ns = session.now_ns()
+    session.graph.processes["sim_robot"].kill()
+    passed, figures, reason = hold_figures(session, killed_ns)
+    session.call("set_mode", mode="hold")
+    back_ns = session.now_ns()
+    session.restart("sim_robot")
+    time.sleep(RETURN_S)
+    joints = [message for message in session.joints[-300:] if to_ns(message.header.stamp) > back_ns]
+    moved_rad = largest_move_rad([joint_sample(message, session.robot).joint_rad for message in joints])
+    session.let_policy_move()
+    return Outcome(passed and moved_rad <= STILL_RAD, {**figures, "motion on return, rad": moved_rad}, reason)
+
+
+def largest_move_rad(joints_rad: Sequence[Array]) -> float:
+    """How far the fastest joint (n,) was ever from where it was first, rad; infinite if nothing was measured."""
+    if not joints_rad:
+        return float("inf")
+    return float(np.abs(np.array(joints_rad) - joints_rad[0]).max())
 
 
 def control_killed(session: Session, sizes: Sizes) -> Outcome:
@@ -104,5 +130,6 @@ CASES = (
     Case("bundle of another image size", MISFIT, partial(misfit_refuses, IMAGE_SHAPE, {"image_size_px": 64})),
     Case("bundle of another rate", MISFIT, other_rate),
     Case("policy killed (SIGKILL)", "hold within 2 control periods; restarted, it goes on", policy_killed),
+    Case("driver killed (SIGKILL)", "hold within 2 control periods; no jump when it returns", driver_killed),
     Case("control killed (SIGKILL)", "the driver holds within 100 ms; restarted, it goes on", control_killed),
 )

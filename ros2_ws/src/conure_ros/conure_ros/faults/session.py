@@ -1,4 +1,4 @@
-"""The live graph `faults`, its topics recorded in memory, and hands to break it with."""
+"""The live graph of the faults, its topics recorded in memory, and hands to break it with."""
 
 import contextlib
 import json
@@ -25,11 +25,10 @@ from conure_core.robot import RobotConfig, load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.messages import to_ns
-from conure_ros.node_table import NodeSpec, find_graph
+from conure_ros.node_table import NodeSpec
 from conure_ros.qos import LATCHED, NEWEST, RECORDED, STREAM
 from conure_ros.starter import RunningGraph, ros_environment
 
-GRAPH = "faults"
 CALL_S = 20.0
 UP_S = 90.0
 HOME_TRIES = 4
@@ -44,7 +43,7 @@ class Session:
     """
 
     def __init__(self, graph: RunningGraph, robot: RobotConfig, domain: int) -> None:
-        self.graph, self.robot = graph, robot
+        self.graph, self.robot, self.domain = graph, robot, domain
         self.lines: list[tuple[str, str]] = []
         self.states: list[RobotState] = []
         self.trajectories: list[JointTrajectory] = []
@@ -111,6 +110,14 @@ class Session:
         client = self._clients[service]
         return self._answer(client, client.srv_type.Request(**fields), service)
 
+    def once(self, kind: Any, name: str) -> Any:
+        """The response of a service that is asked for rarely. Raises: RobotError."""
+        client = self.node.create_client(kind, name)
+        try:
+            return self._answer(client, kind.Request(), name)
+        finally:
+            self.node.destroy_client(client)
+
     def _answer(self, client: Any, request: Any, name: str) -> Any:
         if not client.wait_for_service(CALL_S):
             raise RobotError(f"nobody offers the service {name}")
@@ -145,8 +152,14 @@ class Session:
         count = len(self.injected)
         self._inject.publish(String(data=fault))
         self.wait(lambda: len(self.injected) > count, 5.0, f"fault_node takes '{fault}'")
-        if self.injected[-1]["error"]:
-            raise RobotError(self.injected[-1]["error"])
+        answer = self.injected[count]
+        if answer["error"]:
+            raise RobotError(answer["error"])
+        return int(answer["stamp_ns"])
+
+    def first_spoiled(self) -> int:
+        """When the fault that was begun last first spoiled a message, ns."""
+        self.wait(lambda: self.injected[-1].get("spoiled"), 5.0, "fault_node spoils a message")
         return int(self.injected[-1]["stamp_ns"])
 
     def held_after(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
@@ -168,7 +181,7 @@ class Session:
     # Nodes.
 
     def spec(self, name: str) -> NodeSpec:
-        return next(node for node in find_graph(GRAPH) if node.name == name)
+        return next(node for node in self.graph.nodes if node.name == name)
 
     def change(self, name: str, transition: int) -> bool:
         """Whether a node took a step of its life cycle."""
@@ -214,10 +227,14 @@ class Session:
         self.graph.start_node(self.spec(name), self.graph.parameters(name))
         if not self.change(name, Transition.TRANSITION_CONFIGURE):
             raise RobotError(f"{name} did not configure after its restart: {self.error_of(name)}")
+        self.activate(name)
+
+    def activate(self, name: str) -> None:
+        """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError with its reason."""
         until_s = time.monotonic() + CLAIM_S
         while not self.change(name, Transition.TRANSITION_ACTIVATE):
             if time.monotonic() > until_s:
-                raise RobotError(f"{name} did not activate after its restart: {self.error_of(name)}")
+                raise RobotError(f"{name} does not activate: {self.error_of(name)}")
             time.sleep(0.5)
 
     def error_of(self, name: str) -> str:
@@ -238,14 +255,16 @@ class Session:
 
 
 @contextlib.contextmanager
-def running_session(parameters: dict[str, Any], environment: dict[str, str] | None = None) -> Iterator[Session]:
+def running_session(
+    name: str, parameters: dict[str, Any], environment: dict[str, str] | None = None
+) -> Iterator[Session]:
     """The graph up and active, and down again at the end. Raises: RobotError if it does not come up."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
         variables = {**stack.enter_context(ros_environment()), **(environment or {})}
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = variables["ROS_AUTOMATIC_DISCOVERY_RANGE"]
         lines: list[tuple[str, str]] = []
-        graph = RunningGraph(GRAPH, parameters, folder, variables, lambda *line: lines.append(line))
+        graph = RunningGraph(name, parameters, folder, variables, lambda *line: lines.append(line))
         stack.callback(graph.stop)
         graph.start()
         robot = load_robot(str(parameters.get("robot", "wx250s")))

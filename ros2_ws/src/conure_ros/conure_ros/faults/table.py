@@ -10,7 +10,15 @@ from typing import Any
 
 from conure_core.errors import ConfigError, ConureError, unknown_name
 
-MODULES = ("conure_ros.faults.input_cases", "conure_ros.faults.stop_cases", "conure_ros.faults.process_cases")
+MODULES = (
+    "conure_ros.faults.input_cases",
+    "conure_ros.faults.stop_cases",
+    "conure_ros.faults.process_cases",
+    "conure_ros.faults.serial_cases",
+)
+SIMULATED, SERIAL = "simulated", "serial"
+GRAPHS = {SIMULATED: "faults", SERIAL: "faults_serial"}
+"""The graph in which each arm's rows are run."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `run` breaks the live graph and looks; it leaves the graph able to go on."""
+    """One row. `run` breaks the live graph of its `arm` and looks; it leaves the graph able to go on."""
 
     name: str
     must: str
     run: Callable[[Any, Sizes], Outcome]
+    arm: str = SIMULATED
 
 
 @dataclass(frozen=True)

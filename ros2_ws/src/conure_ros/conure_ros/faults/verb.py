@@ -4,28 +4,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from conure_core.arm import Arm
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError
 from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
+from conure_core.servos.bus_config import load_bus
 from conure_ros.faults.gate import run_gate
 from conure_ros.faults.report import line, write_report
-from conure_ros.faults.table import Outcome, Result, Sizes, chosen_cases, run_case
+from conure_ros.faults.table import GRAPHS, SERIAL, SIMULATED, Case, Outcome, Result, Sizes, chosen_cases, run_case
 
 GATE = "gate"
 GATE_MUST = "none outside position, speed, acceleration, workspace; no NaN"
-LIMITS, LIMITS_MUST = "arm during all faults", "never beyond a limit of position, speed or workspace"
+LIMITS, LIMITS_MUST = "{} arm during all faults", "never beyond a limit of position, speed or workspace"
 QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
 
 
 @dataclass(frozen=True)
 class FaultsConfig:
-    """What is broken and how often; see conf/faults.yaml. `gate`: commands through the gate, without a graph, only."""
+    """What is broken and how often; see conf/faults.yaml. `gate`: commands through the gate, without a graph, only.
+
+    `serial_robot`: the robot of the rows that need servos on a bus.
+    """
 
     bundle: str = ""
     robot: str = "wx250s"
+    serial_robot: str = "wx250s_serial"
     noise_scale: float = 0.5
     only: list[str] = field(default_factory=list)
     stops: int = 200
@@ -38,6 +44,7 @@ class FaultsConfig:
 
     def __post_init__(self) -> None:
         load_robot(self.robot)
+        load_bus(self.serial_robot)
         if min(self.stops, self.commands, self.workers) < 1 or min(self.stop_p99_ms, self.jitter_s) <= 0.0:
             raise ConfigError("stops, commands, workers, stop_p99_ms and jitter_s of conure faults must be positive")
         chosen_cases(self.only)
@@ -53,7 +60,8 @@ def run(overrides: list[str]) -> None:
     config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if alone else overrides)
     if not alone and not config.bundle:
         raise ConfigError("conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for the gate alone")
-    results = [_gate(config)] if alone else [*_graph(config), _gate(config)]
+    graphs = [] if alone else [result for arm in GRAPHS for result in _graph(config, arm)]
+    results = [*graphs, _gate(config)]
     about = {"robot": config.robot, "commit": git_commit(), **machine()}
     write_report(Path(config.out), results, about)
     print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
@@ -80,19 +88,25 @@ def _gate(config: FaultsConfig) -> Result:
     return _told(f"random commands through the {GATE}", GATE_MUST, work)
 
 
-def _graph(config: FaultsConfig) -> list[Result]:
-    """The chosen cases on one graph, then the motion of all of them."""
+def _graph(config: FaultsConfig, arm: str) -> list[Result]:
+    """The chosen cases of one arm on its graph, then the motion of all of them."""
     from conure_ros.faults.idle import jitter_and_cpu
     from conure_ros.faults.motion import judged, motion
     from conure_ros.faults.session import running_session
 
-    bundle = str(Path(config.bundle).resolve())
-    parameters = {"bundle": bundle, "robot": config.robot, "noise_scale": config.noise_scale}
-    with running_session(parameters) as session:
-        results = [] if config.only else [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))]
-        for case in chosen_cases(config.only):
-            results.append(_told(case.name, case.must, lambda case=case: run_case(case, session, config.sizes)))  # type: ignore[misc]
-        arm = Arm(session.robot)
+    cases = [case for case in chosen_cases(config.only) if case.arm == arm]
+    if not cases:
+        return []
+    robot = config.serial_robot if arm == SERIAL else config.robot
+    parameters = {"bundle": str(Path(config.bundle).resolve()), "robot": robot, "noise_scale": config.noise_scale}
+    with running_session(GRAPHS[arm], parameters) as session:
+        quiet = arm == SIMULATED and not config.only
+        results = [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))] if quiet else []
+        results += [_run(case, session, config.sizes) for case in cases]
         recorded = motion(session.robot, session.trajectories, session.joints)
-        results.append(_told(LIMITS, LIMITS_MUST, lambda: judged(arm, recorded)))
+        results.append(_told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded)))
     return results
+
+
+def _run(case: Case, session: Any, sizes: Sizes) -> Result:
+    return _told(case.name, case.must, lambda: run_case(case, session, sizes))

@@ -1,0 +1,12 @@
+"""The arm on simulated servos, with faults at hand: ros2 launch conure_bringup faults_serial.launch.py bundle:=FOLDER.
+
+`python -m conure_sim.servos.tell PORT faults '{"corrupt": 0.05}'`; see docs/serial_arm.md.
+"""
+
+from launch import LaunchDescription
+
+from conure_ros.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description("faults_serial")
