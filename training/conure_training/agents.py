@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
+from conure_training.chunks import ChunkedAgent
 from conure_training.files import UNREADABLE, save_torch
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
@@ -121,7 +122,8 @@ def load_agent(path: Path, expected: Contract | None = None) -> Agent:
     if path.is_dir():
         agent: Agent = BundleAgent(path)
     elif path.name.startswith("prior"):
-        agent = LatentAgent(load_prior(path))
+        prior = load_prior(path, chunks=True)
+        agent = LatentAgent(prior) if prior.size.chunk == 1 else ChunkedAgent(prior)
     else:
         agent = _load_policy(path)
     if expected is not None:
