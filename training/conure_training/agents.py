@@ -114,6 +114,12 @@ def save_image_agent(path: Path, agent: ImageAgent, config: SacConfig, note: dic
     save_torch(path, {**data, "sac": config.__dict__, "policy": agent.policy.state_dict()})
 
 
+def begin_episode(agent: Agent) -> None:
+    """Agents that remember forget what was before."""
+    if isinstance(agent, ChunkedAgent):
+        agent.begin()
+
+
 def load_agent(path: Path, expected: Contract | None = None) -> Agent:
     """The agent at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
 

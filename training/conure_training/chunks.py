@@ -83,9 +83,6 @@ def paced(agent: T, execute: int) -> "T | ChunkedAgent":
     return ChunkedAgent(agent.prior, execute)
 
 
-def begin(agent: object) -> int:
-    """Tell an agent that an episode starts; how many values its noise has, or 7, an action's."""
-    if isinstance(agent, ChunkedAgent):
-        agent.begin()
-        return agent.noise_dim
-    return 7
+def noise_dim(agent: object) -> int:
+    """How many values the noise of an agent has: an action's, or a chunk's."""
+    return agent.noise_dim if isinstance(agent, ChunkedAgent) else 7

@@ -12,8 +12,8 @@ import torch
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_sim.randomization import factors_at_rest, find_randomization
-from conure_training.agents import Agent, load_agent
-from conure_training.chunks import begin, paced
+from conure_training.agents import Agent, begin_episode, load_agent
+from conure_training.chunks import noise_dim, paced
 from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.statistics import wilson_interval
@@ -100,10 +100,11 @@ def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
 def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float) -> dict[str, Any]:
     """One episode; its noise comes from the seed too."""
     rng = np.random.default_rng(seed)
+    begin_episode(agent)
     observation, info = env.reset(seed=seed)
-    steps, done, noise_dim = 0, False, begin(agent)
+    steps, done = 0, False
     while not done:
-        noise = noise_scale * rng.standard_normal(noise_dim)
+        noise = noise_scale * rng.standard_normal(noise_dim(agent))
         observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
         steps, done = steps + 1, terminated or truncated
     outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}

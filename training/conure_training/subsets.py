@@ -34,10 +34,10 @@ def choose_episodes(
             f"trajectories={trajectories or 'all'} were asked for, the demonstrations hold {len(drawn)} of "
             f"{', '.join(tasks or data.tasks)}; collect more, or ask for fewer"
         )
-    return _part(data, np.sort(drawn[:trajectories] if trajectories else drawn))
+    return episodes_of(data, np.sort(drawn[:trajectories] if trajectories else drawn))
 
 
-def _part(data: Demonstrations, episodes: NDArray[np.int64]) -> Demonstrations:
+def episodes_of(data: Demonstrations, episodes: NDArray[np.int64]) -> Demonstrations:
     """These episodes alone; tasks that have none of them are forgotten."""
     if len(episodes) == len(data.ends):
         return data

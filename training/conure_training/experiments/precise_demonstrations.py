@@ -1,7 +1,7 @@
 """How well flows learn precise demonstrations: our flow against the authors', whose log-scales are clamped to +-1.
 
-Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the entropy D (log sigma + log(2 pi e) / 2). No
-model's negative log-likelihood (NLL) is below it on average; what it is above is what the model cannot say.
+Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the entropy D (log sigma + log(2 pi e) / 2).
+No model's negative log-likelihood (NLL) is below it on average; what it is above is what the model cannot say.
 
     python -m conure_training.experiments.precise_demonstrations sigma=0.03 seed=0
 """
