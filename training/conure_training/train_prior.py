@@ -134,7 +134,8 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim:
     """The labelled ones. Rendered once: kept beside the prior for the next run with the same settings."""
     if config.labelled_scenes == 0:
         return None
-    drawn_by = json.dumps([config.arm, camera.height_px, config.randomization, config.static_scenes, config.seed], sort_keys=True)
+    settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization]
+    drawn_by = json.dumps(settings, sort_keys=True)
     labelled = _cached(cache, drawn_by) or _rendered(config, camera, cache, drawn_by)
     part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in labelled.__dict__.items()})
     return frames_of_scenes(part, camera, action_dim)
