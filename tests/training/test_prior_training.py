@@ -45,6 +45,11 @@ def chunked(demos: Path) -> Path:
     return train_prior(config_of(demos, demos.parent / "chunked", "size.chunk=3", "static_scenes=0"))
 
 
+@pytest.fixture(scope="module")
+def whole(demos: Path) -> Path:
+    return train_prior(config_of(demos, demos.parent / "whole", "checkpoint_every=1"))
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["weights"]
 
@@ -62,9 +67,8 @@ class PowerCut(Exception):
 
 
 @pytest.mark.parametrize("checkpoints", [1, 3, 5])
-def test_a_resumed_training_ends_as_an_uninterrupted_one(demos, tmp_path, monkeypatch, checkpoints):
+def test_a_resumed_training_ends_as_an_uninterrupted_one(demos, whole, tmp_path, monkeypatch, checkpoints):
     """Cut right after the first, third and fifth checkpoint: one in each of the three steps."""
-    whole = train_prior(config_of(demos, tmp_path / "whole", "checkpoint_every=1"))
     written = []
 
     def cut(path: Path, data: dict) -> None:
