@@ -135,7 +135,7 @@ def test_another_arm_has_demonstrations_and_a_prior_of_its_own(demos: Path, tmp_
     words = ["arm=panda", "episodes.Lift=3", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
     mine = collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={tmp_path / 'demos'}"]))
     assert load_demonstrations(mine).proprio.shape[1] == 17
-    words = [f"demos={mine}", f"out={tmp_path / 'prior'}", *TINY_PRIOR]
+    words = [f"demos={mine}", f"out={tmp_path / 'prior'}", "tasks=[Lift]", *TINY_PRIOR]
     with pytest.raises(DataError, match="is not of the arm 'wx250s'"):
         train_prior(load_config(CONF, "prior", PriorConfig, words))
     path = train_prior(load_config(CONF, "prior", PriorConfig, [*words, "arm=panda"]))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
+from conure_training.chunks import ChunkedAgent
 from conure_training.files import UNREADABLE, save_torch
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
@@ -113,6 +114,12 @@ def save_image_agent(path: Path, agent: ImageAgent, config: SacConfig, note: dic
     save_torch(path, {**data, "sac": config.__dict__, "policy": agent.policy.state_dict()})
 
 
+def begin_episode(agent: Agent) -> None:
+    """Agents that remember forget what was before."""
+    if isinstance(agent, ChunkedAgent):
+        agent.begin()
+
+
 def load_agent(path: Path, expected: Contract | None = None) -> Agent:
     """The agent at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
 
@@ -121,7 +128,8 @@ def load_agent(path: Path, expected: Contract | None = None) -> Agent:
     if path.is_dir():
         agent: Agent = BundleAgent(path)
     elif path.name.startswith("prior"):
-        agent = LatentAgent(load_prior(path))
+        prior = load_prior(path, chunks=True)
+        agent = LatentAgent(prior) if prior.size.chunk == 1 else ChunkedAgent(prior)
     else:
         agent = _load_policy(path)
     if expected is not None:

@@ -12,7 +12,8 @@ import torch
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_sim.randomization import factors_at_rest, find_randomization
-from conure_training.agents import Agent, load_agent
+from conure_training.agents import Agent, begin_episode, load_agent
+from conure_training.chunks import noise_dim, paced
 from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.statistics import wilson_interval
@@ -24,7 +25,7 @@ BLOCK_EPISODES = 10
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What to roll out where. `target` empty: any object of the set; `noise_scale`: of the policy's
-    noise, 1 samples it, 0 takes its middle (mean z).
+    noise, 1 samples it, 0 takes its middle (mean z); `execute`: actions of a chunk before the next is decided, 0: all.
     """
 
     agent: str
@@ -42,6 +43,7 @@ class EvaluateConfig:
     workers: int
     engine: str = ENGINES[0]
     ray_address: str = ""
+    execute: int = 0
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ def run(overrides: list[str]) -> None:
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
     """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if one is given."""
     with make_environment(config.task, config, config.target) as env:
-        load_agent(Path(config.agent), env.contract)
+        paced(load_agent(Path(config.agent), env.contract), config.execute)
     last = config.seed + config.episodes
     blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
     done = dict(run_blocks(partial(_run_block, config), blocks, engine_of(config), label, len))
@@ -88,7 +90,7 @@ def rate_of(outcomes: list[bool]) -> dict[str, float]:
 
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    agent = load_agent(Path(config.agent))
+    agent = paced(load_agent(Path(config.agent)), config.execute)
     env = make_environment(config.task, config, config.target)
     outcomes = [run_episode(env, agent, seed, config.noise_scale) for seed in seeds]
     env.close()
@@ -98,10 +100,11 @@ def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
 def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float) -> dict[str, Any]:
     """One episode; its noise comes from the seed too."""
     rng = np.random.default_rng(seed)
+    begin_episode(agent)
     observation, info = env.reset(seed=seed)
     steps, done = 0, False
     while not done:
-        noise = noise_scale * rng.standard_normal(7)
+        noise = noise_scale * rng.standard_normal(noise_dim(agent))
         observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
         steps, done = steps + 1, terminated or truncated
     outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}

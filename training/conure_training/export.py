@@ -36,6 +36,7 @@ from conure_core.errors import BundleError, ConfigError, DataError, SpecMismatch
 from conure_core.provenance import git_commit
 from conure_core.spec import Contract
 from conure_training.agents import LatentAgent, load_agent
+from conure_training.chunks import ChunkedAgent
 from conure_training.dataset import load_demonstrations
 from conure_training.files import write_json
 from conure_training.flows import ConditionalRealNVP
@@ -102,6 +103,11 @@ def export_agent(config: ExportConfig) -> dict[str, Any]:
     Raises: ConfigError for an agent that is neither; DataError, BundleError, SpecMismatch.
     """
     agent = load_agent(Path(config.agent))
+    if isinstance(agent, ChunkedAgent):
+        raise ConfigError(
+            f"{config.agent} decides {agent.prior.size.chunk} actions at once; a robot is given one a tick: train a "
+            "prior with size.chunk=1"
+        )
     if not isinstance(agent, LatentAgent):
         raise ConfigError(f"{config.agent} is no prior and no policy in z; bundles are made of those")
     seen = _recorded(config) if config.demos else _simulated(config, agent.contract)

@@ -17,6 +17,9 @@ ACTION_RANGE = 1.05
 
 SATURATION = 1.0 - 1e-6
 
+AUTHORS_FLOW = {"log_scale_bound": 1.0, "final_affine": False}
+"""Options of ConditionalRealNVP that make the PARROT authors' flow, to compare with."""
+
 
 class ConditionalRealNVP(nn.Module):
     """Conditional Real NVP, a = f(z; c), z ~ N(0, I): affine couplings, a conditional affine, a tanh.
@@ -57,7 +60,7 @@ class ConditionalRealNVP(nn.Module):
         log_scale_bound: float = 3.0,
         final_affine: bool = True,
     ) -> None:
-        """Raises: ConfigError for a size below 1. `final_affine=False` with a bound of 1 is the authors' flow."""
+        """Raises: ConfigError for a size below 1, or a bound that is not above 0."""
         super().__init__()
         if min(action_dim, context_dim, num_couplings, *hidden_dims) < 1 or not hidden_dims:
             raise ConfigError(

@@ -114,7 +114,9 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "control_period_ms": 1000 * load_robot(config["robot"]["robot"]).control_period_s,
         "busy_cores": results.busy_cores,
         "safety_changes": sum(trial.safety_changes for trial in results.trials),
-        "auxiliary_task": auxiliary_task(results.metrics, config["prior"]["static_scenes"]),
+        "auxiliary_task": auxiliary_task(
+            results.metrics, int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"]))
+        ),
         "target": config["target"],
         "noise_scale": config["noise_scale"],
         "demonstrations": config["demos"]["episodes"],

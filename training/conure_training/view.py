@@ -41,7 +41,8 @@ def prepared(config: ViewConfig) -> tuple[Any, Driver]:
     if not path.exists():
         raise ConfigError(f"policy must be expert, random, or the path of a policy or bundle; there is no '{path}'")
     try:
-        from conure_training.agents import load_agent  # torch, which experts do without
+        from conure_training.agents import begin_episode, load_agent  # torch, which experts do without
+        from conure_training.chunks import noise_dim
     except ModuleNotFoundError as error:
         raise ConureError(f"policy={path} needs '{error.name}': pip install 'conure[training]'") from error
     agent = load_agent(path)
@@ -50,8 +51,9 @@ def prepared(config: ViewConfig) -> tuple[Any, Driver]:
     rng = np.random.default_rng(config.seed)
 
     def driver(env: Any) -> Any:
+        begin_episode(agent)
         return lambda observation: agent.act(
-            observation, (config.noise_scale * rng.standard_normal(7)).astype(np.float32)
+            observation, (config.noise_scale * rng.standard_normal(noise_dim(agent))).astype(np.float32)
         )
 
     return env, driver

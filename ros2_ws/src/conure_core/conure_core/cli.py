@@ -26,6 +26,7 @@ VERBS = {
     "demo": Verb("conure_training.demo", "all", "the main job, from demonstrations to a report"),
     "demos": Verb("conure_training.collect", "training", "collect scripted demonstrations"),
     "prior": Verb("conure_training.train_prior", "training", "train the behavioral prior"),
+    "card": Verb("conure_training.card", "training", "the score card of a prior, before any reinforcement learning"),
     "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
