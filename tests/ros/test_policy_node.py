@@ -1,12 +1,14 @@
 """policy_node and images that are not of the policy's size, or not of the present."""
 
 import time
+from itertools import pairwise
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from conure_msgs.msg import PolicyCommand
+from conure_ros.messages import to_ns
 from conure_ros.node_table import FAULT, GRAPHS, POLICY, SIM_ROBOT, managed, spoiled
 from conure_ros.qos import STREAM
 
@@ -59,3 +61,16 @@ def test_images_that_are_steadily_late_by_their_stamps_are_refused_until_they_ar
     faults.publish(String(data=""))
     wait_until(lambda: len(commands) > 5, 20, "and again, as soon as they are in time")
     graph.stop()
+
+
+def test_a_camera_of_three_times_the_control_rate_is_answered_once_a_control_period(
+    start, peer, bundle, monkeypatch, wait_until
+):
+    monkeypatch.setitem(GRAPHS, "fast", managed(SIM_ROBOT, POLICY))
+    commands = peer.listen(PolicyCommand, "command/policy")
+    graph = start("fast", bundle=str(bundle), **{"sim_robot.camera_period_s": 1 / 30})
+    wait_until(lambda: len(commands) > 30, 30)
+    stamps_s = [to_ns(command.header.stamp) / 1e9 for command in commands]
+    graph.stop()
+    assert min(after - before for before, after in pairwise(stamps_s)) >= 0.05
+    assert (stamps_s[-1] - stamps_s[0]) / (len(stamps_s) - 1) > 0.095

@@ -22,6 +22,7 @@ from conure_ros.diagnostics import Tally, diagnostics
 from conure_ros.exclusive import SolePublisher
 from conure_ros.executed import Decision, ExecutedActions
 from conure_ros.messages import NANOSECONDS, JointSample, image_pixels, joint_sample, to_ns, to_time
+from conure_ros.pace import Pace
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import LATCHED, NEWEST, STREAM, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
@@ -54,7 +55,7 @@ class Sight:
 
 
 class PolicyNode(ManagedNode):
-    """Inference runs on a thread of its own; the newest image wins."""
+    """Inference runs on a thread of its own, once a control period; the newest image wins."""
 
     def __init__(self) -> None:
         super().__init__("policy")
@@ -79,6 +80,7 @@ class PolicyNode(ManagedNode):
         # Pinocchio's buffers are not shared between threads.
         self.executed = ExecutedActions(Arm(self.robot), self.bundle, executed.publish)
         self.health = SightHealth(self.parameters.frozen_motion_rad)
+        self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.kept(self.destroy_publisher, status)
         for kind, topic, callback in (
@@ -148,6 +150,8 @@ class PolicyNode(ManagedNode):
             self._drop(
                 "late image", f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera"
             )
+            return
+        if not self.pace.takes(captured_ns):
             return
         nearest = min(self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None)
         apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS

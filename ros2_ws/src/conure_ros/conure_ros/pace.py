@@ -1,0 +1,31 @@
+"""Which images a policy answers: one a control period, however many a camera sends. Pure."""
+
+EARLY = 0.25
+"""How much of a period before its time an image is taken: cameras jitter."""
+
+
+class Pace:
+    """A grid of times one period apart, that moves with the images taken; the images between are for nobody.
+
+    An action is what is to happen within one control period: answered more often, the arm would be told more than the
+    demonstrations ever asked for. Where a camera's rate is no multiple of the control rate, the mean rate is kept.
+
+    >>> pace = Pace(period_ns=100_000_000)
+    >>> [pace.takes(index * 33_333_333) for index in range(7)]  # 30 Hz, of which a policy at 10 Hz answers a third
+    [True, False, False, True, False, False, True]
+    """
+
+    def __init__(self, period_ns: int) -> None:
+        self._period_ns = period_ns
+        self._early_ns = round(EARLY * period_ns)
+        self._due_ns: int | None = None
+
+    def takes(self, captured_ns: int) -> bool:
+        """Whether the image captured at this time is to be answered. A clock that went back begins anew."""
+        due_ns = self._due_ns
+        if due_ns is None or captured_ns < due_ns - 2 * self._period_ns:
+            due_ns = captured_ns
+        if captured_ns < due_ns - self._early_ns:
+            return False
+        self._due_ns = max(due_ns, captured_ns - self._early_ns) + self._period_ns
+        return True
