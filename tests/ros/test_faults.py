@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image, JointState
@@ -12,7 +14,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.fault_injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
-from conure_ros.faults import verb
+from conure_ros.faults import soak, verb
 from conure_ros.faults.motion import Motion, judged
 from conure_ros.faults.report import page, write_report
 from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, chosen_cases, run_case
@@ -146,3 +148,29 @@ def test_the_page_says_what_was_measured(tmp_path):
     assert "123.4" in page(results, {"robot": "wx250s"})
     write_report(tmp_path / "a" / "faults.html", results, {})
     assert json.loads((tmp_path / "a" / "faults.json").read_text())["rows"][0]["passed"]
+
+
+@pytest.mark.ros
+def test_a_short_soak_counts_holds_memory_latency_and_lost_commands(bundle, domain, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    monkeypatch.setattr(soak, "FAULT_EVERY_S", 2.0)
+    # What memory and latency are on two cores that other tests keep busy says nothing; that they are measured does.
+    monkeypatch.setattr(soak, "MEMORY_MB", 200.0)
+    monkeypatch.setattr(soak, "LATENCY_P99_MS", 200.0)
+    page_path = tmp_path / "soak.html"
+    verb.run(["soak", f"bundle={bundle}", "minutes=0.1", "warm_up_s=1", f"out={page_path}"])
+    figures = json.loads(page_path.with_suffix(".json").read_text())["rows"][0]["outcome"]["figures"]
+    assert figures["holds asked for"] >= 1
+    assert figures["holds missed"] == figures["lost commands"] == 0
+    assert figures["commands"] > 20
+    assert figures["measurements"] > 300
+    assert 0 < figures["capture to command p50, ms"] < 100
+    assert "memory growth policy, MB" in figures
+
+
+def test_the_soaks_video_never_repeats_a_frame(tmp_path):
+    video = cv2.VideoCapture(str(soak.write_video(tmp_path / "camera.mp4")))
+    frames = [video.read()[1] for _ in range(soak.VIDEO_FRAMES)]
+    assert frames[0].shape == (soak.HEIGHT_PX, soak.WIDTH_PX, 3)
+    assert min(np.abs(before.astype(int) - after).mean() for before, after in pairwise(frames)) > 1.0

@@ -222,6 +222,8 @@ def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
 WHOLE_IMAGES = (("camera", "fit", "none"), ("wrist", "fit", "none"), ("sim_robot", "camera_scale", 10))
 UNLED_CONTROL = replace(HELD_CONTROL, arguments=("robot",))
 
+ASIDE = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
+
 GRAPHS = {
     "sim": managed(CONTROL, POLICY, RECORDER, arm="sim"),
     "evaluate": managed(HELD_CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
@@ -237,6 +239,15 @@ GRAPHS = {
         HELD_CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
+    ),
+    # A camera of its own, with large images; what the policy sees has nothing to do with the simulated arm.
+    "soak": managed(
+        spoiled(replace(SIM_ROBOT, remaps=ASIDE), "joint_states"),
+        spoiled(CAMERA, "camera/image_raw"),
+        HELD_CONTROL,
+        spoiled(POLICY, "command/policy"),
+        FAULT,
+        settings=(("camera", "fit", "none"), ("policy", "image_fit", "crop"), ("sim_robot", "camera_period_s", 10.0)),
     ),
     "faults_serial": managed(
         spoiled(SIM_SERVOS[0], "camera/image_raw"),

@@ -248,6 +248,11 @@ class Session:
             self.wait(last, 3.0, "an error in the log")
         return last().removeprefix("[ERROR] ")
 
+    def memory_mb(self, name: str) -> float:
+        """Memory that a node holds now (resident). Linux."""
+        pages = int(Path(f"/proc/{self.graph.processes[name].pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def cpu_s(self, name: str) -> float:
         """Processor time that a node has used. Linux."""
         fields = Path(f"/proc/{self.graph.processes[name].pid}/stat").read_text().rpartition(")")[2].split()

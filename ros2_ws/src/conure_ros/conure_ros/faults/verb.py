@@ -1,5 +1,9 @@
-"""`conure faults`: what must happen when something fails, on the live graph; `conure faults gate`: the gate alone."""
+"""`conure faults`: what must happen when something fails, on the live graph.
 
+`conure faults gate`: the gate alone, without a graph; `conure faults soak`: a long run with large images.
+"""
+
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +20,8 @@ from conure_ros.faults.gate import run_gate
 from conure_ros.faults.report import line, write_report
 from conure_ros.faults.table import GRAPHS, SERIAL, SIMULATED, Case, Outcome, Result, Sizes, chosen_cases, run_case
 
-GATE = "gate"
+GATE, SOAK = "gate", "soak"
+SOAK_MUST = "no missed hold, memory flat, p99 capture to command under 50 ms, no lost command"
 GATE_MUST = "none outside position, speed, acceleration, workspace; no NaN"
 LIMITS, LIMITS_MUST = "{} arm during all faults", "never beyond a limit of position, speed or workspace"
 QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
@@ -24,7 +29,7 @@ QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
 
 @dataclass(frozen=True)
 class FaultsConfig:
-    """What is broken and how often; see conf/faults.yaml. `gate`: commands through the gate, without a graph, only.
+    """What is broken and how often; see conf/faults.yaml.
 
     `serial_robot`: the robot of the rows that need servos on a bus.
     """
@@ -39,14 +44,18 @@ class FaultsConfig:
     jitter_s: float = 20.0
     commands: int = 20_000
     workers: int = 1
+    minutes: float = 30.0
+    warm_up_s: float = 60.0
     seed: int = 0
     out: str = "out/faults.html"
 
     def __post_init__(self) -> None:
         load_robot(self.robot)
         load_bus(self.serial_robot)
-        if min(self.stops, self.commands, self.workers) < 1 or min(self.stop_p99_ms, self.jitter_s) <= 0.0:
-            raise ConfigError("stops, commands, workers, stop_p99_ms and jitter_s of conure faults must be positive")
+        positive = ("stops", "commands", "workers", "stop_p99_ms", "jitter_s", "minutes", "warm_up_s")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} of conure faults must be positive, got {getattr(self, name)}")
         chosen_cases(self.only)
 
     @property
@@ -56,12 +65,11 @@ class FaultsConfig:
 
 def run(overrides: list[str]) -> None:
     """Raises: ConureError naming the rows that are not as they must be; the report is written first."""
-    alone = GATE in overrides[:1]
-    config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if alone else overrides)
-    if not alone and not config.bundle:
+    word = overrides[0] if overrides[:1] in ([GATE], [SOAK]) else ""
+    config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if word else overrides)
+    if word != GATE and not config.bundle:
         raise ConfigError("conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for the gate alone")
-    graphs = [] if alone else [result for arm in GRAPHS for result in _graph(config, arm)]
-    results = [*graphs, _gate(config)]
+    results = {GATE: _gate_alone, SOAK: _soak}.get(word, _table)(config)
     about = {"robot": config.robot, "commit": git_commit(), **machine()}
     write_report(Path(config.out), results, about)
     print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
@@ -76,6 +84,30 @@ def _told(name: str, must: str, work: Callable[[], Outcome]) -> Result:
     result = Result(name, must, outcome, round(time.monotonic() - began_s, 2))
     print(line(result), flush=True)
     return result
+
+
+def _table(config: FaultsConfig) -> list[Result]:
+    return [*(result for arm in GRAPHS for result in _graph(config, arm)), _gate(config)]
+
+
+def _gate_alone(config: FaultsConfig) -> list[Result]:
+    return [_gate(config)]
+
+
+def _soak(config: FaultsConfig) -> list[Result]:
+    from conure_ros.faults.session import running_session
+    from conure_ros.faults.soak import GRAPH, RATE_HZ, soaked, write_video
+
+    with tempfile.TemporaryDirectory(prefix="conure-") as folder:
+        video = write_video(Path(folder) / "camera.mp4", config.seed)
+        camera = {"camera_source": str(video), "camera.rate_hz": float(RATE_HZ)}
+        with running_session(GRAPH, {**_policy_of(config), **camera}) as session:
+            return [_told(SOAK, SOAK_MUST, lambda: soaked(session, config.minutes, config.warm_up_s))]
+
+
+def _policy_of(config: FaultsConfig) -> dict[str, Any]:
+    bundle = str(Path(config.bundle).resolve())
+    return {"bundle": bundle, "robot": config.robot, "noise_scale": config.noise_scale}
 
 
 def _gate(config: FaultsConfig) -> Result:
@@ -98,7 +130,7 @@ def _graph(config: FaultsConfig, arm: str) -> list[Result]:
     if not cases:
         return []
     robot = config.serial_robot if arm == SERIAL else config.robot
-    parameters = {"bundle": str(Path(config.bundle).resolve()), "robot": robot, "noise_scale": config.noise_scale}
+    parameters = {**_policy_of(config), "robot": robot}
     with running_session(GRAPHS[arm], parameters) as session:
         quiet = arm == SIMULATED and not config.only
         results = [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))] if quiet else []
