@@ -10,7 +10,8 @@ Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 18
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +130,10 @@ class ActorCritic:
         """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
         raise NotImplementedError
 
+    def _explore(self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool) -> Tensor:
+        """The action (n, A), or what a method does instead of it now and then."""
+        return action
+
     def fit_normalizers(self, source: Source) -> None:
         """Take the networks' input scales from stored observations. Before the first update, or never."""
         self.critics.normalize.fit(source.rows("state"))
@@ -141,13 +146,32 @@ class ActorCritic:
         return math.exp(self.log_alpha.item())
 
     @torch.no_grad()
-    def act(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
-        """Actions (n, A) for a batch of observations (n, ...). Raises: DataError if one is not finite."""
-        noise = None if deterministic else self._noise(len(next(iter(observation.values()))), generator)
-        action = self._decide(observation, noise)
+    def act(
+        self,
+        observation: Observation,
+        generator: torch.Generator,
+        deterministic: bool = False,
+        noise_scale: float = 1.0,
+        exploring: bool = True,
+    ) -> Tensor:
+        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the policy's own noise.
+
+        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not finite.
+        """
+        noise = None if deterministic else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
+        action = self._explore(observation, self._decide(observation, noise), generator, exploring)
         if not bool(torch.isfinite(action).all()):
             raise DataError(f"the policy's action is not finite; check the observation ({', '.join(observation)})")
         return action
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averaged policy acts."""
+        present, self.policy = self.policy, self.averaged_policy
+        try:
+            yield
+        finally:
+            self.policy = present
 
     def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
         """One gradient step on everything, or on the critics alone.
