@@ -39,8 +39,7 @@ class PolicyGraph(nn.Module):
         features = self.encoder(image, proprio.double())
         z = noise.double()
         if self.policy is not None:
-            mean, std = self.policy(features)
-            z = mean + std * z
+            z = self.policy.draw(features, z)  # type: ignore[operator]
         action, log_likelihood = self.flow.decode_with_log_prob(z, features)
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
 

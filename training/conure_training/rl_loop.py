@@ -30,8 +30,9 @@ Observe = Callable[[dict[str, NDArray]], dict[str, Tensor]]
 Command = Callable[[Observation, Tensor], Tensor]
 
 
-def _same(observation: Observation, action: Tensor) -> Tensor:
-    return action
+def within_the_box(observation: Observation, action: Tensor) -> Tensor:
+    """Actions (n, A) clipped to [-1, 1]."""
+    return action.clamp(-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Method:
     """What the loop needs of a method.
 
     `observe`: the environment's observation as what the learner stores, by name, without a batch dimension. `command`:
-    what the environment gets for a stored batch of observations and actions; the action itself unless the learner
+    what the environment gets for a stored batch of observations and actions; the clipped action unless the learner
     stores something else. `environment`: around the bare one, e.g. to act in chunks; its `info["env_steps"]`, where it
     has one, says how many steps of the bare one an action took. `save` writes the averaged policy, with a note.
     `figures` go into curve.json.
@@ -49,7 +50,7 @@ class Method:
     replay: Replay | MixedReplay
     observe: Observe
     save: Callable[[Path, dict[str, Any]], None]
-    command: Command = _same
+    command: Command = within_the_box
     environment: Callable[[Any], Any] = lambda env: env
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -104,7 +105,7 @@ class Loop:
             batch = {name: value[None] for name, value in seen[-1].items()}
             action = self.learner.act(batch, self.generator)
             command = self.method.command(batch, action)[0].cpu()
-            observation, reward, terminated, truncated, info = self.env.step(command.numpy().clip(-1, 1))
+            observation, reward, terminated, truncated, info = self.env.step(command.numpy())
             seen.append(self.method.observe(observation))
             actions.append(action[0].cpu())
             rewards.append(float(reward))
@@ -194,6 +195,6 @@ def _success(method: Method, env: Any, seed: int, noise_scale: float) -> bool:
         batch = {name: value[None] for name, value in method.observe(observation).items()}
         action = method.learner.act(batch, generator, noise_scale=noise_scale, exploring=False)
         command = method.command(batch, action)[0].cpu()
-        observation, _, terminated, truncated, info = env.step(command.numpy().clip(-1, 1))
+        observation, _, terminated, truncated, info = env.step(command.numpy())
         done = terminated or truncated
     return bool(info["is_success"])

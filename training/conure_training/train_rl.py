@@ -44,5 +44,6 @@ def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | No
         method.save(out / "policy.pt", {"config": str(asdict(config))})
     curve = {"config": asdict(config), "episodes": loop.curve, "evaluations": loop.evaluations}
     write_json(out / "curve.json", {**curve, "figures": method.figures, "wall_s": loop.wall_s, "commit": git_commit()})
-    (out / "checkpoint.pt").unlink(missing_ok=True)
+    for name in ("checkpoint.pt", "pretrained.pt"):
+        (out / name).unlink(missing_ok=True)
     return out / "policy.pt"

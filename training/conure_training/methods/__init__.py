@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 METHODS = {
     "latent": "latent:build",
     "scratch": "scratch:build",
+    "bc": "cloned:build_clone",
+    "bc_sac": "cloned:build_clone_then_sac",
+    "vae": "vae:build",
+    "prior_explore": "action_space:build_prior_explore",
+    "rlpd": "action_space:build_rlpd",
+    "ibrl": "cloned:build_ibrl",
+    "trajectory": "skills:build_trajectory",
+    "hierarchical": "skills:build_hierarchical",
+    "steered": "steered:build",
 }
 """Module of this folder and function in it, imported when the method is chosen."""
 
