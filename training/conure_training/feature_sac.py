@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conure_core.errors import ConfigError
 from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.latent_sac import Prior
 from conure_training.networks import GaussianPolicy
@@ -80,8 +79,6 @@ class PriorExploreSac(FeatureSac):
 
     def __init__(self, prior: Prior, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any) -> None:
         """The prior, frozen; then as FeatureSac."""
-        if not 0.0 <= epsilon <= 1.0:
-            raise ConfigError(f"epsilon is {epsilon}; expected a probability")
         super().__init__(policy, *arguments, **named)
         self.prior, self.epsilon = prior, epsilon
 

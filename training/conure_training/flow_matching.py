@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from conure_training.actor_critic import require
 from conure_training.networks import Normalizer, mlp
 from conure_training.pretraining import PretrainingConfig, pretrain
 
@@ -18,6 +19,10 @@ class FlowMatchingConfig(PretrainingConfig):
     integration_steps: int = 8
     hidden_width: int = 256
     hidden_layers: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.integration_steps >= 1, self, "integration_steps", "a whole number from 1")
 
 
 class FlowMatchingPolicy(nn.Module):

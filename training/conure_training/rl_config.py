@@ -82,6 +82,8 @@ class RlConfig:
             raise ConfigError("evaluate_every must be 0 (never) or more, evaluate_episodes at least 1")
         if not 0.0 <= self.evaluate_noise_scale <= 3.0:
             raise ConfigError(f"evaluate_noise_scale must lie in [0, 3], got {self.evaluate_noise_scale}")
+        if not 0.0 <= self.prior_explore_epsilon <= 1.0:
+            raise ConfigError(f"prior_explore_epsilon must lie in [0, 1], got {self.prior_explore_epsilon}")
         for name, value, known in (
             ("critic", self.critic, ("state", "features")),
             ("demonstrations_in", self.demonstrations_in, ("action", "z")),

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from conure_core.errors import ConfigError, DataError
 from conure_training.actor_critic import ActorCritic, Observation
-from conure_training.files import UNREADABLE, save_torch
+from conure_training.files import UNREADABLE, git_commit, save_torch, write_json
 from conure_training.replay import Episode, MixedReplay, Replay
 from conure_training.rl_config import RlConfig
 from conure_training.rl_log import RunLog
 from conure_training.workers import progress_bar
 
 RECENT_EPISODES = 50
+PROGRESS = "progress.json"
+"""The record of a run that is not finished, as of its last checkpoint."""
 EPISODE_SEEDS = 2_000_000
 EVALUATION_SEEDS = 6_000_000
 Observe = Callable[[dict[str, NDArray]], dict[str, Tensor]]
@@ -98,6 +100,15 @@ class Loop:
                     self._checkpoint()
                     checkpoint_due = self.steps + config.checkpoint_every
 
+    def record(self) -> dict[str, Any]:
+        """What the run's JSON file holds.
+
+        "config"; "episodes", each with "steps" so far, "success" and the last update's metrics; "evaluations", each
+        with "steps", "success" (a rate) and "episodes"; "figures" of the method's own; "wall_s"; "commit".
+        """
+        about = {"figures": self.method.figures, "wall_s": self.wall_s, "commit": git_commit()}
+        return {"config": asdict(self.config), "episodes": self.curve, "evaluations": self.evaluations, **about}
+
     def _episode(self) -> dict[str, Any]:
         observation, info = self.env.reset(seed=EPISODE_SEEDS + 100_000 * self.config.seed + len(self.curve))
         seen, actions, rewards, done = [self.method.observe(observation)], [], [], False
@@ -159,6 +170,7 @@ class Loop:
             "wall_s": self.wall_s,
         }
         save_torch(Path(self.config.out) / "checkpoint.pt", data)
+        write_json(Path(self.config.out) / PROGRESS, self.record())
 
     def _resume(self) -> None:
         path = Path(self.config.out) / "checkpoint.pt"

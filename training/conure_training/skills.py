@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conure_training.actor_critic import require
 from conure_training.networks import Normalizer, mlp
 from conure_training.pretraining import PretrainingConfig, pretrain
 
@@ -27,6 +28,11 @@ class SkillConfig(PretrainingConfig):
     horizon: int = 25
     action_deviation: float = 0.2
     hidden_width: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.horizon >= 1, self, "horizon", "a whole number from 1")
+        require(self.action_deviation > 0, self, "action_deviation", "a number above 0")
 
 
 class SkillVae(nn.Module):

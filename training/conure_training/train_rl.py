@@ -14,7 +14,7 @@ from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.methods import find_method
 from conure_training.rl_config import RlConfig
-from conure_training.rl_loop import RECENT_EPISODES, Loop
+from conure_training.rl_loop import PROGRESS, RECENT_EPISODES, Loop
 
 __all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
 
@@ -27,8 +27,7 @@ def run(overrides: list[str]) -> None:
 def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
     """Train; writes `policy.pt` and `curve.json` under `config.out`. Returns the policy's path.
 
-    curve.json: "config"; "episodes", each with "steps" so far, "success" and the last update's metrics; "evaluations",
-    each with "steps", "success" and "episodes"; "figures" of the method's own; "wall_s"; "commit".
+    curve.json: see Loop.record.
     """
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
@@ -42,8 +41,7 @@ def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | No
         loop = Loop(config, method, env, apart)
         loop.run(on_episode)
         method.save(out / "policy.pt", {"config": str(asdict(config))})
-    curve = {"config": asdict(config), "episodes": loop.curve, "evaluations": loop.evaluations}
-    write_json(out / "curve.json", {**curve, "figures": method.figures, "wall_s": loop.wall_s, "commit": git_commit()})
-    for name in ("checkpoint.pt", "pretrained.pt"):
+    write_json(out / "curve.json", loop.record())
+    for name in ("checkpoint.pt", "pretrained.pt", PROGRESS):
         (out / name).unlink(missing_ok=True)
     return out / "policy.pt"
