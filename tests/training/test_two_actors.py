@@ -1,5 +1,7 @@
 """Two actors: what the targets are, when the second acts, and that it escapes from a prior that cannot do the task."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -130,3 +132,15 @@ def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes(
     escaped = earned(escaping(Right(), config))
     assert held < 0.55
     assert escaped > 0.7
+
+
+def test_imitation_holds_the_second_actor_to_the_demonstrated_rows_alone():
+    policies = two_policies(7, 2, (64, 64), 0, float("inf"), seed=0)
+    config = LatentSacConfig(**SMALL, learning_rate=3e-3)
+    learner = EscapingSac(TwoObjectFlow(), policies, 7, 2, config, imitation_weight=10.0)
+    batch = replace(batch_of(64), action=torch.full((64, 2), 0.6), online=32)
+    batch.action[32:] = -0.6  # its own rows: not to be imitated
+    for _ in range(150):
+        learner.update(batch)
+    demonstrated = torch.tanh(policies.second(batch.observation["features"][:32])[0])
+    assert (demonstrated - 0.6).abs().mean() < 0.1

@@ -29,7 +29,8 @@ class RlConfig:
 
     `critic`: what the critics of methods on features see, the simulator's state or the features that the actor sees.
     Of `latent` alone: `escape`, a second actor without a prior, chosen by the critics, `escape_cloned`, which begins as
-    behavior cloning of the task's demonstrations; `demonstrations_in`, action or z, what the critics judge;
+    behavior cloning of the task's demonstrations, `escape_imitation`, its weight of staying near them;
+    `demonstrations_in`, action or z, what the critics judge;
     `finetune_encoder`, a policy on images behind its own copy of the encoder.
     """
 
@@ -59,6 +60,7 @@ class RlConfig:
     critic: str = "state"
     escape: bool = False
     escape_cloned: bool = False
+    escape_imitation: float = 1.0
     demonstrations_in: str = "action"
     finetune_encoder: bool = False
     prior_explore_epsilon: float = 0.5
@@ -108,5 +110,7 @@ class RlConfig:
             raise ConfigError(f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}")
         if len(chosen) > 1:
             raise ConfigError(f"{' and '.join(chosen)} exclude one another; choose one")
+        if not self.escape_imitation >= 0.0:
+            raise ConfigError(f"escape_imitation must be 0 or more, got {self.escape_imitation}")
         if self.escape_cloned and not self.escape:
             raise ConfigError("escape_cloned=true needs escape=true")

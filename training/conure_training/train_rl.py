@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from conure_core.config import load_config
-from conure_core.provenance import git_commit
 from conure_training.environments import make_environment
 from conure_training.files import write_json
 from conure_training.methods import find_method

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_training.actor_critic import ActorCritic, Observation
+from conure_training.actor_critic import ActorCritic, Metrics, Observation
 from conure_training.feature_sac import FeatureSacConfig, squashed_sample
 from conure_training.latent_sac import LatentSacConfig, Prior, kl_to_standard_normal
 from conure_training.networks import GaussianPolicy, Normalizer, bounded_radially, mlp, seeded
-from conure_training.replay import Source
+from conure_training.replay import Batch, Source
 
 
 class Chooser(nn.Module):
@@ -50,7 +50,8 @@ class TwoActors(ActorCritic):
     """Acts by the actor whose action the critics value more; so do the targets:
 
         target:   r + discount * max(min_i Q'_i(s', a_1'), min_i Q'_i(s', a_2'))
-        second:   SAC in the action space, a_2 = tanh(u), on features, its own temperature
+        second:   SAC in the action space, a_2 = tanh(u), on features, its own temperature,
+                  and imitation_weight * |tanh(mean(s_d)) - a_d|^2 on the demonstrated rows (s_d, a_d) of a batch
         chooser:  E[(g(features) - (Q(s, a_2) - Q(s, a_1)))^2]; acts by a_2 where g > 0
 
     A child says what the first actor is.
@@ -68,10 +69,12 @@ class TwoActors(ActorCritic):
         device: str = "cpu",
         critic_input: str = "state",
         pretrained: bool = False,
+        imitation_weight: float = 0.0,
     ) -> None:
         """`pretrained`: the policies know their input scales already."""
         super().__init__(config, policies, state_dim, action_dim, target_cost, seed, device, critic_input)
-        self.pretrained = pretrained
+        self.pretrained, self.imitation_weight = pretrained, imitation_weight
+        self._imitated = torch.zeros((), device=self.device)
         self.second_target_log_prob = second_target_log_prob
         self.second_temperature = nn.ParameterDict({"log_alpha": self.log_alpha.detach().clone()})
         self._saved.append("second_temperature")
@@ -112,6 +115,15 @@ class TwoActors(ActorCritic):
         mean, std = self.policies.second(features)
         return first, squashed_sample(mean, std, self._noise(len(features), self.generator))
 
+    def _update_actor(self, batch: Batch) -> Metrics:
+        self._imitated = torch.zeros((), device=self.device)
+        demonstrated = 0 if batch.online is None else len(batch.reward) - batch.online
+        if self.imitation_weight and demonstrated:
+            mean, _ = self.policies.second(batch.observation["features"][:demonstrated])
+            error = (torch.tanh(mean) - batch.action[:demonstrated]).square().sum(dim=-1).mean()
+            self._imitated = self.imitation_weight * error
+        return super()._update_actor(batch)
+
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         features = observation["features"]
         (first, cost), (second, log_prob) = self._both(features)
@@ -123,7 +135,7 @@ class TwoActors(ActorCritic):
         self._step("second_alpha", rest, list(self.second_temperature.parameters()))
         with torch.no_grad():
             log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
-        return (loss + wrong.square()).mean(), cost, torch.maximum(first_q, second_q)
+        return (loss + wrong.square()).mean() + self._imitated, cost, torch.maximum(first_q, second_q)
 
 
 class EscapingSac(TwoActors):

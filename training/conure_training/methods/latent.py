@@ -103,6 +103,7 @@ def _escaping(features: Features) -> Method:
         config.latent,
         seed=config.seed,
         critic_input=config.critic,
+        imitation_weight=config.escape_imitation,
     )
     save = features.saving("escaping", lambda: learner.averaged_policy, hidden, radius)
     return Method(learner, replay, features.observe, save, figures=_bound(features))
