@@ -29,27 +29,9 @@ from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.train_rl import RlConfig, train_rl
 
-CONF = "conure_training.conf"
+from .toy_runs import CONF, TINY_PRIOR, rl_config
+
 CONURE = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())"]
-TINY_PRIOR = ["static_scenes=200", "encoder_steps=4", "joint_steps=2", "flow_steps=4", "batch_size=16", "workers=1"]
-
-
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "demos"
-    words = ["episodes.Lift=6", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", f"out={out}", "workers=1"]
-    return collect(load_config(CONF, "demos", DemosConfig, words))
-
-
-@pytest.fixture(scope="module")
-def prior(demos: Path) -> Path:
-    words = [f"demos={demos}", f"out={demos.parent / 'prior'}", *TINY_PRIOR]
-    return train_prior(load_config(CONF, "prior", PriorConfig, words))
-
-
-def rl_config(demos: Path, prior: Path, out: Path, *words: str) -> RlConfig:
-    small = ["steps=120", "checkpoint_every=50", "latent.critic_pretraining_updates=3", "latent.batch_size=16"]
-    return load_config(CONF, "rl", RlConfig, [f"demos={demos}", f"prior={prior}", f"out={out}", *small, *words])
 
 
 def test_demonstrations_are_successes_within_range_and_repeat_by_seed(demos: Path, tmp_path: Path) -> None:
@@ -184,27 +166,6 @@ def test_first_rollouts_of_the_policy_are_the_prior_s(demos: Path, prior: Path, 
         first = LatentAgent(alone, policy).act(observation, noise)
         np.testing.assert_array_equal(first, LatentAgent(alone).act(observation, noise))
         observation, *_ = env.step(first)
-
-
-@pytest.mark.parametrize("method", ["latent", "scratch"])
-def test_a_resumed_run_ends_as_an_uninterrupted_one(method: str, demos: Path, prior: Path, tmp_path: Path) -> None:
-    class Stop(Exception):
-        """Stands for a power cut."""
-
-    def stop(episode: dict) -> None:
-        if episode["steps"] > 100:
-            raise Stop
-
-    words = (f"method={method}", "scratch.batch_size=8", "scratch.updates_per_step=0.1")
-    whole = train_rl(rl_config(demos, prior, tmp_path / "whole", *words))
-    config = rl_config(demos, prior, tmp_path / "cut", *words)
-    with pytest.raises(Stop):
-        train_rl(config, stop)
-    assert (tmp_path / "cut" / "checkpoint.pt").is_file()
-    cut = train_rl(config)
-    first, second = (torch.load(path, weights_only=True)["policy"] for path in (whole, cut))
-    for name in first:
-        assert torch.equal(first[name], second[name]), name
 
 
 def test_evaluation_repeats_itself_and_counts_what_it_says(prior: Path, tmp_path: Path) -> None:

@@ -47,7 +47,6 @@ def test_commands_of_the_plan_are_ones_that_their_verbs_take():
     assert accepted({"first_rollouts", "transfer"})
 
 
-@pytest.mark.xfail(reason="the rivals, and parts of a data set, come with other changes; then this mark goes")
 def test_every_command_of_the_plan_is_one_that_its_verb_takes():
     assert accepted({"shared", *CHECKS})
 

@@ -10,7 +10,8 @@ Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 18
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,8 @@ class LearnerConfig:
     cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
     actor_on_demonstrations: bool = True  # whether the actor, too, learns on the demonstrated rows of a batch
     actor_period: int = 1  # critic updates for each update of the actor
+    target_subset: int = 0  # targets take the least of this many critics, drawn anew each time; 0: of all
+    actor_on_mean: bool = False  # the actor climbs the critics' mean instead of their least
     updates_per_step: float = 0.5  # updates for each environment step
     critic_pretraining_updates: int = 800  # of the critics alone, on demonstrations, before the first action
 
@@ -64,6 +67,7 @@ class LearnerConfig:
             require(getattr(self, name) > 0, self, name, "a number above 0")
         require(self.polyak <= 1, self, "polyak", "a number up to 1")
         require(self.target_min < self.target_max, self, "target_min", f"less than target_max, {self.target_max}")
+        require(0 <= self.target_subset <= self.ensemble_size, self, "target_subset", "0 up to ensemble_size")
         require(self.updates_per_step >= 0, self, "updates_per_step", "a number from 0")
         require(self.critic_pretraining_updates >= 0, self, "critic_pretraining_updates", "a whole number from 0")
 
@@ -90,6 +94,8 @@ class ActorCritic:
         metrics = learner.update(replay.sample(learner.config.batch_size, learner.generator))
     """
 
+    LOG_ALPHA_RANGE = (math.log(1e-4), math.log(10.0))
+
     def __init__(
         self,
         config: LearnerConfig,
@@ -99,8 +105,11 @@ class ActorCritic:
         target_cost: float,
         seed: int,
         device: str,
+        critic_input: str = "state",
     ) -> None:
+        """`state_dim`: of what the critics see, the observation named `critic_input`."""
         self.config = config
+        self.critic_input = critic_input
         self.action_dim = action_dim
         self.device = torch.device(device)
         self.generator = torch.Generator().manual_seed(seed)
@@ -113,11 +122,16 @@ class ActorCritic:
         self.target_cost = target_cost
         self.log_alpha = torch.full((), math.log(config.initial_alpha), device=self.device, requires_grad=True)
         self.updates = 0
+        self._saved = ["policy", "averaged_policy", "critics", "target_critics"]
         self._optimizers = {
             "critics": torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True),
-            "policy": torch.optim.Adam(self.policy.parameters(), config.learning_rate, fused=True),
+            "policy": torch.optim.Adam(self._trained(), config.learning_rate, fused=True),
             "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
         }
+
+    def _trained(self) -> list[nn.Parameter]:
+        """The policy's parameters that the actor's loss moves."""
+        return [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
 
     # What a learner defines.
 
@@ -129,10 +143,14 @@ class ActorCritic:
         """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
         raise NotImplementedError
 
+    def _explore(self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool) -> Tensor:
+        """The action (n, A), or what a method does instead of it now and then."""
+        return action
+
     def fit_normalizers(self, source: Source) -> None:
         """Take the networks' input scales from stored observations. Before the first update, or never."""
-        self.critics.normalize.fit(source.rows("state"))
-        self.target_critics.normalize.fit(source.rows("state"))
+        self.critics.normalize.fit(source.rows(self.critic_input))
+        self.target_critics.normalize.fit(source.rows(self.critic_input))
 
     # What a loop calls.
 
@@ -141,13 +159,32 @@ class ActorCritic:
         return math.exp(self.log_alpha.item())
 
     @torch.no_grad()
-    def act(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
-        """Actions (n, A) for a batch of observations (n, ...). Raises: DataError if one is not finite."""
-        noise = None if deterministic else self._noise(len(next(iter(observation.values()))), generator)
-        action = self._decide(observation, noise)
+    def act(
+        self,
+        observation: Observation,
+        generator: torch.Generator,
+        deterministic: bool = False,
+        noise_scale: float = 1.0,
+        exploring: bool = True,
+    ) -> Tensor:
+        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the policy's own noise.
+
+        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not finite.
+        """
+        noise = None if deterministic else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
+        action = self._explore(observation, self._decide(observation, noise), generator, exploring)
         if not bool(torch.isfinite(action).all()):
             raise DataError(f"the policy's action is not finite; check the observation ({', '.join(observation)})")
         return action
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averaged policy acts."""
+        present, self.policy = self.policy, self.averaged_policy
+        try:
+            yield
+        finally:
+            self.policy = present
 
     def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
         """One gradient step on everything, or on the critics alone.
@@ -164,10 +201,7 @@ class ActorCritic:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, so that a resumed run repeats an uninterrupted one."""
         return {
-            "policy": self.policy.state_dict(),
-            "averaged_policy": self.averaged_policy.state_dict(),
-            "critics": self.critics.state_dict(),
-            "target_critics": self.target_critics.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in self._saved},
             "log_alpha": self.log_alpha.detach(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
             "updates": self.updates,
@@ -178,7 +212,7 @@ class ActorCritic:
         """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another make."""
         state = deepcopy(dict(state))  # optimizers keep the tensors they are given
         try:
-            for name in ("policy", "averaged_policy", "critics", "target_critics"):
+            for name in self._saved:
                 getattr(self, name).load_state_dict(state[name])
             for name, optimizer in self._optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
@@ -193,7 +227,7 @@ class ActorCritic:
 
     def _update_critics(self, batch: Batch) -> Metrics:
         target = self._target(batch)
-        q = self.critics(batch.observation["state"], batch.action)
+        q = self.critics(batch.observation[self.critic_input], batch.action)
         loss = (q - target).square().mean(dim=1).sum()
         norm = self._step("critics", loss, list(self.critics.parameters()))
         self._average(self.target_critics, self.critics, self.config.polyak)
@@ -203,19 +237,36 @@ class ActorCritic:
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
         """What the critics regress to, (B,)."""
-        action, cost = self._propose(batch.next_observation)
-        value = self.target_critics(batch.next_observation["state"], action).amin(dim=0)
-        if self.config.cost_in_target:
-            value = value - self.log_alpha.exp() * cost
-        target = batch.reward + batch.discount * value
+        target = batch.reward + batch.discount * self._next_value(batch.next_observation)
         return target.clamp(self.config.target_min, self.config.target_max)
+
+    def _next_value(self, observation: Observation) -> Tensor:
+        """What the slow critics expect from these observations on, (B,)."""
+        action, cost = self._propose(observation)
+        value = self._least(self.target_critics(observation[self.critic_input], action))
+        return value - self.log_alpha.exp() * cost if self.config.cost_in_target else value
+
+    def _least(self, q: Tensor) -> Tensor:
+        """The least of the critics, or of a random few of them, (B,) of (size, B)."""
+        if self.config.target_subset:
+            q = q[torch.randperm(len(q), generator=self.generator)[: self.config.target_subset].to(q.device)]
+        return q.amin(dim=0)
+
+    def _value(self, observation: Observation, action: Tensor) -> Tensor:
+        """What the actor climbs, (B,)."""
+        q = self.critics(observation[self.critic_input], action)
+        return q.mean(dim=0) if self.config.actor_on_mean else q.amin(dim=0)
+
+    def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, (), and of the proposed actions cost and value, each (B,)."""
+        action, cost = self._propose(observation)
+        q = self._value(observation, action)
+        return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
 
     def _update_actor(self, batch: Batch) -> Metrics:
         observation = batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
-        action, cost = self._propose(observation)
-        q = self.critics(observation["state"], action).amin(dim=0)
-        loss = (self.log_alpha.detach().exp() * cost - q).mean()
-        norm = self._step("policy", loss, list(self.policy.parameters()))
+        loss, cost, q = self._actor_loss(observation)
+        norm = self._step("policy", loss, self._trained())
         self._average(self.averaged_policy, self.policy, self.config.policy_average)
         mean_cost = cost.detach().mean()
         self._update_alpha(mean_cost)
@@ -238,7 +289,7 @@ class ActorCritic:
     def _update_alpha(self, mean_cost: Tensor) -> None:
         self._step("alpha", self.log_alpha * (self.target_cost - mean_cost), [self.log_alpha])
         with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
-            self.log_alpha.clamp_(math.log(1e-4), math.log(10.0))
+            self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
 
     def _step(self, name: str, loss: Tensor, parameters: list[Any]) -> float:
         """One optimizer step on these parameters alone; the norm of their gradient before it was limited."""

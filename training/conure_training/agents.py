@@ -1,5 +1,6 @@
 """Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from scratch, a bundle."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
 from conure_training.chunks import ChunkedAgent
 from conure_training.files import UNREADABLE, save_torch
+from conure_training.module_agents import ModuleAgent, load_module_agent
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
@@ -104,7 +106,7 @@ def save_latent_agent(path: Path, agent: LatentAgent, note: dict[str, Any]) -> N
         "size": prior.size.__dict__,
         "hidden": sizes,
     }
-    data["slots"] = policy.slots
+    data["slots"], data["radius"] = policy.slots, policy.radius
     save_torch(path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note})
 
 
@@ -116,7 +118,7 @@ def save_image_agent(path: Path, agent: ImageAgent, config: SacConfig, note: dic
 
 def begin_episode(agent: Agent) -> None:
     """Agents that remember forget what was before."""
-    if isinstance(agent, ChunkedAgent):
+    if isinstance(agent, (ChunkedAgent, ModuleAgent)):
         agent.begin()
 
 
@@ -146,9 +148,13 @@ def _load_policy(path: Path) -> Agent:
             image_policy = ImagePolicy(size, proprio, contract.action.values.shape[0], SacConfig(**data["sac"]))
             image_policy.load_state_dict(data["policy"])
             return ImageAgent(image_policy.eval().requires_grad_(False), contract)
+        if data["kind"] != "latent":
+            return load_module_agent(data)
         prior = Prior(contract, PriorSize(**data["size"]))
         prior.load_state_dict(data["prior"])
-        policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"])
+        policy = GaussianPolicy(
+            prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"], data.get("radius", math.inf)
+        )
         policy.load_state_dict(data["policy"])
         return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
     except FileNotFoundError as error:

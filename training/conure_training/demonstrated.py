@@ -1,6 +1,7 @@
 """Demonstrations as a learner's episodes: encoded once, and told again as failures to lift something else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from conure_core.errors import DataError
 from conure_sim.scene import another_target
 from conure_training.dataset import Demonstrations
+from conure_training.latent_bound import Inverse
 from conure_training.replay import Episode
 
 FEATURE_BATCH = 512
@@ -29,8 +31,10 @@ def encoding_by(encoder: nn.Module) -> Encode:
     return encode
 
 
-def demonstrated(data: Demonstrations, task: str, encode: Encode, relabel_seed: int | None) -> list[Episode]:
-    """The demonstrations of this task as episodes.
+def demonstrated(
+    data: Demonstrations, task: str, encode: Encode, relabel_seed: int | None, images: bool = False
+) -> list[Episode]:
+    """The demonstrations of this task as episodes of "features" and "state"; `images`: with "image" and "proprio" too.
 
     With a `relabel_seed`, each is there a second time with another of its objects as the target, and no reward: what
     lifted one object has not lifted the others. Critics that see successes alone are slow to learn which object counts.
@@ -46,6 +50,10 @@ def demonstrated(data: Demonstrations, task: str, encode: Encode, relabel_seed: 
         steps = slice(data.starts[index], data.ends[index])
         state = np.concatenate([data.state[steps], data.final_state[index][None]])
         observations = {"features": torch.cat([features[steps], final[index][None]]), "state": torch.from_numpy(state)}
+        if images:
+            for name in ("image", "proprio"):
+                last = getattr(data, f"final_{name}")[index][None]
+                observations[name] = torch.from_numpy(np.concatenate([getattr(data, name)[steps], last]))
         action, reward = torch.from_numpy(data.action[steps]), torch.from_numpy(data.reward[steps])
         episodes.append(Episode(observations, action, reward, terminated=True))
         other = None if relabel_seed is None else another_target(state, proprio_size, rng)
@@ -53,3 +61,13 @@ def demonstrated(data: Demonstrations, task: str, encode: Encode, relabel_seed: 
             observations = {**observations, "state": torch.from_numpy(other)}
             episodes.append(Episode(observations, action, torch.zeros_like(reward), terminated=True))
     return episodes
+
+
+@torch.no_grad()
+def inverted(episode: Episode, flow: Inverse) -> Episode:
+    """The episode with the z of its actions in their place: (s, a, r, s') becomes (s, z, r, s').
+
+    For whatever the policy did not choose: demonstrations, a person's takeovers, commands that safety changed.
+    A large |z| says that the prior lacks the skill.
+    """
+    return replace(episode, action=flow.encode(episode.action, episode.observations["features"][:-1]))

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from conure_core.errors import SpecMismatch
+from conure_core.errors import SpecMismatch, unknown_name
 from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation, require
-from conure_training.networks import GaussianPolicy, seeded
+from conure_training.latent_bound import chi_square_radius
+from conure_training.networks import GaussianPolicy, bounded_radially, seeded
 from conure_training.replay import Source
 
 
@@ -30,10 +31,15 @@ class LatentSacConfig(LearnerConfig):
     cost_in_target: bool = False
     actor_on_demonstrations: bool = False  # they were after other objects, which the critics' state tells and no image
     target_kl_per_dim: float = 0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average
+    cost: str = "kl"  # or entropy: how far the policy's entropy lies below that of N(0, 1), in the same nats
+    z_bound_quantile: float = 1.0  # of chi-square: |z| stays below its root, the exploration dial; 1: no bound
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.target_kl_per_dim > 0, self, "target_kl_per_dim", "a number above 0")
+        require(0 < self.z_bound_quantile <= 1, self, "z_bound_quantile", "a probability above 0")
+        if self.cost not in COSTS:
+            raise unknown_name("latent.cost", self.cost, COSTS)
 
 
 def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
@@ -41,12 +47,21 @@ def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
     return 0.5 * (mean.square() + std.square() - 1.0 - 2.0 * std.log()).sum(dim=-1)
 
 
+def entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
+    """H(N(0, I)) - H(N(mean, diag std^2)), nats, (B,), for mean and std (B, A). The mean is free to go anywhere."""
+    return -std.log().sum(dim=-1)
+
+
+COSTS = {"kl": kl_to_standard_normal, "entropy": entropy_below_standard_normal}
+"""What being another distribution than the prior's base costs, by the name in the config."""
+
+
 class LatentSac(ActorCritic):
     """The policy draws z ~ N(mean(features), std(features)^2) and the arm gets a = f(z; features).
 
     The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient passing through the
-    frozen flow, so that critics live on actions and demonstrations need no inversion. Before the first update pi is
-    N(0, I) exactly: the first rollouts are the prior's.
+    frozen flow, so that critics live on actions and demonstrations need no inversion. (In place of the KL: COSTS.)
+    Before the first update pi is N(0, I) exactly: the first rollouts are the prior's.
 
     Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state" (B, S), the
     simulator's, for the critics alone.
@@ -63,12 +78,18 @@ class LatentSac(ActorCritic):
         seed: int = 0,
         device: str = "cpu",
         slots: int = 0,
+        critic_input: str = "state",
+        policy: nn.Module | None = None,
     ) -> None:
-        """`prior` is frozen in place if it is a torch module; `slots`: see GaussianPolicy."""
+        """`prior` is frozen in place if it is a torch module; `slots`: of the GaussianPolicy made for None."""
         config = config or LatentSacConfig()
-        with seeded(seed):
-            policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots)
-        super().__init__(config, policy, state_dim, action_dim, config.target_kl_per_dim * action_dim, seed, device)
+        if policy is None:
+            radius = chi_square_radius(config.z_bound_quantile, action_dim)
+            with seeded(seed):
+                policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots, radius)
+        target_cost = config.target_kl_per_dim * action_dim
+        super().__init__(config, policy, state_dim, action_dim, target_cost, seed, device, critic_input)
+        self._cost = COSTS[config.cost]
         self.prior = prior
         if isinstance(prior, nn.Module):
             prior.requires_grad_(False).eval().to(self.device)
@@ -81,7 +102,7 @@ class LatentSac(ActorCritic):
     def latent(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
         """The z (n, A) that `act` decodes."""
         noise = None if deterministic else self._noise(len(observation["features"]), generator)
-        return self._latent(observation["features"], noise)
+        return self._latent(observation, noise)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "prior": _fingerprint(self.prior)}
@@ -91,19 +112,22 @@ class LatentSac(ActorCritic):
             raise SpecMismatch("the checkpoint was trained in the latent space of another prior; give it its own")
         super().load_state_dict(state)
 
-    def _latent(self, features: Tensor, noise: Tensor | None) -> Tensor:
-        mean, std = self.policy(features)
-        return mean if noise is None else mean + std * noise
+    def _latent(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        return self.policy.draw(observation["features"], noise)  # type: ignore[operator]
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        features = observation["features"].to(self.device)
-        return self.prior.decode(self._latent(features, noise), features)
+        moved = {name: value.to(self.device) for name, value in observation.items()}
+        return self.prior.decode(self._latent(moved, noise), moved["features"])
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        features = observation["features"]
-        mean, std = self.policy(features)
-        z = mean + std * self._noise(len(features), self.generator)
-        return self.prior.decode(z, features), kl_to_standard_normal(mean, std)
+        z, cost = self._propose_latent(observation)
+        return self.prior.decode(z, observation["features"]), cost
+
+    def _propose_latent(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Sampled z (B, A), differentiable, and what each costs in nats, (B,)."""
+        mean, std = self.policy(observation["features"])
+        noise = self._noise(len(mean), self.generator)
+        return bounded_radially(mean + std * noise, self.policy.radius), self._cost(mean, std)  # type: ignore[arg-type]
 
 
 def _fingerprint(prior: Prior) -> int:

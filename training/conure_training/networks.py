@@ -1,5 +1,6 @@
 """The learners' networks: Gaussian policy, ensemble of critics, small image encoder."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -11,6 +12,9 @@ from conure_training.linear import Linear
 
 SLOT_SIZE = 10
 """Values of one object among the encoder's features, see SceneEncoder."""
+
+KNEE = 0.8
+"""Share of a bound's radius up to which it changes nothing."""
 
 
 @contextmanager
@@ -72,9 +76,16 @@ class GaussianPolicy(nn.Module):
     LEAST_DEVIATION = 0.05
 
     def __init__(
-        self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), slots: int = 0
+        self,
+        feature_dim: int,
+        action_dim: int,
+        hidden_dims: Sequence[int] = (256, 256),
+        slots: int = 0,
+        radius: float = math.inf,
     ) -> None:
+        """`radius`: the bound on the length of what is drawn, see `bounded_radially`; infinite: none."""
         super().__init__()
+        self.radius = radius
         self.normalize = Normalizer(feature_dim)
         self.slots = slots
         self.normalize_slot = Normalizer(SLOT_SIZE) if slots else None
@@ -100,6 +111,11 @@ class GaussianPolicy(nn.Module):
         mean, raw = self.trunk(inputs).chunk(2, dim=-1)
         return mean, torch.exp(self.LOG_STD_LIMIT * torch.tanh(raw / self.LOG_STD_LIMIT))
 
+    def draw(self, features: Tensor, noise: Tensor | None) -> Tensor:
+        """Mean + std * noise, (B, A), bounded; the mean for None."""
+        mean, std = self(features)
+        return bounded_radially(mean if noise is None else mean + std * noise, self.radius)
+
     def _attended(self, features: Tensor) -> Tensor:
         """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
         slot = self.normalize_slot(self._slots_of(features))  # type: ignore[misc]
@@ -114,6 +130,19 @@ def _without_idle_slot(policy: nn.Module, state: dict[str, Tensor], prefix: str,
     if not policy.slots:
         for key in [key for key in state if key.startswith(f"{prefix}normalize_slot.")]:
             del state[key]
+
+
+def bounded_radially(z: Tensor, radius: float) -> Tensor:
+    """z (B, A), its length smoothly kept below `radius`; unchanged, gradient too, up to KNEE of it.
+
+    |z| <- k + (r - k) tanh((|z| - k) / (r - k)) beyond k = KNEE * r; the direction stays.
+    """
+    if math.isinf(radius):
+        return z
+    knee = KNEE * radius
+    length = z.norm(dim=-1, keepdim=True).clamp(min=knee)
+    squashed = knee + (radius - knee) * torch.tanh((length - knee) / (radius - knee))
+    return z * (squashed / length)
 
 
 class CriticEnsemble(nn.Module):

@@ -7,6 +7,7 @@ Inputs and outputs stay float32.
 """
 
 import copy
+import math
 from functools import lru_cache
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conure_training.flows import ConditionalRealNVP
+from conure_training.networks import bounded_radially
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -24,7 +26,8 @@ Module = TypeVar("Module", bound=nn.Module)
 class PolicyGraph(nn.Module):
     """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z; features).
 
-    Without a policy z is the noise: the prior itself. The action is clipped to the box that the contract promises.
+    z is bounded if the policy is. Without a policy z is the noise: the prior itself. The action is clipped to the box
+    that the contract promises.
     Made of copies: the modules that it is given keep their device, mode and type. They compute in the type of their
     floating-point inputs.
     """
@@ -40,7 +43,7 @@ class PolicyGraph(nn.Module):
         z = noise.double()
         if self.policy is not None:
             mean, std = self.policy(features)
-            z = mean + std * z
+            z = bounded_radially(mean + std * z, getattr(self.policy, "radius", math.inf))
         action, log_likelihood = self.flow.decode_with_log_prob(z, features)
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
 

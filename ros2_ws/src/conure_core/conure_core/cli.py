@@ -28,6 +28,7 @@ VERBS = {
     "prior": Verb("conure_training.train_prior", "training", "train the behavioral prior"),
     "card": Verb("conure_training.card", "training", "the score card of a prior, before any reinforcement learning"),
     "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
+    "runs": Verb("conure_training.runs", "training", "list runs with their key figures"),
     "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
     "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
     "results": Verb("conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"),

@@ -1,0 +1,200 @@
+"""Every method of `conure rl` at toy size: it resumes to the bit, evaluates itself, and hands out what it evaluated."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conure_core.errors import ConfigError
+from conure_training.agents import LatentAgent, begin_episode, load_agent
+from conure_training.demonstrated import inverted
+from conure_training.environments import make_environment
+from conure_training.evaluate import run_episode
+from conure_training.methods import METHODS, find_method
+from conure_training.methods.on_features import Features
+from conure_training.prior import load_prior
+from conure_training.rl_loop import EVALUATION_SEEDS, Loop, evaluate_learner
+from conure_training.train_rl import RlConfig, train_rl
+
+from .toy_runs import TINY_RIVALS, rl_config
+
+VARIANTS = {
+    **{name: (f"method={name}",) for name in METHODS},
+    "escape": ("escape=true",),
+    "escape_cloned": ("escape=true", "escape_cloned=true"),
+    "in_z": ("demonstrations_in=z",),
+    "finetuned": ("finetune_encoder=true", "latent.updates_per_step=0.1"),
+    "symmetric_bounded": ("critic=features", "latent.z_bound_quantile=0.9", "latent.cost=entropy"),
+}
+
+
+def config_of(variant: str, demos: Path, prior: Path, out: Path, *words: str) -> RlConfig:
+    evaluations = ("evaluate_every=60", "evaluate_episodes=1")
+    return rl_config(demos, prior, out, *TINY_RIVALS, *evaluations, *VARIANTS[variant], *words)
+
+
+class Stop(Exception):
+    """Stands for a power cut."""
+
+
+def stop(episode: dict) -> None:
+    if episode["steps"] > 60:
+        raise Stop
+
+
+def tensors(data: object) -> list[torch.Tensor]:
+    if isinstance(data, torch.Tensor):
+        return [data]
+    return [t for value in data.values() for t in tensors(value)] if isinstance(data, dict) else []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(variant: str, demos: Path, prior: Path, tmp_path: Path) -> None:
+    whole = train_rl(config_of(variant, demos, prior, tmp_path / "whole"))
+    config = config_of(variant, demos, prior, tmp_path / "cut")
+    with pytest.raises(Stop):
+        train_rl(config, stop)
+    cut = train_rl(config)
+    first, second = (tensors(torch.load(path, weights_only=True)) for path in (whole, cut))
+    assert len(first) == len(second) > 0
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    one, other = (json.loads((path.parent / "curve.json").read_text()) for path in (whole, cut))
+    assert one["episodes"] == other["episodes"]
+    assert one["evaluations"] == other["evaluations"]
+    assert one["evaluations"][0]["steps"] == 0
+    assert sorted(path.name for path in whole.parent.iterdir()) == ["curve.json", "policy.pt"]
+
+
+# What is handed out is what was evaluated.
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(variant, demos, prior, tmp_path) -> None:
+    config = config_of(variant, demos, prior, tmp_path, "evaluate_every=0")
+    with closing(make_environment(config.task, config, config.target)) as env:
+        method = find_method(config.method)(config, env)
+        loop = Loop(config, method, env)
+        with pytest.raises(Stop):
+            loop.run(stop)
+        method.save(tmp_path / "policy.pt", {})
+        agent = load_agent(tmp_path / "policy.pt", env.contract)
+        begin_episode(agent)
+        observation, _ = env.reset(seed=1)
+        if variant in ("trajectory", "hierarchical"):
+            compare_skills(method, agent, env, observation)
+            return
+        for step in range(3):
+            batch = {name: value[None] for name, value in method.observe(observation).items()}
+            noise = torch.randn(1, 7, generator=torch.Generator().manual_seed(step))
+            with method.learner.averaged():
+                chosen = method.learner.act(batch, torch.Generator().manual_seed(step), exploring=False)
+            expected = method.command(batch, chosen)
+            action = agent.act(observation, noise[0].numpy())
+            np.testing.assert_allclose(action, expected[0].numpy(), atol=1e-4)
+            observation, *_ = env.step(action)
+
+
+def compare_skills(method, agent, env, observation) -> None:
+    """One latent, carried out by the agent and by the environment around this one."""
+    batch = {name: value[None] for name, value in method.observe(observation).items()}
+    noise = torch.randn(1, 7, generator=torch.Generator().manual_seed(0))
+    with method.learner.averaged():
+        z = method.learner.act(batch, torch.Generator().manual_seed(0))
+    chunked = method.environment(env)
+    chunked.reset(seed=1)
+    last, *_, info = chunked.step(z[0].numpy())
+    env.reset(seed=1)
+    for _ in range(info["env_steps"]):
+        observation, *_ = env.step(agent.act(observation, noise[0].numpy()))
+    np.testing.assert_allclose(observation["state"], last["state"], atol=1e-4)
+
+
+# Evaluations.
+
+
+def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(demos, prior, tmp_path) -> None:
+    curves = []
+    for every in (0, 40):
+        words = ("method=prior_explore", f"evaluate_every={every}", "evaluate_episodes=2", f"tensorboard={every > 0}")
+        path = train_rl(rl_config(demos, prior, tmp_path / str(every), *TINY_RIVALS, *words))
+        curves.append(json.loads((path.parent / "curve.json").read_text()))
+    assert curves[0]["episodes"] == curves[1]["episodes"]
+    assert curves[0]["evaluations"] == []
+    evaluations = curves[1]["evaluations"]
+    assert [entry["episodes"] for entry in evaluations] == [2] * len(evaluations)
+    assert [entry["steps"] // 40 >= index for index, entry in enumerate(evaluations)] == [True] * len(evaluations)
+    assert len(evaluations) == 1 + curves[1]["episodes"][-1]["steps"] // 40
+    assert curves[1]["wall_s"] > 0 and curves[1]["commit"]
+    assert list((tmp_path / "40" / "tensorboard").glob("events*"))
+
+
+def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp_path) -> None:
+    """First rollouts: the same z for the same noise, the same actions, hence the same successes."""
+    config = rl_config(demos, prior, tmp_path, "evaluate_episodes=3", "evaluate_noise_scale=1.0")
+    alone = load_prior(prior)
+    with closing(make_environment(config.task, config, config.target)) as env:
+        method = find_method("latent")(config, env)
+        noise = torch.randn(3, 7, generator=torch.Generator().manual_seed(5))
+        observation, _ = env.reset(seed=EVALUATION_SEEDS)
+        seen = {name: value[None].expand(3, -1) for name, value in method.observe(observation).items()}
+        assert torch.equal(method.learner.latent(seen, torch.Generator().manual_seed(5)), noise)
+        action = method.learner.act(seen, torch.Generator().manual_seed(5))
+        assert torch.equal(action, alone.flow.decode(noise, seen["features"]))
+        for one, expected in zip(noise.numpy(), action.numpy(), strict=True):
+            np.testing.assert_allclose(LatentAgent(alone).act(observation, one), expected.clip(-1, 1), atol=1e-4)
+        assert evaluate_learner(config, method, env) == evaluate_learner(config, method, env)
+
+
+# Options.
+
+
+def test_an_unknown_method_lists_the_methods() -> None:
+    with pytest.raises(ConfigError, match=r"rlpd.*steered"):
+        find_method("rldp")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("method=rldp",), "did you mean 'rlpd'"),
+        (("critic=pixels",), "critic"),
+        (("method=scratch", "critic=features"), "critic=features needs a method that learns on features"),
+        (("method=rlpd", "escape=true"), "belongs to method=latent"),
+        (("escape=true", "demonstrations_in=z"), "exclude one another"),
+        (("escape_cloned=true",), "needs escape=true"),
+        (("demonstrations_in=actions",), "did you mean 'action'"),
+        (("evaluate_every=-1",), "evaluate_every"),
+        (("latent.cost=kl2",), "latent.cost"),
+        (("latent.z_bound_quantile=0",), "z_bound_quantile"),
+        (("rlpd.target_subset=9",), "target_subset"),
+        (("cloning.steps=0",), "PretrainingConfig.steps"),
+        (("trajectory.horizon=0",), "SkillConfig.horizon"),
+        (("prior_explore_epsilon=2",), "prior_explore_epsilon"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_by_name(words, says, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        rl_config(tmp_path, tmp_path, tmp_path, *words)
+
+
+def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, tmp_path) -> None:
+    config = rl_config(demos, prior, tmp_path)
+    with closing(make_environment(config.task, config, config.target)) as env:
+        features = Features(config, env)
+    for episode in features.task_demonstrations():
+        told = inverted(episode, features.prior.flow)
+        action = features.prior.flow.decode(told.action, episode.observations["features"][:-1])
+        torch.testing.assert_close(action, episode.action, atol=1e-4, rtol=0)
+        assert told.reward is episode.reward
+
+
+def test_a_skilled_agent_forgets_between_episodes(demos, prior, tmp_path) -> None:
+    config = config_of("trajectory", demos, prior, tmp_path, "trajectory.horizon=30")
+    with closing(make_environment(config.task, config, config.target)) as env:
+        method = find_method("trajectory")(config, env)
+        method.save(tmp_path / "policy.pt", {})
+        agent = load_agent(tmp_path / "policy.pt")
+        assert run_episode(env, agent, 3, 1.0) == run_episode(env, agent, 3, 1.0)

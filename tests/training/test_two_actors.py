@@ -1,0 +1,146 @@
+"""Two actors: what the targets are, when the second acts, and that it escapes from a prior that cannot do the task."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from conure_training.feature_sac import FeatureSacConfig
+from conure_training.latent_sac import LatentSac, LatentSacConfig
+from conure_training.replay import Batch, Episode, Field, Replay, ReplayConfig
+from conure_training.two_actors import EscapingSac, Ibrl, TwoActors, two_policies
+
+from .toy_reach import TwoObjectFlow
+
+SMALL = {"hidden_width": 64, "batch_size": 128, "critic_pretraining_updates": 200}
+
+
+def escaping(prior: nn.Module, config: LatentSacConfig) -> EscapingSac:
+    return EscapingSac(prior, two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0), 7, 2, config)
+
+
+def imitating(config: FeatureSacConfig) -> Ibrl:
+    return Ibrl(two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0), 7, 2, config)
+
+
+def batch_of(size: int = 32, seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    seen, later = (torch.randn(size, 7, generator=generator) for _ in range(2))
+    action = torch.randn(size, 2, generator=generator).tanh()
+    reward = (torch.randn(size, generator=generator) > 0.5).float()
+    return Batch(
+        {"features": seen, "state": seen}, action, reward, {"features": later, "state": later}, torch.full((size,), 0.9)
+    )
+
+
+def test_the_first_rollouts_of_an_escaping_learner_are_the_priors_even_after_critic_pretraining():
+    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
+    for seed in range(5):
+        learner.update(batch_of(seed=seed), critic_only=True)
+    features = torch.randn(40, 7)
+    noise = torch.randn(40, 2, generator=torch.Generator().manual_seed(3))
+    action = learner.act({"features": features}, torch.Generator().manual_seed(3))
+    assert torch.equal(action, TwoObjectFlow().decode(noise, features))
+
+
+def test_targets_take_the_better_of_both_actors():
+    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
+    for seed in range(30):
+        learner.update(batch_of(seed=seed))
+    batch = batch_of(seed=99)
+    seen = batch.next_observation["features"]
+    twin = torch.Generator()
+    twin.set_state(learner.generator.get_state())
+    with torch.no_grad():
+        values = []
+        for which in ("first", "second"):
+            mean, std = getattr(learner.policies, which)(seen)
+            drawn = mean + std * torch.randn(32, 2, generator=twin)
+            action = learner.prior.decode(drawn, seen) if which == "first" else torch.tanh(drawn)
+            values.append(learner.target_critics(seen, action).min(dim=0).values)
+        assert 0 < (values[0] > values[1]).sum() < 32
+        expected = (batch.reward + 0.9 * torch.maximum(*values)).clamp(0.0, 1.0)
+    assert torch.allclose(learner._target(batch), expected, atol=1e-6)
+
+
+def judged(first: float, second: float, learner: TwoActors) -> None:
+    """Critics that value an action by its first coordinate's sign, as given."""
+
+    class Judge(nn.Module):
+        def forward(self, state: Tensor, action: Tensor) -> Tensor:
+            return torch.where(action[:, 0] > 0, second, first).expand(2, -1) + 0.0 * action.sum()
+
+    learner.critics = Judge()  # type: ignore[assignment]
+
+
+def test_the_chooser_learns_who_is_worth_more_and_acts_by_it():
+    """The first actor goes left, the second right."""
+
+    class Left(nn.Module):
+        def decode(self, z: Tensor, context: Tensor) -> Tensor:
+            return torch.full_like(z, -0.5)
+
+    for worth, chosen in (((0.2, 0.9), 1), ((0.9, 0.2), -1)):
+        learner = escaping(Left(), LatentSacConfig(**SMALL, learning_rate=3e-3))
+        nn.init.constant_(learner.policies.second.trunk[-1].bias[:2], 1.0)
+        learner.policies.second.requires_grad_(False)
+        judged(*worth, learner)
+        for seed in range(100):
+            learner._update_actor(batch_of(seed=seed))
+        action = learner.act({"features": torch.randn(50, 7)}, torch.Generator(), deterministic=True)
+        assert (action[:, 0].sign() == chosen).float().mean() > 0.95
+
+
+def test_imitation_is_never_trained_further_and_proposes_its_middle():
+    learner = imitating(FeatureSacConfig(**SMALL))
+    before = {name: value.clone() for name, value in learner.policies.first.state_dict().items()}
+    for seed in range(20):
+        learner.update(batch_of(seed=seed))
+    assert all(torch.equal(value, before[name]) for name, value in learner.policies.first.state_dict().items())
+    features = torch.randn(4, 7)
+    first, cost = learner._first(learner.policies, features, torch.randn(4, 2))
+    assert torch.equal(first, torch.tanh(learner.policies.first(features)[0]))
+    assert not cost.any()
+
+
+def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes():
+    """One step an episode, rewarded for the side that is seen; the prior only ever goes to the right."""
+
+    class Right(nn.Module):
+        def decode(self, z: Tensor, context: Tensor) -> Tensor:
+            return torch.sigmoid(2.0 * z)
+
+    generator = torch.Generator().manual_seed(0)
+    replay = Replay({"features": Field((7,)), "state": Field((7,))}, 2, ReplayConfig(4000))
+    seen = torch.randn(1000, 7, generator=generator)
+    action = 2.0 * torch.rand(1000, 2, generator=generator) - 1.0
+    reward = (seen[:, 0].sign() * action[:, 0]).clamp(min=0.0)
+    for row, chosen, got in zip(seen, action, reward, strict=True):
+        pair = {"features": row.expand(2, 7), "state": row.expand(2, 7)}
+        replay.add(Episode(pair, chosen[None], got[None], terminated=True))
+    config = LatentSacConfig(hidden_width=32, batch_size=64, learning_rate=3e-3)
+
+    def earned(learner: LatentSac | EscapingSac) -> float:
+        learner.fit_normalizers(replay)
+        for _ in range(300):
+            learner.update(replay.sample(64, learner.generator))
+        told = torch.randn(500, 7, generator=generator)
+        acted = learner.act({"features": told}, generator, deterministic=True)
+        return (told[:, 0].sign() * acted[:, 0]).clamp(min=0.0).mean().item()
+
+    held = earned(LatentSac(Right(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0))
+    escaped = earned(escaping(Right(), config))
+    assert held < 0.55
+    assert escaped > 0.7
+
+
+def test_imitation_holds_the_second_actor_to_the_demonstrated_rows_alone():
+    policies = two_policies(7, 2, (64, 64), 0, float("inf"), seed=0)
+    config = LatentSacConfig(**SMALL, learning_rate=3e-3)
+    learner = EscapingSac(TwoObjectFlow(), policies, 7, 2, config, imitation_weight=10.0)
+    batch = replace(batch_of(64), action=torch.full((64, 2), 0.6), online=32)
+    batch.action[32:] = -0.6  # its own rows: not to be imitated
+    for _ in range(150):
+        learner.update(batch)
+    demonstrated = torch.tanh(policies.second(batch.observation["features"][:32])[0])
+    assert (demonstrated - 0.6).abs().mean() < 0.1

@@ -1,0 +1,116 @@
+"""What `conure rl` takes: one run of one method on one task."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conure_core.errors import ConfigError, unknown_name
+from conure_sim.randomization import factors_at_rest, find_randomization
+from conure_sim.tasks import find_task
+from conure_training.feature_sac import FeatureSacConfig
+from conure_training.flow_matching import FlowMatchingConfig
+from conure_training.image_vae import VaeConfig
+from conure_training.latent_sac import LatentSacConfig
+from conure_training.methods import METHODS
+from conure_training.pretraining import PretrainingConfig
+from conure_training.replay import ReplayConfig
+from conure_training.sac import SacConfig
+from conure_training.skills import SkillConfig
+
+
+@dataclass(frozen=True)
+class RlConfig:
+    """One run. `method`: see `methods`; `steps`: environment steps; `target`: the object meant, empty: any.
+
+    `timeout_fails`: the end of an episode without success counts as a return of 0 instead of being bootstrapped beyond;
+    critics that see successful demonstrations alone are otherwise slow to believe that anything fails. `relabel`: every
+    demonstration also counts as a failure to lift another of its objects. `evaluate_every`: environment steps between
+    evaluations of `evaluate_episodes` on seeds that are always the same, 0: none; `evaluate_noise_scale`: of the
+    averaged policy's noise there, 1 samples it, 0 takes its middle. `tensorboard`: log to `out`/tensorboard.
+
+    `critic`: what the critics of methods on features see, the simulator's state or the features that the actor sees.
+    Of `latent` alone: `escape`, a second actor without a prior, chosen by the critics, `escape_cloned`, which begins as
+    behavior cloning of the task's demonstrations, `escape_imitation`, its weight of staying near them;
+    `demonstrations_in`, action or z, what the critics judge;
+    `finetune_encoder`, a policy on images behind its own copy of the encoder.
+    """
+
+    method: str
+    task: str
+    target: str
+    objects: str
+    containers: str
+    distractors: int
+    arm: str
+    image_size: int
+    prior: str
+    demos: str
+    out: str
+    steps: int
+    demonstration_share: float
+    timeout_fails: bool
+    relabel: bool
+    attention: bool
+    checkpoint_every: int
+    seed: int
+    evaluate_every: int = 0
+    evaluate_episodes: int = 20
+    evaluate_noise_scale: float = 0.5
+    tensorboard: bool = False
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    critic: str = "state"
+    escape: bool = False
+    escape_cloned: bool = False
+    escape_imitation: float = 1.0
+    demonstrations_in: str = "action"
+    finetune_encoder: bool = False
+    prior_explore_epsilon: float = 0.5
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    latent: LatentSacConfig = field(default_factory=LatentSacConfig)
+    scratch: SacConfig = field(default_factory=SacConfig)
+    features: FeatureSacConfig = field(default_factory=FeatureSacConfig)
+    rlpd: FeatureSacConfig = field(default_factory=FeatureSacConfig)
+    cloning: PretrainingConfig = field(default_factory=PretrainingConfig)
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    trajectory: SkillConfig = field(default_factory=SkillConfig)
+    hierarchical: SkillConfig = field(default_factory=SkillConfig)
+    steered: FlowMatchingConfig = field(default_factory=FlowMatchingConfig)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown_name("method", self.method, METHODS)
+        if self.steps < 1 or self.checkpoint_every < 1:
+            raise ConfigError("steps and checkpoint_every must be at least 1")
+        if self.evaluate_every < 0 or self.evaluate_episodes < 1:
+            raise ConfigError("evaluate_every must be 0 (never) or more, evaluate_episodes at least 1")
+        if not 0.0 <= self.evaluate_noise_scale <= 3.0:
+            raise ConfigError(f"evaluate_noise_scale must lie in [0, 3], got {self.evaluate_noise_scale}")
+        if not 0.0 <= self.prior_explore_epsilon <= 1.0:
+            raise ConfigError(f"prior_explore_epsilon must lie in [0, 1], got {self.prior_explore_epsilon}")
+        for name, value, known in (
+            ("critic", self.critic, ("state", "features")),
+            ("demonstrations_in", self.demonstrations_in, ("action", "z")),
+        ):
+            if value not in known:
+                raise unknown_name(name, value, known)
+        self._check_options()
+        find_task(self.task)
+        find_randomization(self.randomization)
+
+    def _check_options(self) -> None:
+        """Which options go together."""
+        if self.critic != "state" and self.method in ("scratch", "bc"):
+            raise ConfigError(f"critic={self.critic} needs a method that learns on features; {self.method} does not")
+        options = {
+            "escape": self.escape,
+            "demonstrations_in=z": self.demonstrations_in == "z",
+            "finetune_encoder": self.finetune_encoder,
+        }
+        chosen = [name for name, on in options.items() if on]
+        if chosen and self.method != "latent":
+            raise ConfigError(f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}")
+        if len(chosen) > 1:
+            raise ConfigError(f"{' and '.join(chosen)} exclude one another; choose one")
+        if not self.escape_imitation >= 0.0:
+            raise ConfigError(f"escape_imitation must be 0 or more, got {self.escape_imitation}")
+        if self.escape_cloned and not self.escape:
+            raise ConfigError("escape_cloned=true needs escape=true")
