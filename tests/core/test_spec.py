@@ -53,7 +53,7 @@ def test_a_followed_goal_is_reached_on_time_and_not_before(start: float, goal: f
         (["demos", "episodes.Lyft=3"], "did you mean 'Lift'"),
         (["demos", "seed=many"], "seed"),
         (["prior", "demos=/nowhere"], "run conure demos"),
-        (["rl", "method=magic"], "Valid: latent, scratch"),
+        (["rl", "method=magic"], "Valid: bc, bc_sac"),
         (["evaluate", "agent=/nowhere/prior.pt"], "run conure prior"),
     ],
 )

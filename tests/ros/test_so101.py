@@ -14,12 +14,12 @@ from conure_core.arm import Arm
 from conure_core.control import ControlLoop
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.bus_config import load_bus, port_path
+from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_msgs.msg import PolicyCommand
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
 from conure_ros.qos import NEWEST
-from conure_sim.servos.arm import ask
 
 ROBOT = load_robot("so101")
 HOME = np.array(ROBOT.home_rad)

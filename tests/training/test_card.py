@@ -16,6 +16,7 @@ from conure_training.card import CardConfig, held_out, make_card, run
 from conure_training.collect import DemosConfig, collect
 from conure_training.dataset import load_demonstrations, save_demonstrations
 from conure_training.flows import ACTION_RANGE, ConditionalRealNVP
+from conure_training.latent_bound import chi_square_radius
 from conure_training.prior import load_prior
 from conure_training.subsets import held_out_steps
 from conure_training.train_prior import PriorConfig, train_prior
@@ -32,11 +33,11 @@ def identity_flow(dim: int) -> ConditionalRealNVP:
 
 
 def test_coverage_is_the_volume_of_the_box_that_the_ball_of_latents_reaches():
-    bound = measures.radius_squared(2, 0.3)
+    radius = chi_square_radius(0.3, 2)
     axis = np.linspace(-1, 1, 801)
     z = np.arctanh(np.stack(np.meshgrid(axis, axis)) / ACTION_RANGE)
-    expected = ((z**2).sum(0) <= bound).mean()
-    shares = measures.coverage(identity_flow(2), torch.randn(4, 3).double(), bound, 20_000)
+    expected = ((z**2).sum(0) <= radius**2).mean()
+    shares = measures.coverage(identity_flow(2), torch.randn(4, 3).double(), radius, 20_000)
     assert shares.shape == (4,)
     np.testing.assert_allclose(shares, expected, atol=0.02)
     assert len(set(shares)) > 1, "every observation draws its own actions"
@@ -44,7 +45,7 @@ def test_coverage_is_the_volume_of_the_box_that_the_ball_of_latents_reaches():
 
 def test_the_bound_holds_its_share_of_the_prior():
     z = np.random.default_rng(0).standard_normal((200_000, 7))
-    assert ((z**2).sum(1) <= measures.radius_squared(7, 0.95)).mean() == pytest.approx(0.95, abs=0.003)
+    assert ((z**2).sum(1) <= chi_square_radius(0.95, 7) ** 2).mean() == pytest.approx(0.95, abs=0.003)
 
 
 def test_condition_numbers_are_those_of_a_jacobian_that_is_known():

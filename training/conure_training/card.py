@@ -22,6 +22,7 @@ from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.demonstrated import encoding_by
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.files import write_json
+from conure_training.latent_bound import chi_square_radius
 from conure_training.precise import in_float64
 from conure_training.prior import Prior, load_prior, prior_note
 from conure_training.subsets import choose_episodes, episodes_of, fingerprint, held_out_steps
@@ -142,15 +143,15 @@ def judged(config: CardConfig, prior: Prior, held: HeldOut, success: dict[str, f
     """The card, from held-out steps and the rollouts' success."""
     flow, dim = in_float64(prior.flow), prior.latent_dim
     some = np.unique(np.linspace(0, len(held.action) - 1, min(config.observations, len(held.action))).astype(int))
-    context, bound = held.features[some], measures.radius_squared(dim, config.quantile)
-    radii = {f"{radius:g}": radius for radius in UNIT_RADII} | {f"{bound**0.5:.2f} (bound)": bound**0.5}
+    context, radius = held.features[some], chi_square_radius(config.quantile, dim)
+    radii = {f"{unit:g}": unit for unit in UNIT_RADII} | {f"{radius:.2f} (bound)": radius}
     latents = measures.latent_grid(dim, list(radii.values()), config.latents, config.seed)
     log_likelihood = held.log_likelihood.numpy()
 
     def mean(values: NDArray[np.float64], episode: NDArray[np.int64] = held.episode) -> Estimate:
         return measures.mean_over_episodes(values, episode, config.seed)
 
-    covered = measures.coverage(flow, context, bound, config.actions, config.seed)
+    covered = measures.coverage(flow, context, radius, config.actions, config.seed)
     return Card(
         held_out=held.kind,
         steps=len(held.action),
@@ -158,8 +159,8 @@ def judged(config: CardConfig, prior: Prior, held: HeldOut, success: dict[str, f
         success=success,
         log_likelihood=mean(log_likelihood),
         log_likelihood_per_dim=mean(log_likelihood / dim),
-        bound=bound,
-        demonstrations_inside=mean((held.z.square().sum(1) <= bound).double().numpy()),
+        bound=radius**2,
+        demonstrations_inside=mean((held.z.norm(dim=1) <= radius).double().numpy()),
         coverage=mean(covered, held.episode[some]),
         round_trip=_round_trips(prior, held, some, latents.flatten(0, 1), config.seed),
         condition=_conditions(measures.condition_numbers(flow, context, latents.flatten(0, 1)), list(radii)),

@@ -41,19 +41,14 @@ def mean_over_episodes(values: FloatArray, episode: NDArray[np.int64], seed: int
     return Estimate(float(values.mean()), float(low), float(high))
 
 
-def radius_squared(dim: int, quantile: float) -> float:
-    """The |z|^2 below which this share of N(0, I) lies in `dim` dimensions: a quantile of chi-square."""
-    return float(stats.chi2.ppf(quantile, dim))
-
-
-def coverage(flow: ConditionalRealNVP, context: Tensor, bound: float, actions: int, seed: int = 0) -> FloatArray:
-    """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)|^2 <= bound, (n,), by that many uniform actions."""
+def coverage(flow: ConditionalRealNVP, context: Tensor, radius: float, actions: int, seed: int = 0) -> FloatArray:
+    """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)| <= radius, (n,), by that many uniform actions."""
     generator = torch.Generator().manual_seed(seed)
     shares = []
     for row in context:
         action = 2 * torch.rand(actions, flow.action_dim, generator=generator, dtype=context.dtype) - 1
         z = flow.encode(action, row.expand(actions, -1))
-        shares.append(float((z.square().sum(1) <= bound).double().mean()))
+        shares.append(float((z.norm(dim=1) <= radius).double().mean()))
     return np.array(shares)
 
 

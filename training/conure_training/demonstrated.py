@@ -13,6 +13,7 @@ from conure_sim.scene import another_target
 from conure_training.dataset import Demonstrations
 from conure_training.latent_bound import Inverse
 from conure_training.replay import Episode
+from conure_training.subsets import choose_episodes
 
 FEATURE_BATCH = 512
 Encode = Callable[[NDArray, NDArray], Tensor]
@@ -42,11 +43,12 @@ def demonstrated(
     """
     if task not in data.tasks or not (data.task == data.tasks.index(task)).any():
         raise DataError(f"the demonstrations hold no episode of {task}, only of {', '.join(data.tasks)}")
+    data = choose_episodes(data, [task])
     features, final = encode(data.image, data.proprio), encode(data.final_image, data.final_proprio)
     rng = np.random.default_rng(relabel_seed)
     proprio_size = data.proprio.shape[1]
     episodes = []
-    for index in np.flatnonzero(data.task == data.tasks.index(task)):
+    for index in range(len(data.ends)):
         steps = slice(data.starts[index], data.ends[index])
         state = np.concatenate([data.state[steps], data.final_state[index][None]])
         observations = {"features": torch.cat([features[steps], final[index][None]]), "state": torch.from_numpy(state)}

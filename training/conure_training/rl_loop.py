@@ -105,7 +105,8 @@ class Loop:
         """What the run's JSON file holds.
 
         "config"; "episodes", each with "steps" so far, "success" and the last update's metrics; "evaluations", each
-        with "steps", "success" (a rate) and "episodes"; "figures" of the method's own; "wall_s"; "commit".
+        with "steps", "success" (a rate), "episodes" and "seconds" of the run so far; "figures" of the
+        method's own; "wall_s"; "commit".
         """
         about = {"figures": self.method.figures, "wall_s": self.wall_s, "commit": git_commit()}
         return {"config": asdict(self.config), "episodes": self.curve, "evaluations": self.evaluations, **about}
@@ -154,6 +155,7 @@ class Loop:
             rate = evaluate_learner(self.config, self.method, self.evaluation_env)
             skipped = self.steps // every - len(self.evaluations)  # by episodes longer than the period
             entry = {"steps": self.steps, "success": rate, "episodes": self.config.evaluate_episodes}
+            entry["seconds"] = round(self.wall_s, 3)
             self.evaluations += [entry] * (1 + max(0, skipped))
             log.write({"evaluated_success": rate}, self.steps)
 
