@@ -231,6 +231,16 @@ def test_figures_take_the_pages_colours_and_keep_their_identifiers_apart(page):
     assert len(clips) == len(set(clips))
 
 
+def test_a_stage_that_other_sources_made_is_named(tmp_path):
+    folder = filled(tmp_path)
+    path = folder / "stages" / "rl.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "commit": "0" * 40}))
+    write_report(folder, CONFIG)
+    page = (folder / "report.html").read_text()
+    assert "stage rl was made by another" in page
+    assert "0" * 40 in page
+
+
 def test_a_report_without_a_failure_says_so(tmp_path):
     folder = filled(tmp_path, wins=10)
     write_report(folder, CONFIG)

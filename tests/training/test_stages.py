@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from conure_core.errors import DataError
+from conure_core.provenance import git_commit
 from conure_training.stage_display import StageDisplay, duration
 from conure_training.stages import Stage, read_record, remove_stages, run_stages
 
@@ -56,6 +57,11 @@ def test_a_second_run_does_nothing(work):
     assert work.run() == list(NAMES)
     assert work.run() == []
     assert not run_stages(work.folder, work.stages(), Watcher())
+
+
+def test_a_finished_stage_says_which_sources_made_it(work):
+    work.run()
+    assert {read_record(work.folder, name).commit for name in NAMES} == {git_commit()}
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, OSError])

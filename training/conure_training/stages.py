@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from conure_core.errors import DataError
+from conure_core.provenance import git_commit
 from conure_training.files import write_json
 
 RECORDS = "stages"
@@ -33,11 +34,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Record:
-    """`stages/NAME.json`. `digest`: of the settings of this stage and of all before it; `seconds`: work so far."""
+    """`stages/NAME.json`. `digest`: of the settings of this stage and of all before it; `seconds`: work so far.
+
+    `commit`: the sources that finished it; a later stage may have been made by others.
+    """
 
     digest: str
     seconds: float = 0.0
     finished: bool = False
+    commit: str = ""
 
 
 class Watcher(Protocol):
@@ -76,7 +81,7 @@ def _run(folder: Path, stage: Stage, record: Record, watcher: Watcher) -> Record
     _write_record(folder, stage.name, before)
     try:
         stage.work()
-        record = replace(before, finished=True)
+        record = replace(before, finished=True, commit=git_commit())
     finally:
         record = replace(record, seconds=before.seconds + time.monotonic() - began_s)
         _write_record(folder, stage.name, record)

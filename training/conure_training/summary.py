@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Results:
 
     `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by method; `export`: what
     `export_agent` returned; `metrics`: the prior's; `busy_trials`: those beside simulations on every core;
-    `busy_cores`: how many were, on average, during those; `stage_seconds` by stage.
+    `busy_cores`: how many were, on average, during those; `stage_seconds` and `stage_commits` (the sources') by stage.
     """
 
     prior: dict[str, Any]
@@ -44,6 +44,7 @@ class Results:
     busy_trials: list[RobotTrial]
     busy_cores: float
     stage_seconds: dict[str, float]
+    stage_commits: dict[str, str] = field(default_factory=dict)
 
     @property
     def capture_to_command_ms(self) -> list[float]:
@@ -74,6 +75,7 @@ class Requirement:
 def read_results(folder: Path) -> Results:
     """Raises: DataError naming the output that is missing, damaged or lacks something, and what to do."""
     trials, busy_trials = _trials(folder / "trials"), _trials(folder / "busy_trials")
+    records = {name: record for name in STAGES if (record := read_record(folder, name))}
     return Results(
         prior=_evaluation(folder / "prior" / "rollouts.json"),
         policy=_evaluation(folder / "rl" / "rollouts.json"),
@@ -84,7 +86,8 @@ def read_results(folder: Path) -> Results:
         trials=trials,
         busy_trials=busy_trials,
         busy_cores=float(_json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
-        stage_seconds={name: record.seconds for name in STAGES if (record := read_record(folder, name))},
+        stage_seconds={name: record.seconds for name, record in records.items()},
+        stage_commits={name: record.commit for name, record in records.items() if record.commit},
     )
 
 
@@ -125,6 +128,7 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "total_seconds": sum(results.stage_seconds.values()),
         "seed": config["seed"],
         "commit": git_commit(),
+        "stage_commits": results.stage_commits,
         "versions": versions(),
         "machine": machine(),
     }
