@@ -56,7 +56,10 @@ class Soak:
 
 
 def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Outcome:
-    """Under the policy, a fault every FAULT_EVERY_S. Raises: RobotError if the graph does not do its part."""
+    """Under the policy, a fault every FAULT_EVERY_S. Raises: RobotError if the graph does not do its part.
+
+    Whether the arm kept its limits is reported here and judged by the table, whose graph runs at the arm's own rate.
+    """
     seen = Soak()
     session.node.create_subscription(PolicyCommand, "command/policy", seen.commands.append, RECORDED)
     session.let_policy_move(1)
@@ -118,8 +121,8 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
         **grown_mb,
         **limits.figures,
     }
-    passed = not seen.missed and not lost and limits.passed
-    passed &= max(grown_mb.values()) <= MEMORY_MB and figures["capture to command p99, ms"] <= LATENCY_P99_MS
+    flat = max(grown_mb.values()) <= MEMORY_MB
+    passed = not seen.missed and not lost and flat and figures["capture to command p99, ms"] <= LATENCY_P99_MS
     return Outcome(bool(passed), figures, ", ".join(seen.missed))
 
 
