@@ -184,14 +184,13 @@ class ControlNode(GoesHome):
     # What moves the arm.
 
     def _on_command(self, source: Mode, message: PolicyCommand) -> None:
-        if not self.active or not self.arbiter.admits(source):
+        captured_ns = to_ns(message.header.stamp)
+        # What was captured before the last choice of a mode neither moves the arm nor takes it over.
+        if not self.active or not self.arbiter.admits(source) or captured_ns < self.anchor_ns:
             return
         if source is Mode.TELEOP and self.arbiter.selected is not Mode.TELEOP:
             self._cancel_homing("a person took over")
             self.arbiter.select(Mode.TELEOP, time.monotonic())
-        captured_ns = to_ns(message.header.stamp)
-        if captured_ns < self.anchor_ns:
-            return
         try:
             measured = self._present()
             self._expect_no_jump(measured)
