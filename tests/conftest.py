@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -16,3 +17,10 @@ settings.load_profile("conure")
 # Started in the background, a shell makes its children deaf to Ctrl-C, and theirs; tests of Ctrl-C need ears.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Graphs run one after another, beside the other tests: two at once are too much for real time on two cores."""
+    for item in items:
+        if item.get_closest_marker("ros"):
+            item.add_marker(pytest.mark.xdist_group("ros"))

@@ -170,6 +170,9 @@ class Peer:
 
         rclpy.shutdown(context=self.context)
         self._thread.join()
+        # Or its publishers stay in the domain until Python collects them.
+        self.executor.shutdown()
+        self.node.destroy_node()
 
 
 @pytest.fixture(scope="module")

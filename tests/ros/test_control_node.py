@@ -169,6 +169,14 @@ def test_a_huge_action_moves_no_further_than_the_largest_one(rig):
     assert 0 < np.abs(moved).max() <= np.max(ROBOT.max_speed_rad_s) * ROBOT.settle_s + 1e-9
 
 
+def test_a_persons_input_of_before_the_mode_was_chosen_does_not_take_over_and_a_new_one_does(rig, wait_until):
+    rig.send(FORWARD, source="teleop", age_s=0.1)
+    assert rig.run(FORWARD, periods=3) == 3
+    assert rig.state.mode == RobotState.POLICY
+    rig.send(FORWARD, source="teleop")
+    wait_until(lambda: rig.state.mode == RobotState.TELEOP, 2)
+
+
 @pytest.mark.parametrize("age_s", [ROBOT.max_input_age_s + 0.05, -1.0])
 def test_an_old_or_future_observation_means_hold(rig, wait_until, age_s):
     rig.run(FORWARD, periods=4)

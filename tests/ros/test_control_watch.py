@@ -190,10 +190,11 @@ def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, 
     time.sleep(1.5)
 
 
-def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, domain, monkeypatch):
+def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, domain, wait_until, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     stop.run([])
-    assert rig.state.stopped and "topic" in rig.state.reason
+    wait_until(lambda: rig.state.stopped, 5)
+    assert "topic" in rig.state.reason
     with pytest.raises(ConfigError, match="needs a terminal"):
         stop.run(["key=true"])
     monkeypatch.setattr(stop.Stopper, "_on_state", lambda self, state: None)

@@ -13,7 +13,9 @@ from conure_ros.qos import overridable
 from conure_ros.running import ManagedNode
 
 SETTLE_S = 0.3
-"""How long nodes on one network take to discover each other."""
+"""How long nodes that run take to discover what is new about each other."""
+DISCOVERY_S = 1.0
+"""How long a process that has just begun takes to discover the others."""
 NAMED_S = 2.0
 """How much longer until they know each other's names."""
 PARTICIPANT_BYTES = 12
@@ -36,11 +38,13 @@ class SolePublisher:
         self.topic = node.resolve_topic_name(topic)
         self._own = _participant(node)
         self._lock = threading.Lock()
+        self._began_s = time.monotonic()
         self._publisher: Any = None
 
     def claim(self) -> None:
         """Raises: RobotError naming the node that publishes the topic already."""
-        for _ in _polls(SETTLE_S):
+        young_s = self._began_s + DISCOVERY_S - time.monotonic()
+        for _ in _polls(max(SETTLE_S, young_s)):
             self._refuse_if(self._others())
         with self._lock:
             self._publisher = self._node.create_publisher(

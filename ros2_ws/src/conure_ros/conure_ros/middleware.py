@@ -20,16 +20,16 @@ DOMAINS = range(1, 102)  # beyond 101 the ports collide with those that Linux ha
 def claimed_domain() -> Iterator[int]:
     """A domain id that nobody else on this machine has claimed, given back at the end, however that comes.
 
+    Of the free ones, one that was not used for long: what the last graph on it left is forgotten by then.
     Raises: ConfigError if all are taken.
     """
-    order = list(DOMAINS)
-    random.shuffle(order)
-    for number in order:
+    for number in sorted(DOMAINS, key=lambda number: (_last_used_s(_lock_file(number)), random.random())):
         handle = _locked(_lock_file(number))
         if handle is not None:
             try:
                 yield number
             finally:
+                os.utime(handle)
                 os.close(handle)
             return
     raise ConfigError(f"all ROS domains {DOMAINS[0]}..{DOMAINS[-1]} are in use here; end a graph or set ROS_DOMAIN_ID")
@@ -51,6 +51,14 @@ def join_running_graph() -> None:
     for number in taken:
         os.environ["ROS_DOMAIN_ID"] = str(number)
         os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+def _last_used_s(path: Path) -> float:
+    """Seconds since the epoch; 0 for a domain that never was."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_locked(path: Path) -> bool:

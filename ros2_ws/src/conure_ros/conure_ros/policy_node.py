@@ -191,10 +191,19 @@ class PolicyNode(ManagedNode):
             self.complained = why
             self.get_logger().warning(one_line(why))
 
+    def _yield_to_rivals(self) -> None:
+        """Of two policies that did not see each other when they began, neither goes on."""
+        rival = self.commands.rival() if self.commands.held else ""
+        if rival:
+            self.commands.release()
+            why = f"{rival} also publishes {self.commands.topic}: this policy says no more; deactivate one of the two"
+            self._drop("rival", why)
+
     def _diagnose(self) -> None:
         for worker in (self.worker, self.executed.worker):
             if worker.error is not None:
                 raise worker.error
+        self._yield_to_rivals()
         values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped), **self.executed.values()}
         stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values))

@@ -88,6 +88,8 @@ class Session:
         rclpy.shutdown(context=self._context)
         for thread in self._threads:
             thread.join()
+        self._executor.shutdown()
+        self.node.destroy_node()
 
     # Time.
 
