@@ -46,7 +46,8 @@ CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 
 def manager_profile(lifecycle_nodes: Iterable[str]) -> Profile:
     """What manager_node asks of the nodes that it brings up, for as long as that takes."""
-    return Profile(request=frozenset(f"/{name}/change_state" for name in lifecycle_nodes))
+    services = ("change_state", "get_state")
+    return Profile(request=frozenset(f"/{name}/{service}" for name in lifecycle_nodes for service in services))
 
 
 def live_profile(node: Any, name: str) -> Profile:
