@@ -44,7 +44,12 @@ class SerialPort(PortHandler):
         return time.monotonic() > self._deadline_s
 
     def readPort(self, length: int) -> bytes:
-        """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost at its end."""
+        """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost at its end.
+
+        The SDKs ask for less than nothing after a packet whose length came spoilt, and see by its checksum that it did.
+        """
+        if length <= 0:
+            return b""
         return self._read(length, max(0.0, self._deadline_s - time.monotonic()))
 
     def _read(self, length: int, wait_s: float) -> bytes:

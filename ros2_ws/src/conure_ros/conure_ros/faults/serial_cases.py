@@ -194,13 +194,15 @@ def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Cas
 
 
 def _tidied(run: Callable[[Session, Sizes], Outcome], session: Session, sizes: Sizes) -> Outcome:
-    """A row that breaks off leaves the next ones an arm that can go on."""
+    """A row that breaks off, or fails, leaves the next ones an arm that can go on."""
+    outcome = None
     try:
-        return run(session, sizes)
-    except RobotError:
-        Servos(session).ask("faults")
-        _come_back(session, reboot=True)
-        raise
+        outcome = run(session, sizes)
+        return outcome
+    finally:
+        if outcome is None or not outcome.passed:
+            Servos(session).ask("faults")
+            _come_back(session, reboot=True)
 
 
 STOPS = "hold within 2 control periods, latched stop, servo named; no jump on return"
