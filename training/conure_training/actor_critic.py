@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,21 @@ def require(holds: bool, config: object, name: str, expected: str) -> None:
         raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}")
 
 
+class Follower:
+    """A slow copy of a network and the network. Their tensors are listed once: to walk the modules takes as long."""
+
+    def __init__(self, slow: nn.Module, fast: nn.Module) -> None:
+        self._slow, self._fast = (cast(list[Tensor], list(network.parameters())) for network in (slow, fast))
+        self._buffers = list(zip(slow.buffers(), fast.buffers(), strict=True))
+
+    @torch.no_grad()
+    def follow(self, share: float) -> None:
+        """Move the slow copy towards the network by this share; buffers (input scales) are taken over."""
+        torch._foreach_lerp_(self._slow, self._fast, share)
+        for kept, present in self._buffers:
+            kept.copy_(present)
+
+
 class ActorCritic:
     """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its randomness.
 
@@ -127,6 +142,10 @@ class ActorCritic:
             "critics": torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True),
             "policy": torch.optim.Adam(self._trained(), config.learning_rate, fused=True),
             "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
+        }
+        self._followers = {
+            "critics": Follower(self.target_critics, self.critics),
+            "policy": Follower(self.averaged_policy, self.policy),
         }
 
     def _trained(self) -> list[nn.Parameter]:
@@ -229,8 +248,8 @@ class ActorCritic:
         target = self._target(batch)
         q = self.critics(batch.observation[self.critic_input], batch.action)
         loss = (q - target).square().mean(dim=1).sum()
-        norm = self._step("critics", loss, list(self.critics.parameters()))
-        self._average(self.target_critics, self.critics, self.config.polyak)
+        norm = self._step("critics", loss)
+        self._followers["critics"].follow(self.config.polyak)
         means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
         return {name: value.item() for name, value in means.items()} | {"critic_gradient_norm": norm}
 
@@ -266,8 +285,8 @@ class ActorCritic:
     def _update_actor(self, batch: Batch) -> Metrics:
         observation = batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
         loss, cost, q = self._actor_loss(observation)
-        norm = self._step("policy", loss, self._trained())
-        self._average(self.averaged_policy, self.policy, self.config.policy_average)
+        norm = self._step("policy", loss)
+        self._followers["policy"].follow(self.config.policy_average)
         mean_cost = cost.detach().mean()
         self._update_alpha(mean_cost)
         return {
@@ -278,21 +297,14 @@ class ActorCritic:
             "alpha": self.alpha,
         }
 
-    @staticmethod
-    @torch.no_grad()
-    def _average(slow: nn.Module, fast: nn.Module, share: float) -> None:
-        """Move the slow copy towards the fast network; buffers (input scales) are taken over."""
-        torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), share)
-        for kept, present in zip(slow.buffers(), fast.buffers(), strict=True):
-            kept.copy_(present)
-
     def _update_alpha(self, mean_cost: Tensor) -> None:
-        self._step("alpha", self.log_alpha * (self.target_cost - mean_cost), [self.log_alpha])
+        self._step("alpha", self.log_alpha * (self.target_cost - mean_cost))
         with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
             self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
 
-    def _step(self, name: str, loss: Tensor, parameters: list[Any]) -> float:
-        """One optimizer step on these parameters alone; the norm of their gradient before it was limited."""
+    def _step(self, name: str, loss: Tensor) -> float:
+        """One step of this optimizer, on its parameters alone; the norm of their gradient before it was limited."""
+        parameters = [part for part in self._optimizers[name].param_groups[0]["params"] if part.requires_grad]
         loss.backward(inputs=parameters)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm, foreach=True).item()
         if math.isfinite(norm):

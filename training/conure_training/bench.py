@@ -99,9 +99,15 @@ def _prior(config: BenchTrainingConfig) -> Iterator[Row]:
 
 def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
     size = replace(config.size, context_dim=config.feature_dim)
-    for mixed, rows in ((False, "actor on the whole batch"), (True, "actor on its own half, as conure rl has it")):
-        ours, peer = measure.sac_times(size, config.batch_size, config.replay_rows, config.repeats, mixed)
-        label = f"latent SAC, {rows}, against stable-baselines3's SAC ({1 / ours:.0f} and {1 / peer:.0f} updates/s)"
+    kinds = (
+        (False, True, "critics of z as in the paper, actor on the whole batch"),
+        (True, True, "critics of z, actor on its own half"),
+        (False, False, "critics of actions, actor on the whole batch"),
+        (True, False, "critics of actions, actor on its own half, as conure rl has it"),
+    )
+    for mixed, in_z, what in kinds:
+        ours, peer = measure.sac_times(size, config.batch_size, config.replay_rows, config.repeats, mixed, in_z)
+        label = f"latent SAC, {what}, against stable-baselines3's SAC ({1 / ours:.0f} and {1 / peer:.0f} updates/s)"
         yield Row(label, peer / ours, "times", 1.5)
 
 

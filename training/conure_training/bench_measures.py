@@ -15,6 +15,7 @@ from conure_training.bench_timing import alternate, each_call_s, one_thread
 from conure_training.export import _quiet, float64_operators
 from conure_training.flows import ConditionalRealNVP
 from conure_training.latent_sac import LatentSac, LatentSacConfig
+from conure_training.methods.latent import IdentityFlow
 from conure_training.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 EPISODE_STEPS = 50
@@ -121,18 +122,22 @@ def authors_step(image_size: int, batch: int) -> Callable[[], None]:
     return step
 
 
-def sac_times(size: FlowSize, batch: int, rows: int, repeats: int, mixed: bool) -> tuple[float, float]:
+def sac_times(
+    size: FlowSize, batch: int, rows: int, repeats: int, mixed: bool, in_z: bool = False
+) -> tuple[float, float]:
     """Seconds an update, sampling included, of latent SAC on features and of stable-baselines3's SAC; one thread.
 
     Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in `conure rl`, and the
-    actor learns from the other half; without, it learns from the whole batch.
+    actor learns from the other half; without, it learns from the whole batch. `in_z`: critics of latents, as the
+    paper and `demonstrations_in=z` have them, so that no gradient passes through the flow.
     """
     fields = {"features": Field((size.context_dim,)), "state": Field((size.context_dim,))}
     capacity = ReplayConfig(rows + EPISODE_STEPS)
     online, demonstrations = (_filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2))
     replay = MixedReplay(online, demonstrations) if mixed else online
     config = LatentSacConfig(hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch)
-    learner = LatentSac(size.random(), size.context_dim, size.context_dim, size.action_dim, config)
+    prior = IdentityFlow() if in_z else size.random()
+    learner = LatentSac(prior, size.context_dim, size.context_dim, size.action_dim, config)
     peer = stable_baselines_sac(rows, size.context_dim, size.action_dim, size.hidden, batch)
     with one_thread():
         return alternate(

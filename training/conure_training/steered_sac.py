@@ -56,4 +56,4 @@ class SteeredSac(LatentSac):
         with torch.no_grad():
             target = self._value(observation, self.prior.decode(w, features))
         loss = (self.noise_critics(seen, w) - target).square().mean(dim=1).sum()
-        self._step("noise_critics", loss, list(self.noise_critics.parameters()))
+        self._step("noise_critics", loss)

@@ -132,7 +132,7 @@ class TwoActors(ActorCritic):
         loss = self.log_alpha.detach().exp() * cost - first_q + log_alpha.detach().exp() * log_prob - second_q
         wrong = self.policies.chooser(features) - (second_q - first_q).detach()
         rest = (self.second_target_log_prob - log_prob.detach().mean()) * log_alpha
-        self._step("second_alpha", rest, list(self.second_temperature.parameters()))
+        self._step("second_alpha", rest)
         with torch.no_grad():
             log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
         return (loss + wrong.square()).mean() + self._imitated, cost, torch.maximum(first_q, second_q)
