@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+GRAPHS_ELSEWHERE = ("tests/training/test_demo.py",)
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of pytest-timeout.
 set_hypothesis_home_dir(ROOT / "out" / "cache" / "hypothesis")
@@ -19,8 +22,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Graphs run one after another, beside the other tests: two at once are too much for real time on two cores."""
-    for item in items:
-        if item.get_closest_marker("ros"):
-            item.add_marker(pytest.mark.xdist_group("ros"))
+class GraphsInTurn(LoadScopeScheduling):
+    """The tests of a file share a worker, so that its fixtures are made once; all that run graphs share one.
+
+    Two graphs at once are too much for real time on two cores.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "graphs" if file.startswith("tests/ros/") or file in GRAPHS_ELSEWHERE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return GraphsInTurn(config, log)

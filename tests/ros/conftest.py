@@ -72,6 +72,14 @@ def domain(tmp_path_factory):
         yield {**variables, "ROS_LOG_DIR": str(tmp_path_factory.mktemp("log"))}
 
 
+@pytest.fixture(autouse=True)
+def no_domain_is_left_behind():
+    """One that a test leaves in the environment would be that of every graph after it, all at once."""
+    before = os.environ.get("ROS_DOMAIN_ID")
+    yield
+    assert os.environ.get("ROS_DOMAIN_ID") == before
+
+
 class Graph:
     """Nodes that run beside the test."""
 

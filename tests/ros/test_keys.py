@@ -178,7 +178,8 @@ def test_without_a_terminal_keys_are_refused(domain):
 
 def test_keys_and_stop_join_the_one_graph_that_runs_here(monkeypatch, tmp_path):
     monkeypatch.setattr(middleware.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")  # deleting what is not there would not be undone
+    monkeypatch.delenv("ROS_DOMAIN_ID")
     join_running_graph()
     assert "ROS_DOMAIN_ID" not in os.environ
     with claimed_domain() as number:

@@ -49,6 +49,7 @@ def write_video(path: Path, seed: int = 0) -> Path:
 class Soak:
     """What was seen from the end of the warm-up on."""
 
+    began_ns: int = 0
     holds_ms: list[float] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     faulty_ns: list[tuple[int, int]] = field(default_factory=list)
@@ -68,6 +69,7 @@ def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Ou
     memory_mb = {name: session.memory_mb(name) for name in nodes}
     for records in (session.states, session.trajectories, session.joints, seen.commands):
         records.clear()
+    seen.began_ns = session.now_ns()
     ends_s = time.monotonic() + 60.0 * minutes
     for fault in itertools.cycle(FAULTS):
         time.sleep(max(0.0, min(FAULT_EVERY_S, ends_s - time.monotonic())))
@@ -102,8 +104,10 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
     wrong = [*seen.faulty_ns, *((stamp, stamp) for stamp in unasked)]
     followed = np.array([_captured(state) for state in commanded if np.isfinite(state.capture_to_command_s)])
     policys = [stamp for stamp in map(_stamp, seen.commands[:UNDER_WAY]) if not _within(stamp, wrong)]
+    # What was on its way while the records were emptied may be in one of them alone.
+    policys = [stamp for stamp in policys if stamp >= seen.began_ns]
     sent = np.array([to_ns(message.header.stamp) for message in session.trajectories])
-    joints = map(_stamp, commanded[:UNDER_WAY])
+    joints = [stamp for stamp in map(_stamp, commanded[:UNDER_WAY]) if stamp >= seen.began_ns]
     lost = sum(_missing(stamp, followed) for stamp in policys) + sum(_missing(stamp, sent) for stamp in joints)
     limits = judged(Arm(session.robot), motion(session.robot, session.trajectories, session.joints))
     figures = {
