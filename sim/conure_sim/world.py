@@ -260,13 +260,12 @@ class World:
     def advance_steps(self, steps: int) -> None:
         """Let the physics run this many steps of 1 / PHYSICS_HZ."""
         for _ in range(steps):
-            self._follower.advance(1 / PHYSICS_HZ)
-            self._drive()
+            self._drive(self._follower.advance(1 / PHYSICS_HZ))
             self.client.stepSimulation()
 
-    def _drive(self) -> None:
+    def _drive(self, set_point: Array) -> None:
         """Send the motors where the follower is now, unless they head there already."""
-        wanted = self._follower.position.tolist(), self._follower.speed.tolist()
+        wanted = set_point.tolist(), self._follower.speed.tolist()
         if wanted == self._sent:
             return
         self._sent = wanted

@@ -13,24 +13,28 @@ class LinearFollower:
     """
 
     def __init__(self, position: Array) -> None:
-        self._start = self._goal = np.array(position, dtype=np.float64)
-        self._elapsed_s, self._duration_s = 0.0, 1e-9
+        self._start = np.array(position, dtype=np.float64)
+        self._head_for(self._start, 1e-9)
 
     @property
     def position(self) -> Array:
         """The present set point."""
-        return self._start + (self._goal - self._start) * min(1.0, self._elapsed_s / self._duration_s)
+        return self._start + self._way * min(1.0, self._elapsed_s / self._duration_s)
 
     @property
     def speed(self) -> Array:
         """The present speed of the set point; zero once the goal is reached."""
-        moving = self._elapsed_s < self._duration_s
-        return (self._goal - self._start) / self._duration_s if moving else np.zeros_like(self._goal)
+        return self._speed.copy() if self._elapsed_s < self._duration_s else np.zeros_like(self._speed)
 
     def follow(self, goal: Array, duration_s: float) -> None:
         """Head for a new goal, to be reached `duration_s` from now."""
-        self._start, self._goal = self.position, np.array(goal, dtype=np.float64)
-        self._elapsed_s, self._duration_s = 0.0, max(duration_s, 1e-9)
+        self._start = self.position
+        self._head_for(np.array(goal, dtype=np.float64), max(duration_s, 1e-9))
+
+    def _head_for(self, goal: Array, duration_s: float) -> None:
+        self._elapsed_s, self._duration_s = 0.0, duration_s
+        self._way = goal - self._start
+        self._speed = self._way / duration_s
 
     def advance(self, seconds: float) -> Array:
         """Let time pass; returns the new set point."""
