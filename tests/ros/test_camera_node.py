@@ -33,6 +33,11 @@ class Rig:
     def says(self, text):
         return any(text in message.status[0].message for message in self.diagnostics)
 
+    def clear_images(self):
+        """Also those that are on their way here."""
+        time.sleep(0.3)
+        self.images.clear()
+
 
 @pytest.fixture(scope="module")
 def calibration(stream, tmp_path_factory):
@@ -100,7 +105,7 @@ def test_a_frozen_black_or_silent_camera_sends_nothing_and_says_why_until_it_is_
 ):
     rig.stream.shows = shows
     wait_until(lambda: rig.says(reason), 20, reason)
-    rig.images.clear()
+    rig.clear_images()
     time.sleep(0.5)
     assert not rig.images, "no image that was not just seen"
     assert rig.status().level == DiagnosticStatus.WARN
@@ -112,7 +117,7 @@ def test_a_frozen_black_or_silent_camera_sends_nothing_and_says_why_until_it_is_
 def test_a_camera_that_is_unplugged_is_found_again(rig, wait_until):
     rig.stream.unplug()
     wait_until(lambda: rig.says("cannot be opened"), 20, "the reason")
-    rig.images.clear()
+    rig.clear_images()
     time.sleep(0.5)
     assert not rig.images
     assert not any("secret" in line for _, line in rig.graph.lines if "127.0.0.1" in line and "no images" in line)
@@ -128,7 +133,7 @@ def test_an_inactive_camera_sends_no_images_and_goes_on_when_active(rig, wait_un
         assert rig.peer.call(ChangeState, "camera/change_state", transition=Transition(id=transition)).success
 
     change(Transition.TRANSITION_DEACTIVATE)
-    rig.images.clear()
+    rig.clear_images()
     time.sleep(0.5)
     assert not rig.images
     change(Transition.TRANSITION_CLEANUP)

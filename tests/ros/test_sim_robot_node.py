@@ -142,7 +142,7 @@ def test_an_inactive_robot_ignores_commands(rig, wait_until):
 
     change(Transition.TRANSITION_DEACTIVATE)
     try:
-        time.sleep(0.1)
+        time.sleep(0.3)  # what is on its way comes
         rig.joints.clear()
         rig.follow(HOME + 0.2)
         assert not rig.joints
