@@ -1,6 +1,7 @@
 """From a rendered image to what a camera would have sent: exposure, blur, noise, JPEG."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ class ImageChain:
         """The image (h, w, 3) uint8 as the camera sends it; draws from `rng` only for noise."""
         if self.blur_px > 0.05:
             # As cv2.GaussianBlur, which wakes threads for it that then spin longer than the blur takes.
-            kernel = cv2.getGaussianKernel(round(6.0 * self.blur_px + 1.0) | 1, self.blur_px)
+            kernel = _gaussian(self.blur_px)
             image = np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel), dtype=np.uint8)
         if self.noise > 0.0:
             exposed: NDArray[np.float32] = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(self.noise)
@@ -36,3 +37,9 @@ class ImageChain:
             quality = [cv2.IMWRITE_JPEG_QUALITY, round(self.jpeg_quality)]
             image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), dtype=np.uint8)
         return image
+
+
+@lru_cache(maxsize=16)
+def _gaussian(sigma_px: float) -> NDArray[np.float64]:
+    """The kernel of an episode's blur."""
+    return np.asarray(cv2.getGaussianKernel(round(6.0 * sigma_px + 1.0) | 1, sigma_px))

