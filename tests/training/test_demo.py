@@ -49,6 +49,7 @@ TOY = [
     "export.observations=50",
     "export.calls=50",
     "robot.trials=2",
+    "busy_trials=2",
     "robot.timeout_s=1.5",
 ]
 PROGRAM = "import sys; from conure_core.cli import main; sys.exit(main())"
