@@ -4,7 +4,7 @@ Demonstrations hold few layouts; perception needs many. Nothing moves here, so a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_sim.arm_simulation import load_arm_simulation
 from conure_sim.environment import table_camera
-from conure_sim.fixtures import BOX, TRAY
+from conure_sim.fixtures import Colour, ContainerModel, container_models
 from conure_sim.objects import ObjectModel, object_set
 from conure_sim.randomization import find_randomization
 from conure_sim.scene import MAX_OBJECTS, SceneObject
@@ -23,8 +23,13 @@ from conure_sim.world import World
 
 MARGIN_M = 0.02
 GAP_M = 0.035
-CONTAINER_CHANCE, HELD_CHANCE, NEAR_CHANCE = 0.4, 0.25, 0.4
+CONTAINER_CHANCE, HELD_CHANCE, NEAR_CHANCE = 0.5, 0.25, 0.4
+CONTAINER_KINDS = ("tray", "box", "bowl", "plate")
+CONTAINER_SCALE = (0.9, 1.1)
+ANY_COLOUR_CHANCE, TABLE_COLOUR_CHANCE = 0.5, 0.6
 POSES_PER_LAYOUT = 4
+EDITION = 2
+"""Of what is drawn: another number, other scenes from the same seed."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +75,38 @@ class StaticScenes:
         self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance, self.sample.dynamics)
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
-            container = (TRAY, BOX)[rng.integers(2)]
+            container = self._any_container(rng)
             place = rng.uniform(*self.simulation.region)
             self.container = np.array([*place, self.robot.table_height_m])
             self.world.add_boxes(container.boxes(), self.container, container.colour)
         self.items, self.colours = [], []
         for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
             model = self.pool[rng.integers(len(self.pool))]
-            colour = tuple(rng.uniform(0, 1, 3)) if rng.random() < 0.5 else self.sample.tinted(model.colour, rng)
+            colour = self._any_colour(model.colour, rng)
             self.items.append(SceneObject(model, self.world.add(model, np.zeros(3), 0.0, colour)))
             self.colours.append(colour)
+
+    def _any_container(self, rng: np.random.Generator) -> ContainerModel:
+        """Of any kind, size and colour, the table's among them: an encoder that knows one grey tray misses the next."""
+        models = container_models(CONTAINER_KINDS[rng.integers(len(CONTAINER_KINDS))], "train")
+        model = models[rng.integers(len(models))]
+        side, wall = rng.uniform(*CONTAINER_SCALE, 2)
+        usual = self.sample.appearance.table_colour if rng.random() < TABLE_COLOUR_CHANCE else model.colour
+        colour = self._any_colour(usual, rng)
+        return replace(model, side_m=model.side_m * side, wall_m=model.wall_m * wall, colour=colour)
+
+    def _any_colour(self, usual: Colour, rng: np.random.Generator) -> Colour:
+        """Any at all, or a shade of the usual one."""
+        anything = rng.random() < ANY_COLOUR_CHANCE
+        red, green, blue = rng.uniform(0, 1, 3).tolist() if anything else self.sample.tinted(usual, rng)
+        return red, green, blue
 
     def _posed(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
         places = self._places(rng, len(self.items))
         tool = rng.uniform(self.simulation.tool_lower_m, self.simulation.tool_upper_m)
         if rng.random() < NEAR_CHANCE:
-            tool[:2] = places[0] + rng.normal(0, 0.02, 2)
+            over_container = np.isfinite(self.container[0]) and rng.random() < 0.5
+            tool[:2] = (self.container[:2] if over_container else places[0]) + rng.normal(0, 0.02, 2)
         held = rng.random() < HELD_CHANCE
         gripper_m = self._pose_arm(rng, tool, self.items[0].model if held else None)
         positions = np.full((MAX_OBJECTS, 3), np.nan)

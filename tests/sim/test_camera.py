@@ -176,3 +176,16 @@ def test_static_scenes_repeat_by_seed_and_label_what_is_there() -> None:
     assert present.any(axis=1).all()
     assert (np.isfinite(first.colours[:, :, 0]) == present).all()
     assert not np.array_equal(first.image, StaticScenes().draw(24, seed=4).image)
+
+
+def test_static_scenes_hold_containers_of_many_colours_and_the_tool_over_some_of_them() -> None:
+    scenes = StaticScenes().draw(400, seed=5)
+    there = np.isfinite(scenes.container[:, 0])
+    assert 0.35 < there.mean() < 0.65
+    pixels = np.rint(table_camera(48).project(scenes.container[there])).astype(int).clip(0, 47)
+    seen = scenes.image[there][np.arange(there.sum()), pixels[:, 1], pixels[:, 0]] / 255.0
+    assert (np.quantile(seen, 0.9, axis=0) - np.quantile(seen, 0.1, axis=0) > 0.4).all(), (
+        "a grey tray and a brown box: 0.13 to 0.35"
+    )
+    distance_m = np.linalg.norm(scenes.proprio[there, :2] - scenes.container[there, :2], axis=1)
+    assert 0.15 < (distance_m < 0.04).mean() < 0.5

@@ -18,7 +18,7 @@ from conure_core.robot import load_robot
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_sim.randomization import factors_at_rest, find_randomization
-from conure_sim.static_scenes import LabelledImages, StaticScenes
+from conure_sim.static_scenes import EDITION, LabelledImages, StaticScenes
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.files import UNREADABLE, replacing, write_json
 from conure_training.frames import Frames, frames_of_demonstrations, frames_of_scenes
@@ -134,7 +134,7 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim:
     """The labelled ones. Rendered once: kept beside the prior for the next run with the same settings."""
     if config.labelled_scenes == 0:
         return None
-    settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization]
+    settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization, EDITION]
     drawn_by = json.dumps(settings, sort_keys=True)
     labelled = _cached(cache, drawn_by) or _rendered(config, camera, cache, drawn_by)
     part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in labelled.__dict__.items()})
