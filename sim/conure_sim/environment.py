@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from conure_core.arm import moved
 from conure_core.control import ControlLoop
-from conure_core.controller import checked_action, gripper_position_m
+from conure_core.controller import gripper_position_m
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
@@ -162,7 +162,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One control period. Raises: UnsafeCommand for an action of another shape or with NaN, before any motion."""
-        self.command = self.loop.step(checked_action(action), self.world.joint_state().joint_rad)
+        self.command = self.loop.step(action, self.world.joint_state().joint_rad)
         self._advance(self.command)
         self._steps += 1
         success = self.success()

@@ -133,16 +133,15 @@ class Scene:
     def state(self) -> NDArray[np.float32]:
         """The privileged state, (STATE_SIZE,) float32; see the class."""
         joints = self.world.joint_state()
-        parts: list[NDArray[Any]] = [proprioception(self.world.arm, joints.joint_rad, joints.gripper_m)]
-        tool = parts[0][:3]
-        for item in self.objects:
+        proprio = proprioception(self.world.arm, joints.joint_rad, joints.gripper_m)
+        slots = np.zeros((MAX_OBJECTS, SLOT_STATE))
+        for slot, item in zip(slots, self.objects, strict=False):
             position, orientation = self.world.pose(item.body)
-            offset = position - tool
-            parts.append(np.concatenate([position, orientation, [1.0], offset, np.tanh(offset / NEAR_M)]))
-        parts.append(np.zeros(SLOT_STATE * (MAX_OBJECTS - len(self.objects))))
-        parts.append(self.fixture_state())
-        parts.append(np.zeros(4) if self.container is None else np.append(self.container.position, 1.0))
-        return np.concatenate(parts).astype(np.float32)
+            offset = position - proprio[:3]
+            slot[:3], slot[3:7], slot[PRESENCE] = position, orientation, 1.0
+            slot[8:11], slot[11:] = offset, np.tanh(offset / NEAR_M)
+        container = np.zeros(4) if self.container is None else np.append(self.container.position, 1.0)
+        return np.concatenate([proprio, slots.ravel(), self.fixture_state(), container], dtype=np.float32)
 
 
 def state_size(proprio_size: int, fixture_state_size: int = 0) -> int:

@@ -259,13 +259,13 @@ class World:
     @recorded
     def advance_steps(self, steps: int) -> None:
         """Let the physics run this many steps of 1 / PHYSICS_HZ."""
-        for _ in range(steps):
-            self._drive(self._follower.advance(1 / PHYSICS_HZ))
+        positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
+        for wanted in zip(positions.tolist(), speeds.tolist(), strict=True):
+            self._drive(wanted)
             self.client.stepSimulation()
 
-    def _drive(self, set_point: Array) -> None:
-        """Send the motors where the follower is now, unless they head there already."""
-        wanted = set_point.tolist(), self._follower.speed.tolist()
+    def _drive(self, wanted: tuple[list[float], list[float]]) -> None:
+        """Send the motors to this set point at this speed, unless they head there already."""
         if wanted == self._sent:
             return
         self._sent = wanted

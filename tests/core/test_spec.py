@@ -45,6 +45,20 @@ def test_a_followed_goal_is_reached_on_time_and_not_before(start: float, goal: f
     np.testing.assert_array_equal(follower.speed, [0.0])
 
 
+@given(st.floats(-3, 3), st.floats(0.01, 0.2), st.lists(st.integers(0, 9), max_size=4))
+def test_many_set_points_at_once_are_those_of_one_after_the_other(goal, duration_s, counts) -> None:
+    once, by_one = (LinearFollower(np.array([0.5, -0.2])) for _ in range(2))
+    for follower in (once, by_one):
+        follower.follow(np.array([goal, 1.0]), duration_s)
+    for count in counts:
+        positions, speeds = once.ahead(1 / 240, count)
+        assert positions.shape == speeds.shape == (count, 2)
+        for position, speed in zip(positions, speeds, strict=True):
+            np.testing.assert_array_equal(by_one.advance(1 / 240), position)
+            np.testing.assert_array_equal(by_one.speed, speed)
+        np.testing.assert_array_equal(once.position, by_one.position)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

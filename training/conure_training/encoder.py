@@ -133,10 +133,14 @@ class SceneEncoder(nn.Module):
         return presence, detections.position.gather(1, gather), detections.colour.gather(1, gather)
 
     def _container(self, detections: Detections, tool: Tensor) -> Tensor:
+        presence, position = self._best_container(detections)
+        return torch.cat([presence, presence * ((position - tool[:, 0]) / POSITION_SCALE_M)], dim=1)
+
+    def _best_container(self, detections: Detections) -> tuple[Tensor, Tensor]:
+        """Presence and position of the most likely one, (b, 1) and (b, 3)."""
         best, index = detections.container_logit.max(dim=1, keepdim=True)
         position = detections.container_position.gather(1, index[:, :, None].expand(-1, -1, 3))
-        presence = torch.sigmoid(2.0 * best)
-        return torch.cat([presence, presence * ((position - tool)[:, 0] / POSITION_SCALE_M)], dim=1)
+        return torch.sigmoid(2.0 * best), position[:, 0]
 
 
 def detection_loss(

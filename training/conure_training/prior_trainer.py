@@ -23,6 +23,7 @@ from conure_training.workers import progress_bar
 FEATURE_BATCH = 1024
 AUXILIARY_WEIGHT = 1.0
 CHECKPOINT = "checkpoint.pt"
+MEASURED_FRAMES = 2000
 
 
 class TrainerSettings(Protocol):
@@ -237,15 +238,24 @@ class PriorTrainer:
 
     @torch.no_grad()
     def _measure_positions(self) -> None:
-        """Where held-out demonstration frames' objects are found: share within 3 cm, median error of those, mm."""
-        batch = self.frames.at(self.held_index[:2000], self.device)
-        found = self.prior.encoder.detect(batch.image, batch.proprio)
-        presence, position, _ = self.prior.encoder._best_cells(found)
+        """Where objects and containers of held-out demonstrations are found: share within 3 cm, median error, mm."""
+        batch = self.frames.at(self.held_index[:: max(1, len(self.held_index) // MEASURED_FRAMES)], self.device)
+        encoder = self.prior.encoder
+        found = encoder.detect(batch.image, batch.proprio)
+        presence, position, _ = encoder._best_cells(found)
         error = (position[:, :, None] - batch.positions[:, None]).norm(dim=-1)
         error = torch.where(presence > 0.5, error, torch.inf).nan_to_num(torch.inf).min(1).values
-        nearest = error[torch.isfinite(batch.positions[:, :, 0])]
-        self.metrics["objects_found"] = (nearest < 0.03).float().mean().item()
-        self.metrics["object_position_error_mm"] = 1000 * nearest[nearest < 0.03].median().item()
+        self._note_errors("object", error[torch.isfinite(batch.positions[:, :, 0])])
+        presence, position = encoder._best_container(found)
+        error = (position - batch.container).norm(dim=-1)
+        error = torch.where(presence[:, 0] > 0.5, error, torch.inf)
+        self._note_errors("container", error[torch.isfinite(batch.container[:, 0])])
+
+    def _note_errors(self, what: str, error_m: Tensor) -> None:
+        if len(error_m):
+            near = error_m < 0.03
+            self.metrics[f"{what}s_found"] = near.float().mean().item()
+            self.metrics[f"{what}_position_error_mm"] = 1000 * error_m[near].median().item()
 
 
 def _random_state() -> list[Tensor]:

@@ -36,6 +36,13 @@ class LinearFollower:
         self._way = goal - self._start
         self._speed = self._way / duration_s
 
+    def ahead(self, seconds: float, times: int) -> tuple[Array, Array]:
+        """Let time pass, so much and so many times; the set points and their speeds after each, (times, n) both."""
+        elapsed_s = np.cumsum([self._elapsed_s, *[seconds] * times])[1:, None]
+        self._elapsed_s = float(elapsed_s[-1, 0]) if times else self._elapsed_s
+        way = self._way * np.minimum(1.0, elapsed_s / self._duration_s)
+        return self._start + way, np.where(elapsed_s < self._duration_s, self._speed, 0.0)
+
     def advance(self, seconds: float) -> Array:
         """Let time pass; returns the new set point."""
         self._elapsed_s += seconds
