@@ -126,7 +126,7 @@ def _trainer(
 ) -> PriorTrainer:
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
     decides = {name: value for name, value in asdict(config).items() if name not in CHANGES_NO_RESULT | MAY_BE_LOWERED}
-    identity = json.dumps([decides, demonstrations], sort_keys=True)
+    identity = json.dumps([decides, demonstrations, EDITION], sort_keys=True)
     return PriorTrainer(config, prior, frames, scenes, held_out_steps(data), whole, camera, identity)
 
 

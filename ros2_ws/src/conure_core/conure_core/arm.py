@@ -47,6 +47,7 @@ class Arm:
         self._tool = self._model.getFrameId(config.tool_frame)
         self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
         self.upper_rad: Array = self._model.upperPositionLimit - config.position_margin_rad
+        self.workspace_m: tuple[Array, Array] = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
 
     def _locked_fingers(self) -> tuple[tuple[str, float], ...]:

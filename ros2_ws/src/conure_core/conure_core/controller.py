@@ -28,7 +28,6 @@ class CartesianController:
 
     def __init__(self, arm: Arm) -> None:
         self.arm = arm
-        self._box = np.array(arm.config.workspace_lower_m), np.array(arm.config.workspace_upper_m)
         self._reference_rad: Array | None = None
 
     def reset(self, joint_rad: Array) -> None:
@@ -54,7 +53,7 @@ class CartesianController:
         config = self.arm.config
         reference = self._leashed(self._reference_rad, measured_rad)
         wanted = moved(reference, action[:3] * config.max_translation_m, action[3:6] * config.max_rotation_rad)
-        wanted[:3, 3] = within(wanted[:3, 3], *self._box)
+        wanted[:3, 3] = within(wanted[:3, 3], *self.arm.workspace_m)
         self._reference_rad = self.arm.solve(wanted, self._reference_rad)
         return JointTarget(self._reference_rad.copy(), gripper_position_m(action[6], config))
 

@@ -47,7 +47,6 @@ class SafetyGate:
         self._last_speed: Array = np.zeros(len(config.joint_names))
         self._speed_limit: Array = np.array(config.max_speed_rad_s)
         self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
-        self._box = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
         """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
@@ -171,8 +170,8 @@ class SafetyGate:
 
     def _violation(self, joint_rad: Array, last_rad: Array) -> str | None:
         position = self.arm.forward(joint_rad)[:3, 3].copy()
-        depth = _outside(position, *self._box)
-        if depth > BOX_TOLERANCE_M and depth >= _outside(self.arm.forward(last_rad)[:3, 3], *self._box):
+        depth = _outside(position, *self.arm.workspace_m)
+        if depth > BOX_TOLERANCE_M and depth >= _outside(self.arm.forward(last_rad)[:3, 3], *self.arm.workspace_m):
             return f"workspace (tool at {np.round(position, 3).tolist()} m)"
         pair = self.arm.first_collision(joint_rad)
         return None if pair is None else f"clearance {pair}"

@@ -99,4 +99,4 @@ def _measured_speed(config: RobotConfig, moved: Motion) -> Array:
 def _outside_m(arm: Arm, joint_rad: Array) -> float:
     """The deepest that the tool was outside its box, m; negative inside."""
     tools = np.array([arm.forward(row)[:3, 3] for row in joint_rad[::2]]).reshape(-1, 3)
-    return _beyond(tools, np.array(arm.config.workspace_lower_m), np.array(arm.config.workspace_upper_m))
+    return _beyond(tools, *arm.workspace_m)
