@@ -16,7 +16,7 @@ from conure_training.bench_timing import alternate
 torch.set_num_threads(1)
 TOY = [
     "hidden=[16,16]", "context_dim=8", "feature_dim=8", "batch_size=16", "repeats=3", "runtime_calls=20",
-    "authors_batch_size=4", "prior_repeats=1", "scenes=100", "replay_rows=200",
+    "authors_batch_size=4", "prior_repeats=1", "scenes=100", "demonstration_steps=100", "replay_rows=200",
 ]  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def test_every_row_is_measured_and_written(tmp_path, capsys, monkeypatch) -> Non
     assert report["config"]["runtime_calls"] == 20
     assert report["machine"]["cores"] >= 1
     rows = {row["name"]: row for row in report["rows"]}
-    parts = ("log_prob, batch 1,", "decode, batch 16", "float64", "float32", "p99", "encoder and flow", "latent SAC")
+    parts = ("log_prob, batch 1,", "decode, batch 16", "float64", "float32", "p99", "prior training", "latent SAC")
     for part in parts:
         assert any(part in name for name in rows), part
     assert all(row["value"] >= 0 for row in rows.values())

@@ -14,11 +14,17 @@ from torch.profiler import profile
 from conure_core.config import load_config
 from conure_core.robot import load_robot
 from conure_sim.static_scenes import StaticScenes
+from conure_training.bench_timing import each_call_s
 from conure_training.dataset import Demonstrations, save_demonstrations
+from conure_training.demonstrated import encoding_by
+from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
+from conure_training.workers import use_threads
 
 EPISODE_STEPS = 25
 PROFILED_STEPS = 3
+ENCODINGS = 5
+PHASES = ("encoder", "joint", "flow")
 LOADING = ("aten::index", "aten::randint", "aten::cat")
 """Drawing, gathering, joining. Networks and losses gather and join a little too: the share is an upper bound."""
 
@@ -32,14 +38,29 @@ class StepTimes:
     loading_share: float = 0.0
 
 
+@dataclass(frozen=True)
+class PriorTimes:
+    """The three phases of `conure prior` by name, and what it takes to encode a frame for the last of them, s."""
+
+    phases: dict[str, StepTimes]
+    encoding_s: float
+
+    def rate(self, config: PriorConfig, demonstration_steps: int) -> float:
+        """Samples of the likelihood a second over a whole run of this configuration, everything but data counted."""
+        samples = config.joint_steps * config.batch_size + config.flow_steps * config.flow_batch_size
+        steps = {"encoder": config.encoder_steps, "joint": config.joint_steps, "flow": config.flow_steps}
+        taken_s = sum(count * float(np.median(self.phases[name].ours_s)) for name, count in steps.items())
+        return samples / (taken_s + demonstration_steps * self.encoding_s)
+
+
 def prior_steps(
     folder: Path, arm: str, image_size: int, scenes: int, steps: int, peer: Callable[[], object]
-) -> tuple[dict[str, StepTimes], PriorConfig]:
-    """Times of the joint phase ("joint"; the peer takes a turn after every step) and of the flow's ("flow")."""
-    write_demonstrations(folder / "demos", arm, image_size, scenes)
+) -> tuple[PriorTimes, PriorConfig]:
+    """The phases "encoder", "joint" (the peer takes a turn after each of its steps) and "flow"."""
+    data = write_demonstrations(folder / "demos", arm, image_size, scenes)
     counted = PROFILED_STEPS + 2 + steps
     words = [f"demos={folder / 'demos'}", f"out={folder / 'prior'}", f"arm={arm}", f"static_scenes={scenes}"]
-    words += ["encoder_steps=0", f"joint_steps={counted}", f"flow_steps={counted}"]
+    words += [f"{phase}_steps={counted}" for phase in PHASES]
     config = load_config("conure_training.conf", "prior", PriorConfig, words)
     recorder = _Recorder(counted, peer)
     hook = register_optimizer_step_post_hook(recorder)
@@ -47,10 +68,10 @@ def prior_steps(
         train_prior(config)
     finally:
         hook.remove()
-    return recorder.phases, config
+    return PriorTimes(recorder.phases, _encoding_s(folder / "prior" / "prior.pt", data)), config
 
 
-def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> None:
+def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> Demonstrations:
     """A data set for timing, and to learn nothing from: `count` rendered scenes as its steps, with random actions."""
     labelled = StaticScenes(arm, image_size, randomization="light").draw(count, seed=1)
     rng = np.random.default_rng(0)
@@ -75,6 +96,15 @@ def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> N
         tasks=("Lift", "Place"),
     )
     save_demonstrations(path, data, {})
+    return data
+
+
+def _encoding_s(prior: Path, data: Demonstrations) -> float:
+    """For a frame, as training does it: without gradients, all cores."""
+    encode = encoding_by(load_prior(prior).encoder)
+    with use_threads():
+        taken = each_call_s(lambda: encode(data.image, data.proprio), ENCODINGS)
+    return float(np.median(taken)) / len(data.image)
 
 
 class _Recorder:
@@ -82,7 +112,7 @@ class _Recorder:
 
     def __init__(self, steps: int, peer: Callable[[], object]) -> None:
         self.steps, self.peer = steps, peer
-        self.phases = {"joint": StepTimes(), "flow": StepTimes()}
+        self.phases = {phase: StepTimes() for phase in PHASES}
         self.step, self.at_peer, self.began = 0, False, 0.0
         self.profile: Any = None
 
@@ -90,7 +120,7 @@ class _Recorder:
         if self.at_peer:
             return
         ended = time.perf_counter()
-        name, step = ("joint", "flow")[self.step // self.steps], self.step % self.steps
+        name, step = PHASES[self.step // self.steps], self.step % self.steps
         phase = self.phases[name]
         if step == 0:
             self.profile = profile()

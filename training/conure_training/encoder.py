@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from conure_sim.camera import Camera
 from conure_training.networks import SLOT_SIZE
+from conure_training.precision import training_precision
 
 STRIDE = 4
 ABSENT_BELOW = 0.3
@@ -97,9 +98,11 @@ class SceneEncoder(nn.Module):
         pixels = image.permute(0, 3, 1, 2).to(proprio.dtype) / 255.0 - 0.5
         centre = proprio.new_tensor(PROPRIO_CENTRE_M)
         tool = torch.cat([(proprio[:, :3] - centre) / POSITION_SCALE_M, proprio[:, 9:10]], dim=1)
-        grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
         coordinates = self.coordinates.expand(image.shape[0], -1, -1, -1)
-        return self.body(torch.cat([grid, coordinates], dim=1))
+        with training_precision(self, proprio.device):
+            grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
+            grid = self.body(torch.cat([grid, coordinates], dim=1))
+        return grid.to(proprio.dtype)
 
     def _detections(self, grid: Tensor) -> Detections:
         cells = self.head(grid).flatten(2).transpose(1, 2)
