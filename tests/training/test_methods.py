@@ -24,7 +24,6 @@ from .toy_runs import TINY_RIVALS, rl_config
 VARIANTS = {
     **{name: (f"method={name}",) for name in METHODS},
     "escape": ("escape=true",),
-    "escape_cloned": ("escape=true", "escape_cloned=true"),
     "in_z": ("demonstrations_in=z",),
     "finetuned": ("finetune_encoder=true", "latent.updates_per_step=0.1"),
     "symmetric_bounded": ("critic=features", "latent.z_bound_quantile=0.9", "latent.cost=entropy"),
@@ -171,7 +170,7 @@ def test_an_unknown_method_lists_the_methods() -> None:
         (("method=scratch", "critic=features"), "critic=features needs a method that learns on features"),
         (("method=rlpd", "escape=true"), "belongs to method=latent"),
         (("escape=true", "demonstrations_in=z"), "exclude one another"),
-        (("escape_cloned=true",), "needs escape=true"),
+        (("escape_margin=-0.1",), "escape_margin"),
         (("demonstrations_in=actions",), "did you mean 'action'"),
         (("evaluate_every=-1",), "evaluate_every"),
         (("latent.cost=kl2",), "latent.cost"),

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_training.cloning import clone
+from conure_training.cloning import clone, clone_flow
 from conure_training.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
 from conure_training.flow_matching import FlowMatchingConfig, FlowMatchingPolicy, train_flow_matching
+from conure_training.flows import ConditionalRealNVP
 from conure_training.image_vae import ImageVae, VaeConfig, train_vae
 from conure_training.latent_sac import LatentSacConfig
 from conure_training.networks import GaussianPolicy, seeded
@@ -94,6 +95,21 @@ def test_cloning_finds_mean_and_deviation_of_what_was_demonstrated():
     mean, std = policy(told)
     assert (mean - 0.5 * told[:, :1]).abs().mean() < 0.04
     assert std.mean().item() == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_cloned_flow_finds_the_density_of_what_was_demonstrated():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(4000, 3, generator=generator)
+    action = torch.tanh(0.5 * features[:, :2] + 0.2 * torch.randn(4000, 2, generator=generator))
+    with seeded(0):
+        flow = ConditionalRealNVP(2, 3, hidden_dims=(32, 32))
+    clone_flow(flow, features, action, PretrainingConfig(steps=400, feature_noise=0.0, learning_rate=3e-3), seed=0)
+    told = torch.randn(2000, 3, generator=generator)
+    drawn = torch.atanh(flow.decode(torch.randn(2000, 2, generator=generator), told).clamp(-0.999, 0.999))
+    wrong = drawn - 0.5 * told[:, :2]
+    assert wrong.mean().abs() < 0.04
+    assert wrong.std().item() == pytest.approx(0.2, abs=0.03)
+    assert not any(parameter.requires_grad for parameter in flow.parameters())
 
 
 def test_cloning_takes_actions_on_the_edge_of_the_box():

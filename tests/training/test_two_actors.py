@@ -1,7 +1,6 @@
 """Two actors: what the targets are, when the second acts, and that it escapes from a prior that cannot do the task."""
 
-from dataclasses import replace
-
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +14,16 @@ from .toy_reach import TwoObjectFlow
 SMALL = {"hidden_width": 64, "batch_size": 128, "critic_pretraining_updates": 200}
 
 
-def escaping(prior: nn.Module, config: LatentSacConfig) -> EscapingSac:
-    return EscapingSac(prior, two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0), 7, 2, config)
+class Squash(nn.Module):
+    """A flow that knows nothing."""
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor:
+        return torch.tanh(z)
+
+
+def escaping(prior: nn.Module, config: LatentSacConfig, margin: float = 0.0) -> EscapingSac:
+    policies = two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0, margin=margin)
+    return EscapingSac(prior, Squash(), policies, 7, 2, config)
 
 
 def imitating(config: FeatureSacConfig) -> Ibrl:
@@ -33,33 +40,52 @@ def batch_of(size: int = 32, seed: int = 0) -> Batch:
     )
 
 
-def test_the_first_rollouts_of_an_escaping_learner_are_the_priors_even_after_critic_pretraining():
-    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
+@pytest.mark.parametrize(("margin", "acts"), [(0.0, TwoObjectFlow), (0.1, Squash)])
+def test_the_first_rollouts_are_the_second_actors_where_there_is_a_margin_and_the_priors_without(margin, acts):
+    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL), margin)
     for seed in range(5):
         learner.update(batch_of(seed=seed), critic_only=True)
     features = torch.randn(40, 7)
     noise = torch.randn(40, 2, generator=torch.Generator().manual_seed(3))
     action = learner.act({"features": features}, torch.Generator().manual_seed(3))
-    assert torch.equal(action, TwoObjectFlow().decode(noise, features))
+    assert torch.equal(action, acts().decode(noise, features))
 
 
-def test_targets_take_the_better_of_both_actors():
-    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
-    for seed in range(30):
-        learner.update(batch_of(seed=seed))
-    batch = batch_of(seed=99)
-    seen = batch.next_observation["features"]
-    twin = torch.Generator()
+def next_values(learner: TwoActors, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of the actions that both actors will draw at the next observations."""
+    seen, twin = batch.next_observation["features"], torch.Generator()
     twin.set_state(learner.generator.get_state())
-    with torch.no_grad():
-        values = []
-        for which in ("first", "second"):
-            mean, std = getattr(learner.policies, which)(seen)
-            drawn = mean + std * torch.randn(32, 2, generator=twin)
-            action = learner.prior.decode(drawn, seen) if which == "first" else torch.tanh(drawn)
-            values.append(learner.target_critics(seen, action).min(dim=0).values)
-        assert 0 < (values[0] > values[1]).sum() < 32
-        expected = (batch.reward + 0.9 * torch.maximum(*values)).clamp(0.0, 1.0)
+    drawn = [
+        actor(learner.policies, seen, torch.randn(32, 2, generator=twin)) for actor in (learner._first, learner._second)
+    ]
+    first, second = (learner.target_critics(seen, action).min(dim=0).values for action, _ in drawn)
+    return first, second
+
+
+@torch.no_grad()
+def test_imitations_targets_take_the_better_of_both_actors():
+    learner = imitating(FeatureSacConfig(**SMALL))
+    with torch.enable_grad():
+        for seed in range(30):
+            learner.update(batch_of(seed=seed))
+    batch = batch_of(seed=99)
+    first, second = next_values(learner, batch)
+    assert 0 < (first > second).sum() < 32
+    expected = (batch.reward + 0.9 * torch.maximum(first, second)).clamp(0.0, 1.0)
+    assert torch.allclose(learner._target(batch), expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_escaping_learners_targets_take_the_actor_that_would_act():
+    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
+    with torch.enable_grad():
+        for seed in range(30):
+            learner.update(batch_of(seed=seed))
+    batch = batch_of(seed=99)
+    chosen = learner.policies.chooser(batch.next_observation["features"]) > 0.0
+    assert 0 < chosen.sum() < 32
+    first, second = next_values(learner, batch)
+    expected = (batch.reward + 0.9 * torch.where(chosen, second, first)).clamp(0.0, 1.0)
     assert torch.allclose(learner._target(batch), expected, atol=1e-6)
 
 
@@ -80,8 +106,9 @@ def test_the_chooser_learns_who_is_worth_more_and_acts_by_it():
         def decode(self, z: Tensor, context: Tensor) -> Tensor:
             return torch.full_like(z, -0.5)
 
-    for worth, chosen in (((0.2, 0.9), 1), ((0.9, 0.2), -1)):
-        learner = escaping(Left(), LatentSacConfig(**SMALL, learning_rate=3e-3))
+    cases = ((0.0, (0.2, 0.9), 1), (0.0, (0.9, 0.2), -1), (0.2, (0.5, 0.4), 1), (0.2, (0.9, 0.2), -1))
+    for margin, worth, chosen in cases:
+        learner = escaping(Left(), LatentSacConfig(**SMALL, learning_rate=3e-3), margin)
         nn.init.constant_(learner.policies.second.trunk[-1].bias[:2], 1.0)
         learner.policies.second.requires_grad_(False)
         judged(*worth, learner)
@@ -132,15 +159,3 @@ def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes(
     escaped = earned(escaping(Right(), config))
     assert held < 0.55
     assert escaped > 0.7
-
-
-def test_imitation_holds_the_second_actor_to_the_demonstrated_rows_alone():
-    policies = two_policies(7, 2, (64, 64), 0, float("inf"), seed=0)
-    config = LatentSacConfig(**SMALL, learning_rate=3e-3)
-    learner = EscapingSac(TwoObjectFlow(), policies, 7, 2, config, imitation_weight=10.0)
-    batch = replace(batch_of(64), action=torch.full((64, 2), 0.6), online=32)
-    batch.action[32:] = -0.6  # its own rows: not to be imitated
-    for _ in range(150):
-        learner.update(batch)
-    demonstrated = torch.tanh(policies.second(batch.observation["features"][:32])[0])
-    assert (demonstrated - 0.6).abs().mean() < 0.1

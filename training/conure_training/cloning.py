@@ -1,8 +1,9 @@
-"""Behavior cloning: a Gaussian policy by maximum likelihood on demonstrations."""
+"""Behavior cloning: a Gaussian policy or a flow by maximum likelihood on demonstrations."""
 
 import torch
 from torch import Tensor
 
+from conure_training.flows import ConditionalRealNVP
 from conure_training.networks import GaussianPolicy
 from conure_training.pretraining import PretrainingConfig, pretrain
 
@@ -20,9 +21,22 @@ def clone(policy: GaussianPolicy, features: Tensor, action: Tensor, config: Pret
     unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        seen = features[rows]
-        seen = seen + config.feature_noise * torch.randn(seen.shape, generator=generator)
-        mean, std = policy(seen)
+        mean, std = policy(_noisy(features[rows], config, generator))
         return (0.5 * ((unsquashed[rows] - mean) / std).square() + std.log()).sum(dim=-1).mean()
 
     pretrain("behavior cloning", policy, loss, len(features), config, seed)
+
+
+def clone_flow(
+    flow: ConditionalRealNVP, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int
+) -> None:
+    """Maximise log p(action | features), (n, A) and (n, F), and freeze the flow: a prior of these demonstrations."""
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        return -flow.log_prob(action[rows], _noisy(features[rows], config, generator)).mean()
+
+    pretrain("behavior cloning, a flow", flow, loss, len(features), config, seed)
+
+
+def _noisy(features: Tensor, config: PretrainingConfig, generator: torch.Generator) -> Tensor:
+    return features + config.feature_noise * torch.randn(features.shape, generator=generator)

@@ -14,6 +14,7 @@ from conure_core.spec import Contract
 from conure_training.files import save_torch
 from conure_training.finetuned import EncodingPolicy
 from conure_training.flow_matching import FlowMatchingPolicy
+from conure_training.flows import ConditionalRealNVP
 from conure_training.image_vae import ImageVae
 from conure_training.networks import GaussianPolicy
 from conure_training.prior import Prior, PriorSize
@@ -31,6 +32,7 @@ class PolicyModule(nn.Module):
 
     encoder: Any
     generator: Any
+    own: Any
     policy: Any
     prior: Any
     skills: Any
@@ -72,12 +74,13 @@ class Proposing(PolicyModule):
 
 
 class Escaping(PolicyModule):
-    """A policy in z or one without a prior."""
+    """A policy in the prior's z or one in that of a flow of its own."""
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
         features = self.prior.encoder(image, proprio)
         first = self.prior.flow.decode(self.policy.first.draw(features, noise), features)
-        chosen: Tensor = self.policy.choose(features, first, torch.tanh(self.policy.second.draw(features, noise)))
+        second = self.own.decode(self.policy.second.draw(features, noise), features)
+        chosen: Tensor = self.policy.choose(features, first, second)
         return chosen
 
 
@@ -151,6 +154,11 @@ def _both_policies(sizes: Sizes, prior: Prior) -> dict[str, nn.Module]:
     return {"policy": _two(sizes, prior.encoder.feature_dim, prior.action_dim)}
 
 
+def _with_own_flow(sizes: Sizes, prior: Prior) -> dict[str, nn.Module]:
+    own = ConditionalRealNVP(prior.action_dim, prior.encoder.feature_dim)
+    return {"own": own, **_both_policies(sizes, prior)}
+
+
 def _encoding_policy(sizes: Sizes, prior: Prior) -> dict[str, nn.Module]:
     return {"policy": EncodingPolicy(prior.encoder, _gaussian(sizes, prior.encoder.feature_dim, prior.action_dim))}
 
@@ -169,7 +177,7 @@ KINDS: dict[str, Callable[[Contract, Sizes], PolicyModule]] = {
     "vae": _vae,
     "features": _on_prior(OnPriorFeatures, _one_policy),
     "ibrl": _on_prior(Proposing, _both_policies),
-    "escaping": _on_prior(Escaping, _both_policies),
+    "escaping": _on_prior(Escaping, _with_own_flow),
     "steered": _on_prior(Steered, _with_generator),
     "skills": _on_prior(Skilled, _with_skills),
     "finetuned": _on_prior(Finetuned, _encoding_policy),

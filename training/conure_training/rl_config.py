@@ -28,8 +28,8 @@ class RlConfig:
     averaged policy's noise there, 1 samples it, 0 takes its middle. `tensorboard`: log to `out`/tensorboard.
 
     `critic`: what the critics of methods on features see, the simulator's state or the features that the actor sees.
-    Of `latent` alone: `escape`, a second actor without a prior, chosen by the critics, `escape_cloned`, which begins as
-    behavior cloning of the task's demonstrations, `escape_imitation`, its weight of staying near them;
+    Of `latent` alone: `escape`, a second actor that knows the run's demonstrations and no prior (`escape_cloning`),
+    which acts unless the critics value the prior's action by `escape_margin` more;
     `demonstrations_in`, action or z, what the critics judge;
     `finetune_encoder`, a policy on images behind its own copy of the encoder.
     """
@@ -59,8 +59,8 @@ class RlConfig:
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     critic: str = "state"
     escape: bool = False
-    escape_cloned: bool = False
-    escape_imitation: float = 1.0
+    escape_margin: float = 0.1
+    escape_cloning: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(batch_size=512))
     demonstrations_in: str = "action"
     finetune_encoder: bool = False
     prior_explore_epsilon: float = 0.5
@@ -110,7 +110,5 @@ class RlConfig:
             raise ConfigError(f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}")
         if len(chosen) > 1:
             raise ConfigError(f"{' and '.join(chosen)} exclude one another; choose one")
-        if not self.escape_imitation >= 0.0:
-            raise ConfigError(f"escape_imitation must be 0 or more, got {self.escape_imitation}")
-        if self.escape_cloned and not self.escape:
-            raise ConfigError("escape_cloned=true needs escape=true")
+        if not 0.0 <= self.escape_margin <= 1.0:
+            raise ConfigError(f"escape_margin must lie in [0, 1], as returns do, got {self.escape_margin}")

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from conure_training.actor_critic import Observation
 from conure_training.agents import LatentAgent, save_latent_agent
-from conure_training.cloning import clone
+from conure_training.cloning import clone_flow
 from conure_training.demonstrated import inverted
 from conure_training.finetuned import EncodingPolicy, FinetunedSac
+from conure_training.flows import ConditionalRealNVP
 from conure_training.latent_bound import chi_square_radius, reachable_fraction
 from conure_training.latent_sac import LatentSac
 from conure_training.methods.on_features import Features
@@ -83,30 +84,30 @@ def _bound(features: Features) -> dict[str, Any]:
 def _escaping(features: Features) -> Method:
     config = features.config
     hidden, radius = config.latent.hidden_dims, chi_square_radius(config.latent.z_bound_quantile, features.action_dim)
-    policies = two_policies(features.dim, features.action_dim, hidden, features.slots, radius, config.seed)
-    replay = features.mixed_replay()
-    if config.escape_cloned:
-        of_the_task = features.data.task == features.data.tasks.index(config.task)
-        steps = torch.from_numpy(of_the_task.repeat(features.data.ends - features.data.starts))
-        seen, done = features.demonstrated_features[steps], features.demonstrated_actions[steps]
-
-        def train(policy: GaussianPolicy) -> None:
-            clone(policy, seen, done, config.cloning, config.seed)
-
-        policies.second = features.trained_once(policies.second, train)
-        policies.second.requires_grad_(True)
+    sizes = (features.dim, features.action_dim, hidden, features.slots, radius, config.seed)
+    own = _own_flow(features)
     learner = EscapingSac(
         features.prior.flow.requires_grad_(False),
-        policies,
+        own,
+        two_policies(*sizes, margin=config.escape_margin),
         features.critic_dim,
         features.action_dim,
         config.latent,
         seed=config.seed,
         critic_input=config.critic,
-        imitation_weight=config.escape_imitation,
     )
-    save = features.saving("escaping", lambda: learner.averaged_policy, hidden, radius)
-    return Method(learner, replay, features.observe, save, figures=_bound(features))
+    save = features.saving("escaping", lambda: learner.averaged_policy, hidden, radius, own=(own, {}))
+    return Method(learner, features.mixed_replay(), features.observe, save, figures=_bound(features))
+
+
+def _own_flow(features: Features) -> ConditionalRealNVP:
+    """Cloned from all demonstrations of the run, as rivals are, on the prior's features and nothing else of it."""
+    config, seen, done = features.config, features.demonstrated_features, features.demonstrated_actions
+    with seeded(config.seed):
+        flow = ConditionalRealNVP(features.action_dim, features.dim)
+    return features.trained_once(
+        flow, lambda module: clone_flow(module, seen, done, config.escape_cloning, config.seed)
+    )
 
 
 def _finetuned(features: Features) -> Method:
