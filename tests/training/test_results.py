@@ -61,7 +61,7 @@ def test_the_first_pass_is_what_was_asked_for_and_the_second_holds_it():
         assert len(headline) == tasks * seeds * methods
     assert [name for name in PLAN.experiments if name != "shared"] == list(CHECKS)
     assert len([entry for entry in PLAN.select("first", "fresh_start") if "evaluation" in entry.variables]) == 9
-    assert hours(first, 2) < 9.5
+    assert hours(first, 2) < 10.5
 
 
 def test_every_method_of_the_headline_gets_the_same_task_and_steps():
@@ -70,6 +70,15 @@ def test_every_method_of_the_headline_gets_the_same_task_and_steps():
         shared = {tuple(word for word in entry.commands["rl"].words if _of_the_task(word)) for entry in entries}
         assert len(shared) == 1, shared
         assert f"target={HELD_OUT[task].target}" in shared.pop()
+
+
+def test_mismatched_learners_get_the_same_prior_and_steps_and_the_original_no_demonstration():
+    entries = PLAN.select("first", "mismatch")
+    commands = {entry.variables["learner"]: entry.commands["rl"].words for entry in entries}
+    assert list(commands) == ["escape", "original", "latent"]
+    for needed in ("steps=", "prior=", "target="):
+        assert len({word for words in commands.values() for word in words if word.startswith(needed)}) == 1
+    assert "demonstration_share=0" in commands["original"]
 
 
 def _of_the_task(word):

@@ -67,7 +67,7 @@ def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "headline-curves": ("headline", learning_curves(by_method)),
         "headline-final": ("headline", bars({task: _final(lines) for task, lines in by_method.items()})),
         "data-size": ("data_size", against_count(sizes, "trajectories of the prior")),
-        "mismatch": ("mismatch", learning_curves(_grouped(runs, "mismatch", "escape"))),
+        "mismatch": ("mismatch", learning_curves(_grouped(runs, "mismatch", "learner"))),
         "asymmetric": ("asymmetric", learning_curves(_grouped(runs, "asymmetric", "critic"))),
         "transfer": ("transfer", bars(_worlds(runs))),
         "auxiliary": ("auxiliary", bars({task: _final(_named(lines)) for task, lines in labels.items()})),
