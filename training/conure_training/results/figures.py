@@ -17,6 +17,8 @@ from conure_training.results.ledger import Record
 from conure_training.statistics import stratified_interval
 
 GRID_POINTS = 21
+LETTER_IN = 0.075
+"""Width of one letter of a label."""
 GROUPS_A_ROW = 4
 BAND_RESAMPLES = 300
 COLOURS = (
@@ -154,7 +156,8 @@ def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
     names = list(groups)
     rows = [names[start : start + GROUPS_A_ROW] for start in range(0, len(names), GROUPS_A_ROW)]
     with mpl.rc_context(STYLE):
-        width_in = max(4.6, 0.24 * len(rows[0]) * (len(labels) + 2) + 1.0)
+        group_in = max(0.24 * (len(labels) + 2), LETTER_IN * (2 + max(map(len, names))))
+        width_in = max(4.6, group_in * len(rows[0]) + 1.0)
         figure = Figure(figsize=(width_in, 2.4 * len(rows) + 0.6))
         for axes, row in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
             for place, name in enumerate(row):
