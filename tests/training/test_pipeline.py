@@ -23,6 +23,7 @@ from conure_training.agents import LatentAgent, load_agent
 from conure_training.collect import DemosConfig, collect
 from conure_training.dataset import load_demonstrations
 from conure_training.demonstrated import demonstrated
+from conure_training.encoded import Encoded
 from conure_training.environments import make_environment
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.prior import load_prior
@@ -193,9 +194,9 @@ def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
 
 
 def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -> None:
-    data = load_demonstrations(demos)
-    encode = lambda image, proprio: torch.zeros(len(image), 3)  # noqa: E731
-    once, twice = demonstrated(data, "Lift", encode, None), demonstrated(data, "Lift", encode, 0)
+    data = load_demonstrations(demos, images=False)
+    encoded = Encoded(torch.zeros(len(data), 3), torch.zeros(len(data.ends), 3))
+    once, twice = demonstrated(data, "Lift", encoded, None), demonstrated(data, "Lift", encoded, 0)
     assert len(twice) == 2 * len(once) == 12
     for told, retold in zip(twice[::2], twice[1::2], strict=True):
         assert told.reward.sum() == 1 and retold.reward.sum() == 0 and retold.terminated

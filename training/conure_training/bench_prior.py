@@ -16,7 +16,7 @@ from conure_core.robot import load_robot
 from conure_sim.static_scenes import StaticScenes
 from conure_training.bench_timing import each_call_s
 from conure_training.dataset import Demonstrations, save_demonstrations
-from conure_training.demonstrated import encoding_by
+from conure_training.encoded import encoding_by
 from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.workers import use_threads

@@ -19,7 +19,7 @@ from conure_training.card_measures import Calibration, Estimate
 from conure_training.card_picture import draw_calibration
 from conure_training.chunks import chunk_targets
 from conure_training.dataset import Demonstrations, load_demonstrations
-from conure_training.demonstrated import encoding_by
+from conure_training.encoded import encoding_by
 from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.files import write_json
 from conure_training.latent_bound import chi_square_radius

@@ -21,7 +21,7 @@ def clone(policy: GaussianPolicy, features: Tensor, action: Tensor, config: Pret
     unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        mean, std = policy(_noisy(features[rows], config, generator))
+        mean, std = policy(_noisy(features[rows], config.feature_noise, generator))
         return (0.5 * ((unsquashed[rows] - mean) / std).square() + std.log()).sum(dim=-1).mean()
 
     pretrain("behavior cloning", policy, loss, len(features), config, seed)
@@ -33,10 +33,17 @@ def clone_flow(
     """Maximise log p(action | features), (n, A) and (n, F), and freeze the flow: a prior of these demonstrations."""
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        return -flow.log_prob(action[rows], _noisy(features[rows], config, generator)).mean()
+        return flow_loss(flow, features[rows], action[rows], config.feature_noise, generator)
 
     pretrain("behavior cloning, a flow", flow, loss, len(features), config, seed)
 
 
-def _noisy(features: Tensor, config: PretrainingConfig, generator: torch.Generator) -> Tensor:
-    return features + config.feature_noise * torch.randn(features.shape, generator=generator)
+def flow_loss(
+    flow: ConditionalRealNVP, features: Tensor, action: Tensor, noise: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """-log p(action | features + noise), its mean; `noise`: its standard deviation, against overfitting."""
+    return -flow.log_prob(action, _noisy(features, noise, generator)).mean()
+
+
+def _noisy(features: Tensor, noise: float, generator: torch.Generator | None) -> Tensor:
+    return features + noise * torch.randn(features.shape, generator=generator, device=features.device)

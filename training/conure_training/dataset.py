@@ -12,6 +12,7 @@ from conure_core.errors import DataError
 from conure_training.files import replacing
 
 FORMAT = 1
+IMAGES = ("image", "final_image")
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,26 @@ def save_demonstrations(path: Path, data: Demonstrations, attributes: dict[str, 
         group.attrs.update({"format": FORMAT, "tasks": list(data.tasks), **attributes})
 
 
-def load_demonstrations(path: Path) -> Demonstrations:
-    """Read and check a data set. Raises: DataError that names the array or the first broken episode."""
+def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
+    """Read and check a data set; without `images`, most of it, they are (n, 0, 0, 3).
+
+    Raises: DataError that names the array or the first broken episode.
+    """
     try:
         group = zarr.open_group(path, mode="r")
-        arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in ARRAYS}
+        arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES}
         tasks = tuple(str(name) for name in group.attrs["tasks"])  # type: ignore[union-attr]
     except (FileNotFoundError, KeyError, ValueError, OSError) as error:
         raise DataError(f"{path} is not a readable data set ({error}); run conure demos again") from error
+    if not images:
+        arrays["image"], arrays["final_image"] = _blank(arrays["proprio"]), _blank(arrays["final_proprio"])
     data = Demonstrations(**arrays, tasks=tasks)
     check_demonstrations(data, path)
     return data
+
+
+def _blank(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.zeros((len(rows), 0, 0, 3), np.uint8)
 
 
 def check_demonstrations(data: Demonstrations, path: Path) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from conure_training.actor_critic import Observation
 from conure_training.latent_sac import LatentSac
-from conure_training.networks import GaussianPolicy, bounded_radially
+from conure_training.networks import GaussianPolicy
 from conure_training.replay import Source
 
 
@@ -45,7 +45,6 @@ class FinetunedSac(LatentSac):
     def _latent(self, observation: Observation, noise: Tensor | None) -> Tensor:
         return self.policy.draw(observation["image"], observation["proprio"], noise)  # type: ignore[operator]
 
-    def _propose_latent(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        mean, std = self.policy(observation["image"], observation["proprio"])
-        noise = self._noise(len(mean), self.generator)
-        return bounded_radially(mean + std * noise, self.policy.radius), self._cost(mean, std)  # type: ignore[arg-type]
+    def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["image"], observation["proprio"])
+        return mean_and_std

@@ -1,7 +1,7 @@
 """Soft actor-critic in the latent space of a frozen behavioral prior."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,9 @@ from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.latent_bound import chi_square_radius
 from conure_training.networks import GaussianPolicy, bounded_radially, seeded
 from conure_training.replay import Source
+
+Cost = Callable[[Tensor, Tensor], Tensor]
+"""Nats (B,) of a policy's mean and std, (B, A)."""
 
 
 class Prior(Protocol):
@@ -54,6 +57,11 @@ def entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
 
 COSTS = {"kl": kl_to_standard_normal, "entropy": entropy_below_standard_normal}
 """What being another distribution than the prior's base costs, by the name in the config."""
+
+
+def drawn(mean: Tensor, std: Tensor, noise: Tensor | None, radius: float, cost: Cost) -> tuple[Tensor, Tensor]:
+    """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats, (B,)."""
+    return bounded_radially(mean if noise is None else mean + std * noise, radius), cost(mean, std)
 
 
 class LatentSac(ActorCritic):
@@ -124,10 +132,12 @@ class LatentSac(ActorCritic):
         return self.prior.decode(z, observation["features"]), cost
 
     def _propose_latent(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        """Sampled z (B, A), differentiable, and what each costs in nats, (B,)."""
-        mean, std = self.policy(observation["features"])
-        noise = self._noise(len(mean), self.generator)
-        return bounded_radially(mean + std * noise, self.policy.radius), self._cost(mean, std)  # type: ignore[arg-type]
+        noise = self._noise(len(observation["features"]), self.generator)
+        return drawn(*self._gaussian(observation), noise, self.policy.radius, self._cost)  # type: ignore[arg-type]
+
+    def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["features"])
+        return mean_and_std
 
 
 def _fingerprint(prior: Prior) -> int:

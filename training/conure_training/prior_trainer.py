@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from conure_core.errors import ConfigError, DataError
 from conure_sim.camera import Camera
 from conure_training.augmentation import PlaneShift, shift_images
+from conure_training.cloning import flow_loss
 from conure_training.encoder import detection_loss
 from conure_training.files import UNREADABLE, save_torch
 from conure_training.frames import Frames
@@ -99,12 +100,13 @@ class PriorTrainer:
             raise DataError(f"no held-out episode is as long as size.chunk={prior.size.chunk}; ask for a shorter chunk")
         self.metrics: dict[str, float] = {"labelled_scenes": 0.0 if scenes is None else float(len(scenes))}
         self.device = next(prior.parameters()).device
+        self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
         prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self) -> None:
-        """All three steps, from the checkpoint if there is one; fills `metrics`."""
+        """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of all frames."""
         saved = self._checkpoint()
         config, prior = self.config, self.prior
         encoder, flow = list(prior.encoder.parameters()), list(prior.flow.parameters())
@@ -117,14 +119,14 @@ class PriorTrainer:
         self._fit(1, phase, saved)
         if saved is None or saved["phase"] < 2:
             self._measure_positions()
-        features, actions = self._features(self.train_index), self.frames.action[self.train_index].to(self.device)
+        self.features = self._features(torch.arange(len(self.frames)))
+        features, actions = self.features[self.train_index], self.frames.action[self.train_index].to(self.device)
 
-        def flow_loss() -> Tensor:
+        def loss() -> Tensor:
             batch = torch.randint(len(features), (config.flow_batch_size,))
-            noisy = features[batch] + config.feature_noise * torch.randn_like(features[batch])
-            return -prior.flow.log_prob(actions[batch], noisy).mean()
+            return flow_loss(prior.flow, features[batch], actions[batch], config.feature_noise)
 
-        self._fit(2, Phase("flow", config.flow_steps, config.flow_rate, flow, flow_loss, "flow_batch_size"), saved)
+        self._fit(2, Phase("flow", config.flow_steps, config.flow_rate, flow, loss, "flow_batch_size"), saved)
         self._measure_likelihood(features, actions)
 
     @property
@@ -230,7 +232,7 @@ class PriorTrainer:
     @torch.no_grad()
     def _measure_likelihood(self, features: Tensor, actions: Tensor) -> None:
         held_actions = self.frames.action[self.held_index].to(self.device)
-        held = self.prior.flow.log_prob(held_actions, self._features(self.held_index))
+        held = self.prior.flow.log_prob(held_actions, self.features[self.held_index])
         self.metrics["held_out_log_likelihood"] = held.mean().item()
         self.metrics["train_log_likelihood"] = self.prior.flow.log_prob(actions[:5000], features[:5000]).mean().item()
         for percent in (1, 5, 50):

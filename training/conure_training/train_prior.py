@@ -20,6 +20,7 @@ from conure_sim.environment import table_camera
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.static_scenes import EDITION, LabelledImages, StaticScenes
 from conure_training.dataset import Demonstrations, load_demonstrations
+from conure_training.encoded import Encoded, encoding_by, keep_encoded
 from conure_training.files import UNREADABLE, replacing, write_json
 from conure_training.frames import Frames, frames_of_demonstrations, frames_of_scenes
 from conure_training.prior import Prior, PriorSize
@@ -97,6 +98,8 @@ def run(overrides: list[str]) -> None:
 def train_prior(config: PriorConfig) -> Path:
     """Train and save a prior; writes `prior.pt` and `metrics.json` under `config.out`. Returns the prior's path.
 
+    Beside them: the static scenes, for the next prior, and the demonstrations' features, for RL on this one.
+
     An interrupted run is gone on with by the same command, from its last checkpoint, and ends as it would have.
     Raises: ConfigError, among others if memory runs out; DataError for demonstrations that no prior can be made of.
     """
@@ -116,6 +119,9 @@ def train_prior(config: PriorConfig) -> Path:
         trainer.run()
     note = {"config": asdict(config), "demonstrations": fingerprint(everything), **trainer.metrics}
     prior.cpu().save(out / "prior.pt", note)
+    if data is everything:
+        final = encoding_by(prior.encoder)(data.final_image, data.final_proprio)
+        keep_encoded(out / "prior.pt", Path(config.demos), Encoded(trainer.features.cpu(), final))
     write_json(out / "metrics.json", trainer.metrics)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return out / "prior.pt"

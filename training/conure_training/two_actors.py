@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from conure_training.actor_critic import ActorCritic, Observation
 from conure_training.feature_sac import FeatureSacConfig, squashed_sample
-from conure_training.latent_sac import LatentSacConfig, Prior, kl_to_standard_normal
-from conure_training.networks import GaussianPolicy, Normalizer, bounded_radially, mlp, seeded
+from conure_training.latent_sac import COSTS, LatentSacConfig, Prior, drawn
+from conure_training.networks import GaussianPolicy, Normalizer, mlp, seeded
 from conure_training.replay import Source
 
 
@@ -152,7 +152,7 @@ class EscapingSac(TwoActors):
         **named: Any,
     ) -> None:
         """The prior and the second actor's own flow, both frozen; the policies, each in its z."""
-        self.prior, self.own = prior, own
+        self.prior, self.own, self._cost = prior, own, COSTS[config.cost]
         target = config.target_kl_per_dim * action_dim
         super().__init__(policies, state_dim, action_dim, config, (target, target), **named)
 
@@ -162,17 +162,17 @@ class EscapingSac(TwoActors):
         return self._least(self.target_critics(observation[self.critic_input], action))
 
     def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        return _decoded(self.prior, policies.first, features, noise)
+        return self._decoded(self.prior, policies.first, features, noise)
 
     def _second(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        return _decoded(self.own, policies.second, features, noise)
+        return self._decoded(self.own, policies.second, features, noise)
 
-
-def _decoded(flow: Prior, policy: GaussianPolicy, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Actions (B, A) of a policy in z, and its KL to N(0, I), (B,)."""
-    mean, std = policy(features)
-    z = bounded_radially(mean if noise is None else mean + std * noise, policy.radius)
-    return flow.decode(z, features), kl_to_standard_normal(mean, std)
+    def _decoded(
+        self, flow: Prior, policy: GaussianPolicy, features: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        mean, std = policy(features)
+        z, cost = drawn(mean, std, noise, policy.radius, self._cost)
+        return flow.decode(z, features), cost
 
 
 class Ibrl(TwoActors):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_training.dataset import Demonstrations, load_demonstrations
-from conure_training.demonstrated import demonstrated, encoding_by
+from conure_training.demonstrated import demonstrated
+from conure_training.encoded import Encoded, encoded_demonstrations
 from conure_training.module_agents import save_module_agent
 from conure_training.networks import GaussianPolicy, seeded
 from conure_training.pretraining import Module, trained_once
@@ -41,12 +42,17 @@ class Features:
     @cached_property
     def data(self) -> Demonstrations:
         """The demonstrations of every task: what is learned before RL learns from all, as a prior does."""
-        return load_demonstrations(Path(self.config.demos))
+        return load_demonstrations(Path(self.config.demos), images=self.config.finetune_encoder)
 
     @cached_property
+    def encoded(self) -> Encoded:
+        """Features of `data`."""
+        return encoded_demonstrations(Path(self.config.prior), self.prior, Path(self.config.demos))
+
+    @property
     def demonstrated_features(self) -> Tensor:
         """Of every step of `data`, (n, F)."""
-        return encoding_by(self.prior.encoder)(self.data.image, self.data.proprio)
+        return self.encoded.steps
 
     @property
     def demonstrated_actions(self) -> Tensor:
@@ -90,7 +96,7 @@ class Features:
     def task_demonstrations(self, images: bool = False) -> list[Episode]:
         """The task's own, told again as failures where `relabel` asks for it; `images`: with what was seen."""
         relabel_seed = self.config.seed if self.config.relabel else None
-        return demonstrated(self.data, self.config.task, encoding_by(self.prior.encoder), relabel_seed, images)
+        return demonstrated(self.data, self.config.task, self.encoded, relabel_seed, images)
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
         """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are whole returns."""
