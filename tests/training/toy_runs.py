@@ -19,7 +19,7 @@ TINY_RIVALS = [
     ),
     *(
         f"{group}.{word}"
-        for group in ("cloning", "vae", "trajectory", "hierarchical", "steered")
+        for group in ("cloning", "escape_cloning", "vae", "trajectory", "hierarchical", "steered")
         for word in ("steps=3", "batch_size=16")
     ),
 ]
