@@ -116,6 +116,13 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
         assert len(arrays["image"]) == 8
 
 
+def test_another_prior_s_scenes_save_rendering_them(demos, tmp_path, monkeypatch):
+    train_prior(config_of(demos, tmp_path / "first", "static_scenes=8"))
+    monkeypatch.setattr("conure_training.train_prior._rendered", None)
+    train_prior(config_of(demos, tmp_path / "second", "static_scenes=8", f"scenes={tmp_path / 'first'}", "shift_px=2"))
+    assert not (tmp_path / "second" / "static_scenes.npz").exists()
+
+
 # --- what it is trained on --------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ from conure_training.subsets import choose_episodes, fingerprint, held_out_steps
 from conure_training.workers import ENGINES, engine_of, run_blocks, use_threads
 
 BLOCK_SCENES = 1000
-CHANGES_NO_RESULT = {"demos", "out", "workers", "engine", "ray_address", "checkpoint_every"}
+CHANGES_NO_RESULT = {"demos", "out", "scenes", "workers", "engine", "ray_address", "checkpoint_every"}
 MAY_BE_LOWERED = {"batch_size", "flow_batch_size"}
 """A run that ended for want of memory goes on with smaller batches."""
 
@@ -43,6 +43,8 @@ class PriorConfig:
     `labelled_share`: of the static scenes, the part whose labels are used; `labelled_demonstrations`: whether the
     demonstrations' own labels are. What has no label teaches the encoder nothing, and without both it learns by
     likelihood alone, in as many steps.
+    `scenes`: the folder that keeps the rendered static scenes; empty: `out`. That of another prior with the same
+    settings saves rendering them again.
     `shift_px`: images of the auxiliary task move by up to as many pixels, with their labels; 0: none.
     `feature_noise`: standard deviation of noise on the features in the flow's own step; it keeps the flow smooth.
     """
@@ -67,6 +69,7 @@ class PriorConfig:
     trajectories: int = 0
     labelled_share: float = 1.0
     labelled_demonstrations: bool = True
+    scenes: str = ""
     shift_px: int = 0
     checkpoint_every: int = 250
     size: PriorSize = field(default_factory=PriorSize)
@@ -112,7 +115,7 @@ def train_prior(config: PriorConfig) -> Path:
         raise DataError(f"{config.demos} is not of the arm '{config.arm}': give the arm that it was collected with")
     camera = table_camera(data.image.shape[1], config.arm)
     prior = Prior(contract, config.size, camera)
-    scenes = _static_frames(config, camera, out / "static_scenes.npz", prior.latent_dim)
+    scenes = _static_frames(config, camera, Path(config.scenes or out) / "static_scenes.npz", prior.latent_dim)
     prior = prior.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _trainer(config, prior, data, scenes, camera, fingerprint(everything))
     with use_threads():
@@ -137,7 +140,7 @@ def _trainer(
 
 
 def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim: int) -> Frames | None:
-    """The labelled ones. Rendered once: kept beside the prior for the next run with the same settings."""
+    """The labelled ones. Rendered once: kept for the next run with the same settings."""
     if config.labelled_scenes == 0:
         return None
     settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization, EDITION]
