@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conure_sim.camera import Camera
+from conure_training.keypoints import Keypoints
 from conure_training.networks import SLOT_SIZE
 from conure_training.precision import training_precision
 
@@ -41,6 +42,8 @@ class SceneEncoder(nn.Module):
     decided, colour), sorted by distance to the tool. `features` = slots, container, normalized
     proprioception. All of it is in the exported graph.
 
+    `keypoints`: for a camera that may stand elsewhere than calibrated, see Keypoints; 0: none.
+
     image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim), in the type of `proprio`.
     """
 
@@ -49,7 +52,7 @@ class SceneEncoder(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, width: int = 48) -> None:
+    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, width: int = 48, keypoints: int = 0) -> None:
         super().__init__()
         self.slots, self.proprio_size = slots, proprio_size
         self.grid = (camera.height_px // STRIDE, camera.width_px // STRIDE)
@@ -60,6 +63,7 @@ class SceneEncoder(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(width + 2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
         )
+        self.keypoints = Keypoints(width, keypoints, 4) if keypoints else None
         self.head = nn.Conv2d(width, 11, 1)
         with torch.no_grad():
             self.head.bias[:2] = -4.0  # type: ignore[index]  # most cells are empty
@@ -101,7 +105,11 @@ class SceneEncoder(nn.Module):
         coordinates = self.coordinates.expand(image.shape[0], -1, -1, -1)
         with training_precision(self, proprio.device):
             grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
-            grid = self.body(torch.cat([grid, coordinates], dim=1))
+            grid = self.body[:2](torch.cat([grid, coordinates], dim=1))
+        if self.keypoints is not None:
+            grid = grid + self.keypoints(grid.to(proprio.dtype), tool, self.coordinates[0])[:, :, None, None]
+        with training_precision(self, proprio.device):
+            grid = self.body[2:](grid)
         return grid.to(proprio.dtype)
 
     def _detections(self, grid: Tensor) -> Detections:

@@ -20,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PriorSize:
-    """Sizes of the networks: slots of the encoder, couplings and hidden widths of the flow.
+    """Sizes of the networks: slots and keypoints of the encoder, couplings and hidden widths of the flow.
 
     `chunk`: actions in one flow, see conure_training.chunks. `log_scale_bound` 1 without `final_affine`: the authors'
     flow, see ConditionalRealNVP.
@@ -32,10 +32,13 @@ class PriorSize:
     chunk: int = 1
     log_scale_bound: float = 3.0
     final_affine: bool = True
+    keypoints: int = 0
 
     def __post_init__(self) -> None:
         if min(self.slots, self.chunk) < 1:
             raise ConfigError(f"size.slots and size.chunk must be at least 1, got {self.slots} and {self.chunk}")
+        if self.keypoints < 0:
+            raise ConfigError(f"size.keypoints must not be negative, got {self.keypoints}")
 
 
 class Prior(nn.Module):
@@ -55,7 +58,8 @@ class Prior(nn.Module):
         super().__init__()
         self.contract, self.size = contract, size
         camera = camera or table_camera(contract.observation.image.shape[0])
-        self.encoder = SceneEncoder(camera, contract.observation.proprio.shape[0], size.slots)
+        proprio_size = contract.observation.proprio.shape[0]
+        self.encoder = SceneEncoder(camera, proprio_size, size.slots, keypoints=size.keypoints)
         self.flow = ConditionalRealNVP(
             self.latent_dim,
             self.encoder.feature_dim,
