@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder, detection_loss
+from conure_training.export import export_bundle
 from conure_training.prior import PriorSize, load_prior
 from conure_training.train_prior import PriorConfig, train_prior
 
@@ -70,10 +72,15 @@ def test_before_training_keypoints_change_nothing():
     assert torch.equal(bare(image, proprio), with_keypoints(image, proprio))
 
 
-def test_a_prior_keeps_its_keypoints_and_one_from_before_there_were_any_has_none(demos: Path, prior: Path, tmp_path):
-    words = [f"demos={demos}", f"out={tmp_path}", *TINY_PRIOR, "size.keypoints=4"]
+def test_a_prior_keeps_its_keypoints_in_the_bundle_too_and_an_older_one_has_none(demos: Path, prior: Path, tmp_path):
+    words = [f"demos={demos}", f"out={tmp_path}", f"scenes={prior.parent}", *TINY_PRIOR, "size.keypoints=4"]
     path = train_prior(load_config(CONF, "prior", PriorConfig, words))
-    assert load_prior(path).encoder.keypoints is not None
+    kept = load_prior(path)
+    assert kept.encoder.keypoints is not None
+    rng = np.random.default_rng(0)
+    shown = {"image": rng.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8), "proprio": rng.normal(size=(8, 16))}
+    shown["proprio"] = shown["proprio"].astype(np.float32)
+    export_bundle(kept.encoder, kept.flow, None, kept.contract, tmp_path / "bundle", shown, {})  # checks its own parity
     data = torch.load(prior, weights_only=True)
     del data["size"]["keypoints"]
     torch.save(data, tmp_path / "old.pt")
