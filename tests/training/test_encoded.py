@@ -67,6 +67,15 @@ def test_damaged_features_are_made_again(here) -> None:
     assert torch.equal(encoded(*here).steps, before.steps)
 
 
+def test_a_folder_that_cannot_be_written_stops_nothing(here, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("conure_training.encoded.np.savez", refuse)
+    assert len(encoded(*here).steps) == len(load_demonstrations(here[1]))
+    assert sorted(path.name for path in here[0].parent.iterdir()) == ["demos", "prior.pt"]
+
+
 def test_demonstrations_without_images_are_the_same_otherwise(demos: Path) -> None:
     whole, bare = load_demonstrations(demos), load_demonstrations(demos, images=False)
     assert bare.image.shape == (len(whole), 0, 0, 3) and bare.final_image.shape == (len(whole.ends), 0, 0, 3)

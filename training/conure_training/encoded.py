@@ -4,6 +4,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def encoding_by(encoder: nn.Module) -> Encode:
 
 
 def encoded_demonstrations(prior_path: Path, prior: Prior, demos: Path) -> Encoded:
-    """What `keep_encoded` left for this prior and these demonstrations; else computed, and kept.
+    """What `keep_encoded` left for this prior and these demonstrations; else computed, and kept if it can be written.
 
     Raises: DataError for demonstrations that cannot be read.
     """
@@ -51,7 +52,8 @@ def encoded_demonstrations(prior_path: Path, prior: Prior, demos: Path) -> Encod
     if kept is None:
         data, encode = load_demonstrations(demos), encoding_by(prior.encoder)
         kept = Encoded(encode(data.image, data.proprio), encode(data.final_image, data.final_proprio))
-        keep_encoded(prior_path, demos, kept)
+        with suppress(OSError):  # the prior's folder may be read-only
+            keep_encoded(prior_path, demos, kept)
     return kept
 
 
