@@ -23,12 +23,13 @@ def demonstrated(
     lifted one object has not lifted the others. Critics that see successes alone are slow to learn which object counts.
     Raises: DataError if there is no demonstration of the task.
     """
-    if task not in data.tasks or not (data.task == data.tasks.index(task)).any():
+    chosen = np.flatnonzero(data.task == data.tasks.index(task)) if task in data.tasks else ()
+    if not len(chosen):
         raise DataError(f"the demonstrations hold no episode of {task}, only of {', '.join(data.tasks)}")
     rng = np.random.default_rng(relabel_seed)
     proprio_size, starts = data.proprio.shape[1], data.starts
     episodes = []
-    for index in np.flatnonzero(data.task == data.tasks.index(task)):
+    for index in chosen:
         steps = slice(starts[index], data.ends[index])
         state = np.concatenate([data.state[steps], data.final_state[index][None]])
         features = torch.cat([encoded.steps[steps], encoded.final[index][None]])
