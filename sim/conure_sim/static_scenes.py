@@ -14,6 +14,7 @@ from conure_core.arm import Array
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_sim.arm_simulation import load_arm_simulation
+from conure_sim.clutter import strew
 from conure_sim.environment import table_camera
 from conure_sim.fixtures import Colour, ContainerModel, container_models
 from conure_sim.objects import ObjectModel, object_set
@@ -28,7 +29,7 @@ CONTAINER_KINDS = ("tray", "box", "bowl", "plate")
 CONTAINER_SCALE = (0.9, 1.1)
 ANY_COLOUR_CHANCE, TABLE_COLOUR_CHANCE = 0.5, 0.6
 POSES_PER_LAYOUT = 4
-EDITION = 2
+EDITION = 3
 """Of what is drawn: another number, other scenes from the same seed."""
 
 
@@ -58,7 +59,8 @@ class StaticScenes:
         self.robot = load_robot(arm)
         self.simulation = load_arm_simulation(arm)
         self.world = World(self.robot, table_camera(image_size, arm), self.simulation)
-        self.pool = list(object_set(objects).values())
+        self.pool = object_set(objects)
+        self.models = list(self.pool.values())
         self.randomization = find_randomization(randomization)
 
     def draw(self, count: int, seed: int) -> LabelledImages:
@@ -73,6 +75,7 @@ class StaticScenes:
     def _layout(self, rng: np.random.Generator) -> None:
         self.sample = self.randomization.sample(rng)
         self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance, self.sample.dynamics)
+        self.camera = self.sample.displaced(self.world.camera)
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = self._any_container(rng)
@@ -81,10 +84,11 @@ class StaticScenes:
             self.world.add_boxes(container.boxes(), self.container, container.colour)
         self.items, self.colours = [], []
         for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
-            model = self.pool[rng.integers(len(self.pool))]
+            model = self.models[rng.integers(len(self.models))]
             colour = self._any_colour(model.colour, rng)
             self.items.append(SceneObject(model, self.world.add(model, np.zeros(3), 0.0, colour)))
             self.colours.append(colour)
+        strew(self.world, self.pool, self.sample.clutter, rng)
 
     def _any_container(self, rng: np.random.Generator) -> ContainerModel:
         """Of any kind, size and colour, the table's among them: an encoder that knows one grey tray misses the next."""
@@ -120,7 +124,7 @@ class StaticScenes:
             base = middle - [0, 0, item.model.height_m / 2]
             self.world.place(item.body, base, np.array([0, 0, np.sin(yaw / 2), np.cos(yaw / 2)]))
             positions[slot], colours[slot] = middle, self.colours[slot]
-        image = self.sample.degraded(self.world.render(), rng)
+        image = self.sample.degraded(self.world.render(self.camera), rng)
         proprio = proprioception(self.world.arm, self.joint_rad, gripper_m)
         labels = (values.astype(np.float32) for values in (positions, colours, self.container))
         return (image, proprio, *labels)

@@ -178,6 +178,25 @@ def test_static_scenes_repeat_by_seed_and_label_what_is_there() -> None:
     assert not np.array_equal(first.image, StaticScenes().draw(24, seed=4).image)
 
 
+def test_static_scenes_are_seen_by_the_displaced_camera() -> None:
+    still, moved = (StaticScenes(randomization={"camera_shift_m": (shift, shift)}) for shift in (0.0, 0.03))
+    expected, found = still.draw(8, seed=3), moved.draw(8, seed=3)
+    np.testing.assert_array_equal(found.positions, expected.positions)
+    assert not any(np.array_equal(*pair) for pair in zip(found.image, expected.image, strict=True))
+    camera = table_camera(48).displaced(np.full(3, 0.03), np.zeros(3), 1.0)
+    np.testing.assert_array_equal(moved.world.render(camera), found.image[-1])
+
+
+def test_static_scenes_are_cluttered() -> None:
+    scenes = StaticScenes(randomization={"clutter": (4, 4)})
+    seen = []
+    for seed in range(4):
+        scenes.draw(1, seed)
+        view = scenes.world.view(scenes.camera, bodies=True)
+        seen.append((scenes.world.segmentation(view) == SEGMENTS["clutter"]).any())
+    assert any(seen)
+
+
 def test_static_scenes_hold_containers_of_many_colours_and_the_tool_over_some_of_them() -> None:
     scenes = StaticScenes().draw(400, seed=5)
     there = np.isfinite(scenes.container[:, 0])
