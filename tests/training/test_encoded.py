@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(here, monkeypatch) -> Non
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("conure_training.encoded.np.savez", refuse)
+    monkeypatch.setattr("conure_training.files.np.savez", refuse)
     assert len(encoded(*here).steps) == len(load_demonstrations(here[1]))
     assert sorted(path.name for path in here[0].parent.iterdir()) == ["demos", "prior.pt"]
 

@@ -109,7 +109,7 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
     assert cache.stat().st_mtime_ns == before
     train_prior(replace(config, seed=1))
     with np.load(cache) as arrays:
-        assert json.loads(str(arrays["drawn_by"]))[3] == 1
+        assert json.loads(str(arrays["of"]))[3] == 1
     cache.write_bytes(cache.read_bytes()[:500])
     train_prior(config)
     with np.load(cache) as arrays:

@@ -1,25 +1,25 @@
 """Features of demonstrations by a prior's frozen encoder: computed once, kept beside the prior for every later run."""
 
 import json
-import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_training.dataset import load_demonstrations
-from conure_training.files import UNREADABLE, replacing
+from conure_training.files import save_arrays, saved_arrays
 from conure_training.prior import Prior
 
 FEATURE_BATCH = 512
 FEATURES = "features.npz"
-Encode = Callable[[NDArray, NDArray], Tensor]
+Rows = NDArray[Any] | Tensor
+Encode = Callable[[Rows, Rows], Tensor]
 """Features (n, F) of images (n, H, W, 3) and proprioception (n, P)."""
 
 
@@ -32,13 +32,13 @@ class Encoded:
 
 
 def encoding_by(encoder: nn.Module) -> Encode:
-    """Features of many frames, in batches: the encoder is frozen."""
+    """Features of many frames, in batches, where the encoder is, without gradients: it is frozen."""
 
-    @torch.inference_mode()
-    def encode(image: NDArray, proprio: NDArray) -> Tensor:
-        parts = range(0, len(image), FEATURE_BATCH)
-        pairs = ((image[i : i + FEATURE_BATCH], proprio[i : i + FEATURE_BATCH]) for i in parts)
-        return torch.cat([encoder(torch.from_numpy(x), torch.from_numpy(y)) for x, y in pairs])
+    @torch.no_grad()
+    def encode(image: Rows, proprio: Rows) -> Tensor:
+        device = next(encoder.parameters()).device
+        batches = zip(*(torch.as_tensor(rows).split(FEATURE_BATCH) for rows in (image, proprio)), strict=True)
+        return torch.cat([encoder(x.to(device), y.to(device)) for x, y in batches])
 
     return encode
 
@@ -60,18 +60,12 @@ def encoded_demonstrations(prior_path: Path, prior: Prior, demos: Path) -> Encod
 def keep_encoded(prior_path: Path, demos: Path, encoded: Encoded) -> None:
     """Write them beside the prior, in place of those of any other data set."""
     arrays = {name: rows.numpy() for name, rows in encoded.__dict__.items()}
-    with replacing(prior_path.with_name(FEATURES)) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, of=_identity(prior_path, demos), **arrays)
+    save_arrays(prior_path.with_name(FEATURES), _identity(prior_path, demos), arrays)
 
 
 def _kept(prior_path: Path, demos: Path) -> Encoded | None:
-    try:
-        with np.load(prior_path.with_name(FEATURES)) as arrays:
-            if str(arrays["of"]) == _identity(prior_path, demos):
-                return Encoded(*(torch.from_numpy(arrays[name]) for name in ("steps", "final")))
-    except (*UNREADABLE, zipfile.BadZipFile):
-        return None
-    return None
+    arrays = saved_arrays(prior_path.with_name(FEATURES), _identity(prior_path, demos))
+    return None if arrays is None else Encoded(**{name: torch.from_numpy(rows) for name, rows in arrays.items()})
 
 
 def _identity(prior_path: Path, demos: Path) -> str:

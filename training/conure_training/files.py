@@ -4,15 +4,28 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError, pickle.UnpicklingError)
-"""What torch.load and what follows it raise on a damaged or foreign file."""
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    EOFError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What torch.load, np.load and what follows it raise on a damaged or foreign file."""
+MADE_OF = "of"
 
 
 @contextmanager
@@ -41,3 +54,19 @@ def save_torch(path: Path, data: Any) -> None:
     """torch.save, whole or not at all."""
     with replacing(path) as temporary:
         torch.save(data, temporary)
+
+
+def save_arrays(path: Path, made_of: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """A .npz of arrays that can be made again, with what they were made of; whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **{**arrays, MADE_OF: np.array(made_of)})
+
+
+def saved_arrays(path: Path, made_of: str) -> dict[str, NDArray[Any]] | None:
+    """What `save_arrays` wrote for this origin; None if there is nothing, or nothing of it that can be read."""
+    try:
+        with np.load(path) as arrays:
+            same = str(arrays[MADE_OF]) == made_of
+            return {name: arrays[name] for name in arrays.files if name != MADE_OF} if same else None
+    except UNREADABLE:
+        return None

@@ -14,6 +14,7 @@ from conure_core.errors import ConfigError, DataError
 from conure_sim.camera import Camera
 from conure_training.augmentation import PlaneShift, shift_images
 from conure_training.cloning import flow_loss
+from conure_training.encoded import encoding_by
 from conure_training.encoder import detection_loss
 from conure_training.files import UNREADABLE, save_torch
 from conure_training.frames import Frames
@@ -21,7 +22,6 @@ from conure_training.memory import blamed_on
 from conure_training.prior import Prior
 from conure_training.workers import progress_bar
 
-FEATURE_BATCH = 1024
 AUXILIARY_WEIGHT = 1.0
 CHECKPOINT = "checkpoint.pt"
 MEASURED_FRAMES = 2000
@@ -119,7 +119,7 @@ class PriorTrainer:
         self._fit(1, phase, saved)
         if saved is None or saved["phase"] < 2:
             self._measure_positions()
-        self.features = self._features(torch.arange(len(self.frames)))
+        self.features = encoding_by(prior.encoder)(self.frames.image, self.frames.proprio)
         features, actions = self.features[self.train_index], self.frames.action[self.train_index].to(self.device)
 
         def loss() -> Tensor:
@@ -223,11 +223,6 @@ class PriorTrainer:
         # Never shifted: what is seen must stand where the proprioception says that the tool is.
         likelihood = self._likelihood_loss()
         return AUXILIARY_WEIGHT * self._auxiliary_loss() + likelihood if self._labelled else likelihood
-
-    @torch.no_grad()
-    def _features(self, index: Tensor) -> Tensor:
-        batches = (self.frames.at(part, self.device) for part in index.split(FEATURE_BATCH))
-        return torch.cat([self.prior.encoder(batch.image, batch.proprio) for batch in batches])
 
     @torch.no_grad()
     def _measure_likelihood(self, features: Tensor, actions: Tensor) -> None:

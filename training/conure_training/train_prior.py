@@ -1,7 +1,6 @@
 """`conure prior`: encoder and flow from demonstrations; the three steps are in conure_training.prior_trainer."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -21,7 +20,7 @@ from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.static_scenes import EDITION, LabelledImages, StaticScenes
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoded import Encoded, encoding_by, keep_encoded
-from conure_training.files import UNREADABLE, replacing, write_json
+from conure_training.files import save_arrays, saved_arrays, write_json
 from conure_training.frames import Frames, frames_of_demonstrations, frames_of_scenes
 from conure_training.prior import Prior, PriorSize
 from conure_training.prior_trainer import CHECKPOINT, PriorTrainer
@@ -145,31 +144,21 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim:
         return None
     settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization, EDITION]
     drawn_by = json.dumps(settings, sort_keys=True)
-    labelled = _cached(cache, drawn_by) or _rendered(config, camera, cache, drawn_by)
-    part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in labelled.__dict__.items()})
+    arrays = saved_arrays(cache, drawn_by)
+    if arrays is None:
+        arrays = _rendered(config, camera)
+        save_arrays(cache, drawn_by, arrays)
+    part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in arrays.items()})
     return frames_of_scenes(part, camera, action_dim)
 
 
-def _cached(cache: Path, drawn_by: str) -> LabelledImages | None:
-    """Scenes that a run with these settings rendered; None if there are none, or none that can be read."""
-    try:
-        with np.load(cache) as arrays:
-            if str(arrays["drawn_by"]) == drawn_by:
-                return LabelledImages(**{name: arrays[name] for name in arrays.files if name != "drawn_by"})
-    except (*UNREADABLE, zipfile.BadZipFile):
-        return None
-    return None
-
-
-def _rendered(config: PriorConfig, camera: Camera, cache: Path, drawn_by: str) -> LabelledImages:
+def _rendered(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
+    """All of the configuration's scenes, each field of LabelledImages by its name."""
     total, first = config.static_scenes, config.seed * 1_000_000
     blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
     work = partial(_draw_scenes, config.arm, camera.height_px, config.randomization)
     done = dict(run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1]))
-    arrays: dict[str, Any] = {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
-    with replacing(cache) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, drawn_by=drawn_by, **arrays)
-    return LabelledImages(**arrays)
+    return {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
 
 
 def _draw_scenes(
