@@ -122,3 +122,8 @@ def test_every_module_on_the_robot_imports_without_torch_and_pybullet(package, a
     code = f"import importlib\nfor name in {names!r}:\n    print(name, flush=True)\n    importlib.import_module(name)\n"
     run = run_without(absent, code)
     assert run.returncode == 0, f"{run.stdout.split()[-1:]}: {run.stderr}"
+
+
+def test_what_renders_and_collects_in_many_processes_does_not_wait_for_torch():
+    run = run_without({"torch"}, "import conure_sim.static_scenes, conure_training.collect")
+    assert run.returncode == 0, run.stderr

@@ -159,3 +159,11 @@ class StaticScenes:
             if all(np.linalg.norm(place - other) > GAP_M for other in places):
                 places.append(place)
         return places
+
+
+def draw_block(
+    arm: str, image_size: int, randomization: str | Mapping[str, Any], block: tuple[int, int]
+) -> dict[str, NDArray[Any]]:
+    """A worker's share, (seed, count): the fields of LabelledImages by their names."""
+    seed, count = block
+    return StaticScenes(arm, image_size, randomization=randomization).draw(count, seed).__dict__

@@ -20,8 +20,8 @@ from conure_training.encoder import SceneEncoder
 from conure_training.environments import make_environment
 from conure_training.evaluate import EvaluateConfig, evaluate, run_episode
 from conure_training.export import ExportConfig, export_agent
-from conure_training.files import save_torch
 from conure_training.prior import PriorSize, load_prior, prior_note
+from conure_training.torch_files import save_torch
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.train_rl import RlConfig, train_rl
 

@@ -14,12 +14,13 @@ from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
 from conure_training.chunks import ChunkedAgent
-from conure_training.files import UNREADABLE, save_torch
+from conure_training.files import UNREADABLE
 from conure_training.module_agents import ModuleAgent, load_module_agent
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
+from conure_training.torch_files import save_torch
 
 Observation = dict[str, NDArray[Any]]
 

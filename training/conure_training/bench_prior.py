@@ -18,8 +18,8 @@ from conure_training.bench_timing import each_call_s
 from conure_training.dataset import Demonstrations, save_demonstrations
 from conure_training.encoded import encoding_by
 from conure_training.prior import load_prior
+from conure_training.threads import use_threads
 from conure_training.train_prior import PriorConfig, train_prior
-from conure_training.workers import use_threads
 
 EPISODE_STEPS = 25
 PROFILED_STEPS = 3

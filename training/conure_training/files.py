@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 UNREADABLE = (
@@ -48,12 +47,6 @@ def write_json(path: Path, data: Any) -> None:
     """Write JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1))
-
-
-def save_torch(path: Path, data: Any) -> None:
-    """torch.save, whole or not at all."""
-    with replacing(path) as temporary:
-        torch.save(data, temporary)
 
 
 def save_arrays(path: Path, made_of: str, arrays: Mapping[str, NDArray[Any]]) -> None:

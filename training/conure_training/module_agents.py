@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_core.spec import Contract
-from conure_training.files import save_torch
 from conure_training.finetuned import EncodingPolicy
 from conure_training.flow_matching import FlowMatchingPolicy
 from conure_training.flows import ConditionalRealNVP
@@ -19,6 +18,7 @@ from conure_training.image_vae import ImageVae
 from conure_training.networks import GaussianPolicy
 from conure_training.prior import Prior, PriorSize
 from conure_training.skills import SkillVae
+from conure_training.torch_files import save_torch
 from conure_training.two_actors import TwoPolicies, two_policies
 
 Sizes = Mapping[str, Any]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from conure_core.errors import DataError
 from conure_training.actor_critic import require
-from conure_training.files import UNREADABLE, save_torch
+from conure_training.files import UNREADABLE
+from conure_training.torch_files import save_torch
 from conure_training.workers import progress_bar
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -12,8 +12,9 @@ from conure_core.spec import Contract, require_match
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
-from conure_training.files import UNREADABLE, save_torch
+from conure_training.files import UNREADABLE
 from conure_training.flows import ConditionalRealNVP
+from conure_training.torch_files import save_torch
 
 FORMAT = 1
 

@@ -16,10 +16,11 @@ from conure_training.augmentation import PlaneShift, shift_images
 from conure_training.cloning import flow_loss
 from conure_training.encoded import encoding_by
 from conure_training.encoder import detection_loss
-from conure_training.files import UNREADABLE, save_torch
+from conure_training.files import UNREADABLE
 from conure_training.frames import Frames
 from conure_training.memory import blamed_on
 from conure_training.prior import Prior
+from conure_training.torch_files import save_torch
 from conure_training.workers import progress_bar
 
 AUXILIARY_WEIGHT = 1.0

@@ -18,10 +18,11 @@ from torch import Tensor
 from conure_core.errors import ConfigError, DataError
 from conure_core.provenance import git_commit
 from conure_training.actor_critic import ActorCritic, Observation
-from conure_training.files import UNREADABLE, save_torch, write_json
+from conure_training.files import UNREADABLE, write_json
 from conure_training.replay import Episode, MixedReplay, Replay
 from conure_training.rl_config import RlConfig
 from conure_training.rl_log import RunLog
+from conure_training.torch_files import save_torch
 from conure_training.workers import progress_bar
 
 RECENT_EPISODES = 50

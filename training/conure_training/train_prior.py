@@ -1,7 +1,6 @@
 """`conure prior`: encoder and flow from demonstrations; the three steps are in conure_training.prior_trainer."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from conure_core.robot import load_robot
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_sim.randomization import factors_at_rest, find_randomization
-from conure_sim.static_scenes import EDITION, LabelledImages, StaticScenes
+from conure_sim.static_scenes import EDITION, LabelledImages, draw_block
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoded import Encoded, encoding_by, keep_encoded
 from conure_training.files import save_arrays, saved_arrays, write_json
@@ -25,7 +24,8 @@ from conure_training.frames import Frames, frames_of_demonstrations, frames_of_s
 from conure_training.prior import Prior, PriorSize
 from conure_training.prior_trainer import CHECKPOINT, PriorTrainer
 from conure_training.subsets import choose_episodes, fingerprint, held_out_steps, require_many_tasks
-from conure_training.workers import ENGINES, engine_of, run_blocks, use_threads
+from conure_training.threads import use_threads
+from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_SCENES = 1000
 CHANGES_NO_RESULT = {"demos", "out", "scenes", "workers", "engine", "ray_address", "checkpoint_every"}
@@ -156,13 +156,6 @@ def _rendered(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
     """All of the configuration's scenes, each field of LabelledImages by its name."""
     total, first = config.static_scenes, config.seed * 1_000_000
     blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
-    work = partial(_draw_scenes, config.arm, camera.height_px, config.randomization)
+    work = partial(draw_block, config.arm, camera.height_px, config.randomization)
     done = dict(run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1]))
     return {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
-
-
-def _draw_scenes(
-    arm: str, image_size: int, randomization: Mapping[str, Any], block: tuple[int, int]
-) -> dict[str, NDArray]:
-    seed, count = block
-    return StaticScenes(arm, image_size, randomization=randomization).draw(count, seed).__dict__

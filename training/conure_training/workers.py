@@ -1,12 +1,10 @@
 """Work in blocks, on processes of this machine or on a Ray cluster, with a progress bar."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from conure_core.errors import ConfigError, unknown_name
@@ -77,14 +75,3 @@ def run_blocks(
         for block, result in results:
             bar.advance(task, size(block))
             yield block, result
-
-
-@contextmanager
-def use_threads() -> Iterator[None]:
-    """Let torch use every core for a while, as training alone may; elsewhere one thread is faster."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
