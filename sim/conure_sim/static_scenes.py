@@ -36,7 +36,8 @@ EDITION = 3
 @dataclass(frozen=True)
 class LabelledImages:
     """Images (n, h, w, 3) uint8, proprio (n, p), and the truth: objects' middles (n, MAX_OBJECTS, 3) m and colours in
-    [0, 1], NaN where absent; the container's floor (n, 3) m, NaN where there is none.
+    [0, 1], NaN where absent; the container's floor (n, 3) m, NaN where there is none; pixels (n, MAX_OBJECTS + 1, 2),
+    where the middles and, last, that floor are seen, hidden or not.
     """
 
     image: NDArray[np.uint8]
@@ -44,6 +45,7 @@ class LabelledImages:
     positions: NDArray[np.float32]
     colours: NDArray[np.float32]
     container: NDArray[np.float32]
+    pixels: NDArray[np.float32]
 
 
 class StaticScenes:
@@ -65,7 +67,7 @@ class StaticScenes:
 
     def draw(self, count: int, seed: int) -> LabelledImages:
         """`count` labelled images; the same seed gives the same images."""
-        rng = np.random.default_rng(seed)
+        rng, self.views = np.random.default_rng(seed), np.random.default_rng([seed, 1])
         rows: list[tuple[NDArray, ...]] = []
         while len(rows) < count:
             self._layout(rng)
@@ -75,7 +77,6 @@ class StaticScenes:
     def _layout(self, rng: np.random.Generator) -> None:
         self.sample = self.randomization.sample(rng)
         self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance, self.sample.dynamics)
-        self.camera = self.sample.displaced(self.world.camera)
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = self._any_container(rng)
@@ -124,9 +125,12 @@ class StaticScenes:
             base = middle - [0, 0, item.model.height_m / 2]
             self.world.place(item.body, base, np.array([0, 0, np.sin(yaw / 2), np.cos(yaw / 2)]))
             positions[slot], colours[slot] = middle, self.colours[slot]
+        # Of its own for every image: learning how far it has moved takes many.
+        self.camera = self.randomization.sample(self.views).displaced(self.world.camera)
         image = self.sample.degraded(self.world.render(self.camera), rng)
         proprio = proprioception(self.world.arm, self.joint_rad, gripper_m)
-        labels = (values.astype(np.float32) for values in (positions, colours, self.container))
+        pixels = self.camera.project(np.concatenate([positions, self.container[None]]))
+        labels = (values.astype(np.float32) for values in (positions, colours, self.container, pixels))
         return (image, proprio, *labels)
 
     def _pose_arm(self, rng: np.random.Generator, tool: Array, held: ObjectModel | None) -> float:

@@ -19,7 +19,7 @@ class Frames:
     """Images with everything that training asks of them; NaN labels where unknown. Tensors of equal first dimension.
 
     image (n, h, w, 3) uint8; proprio (n, p); positions (n, k, 3) and container (n, 3), m, base frame; colours (n, k, 3)
-    in [0, 1]; pixels (n, k + 1, 2), where the middles of objects and, last, container project to; action
+    in [0, 1]; pixels (n, k + 1, 2), where the middles of objects and, last, container are seen; action
     (n, chunk * a).
     """
 
@@ -44,22 +44,25 @@ class Frames:
         return Frames(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Frames)))
 
 
-def frames_of_scenes(scenes: LabelledImages, camera: Camera, action_dim: int) -> Frames:
+def frames_of_scenes(scenes: LabelledImages, action_dim: int) -> Frames:
     """Static scenes: labels, and no action."""
-    return _frames(scenes, camera, np.full((len(scenes.image), action_dim), np.nan, dtype=np.float32))
+    return _frames(scenes, np.full((len(scenes.image), action_dim), np.nan, dtype=np.float32))
 
 
 def frames_of_demonstrations(data: Demonstrations, camera: Camera, chunk: int = 1) -> tuple[Frames, NDArray[np.bool_]]:
-    """Every step of the demonstrations; and at which ones the whole chunk of actions was demonstrated."""
+    """Every step of the demonstrations; and at which ones the whole chunk of actions was demonstrated.
+
+    `pixels` are those of the camera as calibrated: where it stood, demonstrations do not tell.
+    """
     container = np.where(data.state[:, -1:] > 0.5, data.state[:, -4:-1], np.nan).astype(np.float32)
     unknown = np.full_like(data.positions, np.nan)
-    labelled = LabelledImages(data.image, data.proprio, data.positions, unknown, container)
-    action, whole = chunk_targets(data.action, data.ends, chunk)
-    return _frames(labelled, camera, action), whole
-
-
-def _frames(labelled: LabelledImages, camera: Camera, action: NDArray[np.float32]) -> Frames:
-    points = np.concatenate([labelled.positions, labelled.container[:, None]], axis=1)
+    points = np.concatenate([data.positions, container[:, None]], axis=1)
     pixels = camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2).astype(np.float32)
-    truth = (labelled.positions, labelled.colours, labelled.container, pixels)
+    labelled = LabelledImages(data.image, data.proprio, data.positions, unknown, container, pixels)
+    action, whole = chunk_targets(data.action, data.ends, chunk)
+    return _frames(labelled, action), whole
+
+
+def _frames(labelled: LabelledImages, action: NDArray[np.float32]) -> Frames:
+    truth = (labelled.positions, labelled.colours, labelled.container, labelled.pixels)
     return Frames(*(torch.from_numpy(array) for array in (labelled.image, labelled.proprio, *truth, action)))

@@ -149,7 +149,7 @@ def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim:
         arrays = _rendered(config, camera)
         save_arrays(cache, drawn_by, arrays)
     part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in arrays.items()})
-    return frames_of_scenes(part, camera, action_dim)
+    return frames_of_scenes(part, action_dim)
 
 
 def _rendered(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
