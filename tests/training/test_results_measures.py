@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from conure_training.results.measures import area_under_curve, curve_of, final_success, steps_to
-from conure_training.statistics import interquartile_mean, stratified_interval
+from conure_training.statistics import bracketed_interval, interquartile_mean, stratified_interval
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
@@ -80,3 +80,9 @@ def test_a_curve_is_of_evaluations_or_without_any_of_the_last_training_episodes(
     assert trained.success.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
     assert not trained.evaluated
     assert np.isnan(trained.seconds).all()
+
+
+def test_single_runs_have_no_interval_to_show():
+    alone, two = [np.array([0.2]), np.array([0.8])], [np.array([0.2]), np.array([0.0, 1.0])]
+    assert bracketed_interval(alone, str) == ""
+    assert bracketed_interval(two, lambda end: f"{end:.1f}") == " [0.1, 0.7]"

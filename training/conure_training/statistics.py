@@ -52,3 +52,13 @@ def stratified_interval(
     drawn = [scores[rng.integers(len(scores), size=(resamples, len(scores)))] for scores in tasks]
     ends = np.quantile(statistic(np.concatenate(drawn, axis=-1)), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(ends[0]), float(ends[1])
+
+
+def bracketed_interval(
+    strata: Sequence[Array], show: Callable[[float], str], statistic: Callable[[Array], Array] = mean
+) -> str:
+    """Text such as " [0.1, 0.7]"; empty where no task has two runs: a bootstrap of single runs is one figure."""
+    if max(map(len, strata)) < 2:
+        return ""
+    low, high = stratified_interval(strata, statistic)
+    return f" [{show(low)}, {show(high)}]"

@@ -9,7 +9,7 @@ import numpy as np
 from conure_training.results.ledger import Record
 from conure_training.results.measures import Curve, area_under_curve, curve_of, final_success, steps_to
 from conure_training.results.plan import Entry
-from conure_training.statistics import stratified_interval, wilson_interval
+from conure_training.statistics import bracketed_interval, wilson_interval
 
 MET, MISSED, INCOMPLETE = "met", "missed", "incomplete"
 NEAR_ZERO = 0.10
@@ -86,8 +86,9 @@ def finals(records: Iterable[Record]) -> list[float]:
 def rate_with_interval(strata: Sequence[Sequence[float]]) -> str:
     """Mean of all runs with its interval over seeds, in percent."""
     scores = [np.array(scores, dtype=float) for scores in strata if len(scores)]
-    low, high = stratified_interval(scores)
-    return f"{percent(float(np.mean(np.concatenate(scores))))} [{100 * low:.0f}, {100 * high:.0f}]"
+    return percent(float(np.mean(np.concatenate(scores)))) + bracketed_interval(
+        scores, lambda share: f"{100 * share:.0f}"
+    )
 
 
 def percent(share: float) -> str:

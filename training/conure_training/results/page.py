@@ -11,7 +11,7 @@ from conure_training.results.figures import write_figures
 from conure_training.results.ledger import Record, read_records
 from conure_training.results.measures import steps_to
 from conure_training.results.plan import SCALES, Plan
-from conure_training.statistics import interquartile_mean, stratified_interval
+from conure_training.statistics import bracketed_interval, interquartile_mean
 from conure_training.summary import auxiliary_task
 
 PAGE, FIGURES = "README.md", "figures"
@@ -33,8 +33,8 @@ says what is missing, `conure results all` fills it, `conure results NAME` one e
 
 Success is that of evaluations on fixed seeds, in simulation, with objects and containers that the prior has never seen.
 Seeds are those of learning: all runs of an experiment share their demonstrations and priors. Intervals in brackets are
-95 %: stratified bootstrap over seeds, of rates of episodes Wilson's. IQM is the interquartile mean over all runs. Areas
-are mean success over the steps given, from 0 to 1.
+95 %: stratified bootstrap over seeds, none where each task has a single run; of rates of episodes Wilson's. IQM is the
+interquartile mean over all runs. Areas are mean success over the steps given, from 0 to 1.
 """
 
 
@@ -119,8 +119,8 @@ def _headline(runs: Runs) -> str:
 
 def _iqm(strata: Sequence[Sequence[float]]) -> str:
     arrays = [np.array(scores, dtype=float) for scores in strata]
-    low, high = stratified_interval(arrays, interquartile_mean)
-    return f"{interquartile_mean(np.concatenate(arrays)):.2f} [{low:.2f}, {high:.2f}]"
+    middle = interquartile_mean(np.concatenate(arrays))
+    return f"{middle:.2f}" + bracketed_interval(arrays, lambda score: f"{score:.2f}", interquartile_mean)
 
 
 def _steps(reached: Sequence[float]) -> str:
