@@ -82,7 +82,7 @@ def test_a_curve_is_of_evaluations_or_without_any_of_the_last_training_episodes(
     assert np.isnan(trained.seconds).all()
 
 
-def test_single_runs_have_no_interval_to_show():
-    alone, two = [np.array([0.2]), np.array([0.8])], [np.array([0.2]), np.array([0.0, 1.0])]
-    assert bracketed_interval(alone, str) == ""
-    assert bracketed_interval(two, lambda end: f"{end:.1f}") == " [0.1, 0.7]"
+def test_a_task_of_a_single_run_leaves_no_interval_to_show():
+    mixed, two = [np.array([0.2]), np.array([0.0, 1.0])], [np.array([0.2, 0.2]), np.array([0.0, 1.0])]
+    assert bracketed_interval(mixed, str) == ""
+    assert bracketed_interval(two, lambda end: f"{end:.1f}") == " [0.1, 0.6]"

@@ -57,8 +57,8 @@ def stratified_interval(
 def bracketed_interval(
     strata: Sequence[Array], show: Callable[[float], str], statistic: Callable[[Array], Array] = mean
 ) -> str:
-    """Text such as " [0.1, 0.7]"; empty where no task has two runs: a bootstrap of single runs is one figure."""
-    if max(map(len, strata)) < 2:
+    """Text such as " [0.1, 0.7]"; empty where a task has a single run: a bootstrap takes that for exact."""
+    if min(map(len, strata)) < 2:
         return ""
     low, high = stratified_interval(strata, statistic)
     return f" [{show(low)}, {show(high)}]"

@@ -33,7 +33,7 @@ says what is missing, `conure results all` fills it, `conure results NAME` one e
 
 Success is that of evaluations on fixed seeds, in simulation, with objects and containers that the prior has never seen.
 Seeds are those of learning: all runs of an experiment share their demonstrations and priors. Intervals in brackets are
-95 %: stratified bootstrap over seeds, none where each task has a single run; of rates of episodes Wilson's. IQM is the
+95 %: stratified bootstrap over seeds, none where a task has a single run; of rates of episodes Wilson's. IQM is the
 interquartile mean over all runs. Areas are mean success over the steps given, from 0 to 1.
 """
 
