@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from conure_training.evaluate import EvaluateConfig, evaluate
 from conure_training.prior import load_prior
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.train_rl import RlConfig, train_rl
+from conure_training.workers import run_blocks
 
 from .toy_runs import CONF, TINY_PRIOR, rl_config
 
@@ -103,6 +105,32 @@ def test_an_interrupted_collection_leaves_no_data_set_and_no_process(tmp_path: P
     while group_lives(process.pid) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert not group_lives(process.pid)
+
+
+def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(tmp_path: Path, monkeypatch) -> None:
+    collected: list[str] = []
+
+    def recorded(work, blocks, *words):
+        collected[:] = [block.task for block in blocks]
+        return run_blocks(work, blocks, *words)
+
+    def demos(noise: str, name: str = "demos") -> Path:
+        words = ["episodes.Lift=2", "episodes.PlaceInTray=1", "episodes.PlaceInBox=0", f"noise={noise}", "workers=1"]
+        return collect(load_config(CONF, "demos", DemosConfig, [*words, "image_size=16", f"out={tmp_path / name}"]))
+
+    monkeypatch.setattr("conure_training.collect.run_blocks", recorded)
+    with monkeypatch.context() as patch:
+        patch.setattr("conure_training.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt))
+        for noise in ("[0.1,0.1]", "[0.3,0.3]"):
+            with pytest.raises(KeyboardInterrupt):
+                demos(noise)
+            assert collected == ["Lift", "PlaceInTray"]
+    block = tmp_path / "demos.blocks" / "Lift-0-2.npz"
+    block.write_bytes(block.read_bytes()[:1000])
+    resumed = load_demonstrations(demos("[0.3,0.3]"))
+    assert collected == ["Lift"]
+    assert not block.parent.exists()
+    np.testing.assert_array_equal(resumed.action, load_demonstrations(demos("[0.3,0.3]", "whole")).action)
 
 
 def test_a_prior_is_read_back_and_refuses_another_camera(prior: Path) -> None:

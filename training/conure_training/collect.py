@@ -1,5 +1,6 @@
 """`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
 
+import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.dataset import ARRAYS, Demonstrations, save_demonstrations
 from conure_training.environments import make_environment
+from conure_training.files import save_arrays, saved_arrays
 from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_EPISODES = 50
@@ -82,20 +84,23 @@ def run(overrides: list[str]) -> None:
 
 
 def collect(config: DemosConfig) -> Path:
-    """Collect the demonstrations; finished blocks of an interrupted run are kept and not collected again."""
+    """Collect the demonstrations; finished blocks of an interrupted run with the same settings are kept."""
     out = Path(config.out)
     kept = out.with_name(f"{out.name}.blocks")
-    blocks = _blocks(config)
-    missing = [block for block in blocks if not _block_path(kept, block).is_file()]
-    kept.mkdir(parents=True, exist_ok=True)
+    blocks, settings = _blocks(config), _settings_of_an_episode(config)
+    missing = [block for block in blocks if saved_arrays(_block_path(kept, block), settings) is None]
     work = partial(_collect_block, config)
     for block, arrays in run_blocks(work, missing, engine_of(config), "demonstrations", lambda block: block.count):
-        temporary = _block_path(kept, block).with_suffix(".tmp.npz")
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(_block_path(kept, block))
+        save_arrays(_block_path(kept, block), settings, arrays)
     save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
     shutil.rmtree(kept)
     return out
+
+
+def _settings_of_an_episode(config: DemosConfig) -> str:
+    """All that decides what an episode of given task and seed is; not where, by whom and how many are collected."""
+    elsewhere = ("out", "episodes", "workers", "engine", "ray_address")
+    return json.dumps({name: value for name, value in asdict(config).items() if name not in elsewhere}, sort_keys=True)
 
 
 def _blocks(config: DemosConfig) -> list[Block]:
@@ -160,9 +165,10 @@ def _joined(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstra
     parts: dict[str, list[NDArray]] = {name: [] for name in ARRAYS}
     offset = 0
     for block in blocks:
-        with np.load(_block_path(folder, block)) as arrays:
-            for name in arrays.files:
-                parts[name].append(arrays[name] + offset if name == "ends" else arrays[name])
-            parts["task"].append(np.full(block.count, tasks.index(block.task)))
-            offset = int(parts["ends"][-1][-1])
+        with np.load(_block_path(folder, block)) as kept:
+            task, ends = np.full(block.count, tasks.index(block.task)), kept["ends"] + offset
+            arrays = {**kept, "task": task, "ends": ends}
+        for name in ARRAYS:
+            parts[name].append(arrays[name])
+        offset = int(ends[-1])
     return Demonstrations(**{name: np.concatenate(values) for name, values in parts.items()}, tasks=tasks)
