@@ -15,7 +15,7 @@ from conure_sim.randomization import find_randomization
 from conure_training.collect import DemosConfig
 from conure_training.evaluate import EvaluateConfig
 from conure_training.results import ledger
-from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED
+from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fresh_starts
 from conure_training.results.ledger import read_records, record_path, resolved
 from conure_training.results.page import write_page
 from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
@@ -171,7 +171,11 @@ def test_fresh_start_adds_demonstrations_prior_and_learning_until_the_level():
         seconds = {"demos": 120.0, "prior": 240.0}.get(next(iter(record.seconds)), 300.0)
         return replace(record, seconds=dict.fromkeys(record.seconds, seconds))
 
-    (check,) = CHECKS["fresh_start"](made_up_runs(PLAN, "first", made))
+    runs = made_up_runs(PLAN, "first", made)
+    parts = fresh_starts(runs)
+    assert len(parts) == 9
+    assert all(seconds[:2] == (120.0, 240.0) and 0 <= seconds[2] <= 300 for seconds in parts.values())
+    (check,) = CHECKS["fresh_start"](runs)
     minutes = float(check.measured.split()[0])
     assert 6.0 < minutes < 11.0
     assert (minutes < 10) == (check.state == MET)

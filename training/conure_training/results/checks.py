@@ -312,7 +312,7 @@ def labels_of(runs: Runs, task: str) -> dict[str, list[Record]]:
 
 def fresh_start(runs: Runs) -> list[Check]:
     """Demonstrations, prior and learning until an evaluation shows 90 %, added; infinite where none does."""
-    minutes = [time / 60 for time in fresh_start_seconds(runs).values()]
+    minutes = [sum(seconds) / 60 for seconds in fresh_starts(runs).values()]
     median = float(np.median(minutes)) if minutes else float("nan")
     reached = f"{np.isfinite(minutes).sum()} of {len(minutes)} runs reached it"
     measured = "" if not minutes else f"{median:.1f} minutes, {reached}" if np.isfinite(median) else f"never; {reached}"
@@ -326,16 +326,15 @@ def fresh_start(runs: Runs) -> list[Check]:
     ]
 
 
-def fresh_start_seconds(runs: Runs) -> dict[str, float]:
-    """Of every run whose demonstrations and prior are recorded too, s, by key."""
+def fresh_starts(runs: Runs) -> dict[str, tuple[float, ...]]:
+    """Seconds of demonstrations, prior and learning until 90 % of every run that has all three recorded, by entry."""
     found = {}
     for record in runs.of("fresh_start"):
-        if "evaluation" not in record.variables:
-            continue
-        before = [runs.records.get(f"fresh_start/{part}-{record.variables['seed']}") for part in ("demos", "prior")]
-        if None not in before:
-            earlier = sum(sum(part.seconds.values()) for part in before if part is not None)
-            found[record.key] = earlier + seconds_to(record, 0.90)
+        keys = (f"fresh_start/{part}-{record.variables['seed']}" for part in ("demos", "prior"))
+        before = [runs.records[key] for key in keys if key in runs.records]
+        if "evaluation" in record.variables and len(before) == 2:
+            earlier = (sum(part.seconds.values()) for part in before)
+            found[record.entry] = (*earlier, seconds_to(record, 0.90))
     return found
 
 

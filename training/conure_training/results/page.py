@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from conure_training.files import replacing
-from conure_training.results.checks import CHECKS, Runs, areas, curves, finals
+from conure_training.results.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
 from conure_training.results.figures import write_figures
 from conure_training.results.ledger import Record, read_records
 from conure_training.results.measures import steps_to
@@ -32,9 +32,10 @@ Made by `conure results page` from the files in `runs/`, one a run; nothing here
 says what is missing, `conure results all` fills it, `conure results NAME` one experiment ([how](../ledger.md)).
 
 Success is that of evaluations on fixed seeds, in simulation, with objects and containers that the prior has never seen.
-Seeds are those of learning: all runs of an experiment share their demonstrations and priors. Intervals in brackets are
-95 %: stratified bootstrap over seeds, none where a task has a single run; of rates of episodes Wilson's. IQM is the
-interquartile mean over all runs. Areas are mean success over the steps given, from 0 to 1.
+Seeds are those of learning: all runs of an experiment share their demonstrations and priors; those that start from
+nothing make their own, one a seed. Intervals in brackets are 95 %: stratified bootstrap over seeds, none where a task
+has a single run; of rates of episodes Wilson's. IQM is the interquartile mean over all runs. Areas are mean success
+over the steps given, from 0 to 1.
 """
 
 
@@ -129,10 +130,12 @@ def _steps(reached: Sequence[float]) -> str:
 
 
 def _fresh_start(runs: Runs) -> str:
-    rows = []
-    for record in runs.of("fresh_start"):
-        rows.append((record.entry, *(f"{label} {seconds / 60:.1f} min" for label, seconds in record.seconds.items())))
-    return _table(("entry", "whole command"), rows) if rows else ""
+    rows = [
+        (entry, *(f"{part / 60:.1f}" if np.isfinite(part) else "never" for part in (*seconds, sum(seconds))))
+        for entry, seconds in fresh_starts(runs).items()
+    ]
+    head = ("object, seed", "demonstrations, min", "prior, min", "RL until 90 %, min", "together, min")
+    return _table(head, rows) if rows else ""
 
 
 def _precise(runs: Runs) -> str:
