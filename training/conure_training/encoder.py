@@ -1,7 +1,9 @@
 """From an image and proprioception to the features that prior and policy see."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +15,6 @@ from conure_training.keypoints import Keypoints
 from conure_training.networks import SLOT_SIZE
 from conure_training.precision import training_precision
 
-STRIDE = 4
 ABSENT_BELOW = 0.3
 POSITION_SCALE_M = 0.1
 FINE_SCALE_M = 0.02
@@ -36,13 +37,14 @@ class Detections:
 class SceneEncoder(nn.Module):
     """Finds objects and container in the image, and gives them relative to the tool, nearest first.
 
-    A strided CNN marks, on a grid of 4-pixel cells, where an object's middle lies, and regresses its position and
-    colour (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence, position
-    relative to the tool / 0.1 m, the same as tanh(position / 2 cm), which tells millimetres apart where a grasp is
-    decided, colour), sorted by distance to the tool. `features` = slots, container, normalized
+    A strided CNN marks, on a grid of cells of `cell_px` pixels, where an object's middle lies, and regresses its
+    position and colour (as in Zhou et al., Objects as Points, 2019). The `slots` best cells become slots (presence,
+    position relative to the tool / 0.1 m, the same as tanh(position / 2 cm), which tells millimetres apart where a
+    grasp is decided, colour), sorted by distance to the tool. `features` = slots, container, normalized
     proprioception. All of it is in the exported graph.
 
-    `keypoints`: for a camera that may stand elsewhere than calibrated, see Keypoints; 0: none.
+    `keypoints`: for a camera that may stand elsewhere than calibrated, see Keypoints; 0: none. `cell_px`: a power of
+    two from 4; 8 for images of about 96 pixels, so that a cell is about as wide as an object.
 
     image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim), in the type of `proprio`.
     """
@@ -52,13 +54,19 @@ class SceneEncoder(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    def __init__(self, camera: Camera, proprio_size: int, slots: int = 3, width: int = 48, keypoints: int = 0) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        proprio_size: int,
+        slots: int = 3,
+        width: int = 48,
+        keypoints: int = 0,
+        cell_px: int = 4,
+    ) -> None:
         super().__init__()
-        self.slots, self.proprio_size = slots, proprio_size
-        self.grid = (camera.height_px // STRIDE, camera.width_px // STRIDE)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 24, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(24, width, 3, stride=2, padding=1), nn.ReLU()
-        )
+        self.slots, self.proprio_size, self.cell_px = slots, proprio_size, cell_px
+        self.grid = (math.ceil(camera.height_px / cell_px), math.ceil(camera.width_px / cell_px))
+        self.stem = _stem(width, cell_px)
         self.tool_map = nn.Linear(4, width)
         self.body = nn.Sequential(
             nn.Conv2d(width + 2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
@@ -69,9 +77,11 @@ class SceneEncoder(nn.Module):
             self.head.bias[:2] = -4.0  # type: ignore[index]  # most cells are empty
         rows, columns = np.meshgrid(np.linspace(-1, 1, self.grid[0]), np.linspace(-1, 1, self.grid[1]), indexing="ij")
         self.register_buffer("coordinates", torch.tensor(np.stack([rows, columns])[None], dtype=torch.float32))
-        self.register_buffer("cell_position", torch.tensor(_table_points(camera, self.grid), dtype=torch.float32))
+        points = torch.tensor(_table_points(camera, self.grid, cell_px), dtype=torch.float32)
+        self.register_buffer("cell_position", points)
         self.register_buffer("proprio_mean", torch.zeros(proprio_size))
         self.register_buffer("proprio_std", torch.ones(proprio_size))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def cells(self) -> int:
@@ -162,7 +172,7 @@ def detection_loss(
     positions (b, k, 3) m, NaN where absent; colours (b, k, 3), NaN where unknown; container (b, 3), NaN where none;
     pixels (b, k + 1, 2): where their middles, the container's last, project to.
     """
-    columns, rows = (pixels / STRIDE).floor().nan_to_num(-1).long().unbind(-1)
+    columns, rows = (pixels / encoder.cell_px).floor().nan_to_num(-1).long().unbind(-1)
     inside = (columns >= 0) & (rows >= 0) & (columns < encoder.grid[1]) & (rows < encoder.grid[0])
     cell = (rows * encoder.grid[1] + columns).clamp(0, encoder.cells - 1)
     present = torch.isfinite(positions[:, :, 0]) & inside[:, :-1]
@@ -192,10 +202,19 @@ def _at(values: Tensor, cell: Tensor) -> Tensor:
     return values.gather(1, cell[:, :, None].expand(-1, -1, values.shape[2]))
 
 
-def _table_points(camera: Camera, grid: tuple[int, int]) -> np.ndarray:
+def _stem(width: int, cell_px: int) -> nn.Sequential:
+    """From an image to the grid: every convolution halves it. The first is narrow, for it sees the most."""
+    widths = [3, 24] + [width] * (cell_px.bit_length() - 2)
+    layers: list[nn.Module] = []
+    for kernel, (inputs, outputs) in zip([5] + [3] * len(widths), pairwise(widths), strict=False):
+        layers += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def _table_points(camera: Camera, grid: tuple[int, int], cell_px: int) -> np.ndarray:
     """Where the ray through each cell's middle meets the plane 1.5 cm above the base, (cells, 3) m."""
     rows, columns = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
-    pixels = np.stack([(columns + 0.5) * STRIDE, (rows + 0.5) * STRIDE, np.ones(grid)], axis=-1).reshape(-1, 3)
+    pixels = np.stack([(columns + 0.5) * cell_px, (rows + 0.5) * cell_px, np.ones(grid)], axis=-1).reshape(-1, 3)
     rays = pixels @ np.linalg.inv(camera.matrix()).T @ camera.base_from_camera[:3, :3].T
     eye = camera.base_from_camera[:3, 3]
     return np.asarray(eye + rays * ((0.015 - eye[2]) / rays[:, 2:]))

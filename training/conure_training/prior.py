@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PriorSize:
-    """Sizes of the networks: slots and keypoints of the encoder, couplings and hidden widths of the flow.
+    """Sizes of the networks: slots, keypoints and cells of the encoder, couplings and hidden widths of the flow.
 
     `chunk`: actions in one flow, see conure_training.chunks. `log_scale_bound` 1 without `final_affine`: the authors'
     flow, see ConditionalRealNVP.
@@ -34,12 +34,15 @@ class PriorSize:
     log_scale_bound: float = 3.0
     final_affine: bool = True
     keypoints: int = 0
+    cell_px: int = 4
 
     def __post_init__(self) -> None:
         if min(self.slots, self.chunk) < 1:
             raise ConfigError(f"size.slots and size.chunk must be at least 1, got {self.slots} and {self.chunk}")
         if self.keypoints < 0:
             raise ConfigError(f"size.keypoints must not be negative, got {self.keypoints}")
+        if self.cell_px < 4 or self.cell_px.bit_count() != 1:
+            raise ConfigError(f"size.cell_px must be a power of two from 4, got {self.cell_px}")
 
 
 class Prior(nn.Module):
@@ -60,7 +63,7 @@ class Prior(nn.Module):
         self.contract, self.size = contract, size
         camera = camera or table_camera(contract.observation.image.shape[0])
         proprio_size = contract.observation.proprio.shape[0]
-        self.encoder = SceneEncoder(camera, proprio_size, size.slots, keypoints=size.keypoints)
+        self.encoder = SceneEncoder(camera, proprio_size, size.slots, keypoints=size.keypoints, cell_px=size.cell_px)
         self.flow = ConditionalRealNVP(
             self.latent_dim,
             self.encoder.feature_dim,
