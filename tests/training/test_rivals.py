@@ -44,8 +44,11 @@ class Constant(nn.Module):
 def test_a_target_of_a_subset_takes_the_least_of_so_many_critics():
     config = FeatureSacConfig(hidden_width=16, ensemble_size=6, target_subset=2)
     sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), STATE, ACTION, config)
-    q = torch.arange(6.0)[:, None].expand(6, 3)
-    found = torch.stack([sac._least(q) for _ in range(300)])[:, 0]
+    observation, action = random_batch(size=3).observation, torch.zeros(3, ACTION)
+    for index, member in enumerate(sac.target_critics.members):
+        nn.init.zeros_(member[-1].weight)
+        nn.init.constant_(member[-1].bias, float(index))
+    found = torch.stack([sac._slow_value(observation, action) for _ in range(300)])[:, 0]
     shares = [(found == value).float().mean().item() for value in range(6)]
     assert shares == pytest.approx([1 / 3, 4 / 15, 1 / 5, 2 / 15, 1 / 15, 0.0], abs=0.1)
     assert shares[5] == 0.0
@@ -59,6 +62,15 @@ def test_the_actor_climbs_the_mean_where_it_is_asked_to():
         sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), STATE, ACTION, config)
         q = sac.critics(observation["state"], action)
         assert torch.equal(sac._value(observation, action), q.mean(dim=0) if on_mean else q.min(dim=0).values)
+
+
+def test_the_actors_update_computes_no_gradient_of_the_critics_and_leaves_them_learning():
+    sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), STATE, ACTION, FeatureSacConfig(hidden_width=16))
+    observation = random_batch().observation
+    action = torch.zeros(32, ACTION, requires_grad=True)
+    sac._value(observation, action).sum().backward()
+    assert action.grad is not None and action.grad.abs().max() > 0
+    assert all(weight.grad is None and weight.requires_grad for weight in sac.critics.parameters())
 
 
 def test_symmetric_critics_see_what_the_actor_sees():

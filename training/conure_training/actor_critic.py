@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_training.networks import CriticEnsemble, seeded
+from conure_training.networks import CriticEnsemble, frozen, seeded
 from conure_training.replay import Batch, Source
 
 Observation = Mapping[str, Tensor]
@@ -262,18 +262,20 @@ class ActorCritic:
     def _next_value(self, observation: Observation) -> Tensor:
         """What the slow critics expect from these observations on, (B,)."""
         action, cost = self._propose(observation)
-        value = self._least(self.target_critics(observation[self.critic_input], action))
+        value = self._slow_value(observation, action)
         return value - self.log_alpha.exp() * cost if self.config.cost_in_target else value
 
-    def _least(self, q: Tensor) -> Tensor:
-        """The least of the critics, or of a random few of them, (B,) of (size, B)."""
-        if self.config.target_subset:
-            q = q[torch.randperm(len(q), generator=self.generator)[: self.config.target_subset].to(q.device)]
+    def _slow_value(self, observation: Observation, action: Tensor) -> Tensor:
+        """The least that the slow critics, or a random few of them, expect of these actions, (B,)."""
+        few, size = self.config.target_subset, self.config.ensemble_size
+        asked = torch.randperm(size, generator=self.generator)[:few].tolist() if few else range(size)
+        q: Tensor = self.target_critics(observation[self.critic_input], action, asked)
         return q.amin(dim=0)
 
     def _value(self, observation: Observation, action: Tensor) -> Tensor:
         """What the actor climbs, (B,)."""
-        q = self.critics(observation[self.critic_input], action)
+        with frozen(self._weights("critics")):
+            q = self.critics(observation[self.critic_input], action)
         return q.mean(dim=0) if self.config.actor_on_mean else q.amin(dim=0)
 
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
@@ -302,12 +304,19 @@ class ActorCritic:
         with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
             self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
 
+    def _weights(self, name: str) -> list[nn.Parameter]:
+        """What this optimizer moves."""
+        return cast(list[nn.Parameter], self._optimizers[name].param_groups[0]["params"])
+
     def _step(self, name: str, loss: Tensor) -> float:
         """One step of this optimizer, on its parameters alone; the norm of their gradient before it was limited."""
-        parameters = [part for part in self._optimizers[name].param_groups[0]["params"] if part.requires_grad]
+        parameters = [part for part in self._weights(name) if part.requires_grad]
         loss.backward(inputs=parameters)
-        norm = nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm, foreach=True).item()
+        length = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None], foreach=True)
+        norm = length.item()
         if math.isfinite(norm):
+            if norm > self.config.max_gradient_norm:
+                nn.utils.clip_grads_with_norm_(parameters, self.config.max_gradient_norm, length, foreach=True)
             self._optimizers[name].step()
         self._optimizers[name].zero_grad()
         if not math.isfinite(norm):

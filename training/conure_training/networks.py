@@ -25,6 +25,18 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside, gradients pass through these weights and none are computed for them, as `backward(inputs=)` would."""
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
 class Normalizer(nn.Module):
     """(x - mean) / deviation, clipped; the identity (but for the clip) until `fit`. Travels with the network's weights.
 
@@ -158,10 +170,11 @@ class CriticEnsemble(nn.Module):
         sizes = [state_dim + action_dim, *hidden_dims, 1]
         self.members = nn.ModuleList(mlp(sizes, layer_norm=True) for _ in range(size))
 
-    def forward(self, state: Tensor, action: Tensor) -> Tensor:
-        """Q, (size, B), for states (B, S) and actions (B, A)."""
+    def forward(self, state: Tensor, action: Tensor, asked: Sequence[int] | None = None) -> Tensor:
+        """Q, (size, B), for states (B, S) and actions (B, A); of the members `asked` alone, in that order."""
         x = torch.cat([self.normalize(state), action], dim=-1)
-        return torch.cat([member(x) for member in self.members], dim=-1).T
+        members = self.members if asked is None else [self.members[index] for index in asked]
+        return torch.cat([member(x) for member in members], dim=-1).T
 
 
 class SmallImageEncoder(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from conure_training.actor_critic import Observation
 from conure_training.latent_sac import LatentSac
-from conure_training.networks import CriticEnsemble, seeded
+from conure_training.networks import CriticEnsemble, frozen, seeded
 from conure_training.replay import Source
 
 
@@ -47,7 +47,8 @@ class SteeredSac(LatentSac):
         seen = observation[self.critic_input]
         self._distil(observation)
         w, cost = self._propose_latent(observation)
-        q = self.noise_critics(seen, w).amin(dim=0)
+        with frozen(self._weights("noise_critics")):
+            q = self.noise_critics(seen, w).amin(dim=0)
         return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
 
     def _distil(self, observation: Observation) -> None:

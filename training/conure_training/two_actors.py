@@ -106,9 +106,7 @@ class TwoActors(ActorCritic):
     def _next_value(self, observation: Observation) -> Tensor:
         features = observation["features"]
         (first, _), (second, _) = self._both(features)
-        seen = observation[self.critic_input]
-        values = [self._least(self.target_critics(seen, action)) for action in (first, second)]
-        return torch.maximum(*values)
+        return torch.maximum(*(self._slow_value(observation, action) for action in (first, second)))
 
     def _both(self, features: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         first = self._first(self.policies, features, self._noise(len(features), self.generator))
@@ -159,7 +157,7 @@ class EscapingSac(TwoActors):
     def _next_value(self, observation: Observation) -> Tensor:
         (first, _), (second, _) = self._both(observation["features"])
         action = self.policies.choose(observation["features"], first, second)
-        return self._least(self.target_critics(observation[self.critic_input], action))
+        return self._slow_value(observation, action)
 
     def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         return self._decoded(self.prior, policies.first, features, noise)
