@@ -104,7 +104,6 @@ class PriorTrainer:
         self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
-        prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self) -> None:
         """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of all frames."""
@@ -137,7 +136,7 @@ class PriorTrainer:
     def _fit(self, number: int, phase: Phase, saved: dict[str, Any] | None) -> None:
         if phase.steps == 0 or (saved is not None and saved["phase"] > number):
             return
-        optimizer = torch.optim.AdamW(phase.parameters, lr=phase.rate, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(phase.parameters, lr=phase.rate, weight_decay=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, phase.rate, phase.steps, pct_start=0.15)
         first = 0
         if saved is not None and saved["phase"] == number:
