@@ -227,7 +227,7 @@ def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itse
     assert rig.loop.state is State.ARMED, "what was read when it was hot halts nothing any more"
 
 
-def test_an_arm_without_torque_follows_nothing_and_holds_where_it_is_when_it_has_it_again(rig):
+def test_an_arm_without_torque_follows_nothing_and_holds_where_it_is_when_it_has_it_again(rig, wait_until):
     rig.loop.set_torque(False)
     assert rig.loop.state is State.LIMP and not any(rig.ask("state")["torque"])
     with pytest.raises(RobotError, match="the arm is limp"):
@@ -237,8 +237,10 @@ def test_an_arm_without_torque_follows_nothing_and_holds_where_it_is_when_it_has
     assert rig.loop.state is State.ARMED and all(rig.ask("state")["torque"])
     at_torque = rig.loop.measured.positions[:-1]
     assert np.abs(at_torque - rig.home).max() > 0.02, "it fell"
-    time.sleep(0.5)
-    assert np.abs(rig.true_rad() - at_torque).max() < 0.1
+    # It fell on between the measurement and the torque: the further, the busier the machine. The servos bring it back.
+    wait_until(lambda: np.abs(rig.true_rad() - at_torque).max() < 0.1, 10)
+    time.sleep(0.3)
+    assert np.abs(rig.true_rad() - at_torque).max() < 0.1, "it stays there"
     rig.loop.disarm()
     with pytest.raises(RobotError, match="the arm is not active"):
         rig.loop.set_torque(False)
