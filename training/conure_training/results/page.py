@@ -85,9 +85,12 @@ def _note(runs: Runs) -> str:
     for record in runs.of("shared"):
         if record.entry == "prior":
             scenes = int(record.configs["prior"]["static_scenes"])
-            metrics = {name: np.nan if value is None else value for name, value in record.results["prior"].items()}
-            return f"{auxiliary_task(metrics, scenes)['note']}\n"
+            return f"{auxiliary_task(_prior_metrics(record), scenes)['note']}\n"
     return ""
+
+
+def _prior_metrics(record: Record) -> dict[str, float]:
+    return {name: np.nan if value is None else value for name, value in record.results["prior"].items()}
 
 
 def _verdicts(runs: Runs, scale: str) -> str:
@@ -147,7 +150,24 @@ def _precise(runs: Runs) -> str:
     return _table(("seed", "entropy, nats", "ours, NLL", "authors' clamp, NLL"), rows) if rows else ""
 
 
-DETAILS = {"headline": _headline, "precise": _precise, "fresh_start": _fresh_start}
+def _priors_of_presets(runs: Runs) -> str:
+    """What the priors of the rows on randomization see, and how well."""
+    rows = []
+    for preset in runs.values("shared", "preset"):
+        made = {record.entry.partition("-")[0]: record for record in runs.of("shared", preset=preset)}
+        if {"demos", "prior"} <= set(made):
+            metrics, size_px = _prior_metrics(made["prior"]), made["demos"].configs["demos"]["image_size"]
+            found, error_mm = (metrics.get(f"object{name}", np.nan) for name in ("s_found", "_position_error_mm"))
+            rows.append((preset, str(size_px), f"{found:.0%}", f"{error_mm:.1f}"))
+    return _table(("prior under", "images, px", "objects found", "median error, mm"), rows) if rows else ""
+
+
+DETAILS = {
+    "headline": _headline,
+    "precise": _precise,
+    "asymmetric": _priors_of_presets,
+    "fresh_start": _fresh_start,
+}
 
 
 def _origin(runs: Runs) -> str:
