@@ -222,6 +222,16 @@ def test_the_page_is_the_same_whenever_the_records_are_and_shows_each_figure(tmp
     assert "| full | 96 | 90% | nan |" in page, "the rows on randomization say what their priors see"
 
 
+def test_a_figure_that_has_nothing_to_show_any_more_is_removed(tmp_path):
+    fill_with_made_up(PLAN, "first", tmp_path, as_measured)
+    write_page(PLAN, tmp_path)
+    assert (tmp_path / "figures/transfer.svg").is_file()
+    for record in (tmp_path / "runs/transfer").glob("*.json"):
+        record.unlink()
+    write_page(PLAN, tmp_path)
+    assert not (tmp_path / "figures/transfer.svg").exists() and (tmp_path / "figures/mismatch.svg").is_file()
+
+
 def test_the_committed_page_is_what_the_committed_records_make(tmp_path):
     committed = ROOT / "docs/results"
     copy = tmp_path / "results"

@@ -52,12 +52,14 @@ Groups = Mapping[str, Mapping[str, Sequence[Record]]]
 
 
 def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
-    """Write every figure that has something to show; their file names by experiment."""
+    """Write every figure that has something to show, and remove those that no longer have; file names by experiment."""
     written: dict[str, list[str]] = {}
     for name, (experiment, figure) in _figures(runs).items():
         if figure is not None:
             _save(figure, folder / f"{name}.svg")
             written.setdefault(experiment, []).append(f"{name}.svg")
+        else:
+            (folder / f"{name}.svg").unlink(missing_ok=True)
     return written
 
 
