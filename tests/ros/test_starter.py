@@ -98,6 +98,18 @@ def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, p
     assert not processes_with(mark)
 
 
+def test_a_process_says_where_it_hangs_when_it_is_asked(environment):
+    code = "import time, conure_ros.running as r\nwith r.ros_context():\n print(1, flush=True)\n time.sleep(9)"
+    words = [sys.executable, "-c", code]
+    variables = {**os.environ, **environment}
+    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGUSR1)
+        assert "most recent call first" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
 def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environment, processes_with):
     with pytest.raises(GraphError, match=r"recorder ended with status 1 .*parameter folder"):
         run_graph("small", {"recorder.folder": 5}, environment=environment)

@@ -1,6 +1,8 @@
 """How every node runs: its life cycle, its process, its end."""
 
 import contextlib
+import faulthandler
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -138,7 +140,11 @@ def created(create: Callable[[], Node]) -> Node:
 
 @contextlib.contextmanager
 def ros_context() -> Any:
-    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly end."""
+    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly end.
+
+    At SIGUSR1 the process says on stderr where each of its threads is, even in a deadlock.
+    """
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
     rclpy.init()
     try:
         yield

@@ -17,6 +17,7 @@ from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import NodeSpec, command_line, file_parameters, find_graph, node_parameters, write_parameters
 
 GRACE_S = 5.0
+LAST_WORDS_S = 0.3
 POLL_S = 0.1
 OnLine = Callable[[str, str], None]
 
@@ -134,14 +135,22 @@ class RunningGraph:
         return f"node {name} {how}{' - ' + causes if causes else ''}"
 
     def stop(self) -> None:
-        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when all are reaped."""
+        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when all are reaped.
+
+        What is killed is asked first where it hangs (see running.ros_context), so that its last lines tell.
+        """
         self._signal(signal.SIGINT)
         deadline_s = time.monotonic() + GRACE_S
         while any(process.poll() is None for process in self.processes.values()) and time.monotonic() < deadline_s:
             self._hand_on(0.02)
-        for name, process in self.processes.items():
-            if process.poll() is None:
-                self._on_line(name, f"did not end within {GRACE_S:.0f} s: killed")
+        late = [name for name, process in self.processes.items() if process.poll() is None]
+        for name in late:
+            self._on_line(name, f"did not end within {GRACE_S:.0f} s: killed")
+        if late:
+            self._signal(signal.SIGUSR1)
+            deadline_s = time.monotonic() + LAST_WORDS_S
+            while time.monotonic() < deadline_s:
+                self._hand_on(0.02)
         self._signal(signal.SIGKILL)
         for process in self.processes.values():
             process.wait()
