@@ -144,7 +144,7 @@ def ros_context() -> Any:
 
     At SIGUSR1 the process says on stderr where each of its threads is, even in a deadlock.
     """
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+    faulthandler.register(signal.SIGUSR1, file=2)
     rclpy.init()
     try:
         yield
