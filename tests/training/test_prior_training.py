@@ -288,6 +288,14 @@ def test_priors_saved_before_chunks_are_read(demos, tmp_path):
     assert (read.chunk, read.log_scale_bound, read.final_affine) == (1, default.log_scale_bound, default.final_affine)
 
 
+def test_the_encoder_s_cells_know_where_they_are_as_if_coordinates_were_channels_of_the_grid():
+    encoder = SceneEncoder(table_camera(48), 11).double()
+    grid = torch.randn(3, 48, *encoder.grid, dtype=torch.float64)
+    joined = torch.cat([grid, encoder.coordinates.expand(3, -1, -1, -1)], dim=1)
+    plain = torch.nn.functional.conv2d(joined, encoder.body[0].weight, encoder.body[0].bias, padding=1)
+    torch.testing.assert_close(encoder.body[0](grid, encoder.coordinates), plain)
+
+
 def test_images_reach_the_encoder_channels_last(demos):
     data = load_demonstrations(demos)
     encoder, seen = SceneEncoder(table_camera(48), data.proprio.shape[1]), []

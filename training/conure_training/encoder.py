@@ -34,6 +34,21 @@ class Detections:
     container_position: Tensor
 
 
+class CoordConv2d(nn.Conv2d):
+    """A convolution of a grid with its cells' coordinates as two more channels.
+
+    x (b, c - 2, h, w), coordinates (1, 2, h, w) -> (b, out, h', w'). What the coordinates contribute is every image's:
+    computed once and added, so that nothing is joined.
+    Source: Liu et al., An Intriguing Failing of Convolutional Neural Networks and the CoordConv Solution, NeurIPS 2018.
+    """
+
+    def forward(self, x: Tensor, coordinates: Tensor) -> Tensor:  # type: ignore[override]
+        """See the class."""
+        of_x, of_coordinates = self.weight.split([x.shape[1], 2], dim=1)
+        located = self._conv_forward(x, of_x, self.bias)
+        return located.add_(self._conv_forward(coordinates, of_coordinates, None))
+
+
 class SceneEncoder(nn.Module):
     """Finds objects and container in the image, and gives them relative to the tool, nearest first.
 
@@ -69,7 +84,8 @@ class SceneEncoder(nn.Module):
         self.stem = _stem(width, cell_px)
         self.tool_map = nn.Linear(4, width)
         self.body = nn.Sequential(
-            nn.Conv2d(width + 2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
+            *(CoordConv2d(width + 2, width, 3, padding=1), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True)),
         )
         self.keypoints = Keypoints(width, keypoints, 4) if keypoints else None
         self.head = nn.Conv2d(width, 11, 1)
@@ -109,13 +125,12 @@ class SceneEncoder(nn.Module):
         return self._detections(self._grid_features(image, proprio))
 
     def _grid_features(self, image: Tensor, proprio: Tensor) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).to(proprio.dtype) / 255.0 - 0.5
+        pixels = (image.permute(0, 3, 1, 2).to(proprio.dtype) / 255.0).sub_(0.5)
         centre = proprio.new_tensor(PROPRIO_CENTRE_M)
         tool = torch.cat([(proprio[:, :3] - centre) / POSITION_SCALE_M, proprio[:, 9:10]], dim=1)
-        coordinates = self.coordinates.expand(image.shape[0], -1, -1, -1)
         with training_precision(self, proprio.device):
             grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
-            grid = self.body[:2](torch.cat([grid, coordinates], dim=1))
+            grid = self.body[1](self.body[0](grid, self.coordinates))
         if self.keypoints is not None:
             grid = grid + self.keypoints(grid.to(proprio.dtype), tool, self.coordinates[0])[:, :, None, None]
         with training_precision(self, proprio.device):
@@ -207,7 +222,7 @@ def _stem(width: int, cell_px: int) -> nn.Sequential:
     widths = [3, 24] + [width] * (cell_px.bit_length() - 2)
     layers: list[nn.Module] = []
     for kernel, (inputs, outputs) in zip([5] + [3] * len(widths), pairwise(widths), strict=False):
-        layers += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
+        layers += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

@@ -73,7 +73,7 @@ def in_float64(module: Module) -> Module:
 class MatrixConv2d(nn.Module):
     """A convolution as one matrix product over patches, because ONNX Runtime's own takes float32 alone.
 
-    x (b, c, h, w) -> (b, out, h', w'). Zero padding; no groups, no dilation.
+    x (b, c, h, w) -> (b, out, h', w'). Zero padding; no groups, no dilation. `coordinates`: as CoordConv2d takes them.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -84,8 +84,10 @@ class MatrixConv2d(nn.Module):
         self.weight = nn.Parameter(convolution.weight.detach().flatten(1))
         self.bias = nn.Parameter(torch.zeros(convolution.out_channels) if bias is None else bias.detach())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, coordinates: Tensor | None = None) -> Tensor:
         """See the class."""
+        if coordinates is not None:
+            x = torch.cat([x, coordinates.expand(x.shape[0], -1, -1, -1)], dim=1)
         x = functional.pad(x, [self.padding[1]] * 2 + [self.padding[0]] * 2)
         height, width = ((x.shape[2 + i] - self.kernel[i]) // self.stride[i] + 1 for i in (0, 1))
         pixels = torch.from_numpy(_patch_pixels(x.shape[3], height, width, self.kernel, self.stride))
