@@ -106,7 +106,11 @@ def test_every_configuration_file_is_installed_and_used(setup_of):
     }
     present = {path.name for path in (ROOT / "launch" / "config").iterdir()}
     assert installed == present
-    assert present == {node.config for node in NODES.values()} | {"fastdds.xml", "sros2_policy.xml"}
+    assert present == {node.config for node in NODES.values()} | {
+        "fastdds.xml",
+        "fastdds_images.xml",
+        "sros2_policy.xml",
+    }
 
 
 @pytest.mark.parametrize(("graph", "arm"), CHOICES)

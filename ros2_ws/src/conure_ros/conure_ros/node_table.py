@@ -51,8 +51,8 @@ class NodeSpec:
 
     def environment(self) -> dict[str, str]:
         """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
-        profile = str(launch_folder() / "config" / "fastdds.xml")
-        return dict.fromkeys(PROFILE_VARIABLES, profile) if self.sends_images else {}
+        profile = "fastdds_images.xml" if self.sends_images else "fastdds.xml"
+        return dict.fromkeys(PROFILE_VARIABLES, str(launch_folder() / "config" / profile))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import contextlib
 import faulthandler
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.active = False
+        self.created_s, self.active = time.monotonic(), False
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
 
     def configure(self) -> None: ...

@@ -13,12 +13,11 @@ from xml.etree import ElementTree
 import rclpy
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
 
-from conure_ros.exclusive import CLAIM
+from conure_ros.exclusive import CLAIM, DISCOVERY_S
 from conure_ros.middleware import join_running_graph
 from conure_ros.node_table import ENCLAVES
 from conure_ros.running import ros_context
 
-DISCOVERY_S = 3.0
 HIDDEN = "/_action/"
 OWN = "security"
 

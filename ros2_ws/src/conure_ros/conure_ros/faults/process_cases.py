@@ -92,7 +92,7 @@ def second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Out
     with session.second(name) as other:
         configured = session.change(other, Transition.TRANSITION_CONFIGURE)
         refused = configured and not session.change(other, Transition.TRANSITION_ACTIVATE)
-        reason = session.error_of(other)
+        reason = session.error_of(other) or "it did not refuse"
     session.let_policy_move()
     return Outcome(refused and f"/{name} publishes" in reason and topic in reason, {}, reason)
 
