@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from conure_core.robot import load_robot, robot_file
+from conure_core.servos.control_channel import ask
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
 IMAGE_SIZE_PX = 48
@@ -269,6 +270,17 @@ def wait_until(condition, timeout_s, what=""):
 @pytest.fixture(scope="session", name="wait_until")
 def wait_until_fixture():
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def simulate():
+    """Let servos' arm move for so many seconds of its own time: on a busy machine, its world stalls and catches up."""
+
+    def simulate(port, seconds):
+        end_s = ask(port, "state")["elapsed_s"] + seconds
+        wait_until(lambda: ask(port, "state")["elapsed_s"] >= end_s, 10 + 10 * seconds)
+
+    return simulate
 
 
 def processes_with(mark):

@@ -15,7 +15,7 @@ from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.fault_injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
 from conure_ros.faults import soak, verb
-from conure_ros.faults.motion import Motion, judged
+from conure_ros.faults.motion import TRACKING_M, Motion, judged
 from conure_ros.faults.report import page, write_report
 from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, chosen_cases, run_case
 
@@ -91,9 +91,8 @@ def test_a_graph_that_does_not_do_its_part_fails_the_row():
 
 def still(rows=40, away=0.0):
     times = np.linspace(0.0, 0.4, rows)
-    return Motion(
-        times[::10], np.tile(HOME, (rows // 10, 1)), times, np.tile(HOME + away, (rows, 1)), np.zeros((rows, 6))
-    )
+    measured = np.tile(HOME + away, (rows, 1))
+    return Motion(times[::10], np.tile(HOME, (rows // 10, 1)), times, measured, np.zeros((rows, 6)), times, measured)
 
 
 def test_an_arm_at_rest_is_within_its_limits():
@@ -106,10 +105,19 @@ def test_a_joint_or_a_tool_beyond_its_limit_is_seen(away):
     assert not judged(ARM, still(away=np.array(away))).passed
 
 
+def test_the_tool_and_the_speeds_are_those_of_the_true_motion_not_of_a_mixed_measurement():
+    outside = still(away=np.array([0.0, 0.9, 0.9, 0.0, 0.0, 0.0]))
+    assert judged(ARM, outside).figures["tool outside the workspace, m"] > TRACKING_M
+    inside = judged(ARM, replace(outside, true_rad=still().true_rad))
+    assert inside.figures["tool outside the workspace, m"] < 0
+
+
 def test_a_joint_or_a_command_that_is_too_fast_is_seen():
     moved = still()
-    fast = moved.measured_rad + np.outer(moved.measured_s, [4.0, 0, 0, 0, 0, 0])
-    assert judged(ARM, replace(moved, measured_rad=fast)).figures["measured beyond speed limit, rad/s"] > 0.5
+    fast = moved.true_rad + np.outer(moved.true_s, [4.0, 0, 0, 0, 0, 0])
+    assert judged(ARM, replace(moved, true_rad=fast)).figures["measured beyond speed limit, rad/s"] > 0.5
+    slow = replace(moved, true_rad=fast, true_s=2 * moved.true_s)
+    assert judged(ARM, slow).figures["measured beyond speed limit, rad/s"] < 0, "by the arm's own clock"
     jump = moved.commands_rad.copy()
     jump[-1] += 0.3
     assert judged(ARM, replace(moved, commands_rad=jump)).figures["command beyond speed limit, rad/s"] > 0.5

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ HOME = np.array(ROBOT.home_rad)
 
 
 class Rig:
-    def __init__(self, peer, graph, port):
-        self.peer, self.graph, self.port = peer, graph, port
+    def __init__(self, peer, graph, port, simulate):
+        self.peer, self.graph, self.port, self.simulate = peer, graph, port, partial(simulate, port)
         self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
         self.stops = peer.listen(Empty, "stop")
         self.diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
@@ -54,13 +55,13 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def rig(start, peer, domain, calm_robot):
+def rig(start, peer, domain, calm_robot, simulate):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("wx250s_serial"))
         graph = start("arm", robot=calm_robot, **{"serial_arm.silence_s": 0.5})
-        return Rig(peer, graph, port)
+        return Rig(peer, graph, port, simulate)
 
 
 def test_joint_states_come_fast_with_images_of_the_same_arm_beside_them(rig, wait_until):
@@ -83,7 +84,7 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert rig.change(Transition.TRANSITION_DEACTIVATE)
     before = rig.true_rad()
     rig.follow(before + 0.2)
-    time.sleep(0.5)
+    rig.simulate(0.5)
     assert np.abs(rig.true_rad() - before).max() < 0.01
     assert all(ask(rig.port, "state")["torque"])
     assert rig.change(Transition.TRANSITION_ACTIVATE)
@@ -115,7 +116,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     wait_until(lambda: rig.status("serial_arm").level == DiagnosticStatus.ERROR, 10)
     before = rig.true_rad()
     rig.follow(before + 0.2)
-    time.sleep(0.5)
+    rig.simulate(0.5)
     assert np.abs(rig.true_rad() - before)[[0, 3, 4, 5]].max() < 0.02
     assert rig.change(Transition.TRANSITION_DEACTIVATE)
     assert not rig.change(Transition.TRANSITION_ACTIVATE), "the servo still reports it"
@@ -129,11 +130,11 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
 
 def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
     """The last test of this graph: nobody drives the arm after it."""
-    time.sleep(0.5)  # what the test before it commanded is reached
+    rig.simulate(0.5)  # what the test before it commanded is reached
     rig.graph.process("serial_arm").send_signal(signal.SIGKILL)
     wait_until(lambda: rig.graph.process("serial_arm").poll() is not None, 5)
     before = rig.true_rad()
-    time.sleep(0.1)
+    rig.simulate(0.1)
     assert np.abs(rig.true_rad() - before).max() < 0.005
 
 

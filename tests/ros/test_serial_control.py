@@ -21,7 +21,9 @@ ROBOT = load_robot("wx250s_serial")
 HOME = np.array(ROBOT.home_rad)
 
 
-def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(start, peer, calm_robot, wait_until, domain):
+def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
+    start, peer, calm_robot, wait_until, domain, simulate
+):
     """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point stands still."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "driven", managed(*SIM_SERVOS, HELD_CONTROL))
@@ -56,8 +58,9 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(start, peer,
     wait_until(on_its_way, 30)
     graph.process("control").send_signal(signal.SIGKILL)
     time.sleep(0.1 + 0.1)
+    simulate(port, 0.2)
     stopped = angle_rad()
-    time.sleep(0.5)
+    simulate(port, 0.5)
     assert stopped > 0.3, "home is at 0"
     assert abs(angle_rad() - stopped) < 0.005
     assert all(ask(port, "state")["torque"])

@@ -57,7 +57,7 @@ def test_the_jaw_is_measured_along_the_arc_of_its_tip():
         assert scale.positions(counts)[-1] == pytest.approx(gripper_m, abs=LEVER_M * np.pi / 4096 + 1e-9)
 
 
-def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the_jaw(simulated, patient):
+def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the_jaw(simulated, patient, simulate):
     loop = ArmLoop(ServoScale(load_bus(patient), ROBOT), str(simulated), silence_s=0.5)
     loop.start()
     try:
@@ -69,7 +69,7 @@ def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the
             command = control.step(np.array([0.1, 0.1, -0.1, 0.0, 0.0, 0.0, -1.0]), loop.measured.positions[:-1])
             loop.command(command)
             time.sleep(ROBOT.control_period_s)
-        time.sleep(0.5)
+        simulate(simulated, 0.5)
         true = np.array(ask(simulated, "state")["positions"])
         moved = arm.forward(true[:-1])[:3, 3] - before
         np.testing.assert_allclose(moved, 15 * 0.002 * np.array([1, 1, -1]), atol=0.006)

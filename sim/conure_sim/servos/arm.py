@@ -35,6 +35,7 @@ class ServoArm:
         offsets = np.array([servo.homing_offset_counts for servo in self.config.servos])
         self._on_stand = True
         self._heading: np.ndarray | None = None  # where the motors are driven to now, by joint
+        self._elapsed_s = 0.0  # of the world: it stalls and catches up with a busy machine
         self._homing = self.config.table.homing_sign * offsets
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
         self._channel = ControlChannel(control_path(port), self._obey)
@@ -60,13 +61,14 @@ class ServoArm:
 
     def exchange(self, world: World, period_s: float) -> None:
         """Let the servos measure the arm, and the arm head for the servos' goals, for the next `period_s`."""
-        self._measure(world)
+        self._measure(world, period_s)
         self._drive(world, period_s)
 
-    def _measure(self, world: World) -> None:
+    def _measure(self, world: World, since_s: float = 0.0) -> None:
         shafts, speeds = self._shafts(world), world.joint_state().joint_speed_rad_s
         velocity = self.config.table.velocity_unit_rad_s
         with self.bus.lock:
+            self._elapsed_s += since_s
             servos = list(self.bus.servos.values())
             for servo, config, joint, shaft in zip(servos, self.config.servos, self.scale.joint, shafts, strict=True):
                 speed = speeds[joint] if joint < len(speeds) else 0.0
@@ -149,6 +151,7 @@ class ServoArm:
         servos = list(self.bus.servos.values())
         shafts = np.array([servo.shaft_counts for servo in servos])
         return {
+            "elapsed_s": self._elapsed_s,
             "positions": self.scale.positions(shafts + self._homing).tolist(),
             "torque": [servo.torque for servo in servos],
             "goals": [servo.get("goal_position") for servo in servos],

@@ -181,13 +181,14 @@ class SerialArm:
         return self.table.error_texts(bits) or "an error that is over"
 
     def poll_health(self, powered: bool) -> None:
-        """Read the next block of health. Raises: ServoFault for a servo that is too hot or, if `powered`, limp."""
+        """Read the next block of health. Raises: ServoFault for a servo with an error, hot or, if `powered`, limp."""
         ends = self.table.health[self._polls % len(self.table.health)]
         self._polls += 1
         found, _ = self.bus.read_block(ends)
         read = {servo_id: self.table.values(ends, data) for servo_id, data in found.items()}
         for servo_id, values in read.items():
             self.health[servo_id].update(values)
+        self.require_no_error()  # it is why a servo let go
         for servo_id, values in read.items():  # not what was read at another time: it may be over
             if values.get("present_temperature", 0) > self.config.max_temperature_c:
                 raise ServoFault(

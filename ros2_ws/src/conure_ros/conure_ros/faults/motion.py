@@ -12,7 +12,7 @@ from conure_ros.faults.table import Outcome
 from conure_ros.messages import joint_command, joint_sample, to_ns
 
 TRACKING_M = 0.005
-"""How far beyond its box a tool may be measured whose commands stay inside: a command is reached within 3 mm."""
+"""How far beyond its box a tool may be whose commands stay inside: a command is reached within 3 mm."""
 ROUNDING = 1e-6
 RECENT_S = 0.5
 """How old a measurement may be that control started from anew."""
@@ -20,56 +20,71 @@ RECENT_S = 0.5
 
 @dataclass(frozen=True)
 class Motion:
-    """Commands and measurements of the joints (rows, n), rad, rad/s; times in s."""
+    """Commands and measurements of the joints (rows, n), rad, rad/s; times in s.
+
+    `true_s`, `true_rad`: the motion that is judged. Servos answer one after the other, some when they are asked again,
+    so that a measurement of theirs may hold joints of different instants; where these truly were counts then.
+    """
 
     command_s: Array
     commands_rad: Array
     measured_s: Array
     measured_rad: Array
     measured_rad_s: Array
+    true_s: Array
+    true_rad: Array
 
 
-def motion(robot: RobotConfig, trajectories: Sequence[Any], joints: Sequence[Any]) -> Motion:
-    """From the messages. Raises: RobotError, UnsafeCommand for a command that lacks a joint or is not finite."""
+def motion(
+    robot: RobotConfig, trajectories: Sequence[Any], joints: Sequence[Any], true: tuple[Array, Array] | None = None
+) -> Motion:
+    """From the messages; `true`, from elsewhere: times (rows,), s, by the arm's own clock, and joints (rows, n), rad.
+
+    Raises: RobotError, UnsafeCommand for a command that lacks a joint or is not finite.
+    """
     trajectories, joints = list(trajectories), list(joints)  # they grow meanwhile
     arm = len(robot.joint_names)
     names = [list(joints[0].name).index(name) for name in robot.joint_names] if joints else []
+    measured_s = np.array([to_ns(message.header.stamp) for message in joints]) / 1e9
+    measured_rad = np.array([joint_sample(message, robot).joint_rad for message in joints]).reshape(-1, arm)
     return Motion(
         np.array([to_ns(message.header.stamp) for message in trajectories]) / 1e9,
         np.array([joint_command(message, robot).joint_rad for message in trajectories]).reshape(-1, arm),
-        np.array([to_ns(message.header.stamp) for message in joints]) / 1e9,
-        np.array([joint_sample(message, robot).joint_rad for message in joints]).reshape(-1, arm),
+        measured_s,
+        measured_rad,
         np.array([np.array(message.velocity)[names] for message in joints]).reshape(-1, arm),
+        *(true or (measured_s, measured_rad)),
     )
 
 
 def judged(arm: Arm, moved: Motion) -> Outcome:
-    """Commands by the robot's limits; measured joints by the URDF's; the tool by the box.
+    """Commands by the robot's limits; the joints' true motion by the URDF's; the tool by the box.
 
     Speed is that of a whole command, as the gate limits it, so joints are measured over `settle_s` as well; the
     instantaneous peak, in which a simulated motor overshoots for a few milliseconds, is reported beside it.
     """
     config = arm.config
     command_rad = _beyond(moved.commands_rad, arm.lower_rad, arm.upper_rad)
-    measured_rad = _beyond(
-        moved.measured_rad, arm.lower_rad - config.position_margin_rad, arm.upper_rad + config.position_margin_rad
+    true_rad = _beyond(
+        moved.true_rad, arm.lower_rad - config.position_margin_rad, arm.upper_rad + config.position_margin_rad
     )
     command_speed = float((_command_speed(config, moved) - np.array(config.max_speed_rad_s)).max(initial=-np.inf))
-    measured_speed = float((_measured_speed(config, moved) - arm.velocity_limit_rad_s).max(initial=-np.inf))
+    true_speed = float((_true_speed(config, moved) - arm.velocity_limit_rad_s).max(initial=-np.inf))
     peak = float(np.abs(moved.measured_rad_s).max(initial=0.0))
-    tool_m = _outside_m(arm, moved.measured_rad)
+    tool_m = _outside_m(arm, moved.true_rad)
     figures = {
         "commands": float(len(moved.commands_rad)),
         "measurements": float(len(moved.measured_rad)),
         "command beyond position limit, rad": command_rad,
         "command beyond speed limit, rad/s": command_speed,
-        "measured beyond position limit, rad": measured_rad,
-        "measured beyond speed limit, rad/s": measured_speed,
+        "measured beyond position limit, rad": true_rad,
+        "measured beyond speed limit, rad/s": true_speed,
         "measured at an instant, at most, rad/s": peak,
         "tool outside the workspace, m": tool_m,
     }
-    worst = max(command_rad, command_speed, measured_rad, measured_speed)
-    return Outcome(bool(len(moved.measured_rad)) and worst <= ROUNDING and tool_m <= TRACKING_M, figures)
+    worst = max(command_rad, command_speed, true_rad, true_speed)
+    seen = bool(len(moved.measured_rad) and len(moved.true_rad))
+    return Outcome(seen and worst <= ROUNDING and tool_m <= TRACKING_M, figures)
 
 
 def _beyond(values: Array, lower: Array, upper: Array) -> float:
@@ -88,12 +103,12 @@ def _command_speed(config: RobotConfig, moved: Motion) -> Array:
     return np.array(speeds).reshape(-1, len(config.joint_names))
 
 
-def _measured_speed(config: RobotConfig, moved: Motion) -> Array:
-    """Mean speed (rows, n) from each measurement to the first one at least `settle_s` later."""
-    later = np.searchsorted(moved.measured_s, moved.measured_s + config.settle_s)
-    rows = np.flatnonzero(later < len(moved.measured_s))
-    seconds = moved.measured_s[later[rows]] - moved.measured_s[rows]
-    return np.abs(moved.measured_rad[later[rows]] - moved.measured_rad[rows]) / seconds[:, None]
+def _true_speed(config: RobotConfig, moved: Motion) -> Array:
+    """Mean speed (rows, n) from each instant to the first one at least `settle_s` later."""
+    later = np.searchsorted(moved.true_s, moved.true_s + config.settle_s)
+    rows = np.flatnonzero(later < len(moved.true_s))
+    seconds = moved.true_s[later[rows]] - moved.true_s[rows]
+    return np.abs(moved.true_rad[later[rows]] - moved.true_rad[rows]) / seconds[:, None]
 
 
 def _outside_m(arm: Arm, joint_rad: Array) -> float:

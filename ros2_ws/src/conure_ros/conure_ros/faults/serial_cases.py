@@ -35,12 +35,20 @@ ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls
 class TrueJoints:
     """Where the simulated joints truly are, whatever the driver says: times, ns, and angles (n,), rad.
 
-    `goals`: where the driver tells the servos to go, their own numbers (m,).
+    `goals`: where the driver tells the servos to go, their own numbers (m,); `elapsed_s`: the simulation's own time,
+    which stalls and catches up where the machine is busy.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
+    elapsed_s: list[float] = field(default_factory=list)
     joints_rad: list[Array] = field(default_factory=list)
     goals: list[list[int]] = field(default_factory=list)
+
+    @property
+    def motion(self) -> tuple[Array, Array]:
+        """Times (rows,), s, of the simulation, and joints (rows, n), rad, up to now."""
+        rows = len(self.stamps_ns)  # the last of a sample
+        return np.array(self.elapsed_s[:rows]), np.array(self.joints_rad[:rows])
 
     @property
     def moved_rad(self) -> float:
@@ -79,6 +87,7 @@ class Servos:
                 state = self.ask("state")
                 seen.joints_rad.append(np.array(state["positions"][:-1]))
                 seen.goals.append(state["goals"])
+                seen.elapsed_s.append(state["elapsed_s"])
                 seen.stamps_ns.append(self._session.now_ns())
 
         thread = threading.Thread(target=sample)

@@ -3,6 +3,7 @@
 `conure faults gate`: the gate alone, without a graph; `conure faults soak`: a long run with large images.
 """
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -124,6 +125,7 @@ def _graph(config: FaultsConfig, arm: str) -> list[Result]:
     """The chosen cases of one arm on its graph, then the motion of all of them."""
     from conure_ros.faults.idle import jitter_and_cpu
     from conure_ros.faults.motion import judged, motion
+    from conure_ros.faults.serial_cases import Servos
     from conure_ros.faults.session import running_session
 
     cases = [case for case in chosen_cases(config.only) if case.arm == arm]
@@ -131,11 +133,13 @@ def _graph(config: FaultsConfig, arm: str) -> list[Result]:
         return []
     robot = config.serial_robot if arm == SERIAL else config.robot
     parameters = {**_policy_of(config), "robot": robot}
-    with running_session(GRAPHS[arm], parameters) as session:
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(running_session(GRAPHS[arm], parameters))
+        truth = stack.enter_context(Servos(session).watched()) if arm == SERIAL else None
         quiet = arm == SIMULATED and not config.only
         results = [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))] if quiet else []
         results += [_run(case, session, config.sizes) for case in cases]
-        recorded = motion(session.robot, session.trajectories, session.joints)
+        recorded = motion(session.robot, session.trajectories, session.joints, truth.motion if truth else None)
         results.append(_told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded)))
     return results
 
