@@ -253,15 +253,18 @@ def asymmetric(runs: Runs) -> list[Check]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
     for task in runs.values("asymmetric", "evaluation"):
-        steps, longest = {}, 0.0
+        steps, runs_there, longest = {}, {}, 0.0
         for critic in ("state", "features"):
             records = runs.of("asymmetric", critic=critic, evaluation=task)
             reached = [steps_to(curve.steps, curve.success, 0.80) for curve in curves(records)]
             steps[critic] = float(np.median(reached)) if reached else float("nan")
+            runs_there[critic] = f"{int(np.isfinite(reached).sum())} of {len(reached)} runs got there"
             longest = max(longest, budget(records) if records else 0.0)
         met = 2 * steps["state"] <= min(steps["features"], longest)  # one that never gets there took longer than that
         measured = ", ".join(
-            f"{critic} {_steps(value, longest)}" for critic, value in steps.items() if not np.isnan(value)
+            f"{critic} {_steps(value, longest)} ({runs_there[critic]})"
+            for critic, value in steps.items()
+            if not np.isnan(value)
         )
         complete = runs.complete("asymmetric", evaluation=task)
         wanted = "state at most half of features"
