@@ -174,6 +174,13 @@ class Peer:
         assert answered.wait(timeout_s), f"{name} did not answer"
         return future.result()
 
+    def begin(self, coroutine, **words):
+        """The future of a coroutine function, run with these words on the thread that spins.
+
+        An action client waits for an answer only once it has asked: spun by another thread, it may miss the answer.
+        """
+        return self.executor.create_task(coroutine, **words)
+
     def close(self):
         import rclpy
 

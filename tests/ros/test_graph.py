@@ -106,17 +106,21 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     feedback = []
     client = ActionClient(peer.node, RunTrial, "run_trial")
     assert client.wait_for_server(20)
-    goal = RunTrial.Goal(seed=3, task="Lift", timeout_s=0.8)
-    handle = result_of(client.send_goal_async(goal, lambda message: feedback.append(message.feedback.elapsed_s)))
-    result = result_of(handle.get_result_async()).result
+
+    async def trial(**goal):
+        goal = RunTrial.Goal(task="Lift", **goal)
+        handle = await client.send_goal_async(goal, lambda message: feedback.append(message.feedback.elapsed_s))
+        return await handle.get_result_async()
+
+    result = result_of(peer.begin(trial, seed=3, timeout_s=0.8)).result
     assert "after" in result.message
     assert Episode(folder / Path(result.recording).name).metadata["seed"] == "3"
     assert feedback == sorted(feedback) and feedback[-1] > 0.5
 
-    stopped = client.send_goal_async(RunTrial.Goal(seed=4, task="Lift", timeout_s=1.5))
+    stopped = peer.begin(trial, seed=4, timeout_s=1.5)
     wait_until(lambda: states and states[-1].mode == RobotState.POLICY, 10)
     assert peer.call(Trigger, "stop").success
-    assert result_of(result_of(stopped).get_result_async()).status == GoalStatus.STATUS_ABORTED
+    assert result_of(stopped).status == GoalStatus.STATUS_ABORTED
     labels = [Episode(path).metadata["label"] for path in sorted(folder.glob("*.mcap"))]
     assert labels[-1] == "aborted"
     assert peer.call(Trigger, "reset_stop").success
