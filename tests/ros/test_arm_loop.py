@@ -1,5 +1,6 @@
 """The driver's loop over real serial bytes: the simulated arm is another process on the other end of the line."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -297,6 +298,28 @@ def test_unplugged_and_back_the_arm_holds_where_it_is_until_it_is_activated(rig,
     rig.simulate(0.2)
     assert np.abs(rig.true_rad() - before).max() < 0.02
     rig.go(rig.home, 0.5)
+
+
+@pytest.mark.parametrize(("times", "fight"), [(1, False), (100, True)])
+def test_two_servos_of_a_joint_fight_if_they_stay_apart_not_if_one_of_them_was_asked_again(rig, times, fight):
+    """Asked again, it tells where the joint is by then: apart from the first one while the joint moves."""
+    if load_bus(rig.robot_name).family == "feetech_sts":
+        pytest.skip("no joint of this arm has two servos")
+    rig.loop.disarm()
+    servos, left = rig.loop.servos, [times]
+    read_state, second = servos._read_state, servos.config.ids.index(5)
+
+    def apart():
+        counts, speeds = read_state()
+        left[0] -= 1
+        counts[second] += 60 * (left[0] >= 0)  # 0.09 rad
+        return counts, speeds
+
+    with rig.loop.lock:
+        servos._read_state = apart
+        with pytest.raises(ServoFault, match=r"elbow \(servo 5\).*would fight") if fight else contextlib.nullcontext():
+            servos.check()
+        servos._read_state = read_state
 
 
 def test_reboot_and_torque_off_are_refused_while_armed(rig):

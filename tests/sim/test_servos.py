@@ -1,5 +1,6 @@
 """Simulated servos, byte by byte, against the vendors' SDKs over a real pseudo-terminal."""
 
+import threading
 import time
 
 import dynamixel_sdk
@@ -30,7 +31,7 @@ def line(request, tmp_path_factory):
     """A bus of three servos, and the driver's end of it."""
     servos = tuple(ServoConfig(f"joint{number}", number, MODELS[request.param]) for number in IDS)
     path = tmp_path_factory.mktemp("line") / "port"
-    config = BusConfig(request.param, str(path), servos, latency_s=0.05, retries=3)
+    config = BusConfig(request.param, str(path), servos, latency_s=0.05, retries=3, lost_s=20.0)
     with VirtualBus(config, [2048.0] * len(IDS), path) as simulated:
         bus = open_bus(config, str(path))
         yield simulated, bus
@@ -152,6 +153,21 @@ def test_a_lost_servo_is_named_and_the_others_are_still_there(clear):
         bus.ping(2)
     assert bus.ping(7) == bus.table.models[MODELS[bus.table.name]].number
     assert bus.read_block(bus.table.state)[1] == [2, 7], "those behind it wait for it"
+
+
+def test_a_servo_that_is_silent_for_longer_than_a_cycle_may_take_is_waited_for_where_no_cycle_waits(clear):
+    simulated, bus = clear
+    for ask in (lambda: bus.ping(7), lambda: bus.read_block(bus.table.state)):
+        simulated.faults = LineFaults(lost=[7])
+        back = threading.Timer(1.0, setattr, (simulated, "faults", LineFaults()))
+        back.start()
+        with bus.patient():
+            answer = ask()
+        assert answer == bus.table.models[MODELS[bus.table.name]].number or answer[1] == []
+        back.join()
+    simulated.faults = LineFaults(lost=[7])
+    with pytest.raises(ServoSilent):
+        bus.ping(7)
 
 
 def test_a_servo_refuses_what_the_datasheet_forbids(clear):

@@ -1,8 +1,10 @@
 """Reading and writing servos' registers through their vendors' SDKs, with every packet checked, retried and counted."""
 
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dynamixel_sdk
@@ -35,6 +37,7 @@ class ServoBus(ABC):
         self.config, self.table, self.port = config, config.table, port
         self.retried: Counter[int] = Counter()
         self.alerts: dict[int, int] = {}
+        self._patience_s = 0.0
         self._handler = self._packet_handler()
 
     @abstractmethod
@@ -54,6 +57,21 @@ class ServoBus(ABC):
 
     def close(self) -> None:
         self.port.closePort()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Within, a servo is silent after `lost_s` as for the loop, however often it was asked: no cycle waits."""
+        before, self._patience_s = self._patience_s, self.config.lost_s
+        try:
+            yield
+        finally:
+            self._patience_s = before
+
+    def _attempts(self) -> Iterator[int]:
+        began_s, attempt = time.monotonic(), 0
+        while attempt <= self.config.retries or time.monotonic() - began_s < self._patience_s:
+            yield attempt
+            attempt += 1
 
     def ping(self, servo_id: int) -> int:
         """The model number, read as a register: an SDK's own ping takes any late answer for it. Raises: ServoSilent."""
@@ -79,11 +97,11 @@ class ServoBus(ABC):
         )
 
     def _tried(self, servo_id: int, length: int, exchange: Callable[[], tuple[Any, int, int]], what: str = "") -> Any:
-        """The first intact answer, of so many bytes, of `retries` + 1 attempts.
+        """The first intact answer, of so many bytes, of `retries` + 1 attempts or more, see `patient`.
 
         One of another length answers another question, asked before and given up: it came late.
         """
-        for attempt in range(self.config.retries + 1):
+        for attempt in self._attempts():
             self.retried[servo_id] += attempt > 0
             value, result, error = exchange()
             if result == SUCCESS and self._handler.data_length == length:
@@ -112,12 +130,12 @@ class ServoBus(ABC):
     def read_block(self, ends: tuple[str, str]) -> tuple[dict[int, bytes], list[int]]:
         """A block of registers of every servo, by sync read: the bytes by id, and the ids that stayed silent.
 
-        What did not come intact is asked for again, `retries` times, and only that.
+        What did not come intact is asked for again, `retries` times or more, see `patient`, and only that.
         """
         address, length = self.table.block(ends)
         found: dict[int, bytes] = {}
         missing = list(self.config.ids)
-        for attempt in range(self.config.retries + 1):
+        for attempt in self._attempts():
             self.retried.update(missing if attempt else ())
             if self._request(address, length, missing) == SUCCESS:
                 self._collect(missing, length, found)
