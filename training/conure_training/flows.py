@@ -164,7 +164,7 @@ class _Coupling(nn.Module):
         features = linear(context, self.from_context.weight, self.from_context.bias)
         if self.from_kept is not None:
             features = torch.addmm(features, halves[1 - self.side], self.from_kept.weight.t())
-        features = torch.relu(features)
+        features = torch.relu_(features)
         for layer in self.hidden:
             features = linear(features, layer.weight, layer.bias, relu=True)
         return linear(features, self.last.weight, self.last.bias)

@@ -23,14 +23,15 @@ def machine() -> dict[str, Any]:
     """Cores that this process may use, the CPU's name, memory in GB, the system, and how busy it is now."""
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "load_1_min": round(os.getloadavg()[0], 2),
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """The processor's model, as it calls itself: "AMD EPYC", "Intel(R) Xeon(R) Processor"."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
