@@ -21,7 +21,7 @@ from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import ServoFault
 
-CALM = {"latency_s": 0.03, "lost_s": 0.4, "health_period_s": 0.2}  # a busy machine is no fault of the bus
+CALM = {"latency_s": 0.03, "lost_s": 1.0, "health_period_s": 0.2}  # a busy machine is no fault of the bus
 FAMILIES = ("dynamixel_x", "feetech_sts")
 
 
