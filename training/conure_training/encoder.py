@@ -125,7 +125,7 @@ class SceneEncoder(nn.Module):
         return self._detections(self._grid_features(image, proprio))
 
     def _grid_features(self, image: Tensor, proprio: Tensor) -> Tensor:
-        pixels = (image.permute(0, 3, 1, 2).to(proprio.dtype) / 255.0).sub_(0.5)
+        pixels = image.permute(0, 3, 1, 2).to(proprio.dtype, copy=True).div_(255.0).sub_(0.5)
         centre = proprio.new_tensor(PROPRIO_CENTRE_M)
         tool = torch.cat([(proprio[:, :3] - centre) / POSITION_SCALE_M, proprio[:, 9:10]], dim=1)
         with training_precision(self, proprio.device):
