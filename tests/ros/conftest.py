@@ -19,6 +19,7 @@ import yaml
 
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.control_channel import ask
+from conure_ros.messages import to_ns
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
 IMAGE_SIZE_PX = 48
@@ -173,6 +174,20 @@ class Peer:
         future.add_done_callback(lambda _: answered.set())
         assert answered.wait(timeout_s), f"{name} did not answer"
         return future.result()
+
+    @property
+    def now_ns(self):
+        return self.node.get_clock().now().nanoseconds
+
+    def seconds_until(self, mode, states, since_ns, timeout_s=10.0):
+        """Until the first of these states, since then, with this mode, by its own stamp: it may be heard of late."""
+
+        def found():
+            stamps_ns = [to_ns(state.header.stamp) for state in list(states) if state.mode == mode]
+            return [stamp_ns for stamp_ns in stamps_ns if stamp_ns >= since_ns]
+
+        wait_until(found, timeout_s, f"mode {mode}")
+        return (found()[0] - since_ns) / 1e9
 
     def begin(self, coroutine, **words):
         """The future of a coroutine function, run with these words on the thread that spins.
