@@ -127,7 +127,7 @@ def test_a_good_command_moves_the_arm_and_the_state_says_so(rig):
     assert list(rig.trajectories[-1].joint_names) == list(ROBOT.command_names)
 
 
-def test_silence_means_hold_within_the_limit_and_the_next_command_goes_on(rig, wait_until):
+def test_silence_means_hold_within_the_limit_and_the_next_command_goes_on(rig):
     rig.run(FORWARD, periods=2)
     last_ns = to_ns([state for state in rig.states if state.mode == RobotState.POLICY][-1].header.stamp)
     assert rig.peer.seconds_until(RobotState.HOLD, rig.states, last_ns, 2) < (1 + STALE_PERIODS) * PERIOD_S + 0.05
