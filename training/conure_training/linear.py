@@ -14,8 +14,8 @@ LEAST_PRODUCTS = 2**20
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this torch has oneDNN at all."""
 
-FASTER = AVAILABLE and not (torch.backends.mkl.is_available() and "Intel" in cpu_name())
-"""Whether oneDNN is used. Where MKL uses AVX-512 too, updates of latent SAC are a quarter faster by MKL."""
+FASTER = AVAILABLE and torch.backends.cpu.get_cpu_capability() == "AVX512" and "Intel" not in cpu_name()
+"""Whether oneDNN is used. Where MKL uses AVX-512 too, or neither does, latent SAC updates a quarter faster by MKL."""
 
 
 class Linear(nn.Linear):
