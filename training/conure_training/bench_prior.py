@@ -18,7 +18,7 @@ from conure_training.bench_timing import each_call_s
 from conure_training.dataset import Demonstrations, save_demonstrations
 from conure_training.encoded import encoding_by
 from conure_training.prior import load_prior
-from conure_training.threads import use_threads
+from conure_training.threads import FreeCores
 from conure_training.train_prior import PriorConfig, train_prior
 
 EPISODE_STEPS = 25
@@ -100,9 +100,9 @@ def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> D
 
 
 def _encoding_s(prior: Path, data: Demonstrations) -> float:
-    """For a frame, as training does it: without gradients, all cores."""
+    """For a frame, as training does it: without gradients, on all free cores."""
     encode = encoding_by(load_prior(prior).encoder)
-    with use_threads():
+    with FreeCores():
         taken = each_call_s(lambda: encode(data.image, data.proprio), ENCODINGS)
     return float(np.median(taken)) / len(data.image)
 

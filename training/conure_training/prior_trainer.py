@@ -1,4 +1,4 @@
-"""The three steps that train a prior, with a checkpoint from which an interrupted run goes on, bit by bit."""
+"""The three steps that train a prior. An interrupted run goes on from a checkpoint, bit by bit on as many cores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from conure_training.files import UNREADABLE
 from conure_training.frames import Frames
 from conure_training.memory import blamed_on
 from conure_training.prior import Prior
+from conure_training.threads import FreeCores
 from conure_training.torch_files import save_torch
 from conure_training.workers import progress_bar
 
@@ -103,11 +104,15 @@ class PriorTrainer:
         self.device = next(prior.parameters()).device
         self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
+        self.cores = FreeCores()
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
 
     def run(self) -> None:
         """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of all frames."""
-        saved = self._checkpoint()
+        with self.cores:
+            self._run(self._checkpoint())
+
+    def _run(self, saved: dict[str, Any] | None) -> None:
         config, prior = self.config, self.prior
         encoder, flow = list(prior.encoder.parameters()), list(prior.flow.parameters())
         alone = self._auxiliary_loss if self._labelled else self._likelihood_loss
@@ -159,6 +164,7 @@ class PriorTrainer:
                 if index % 50 == 0:
                     bar.update(task, note=f"loss {loss.item():.2f}")
                 bar.advance(task)
+                self.cores.look()
         self.metrics[f"{phase.label} loss"] = loss.item()
 
     def _write_checkpoint(self, number: int, step: int, optimizer: Any, schedule: Any) -> None:

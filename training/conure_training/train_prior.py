@@ -24,7 +24,6 @@ from conure_training.frames import Frames, frames_of_demonstrations, frames_of_s
 from conure_training.prior import Prior, PriorSize
 from conure_training.prior_trainer import CHECKPOINT, PriorTrainer
 from conure_training.subsets import choose_episodes, fingerprint, held_out_steps, require_many_tasks
-from conure_training.threads import use_threads
 from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_SCENES = 1000
@@ -117,8 +116,7 @@ def train_prior(config: PriorConfig) -> Path:
     scenes = _static_frames(config, camera, Path(config.scenes or out) / "static_scenes.npz", prior.latent_dim)
     prior = prior.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _trainer(config, prior, data, scenes, camera, fingerprint(everything))
-    with use_threads():
-        trainer.run()
+    trainer.run()
     note = {"config": asdict(config), "demonstrations": fingerprint(everything), **trainer.metrics}
     prior.cpu().save(out / "prior.pt", note)
     if data is everything:
