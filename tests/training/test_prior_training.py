@@ -25,9 +25,16 @@ from conure_training.torch_files import save_torch
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.train_rl import RlConfig, train_rl
 
-torch.set_num_threads(1)
 CONF = "conure_training.conf"
 TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", "batch_size=8", "flow_batch_size=16"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_core():
+    """However busy the others are, all trainings of this file round alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("conure_training.threads.free_cores", lambda *_: 1)
+        yield
 
 
 @pytest.fixture(scope="module")

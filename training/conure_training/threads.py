@@ -37,7 +37,7 @@ def free_cores(before: Reading, after: Reading, cores: int) -> int:
 
 
 class FreeCores:
-    """Inside, torch computes on no more cores than others leave free, and no more than before (OMP_NUM_THREADS).
+    """Inside, torch computes on every core that others leave free, if this process may use it; afterwards as before.
 
     With a thread on a core that is not free, each product waits for the scheduler, and training takes up to ten times
     as long as on one core. Sums over more threads round differently, in the last bit.
@@ -50,13 +50,13 @@ class FreeCores:
     """
 
     def __enter__(self) -> Self:
-        self._allowed, self._last = torch.get_num_threads(), Reading.now()
+        self._threads_before, self._last = torch.get_num_threads(), Reading.now()
         time.sleep(FIRST_LOOK_S)
         self._adapt()
         return self
 
     def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._allowed)
+        torch.set_num_threads(self._threads_before)
 
     def look(self) -> None:
         """Adapt to what others do now, unless it was looked at a moment ago."""
@@ -64,6 +64,6 @@ class FreeCores:
             self._adapt()
 
     def _adapt(self) -> None:
-        reading = Reading.now()
-        torch.set_num_threads(min(self._allowed, free_cores(self._last, reading, os.cpu_count() or 1)))
+        reading, allowed = Reading.now(), len(os.sched_getaffinity(0))
+        torch.set_num_threads(min(allowed, free_cores(self._last, reading, os.cpu_count() or 1)))
         self._last = reading
