@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import dynamixel_sdk
 import numpy as np
@@ -13,7 +14,7 @@ from conure_core.robot import load_robot
 from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost
-from conure_ros.drivers.servo_bus import ServoRefused, ServoSilent, open_bus
+from conure_ros.drivers.servo_bus import SUCCESS, ServoRefused, ServoSilent, open_bus
 from conure_sim.environment import table_camera
 from conure_sim.servos.arm import ServoArm
 from conure_sim.servos.bus import LineFaults, VirtualBus
@@ -191,9 +192,19 @@ def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
     retried = bus.retried[1]
     assert bus.read(1, "present_temperature") == 35
     assert bus.retried[1] > retried, "the answer to the second question came first"
-    assert bus.ping(1) == bus.table.models[MODELS[bus.table.name]].number
-    model, result, _ = bus._handler.ping(bus.port, 1)
-    assert (model, result) == (bus.ping(1), 0), "the SDK's own ping"
+    assert bus.ping(1) == bus.table.models[MODELS[bus.table.name]].number == the_sdks_own_ping(bus)
+
+
+def the_sdks_own_ping(bus):
+    """It takes whatever comes late for its answer, so that it is asked on a line that has been still, once it was."""
+    for _ in range(10):
+        time.sleep(0.3)
+        bus._recover()
+        with suppress(IndexError):  # an answer to another question, which holds less
+            model, result, _ = bus._handler.ping(bus.port, 1)
+            if result == SUCCESS:
+                return model
+    raise AssertionError("the SDK's own ping is never answered in time")
 
 
 def test_a_hot_servo_lets_go_says_so_and_stays_limp_until_it_is_rebooted(clear):
