@@ -232,6 +232,19 @@ def test_a_figure_that_has_nothing_to_show_any_more_is_removed(tmp_path):
     assert not (tmp_path / "figures/transfer.svg").exists() and (tmp_path / "figures/mismatch.svg").is_file()
 
 
+def test_a_figure_shows_no_task_before_its_experiment_has_begun_it(tmp_path):
+    def page_and_pictures():
+        page = write_page(PLAN, tmp_path).read_text()
+        return page, [(tmp_path / "figures" / name).read_bytes() for name in ("auxiliary.svg", "data-size.svg")]
+
+    fill_with_made_up(PLAN, "first", tmp_path, as_measured)
+    first_page, first_pictures = page_and_pictures()
+    ledger.write_record(tmp_path, as_measured(PLAN.entries["precise/3"]))
+    page, pictures = page_and_pictures()
+    assert "second pass" in page and "second pass" not in first_page
+    assert pictures == first_pictures
+
+
 def test_the_committed_page_is_what_the_committed_records_make(tmp_path):
     committed = ROOT / "docs/results"
     copy = tmp_path / "results"

@@ -65,8 +65,8 @@ def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
 
 def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
     by_method = _grouped(runs, "headline", "method")
-    sizes = {task: sizes_of_data(runs, task) for task in runs.values("data_size", "evaluation")}
-    labels = {task: labels_of(runs, task) for task in runs.values("auxiliary", "evaluation")}
+    sizes = {task: sizes_of_data(runs, task) for task in _begun(runs, "data_size")}
+    labels = {task: labels_of(runs, task) for task in _begun(runs, "auxiliary")}
     return {
         "headline-curves": ("headline", learning_curves(by_method)),
         "headline-final": ("headline", bars({task: _final(lines) for task, lines in by_method.items()})),
@@ -76,6 +76,11 @@ def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "transfer": ("transfer", bars(_worlds(runs))),
         "auxiliary": ("auxiliary", bars({task: _final(_named(lines)) for task, lines in labels.items()})),
     }
+
+
+def _begun(runs: Runs, experiment: str) -> list[str]:
+    """The tasks of an experiment on which it has runs of its own, not only the headline's that it shares."""
+    return [task for task in runs.values(experiment, "evaluation") if runs.of(experiment, evaluation=task)]
 
 
 def _grouped(runs: Runs, experiment: str, variable: str) -> Groups:
