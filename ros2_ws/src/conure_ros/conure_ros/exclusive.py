@@ -3,9 +3,10 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rclpy.node import Node
 from std_msgs.msg import Empty
 
 from conure_core.errors import RobotError
@@ -55,9 +56,8 @@ class SolePublisher:
             self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
 
     def rival(self) -> str:
-        """Who else publishes the topic, or ''."""
-        others = self._others()
-        return self._names(others) if others else ""
+        """Who else publishes the topic, or ''. Never blocks."""
+        return _joined(self._others())
 
     @property
     def held(self) -> bool:
@@ -99,6 +99,30 @@ class SolePublisher:
 
     def _is_own(self, info: Any) -> bool:
         return _gid(info)[:PARTICIPANT_BYTES] == self._own
+
+
+class PublisherWatch:
+    """Whether more than one node publishes a topic that only one may. Never blocks: for every control tick.
+
+    >>> watch = PublisherWatch(node, "joint_states")
+    >>> watch.rivals()  # '' or '/driver, /other_driver'
+    """
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self._node, self.topic = node, node.resolve_topic_name(topic)
+
+    def rivals(self) -> str:
+        """All of them where there are several, this process's own included; '' for one or none."""
+        if self._node.count_publishers(self.topic) <= 1:
+            return ""
+        found = self._node.get_publishers_info_by_topic(self.topic)
+        return _joined(found) if len(found) > 1 else ""
+
+
+def _joined(infos: Iterable[Any]) -> str:
+    """The names of their nodes. One that was just discovered has none yet."""
+    names = sorted(_name(info) for info in infos)
+    return ", ".join("a node without a name yet" if UNNAMED in name else name for name in names)
 
 
 def _polls(seconds: float) -> Iterator[None]:

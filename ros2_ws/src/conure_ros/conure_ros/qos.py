@@ -4,12 +4,26 @@ Images and commands are reliable with a depth of one: the newest always arrives,
 effort dropped half of the 640x480 images on two busy cores.
 """
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 STREAM = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+STATE_PERIOD_S = 0.2
+"""control_node publishes robot_state at least this often."""
+STATE_SILENT_S = 0.5
+"""A reader that heard no robot_state for so long must take control to be silent."""
+STATE = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    deadline=Duration(seconds=STATE_SILENT_S),
+    liveliness=LivelinessPolicy.MANUAL_BY_TOPIC,
+    liveliness_lease_duration=Duration(seconds=STATE_SILENT_S),
+)
+"""What control_node offers on robot_state; LATCHED subscriptions are compatible with it."""
 RECORDED = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 RECORDED_LATCHED = QoSProfile(
     depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
