@@ -143,6 +143,21 @@ class Arm:
         objects = self._geometry[0].geometryObjects
         return objects[pair.first].name, objects[pair.second].name
 
+    @property
+    def pair_names(self) -> list[str]:
+        """All pairs of shapes that are checked, as 'left_finger_link_0 and table'."""
+        return [" and ".join(self._pair_names(pair)) for pair in self._geometry[0].collisionPairs]
+
+    def clearance_deficits(self, joint_rad: Array) -> Array:
+        """How much nearer each pair of `pair_names` is than its clearance, m; 0 where it is not. Takes 20 times as
+        long as `first_collision`: for poses that are known to be too near.
+        """
+        geometry, data = self._geometry
+        pin.computeDistances(self._model, self._data, geometry, data, np.asarray(joint_rad, dtype=np.float64))
+        distances = np.array([result.min_distance for result in data.distanceResults])
+        clearances = np.array([request.security_margin for request in data.collisionRequests])
+        return np.maximum(clearances - distances, 0.0)
+
 
 def within(values: Array, lower: Array, upper: Array) -> Array:
     """As np.clip, NaN stays NaN; on a few numbers it takes half the time."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from conure_core.arm import Arm, Array, pose_error
-from conure_core.controller import CartesianController, checked_action
+from conure_core.controller import CartesianController, JointTarget, checked_action
 from conure_core.safety import JointCommand, SafetyGate
 
 
@@ -34,6 +34,12 @@ class ControlLoop:
         command = self.gate.check(self.controller.target(action, measured_rad), age_s, measured_gripper_m)
         if command.changes:
             self.controller.reset(command.joint_rad)
+        return command
+
+    def step_joints(self, target: JointTarget, age_s: float = 0.0) -> JointCommand:
+        """The command for a joint target, such as the next one on the way home. Raises: UnsafeCommand, StaleInput."""
+        command = self.gate.check(target, age_s)
+        self.controller.reset(command.joint_rad)
         return command
 
     def get_state(self) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, moved, within
+from conure_core.arm import Arm, Array, moved, pose_error, within
 from conure_core.errors import UnsafeCommand
 from conure_core.robot import RobotConfig
 
@@ -21,7 +21,8 @@ class CartesianController:
     """End-effector delta control: target = IK(delta(action) * FK(reference)), by damped least squares.
 
     The reference is the last target, not the measured pose, so that gravity droop does not add up; it never runs more
-    than `LEASH_PERIODS` largest steps ahead of the measured pose, so that it cannot wind up against a contact.
+    than `LEASH_PERIODS` largest steps, of translation and of rotation, ahead of the measured pose, so that it cannot wind
+    up against a contact.
     """
 
     LEASH_PERIODS = 1.0
@@ -58,12 +59,22 @@ class CartesianController:
         return JointTarget(self._reference_rad.copy(), gripper_position_m(action[6], config))
 
     def _leashed(self, reference_rad: Array, measured_rad: Array) -> Array:
-        """The reference pose, its position drawn back to within the leash of the measured one."""
-        reference, measured = self.arm.forward(reference_rad).copy(), self.arm.forward(measured_rad)
-        ahead = reference[:3, 3] - measured[:3, 3]
-        leash_m = self.LEASH_PERIODS * self.arm.config.max_translation_m
-        reference[:3, 3] = measured[:3, 3] + ahead * min(1.0, leash_m / max(float(np.linalg.norm(ahead)), 1e-9))
+        """The reference pose (4, 4), drawn back to within the leash of the measured one."""
+        config, measured = self.arm.config, self.arm.forward(measured_rad).copy()
+        reference = self.arm.forward(reference_rad).copy()
+        ahead = pose_error(measured, reference)
+        translation_m, rotation_rad = ahead[:3], ahead[3:]
+        leash_m = self.LEASH_PERIODS * config.max_translation_m
+        leash_rad = self.LEASH_PERIODS * config.max_rotation_rad
+        reference[:3, 3] = measured[:3, 3] + _shortened(translation_m, leash_m)
+        if np.linalg.norm(rotation_rad) > leash_rad:
+            reference[:3, :3] = moved(measured, np.zeros(3), _shortened(rotation_rad, leash_rad))[:3, :3]
         return reference
+
+
+def _shortened(vector: Array, longest: float) -> Array:
+    """The vector, no longer than that."""
+    return vector * min(1.0, longest / max(float(np.linalg.norm(vector)), 1e-9))
 
 
 def checked_action(action: Array) -> Array:

@@ -14,6 +14,10 @@ BOX_TOLERANCE_M = 1e-3
 """Targets are clipped to the box before inverse kinematics, whose rest error must not count as leaving it."""
 SLOWEST_FRACTION = 0.1
 """Of the speed, at a singularity: the arm may still crawl through it."""
+ESCAPE_FRACTION = 0.1
+"""Of the speed, out of a pose that leaves the limits of space."""
+NO_WORSE = 1e-6
+"""m and rad: how much deeper a pose may lie beyond a limit of space and count as no deeper."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,27 @@ class JointCommand:
     """(n,) rad, the target before safety; None where nothing was asked for."""
 
 
+@dataclass(frozen=True)
+class Violations:
+    """How deep a pose lies beyond each limit of space: box, m; joints, rad; clearances of pairs, m. 0: it does not."""
+
+    names: tuple[str, ...]
+    depths: Array
+
+    def any(self) -> bool:
+        return bool((self.depths > NO_WORSE).any())
+
+    def worse_than(self, before: "Violations") -> str | None:
+        """The limit beyond which this pose lies deeper than the one before, or None."""
+        worse = self.depths - before.depths > NO_WORSE
+        return None if not worse.any() else f"clearance or limit: {self.names[int(worse.argmax())]} would get worse"
+
+    def __str__(self) -> str:
+        """The deepest ones by name."""
+        order = np.argsort(-self.depths)[:3]
+        return ", ".join(f"{self.names[i]} by {self.depths[i]:.3f}" for i in order if self.depths[i] > NO_WORSE)
+
+
 class SafetyGate:
     """Finite, fresh, joint position, speed, acceleration, singularity, workspace box, self-collision, table clearance.
 
@@ -35,6 +60,9 @@ class SafetyGate:
     the speed changes by at most acceleration times control period. Every command leaves room to brake so inside all
     limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left (c: the largest change
     of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops at once.
+
+    An arm may be switched on, or have fallen, where a joint, the box or a clearance is violated already. From there moves
+    are let through, at a tenth of the speed, that make none of these violations deeper and add none.
 
     >>> gate = SafetyGate(arm)
     >>> gate.reset(measured_rad, gripper_m)
@@ -47,6 +75,9 @@ class SafetyGate:
         self._last_speed: Array = np.zeros(len(config.joint_names))
         self._speed_limit: Array = np.array(config.max_speed_rad_s)
         self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        # So slow that the arm can stop within one command.
+        self._escape_limit: Array = np.minimum(ESCAPE_FRACTION * self._speed_limit, self._largest_change)
+        self._judged: tuple[JointCommand | None, Violations | None] = (None, None)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
         """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
@@ -70,6 +101,13 @@ class SafetyGate:
         last, speed = state
         self._last, self._last_speed = last, speed.copy()
 
+    def violations(self) -> "Violations | None":
+        """What the last command violates, or None: an arm was switched on there. Raises: UnsafeCommand before reset."""
+        last = self._started()
+        if self._judged[0] is not last:
+            self._judged = (last, self._violations_at(last.joint_rad))
+        return self._judged[1]
+
     def check(self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None) -> JointCommand:
         """The nearest safe command to a target that answers an observation `age_s` old.
 
@@ -84,14 +122,21 @@ class SafetyGate:
         if not -config.control_period_s <= age_s <= config.max_input_age_s:
             raise StaleInput(f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding")
         changes: list[str] = []
+        violations = self.violations()
+        limit = self._speed_limit
+        if violations is not None:
+            limit = self._escape_limit
+            changes.append(f"escape (the arm is where it must not be: {violations}; it may only move out, slowly)")
         wanted = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
-        speed = self._within_speed(wanted, last.joint_rad, changes)
+        speed = self._within_speed(wanted, last.joint_rad, limit, changes)
         speed = self._slowed(speed, last.joint_rad, changes)
-        speed = self._within_space(speed, last.joint_rad, changes)
+        speed = self._within_space(speed, last.joint_rad, violations, changes)
         gripper_m = self._gripper(target.gripper_m, last.gripper_m, measured_gripper_m, changes)
         joint_rad = last.joint_rad + speed * config.settle_s
         self._last_speed = speed
         self._last = JointCommand(joint_rad, gripper_m, config.settle_s, tuple(changes), target.joint_rad)
+        if violations is None:  # what keeps all limits leads to where they are kept
+            self._judged = (self._last, None)
         return self._last
 
     def _started(self) -> JointCommand:
@@ -105,9 +150,9 @@ class SafetyGate:
             changes.append(f"{what} {self.arm.config.joint_names[index]}")
         return clipped
 
-    def _within_speed(self, wanted_rad: Array, last_rad: Array, changes: list[str]) -> Array:
+    def _within_speed(self, wanted_rad: Array, last_rad: Array, limit: Array, changes: list[str]) -> Array:
         """Speed (n,), rad/s: clipped to its limit, to its largest change in one period, and to leave room to brake."""
-        arm, change, limit = self.arm, self._largest_change, self._speed_limit
+        arm, change = self.arm, self._largest_change
         settle_s = arm.config.settle_s
         speed = self._within((wanted_rad - last_rad) / settle_s, -limit, limit, "speed", changes)
         lower, upper = np.maximum(self._last_speed - change, -limit), np.minimum(self._last_speed + change, limit)
@@ -139,42 +184,63 @@ class SafetyGate:
         changes.append(f"singularity (smallest singular value {ahead:.4f}, slow below {config.slow_singular_value})")
         return self._towards(max(SLOWEST_FRACTION, ahead / config.slow_singular_value), speed)
 
-    def _within_space(self, speed: Array, last_rad: Array, changes: list[str]) -> Array:
-        """The fastest speed towards the one given that keeps the box and the clearances; braking if none does.
-
-        From a command that already leaves the box (an arm switched on there), moves are let through that do not lead
-        further out.
-        """
-        reason = self._violation_ahead(speed, last_rad)
+    def _within_space(
+        self, speed: Array, last_rad: Array, violations: "Violations | None", changes: list[str]
+    ) -> Array:
+        """The fastest speed towards the one given that keeps the box and the clearances; braking if none does."""
+        reason = self._violation_ahead(speed, last_rad, violations)
         if reason is None:
             return speed
         changes.append(reason)
         low, high = 0.0, 1.0
         for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            if self._violation_ahead(self._towards(middle, speed), last_rad) is None:
-                low = middle
+            centre = (low + high) / 2
+            if self._violation_ahead(self._towards(centre, speed), last_rad, violations) is None:
+                low = centre
             else:
-                high = middle
+                high = centre
         return self._towards(low, speed)
 
-    def _violation_ahead(self, speed: Array, last_rad: Array) -> str | None:
+    def _violation_ahead(self, speed: Array, last_rad: Array, violations: "Violations | None") -> str | None:
         """What the next command, or braking after it, would violate first."""
         joint_rad = last_rad + speed * self.arm.config.settle_s
-        while (reason := self._violation(joint_rad, last_rad)) is None:
+        while (reason := self._violation(joint_rad, violations)) is None:
             speed = self._braked(speed)
             if not speed.any():
                 return None
             joint_rad = joint_rad + speed * self.arm.config.settle_s
         return reason
 
-    def _violation(self, joint_rad: Array, last_rad: Array) -> str | None:
-        position = self.arm.forward(joint_rad)[:3, 3].copy()
-        depth = _outside(position, *self.arm.workspace_m)
-        if depth > BOX_TOLERANCE_M and depth >= _outside(self.arm.forward(last_rad)[:3, 3], *self.arm.workspace_m):
+    def _violation(self, joint_rad: Array, violations: "Violations | None") -> str | None:
+        """What a pose violates; beside `violations`, where these are there already: what it adds or makes deeper."""
+        if violations is not None:
+            return self._violations_of(joint_rad).worse_than(violations)
+        position = self.arm.forward(joint_rad)[:3, 3]
+        if _outside(position, *self.arm.workspace_m) > BOX_TOLERANCE_M:
             return f"workspace (tool at {np.round(position, 3).tolist()} m)"
         pair = self.arm.first_collision(joint_rad)
         return None if pair is None else f"clearance {pair}"
+
+    def _violations_at(self, joint_rad: Array) -> "Violations | None":
+        beyond = (joint_rad < self.arm.lower_rad) | (joint_rad > self.arm.upper_rad)
+        if not beyond.any() and self._violation(joint_rad, None) is None:
+            return None
+        found = self._violations_of(joint_rad)
+        return found if found.any() else None
+
+    def _violations_of(self, joint_rad: Array) -> "Violations":
+        arm = self.arm
+        outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
+        return Violations(
+            ("workspace", *(f"joint position {name}" for name in arm.config.joint_names), *arm.pair_names),
+            np.concatenate(
+                [
+                    [outside if outside > BOX_TOLERANCE_M else 0.0],
+                    np.maximum(np.maximum(arm.lower_rad - joint_rad, joint_rad - arm.upper_rad), 0.0),
+                    arm.clearance_deficits(joint_rad),
+                ]
+            ),
+        )
 
     def _gripper(self, wanted_m: float, last_m: float, measured_m: float | None, changes: list[str]) -> float:
         """Within the stroke and the speed, and no further ahead of what is measured than the squeeze allows.
