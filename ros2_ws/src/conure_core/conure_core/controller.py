@@ -21,8 +21,8 @@ class CartesianController:
     """End-effector delta control: target = IK(delta(action) * FK(reference)), by damped least squares.
 
     The reference is the last target, not the measured pose, so that gravity droop does not add up; it never runs more
-    than `LEASH_PERIODS` largest steps, of translation and of rotation, ahead of the measured pose, so that it cannot wind
-    up against a contact.
+    than `LEASH_PERIODS` largest steps, of translation and of rotation, ahead of the measured pose, so that it cannot
+    wind up against a contact.
     """
 
     LEASH_PERIODS = 1.0

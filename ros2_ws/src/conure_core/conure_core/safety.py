@@ -61,8 +61,8 @@ class SafetyGate:
     limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left (c: the largest change
     of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops at once.
 
-    An arm may be switched on, or have fallen, where a joint, the box or a clearance is violated already. From there moves
-    are let through, at a tenth of the speed, that make none of these violations deeper and add none.
+    An arm may be switched on, or have fallen, where a joint, the box or a clearance is violated already. From there
+    moves are let through, at a tenth of the speed, that make none of these violations deeper and add none.
 
     >>> gate = SafetyGate(arm)
     >>> gate.reset(measured_rad, gripper_m)
@@ -91,6 +91,16 @@ class SafetyGate:
         """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the first reset."""
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",), requested_rad=None)
+
+    @property
+    def last_rad(self) -> Array:
+        """The last command, (n,) rad. Raises: UnsafeCommand before the first reset."""
+        return self._started().joint_rad
+
+    @property
+    def last_speed(self) -> Array:
+        """Of the last command, (n,) rad/s."""
+        return self._last_speed.copy()
 
     def get_state(self) -> tuple[JointCommand | None, Array]:
         """All that the next command depends on: the last one and its speed, (n,) rad/s."""
@@ -158,7 +168,7 @@ class SafetyGate:
         lower, upper = np.maximum(self._last_speed - change, -limit), np.minimum(self._last_speed + change, limit)
         speed = self._within(speed, lower, upper, "acceleration", changes)
         rooms = np.stack([last_rad - arm.lower_rad, arm.upper_rad - last_rad])
-        below, above = _brakeable_speed(rooms / settle_s, change)
+        below, above = brakeable_speed(rooms / settle_s, change)
         return self._within(speed, np.maximum(lower, -below), np.minimum(upper, above), "braking room", changes)
 
     def _braked(self, speed: Array) -> Array:
@@ -228,6 +238,10 @@ class SafetyGate:
         found = self._violations_of(joint_rad)
         return found if found.any() else None
 
+    def depths(self, joint_rad: Array) -> Array:
+        """How deep a pose (n,) rad lies beyond each limit of space; see `Violations`."""
+        return self._violations_of(joint_rad).depths
+
     def _violations_of(self, joint_rad: Array) -> "Violations":
         arm = self.arm
         outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
@@ -260,7 +274,7 @@ class SafetyGate:
         return min(max(allowed_m, last_m - step_m), last_m + step_m)
 
 
-def _brakeable_speed(room: Array, change: Array) -> Array:
+def brakeable_speed(room: Array, change: Array) -> Array:
     """The largest speeds u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is none left.
 
     With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u = k change.
@@ -268,6 +282,14 @@ def _brakeable_speed(room: Array, change: Array) -> Array:
     room = np.maximum(room, 0.0)
     terms = np.maximum(np.ceil((np.sqrt(1.0 + 8.0 * room / change) - 1.0) / 2.0), 1.0)
     return (room + change * terms * (terms - 1.0) / 2.0) / terms
+
+
+def reachable(command: JointCommand, measured_rad: Array, farthest_rad: Array) -> JointCommand:
+    """The command with every joint, (n,) rad, at most so far from where it is measured: the last step before an arm."""
+    joint_rad = within(command.joint_rad, measured_rad - farthest_rad, measured_rad + farthest_rad)
+    if np.array_equal(joint_rad, command.joint_rad):
+        return command
+    return replace(command, joint_rad=joint_rad, changes=(*command.changes, "out of the measured arm's reach"))
 
 
 def _outside(position: Array, lower: Array, upper: Array) -> float:

@@ -2,28 +2,16 @@
 
 import hashlib
 from pathlib import Path
-from typing import Protocol
 
 from conure_core.bundle import SPEC, BundleSpec
 from conure_core.errors import BundleError, UnsafeCommand
 from conure_core.prior_monitor import Level, PriorMonitor, Verdict
 from conure_core.robot import RobotConfig
 from conure_core.spec import require_match
+from conure_ros.control_parameters import ControlParameters
 
 __all__ = ["PolicyWatch", "Verdict"]
 SLOW_BELOW, HOLD_BELOW = "p05", "p01"
-
-
-class WatchParameters(Protocol):
-    """The parameters of control_node that say what is watched."""
-
-    bundle: str
-    monitor: bool
-    slow_ticks: int
-    slow_margin_nats: float
-    hold_ticks: int
-    hold_margin_nats: float
-    hand_over_ticks: int
 
 
 class PolicyWatch:
@@ -32,13 +20,13 @@ class PolicyWatch:
     Raises: BundleError, SpecMismatch (naming the field) for a bundle that does not fit this robot.
     """
 
-    def __init__(self, parameters: WatchParameters, robot: RobotConfig) -> None:
+    def __init__(self, parameters: ControlParameters, robot: RobotConfig) -> None:
         self._monitor: PriorMonitor | None = None
         self._hash, self.summary = "", "no bundle is given: the prior does not watch the policy"
         if parameters.bundle:
             self._read(parameters, robot)
 
-    def _read(self, parameters: WatchParameters, robot: RobotConfig) -> None:
+    def _read(self, parameters: ControlParameters, robot: RobotConfig) -> None:
         try:
             text = (Path(parameters.bundle) / SPEC).read_bytes()
         except OSError as error:
@@ -72,7 +60,7 @@ class PolicyWatch:
         return self._monitor.judge(log_likelihood) if self._monitor is not None else (Verdict.GO, "")
 
 
-def _levels(parameters: WatchParameters) -> list[Level]:
+def _levels(parameters: ControlParameters) -> list[Level]:
     wanted = (
         (Verdict.SLOW, SLOW_BELOW, parameters.slow_ticks, parameters.slow_margin_nats),
         (Verdict.HOLD, HOLD_BELOW, parameters.hold_ticks, parameters.hold_margin_nats),

@@ -1,0 +1,561 @@
+"""All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the clock is handed in."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from conure_core.arm import Arm, Array
+from conure_core.control import ControlLoop
+from conure_core.errors import RobotError, UnsafeCommand
+from conure_core.safety import JointCommand, reachable
+from conure_ros.arbiter import Arbiter, Mode
+from conure_ros.clock_watch import ClockWatch
+from conure_ros.control_parameters import ControlParameters
+from conure_ros.homing import Homing
+from conure_ros.joint_watch import JointWatch
+from conure_ros.messages import NANOSECONDS, JointSample
+from conure_ros.policy_watch import PolicyWatch, Verdict
+from conure_ros.qos import STATE_PERIOD_S
+from conure_ros.set_point import SetPoint
+
+TORQUE_CONFIRM_S = 1.0
+"""How long a driver may take to confirm that the torque is off, or on again."""
+NOWHERE_S = 1e-9
+NO_TORQUE_OFF = "torque off is not confirmed: the arm may still be held; cut its power to be sure"
+
+
+class Clock(Protocol):
+    """Two times: one that never jumps, and the one of the stamps."""
+
+    def steady_s(self) -> float: ...
+    def now_ns(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a policy or a person wants: an action (7,) that answers what was captured at a time."""
+
+    captured_ns: int
+    action: Array
+    bundle_hash: str = ""
+    log_likelihood: float = math.nan
+
+
+@dataclass(frozen=True)
+class Status:
+    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
+
+    mode: Mode
+    reason: str
+    alarm: str
+    refused: int
+    refusal: str
+    reset_ns: int
+    now_ns: int
+    command: JointCommand | None = None
+    changes: tuple[str, ...] = ()
+    latency_s: float = math.nan
+
+
+class Sink(Protocol):
+    """Where decisions go."""
+
+    def send(self, command: JointCommand, now_ns: int) -> None:
+        """To the arm."""
+
+    def begin(self, joint_rad: Array, gripper_m: float) -> None:
+        """Where the arm is, (n,) rad and m: the next command leads from there."""
+
+    def report(self, status: Status) -> None:
+        """To everybody."""
+
+    def torque(self, on: bool) -> None:
+        """Ask the driver; `torque_answered` hears what it says."""
+
+
+class Supervisor:
+    """Nothing moves the arm but by the methods of this class, each at the time that the clock shows.
+
+    Whatever is wrong leads to `_hold`: the set point stays where it is now, not where it was heading.
+    """
+
+    def __init__(self, arm: Arm, settings: ControlParameters, clock: Clock, sink: Sink, stopped_by: str = "") -> None:
+        """`stopped_by`: why an earlier one of this node was stopped; the stop lasts.
+
+        Raises: BundleError, SpecMismatch for a bundle that does not fit this robot.
+        """
+        self.robot, self.settings, self.clock, self.sink = arm.config, settings, clock, sink
+        self.loop = ControlLoop(arm)
+        self.arbiter = Arbiter(settings.stale_periods * self.robot.control_period_s)
+        if stopped_by:
+            self.arbiter.stop(stopped_by)
+        self.policy = PolicyWatch(settings, self.robot)
+        self.watch = JointWatch(arm, self.arbiter.stale_s)
+        self.clock_watch = ClockWatch()
+        self.active = False
+        self._fastest_rad_s: Array = np.array(self.robot.max_speed_rad_s)
+        self._anchor_ns, self._anchored = 0, False
+        self._set_point: SetPoint | None = None
+        self._stamps: dict[Mode, tuple[int, float]] = {}
+        self._tick_s, self._heartbeat_s, self._reported_s = math.inf, math.inf, -math.inf
+        self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
+        self._refused_since_selection = False
+        self._rivals = ""
+        self._torque_asked: tuple[bool, float] | None = None
+        self._torque_alarm = ""
+        self._homing: Homing | None = None
+        self._home_asked_ns, self._home_due_s, self._home_by_s = 0, 0.0, math.inf
+        self._on_home: Callable[[str], None] | None = None
+        self._reported: tuple[Mode, str, str] | None = None
+
+    # Life.
+
+    def activate(self) -> None:
+        """Hold, whatever was before; nothing is followed that was captured earlier."""
+        now_s = self.clock.steady_s()
+        self.active, self._tick_s, self._heartbeat_s = True, now_s, now_s
+        self._refused, self._refusal = 0, ""
+        self._forget_the_arm()
+        if not self.arbiter.stop_reason:
+            self.arbiter.select(Mode.HOLD, now_s, "activated; choose a mode")
+        self._report()
+
+    def deactivate(self) -> None:
+        self._hold("deactivated")
+        self._end_homing("deactivated")
+        self.active = False
+        self._report()
+
+    # What is measured.
+
+    def measured(self, sample: JointSample) -> None:
+        """One sample of joint_states."""
+        self._awake()
+        faulty = self.watch.fault != ""
+        try:
+            self.watch.take(sample, self.clock.steady_s(), self.clock.now_ns())
+        except RobotError as error:
+            self._hold(str(error))
+            return
+        self._anchor_if_needed()
+        if faulty:
+            self._report_changes()
+
+    def not_measured(self, why: str) -> None:
+        """A message on joint_states that is no sample."""
+        self._awake()
+        self.watch.refuse(why)
+        self._hold(why)
+
+    def _forget_the_arm(self) -> None:
+        """What was measured counts no more: the next samples must agree with each other first."""
+        self.watch.begin_anew()
+        self._anchored = False
+
+    def _anchor_if_needed(self) -> None:
+        if self.active and not self._anchored and self._torque_asked is None:
+            try:
+                self._anchor(self.watch.at_rest(self.clock.steady_s()))
+            except RobotError:
+                return
+            self._report_changes()
+
+    def _anchor(self, sample: JointSample) -> None:
+        """Start from where the arm rests: nothing captured before may move it."""
+        self.loop.reset(sample.joint_rad, sample.gripper_m)
+        self.sink.begin(sample.joint_rad, sample.gripper_m)
+        self._set_point = SetPoint(np.append(sample.joint_rad, sample.gripper_m), self.clock.steady_s())
+        self._anchored = True
+        self._anchor_ns = max(self._anchor_ns, min(sample.stamp_ns, self.clock.now_ns()))
+
+    @property
+    def set_point_rad(self) -> Array:
+        """Joints (n,) that the arm is following now. Raises: RobotError before the first anchor."""
+        if self._set_point is None:
+            raise RobotError(self.watch.fault or "waiting for joint_states")
+        return self._set_point.at(self.clock.steady_s())[:-1]
+
+    @property
+    def _waiting_s(self) -> float:
+        """How long the last command still needs."""
+        return 0.0 if self._set_point is None else self._set_point.waiting_s(self.clock.steady_s())
+
+    def _present(self) -> JointSample:
+        """The measured pose, of an arm that follows. Raises: RobotError, StaleInput."""
+        measured = self.watch.present(self.clock.steady_s())
+        if not self._anchored:
+            self.watch.at_rest(self.clock.steady_s())
+            raise RobotError("waiting for joint_states")
+        return measured
+
+    def _require_following(self, measured: JointSample) -> None:
+        """Raises: UnsafeCommand naming the joint that stays behind: it is blocked, or slower than commanded."""
+        behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
+        behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
+        worst = int(behind_rad.argmax())
+        limit_rad = self.robot.max_following_error_rad
+        if behind_rad[worst] > limit_rad:
+            self._rest_at(measured)
+            raise UnsafeCommand(
+                f"'{self.robot.joint_names[worst]}' is {behind_rad[worst]:.2f} rad from where it was commanded "
+                f"(max_following_error_rad {limit_rad}): blocked, or another controller moves it"
+            )
+
+    # What moves the arm.
+
+    def requested(self, source: Mode, request: Request) -> None:
+        """A command of the policy or of a person."""
+        self._awake()
+        if not self.active or not self.arbiter.admits(source):
+            return
+        if request.captured_ns < self._anchor_ns:
+            self._refuse("it answers what was seen before the mode was chosen, or before the arm was measured")
+            return
+        now_s = self.clock.steady_s()
+        if self._waiting_s > self.robot.control_period_s:
+            self._refuse("commands come faster than one a control period; more than one is waiting")
+            return
+        if source is Mode.TELEOP and self.arbiter.selected is not Mode.TELEOP:
+            self._end_homing("a person took over")
+            self.arbiter.select(Mode.TELEOP, now_s)
+        self._try(source, request)
+
+    def _try(self, source: Mode, request: Request) -> None:
+        try:
+            measured = self._moved_by_hand(self._present())
+            self._require_following(measured)
+            age_s = self._age_s(source, request)
+            action = self._trusted(request) if source is Mode.POLICY else np.array(request.action)
+            command = self.loop.step(action, measured.joint_rad, age_s, measured.gripper_m)
+        except RobotError as error:
+            self._refuse(str(error))
+            self._hold(str(error))
+            return
+        # Ages decide, not arrival: what this answers was seen so long ago.
+        self.arbiter.accept(self.clock.steady_s() - max(0.0, age_s))
+        self._send(command, measured, request.captured_ns)
+
+    def _age_s(self, source: Mode, request: Request) -> float:
+        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still."""
+        now_s, age_s = self.clock.steady_s(), (self.clock.now_ns() - request.captured_ns) / NANOSECONDS
+        newest_ns, since_s = self._stamps.get(source, (-1, now_s))
+        if request.captured_ns > newest_ns:
+            self._stamps[source] = (request.captured_ns, now_s)
+            return age_s
+        return max(age_s, now_s - since_s)
+
+    def _refuse(self, why: str) -> None:
+        self._refused, self._refusal, self._refused_since_selection = self._refused + 1, why, True
+
+    def _trusted(self, request: Request) -> Array:
+        """The policy's action as far as the prior trusts it. Raises: UnsafeCommand if not at all."""
+        action = np.array(request.action)
+        verdict, self._caution = self.policy.judge(request.bundle_hash, request.log_likelihood)
+        if verdict is Verdict.HAND_OVER:
+            why = f"handed over to a person: {self._caution}; choose a mode to go on"
+            self._hold(why)
+            self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
+            raise UnsafeCommand(why)
+        if verdict is Verdict.HOLD:
+            raise UnsafeCommand(self._caution)
+        if verdict is Verdict.SLOW:
+            action[:6] *= self.settings.slow_fraction
+        return action
+
+    def _moved_by_hand(self, measured: JointSample) -> JointSample:
+        """An arm that was moved while it held goes on from where it rests now. Raises: RobotError while it moves."""
+        away_rad = float(np.abs(measured.joint_rad - self.set_point_rad).max())
+        if not self._in_motion and away_rad > self.robot.max_start_error_rad:
+            self._anchor(self.watch.at_rest(self.clock.steady_s()))
+        return measured
+
+    @property
+    def _in_motion(self) -> bool:
+        """Whether somebody moves the arm, or the last command is not over."""
+        return self.arbiter.moving or self._homing is not None or self._waiting_s > 0.0
+
+    def _send(self, command: JointCommand, measured: JointSample, captured_ns: int | None = None) -> None:
+        """To the arm, no further than it can be by then."""
+        command = self._after_the_last(command)
+        seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
+        farthest_rad = self._fastest_rad_s * seconds + self.robot.max_following_error_rad
+        sent = reachable(command, measured.joint_rad, farthest_rad)
+        if sent is not command:
+            self.loop.reset(sent.joint_rad, sent.gripper_m)
+        self._emit(sent, captured_ns)
+
+    def _emit(self, command: JointCommand, captured_ns: int | None = None) -> None:
+        now_ns = self.clock.now_ns()
+        if self._set_point is not None:
+            goal = np.append(command.joint_rad, command.gripper_m)
+            self._set_point.follow(goal, command.duration_s, self.clock.steady_s())
+        self.sink.send(command, now_ns)
+        latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
+        self._report(command, latency_s)
+        self._caution = ""
+
+    def _after_the_last(self, command: JointCommand) -> JointCommand:
+        """With the time that the last command still needs: one that comes early must not make the arm faster."""
+        return replace(command, duration_s=command.duration_s + self._waiting_s)
+
+    # What ends motion.
+
+    def _hold(self, why: str) -> None:
+        """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""
+        in_motion = self._in_motion
+        if self.arbiter.selected is not Mode.HOLD:
+            self.arbiter.hold(why)
+        self._rest(in_motion)
+
+    def _rest(self, in_motion: bool) -> None:
+        """The set point stays where it is now, and the gripper where it was commanded."""
+        if not (in_motion and self.active and self._set_point is not None):
+            self._report_changes()
+            return
+        gripper_m = self.loop.hold().gripper_m
+        self._stand(self.set_point_rad, gripper_m)
+
+    def _rest_at(self, measured: JointSample) -> None:
+        """At the measured pose: an arm that cannot follow must not go on pressing."""
+        self._stand(measured.joint_rad, self.loop.hold().gripper_m)
+
+    def _stand(self, joint_rad: Array, gripper_m: float) -> None:
+        """Go there, no faster than the joints may; where the set point is already, nothing is left to wait for."""
+        away_s = float((np.abs(joint_rad - self.set_point_rad) / self._fastest_rad_s).max())
+        self.loop.reset(joint_rad, gripper_m)
+        self._emit(JointCommand(joint_rad, gripper_m, max(self.robot.settle_s, away_s), ("hold",)))
+        if away_s < NOWHERE_S and self._set_point is not None:
+            self._set_point.rests()
+
+    def stop(self, why: str) -> None:
+        """Latched: only `reset_stop` ends it."""
+        self._awake()
+        in_motion = self._in_motion
+        self.arbiter.stop(why)
+        self._end_homing(f"stopped by {why}")
+        self._rest(in_motion)
+        self._ask_for_torque(on=False)
+
+    def reset_stop(self) -> None:
+        """Hold, with torque again, until a mode is chosen."""
+        self._awake()
+        self.arbiter.reset()
+        self._reset_ns = self.clock.now_ns()
+        self._forget_the_arm()
+        self._heartbeat_s = self.clock.steady_s()
+        self._ask_for_torque(on=True)
+        self._report()
+
+    def _ask_for_torque(self, on: bool) -> None:
+        """Of an arm that goes limp when stopped."""
+        if self.settings.on_stop == "limp" and self.active:
+            self._torque_alarm, self._torque_asked = "", (on, self.clock.steady_s())
+            self.sink.torque(on)
+
+    def torque_answered(self, on: bool, success: bool, message: str) -> None:
+        """The driver's answer. An arm that did not get its torque stays stopped."""
+        self._torque_asked = None
+        if success:
+            self._forget_the_arm()
+        elif on:
+            self.stop(f"torque: {message}")
+        else:
+            self._torque_alarm = f"torque: {message}; {NO_TORQUE_OFF}"
+        self._report_changes()
+
+    def _require_torque_answer(self, now_s: float) -> None:
+        on, asked_s = self._torque_asked or (False, math.inf)
+        if now_s - asked_s > TORQUE_CONFIRM_S:
+            self.torque_answered(on, False, f"no answer within {TORQUE_CONFIRM_S} s")
+
+    # Time.
+
+    def tick(self, publishers: Mapping[str, str] | None = None) -> None:
+        """Often. `publishers`: by topic, who publishes it, where several do though only one may."""
+        self._awake()
+        self._tick_s = now_s = self.clock.steady_s()
+        if not self.active:
+            return
+        self._look_around(publishers or {}, now_s)
+        if self._homing is not None or self._on_home is not None:
+            self._go_home(now_s)
+        in_motion = self._in_motion
+        if self.arbiter.silent(now_s):
+            self._rest(in_motion)
+        elif self.arbiter.moving:
+            self._check_the_arm()
+        if now_s - self._reported_s >= STATE_PERIOD_S:
+            self._report()
+
+    def _check_the_arm(self) -> None:
+        try:
+            self._require_following(self._present())
+        except RobotError as error:
+            self._hold(str(error))
+
+    def _awake(self) -> None:
+        """A control that did not run for a while does not know what happened meanwhile."""
+        away_s = self.clock.steady_s() - self._tick_s
+        if self.active and away_s > self.settings.stall_s:
+            self._tick_s = self.clock.steady_s()
+            why = f"control did not run for {away_s:.2f} s (stall_s {self.settings.stall_s}); choose a mode to go on"
+            self._hold_until_chosen(why)
+
+    def _hold_until_chosen(self, why: str) -> None:
+        in_motion = self._in_motion
+        self._end_homing(why)
+        if not self.arbiter.stop_reason:
+            self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
+        self._rest(in_motion)
+        self._forget_the_arm()
+
+    def heartbeat(self) -> None:
+        """The operator is there."""
+        self._heartbeat_s = self.clock.steady_s()
+
+    def _look_around(self, publishers: Mapping[str, str], now_s: float) -> None:
+        """Operator, rivals, torque and clock."""
+        silent_s, limit_s = now_s - self._heartbeat_s, self.settings.heartbeat_s
+        if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
+            self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
+        self._rivals = "; ".join(f"nodes {names} all publish {topic}" for topic, names in publishers.items())
+        if self._rivals and not self.arbiter.stop_reason:
+            self.stop(f"several publishers: {self._rivals}")
+        self._require_torque_answer(now_s)
+        back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
+        if back_s:
+            self._anchor_ns = min(self._anchor_ns, self.clock.now_ns())
+            self._stamps.clear()
+            self._hold(f"the clock stepped back by {back_s:.2f} s")
+
+    # What people ask for.
+
+    def select(self, mode: Mode) -> None:
+        """Let the policy, a person or nobody move the arm. Raises: RobotError while stopped."""
+        self._awake()
+        in_motion, now_s = self._in_motion, self.clock.steady_s()
+        if self.arbiter.stop_reason:
+            self.arbiter.select(mode, now_s)
+        self.policy.reset()
+        self._refused_since_selection = False
+        self._end_homing(f"mode {mode.name.lower()} was asked for")
+        self.arbiter.select(mode, now_s, "hold was asked for")
+        if self.watch.fault:
+            self._forget_the_arm()
+        if mode is not Mode.HOLD:
+            self._anchor_ns = max(self._anchor_ns, self.clock.now_ns())
+        self._rest(in_motion)
+
+    def home(self, done: Callable[[str], None]) -> None:
+        """Go home; `done` hears '' when the arm is there, or why it is not."""
+        self._awake()
+        if not self.active:
+            done("control is not active")
+            return
+        self._end_homing("another way home was asked for")
+        in_motion, now_s = self._in_motion, self.clock.steady_s()
+        try:
+            self.arbiter.select(Mode.HOLD, now_s, "on the way home")
+        except RobotError as error:
+            done(str(error))
+            return
+        self._rest(in_motion)
+        self._forget_the_arm()
+        self._on_home, self._home_asked_ns = done, self.clock.now_ns()
+        self._home_due_s, self._home_by_s = now_s, now_s + self.settings.home_settle_s
+
+    def _end_homing(self, why: str) -> None:
+        done, self._on_home, self._homing = self._on_home, None, None
+        if done is not None:
+            done(why)
+
+    def _go_home(self, now_s: float) -> None:
+        """One control period of it."""
+        if now_s < self._home_due_s:
+            return
+        self._home_due_s = max(self._home_due_s + self.robot.control_period_s, now_s)
+        try:
+            if self._homing is None:
+                self._begin_homing(now_s)
+            elif not self._homing.arrived:
+                measured = self._present()
+                self._require_following(measured)
+                self._send(self._homing.step(self.watch.age_s(now_s)), measured)
+                self._home_by_s = now_s + self.settings.home_settle_s
+            else:
+                self._settle_at_home(self._present(), now_s)
+        except RobotError as error:
+            in_motion = self._in_motion
+            self.arbiter.select(Mode.HOLD, now_s, f"not at home: {error}")
+            self._end_homing(" ".join(str(error).split()))
+            self._rest(in_motion)
+
+    def _begin_homing(self, now_s: float) -> None:
+        """Waits for the arm's driver, which may be putting up a new scene, and for the arm to rest."""
+        if self._anchored and self._anchor_ns >= self._home_asked_ns:
+            self._homing = Homing(self.loop, self.settings.home_speed_rad_s)
+        elif now_s > self._home_by_s:
+            self.watch.at_rest(now_s)
+            raise RobotError("the arm did not rest where the way home begins")
+        else:
+            self._home_due_s = now_s
+
+    def _settle_at_home(self, measured: JointSample, now_s: float) -> None:
+        away_rad = float(np.abs(measured.joint_rad - np.array(self.robot.home_rad)).max())
+        if away_rad <= self.settings.home_tolerance_rad:
+            self.loop.hold()
+            self._anchor_ns = self.clock.now_ns()
+            self.arbiter.select(Mode.HOLD, now_s, "at home")
+            self._end_homing("")
+            self._report()
+        elif now_s > self._home_by_s:
+            raise RobotError(
+                f"the arm did not settle at home within {self.settings.home_settle_s} s: {away_rad:.3f} rad away"
+            )
+
+    # What is said.
+
+    @property
+    def mode(self) -> Mode:
+        return self.arbiter.mode if self.active else Mode.INACTIVE
+
+    @property
+    def reason(self) -> str:
+        """Why this mode; with what was refused since, where that is why nothing moves."""
+        blind = self.watch.fault if self.active else ""
+        reason = self.arbiter.stop_reason or blind or self.arbiter.reason
+        waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
+        if waiting and self._refused_since_selection and self._refusal not in reason:
+            reason += f"; the last command was refused: {self._refusal}"
+        return " ".join(reason.split())
+
+    @property
+    def alarm(self) -> str:
+        """What cannot be promised now."""
+        rivals = f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut the arm's power"
+        return "; ".join(filter(None, [rivals if self._rivals else "", self._torque_alarm]))
+
+    def _report_changes(self) -> None:
+        if (self.mode, self.reason, self.alarm) != self._reported:
+            self._report()
+
+    def _report(self, command: JointCommand | None = None, latency_s: float = math.nan) -> None:
+        self._reported, self._reported_s = (self.mode, self.reason, self.alarm), self.clock.steady_s()
+        changes = () if command is None else (*command.changes, *filter(None, [self._caution]))
+        self.sink.report(
+            Status(
+                mode=self.mode,
+                reason=self.reason,
+                alarm=self.alarm,
+                refused=self._refused,
+                refusal=self._refusal,
+                reset_ns=self._reset_ns,
+                now_ns=self.clock.now_ns(),
+                command=command,
+                changes=changes,
+                latency_s=latency_s,
+            )
+        )
