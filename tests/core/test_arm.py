@@ -118,7 +118,11 @@ def test_robot_file_with_a_missing_field_is_refused_by_name(tmp_path) -> None:
         ("control_period_s: 0.1", "control_period_s: soon", "control_period_s must be a finite number, got 'soon'"),
         ("workspace_lower_m: [0.14, -0.20, 0.014]", "workspace_lower_m: [0.14, -0.20]", "must have 3 values"),
         ("name: wx250s", "name: [", "cannot be read as YAML"),
-        ("gripper_mimic: right_finger", "gripper_mimic: waist", "needs <mimic"),
+        (
+            "gripper_mimic: right_finger",
+            "gripper_mimic: waist",
+            "gripper_mimic must be a joint of its own, got .waist.",
+        ),
     ],
 )
 def test_a_robot_file_that_cannot_be_used_is_refused_by_field(tmp_path, line: str, instead: str, expected: str) -> None:

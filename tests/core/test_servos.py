@@ -113,7 +113,7 @@ def test_a_serial_arm_can_tighten_its_limits(tmp_path):
         (lambda bus: bus["servos"][0].update(di=1), "unknown field 'di'"),
         (lambda bus: bus["servos"][0].update(id="one"), "a whole number"),
         (lambda bus: bus["servos"][7].update(current_limit_ma=100.0), "has no current limit"),
-        (lambda bus: bus.update(rate_hz=0.0), "must be positive"),
+        (lambda bus: bus.update(rate_hz=0.0), r"rate_hz must be in \[1, 1000\]"),
     ],
 )
 def test_what_a_bus_cannot_be_is_refused_by_name(tmp_path, change, message):

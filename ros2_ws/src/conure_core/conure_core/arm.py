@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
 from conure_core.robot import RobotConfig
+from conure_core.robot_model import load_model, load_shapes, require_home_in_box, require_limits
 
 Array = NDArray[np.float64]
 TABLE = "table"
@@ -26,29 +27,32 @@ class Arm:
     """
 
     def __init__(self, config: RobotConfig) -> None:
-        """Raises: ConfigError if the URDF lacks a joint or the tool frame that the config names."""
+        """Raises: ConfigError naming robot and key, where the URDF is not of the arm that the config describes."""
         self.config = config
-        full = pin.buildModelFromUrdf(str(config.urdf))
-        joints = (*config.joint_names, config.gripper_joint, *filter(None, [config.gripper_mimic]))
-        missing = [name for name in joints if not full.existJointName(name)]
-        if missing or not full.existFrame(config.tool_frame):
-            raise ConfigError(f"{config.urdf.name} lacks joints {missing} or the frame '{config.tool_frame}'")
+        full, base_from_root = load_model(config)
+        self.base_from_root: Array = np.array(base_from_root.homogeneous)
+        """(4, 4): where the URDF's root stands; the identity where it is the base itself."""
         rest = pin.neutral(full)
         for name, position in self._locked_fingers():
             rest[full.joints[full.getJointId(name)].idx_q] = position
         locked = [i for i, name in enumerate(full.names) if i > 0 and name not in config.joint_names]
         self._full, self._locked, self._rest = full, locked, rest
         self._model = pin.buildReducedModel(full, locked, rest)
-        if tuple(self._model.names)[1:] != config.joint_names:
-            raise ConfigError(f"joint order in the URDF is {tuple(self._model.names)[1:]}, not {config.joint_names}")
         if self._model.nq != len(config.joint_names):
             raise ConfigError(f"{config.urdf.name}: every joint must be revolute with limits (or prismatic)")
+        require_limits(self._model, config)
         self._data = self._model.createData()
         self._tool = self._model.getFrameId(config.tool_frame)
         self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
         self.upper_rad: Array = self._model.upperPositionLimit - config.position_margin_rad
         self.workspace_m: tuple[Array, Array] = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
+        home = np.array(config.home_rad)
+        require_home_in_box(self.forward(home), config)
+        if (pair := self.first_collision(home)) is not None:
+            raise ConfigError(
+                f"{config.name}: home_rad brings {pair} nearer than table_clearance_m or self_collision_margin_m"
+            )
 
     def _locked_fingers(self) -> tuple[tuple[str, float], ...]:
         config = self.config
@@ -106,7 +110,7 @@ class Arm:
     @cached_property
     def _geometry(self) -> tuple[pin.GeometryModel, pin.GeometryData]:
         """Collision shapes of links and table, with clearances; pairs that touch in the home pose are left out."""
-        geometry = pin.buildGeomFromUrdf(self._full, str(self.config.urdf), pin.GeometryType.COLLISION)
+        geometry = load_shapes(self._full, self.config)
         model, geometry = pin.buildReducedModel(self._full, geometry, self._locked, self._rest)
         depth = 0.1
         top = pin.SE3(np.eye(3), np.array([0.0, 0.0, self.config.table_height_m - depth / 2]))
@@ -119,7 +123,10 @@ class Arm:
         # Copies: removing a pair shifts the others under any reference to them.
         pairs = [pin.CollisionPair(pair.first, pair.second) for pair in geometry.collisionPairs]
         for pair, touches in zip(pairs, touching, strict=True):
-            if touches or self._adjacent(geometry.geometryObjects[pair.first], geometry.geometryObjects[pair.second]):
+            first, second = geometry.geometryObjects[pair.first], geometry.geometryObjects[pair.second]
+            if touches and second.name == TABLE and first.parentJoint:
+                raise ConfigError(f"{self.config.name}: home_rad puts {first.name} into the table (table_height_m)")
+            if touches or self._adjacent(first, second):
                 geometry.removeCollisionPair(pair)
         data = pin.GeometryData(geometry)
         for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
@@ -129,6 +136,8 @@ class Arm:
 
     @staticmethod
     def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
+        if first.parentJoint == second.parentJoint:  # the base and what it stands on, too: nothing can part them
+            return True
         return TABLE not in (first.name, second.name) and abs(first.parentJoint - second.parentJoint) <= 1
 
     def first_collision(self, joint_rad: Array) -> str | None:

@@ -1,7 +1,10 @@
-"""A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its type."""
+"""A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its type and range."""
 
+import dataclasses
 import math
-from dataclasses import MISSING, fields, is_dataclass
+import reprlib
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -10,6 +13,51 @@ import yaml
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
+LARGEST_YAML_BYTES = 1_000_000
+DEEPEST_YAML = 20
+"""Levels of lists and mappings within each other."""
+_BROKEN_VALUE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What PyYAML lets out for a value that is not of its own tag, such as `!!bool perhaps`."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The range of a number, or of each number of a tuple; the lower end may be excluded.
+
+    >>> str(Bounds(0.0, 1.0, above=True))
+    '(0, 1]'
+    """
+
+    lower: float
+    upper: float
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies within; NaN does not."""
+        return (self.lower < value if self.above else self.lower <= value) and value <= self.upper
+
+    def __str__(self) -> str:
+        return f"{'(' if self.above else '['}{_short(self.lower)}, {_short(self.upper)}]"
+
+
+def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
+    """A dataclass field for numbers from `lower` (itself excluded if `above`) to `upper`; see `require_bounds`."""
+    return dataclasses.field(default=default, metadata={"bounds": Bounds(lower, upper, above)})
+
+
+def bounds_of(schema: Any) -> dict[str, Bounds]:
+    """The ranges that a dataclass gives its fields, by name."""
+    return {field.name: field.metadata["bounds"] for field in fields(schema) if "bounds" in field.metadata}
+
+
+def require_bounds(instance: Any) -> None:
+    """For a dataclass's __post_init__. Raises: ConfigError naming the field whose number lies outside its range."""
+    for name, bounds in bounds_of(instance).items():
+        value = getattr(instance, name)
+        for number in value if isinstance(value, Iterable) else (value,):
+            if not bounds.holds(number):
+                each = "each of " if isinstance(value, Iterable) else ""
+                raise ConfigError(f"{each}{name} must be in {bounds}, got {_brief(value)}")
 
 
 def read_fields(path: Path, schema: type[T]) -> T:
@@ -21,22 +69,57 @@ def read_fields(path: Path, schema: type[T]) -> T:
     return checked_fields(read_yaml(path), schema, str(path), path.parent)
 
 
+def read_mapping(path: Path) -> dict[Any, Any]:
+    """What a YAML file of 'field: value' lines says. Raises: ConfigError naming the file, if it is not one."""
+    return _mapping(read_yaml(path), str(path))
+
+
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says. Raises: ConfigError naming the file, if it cannot be read."""
+    """What a YAML file says.
+
+    Raises: ConfigError naming the file, if it cannot be read, is too large or too deep, or gives a key twice.
+    """
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        with path.open("rb") as file:
+            content = file.read(LARGEST_YAML_BYTES + 1)
+        if len(content) > LARGEST_YAML_BYTES:
+            raise ConfigError(f"{path} has more than {LARGEST_YAML_BYTES} bytes; give the file of a robot or an arm")
+        return yaml.load(content.decode(), Loader=_Loader)
+    except (OSError, yaml.YAMLError, *_BROKEN_VALUE) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:500]}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what makes small files large (merged keys, depth), and a key given twice, of which one would be lost."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._depth += 1
+        if self._depth > DEEPEST_YAML:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST_YAML} levels", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def flatten_mapping(self, node: Any) -> None:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(problem="'<<' is not read; write the keys out", problem_mark=key.start_mark)
+            if isinstance(key.value, str) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"'{key.value}' is given twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
 
 
 def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
     """`schema` filled from a mapping that came from `where`; paths are relative to `folder`. Raises: as read_fields."""
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where} must hold 'field: value' lines, got {type(data).__name__}")
+    data = _mapping(data, where)
     known: dict[str, Any] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
     for name in data:
         if name not in known:
-            raise ConfigError(f"{where}: {unknown_name('field', str(name), known)}")
+            raise ConfigError(f"{where}: {unknown_name('field', _brief(name, plain=True), known)}")
     missing = [name for name, field in known.items() if field.default is MISSING and name not in data]
     if missing:
         raise ConfigError(f"{where}: missing fields {', '.join(missing)}")
@@ -48,28 +131,72 @@ def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
         raise ConfigError(f"{where}: {error}") from error
 
 
+def _mapping(data: Any, where: str) -> dict[Any, Any]:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} must hold 'field: value' lines, got {type(data).__name__}")
+    return data
+
+
 def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     if get_origin(wanted) is tuple:
         return _checked_tuple(value, get_args(wanted), where, folder)
     if isinstance(wanted, type) and is_dataclass(wanted):
         return checked_fields(value, wanted, where, folder)
-    if wanted is Path and isinstance(value, str | Path):
+    if wanted is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return (folder / value).resolve()
-    if wanted is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if wanted is float and _is_finite(value):
         return float(value)
     if wanted in (str, bool) and isinstance(value, wanted):
         return value
     if wanted is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     names = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", Path: "a path"}
-    raise ConfigError(f"{where} must be {names.get(wanted, wanted)}, got {value!r}")
+    raise ConfigError(
+        f"{where} must be {names.get(wanted, wanted)}, got {_brief(value)}{_exponent_hint(value, wanted)}"
+    )
 
 
 def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{where} must be a list, got {value!r}")
+        raise ConfigError(f"{where} must be a list, got {_brief(value)}")
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {value}")
+        raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {_brief(value)}")
     return tuple(_checked(item, kind, where, folder) for item, kind in zip(value, kinds, strict=True))
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _exponent_hint(value: Any, wanted: Any) -> str:
+    """YAML 1.1 takes 1e-3 for a text."""
+    if wanted is not float or not isinstance(value, str):
+        return ""
+    try:
+        return f"; write {float(value)!r}" if math.isfinite(float(value)) else ""
+    except ValueError:
+        return ""
+
+
+def _brief(value: Any, plain: bool = False) -> str:
+    """A value for a message, cut short: aliases can make a small file print as gigabytes."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = 100
+    shown.maxlist = shown.maxtuple = 12
+    shown.maxlevel = 2
+    try:
+        text = shown.repr(value)
+    except ValueError:  # Python prints no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text.strip("'") if plain and isinstance(value, str) else text
+
+
+def _short(number: float) -> str:
+    return f"{number:.10g}"

@@ -1,18 +1,21 @@
 """A robot is a URDF and a YAML file: names, limits, rates. `load_robot` reads one and checks every field."""
 
+import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import checked_fields, read_fields, read_yaml
+from conure_core.fields import bounded, checked_fields, read_mapping, require_bounds
 from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
 ROBOTS_DIR = Path(__file__).parent / "robots"
 ROTATION_6D = 6
+SHORTEST_STROKE_M = 0.001
+SMALLEST_BOX_M = 0.01
+LONGEST_BRAKING_PERIODS = 200
 CONNECTION_FIELDS = ("arm", "bus", "ros2_control")
 
 
@@ -30,53 +33,103 @@ class RobotConfig:
     joint_names: tuple[str, ...]
     gripper_joint: str
     gripper_mimic: str
-    gripper_closed_m: float
-    gripper_open_m: float
-    gripper_speed_m_s: float
+    gripper_closed_m: float = bounded(-1.0, 1.0)
+    gripper_open_m: float = bounded(-1.0, 1.0)
+    gripper_speed_m_s: float = bounded(0.001, 5.0)
     base_frame: str
     tool_frame: str
-    home_rad: tuple[float, ...]
-    control_period_s: float
-    settle_fraction: float
-    max_translation_m: float
-    max_rotation_rad: float
-    position_margin_rad: float
-    max_speed_rad_s: tuple[float, ...]
-    max_acceleration_rad_s2: tuple[float, ...]
-    workspace_lower_m: tuple[float, float, float]
-    workspace_upper_m: tuple[float, float, float]
-    table_height_m: float
-    table_clearance_m: float
-    self_collision_margin_m: float
-    max_start_error_rad: float
-    max_input_age_s: float
-    slow_singular_value: float = 0.0
+    home_rad: tuple[float, ...] = bounded(-100.0, 100.0)
+    control_period_s: float = bounded(0.001, 2.0)
+    settle_fraction: float = bounded(0.1, 1.0)
+    max_translation_m: float = bounded(1e-4, 0.5)
+    max_rotation_rad: float = bounded(1e-4, 1.0)
+    position_margin_rad: float = bounded(0.0, 1.0)
+    max_speed_rad_s: tuple[float, ...] = bounded(0.001, 20.0)
+    max_acceleration_rad_s2: tuple[float, ...] = bounded(0.01, 1000.0)
+    workspace_lower_m: tuple[float, float, float] = bounded(-5.0, 5.0)
+    workspace_upper_m: tuple[float, float, float] = bounded(-5.0, 5.0)
+    table_height_m: float = bounded(-5.0, 5.0)
+    table_clearance_m: float = bounded(0.0, 0.5)
+    self_collision_margin_m: float = bounded(0.0, 0.2)
+    max_start_error_rad: float = bounded(0.001, 3.0)
+    max_input_age_s: float = bounded(0.001, 5.0)
+    slow_singular_value: float = bounded(0.0, 1.0, default=0.0)
     """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere."""
-    gripper_squeeze_m: float = 0.0
+    gripper_squeeze_m: float = bounded(0.0, 1.0, default=0.0)
     """How far beyond its measured position the gripper may be told to close, which bounds its force; 0: any."""
-    measurement_margin_rad: float = 0.2
+    measurement_margin_rad: float = bounded(0.0, 0.5, default=0.2)
     """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is refused."""
-    max_following_error_rad: float = 0.35
+    max_following_error_rad: float = bounded(0.02, 2.0, default=0.35)
     """How far a joint may be measured from where its command is; beyond, the arm holds."""
 
     def __post_init__(self) -> None:
-        joints = len(self.joint_names)
-        for name in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
-            if len(getattr(self, name)) != joints:
-                raise ConfigError(f"{self.name}: {name} needs {joints} values, a joint each, got {getattr(self, name)}")
-        if not 0.0 < self.settle_fraction <= 1.0:
-            raise ConfigError(f"{self.name}: settle_fraction must be in (0, 1], got {self.settle_fraction}")
-        if any(np.array(self.workspace_lower_m) >= np.array(self.workspace_upper_m)):
-            raise ConfigError(f"{self.name}: the workspace's lower corner must lie below its upper corner")
-        if min(*self.max_speed_rad_s, *self.max_acceleration_rad_s2) <= 0.0:
-            raise ConfigError(f"{self.name}: max_speed_rad_s and max_acceleration_rad_s2 must be positive")
-        if min(self.slow_singular_value, self.gripper_squeeze_m) < 0.0:
-            raise ConfigError(f"{self.name}: slow_singular_value and gripper_squeeze_m must not be negative")
-        for name in ("measurement_margin_rad", "max_following_error_rad"):
-            if not 0.0 < getattr(self, name) < np.pi:
-                raise ConfigError(f"{self.name}: {name} must be above 0 and below pi, got {getattr(self, name)}")
+        try:
+            require_bounds(self)
+            self._require_names()
+            self._require_limits()
+        except ConfigError as error:
+            raise ConfigError(f"{self.name}: {error}") from error
         if not self.urdf.is_file():
             raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
+
+    def _require_names(self) -> None:
+        """Raises: ConfigError for a text that must not be empty, and a joint that has two parts to play."""
+        for key in ("name", "gripper_joint", "base_frame", "tool_frame"):
+            if not getattr(self, key):
+                raise ConfigError(f"{key} must be a name, got ''")
+        names = self.joint_names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if not names or twice:
+            raise ConfigError(
+                f"joint_names must name each joint of the arm once, got {twice or 'none'}{' twice' * bool(twice)}"
+            )
+        for key, others in (("gripper_joint", names), ("gripper_mimic", self.command_names)):
+            if getattr(self, key) in others:
+                raise ConfigError(
+                    f"{key} must be a joint of its own, got '{getattr(self, key)}', which has another part"
+                )
+
+    def _require_limits(self) -> None:
+        """Raises: ConfigError for numbers that make no sense beside each other."""
+        joints = len(self.joint_names)
+        for key in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
+            if len(getattr(self, key)) != joints:
+                raise ConfigError(f"{key} needs {joints} values, a joint each, got {getattr(self, key)}")
+        stroke_m = abs(self.gripper_open_m - self.gripper_closed_m)
+        if stroke_m < SHORTEST_STROKE_M:
+            raise ConfigError(
+                f"gripper_open_m and gripper_closed_m must differ by {SHORTEST_STROKE_M} m or more, got "
+                f"{self.gripper_open_m} and {self.gripper_closed_m}"
+            )
+        if self.gripper_squeeze_m > stroke_m:
+            raise ConfigError(
+                f"gripper_squeeze_m must be at most the stroke from closed to open, {stroke_m:.4g} m, got "
+                f"{self.gripper_squeeze_m}"
+            )
+        for lower, upper in zip(self.workspace_lower_m, self.workspace_upper_m, strict=True):
+            if upper - lower < SMALLEST_BOX_M:
+                raise ConfigError(
+                    f"workspace_lower_m must lie below workspace_upper_m, by {SMALLEST_BOX_M} m or more along each "
+                    f"axis, got {self.workspace_lower_m} and {self.workspace_upper_m}"
+                )
+        if self.workspace_upper_m[2] <= self.table_height_m + self.table_clearance_m:
+            raise ConfigError(
+                f"workspace_upper_m must reach above the table (table_height_m {self.table_height_m}, "
+                f"table_clearance_m {self.table_clearance_m}), got {self.workspace_upper_m}"
+            )
+        self._require_brakes()
+
+    def _require_brakes(self) -> None:
+        """The gate looks ahead over every period of braking: too many take longer than the period itself."""
+        for name, speed, acceleration in zip(
+            self.joint_names, self.max_speed_rad_s, self.max_acceleration_rad_s2, strict=True
+        ):
+            periods = speed / (acceleration * self.control_period_s)
+            if periods > LONGEST_BRAKING_PERIODS:
+                raise ConfigError(
+                    f"max_acceleration_rad_s2 of {name} is {acceleration} rad/s^2: stopping from max_speed_rad_s takes "
+                    f"{periods:.0f} control periods, at most {LONGEST_BRAKING_PERIODS}; raise it, or lower the speed"
+                )
 
     @cached_property
     def finger_multipliers(self) -> tuple[float, ...]:
@@ -87,15 +140,20 @@ class RobotConfig:
         if not self.gripper_mimic:
             return (1.0,)
         try:
-            mimic = ElementTree.parse(self.urdf).find(f"./joint[@name='{self.gripper_mimic}']/mimic")
-        except ElementTree.ParseError as error:
+            joints = ElementTree.parse(self.urdf).iterfind("./joint")
+            mimic = next((joint.find("mimic") for joint in joints if joint.get("name") == self.gripper_mimic), None)
+        except (OSError, ElementTree.ParseError) as error:
             raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
-        if mimic is None or mimic.get("joint") != self.gripper_joint or float(mimic.get("offset", "0")) != 0.0:
+        given = {} if mimic is None else mimic.attrib
+        multiplier, offset = (
+            _number(given.get(key, default)) for key, default in (("multiplier", "1"), ("offset", "0"))
+        )
+        if given.get("joint") != self.gripper_joint or offset != 0.0 or not 0.0 < abs(multiplier) < math.inf:
             raise ConfigError(
                 f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic joint=\"{self.gripper_joint}\" "
                 'multiplier="..."/> without an offset'
             )
-        return (1.0, float(mimic.get("multiplier", "1")))
+        return (1.0, multiplier)
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -142,15 +200,26 @@ def load_robot(name: str) -> RobotConfig:
     Raises: ConfigError for an unknown name (listing the known ones), a missing, unknown or ill-typed field.
     """
     path = robot_file(name)
-    own = read_yaml(path)
-    if not isinstance(own, dict):
-        return read_fields(path, RobotConfig)
+    own = read_mapping(path)
     fields = {key: value for key, value in own.items() if key not in CONNECTION_FIELDS}
     if "arm" not in own:
         return checked_fields(fields, RobotConfig, str(path), path.parent)
-    base = (path.parent / str(own["arm"])).resolve()
-    of_base = {key: value for key, value in read_yaml(base).items() if key not in CONNECTION_FIELDS}
+    base = _base_file(path, own["arm"])
+    of_base = {key: value for key, value in read_mapping(base).items() if key not in ("bus", "ros2_control")}
+    if "arm" in of_base:
+        raise ConfigError(f"{path}: arm: {base} has a field 'arm' itself; give the path of that file")
+    if isinstance(fields.get("urdf"), str):
+        fields["urdf"] = str(path.parent.resolve() / fields["urdf"])
     return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
+
+
+def _base_file(path: Path, arm: Any) -> Path:
+    if not isinstance(arm, str) or "\0" in arm:
+        raise ConfigError(f"{path}: arm must be the path of another robot's file, got {arm!r:.100}")
+    base = (path.parent / arm).resolve()
+    if not base.is_file():
+        raise ConfigError(f"{path}: arm: no file at {base}; the path is relative to this file")
+    return base
 
 
 def robot_file(name: str) -> Path:
@@ -159,3 +228,11 @@ def robot_file(name: str) -> Path:
     if not path.is_file():
         raise unknown_name("robot", name, (p.stem for p in ROBOTS_DIR.glob("*.yaml")))
     return path
+
+
+def _number(text: str) -> float:
+    """NaN for a text that is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

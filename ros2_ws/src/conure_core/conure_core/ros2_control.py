@@ -1,14 +1,16 @@
 """How the commands of a robot with ros2_control reach its controllers: the section `ros2_control` of its YAML file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import checked_fields, read_yaml
+from conure_core.fields import checked_fields, read_mapping
 from conure_core.robot import RobotConfig, load_robot, robot_file
 
 OUTPUTS = {"trajectory": "joint_trajectory", "positions": "position_commands"}
 """Kinds of commands, and the topic of each where none is given."""
+TOPIC = re.compile(r"[~/]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,14 @@ class Ros2ControlConfig:
     def __post_init__(self) -> None:
         if self.output not in OUTPUTS:
             raise unknown_name("output", self.output, OUTPUTS)
+        for key in ("topic", "gripper_topic"):
+            topic = getattr(self, key)
+            if topic and not TOPIC.fullmatch(topic):
+                raise ConfigError(f"{key} must be a ROS topic such as arm_controller/commands, got '{topic}'")
+        if self.gripper_topic and self.gripper_topic.strip("/") == self.arm_topic.strip("/"):
+            raise ConfigError(
+                f"gripper_topic must be another topic than the arm's, got '{self.gripper_topic}' for both"
+            )
 
     @property
     def arm_topic(self) -> str:
@@ -65,7 +75,7 @@ def load_ros2_control(name: str) -> Ros2ControlConfig:
     Raises: ConfigError naming file and field.
     """
     path = robot_file(name)
-    section = read_yaml(path).get("ros2_control", {})
+    section = read_mapping(path).get("ros2_control", {})
     config = checked_fields(section, Ros2ControlConfig, f"{path}: ros2_control", path.parent)
     try:
         config.arm_joints(load_robot(name))

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import checked_fields, read_yaml
+from conure_core.fields import bounded, checked_fields, read_mapping, require_bounds
 from conure_core.robot import RobotConfig, load_robot, robot_file
 from conure_core.servos.registers import FAMILIES, Family
 
@@ -30,13 +30,19 @@ class ServoConfig:
     id: int
     model: str
     direction: int = 1
-    zero_counts: int = 2048
+    zero_counts: int = bounded(-1_000_000, 1_000_000, default=2048)
     mode: str = ""
-    homing_offset_counts: int = 0
-    current_limit_ma: float = 0.0
-    crank_m: float = 0.0
-    rod_m: float = 0.0
-    lever_m: float = 0.0
+    homing_offset_counts: int = bounded(-1_044_479, 1_044_479, default=0)
+    current_limit_ma: float = bounded(0.0, 20_000.0, default=0.0)
+    crank_m: float = bounded(0.0, 1.0, default=0.0)
+    rod_m: float = bounded(0.0, 1.0, default=0.0)
+    lever_m: float = bounded(0.0, 1.0, default=0.0)
+
+    def __post_init__(self) -> None:
+        try:
+            require_bounds(self)
+        except ConfigError as error:
+            raise ConfigError(f"servo {self.id}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -52,24 +58,25 @@ class BusConfig:
     family: str
     port: str
     servos: tuple[ServoConfig, ...]
-    baud: int = 1_000_000
-    rate_hz: float = 100.0
-    latency_s: float = 0.004
-    retries: int = 2
-    lost_s: float = 0.25
-    health_period_s: float = 0.5
-    max_temperature_c: float = 70.0
-    max_disagreement_rad: float = 0.05
+    baud: int = bounded(9600, 10_000_000, default=1_000_000)
+    rate_hz: float = bounded(1.0, 1000.0, default=100.0)
+    latency_s: float = bounded(0.0, 1.0, above=True, default=0.004)
+    retries: int = bounded(0, 20, default=2)
+    lost_s: float = bounded(0.01, 30.0, default=0.25)
+    health_period_s: float = bounded(0.01, 60.0, default=0.5)
+    max_temperature_c: float = bounded(20.0, 120.0, default=70.0)
+    max_disagreement_rad: float = bounded(0.001, 1.0, default=0.05)
 
     def __post_init__(self) -> None:
+        require_bounds(self)
         if self.family not in FAMILIES:
             raise unknown_name("servo family", self.family, FAMILIES)
         ids = [servo.id for servo in self.servos]
         wrong = sorted({number for number in ids if ids.count(number) > 1 or number not in IDS})
         if wrong:
             raise ConfigError(f"servo ids must be different and in 0..{IDS[-1]}, got {wrong}")
-        if not (self.rate_hz > 0 and self.baud > 0 and self.latency_s > 0 and self.lost_s > 0 and self.retries >= 0):
-            raise ConfigError("rate_hz, baud, latency_s and lost_s must be positive, retries not negative")
+        if not self.port:
+            raise ConfigError("port must be the path of a device, got ''")
         for servo in self.servos:
             if servo.model not in self.table.models:
                 raise unknown_name(f"model of servo {servo.id}", servo.model, self.table.models)
@@ -81,8 +88,8 @@ class BusConfig:
                 raise ConfigError(f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma out")
             if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
-            if servo.lever_m < 0 or (servo.lever_m and servo.crank_m):
-                raise ConfigError(f"servo {servo.id}: lever_m must not be negative, and goes without crank_m")
+            if servo.lever_m and servo.crank_m:
+                raise ConfigError(f"servo {servo.id}: lever_m goes without crank_m")
 
     @property
     def table(self) -> Family:
@@ -125,8 +132,8 @@ class BusConfig:
 def load_bus(name: str) -> BusConfig:
     """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if it has none."""
     path = robot_file(name)
-    own = read_yaml(path)
-    if not isinstance(own, dict) or "bus" not in own:
+    own = read_mapping(path)
+    if "bus" not in own:
         raise ConfigError(f"{path} has no field 'bus'; copy {robot_file('wx250s_serial')}")
     bus = checked_fields(own["bus"], BusConfig, f"{path}: bus", path.parent)
     bus.require_joints(load_robot(name))

@@ -1,0 +1,153 @@
+"""The model that a URDF describes, in the base frame, and whether it is the arm that the robot's file speaks of."""
+
+import numpy as np
+import pinocchio as pin
+
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot import RobotConfig
+
+PRISMATIC = frozenset({"JointModelPX", "JointModelPY", "JointModelPZ", "JointModelPrismaticUnaligned"})
+TOLERANCE = 1e-6
+"""Rad or m: what rounding in a URDF may add to a limit."""
+
+
+def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
+    """The URDF's whole model, placed so that its poses are in the base frame; and base_from_root.
+
+    Raises: ConfigError naming robot and key, if the URDF cannot be read or has another arm than the config says.
+    """
+    try:
+        model = pin.buildModelFromUrdf(str(config.urdf))
+    except Exception as error:  # what Pinocchio raises differs from version to version
+        raise ConfigError(f"{config.urdf} is not a readable URDF: {' '.join(str(error).split())[:300]}") from error
+    _require_joints(model, config)
+    _require_chain(model, config)
+    _require_gripper(model, config)
+    return model, _move_to_base(model, config)
+
+
+def require_limits(model: pin.Model, config: RobotConfig) -> None:
+    """For the model of the arm alone. Raises: ConfigError for limits that are none, or that the config exceeds."""
+    for index, name in enumerate(config.joint_names):
+        lower, upper = float(model.lowerPositionLimit[index]), float(model.upperPositionLimit[index])
+        speed = float(model.velocityLimit[index])
+        if not (np.isfinite([lower, upper, speed]).all() and lower < upper and speed > 0.0):
+            raise ConfigError(
+                f"{config.urdf}: joint '{name}' needs <limit> with lower below upper and a velocity, got {lower}, "
+                f"{upper}, {speed}"
+            )
+        if config.max_speed_rad_s[index] > speed + TOLERANCE:
+            raise ConfigError(
+                f"{config.name}: max_speed_rad_s of {name} must be at most the URDF's velocity limit, {speed:.6g} "
+                f"rad/s, got {config.max_speed_rad_s[index]}"
+            )
+        lower, upper = lower + config.position_margin_rad, upper - config.position_margin_rad
+        if not lower < upper:
+            raise ConfigError(
+                f"{config.name}: position_margin_rad {config.position_margin_rad} leaves no room to {name}"
+            )
+        if not lower <= config.home_rad[index] <= upper:
+            raise ConfigError(
+                f"{config.name}: home_rad of {name} must be in [{lower:.6g}, {upper:.6g}], the URDF's limits less "
+                f"position_margin_rad, got {config.home_rad[index]}"
+            )
+
+
+def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
+    """The collision shapes of the model. Raises: ConfigError for a mesh that cannot be read."""
+    try:
+        return pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
+    except Exception as error:  # as above
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{config.urdf}: its collision shapes cannot be read ({reason}); simple shapes do") from error
+
+
+def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None:
+    """Raises: ConfigError if the tool pose at home, (4, 4), lies outside the workspace box."""
+    position = base_from_tool[:3, 3]
+    if (position < np.array(config.workspace_lower_m)).any() or (position > np.array(config.workspace_upper_m)).any():
+        raise ConfigError(
+            f"{config.name}: home_rad puts {config.tool_frame} at {np.round(position, 3).tolist()} m in "
+            f"{config.base_frame}, outside the box of workspace_lower_m and workspace_upper_m; move one of them"
+        )
+
+
+def _require_joints(model: pin.Model, config: RobotConfig) -> None:
+    keys = [*(("joint_names", name) for name in config.joint_names), ("gripper_joint", config.gripper_joint)]
+    if config.gripper_mimic:
+        keys.append(("gripper_mimic", config.gripper_mimic))
+    for key, name in keys:
+        if not model.existJointName(name):
+            raise ConfigError(f"{config.name}: {key}: {unknown_name('joint', name, list(model.names)[1:])}")
+    links = _links(model)
+    for key, name in (("base_frame", config.base_frame), ("tool_frame", config.tool_frame)):
+        if name not in links:
+            raise ConfigError(f"{config.name}: {key}: {unknown_name('link', name, links)}")
+
+
+def _links(model: pin.Model) -> dict[str, int]:
+    return {frame.name: index for index, frame in enumerate(model.frames) if frame.type == pin.FrameType.BODY}
+
+
+def _require_chain(model: pin.Model, config: RobotConfig) -> None:
+    """From base to tool there are the arm's joints and no other: one left out would be taken to stand still."""
+    links = _links(model)
+    above = model.frames[links[config.base_frame]].parentJoint
+    if above:
+        raise ConfigError(
+            f"{config.name}: base_frame must be fixed to the URDF's root '{model.frames[1].name}', and "
+            f"'{config.base_frame}' moves with joint '{model.names[above]}'"
+        )
+    chain, joint = [], model.frames[links[config.tool_frame]].parentJoint
+    while joint:
+        chain.append(str(model.names[joint]))
+        joint = model.parents[joint]
+    if tuple(reversed(chain)) != config.joint_names:
+        raise ConfigError(
+            f"{config.name}: joint_names must be the joints from base_frame to tool_frame, {chain[::-1]}, in this "
+            f"order, got {list(config.joint_names)}; make a joint that is not to move fixed in the URDF"
+        )
+
+
+def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
+    """A finger slides, and has the stroke within its limits."""
+    fingers = ("gripper_joint", config.gripper_joint), ("gripper_mimic", config.gripper_mimic)
+    for (key, name), multiplier in zip(fingers, config.finger_multipliers, strict=False):
+        joint = model.joints[model.getJointId(name)]
+        if joint.shortname() not in PRISMATIC:
+            raise ConfigError(
+                f"{config.name}: {key} must be a prismatic joint, in m, and '{name}' is none; "
+                "model the jaw as a joint that slides by the arc of its tip, as so101.urdf and lever_m do, and let the "
+                "arm's driver turn one into the other"
+            )
+        lower, upper = float(model.lowerPositionLimit[joint.idx_q]), float(model.upperPositionLimit[joint.idx_q])
+        for end in ("gripper_closed_m", "gripper_open_m"):
+            position = getattr(config, end) * multiplier
+            if not lower - TOLERANCE <= position <= upper + TOLERANCE:
+                raise ConfigError(
+                    f"{config.name}: {end} must be within the URDF's limits of {name}, [{lower:.6g}, {upper:.6g}] m, "
+                    f"got {position:.6g}"
+                )
+    speed = float(model.velocityLimit[model.joints[model.getJointId(config.gripper_joint)].idx_v])
+    if not config.gripper_speed_m_s <= speed + TOLERANCE:
+        raise ConfigError(
+            f"{config.name}: gripper_speed_m_s must be at most the URDF's velocity limit of {config.gripper_joint}, "
+            f"{speed:.6g} m/s, got {config.gripper_speed_m_s}"
+        )
+
+
+def _move_to_base(model: pin.Model, config: RobotConfig) -> pin.SE3:
+    """Place all that hangs on the root so that the base frame is the origin; base_from_root.
+
+    Nothing is computed anew for every pose, and where the root is the base not a bit changes.
+    """
+    base_from_root = model.frames[_links(model)[config.base_frame]].placement.inverse()
+    if base_from_root.isIdentity(0.0):
+        return base_from_root
+    for joint in range(1, model.njoints):
+        if model.parents[joint] == 0:
+            model.jointPlacements[joint] = base_from_root * model.jointPlacements[joint]
+    for frame in model.frames:
+        if frame.parentJoint == 0:
+            frame.placement = base_from_root * frame.placement
+    return base_from_root
