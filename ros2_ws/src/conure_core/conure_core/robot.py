@@ -54,6 +54,10 @@ class RobotConfig:
     """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere."""
     gripper_squeeze_m: float = 0.0
     """How far beyond its measured position the gripper may be told to close, which bounds its force; 0: any."""
+    measurement_margin_rad: float = 0.2
+    """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is refused."""
+    max_following_error_rad: float = 0.35
+    """How far a joint may be measured from where its command is; beyond, the arm holds."""
 
     def __post_init__(self) -> None:
         joints = len(self.joint_names)
@@ -68,6 +72,9 @@ class RobotConfig:
             raise ConfigError(f"{self.name}: max_speed_rad_s and max_acceleration_rad_s2 must be positive")
         if min(self.slow_singular_value, self.gripper_squeeze_m) < 0.0:
             raise ConfigError(f"{self.name}: slow_singular_value and gripper_squeeze_m must not be negative")
+        for name in ("measurement_margin_rad", "max_following_error_rad"):
+            if not 0.0 < getattr(self, name) < np.pi:
+                raise ConfigError(f"{self.name}: {name} must be above 0 and below pi, got {getattr(self, name)}")
         if not self.urdf.is_file():
             raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
 

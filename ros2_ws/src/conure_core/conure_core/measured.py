@@ -1,0 +1,61 @@
+"""What an arm may measure of itself: joints near or inside their limits."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from conure_core.arm import Arm, Array
+from conure_core.robot import RobotConfig
+
+GRIPPER_STROKES = 0.5
+
+
+def measured_range(arm: Arm) -> tuple[Array, Array]:
+    """Lowest and highest position (n + 1,), rad and m for the gripper, that may be measured.
+
+    The arm's joints: the URDF's limits and `measurement_margin_rad` beyond them. The gripper: from closed to open, and
+    half its stroke beyond both.
+    """
+    config = arm.config
+    lower_rad, upper_rad = urdf_limits(arm)
+    closed_m, open_m = _gripper_ends(config)
+    slack_m = GRIPPER_STROKES * (open_m - closed_m)
+    lower = np.append(lower_rad - config.measurement_margin_rad, closed_m - slack_m)
+    upper = np.append(upper_rad + config.measurement_margin_rad, open_m + slack_m)
+    return lower, upper
+
+
+def urdf_limits(arm: Arm) -> tuple[Array, Array]:
+    """Lowest and highest angle (n,) rad of the joints, as the URDF says: without `position_margin_rad`."""
+    margin_rad = arm.config.position_margin_rad
+    return arm.lower_rad - margin_rad, arm.upper_rad + margin_rad
+
+
+def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
+    """What cannot be true of a measured pose, a text a joint: "'elbow' reads +3.130 rad, expected -2.164 to +1.764".
+
+    An arm that reads so has lost a turn or its zero, or another arm is measured: no command may start from there.
+
+    Args:
+        arm: The arm, with its URDF's limits.
+        joint_rad: Measured angles, shape (n,).
+        gripper_m: The gripper joint's measured position.
+
+    Returns:
+        One text for each joint that is beyond its limits by more than the margin, or not finite; empty: none is.
+    """
+    found = np.append(np.asarray(joint_rad, dtype=np.float64), gripper_m)
+    return list(_outside(arm.config, found, *measured_range(arm)))
+
+
+def _outside(config: RobotConfig, found: Array, lower: Array, upper: Array) -> Iterator[str]:
+    units = ["rad"] * len(config.joint_names) + ["m"]
+    for name, value, low, high, unit in zip(config.command_names, found, lower, upper, units, strict=True):
+        if not (math.isfinite(value) and low <= value <= high):
+            yield f"'{name}' reads {value:+.3f} {unit}, expected {low:+.3f} to {high:+.3f}"
+
+
+def _gripper_ends(config: RobotConfig) -> tuple[float, float]:
+    closed_m, open_m = sorted((config.gripper_closed_m, config.gripper_open_m))
+    return closed_m, open_m
