@@ -32,5 +32,5 @@ def test_the_page_lists_every_key_and_no_other(schema: type, keys: set[str]) -> 
 
 def test_the_page_names_every_shipped_robot() -> None:
     for path in ROBOTS_DIR.glob("*.yaml"):
-        name = path.stem.removesuffix("_ros2_control")
+        name = path.stem.removesuffix("_ros2_control").removesuffix("_sim")
         assert f"`{name}`" in PAGE, path.stem

@@ -131,10 +131,9 @@ def start(domain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def calm_robot(tmp_path_factory):
-    """The serial WidowX, patient with a busy machine."""
-    data = yaml.safe_load(robot_file("wx250s_serial").read_text())
-    data["arm"] = str(robot_file("wx250s"))
-    data["bus"] |= {"latency_s": 0.03, "lost_s": 1.0}
+    """The serial WidowX on simulated servos, at full speed, patient with a busy machine."""
+    data = {"arm": str(robot_file("wx250s"))}
+    data["bus"] = {"like": str(robot_file("wx250s_serial")), "port": "sim", "latency_s": 0.03, "lost_s": 1.0}
     path = tmp_path_factory.mktemp("robot") / "wx250s_serial.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)

@@ -26,9 +26,8 @@ FAMILIES = ("dynamixel_x", "feetech_sts")
 
 
 def robot_yaml(family, folder, **changes):
-    """The serial WidowX, on servos of this family: for Feetech the same joints, a servo each."""
-    data = yaml.safe_load(robot_file("wx250s_serial").read_text())
-    data["arm"] = str(robot_file("wx250s"))
+    """The serial WidowX at full speed, on servos of this family: for Feetech the same joints, a servo each."""
+    data = {"arm": str(robot_file("wx250s")), "bus": yaml.safe_load(robot_file("wx250s_serial").read_text())["bus"]}
     data["bus"] |= {**CALM, "family": family, **changes}
     if family == "feetech_sts":
         first = {servo["joint"]: servo for servo in reversed(data["bus"]["servos"])}

@@ -29,7 +29,7 @@ def line(request) -> Iterator:
 
 @pytest.mark.parametrize(
     ("line", "protocol"),
-    [("wx250s_serial", DynamixelProtocol()), ("so101", FeetechProtocol())],
+    [("wx250s_serial", DynamixelProtocol()), ("so101_serial", FeetechProtocol())],
     ids=["dynamixel", "feetech"],
     indirect=["line"],
 )

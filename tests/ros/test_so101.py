@@ -29,10 +29,8 @@ PATIENT = {"latency_s": 0.03, "lost_s": 1.0}  # a busy machine is no fault of th
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
-    """The shipped file, patient with a busy machine; its simulation is known by the robot's name."""
-    data = yaml.safe_load(robot_file("so101").read_text())
-    data["urdf"] = str(ROBOT.urdf)
-    data["bus"] |= PATIENT
+    """The shipped servos at the simulation's speed, patient with a busy machine."""
+    data = {"arm": str(robot_file("so101")), "bus": {"like": str(robot_file("so101_serial")), "port": "sim"} | PATIENT}
     path = tmp_path_factory.mktemp("robot") / "so101.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -50,7 +48,7 @@ def simulated(patient, tmp_path_factory):
 
 
 def test_the_jaw_is_measured_along_the_arc_of_its_tip():
-    scale = ServoScale(load_bus("so101"), ROBOT)
+    scale = ServoScale(load_bus("so101_serial"), ROBOT)
     for gripper_m in np.linspace(0.0, ROBOT.gripper_open_m, 7):
         counts = scale.counts(np.append(HOME, gripper_m))
         assert counts[-1] == round(ZERO_COUNTS + gripper_m / LEVER_M * 4096 / (2 * np.pi))
@@ -93,11 +91,11 @@ def test_the_registers_hold_what_the_file_asks_for(simulated, patient):
 
 @pytest.mark.ros
 def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patient, wait_until):
-    """What `conure up robot=so101 port=sim` starts, with a person's commands for a policy's."""
+    """What `conure up robot=so101_serial port=sim` starts, with a person's commands for a policy's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "so101", managed(*SIM_SERVOS, HELD_CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
-        port = port_path("sim", load_bus("so101"))
+        port = port_path("sim", load_bus("so101_serial"))
         start("so101", robot=patient, **{"control.stale_periods": 4.0})
     arm, person = Arm(ROBOT), peer.node.create_publisher(PolicyCommand, "command/teleop", NEWEST)
 

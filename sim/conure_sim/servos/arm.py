@@ -17,6 +17,7 @@ from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale
 from conure_sim.servos.bus import LineFaults, VirtualBus
+from conure_sim.servos.servo import SimulatedServo
 from conure_sim.world import World
 
 OVERLOAD = 32
@@ -37,6 +38,7 @@ class ServoArm:
         self._heading: np.ndarray | None = None  # where the motors are driven to now, by joint
         self._elapsed_s = 0.0  # of the world: it stalls and catches up with a busy machine
         self._homing = self.config.table.homing_sign * offsets
+        self._shift = np.zeros(len(offsets))  # counts by which a horn was mounted askew
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
         self._channel = ControlChannel(control_path(port), self._obey)
 
@@ -57,7 +59,7 @@ class ServoArm:
 
     def _shafts(self, world: World) -> np.ndarray:
         """Where the shafts are, by their encoders alone: without the servos' homing offsets."""
-        return (self.scale.counts(self._positions(world)) - self._homing).astype(np.float64)
+        return (self.scale.counts(self._positions(world)) - self._homing + self._shift).astype(np.float64)
 
     def exchange(self, world: World, period_s: float) -> None:
         """Let the servos measure the arm, and the arm head for the servos' goals, for the next `period_s`."""
@@ -79,7 +81,8 @@ class ServoArm:
         with self.bus.lock:
             servos = list(self.bus.servos.values())
             powered = np.array([servo.torque for servo in servos])
-            goals = self.scale.servo_positions(np.array([servo.goal_shaft_counts() for servo in servos]) + self._homing)
+            shafts = np.array([servo.goal_shaft_counts() for servo in servos])
+        goals = self.scale.servo_positions(shafts + self._homing - self._shift)
         wanted = self._positions(world)
         held = np.zeros(len(wanted), dtype=bool)
         for joint, goal, on in reversed(list(zip(self.scale.joint, goals, powered, strict=True))):
@@ -132,9 +135,19 @@ class ServoArm:
         return {}
 
     def _set_servo(
-        self, servo_id: int, temperature_c: int | None = None, overload: bool = False, reboot: bool = False
+        self,
+        servo_id: int,
+        temperature_c: int | None = None,
+        overload: bool = False,
+        reboot: bool = False,
+        shift_counts: int | None = None,
+        registers: dict[str, int] | None = None,
     ) -> dict[str, Any]:
         servo = self.bus.servos[servo_id]
+        if shift_counts is not None:
+            self._shift_horn(servo, shift_counts)
+        for name, value in (registers or {}).items():
+            servo.set(name, value)
         if temperature_c is not None:
             servo.set("present_temperature", temperature_c)
         if overload:
@@ -142,6 +155,13 @@ class ServoArm:
         if reboot:
             servo.reboot()
         return {}
+
+    def _shift_horn(self, servo: SimulatedServo, shift_counts: int) -> None:
+        """Mount a horn askew, without power: the joint stays, its encoder reads so many counts more than it should."""
+        index = list(self.bus.servos).index(servo.servo_id)
+        shaft = servo.shaft_counts + shift_counts - self._shift[index]
+        self._shift[index] = shift_counts
+        servo.power_cycle(shaft)
 
     def _plug(self, plugged: bool) -> dict[str, Any]:
         self.bus.plug(plugged)
@@ -152,7 +172,7 @@ class ServoArm:
         shafts = np.array([servo.shaft_counts for servo in servos])
         return {
             "elapsed_s": self._elapsed_s,
-            "positions": self.scale.positions(shafts + self._homing).tolist(),
+            "positions": self.scale.positions(shafts + self._homing - self._shift).tolist(),
             "torque": [servo.torque for servo in servos],
             "goals": [servo.get("goal_position") for servo in servos],
             "packets": self.bus.packets,

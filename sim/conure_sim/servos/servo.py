@@ -6,7 +6,17 @@ MEMORY_BYTES = 256
 RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, LIMIT_ERROR, ACCESS_ERROR = 1, 2, 3, 6, 7
 ALERT = 0x80
 READ_ONLY = ("model_number", "hardware_error", "present_")
-FACTORY = {"return_delay": 250, "temperature_limit": 80, "present_temperature": 35, "secondary_id": 255}
+FACTORY = {
+    "return_delay": 250,
+    "temperature_limit": 80,
+    "present_temperature": 35,
+    "secondary_id": 255,
+    "max_position_limit": 4095,
+    "pwm_limit": 885,
+    "max_torque": 1000,
+}
+WATCHDOG_RAN_OUT = 255
+GUARDED = ("goal_", "profile_")
 SUPPLY_V = 12.0
 
 
@@ -38,10 +48,19 @@ class SimulatedServo:
     def torque(self) -> bool:
         return bool(self.get("torque_enable"))
 
+    def power_cycle(self, shaft_counts: float) -> None:
+        """Off, the shaft put there, and on again."""
+        self.shaft_counts = shaft_counts
+        self.reboot()
+
     def reboot(self) -> None:
         """As after power on: no torque, no error, and turns that nobody remembers."""
         self.set("torque_enable", 0)
         self.set("hardware_error", 0)
+        for name, value in self.family.at_rest.items():
+            self.set(name, value)
+        for name, largest in self.family.full.items():
+            self.set(name, self.get(largest))
         self._forgotten_turns = int(self.shaft_counts // self.family.counts_per_turn) * self.family.counts_per_turn
         self.measure(self.shaft_counts, 0.0)
         self.set("goal_position", self.get("present_position"))
@@ -56,9 +75,12 @@ class SimulatedServo:
             self.fail(4)
 
     def goal_shaft_counts(self) -> float:
-        """Where the shaft is to be, in the counts of `shaft_counts`."""
-        present = self.get("present_position")
-        return round(self.shaft_counts) + self.get("goal_position") - present
+        """Where the shaft is to be, in the counts of `shaft_counts`: by numbers, within the servo's own limits."""
+        goal, present = self.get("goal_position"), self.get("present_position")
+        if self._single_turn():
+            low, high = self._position_limits()
+            goal = min(max(goal, low), high)
+        return round(self.shaft_counts) + goal - present
 
     def fail(self, error_bit: int) -> None:
         """A hardware error: the servo lets go until it is rebooted."""
@@ -66,7 +88,11 @@ class SimulatedServo:
         self.set("torque_enable", 0)
 
     def _single_turn(self) -> bool:
-        return self.get("operating_mode") in [self.family.modes[mode] for mode in self.family.single_turn]
+        modes = [self.family.modes[mode] for mode in self.family.single_turn]
+        return self.get("operating_mode") in modes and self._position_limits() != self.family.no_limits
+
+    def _position_limits(self) -> tuple[int, int]:
+        return self.get("min_position_limit"), self.get("max_position_limit")
 
     def error_byte(self, error: int = 0) -> int:
         """The error of a status packet: Dynamixel adds an alert bit, Feetech sends the hardware error itself."""
@@ -102,6 +128,14 @@ class SimulatedServo:
         value = register.decode(data[start : start + register.size])
         if name == "torque_enable" and value and self.get("hardware_error"):
             return RESULT_FAIL
-        if name == "goal_position" and self._single_turn() and not 0 <= value < self.family.counts_per_turn:
+        if name == "goal_position" and self._single_turn() and not self._takes_goal(value):
             return LIMIT_ERROR
-        return 0
+        ran_out = "bus_watchdog" in self.family.registers and self.get("bus_watchdog") == WATCHDOG_RAN_OUT
+        return LIMIT_ERROR if ran_out and name.startswith(GUARDED) else 0
+
+    def _takes_goal(self, value: int) -> bool:
+        """A Dynamixel servo refuses a goal beyond its limits; a Feetech servo takes it and stops at them."""
+        low, high = self._position_limits()
+        if self.family.name == "dynamixel_x":
+            return low <= value <= high
+        return 0 <= value < self.family.counts_per_turn

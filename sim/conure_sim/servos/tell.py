@@ -1,7 +1,9 @@
 """`python -m conure_sim.servos.tell PORT COMMAND [JSON]`: ask simulated servos for a fault, or how they are.
 
 Commands: faults {"corrupt": 0.05, "partial": 0, "late": 0, "late_s": 0.02, "lost": [4]}; servo {"servo_id": 4,
-"temperature_c": 85, "overload": true, "reboot": true}; plug {"plugged": false}; state.
+"temperature_c": 85, "overload": true, "reboot": true, "shift_counts": -2054, "registers": {"goal_pwm": 100}};
+plug {"plugged": false}; state. `shift_counts`: a horn mounted askew, without power: the encoder reads so many counts
+more than the joint's angle says. `registers`: what another program left in them.
 """
 
 import json

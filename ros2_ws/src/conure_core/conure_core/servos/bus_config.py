@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.fields import bounded, checked_fields, read_mapping, require_bounds
@@ -21,7 +22,8 @@ class ServoConfig:
 
     Two servos that name the same joint drive it together, the first one is measured. `mode`: an operating mode of the
     family; empty: extended_position where the family has it, else position. `homing_offset_counts` is what the servo's
-    own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is. A finger is driven through a crank
+    own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is; so does -1 of
+    `min_position_counts` and `max_position_counts`, its own limits in a single turn. A finger is driven through a crank
     c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)).
     A jaw that swings on the servo's axis has a lever, from axis to tip (`lever_m`): x = lever a, the arc of its tip.
     """
@@ -34,6 +36,8 @@ class ServoConfig:
     mode: str = ""
     homing_offset_counts: int = bounded(-1_044_479, 1_044_479, default=0)
     current_limit_ma: float = bounded(0.0, 20_000.0, default=0.0)
+    min_position_counts: int = bounded(-1, 1_000_000, default=-1)
+    max_position_counts: int = bounded(-1, 1_000_000, default=-1)
     crank_m: float = bounded(0.0, 1.0, default=0.0)
     rod_m: float = bounded(0.0, 1.0, default=0.0)
     lever_m: float = bounded(0.0, 1.0, default=0.0)
@@ -86,10 +90,19 @@ class BusConfig:
                 raise ConfigError(f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}")
             if servo.current_limit_ma and not self.table.models[servo.model].current_unit_ma:
                 raise ConfigError(f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma out")
+            self._require_position_limits(servo)
             if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
             if servo.lever_m and servo.crank_m:
                 raise ConfigError(f"servo {servo.id}: lever_m goes without crank_m")
+
+    def _require_position_limits(self, servo: ServoConfig) -> None:
+        turn, limits = self.table.counts_per_turn, (servo.min_position_counts, servo.max_position_counts)
+        if limits != (-1, -1) and not 0 <= limits[0] < limits[1] < turn:
+            raise ConfigError(
+                f"servo {servo.id}: min_position_counts and max_position_counts must be given both, the smaller first, "
+                f"in 0..{turn - 1}, got {limits[0]} and {limits[1]}"
+            )
 
     @property
     def table(self) -> Family:
@@ -107,6 +120,10 @@ class BusConfig:
         """The operating mode that a servo is to have."""
         return servo.mode or ("extended_position" if "extended_position" in self.table.modes else "position")
 
+    def is_single_turn(self, servo: ServoConfig) -> bool:
+        """Whether its goals must lie within one turn."""
+        return self.mode(servo) in self.table.single_turn
+
     def settings(self, servo: ServoConfig) -> dict[str, int]:
         """What the registers of a servo must hold before its torque is switched on."""
         settings = {**self.table.always, "operating_mode": self.table.modes[self.mode(servo)]}
@@ -114,6 +131,9 @@ class BusConfig:
         if servo.current_limit_ma:
             unit_ma = self.table.models[servo.model].current_unit_ma
             settings["current_limit"] = round(servo.current_limit_ma / unit_ma)
+        if servo.max_position_counts > 0:
+            settings["min_position_limit"] = servo.min_position_counts
+            settings["max_position_limit"] = servo.max_position_counts
         return settings
 
     def label(self, servo_id: int) -> str:
@@ -130,22 +150,41 @@ class BusConfig:
 
 @cache
 def load_bus(name: str) -> BusConfig:
-    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if it has none."""
+    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if it has none.
+
+    A bus with a field `like`, the path of another robot's file, is that file's with the fields that it gives itself.
+    """
     path = robot_file(name)
     own = read_mapping(path)
     if "bus" not in own:
         raise ConfigError(f"{path} has no field 'bus'; copy {robot_file('wx250s_serial')}")
-    bus = checked_fields(own["bus"], BusConfig, f"{path}: bus", path.parent)
+    bus = checked_fields(_with_base(own["bus"], path), BusConfig, f"{path}: bus", path.parent)
     bus.require_joints(load_robot(name))
     return bus
+
+
+def _with_base(bus: Any, path: Path) -> Any:
+    if not isinstance(bus, dict) or "like" not in bus:
+        return bus
+    base = read_yaml((path.parent / str(bus["like"])).resolve())
+    if not isinstance(base, dict) or not isinstance(base.get("bus"), dict) or "like" in base["bus"]:
+        raise ConfigError(f"{path}: bus: like: {bus['like']} has no bus of its own")
+    return {**base["bus"], **{key: value for key, value in bus.items() if key != "like"}}
 
 
 def port_path(port: str, bus: BusConfig, domain: str = "") -> Path:
     """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain shares.
 
-    `domain`: that domain; empty: this process's.
+    `domain`: that domain; empty: this process's. Raises: ConfigError for the port of a real arm, if the robot's limits
+    are for simulated servos.
     """
+    if bus.port == SIMULATED and port not in ("", SIMULATED):
+        raise ConfigError(
+            f"port {port}: this robot's limits are for simulated servos only (its bus has port: {SIMULATED}); take the "
+            "file without '_sim', or a copy of it"
+        )
+    port = port or bus.port
     if port == SIMULATED:
         domain = domain or os.environ.get("ROS_DOMAIN_ID", "0")
         return Path(tempfile.gettempdir()) / f"conure-servos-{os.getuid()}-{domain}"
-    return Path(port or bus.port)
+    return Path(port)

@@ -62,6 +62,9 @@ class Family:
 
     `state` is the block of registers read in every cycle, `health` those read now and then: first and last name.
     `errors` says what a set bit of `hardware_error` means. `always`: settings that every servo gets at configuration.
+    `at_rest` and `full`: registers that another program may have left until the power goes off. They are written before
+    the torque is switched on: with a value, and with what the register of the servo's largest value holds.
+    `no_limits`: smallest and largest position in the servo's own limits that stand for none.
     `homing_sign`: whether the homing offset is added to what the encoder says, or taken away.
     `single_turn`: modes in which goals must lie in [0, counts_per_turn).
     """
@@ -79,6 +82,9 @@ class Family:
     health: tuple[tuple[str, str], ...]
     errors: Mapping[int, str]
     always: Mapping[str, int]
+    no_limits: tuple[int, int] | None
+    at_rest: Mapping[str, int]
+    full: Mapping[str, str]
 
     def register(self, name: str) -> Register:
         """Raises: ConfigError listing the registers."""
@@ -124,9 +130,14 @@ DYNAMIXEL_X = Family(
         "secondary_id": Register(12, 1, eeprom=True),
         "homing_offset": Register(20, 4, "two", eeprom=True),
         "temperature_limit": Register(31, 1, eeprom=True),
+        "pwm_limit": Register(36, 2, eeprom=True),
         "current_limit": Register(38, 2, eeprom=True),
+        "max_position_limit": Register(48, 4, eeprom=True),
+        "min_position_limit": Register(52, 4, eeprom=True),
         "torque_enable": Register(64, 1),
         "hardware_error": Register(70, 1),
+        "bus_watchdog": Register(98, 1),
+        "goal_pwm": Register(100, 2, "two"),
         "profile_acceleration": Register(108, 4),
         "profile_velocity": Register(112, 4),
         "goal_position": Register(116, 4, "two"),
@@ -148,6 +159,10 @@ DYNAMIXEL_X = Family(
     errors={1: "input voltage", 4: "overheating", 8: "motor encoder", 16: "electrical shock", 32: "overload"},
     # The second servo of a joint is driven by goals of its own, so nobody listens to another's id.
     always={"return_delay": 0, "drive_mode": 0, "secondary_id": 255},
+    # The watchdog first: once it has run out, it keeps the others from being written.
+    at_rest={"bus_watchdog": 0, "profile_acceleration": 0, "profile_velocity": 0},
+    no_limits=None,
+    full={"goal_pwm": "pwm_limit"},
 )
 
 FEETECH_STS = Family(
@@ -155,14 +170,19 @@ FEETECH_STS = Family(
     registers={
         "model_number": Register(3, 2, eeprom=True),
         "return_delay": Register(7, 1, eeprom=True),
+        "min_position_limit": Register(9, 2, eeprom=True),
+        "max_position_limit": Register(11, 2, eeprom=True),
         "temperature_limit": Register(13, 1, eeprom=True),
+        "max_torque": Register(16, 2, eeprom=True),
         "current_limit": Register(28, 2, eeprom=True),
         "homing_offset": Register(31, 2, 11, eeprom=True),
         "operating_mode": Register(33, 1, eeprom=True),
         "torque_enable": Register(40, 1),
         "profile_acceleration": Register(41, 1),
         "goal_position": Register(42, 2, 15),
+        "goal_time": Register(44, 2),
         "profile_velocity": Register(46, 2),
+        "torque_limit": Register(48, 2),
         "lock": Register(55, 1),
         "present_position": Register(56, 2, 15),
         "present_velocity": Register(58, 2, 15),
@@ -182,6 +202,9 @@ FEETECH_STS = Family(
     health=(("torque_enable", "hardware_error"),),
     errors={1: "input voltage", 2: "motor encoder", 4: "overheating", 8: "over-current", 32: "overload"},
     always={"return_delay": 0},
+    at_rest={"profile_acceleration": 0, "profile_velocity": 0, "goal_time": 0},
+    no_limits=(0, 0),
+    full={"torque_limit": "max_torque"},
 )
 
 FAMILIES = {family.name: family for family in (DYNAMIXEL_X, FEETECH_STS)}

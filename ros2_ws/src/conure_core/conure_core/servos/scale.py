@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.arm import Arm
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, RobotError
+from conure_core.measured import measured_range
 from conure_core.robot import RobotConfig
 from conure_core.servos.bus_config import BusConfig
 
@@ -43,21 +44,65 @@ class ServoScale:
         self._cranked = self._crank > 0
         self._lever = np.array([servo.lever_m or 1.0 for servo in servos])
         self._per_rad = bus.table.counts_per_turn / (2 * np.pi)
-        arm = Arm(robot)
+        self.arm = arm = Arm(robot)
         grip = sorted((robot.gripper_closed_m, robot.gripper_open_m))
         self.lower, self.upper = np.append(arm.lower_rad, grip[0]), np.append(arm.upper_rad, grip[1])
-        self.centre = (self._exact(self.lower) + self._exact(self.upper)) / 2
+        ends = np.sort([self._exact(self.lower), self._exact(self.upper)], axis=0).round().astype(np.int64)
+        self.lowest_goal, self.highest_goal = ends
+        self.lowest, self.highest = self._measured_counts(arm)
         self._require_single_turns()
+
+    def _measured_counts(self, arm: Arm) -> tuple[Array, Array]:
+        """Lowest and highest counts (m,) that the servos may read, a crank's as far as it turns to either side."""
+        ends = [self._exact(positions) for positions in measured_range(arm)]
+        quarter = self.bus.table.counts_per_turn / 4
+        for side, end in zip((-1, 1), ends, strict=True):
+            end[self._cranked] = (self._zero + side * self._direction * quarter)[self._cranked]
+        low, high = np.sort(ends, axis=0)
+        return low, high
 
     def _require_single_turns(self) -> None:
         turn = self.bus.table.counts_per_turn
-        ends = np.sort([self._exact(self.lower), self._exact(self.upper)], axis=0)
-        for servo, low, high in zip(self.bus.servos, *ends, strict=True):
-            if self.bus.mode(servo) in self.bus.table.single_turn and not 0 <= low <= high < turn:
+        for servo, low, high in zip(self.bus.servos, self.lowest_goal, self.highest_goal, strict=True):
+            if self.bus.is_single_turn(servo) and not 0 <= low <= high < turn:
                 raise ConfigError(
-                    f"{self.bus.label(servo.id)}: the joint's range is {low:.0f} to {high:.0f} counts, beyond the one "
+                    f"{self.bus.label(servo.id)}: the joint's range is {low} to {high} counts, beyond the one "
                     f"turn of mode '{self.bus.mode(servo)}' (0 to {turn - 1}); change zero_counts or the mode"
                 )
+
+    def unwrapped(self, raw: Counts) -> Counts:
+        """What registers (m,) read, with the whole turns that put each servo into its joint's range.
+
+        Raises: RobotError naming each servo that no turn puts there, or more than one.
+        """
+        turn = self.bus.table.counts_per_turn
+        first = np.ceil((self.lowest - raw) / turn).astype(np.int64)
+        last = np.floor((self.highest - raw) / turn).astype(np.int64)
+        wrong = np.flatnonzero(first != last)
+        if wrong.size:
+            raise RobotError("; ".join(self._unknown_turn(index, raw, first, last) for index in wrong.tolist()))
+        return np.asarray(raw + first * turn)
+
+    def _unknown_turn(self, index: int, raw: Counts, first: Counts, last: Counts) -> str:
+        servo = self.bus.servos[index]
+        says = f"{self.bus.label(servo.id)} reads {raw[index]} counts, {self._text(index, raw[index])}"
+        limits = f"{self._text(index, self.lowest[index])} to {self._text(index, self.highest[index])}"
+        if first[index] > last[index]:
+            return (
+                f"{says}: outside the joint's range with its margin ({limits}), also a turn away; move the joint by "
+                "hand into its range, without power, or correct zero_counts, direction or homing_offset_counts"
+            )
+        turn = self.bus.table.counts_per_turn
+        angles = [self._text(index, raw[index] + k * turn) for k in range(first[index], last[index] + 1)]
+        return (
+            f"{says}, and a turn away is in the joint's range too: it may be at {' or '.join(angles)}; without power, "
+            "move the joint by hand away from the ends of its range"
+        )
+
+    def _text(self, index: int, counts: float) -> str:
+        """'+3.130 rad', for messages."""
+        value = self.servo_positions(np.where(np.arange(len(self.joint)) == index, counts, self._zero))[index]
+        return f"{value:+.3f} {'rad' if self.joint[index] < len(self.robot.joint_names) else 'm'}"
 
     def counts(self, positions: Array) -> Counts:
         """The goals (m,), counts, that put the joints at these positions (n + 1,)."""
@@ -94,14 +139,13 @@ class ServoScale:
 class Encoders:
     """Counts that do not wrap: the register's, plus whole turns.
 
-    At the start the turn nearest to the middle of the joint's range is taken; from then on a step of more than half a
+    It starts from a reading whose turn is known, see `ServoScale.unwrapped`; from then on a step of more than half a
     turn between two readings is a wrap.
     """
 
-    def __init__(self, counts: Counts, centre: Array, counts_per_turn: int) -> None:
-        turns = np.round((centre - counts) / counts_per_turn).astype(np.int64)
-        self._turn, self._raw = counts_per_turn, np.array(counts)
-        self.counts: Counts = counts + turns * counts_per_turn
+    def __init__(self, raw: Counts, counts: Counts, counts_per_turn: int) -> None:
+        self._turn, self._raw = counts_per_turn, np.array(raw)
+        self.counts: Counts = np.array(counts)
 
     def update(self, counts: Counts) -> Counts:
         """The unwrapped counts (m,) for newly read ones."""
@@ -109,6 +153,11 @@ class Encoders:
         self.counts = self.counts + (counts - self._raw + half) % self._turn - half
         self._raw = np.array(counts)
         return self.counts
+
+    @property
+    def turns(self) -> Counts:
+        """Whole turns (m,) between the counts and what the registers read."""
+        return (self.counts - self._raw) // self._turn
 
     def register(self, counts: Counts) -> Counts:
         """What to write into the goal registers for unwrapped goals (m,)."""

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -15,7 +16,7 @@ from conure_core.interpolation import LinearFollower
 from conure_core.safety import JointCommand
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.port import PortLost
-from conure_ros.drivers.serial_arm import Measurement, SerialArm
+from conure_ros.drivers.serial_arm import Measurement, SerialArm, ServoFault
 from conure_ros.drivers.servo_bus import ServoSilent, open_bus
 
 Array = NDArray[np.float64]
@@ -23,6 +24,9 @@ RECONNECT_S = 0.5
 MISSES = 3  # a stalled computer is not a lost servo
 REPEATS = 5  # a goal is sent this often after it was reached: nobody acknowledges a sync write
 MOVED_RAD = 0.1
+BUSY_S = 1.0
+"""How long a call waits for the cycle under way. One that takes longer hangs."""
+CUT_POWER = "the servos may still have torque; cut the arm's power"
 WINDOW = 6000
 
 
@@ -59,7 +63,10 @@ class ArmLoop:
     """Runs on a thread of its own from `start` to `close`; `arm`, `disarm` and `command` may be called from others.
 
     A command is followed for at most `silence_s`, then the arm holds where its set point is: nobody steers any more.
-    No joint's set point is faster than the robot's limit, whatever is commanded.
+    No joint's set point is faster than the robot's limit, whatever is commanded, nor further than
+    `max_following_error_rad` from where the joint is measured: an arm that is blocked does not wind up.
+
+    `stopped`: why nothing may move now; the set point stands still within a cycle. '': it may. Any thread may set it.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class ArmLoop:
         self._on_measurement, self._on_fault = on_measurement, on_fault
         self.state, self.fault, self.times = State.READY, "", CycleTimes()
         self.error: BaseException | None = None
+        self.stopped = self.behind = ""
         self.lock = threading.RLock()
         speeds = [*self.robot.max_speed_rad_s, self.robot.gripper_speed_m_s / self.robot.settle_fraction]
         self._max_speed = np.array(speeds)
@@ -114,7 +122,7 @@ class ArmLoop:
         with self.lock:
             self._require_port()
             try:
-                self.servos.check()
+                self.servos.check(tracked=time.monotonic() - self._measured_s <= self.config.lost_s)
                 self._rest(self.servos.hold_present())
             except PortLost as error:
                 self._unplugged(error)
@@ -129,8 +137,10 @@ class ArmLoop:
                 self.state = State.READY
 
     def command(self, command: JointCommand) -> None:
-        """Head for a command. Raises: RobotError unless armed."""
+        """Head for a command. Raises: RobotError unless armed, and while stopped."""
         with self.lock:
+            if self.stopped:
+                raise RobotError(f"stopped by {self.stopped}; ignored")
             if self.state is not State.ARMED:
                 raise RobotError(f"the arm is {self.state.value}{': ' if self.fault else ''}{self.fault}; ignored")
             goal = np.clip(np.append(command.joint_rad, command.gripper_m), self.scale.lower, self.scale.upper)
@@ -140,27 +150,46 @@ class ArmLoop:
             self._commanded_s, self._repeats = time.monotonic(), REPEATS
 
     def let_go(self) -> None:
-        """Torque off, of an arm that is not active. Raises: RobotError while armed."""
-        with self.lock:
+        """Torque off, of an arm that is not active. Raises: RobotError while armed, and naming who may have torque."""
+        with self._soon():
             self._require_disarmed("let go")
-            self.servos.let_go()
+            self._all_let_go()
 
     def set_torque(self, on: bool) -> None:
         """Of a stopped arm: off, it falls and follows nothing; on again, it holds where it is then.
 
-        A halted arm stays halted. Raises: RobotError, also unless armed, limp or halted.
+        A halted arm stays halted. Within two seconds, whatever the bus does. Raises: RobotError unless armed, limp or
+        halted; off, unless every servo says that it has no torque.
         """
-        with self.lock:
-            self._require_port()
+        with self._soon():
+            if self.state is State.UNPLUGGED:
+                raise PortLost(f"{self.port} is unplugged: {CUT_POWER}")
             if self.state is State.READY:
                 raise RobotError("the arm is not active; activate it, which puts the torque on, or see torque_off")
             if not on:
                 self._stop_moving()
                 self.state = State.LIMP if self.state is State.ARMED else self.state
-                self.servos.let_go()
+                self._all_let_go()
                 return
             self._rest(self.servos.hold_present())
             self.state = State.ARMED if self.state is State.LIMP else self.state
+
+    @contextmanager
+    def _soon(self) -> Iterator[None]:
+        """The lock, soon or not at all: a caller who waits for a hanging bus learns nothing. Raises: RobotError."""
+        if not self.lock.acquire(timeout=BUSY_S):
+            raise RobotError(f"the servo loop has hung for {BUSY_S} s: {CUT_POWER}")
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    def _all_let_go(self) -> None:
+        try:
+            self.servos.let_go()
+        except PortLost as error:
+            self._unplugged(error)
+            raise PortLost(f"{error}: {CUT_POWER}") from error
 
     def reboot_faulty(self) -> list[str]:
         """Reboot the servos that report an error; returns which. Raises: RobotError while armed."""
@@ -237,21 +266,50 @@ class ArmLoop:
         return f"lost {names}{everyone}; no intact answer for {self.config.lost_s} s"
 
     def _follow(self, now_s: float, elapsed_s: float) -> None:
-        if now_s - self._commanded_s > self._silence_s:
+        if self.stopped or now_s - self._commanded_s > self._silence_s:
             self._stop_moving()
         moving = bool(self._follower.speed.any())
         set_point = self._follower.advance(elapsed_s)
+        moving |= self._drawn_back(set_point)
         if moving or self._repeats:
             self._repeats = REPEATS if moving else self._repeats - 1
-            self.servos.head_for(set_point)
+            self.servos.head_for(self._follower.position)
+
+    def _drawn_back(self, set_point: Array) -> bool:
+        """Whether a joint was too far behind its set point, which is then drawn back to the leash's length.
+
+        The gripper may press on something: `gripper_squeeze_m` bounds by how much.
+        """
+        leash = np.append(np.full(len(set_point) - 1, self.robot.max_following_error_rad), np.inf)
+        measured = self.measured.positions
+        near = np.clip(set_point, measured - leash, measured + leash)
+        far = np.flatnonzero(near != set_point)
+        if not far.size:
+            return False
+        index = int(np.abs(set_point - measured)[:-1].argmax())
+        name, error_rad = self.robot.command_names[index], set_point[index] - measured[index]
+        self.behind = f"{name} was {error_rad:+.2f} rad from its command: is it blocked, or too heavy for its servo?"
+        self._follower = LinearFollower(near)
+        return True
 
     def _watch(self, now_s: float) -> None:
         if self.state is State.HALTED:
             return
         self.servos.require_no_error()
+        if self.state is State.ARMED:
+            self._require_in_turn()
         if now_s - self._health_s >= self.config.health_period_s:
             self._health_s = now_s
             self.servos.poll_health(powered=self.state is State.ARMED)
+
+    def _require_in_turn(self) -> None:
+        """A servo in a single turn that was pushed past its end would go back to its goal the long way round."""
+        beyond = self.servos.beyond_turn()
+        if beyond:
+            self._rest(self.servos.goals_at_present())
+            raise ServoFault(
+                f"{beyond} was moved past the end of its single turn; move it back by hand, without torque"
+            )
 
     def _stop_moving(self) -> None:
         self._follower = LinearFollower(self._follower.position)

@@ -1,7 +1,9 @@
 """The serial port under both vendors' SDKs."""
 
+import contextlib
 import os
 import select
+import termios
 import time
 
 import serial
@@ -10,6 +12,12 @@ from dynamixel_sdk import PortHandler
 from conure_core.errors import RobotError
 
 DRAIN_S = 0.001
+DRAINED_S = 0.05
+"""How long what still comes is waited out: a line on which noise never ends is one more that does not answer."""
+WRITE_S = 0.1
+"""How long a packet may take to leave, beyond its time on the wire. A port that takes nothing is lost."""
+PACKETS_BYTES = 4096
+"""More than all servos of a bus answer to one instruction."""
 
 
 class PortLost(RobotError):
@@ -27,7 +35,7 @@ class SerialPort(PortHandler):
     def __init__(self, path: str, baud: int, latency_s: float) -> None:
         """Raises: PortLost if the port cannot be opened."""
         super().__init__(path)
-        self.baudrate, self._latency_s, self._deadline_s = baud, latency_s, 0.0
+        self.baudrate, self._latency_s, self._deadline_s, self._taken = baud, latency_s, 0.0, 0
         try:
             self.ser = serial.Serial(path, baud, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:
@@ -35,10 +43,10 @@ class SerialPort(PortHandler):
         self.is_open, self.tx_time_per_byte = True, 1e4 / baud
 
     def setPacketTimeout(self, packet_length: int) -> None:
-        self._deadline_s = time.monotonic() + packet_length * 10 / self.baudrate + self._latency_s
+        self.setPacketTimeoutMillis((packet_length * 10 / self.baudrate + self._latency_s) * 1e3)
 
     def setPacketTimeoutMillis(self, msec: float) -> None:
-        self._deadline_s = time.monotonic() + msec / 1e3
+        self._deadline_s, self._taken = time.monotonic() + msec / 1e3, 0
 
     def isPacketTimeout(self) -> bool:
         return time.monotonic() > self._deadline_s
@@ -47,10 +55,13 @@ class SerialPort(PortHandler):
         """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost at its end.
 
         The SDKs ask for less than nothing after a packet whose length came spoilt, and see by its checksum that it did.
+        They look for a packet's head as long as bytes come: noise without end is cut off.
         """
-        if length <= 0:
+        if length <= 0 or self._taken > PACKETS_BYTES:
             return b""
-        return self._read(length, max(0.0, self._deadline_s - time.monotonic()))
+        data = self._read(length, max(0.0, self._deadline_s - time.monotonic()))
+        self._taken += len(data)
+        return data
 
     def _read(self, length: int, wait_s: float) -> bytes:
         try:
@@ -64,25 +75,43 @@ class SerialPort(PortHandler):
         return data
 
     def writePort(self, packet: list[int]) -> int:
+        """Send a packet. Raises: PortLost, also where the port takes nothing: an adapter that hangs must not hang us."""
+        data, until_s = bytes(packet), time.monotonic() + WRITE_S + len(packet) * self.tx_time_per_byte / 1e3
+        while True:
+            data = data[self._write(data) :]
+            if not data:
+                return len(packet)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise PortLost(f"{self.port_name} takes nothing any more; unplug the adapter and plug it in again")
+            select.select([], [self.ser.fd], [], left_s)
+
+    def _write(self, data: bytes) -> int:
         try:
-            return int(self.ser.write(bytes(packet)) or 0)
-        except OSError as error:  # serial.SerialException is one
+            return os.write(self.ser.fd, data)
+        except BlockingIOError:
+            return 0
+        except (OSError, TypeError) as error:
             raise PortLost(f"{self.port_name}: {error}") from error
 
     def clearPort(self) -> None:
         """Drop what has come in so far."""
-        while self._read(4096, 0.0):
-            pass
+        self._drop(0.0)
 
     def drain(self) -> None:
         """Drop what still comes, until the line is quiet: the rest of an exchange that went wrong.
 
         After a time-out the answer may be on its way; taken for the next one, it would put all that follow off by one.
         """
-        quiet_s = self._latency_s if self.isPacketTimeout() else DRAIN_S
-        while self._read(4096, quiet_s):
+        self._drop(self._latency_s if self.isPacketTimeout() else DRAIN_S)
+
+    def _drop(self, quiet_s: float) -> None:
+        until_s = time.monotonic() + DRAINED_S
+        while self._read(PACKETS_BYTES, quiet_s) and time.monotonic() < until_s:
             pass
 
     def closePort(self) -> None:
         self.is_open = False
+        with contextlib.suppress(OSError, termios.error):
+            self.ser.reset_output_buffer()  # or the kernel waits, for up to half a minute, until it is sent
         self.ser.close()

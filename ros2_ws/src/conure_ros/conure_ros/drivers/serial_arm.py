@@ -1,16 +1,20 @@
 """An arm of servos: its checks, its measurement, its goals. Whatever could move it starts at the present pose."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import RobotError
+from conure_core.measured import implausible
 from conure_core.servos.bus_config import ServoConfig
 from conure_core.servos.scale import Counts, Encoders, ServoScale
-from conure_ros.drivers.servo_bus import ServoBus, ServoSilent
+from conure_ros.drivers.servo_bus import ServoBus, ServoRefused, ServoSilent
 
 Array = NDArray[np.float64]
+LET_GO_S = 0.6
+"""How long servos are asked whether they let go."""
 
 
 class ServoFault(RobotError):
@@ -37,20 +41,35 @@ class SerialArm:
         self.health: dict[int, dict[str, int]] = {servo_id: {} for servo_id in self.config.ids}
         self.missing: list[int] = []
         self._encoders: Encoders | None = None
+        self._goal_limits: dict[int, tuple[int, int]] = {}  # of servos that go by numbers within a single turn
         self._polls = 0
 
-    def check(self) -> Measurement:
-        """Models, settings, errors, agreement of double servos; nothing moves and no torque changes.
+    def check(self, tracked: bool = False) -> Measurement:
+        """Models, settings, limits, errors, range, agreement of double servos; nothing moves and no torque changes.
 
-        Settings that differ are written, which a servo takes only without torque. Raises: ServoSilent, ServoRefused,
-        ServoFault, RobotError naming the servo by its joint.
+        Settings that differ are written, which a servo takes only without torque. `tracked`: the servos were read all
+        the time until now, so that each one's turn is known; else it must follow from the joint's range. Raises:
+        ServoSilent, ServoRefused, ServoFault, RobotError naming the servo by its joint.
         """
         with self.bus.patient():
             for servo in self.config.servos:
                 self._check_model(servo)
                 self._check_settings(servo)
-            self._encoders = None
-            return self._measure_in_agreement()
+                self._check_limits(servo)
+            if not tracked:
+                self._encoders = None
+            measurement = self._measure_in_agreement()
+        self._require_plausible(measurement)
+        return measurement
+
+    def _require_plausible(self, measurement: Measurement) -> None:
+        positions = measurement.positions
+        texts = implausible(self.scale.arm, positions[:-1], float(positions[-1]))
+        if texts:
+            raise RobotError(
+                f"{'; '.join(texts)}; move it by hand into its range, without torque, or correct zero_counts, "
+                "direction or homing_offset_counts"
+            )
 
     def _measure_in_agreement(self) -> Measurement:
         """Two servos of a joint that moves look apart when one of them is asked again: they are if they stay apart."""
@@ -92,11 +111,32 @@ class SerialArm:
         if locked:
             self.bus.write(servo.id, "lock", 1)
 
+    def _check_limits(self, servo: ServoConfig) -> None:
+        """A servo stops at its own limits of position, without a word, where its mode has them."""
+        if not self.config.is_single_turn(servo):
+            return
+        limits = self.bus.read(servo.id, "min_position_limit"), self.bus.read(servo.id, "max_position_limit")
+        if limits == self.table.no_limits:
+            self._goal_limits.pop(servo.id, None)
+            return
+        self._goal_limits[servo.id] = low, high = limits
+        index = self.config.ids.index(servo.id)
+        wanted = int(self.scale.lowest_goal[index]), int(self.scale.highest_goal[index])
+        if wanted[0] < low or high < wanted[1]:
+            raise RobotError(
+                f"{self.config.label(servo.id)} limits itself to {low} to {high} counts (min_position_limit, "
+                f"max_position_limit), and its joint needs {wanted[0]} to {wanted[1]}; give min_position_counts and "
+                "max_position_counts in the robot's file, which are written to the servo, or narrow the joint's limits "
+                "in the URDF"
+            )
+
     def measure(self) -> Measurement:
-        """The joints now. Raises: ServoSilent naming the first servo that did not answer; `missing` lists all."""
+        """The joints now. Raises: ServoSilent naming the first servo that did not answer (`missing` lists all), and at
+        the first reading RobotError naming servos whose turn is not known.
+        """
         raw, velocities = self._read_state()
         if self._encoders is None:
-            self._encoders = Encoders(raw, self.scale.centre, self.table.counts_per_turn)
+            self._encoders = Encoders(raw, self.scale.unwrapped(raw), self.table.counts_per_turn)
         counts = self._encoders.update(raw)
         return Measurement(self.scale.positions(counts), self.scale.speeds(velocities))
 
@@ -116,10 +156,11 @@ class SerialArm:
         Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused, RobotError.
         """
         with self.bus.patient():
-            for servo_id in self.config.ids:
-                self.bus.write(servo_id, "profile_acceleration", 0)
-                self.bus.write(servo_id, "profile_velocity", 0)
-            measurement = self._goals_at_present()
+            for servo in self.config.servos:
+                self._clear_leftovers(servo)
+                if torque:
+                    self._require_reachable(servo)
+            measurement = self.goals_at_present()
             if torque:
                 # All at once, before a limp arm sinks away from its goals; then make sure of each.
                 self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 1))
@@ -128,7 +169,30 @@ class SerialArm:
                         self.bus.write(servo_id, "torque_enable", 1)
             return measurement
 
-    def _goals_at_present(self) -> Measurement:
+    def _clear_leftovers(self, servo: ServoConfig) -> None:
+        for name, value in self.table.at_rest.items():
+            self.bus.write(servo.id, name, value)
+        for name, largest in self.table.full.items():
+            self.bus.write(servo.id, name, self.bus.read(servo.id, largest))
+
+    def _require_reachable(self, servo: ServoConfig) -> None:
+        """A servo in a single turn goes by numbers: from 4090 to 100 it turns the long way, and to its limits it jumps.
+
+        Raises: RobotError for one that stands where its goals cannot hold it, or lead it into its range.
+        """
+        if servo.id not in self._goal_limits:
+            return
+        low, high = self._goal_limits[servo.id]
+        counts = int(self._unwrapped()[self.config.ids.index(servo.id)])
+        if not low <= counts <= high:
+            raise RobotError(
+                f"{self.config.label(servo.id)} stands at {counts} counts, and in mode '{self.config.mode(servo)}' it "
+                f"can be driven between {low} and {high} only; without torque, move the joint by hand into its range, "
+                "or correct homing_offset_counts or the servo's limits"
+            )
+
+    def goals_at_present(self) -> Measurement:
+        """Make every goal the present position, and make sure that it is; servos that hold go on holding, there."""
         for _ in range(self.config.retries + 1):
             measurement = self.measure()
             goals = self._goals(self._unwrapped())
@@ -141,36 +205,54 @@ class SerialArm:
         names = ", ".join(self.config.label(servo_id) for servo_id in goals if kept.get(servo_id) != goals[servo_id])
         raise RobotError(f"{names} did not take the present position as goal; the torque stays as it is")
 
-    def _unwrapped(self) -> Counts:
+    def beyond_turn(self) -> str:
+        """Servos that were pushed past the end of the single turn in which they go by numbers; '' for none."""
+        moved = [
+            self.config.label(servo_id)
+            for servo_id, turns in zip(self.config.ids, self._tracked().turns, strict=True)
+            if turns and servo_id in self._goal_limits
+        ]
+        return ", ".join(moved)
+
+    def _tracked(self) -> Encoders:
         if self._encoders is None:
             raise RobotError("the encoders were not read; check the arm first")
-        return self._encoders.counts
+        return self._encoders
+
+    def _unwrapped(self) -> Counts:
+        return self._tracked().counts
 
     def _goals(self, counts: Counts) -> dict[int, int]:
         """Goal registers by servo id for unwrapped counts (m,)."""
-        if self._encoders is None:
-            raise RobotError("the encoders were not read; check the arm first")
-        return dict(zip(self.config.ids, self._encoders.register(counts).tolist(), strict=True))
+        return dict(zip(self.config.ids, self._tracked().register(counts).tolist(), strict=True))
 
     def head_for(self, positions: Array) -> None:
         """Send all servos where the joints are to be (n + 1,), rad and m, within their limits."""
         within = np.clip(positions, self.scale.lower, self.scale.upper)
         self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
-    def let_go(self) -> None:
-        """Torque off, every servo that hears it. The arm falls. Raises: ServoSilent naming those that do not."""
-        self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 0))
-        silent = [servo_id for servo_id in self.config.ids if not self._let_go(servo_id)]
-        if silent:
-            names = ", ".join(map(self.config.label, silent))
-            raise ServoSilent(f"{names} did not answer, and may still have torque; cut the arm's power")
+    def let_go(self, within_s: float = LET_GO_S) -> None:
+        """Torque off, of every servo that hears it: each is read back, and asked again for so long. The arm falls.
+
+        Raises: ServoSilent naming those whose torque may still be on.
+        """
+        until_s, holding = time.monotonic() + within_s, list(self.config.ids)
+        while True:
+            self.bus.write_all("torque_enable", dict.fromkeys(holding, 0))
+            holding = [servo_id for servo_id in holding if time.monotonic() > until_s or not self._let_go(servo_id)]
+            if not holding:
+                return
+            if time.monotonic() > until_s:
+                names = ", ".join(map(self.config.label, holding))
+                raise ServoSilent(f"{names} did not answer, and may still have torque; cut the arm's power")
 
     def _let_go(self, servo_id: int) -> bool:
+        """Whether it says that it has no torque."""
         try:
             self.bus.write(servo_id, "torque_enable", 0)
-        except ServoSilent:
+            return self.bus.read(servo_id, "torque_enable") == 0
+        except (ServoSilent, ServoRefused):
             return False
-        return True
 
     # How the servos are.
 

@@ -37,7 +37,7 @@ class FaultsConfig:
 
     bundle: str = ""
     robot: str = "wx250s"
-    serial_robot: str = "wx250s_serial"
+    serial_robot: str = "wx250s_serial_sim"
     noise_scale: float = 0.5
     only: list[str] = field(default_factory=list)
     stops: int = 200
