@@ -25,7 +25,7 @@ def graph(start, bundle, stream):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "seen", managed(BLIND_ARM, CAMERA, CONTROL, POLICY))
         words = {"camera_source": stream.address, "camera.rate_hz": stream.rate_hz, "camera.resume_s": 0.4}
-        return start("seen", bundle=str(bundle), noise_scale=0.5, **words)
+        return start("seen", bundle=str(bundle), noise_scale=0.5, start_mode="policy", **words)
 
 
 @pytest.mark.parametrize("shows", ["the last frame", "black", "nothing"])

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, ConureError
 from conure_ros import starter
 from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
@@ -125,7 +125,7 @@ def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environ
     ],
 )
 def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(small_graph, environment, name, value, reason):
-    with pytest.raises(GraphError, match=reason):
+    with pytest.raises(ConureError, match=reason):
         run_graph("small", {f"control.{name}": value}, environment=environment)
 
 

@@ -15,17 +15,8 @@ import pytest
 import setuptools
 
 from conure_core.errors import ConfigError
-from conure_ros.node_table import (
-    ARGUMENTS,
-    ARMS,
-    GRAPHS,
-    command_line,
-    file_parameters,
-    find_graph,
-    graph_arguments,
-    node_parameters,
-    write_parameters,
-)
+from conure_ros.graph_parameters import file_parameters, node_parameters, write_parameters
+from conure_ros.node_table import ARGUMENTS, ARMS, GRAPHS, command_line, find_graph, graph_arguments
 from conure_ros.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +117,7 @@ def test_an_argument_reaches_every_node_that_takes_it():
     assert values["evaluator"]["trials"] == 5
     assert values["control"]["stale_periods"] == 3.0
     assert all(values[node.name]["robot"] == "wx250s" for node in find_graph("evaluate") if "robot" in node.arguments)
-    assert values["control"]["start_mode"] == "hold"
+    assert values["manager"]["start_mode"] == "hold"
 
 
 def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_parameter():

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
 
@@ -77,7 +75,9 @@ ARGUMENTS = {
         Argument("objects", str, "test", "which objects: train or test"),
         Argument("image_size_px", int, 48, "side of the square images that the policy sees, px"),
         Argument("noise_scale", float, 0.0, "standard deviation of the policy's noise; 0 takes the mean z"),
-        Argument("start_mode", str, "policy", "who may move the arm at first: hold or policy"),
+        Argument(
+            "start_mode", str, "", "who may move a simulated arm at first: hold or policy; empty: the graph's own"
+        ),
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),
         Argument("trials", int, 10, "how many trials to run"),
         Argument("first_seed", int, 0, "seed of the first trial's scene"),
@@ -86,6 +86,7 @@ ARGUMENTS = {
         Argument("wrist_source", str, "", "the same for the camera on the wrist; empty: none"),
         Argument("wrist_calibration", str, "", "its calibration"),
         Argument("timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"),
+        Argument("params_file", str, "", "a ROS parameter file, applied last; empty: none"),
     )
 }
 
@@ -135,11 +136,12 @@ CONTROL = NodeSpec(
     "conure_ros.control_node",
     "control",
     "control.yaml",
-    ("robot", "bundle", "start_mode"),
+    ("robot", "bundle"),
     lifecycle=True,
 )
-# Nothing moves before the evaluator says so.
-HELD_CONTROL = replace(CONTROL, arguments=("robot", "bundle"), parameters=(("start_mode", "hold"),))
+UNLED_CONTROL = replace(CONTROL, arguments=("robot",))
+# Control always begins in hold; who relies on that may say so.
+HELD_CONTROL = CONTROL
 POLICY = NodeSpec(
     "policy_node",
     "conure_ros.policy_node",
@@ -169,18 +171,25 @@ class Graph:
     """The nodes of a graph. One with an `arm` begins with that arm and its cameras, unless others are asked for.
 
     `settings`: parameters, (node, parameter, value), that hold in this graph alone, for whichever of the nodes it has.
+    `start_mode`: who may move the arm at first, where it is simulated; a real one always begins in hold.
     """
 
     nodes: tuple[NodeSpec, ...]
     arm: str = ""
     settings: tuple[tuple[str, str, Any], ...] = ()
+    start_mode: str = "hold"
 
     def chosen(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
         """The nodes, with the manager that brings their lifecycle nodes up in this order. Raises: ConfigError."""
         nodes = (*(hardware(given.get("arm", self.arm), given) if self.arm else ()), *self.nodes)
         nodes = tuple(self._set(node) for node in nodes)
         names = [node.name for node in nodes if node.lifecycle]
-        return (*nodes, replace(MANAGER, parameters=(("nodes", names),)))
+        return (*nodes, replace(self._manager(), parameters=(("nodes", names),)))
+
+    def _manager(self) -> NodeSpec:
+        """It chooses the mode, once all are up: a control node that is started again by itself holds."""
+        controlled = any(node.executable == CONTROL.executable for node in self.nodes)
+        return replace(MANAGER, arguments=("start_mode",)) if controlled else MANAGER
 
     def _set(self, node: NodeSpec) -> NodeSpec:
         own = tuple((parameter, value) for name, parameter, value in self.settings if name == node.name)
@@ -188,7 +197,8 @@ class Graph:
 
     def possible(self) -> tuple[NodeSpec, ...]:
         """The nodes of every choice."""
-        return (*((SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA) if self.arm else ()), *self.nodes)
+        arms = (SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA) if self.arm else ()
+        return (*arms, *self.nodes, self._manager())
 
 
 ARMS = ("sim", "serial", "external")
@@ -208,9 +218,11 @@ def hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
     return {"sim": (SIM_ROBOT,), "serial": (SERIAL_ARM, *cameras), "external": cameras}[arm]
 
 
-def managed(*nodes: NodeSpec, arm: str = "", settings: tuple[tuple[str, str, Any], ...] = ()) -> Graph:
+def managed(
+    *nodes: NodeSpec, arm: str = "", settings: tuple[tuple[str, str, Any], ...] = (), start_mode: str = "hold"
+) -> Graph:
     """A graph of these nodes, above that arm."""
-    return Graph(nodes, arm, settings)
+    return Graph(nodes, arm, settings, start_mode)
 
 
 def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
@@ -220,23 +232,22 @@ def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
 
 # A calibration needs all of an image, and one that is large enough.
 WHOLE_IMAGES = (("camera", "fit", "none"), ("wrist", "fit", "none"), ("sim_robot", "camera_scale", 10))
-UNLED_CONTROL = replace(HELD_CONTROL, arguments=("robot",))
 
 ASIDE = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
 
 GRAPHS = {
-    "sim": managed(CONTROL, POLICY, RECORDER, arm="sim"),
-    "evaluate": managed(HELD_CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
+    "sim": managed(CONTROL, POLICY, RECORDER, arm="sim", start_mode="policy"),
+    "evaluate": managed(CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
     # For real arms. Nothing moves before a person says so.
-    "robot": managed(HELD_CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
-    "policy": managed(HELD_CONTROL, POLICY, RECORDER, arm="external"),
+    "robot": managed(CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
+    "policy": managed(CONTROL, POLICY, RECORDER, arm="external"),
     "teleop": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external"),
     "calibrate": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external", settings=WHOLE_IMAGES),
     "camera": managed(CAMERA),
     "cameras": managed(CAMERA, WRIST_CAMERA),
     "faults": managed(
         spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
-        HELD_CONTROL,
+        CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
@@ -244,7 +255,7 @@ GRAPHS = {
     "soak": managed(
         spoiled(replace(SIM_ROBOT, remaps=ASIDE), "joint_states"),
         spoiled(CAMERA, "camera/image_raw"),
-        HELD_CONTROL,
+        CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
         settings=(("camera", "fit", "none"), ("policy", "image_fit", "crop"), ("sim_robot", "camera_period_s", 10.0)),
@@ -252,14 +263,15 @@ GRAPHS = {
     "faults_serial": managed(
         spoiled(SIM_SERVOS[0], "camera/image_raw"),
         spoiled(SIM_SERVOS[1], "joint_states"),
-        HELD_CONTROL,
+        CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
 }
 
 
-def _graph(name: str) -> Graph:
+def named_graph(name: str) -> Graph:
+    """Raises: ConfigError listing the known ones."""
     if name not in GRAPHS:
         raise unknown_name("graph", name, GRAPHS)
     return GRAPHS[name]
@@ -267,65 +279,16 @@ def _graph(name: str) -> Graph:
 
 def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeSpec, ...]:
     """The nodes of a graph, as its arguments choose them. Raises: ConfigError listing the known graphs or arms."""
-    return _graph(name).chosen(given or {})
+    return named_graph(name).chosen(given or {})
 
 
 def graph_arguments(name: str) -> list[Argument]:
     """The arguments that a graph takes, whichever its arm, in the order of ARGUMENTS. Raises: ConfigError."""
-    graph = _graph(name)
+    graph = named_graph(name)
     taken = {argument for node in graph.possible() for argument in node.taken}
+    taken |= {"params_file", "arm"} if graph.arm else {"params_file"}
     arguments = {**ARGUMENTS, "arm": replace(ARGUMENTS["arm"], default=graph.arm)}
-    return [
-        argument for argument in arguments.values() if argument.name in taken or (argument.name == "arm" and graph.arm)
-    ]
-
-
-def node_parameters(graph: str, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every node's parameters beyond its file, from keys that are arguments or `node.parameter`.
-
-    Raises: ConfigError for an unknown argument or node, an argument that no node of the chosen ones takes, or a value
-    of another type.
-    """
-    nodes = find_graph(graph, given)
-    arguments = {argument.name: argument for argument in graph_arguments(graph)}
-    values = {
-        node.name: {**dict(node.parameters), **{own: arguments[name].default for name, own in node.taken.items()}}
-        for node in nodes
-    }
-    for key, value in given.items():
-        owner, dot, parameter = key.partition(".")
-        if dot and owner in values:
-            values[owner][parameter] = value
-        elif key in arguments:
-            _hand_out(arguments[key], value, nodes, values)
-        else:
-            valid = [*arguments, *(f"{name}.PARAMETER" for name in values)]
-            raise unknown_name(f"argument of graph {graph}", key, valid)
-    return values
-
-
-def _hand_out(argument: Argument, value: Any, nodes: tuple[NodeSpec, ...], values: dict[str, dict[str, Any]]) -> None:
-    """Give an argument's value to each node that takes it. Raises: ConfigError if it would be without effect."""
-    takers = [node for node in nodes if argument.name in node.taken]
-    typed = _typed(argument, value)
-    if not takers and typed != argument.default and argument.name not in ("arm", "port"):
-        raise ConfigError(f"{argument.name}={value}: with this arm no node of the graph takes it; arm= chooses another")
-    for node in takers:
-        values[node.name][node.taken[argument.name]] = typed
-
-
-def _typed(argument: Argument, value: Any) -> Any:
-    try:
-        return argument.type(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{argument.name} must be of type {argument.type.__name__}, got {value!r}") from error
-
-
-def file_parameters(node: NodeSpec) -> dict[str, Any]:
-    """What the node's file below launch/config says."""
-    text = (launch_folder() / "config" / node.config).read_text()
-    values: dict[str, Any] = yaml.safe_load(text)["/**"]["ros__parameters"]
-    return values
+    return [argument for argument in arguments.values() if argument.name in taken]
 
 
 def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
@@ -337,12 +300,6 @@ def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
     for path in parameter_files:
         words += ["--params-file", str(path)]
     return words
-
-
-def write_parameters(path: Path, values: dict[str, Any]) -> Path:
-    """A ROS parameter file that holds for whatever node reads it."""
-    path.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
-    return path
 
 
 def launch_folder() -> Path:

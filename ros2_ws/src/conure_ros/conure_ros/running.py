@@ -4,17 +4,24 @@ import contextlib
 import faulthandler
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from conure_core.errors import ConureError
+from conure_ros.ending import end_requests, tie_to_starter
+from conure_ros.graph_identity import GRAPH_PARAMETER, own_graph_id
 
 
 class ManagedNode(LifecycleNode):
@@ -27,11 +34,21 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.created_s, self.active = time.monotonic(), False
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+        about = "the graph that the node was started for; managers of others leave it alone"
+        self.declare_parameter(GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True))
+        self._survive_invalid_transitions()
 
     def configure(self) -> None: ...
     def activate(self) -> None: ...
     def deactivate(self) -> None: ...
     def release(self) -> None: ...
+
+    def end(self) -> None:
+        """What is left to do before the process ends: hold, and give everything back."""
+        if self.active:
+            self._step("deactivate", self.deactivate)
+            self.active = False
+        self._step("clean up", self.release)
 
     def kept(self, destroy: Callable[[Any], Any], entity: Any) -> Any:
         """The entity, to be destroyed when the node is cleaned up."""
@@ -81,6 +98,21 @@ class ManagedNode(LifecycleNode):
         self.active = False
         return self.on_cleanup(state)
 
+    def _survive_invalid_transitions(self) -> None:
+        """rclpy raises where the state machine knows no such transition now, and that would end the process."""
+        (service,) = (some for some in self.services if some.srv_type is ChangeState)
+        change = service.callback
+
+        def answered(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except Exception as error:
+                asked = request.transition.label or request.transition.id
+                self.get_logger().warning(one_line(f"transition {asked} is not possible now: {error}"))
+                return ChangeState.Response(success=False)
+
+        service.callback = answered
+
     def _step(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """What a transition raises is swallowed by rclpy, so it is said here."""
         try:
@@ -104,19 +136,44 @@ def one_line(text: object) -> str:
 
 
 def run_node(create: Callable[[], Node]) -> None:
-    """Spin one node until it is told to end; the process's exit status is 0 then, 1 if the node refused to start."""
-    with ros_context():
-        node = created(create)
+    """Spin one node until it is told to end; the process's exit status is 0 then.
+
+    It is 1 if the node refused to start, or if a callback raised: such a node holds, says so in one line and ends.
+    """
+    with ros_context(SignalHandlerOptions.NO):
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        try:
-            turn(executor)
-        finally:
-            with contextlib.suppress(KeyboardInterrupt):
-                release = getattr(node, "release", None)
-                if release is not None:
-                    release()
-                executor.shutdown(timeout_sec=0.5)
+        # Work of any kind brings the executor back from its wait.
+        with end_requests(lambda: executor.create_task(lambda: None)) as asked:
+            node = created(create)
+            executor.add_node(node)
+            failure = _spin(executor, asked)
+            _end(node, failure)
+        executor.shutdown(timeout_sec=0.5)
+    if failure is not None:
+        sys.exit(1)
+
+
+def _spin(executor: SingleThreadedExecutor, asked: threading.Event) -> Exception | None:
+    """Until somebody asks for the end. What a callback raised, if that was the end."""
+    try:
+        while rclpy.ok() and not asked.is_set():
+            executor.spin_once()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception as error:
+        return error if rclpy.ok() else None
+    return None
+
+
+def _end(node: Node, failure: Exception | None) -> None:
+    """First what matters to the arm, then what to say about it."""
+    if isinstance(node, ManagedNode):
+        node.end()
+    elif hasattr(node, "release"):
+        node.release()
+    if failure is not None:
+        traceback.print_exception(failure)
+        node.get_logger().fatal(one_line(f"ended by {type(failure).__name__}: {failure}"))
 
 
 def turn(executor: SingleThreadedExecutor) -> None:
@@ -140,13 +197,15 @@ def created(create: Callable[[], Node]) -> Node:
 
 
 @contextlib.contextmanager
-def ros_context() -> Any:
+def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Iterator[None]:
     """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly end.
 
+    Every node comes through here, under whichever starter, and ends with it.
     At SIGUSR1 the process says on stderr where each of its threads is, even in a deadlock.
     """
+    tie_to_starter()
     faulthandler.register(signal.SIGUSR1, file=2)
-    rclpy.init()
+    rclpy.init(signal_handler_options=signals)
     try:
         yield
     finally:

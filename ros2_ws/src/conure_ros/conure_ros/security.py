@@ -45,8 +45,9 @@ CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 
 def manager_profile(lifecycle_nodes: Iterable[str]) -> Profile:
     """What manager_node asks of the nodes that it brings up, for as long as that takes."""
-    services = ("change_state", "get_state")
-    return Profile(request=frozenset(f"/{name}/{service}" for name in lifecycle_nodes for service in services))
+    services = ("change_state", "get_parameters", "get_state")
+    of_nodes = frozenset(f"/{name}/{service}" for name in lifecycle_nodes for service in services)
+    return Profile(request=of_nodes | {"/set_mode"})
 
 
 def live_profile(node: Any, name: str) -> Profile:

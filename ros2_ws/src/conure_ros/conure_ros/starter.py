@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from conure_core.errors import ConureError
+from conure_ros.ending import STARTER_VARIABLE
+from conure_ros.graph_identity import GRAPH_VARIABLE, new_graph_id
+from conure_ros.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.middleware import claimed_domain, remove_dead_segments
-from conure_ros.node_table import NodeSpec, command_line, file_parameters, find_graph, node_parameters, write_parameters
+from conure_ros.node_table import NodeSpec, command_line, find_graph
 
 GRACE_S = 5.0
 LAST_WORDS_S = 0.3
+LAST_LINES_S = 1.0
+"""How long a dead node's output is waited for: its own children may hold it open."""
 POLL_S = 0.1
 OnLine = Callable[[str, str], None]
 
@@ -36,7 +41,8 @@ def run_graph(
 
     Args: `parameters` by graph argument or `node.parameter`; `on_line` hears the name of a node and a line of its
     output (default: print); `environment` is added to the nodes'.
-    Raises: GraphError naming the node that failed and why; KeyboardInterrupt, SystemExit(143) on SIGTERM.
+    Raises: GraphError naming the node that failed and why; KeyboardInterrupt on SIGINT, SystemExit with 128 and the
+    number of another signal.
     """
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_deferred_signals())
@@ -46,6 +52,8 @@ def run_graph(
         try:
             running.start()
             running.wait(signals)
+        except BrokenPipeError as error:
+            raise GraphError("nobody reads the nodes' output any more: the graph was ended") from error
         finally:
             running.stop()
     if signals:
@@ -60,10 +68,11 @@ class RunningGraph:
     ) -> None:
         self.nodes = find_graph(graph, parameters)
         self._parameters = node_parameters(graph, parameters)
-        self._folder, self._environment, self._on_line = folder, environment, on_line
+        self._folder, self._on_line = folder, on_line
+        self._environment = {**environment, GRAPH_VARIABLE: new_graph_id()}
         self._lines: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._readers: list[threading.Thread] = []
-        self._errors: dict[str, str] = {}
+        self._readers: dict[str, threading.Thread] = {}
+        self._words = LastWords()
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self) -> None:
@@ -98,7 +107,7 @@ class RunningGraph:
         self.processes[node.name] = process
         reader = threading.Thread(target=self._read, args=(node.name, process.stdout), daemon=True)
         reader.start()
-        self._readers.append(reader)
+        self._readers[node.name] = reader
 
     def _read(self, name: str, output: IO[str]) -> None:
         for line in output:
@@ -121,17 +130,17 @@ class RunningGraph:
         with contextlib.suppress(queue.Empty):
             name, line = self._lines.get(timeout=timeout_s)
             while True:
-                if line.startswith(("[ERROR]", "[FATAL]")):
-                    self._errors[name] = line.split("] ", 1)[-1]
+                self._words.hear(name, line)
                 self._on_line(name, line)
                 name, line = self._lines.get_nowait()
 
     def _account(self, name: str, status: int) -> str:
         """What failed and every node's last error: the cause is often another node's."""
+        self._readers[name].join(LAST_LINES_S)
         for _ in range(3):
             self._hand_on(POLL_S)
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        causes = "; ".join(f"{node}: {error}" for node, error in self._errors.items())
+        causes = self._words.causes(name)
         return f"node {name} {how}{' - ' + causes if causes else ''}"
 
     def stop(self) -> None:
@@ -139,6 +148,7 @@ class RunningGraph:
 
         What is killed is asked first where it hangs (see running.ros_context), so that its last lines tell.
         """
+        self._on_line = quietly(self._on_line)
         self._signal(signal.SIGINT)
         deadline_s = time.monotonic() + GRACE_S
         while any(process.poll() is None for process in self.processes.values()) and time.monotonic() < deadline_s:
@@ -154,7 +164,7 @@ class RunningGraph:
         self._signal(signal.SIGKILL)
         for process in self.processes.values():
             process.wait()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.join(1.0)
         self._hand_on(0.0)
 
@@ -180,7 +190,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
         "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] {message}",
         "RCUTILS_COLORIZED_OUTPUT": "0",
         "PYTHONUNBUFFERED": "1",
-        "CONURE_STARTER_PID": str(os.getpid()),
+        STARTER_VARIABLE: str(os.getpid()),
     }
     variables = {**defaults, **os.environ, **fixed}
     with contextlib.ExitStack() as stack:
@@ -191,18 +201,57 @@ def ros_environment() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are noted in the list instead of raised, so that neither can cut a start or an end short."""
+    """SIGINT, SIGTERM and SIGHUP are noted in the list, not raised, so that none can cut a start or an end short."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # A closed terminal; `nohup` has it ignored.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda received, _: noted.append(received)) for number in numbers}
     try:
         yield noted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class LastWords:
+    """What of the nodes' output says why one of them ended."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, str] = {}
+        self._last: dict[str, str] = {}
+        self._in_traceback: set[str] = set()
+
+    def hear(self, name: str, line: str) -> None:
+        """A line that is logged as an error, or the one that ends a traceback."""
+        if line.startswith(("[ERROR]", "[FATAL]")):
+            self._errors[name] = line.split("] ", 1)[-1]
+        elif line.startswith("Traceback (most recent call last)"):
+            self._in_traceback.add(name)
+        elif name in self._in_traceback and line.strip() and not line[0].isspace():
+            self._in_traceback.remove(name)
+            self._errors[name] = line
+        if line.strip():
+            self._last[name] = line.strip()
+
+    def causes(self, ended: str) -> str:
+        """Every node's last error; of the one that ended, its last line where it said none."""
+        errors = {**self._errors, ended: self._errors.get(ended) or self._last.get(ended, "")}
+        return "; ".join(f"{name}: {error}" for name, error in errors.items() if error)
+
+
+def quietly(on_line: OnLine) -> OnLine:
+    """The same, for the way out: whoever listens may be gone, and no node may stay behind for that."""
+
+    def told(name: str, line: str) -> None:
+        with contextlib.suppress(Exception):
+            on_line(name, line)
+
+    return told
 
 
 def print_line(name: str, line: str) -> None:

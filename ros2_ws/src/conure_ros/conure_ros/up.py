@@ -5,7 +5,8 @@ from typing import Any
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_ros.node_table import ARGUMENTS, find_graph, node_parameters
+from conure_ros.graph_parameters import node_parameters
+from conure_ros.node_table import ARGUMENTS, find_graph
 from conure_ros.starter import run_graph
 
 
@@ -35,6 +36,7 @@ class UpConfig:
     wrist_source: str | None = None
     wrist_calibration: str | None = None
     timeout_s: float | None = None
+    params_file: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
