@@ -169,16 +169,17 @@ def _swap(temporary: Path, path: Path) -> None:
     """Set what is there aside, put the new content in its place, then remove the old one."""
     for _ in range(ATTEMPTS):
         aside = _sibling(path, ASIDE)
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(aside)
         try:
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(aside)
             temporary.rename(path)
-        except OSError as error:
-            if error.errno in OTHER_IS_FASTER and path.exists():
-                _remove(aside)
-                continue  # another process put its own content there meanwhile: that is the old one now
-            with contextlib.suppress(OSError):
+        except BaseException as error:  # an interrupt too: the old content takes its name again
+            other_was_faster = isinstance(error, OSError) and error.errno in OTHER_IS_FASTER and path.exists()
+            if not path.exists() and aside.exists():
                 aside.rename(path)
+            _remove(aside)
+            if other_was_faster:
+                continue  # another process put its own content there meanwhile: that is the old one now
             raise
         sync(path.parent)
         _remove(aside)
