@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from conure_core.atomic_files import write_json
 from conure_core.processes import run_on_processes
 from conure_core.provenance import git_commit
 from conure_sim.expert_rollouts import success_rate
@@ -81,7 +82,4 @@ def _certain(commit: str) -> bool:
 
 
 def _write(kept: Path, episodes: int, rates: dict[str, float]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"commit": git_commit(), "episodes": episodes, "rates": rates}, indent=1))
-    temporary.replace(kept)
+    write_json(kept, {"commit": git_commit(), "episodes": episodes, "rates": rates})

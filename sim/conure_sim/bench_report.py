@@ -1,6 +1,5 @@
 """What every `conure bench` that measures against requirements shares: rows, the table, the report in JSON."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from conure_core.atomic_files import write_json
 from conure_core.provenance import git_commit, machine
 
 
@@ -63,8 +63,6 @@ def measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], I
 
 
 def _write(config: Settings, rows: list[Row]) -> None:
-    path = Path(config.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": git_commit(),
@@ -72,9 +70,7 @@ def _write(config: Settings, rows: list[Row]) -> None:
         "config": asdict(config),  # type: ignore[call-overload]
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=1))
-    temporary.replace(path)
+    write_json(Path(config.out), report)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import write_bytes
 from conure_core.errors import ConureError
 
 
@@ -41,10 +42,7 @@ def cached_file(content: bytes, suffix: str) -> Path:
     """A file with this content, written unless it is there."""
     path = _folder() / f"{hashlib.sha256(content).hexdigest()[:24]}{suffix}"
     if not path.is_file():
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
+        write_bytes(path, content)
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from rich.progress import track
 
+from conure_core.atomic_files import write_text
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
@@ -69,10 +70,8 @@ def write_gallery(config: GalleryConfig) -> Path:
     """Write `config.out`/index.html, whole or not at all; returns its path."""
     page = _render(config)
     path = Path(config.out) / PAGE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    return temporary.replace(path)
+    write_text(path, page)
+    return path
 
 
 def arm_names() -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from conure_core.atomic_files import replacing, write_bytes
 from conure_core.errors import ConureError
 from conure_sim.recording import Array, Image, Recording
 
@@ -19,27 +20,22 @@ COLUMNS = 4
 def write_video(path: Path, frames: Sequence[Image], frames_per_s: float) -> None:
     """An MP4 of images (h, w, 3) uint8, sRGB, of one even size. Raises: ConureError if OpenCV cannot encode here."""
     height, width = frames[0].shape[:2]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    writer = cv2.VideoWriter(
-        str(temporary.with_suffix(".mp4")),
-        cv2.CAP_FFMPEG,
-        cv2.VideoWriter.fourcc(*CODEC),
-        frames_per_s,
-        (width, height),
-    )
-    if not writer.isOpened():
-        raise ConureError(f"OpenCV {cv2.__version__} cannot write {CODEC} videos; pip install opencv-python-headless")
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
-    writer.release()
-    temporary.with_suffix(".mp4").replace(path)
+    with replacing(path, suffix=".mp4") as temporary:
+        writer = cv2.VideoWriter(
+            str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), frames_per_s, (width, height)
+        )
+        if not writer.isOpened():
+            raise ConureError(
+                f"OpenCV {cv2.__version__} cannot write {CODEC} videos; pip install opencv-python-headless"
+            )
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+        writer.release()
 
 
 def write_png(path: Path, image: Image) -> None:
     """An image (h, w, 3) uint8, sRGB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded(image, ".png"))
+    write_bytes(path, encoded(image, ".png"))
 
 
 def encoded(image: Image, suffix: str, quality: int = 82) -> bytes:

@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
@@ -6,7 +8,8 @@ from conure_core.errors import ConfigError, DataError
 from conure_msgs.msg import PolicyCommand
 from conure_ros.messages import image_message, to_time
 from conure_ros.recorder_node import RECORDED_TYPES
-from conure_ros.recording import PARTIAL, Episode, EpisodeWriter, Topic
+from conure_ros.recording import PARTIAL, Episode, Topic
+from conure_ros.recording_writer import EpisodeWriter
 from conure_ros.schemas import schema_text
 from conure_ros.trials import measure
 
@@ -66,10 +69,16 @@ def test_a_name_that_is_none_is_refused(tmp_path, name):
 
 
 def test_a_full_disk_leaves_no_file_under_the_final_name(tmp_path):
-    (tmp_path / f"one.mcap{PARTIAL}").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        write(tmp_path, count=5000).close({})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = write(tmp_path, count=5000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            writer.close({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (tmp_path / "one.mcap").exists()
+    assert (tmp_path / f"one.mcap{PARTIAL}").exists()
 
 
 def test_a_truncated_recording_is_refused_by_name(tmp_path):

@@ -194,7 +194,7 @@ def test_a_damaged_stage_output_is_named_by_what_needs_it(copy, capsys):
     (copy / "trials" / "trials.json").write_text('{"format": 1, "tri')
     assert main(["demo", f"out={copy}", *TOY]) == 1
     error = capsys.readouterr().err
-    assert re.fullmatch(r"conure: \S+trials\.json cannot be read \(.*\); remove it and run the trials again\n", error)
+    assert re.fullmatch(r"conure: \S+trials\.json is damaged \(.*\); remove it and run the trials again\n", error)
     assert not (copy / "report.html").exists()
     assert all(read_record(copy, name).finished for name in STAGES)
 
@@ -203,7 +203,7 @@ def test_a_damaged_policy_stops_the_export(copy):
     policy = copy / "rl" / "latent" / "policy.pt"
     policy.write_bytes(policy.read_bytes()[: policy.stat().st_size // 2])
     (copy / "export.json").unlink()
-    with pytest.raises(DataError, match=r"latent/policy\.pt is not a readable policy"):
+    with pytest.raises(DataError, match=r"latent/policy\.pt is damaged"):
         run([f"out={copy}", *TOY])
 
 

@@ -204,7 +204,7 @@ def test_an_interrupt_between_the_two_renames_keeps_the_old_bundle(tmp_path, mon
     rename = Path.rename
 
     def interrupted(self, target):
-        if self.name.startswith(".bundle-") and not self.name.endswith("-old"):
+        if self.name.startswith(".bundle.") and self.name.endswith(".tmp"):
             raise KeyboardInterrupt
         return rename(self, target)
 

@@ -158,7 +158,7 @@ def test_another_arm_has_demonstrations_and_a_prior_of_its_own(demos: Path, tmp_
 def test_a_damaged_prior_is_refused_in_one_line(prior: Path, tmp_path: Path, damage: str) -> None:
     bad = tmp_path / "prior.pt"
     bad.write_bytes(prior.read_bytes()[:1000] if damage == "truncate" else b"not a prior at all")
-    with pytest.raises(DataError, match="not a readable prior"):
+    with pytest.raises(DataError, match=r"prior\.pt is damaged"):
         load_prior(bad)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import damaged
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
@@ -20,7 +21,7 @@ from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import load_torch, save_torch
 
 Observation = dict[str, NDArray[Any]]
 
@@ -141,8 +142,9 @@ def load_agent(path: Path, expected: Contract | None = None) -> Agent:
 
 
 def _load_policy(path: Path) -> Agent:
+    remedy = "train it again"
     try:
-        data = torch.load(path, weights_only=True)
+        data = load_torch(path, remedy)
         contract = Contract.from_dict(data["contract"])
         if data["kind"] == "scratch":
             size, proprio = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
@@ -161,4 +163,4 @@ def _load_policy(path: Path) -> Agent:
     except FileNotFoundError as error:
         raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
     except UNREADABLE as error:
-        raise DataError(f"{path} is not a readable policy ({str(error).splitlines()[0]}); train it again") from error
+        raise damaged(path, error, remedy) from error

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, SpecMismatch
 from conure_training import card_measures as measures
@@ -21,7 +22,6 @@ from conure_training.chunks import chunk_targets
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoded import encoding_by
 from conure_training.evaluate import EvaluateConfig, evaluate
-from conure_training.files import write_json
 from conure_training.latent_bound import chi_square_radius
 from conure_training.precise import in_float64
 from conure_training.prior import Prior, load_prior, prior_note

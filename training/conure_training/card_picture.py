@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from conure_core.atomic_files import replacing
 from conure_training.card_measures import Calibration
-from conure_training.files import replacing
 
 BLUE, GREY = "#2a6f97", "#8d99ae"
 

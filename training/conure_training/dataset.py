@@ -8,8 +8,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import damaged, last_whole, replacing
 from conure_core.errors import DataError
-from conure_training.files import replacing
 
 FORMAT = 1
 IMAGES = ("image", "final_image")
@@ -67,11 +67,13 @@ def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
     Raises: DataError that names the array or the first broken episode.
     """
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(last_whole(path), mode="r")
         arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES}
         tasks = tuple(str(name) for name in group.attrs["tasks"])  # type: ignore[union-attr]
-    except (FileNotFoundError, KeyError, ValueError, OSError) as error:
-        raise DataError(f"{path} is not a readable data set ({error}); run conure demos again") from error
+    except FileNotFoundError as error:
+        raise DataError(f"no data set at {path}; run conure demos out={path}") from error
+    except Exception as error:  # whatever Zarr and its codecs make of damaged chunks
+        raise damaged(path, error, "run conure demos again") from error
     if not images:
         arrays["image"], arrays["final_image"] = _blank(arrays["proprio"]), _blank(arrays["final_proprio"])
     data = Demonstrations(**arrays, tasks=tasks)

@@ -9,13 +9,13 @@ import gymnasium
 import numpy as np
 import torch
 
+from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_training.agents import Agent, begin_episode, load_agent
 from conure_training.chunks import noise_dim, paced
 from conure_training.environments import make_environment
-from conure_training.files import write_json
 from conure_training.statistics import wilson_interval
 from conure_training.workers import ENGINES, engine_of, run_blocks
 

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import logging
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from conure_core.atomic_files import damaged, read_json, replacing, write_json
 from conure_core.bundle import (
     ACTION_TOLERANCE,
     GOLDEN,
@@ -38,9 +37,9 @@ from conure_core.spec import Contract
 from conure_training.agents import LatentAgent, load_agent
 from conure_training.chunks import ChunkedAgent
 from conure_training.dataset import load_demonstrations
-from conure_training.files import write_json
 from conure_training.flows import ConditionalRealNVP
 from conure_training.precise import InverseGraph, PolicyGraph
+from conure_training.torch_files import load_torch
 
 Observations = Mapping[str, NDArray[Any]]
 """Stacked observations: `image` uint8 (N, H, W, 3) and `proprio` float32 (N, P)."""
@@ -171,7 +170,7 @@ def _evenly(observations: Observations, count: int) -> Observations:
 
 def _note(path: Path) -> dict[str, Any]:
     """What training wrote beside the weights, as far as JSON can hold it."""
-    note = torch.load(path, weights_only=True).get("note", {})
+    note = load_torch(path, "train it again").get("note", {})
     return dict(json.loads(json.dumps(note, default=str)))
 
 
@@ -181,10 +180,10 @@ def _thresholds(path: str) -> dict[str, float]:
         return {}
     prefix = "held_out_log_likelihood_p"
     try:
-        metrics = json.loads(Path(path).read_text())
+        metrics = read_json(Path(path), "train the prior again")
         return {f"p{key.removeprefix(prefix)}": float(metrics[key]) for key in metrics if key.startswith(prefix)}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); train the prior again") from error
+        raise damaged(Path(path), error, "train the prior again") from error
 
 
 def export_bundle(
@@ -215,8 +214,8 @@ def export_bundle(
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
     graph = PolicyGraph(encoder, flow, policy)
     golden = _golden_inputs(graph, golden_observations, contract, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as folder:
+    with replacing(path) as folder:
+        folder.mkdir()
         _write_onnx(graph, folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
         _write_onnx(InverseGraph(graph), folder / INVERSE, golden, "action", ["z", "log_likelihood"])
         spec = BundleSpec(
@@ -347,27 +346,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A folder to fill beside `path`, which takes its name when the block ends well and is removed when it does not."""
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    old = temporary.with_name(f"{temporary.name}-old")
-    try:
-        temporary.chmod(0o755)
-        yield temporary
-        try:
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
-        except BaseException:
-            if old.exists() and not path.exists():
-                old.rename(path)
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _require_parity(parity: Parity) -> None:

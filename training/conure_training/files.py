@@ -1,52 +1,32 @@
-"""Writing results so that nothing half-written ever stands under a final name."""
+"""Arrays that can be made again, and what readers of damaged files may raise."""
 
-import json
-import os
 import pickle
-import shutil
+import struct
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import replacing
+
 UNREADABLE = (
     OSError,
     RuntimeError,
-    KeyError,
+    LookupError,
     TypeError,
+    AttributeError,
+    AssertionError,
     EOFError,
     ValueError,
+    struct.error,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
 """What torch.load, np.load and what follows it raise on a damaged or foreign file."""
 MADE_OF = "of"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write a file or a folder to; it takes the final name only when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=1))
 
 
 def save_arrays(path: Path, made_of: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from conure_core.errors import DataError
 from conure_training.actor_critic import require
 from conure_training.files import UNREADABLE
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import load_torch, save_torch
 from conure_training.workers import progress_bar
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -67,11 +67,11 @@ def pretrain(
 def trained_once(path: Path, key: str, module: Module, train: Callable[[Module], None]) -> Module:
     """The module as it was trained for this key, read from the file where an interrupted run left it."""
     try:
-        kept = torch.load(path, weights_only=True)
+        kept = load_torch(path, "it is trained again")
         if kept["key"] == key:
             module.load_state_dict(kept["weights"])
             return module.requires_grad_(False).eval()
-    except UNREADABLE:
+    except (DataError, *UNREADABLE):
         pass  # absent, damaged or of something else: it is trained again
     train(module)
     save_torch(path, {"key": key, "weights": module.state_dict()})

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from conure_core.atomic_files import damaged
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_core.spec import Contract, require_match
 from conure_sim.camera import Camera
@@ -14,9 +15,10 @@ from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
 from conure_training.files import UNREADABLE
 from conure_training.flows import ConditionalRealNVP
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import load_torch, save_torch
 
 FORMAT = 1
+AGAIN = "train it again"
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def load_prior(path: Path, expected: Contract | None = None, chunks: bool = Fals
         prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
         prior.load_state_dict(data["weights"])
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error, AGAIN) from error
     if expected is not None:
         require_match(expected, prior.contract, f"the prior {path}")
     if prior.size.chunk > 1 and not chunks:
@@ -124,12 +126,6 @@ def prior_note(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(torch.load(path, weights_only=True))
+        return load_torch(path, AGAIN)
     except FileNotFoundError as error:
         raise DataError(f"no prior at {path}; run conure prior out={path.parent}") from error
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is not a readable prior ({str(error).splitlines()[0]}); train it again")

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conure_core.atomic_files import damaged
 from conure_core.errors import ConfigError, DataError
 from conure_sim.camera import Camera
 from conure_training.augmentation import PlaneShift, shift_images
@@ -21,7 +22,7 @@ from conure_training.frames import Frames
 from conure_training.memory import blamed_on
 from conure_training.prior import Prior
 from conure_training.threads import FreeCores
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import load_torch, save_torch
 from conure_training.workers import progress_bar
 
 AUXILIARY_WEIGHT = 1.0
@@ -180,14 +181,15 @@ class PriorTrainer:
         path = Path(self.config.out) / CHECKPOINT
         if not path.is_file():
             return None
+        remedy = "remove it to start over"
         try:
-            data = dict(torch.load(path, weights_only=True, map_location="cpu"))
+            data = load_torch(path, remedy, device="cpu")
             if data["identity"] == self.identity:
                 self.prior.load_state_dict(data["prior"])
                 self.metrics = dict(data["metrics"])
                 return data
         except UNREADABLE as error:
-            raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to start over") from error
+            raise damaged(path, error, remedy) from error
         raise ConfigError(
             f"{path} belongs to a run with another configuration or other demonstrations; choose another out= "
             "or remove it"

@@ -1,7 +1,6 @@
 """Evaluation trials on the robot graph, and what they left: read as files, so that training needs nothing of ROS."""
 
 import itertools
-import json
 import multiprocessing
 import os
 import re
@@ -22,9 +21,9 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.errors import ConfigError, ConureError, DataError
 from conure_sim.environment import TabletopEnv
-from conure_training.files import write_json
 from conure_training.workers import progress_bar
 
 TRIALS_FILE = "trials.json"
@@ -170,13 +169,14 @@ def _end(graph: subprocess.Popen[str]) -> None:
 def read_trials(folder: Path) -> list[RobotTrial]:
     """The finished trials. Raises: DataError if their file is missing or damaged."""
     path = folder / TRIALS_FILE
+    remedy = "remove it and run the trials again"
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path, remedy)
         if data["format"] != FORMAT:
             raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
         return [_trial(folder, row) for row in data["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove it and run the trials again") from error
+        raise damaged(path, error, remedy) from error
 
 
 def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:

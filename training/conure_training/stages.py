@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from conure_core.errors import DataError
+from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.provenance import git_commit
-from conure_training.files import write_json
 
 RECORDS = "stages"
 
@@ -91,14 +90,13 @@ def _run(folder: Path, stage: Stage, record: Record, watcher: Watcher) -> Record
 def read_record(folder: Path, name: str) -> Record | None:
     """None if the stage was never begun. Raises: DataError if the record is damaged."""
     path = _record_path(folder, name)
+    remedy = "remove it to redo that stage, or start over: fresh=true"
     try:
-        return Record(**json.loads(path.read_text()))
+        return Record(**read_json(path, remedy))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); remove it to redo that stage, or start over: fresh=true"
-        ) from error
+    except (OSError, TypeError) as error:
+        raise damaged(path, error, remedy) from error
 
 
 def remove_stages(folder: Path, stages: Sequence[Stage]) -> None:

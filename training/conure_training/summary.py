@@ -1,6 +1,5 @@
 """What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is computed here."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.errors import DataError
 from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_training.evaluate import rate_of
-from conure_training.files import write_json
 from conure_training.robot_trials import LOAD_FILE, RobotTrial, read_trials
 from conure_training.stages import read_record
 
@@ -253,11 +252,12 @@ def _curve(path: Path) -> list[dict[str, Any]]:
 
 
 def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    remedy = "remove it and run the demo again"
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
+        data: dict[str, Any] = read_json(path, remedy)
         missing = [key for key in keys if key not in data]
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove it and run the demo again") from error
+        raise damaged(path, error, remedy) from error
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; remove it and run the demo again")
     return data

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError
 from conure_core.robot import load_robot
@@ -19,7 +20,7 @@ from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.static_scenes import EDITION, LabelledImages, draw_block
 from conure_training.dataset import Demonstrations, load_demonstrations
 from conure_training.encoded import Encoded, encoding_by, keep_encoded
-from conure_training.files import save_arrays, saved_arrays, write_json
+from conure_training.files import save_arrays, saved_arrays
 from conure_training.frames import Frames, frames_of_demonstrations, frames_of_scenes
 from conure_training.prior import Prior, PriorSize
 from conure_training.prior_trainer import CHECKPOINT, PriorTrainer

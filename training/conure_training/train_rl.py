@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_training.environments import make_environment
-from conure_training.files import write_json
 from conure_training.methods import find_method
 from conure_training.rl_config import RlConfig
 from conure_training.rl_loop import PROGRESS, RECENT_EPISODES, Loop

@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from conure_training.files import replacing
+from conure_core.atomic_files import write_text
 from conure_training.report import figures
 from conure_training.robot_trials import RobotTrial, camera_frames
 from conure_training.stage_display import duration
@@ -41,8 +41,7 @@ def write_report(folder: Path, config: Mapping[str, Any]) -> None:
     results = read_results(folder)
     summary = summarize(results, config)
     page = render(results, summary)
-    with replacing(folder / REPORT) as temporary:
-        temporary.write_text(page)
+    write_text(folder / REPORT, page)
     summary["stage_seconds"]["report"] = time.monotonic() - began_s
     summary["total_seconds"] = sum(summary["stage_seconds"].values())
     write_summary(folder, summary)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from conure_training.files import replacing
+from conure_core.atomic_files import replacing
 from conure_training.results.checks import Runs, areas, budget, curves, finals, labels_of, sizes_of_data
 from conure_training.results.ledger import Record
 from conure_training.statistics import stratified_interval

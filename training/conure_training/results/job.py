@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from conure_core.atomic_files import write_json
 from conure_core.errors import ConureError
-from conure_training.files import write_json
 from conure_training.results.ledger import at, resolved
 from conure_training.results.plan import Command, Entry
 

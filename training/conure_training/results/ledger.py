@@ -8,11 +8,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from conure_core.errors import DataError
-from conure_training.files import UNREADABLE, replacing
+from conure_core.atomic_files import damaged, read_json, write_text
+from conure_training.files import UNREADABLE
 from conure_training.results.plan import OUT, PACKAGE, Entry
+from conure_training.torch_files import load_torch
 
 RUNS = "runs"
 HERE = Path(__file__).parent
@@ -65,20 +64,20 @@ def read_records(results: Path, entries: Iterable[Entry]) -> dict[str, Record]:
 
 def read_record(path: Path) -> Record | None:
     """None if there is none. Raises: DataError if it is damaged."""
+    remedy = "remove it to run that entry again"
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path, remedy)
         return Record(**{field.name: data[field.name] for field in fields(Record)})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is not a readable record ({error!r}); remove it to run that entry again") from error
+    except UNREADABLE as error:
+        raise damaged(path, error, remedy) from error
 
 
 def write_record(results: Path, record: Record) -> None:
     """Write the record, whole or not at all; a line for each of its fields."""
     lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in asdict(record).items())
-    with replacing(record_path(results, record.key)) as temporary:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    write_text(record_path(results, record.key), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def make_record(entry: Entry, out: Path, seconds: dict[str, float], provenance: dict[str, Any]) -> Record:
@@ -127,12 +126,12 @@ def _collected(verb: str, path: Path, out: Path) -> tuple[Any, Any]:
         config = _portable(given, out)
         return config, _portable(_compact_curve(data) if verb == "rl" else data, out)
     except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read ({error!r}); remove its folder to run the entry again") from error
+        raise damaged(path, error, "remove its folder to run the entry again") from error
 
 
 def _note(prior: Path) -> dict[str, Any]:
     """What was written into a prior's file beside its weights."""
-    note: dict[str, Any] = torch.load(prior, weights_only=True)["note"]
+    note: dict[str, Any] = load_torch(prior, "remove its folder to run the entry again")["note"]
     return note
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_training.files import replacing
+from conure_core.atomic_files import write_text
 from conure_training.results.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
 from conure_training.results.figures import write_figures
 from conure_training.results.ledger import Record, read_records
@@ -43,8 +43,7 @@ def write_page(plan: Plan, results: Path) -> Path:
     """Write page and figures; returns the page's path."""
     runs = _largest(plan, results)
     figures = write_figures(runs, results / FIGURES)
-    with replacing(results / PAGE) as temporary:
-        temporary.write_text(page_text(plan, results, figures))
+    write_text(results / PAGE, page_text(plan, results, figures))
     return results / PAGE
 
 

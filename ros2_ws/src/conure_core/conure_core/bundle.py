@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
+from conure_core.atomic_files import last_whole
 from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
 from conure_core.spec import Contract, FieldSpec, require_match
 
@@ -195,7 +196,7 @@ def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
 
     Raises: BundleError naming the file; SpecMismatch naming every field in which the contract is not `expected`.
     """
-    folder = Path(path)
+    folder = last_whole(Path(path))
     if not folder.is_dir():
         raise BundleError(f"no bundle at {folder}; 'conure export' writes one")
     try:

@@ -41,6 +41,7 @@ VERBS = {
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
     "keys": Verb("conure_ros.keys", "robot", "move the arm by this terminal's keyboard; space stops it"),
     "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key"),
+    "recordings recover": Verb("conure_ros.recordings", "robot", "finished recordings of what a killed recorder left"),
     "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
 }
 

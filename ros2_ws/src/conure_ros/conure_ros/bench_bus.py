@@ -1,7 +1,6 @@
 """`conure bench bus`: the loop of a serial arm on this machine, as lines and as out/bench/bus.json."""
 
 import contextlib
-import json
 import math
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError
 from conure_core.robot import load_robot
@@ -57,8 +57,7 @@ def run(overrides: list[str]) -> None:
     for name, figures in results.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()))
     path = Path(config.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"config": asdict(config), "results": results}, indent=1))
+    write_json(path, {"config": asdict(config), "results": results})
     print(f"written: {path}")
 
 

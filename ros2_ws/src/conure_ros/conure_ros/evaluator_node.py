@@ -30,6 +30,7 @@ from conure_ros.ending import end_requests
 from conure_ros.graph_identity import GRAPH_PARAMETER, own_graph_id
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST
+from conure_ros.recording import free_name
 from conure_ros.running import created, one_line, ros_context, turn
 from conure_ros.trials import Settings, Trial, TrialsFile, measure
 
@@ -294,8 +295,7 @@ class EvaluatorNode(Node):
         settings = Settings(wanted.task, wanted.target, wanted.first_seed, wanted.timeout_s, self.bundle_hash or "")
         file = TrialsFile(Path(wanted.folder), settings)
         for seed in file.unfinished(wanted.trials):
-            name = f"trial_{seed:06d}"
-            (Path(wanted.folder) / f"{name}.mcap").unlink(missing_ok=True)
+            name = free_name(Path(wanted.folder), f"trial_{seed:06d}")
             file.add(self.run_trial(Request(seed, wanted.task, wanted.target, wanted.timeout_s, name)))
             last, wins = file.trials[-1], sum(trial.success for trial in file.trials)
             self.get_logger().info(

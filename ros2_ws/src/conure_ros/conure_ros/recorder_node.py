@@ -1,14 +1,16 @@
 """recorder_node: one MCAP file an episode, of everything that was seen, decided and commanded."""
 
 import json
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from tf2_msgs.msg import TFMessage
@@ -17,9 +19,12 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import DataError
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
+from conure_ros.diagnostics import diagnostics
 from conure_ros.parameters import declare, parameter
-from conure_ros.qos import RECORDED, RECORDED_LATCHED
-from conure_ros.recording import EpisodeWriter, Topic
+from conure_ros.qos import RECORDED, RECORDED_LATCHED, STREAM
+from conure_ros.recording import Topic
+from conure_ros.recording_queue import QueuedRecording
+from conure_ros.recording_writer import EpisodeWriter
 from conure_ros.running import one_line, run_node
 from conure_ros.schemas import schema_text
 
@@ -41,6 +46,8 @@ RECORDED_TYPES = {
 LATCHING = {"robot_state", "/tf_static"}
 # Of these the last message before the start belongs to the episode as well; of transforms, each publisher's.
 TRANSFORMS = 100
+SETTLE_S = 0.1
+HEALTH_S = 1.0
 STANDING = {"camera/camera_info", "wrist/camera_info", *LATCHING}
 
 
@@ -57,75 +64,141 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder")
         self.folder = Path(declare(self, RecorderParameters).folder)
-        self.episode: EpisodeWriter | None = None
+        self.recording: QueuedRecording | None = None
+        self.stopping = False
         self.metadata: dict[str, Any] = {}
-        self.failure = ""
+        self.reported = ""
         self.standing: dict[str, list[bytes]] = {}
-        self.topics = {}
-        for name, kind in RECORDED_TYPES.items():
-            quality = RECORDED_LATCHED if name in LATCHING else RECORDED
-            subscription = self.create_subscription(kind, name, partial(self._on_message, name), quality, raw=True)
-            type_name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
-            self.topics[name] = Topic(subscription.topic_name, type_name, schema_text(type_name))
+        self.heard: set[str] = set()
+        self.topics: dict[str, Topic] = {}
+        self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.create_service(StartEpisode, "start_episode", self._on_start)
         self.create_service(StopEpisode, "stop_episode", self._on_stop)
+        self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(HEALTH_S, self._report_health, clock=self.steady)
+
+    def _subscribe(self, name: str, kind: Any) -> Any:
+        quality = RECORDED_LATCHED if name in LATCHING else RECORDED
+        events = SubscriptionEventCallbacks(message_lost=partial(self._on_lost, name))
+        subscription = self.create_subscription(
+            kind, name, partial(self._on_message, name), quality, event_callbacks=events, raw=True
+        )
+        type_name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+        self.topics[name] = Topic(subscription.topic_name, type_name, schema_text(type_name))
+        return subscription
 
     def _on_message(self, name: str, cdr: bytes) -> None:
+        self.heard.add(name)
         if name in STANDING:
             before = self.standing.get(name, []) if name == "/tf_static" else []
             self.standing[name] = [*(one for one in before if one != cdr), cdr][-TRANSFORMS:]
-        if self.episode is not None:
-            self._write(self.episode, name, cdr)
+        if self.recording is not None:
+            self.recording.put(self.topics[name].name, cdr)
 
-    def _write(self, episode: EpisodeWriter, name: str, cdr: bytes) -> None:
-        if self.failure:
-            return
-        now_ns = time.time_ns()
-        try:
-            episode.write(self.topics[name].name, cdr, now_ns, now_ns)
-        except OSError as error:
-            self.failure = f"recording {episode.path.name} failed: {error}"
-            self.get_logger().error(one_line(self.failure))
+    def _on_lost(self, name: str, info: Any) -> None:
+        """Count what the middleware lost; what was sent before a topic's first message came was never ours."""
+        if self.recording is not None and name in self.heard:
+            self.recording.lose(self.topics[name].name, info.total_count_change)
 
     def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
         try:
-            if self.episode is not None:
-                raise DataError(f"{self.episode.path.name} is still being recorded; stop it first")
+            if self.recording is not None:
+                raise DataError(f"{self.recording.path.name} is still being recorded; stop it first")
+            self._require_sole()
             self.metadata = _parsed(request.metadata_json)
-            self.episode = EpisodeWriter(self.folder, request.name, self.topics.values())
+            topics = self.topics.values()
+            self.recording = QueuedRecording(EpisodeWriter(self.folder, request.name, topics, self.metadata))
         except (DataError, OSError) as error:
             response.message = one_line(error)
             return response
-        self.failure = ""
+        self.reported = ""
         for name, messages in self.standing.items():
             for cdr in messages:
-                self._write(self.episode, name, cdr)
-        response.success, response.path = True, str(self.episode.path.resolve())
+                self.recording.put(self.topics[name].name, cdr)
+        response.success, response.path = True, str(self.recording.path.resolve())
         return response
 
-    def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
-        episode, self.episode = self.episode, None
+    def _require_sole(self) -> None:
+        """Two recorders would both answer every request. Raises: DataError if another node offers this service too."""
+        service = self.resolve_service_name("start_episode")
+        if self.count_services(service) > 1:
+            raise DataError(f"several recorders offer {service}; end all but one, or give them namespaces of their own")
+
+    async def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+        recording = self.recording
         try:
-            if episode is None:
+            if recording is None or self.stopping:
                 raise DataError("nothing is being recorded")
-            if self.failure:
-                episode.abandon()
-                raise DataError(self.failure)
-            if request.label == "discard":
-                episode.discard()
-            else:
-                metadata = {**self.metadata, **_parsed(request.metadata_json), "label": request.label}
-                response.path = str(episode.close(metadata).resolve())
+            self.stopping = True
+            await self._settled()
+            self._take_what_waits()
+            self.recording, self.stopping = None, False
+            response.path = self._ended(recording, request)
+            response.lost_messages = sum(recording.lost().values())
+            response.message = _losses(recording)
             response.success = True
         except (DataError, OSError) as error:
             response.message = one_line(error)
+        if response.message:
             self.get_logger().error(response.message)
         return response
 
+    def _ended(self, recording: QueuedRecording, request: StopEpisode.Request) -> str:
+        """The path of the finished recording; of a discarded one, none. Raises: DataError, OSError."""
+        if request.label == "discard":
+            recording.discard()
+            return ""
+        try:
+            more = _parsed(request.metadata_json)
+        except DataError:
+            recording.finish({**self.metadata, "label": "interrupted"})
+            raise
+        return str(recording.close({**self.metadata, **more, "label": request.label}).resolve())
+
+    async def _settled(self) -> None:
+        """Let the executor turn for a moment: what came before the request, and what was lost before it, is counted."""
+        passed = Future()
+        timer = self.create_timer(SETTLE_S, lambda: passed.set_result(None), clock=self.steady)
+        await passed
+        self.destroy_timer(timer)
+
+    def _take_what_waits(self) -> None:
+        """Record what has arrived and was not taken yet, topic by topic in the order of arrival."""
+        waiting = []
+        for name, subscription in self.recorded.items():
+            with subscription.handle:
+                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    waiting.append((taken[1]["received_timestamp"], name, taken[0]))
+        for _, name, cdr in sorted(waiting, key=lambda one: one[0]):
+            self._on_message(name, cdr)
+
+    def _report_health(self) -> None:
+        """Say on /diagnostics, and once in the log, what goes wrong with the episode that is being recorded."""
+        recording, fault = self.recording, ""
+        values = {"episode": ""}
+        if recording is not None:
+            fault = recording.failure or _losses(recording)
+            values = {"episode": recording.path.name, "queued_bytes": str(recording.queued_bytes)}
+            values |= {f"lost: {topic}": str(count) for topic, count in recording.lost().items()}
+        if fault and not self.reported:
+            self.get_logger().error(one_line(fault))
+        self.reported = fault
+        self.health.publish(diagnostics(self.get_clock().now().to_msg(), "recorder", fault, values))
+
     def release(self) -> None:
         """An episode that nobody stopped stays a partial file, complete and readable."""
-        if self.episode is not None and not self.failure:
-            self.episode.finish({**self.metadata, "label": "interrupted"})
+        if self.recording is not None:
+            self.recording.finish({**self.metadata, "label": "interrupted"})
+
+
+def _losses(recording: QueuedRecording) -> str:
+    """What is missing from a recording, for a person to read; empty if nothing is."""
+    lost = recording.lost()
+    if not lost:
+        return ""
+    topics = ", ".join(f"{topic} {count}" for topic, count in sorted(lost.items()))
+    return f"{sum(lost.values())} messages are missing from {recording.path.name}, they came too fast: {topics}"
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 import dataclasses
 import itertools
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.errors import ConfigError, DataError
 from conure_ros.recording import Episode, stamp_ns
 
 FILE_NAME = "trials.json"
 FORMAT = 1
+AGAIN = "move it away to start over"
 
 
 @dataclass(frozen=True)
@@ -84,24 +84,19 @@ class TrialsFile:
             "settings": dataclasses.asdict(self.settings),
             "trials": [dataclasses.asdict(trial) for trial in self.trials],
         }
-        temporary = self.path.with_suffix(".json.partial")
-        with temporary.open("w") as file:
-            json.dump(data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        write_json(self.path, data)
 
 
 def read_trials(path: Path) -> tuple[Settings, list[Trial]]:
     """Raises: DataError naming what is wrong with the file."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
+        data: dict[str, Any] = read_json(path, AGAIN)
         if data["format"] != FORMAT:
             raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
         trials = [Trial(**{**trial, "measures": Measures(**trial["measures"])}) for trial in data["trials"]]
         return Settings(**data["settings"]), trials
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); move it away to start over") from error
+        raise damaged(path, error, AGAIN) from error
 
 
 def measure(recording: Path) -> Measures:

@@ -1,12 +1,12 @@
 """The table of faults as one page that opens from disk, and as JSON."""
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from conure_core.atomic_files import write_json, write_text
 from conure_ros.faults.table import Result
 
 STYLE = """
@@ -24,11 +24,10 @@ COLUMNS = "<tr><th>Fault</th><th>Must happen</th><th>Result</th><th>Measured</th
 
 def write_report(html_path: Path, results: Sequence[Result], about: dict[str, Any]) -> None:
     """Writes the page and, beside it, the same as `.json`."""
-    html_path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{**asdict(result), "passed": result.passed} for result in results]
     data = {"passed": all(result.passed for result in results), "about": about, "rows": rows}
-    html_path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
-    html_path.write_text(page(results, about))
+    write_json(html_path.with_suffix(".json"), data)
+    write_text(html_path, page(results, about))
 
 
 def page(results: Sequence[Result], about: dict[str, Any]) -> str:

@@ -1,0 +1,261 @@
+"""Replace a file or a folder as a whole, so that neither a kill nor a power cut leaves half of it.
+
+The new content is written beside the old one and forced to the disk; then it takes the old one's name. Of a folder the
+old content is set aside first: between the two renames only that copy exists, and `last_whole` finds it. Names of
+temporary files carry the process that made them; the next write in that folder removes what dead processes left.
+"""
+
+import contextlib
+import errno
+import functools
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from conure_core.errors import DataError
+
+TEMPORARY, ASIDE = "tmp", "old"
+OWNER = r"[A-Za-z0-9]+-\w+-\d+-\d+"
+LEFTOVER = re.compile(rf"\.(?P<target>.+)\.(?P<owner>{OWNER})\.\d+\.(?P<kind>{TEMPORARY}|{ASIDE})(\.\w+)?")
+OTHER_IS_FASTER = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+ATTEMPTS = 20
+_numbers = itertools.count()
+Result = TypeVar("Result")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Give a temporary sibling to write a file or a folder to; it takes the final name when the block ends well.
+
+    Args:
+        path: The final name. A symbolic link is followed: what it points to is replaced.
+        suffix: How the temporary name must end, for writers that choose the format by it.
+
+    Raises:
+        OSError: The disk refused; the old content is still there.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    temporary = _sibling(path, TEMPORARY, suffix)
+    try:
+        yield temporary
+        sync_tree(temporary)
+        if temporary.is_dir() or path.is_dir():
+            _swap(temporary, path)
+        else:
+            temporary.replace(path)
+            sync(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises: OSError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all. Raises: OSError."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, whole or not at all. Raises: OSError; TypeError if the data is not plain."""
+    write_text(path, json.dumps(data, indent=1))
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file. Raises: FileNotFoundError; DataError that says "damaged" and the remedy."""
+    return reading(path, lambda: json.loads(path.read_text(encoding="utf-8")), remedy)
+
+
+def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
+    """The result of `read`, which parses this file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is damaged, whatever the parser made of that: empty, truncated, of something else, unreadable.
+    """
+    try:
+        return read()
+    except (FileNotFoundError, MemoryError):
+        raise
+    except DataError:
+        raise
+    except Exception as error:
+        raise damaged(path, error, remedy) from error
+
+
+def damaged(path: Path, error: BaseException, remedy: str) -> DataError:
+    """The one error for a file that cannot be used. `remedy` says what to do, such as "train it again"."""
+    return DataError(f"{path} is damaged ({_reason(path, error)}); {remedy}")
+
+
+def _reason(path: Path, error: BaseException) -> str:
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size == 0:
+            return "it is empty"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return f"no key {lines[0]}" if isinstance(error, KeyError) else lines[0]
+
+
+def last_whole(path: Path) -> Path:
+    """Where the last whole content of a folder or file lies: `path`, unless a kill came while it was replaced.
+
+    Then the old content takes its name again if that is allowed here; if not, this gives the copy that was set aside.
+    """
+    if path.exists():
+        return path
+    for leftover in _leftovers(path.parent):
+        if leftover.kind != ASIDE or leftover.target != path.name:
+            continue
+        if leftover.is_dead():
+            with contextlib.suppress(OSError):
+                leftover.path.rename(path)
+        if not path.exists() and leftover.path.exists():
+            return leftover.path
+        break
+    return path
+
+
+def sweep(folder: Path) -> None:
+    """Clear away what dead processes left in this folder; old content that has lost its name gets it again."""
+    for leftover in _leftovers(folder):
+        if not leftover.is_dead():
+            continue
+        target = folder / leftover.target
+        if leftover.kind == ASIDE and not target.exists():
+            with contextlib.suppress(OSError):
+                leftover.path.rename(target)
+                sync(folder)
+        else:
+            _remove(leftover.path)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk. Raises: OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot: pipes, some network shares
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Force a file, or a folder with all that it holds, to the disk. Raises: OSError."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    if not path.is_dir():
+        sync(path)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Set what is there aside, put the new content in its place, then remove the old one."""
+    for _ in range(ATTEMPTS):
+        aside = _sibling(path, ASIDE)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(aside)
+            temporary.rename(path)
+        except BaseException as error:  # an interrupt too: the old content takes its name again
+            other_was_faster = isinstance(error, OSError) and error.errno in OTHER_IS_FASTER and path.exists()
+            if not path.exists() and aside.exists():
+                aside.rename(path)
+            _remove(aside)
+            if other_was_faster:
+                continue  # another process put its own content there meanwhile: that is the old one now
+            raise
+        sync(path.parent)
+        _remove(aside)
+        return
+    raise DataError(f"{path} is being written by other processes all the time; give each run its own folder")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Leftover:
+    """A temporary or set-aside entry of a folder, and who made it."""
+
+    path: Path
+    target: str
+    owner: str
+    kind: str
+
+    def is_dead(self) -> bool:
+        """Whether its process is certainly gone. A process of another machine may be alive."""
+        machine, boot, process, start = self.owner.split("-")
+        if machine != _machine():
+            return False
+        return boot != _boot() or _start_time(int(process)) != start
+
+
+def _leftovers(folder: Path) -> list[_Leftover]:
+    """Newest first."""
+    found = []
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    for name in names:
+        match = LEFTOVER.fullmatch(name)
+        if match:
+            found.append(_Leftover(folder / name, match["target"], match["owner"], match["kind"]))
+    return sorted(found, key=_changed_ns, reverse=True)
+
+
+def _changed_ns(leftover: _Leftover) -> int:
+    try:
+        return leftover.path.lstat().st_ctime_ns
+    except OSError:
+        return 0
+
+
+def _sibling(path: Path, kind: str, suffix: str = "") -> Path:
+    process = os.getpid()
+    owner = f"{_machine()}-{_boot()}-{process}-{_start_time(process)}"
+    return path.with_name(f".{path.name}.{owner}.{next(_numbers)}.{kind}{suffix}")
+
+
+@functools.cache
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "unnamed"
+
+
+@functools.cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    except OSError:
+        return "unknown"
+
+
+def _start_time(process: int) -> str:
+    """When a living process began, in the kernel's ticks since boot; empty if there is none."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]
