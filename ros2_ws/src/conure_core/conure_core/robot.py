@@ -19,7 +19,7 @@ LONGEST_BRAKING_PERIODS = 200
 CONNECTION_FIELDS = ("arm", "bus", "ros2_control")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RobotConfig:
     """Limits and names of one arm. Angles rad, lengths m, times s; frames are links of the URDF.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import bounded, checked_fields, read_mapping, require_bounds
+from conure_core.fields import bounded, checked_fields, read_mapping, read_yaml, require_bounds
 from conure_core.robot import RobotConfig, load_robot, robot_file
 from conure_core.servos.registers import FAMILIES, Family
 
