@@ -342,7 +342,7 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line(folder):
     spec = BundleSpec.from_json((folder / SPEC).read_text())
     files = {**spec.files, POLICY: FileDigest.of(b"not a graph")}
     (folder / SPEC).write_text(dataclasses.replace(spec, files=files).to_json())
-    with pytest.raises(BundleError, match=rf"{POLICY}: ONNX Runtime .* cannot load it") as refusal:
+    with pytest.raises(BundleError, match=rf"{POLICY} is not an ONNX file") as refusal:
         load_bundle(folder)
     assert "\n" not in str(refusal.value)
 

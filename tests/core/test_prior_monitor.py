@@ -49,3 +49,19 @@ def test_the_reason_names_value_and_threshold() -> None:
 def test_a_threshold_that_the_bundle_lacks_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"'p10'.*Valid: p01, p05"):
         PriorMonitor(THRESHOLDS, [Level(Verdict.HOLD, "p10", 1, 0.0)])
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_switches_the_monitor_off_is_refused(threshold: float) -> None:
+    with pytest.raises(ConfigError, match="HOLD needs a finite threshold"):
+        PriorMonitor({"p01": threshold}, [Level(Verdict.HOLD, "p01", 1, 0.0)])
+
+
+@pytest.mark.parametrize(("ticks", "margin"), [(0, 0.0), (-1, 0.0), (1, math.nan), (1, math.inf)])
+def test_a_level_that_no_action_reaches_or_every_one_does_is_refused(ticks: int, margin: float) -> None:
+    with pytest.raises(ConfigError, match="SLOW needs a finite threshold and margin and one tick"):
+        PriorMonitor(THRESHOLDS, [Level(Verdict.SLOW, "p05", ticks, margin)])
+
+
+def test_an_infinite_likelihood_is_none() -> None:
+    assert verdicts([math.inf] * 3)[-1] == "HOLD"

@@ -306,3 +306,29 @@ def test_a_real_bundle_that_was_damaged_is_refused_by_file(exported, tmp_path, n
 def test_a_bundle_is_refused_where_the_camera_has_another_size(exported, robot, field):
     with pytest.raises(SpecMismatch, match=field):
         load_bundle(exported, expected=robot)
+
+
+# --- likelihood thresholds --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "low", True])
+def test_a_threshold_that_would_switch_the_monitor_off_is_refused_and_nothing_is_written(tmp_path, value):
+    with pytest.raises(BundleError, match=r"log_likelihood_thresholds\.p01 must be a finite number"):
+        do_export(tmp_path / "bundle", log_likelihood_thresholds={"p01": value, "p05": 1.0})
+    with pytest.raises(BundleError, match=r"p01 .* must not be above p05"):
+        do_export(tmp_path / "bundle", log_likelihood_thresholds={"p01": 2.0, "p05": 1.0})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"held_out_log_likelihood": 3.0}', "[]", '{"held_out_log_likelihood_p01": "x"}']
+)
+def test_metrics_without_quantiles_are_refused_rather_than_exported_unwatched(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=r"metrics\.json"):
+        export._thresholds(str(tmp_path / "metrics.json"))
+
+
+def test_a_training_note_that_diverged_is_kept_as_a_text(tmp_path):
+    torch.save({"note": {"loss": float("nan"), "steps": 3}}, tmp_path / "agent.pt")
+    assert export._note(tmp_path / "agent.pt") == {"loss": "NaN", "steps": 3}

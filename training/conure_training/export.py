@@ -29,6 +29,7 @@ from conure_core.bundle import (
     FileDigest,
     load_bundle,
     replayed,
+    require_thresholds,
 )
 from conure_core.config import load_config
 from conure_core.errors import BundleError, ConfigError, DataError, SpecMismatch
@@ -171,19 +172,24 @@ def _evenly(observations: Observations, count: int) -> Observations:
 def _note(path: Path) -> dict[str, Any]:
     """What training wrote beside the weights, as far as JSON can hold it."""
     note = load_torch(path, "train it again").get("note", {})
-    return dict(json.loads(json.dumps(note, default=str)))
+    return dict(json.loads(json.dumps(note, default=str), parse_constant=str))
 
 
 def _thresholds(path: str) -> dict[str, float]:
-    """Held-out log-likelihood quantiles by name ('p01', ...). Raises: DataError if the file cannot be read."""
+    """Held-out log-likelihood quantiles by name ('p01', ...). Raises: DataError if the file has none to read."""
     if not path:
         return {}
     prefix = "held_out_log_likelihood_p"
     try:
         metrics = read_json(Path(path), "train the prior again")
-        return {f"p{key.removeprefix(prefix)}": float(metrics[key]) for key in metrics if key.startswith(prefix)}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        found = {f"p{key.removeprefix(prefix)}": float(metrics[key]) for key in metrics if key.startswith(prefix)}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged(Path(path), error, "train the prior again") from error
+    if not found:
+        raise DataError(
+            f"{path} has no {prefix}01, ..., so that nothing could watch the policy; give metrics='' to export so"
+        )
+    return found
 
 
 def export_bundle(
@@ -207,11 +213,12 @@ def export_bundle(
 
     The folder appears whole or not at all; a bundle already there is replaced only by a whole new one.
     Raises: SpecMismatch if modules, observations and contract do not fit together; BundleError if the graphs do not
-    reproduce torch, or if something that is not a bundle stands at `path`.
+    reproduce torch, for a threshold that is no finite number, or if something that is not a bundle stands at `path`.
     """
     path = Path(path)
     if path.exists() and not (path / SPEC).is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
+    require_thresholds(log_likelihood_thresholds or {})
     graph = PolicyGraph(encoder, flow, policy)
     golden = _golden_inputs(graph, golden_observations, contract, seed)
     with replacing(path) as folder:
@@ -358,7 +365,7 @@ def _require_parity(parity: Parity) -> None:
 
 def _jsonable(data: Mapping[str, Any], what: str) -> dict[str, Any]:
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(data)))
+        plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
         return plain
     except (TypeError, ValueError) as error:
         raise BundleError(f"{what} cannot be written as JSON ({error}); pass plain numbers, strings, lists") from error

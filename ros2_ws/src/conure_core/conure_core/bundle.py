@@ -9,9 +9,9 @@ numpy and ONNX Runtime only: this is what runs beside the arm. `conure_training.
 """
 
 import hashlib
-import io
+import itertools
 import json
-import zipfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +23,21 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from conure_core.atomic_files import last_whole
-from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
+from conure_core.bundle_files import AGAIN, GOLDEN, INVERSE, POLICY, SPEC, parse_json, read_arrays, read_file
+from conure_core.errors import BundleError, ConfigError, SpecMismatch, UnsafeCommand
+from conure_core.external_data import require_own_weights
+from conure_core.fields import checked_fields
 from conure_core.spec import Contract, FieldSpec, require_match
 
 FloatArray = NDArray[np.float32]
 
 FORMAT_VERSION = 1
-SPEC, POLICY, INVERSE, GOLDEN = "spec.json", "policy.onnx", "inverse.onnx", "golden.npz"
+LARGEST_THRESHOLD_NATS = 1e6
 ACTION_TOLERANCE = 1e-5
 LOG_LIKELIHOOD_TOLERANCE = 1e-4
 """Nats, times the log-likelihood's magnitude where that is above 1."""
 INVERSE_Z_TOLERANCE = 1e-3
 """Times z's magnitude where that is above 1: inverting a precise prior multiplies rounding by 1 / sigma."""
-AGAIN = "copy the bundle again, or export it again"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class BundleSpec:
-    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on held-out data."""
+    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on held-out data.
+
+    Raises: BundleError for a threshold that is no finite number, or quantiles (p01, p05, ...) that do not rise.
+    """
 
     contract: Contract
     name: str
@@ -62,6 +67,9 @@ class BundleSpec:
     log_likelihood_thresholds: Mapping[str, float]
     files: Mapping[str, FileDigest]
     format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        require_thresholds(self.log_likelihood_thresholds)
 
     def to_json(self) -> str:
         """The text of spec.json, full precision, with a checksum over everything else in it."""
@@ -75,15 +83,18 @@ class BundleSpec:
             "log_likelihood_thresholds": dict(self.log_likelihood_thresholds),
             "files": {name: vars(digest) for name, digest in self.files.items()},
         }
-        return json.dumps({**data, "checksum": _checksum(data)}, indent=2) + "\n"
+        try:
+            return json.dumps({**data, "checksum": _checksum(data)}, indent=2, allow_nan=False) + "\n"
+        except ValueError as error:
+            raise BundleError(f"{SPEC} cannot be written ({error}); pass finite numbers") from error
 
     @staticmethod
     def from_json(text: str | bytes) -> "BundleSpec":
         """Inverse of `to_json`. Raises: BundleError, or SpecMismatch for a contract that cannot be read."""
         try:
-            data = json.loads(text)
+            data = parse_json(text, SPEC)
             version = data["format_version"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (TypeError, KeyError) as error:
             raise BundleError(f"{SPEC} cannot be read ({error}); {AGAIN}") from error
         if version != FORMAT_VERSION:
             raise BundleError(
@@ -94,15 +105,59 @@ class BundleSpec:
         if checksum != _checksum(data):
             raise BundleError(f"{SPEC} was altered since it was written (checksum); {AGAIN}")
         try:
+            mappings = {key: data.pop(key) for key in ("contract", "training", "log_likelihood_thresholds", "files")}
+            wrong = next((key for key, value in mappings.items() if not isinstance(value, dict)), None)
+            if wrong is not None:
+                raise BundleError(f"{SPEC}: {wrong} must hold names and values; export the bundle again")
+            files = {name: _digest(digest, name) for name, digest in mappings["files"].items()}
             return BundleSpec(
-                contract=Contract.from_dict(data.pop("contract")),
-                training=MappingProxyType(data.pop("training")),
-                log_likelihood_thresholds=MappingProxyType(data.pop("log_likelihood_thresholds")),
-                files=MappingProxyType({name: FileDigest(**digest) for name, digest in data.pop("files").items()}),
-                **data,
+                contract=Contract.from_dict(mappings["contract"]),
+                training=MappingProxyType(mappings["training"]),
+                log_likelihood_thresholds=MappingProxyType(mappings["log_likelihood_thresholds"]),
+                files=MappingProxyType(files),
+                **_texts(data),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{SPEC} lacks or adds a field ({error}); export the bundle again") from error
+
+
+def require_thresholds(thresholds: Mapping[str, Any]) -> None:
+    """Of log-likelihoods, nats, by name. With one that is no number the monitor would pass everything, silently.
+
+    Raises: BundleError naming one that is no finite number, or two quantiles in the wrong order.
+    """
+    for name, value in thresholds.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not name or not number or not abs(value) <= LARGEST_THRESHOLD_NATS:
+            raise BundleError(
+                f"{SPEC}: log_likelihood_thresholds.{name[:100]} must be a finite number of nats, within "
+                f"+-{LARGEST_THRESHOLD_NATS:g}, got {str(value)[:100]}; train the prior again, or export without "
+                "metrics"
+            )
+    quantiles = sorted((int(name[1:]), name) for name in thresholds if re.fullmatch(r"p[0-9]{1,3}", name))
+    for (_, lower), (_, upper) in itertools.pairwise(quantiles):
+        if thresholds[lower] > thresholds[upper]:
+            raise BundleError(
+                f"{SPEC}: log_likelihood_thresholds.{lower} ({thresholds[lower]:g} nats) must not be above {upper} "
+                f"({thresholds[upper]:g} nats): they are quantiles; export the bundle again"
+            )
+
+
+def _digest(data: Any, name: str) -> FileDigest:
+    try:
+        return checked_fields(data, FileDigest, f"{SPEC}: files.{name}", Path())
+    except ConfigError as error:
+        raise BundleError(f"{error}; export the bundle again") from error
+
+
+def _texts(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are left, all texts but the version."""
+    for key, value in data.items():
+        if key != "format_version" and not isinstance(value, str):
+            raise BundleError(
+                f"{SPEC}: {key[:100]} must be a text, got {type(value).__name__}; export the bundle again"
+            )
+    return dict(data)
 
 
 @dataclass(frozen=True)
@@ -200,7 +255,7 @@ def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"no bundle at {folder}; 'conure export' writes one")
     try:
-        text = _read(folder, SPEC)
+        text = read_file(folder, SPEC)
         spec = BundleSpec.from_json(text)
         if expected is not None:
             require_match(expected, spec.contract, "the bundle")
@@ -212,17 +267,8 @@ def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
     return bundle
 
 
-def _read(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(f"{name} is missing; {AGAIN}") from error
-    except OSError as error:
-        raise BundleError(f"{name} cannot be read ({error.strerror}); {AGAIN}") from error
-
-
 def _verified(folder: Path, name: str, spec: BundleSpec) -> bytes:
-    content = _read(folder, name)
+    content = read_file(folder, name)
     if name not in spec.files:
         raise BundleError(f"{SPEC} lists no digest of {name}; export the bundle again")
     wanted = spec.files[name]
@@ -234,7 +280,10 @@ def _verified(folder: Path, name: str, spec: BundleSpec) -> bytes:
 
 
 def _checksum(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    try:
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    except (ValueError, RecursionError) as error:  # a text that is half a surrogate pair; depth
+        raise BundleError(f"{SPEC} cannot be read ({error}); {AGAIN}") from error
 
 
 _Signature = dict[str, tuple[str, tuple[int, ...]]]
@@ -251,11 +300,13 @@ _TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 def _session(content: bytes, name: str) -> Any:
     """One thread that does not spin: the other cores belong to the camera, the controller and the simulation."""
+    require_own_weights(content, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # not its own, which was not searched
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -275,21 +326,15 @@ def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signatur
 
 
 def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
-    """The recorded arrays, with the contract's shapes, none of them empty or NaN."""
+    """The recorded arrays, with the contract's shapes and types, none of them empty or NaN."""
     observation, action = contract.observation, contract.action.values
-    shapes = {"image": observation.image.shape, "proprio": observation.proprio.shape}
-    shapes |= dict.fromkeys(("noise", "action", "z", "inverse_z"), action.shape)
-    shapes |= dict.fromkeys(("log_likelihood", "inverse_log_likelihood"), ())
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            golden = {name: archive[name] for name in shapes}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{GOLDEN} cannot be read ({error}); export the bundle again") from error
-    count = len(golden["noise"])
-    for name, shape in shapes.items():
-        if golden[name].shape != (count, *shape) or count == 0:
-            raise BundleError(f"{GOLDEN}: {name} has shape {golden[name].shape}, not (n, {shape}); export again")
-        if not np.isfinite(golden[name]).all():
+    wanted = {"image": (observation.image.dtype, observation.image.shape)}
+    wanted["proprio"] = (observation.proprio.dtype, observation.proprio.shape)
+    wanted |= dict.fromkeys(("noise", "action", "z", "inverse_z"), ("float32", action.shape))
+    wanted |= dict.fromkeys(("log_likelihood", "inverse_log_likelihood"), ("float32", ()))
+    golden = read_arrays(content, GOLDEN, wanted)
+    for name, array in golden.items():
+        if not np.isfinite(array).all():
             raise BundleError(f"{GOLDEN}: {name} is not finite; export the bundle again")
     return golden
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from conure_core.errors import unknown_name
+from conure_core.errors import ConfigError, unknown_name
 
 
 class Verdict(IntEnum):
@@ -30,7 +30,7 @@ class Level:
 class PriorMonitor:
     """Judges a run of log-likelihoods log p(action | observation), nats, by held-out demonstrations' quantiles.
 
-    One likely action ends the run. Not a number counts as unlikely.
+    One likely action ends the run. What is not finite counts as unlikely.
 
     >>> monitor = PriorMonitor({"p01": 3.0}, [Level(Verdict.HOLD, "p01", 2, 0.0)])
     >>> monitor.judge(2.0)[0].name, monitor.judge(1.0)[0].name, monitor.judge(4.0)[0].name
@@ -38,10 +38,19 @@ class PriorMonitor:
     """
 
     def __init__(self, thresholds: Mapping[str, float], levels: list[Level]) -> None:
-        """Raises: ConfigError for a level whose threshold the bundle does not have, listing those it has."""
+        """Raises: ConfigError for a level that no action could reach.
+
+        Its threshold is not the bundle's (those are listed), or one of its numbers is not finite.
+        """
         for level in levels:
             if level.threshold not in thresholds:
                 raise unknown_name("log-likelihood threshold", level.threshold, thresholds)
+            if not math.isfinite(thresholds[level.threshold] - level.margin_nats) or level.ticks < 1:
+                raise ConfigError(
+                    f"the level {level.verdict.name} needs a finite threshold and margin and one tick or more, got "
+                    f"{level.threshold} {thresholds[level.threshold]} nats, margin {level.margin_nats} nats, "
+                    f"{level.ticks} ticks"
+                )
         self._levels = sorted(levels, key=lambda level: level.verdict, reverse=True)
         self._limits = {level: thresholds[level.threshold] - level.margin_nats for level in levels}
         self._runs = dict.fromkeys(levels, 0)
@@ -52,7 +61,7 @@ class PriorMonitor:
 
     def judge(self, log_likelihood: float) -> tuple[Verdict, str]:
         """The most severe level reached with this action, and why; GO and '' if none is."""
-        value = -math.inf if math.isnan(log_likelihood) else log_likelihood
+        value = log_likelihood if math.isfinite(log_likelihood) else -math.inf
         for level, limit in self._limits.items():
             self._runs[level] = self._runs[level] + 1 if value < limit else 0
         for level in self._levels:

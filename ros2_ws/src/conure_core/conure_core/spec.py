@@ -5,15 +5,21 @@ tells a person which side to change.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from conure_core.errors import SpecMismatch
+from conure_core.errors import ConfigError, SpecMismatch
+from conure_core.fields import checked_fields
 
 ACTION_MEANING = (
     "translation and rotation vector of the tool in the base frame, added to the last commanded tool pose, as a "
     "fraction of the largest step; then the gripper opening, -1 closed to +1 open"
 )
+
+LARGEST_ARRAY = 2**26
+"""Values: an image of 4,096 x 4,096 pixels has fewer."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class FieldSpec:
     dtype: str
     unit: str
     frame: str
+
+    def __post_init__(self) -> None:
+        if not all(1 <= size <= LARGEST_ARRAY for size in self.shape) or math.prod(self.shape) > LARGEST_ARRAY:
+            raise SpecMismatch(f"{self.name}: shape must be of 1 to {LARGEST_ARRAY} values in all, got {self.shape}")
 
 
 @dataclass(frozen=True)
@@ -68,17 +78,10 @@ class Contract:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> "Contract":
-        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing or unknown."""
+        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing, unknown or of another type."""
         try:
-            observation, action = dict(data["observation"]), dict(data["action"])
-            fields = dict(data)
-            fields["joint_names"] = tuple(data["joint_names"])
-            fields["observation"] = ObservationSpec(
-                image=_field(observation.pop("image")), proprio=_field(observation.pop("proprio")), **observation
-            )
-            fields["action"] = ActionSpec(values=_field(action.pop("values")), **action)
-            return Contract(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
+            return checked_fields(data, Contract, "contract", Path())
+        except (ConfigError, SpecMismatch) as error:
             raise SpecMismatch(f"the contract cannot be read: {error}; export the bundle again") from error
 
 
@@ -97,10 +100,6 @@ def require_match(expected: Contract, actual: Contract, what: str) -> None:
     differences = mismatches(expected, actual)
     if differences:
         raise SpecMismatch(f"{what} does not fit: " + "; ".join(differences))
-
-
-def _field(data: dict[str, Any]) -> FieldSpec:
-    return FieldSpec(**{**data, "shape": tuple(data["shape"])})
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from conure_core.bundle import SPEC, BundleSpec
-from conure_core.errors import BundleError, UnsafeCommand
+from conure_core.bundle_files import read_file
+from conure_core.errors import UnsafeCommand
 from conure_core.prior_monitor import Level, PriorMonitor, Verdict
 from conure_core.robot import RobotConfig
 from conure_core.spec import require_match
@@ -27,12 +28,7 @@ class PolicyWatch:
             self._read(parameters, robot)
 
     def _read(self, parameters: ControlParameters, robot: RobotConfig) -> None:
-        try:
-            text = (Path(parameters.bundle) / SPEC).read_bytes()
-        except OSError as error:
-            raise BundleError(
-                f"{parameters.bundle}/{SPEC} cannot be read ({error.strerror}); export it again"
-            ) from error
+        text = read_file(Path(parameters.bundle), SPEC)
         spec = BundleSpec.from_json(text)
         require_match(robot.contract(spec.contract.observation.image.shape[0]), spec.contract, "the bundle")
         self._hash = hashlib.sha256(text).hexdigest()
