@@ -75,8 +75,8 @@ class SafetyGate:
         self._last_speed: Array = np.zeros(len(config.joint_names))
         self._speed_limit: Array = np.array(config.max_speed_rad_s)
         self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
-        # So slow that the arm can stop within one command.
-        self._escape_limit: Array = np.minimum(ESCAPE_FRACTION * self._speed_limit, self._largest_change)
+        # rad/s (n,), out of a bad pose: so slow that the arm can stop within one command.
+        self.escape_limit: Array = np.minimum(ESCAPE_FRACTION * self._speed_limit, self._largest_change)
         self._judged: tuple[JointCommand | None, Violations | None] = (None, None)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
@@ -135,7 +135,7 @@ class SafetyGate:
         violations = self.violations()
         limit = self._speed_limit
         if violations is not None:
-            limit = self._escape_limit
+            limit = self.escape_limit
             changes.append(f"escape (the arm is where it must not be: {violations}; it may only move out, slowly)")
         wanted = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
         speed = self._within_speed(wanted, last.joint_rad, limit, changes)
@@ -244,7 +244,8 @@ class SafetyGate:
 
     def _violations_of(self, joint_rad: Array) -> "Violations":
         arm = self.arm
-        outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
+        position = arm.forward(joint_rad)[:3, 3]
+        outside = float(np.linalg.norm(position - within(position, *arm.workspace_m)))
         return Violations(
             ("workspace", *(f"joint position {name}" for name in arm.config.joint_names), *arm.pair_names),
             np.concatenate(

@@ -11,8 +11,10 @@ from conure_ros.messages import NANOSECONDS, JointSample
 
 REST_SAMPLES = 5
 """So many trusted samples in a row, of an arm at rest, make an anchor: one wrong sample never does."""
-REST_RAD = 0.02
+REST_RAD = 0.01
 """How far apart they may lie."""
+REST_STEP_S = 0.008
+"""How long after one of them the next one counts: a fast driver shows an arm at rest no sooner."""
 REST_WITHIN_S = 1.0
 SPEED_FACTOR = 2.0
 """Of the URDF's speed limit: a joint that moved faster was not measured rightly."""
@@ -72,7 +74,7 @@ class JointWatch:
             self.refuse(str(error))
             raise
         self._trusted, self._trusted_s, self.fault = sample, now_s, ""
-        if new:
+        if new and (not self._row or now_s - self._row[-1][0] >= REST_STEP_S):
             self._row.append((now_s, sample))
 
     def _require_stamp(self, sample: JointSample, now_s: float, now_ns: int) -> bool:

@@ -294,7 +294,7 @@ class Supervisor:
             self._set_point.follow(goal, command.duration_s, self.clock.steady_s())
         self.sink.send(command, now_ns)
         latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
-        self._report(command, latency_s)
+        self._report(command, latency_s, now_ns)
         self._caution = ""
 
     def _after_the_last(self, command: JointCommand) -> JointCommand:
@@ -305,18 +305,16 @@ class Supervisor:
 
     def _hold(self, why: str) -> None:
         """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""
-        in_motion = self._in_motion
         if self.arbiter.selected is not Mode.HOLD:
             self.arbiter.hold(why)
-        self._rest(in_motion)
+        self._rest()
 
-    def _rest(self, in_motion: bool) -> None:
-        """The set point stays where it is now, and the gripper where it was commanded."""
-        if not (in_motion and self.active and self._set_point is not None):
+    def _rest(self) -> None:
+        """A command that is not over ends where the set point is now; the gripper stays where it was commanded."""
+        if self.active and self._waiting_s > 0.0:
+            self._stand(self.set_point_rad, self.loop.hold().gripper_m)
+        else:
             self._report_changes()
-            return
-        gripper_m = self.loop.hold().gripper_m
-        self._stand(self.set_point_rad, gripper_m)
 
     def _rest_at(self, measured: JointSample) -> None:
         """At the measured pose: an arm that cannot follow must not go on pressing."""
@@ -333,10 +331,9 @@ class Supervisor:
     def stop(self, why: str) -> None:
         """Latched: only `reset_stop` ends it."""
         self._awake()
-        in_motion = self._in_motion
         self.arbiter.stop(why)
         self._end_homing(f"stopped by {why}")
-        self._rest(in_motion)
+        self._rest()
         self._ask_for_torque(on=False)
 
     def reset_stop(self) -> None:
@@ -359,6 +356,7 @@ class Supervisor:
         """The driver's answer. An arm that did not get its torque stays stopped."""
         self._torque_asked = None
         if success:
+            self._torque_alarm = ""
             self._forget_the_arm()
         elif on:
             self.stop(f"torque: {message}")
@@ -382,9 +380,8 @@ class Supervisor:
         self._look_around(publishers or {}, now_s)
         if self._homing is not None or self._on_home is not None:
             self._go_home(now_s)
-        in_motion = self._in_motion
         if self.arbiter.silent(now_s):
-            self._rest(in_motion)
+            self._rest()
         elif self.arbiter.moving:
             self._check_the_arm()
         if now_s - self._reported_s >= STATE_PERIOD_S:
@@ -405,11 +402,10 @@ class Supervisor:
             self._hold_until_chosen(why)
 
     def _hold_until_chosen(self, why: str) -> None:
-        in_motion = self._in_motion
         self._end_homing(why)
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
-        self._rest(in_motion)
+        self._rest()
         self._forget_the_arm()
 
     def heartbeat(self) -> None:
@@ -436,7 +432,7 @@ class Supervisor:
     def select(self, mode: Mode) -> None:
         """Let the policy, a person or nobody move the arm. Raises: RobotError while stopped."""
         self._awake()
-        in_motion, now_s = self._in_motion, self.clock.steady_s()
+        now_s = self.clock.steady_s()
         if self.arbiter.stop_reason:
             self.arbiter.select(mode, now_s)
         self.policy.reset()
@@ -447,7 +443,7 @@ class Supervisor:
             self._forget_the_arm()
         if mode is not Mode.HOLD:
             self._anchor_ns = max(self._anchor_ns, self.clock.now_ns())
-        self._rest(in_motion)
+        self._rest()
 
     def home(self, done: Callable[[str], None]) -> None:
         """Go home; `done` hears '' when the arm is there, or why it is not."""
@@ -456,13 +452,13 @@ class Supervisor:
             done("control is not active")
             return
         self._end_homing("another way home was asked for")
-        in_motion, now_s = self._in_motion, self.clock.steady_s()
+        now_s = self.clock.steady_s()
         try:
             self.arbiter.select(Mode.HOLD, now_s, "on the way home")
         except RobotError as error:
             done(str(error))
             return
-        self._rest(in_motion)
+        self._rest()
         self._forget_the_arm()
         self._on_home, self._home_asked_ns = done, self.clock.now_ns()
         self._home_due_s, self._home_by_s = now_s, now_s + self.settings.home_settle_s
@@ -488,10 +484,9 @@ class Supervisor:
             else:
                 self._settle_at_home(self._present(), now_s)
         except RobotError as error:
-            in_motion = self._in_motion
             self.arbiter.select(Mode.HOLD, now_s, f"not at home: {error}")
             self._end_homing(" ".join(str(error).split()))
-            self._rest(in_motion)
+            self._rest()
 
     def _begin_homing(self, now_s: float) -> None:
         """Waits for the arm's driver, which may be putting up a new scene, and for the arm to rest."""
@@ -542,7 +537,9 @@ class Supervisor:
         if (self.mode, self.reason, self.alarm) != self._reported:
             self._report()
 
-    def _report(self, command: JointCommand | None = None, latency_s: float = math.nan) -> None:
+    def _report(
+        self, command: JointCommand | None = None, latency_s: float = math.nan, now_ns: int | None = None
+    ) -> None:
         self._reported, self._reported_s = (self.mode, self.reason, self.alarm), self.clock.steady_s()
         changes = () if command is None else (*command.changes, *filter(None, [self._caution]))
         self.sink.report(
@@ -553,7 +550,7 @@ class Supervisor:
                 refused=self._refused,
                 refusal=self._refusal,
                 reset_ns=self._reset_ns,
-                now_ns=self.clock.now_ns(),
+                now_ns=self.clock.now_ns() if now_ns is None else now_ns,
                 command=command,
                 changes=changes,
                 latency_s=latency_s,

@@ -1,0 +1,122 @@
+"""A Supervisor with its clock, an arm that follows late, and everything that it said, in simulated time."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conure_core.arm import Arm
+from conure_core.robot import load_robot
+from conure_ros.arbiter import Mode
+from conure_ros.control_parameters import ControlParameters
+from conure_ros.messages import JointSample
+from conure_ros.supervisor import Request, Supervisor
+
+ROBOT = load_robot("wx250s")
+ARM = Arm(ROBOT)
+HOME = np.array(ROBOT.home_rad)
+TICK_S = 0.01
+PERIOD_S = ROBOT.control_period_s
+FORWARD = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+BEGAN_NS = 1_000_000_000_000
+
+
+@dataclass
+class Rig:
+    """Time runs only in `run`. The arm goes straight from where it is to the newest command, and lags by `lag`."""
+
+    settings: ControlParameters = field(default_factory=ControlParameters)
+    arm: Arm = ARM
+    stopped_by: str = ""
+    lag: float = 0.5
+    """Share of the rest that is left after each tick."""
+    ros_rate: float = 1.0
+    spoil: object = None
+    """What becomes of a sample: it, another, or None."""
+
+    def __post_init__(self):
+        self.t_s, self.ros_ns, self.offset_ns = 100.0, BEGAN_NS, 0
+        self.joint_rad, self.gripper_m = np.array(self.arm.config.home_rad), self.arm.config.gripper_open_m
+        self.start, self.goal, self.began_s, self.duration_s = self.joint_rad, self.joint_rad, 0.0, 1e-9
+        self.blocked = np.zeros(len(self.joint_rad), dtype=bool)
+        self.publishers, self.commands, self.states, self.torques, self.track = {}, [], [], [], []
+        self.supervisor = Supervisor(self.arm, self.settings, self, self, self.stopped_by)
+
+    # The clock.
+
+    def steady_s(self):
+        return self.t_s
+
+    def now_ns(self):
+        return self.ros_ns + self.offset_ns
+
+    # The sink.
+
+    def send(self, command, now_ns):
+        self.commands.append(command)
+        self.start, self.goal = self.set_point(), command.joint_rad
+        self.began_s, self.duration_s = self.t_s, max(command.duration_s, 1e-9)
+        self.gripper_m = command.gripper_m
+
+    def begin(self, joint_rad, gripper_m):
+        pass
+
+    def report(self, status):
+        self.states.append(status)
+
+    def torque(self, on):
+        self.torques.append(on)
+
+    # The arm.
+
+    def set_point(self):
+        share = min(1.0, (self.t_s - self.began_s) / self.duration_s)
+        return self.start + share * (self.goal - self.start)
+
+    def put(self, joint_rad):
+        """By hand, at once."""
+        self.joint_rad = np.array(joint_rad)
+        self.start = self.goal = self.joint_rad
+
+    def sample(self):
+        return JointSample(self.now_ns(), self.joint_rad.copy(), self.gripper_m)
+
+    def run(self, seconds, send=None, every_s=PERIOD_S, source=Mode.POLICY):
+        """Let time pass; with `send`, an action, a command of it every so often. Returns how many commands came out."""
+        before, due_s, end_s = len(self.commands), self.t_s, self.t_s + seconds
+        while self.t_s < end_s - 1e-9:
+            if send is not None and self.t_s >= due_s - 1e-9:
+                due_s += every_s
+                self.request(send, source)
+            self.tick()
+        return len(self.commands) - before
+
+    def tick(self):
+        self.t_s += TICK_S
+        self.ros_ns += round(TICK_S * self.ros_rate * 1e9)
+        self.joint_rad = np.where(
+            self.blocked, self.joint_rad, self.set_point() + self.lag * (self.joint_rad - self.set_point())
+        )
+        self.track.append(self.joint_rad)
+        sample = self.sample() if self.spoil is None else self.spoil(self.sample())
+        if sample is not None:
+            self.supervisor.measured(sample)
+        self.supervisor.tick(self.publishers)
+
+    def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):
+        captured_ns = self.now_ns() - round(age_s * 1e9)
+        self.supervisor.requested(source, Request(captured_ns, np.array(action), log_likelihood=log_likelihood))
+
+    @property
+    def state(self):
+        return self.states[-1]
+
+
+def ready(mode=Mode.POLICY, **words):
+    """At home, anchored, with a mode chosen."""
+    rig = Rig(**words)
+    rig.supervisor.activate()
+    rig.run(0.1)
+    if mode is not None:
+        rig.supervisor.select(mode)
+    rig.run(0.02)
+    return rig
