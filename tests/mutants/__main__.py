@@ -1,0 +1,252 @@
+"""Mutation testing: `make mutants`, `make mutants MODULE=safety`, `make mutants SAMPLE=20`.
+
+Every mutant that the tests let live is a promise that nobody keeps, or a line that nobody needs. Results go to
+out/mutants.json; a mutant is judged again when its module changed, when it lived and a test changed, or when the file of
+the test that killed it changed.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .judging import (
+    FAILED,
+    INTERRUPTED,
+    PASSED,
+    ROOT,
+    TIMED_OUT,
+    Baseline,
+    Run,
+    Target,
+    Verdict,
+    file_of,
+    measure,
+    preload,
+)
+from .operators import Mutant, mutants_of
+
+HERE = Path(__file__).resolve().parent
+RESULTS = ROOT / "out" / "mutants.json"
+KILLED, TIMEOUT, SURVIVED, UNCOVERED, EQUIVALENT = "killed", "timeout", "survived", "not executed", "equivalent"
+LIVING = (SURVIVED, UNCOVERED)
+POLL_S = 0.005
+SLACK_S, SLOWDOWN = 30.0, 10.0
+"""A run may take so much longer than the same tests took before: other work may keep the machine busy."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant; `test` killed it."""
+
+    status: str
+    test: str = ""
+    seconds: float = 0.0
+
+
+def load_targets(path: Path = HERE / "targets.yaml") -> dict[str, Target]:
+    return {
+        name: Target(entry["module"], tuple(entry["tests"])) for name, entry in yaml.safe_load(path.read_text()).items()
+    }
+
+
+def load_equivalent(path: Path = HERE / "equivalent.yaml") -> dict[str, str]:
+    """Keys of mutants, and the reason why nobody could see each."""
+    return {key: entry["reason"] for entry in yaml.safe_load(path.read_text()) or [] for key in entry["mutants"]}
+
+
+def find_mutants(target: Target) -> list[Mutant]:
+    return mutants_of(target.path.read_text(), target.name, str(target.path))
+
+
+# What need not be judged again.
+
+
+class Memory:
+    """Results of before, in a JSON file: {module: {"source": digest, "mutants": {key: {...}}}}."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def recall(self, target: Target, mutants: Iterable[Mutant]) -> dict[str, Result]:
+        """What still holds."""
+        before = self._data.get(target.module, {})
+        if before.get("source") != _digest([target.path]):
+            return {}
+        known = before["mutants"]
+        tests = _digest_of_tests(target)
+        files: dict[str, str] = {}
+        found = {}
+        for mutant in mutants:
+            entry = known.get(mutant.key)
+            if entry is None:
+                continue
+            file = file_of(entry["test"])
+            if file and file not in files:
+                files[file] = _digest([target.root / file])
+            if entry["tests"] == (files[file] if file else tests):
+                found[mutant.key] = Result(entry["status"], entry["test"], entry["seconds"])
+        return found
+
+    def keep(self, target: Target, results: dict[str, Result]) -> None:
+        source, tests = _digest([target.path]), _digest_of_tests(target)
+        before = self._data.get(target.module, {})
+        entries = dict(before["mutants"]) if before.get("source") == source else {}
+        for key, result in results.items():
+            file = file_of(result.test)
+            entries[key] = {**vars(result), "tests": _digest([target.root / file]) if file else tests}
+        self._data[target.module] = {"source": source, "mutants": entries}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(self._data, indent=1))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.read_bytes() if path.is_file() else b"")
+    return found.hexdigest()[:16]
+
+
+def _digest_of_tests(target: Target) -> str:
+    places = [target.root / test for test in target.tests]
+    return _digest(file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py"))))
+
+
+# Judging.
+
+
+def judge(
+    target: Target, mutants: Sequence[Mutant], baseline: Baseline, workers: int
+) -> Iterable[tuple[Mutant, Result]]:
+    """What becomes of each, as it is found."""
+    waiting, running = list(reversed(mutants)), dict[Run, tuple[Mutant, list[str]]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                mutant = waiting.pop()
+                tests = baseline.judges(mutant.first_line, mutant.last_line)
+                if not tests:
+                    yield mutant, Result(UNCOVERED)
+                    continue
+                limit_s = SLACK_S + SLOWDOWN * sum(baseline.seconds[test] for test in tests)
+                running[Run(target, mutant.code, tests, limit_s)] = mutant, tests
+            for run, (mutant, _) in list(running.items()):
+                verdict = run.poll()
+                if verdict is not None:
+                    del running[run]
+                    yield mutant, _result(mutant, verdict)
+            time.sleep(POLL_S)
+    finally:
+        for run in running:
+            run.abandon()
+
+
+def _result(mutant: Mutant, verdict: Verdict) -> Result:
+    seconds = round(verdict.seconds, 2)
+    if verdict.status == PASSED:
+        return Result(SURVIVED, "", seconds)
+    if verdict.status == TIMED_OUT:
+        return Result(TIMEOUT, "", seconds)
+    if verdict.status in (FAILED, INTERRUPTED) or verdict.status < 0:
+        return Result(KILLED, verdict.failed, seconds)
+    raise SystemExit(f"mutants: pytest ended with status {verdict.status} on {mutant.key}:\n{verdict.output}")
+
+
+def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """So many, the same for the same seed; all for 0."""
+    if not 0 < count < len(mutants):
+        return list(mutants)
+    chosen = random.Random(seed).sample(range(len(mutants)), count)
+    return [mutants[index] for index in sorted(chosen)]
+
+
+def run_target(
+    target: Target, memory: Memory, workers: int = 2, sample: int = 0, seed: int = 0, fresh: bool = False
+) -> dict[str, Result]:
+    """What became of the mutants of one module, by key; says so as it goes."""
+    mutants = sampled(find_mutants(target), sample, seed)
+    results = {} if fresh else memory.recall(target, mutants)
+    left = [mutant for mutant in mutants if mutant.key not in results]
+    if left:
+        baseline = measure(target)
+        for mutant, result in judge(target, left, baseline, workers):
+            results[mutant.key] = result
+            memory.keep(target, results)
+            if result.status in LIVING:
+                print(f"{target.path.name}:{mutant.first_line}: {result.status}: {mutant.key}", flush=True)
+    return results
+
+
+# What is told.
+
+
+def classify(results: dict[str, Result], equivalent: dict[str, str]) -> dict[str, str]:
+    """Status by key; a mutant that lives and is listed is equivalent."""
+    return {
+        key: EQUIVALENT if result.status in LIVING and key in equivalent else result.status
+        for key, result in results.items()
+    }
+
+
+def stale_entries(equivalent: dict[str, str], known: set[str], statuses: dict[str, str], names: set[str]) -> list[str]:
+    """Entries of the list for these modules that match no mutant, or one that a test kills after all."""
+    said = []
+    for key in equivalent:
+        if key.partition(".")[0] not in names:
+            continue
+        if key not in known:
+            said.append(f"matches no mutant any more: {key}")
+        elif statuses.get(key, EQUIVALENT) != EQUIVALENT:
+            said.append(f"is {statuses[key]} after all: {key}")
+    return said
+
+
+def table(statuses: dict[str, dict[str, str]]) -> str:
+    rows = [("module", "mutants", "killed", "equivalent", "survived")]
+    for name, found in statuses.items():
+        counts = Counter(found.values())
+        killed, living = counts[KILLED] + counts[TIMEOUT], sum(counts[status] for status in LIVING)
+        rows.append((name, *map(str, (len(found), killed, counts[EQUIVALENT], living))))
+    return "\n".join(f"{row[0]:<16}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    targets = load_targets()
+    parser = argparse.ArgumentParser(prog="make mutants", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--module", default="", help=f"one of {', '.join(targets)}, or several with commas; empty: all")
+    parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, by chance; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of that chance")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--fresh", action="store_true", help="judge everything again")
+    given = parser.parse_args(words)
+    names = [name for name in given.module.split(",") if name] or list(targets)
+    unknown = [name for name in names if name not in targets]
+    if unknown:
+        parser.error(f"no module {', '.join(unknown)}; there are {', '.join(targets)}")
+    preload()
+    equivalent, memory = load_equivalent(), Memory(RESULTS)
+    statuses, known = {}, set()
+    for name in names:
+        known |= {mutant.key for mutant in find_mutants(targets[name])}
+        results = run_target(targets[name], memory, given.workers, given.sample, given.seed, given.fresh)
+        statuses[name] = classify(results, equivalent)
+    flat = {key: status for found in statuses.values() for key, status in found.items()}
+    stale = stale_entries(equivalent, known, flat, set(names))
+    living = [f"{status}: {key}" for key, status in flat.items() if status in LIVING]
+    print("\n".join([*living, *(f"equivalent.yaml: {entry}" for entry in stale)]))
+    print(table(statuses))
+    return 1 if living or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
