@@ -1,8 +1,8 @@
 """Mutation testing: `make mutants`, `make mutants MODULE=safety`, `make mutants SAMPLE=20`.
 
-Every mutant that the tests let live is a promise that nobody keeps, or a line that nobody needs. Results go to
-out/mutants.json; a mutant is judged again when its module changed, when it lived and a test changed, or when the file of
-the test that killed it changed.
+A mutant that the tests let live shows a promise that no test keeps, or a line that nobody needs. Results go to
+out/mutants.json. A mutant is judged again when its module changed, when it lived and a test changed, and when the file
+of the test that killed it changed.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,8 @@ class Result:
 
 
 def load_targets(path: Path = HERE / "targets.yaml") -> dict[str, Target]:
-    return {
-        name: Target(entry["module"], tuple(entry["tests"])) for name, entry in yaml.safe_load(path.read_text()).items()
-    }
+    entries = yaml.safe_load(path.read_text())
+    return {name: Target(entry["module"], tuple(entry["tests"])) for name, entry in entries.items()}
 
 
 def load_equivalent(path: Path = HERE / "equivalent.yaml") -> dict[str, str]:
@@ -127,9 +126,10 @@ def _digest_of_tests(target: Target) -> str:
 
 def judge(
     target: Target, mutants: Sequence[Mutant], baseline: Baseline, workers: int
-) -> Iterable[tuple[Mutant, Result]]:
+) -> Iterator[tuple[Mutant, Result]]:
     """What becomes of each, as it is found."""
-    waiting, running = list(reversed(mutants)), dict[Run, tuple[Mutant, list[str]]]()
+    waiting = list(reversed(mutants))
+    running: dict[Run, Mutant] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -139,8 +139,8 @@ def judge(
                     yield mutant, Result(UNCOVERED)
                     continue
                 limit_s = SLACK_S + SLOWDOWN * sum(baseline.seconds[test] for test in tests)
-                running[Run(target, mutant.code, tests, limit_s)] = mutant, tests
-            for run, (mutant, _) in list(running.items()):
+                running[Run(target, mutant.code, tests, limit_s)] = mutant
+            for run, mutant in list(running.items()):
                 verdict = run.poll()
                 if verdict is not None:
                     del running[run]

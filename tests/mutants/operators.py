@@ -1,6 +1,7 @@
 """The mutants of a module: small faults, one each, as somebody could make them. Pure: source in, compiled code out.
 
-Texts are left alone: docstrings, f-strings, what is logged, what an exception says, annotations, decorators, `__repr__`.
+Texts are left alone: docstrings, f-strings, what is logged, what an exception says; so are annotations, decorators and
+`__repr__`.
 """
 
 import ast
@@ -245,7 +246,7 @@ def _replacements(node: ast.expr, owner: ast.AST, name: str) -> Iterator[tuple[s
     elif isinstance(node, ast.BinOp):
         yield from _of_arithmetic(node)
     elif isinstance(node, ast.Constant):
-        is_index = isinstance(owner, ast.Subscript | ast.Slice) or isinstance(owner, ast.Tuple)
+        is_index = isinstance(owner, ast.Subscript | ast.Slice | ast.Tuple)
         yield from (("constant", ast.Constant(value)) for value in _other_values(node.value, is_index))
     elif isinstance(node, ast.Attribute):
         yield from _of_enum(node)
