@@ -36,12 +36,11 @@ from .judging import (
 from .operators import Mutant, mutants_of
 
 HERE = Path(__file__).resolve().parent
-RESULTS = ROOT / "out" / "mutants.json"
 KILLED, TIMEOUT, SURVIVED, UNCOVERED, EQUIVALENT = "killed", "timeout", "survived", "not executed", "equivalent"
 LIVING = (SURVIVED, UNCOVERED)
 POLL_S = 0.005
-SLACK_S, SLOWDOWN = 30.0, 10.0
-"""A run may take so much longer than the same tests took before: other work may keep the machine busy."""
+SLOWDOWN = 10.0
+"""A run may take so many times as long as the same tests took before: other work may keep the machine busy."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,16 @@ class Result:
     seconds: float = 0.0
 
 
-def load_targets(path: Path = HERE / "targets.yaml") -> dict[str, Target]:
-    entries = yaml.safe_load(path.read_text())
-    return {name: Target(entry["module"], tuple(entry["tests"])) for name, entry in entries.items()}
+def load_targets(path: Path) -> dict[str, Target]:
+    """By name. An entry's `root`, if it has one, is relative to the file."""
+    found = {}
+    for name, entry in yaml.safe_load(path.read_text())["modules"].items():
+        root = (path.parent / entry["root"]).resolve() if "root" in entry else ROOT
+        found[name] = Target(entry["module"], tuple(entry["tests"]), root)
+    return found
 
 
-def load_equivalent(path: Path = HERE / "equivalent.yaml") -> dict[str, str]:
+def load_equivalent(path: Path) -> dict[str, str]:
     """Keys of mutants, and the reason why nobody could see each."""
     return {key: entry["reason"] for entry in yaml.safe_load(path.read_text()) or [] for key in entry["mutants"]}
 
@@ -125,7 +128,7 @@ def _digest_of_tests(target: Target) -> str:
 
 
 def judge(
-    target: Target, mutants: Sequence[Mutant], baseline: Baseline, workers: int
+    target: Target, mutants: Sequence[Mutant], baseline: Baseline, workers: int, slack_s: float
 ) -> Iterator[tuple[Mutant, Result]]:
     """What becomes of each, as it is found."""
     waiting = list(reversed(mutants))
@@ -138,7 +141,7 @@ def judge(
                 if not tests:
                     yield mutant, Result(UNCOVERED)
                     continue
-                limit_s = SLACK_S + SLOWDOWN * sum(baseline.seconds[test] for test in tests)
+                limit_s = slack_s + SLOWDOWN * sum(baseline.seconds[test] for test in tests)
                 running[Run(target, mutant.code, tests, limit_s)] = mutant
             for run, mutant in list(running.items()):
                 verdict = run.poll()
@@ -170,16 +173,14 @@ def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return [mutants[index] for index in sorted(chosen)]
 
 
-def run_target(
-    target: Target, memory: Memory, workers: int = 2, sample: int = 0, seed: int = 0, fresh: bool = False
-) -> dict[str, Result]:
+def run_target(target: Target, memory: Memory, given: argparse.Namespace) -> dict[str, Result]:
     """What became of the mutants of one module, by key; says so as it goes."""
-    mutants = sampled(find_mutants(target), sample, seed)
-    results = {} if fresh else memory.recall(target, mutants)
+    mutants = sampled(find_mutants(target), given.sample, given.seed)
+    results = {} if given.fresh else memory.recall(target, mutants)
     left = [mutant for mutant in mutants if mutant.key not in results]
     if left:
         baseline = measure(target)
-        for mutant, result in judge(target, left, baseline, workers):
+        for mutant, result in judge(target, left, baseline, given.workers, given.slack):
             results[mutant.key] = result
             memory.keep(target, results)
             if result.status in LIVING:
@@ -220,30 +221,42 @@ def table(statuses: dict[str, dict[str, str]]) -> str:
     return "\n".join(f"{row[0]:<16}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    targets = load_targets()
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--module", default="", help=f"one of {', '.join(targets)}, or several with commas; empty: all")
+    parser.add_argument("--module", default="", help="names in targets.yaml, with commas between; empty: all")
     parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, by chance; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of that chance")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="how many mutants are judged at once")
+    parser.add_argument(
+        "--slack", type=float, default=30.0, help="s that a run may last, beside ten times its usual time"
+    )
     parser.add_argument("--fresh", action="store_true", help="judge everything again")
-    given = parser.parse_args(words)
+    parser.add_argument("--targets", type=Path, default=HERE / "targets.yaml", help="which tests judge which module")
+    parser.add_argument("--equivalent", type=Path, default=HERE / "equivalent.yaml", help="mutants nobody could see")
+    parser.add_argument("--results", type=Path, default=ROOT / "out" / "mutants.json", help="where results are kept")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = arguments(words)
+    targets = load_targets(given.targets)
     names = [name for name in given.module.split(",") if name] or list(targets)
     unknown = [name for name in names if name not in targets]
     if unknown:
-        parser.error(f"no module {', '.join(unknown)}; there are {', '.join(targets)}")
-    preload()
-    equivalent, memory = load_equivalent(), Memory(RESULTS)
-    statuses, known = {}, set()
+        print(f"mutants: no module {', '.join(unknown)} in {given.targets.name}; valid: {', '.join(targets)}")
+        return 2
+    preload(yaml.safe_load(given.targets.read_text()).get("preload", ()))
+    equivalent, memory = load_equivalent(given.equivalent), Memory(given.results)
+    statuses: dict[str, dict[str, str]] = {}
+    known: set[str] = set()
     for name in names:
         known |= {mutant.key for mutant in find_mutants(targets[name])}
-        results = run_target(targets[name], memory, given.workers, given.sample, given.seed, given.fresh)
+        results = run_target(targets[name], memory, given)
         statuses[name] = classify(results, equivalent)
     flat = {key: status for found in statuses.values() for key, status in found.items()}
-    stale = stale_entries(equivalent, known, flat, set(names))
+    stale = stale_entries(equivalent, known, flat, {targets[name].name for name in names})
     living = [f"{status}: {key}" for key, status in flat.items() if status in LIVING]
-    print("\n".join([*living, *(f"equivalent.yaml: {entry}" for entry in stale)]))
+    print("\n".join([*living, *(f"{given.equivalent.name}: {entry}" for entry in stale)]))
     print(table(statuses))
     return 1 if living or stale else 0
 

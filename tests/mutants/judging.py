@@ -16,33 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PRELOADED = (
-    "numpy",
-    "pinocchio",
-    "yaml",
-    "pytest",
-    "xdist.remote",
-    "xdist.scheduler",
-    "hypothesis.extra.numpy",
-    "cv2",
-    "onnxruntime",
-    "rclpy",
-    "rclpy.executors",
-    "rclpy.lifecycle",
-    "sensor_msgs.msg",
-    "std_msgs.msg",
-    "std_srvs.srv",
-    "geometry_msgs.msg",
-    "trajectory_msgs.msg",
-    "diagnostic_msgs.msg",
-)
 PYTEST_PLUGINS = ("xdist.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 """Other packages bring some of their own, which take seconds to import at every run."""
 MEMORY_BYTES = 16 * 2**30
@@ -59,8 +39,7 @@ class Target:
     module: str
     tests: tuple[str, ...]
     root: Path = ROOT
-    folder: Path | None = None
-    """Put first on sys.path, for a module that is not installed."""
+    """Where the tests are found; and the module, where it is not this repository."""
 
     @property
     def name(self) -> str:
@@ -70,7 +49,7 @@ class Target:
     def path(self) -> Path:
         """The module's file, found without importing the module."""
         names = self.module.split(".")
-        places = None if self.folder is None else [str(self.folder)]
+        places = None if self.root == ROOT else [str(self.root)]
         for index, _ in enumerate(names):
             name = ".".join(names[: index + 1])
             found = importlib.machinery.PathFinder.find_spec(name, places) or importlib.util.find_spec(name)
@@ -92,17 +71,14 @@ class Baseline:
     """Lines that run when modules are imported."""
 
     def judges(self, first_line: int, last_line: int) -> list[str]:
-        """The tests that execute one of these lines, the fastest file first."""
+        """The tests that execute one of these lines, the fastest first."""
         wanted = set(range(first_line, last_line + 1))
         if wanted & self.everywhere:
             found = list(self.seconds)
         else:
             shared = {file for file, lines in self.files.items() if wanted & lines}
             found = [test for test, lines in self.lines.items() if wanted & lines or file_of(test) in shared]
-        total: dict[str, float] = {}
-        for test in found:
-            total[file_of(test)] = total.get(file_of(test), 0.0) + self.seconds[test]
-        return sorted(found, key=lambda test: (total[file_of(test)], file_of(test), self.seconds[test]))
+        return sorted(found, key=lambda test: self.seconds[test])
 
 
 @dataclass
@@ -119,14 +95,14 @@ def file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
-def preload() -> None:
+def preload(packages: Iterable[str]) -> None:
     """Import what children share. Absent packages are left to the tests, which say what they need."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    for name in (*PRELOADED, *PYTEST_PLUGINS):
+    for name in (*packages, "pytest", *PYTEST_PLUGINS):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 
@@ -230,8 +206,8 @@ def _child(target: Target, code: CodeType | None, tests: Sequence[str] | None, r
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     os.chdir(target.root)
-    if target.folder is not None:
-        sys.path.insert(0, str(target.folder))
+    if target.root != ROOT:
+        sys.path.insert(0, str(target.root))
     if code is not None:
         sys.meta_path.insert(0, _Overlay(target.module, target.path, code))
     plugin = _Plugin(tests, str(target.path) if code is None else None)
