@@ -382,6 +382,15 @@ def test_away_from_a_singularity_or_far_from_one_nothing_is_slowed() -> None:
         assert command.changes == ()
 
 
+def test_an_arm_that_stands_near_a_singularity_and_is_to_stay_there_reports_nothing() -> None:
+    gate = gate_of(**{**ROOMY, "slow_singular_value": SLOW_BELOW})
+    start = near_straight(-0.05)
+    gate.reset(start, OPEN_M)
+    command = gate.check(at(start), 0.0)
+    np.testing.assert_array_equal(command.joint_rad, start)
+    assert command.changes == ()
+
+
 def test_an_arm_that_moves_fast_towards_a_singularity_is_slowed_between_braking_and_what_it_wants() -> None:
     scale = 0.1
     gate = gate_of(**{**ROOMY, "slow_singular_value": SLOW_BELOW, **slow(scale)})

@@ -16,20 +16,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PYTEST_PLUGINS = ("xdist.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
-"""Other packages bring some of their own, which take seconds to import at every run."""
+PYTEST_PLUGINS = ("xdist.plugin", "_hypothesis_pytestplugin")
+"""Other packages bring some of their own, which take seconds to import; pytest-timeout would take the alarm clock."""
 MEMORY_BYTES = 16 * 2**30
 """Of addresses: a mutant that loops for ever may fill lists on the way."""
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
 """pytest's exit statuses; a module that cannot even be imported interrupts the collection."""
-TIMED_OUT = -1
+TIMED_OUT = -int(signal.SIGALRM)
+SLOWDOWN = 10.0
+"""A test may take so many times as long as it took before: other work may keep the machine busy."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,15 @@ class Baseline:
     everywhere: set[int] = field(default_factory=set)
     """Lines that run when modules are imported."""
 
-    def judges(self, first_line: int, last_line: int) -> list[str]:
-        """The tests that execute one of these lines, the fastest first."""
+    def judges(self, first_line: int, last_line: int) -> dict[str, float]:
+        """The tests that execute one of these lines, the fastest first, and how long each took."""
         wanted = set(range(first_line, last_line + 1))
         if wanted & self.everywhere:
             found = list(self.seconds)
         else:
             shared = {file for file, lines in self.files.items() if wanted & lines}
             found = [test for test, lines in self.lines.items() if wanted & lines or file_of(test) in shared]
-        return sorted(found, key=lambda test: self.seconds[test])
+        return {test: self.seconds[test] for test in sorted(found, key=lambda test: self.seconds[test])}
 
 
 @dataclass
@@ -134,8 +136,9 @@ class _MutantLoader(importlib.machinery.SourceFileLoader):
 class _Plugin:
     """Picks the tests in their order, notes the first that fails, and what each executes of a file."""
 
-    def __init__(self, wanted: Sequence[str] | None, traced: str | None) -> None:
-        self.wanted = None if wanted is None else {test: place for place, test in enumerate(wanted)}
+    def __init__(self, wanted: Mapping[str, float] | None, traced: str | None, slack_s: float) -> None:
+        self.wanted, self._slack_s = wanted, slack_s
+        self._places = {test: place for place, test in enumerate(wanted or ())}
         self.failed, self.baseline = "", Baseline()
         self._traced, self._sink = traced, self.baseline.everywhere
         self._began_s = 0.0
@@ -165,11 +168,18 @@ class _Plugin:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self.wanted is not None:
-            items[:] = sorted((i for i in items if i.nodeid in self.wanted), key=lambda i: self.wanted[i.nodeid])
+            found = [item for item in items if item.nodeid in self._places]
+            items[:] = sorted(found, key=lambda item: self._places[item.nodeid])
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._began_s = time.monotonic()
+        self.limit(nodeid)
         self._sink = self.baseline.lines.setdefault(nodeid, set())
+
+    def limit(self, test: str = "") -> None:
+        """The alarm ends the process, wherever it hangs, unless this test ends in time."""
+        if self.wanted is not None:
+            signal.setitimer(signal.ITIMER_REAL, self._slack_s + SLOWDOWN * self.wanted.get(test, 0.0))
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self.baseline.seconds[nodeid] = time.monotonic() - self._began_s
@@ -200,7 +210,9 @@ class _SharedFixtures:
         self.pytest_fixture_setup = pytest_fixture_setup
 
 
-def _child(target: Target, code: CodeType | None, tests: Sequence[str] | None, report: Path) -> int:
+def _child(
+    target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float, report: Path
+) -> int:
     """In the forked process: pytest's exit status, and the report as JSON."""
     import pytest
 
@@ -210,12 +222,13 @@ def _child(target: Target, code: CodeType | None, tests: Sequence[str] | None, r
         sys.path.insert(0, str(target.root))
     if code is not None:
         sys.meta_path.insert(0, _Overlay(target.module, target.path, code))
-    plugin = _Plugin(tests, str(target.path) if code is None else None)
+    plugin = _Plugin(tests, str(target.path) if code is None else None, slack_s)
     files = target.tests if tests is None else sorted({file_of(test) for test in tests})
     options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
     options += ["--assert=plain", *(word for plugin in PYTEST_PLUGINS for word in ("-p", plugin))]
     options += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(target.root), "--tb=short"]
     plugin.trace()
+    plugin.limit()
     status = int(pytest.main([*options, *files], plugins=[plugin, _SharedFixtures(plugin)]))
     sys.settrace(None)
     found = plugin.baseline
@@ -234,19 +247,24 @@ def _child(target: Target, code: CodeType | None, tests: Sequence[str] | None, r
 
 
 class Run:
-    """One forked run of tests."""
+    """One forked run of tests: of these, each with the seconds that it took before, or of all of the target's.
 
-    def __init__(self, target: Target, code: CodeType | None, tests: Sequence[str] | None, limit_s: float) -> None:
+    Each may take `slack_s` beside `SLOWDOWN` times its seconds.
+    """
+
+    def __init__(
+        self, target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="conure-mutant-")
         self._report, self._log = (Path(self._folder.name) / name for name in ("report.json", "output.txt"))
-        self._began_s, self._limit_s = time.monotonic(), limit_s
+        self._began_s = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
         self._process = os.fork()
         if self._process == 0:
-            self._run(target, code, tests)
+            self._run(target, code, tests, slack_s)
 
-    def _run(self, target: Target, code: CodeType | None, tests: Sequence[str] | None) -> None:
+    def _run(self, target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float) -> None:
         """Never returns."""
         status = 70
         try:
@@ -254,7 +272,7 @@ class Run:
             log = os.open(self._log, os.O_CREAT | os.O_WRONLY)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            status = _child(target, code, tests, self._report)
+            status = _child(target, code, tests, slack_s, self._report)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
@@ -263,14 +281,11 @@ class Run:
     def poll(self) -> Verdict | None:
         """None while it runs."""
         ended, status = os.waitpid(self._process, os.WNOHANG)
-        seconds = time.monotonic() - self._began_s
-        if not ended and seconds < self._limit_s:
+        if not ended:
             return None
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process, signal.SIGKILL)
-        if not ended:
-            os.waitpid(self._process, 0)
-        verdict = self._verdict(os.waitstatus_to_exitcode(status) if ended else TIMED_OUT, seconds)
+            os.killpg(self._process, signal.SIGKILL)  # what the tests left behind
+        verdict = self._verdict(os.waitstatus_to_exitcode(status), time.monotonic() - self._began_s)
         self._folder.cleanup()
         return verdict
 
@@ -291,9 +306,9 @@ class Run:
         self._folder.cleanup()
 
 
-def measure(target: Target, limit_s: float = 600.0) -> Baseline:
+def measure(target: Target) -> Baseline:
     """The tests of the unchanged module, which must pass."""
-    run = Run(target, None, None, limit_s)
+    run = Run(target, None, None, 0.0)
     try:
         verdict = run.wait()
     except BaseException:

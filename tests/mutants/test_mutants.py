@@ -73,9 +73,9 @@ def test_a_weak_test_lets_mutants_live_and_a_strong_one_kills_all(toys):
     assert f"survived: {EDGE}" in said
     assert "survived: strong_gate" not in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith(("weak", "strong"))}
-    mutants, killed, equivalent, survived = map(int, rows["strong_gate"])
-    assert (killed, equivalent, survived) == (mutants, 0, 0)
-    assert int(rows["weak_gate"][0]) == mutants and int(rows["weak_gate"][3]) > 0
+    mutants, killed, *others = map(int, rows["strong_gate"])
+    assert (killed, others) == (mutants, [0, 0, 0])
+    assert int(rows["weak_gate"][0]) == mutants and int(rows["weak_gate"][-1]) > 0
     assert (toys / "weak_gate.py").read_text() == GATE, "no file is changed"
 
     listed = [line.removeprefix("survived: ") for line in said.splitlines() if line.startswith("survived: ")]
