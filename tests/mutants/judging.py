@@ -201,7 +201,9 @@ class _SharedFixtures:
             if fixturedef.scope == "function":
                 return (yield)
             before = plugin._sink
-            plugin._sink = plugin.baseline.files.setdefault(file_of(request.node.nodeid) or "", set())
+            file = file_of(request.node.nodeid)
+            shared = plugin.baseline.files.setdefault(file, set())
+            plugin._sink = shared if file.endswith(".py") else plugin.baseline.everywhere
             try:
                 return (yield)
             finally:

@@ -127,6 +127,33 @@ def test_a_mutant_that_never_ends_is_ended_and_counts_as_killed(toys):
     assert results["endless.lowered: value -= 3 => value += 3"]["status"] == "timeout"
 
 
+SHARED = """
+import pytest
+from {module} import clipped
+
+@pytest.fixture(scope="{scope}")
+def value():
+    return clipped(0.5)
+
+def test_first(value):
+    pass
+
+def test_second(value):
+    assert value == 0.5
+"""
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_what_a_shared_fixture_executes_is_judged_by_all_that_use_it(toys, scope):
+    (toys / "test_weak_gate.py").write_text(SHARED.format(module="weak_gate", scope=scope))
+    (toys / "weak_gate.py").write_text("def clipped(value):\n    return value + 0.0\n")
+    status, said = run(toys, "--module=weak_gate")
+    killers = {
+        entry["test"] for entry in json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"].values()
+    }
+    assert "test_weak_gate.py::test_second" in killers, said
+
+
 def found(source):
     return {(mutant.operator, mutant.was, mutant.now) for mutant in mutants_of(source, "toy", "toy.py")}
 
