@@ -147,10 +147,9 @@ def test_second(value):
 def test_what_a_shared_fixture_executes_is_judged_by_all_that_use_it(toys, scope):
     (toys / "test_weak_gate.py").write_text(SHARED.format(module="weak_gate", scope=scope))
     (toys / "weak_gate.py").write_text("def clipped(value):\n    return value + 0.0\n")
-    status, said = run(toys, "--module=weak_gate")
-    killers = {
-        entry["test"] for entry in json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"].values()
-    }
+    _, said = run(toys, "--module=weak_gate")
+    results = json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"]
+    killers = {entry["test"] for entry in results.values()}
     assert "test_weak_gate.py::test_second" in killers, said
 
 
