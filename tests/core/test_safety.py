@@ -143,6 +143,16 @@ def fastest_that_can_brake(fastest: float, room_rad: float, change: float) -> fl
     return low
 
 
+def nearest_rad(joint: int, goal_rad: float, last_rad: float, speed: float, scale: float) -> float:
+    """The angle nearest to the goal that a joint may be told, by its limits alone; `speed` is that of the last one."""
+    change, limit = scale * WITNESS.acceleration_rad_s2[joint] * PERIOD_S, WITNESS.speed_rad_s[joint]
+    lower, upper = WITNESS.lower_rad[joint], WITNESS.upper_rad[joint]
+    wanted = (min(max(goal_rad, lower), upper) - last_rad) / SETTLE_S
+    fastest = fastest_that_can_brake(min(limit, speed + change), upper - last_rad, change)
+    slowest = -fastest_that_can_brake(min(limit, change - speed), last_rad - lower, change)
+    return last_rad + min(max(wanted, slowest), fastest) * SETTLE_S
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.03])
 @settings(max_examples=40)
 @given(goals=st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4), st.integers(1, 15)), min_size=1, max_size=6))
@@ -150,21 +160,29 @@ def test_each_joint_is_as_near_to_its_target_as_its_limits_allow(
     scale: float, goals: list[tuple[float, float, int]]
 ) -> None:
     gate, last, speed = gate_of(**ROOMY, **slow(scale)), HOME, np.zeros(6)
-    change, limit = scale * WITNESS.acceleration_rad_s2 * PERIOD_S, WITNESS.speed_rad_s
     for waist_rad, wrist_rad, periods in goals:
-        goal = HOME.copy()
-        goal[WAIST], goal[WRIST] = waist_rad, wrist_rad
+        goal = turned(WAIST, waist_rad)
+        goal[WRIST] = wrist_rad
         for _ in range(periods):
             command = gate.check(at(goal), age_s=0.0).joint_rad
             for joint in (WAIST, WRIST):
-                lower, upper = WITNESS.lower_rad[joint], WITNESS.upper_rad[joint]
-                wanted = (min(max(goal[joint], lower), upper) - last[joint]) / SETTLE_S
-                fastest = min(limit[joint], speed[joint] + change[joint])
-                fastest = fastest_that_can_brake(fastest, upper - last[joint], change[joint])
-                slowest = max(-limit[joint], speed[joint] - change[joint])
-                slowest = -fastest_that_can_brake(-slowest, last[joint] - lower, change[joint])
-                nearest = last[joint] + min(max(wanted, slowest), fastest) * SETTLE_S
+                nearest = nearest_rad(joint, goal[joint], last[joint], speed[joint], scale)
                 assert command[joint] == pytest.approx(nearest, abs=1e-7)
+            speed, last = (command - last) / SETTLE_S, command
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_from_wherever_a_joint_starts_it_brakes_into_its_limit_as_late_as_it_may(direction: float) -> None:
+    """Where one more or one less period of braking is needed, a wrong count is a little too fast, or too slow."""
+    scale = 0.1
+    gate = gate_of(**ROOMY, **slow(scale))
+    limit = WITNESS.upper_rad[WRIST] if direction > 0 else WITNESS.lower_rad[WRIST]
+    for room_rad in np.linspace(0.001, 0.6, 100):
+        last, speed = float(limit - direction * room_rad), 0.0
+        gate.reset(turned(WRIST, last), OPEN_M)
+        while abs(limit - last) > 1e-6:
+            command = float(gate.check(at(turned(WRIST, direction * 4.0)), 0.0).joint_rad[WRIST])
+            assert command == pytest.approx(nearest_rad(WRIST, direction * 4.0, last, speed, scale), abs=1e-7)
             speed, last = (command - last) / SETTLE_S, command
 
 
@@ -482,3 +500,41 @@ def test_a_step_out_of_the_box_is_shortened_by_no_more_than_a_thirty_second_of_i
     share = (command[joint] - HOME[joint]) / (goal[joint] - HOME[joint])
     further = HOME + (share + 1 / 32 + 1e-6) * (goal - HOME)
     assert WITNESS.tool_m(further)[0] > upper[0] + 1e-3 - 1e-5
+
+
+# Where the arm was switched on outside the box: a person put it there, or the box was drawn anew.
+
+
+def outside_the_box(axis: int, direction: float) -> tuple[SafetyGate, np.ndarray]:
+    """A gate at rest 3 cm beyond a wall, and the direction out of the box there."""
+    middle = WITNESS.tool_m(HOME)
+    lower, upper = middle - 0.05, middle + 0.05
+    box = {"workspace_lower_m": tuple(map(float, lower)), "workspace_upper_m": tuple(map(float, upper))}
+    gate = gate_of(**{**ROOMY, **box})
+    gate.reset(beyond(axis, direction * 0.08), OPEN_M)
+    return gate, direction * np.eye(3)[axis]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_an_arm_beyond_a_wall_comes_back_and_never_gets_further_out_on_the_way(axis: int, direction: float) -> None:
+    gate, way_out = outside_the_box(axis, direction)
+    wall_m = way_out @ WITNESS.tool_m(HOME) + 0.05
+    out_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad) - wall_m
+    assert out_m > 0.029
+    for _ in range(60):
+        before_m = max(0.0, out_m)
+        out_m = way_out @ WITNESS.tool_m(gate.check(at(HOME), 0.0).joint_rad) - wall_m
+        assert out_m <= before_m + 1e-5
+    np.testing.assert_allclose(gate.hold().joint_rad, HOME, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_an_arm_beyond_a_wall_goes_no_further_out_whatever_is_asked(axis: int, direction: float) -> None:
+    gate, way_out = outside_the_box(axis, direction)
+    start_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad)
+    for _ in range(20):
+        command = gate.check(at(beyond(axis, direction * 0.12)), 0.0)
+        assert way_out @ WITNESS.tool_m(command.joint_rad) <= start_m + 5e-5
+        assert command.changes
