@@ -6,9 +6,11 @@ of the test that killed it changed.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -38,6 +40,7 @@ from .operators import Mutant, mutants_of
 HERE = Path(__file__).resolve().parent
 KILLED, TIMEOUT, SURVIVED, UNCOVERED, EQUIVALENT = "killed", "timeout", "survived", "not executed", "equivalent"
 LIVING = (SURVIVED, UNCOVERED)
+CRASHED = (-int(signal.SIGSEGV), -int(signal.SIGABRT), -int(signal.SIGFPE))
 POLL_S = 0.005
 
 
@@ -75,7 +78,14 @@ class Memory:
     """Results of before, in a JSON file: {module: {"source": digest, "mutants": {key: {...}}}}."""
 
     def __init__(self, path: Path) -> None:
+        """Raises: SystemExit while another run writes there."""
         self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"mutants: another run writes {path}; wait for it, or give --results") from None
         self._data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def recall(self, target: Target, mutants: Iterable[Mutant]) -> dict[str, Result]:
@@ -98,6 +108,11 @@ class Memory:
                 found[mutant.key] = Result(entry["status"], entry["test"], entry["seconds"])
         return found
 
+    def killers(self, target: Target) -> dict[str, str]:
+        """The test that killed each mutant the last time, by key, whatever changed since: worth trying first."""
+        known = self._data.get(target.module, {}).get("mutants", {})
+        return {key: entry["test"] for key, entry in known.items() if entry["test"]}
+
     def keep(self, target: Target, results: dict[str, Result]) -> None:
         source, tests = _digest([target.path]), _digest_of_tests(target)
         before = self._data.get(target.module, {})
@@ -106,8 +121,9 @@ class Memory:
             file = file_of(result.test)
             entries[key] = {**vars(result), "tests": _digest([target.root / file]) if file else tests}
         self._data[target.module] = {"source": source, "mutants": entries}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self._data, indent=1))
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(self._data, indent=1))
+        fresh.replace(self._path)
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -126,20 +142,23 @@ def _digest_of_tests(target: Target) -> str:
 
 
 def judge(
-    target: Target, mutants: Sequence[Mutant], baseline: Baseline, workers: int, slack_s: float
+    target: Target, mutants: Sequence[Mutant], baseline: Baseline, killers: dict[str, str], given: argparse.Namespace
 ) -> Iterator[tuple[Mutant, Result]]:
-    """What becomes of each, as it is found."""
+    """What becomes of each, as it is found. `killers`: by key, the test to try first."""
     waiting = list(reversed(mutants))
     running: dict[Run, Mutant] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
+            while waiting and len(running) < given.workers:
                 mutant = waiting.pop()
                 tests = baseline.judges(mutant.first_line, mutant.last_line)
                 if not tests:
                     yield mutant, Result(UNCOVERED)
                     continue
-                running[Run(target, mutant.code, tests, slack_s)] = mutant
+                killer = killers.get(mutant.key, "")
+                if killer in tests:
+                    tests = {killer: tests[killer], **tests}
+                running[Run(target, mutant.code, tests, given.slack)] = mutant
             for run, mutant in list(running.items()):
                 verdict = run.poll()
                 if verdict is not None:
@@ -157,7 +176,7 @@ def _result(mutant: Mutant, verdict: Verdict) -> Result:
         return Result(SURVIVED, "", seconds)
     if verdict.status == TIMED_OUT:
         return Result(TIMEOUT, "", seconds)
-    if verdict.status in (FAILED, INTERRUPTED) or verdict.status < 0:
+    if verdict.status in (FAILED, INTERRUPTED, *CRASHED):
         return Result(KILLED, verdict.failed, seconds)
     raise SystemExit(f"mutants: pytest ended with status {verdict.status} on {mutant.key}:\n{verdict.output}")
 
@@ -176,8 +195,8 @@ def run_target(target: Target, memory: Memory, given: argparse.Namespace) -> dic
     results = {} if given.fresh else memory.recall(target, mutants)
     left = [mutant for mutant in mutants if mutant.key not in results]
     if left:
-        baseline = measure(target)
-        for mutant, result in judge(target, left, baseline, given.workers, given.slack):
+        baseline, killers = measure(target), memory.killers(target)
+        for mutant, result in judge(target, left, baseline, killers, given):
             results[mutant.key] = result
             memory.keep(target, results)
             if result.status in LIVING:

@@ -5,6 +5,7 @@ the module. Nothing in the tree is changed.
 """
 
 import contextlib
+import ctypes
 import importlib
 import importlib.machinery
 import importlib.util
@@ -30,6 +31,8 @@ MEMORY_BYTES = 16 * 2**30
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
 """pytest's exit statuses; a module that cannot even be imported interrupts the collection."""
 TIMED_OUT = -int(signal.SIGALRM)
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h: a child ends with its parent, however that ends."""
 SLOWDOWN = 10.0
 """A test may take so many times as long as it took before: other work may keep the machine busy."""
 
@@ -271,6 +274,7 @@ class Run:
         status = 70
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             log = os.open(self._log, os.O_CREAT | os.O_WRONLY)
             os.dup2(log, 1)
             os.dup2(log, 2)

@@ -1,9 +1,11 @@
 """The tool itself: it finds mutants that a weak test lets live and none where the test is strong; texts stay."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,11 +118,41 @@ def test_tests_that_fail_without_a_mutant_are_not_a_judge(toys):
     assert "fail without any mutant" in said and "broken already" in said
 
 
-def test_a_mutant_that_never_ends_is_ended_and_counts_as_killed(toys):
+def running(toys):
+    """Processes of a run on these toys, forked ones included."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(toys).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_run_that_is_killed_leaves_no_process_and_one_beside_it_is_refused(toys):
+    endless(toys)
+    files = [f"--targets={toys}/targets.yaml", f"--equivalent={toys}/equivalent.yaml", f"--results={toys}/results.json"]
+    first = subprocess.Popen([sys.executable, "-m", "tests.mutants", *files, "--slack=100"], cwd=ROOT)
+    deadline_s = time.monotonic() + 60
+    while len(running(toys)) < 3 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    status, said = run(toys)
+    first.kill()
+    first.wait()
+    assert status == 1 and "another run writes" in said
+    while running(toys) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert not running(toys)
+
+
+def endless(toys):
     (toys / "endless.py").write_text(LOOP)
     (toys / "test_endless.py").write_text(LOOP_TEST)
     targets = {"endless": {"module": "endless", "tests": ["test_endless.py"], "root": "."}}
     (toys / "targets.yaml").write_text(yaml.safe_dump({"modules": targets}))
+
+
+def test_a_mutant_that_never_ends_is_ended_and_counts_as_killed(toys):
+    endless(toys)
     status, said = run(toys, "--slack=2")
     assert status == 0, said
     results = json.loads((toys / "results.json").read_text())["endless"]["mutants"]
