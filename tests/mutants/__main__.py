@@ -88,23 +88,15 @@ class Memory:
             raise SystemExit(f"mutants: another run writes {path}; wait for it, or give --results") from None
         self._data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
-    def recall(self, target: Target, mutants: Iterable[Mutant]) -> dict[str, Result]:
+    def recall(self, target: Target, mutants: Iterable[Mutant], now: "Digests") -> dict[str, Result]:
         """What still holds."""
         before = self._data.get(target.module, {})
-        if before.get("source") != _digest([target.path]):
+        if before.get("source") != now.source:
             return {}
-        known = before["mutants"]
-        tests = _digest_of_tests(target)
-        files: dict[str, str] = {}
         found = {}
         for mutant in mutants:
-            entry = known.get(mutant.key)
-            if entry is None:
-                continue
-            file = file_of(entry["test"])
-            if file and file not in files:
-                files[file] = _digest([target.root / file])
-            if entry["tests"] == (files[file] if file else tests):
+            entry = before["mutants"].get(mutant.key)
+            if entry is not None and entry["tests"] == now.of(entry["test"]):
                 found[mutant.key] = Result(entry["status"], entry["test"], entry["seconds"])
         return found
 
@@ -113,17 +105,34 @@ class Memory:
         known = self._data.get(target.module, {}).get("mutants", {})
         return {key: entry["test"] for key, entry in known.items() if entry["test"]}
 
-    def keep(self, target: Target, results: dict[str, Result]) -> None:
-        source, tests = _digest([target.path]), _digest_of_tests(target)
+    def keep(self, target: Target, results: dict[str, Result], then: "Digests") -> None:
+        """`then`: taken before the tests ran, as somebody may write them meanwhile."""
         before = self._data.get(target.module, {})
-        entries = dict(before["mutants"]) if before.get("source") == source else {}
+        entries = dict(before["mutants"]) if before.get("source") == then.source else {}
         for key, result in results.items():
-            file = file_of(result.test)
-            entries[key] = {**vars(result), "tests": _digest([target.root / file]) if file else tests}
-        self._data[target.module] = {"source": source, "mutants": entries}
+            entries[key] = {**vars(result), "tests": then.of(result.test)}
+        self._data[target.module] = {"source": then.source, "mutants": entries}
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps(self._data, indent=1))
         fresh.replace(self._path)
+
+
+class Digests:
+    """What the module and each of its tests say at one time, the helpers and conftests beside them included."""
+
+    def __init__(self, target: Target) -> None:
+        self._root, places = target.root, [target.root / test for test in target.tests]
+        files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+        folders = sorted({file.parent for file in files})
+        beside = [file for folder in folders for file in sorted(folder.glob("*.py")) if file not in files]
+        helpers = [file for file in beside if not file.name.startswith("test_") and file != target.path]
+        self.source = _digest([target.path])
+        self._all = _digest([*files, *helpers])
+        self._files = {file: _digest([file, *helpers]) for file in files}
+
+    def of(self, test: str) -> str:
+        """Of the file of this test; of all tests for ''."""
+        return self._files.get(self._root / file_of(test), "") if test else self._all
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -131,11 +140,6 @@ def _digest(paths: Iterable[Path]) -> str:
     for path in paths:
         found.update(path.read_bytes() if path.is_file() else b"")
     return found.hexdigest()[:16]
-
-
-def _digest_of_tests(target: Target) -> str:
-    places = [target.root / test for test in target.tests]
-    return _digest(file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py"))))
 
 
 # Judging.
@@ -192,13 +196,14 @@ def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 def run_target(target: Target, memory: Memory, given: argparse.Namespace) -> dict[str, Result]:
     """What became of the mutants of one module, by key; says so as it goes."""
     mutants = sampled(find_mutants(target), given.sample, given.seed)
-    results = {} if given.fresh else memory.recall(target, mutants)
+    digests = Digests(target)
+    results = {} if given.fresh else memory.recall(target, mutants, digests)
     left = [mutant for mutant in mutants if mutant.key not in results]
     if left:
         baseline, killers = measure(target), memory.killers(target)
         for mutant, result in judge(target, left, baseline, killers, given):
             results[mutant.key] = result
-            memory.keep(target, results)
+            memory.keep(target, results, digests)
             if result.status in LIVING:
                 print(f"{target.path.name}:{mutant.first_line}: {result.status}: {mutant.key}", flush=True)
     return results
