@@ -1,5 +1,7 @@
 """Controller and safety gate: what they promise for any action and any target."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from conure_core.arm import Arm, pose_error
-from conure_core.control import ControlLoop
+from conure_core.control import ControlLoop, executed_action
 from conure_core.controller import CartesianController, JointTarget
 from conure_core.errors import StaleInput, UnsafeCommand
 from conure_core.robot import load_robot
@@ -113,3 +115,84 @@ def test_the_executed_action_is_the_one_given_when_nothing_was_clamped() -> None
     action = np.array([0.4, 0.3, -0.2, 0.1, 0.0, -0.3, 1.0])
     command = loop.step(action, HOME)
     np.testing.assert_allclose(loop.executed_action(HOME, command), action, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        [1.0, 0, 0, 0, 0, 0, 1.0],
+        [0, -1.0, 0, 0, 0, 0, -1.0],
+        [0, 0, 0.7, 0, 0, 0, 0.0],
+        [0, 0, 0, 1.0, 0, 0, 0.5],
+        [0, 0, 0, 0, -0.5, 0, -0.5],
+        [0, 0, 0, 0, 0, 0.8, 0.25],
+    ],
+)
+def test_the_executed_action_inverts_each_number_of_an_action(action: list[float]) -> None:
+    controller = CartesianController(ARM)
+    controller.reset(HOME)
+    target = controller.target(np.array(action), HOME)
+    found = executed_action(ARM, HOME, target.joint_rad, target.gripper_m)
+    np.testing.assert_allclose(found, action, atol=2e-3)
+
+
+def test_after_a_command_that_safety_changed_the_next_step_starts_at_that_command() -> None:
+    loop = ControlLoop(Arm(replace(ROBOT, max_speed_rad_s=(0.1,) * 6)))
+    loop.reset(HOME, 0.03)
+    for _ in range(4):
+        command = loop.step(np.array([1.0, 0, 0, 0, 0, 0, 0]), HOME)
+        assert command.changes
+        np.testing.assert_array_equal(loop.get_state()[0], command.joint_rad)
+
+
+def test_after_a_command_that_safety_left_alone_the_next_step_starts_at_the_target() -> None:
+    """Droop and the gate's rounding do not add up."""
+    loop, controller = ControlLoop(ARM), CartesianController(ARM)
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    controller.reset(HOME)
+    action = np.array([0.1, 0, 0, 0, 0, 0, 1.0])
+    for _ in range(3):
+        assert not loop.step(action, HOME).changes
+        target = controller.target(action, HOME)
+        np.testing.assert_array_equal(loop.get_state()[0], target.joint_rad)
+
+
+def test_a_hold_forgets_how_far_ahead_the_target_was() -> None:
+    loop = ControlLoop(ARM)
+    loop.reset(HOME, 0.03)
+    held = loop.step(np.array([0.5, 0, 0, 0, 0, 0, 0]), HOME).joint_rad
+    loop.controller.reset(HOME + 0.1)
+    np.testing.assert_array_equal(loop.hold().joint_rad, held)
+    np.testing.assert_array_equal(loop.get_state()[0], held)
+
+
+def test_a_reset_anchors_controller_and_gate_where_the_arm_is() -> None:
+    loop, elsewhere = ControlLoop(ARM), HOME + [0.3, 0.05, -0.05, 0.1, 0.1, 0.2]
+    loop.reset(HOME, 0.03)
+    loop.step(np.array([1.0, 0, 0, 0, 0, 0, 0]), HOME)
+    command = loop.reset(elsewhere, 0.02)
+    np.testing.assert_array_equal(command.joint_rad, elsewhere)
+    assert command.gripper_m == 0.02
+    np.testing.assert_allclose(loop.step(np.array([0, 0, 0, 0, 0, 0, -1.0]), elsewhere).joint_rad, elsewhere, atol=1e-5)
+
+
+def test_a_loop_goes_on_from_anothers_state_with_the_same_commands() -> None:
+    first, second = ControlLoop(ARM), ControlLoop(ARM)
+    first.reset(HOME, 0.03)
+    action = np.array([1.0, -0.5, 0, 0, 0.5, 0, -1.0])
+    first.step(action, HOME)
+    second.reset(HOME + 0.1, 0.02)
+    second.set_state(first.get_state())
+    np.testing.assert_array_equal(second.step(action, HOME).joint_rad, first.step(action, HOME).joint_rad)
+    assert second.hold().gripper_m == first.hold().gripper_m
+
+
+def test_age_and_measured_gripper_reach_the_gate() -> None:
+    loop = ControlLoop(Arm(replace(ROBOT, gripper_squeeze_m=0.002)))
+    loop.reset(HOME, 0.030)
+    closing = np.array([0, 0, 0, 0, 0, 0, -1.0])
+    with pytest.raises(StaleInput):
+        loop.step(closing, HOME, age_s=1.0)
+    command = loop.step(closing, HOME, age_s=0.0, measured_gripper_m=0.030)
+    assert command.gripper_m == pytest.approx(0.028)
+    assert loop.step(closing, HOME).gripper_m == pytest.approx(ROBOT.gripper_closed_m), "not measured: no squeeze known"

@@ -65,3 +65,23 @@ def test_a_level_that_no_action_reaches_or_every_one_does_is_refused(ticks: int,
 
 def test_an_infinite_likelihood_is_none() -> None:
     assert verdicts([math.inf] * 3)[-1] == "HOLD"
+
+
+def test_a_value_at_the_threshold_is_likely_and_one_just_below_is_not() -> None:
+    levels = [Level(Verdict.HOLD, "p01", 1, 2.5)]
+    assert verdicts([-12.5], levels) == ["GO"]
+    assert verdicts([math.nextafter(-12.5, -math.inf)], levels) == ["HOLD"]
+
+
+def test_a_reset_forgets_the_run() -> None:
+    monitor = PriorMonitor(THRESHOLDS, LEVELS)
+    for _ in range(2):
+        assert [monitor.judge(-20.0)[0].name for _ in range(4)] == ["GO", "SLOW", "HOLD", "HOLD"]
+        monitor.reset()
+
+
+def test_the_more_severe_verdict_wins_whatever_the_order_of_the_levels() -> None:
+    assert (
+        verdicts([-20] * 5, LEVELS[::-1]) == verdicts([-20] * 5, LEVELS) == ["GO", "SLOW", "HOLD", "HOLD", "HAND_OVER"]
+    )
+    assert Verdict.GO < Verdict.SLOW < Verdict.HOLD < Verdict.HAND_OVER
