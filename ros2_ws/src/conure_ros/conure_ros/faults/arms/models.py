@@ -15,6 +15,7 @@ from conure_core.errors import ConfigError, unknown_name
 
 Array = NDArray[np.float64]
 COUNT_RAD = 2 * np.pi / 4096
+STREAM_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ class ForwardController:
         self.set_point = np.array(positions, dtype=np.float64)
 
 
+class StreamedController(TrajectoryController):
+    """As forward_command_controller behind control_node, which interpolates: a new set point every `STREAM_S`."""
+
+    def take(self, order: Order, now_s: float) -> None:
+        super().take(Order(order.positions, order.duration_s), now_s)
+
+    def step(self, now_s: float) -> Array:
+        return super().step(np.floor(now_s / STREAM_S + 1e-6) * STREAM_S)
+
+
 class SerialServos(TrajectoryController):
     """As servos behind a driver: goals in whole counts; a command is followed for `silence_s`, then they hold."""
 
@@ -139,6 +150,7 @@ CONTROLLERS: dict[str, type[Any]] = {
     "trajectory": TrajectoryController,
     "queue": QueueingController,
     "positions": ForwardController,
+    "stream": StreamedController,
     "serial": SerialServos,
 }
 
