@@ -33,6 +33,7 @@ PERIOD_S, STEP_S = 0.01, 0.005
 EXTRA = {"wheel_left": 12.0, "pan_tilt": -0.4}
 FASTER = 4.0
 """Than the robot's limits: nothing but control keeps this arm within them."""
+WORDS = ("block", "at", "free", "place", "wrong", "silent")
 KINDS = {"trajectory": JointTrajectory, "positions": Float64MultiArray}
 
 
@@ -154,14 +155,17 @@ class ArmModelNode(Node):
 
     def _do(self, words: dict[str, Any]) -> None:
         """Raises: ConfigError for a word or a joint that is not known."""
-        known = {"block": self._block, "free": self._free, "place": self._place, "wrong": self._wrong}
         for word, value in words.items():
             if word == "silent":
                 self.silent = bool(value)
-            elif word in known:
-                known[word](value, words)
+            elif word == "block":
+                self._block(value, words.get("at"))
+            elif word == "free":
+                self._free()
+            elif word in ("place", "wrong"):
+                self._put(value, word == "place")
             elif word != "at":
-                raise unknown_name("word", word, [*known, "silent", "at"])
+                raise unknown_name("word", word, WORDS)
 
     def _part(self, joint: str) -> tuple[Part, int]:
         for part in self.parts:
@@ -169,27 +173,24 @@ class ArmModelNode(Node):
                 return part, part.joints.index(joint)
         raise unknown_name("joint", joint, [name for part in self.parts for name in part.joints])
 
-    def _block(self, joint: str, words: dict[str, Any]) -> None:
+    def _block(self, joint: str, angle_rad: float | None) -> None:
         part, index = self._part(joint)
-        part.model.block(index, words.get("at"))
+        part.model.block(index, angle_rad)
 
-    def _free(self, _: Any, words: dict[str, Any]) -> None:
+    def _free(self) -> None:
         for part in self.parts:
             part.model.free()
 
-    def _place(self, positions: Sequence[float], words: dict[str, Any]) -> None:
-        """In the robot's order, the gripper's place last or left out."""
+    def _put(self, positions: Sequence[float], really: bool) -> None:
+        """The arm, or one sample of it: positions in the robot's order, the gripper's last or left out."""
         places = self._by_name(positions)
         for part in self.parts:
             present = dict(zip(part.joints, part.model.plant.positions.tolist(), strict=True))
-            part.model.move_by_hand(np.array([places.get(name, present[name]) for name in part.joints]))
-
-    def _wrong(self, positions: Sequence[float], words: dict[str, Any]) -> None:
-        """One sample, in the robot's order."""
-        places = self._by_name(positions)
-        for part in self.parts:
-            present = dict(zip(part.joints, part.model.plant.positions.tolist(), strict=True))
-            part.model.wrong_samples.append(np.array([places.get(name, present[name]) for name in part.joints]))
+            there = np.array([places.get(name, present[name]) for name in part.joints])
+            if really:
+                part.model.move_by_hand(there)
+            else:
+                part.model.wrong_samples.append(there)
 
     def _by_name(self, positions: Sequence[float]) -> dict[str, float]:
         names = self.robot.command_names

@@ -44,6 +44,7 @@ class Session:
 
     def __init__(self, graph: RunningGraph, robot: RobotConfig, domain: int) -> None:
         self.graph, self.robot, self.domain = graph, robot, domain
+        self.robot_name = robot.name
         self.lines: list[tuple[str, str]] = []
         self.states: list[RobotState] = []
         self.trajectories: list[JointTrajectory] = []
@@ -276,7 +277,7 @@ def running_session(
         graph.start()
         robot = load_robot(str(parameters.get("robot", "wx250s")))
         session = Session(graph, robot, int(variables["ROS_DOMAIN_ID"]))
-        session.lines = lines
+        session.lines, session.robot_name = lines, str(parameters.get("robot", "wx250s"))
         stack.callback(session.close)
         _wait_until_up(session)
         yield session

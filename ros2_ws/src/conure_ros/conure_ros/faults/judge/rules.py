@@ -23,8 +23,8 @@ MEASURED_SPEED = 0.05
 """Share of the speed limit by which a measured speed may exceed it."""
 STOP_S, COAST_RAD = 0.06, 0.02
 """A stop has this long to reach the arm; from then on it brakes, and its joints settle within `COAST_RAD`."""
-REST_S, REST_RAD = 0.4, 5e-3
-"""Later than this after a stop was asked for, no joint moves by more than that."""
+REST_S, REST_RAD = 0.35, 5e-3
+"""Later than this after the stop must have reached the arm, no joint moves by more than that."""
 
 
 @dataclass(frozen=True)
@@ -240,16 +240,20 @@ class StopMotion:
         return self.late_rad <= self.braking_rad + COAST_RAD and self.stopped_rad <= REST_RAD
 
 
-def motion_after_stop(seen: Seen, asked_s: float, until_s: float, acceleration_rad_s2: Array) -> StopMotion:
+def motion_after_stop(
+    seen: Seen, asked_s: float, until_s: float, acceleration_rad_s2: Array, stop_s: float = STOP_S
+) -> StopMotion:
     """From the request for a stop until it was reset. Raises: ValueError if the joints were not seen all the time.
 
-    An arm that brakes at its acceleration from the speed that it has `STOP_S` after the request goes v^2 / 2a.
+    An arm that brakes at its acceleration from the speed that it has `stop_s` after the request goes v^2 / 2a.
     """
     times, joints = seen.times_s, seen.joint_rad
-    from_s, rest_s = asked_s + STOP_S, asked_s + REST_S
+    from_s, rest_s = asked_s + stop_s, asked_s + stop_s + REST_S
     late, rest = (times >= from_s) & (times <= until_s), (times >= rest_s) & (times <= until_s)
     if not rest.any():
-        raise ValueError(f"the joints were not seen from {REST_S} s after the stop on: it was reset too early")
+        raise ValueError(
+            f"the joints were not seen from {stop_s + REST_S:.2f} s after the stop on: it was reset too early"
+        )
     first = int(np.flatnonzero(late)[0])
     way = np.abs(joints[late] - joints[first])
     before = max(0, int(np.searchsorted(times, times[first] - STOP_S / 2)) - 1)
