@@ -19,6 +19,7 @@ from conure_ros.faults.live import (
     judge_of,
     judged,
     moved_rad,
+    passes,
     seen,
     sending,
     told,
@@ -37,12 +38,6 @@ FOLLOWING_RAD = 0.6
 """How far ahead of a joint that is stuck a command may be."""
 SLOWLY = (0.2, 0.1, 0.1, 0.0, 0.0, 0.2, 0.0)
 TURNING = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-
-
-def passes(session: Session, seconds: float) -> None:
-    """Time, by the clock of the stamps."""
-    until_ns = session.now_ns() + round(seconds * 1e9)
-    session.wait(lambda: session.now_ns() >= until_ns, 5 * seconds + 5.0, "time passes")
 
 
 def with_figures(session: Session, since_ns: int) -> tuple[bool, dict[str, float]]:

@@ -20,8 +20,6 @@ from conure_ros.faults.session import Session
 from conure_ros.messages import joint_sample, to_ns, to_time
 from conure_ros.qos import NEWEST, STREAM
 
-TOPICS = {"policy": "raw/command/policy", "teleop": "command/teleop"}
-"""The policy's commands pass through fault_node."""
 WINDOW_S = 0.05
 """Over which measured speeds are taken: stamps of a busy machine are not even."""
 SETTLED_S = 0.4
@@ -68,6 +66,12 @@ def after_stop(session: Session, asked_ns: int, until_ns: int, stop_s: float) ->
         raise RobotError(str(error)) from error
 
 
+def passes(session: Session, seconds: float) -> None:
+    """Time, by the clock of the stamps."""
+    until_ns = session.now_ns() + round(seconds * 1e9)
+    session.wait(lambda: session.now_ns() >= until_ns, 5 * seconds + 5.0, "time passes")
+
+
 @contextlib.contextmanager
 def sending(
     session: Session,
@@ -81,8 +85,9 @@ def sending(
 
     Yields the stamps that were sent, ns.
     """
-    publisher, ended, sent = session.node.create_publisher(PolicyCommand, TOPICS[source], NEWEST), threading.Event(), []
-    session.wait(lambda: publisher.get_subscription_count() > 0, 10.0, f"somebody listens to {TOPICS[source]}")
+    topic = f"{session.raw}command/policy" if source == "policy" else f"command/{source}"
+    publisher, ended, sent = session.node.create_publisher(PolicyCommand, topic, NEWEST), threading.Event(), list[int]()
+    session.wait(lambda: publisher.get_subscription_count() > 0, 10.0, f"somebody listens to {topic}")
 
     def send() -> None:
         ended.wait(offset_s)
