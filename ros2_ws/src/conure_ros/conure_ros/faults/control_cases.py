@@ -9,6 +9,7 @@ import numpy as np
 from lifecycle_msgs.msg import Transition
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
 from rclpy.qos import LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
@@ -170,13 +171,13 @@ def rival(arm: str, session: Session, sizes: Sizes) -> Outcome:
 
 def torque_not_confirmed(session: Session, sizes: Sizes) -> Outcome:
     """A driver that takes the call for torque and never answers: the stopped arm may still have it."""
-    with own_graph(**{"robot": session.robot_name}) as waiting:
-        # Offered before control is made to need it.
-        offered = waiting.node.create_service(SetBool, "torque", lambda request, response: None)
+    with own_graph(robot=session.robot_name) as own:
+        hanging = Node("driver", context=own.node.context)  # nobody spins it
+        hanging.create_service(SetBool, "torque", lambda request, response: response)
         try:
-            return _limp(waiting)
+            return _limp(own)
         finally:
-            waiting.node.destroy_service(offered)
+            hanging.destroy_node()
 
 
 def _limp(session: Session) -> Outcome:

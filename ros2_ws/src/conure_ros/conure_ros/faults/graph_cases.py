@@ -249,9 +249,8 @@ def _cancelled(session: Session) -> Outcome:
 
 def clock_stands(session: Session, sizes: Sizes) -> Outcome:
     """`use_sim_time` with a clock that stops: teleoperation does not repeat its last input, and the arm holds."""
-    names = ("control", "fault")
-    parameters = {f"{name}.use_sim_time": True for name in names}
-    with _ticking() as clock, own_graph(robot=session.robot_name, **parameters) as own:
+    parameters = {"robot": session.robot_name, "control.use_sim_time": True}
+    with _ticking() as clock, own_graph(**parameters) as own:
         publisher = own.node.create_publisher(Clock, "/clock", NEWEST)
         clock.begin(lambda: publisher.publish(Clock(clock=to_time(own.now_ns()))))
         with beside(own, replace(TELEOP, lifecycle=False), robot=own.robot_name, use_sim_time=True):
