@@ -296,6 +296,17 @@ def test_an_arm_that_goes_on_after_a_stop_is_seen():
     assert 0.15 < motion.ended_s < 0.4
 
 
+def test_an_arm_may_brake_as_slowly_as_its_acceleration_and_no_slower():
+    speed_rad_s, slow_rad_s2 = 2.0, 10.0
+    times = np.arange(0.0, 1.5, STEP_S)
+    braking_s = np.clip(times - 0.5, 0.0, speed_rad_s / slow_rad_s2)
+    turned = speed_rad_s * (np.minimum(times, 0.5) + braking_s) - slow_rad_s2 * braking_s**2 / 2
+    braked = Seen(times, HOME + np.outer(turned, np.eye(6)[5]))
+    assert motion_after_stop(braked, 0.5, 1.5, np.full(6, slow_rad_s2)).kept
+    assert not motion_after_stop(braked, 0.5, 1.5, np.full(6, 6 * slow_rad_s2)).kept
+    assert motion_after_stop(braked, 0.5, 1.5, np.full(6, 6 * slow_rad_s2), stop_s=0.2).kept
+
+
 def test_an_arm_that_creeps_while_it_is_stopped_is_seen():
     motion = motion_after_stop(slowing(0.0, 0.03, drift_rad_s=0.012), 0.5, 1.5, ACCELERATION)
     assert not motion.kept

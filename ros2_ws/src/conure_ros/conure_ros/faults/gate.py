@@ -158,7 +158,7 @@ class _Part:
 
 
 class Episode:
-    """One command after the other, from one pose; the style of the targets and the arm are drawn once."""
+    """One command after the other, from one pose; the style of the targets and the arm's lag are drawn once."""
 
     def __init__(self, loop: ControlLoop, start_rad: Array, rng: np.random.Generator) -> None:
         self.loop, self.start_rad, self._rng = loop, start_rad, rng
@@ -169,8 +169,7 @@ class Episode:
         plant = {"lag_s": float(rng.uniform(0.01, 0.08))}
         positions = np.append(start_rad, self.config.gripper_open_m)
         speed = FASTER * np.append(self.config.max_speed_rad_s, self.config.gripper_speed_m_s)
-        kind = str(rng.choice(["trajectory", "serial"]))
-        self.arm: ArmModel = arm_model(kind, positions, speed, plant, STEP_S)
+        self.arm: ArmModel = arm_model("trajectory", positions, speed, plant, STEP_S)
         self._parts: list[_Part] = []
         self._anchor(start_rad)
 
