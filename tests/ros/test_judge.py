@@ -14,6 +14,7 @@ from conure_ros.faults.judge.clearances import quaternions, segment_distance
 from conure_ros.faults.judge.description import describe
 from conure_ros.faults.judge.rules import (
     COAST_RAD,
+    PAIR_M,
     RULES,
     Judge,
     Judgement,
@@ -87,6 +88,17 @@ def test_its_links_are_where_pybullet_puts_them(name):
         state = pybullet.getLinkState(body, info[0], computeForwardKinematics=True, physicsClientId=client)
         assert np.allclose(links[info[12].decode()][0, :3, 3], state[4], atol=1e-6), info[12]
     pybullet.disconnect(client)
+
+
+@pytest.mark.parametrize("name", ["wx250s", "panda", "ur5e", "so101"])
+def test_by_other_means_it_finds_the_collisions_that_the_arm_finds(name):
+    arm, judge, rng = Arm(load_robot(name)), Judge(name), np.random.default_rng(5)
+    joints = rng.uniform(arm.lower_rad, arm.upper_rad, (400, len(arm.lower_rad)))
+    left_m = judge.clearances.near(joints).left_m.min(axis=1)
+    collides = np.array([arm.first_collision(row) is not None for row in joints])
+    assert (left_m[collides] < PAIR_M).all() and (left_m[~collides] > -PAIR_M).all()
+    assert 0.1 < collides.mean() < 0.9
+    judge.close()
 
 
 def test_the_cheap_bound_never_exceeds_the_distance(judge):
