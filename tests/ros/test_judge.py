@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pybullet
 import pytest
+import yaml
 
 from conure_core.arm import Arm
-from conure_core.robot import load_robot
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot, robot_file
 from conure_ros.faults import judge as judge_package
 from conure_ros.faults.judge.clearances import quaternions, segment_distance
 from conure_ros.faults.judge.description import describe
@@ -52,14 +54,15 @@ def broken(judgement):
     return set(judgement.broken)
 
 
-def test_it_takes_from_the_core_only_the_place_of_the_robots_files():
+def test_it_takes_from_the_core_only_its_errors_and_the_place_of_the_robots_files():
     folder = Path(judge_package.__file__).parent
     trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     ours = {name for name in names if name.startswith("conure_")}
-    assert {name for name in ours if not name.startswith("conure_ros.faults.judge")} == {"conure_core"}
+    allowed = {"conure_core", "conure_core.errors"}
+    assert {name for name in ours if not name.startswith("conure_ros.faults.judge")} == allowed
 
 
 @pytest.mark.parametrize("name", ["wx250s", "panda", "ur5e", "so101", "panda_ros2_control"])
@@ -131,6 +134,52 @@ def test_quaternions_turn_back_into_their_rotations():
     rotations *= np.linalg.det(rotations)[:, None, None]
     again = [pybullet.getMatrixFromQuaternion(values) for values in quaternions(rotations)]
     assert np.allclose(np.array(again).reshape(-1, 3, 3), rotations, atol=1e-9)
+
+
+def with_meshes(folder, write):
+    """The WidowX, its upper arm's first box as a mesh file; returns the path of its YAML."""
+    urdf = ROBOT.urdf.read_text()
+    box = '<collision><origin xyz="0 0 0.125"/><geometry><box size="0.045 0.06 0.22"/></geometry></collision>'
+    mesh = '<collision><origin xyz="0 0 0.105"/><geometry><mesh filename="box" scale="0.5 1 1"/></geometry></collision>'
+    assert urdf.count(box) == 1
+    corners = np.array([[x, y, z] for x in (-0.045, 0.045) for y in (-0.03, 0.03) for z in (-0.09, 0.13)])
+    name = write(folder, corners)
+    (folder / "arm.urdf").write_text(urdf.replace(box, mesh.replace('"box"', f'"{name}"')))
+    fields = yaml.safe_load(robot_file("wx250s").read_text()) | {"urdf": "arm.urdf"}
+    (folder / "arm.yaml").write_text(yaml.safe_dump(fields))
+    return str(folder / "arm.yaml")
+
+
+def obj(folder, corners):
+    (folder / "box.obj").write_text("".join(f"v {x} {y} {z}\n" for x, y, z in corners))
+    return "box.obj"
+
+
+def stl(folder, corners):
+    triangles = np.zeros(6, [("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attribute", "<u2")])
+    triangles["points"] = corners[[[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 3, 5], [2, 4, 6], [7, 5, 3]]]
+    (folder / "box.stl").write_bytes(bytes(80) + len(triangles).to_bytes(4, "little") + triangles.tobytes())
+    return "box.stl"
+
+
+@pytest.mark.parametrize("write", [obj, stl])
+def test_a_mesh_is_as_near_as_the_box_that_it_is(judge, tmp_path, write):
+    other = Judge(with_meshes(tmp_path, write))
+    joints = np.random.default_rng(6).uniform(ARM.lower_rad, ARM.upper_rad, (200, 6))
+    one, two = (one.clearances.near(joints).left_m for one in (judge, other))
+    both = np.isfinite(one) & np.isfinite(two)
+    assert both.any() and np.abs(one[both] - two[both]).max() < 3e-3
+    assert ((one < -PAIR_M) == (two < -PAIR_M)).mean() > 0.999
+    other.close()
+
+
+def test_a_shape_that_the_judge_cannot_read_is_refused_by_name(tmp_path):
+    def nothing(folder, corners):
+        (folder / "box.obj").write_text("v 0 0 zero\n")
+        return "box.obj"
+
+    with pytest.raises(ConfigError, match=r"box\.obj: expected an OBJ or STL mesh"):
+        describe(with_meshes(tmp_path, nothing))
 
 
 # Commands.

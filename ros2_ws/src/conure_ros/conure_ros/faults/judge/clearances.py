@@ -56,24 +56,16 @@ class Clearances:
         self._bullet.disconnect(self._client)
 
     def _body(self, number: int) -> int:
-        shape = self.robot.shapes[number]
-        client = self._client
-        if shape.kind == "box":
-            made = self._bullet.createCollisionShape(
-                self._bullet.GEOM_BOX, halfExtents=shape.half.tolist(), physicsClientId=client
-            )
-        elif shape.kind == "sphere":
-            made = self._bullet.createCollisionShape(
-                self._bullet.GEOM_SPHERE, radius=float(shape.half[0]), physicsClientId=client
-            )
-        else:
-            made = self._bullet.createCollisionShape(
-                self._bullet.GEOM_CYLINDER,
-                radius=float(shape.half[0]),
-                height=float(2 * shape.half[2]),
-                physicsClientId=client,
-            )
-        return int(self._bullet.createMultiBody(0, made, physicsClientId=client))
+        shape, bullet = self.robot.shapes[number], self._bullet
+        radius, height = float(shape.half[0]), float(2 * shape.half[2])
+        words: dict[str, Any] = {
+            "box": {"shapeType": bullet.GEOM_BOX, "halfExtents": shape.half.tolist()},
+            "sphere": {"shapeType": bullet.GEOM_SPHERE, "radius": radius},
+            "cylinder": {"shapeType": bullet.GEOM_CYLINDER, "radius": radius, "height": height},
+            "mesh": {"shapeType": bullet.GEOM_MESH, "vertices": shape.points.tolist()},
+        }[shape.kind]
+        made = bullet.createCollisionShape(**words, physicsClientId=self._client)
+        return int(bullet.createMultiBody(0, made, physicsClientId=self._client))
 
     def near(self, joint_rad: Array) -> Nearness:
         """For joint angles (k, n)."""

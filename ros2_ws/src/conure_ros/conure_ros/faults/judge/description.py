@@ -1,6 +1,6 @@
 """The robot as its files describe it: limits, kinematics and collision shapes. Reads YAML and URDF by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import yaml
 from numpy.typing import NDArray
 
 import conure_core
+from conure_core.errors import ConfigError
+from conure_ros.faults.judge.meshes import mesh_points
 
 Array = NDArray[np.float64]
 ROBOTS = Path(conure_core.__file__).parent / "robots"
@@ -34,13 +36,17 @@ class Joint:
 
 @dataclass(frozen=True)
 class Shape:
-    """A collision shape: `half` are a box's half sides, or a cylinder's or sphere's (radius, radius, half length)."""
+    """A collision shape: `half` are a box's half sides, or a cylinder's or sphere's (radius, radius, half length).
+
+    A mesh is taken for its convex hull: `points` (k, 3) about the centre of its box, whose half sides are `half`.
+    """
 
     name: str
     link: str
     kind: str
     half: Array
     origin: Array
+    points: Array = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
     def capsule(self) -> tuple[Array, float, float]:
@@ -84,7 +90,7 @@ class RobotDescription:
         margin = float(fields["position_margin_rad"])
         self.lower_rad = np.array([self.by_name[name].lower for name in self.joints]) + margin
         self.upper_rad = np.array([self.by_name[name].upper for name in self.joints]) - margin
-        self.shapes = tuple(shape for link in root.findall("link") for shape in _shapes(link))
+        self.shapes = tuple(shape for link in root.findall("link") for shape in _shapes(link, urdf.parent))
 
     @cached_property
     def fingers(self) -> dict[str, float]:
@@ -206,39 +212,40 @@ def _joint(node: ElementTree.Element) -> Joint:
     )
 
 
-def _shapes(link: ElementTree.Element) -> list[Shape]:
+def _shapes(link: ElementTree.Element, folder: Path) -> list[Shape]:
     shapes = []
     for number, node in enumerate(link.findall("collision")):
         geometry = node.find("geometry/*")
-        if geometry is None:
-            continue
-        shapes.append(
-            Shape(
-                f"{link.get('name')}_{number}",
-                str(link.get("name")),
-                geometry.tag,
-                _half(geometry, str(link.get("name"))),
-                _origin(node.find("origin")),
-            )
-        )
+        if geometry is not None:
+            shapes.append(_shape(f"{link.get('name')}_{number}", str(link.get("name")), geometry, node, folder))
     return shapes
 
 
-def _half(geometry: ElementTree.Element, link: str) -> Array:
-    if geometry.tag == "box":
-        return _floats(geometry.get("size"), "0 0 0") / 2
-    if geometry.tag == "sphere":
-        return np.full(3, float(geometry.get("radius", "0")))
-    if geometry.tag == "cylinder":
-        radius = float(geometry.get("radius", "0"))
-        return np.array([radius, radius, float(geometry.get("length", "0")) / 2])
-    raise ValueError(f"the judge knows boxes, cylinders and spheres; link {link} has a {geometry.tag}")
+def _shape(name: str, link: str, geometry: ElementTree.Element, collision: ElementTree.Element, folder: Path) -> Shape:
+    """Raises: ConfigError for a geometry that the judge does not know, or a mesh that it cannot read."""
+    origin, kind = _origin(collision.find("origin")), geometry.tag
+    if kind == "mesh":
+        scale = _floats(geometry.get("scale"), "1 1 1")
+        points = scale * mesh_points(folder / str(geometry.get("filename")).removeprefix("file://"))
+        centre = (points.min(axis=0) + points.max(axis=0)) / 2
+        origin[:3, 3] += origin[:3, :3] @ centre
+        return Shape(name, link, kind, np.ptp(points, axis=0) / 2, origin, points - centre)
+    if kind == "box":
+        return Shape(name, link, kind, _floats(geometry.get("size"), "0 0 0") / 2, origin)
+    radius, length = float(geometry.get("radius", "0")), float(geometry.get("length", "0"))
+    if kind == "sphere":
+        return Shape(name, link, kind, np.full(3, radius), origin)
+    if kind == "cylinder":
+        return Shape(name, link, kind, np.array([radius, radius, length / 2]), origin)
+    raise ConfigError(f"link {link}: the judge knows boxes, cylinders, spheres and meshes, got a {kind}")
 
 
 def lowest_m(shape: Shape, poses: Array) -> Array:
     """The height of a shape's lowest point, (k,), m, for its poses (k, 4, 4). Exact."""
     up = np.abs(poses[:, 2, :3])
-    if shape.kind == "box":
+    if shape.kind == "mesh":
+        reach = -(poses[:, 2, :3] @ shape.points.T).min(axis=1)
+    elif shape.kind == "box":
         reach = up @ shape.half
     elif shape.kind == "sphere":
         reach = np.full(len(poses), shape.half[0])
