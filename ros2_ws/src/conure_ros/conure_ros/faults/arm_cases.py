@@ -3,7 +3,7 @@
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from conure_ros.faults.judge.description import Array
 from conure_ros.faults.live import (
     ForeignArm,
     after_stop,
+    foreign_case,
     judge_of,
     judged,
     moved_rad,
@@ -26,7 +27,7 @@ from conure_ros.faults.live import (
     wait_for_motion,
 )
 from conure_ros.faults.session import Session
-from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes
+from conure_ros.faults.table import Outcome, Sizes
 from conure_ros.messages import joint_state_message, to_ns
 from conure_ros.qos import NEWEST
 
@@ -47,25 +48,38 @@ def with_figures(session: Session, since_ns: int) -> tuple[bool, dict[str, float
     return judgement.kept and judgement.rows > 0, figures
 
 
-def wrong_sample(fault: str, session: Session, sizes: Sizes) -> Outcome:
-    """While the arm holds, one sample is wrong; then the policy moves it slowly."""
-    arm = ForeignArm(session)
+def first_sample_is_wrong(fault: str, session: Session, arm: ForeignArm) -> int:
+    """The stop is reset while nothing is measured: the first sample, from which control would begin, is the wrong one.
+
+    Returns when that was, ns.
+    """
     arm.begin()
+    arm.do(silent=True)
+    session.call("reset_stop")
     began_ns = session.inject(fault)
     try:
+        arm.do(silent=False)
         session.first_spoiled()
     finally:
         session.inject("")
+    return began_ns
+
+
+def wrong_sample(fault: str, session: Session, sizes: Sizes) -> Outcome:
+    """While the arm holds, one sample is wrong; then the policy moves it slowly."""
+    arm = ForeignArm(session)
+    began_ns = first_sample_is_wrong(fault, session, arm)
     session.call("set_mode", mode="policy")
     with sending(session, "policy", action=SLOWLY):
-        passes(session, 1.0)
+        passes(session, 1.5)
     moved = moved_rad(session, began_ns)
     kept, figures = with_figures(session, began_ns)
-    largest = max((abs(value) for state in list(session.states) for value in state.commanded_rad), default=0.0)
-    figures |= {"moved, rad": moved, "largest joint command, rad": largest}
-    commands = [state for state in list(session.states) if to_ns(state.header.stamp) > began_ns and state.commanded_rad]
+    commands = [state.commanded_rad for state in list(session.states) if _commanded(state, began_ns)]
+    furthest = float(np.abs(np.array(commands) - np.array(session.robot.home_rad)).max()) if commands else math.inf
+    figures |= {"moved, rad": moved, "command away from where the arm was, at most, rad": furthest}
+    detail = told(session)
     arm.begin()
-    return Outcome(kept and moved <= AFTER_A_SAMPLE_RAD and largest < 4.0 and bool(commands), figures, told(session))
+    return Outcome(kept and moved <= AFTER_A_SAMPLE_RAD and furthest <= AFTER_A_SAMPLE_RAD, figures, detail)
 
 
 def impossible_joints(session: Session, sizes: Sizes) -> Outcome:
@@ -76,25 +90,21 @@ def impossible_joints(session: Session, sizes: Sizes) -> Outcome:
     try:
         session.call("set_mode", mode="policy")
         with sending(session, "policy", action=SLOWLY):
-            passes(session, 0.8)
+            passes(session, 1.5)
         detail, lives = told(session), session.graph.processes["control"].poll() is None
         holds = session.states[-1].mode in (RobotState.HOLD, RobotState.STOPPED)
     finally:
         session.inject("")
     if not lives:
-        session.restart("control")
+        return Outcome(False, detail="control ended")
     arm.begin()
-    return Outcome(lives and holds and detail != "", {}, detail if lives else "control ended")
+    return Outcome(holds and detail != "", {}, detail)
 
 
 def future_stamp(session: Session, sizes: Sizes) -> Outcome:
     """One stamp of the future as control anchors; the policy moves the arm all the same, or it is said why not."""
     arm = ForeignArm(session)
-    arm.begin()
-    session.inject("one joint stamp 5 s in the future")
-    session.first_spoiled()
-    session.call("reset_stop")
-    session.inject("")
+    first_sample_is_wrong("one joint stamp 5 s in the future", session, arm)
     session.call("set_mode", mode="policy")
     began_ns = session.now_ns()
     with sending(session, "policy", action=SLOWLY), contextlib.suppress(RobotError):
@@ -286,10 +296,6 @@ OUT = "home leaves it slowly; no violated distance shrinks on the way"
 NAMED_HOLD = "the command stays near the joint; it is named"
 
 
-def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Case:
-    return Case(f"foreign arm: {name}", must, run, FOREIGN)
-
-
 SENDERS = {
     "policy at 10 Hz": [("policy", 10.0)],
     "teleop at 20 Hz": [("teleop", 20.0)],
@@ -298,14 +304,14 @@ SENDERS = {
 }
 KINDS = ("folded", "on the table", "outside the box", "beyond a joint limit")
 CASES = (
-    _case("one joint sample leaps", JUDGED, partial(wrong_sample, "one joint sample leaps")),
-    _case("one joint sample is huge", JUDGED, partial(wrong_sample, "one joint sample is huge")),
-    _case("joints of 1e308", "named, holds, control lives", impossible_joints),
-    _case("one joint stamp of the future", "moves on, or says that and why it does not", future_stamp),
-    _case("two publishers of joint_states", "latched stop, both named, no jump", two_drivers),
-    *(_case(f"stop under {name}", STOPS, partial(stop_under, senders)) for name, senders in SENDERS.items()),
-    *(_case(f"begins {kind}", OUT, partial(leaves, kind)) for kind in KINDS),
-    _case("elbow blocked", NAMED_HOLD, partial(blocked, (0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "elbow")),
-    _case("forearm_roll blocked, rotation", NAMED_HOLD, partial(blocked, TURNING, "forearm_roll")),
-    _case("a joint reads a turn off", "named, nothing moves", turn_off),
+    foreign_case("one joint sample leaps", JUDGED, partial(wrong_sample, "one joint sample leaps")),
+    foreign_case("one joint sample is huge", JUDGED, partial(wrong_sample, "one joint sample is huge")),
+    foreign_case("joints of 1e308", "named, holds, control lives", impossible_joints),
+    foreign_case("one joint stamp of the future", "moves on, or says that and why it does not", future_stamp),
+    foreign_case("two publishers of joint_states", "latched stop, both named, no jump", two_drivers),
+    *(foreign_case(f"stop under {name}", STOPS, partial(stop_under, senders)) for name, senders in SENDERS.items()),
+    *(foreign_case(f"begins {kind}", OUT, partial(leaves, kind)) for kind in KINDS),
+    foreign_case("elbow blocked", NAMED_HOLD, partial(blocked, (0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "elbow")),
+    foreign_case("forearm_roll blocked, rotation", NAMED_HOLD, partial(blocked, TURNING, "forearm_roll")),
+    foreign_case("a joint reads a turn off", "named, nothing moves", turn_off),
 )

@@ -18,7 +18,7 @@ from conure_core.errors import RobotError
 from conure_core.safety import JointCommand
 from conure_msgs.msg import RobotState
 from conure_ros.faults.arm_cases import STILL_RAD
-from conure_ros.faults.live import ForeignArm, moved_rad, passes, sending, told, wait_for_motion
+from conure_ros.faults.live import ForeignArm, foreign_case, moved_rad, passes, sending, told, wait_for_motion
 from conure_ros.faults.session import Session, running_session
 from conure_ros.faults.table import FOREIGN, GRAPHS, SIMULATED, Case, Outcome, Sizes
 from conure_ros.messages import to_ns, trajectory_message
@@ -196,19 +196,15 @@ def _limp(session: Session) -> Outcome:
     return Outcome("torque" in detail.lower() and session.states[-1].stopped, figures, detail)
 
 
-def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Case:
-    return Case(f"foreign arm: {name}", must, run, FOREIGN)
-
-
 HANGS = "holds until a mode is chosen; no motion"
 NO_HAND = "stopped, the rival named, and said that this arm cannot be held"
 CASES = (
-    _case("control hangs and goes on", HANGS, partial(hung, False)),
-    _case("stop while control hangs", "stopped when it goes on; no motion", partial(hung, True)),
-    _case("control configured anew after a stop", "the stop survives; no motion", stop_survives),
-    _case("control killed and restarted", HANGS, restarted),
-    _case("control silent", "robot_state every 0.2 s; its readers hear of the silence", silent),
-    _case("a rival commands it", NO_HAND, partial(rival, FOREIGN)),
+    foreign_case("control hangs and goes on", HANGS, partial(hung, False)),
+    foreign_case("stop while control hangs", "stopped when it goes on; no motion", partial(hung, True)),
+    foreign_case("control configured anew after a stop", "the stop survives; no motion", stop_survives),
+    foreign_case("control killed and restarted", HANGS, restarted),
+    foreign_case("control silent", "robot_state every 0.2 s; its readers hear of the silence", silent),
+    foreign_case("a rival commands it", NO_HAND, partial(rival, FOREIGN)),
     Case("a rival commands the arm", "the driver refuses; stopped, the rival named", partial(rival, SIMULATED)),
-    _case("torque off is never confirmed", "stopped, and said that it is not confirmed", torque_not_confirmed),
+    foreign_case("torque off is never confirmed", "stopped, and said that it is not confirmed", torque_not_confirmed),
 )

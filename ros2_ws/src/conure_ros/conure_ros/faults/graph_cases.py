@@ -26,7 +26,7 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.faults.arm_cases import STILL_RAD
 from conure_ros.faults.control_cases import BRAKED_S, own_graph
-from conure_ros.faults.live import moved_rad, passes
+from conure_ros.faults.live import foreign_case, moved_rad, passes
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, GRAPHS, Case, Outcome, Sizes
 from conure_ros.messages import to_time
@@ -315,9 +315,9 @@ def _with_clock(session: Session, clock: _Ticking) -> Outcome:
 
 CASES = (
     Case("transitions that are not possible", "refused; every node lives, the policy goes on", impossible_transitions),
-    Case("the graph's starter is killed (SIGKILL)", "its nodes end by themselves within 8 s", starter_killed, FOREIGN),
+    foreign_case("the graph's starter is killed (SIGKILL)", "its nodes end by themselves within 8 s", starter_killed),
     Case("trial cancelled, two goals at once", "holds at once; the second is rejected", trial_cancelled),
-    Case("the clock stands still", "the last input is not repeated; the arm holds", clock_stands, FOREIGN),
+    foreign_case("the clock stands still", "the last input is not repeated; the arm holds", clock_stands),
     Case("the recorder stalls for 3 s", "nothing lost, or all that was is counted and said", recorder_stalls),
     Case("two recorders with one name", "neither destroys the other's file", two_recorders),
 )

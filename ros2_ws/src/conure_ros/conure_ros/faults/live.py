@@ -4,8 +4,8 @@ import contextlib
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 from conure_ros.faults.session import Session
+from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes
 from conure_ros.messages import joint_sample, to_ns, to_time
 from conure_ros.qos import NEWEST, STREAM
 
+Row = Callable[[Session, Sizes], Outcome]
 WINDOW_S = 0.05
 """Over which measured speeds are taken: stamps of a busy machine are not even."""
 SETTLED_S = 0.4
@@ -153,6 +155,19 @@ class ForeignArm:
         session.wait(lambda: session.now_ns() > began_ns, 5.0, "time passes")
         session.call("set_mode", mode="hold")
         session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 5.0, "control holds")
+
+
+def on_foreign_arm(run: Row, session: Session, sizes: Sizes) -> Outcome:
+    """A row that begins with every node alive, whatever the row before it did."""
+    session.inject("")
+    if session.graph.processes["control"].poll() is not None:
+        session.restart("control")
+    return run(session, sizes)
+
+
+def foreign_case(name: str, must: str, run: Row) -> Case:
+    """A row of the foreign arm."""
+    return Case(f"foreign arm: {name}", must, partial(on_foreign_arm, run), FOREIGN)
 
 
 def wait_for_motion(session: Session, since_ns: int, rad: float = 0.03, timeout_s: float = 5.0) -> None:
