@@ -25,6 +25,14 @@ HOME = np.array(ROBOT.home_rad)
 QUICK = ["camera black", "joint missing", "actions NaN", "actions huge", "stop at random moments", "two policies"]
 
 
+QUICK_FOREIGN = [
+    "one joint sample leaps",
+    "two publishers of joint_states",
+    "stop under two teleops",
+    "begins folded",
+    "forearm_roll blocked, rotation",
+    "stop while control hangs",
+]
 QUICK_SERIAL = ["5 % of the packets corrupted", "servo overloaded", "unplugged and back"]
 
 
@@ -42,6 +50,19 @@ def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(bundle, domain, 
 
 
 @pytest.mark.ros
+def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(bundle, domain, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    page_path, names = tmp_path / "faults.html", [f"foreign arm: {name}" for name in QUICK_FOREIGN]
+    only = ",".join(f"'{name}'" for name in names)
+    sizes = [f"stop_p99_ms={1e3 * ROBOT.control_period_s}", "stops=1", "commands=500"]
+    verb.run([f"bundle={bundle}", f"only=[{only}]", *sizes, f"out={page_path}"])
+    rows = {row["name"]: row["outcome"] for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]}
+    assert set(names) < set(rows)
+    assert "forearm_roll" in rows["foreign arm: forearm_roll blocked, rotation"]["detail"]
+
+
+@pytest.mark.ros
 def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, domain, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
@@ -56,6 +77,7 @@ def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, d
     assert set(QUICK) < set(rows)
     assert rows["simulated arm during all faults"]["figures"]["measurements"] > 500
     assert rows["stop at random moments"]["figures"]["commands while stopped"] == 0
+    assert rows["stop at random moments"]["figures"]["motion while stopped, rad"] < 0.005
     assert "lacks 'shoulder'" in rows["joint missing"]["detail"]
     assert "/policy publishes" in rows["two policies"]["detail"]
     assert "<script" not in page_path.read_text()
@@ -86,7 +108,7 @@ def test_a_graph_that_does_not_do_its_part_fails_the_row():
     outcome = run_case(Case("a", "b", breaks), None, Sizes())
     assert not outcome.passed
     assert outcome.detail == "nobody answers"
-    assert len(all_cases()) >= 20
+    assert len(all_cases()) >= 60
 
 
 def still(rows=40, away=0.0):

@@ -1,13 +1,7 @@
 """control_node before controllers that take and refuse what ros2_control's do, in a process of their own."""
 
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +16,7 @@ from conure_core.ros2_control import load_ros2_control
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.messages import joint_sample
-from conure_ros.node_table import CONTROL, GRAPHS, managed
+from conure_ros.node_table import ARM_MODEL, CONTROL, GRAPHS, managed
 from conure_ros.qos import LATCHED, NEWEST
 
 pytestmark = pytest.mark.ros
@@ -42,19 +36,8 @@ def robot_yaml(folder, name, **section):
 class Rig:
     """Controllers, whose joints are in another order, for the robot of this file; and a policy."""
 
-    def __init__(self, peer, domain, robot):
-        self.peer, wiring = peer, load_ros2_control(robot)
-        start = dict(zip(ROBOT.joint_names, ROBOT.home_rad, strict=True)) | {ROBOT.gripper_joint: ROBOT.gripper_open_m}
-        words = {
-            "output": wiring.output,
-            "joints": BACKWARDS,
-            "topic": wiring.arm_topic,
-            "gripper_joint": ROBOT.gripper_joint,
-            "gripper_topic": wiring.gripper_topic or "gripper_controller/joint_trajectory",
-            "start": start,
-        }
-        script = [sys.executable, str(Path(__file__).with_name("controllers.py")), json.dumps(words)]
-        self.process = subprocess.Popen(script, env={**os.environ, **domain})
+    def __init__(self, peer):
+        self.peer = peer
         self.refused = peer.listen(String, "refused", 100)
         self.states = peer.listen(RobotState, "robot_state", LATCHED)
         self.joints = peer.listen(JointState, "joint_states")
@@ -80,23 +63,21 @@ class Rig:
     def commanded(self):
         return np.array([state for state in self.states if state.commanded_rad][-1].commanded_rad)
 
-    def close(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-
 
 @pytest.fixture
-def rig(request, start, peer, domain, tmp_path, wait_until):
+def rig(request, start, peer, tmp_path, wait_until):
     section = request.param
     robot = robot_yaml(tmp_path, "mine", **section) if section else "ur5e_ros2_control"
-    rig = Rig(peer, domain, robot)
+    gripper_topic = load_ros2_control(robot).gripper_topic or "gripper_controller/joint_trajectory"
+    controllers = {"arm_model.joints": BACKWARDS, "arm_model.gripper_topic": gripper_topic}
+    rig = Rig(peer)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "control", managed(CONTROL))
-        graph = start("control", robot=robot, start_mode="hold", **{"control.stale_periods": 4.0})
+        patch.setitem(GRAPHS, "control", managed(ARM_MODEL, CONTROL))
+        patience = {"control.stale_periods": 4.0}
+        graph = start("control", robot=robot, start_mode="hold", **patience, **controllers)
     wait_until(lambda: rig.joints and rig.states and rig.states[-1].reason == "activated", 20)
     yield rig
     graph.stop()
-    rig.close()
 
 
 POSITIONS = {

@@ -2,6 +2,7 @@ from setuptools import find_packages, setup
 
 PACKAGE = "conure_ros"
 NODES = [
+    "arm_model_node",
     "camera_node",
     "control_node",
     "evaluator_node",

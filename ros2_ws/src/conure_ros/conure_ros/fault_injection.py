@@ -11,7 +11,9 @@ from conure_ros.messages import to_ns, to_time
 IMAGE, JOINTS, COMMAND = "camera/image_raw", "joint_states", "command/policy"
 LATE_IMAGE_S = 0.2
 STEP_BACK_NS = 5_000_000_000
+AHEAD_NS = 5_000_000_000
 LATE_PERIODS = 3.0
+LEAP_RAD, HUGE_RAD, LARGEST = 1.5, 1e200, 1e308
 Passed = tuple[Any, float]
 """A message and how long to keep it, s."""
 
@@ -28,13 +30,13 @@ class Injector:
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
         self._last: dict[str, Any] = {}
-        self.fault = ""
+        self.fault, self.done = "", False
 
     def choose(self, fault: str) -> None:
         """Raises: ConfigError listing the known faults."""
         if fault and fault not in FAULTS:
             raise unknown_name("fault", fault, FAULTS)
-        self.fault = fault
+        self.fault, self.done = fault, False
 
     def spoils(self, topic: str) -> bool:
         """Whether the fault is one of this topic's."""
@@ -55,6 +57,35 @@ class Injector:
 
     def _late_command(self, message: Any) -> list[Passed]:
         return [(message, LATE_PERIODS * self._period_s)]
+
+
+def _once(change: Callable[[Any], None]) -> Callable[["Injector", Any], list[Passed]]:
+    """The first message is changed; the others pass."""
+
+    def changed(injector: Injector, message: Any) -> list[Passed]:
+        if not injector.done:
+            injector.done = True
+            change(message)
+        return [(message, 0.0)]
+
+    return changed
+
+
+def _leap(message: Any) -> None:
+    message.position[0] += LEAP_RAD
+
+
+def _huge(message: Any) -> None:
+    message.position[0] = HUGE_RAD
+
+
+def _of_the_future(message: Any) -> None:
+    message.header.stamp = to_time(to_ns(message.header.stamp) + AHEAD_NS)
+
+
+def _all_huge(injector: Injector, message: Any) -> list[Passed]:
+    message.position = [LARGEST] * len(message.position)
+    return [(message, 0.0)]
 
 
 def _dropped(injector: Injector, message: Any) -> list[Passed]:
@@ -109,6 +140,10 @@ FAULTS: dict[str, tuple[str, Callable[[Injector, Any], list[Passed]]]] = {
     "camera clock 5 s back": (IMAGE, _stepped_back),
     "joint missing": (JOINTS, _without_a_joint),
     "joint NaN": (JOINTS, _nan_joint),
+    "one joint sample leaps": (JOINTS, _once(_leap)),
+    "one joint sample is huge": (JOINTS, _once(_huge)),
+    "one joint stamp 5 s in the future": (JOINTS, _once(_of_the_future)),
+    "joints of 1e308": (JOINTS, _all_huge),
     "joints in another order": (JOINTS, _other_order),
     "actions NaN": (COMMAND, _action(lambda action: [math.nan] * len(action))),
     "actions infinite": (COMMAND, _action(lambda action: [math.inf, *action[1:]])),

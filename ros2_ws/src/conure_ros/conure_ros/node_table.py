@@ -153,6 +153,7 @@ POLICY = NodeSpec(
 TELEOP = NodeSpec("teleop_node", "conure_ros.teleop_node", "teleop", "teleop.yaml", ("robot",), lifecycle=True)
 RECORDER = NodeSpec("recorder_node", "conure_ros.recorder_node", "recorder", "recorder.yaml", ("folder",))
 FAULT = NodeSpec("fault_node", "conure_ros.fault_node", "fault", "fault.yaml", ("robot",), sends_images=True)
+ARM_MODEL = NodeSpec("arm_model_node", "conure_ros.arm_model_node", "arm_model", "arm_model.yaml", ("robot",))
 EVALUATOR = NodeSpec(
     "evaluator_node",
     "conure_ros.evaluator_node",
@@ -251,6 +252,8 @@ GRAPHS = {
         spoiled(POLICY, "command/policy"),
         FAULT,
     ),
+    # An arm with somebody else's controllers; the faults themselves are its policy and its person.
+    "faults_arm": managed(spoiled(ARM_MODEL, "joint_states"), UNLED_CONTROL, FAULT),
     # A camera of its own, with large images; what the policy sees has nothing to do with the simulated arm.
     "soak": managed(
         spoiled(replace(SIM_ROBOT, remaps=ASIDE), "joint_states"),

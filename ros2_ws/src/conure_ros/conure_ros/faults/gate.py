@@ -1,61 +1,83 @@
-"""Millions of random commands through the real safety gate; what comes out is judged apart from it. No ROS."""
+"""Millions of random commands through the real gate and the real control loop; the judge knows neither. No ROS.
+
+An episode begins anywhere: at home, elsewhere within the limits, or where the arm may not be (folded, on the table,
+outside its box, beyond a joint limit). A model of an arm lags behind, and what it measures is what control is told.
+
+Every command is judged by every rule; a distance is measured by PyBullet wherever two parts may be near each other.
+The model's joints are judged at every step by speed, and at one of `SEEN_EVERY` by their limits; between two random
+commands a lagging arm cuts corners, so how far it was out of its box or within a clearance then is only reported.
+"""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from conure_core.arm import Arm, Array
+from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import RobotError
 from conure_core.robot import load_robot
-from conure_core.safety import BOX_TOLERANCE_M, SafetyGate
+from conure_core.safety import JointCommand
+from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
+from conure_ros.faults.judge.rules import Judge, Judgement, Seen, Told
 
 EPISODE = 250
 BATCH = 20_000
-ROUNDING = 1e-9
+STEP_S = 0.025
+SEEN_EVERY = 20
+BEYOND_RAD = 0.3
+"""How far beyond its limits a joint may be at the start."""
+DEEP_M = 0.02
+"""How far into each other, or into the table, two parts may be at the start: no arm gets further."""
+MOVED_RAD = 1e-3
+FASTER = 4.0
+"""Than its limits: the arm itself would not keep them."""
+REPORTED = ("box_m", "pair_m", "table_m")
+STUCK_SHARE = 0.05
+"""Of the episodes that begin where the arm may not be: this many may lead nowhere."""
 
 
 @dataclass(frozen=True)
-class Excess:
-    """How far the worst of `commands` went beyond each limit (0 or less: none did), and how many were refused.
+class GateRun:
+    """What came of it. `told` and `seen` judge the commands and the arm's joints.
 
-    `position_rad`, `speed_rad_s`, `acceleration_rad_s2` beyond the joint's limit; `workspace_m` outside the box;
-    `not_finite` counts commands.
+    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which nothing ever moved.
     """
 
-    commands: int = 0
+    told: Judgement
+    seen: Judgement
     refused: int = 0
-    not_finite: int = 0
-    position_rad: float = -np.inf
-    speed_rad_s: float = -np.inf
-    acceleration_rad_s2: float = -np.inf
-    workspace_m: float = -np.inf
-
-    def joined(self, other: "Excess") -> "Excess":
-        counts = {name: getattr(self, name) + getattr(other, name) for name in ("commands", "refused", "not_finite")}
-        depths = ("position_rad", "speed_rad_s", "acceleration_rad_s2", "workspace_m")
-        return Excess(**counts, **{name: max(getattr(self, name), getattr(other, name)) for name in depths})
+    episodes: int = 0
+    violating: int = 0
+    stuck: int = 0
 
     @property
-    def within_limits(self) -> bool:
-        beyond = max(self.position_rad, self.speed_rad_s, self.acceleration_rad_s2)
-        return self.not_finite == 0 and beyond <= 1e-6 and self.workspace_m <= BOX_TOLERANCE_M + ROUNDING
+    def commands(self) -> int:
+        return self.told.rows
+
+    @property
+    def kept(self) -> bool:
+        fast = set(self.seen.broken) - set(REPORTED)
+        return self.told.kept and not fast and self.stuck <= STUCK_SHARE * self.violating
+
+    def joined(self, other: "GateRun") -> "GateRun":
+        counts = ("refused", "episodes", "violating", "stuck")
+        values = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return GateRun(self.told.joined(other.told), self.seen.joined(other.seen), **values)
+
+    def figures(self) -> dict[str, float]:
+        """For a report: excesses, of which 0 or less is none."""
+        counts = {name: float(getattr(self, name)) for name in ("refused", "episodes", "violating", "stuck")}
+        for what, judgement in (("commanded", self.told), ("measured", self.seen)):
+            excesses = {f"{what}: {name}": value for name, value in asdict(judgement).items() if name != "worst"}
+            counts |= {name: float(value) for name, value in excesses.items()}
+        return counts
 
 
-@dataclass
-class _Log:
-    """Joint commands (n,) in order, each with the speed (n,) of the one before it: zero after a hold or a reset."""
-
-    before: list[Array] = field(default_factory=list)
-    commands: list[Array] = field(default_factory=list)
-    restarted: list[bool] = field(default_factory=list)
-    refused: int = 0
-
-
-def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float = 1.0, workers: int = 1) -> Excess:
+def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float = 1.0, workers: int = 1) -> GateRun:
     """Random targets, some of them huge, NaN, infinite, stale or of another shape, through the gate of `robot`.
 
     `acceleration_scale` multiplies the robot's acceleration limits: at a tenth, the arm needs several periods to brake.
@@ -68,74 +90,160 @@ def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float
         return _joined(pool.map(_batch, jobs))
 
 
-def _joined(results: "Iterator[Excess] | map[Excess]") -> Excess:
-    total = Excess()
-    for result in results:
-        total = total.joined(result)
-    return total
+def _joined(results: Iterable[GateRun]) -> GateRun:
+    first, *others = results
+    for result in others:
+        first = first.joined(result)
+    return first
 
 
-def _batch(job: tuple[str, int, int, float]) -> Excess:
+def _batch(job: tuple[str, int, int, float]) -> GateRun:
     robot, commands, seed, scale = job
     config = load_robot(robot)
     accelerations = tuple(scale * limit for limit in config.max_acceleration_rad_s2)
-    arm, rng = Arm(replace(config, max_acceleration_rad_s2=accelerations)), np.random.default_rng(seed)
-    gate, total = SafetyGate(arm), Excess()
-    for start in range(0, commands, EPISODE):
-        total = total.joined(_judged(arm, _episode(gate, min(EPISODE, commands - start), rng)))
+    loop = ControlLoop(Arm(replace(config, max_acceleration_rad_s2=accelerations)))
+    judge, rng, total = Judge(robot), np.random.default_rng(seed), GateRun(Judgement(), Judgement())
+    starts = start_poses(judge, rng, -(-commands // EPISODE))
+    for number, start in enumerate(range(0, commands, EPISODE)):
+        episode = Episode(loop, starts[number], rng)
+        episode.run(min(EPISODE, commands - start))
+        total = total.joined(_judged(judge, episode, scale))
+    judge.close()
     return total
 
 
-def _episode(gate: SafetyGate, commands: int, rng: np.random.Generator) -> _Log:
-    """From home, one command after the other; the style of the targets is drawn once."""
-    config, log = gate.arm.config, _Log()
-    last = gate.reset(np.array(config.home_rad), config.gripper_open_m).joint_rad
-    spread, restarted = 10.0 ** rng.uniform(-2.5, 1.0), True
-    for _ in range(commands):
-        target, age_s = _random_target(last, spread, rng)
+def _judged(judge: Judge, episode: "Episode", scale: float) -> GateRun:
+    told = Judgement()
+    for part in episode.told():
+        told = told.joined(judge.told(part, scale))
+    violating = judge.violated(episode.start_rad)
+    seen = judge.seen(Seen(*episode.arm.seen(len(episode.start_rad))), every=SEEN_EVERY)
+    stuck = violating and episode.moved_rad <= MOVED_RAD
+    return GateRun(told, seen, episode.refused, 1, int(violating), int(stuck))
+
+
+def start_poses(judge: Judge, rng: np.random.Generator, count: int) -> Array:
+    """(count, n), rad, of five kinds: at home, near it, anywhere (limits or not), folded, on the table."""
+    robot = judge.robot
+    home = np.tile(robot.home_rad, (count, 1))
+    near = np.clip(home + rng.normal(0.0, 0.2, home.shape), robot.lower_rad, robot.upper_rad)
+    pools = [home, near, *_bad_poses(judge, rng, count)]
+    return np.array([pools[rng.integers(len(pools))][row] for row in range(count)])
+
+
+def _bad_poses(judge: Judge, rng: np.random.Generator, count: int) -> list[Array]:
+    """Poses (count, n) of each kind: anywhere, folded, on the table. None is deeper in anything than `DEEP_M`."""
+    robot, pairs = judge.robot, len(judge.clearances.pairs)
+    lower, upper = robot.lower_rad - BEYOND_RAD, robot.upper_rad + BEYOND_RAD
+    pools = [np.empty((0, len(lower)))] * 3
+    while min(map(len, pools)) < count:
+        drawn = rng.uniform(lower, upper, (200, len(lower)))
+        # Half of them within the limits: six joints are seldom all.
+        drawn[::2] = np.clip(drawn[::2], robot.lower_rad, robot.upper_rad)
+        left_m = judge.clearances.near(drawn).left_m
+        possible = left_m.min(axis=1) > -DEEP_M
+        folded, lying = (part.min(axis=1) < 0.0 for part in (left_m[:, :pairs], left_m[:, pairs:]))
+        kinds = (possible, possible & folded, possible & lying)
+        pools = [np.vstack([pool, drawn[kind]]) for pool, kind in zip(pools, kinds, strict=True)]
+    return pools
+
+
+@dataclass
+class _Part:
+    """Commands since the loop was last anchored."""
+
+    start_rad: Array
+    commands: list[Array] = field(default_factory=list)
+    rested: list[bool] = field(default_factory=list)
+
+
+class Episode:
+    """One command after the other, from one pose; the style of the targets and the arm's lag are drawn once."""
+
+    def __init__(self, loop: ControlLoop, start_rad: Array, rng: np.random.Generator) -> None:
+        self.loop, self.start_rad, self._rng = loop, start_rad, rng
+        self.config = loop.arm.config
+        self.refused, self._now_s, self._rested = 0, 0.0, True
+        self._spread = 10.0 ** rng.uniform(-2.5, 1.0)
+        self._actions = bool(rng.random() < 0.25)
+        plant = {"lag_s": float(rng.uniform(0.01, 0.08))}
+        positions = np.append(start_rad, self.config.gripper_open_m)
+        speed = FASTER * np.append(self.config.max_speed_rad_s, self.config.gripper_speed_m_s)
+        self.arm: ArmModel = arm_model("trajectory", positions, speed, plant, STEP_S)
+        self._parts: list[_Part] = []
+        self._anchor(start_rad)
+
+    def _anchor(self, joint_rad: Array) -> None:
+        self._last = self.loop.reset(joint_rad, self.config.gripper_open_m).joint_rad
+        self._parts.append(_Part(self._last))
+        self._rested = True
+
+    @property
+    def moved_rad(self) -> float:
+        """The furthest that a command led from the start."""
+        ways = [np.abs(command - self.start_rad).max() for part in self._parts for command in part.commands]
+        return float(max(ways, default=0.0))
+
+    def told(self) -> list[Told]:
+        joints = len(self.start_rad)
+        return [
+            Told(part.start_rad, np.array(part.commands).reshape(-1, joints), np.array(part.rested))
+            for part in self._parts
+            if part.commands
+        ]
+
+    def run(self, commands: int) -> None:
+        for _ in range(commands):
+            try:
+                self._follow(self._command())
+            except RobotError:
+                self.refused += 1
+                self._hold()
+            self._now_s += self.config.control_period_s
+            self.arm.advance(self._now_s)
+
+    def _hold(self) -> None:
+        """Now and then, as when a mode is chosen, control begins anew at where the arm is."""
+        self._last = self.loop.hold().joint_rad
+        self._rested = True
+        if self._rng.random() < 0.2:
+            measured = self.arm.measured()
+            self.arm.controller.rest(measured)
+            self._anchor(measured[:-1])
+
+    def _command(self) -> JointCommand:
+        """Raises: RobotError."""
+        measured = self.arm.measured()
+        if self._actions:
+            action = self._rng.normal(0.0, max(self._spread, 0.3), 7)
+            action[self._rng.integers(7)] *= 1.0 if self._rng.random() > 0.02 else np.nan
+            return self.loop.step(action, measured[:-1], self._age_s(), float(measured[-1]))
+        target = self._target()
+        return self.loop.gate.check(target, self._age_s(), float(measured[-1]))
+
+    def _age_s(self) -> float:
+        fresh = self._rng.random() > 0.025
+        return float(self._rng.uniform(0.0, 0.1) if fresh else self._rng.choice([-5.0, 1.0, np.nan]))
+
+    def _target(self) -> JointTarget:
+        joints, kind = len(self._last), self._rng.integers(0, 40)
+        joint_rad = self._last + self._rng.normal(0.0, self._spread, joints)
+        if kind == 0:
+            joint_rad[self._rng.integers(joints)] = self._rng.choice([np.nan, np.inf, -np.inf])
+        elif kind == 1:
+            joint_rad = joint_rad * 10.0 ** self._rng.uniform(1, 300)
+        elif kind == 2:
+            joint_rad = joint_rad[:-1]
+        return JointTarget(joint_rad, float(self._rng.normal(0.0, 0.1)))
+
+    def _follow(self, command: JointCommand) -> None:
+        part = self._parts[-1]
+        part.commands.append(command.joint_rad)
+        part.rested.append(self._rested)
+        self._last, self._rested = command.joint_rad, False
+        positions = np.append(command.joint_rad, command.gripper_m)
+        order = Order(positions, command.duration_s, self._now_s)
         try:
-            command = gate.check(target, age_s).joint_rad
-        except RobotError:
-            log.refused, restarted = log.refused + 1, True
-            last = gate.hold().joint_rad
-            continue
-        log.before.append(last)
-        log.commands.append(command)
-        log.restarted.append(restarted)
-        last, restarted = command, False
-    return log
-
-
-def _random_target(last: Array, spread: float, rng: np.random.Generator) -> tuple[JointTarget, float]:
-    joints, kind = len(last), rng.integers(0, 40)
-    joint_rad = last + rng.normal(0.0, spread, joints)
-    if kind == 0:
-        joint_rad[rng.integers(joints)] = rng.choice([np.nan, np.inf, -np.inf])
-    elif kind == 1:
-        joint_rad = joint_rad * 10.0 ** rng.uniform(1, 300)
-    elif kind == 2:
-        joint_rad = joint_rad[:-1]
-    age_s = float(rng.choice([-5.0, 1.0, np.nan])) if kind == 3 else float(rng.uniform(0.0, 0.1))
-    return JointTarget(joint_rad, float(rng.normal(0.0, 0.1))), age_s
-
-
-def _judged(arm: Arm, log: _Log) -> Excess:
-    """From the commands alone."""
-    if not log.commands:
-        return Excess(refused=log.refused)
-    config = arm.config
-    commands, before = np.array(log.commands), np.array(log.before)
-    speed = (commands - before) / config.settle_s
-    previous = np.vstack([np.zeros_like(speed[:1]), speed[:-1]]) * ~np.array(log.restarted)[:, None]
-    acceleration = np.abs(speed - previous) / config.control_period_s
-    tools = np.array([arm.forward(joint_rad)[:3, 3] for joint_rad in commands])
-    outside = np.maximum(np.array(config.workspace_lower_m) - tools, tools - np.array(config.workspace_upper_m))
-    return Excess(
-        commands=len(commands),
-        refused=log.refused,
-        not_finite=int((~np.isfinite(commands).all(axis=1)).sum()),
-        position_rad=float(np.maximum(arm.lower_rad - commands, commands - arm.upper_rad).max()),
-        speed_rad_s=float((np.abs(speed) - np.array(config.max_speed_rad_s)).max()),
-        acceleration_rad_s2=float((acceleration - np.array(config.max_acceleration_rad_s2)).max()),
-        workspace_m=float(outside.max()),
-    )
+            self.arm.take(order, self._now_s)
+        except Refused as why:
+            raise AssertionError(f"a command that was sent at once came late: {why}") from why

@@ -44,6 +44,9 @@ class Session:
 
     def __init__(self, graph: RunningGraph, robot: RobotConfig, domain: int) -> None:
         self.graph, self.robot, self.domain = graph, robot, domain
+        self.robot_name = robot.name
+        # What fault_node passes on comes to it as raw/X.
+        self.raw = "raw/" if any(node.name == "fault" for node in graph.nodes) else ""
         self.lines: list[tuple[str, str]] = []
         self.states: list[RobotState] = []
         self.trajectories: list[JointTrajectory] = []
@@ -64,7 +67,7 @@ class Session:
         node = self.node
         node.create_subscription(RobotState, "robot_state", self.states.append, RECORDED)
         node.create_subscription(JointTrajectory, "joint_trajectory", self.trajectories.append, RECORDED)
-        node.create_subscription(JointState, "raw/joint_states", self.joints.append, RECORDED)
+        node.create_subscription(JointState, f"{self.raw}joint_states", self.joints.append, RECORDED)
         node.create_subscription(RobotState, "robot_state", lambda state: None, LATCHED)
         node.create_subscription(String, "faults/injected", self._on_injected, STREAM)
         self._inject = node.create_publisher(String, "faults/inject", STREAM)
@@ -276,7 +279,7 @@ def running_session(
         graph.start()
         robot = load_robot(str(parameters.get("robot", "wx250s")))
         session = Session(graph, robot, int(variables["ROS_DOMAIN_ID"]))
-        session.lines = lines
+        session.lines, session.robot_name = lines, str(parameters.get("robot", "wx250s"))
         stack.callback(session.close)
         _wait_until_up(session)
         yield session

@@ -15,9 +15,12 @@ MODULES = (
     "conure_ros.faults.stop_cases",
     "conure_ros.faults.process_cases",
     "conure_ros.faults.serial_cases",
+    "conure_ros.faults.arm_cases",
+    "conure_ros.faults.control_cases",
+    "conure_ros.faults.graph_cases",
 )
-SIMULATED, SERIAL = "simulated", "serial"
-GRAPHS = {SIMULATED: "faults", SERIAL: "faults_serial"}
+SIMULATED, SERIAL, FOREIGN = "simulated", "serial", "foreign"
+GRAPHS = {SIMULATED: "faults", SERIAL: "faults_serial", FOREIGN: "faults_arm"}
 """The graph in which each arm's rows are run."""
 
 

@@ -19,11 +19,22 @@ from conure_core.robot import load_robot
 from conure_core.servos.bus_config import load_bus
 from conure_ros.faults.gate import run_gate
 from conure_ros.faults.report import line, write_report
-from conure_ros.faults.table import GRAPHS, SERIAL, SIMULATED, Case, Outcome, Result, Sizes, chosen_cases, run_case
+from conure_ros.faults.table import (
+    FOREIGN,
+    GRAPHS,
+    SERIAL,
+    SIMULATED,
+    Case,
+    Outcome,
+    Result,
+    Sizes,
+    chosen_cases,
+    run_case,
+)
 
 GATE, SOAK = "gate", "soak"
 SOAK_MUST = "no missed hold, memory flat, p99 capture to command under 50 ms, no lost command"
-GATE_MUST = "none outside position, speed, acceleration, workspace; no NaN"
+GATE_MUST = "none outside position, speed, acceleration, workspace, clearance; from a bad pose slowly, and out of it"
 LIMITS, LIMITS_MUST = "{} arm during all faults", "never beyond a limit of position, speed or workspace"
 QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
 
@@ -113,10 +124,11 @@ def _policy_of(config: FaultsConfig) -> dict[str, Any]:
 
 def _gate(config: FaultsConfig) -> Result:
     def work() -> Outcome:
-        excess = run_gate(config.robot, config.commands, config.seed, workers=config.workers)
+        run = run_gate(config.robot, config.commands, config.seed, workers=config.workers)
         slow = run_gate(config.robot, max(1, config.commands // 10), config.seed, 0.1, config.workers)
-        both = excess.joined(slow)
-        return Outcome(both.within_limits, {name: float(value) for name, value in vars(both).items()})
+        both = run.joined(slow)
+        worst = ", ".join([*both.told.broken, *both.told.worst, *both.seen.broken])
+        return Outcome(both.kept, both.figures(), worst)
 
     return _told(f"random commands through the {GATE}", GATE_MUST, work)
 
@@ -132,15 +144,16 @@ def _graph(config: FaultsConfig, arm: str) -> list[Result]:
     if not cases:
         return []
     robot = config.serial_robot if arm == SERIAL else config.robot
-    parameters = {**_policy_of(config), "robot": robot}
+    parameters = {"robot": robot} if arm == FOREIGN else {**_policy_of(config), "robot": robot}
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(running_session(GRAPHS[arm], parameters))
         truth = stack.enter_context(Servos(session).watched()) if arm == SERIAL else None
         quiet = arm == SIMULATED and not config.only
         results = [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))] if quiet else []
         results += [_run(case, session, config.sizes) for case in cases]
-        recorded = motion(session.robot, session.trajectories, session.joints, truth.motion if truth else None)
-        results.append(_told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded)))
+        if arm != FOREIGN:  # which a hand puts elsewhere; each of its rows judges its own motion
+            recorded = motion(session.robot, session.trajectories, session.joints, truth.motion if truth else None)
+            results.append(_told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded)))
     return results
 
 

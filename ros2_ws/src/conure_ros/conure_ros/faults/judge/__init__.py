@@ -1,0 +1,4 @@
+"""Whether an arm kept its promises, decided without anything of conure_core but the files of its robots and its errors.
+
+`description` and `meshes` read a robot's YAML and URDF, `clearances` measures by PyBullet, `rules` judges.
+"""

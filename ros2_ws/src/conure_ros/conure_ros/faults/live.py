@@ -1,0 +1,182 @@
+"""Hands for the rows about motion: senders of commands, the foreign arm's levers, and what the judge says."""
+
+import contextlib
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from conure_core.errors import RobotError
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.faults.judge.description import Array
+from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
+from conure_ros.faults.session import Session
+from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes
+from conure_ros.messages import joint_sample, to_ns, to_time
+from conure_ros.qos import NEWEST, STREAM
+
+Row = Callable[[Session, Sizes], Outcome]
+WINDOW_S = 0.05
+"""Over which measured speeds are taken: stamps of a busy machine are not even."""
+SETTLED_S = 0.4
+FORWARD = (0.4, 0.2, 0.2, 0.0, 0.0, 0.5, 0.0)
+HALF_S = 0.6
+"""The arm stays near where it began, and moves all the time."""
+
+
+@cache
+def judge_of(robot: str) -> Judge:
+    return Judge(robot)
+
+
+def seen(session: Session, since_ns: int = 0, until_ns: int | None = None) -> Seen:
+    """The joints as the arm measured them, before any fault, by its own stamps."""
+    messages: list[JointState] = list(session.joints)
+    stamps = [to_ns(message.header.stamp) for message in messages]
+    chosen = [
+        message
+        for message, stamp in zip(messages, stamps, strict=True)
+        if stamp >= since_ns and (until_ns is None or stamp <= until_ns)
+    ]
+    joints = [joint_sample(message, session.robot).joint_rad for message in chosen]
+    times = np.array([to_ns(message.header.stamp) for message in chosen]) / 1e9
+    return Seen(times, np.array(joints).reshape(-1, len(session.robot.joint_names)))
+
+
+def judged(session: Session, since_ns: int = 0) -> Judgement:
+    return judge_of(session.robot_name).seen(seen(session, since_ns), WINDOW_S, every=5)
+
+
+def moved_rad(session: Session, since_ns: int, until_ns: int | None = None) -> float:
+    """How far the fastest joint was ever from where it was first; infinite if nothing was measured."""
+    joints = seen(session, since_ns, until_ns).joint_rad
+    return float(np.abs(joints - joints[0]).max()) if len(joints) else math.inf
+
+
+def after_stop(session: Session, asked_ns: int, until_ns: int, stop_s: float) -> StopMotion:
+    """Raises: RobotError if the joints were not measured all the time."""
+    limits = np.array(session.robot.max_acceleration_rad_s2)
+    try:
+        return motion_after_stop(seen(session, asked_ns - 10**9), asked_ns / 1e9, until_ns / 1e9, limits, stop_s)
+    except ValueError as error:
+        raise RobotError(str(error)) from error
+
+
+def passes(session: Session, seconds: float) -> None:
+    """Time, by the clock of the stamps."""
+    until_ns = session.now_ns() + round(seconds * 1e9)
+    session.wait(lambda: session.now_ns() >= until_ns, 5 * seconds + 5.0, "time passes")
+
+
+@contextlib.contextmanager
+def sending(
+    session: Session,
+    source: str,
+    rate_hz: float = 10.0,
+    action: Sequence[float] = FORWARD,
+    offset_s: float = 0.0,
+    half_s: float = HALF_S,
+) -> Iterator[list[int]]:
+    """Commands of one more publisher of `source`, as fresh as can be, there and back every `half_s`.
+
+    Yields the stamps that were sent, ns.
+    """
+    topic = f"{session.raw}command/policy" if source == "policy" else f"command/{source}"
+    publisher, ended, sent = session.node.create_publisher(PolicyCommand, topic, NEWEST), threading.Event(), list[int]()
+    session.wait(lambda: publisher.get_subscription_count() > 0, 10.0, f"somebody listens to {topic}")
+
+    def send() -> None:
+        ended.wait(offset_s)
+        period_s = 1.0 / rate_hz
+        number = 0
+        while not ended.wait(period_s):
+            sign = 1.0 if int(number * period_s / half_s) % 2 == 0 else -1.0
+            message = PolicyCommand(source=source, log_likelihood=math.nan)
+            message.action = [sign * value for value in action[:6]] + [float(action[6])]
+            stamp_ns = session.now_ns()
+            message.header.stamp = to_time(stamp_ns)
+            publisher.publish(message)
+            sent.append(stamp_ns)
+            number += 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        ended.set()
+        thread.join()
+        session.node.destroy_publisher(publisher)
+
+
+class ForeignArm:
+    """The levers of arm_model_node."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def do(self, **words: Any) -> None:
+        """Raises: RobotError with the node's reason, or if it does not answer."""
+        session, asked, answers = self._session, json.dumps(words), list[dict[str, Any]]()
+        publisher = session.node.create_publisher(String, "arm_model/do", STREAM)
+        heard = session.node.create_subscription(
+            String, "arm_model/done", lambda message: answers.append(json.loads(message.data)), STREAM
+        )
+        try:
+            ready = lambda: publisher.get_subscription_count() and heard.get_publisher_count()  # noqa: E731
+            session.wait(ready, 10.0, "arm_model_node is there")
+            publisher.publish(String(data=asked))
+            find = lambda: [answer for answer in list(answers) if answer["asked"] == asked]  # noqa: E731
+            answer = session.wait(find, 5.0, f"arm_model_node does {asked}")[0]
+            if answer["error"]:
+                raise RobotError(answer["error"])
+        finally:
+            session.node.destroy_publisher(publisher)
+            session.node.destroy_subscription(heard)
+
+    def begin(self, pose_rad: Array | None = None) -> None:
+        """Free, at a pose (None: at home), in hold, anchored there. Raises: RobotError."""
+        session = self._session
+        place = session.robot.home_rad if pose_rad is None else pose_rad.tolist()
+        self.do(free=True, silent=False, place=[float(value) for value in place])
+        self.recover()
+
+    def recover(self) -> None:
+        """What a person does after a stop: reset it, and wait until control holds. Raises: RobotError."""
+        session = self._session
+        session.call("reset_stop")
+        began_ns = session.now_ns() + int(SETTLED_S * 1e9)
+        session.wait(lambda: session.now_ns() > began_ns, 5.0, "time passes")
+        session.call("set_mode", mode="hold")
+        session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 5.0, "control holds")
+
+
+def on_foreign_arm(run: Row, session: Session, sizes: Sizes) -> Outcome:
+    """A row that begins with every node alive, whatever the row before it did."""
+    session.inject("")
+    if session.graph.processes["control"].poll() is not None:
+        session.restart("control")
+    return run(session, sizes)
+
+
+def foreign_case(name: str, must: str, run: Row) -> Case:
+    """A row of the foreign arm."""
+    return Case(f"foreign arm: {name}", must, partial(on_foreign_arm, run), FOREIGN)
+
+
+def wait_for_motion(session: Session, since_ns: int, rad: float = 0.03, timeout_s: float = 5.0) -> None:
+    """Raises: RobotError if the arm does not move."""
+    session.wait(lambda: rad < moved_rad(session, since_ns) < math.inf, timeout_s, "the arm moves")
+
+
+def told(session: Session) -> str:
+    """All that control says of itself now, for a row's detail."""
+    state = session.states[-1]
+    said = [state.reason, state.alarm, state.refusal]
+    return "; ".join(filter(None, said))
