@@ -164,7 +164,7 @@ def test_the_turn_that_a_register_does_not_tell_is_the_one_in_the_joints_range(f
         (
             6,
             4090,
-            r"^wrist_angle \(servo 7\) reads 4090 .*: outside .*\(\+1\.945 rad to -2\.347 rad\)",
+            r"^wrist_angle \(servo 7\) reads 4090 .*: outside .*\(-2\.347 rad to \+1\.945 rad\)",
         ),
         (8, 500, r"^left_finger \(servo 9\) reads 500 counts"),
     ],
