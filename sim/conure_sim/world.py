@@ -242,6 +242,11 @@ class World:
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
     @recorded
+    def hold(self) -> None:
+        """Keep the set point where it is now."""
+        self._follower.follow(self._follower.position, 0.0)
+
+    @recorded
     def power(self, powered: Array) -> None:
         """Which motors hold, bools in the order of `driven`; the others turn freely. After a reset all hold."""
         if self._powered is None or not np.array_equal(powered, self._powered):

@@ -20,7 +20,7 @@ def test_a_file_that_drives_a_real_arm_is_slow_careful_and_gentle(name):
     for limit in ("max_speed_rad_s", "max_acceleration_rad_s2"):
         for slow, full in zip(getattr(robot, limit), getattr(base, limit), strict=True):
             assert slow <= SHARE * full, limit
-    assert robot.gripper_speed_m_s <= base.gripper_speed_m_s / 3
+    assert robot.gripper_speed_m_s <= 0.05
     assert 0.0 < robot.gripper_squeeze_m <= 0.005
     assert robot.table_clearance_m >= 0.01
     assert robot.workspace_lower_m[2] >= 0.03
@@ -28,7 +28,7 @@ def test_a_file_that_drives_a_real_arm_is_slow_careful_and_gentle(name):
     assert all(own <= whole for own, whole in zip(robot.workspace_upper_m, base.workspace_upper_m, strict=True))
 
 
-def test_no_file_without_a_connection_is_slow_by_mistake_and_every_connected_one_is_looked_at():
+def test_every_file_with_a_connection_is_looked_at_and_the_simulations_stay_fast():
     assert set(METAL) == {
         "panda_ros2_control",
         "so101_serial",

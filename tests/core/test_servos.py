@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, RobotError
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.bus_config import load_bus
 from conure_core.servos.registers import FAMILIES
@@ -142,3 +142,61 @@ def test_settings_hold_mode_homing_offset_and_current_limit(tmp_path):
     assert bus.settings(bus.servos[0])["operating_mode"] == 4
     assert bus.settings(bus.servos[8])["operating_mode"] == 3
     assert "current_limit" not in bus.settings(bus.servos[1])
+
+
+@given(st.lists(st.floats(0, 1), min_size=9, max_size=9), st.lists(st.integers(-3, 3), min_size=9, max_size=9))
+def test_the_turn_that_a_register_does_not_tell_is_the_one_in_the_joints_range(fractions, turns):
+    """For every servo whose range, with its margin, is less than a turn."""
+    turn = 4096
+    lowest, highest = np.ceil(SCALE.lowest).astype(int), np.floor(SCALE.highest).astype(int)
+    narrow = highest - lowest < turn
+    assert narrow.sum() == 6, "all but waist, forearm_roll and wrist_rotate"
+    true = (lowest + np.array(fractions) * (highest - lowest)).astype(np.int64)
+    true[~narrow] = 2048
+    assert np.array_equal(SCALE.unwrapped(true + turn * np.array(turns)), true)
+
+
+@pytest.mark.parametrize(
+    ("index", "raw", "message"),
+    [
+        (0, 4090, r"^waist \(servo 1\) reads 4090 counts, \+3\.132 rad, and a turn .* at -3\.151 rad or \+3\.132 rad;"),
+        (0, -6, r"^waist \(servo 1\) reads -6 counts, -3\.151 rad, and a turn away .* at -3\.151 rad or \+3\.132 rad;"),
+        (
+            6,
+            4090,
+            r"^wrist_angle \(servo 7\) reads 4090 .*: outside .*\(-2\.347 rad to \+1\.945 rad\)",
+        ),
+        (8, 500, r"^left_finger \(servo 9\) reads 500 counts"),
+    ],
+)
+def test_a_reading_that_no_turn_explains_or_that_two_explain_is_refused_by_name(index, raw, message):
+    counts = SCALE.counts(np.append(load_robot("wx250s").home_rad, 0.03))
+    counts[index] = raw
+    with pytest.raises(RobotError, match=message):
+        SCALE.unwrapped(counts)
+
+
+def test_so101s_reading_of_the_issue_is_refused_and_not_taken_for_half_a_turn_away():
+    """A joint at -3.15 rad, just below count 0, read as +3.13 rad: no joint of the arm may be at either."""
+    scale = ServoScale(load_bus("so101_serial"), load_robot("so101_serial"))
+    counts = scale.counts(np.append(load_robot("so101").home_rad, 0.03))
+    counts[4] = 4090
+    with pytest.raises(RobotError, match=r"wrist_roll \(servo 5\) reads 4090 counts, \+3\.13\d rad: outside"):
+        scale.unwrapped(counts)
+    counts[4] = 4096 - 200  # within the margin beyond its range on the near side, -2.83 rad: nothing a turn away is
+    assert scale.unwrapped(counts)[4] == 4096 - 200
+
+
+def test_limits_of_position_in_the_file_are_settings_and_make_sense(tmp_path):
+    limits = {"min_position_counts": 100, "max_position_counts": 4000}
+    bus = load_bus(written(tmp_path, lambda data: data["bus"]["servos"][8].update(limits)))
+    assert bus.settings(bus.servos[8])["min_position_limit"] == 100
+    assert bus.settings(bus.servos[8])["max_position_limit"] == 4000
+    assert "min_position_limit" not in bus.settings(bus.servos[0])
+
+
+@pytest.mark.parametrize("limits", [(100, -1), (-1, 100), (300, 200), (0, 4096)])
+def test_limits_of_position_that_make_no_sense_are_refused(tmp_path, limits):
+    wrong = dict(zip(("min_position_counts", "max_position_counts"), limits, strict=True))
+    with pytest.raises(ConfigError, match="must be given both, the smaller first"):
+        load_bus(written(tmp_path, lambda data: data["bus"]["servos"][8].update(wrong)))

@@ -19,7 +19,7 @@ import yaml
 
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.control_channel import ask
-from conure_ros.messages import to_ns
+from conure_ros.messages import to_ns, to_time
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
 IMAGE_SIZE_PX = 48
@@ -210,6 +210,33 @@ def peer(domain):
     peer = Peer(domain)
     yield peer
     peer.close()
+
+
+class StandInControl:
+    """Publishes robot_state as control does, for drivers without one."""
+
+    def __init__(self, peer):
+        from conure_msgs.msg import RobotState
+        from conure_ros.qos import LATCHED
+
+        self.peer, self.kind, self.reset_ns = peer, RobotState, 0
+        self.states = peer.node.create_publisher(RobotState, "robot_state", LATCHED)
+
+    def say(self, stopped, reason=""):
+        """A state with the stamp of the last reset, as control repeats it."""
+        mode = self.kind.STOPPED if stopped else self.kind.HOLD
+        state = self.kind(mode=mode, stopped=stopped, reason=reason, reset_stamp=to_time(self.reset_ns))
+        state.header.stamp = to_time(self.peer.now_ns)
+        self.states.publish(state)
+
+    def reset_stop(self):
+        self.reset_ns = self.peer.now_ns
+        self.say(stopped=False)
+
+
+@pytest.fixture(scope="module")
+def stand_in_control(peer):
+    return StandInControl(peer)
 
 
 class MjpegStream:

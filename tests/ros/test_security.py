@@ -74,7 +74,11 @@ def test_the_policy_allows_what_the_running_nodes_use_and_nothing_else(
     start("all", robot=calm_robot, **given, **{"camera.pose": pose, "wrist.pose": pose})
     names = {node.name for node in (*SIM_SERVOS, *ABOVE)} | {"keys", "stop_key"}
     positions = Profile(publish=frozenset({"/position_commands"}))
-    follows = Profile(publish=frozenset({"/joint_states"}), subscribe=frozenset({"/joint_trajectory"}))
+    follows = Profile(
+        publish=frozenset({"/joint_states", "/stop"}),
+        subscribe=frozenset({"/joint_trajectory", "/robot_state", "/stop"}),
+        reply=frozenset({"/torque"}),
+    )
 
     def used():
         found = live_policy(peer.node, names)
@@ -109,7 +113,7 @@ def test_only_control_may_command_the_arm_and_only_who_should_may_stop_it():
     assert who("publish", "/command/policy") == {"policy"}
     assert who("publish", "/command/teleop") == {"teleop"}
     assert who("publish", "/operator/heartbeat") == {"keys", "stop_key"}
-    assert who("publish", "/stop") == {"keys", "stop_key", "serial_arm"}
+    assert who("publish", "/stop") == {"keys", "stop_key", "serial_arm", "sim_robot"}
     assert who("request", "/reset_stop") == {"keys"}
     assert not [
         t for p in policy.values() for topics in vars(p).values() for t in topics - CLAIMING.publish if "*" in t

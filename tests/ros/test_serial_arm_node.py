@@ -35,8 +35,9 @@ HOME = np.array(ROBOT.home_rad)
 
 
 class Rig:
-    def __init__(self, peer, graph, port, simulate):
+    def __init__(self, peer, graph, port, simulate, control):
         self.peer, self.graph, self.port, self.simulate = peer, graph, port, partial(simulate, port)
+        self.control = control
         self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
         self.stops = peer.listen(Empty, "stop")
         self.diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
@@ -56,13 +57,13 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def rig(start, peer, domain, calm_robot, simulate):
+def rig(start, peer, domain, calm_robot, simulate, stand_in_control):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("wx250s_serial"))
         graph = start("arm", robot=calm_robot, **{"serial_arm.silence_s": 0.5})
-        return Rig(peer, graph, port, simulate)
+        return Rig(peer, graph, port, simulate, stand_in_control)
 
 
 def test_joint_states_come_fast_with_images_of_the_same_arm_beside_them(rig, wait_until):
@@ -124,6 +125,12 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     answer = rig.peer.call(Trigger, "serial_arm/reboot_servos")
     assert answer.success and answer.message == "rebooted elbow (servo 4)"
     assert rig.change(Transition.TRANSITION_ACTIVATE), rig.graph.lines[-5:]
+    before = rig.true_rad()
+    rig.follow(before + [0.1, 0, 0, 0, 0, 0])
+    rig.simulate(0.5)
+    assert abs(rig.true_rad()[0] - before[0]) < 0.02, "the stop that the driver sent is latched in the driver too"
+    rig.control.reset_stop()
+    rig.graph.wait_for_line("the stop was reset", 5)
     goal = rig.true_rad() + [0.1, 0, 0, 0, 0, 0]
     rig.follow(goal)
     wait_until(lambda: abs(rig.true_rad()[0] - goal[0]) < 0.02, 10)

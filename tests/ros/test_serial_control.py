@@ -26,10 +26,10 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
 ):
     """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point stands still."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "driven", managed(*SIM_SERVOS, HELD_CONTROL))
+        patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("wx250s_serial"))
-        graph = start("driven", robot=calm_robot)
+        start("arm", robot=calm_robot)
 
     def angle_rad():
         return ask(port, "state")["positions"][0]
@@ -43,7 +43,10 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
         return abs(angle_rad() - 1.2) < 0.02
 
     wait_until(pushed, 30)
-    peer.node.destroy_publisher(publisher)  # control stops for good while another node publishes what only it may
+    peer.node.destroy_publisher(publisher)  # neither control nor driver goes on while two nodes command the arm
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "above", managed(HELD_CONTROL))
+        graph = start("above", robot=calm_robot)
     reset, home = (peer.node.create_client(Trigger, name) for name in ("reset_stop", "home"))
     assert reset.wait_for_service(20) and home.wait_for_service(20)
 

@@ -2,6 +2,10 @@
 
 import os
 import pty
+import random
+import select
+import threading
+import time
 import tty
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +13,8 @@ from dataclasses import replace
 import pytest
 
 from conure_core.servos.bus_config import load_bus
-from conure_ros.drivers.servo_bus import SUCCESS, open_bus
+from conure_ros.drivers.port import PortLost
+from conure_ros.drivers.servo_bus import SUCCESS, ServoSilent, open_bus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol
 
 SERVO, DATA = 1, bytes([12, 0, 255, 253])
@@ -49,3 +54,48 @@ def test_whatever_bit_of_an_answer_flips_the_answer_is_refused_and_the_next_one_
         assert answer(spoilt) is None, f"bit {bit}"
         bus._recover()
         assert answer(intact) == DATA, f"after bit {bit}"
+
+
+@pytest.fixture
+def hurried() -> Iterator:
+    """A bus in a hurry, and the other end of its line, where no servo is."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    bus = open_bus(replace(load_bus("wx250s_serial"), latency_s=0.005), os.ttyname(slave))
+    yield bus, master
+    bus.close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_noise_without_end_is_a_servo_that_does_not_answer(hurried):
+    bus, master = hurried
+    ended, noise = threading.Event(), bytes(random.Random(0).randrange(256) for _ in range(4096))
+
+    def babble():
+        while not ended.is_set():
+            if select.select([], [master], [], 0.01)[1]:
+                os.write(master, noise[:256])
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    try:
+        began_s = time.monotonic()
+        with pytest.raises(ServoSilent, match=r"waist \(servo 1\) does not answer"):
+            bus.read(SERVO, "present_position")
+        assert time.monotonic() - began_s < 2.0
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_port_that_takes_nothing_more_is_lost_soon(hurried):
+    """Nobody reads: the line's buffer fills, as that of an adapter that hangs."""
+    bus, _ = hurried
+    began_s, sent = time.monotonic(), 0
+    with pytest.raises(PortLost, match="takes nothing any more"):
+        while True:
+            bus.write_all("goal_position", dict.fromkeys(bus.config.ids, 2048))
+            sent, began_s = sent + 1, time.monotonic()
+    assert sent > 10
+    assert time.monotonic() - began_s < 0.5

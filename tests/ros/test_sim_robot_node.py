@@ -7,6 +7,7 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Empty
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.robot import load_robot
@@ -22,8 +23,10 @@ HOME = np.array(ROBOT.home_rad)
 
 
 class Rig:
-    def __init__(self, peer, graph):
-        self.peer, self.graph = peer, graph
+    def __init__(self, peer, graph, control):
+        self.peer, self.graph, self.control = peer, graph, control
+        self.heard_stops = peer.listen(Empty, "stop")
+        self.stops = peer.node.create_publisher(Empty, "stop", NEWEST)
         self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
         self.infos = peer.listen(CameraInfo, "camera/camera_info")
         self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
@@ -37,6 +40,23 @@ class Rig:
         self.trajectories.publish(message)
         time.sleep(0.5)
 
+    def moved_rad(self, since):
+        return np.abs(self.joint_rad() - since).max()
+
+    def change(self, *transitions):
+        for transition in transitions:
+            request = {"transition": Transition(id=transition)}
+            assert self.peer.call(ChangeState, "sim_robot/change_state", **request).success
+
+    def await_line(self, text, since, wait_until):
+        """A line that the graph writes after so many."""
+        wait_until(lambda: any(text in line for _, line in self.graph.lines[since:]), 10, text)
+
+    def release(self, wait_until):
+        since = len(self.graph.lines)
+        self.control.reset_stop()
+        self.await_line("the stop was reset", since, wait_until)
+
     def reset(self, seed):
         response = self.peer.call(ResetScene, "reset_scene", seed=seed, task="Lift")
         assert response.success, response.message
@@ -45,10 +65,10 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def simulated(start, peer):
+def simulated(start, peer, stand_in_control):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(SIM_ROBOT))
-        return Rig(peer, start("arm"))
+        return Rig(peer, start("arm"), stand_in_control)
 
 
 @pytest.fixture
@@ -137,19 +157,89 @@ def test_an_unknown_task_or_target_is_refused_by_name(rig):
 
 
 def test_an_inactive_robot_ignores_commands(rig, wait_until):
-    def change(transition):
-        assert rig.peer.call(ChangeState, "sim_robot/change_state", transition=Transition(id=transition)).success
-
-    change(Transition.TRANSITION_DEACTIVATE)
+    rig.change(Transition.TRANSITION_DEACTIVATE)
     try:
         time.sleep(0.3)  # what is on its way comes
         rig.joints.clear()
         rig.follow(HOME + 0.2)
         assert not rig.joints
     finally:
-        change(Transition.TRANSITION_CLEANUP)
-        change(Transition.TRANSITION_CONFIGURE)
-        change(Transition.TRANSITION_ACTIVATE)
+        rig.change(Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
     wait_until(lambda: rig.joints, 5)
     time.sleep(0.3)
     assert np.abs(rig.joint_rad() - HOME).max() < 0.03
+
+
+def test_a_stop_ends_motion_in_the_driver_and_only_a_later_reset_lets_it_move_again(rig, wait_until):
+    """A trajectory of two seconds is under way; control neither hears the stop nor sends anything."""
+    lines = len(rig.graph.lines)
+    rig.control.reset_stop()  # the last one before the stop, repeated below
+    message = trajectory_message(ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0)
+    rig.trajectories.publish(message)
+    wait_until(lambda: rig.moved_rad(HOME) > 0.1, 5)
+    rig.stops.publish(Empty())
+    rig.await_line("stopped by the stop topic", lines, wait_until)
+    time.sleep(0.1)
+    stopped = rig.joint_rad()
+    assert rig.moved_rad(HOME) < 0.6, "it was on its way"
+    for _ in range(3):
+        rig.control.say(stopped=False)  # sent with the reset of before the stop
+        rig.trajectories.publish(message)
+        time.sleep(0.1)
+    assert rig.moved_rad(stopped) < 0.01
+    assert rig.reset(0)
+    rig.follow(HOME + 0.1)
+    assert rig.moved_rad(HOME) < 0.03, "a new scene puts the arm at home; it does not end the stop"
+    rig.change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+    rig.change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+    rig.control.say(stopped=False)
+    rig.follow(HOME + 0.1)
+    assert rig.moved_rad(HOME) < 0.03, "nor does a new life"
+    rig.release(wait_until)
+    rig.follow(HOME + 0.1)
+    assert rig.moved_rad(HOME + 0.1) < 0.03
+
+
+def test_control_that_is_stopped_stops_the_driver(rig, wait_until):
+    lines = len(rig.graph.lines)
+    rig.control.say(stopped=True, reason="the stop service")
+    rig.await_line("stopped by control (the stop service)", lines, wait_until)
+    rig.follow(HOME + 0.1)
+    rig.control.say(stopped=False)  # deactivated meanwhile
+    rig.follow(HOME + 0.1)
+    assert rig.moved_rad(HOME) < 0.03
+    rig.release(wait_until)
+    rig.follow(HOME + 0.1)
+    assert rig.moved_rad(HOME + 0.1) < 0.03
+
+
+def test_while_two_nodes_command_the_arm_it_stands_still_names_both_and_stops_everybody(rig, wait_until):
+    lines = len(rig.graph.lines)
+    rig.heard_stops.clear()
+    message = trajectory_message(ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0)
+    rig.trajectories.publish(message)
+    wait_until(lambda: rig.moved_rad(HOME) > 0.05, 5)
+    rival = rig.peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
+    try:
+        wait_until(lambda: rig.heard_stops, 5, "the driver's stop")
+        rig.await_line("several nodes publish /joint_trajectory: /test, /test", lines, wait_until)
+        time.sleep(0.1)
+        stopped = rig.joint_rad()
+        for _ in range(3):
+            rig.trajectories.publish(message)
+            rival.publish(message)
+            rig.control.reset_stop()
+            time.sleep(0.1)
+        assert rig.moved_rad(stopped) < 0.01, "a reset does not help while both are there"
+    finally:
+        rig.peer.node.destroy_publisher(rival)
+    wait_until(lambda: rig.trajectories.get_subscription_count() == 1, 5)
+    # The driver may take a moment to learn that the rival is gone, and stops again until then.
+    goal = HOME + 0.1
+
+    def moved():
+        rig.control.reset_stop()
+        rig.follow(goal)
+        return rig.moved_rad(goal) < 0.03
+
+    wait_until(moved, 20)

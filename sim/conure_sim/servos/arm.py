@@ -21,6 +21,7 @@ from conure_sim.servos.servo import SimulatedServo
 from conure_sim.world import World
 
 OVERLOAD = 32
+PLACED_S = 5.0
 
 
 class ServoArm:
@@ -38,6 +39,8 @@ class ServoArm:
         self._heading: np.ndarray | None = None  # where the motors are driven to now, by joint
         self._elapsed_s = 0.0  # of the world: it stalls and catches up with a busy machine
         self._homing = self.config.table.homing_sign * offsets
+        self._jammed: set[int] = set()  # joints, which stay where they are whatever their motors do
+        self._placing, self._wanted_place = threading.Condition(), dict[str, float]()
         self._shift = np.zeros(len(offsets))  # counts by which a horn was mounted askew
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
         self._channel = ControlChannel(control_path(port), self._obey)
@@ -63,8 +66,20 @@ class ServoArm:
 
     def exchange(self, world: World, period_s: float) -> None:
         """Let the servos measure the arm, and the arm head for the servos' goals, for the next `period_s`."""
+        with self._placing:
+            if self._wanted_place:
+                self._put(world)
         self._measure(world, period_s)
         self._drive(world, period_s)
+
+    def _put(self, world: World) -> None:
+        positions = self._positions(world)
+        for name, position in self._wanted_place.items():
+            positions[self.scale.robot.command_names.index(name)] = position
+        world.pose_arm(positions[:-1], float(positions[-1]))
+        self.moved_by_hand(world)
+        self._wanted_place = {}
+        self._placing.notify_all()
 
     def _measure(self, world: World, since_s: float = 0.0) -> None:
         shafts, speeds = self._shafts(world), world.joint_state().joint_speed_rad_s
@@ -90,10 +105,12 @@ class ServoArm:
                 wanted[joint], held[joint] = goal, True
         self._on_stand = self._on_stand and not powered.any()
         held |= self._on_stand
+        held[list(self._jammed)] = True
         arm = np.flatnonzero(held[:-1])
         if self._heading is not None:
             step_rad = world.arm.velocity_limit_rad_s[arm] * period_s
             wanted[arm] = self._heading[arm] + np.clip(wanted[arm] - self._heading[arm], -step_rad, step_rad)
+            wanted[list(self._jammed)] = self._heading[list(self._jammed)]
         self._heading = wanted
         world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
         world.follow(wanted[:-1], float(wanted[-1]), period_s)
@@ -117,12 +134,13 @@ class ServoArm:
             "faults": self._set_faults,
             "servo": self._set_servo,
             "plug": self._plug,
+            "place": self._place,
             "state": self._state,
         }
         if command not in commands:
             raise unknown_name("command", command, commands, RobotError)
-        if command == "plug":  # waits for the bus's thread, which takes the lock
-            return self._plug(**words)
+        if command in ("plug", "place"):  # these wait for another thread, which takes the lock
+            return commands[command](**words)
         with self.bus.lock:
             return commands[command](**words)
 
@@ -142,12 +160,19 @@ class ServoArm:
         reboot: bool = False,
         shift_counts: int | None = None,
         registers: dict[str, int] | None = None,
+        stuck: list[str] | None = None,
+        jammed: bool | None = None,
     ) -> dict[str, Any]:
         servo = self.bus.servos[servo_id]
         if shift_counts is not None:
             self._shift_horn(servo, shift_counts)
         for name, value in (registers or {}).items():
             servo.set(name, value)
+        if stuck is not None:
+            servo.stuck = frozenset(stuck)
+        if jammed is not None:
+            joint = int(self.scale.joint[list(self.bus.servos).index(servo_id)])
+            self._jammed.add(joint) if jammed else self._jammed.discard(joint)
         if temperature_c is not None:
             servo.set("present_temperature", temperature_c)
         if overload:
@@ -165,6 +190,17 @@ class ServoArm:
 
     def _plug(self, plugged: bool) -> dict[str, Any]:
         self.bus.plug(plugged)
+        return {}
+
+    def _place(self, positions: dict[str, float]) -> dict[str, Any]:
+        """Move joints by hand, rad and m by name; the servos stay where they are then. Returns when it is done."""
+        for name in positions:
+            if name not in self.scale.robot.command_names:
+                raise unknown_name("joint", name, self.scale.robot.command_names, RobotError)
+        with self._placing:
+            self._wanted_place = dict(positions)
+            if not self._placing.wait_for(lambda: not self._wanted_place, PLACED_S):
+                raise RobotError(f"the simulation did not run for {PLACED_S} s")
         return {}
 
     def _state(self) -> dict[str, Any]:

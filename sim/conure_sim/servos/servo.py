@@ -26,6 +26,7 @@ class SimulatedServo:
     def __init__(self, family: Family, servo_id: int, model: str, shaft_counts: float) -> None:
         self.family, self.servo_id = family, servo_id
         self.memory = bytearray(MEMORY_BYTES)
+        self.stuck: frozenset[str] = frozenset()  # registers that writing does not change
         self.set("model_number", family.models[model].number)
         for name, value in FACTORY.items():
             if name in family.registers:
@@ -116,7 +117,8 @@ class SimulatedServo:
             error = self._refusal(name, register, address, data)
             if error:
                 return error
-        self.memory[address:end] = data
+        if not self.stuck & touched.keys():
+            self.memory[address:end] = data
         return 0
 
     def _refusal(self, name: str, register: Register, address: int, data: bytes) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -16,6 +15,7 @@ from conure_core.servos.scale import ServoScale
 from conure_ros.diagnostics import diagnostics
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.serial_arm import Measurement
+from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
 from conure_ros.messages import joint_command, joint_state_message
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST, overridable
@@ -38,19 +38,20 @@ class SerialArmNode(ManagedNode):
     """Follows `joint_trajectory`, publishes `joint_states`; a fault halts the arm and stops control by `stop`.
 
     configure checks every servo and moves nothing; activate switches the torque on at the present pose; deactivate
-    holds. After a fault only deactivate and activate let it move again.
+    holds. A stop is latched in here, whatever the lifecycle state, until control's reset_stop. After a fault, which is
+    a stop, deactivate and activate are needed as well.
     """
 
     def __init__(self) -> None:
         super().__init__("serial_arm")
         self.parameters = declare(self, SerialArmParameters)
         self.loop: ArmLoop | None = None
+        self.stop_watch = StopWatch(self, self._on_stop_changed)
 
     def configure(self) -> None:
         self.robot, self.complained = load_robot(self.parameters.robot), ""
         bus = load_bus(self.parameters.robot)
         self.joint_states = self._publisher(JointState, "joint_states", 1)
-        self.stops = self._publisher(Empty, "stop", 1)
         self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
         trajectories = self.create_subscription(
             JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
@@ -63,6 +64,8 @@ class SerialArmNode(ManagedNode):
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
         self.loop = ArmLoop(scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault)
+        self.loop.stopped = self.stop_watch.reason
+        self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
         self.loop.start()
 
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
@@ -102,12 +105,17 @@ class SerialArmNode(ManagedNode):
 
     def _on_fault(self, why: str) -> None:
         self.get_logger().error(one_line(f"the arm stopped: {why}"))
-        self.stops.publish(Empty())
+        self.stop_watch.announce()
 
     # What others ask for.
 
+    def _on_stop_changed(self, reason: str) -> None:
+        self.complained = ""
+        if self.loop is not None:
+            self.loop.stopped = reason
+
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if not self.active:
+        if not self.active or not self.stop_watch.admits():
             return
         try:
             self.arm.command(joint_command(message, self.robot))
@@ -149,7 +157,9 @@ class SerialArmNode(ManagedNode):
         fault = loop.fault if loop.error is None else f"the servo loop ended: {loop.error!r}"
         figures = {name: f"{value:.3f}" for name, value in loop.times.figures().items()}
         figures |= {"state": loop.state.value, "retried": str(sum(loop.servos.bus.retried.values()))}
-        message = diagnostics(self.get_clock().now().to_msg(), self.get_name(), one_line(fault), figures)
+        stopped = f"stopped by {self.stop_watch.reason}; reset_stop ends it" if self.stop_watch.reason else ""
+        said = one_line(fault or stopped or loop.behind)
+        message = diagnostics(self.get_clock().now().to_msg(), self.get_name(), said, figures)
         if fault:
             message.status[0].level = DiagnosticStatus.ERROR
         message.status += [self._servo_status(loop, servo_id) for servo_id in loop.config.ids]

@@ -17,6 +17,7 @@ from conure_core.errors import ConureError, RobotError
 from conure_core.robot import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
+from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
 from conure_ros.messages import (
     camera_info_message,
     image_message,
@@ -55,11 +56,17 @@ class SimRobotParameters:
 
 
 class SimRobotNode(ManagedNode):
-    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when commands stop."""
+    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when commands stop.
+
+    A stop is latched in here, whatever the lifecycle state, until control's reset_stop; a new scene does not end it.
+    """
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
         self.parameters = declare(self, SimRobotParameters)
+        self.complained = ""
+        # With a port it is the arm itself; the serial driver on the other end takes part in stops.
+        self.stop_watch = None if self.parameters.port else StopWatch(self, self._on_stop_changed)
 
     def configure(self) -> None:
         self.robot = load_robot(self.parameters.robot)
@@ -74,7 +81,8 @@ class SimRobotNode(ManagedNode):
         self.joint_states = self._publisher(JointState, "joint_states")
         self.images = self._publisher(Image, "camera/image_raw")
         self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
-        if self.servos is None:
+        if self.stop_watch is not None:
+            self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
             trajectories = self.create_subscription(
                 JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
             )
@@ -102,6 +110,9 @@ class SimRobotNode(ManagedNode):
 
     def activate(self) -> None:
         self._rewind()
+
+    def deactivate(self) -> None:
+        self._hold()
 
     def release(self) -> None:
         servos, self.servos = getattr(self, "servos", None), None
@@ -167,8 +178,18 @@ class SimRobotNode(ManagedNode):
 
     # What others ask for.
 
+    def _on_stop_changed(self, reason: str) -> None:
+        if reason and self.active:
+            self._hold()
+
+    def _hold(self) -> None:
+        """The set point stays where it is now."""
+        if self.servos is None:
+            self._catch_up()
+            self.env.world.hold()
+
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if not self.active or self.limp:
+        if not self.active or self.limp or (self.stop_watch is not None and not self.stop_watch.admits()):
             return
         try:
             command = joint_command(message, self.robot)

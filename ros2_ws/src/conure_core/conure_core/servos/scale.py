@@ -86,7 +86,8 @@ class ServoScale:
     def _unknown_turn(self, index: int, raw: Counts, first: Counts, last: Counts) -> str:
         servo = self.bus.servos[index]
         says = f"{self.bus.label(servo.id)} reads {raw[index]} counts, {self._text(index, raw[index])}"
-        limits = f"{self._text(index, self.lowest[index])} to {self._text(index, self.highest[index])}"
+        ends = (self.lowest[index], self.highest[index])[:: servo.direction]
+        limits = " to ".join(self._text(index, end) for end in ends)
         if first[index] > last[index]:
             return (
                 f"{says}: outside the joint's range with its margin ({limits}), also a turn away; move the joint by "

@@ -75,7 +75,7 @@ class SerialPort(PortHandler):
         return data
 
     def writePort(self, packet: list[int]) -> int:
-        """Send a packet. Raises: PortLost, also where the port takes nothing: a hanging adapter must not hang us."""
+        """Send a packet. Raises: PortLost, also where the port takes nothing: an adapter may hang."""
         data, until_s = bytes(packet), time.monotonic() + WRITE_S + len(packet) * self.tx_time_per_byte / 1e3
         while True:
             data = data[self._write(data) :]

@@ -1,108 +1,17 @@
 """The driver's loop over real serial bytes: the simulated arm is another process on the other end of the line."""
 
 import contextlib
-import subprocess
-import sys
 import time
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from conure_core.errors import RobotError
-from conure_core.robot import load_robot, robot_file
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus
-from conure_core.servos.control_channel import ask
-from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import ServoFault
-
-CALM = {"latency_s": 0.03, "lost_s": 1.0, "health_period_s": 0.2}  # a busy machine is no fault of the bus
-FAMILIES = ("dynamixel_x", "feetech_sts")
-
-
-def robot_yaml(family, folder, **changes):
-    """The serial WidowX at full speed, on servos of this family: for Feetech the same joints, a servo each."""
-    data = {"arm": str(robot_file("wx250s")), "bus": yaml.safe_load(robot_file("wx250s_serial").read_text())["bus"]}
-    data["bus"] |= {**CALM, "family": family, **changes}
-    if family == "feetech_sts":
-        first = {servo["joint"]: servo for servo in reversed(data["bus"]["servos"])}
-        data["bus"]["servos"] = [{**servo, "model": "STS3215", "mode": ""} for servo in first.values()]
-    path = folder / f"{family}.yaml"
-    path.write_text(yaml.safe_dump(data))
-    return str(path)
-
-
-class Rig:
-    """A simulated arm in a process of its own."""
-
-    def __init__(self, family, folder, simulate):
-        self.robot_name, self.port = robot_yaml(family, folder), folder / "port"
-        self.robot = load_robot(self.robot_name)
-        self.home = np.array(self.robot.home_rad)
-        words = [sys.executable, "-m", "conure_sim.servos", self.robot_name, str(self.port)]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
-        self.simulate = partial(simulate, self.port)
-        self.loop, self.faults = None, []
-
-    def open(self, name=None, silence_s=0.1):
-        scale = ServoScale(load_bus(name or self.robot_name), self.robot)
-        self.loop = ArmLoop(scale, str(self.port), silence_s, on_fault=self.faults.append)
-        self.loop.start()
-        return self.loop
-
-    def close(self):
-        if self.loop is not None:
-            self.loop.close()
-            self.loop = None
-
-    def ask(self, command, **words):
-        return ask(self.port, command, **words)
-
-    def true_rad(self):
-        return np.array(self.ask("state")["positions"])[:-1]
-
-    def go(self, goal_rad, seconds):
-        """Steer as control does: a command every 100 ms."""
-        start = self.loop.measured.positions[:-1]
-        for fraction in np.linspace(0, 1, max(2, int(seconds / 0.1)))[1:]:
-            self.loop.command(JointCommand(start + fraction * (goal_rad - start), 0.03, 0.075))
-            time.sleep(0.1)
-
-    def restore(self):
-        """Plugged in, faultless, cool, rebooted."""
-        self.close()
-        self.ask("plug", plugged=True)
-        self.ask("faults")
-        self.faults.clear()
-        for servo_id in load_bus(self.robot_name).ids:
-            self.ask("servo", servo_id=servo_id, temperature_c=35)
-
-
-@pytest.fixture(scope="module", params=FAMILIES)
-def simulated(request, tmp_path_factory, simulate):
-    rig = Rig(request.param, tmp_path_factory.mktemp("servos"), simulate)
-    yield rig
-    rig.close()
-    rig.process.terminate()
-    assert rig.process.wait(10) == 0
-    assert not rig.port.is_symlink()
-
-
-@pytest.fixture
-def rig(simulated):
-    """An armed arm at home, whatever the test before left."""
-    simulated.restore()
-    loop = simulated.open()
-    loop.reboot_faulty()
-    loop.arm()
-    simulated.go(simulated.home, 2.0)
-    return simulated
 
 
 def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, wait_until):
@@ -231,14 +140,14 @@ def test_a_servo_that_let_go_for_an_error_between_measurement_and_health_is_not_
     rig.loop.reboot_faulty()
 
 
-def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itself(rig, wait_until):
+def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itself(rig, wait_until, calm):
     rig.ask("servo", servo_id=1, temperature_c=75)
     wait_until(lambda: rig.loop.state is State.HALTED, 10)
     assert "waist (servo 1) is at 75 deg C (limit 70)" in rig.loop.fault
     assert all(rig.ask("state")["torque"])
     rig.ask("servo", servo_id=1, temperature_c=35)
     rig.loop.arm()
-    time.sleep(4 * CALM["health_period_s"])
+    time.sleep(4 * calm["health_period_s"])
     assert rig.loop.state is State.ARMED, "what was read when it was hot halts nothing any more"
 
 
@@ -337,23 +246,17 @@ def test_a_second_driver_on_the_same_port_is_refused(rig):
 
 def test_another_model_or_a_setting_under_torque_is_refused_by_name(rig, tmp_path):
     rig.close()
-    family = load_bus(rig.robot_name).family
-    if family == "feetech_sts":
+    if rig.family == "feetech_sts":
         pytest.skip("one model, and no register that this test could change")
-    data = yaml.safe_load(Path(robot_yaml(family, tmp_path)).read_text())
-    data["bus"]["servos"][7]["model"] = "XM430-W350"
-    wrong = tmp_path / "model.yaml"
-    wrong.write_text(yaml.safe_dump(data))
+    wrong = rig.variant(tmp_path, lambda servos, bus: servos[8].update(model="XM430-W350"))
     with pytest.raises(RobotError, match=r"wrist_rotate \(servo 8\) is a XL430-W250, expected a XM430-W350"):
-        rig.open(str(wrong))
-    data["bus"]["servos"][7]["model"] = "XL430-W250"
-    data["bus"]["servos"][0]["current_limit_ma"] = 1000.0
-    limited = tmp_path / "limited.yaml"
-    limited.write_text(yaml.safe_dump(data))
+        rig.open(wrong)
+    (tmp_path / "limited").mkdir()
+    limited = rig.variant(tmp_path / "limited", lambda servos, bus: servos[1].update(current_limit_ma=1000.0))
     with pytest.raises(RobotError, match=r"waist \(servo 1\): current_limit is .*torque is on; see torque_off"):
-        rig.open(str(limited))
+        rig.open(limited)
     rig.open().let_go()
     rig.close()
-    loop = rig.open(str(limited))
+    loop = rig.open(limited)
     with loop.lock:
         assert loop.servos.bus.read(1, "current_limit") == 372

@@ -1,0 +1,115 @@
+"""The servos' end of a line: the simulated arm is another process there."""
+
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from conure_core.robot import load_robot, robot_file
+from conure_core.safety import JointCommand
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.control_channel import ask
+from conure_core.servos.scale import ServoScale
+from conure_ros.drivers.arm_loop import ArmLoop
+
+CALM = {"latency_s": 0.03, "lost_s": 1.0, "health_period_s": 0.2}  # a busy machine is no fault of the bus
+FAMILIES = ("dynamixel_x", "feetech_sts")
+
+
+@pytest.fixture(scope="session")
+def calm():
+    return CALM
+
+
+def robot_yaml(family, folder, **changes):
+    """The serial WidowX at full speed, on servos of this family: for Feetech the same joints, a servo each."""
+    data = {"arm": str(robot_file("wx250s")), "bus": yaml.safe_load(robot_file("wx250s_serial").read_text())["bus"]}
+    data["bus"] |= {**CALM, "family": family, **changes}
+    if family == "feetech_sts":
+        first = {servo["joint"]: servo for servo in reversed(data["bus"]["servos"])}
+        data["bus"]["servos"] = [{**servo, "model": "STS3215", "mode": ""} for servo in first.values()]
+    path = folder / f"{family}.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+class Rig:
+    """A simulated arm in a process of its own."""
+
+    def __init__(self, family, folder, simulate):
+        self.robot_name, self.port = robot_yaml(family, folder), folder / "port"
+        self.robot = load_robot(self.robot_name)
+        self.home = np.array(self.robot.home_rad)
+        words = [sys.executable, "-m", "conure_sim.servos", self.robot_name, str(self.port)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+        self.simulate = partial(simulate, self.port)
+        self.family, self.loop, self.faults = family, None, []
+
+    def variant(self, folder, change):
+        """Path of the same robot's file, its servos changed: `change` gets them by id, and the bus."""
+        data = yaml.safe_load(Path(robot_yaml(self.family, folder)).read_text())
+        change({servo["id"]: servo for servo in data["bus"]["servos"]}, data["bus"])
+        path = folder / "variant.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return str(path)
+
+    def open(self, name=None, silence_s=0.1):
+        scale = ServoScale(load_bus(name or self.robot_name), self.robot)
+        self.loop = ArmLoop(scale, str(self.port), silence_s, on_fault=self.faults.append)
+        self.loop.start()
+        return self.loop
+
+    def close(self):
+        if self.loop is not None:
+            self.loop.close()
+            self.loop = None
+
+    def ask(self, command, **words):
+        return ask(self.port, command, **words)
+
+    def true_rad(self):
+        return np.array(self.ask("state")["positions"])[:-1]
+
+    def go(self, goal_rad, seconds):
+        """Steer as control does: a command every 100 ms."""
+        start = self.loop.measured.positions[:-1]
+        for fraction in np.linspace(0, 1, max(2, int(seconds / 0.1)))[1:]:
+            self.loop.command(JointCommand(start + fraction * (goal_rad - start), 0.03, 0.075))
+            time.sleep(0.1)
+
+    def restore(self):
+        """Plugged in, faultless, near home, cool."""
+        self.close()
+        self.ask("plug", plugged=True)
+        self.ask("faults")
+        self.faults.clear()
+        self.ask("place", positions=dict(zip(self.robot.joint_names, self.robot.home_rad, strict=True)))
+        for servo_id in load_bus(self.robot_name).ids:
+            self.ask("servo", servo_id=servo_id, temperature_c=35, stuck=[], jammed=False)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def simulated(request, tmp_path_factory, simulate):
+    rig = Rig(request.param, tmp_path_factory.mktemp("servos"), simulate)
+    yield rig
+    rig.close()
+    rig.process.terminate()
+    assert rig.process.wait(10) == 0
+    assert not rig.port.is_symlink()
+
+
+@pytest.fixture
+def rig(simulated):
+    """An armed arm at home, whatever the test before left."""
+    simulated.restore()
+    loop = simulated.open()
+    loop.reboot_faulty()
+    loop.arm()
+    simulated.go(simulated.home, 2.0)
+    return simulated
