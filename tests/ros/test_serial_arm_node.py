@@ -20,8 +20,8 @@ from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_msgs.srv import ResetScene
-from conure_ros.messages import joint_sample, trajectory_message
 from conure_ros.graph_parameters import node_parameters
+from conure_ros.messages import joint_sample, trajectory_message
 from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed
 from conure_ros.qos import NEWEST
 from conure_ros.recording import Episode
