@@ -118,9 +118,7 @@ def heard_of(manager, count):
 
 def test_a_node_of_another_graph_is_named_with_its_owner_and_left_alone(manager, deaf, monkeypatch):
     foreign = deaf(True, "process 1234 on robot (abc)")
-    with pytest.raises(
-        RobotError, match="deaf runs on .* already and belongs to the graph of process 1234"
-    ):
+    with pytest.raises(RobotError, match=r"deaf runs on .* already and belongs to the graph of process 1234"):
         manager.run()
     monkeypatch.setenv("CONURE_GRAPH_ID", "mine")
     with pytest.raises(RobotError, match="belongs to the graph of process 1234"):
