@@ -22,6 +22,7 @@ from conure_msgs.action import RunTrial
 from conure_msgs.msg import RobotState
 from conure_ros.evaluator_node import refusal
 from conure_ros.messages import to_ns
+from conure_ros.node_table import EVALUATOR, GRAPHS, managed
 from conure_ros.qos import LATCHED
 from conure_ros.recording import Episode
 
@@ -164,6 +165,15 @@ def test_a_goal_that_cannot_be_run_says_why(rig):
     result = done(rig.result(rig.send(task="Nope", seed=1)))
     assert result.status == GoalStatus.STATUS_ABORTED
     assert "unknown task 'Nope'" in result.result.message
+
+
+@ros
+def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(rig, start, tmp_path, monkeypatch, wait_until):
+    monkeypatch.setitem(GRAPHS, "other", managed(EVALUATOR))
+    other = start("other", wait=False, folder=str(tmp_path / "other"), trials=1)
+    wait_until(lambda: other.failure, 60, "it ends")
+    assert "control belongs to another graph on this ROS domain" in other.failure
+    assert rig.states[-1].mode == RobotState.HOLD
 
 
 @ros
