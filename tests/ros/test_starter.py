@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_ros import starter
 from conure_ros.middleware import claimed_domain, remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
-from conure_ros.starter import GraphError, RunningGraph, print_line, ros_environment, run_graph
+from conure_ros.starter import GraphError, LastWords, RunningGraph, print_line, ros_environment, run_graph
 from conure_ros.trials import FILE_NAME, read_trials
 
 pytestmark = pytest.mark.ros
@@ -32,7 +33,8 @@ def environment(mark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_no_process_outlives_conure_up(number, status, mark, environment, bundle, tmp_path, processes_with, wait_until):
     words = ["up", "graph=sim", f"bundle={bundle}", f"folder={tmp_path}"]
@@ -127,6 +129,48 @@ def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environ
 def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(small_graph, environment, name, value, reason):
     with pytest.raises(ConureError, match=reason):
         run_graph("small", {f"control.{name}": value}, environment=environment)
+
+
+def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(monkeypatch, environment, processes_with, mark):
+    """The recorder's own error is logged; this one is nobody's, and comes before ROS begins."""
+    monkeypatch.setitem(GRAPHS, "broken", managed(replace(RECORDER, module="conure_ros.no_such_module")))
+    wanted = r"node recorder ended with status 1 - recorder: ModuleNotFoundError: No module named .*no_such_module"
+    with pytest.raises(GraphError, match=wanted):
+        run_graph("broken", environment=environment)
+    assert not processes_with(mark)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["[INFO] fine", "[ERROR] no camera", "bye"], "n: no camera"),
+        (["Traceback (most recent call last):", '  File "x.py"', "TypeError: no", "", "[INFO] x"], "n: TypeError: no"),
+        (["[ERROR] first", "Traceback (most recent call last):", "  x", "KeyError: 1"], "n: KeyError: 1"),
+        (["libc: aborted"], "n: libc: aborted"),
+        ([], ""),
+    ],
+)
+def test_of_a_nodes_output_the_line_that_says_why_it_ended_is_told(lines, told):
+    words = LastWords()
+    for line in lines:
+        words.hear("n", line)
+    assert words.causes("n") == told
+
+
+def test_every_nodes_last_error_is_told_for_the_cause_is_often_anothers():
+    words = LastWords()
+    words.hear("driver", "[ERROR] no port")
+    words.hear("manager", "[INFO] waiting")
+    assert words.causes("manager") == "driver: no port; manager: [INFO] waiting"
+
+
+def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(small_graph, mark, environment, processes_with):
+    def closed(name, line):
+        raise BrokenPipeError
+
+    with pytest.raises(GraphError, match="nobody reads the nodes' output any more"):
+        run_graph("small", {"recorder.folder": 5, "control.robot": "nope"}, closed, environment)
+    assert not processes_with(mark)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes on from."""
 
 import json
-import math
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +31,7 @@ from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST
 from conure_ros.recording import free_name
 from conure_ros.running import created, one_line, ros_context, turn
+from conure_ros.trial_goals import LONGEST_S, SEEDS, Goal, Outcome, refusal
 from conure_ros.trials import Settings, Trial, TrialsFile, measure
 
 POLL_S = 0.05
@@ -39,8 +39,6 @@ READY_S = 60.0
 CALL_S = 30.0
 GRACE_S = 0.1  # until the first image, and for the judgement of the last command
 LAST_CALL_S = 0.3  # for an answer while the evaluator ends: who should give it may be ending, too
-LONGEST_S = 3600.0
-SEEDS = 2**31
 WHOSE = "control/get_parameters"
 FEEDBACK = "run_trial/_action/feedback"
 """Every client of the action listens to this, whatever it is written in."""
@@ -72,35 +70,6 @@ class Request:
 
 class Interrupted(RobotError):
     """The trial was ended from outside, by whoever asked for it."""
-
-
-@dataclass
-class Goal:
-    """A client's goal, from its acceptance until its result is given. `why`: what interrupted it."""
-
-    handle: Any
-    answer: Future = field(default_factory=Future)
-    why: str = ""
-    heard: bool = False
-    """Whether anybody ever listened to its feedback."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a goal: a trial, or why there is none. `recording`: what was recorded of one that was aborted."""
-
-    trial: Trial | None = None
-    message: str = ""
-    recording: str = ""
-
-
-def refusal(goal: RunTrial.Goal) -> str:
-    """What is wrong with the values of a goal; empty: nothing."""
-    if not math.isfinite(goal.timeout_s) or not 0.0 <= goal.timeout_s <= LONGEST_S:
-        return f"timeout_s must be from 0 to {LONGEST_S:.0f} s, got {goal.timeout_s}"
-    if not 0 <= goal.seed < SEEDS:
-        return f"seed must be from 0 to {SEEDS - 1}, got {goal.seed}"
-    return "" if goal.task else "task must name a task, got ''"
 
 
 class EvaluatorNode(Node):

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from conure_core.errors import ConfigError, unknown_name
+from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
 from conure_ros.node_table import (
     ARGUMENTS,
@@ -62,11 +62,19 @@ def node_parameters(
         elif key in told.arguments:
             told.argument(told.arguments[key], value)
         else:
-            raise unknown_name(f"argument of graph {graph}", key, told.valid())
+            raise unknown_argument(graph, key, told.arguments, nodes)
     for some in (*_of_file(given.get("params_file", "")), *others):
         told.parameter_set(some)
     _choose_start_mode(graph, nodes, told.values)
     return told.values
+
+
+def unknown_argument(graph: str, name: str, arguments: Iterable[str], nodes: Iterable[str]) -> ConureError:
+    """The error for what is neither an argument of the graph nor `node.parameter` of one of these nodes."""
+    owner, dot, _ = name.partition(".")
+    if dot:
+        return unknown_name(f"argument of graph {graph} '{name}': the graph has no node", owner, nodes)
+    return unknown_name(f"argument of graph {graph}", name, [*arguments, *(f"{node}.PARAMETER" for node in nodes)])
 
 
 class _Told:
@@ -81,10 +89,6 @@ class _Told:
     def _at_first(self, node: NodeSpec) -> dict[str, Any]:
         taken = {own: self.arguments[name].default for name, own in node.taken.items()}
         return {**dict(node.parameters), **taken}
-
-    def valid(self) -> list[str]:
-        """What may be given."""
-        return [*self.arguments, *(f"{name}.PARAMETER" for name in self.nodes)]
 
     def argument(self, argument: Argument, value: Any) -> None:
         """Give it to each node that takes it. Raises: ConfigError if it would be without effect."""

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from conure_core.errors import ConfigError, unknown_name
-from conure_ros.graph_parameters import ParameterSet, parameters_of, read_parameter_file
+from conure_core.errors import ConfigError
+from conure_ros.graph_parameters import ParameterSet, parameters_of, read_parameter_file, unknown_argument
 from conure_ros.node_table import NodeSpec, find_graph, graph_arguments, launch_folder
 
 PACKAGE = "conure_bringup"
@@ -56,7 +56,7 @@ def told_by_launch(graph: str, configurations: Mapping[str, Any], directly: bool
         if dot and owner in names:
             given[name] = configurations[name]
         elif directly or (dot and get_close_matches(owner, names, n=1, cutoff=ALIKE)):
-            raise unknown_name(f"argument of graph {graph}", name, [*arguments, *(f"{own}.PARAMETER" for own in names)])
+            raise unknown_argument(graph, name, arguments, names)
         elif not dot and get_close_matches(name, arguments, n=1, cutoff=ALIKE):
             (close,) = get_close_matches(name, arguments, n=1, cutoff=ALIKE)
             doubts.append(f"launch argument '{name}' is not one of graph {graph}; did you mean '{close}'?")

@@ -1,0 +1,155 @@
+"""A node ends with whoever started it, in order, and for what a callback raised; an arm is left in hold."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+NODE = """
+    from conure_ros.running import ManagedNode, run_node
+
+    class Moving(ManagedNode):
+        def __init__(self):
+            super().__init__("moving")
+
+        def configure(self):
+            self.steady_timer(0.05, self.tick)
+
+        def activate(self):
+            print("moves", flush=True)
+
+        def deactivate(self):
+            print("holds", flush=True)
+
+        def release(self):
+            print("released", flush=True)
+
+        def tick(self):
+            {tick}
+
+    def create():
+        node = Moving()
+        node.trigger_configure()
+        node.trigger_activate()
+        return node
+
+    run_node(create)
+"""
+# A starter that runs the rest of its words as a child, and then what is asked of it.
+STARTER = """
+    import os, subprocess, sys, threading, time
+    child = None
+    def start():
+        global child
+        child = subprocess.Popen(sys.argv[1:], env={**os.environ, "CONURE_STARTER_PID": str(os.getpid())})
+        print(child.pid, flush=True)
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    time.sleep(60)
+"""
+STUBBORN = """
+    import signal, time
+    from conure_ros import ending
+    ending.GRACE_S = 0.3
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ending.tie_to_starter()
+    print("tied", flush=True)
+    time.sleep(60)
+"""
+
+
+def code(text):
+    return [sys.executable, "-c", textwrap.dedent(text)]
+
+
+def is_there(process):
+    try:
+        os.kill(process, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+@pytest.fixture
+def begin(domain):
+    """Starts a program; its output is read as text."""
+    begun = []
+
+    def started(words, **variables):
+        process = subprocess.Popen(
+            words,
+            env={**os.environ, **domain, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        begun.append(process)
+        return process
+
+    yield started
+    for process in begun:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_node_that_is_told_to_end_holds_first(begin, number):
+    process = begin(code(NODE.format(tick="pass")))
+    assert process.stdout.readline() == "moves\n"
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=10)
+    assert (process.returncode, output) == (0, "holds\nreleased\n"), errors
+    assert "Traceback" not in errors
+
+
+def test_a_node_whose_callback_raises_holds_says_why_and_ends(begin):
+    process = begin(code(NODE.format(tick="raise ValueError('no such joint')")))
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (1, "moves\nholds\nreleased\n"), errors
+    assert errors.strip().splitlines()[-1].endswith("ended by ValueError: no such joint")
+
+
+def test_a_node_whose_starter_is_killed_holds_and_ends(begin, wait_until):
+    starter = begin([*code(STARTER), *code(NODE.format(tick="pass"))])
+    node = int(starter.stdout.readline())
+    assert starter.stdout.readline() == "moves\n", "its starter lives, though not the thread that started it"
+    starter.send_signal(signal.SIGKILL)
+    output, errors = starter.communicate(timeout=10)
+    assert output == "holds\nreleased\n", errors
+    wait_until(lambda: not is_there(node), 5)
+
+
+def test_a_node_that_does_not_end_with_its_starter_is_killed(begin, wait_until):
+    starter = begin([*code(STARTER), *code(STUBBORN)])
+    node = int(starter.stdout.readline())
+    assert starter.stdout.readline() == "tied\n"
+    starter.send_signal(signal.SIGKILL)
+    starter.wait(5)
+    wait_until(lambda: not is_there(node), 5)
+
+
+def test_where_the_kernel_tells_no_end_of_a_process_its_parents_are_looked_at(begin, wait_until):
+    blind = STUBBORN.replace("ending.GRACE_S", "ending._handle = lambda process: None\n    ending.GRACE_S")
+    starter = begin([*code(STARTER), *code(blind)])
+    node = int(starter.stdout.readline())
+    assert starter.stdout.readline() == "tied\n"
+    starter.send_signal(signal.SIGKILL)
+    starter.wait(5)
+    wait_until(lambda: not is_there(node), 5)
+
+
+def test_a_node_does_not_start_without_the_starter_that_it_was_started_by(begin):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = begin(code(NODE.format(tick="pass")), CONURE_STARTER_PID=str(gone.pid))
+    output, errors = process.communicate(timeout=10)
+    assert (process.returncode, output) == (1, "")
+    assert f"the process {gone.pid} that started this node is gone" in errors

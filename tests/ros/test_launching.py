@@ -1,0 +1,141 @@
+"""The launch files' nodes: what they are told, that they end with `ros2 launch`, and that two graphs do not meet."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import ConfigError
+from conure_msgs.msg import RobotState
+from conure_ros.messages import to_ns
+from conure_ros.node_table import GRAPHS
+from conure_ros.qos import LATCHED
+
+PROGRAM = Path(__file__).with_name("stand_in_launch.py")
+SPEC = importlib.util.spec_from_file_location("stand_in_launch", PROGRAM)
+stand_in_launch = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(stand_in_launch)
+LIFECYCLE = ("sim_robot", "control", "policy")
+
+
+@pytest.fixture
+def launch(monkeypatch):
+    for name, module in stand_in_launch.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "conure_ros.launching", raising=False)
+    yield stand_in_launch
+    sys.modules.pop("conure_ros.launching", None)
+
+
+def told(node):
+    return {name: stand_in_launch.plain(value) for name, value in node.words["parameters"][1].items()}
+
+
+def test_every_node_gets_its_parameters_its_starter_and_its_graph(launch, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("control: {ros__parameters: {heartbeat_s: 0.5}}")
+    words = {"params_file": str(path), "control.slow_ticks": "7", "bundle": "12"}
+    nodes = {node.words["name"]: node for node in launch.nodes_of(launch.described("sim", words))}
+    assert set(nodes) == {"sim_robot", "control", "policy", "recorder", "manager"}
+    control = told(nodes["control"])
+    assert (control["heartbeat_s"], control["slow_ticks"], control["bundle"]) == (0.5, 7, "12")
+    assert "start_mode" not in control and told(nodes["manager"])["start_mode"] == "policy"
+    environments = [node.words["additional_env"] for node in nodes.values()]
+    assert {variables["CONURE_STARTER_PID"] for variables in environments} == {str(os.getpid())}
+    (graph,) = {variables["CONURE_GRAPH_ID"] for variables in environments}
+    (other, *_) = launch.nodes_of(launch.described("sim", words))
+    assert other.words["additional_env"]["CONURE_GRAPH_ID"] != graph
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_every_launch_file_describes_its_graph(launch, graph):
+    assert launch.nodes_of(launch.described(graph, {}))
+
+
+def test_what_was_meant_for_the_graph_and_fits_nothing_is_refused_before_a_node_starts(launch, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "conure_bringup", "sim.launch.py", "bundel:=x"])
+    with pytest.raises(ConfigError, match="did you mean 'bundle'"):
+        launch.described("sim", {"bundel": "x"})
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "theirs", "all.launch.py", "bundel:=x"])
+    actions = launch.described("sim", {"bundel": "x"})
+    (doubt,) = [action.words["msg"] for action in actions if type(action).__name__ == "LogInfo"]
+    assert "did you mean 'bundle'" in doubt
+    with pytest.raises(ConfigError, match="only a simulated arm"):
+        launch.described("sim", {"arm": "serial", "start_mode": "policy"})
+
+
+class Launched:
+    """A process that starts the graph `sim` as `ros2 launch` does."""
+
+    def __init__(self, bundle, folder, domain, mark):
+        words = [f"bundle:={bundle}", f"folder:={folder}", "noise_scale:=0.5"]
+        name, value = mark.split("=")
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), "sim", *words],
+            env={**os.environ, **domain, name: value},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def output(self, timeout_s):
+        return self.process.communicate(timeout=timeout_s)[0]
+
+
+@pytest.fixture
+def launched(bundle, domain, tmp_path, processes_with):
+    made, marks = [], []
+
+    def begun(name):
+        marks.append(f"CONURE_LAUNCH_MARK={name}-{tmp_path.name}-{os.getpid()}")
+        made.append(Launched(bundle, tmp_path / name, domain, marks[-1]))
+        return made[-1], marks[-1]
+
+    yield begun
+    for mark in marks:
+        for process in processes_with(mark):
+            os.kill(process, signal.SIGKILL)
+    for one in made:
+        one.process.wait(10)
+
+
+@pytest.mark.ros
+def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_ends_with_its_starter(
+    launched, peer, processes_with, wait_until
+):
+    states = peer.listen(RobotState, "robot_state", LATCHED)
+    commands = peer.listen(JointTrajectory, "joint_trajectory")
+    first, mark = launched("first")
+    wait_until(lambda: states and states[-1].mode == RobotState.POLICY and len(commands) > 5, 60, "the policy moves")
+    wait_until(lambda: len(processes_with(mark)) == 5, 10, "the starter and four nodes; the manager has ended")
+
+    for name in LIFECYCLE:
+        for wrong in ({"id": 3}, {"id": 1}, {"id": 0}, {"id": 11}, {"id": 250}, {"label": "nonsense"}):
+            response = peer.call(ChangeState, f"{name}/change_state", transition=Transition(**wrong))
+            assert not response.success, (name, wrong)
+        assert peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+
+    second, others = launched("second")
+    output = second.output(60)
+    assert "manager ended with status 1" in output
+    assert f"belongs to the graph of process {first.process.pid} on" in output or "several nodes are called" in output
+    wait_until(lambda: not processes_with(others), 5, "nothing of the second is left")
+    for name in LIFECYCLE:
+        assert peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+    count = len(commands)
+    wait_until(lambda: len(commands) > count + 5, 10, "the first graph goes on")
+    assert len(processes_with(mark)) == 5
+
+    first.process.send_signal(signal.SIGKILL)
+    killed_ns = peer.now_ns
+    wait_until(lambda: not processes_with(mark), 5, "every node ends with its starter")
+    assert max(to_ns(command.header.stamp) for command in commands) < killed_ns + 0.5e9
+    assert states[-1].mode == RobotState.INACTIVE, "control ended in order, not by a kill"

@@ -1,0 +1,227 @@
+"""The action run_trial: one trial at a time, and whoever asked for it can end it at any moment, the arm in hold."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from action_msgs.msg import GoalStatus
+from action_msgs.srv import CancelGoal
+from rclpy.action import ActionClient
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.robot import load_robot
+from conure_msgs.action import RunTrial
+from conure_msgs.msg import RobotState
+from conure_ros.messages import to_ns
+from conure_ros.node_table import EVALUATOR, GRAPHS, managed
+from conure_ros.qos import LATCHED
+from conure_ros.recording import Episode
+from conure_ros.trial_goals import refusal
+
+ros = pytest.mark.ros
+PERIOD_S = load_robot("wx250s").control_period_s
+# A client that tells when its goal was accepted, and what became of it.
+CLIENT = """
+    import sys, rclpy
+    from rclpy.action import ActionClient
+    from conure_msgs.action import RunTrial
+    rclpy.init()
+    node = rclpy.create_node("client")
+    client = ActionClient(node, RunTrial, "run_trial")
+    client.wait_for_server()
+    sent = client.send_goal_async(RunTrial.Goal(task="Lift", seed=5, timeout_s=60.0))
+    rclpy.spin_until_future_complete(node, sent)
+    print("accepted" if sent.result().accepted else "rejected", flush=True)
+    rclpy.spin(node)
+"""
+
+
+@pytest.mark.parametrize(
+    ("goal", "reason"),
+    [
+        ({"timeout_s": math.nan}, "timeout_s must be from 0 to 3600 s, got nan"),
+        ({"timeout_s": math.inf}, "timeout_s must be from 0 to 3600 s, got inf"),
+        ({"timeout_s": -1.0}, "timeout_s must be from 0 to 3600 s, got -1"),
+        ({"timeout_s": 1e6}, "timeout_s must be from 0 to 3600 s"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": 2**40}, "seed must be from 0"),
+        ({"task": ""}, "task must name a task"),
+        ({}, ""),
+    ],
+)
+def test_a_goal_whose_values_make_no_sense_is_refused_by_name(goal, reason):
+    assert refusal(RunTrial.Goal(**{"task": "Lift", **goal})).startswith(reason)
+    assert bool(refusal(RunTrial.Goal(**{"task": "Lift", **goal}))) == bool(reason)
+
+
+class Rig:
+    """The graph with an evaluator that waits to be asked, and a client."""
+
+    def __init__(self, graph, folder, peer):
+        self.graph, self.folder, self.peer = graph, folder, peer
+        self.states = peer.listen(RobotState, "robot_state", LATCHED)
+        self.commands = peer.listen(JointTrajectory, "joint_trajectory")
+        self.client = ActionClient(peer.node, RunTrial, "run_trial")
+        assert self.client.wait_for_server(20)
+
+    def send(self, **goal):
+        """The answer to a goal: accepted or not."""
+
+        async def sending():
+            return await self.client.send_goal_async(RunTrial.Goal(**{"task": "Lift", **goal}))
+
+        return done(self.peer.begin(sending))
+
+    def result(self, handle):
+        async def waiting():
+            return await handle.get_result_async()
+
+        return self.peer.begin(waiting)
+
+    def cancel(self, handle):
+        async def cancelling():
+            return await handle.cancel_goal_async()
+
+        return self.peer.begin(cancelling)
+
+    def lines(self):
+        return [line for name, line in list(self.graph.lines) if name == "evaluator"]
+
+    @property
+    def moving(self):
+        return self.states and self.states[-1].mode == RobotState.POLICY and not self.states[-1].reason
+
+
+def done(future, timeout_s=30.0):
+    ended = threading.Event()
+    future.add_done_callback(lambda _: ended.set())
+    assert ended.wait(timeout_s)
+    return future.result()
+
+
+@pytest.fixture(scope="module")
+def rig(start, bundle, peer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trials")
+    graph = start("evaluate", bundle=str(bundle), folder=str(folder), trials=0, noise_scale=0.5)
+    return Rig(graph, folder, peer)
+
+
+@ros
+def test_a_cancelled_trial_holds_at_once_is_labelled_aborted_and_says_why(rig, wait_until):
+    handle = rig.send(seed=1, timeout_s=60.0)
+    assert handle.accepted
+    result = rig.result(handle)
+    wait_until(lambda: rig.moving, 60, "the policy moves the arm")
+    asked_ns = rig.peer.now_ns
+    assert done(rig.cancel(handle)).return_code == CancelGoal.Response.ERROR_NONE
+    assert rig.peer.seconds_until(RobotState.HOLD, rig.states, asked_ns) < 0.2
+    answer = done(result)
+    assert answer.status == GoalStatus.STATUS_CANCELED
+    assert "cancelled by its client" in answer.result.message and "aborted after" in answer.result.message
+    assert not answer.result.success
+    assert Episode(Path(answer.result.recording)).metadata["label"] == "aborted"
+    held_ns = rig.peer.now_ns
+    time.sleep(5 * PERIOD_S)
+    assert not [command for command in rig.commands if to_ns(command.header.stamp) > held_ns], "nothing moves any more"
+
+
+@ros
+def test_a_trial_cancelled_before_it_begins_never_moves_under_the_policy(rig):
+    recordings, began = set(rig.folder.glob("*.mcap")), len(rig.states)
+    handle = rig.send(seed=2, timeout_s=60.0)
+    result = rig.result(handle)
+    done(rig.cancel(handle))
+    assert done(result).status == GoalStatus.STATUS_CANCELED
+    time.sleep(5 * PERIOD_S)
+    modes = {state.mode for state in rig.states[began:]}
+    assert RobotState.POLICY not in modes
+    assert set(rig.folder.glob("*.mcap")) == recordings, "nothing was recorded yet"
+
+
+@ros
+def test_a_second_goal_is_rejected_with_the_reason_and_the_first_goes_on(rig, wait_until):
+    first = rig.send(seed=3, timeout_s=2.0)
+    second = rig.send(seed=4, timeout_s=2.0)
+    assert (first.accepted, second.accepted) == (True, False)
+    wait_until(lambda: any("rejected: another trial runs" in line for line in rig.lines()), 5)
+    result = done(rig.result(first))
+    assert result.status == GoalStatus.STATUS_SUCCEEDED and "after" in result.result.message
+    assert not rig.send(seed=5, timeout_s=math.nan).accepted
+    wait_until(lambda: any("rejected: timeout_s must be" in line for line in rig.lines()), 5)
+    third = rig.send(seed=6, timeout_s=0.5)
+    assert third.accepted, "the next one is welcome again"
+    assert done(rig.result(third)).status == GoalStatus.STATUS_SUCCEEDED
+
+
+@ros
+def test_a_goal_that_cannot_be_run_says_why(rig):
+    result = done(rig.result(rig.send(task="Nope", seed=1)))
+    assert result.status == GoalStatus.STATUS_ABORTED
+    assert "unknown task 'Nope'" in result.result.message
+
+
+@ros
+def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(rig, start, tmp_path, monkeypatch, wait_until):
+    monkeypatch.setitem(GRAPHS, "other", managed(EVALUATOR))
+    other = start("other", wait=False, folder=str(tmp_path / "other"), trials=1)
+    wait_until(lambda: other.failure, 60, "it ends")
+    assert "control belongs to another graph on this ROS domain" in other.failure
+    assert rig.states[-1].mode == RobotState.HOLD
+
+
+@ros
+def test_a_client_that_is_killed_ends_its_trial(rig, domain, wait_until):
+    """Whoever listens to the feedback beside it would keep it alive: this test's own client is taken away."""
+    rig.peer.executor.create_task(rig.client.destroy)
+    wait_until(lambda: rig.peer.node.count_subscribers("run_trial/_action/feedback") == 0, 10)
+    words = [sys.executable, "-c", textwrap.dedent(CLIENT)]
+    with subprocess.Popen(words, env={**os.environ, **domain}, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout.readline() == "accepted\n"
+        wait_until(lambda: rig.moving, 60, "the policy moves the arm")
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+    wait_until(lambda: rig.states[-1].mode == RobotState.HOLD, 30, "DDS needs up to 20 s to miss the dead")
+    wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
+
+
+@ros
+def test_an_evaluator_that_is_told_to_end_leaves_the_arm_in_hold(rig, wait_until):
+    """Last: the graph ends with it."""
+    client = ActionClient(rig.peer.node, RunTrial, "run_trial")
+    assert client.wait_for_server(20)
+
+    async def sending():
+        return await client.send_goal_async(RunTrial.Goal(task="Lift", seed=7, timeout_s=60.0))
+
+    assert done(rig.peer.begin(sending)).accepted
+    wait_until(lambda: rig.moving, 60, "the policy moves the arm")
+    asked_ns = rig.peer.now_ns
+    rig.graph.process("evaluator").send_signal(signal.SIGTERM)
+    wait_until(lambda: rig.graph.process("evaluator").poll() is not None, 10)
+    assert rig.peer.seconds_until(RobotState.HOLD, rig.states, asked_ns) < 0.5
+    labels = [Episode(path).metadata["label"] for path in sorted(rig.folder.glob("*.mcap"))]
+    assert labels[-1] in ("aborted", "interrupted")
+
+
+@ros
+def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(start, bundle, peer, tmp_path, wait_until):
+    graph = start("evaluate", bundle=str(bundle), folder=str(tmp_path / "trials"), trials=1, timeout_s=3.0)
+    client = ActionClient(peer.node, RunTrial, "run_trial")
+    assert client.wait_for_server(20)
+
+    async def sending():
+        return await client.send_goal_async(RunTrial.Goal(task="Lift"))
+
+    assert not done(peer.begin(sending)).accepted
+    told = "rejected: the evaluator runs its own 1 trials"
+    wait_until(lambda: any(told in line for _, line in list(graph.lines)), 5)
+    wait_until(lambda: graph.process("evaluator").poll() == 0, 60)
+    assert json.loads((tmp_path / "trials" / "trials.json").read_text())["trials"]
