@@ -123,7 +123,8 @@ class RecorderNode(Node):
         """Two recorders would both answer every request. Raises: DataError if another node offers this service too."""
         service = self.resolve_service_name("start_episode")
         if self.count_services(service) > 1:
-            raise DataError(f"several recorders offer {service}; end all but one, or give them namespaces of their own")
+            remedy = "end all but one, or give them namespaces (traces of a killed one vanish within 20 s)"
+            raise DataError(f"several recorders offer {service}; {remedy}")
 
     async def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         recording = self.recording
