@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -73,7 +74,8 @@ class RecorderNode(Node):
         self.topics: dict[str, Topic] = {}
         self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.create_service(StartEpisode, "start_episode", self._on_start)
-        self.create_service(StopEpisode, "stop_episode", self._on_stop)
+        # It waits for a moment; in the node's own group that would keep everything else from running.
+        self.create_service(StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup())
         self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HEALTH_S, self._report_health, clock=self.steady)
