@@ -83,14 +83,15 @@ def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It is damaged, whatever the parser made of that: empty, truncated, of something else, unreadable.
+        DataError: It is damaged, whatever the parser made of that: empty, truncated, of something else. Or it is not
+            allowed to be read.
     """
     try:
         return read()
-    except (FileNotFoundError, MemoryError):
+    except (FileNotFoundError, MemoryError, DataError):
         raise
-    except DataError:
-        raise
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:
         raise damaged(path, error, remedy) from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -73,7 +74,8 @@ class RecorderNode(Node):
         self.topics: dict[str, Topic] = {}
         self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.create_service(StartEpisode, "start_episode", self._on_start)
-        self.create_service(StopEpisode, "stop_episode", self._on_stop)
+        # It waits for a moment; in the node's own group that would keep everything else from running.
+        self.create_service(StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup())
         self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HEALTH_S, self._report_health, clock=self.steady)
@@ -123,7 +125,8 @@ class RecorderNode(Node):
         """Two recorders would both answer every request. Raises: DataError if another node offers this service too."""
         service = self.resolve_service_name("start_episode")
         if self.count_services(service) > 1:
-            raise DataError(f"several recorders offer {service}; end all but one, or give them namespaces of their own")
+            remedy = "end all but one, or give them namespaces (traces of a killed one vanish within 20 s)"
+            raise DataError(f"several recorders offer {service}; {remedy}")
 
     async def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         recording = self.recording

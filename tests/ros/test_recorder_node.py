@@ -1,0 +1,151 @@
+"""The recorder as a process: what it did not get it says, and it shares neither an episode nor a file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Float64MultiArray
+
+from conure_core.cli import main
+from conure_msgs.srv import StartEpisode, StopEpisode
+from conure_ros.qos import NEWEST
+from conure_ros.recording import PARTIAL, Episode
+
+pytestmark = pytest.mark.ros
+MAIN = "from conure_ros.recorder_node import main; main()"
+TOPIC = "position_commands"
+PERIOD_S = 0.01
+STALL = 300
+"""Messages that are sent while the recorder does not run."""
+
+
+@pytest.fixture
+def recorder(domain, tmp_path):
+    """Starts a recorder that writes to this test's folder; returns its process."""
+    processes = []
+
+    def started():
+        words = [sys.executable, "-c", MAIN, "--ros-args", "-p", f"folder:={tmp_path}"]
+        processes.append(subprocess.Popen(words, env={**os.environ, **domain}))
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGINT)
+    for process in processes:
+        process.wait(20)
+
+
+@pytest.fixture
+def numbers(peer, wait_until):
+    """Sends so many messages, numbered on; the recorder gets each of them unless it is kept from running."""
+    publisher = peer.node.create_publisher(Float64MultiArray, TOPIC, NEWEST)
+    sent = 0
+
+    def send(count):
+        nonlocal sent
+        wait_until(lambda: publisher.get_subscription_count() > 0, 20, "a recorder")
+        for _ in range(count):
+            publisher.publish(Float64MultiArray(data=[float(sent)]))
+            sent += 1
+            time.sleep(PERIOD_S)
+        return sent
+
+    yield send
+    peer.node.destroy_publisher(publisher)
+
+
+def recorded(path, partial=False):
+    return [int(one.message.data[0]) for one in Episode(path, partial).messages(f"/{TOPIC}")]
+
+
+def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(recorder, peer, numbers, tmp_path, wait_until):
+    process, health = recorder(), peer.listen(DiagnosticArray, "/diagnostics")
+    numbers(20)
+    started = peer.call(StartEpisode, "start_episode", name="one", metadata_json='{"seed": 3}')
+    assert started.success, started.message
+    first = numbers(50)
+    process.send_signal(signal.SIGSTOP)
+    numbers(STALL)
+    process.send_signal(signal.SIGCONT)
+    sent = numbers(50)
+    wait_until(lambda: any("missing" in one.message for array in list(health) for one in array.status), 10, "a warning")
+    answer = peer.call(StopEpisode, "stop_episode", label="success")
+    assert answer.success, answer.message
+    found = recorded(tmp_path / "one.mcap")
+    assert found == sorted(set(found))
+    lost = sent - (first - 50) - len(found)
+    assert lost > STALL / 2, "nothing was lost: this test shows nothing"
+    assert answer.lost_messages == lost
+    assert f"{lost} messages are missing" in answer.message
+    assert f"/{TOPIC} {lost}" in answer.message
+    metadata = Episode(tmp_path / "one.mcap").metadata
+    assert metadata["lost_messages"] == str(lost)
+    assert json.loads(metadata["lost_messages_by_topic"]) == {f"/{TOPIC}": lost}
+    assert metadata["label"] == "success"
+    assert metadata["seed"] == "3"
+
+
+def test_what_came_before_the_request_to_stop_is_recorded_also_while_the_recorder_lags(
+    recorder, peer, numbers, tmp_path
+):
+    recorder()
+    numbers(20)
+    assert peer.call(StartEpisode, "start_episode", name="one").success
+    first = numbers(0)
+    sent = numbers(300)
+    answer = peer.call(StopEpisode, "stop_episode", label="success")
+    assert answer.success, answer.message
+    assert answer.lost_messages == 0
+    assert answer.message == ""
+    assert recorded(tmp_path / "one.mcap") == list(range(first, sent))
+
+
+def test_a_killed_recorders_episode_is_recovered_and_its_name_refused_until_then(
+    recorder, peer, numbers, tmp_path, wait_until
+):
+    process = recorder()
+    numbers(20)
+    assert peer.call(StartEpisode, "start_episode", name="one", metadata_json='{"seed": 3}').success
+    first, sent = numbers(0), numbers(200)
+    process.kill()
+    process.wait()
+    partial = tmp_path / f"one.mcap{PARTIAL}"
+    found = recorded(partial, partial=True)
+    assert found == list(range(first, first + len(found)))
+    assert first + len(found) > sent - 1.0 / PERIOD_S
+    before = partial.read_bytes()
+    recorder()
+    for count in (2, 1):  # the killed one is seen for a while yet
+        wait_until(lambda count=count: peer.node.count_services("/start_episode") == count, 40, f"{count} recorders")
+    answer = peer.call(StartEpisode, "start_episode", name="one")
+    assert not answer.success
+    assert "conure recordings recover" in answer.message
+    assert partial.read_bytes() == before
+    assert main(["recordings", "recover", str(partial)]) == 0
+    assert recorded(tmp_path / "one.mcap") == found
+    assert Episode(tmp_path / "one.mcap").metadata["seed"] == "3"
+    assert not peer.call(StartEpisode, "start_episode", name="one").success
+    assert recorded(tmp_path / "one.mcap") == found
+
+
+def test_of_two_recorders_none_begins_an_episode(recorder, peer, wait_until, tmp_path):
+    recorder(), recorder()
+    answers = []
+
+    def know_each_other():
+        """An unusable name begins nothing, whatever a recorder knows by then."""
+        answers.append("several" in peer.call(StartEpisode, "start_episode", name="no name").message)
+        return len(answers) >= 5 and all(answers[-5:])
+
+    wait_until(know_each_other, 30, "recorders that know each other")
+    answer = peer.call(StartEpisode, "start_episode", name="one")
+    assert not answer.success
+    assert "several recorders offer /start_episode" in answer.message
+    assert not list(tmp_path.iterdir())
