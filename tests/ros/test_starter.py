@@ -12,7 +12,7 @@ import pytest
 
 from conure_core.errors import ConfigError
 from conure_ros import starter
-from conure_ros.middleware import claimed_domain, remove_dead_segments
+from conure_ros.middleware import remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
 from conure_ros.starter import GraphError, RunningGraph, print_line, ros_environment, run_graph
 from conure_ros.trials import FILE_NAME, read_trials
@@ -141,14 +141,6 @@ def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(small_graph, envi
 def test_what_the_graph_does_not_know_is_refused_before_anything_starts(graph, parameters, reason):
     with pytest.raises(ConfigError, match=reason):
         run_graph(graph, parameters)
-
-
-def test_claimed_domains_never_meet():
-    with claimed_domain() as first, claimed_domain() as second:
-        code = "from conure_ros.middleware import claimed_domain\nwith claimed_domain() as number: print(number)"
-        elsewhere = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
-        assert len({first, second, elsewhere}) == 3
-        assert {first, second, elsewhere} <= set(range(1, 102))
 
 
 def test_a_domain_that_was_given_is_kept(monkeypatch):

@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 
 from conure_core.errors import ConureError
+from conure_ros.domains import announced
 
 
 class ManagedNode(LifecycleNode):
@@ -110,7 +111,8 @@ def run_node(create: Callable[[], Node]) -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
-            turn(executor)
+            with announced(type(node).__name__, node.get_fully_qualified_name()):
+                turn(executor)
         finally:
             with contextlib.suppress(KeyboardInterrupt):
                 release = getattr(node, "release", None)

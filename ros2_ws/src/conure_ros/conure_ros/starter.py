@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from conure_core.errors import ConureError
-from conure_ros.middleware import claimed_domain, remove_dead_segments
+from conure_ros.domains import claimed_domain
+from conure_ros.middleware import add_local_discovery, remove_dead_segments
 from conure_ros.node_table import NodeSpec, command_line, file_parameters, find_graph, node_parameters, write_parameters
 
 GRACE_S = 5.0
@@ -170,7 +171,6 @@ def ros_environment() -> Iterator[dict[str, str]]:
     """The variables that nodes run with: local discovery, a domain of their own unless one is set."""
     remove_dead_segments()
     defaults = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
         # Numerical libraries that spin a thread on every core take the time that the control loop needs.
         "OMP_NUM_THREADS": "1",
@@ -183,6 +183,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
         "CONURE_STARTER_PID": str(os.getpid()),
     }
     variables = {**defaults, **os.environ, **fixed}
+    add_local_discovery(variables)
     with contextlib.ExitStack() as stack:
         if "ROS_DOMAIN_ID" not in os.environ:
             variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claimed_domain()))
