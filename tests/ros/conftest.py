@@ -20,8 +20,10 @@ import yaml
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.control_channel import ask
 from conure_ros.messages import to_ns, to_time
+from conure_ros.middleware import add_local_discovery
 from conure_ros.starter import GraphError, RunningGraph, ros_environment
 
+add_local_discovery(os.environ)
 IMAGE_SIZE_PX = 48
 MJPEG_HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
 

@@ -19,10 +19,13 @@ from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros import stop
+from conure_ros.control_state import ControlState
+from conure_ros.domains import running_nodes
 from conure_ros.messages import joint_state_message, to_time
 from conure_ros.node_table import CONTROL, GRAPHS, managed
 from conure_ros.qos import LATCHED, NEWEST
 from conure_ros.sight_health import SightHealth
+from conure_ros.stopping import CONTROL as CONTROL_KIND
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -190,16 +193,19 @@ def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, 
     time.sleep(1.5)
 
 
-def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, domain, wait_until, monkeypatch):
-    monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
-    stop.run([])
+def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, domain, wait_until, monkeypatch, capfd):
+    here = f"domains=[{domain['ROS_DOMAIN_ID']}]"
+    announced = {(node.kind, node.name) for node in running_nodes() if str(node.domain) == domain["ROS_DOMAIN_ID"]}
+    assert (CONTROL_KIND, "/control") in announced, "stop waits for it though it may hang"
+    stop.run([here])
     wait_until(lambda: rig.state.stopped, 5)
     assert "topic" in rig.state.reason
+    assert f"/control on domain {domain['ROS_DOMAIN_ID']}: stopped" in capfd.readouterr().out
     with pytest.raises(ConfigError, match="needs a terminal"):
         stop.run(["key=true"])
-    monkeypatch.setattr(stop.Stopper, "_on_state", lambda self, state: None)
-    with pytest.raises(RobotError, match="cut its power"):
-        stop.run(["timeout_s=0.3"])
+    monkeypatch.setattr(ControlState, "_on_state", lambda self, state: None)
+    with pytest.raises(RobotError, match=r"/control on domain .*: it says nothing; cut its power"):
+        stop.run([here, "timeout_s=1.0"])
 
 
 def test_black_and_frozen_images_are_refused_and_a_still_scene_is_not():

@@ -14,11 +14,8 @@ import pytest
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
-from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros import middleware
-from conure_ros.middleware import claimed_domain, join_running_graph
 from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
 from conure_ros.qos import LATCHED
 
@@ -76,11 +73,15 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
-def graph(start, peer):
+def running(start):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "keyed", managed(SIM_ROBOT, CONTROL, TELEOP))
         patience = {"control.stale_periods": 6.0, "teleop.stale_s": 0.3, "control.heartbeat_s": HEARTBEAT_S}
-        start("keyed", start_mode="hold", **patience)
+        return start("keyed", start_mode="hold", **patience)
+
+
+@pytest.fixture(scope="module")
+def graph(running, peer):
     return peer.listen(RobotState, "robot_state", LATCHED)
 
 
@@ -112,7 +113,7 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
     wait_until(lambda: beats, 30)
     assert keys.shown.count("\n") <= 2 and "space STOP" in keys.shown
     assert not keys.restored, "keys come without Enter"
-    wait_until(lambda: keys.press("C") or not states[-1].stopped, 10)
+    wait_until(lambda: keys.press("\x12") or not states[-1].stopped, 10)
     time.sleep(1.5 * HEARTBEAT_S)
     assert not states[-1].stopped, "the operator is there"
 
@@ -121,10 +122,11 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
     assert any(command.action[0] > 0.2 and not any(command.action[1:6]) for command in commands)
     wait_until(lambda: quiet(commands) and states[-1].mode == RobotState.HOLD, 10)
     commands.clear()
-    keys.press("\x1b[A")  # an arrow, whose last letter is no command
-    keys.press("Z")
+    for sequence in ("\x1b[A", "Z", "\x1b[15~", "\x1b[2", "0~", "\x1b[200~wsad1p\x1b[201~"):
+        keys.press(sequence)
     time.sleep(0.5)
     assert not commands
+    assert "stop_episode" not in keys.shown and "set_mode" not in keys.shown
     keys.press("m")
     wait_until(lambda: commands and commands[-1].action[6] == -1.0, 5)
 
@@ -134,7 +136,12 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
     count = len(commands)
     keys.hold("w", 0.5)
     assert len(commands) > count and states[-1].stopped, "a person does not end a stop by moving"
-    keys.press("C")
+    for sequence in ("C", "W", "\x1b[C", "\x1b", "[C", "\x1b[1;5C", "w\x1b[C"):
+        keys.press(sequence)
+        time.sleep(0.3)
+    assert states[-1].stopped, "neither Caps Lock nor an arrow ends a stop, split or not"
+    assert "is Caps Lock on?" in keys.shown
+    keys.press("\x12")
     wait_until(lambda: not states[-1].stopped, 5)
     wait_until(lambda: "reset_stop: done" in keys.shown, 5)
     keys.press("p")
@@ -159,17 +166,39 @@ def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(graph
     assert "the operator's heartbeat" in graph[-1].reason
 
 
-def test_any_key_stops_the_arm_whose_operator_waits_for_it(graph, peer, opened, wait_until):
+def test_space_is_asked_for_until_a_control_that_hangs_goes_on(running, graph, peer, opened, wait_until):
+    beats, control = peer.listen(Empty, "operator/heartbeat"), running.process("control")
+    keys = opened("keys")
+    wait_until(lambda: beats, 30)
+    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    control.send_signal(signal.SIGSTOP)
+    try:
+        keys.press(" ")
+        wait_until(lambda: "THE STOP IS NOT CONFIRMED: cut the arm's power (control is silent)" in keys.shown, 10)
+        keys.press("\x12")
+        wait_until(lambda: "the stop is not confirmed yet" in keys.shown, 5)
+    finally:
+        control.send_signal(signal.SIGCONT)
+    wait_until(lambda: graph[-1].stopped, 10)
+    wait_until(lambda: "stopped: " in keys.shown.rpartition("not confirmed yet")[2], 10)
+    keys.press("q")
+    assert keys.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("key", ["x", "\x1b[C", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_any_key_stops_the_arm_whose_operator_waits_for_it(graph, peer, opened, wait_until, domain, key):
+    """Ctrl-C is one, and whoever is ended by a signal does not leave the arm moving either."""
     beats = peer.listen(Empty, "operator/heartbeat")
-    stop = opened("stop", "key=true")
+    stop = opened("stop", "key=true", f"domains=[{domain['ROS_DOMAIN_ID']}]", "timeout_s=10")
     wait_until(lambda: beats, 30)
     wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
     time.sleep(1.5 * HEARTBEAT_S)
     assert not graph[-1].stopped
-    stop.press("x")
-    assert stop.process.wait(10) == 0
+    stop.press(key) if isinstance(key, str) else stop.process.send_signal(key)
+    assert stop.process.wait(20) == 0, stop.shown
     assert graph[-1].stopped and graph[-1].reason == "the stop topic"
-    assert "stopped; the service reset_stop ends it" in stop.shown and stop.restored
+    wait_until(lambda: "stopped; the service reset_stop ends it" in stop.shown, 5)
+    assert f"/control on domain {domain['ROS_DOMAIN_ID']}: stopped" in stop.shown and stop.restored
 
 
 def test_without_a_terminal_keys_are_refused(domain):
@@ -181,20 +210,3 @@ def test_without_a_terminal_keys_are_refused(domain):
     )
     assert done.returncode == 1
     assert b"needs a terminal" in done.stderr
-
-
-def test_keys_and_stop_join_the_one_graph_that_runs_here(monkeypatch, tmp_path):
-    monkeypatch.setattr(middleware.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setenv("ROS_DOMAIN_ID", "0")  # deleting what is not there would not be undone
-    monkeypatch.delenv("ROS_DOMAIN_ID")
-    join_running_graph()
-    assert "ROS_DOMAIN_ID" not in os.environ
-    with claimed_domain() as number:
-        join_running_graph()
-        assert os.environ["ROS_DOMAIN_ID"] == str(number)
-        monkeypatch.delenv("ROS_DOMAIN_ID")
-        with claimed_domain(), pytest.raises(ConfigError, match="several graphs run here"):
-            join_running_graph()
-        monkeypatch.setenv("ROS_DOMAIN_ID", "77")
-        join_running_graph()
-        assert os.environ["ROS_DOMAIN_ID"] == "77"

@@ -27,7 +27,7 @@ from conure_ros.node_table import (
 )
 from conure_ros.security import CLAIMING, Profile, live_policy, manager_profile, policy_text, read_policy
 from conure_ros.starter import GraphError, run_graph
-from conure_ros.stop import Stopper
+from conure_ros.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"

@@ -13,7 +13,7 @@ import pytest
 
 from conure_core.errors import ConfigError, ConureError
 from conure_ros import starter
-from conure_ros.middleware import claimed_domain, remove_dead_segments
+from conure_ros.middleware import remove_dead_segments
 from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
 from conure_ros.starter import GraphError, LastWords, RunningGraph, print_line, ros_environment, run_graph
 from conure_ros.trials import FILE_NAME, read_trials
@@ -185,14 +185,6 @@ def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(small_graph, mark
 def test_what_the_graph_does_not_know_is_refused_before_anything_starts(graph, parameters, reason):
     with pytest.raises(ConfigError, match=reason):
         run_graph(graph, parameters)
-
-
-def test_claimed_domains_never_meet():
-    with claimed_domain() as first, claimed_domain() as second:
-        code = "from conure_ros.middleware import claimed_domain\nwith claimed_domain() as number: print(number)"
-        elsewhere = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
-        assert len({first, second, elsewhere}) == 3
-        assert {first, second, elsewhere} <= set(range(1, 102))
 
 
 def test_a_domain_that_was_given_is_kept(monkeypatch):

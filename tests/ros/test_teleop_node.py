@@ -2,12 +2,15 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped, TwistStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
 PERIOD_S = ROBOT.control_period_s
 PAD = file_parameters(TELEOP)
+UNCHANGED_S = 2.0
 
 
 class Rig:
@@ -87,7 +91,8 @@ def robot(start, peer, bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
     # More patient than on a robot: everything shares two cores with the other tests.
     patience = {"control.stale_periods": 6.0, "teleop.stale_s": 0.3}
-    start("robot", arm="sim", bundle=str(bundle), noise_scale=0.5, folder=str(folder), **patience)
+    given = {"bundle": str(bundle), "noise_scale": 0.5, "folder": str(folder)}
+    rig.graph = start("robot", arm="sim", **given, **patience, **{"teleop.unchanged_s": UNCHANGED_S})
     return rig
 
 
@@ -195,6 +200,76 @@ def test_old_and_unstamped_input_is_silence(rig, wait_until):
     rig.joys.publish(late)
     wait_until(lambda: any("no stamp" in fault for fault in rig.faults()), 5)
     assert not rig.teleop
+
+
+def test_input_from_the_future_is_refused_by_name(rig, wait_until):
+    def ahead():
+        message = rig.joy(PAD["dead_man_button"], a1=1.0)
+        message.header.stamp.sec += 3
+        rig.joys.publish(message)
+
+    rig.hold(0.5, ahead)
+    wait_until(lambda: any("joy is stamped 3.0" in fault and "in the future" in fault for fault in rig.faults()), 5)
+    assert not rig.teleop
+
+
+def test_a_pad_that_is_out_of_range_moves_the_arm_for_a_limited_time(rig, wait_until):
+    """Its driver repeats its last message with new stamps."""
+    rig.push(UNCHANGED_S + 1.5, PAD["dead_man_button"], a1=0.3)
+    first_s, last_s = rig.teleop[0][0], rig.teleop[-1][0]
+    assert UNCHANGED_S - 0.5 < last_s - first_s < UNCHANGED_S + 0.5
+    wait_until(lambda: any("has not changed for" in fault for fault in rig.faults()), 5)
+    rig.teleop.clear()
+    rig.push(0.5, PAD["dead_man_button"], a1=0.31)
+    assert rig.teleop, "it is back in range"
+
+
+def test_a_gripper_that_is_asked_for_all_the_time_does_not_prolong_a_motion(rig):
+    rig.push(0.1, PAD["dead_man_button"], a1=0.3)
+    gripper = JointState(name=[ROBOT.gripper_joint], position=[ROBOT.gripper_open_m])
+    began_s = time.monotonic()
+    rig.hold(1.5, lambda: rig.grippers.publish(rig.stamped(gripper)))
+    late = [message for s, message in rig.teleop if s - began_s > 0.7]
+    assert late and not np.any([message.action[:6] for message in late])
+
+
+def change(rig, name, transition):
+    """Whether the node made this transition of its life cycle."""
+    return rig.peer.call(ChangeState, f"{name}/change_state", transition=Transition(id=transition)).success
+
+
+def test_a_second_node_that_teleoperates_the_arm_is_refused_by_name(rig, wait_until):
+    second = replace(TELEOP, name="teleop_too")
+    rig.graph.running.start_node(second, {})
+    try:
+        assert change(rig, "teleop_too", Transition.TRANSITION_CONFIGURE)
+        assert not change(rig, "teleop_too", Transition.TRANSITION_ACTIVATE)
+        rig.graph.wait_for_line("node /teleop publishes /command/teleop already")
+        rig.push(0.5, PAD["dead_man_button"], a1=0.3)
+        assert rig.teleop, "the first goes on"
+    finally:
+        rig.graph.process("teleop_too").kill()
+
+
+def test_beside_another_publisher_of_its_commands_it_sends_nothing(rig, wait_until):
+    rival = rig.node.create_publisher(PolicyCommand, "command/teleop", NEWEST)
+    wait_until(lambda: any("/test also publishes /command/teleop" in fault for fault in rig.faults()), 10)
+    rig.push(0.3, PAD["dead_man_button"], a1=0.3)
+    assert not rig.teleop
+    rig.node.destroy_publisher(rival)
+    assert change(rig, "teleop", Transition.TRANSITION_DEACTIVATE)
+    rig.push(0.3, PAD["dead_man_button"], a1=0.3)
+    assert not rig.teleop, "not active"
+    held = rig.joy(PAD["dead_man_button"], a1=0.3)
+    rig.joys.publish(held)
+    assert change(rig, "teleop", Transition.TRANSITION_ACTIVATE)
+    assert rig.peer.call(Trigger, "reset_stop").success
+    rig.push(0.3, PAD["dead_man_button"], a1=0.3)
+    wait_until(lambda: any("held before activation" in fault for fault in rig.faults()), 5)
+    assert not rig.teleop, "a button that sticks"
+    rig.push(0.1)
+    rig.push(0.3, PAD["dead_man_button"], a1=0.3)
+    assert rig.teleop
 
 
 def test_an_episode_holds_all_that_happened(rig, wait_until):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, UnsafeCommand
 from conure_core.robot import load_robot
-from conure_ros.keys import AXES, GRIPPER, LABELS, MODES, MOVES, Held
+from conure_ros.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, MOVES, QUIT, RECORD, Held
 from conure_ros.node_table import TELEOP, file_parameters
 from conure_ros.teleoperation import CLOSED, OPEN, JoyLayout, TwistScale, opening
 
@@ -81,11 +81,19 @@ def test_what_is_no_number_is_refused(bad):
         ({"axes": (1, 0, 4, 6, 7, 8)}, r"got \[8\]"),
         ({"dead_man_button": 11}, "dead_man_button must be 0 to 10"),
         ({"open_button": 4}, "must be different buttons"),
+        ({"axis_scales": (1.0, math.nan, 1.0, 1.0, 1.0, 1.0)}, "axis_scales must be finite"),
+        ({"dead_zone": math.nan}, "dead_zone must be finite"),
     ],
 )
 def test_a_layout_that_cannot_be_is_refused(changed, reason):
     with pytest.raises(ConfigError, match=reason):
         JoyLayout(**{**vars(PAD), **changed})
+
+
+@pytest.mark.parametrize("full", [(math.nan, 1.5, 0.05), (0.2, math.inf, 0.05), (0.2, 1.5, math.nan), (0.0, 1.5, 0.05)])
+def test_largest_velocities_that_cannot_be_are_refused(full):
+    with pytest.raises(ConfigError, match="must be"):
+        TwistScale(*full)
 
 
 def test_velocities_become_parts_of_the_largest_action_in_the_base_frame_only():
@@ -110,6 +118,6 @@ def test_a_held_key_moves_until_its_last_sign_is_old_and_every_key_means_one_thi
     held.press("s", 1.08)
     assert held.velocity(1.15).tolist() == [-0.5, 0, 0, 0, 0, 0]
     assert not held.velocity(1.2).any()
-    keys = ["".join(AXES), *GRIPPER, *MODES, *LABELS, "C", "e", "q", " "]
+    keys = ["".join(AXES), *GRIPPER, *MODES, *LABELS, CLEAR, RECORD, *QUIT, " "]
     assert len(set("".join(keys))) == len("".join(keys))
     assert set(MOVES) == set("".join(AXES))

@@ -1,91 +1,78 @@
-"""What the middleware leaves to its users: a ROS domain that nobody else has, and shared memory of the dead. No ROS."""
+"""What the middleware leaves to its users: who may discover whom, which one it is, memory of the dead. No ROS."""
 
 import contextlib
+import ctypes
 import fcntl
+import importlib.metadata
 import os
-import random
-import tempfile
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-
-from conure_core.errors import ConfigError
 
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_LOCKS = "fastrtps_" + "[0-9a-f]" * 16 + "_el"
-DOMAINS = range(1, 102)  # beyond 101 the ports collide with those that Linux hands out
+RANGE, LOCAL_ONLY, RMW = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "RMW_IMPLEMENTATION"
+WITHOUT_RANGE = ("foxy", "galactic", "humble")
+"""Distributions of ROS 2 that know LOCAL_ONLY and not RANGE. Those after them warn about LOCAL_ONLY."""
+FIRST_RCLPY_WITH_RANGE = 4
 
 
-@contextlib.contextmanager
-def claimed_domain() -> Iterator[int]:
-    """A domain id that nobody else on this machine has claimed, given back at the end, however that comes.
-
-    Of the free ones, one that was not used for long: what the last graph on it left is forgotten by then.
-    Raises: ConfigError if all are taken.
-    """
-    for number in sorted(DOMAINS, key=lambda number: (_last_used_s(_lock_file(number)), random.random())):
-        handle = _locked(_lock_file(number))
-        if handle is not None:
-            try:
-                yield number
-            finally:
-                os.utime(handle)
-                os.close(handle)
-            return
-    raise ConfigError(f"all ROS domains {DOMAINS[0]}..{DOMAINS[-1]} are in use here; end a graph or set ROS_DOMAIN_ID")
-
-
-def join_running_graph() -> None:
-    """Set this process's ROS domain to that of the graph that `conure up` runs here, unless one is set.
-
-    Before rclpy begins. Where no graph of this machine has a domain of its own, ROS's default stays.
-    Raises: ConfigError naming the domains if there are several.
-    """
-    if "ROS_DOMAIN_ID" in os.environ:
-        return
-    taken = [number for number in DOMAINS if _lock_file(number).exists() and _is_locked(_lock_file(number))]
-    if len(taken) > 1:
-        raise ConfigError(
-            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to the one that is meant"
-        )
-    for number in taken:
-        os.environ["ROS_DOMAIN_ID"] = str(number)
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-
-
-def _last_used_s(path: Path) -> float:
-    """Seconds since the epoch; 0 for a domain that never was."""
+def knows_discovery_range(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this ROS 2 reads ROS_AUTOMATIC_DISCOVERY_RANGE: from Iron on."""
+    name = environment.get("ROS_DISTRO", "")
+    if name:
+        return name not in WITHOUT_RANGE
     try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock; it is not taken."""
-    handle = _locked(path)
-    if handle is None:
+        version = importlib.metadata.version("rclpy")
+    except importlib.metadata.PackageNotFoundError:
         return True
-    os.close(handle)
-    return False
+    major = version.partition(".")[0]
+    return not major.isdecimal() or int(major) >= FIRST_RCLPY_WITH_RANGE
 
 
-def _lock_file(number: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"conure-ros-domain-{number}.lock"
+def add_local_discovery(environment: MutableMapping[str, str]) -> None:
+    """Keep discovery on this machine, unless the environment says otherwise.
+
+    Somebody who set ROS_AUTOMATIC_DISCOVERY_RANGE to more keeps it, on every distribution. Humble does not know that
+    variable and would let the whole network in: there ROS_LOCALHOST_ONLY says the same, unless it is set.
+    """
+    chosen = environment.setdefault(RANGE, "LOCALHOST")
+    if chosen in ("LOCALHOST", "OFF") and not knows_discovery_range(environment):
+        environment.setdefault(LOCAL_ONLY, "1")
 
 
-def _locked(path: Path) -> int | None:
-    """A handle that holds the lock until it is closed; None if another process, or another user, has it."""
+def is_local(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether processes with this environment discover those of this machine only."""
+    local_only = environment.get(LOCAL_ONLY) == "1"
+    return local_only or (knows_discovery_range(environment) and environment.get(RANGE) in ("LOCALHOST", "OFF"))
+
+
+def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
+    """Changes to the environment with which, taken together, every graph is reached that it lets be reached.
+
+    Those that keep to this machine are always among them: OFF would not even reach these. From Iron on, a process whose
+    discovery goes further finds them as well; on Humble nothing promises that.
+    """
+    if knows_discovery_range(environment):
+        return [{RANGE: "LOCALHOST"}] if environment.get(RANGE) == "OFF" else [{}]
+    return [{}] if is_local(environment) else [{}, {LOCAL_ONLY: "1"}]
+
+
+def drop_unknown_middleware() -> str:
+    """Take an RMW_IMPLEMENTATION that is not installed out of the environment: with it, rclpy ends the process.
+
+    Before rclpy is imported. Returns its name, or ''.
+    """
+    name = os.environ.get(RMW, "")
+    if not name:
+        return ""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        ctypes.CDLL(f"lib{name}.{'dylib' if sys.platform == 'darwin' else 'so'}")
+        return ""
     except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return handle
-    except OSError:
-        os.close(handle)
-        return None
+        del os.environ[RMW]
+        return name
 
 
 def remove_dead_segments(folder: Path = SHARED_MEMORY, older_than_s: float = 60.0) -> int:

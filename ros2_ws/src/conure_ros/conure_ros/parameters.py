@@ -1,6 +1,7 @@
 """ROS parameters of a node as a frozen dataclass: name, type, default, what it is for, what it may be."""
 
 import dataclasses
+import math
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -36,8 +37,16 @@ def declare(node: Node, schema: type[T]) -> T:
             value = node.declare_parameter(field.name, default, _descriptor(field)).value
         except ParameterException as error:
             raise ConfigError(f"parameter {field.name} of {node.get_name()}: {error}") from error
+        if not _is_finite(value):
+            raise ConfigError(f"parameter {field.name} of {node.get_name()} must be finite, got {value}")
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
     return schema(**values)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether there is no NaN and no infinity in it: a range of ROS lets NaN pass, and no limit holds against it."""
+    values = value if isinstance(value, (list, tuple)) or hasattr(value, "typecode") else [value]
+    return all(math.isfinite(one) for one in values if isinstance(one, float))
 
 
 def _descriptor(field: "dataclasses.Field[Any]") -> ParameterDescriptor:

@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from conure_core.errors import ConureError
 from conure_ros.ending import end_requests, tie_to_starter
 from conure_ros.graph_identity import GRAPH_PARAMETER, own_graph_id
+from conure_ros.domains import announced
 
 
 class ManagedNode(LifecycleNode):
@@ -146,7 +147,8 @@ def run_node(create: Callable[[], Node]) -> None:
         with end_requests(lambda: executor.create_task(lambda: None)) as asked:
             node = created(create)
             executor.add_node(node)
-            failure = _spin(executor, asked)
+            with announced(type(node).__name__, node.get_fully_qualified_name()):
+                failure = _spin(executor, asked)
             _end(node, failure)
         executor.shutdown(timeout_sec=0.5)
     if failure is not None:

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import rclpy
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
 
+from conure_ros.domains import join_running_graph
 from conure_ros.exclusive import CLAIM, DISCOVERY_S
-from conure_ros.middleware import join_running_graph
 from conure_ros.node_table import ENCLAVES
 from conure_ros.running import ros_context
 
@@ -39,6 +39,7 @@ class Profile:
 
 ELEMENTS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
 ELEMENTS |= {"execute": "action", "call": "action"}
+CLAIMED = {"/command/policy", "/command/teleop", "/joint_trajectory"}
 # What comes and goes too fast to be seen in a running graph.
 CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 
@@ -98,7 +99,7 @@ def read_policy(path: Path) -> dict[str, Profile]:
 def live_policy(node: Any, names: Iterable[str]) -> dict[str, Profile]:
     """The profiles of these nodes."""
     found = {name: live_profile(node, name) for name in names}
-    claiming = [name for name, profile in found.items() if profile.publish & {"/command/policy", "/joint_trajectory"}]
+    claiming = [name for name, profile in found.items() if profile.publish & CLAIMED]
     found |= {name: found[name] | CLAIMING for name in claiming}
     return found
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from conure_core.errors import ConureError
+from conure_ros.domains import claimed_domain
 from conure_ros.ending import STARTER_VARIABLE
 from conure_ros.graph_identity import GRAPH_VARIABLE, new_graph_id
 from conure_ros.graph_parameters import file_parameters, node_parameters, write_parameters
-from conure_ros.middleware import claimed_domain, remove_dead_segments
+from conure_ros.middleware import add_local_discovery, remove_dead_segments
 from conure_ros.node_table import NodeSpec, command_line, find_graph
 
 GRACE_S = 5.0
@@ -180,7 +181,6 @@ def ros_environment() -> Iterator[dict[str, str]]:
     """The variables that nodes run with: local discovery, a domain of their own unless one is set."""
     remove_dead_segments()
     defaults = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
         # Numerical libraries that spin a thread on every core take the time that the control loop needs.
         "OMP_NUM_THREADS": "1",
@@ -193,6 +193,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
         STARTER_VARIABLE: str(os.getpid()),
     }
     variables = {**defaults, **os.environ, **fixed}
+    add_local_discovery(variables)
     with contextlib.ExitStack() as stack:
         if "ROS_DOMAIN_ID" not in os.environ:
             variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claimed_domain()))

@@ -15,7 +15,9 @@ from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeComman
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.diagnostics import Tally, diagnostics
-from conure_ros.messages import NANOSECONDS, by_name, joint_sample, to_ns, to_time
+from conure_ros.exclusive import SolePublisher
+from conure_ros.input_watch import InputWatch, Moment
+from conure_ros.messages import by_name, joint_sample, to_ns, to_time
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST, STREAM, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
@@ -42,6 +44,7 @@ class TeleopParameters:
     twist_linear_full_m_s: float = parameter(0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0)
     twist_angular_full_rad_s: float = parameter(1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0)
     stale_s: float = parameter(0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0)
+    unchanged_s: float = parameter(3.0, "how long input that never changes may move the arm, s; 0: ever", 0.0, 600.0)
 
 
 class TeleopNode(ManagedNode):
@@ -58,13 +61,16 @@ class TeleopNode(ManagedNode):
         self.layout = JoyLayout(**{name: getattr(given, name) for name in (*names, "dead_zone")})
         self.scale = TwistScale(given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone)
         self.intent: Intent | None = None
-        self.input_ns, self.sent_s = 0, -math.inf
+        self.watch, self.sent_s = InputWatch(given.stale_s, given.unchanged_s), -math.inf
+        # Whether the dead man's button was seen held while the node was not active.
+        self.stuck = False
         self.asked: float | None = None
         self.measured_m: float | None = None
         self.commanded_m: float | None = None
-        self.tally, self.fault, self.complained = Tally(), "", ""
-        self.commands = self._publisher(PolicyCommand, "command/teleop", NEWEST)
-        self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.tally, self.fault, self.complained, self.rival = Tally(), "", "", ""
+        self.commands = SolePublisher(self, PolicyCommand, "command/teleop", NEWEST)
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.kept(self.destroy_publisher, status)
         for kind, topic, callback in (
             (Joy, "joy", self._on_joy),
             (TwistStamped, "teleop/twist", self._on_twist),
@@ -77,59 +83,88 @@ class TeleopNode(ManagedNode):
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
 
-    def _publisher(self, kind: Any, topic: str, quality: Any) -> Any:
-        options = overridable() if quality is NEWEST else None
-        return self.kept(
-            self.destroy_publisher, self.create_publisher(kind, topic, quality, qos_overriding_options=options)
-        )
-
     def activate(self) -> None:
-        """What was pressed before counts for nothing."""
-        self.intent = self.asked = None
+        """What was pressed before counts for nothing. Raises: RobotError if another node teleoperates this arm."""
+        self.commands.claim()
+        self.intent, self.asked, self.rival = None, None, ""
 
     def deactivate(self) -> None:
-        self.intent = None
+        self.intent = self.asked = None
+        self.commands.release()
+
+    def release(self) -> None:
+        if hasattr(self, "commands"):
+            self.commands.release()
 
     # What the hand does.
 
     def _on_joy(self, message: Joy) -> None:
         try:
-            self._take(self.layout.intent(message.axes, message.buttons), to_ns(message.header.stamp))
+            intent = self.layout.intent(message.axes, message.buttons)
+            if not self._released(intent is not None):
+                raise UnsafeCommand("joy: the dead man's button was held before activation; let it go first")
+            self._take("joy", intent, message, (*message.axes, *message.buttons))
         except ConureError as error:
             self._refuse("joy", error)
+
+    def _released(self, held: bool) -> bool:
+        """Whether the dead man's button was let go since the node is active: one that sticks arms nothing."""
+        self.stuck = held and (self.stuck or not self.active)
+        return not (self.active and self.stuck)
 
     def _on_twist(self, message: TwistStamped) -> None:
         linear, angular = message.twist.linear, message.twist.angular
         velocity = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
         try:
             intent = self.scale.intent(velocity, message.header.frame_id, self.robot.base_frame)
-            self._take(intent, to_ns(message.header.stamp))
+            self._take("teleop/twist", intent, message, velocity)
         except ConureError as error:
             self._refuse("teleop/twist", error)
 
     def _on_gripper(self, message: JointState) -> None:
         """Where the gripper is to be, m; a hand that moves the arm meanwhile goes on."""
-        robot = self.robot
+        robot, name = self.robot, "teleop/gripper"
         try:
-            (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], "teleop/gripper")
+            (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], name)
+            if not np.isfinite(position_m):
+                raise UnsafeCommand(f"{name}: {position_m} is not finite; nothing is sent")
+            if not self._is_new(name, message):
+                return
             self.asked = opening(position_m, robot.gripper_closed_m, robot.gripper_open_m)
             if self._silent():
-                self._take(Intent(np.zeros(MOTIONS), self.asked), to_ns(message.header.stamp))
+                # Only then: the motion of another device must not go on for it.
+                self._follow(Intent(np.zeros(MOTIONS), self.asked), message)
         except ConureError as error:
-            self._refuse("teleop/gripper", error)
+            self._refuse(name, error)
 
-    def _take(self, intent: Intent | None, stamp_ns: int) -> None:
-        """Raises: UnsafeCommand for an input whose time is not known."""
-        if not self.active:
-            return
-        if intent is not None and not stamp_ns:
-            raise UnsafeCommand("the input has no stamp, so its age is not known; set the driver to stamp it")
-        self.fault = ""
+    def _is_new(self, source: str, message: Any) -> bool:
+        """An old one is silence, and is said. Raises: UnsafeCommand where its time is not known or is to come."""
+        try:
+            return self.active and self.watch.is_new(source, to_ns(message.header.stamp), self._now())
+        except StaleInput as error:
+            self._say(source, error)
+            return False
+
+    def _take(self, source: str, intent: Intent | None, message: Any, values: tuple[float, ...]) -> None:
+        """Raises: UnsafeCommand for an input that must not move the arm."""
         if intent is None:
+            self.fault = ""
+            self.watch.let_go(source)
             self._let_go()
             return
-        self.intent, self.input_ns = intent, stamp_ns
+        if not self._is_new(source, message):
+            return
+        if intent.motion.any():
+            self.watch.expect_change(source, values, time.monotonic())
+        else:
+            self.watch.let_go(source)
         self.asked = self.asked if intent.gripper is None else intent.gripper
+        self._follow(intent, message)
+
+    def _follow(self, intent: Intent, message: Any) -> None:
+        """Send it, at once where the last command is a period old."""
+        self.intent, self.fault = intent, ""
+        self.watch.take(to_ns(message.header.stamp), self._now())
         if time.monotonic() - self.sent_s >= (1.0 - EARLY) * self.robot.control_period_s:
             self._send()
 
@@ -140,13 +175,16 @@ class TeleopNode(ManagedNode):
             self.asked = None
 
     def _silent(self) -> bool:
-        return self.intent is None or self._age_s() > self.parameters.stale_s
+        return self.intent is None or self.watch.stale(self._now())
 
-    def _age_s(self) -> float:
-        return (self.now_ns() - self.input_ns) / NANOSECONDS
+    def _now(self) -> Moment:
+        return Moment(self.now_ns(), time.monotonic())
 
     def _refuse(self, source: str, error: Exception) -> None:
         self.intent = None
+        self._say(source, error)
+
+    def _say(self, source: str, error: Exception) -> None:
         self.tally.drop(source)
         self.fault = one_line(error)
         if self.fault != self.complained:
@@ -186,7 +224,7 @@ class TeleopNode(ManagedNode):
 
     def _send(self) -> None:
         intent = self.intent
-        if not self.active or intent is None:
+        if not self.active or intent is None or not self.commands.held:
             return
         if self._silent():
             self._let_go()
@@ -197,15 +235,28 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_states", error)
             return
         command = PolicyCommand(action=action, log_likelihood=math.nan, source="teleop")
-        command.header.stamp, command.header.frame_id = to_time(self.input_ns), self.robot.base_frame
+        command.header.stamp, command.header.frame_id = to_time(self.watch.stamp_ns), self.robot.base_frame
         self.commands.publish(command)
-        self.tally.add(max(0.0, self._age_s()))
+        self.tally.add(max(0.0, self.watch.age_s(self._now())))
         self.sent_s = time.monotonic()
         self.timer.reset()
 
+    def _yield_to_rivals(self) -> None:
+        """Of two that did not see each other when they began, neither goes on."""
+        rival = self.commands.rival() if self.commands.held else ""
+        if rival:
+            self.commands.release()
+            self.rival = (
+                f"{rival} also publishes {self.commands.topic}: this node sends no more; deactivate one of both"
+            )
+            self._refuse("rival", RobotError(self.rival))
+
     def _diagnose(self) -> None:
+        self._yield_to_rivals()
         stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: input", self.fault, self.tally.values()))
+        self.diagnostics.publish(
+            diagnostics(stamp, f"{self.get_name()}: input", self.rival or self.fault, self.tally.values())
+        )
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ class JoyLayout:
             raise ConfigError(
                 f"axes and axis_scales need {MOTIONS} values each, got {len(self.axes)} and {len(self.axis_scales)}"
             )
+        _expect_finite(axis_scales=self.axis_scales, dead_zone=(self.dead_zone,))
         wrong = [axis for axis in self.axes if not -1 <= axis < self.axis_count]
         if wrong:
             raise ConfigError(f"axes must be -1 (none) to {self.axis_count - 1}, got {wrong}")
@@ -84,6 +85,12 @@ class TwistScale:
     angular_full_rad_s: float
     dead_zone: float
 
+    def __post_init__(self) -> None:
+        for name in ("linear_full_m_s", "angular_full_rad_s", "dead_zone"):
+            _expect_finite(**{name: (getattr(self, name),)})
+        if min(self.linear_full_m_s, self.angular_full_rad_s) <= 0.0:
+            raise ConfigError(f"the largest velocities must be above 0, got {self}")
+
     def intent(self, velocity: Sequence[float], frame: str, base_frame: str) -> Intent | None:
         """Of a velocity (6,), m/s and rad/s, in the base frame ('' is that one). None for a hand that rests.
 
@@ -94,6 +101,13 @@ class TwistScale:
         full = np.repeat([self.linear_full_m_s, self.angular_full_rad_s], 3)
         motion = _limited(np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone)
         return Intent(motion) if motion.any() else None
+
+
+def _expect_finite(**settings: Sequence[float]) -> None:
+    """Raises: ConfigError naming the setting that has a value which is no number."""
+    for name, values in settings.items():
+        if not np.isfinite(values).all():
+            raise ConfigError(f"{name} must be finite, got {list(values)}")
 
 
 def _limited(values: Array, what: str, dead_zone: float) -> Array:
