@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from conure_core.arm import Arm
 from conure_core.errors import RobotError
-from conure_core.robot import load_robot
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
-from conure_ros.messages import JointSample
 from tests.ros.supervised import ARM, FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready
 
 AWAY = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -398,12 +396,16 @@ def test_the_state_is_said_again_at_least_every_fifth_of_a_second():
 
 # Any time, any order.
 
+EVENTS = ["policy", "teleop", "stop", "reset", "hold", "select", "home", "glitch", "pause", "block"]
+
 
 @settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["policy", "teleop", "stop", "reset", "hold", "select", "home", "glitch", "pause", "block"]),
+            st.sampled_from(
+                ["policy", "teleop", "stop", "reset", "hold", "select", "home", "glitch", "pause", "block"]
+            ),
             st.integers(1, 30),
             st.lists(st.floats(-1, 1), min_size=7, max_size=7),
         ),

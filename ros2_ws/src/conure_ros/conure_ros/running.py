@@ -20,9 +20,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from conure_core.errors import ConureError
+from conure_ros.domains import announced
 from conure_ros.ending import end_requests, tie_to_starter
 from conure_ros.graph_identity import GRAPH_PARAMETER, own_graph_id
-from conure_ros.domains import announced
 
 
 class ManagedNode(LifecycleNode):

@@ -17,12 +17,12 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import RobotError
 from conure_core.safety import JointCommand
 from conure_msgs.msg import RobotState
+from conure_ros.domains import claimed_domain
 from conure_ros.faults.arm_cases import STILL_RAD
 from conure_ros.faults.live import ForeignArm, foreign_case, moved_rad, passes, sending, told, wait_for_motion
 from conure_ros.faults.session import Session, running_session
 from conure_ros.faults.table import FOREIGN, GRAPHS, SIMULATED, Case, Outcome, Sizes
 from conure_ros.messages import to_ns, trajectory_message
-from conure_ros.middleware import claimed_domain
 from conure_ros.qos import NEWEST, STATE_PERIOD_S, STATE_SILENT_S
 
 HUNG_S = 1.0

@@ -24,13 +24,13 @@ from conure_core.errors import ConureError, RobotError
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
+from conure_ros.domains import claimed_domain
 from conure_ros.faults.arm_cases import STILL_RAD
 from conure_ros.faults.control_cases import BRAKED_S, own_graph
 from conure_ros.faults.live import foreign_case, moved_rad, passes
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, GRAPHS, Case, Outcome, Sizes
 from conure_ros.messages import to_time
-from conure_ros.middleware import claimed_domain
 from conure_ros.node_table import EVALUATOR, RECORDER, TELEOP, NodeSpec
 from conure_ros.qos import NEWEST, STREAM
 from conure_ros.recording import Episode
