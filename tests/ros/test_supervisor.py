@@ -89,8 +89,8 @@ def test_a_joint_far_outside_its_limits_is_refused_by_name(value):
 
 def test_an_arm_that_moves_is_no_anchor():
     rig = Rig()
-    swings = iter(np.linspace(0.0, 3.0, 1000))
-    rig.spoil = lambda sample: replace(sample, joint_rad=HOME + 0.5 * np.sin(9 * next(swings)))
+    swings = iter(np.abs(np.arange(1000) % 60 - 30) * 0.01)  # to and fro at 1 rad/s
+    rig.spoil = lambda sample: replace(sample, joint_rad=HOME + next(swings))
     rig.supervisor.activate()
     rig.run(0.5)
     rig.supervisor.select(Mode.POLICY)
@@ -349,10 +349,10 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")
     assert rig.torques == [False]
-    rig.run(0.5)
-    assert rig.state.alarm == ""
-    rig.run(1.0)
-    assert "torque off is not confirmed" in rig.state.alarm
+    stopped = next(state for state in rig.states if state.mode is Mode.STOPPED)
+    assert "torque off is not confirmed" in stopped.alarm, "from the first moment on"
+    rig.run(1.5)
+    assert "no answer within 1.0 s" in rig.state.alarm
     rig.supervisor.torque_answered(False, True, "limp")
     rig.run(0.3)
     assert rig.state.alarm == ""

@@ -333,8 +333,8 @@ class Supervisor:
         self._awake()
         self.arbiter.stop(why)
         self._end_homing(f"stopped by {why}")
-        self._rest()
         self._ask_for_torque(on=False)
+        self._rest()
 
     def reset_stop(self) -> None:
         """Hold, with torque again, until a mode is chosen."""
@@ -349,7 +349,7 @@ class Supervisor:
     def _ask_for_torque(self, on: bool) -> None:
         """Of an arm that goes limp when stopped."""
         if self.settings.on_stop == "limp" and self.active:
-            self._torque_alarm, self._torque_asked = "", (on, self.clock.steady_s())
+            self._torque_alarm, self._torque_asked = "" if on else NO_TORQUE_OFF, (on, self.clock.steady_s())
             self.sink.torque(on)
 
     def torque_answered(self, on: bool, success: bool, message: str) -> None:
