@@ -97,7 +97,7 @@ def test_the_box_is_kept_in_the_base_frame(tmp_path):
             joints = loop.step(np.array([0.3, 1.0, 0.2, 0, 0, 0, 0]), joints).joint_rad
         ends.append(arm.forward(joints)[:3, 3].copy())
     np.testing.assert_allclose(*ends, atol=1e-6)
-    assert ends[0][1] == pytest.approx(PLAIN.config.workspace_upper_m[1], abs=2e-3)
+    assert ends[0][1] == pytest.approx(PLAIN.config.workspace_upper_m[1], abs=5e-3)
 
 
 @pytest.mark.parametrize(
