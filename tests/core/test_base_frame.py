@@ -134,3 +134,8 @@ def test_a_base_that_is_the_root_changes_no_bit():
         pin.framesForwardKinematics(model, data, np.append(joints, [0.03, -0.03]))
         tool = data.oMf[model.getFrameId("ee_gripper_link")].homogeneous
         np.testing.assert_array_equal(PLAIN.forward(joints), tool)
+
+
+def test_a_base_that_stands_just_above_the_table_is_no_collision(tmp_path):
+    """Half a millimetre of air, less than the clearance: nothing that moves is concerned."""
+    assert Arm(raised(tmp_path, table_height_m=-0.0005)).first_collision(HOME) is None
