@@ -33,11 +33,11 @@ class RobotConfig:
     joint_names: tuple[str, ...]
     gripper_joint: str
     gripper_mimic: str
+    base_frame: str
+    tool_frame: str
     gripper_closed_m: float = bounded(-1.0, 1.0)
     gripper_open_m: float = bounded(-1.0, 1.0)
     gripper_speed_m_s: float = bounded(0.001, 5.0)
-    base_frame: str
-    tool_frame: str
     home_rad: tuple[float, ...] = bounded(-100.0, 100.0)
     control_period_s: float = bounded(0.001, 2.0)
     settle_fraction: float = bounded(0.1, 1.0)
