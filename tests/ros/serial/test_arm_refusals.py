@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -230,3 +231,24 @@ def test_an_unplugged_arm_says_that_it_may_have_torque(rig, wait_until):
     wait_until(lambda: rig.loop.state is State.UNPLUGGED, 10)
     with pytest.raises(PortLost, match="may still have torque; cut the arm's power"):
         rig.loop.set_torque(False)
+
+
+def test_a_cycle_that_never_ends_keeps_nobody_waiting_for_the_torque(rig):
+    held, ended = threading.Event(), threading.Event()
+
+    def hang():
+        with rig.loop.lock:
+            held.set()
+            ended.wait(30)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    try:
+        assert held.wait(10)
+        began_s = time.monotonic()
+        with pytest.raises(RobotError, match=r"has hung for .*may still have torque; cut the arm's power"):
+            rig.loop.set_torque(False)
+        assert time.monotonic() - began_s < TORQUE_ANSWERS_S
+    finally:
+        ended.set()
+        thread.join()
