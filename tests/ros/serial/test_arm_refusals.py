@@ -83,7 +83,7 @@ def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven
     assert raw > 4000 and counts == raw - 4096, "just below 0"
     assert loop.measured.positions[4] == pytest.approx(rig.true_rad()[4], abs=0.01)
     if rig.family == "feetech_sts":
-        with pytest.raises(RobotError, match=rf"wrist_angle \(servo 7\) stands at {counts} counts.*0 and 4095 only"):
+        with pytest.raises(RobotError, match=r"wrist_angle \(servo 7\) stands at -\d+ counts.*0 and 4095 only"):
             loop.arm()
         return
     loop.arm()
