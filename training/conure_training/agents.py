@@ -14,13 +14,12 @@ from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
 from conure_training.chunks import ChunkedAgent
-from conure_training.files import UNREADABLE
 from conure_training.module_agents import ModuleAgent, load_module_agent
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import read_torch, readable, save_torch
 
 Observation = dict[str, NDArray[Any]]
 
@@ -142,7 +141,10 @@ def load_agent(path: Path, expected: Contract | None = None) -> Agent:
 
 def _load_policy(path: Path) -> Agent:
     try:
-        data = torch.load(path, weights_only=True)
+        data = read_torch(path, "policy")
+    except FileNotFoundError as error:
+        raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
+    with readable(path, "policy"):
         contract = Contract.from_dict(data["contract"])
         if data["kind"] == "scratch":
             size, proprio = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
@@ -158,7 +160,3 @@ def _load_policy(path: Path) -> Agent:
         )
         policy.load_state_dict(data["policy"])
         return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
-    except FileNotFoundError as error:
-        raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
-    except UNREADABLE as error:
-        raise DataError(f"{path} is not a readable policy ({str(error).splitlines()[0]}); train it again") from error

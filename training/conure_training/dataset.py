@@ -9,7 +9,7 @@ import zarr
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
-from conure_training.files import replacing
+from conure_training.files import UNREADABLE, replacing
 
 FORMAT = 1
 IMAGES = ("image", "final_image")
@@ -70,7 +70,7 @@ def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
         group = zarr.open_group(path, mode="r")
         arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES}
         tasks = tuple(str(name) for name in group.attrs["tasks"])  # type: ignore[union-attr]
-    except (FileNotFoundError, KeyError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable data set ({error}); run conure demos again") from error
     if not images:
         arrays["image"], arrays["final_image"] = _blank(arrays["proprio"]), _blank(arrays["final_proprio"])

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 UNREADABLE = (
     OSError,
     RuntimeError,
-    KeyError,
+    LookupError,
     TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
     EOFError,
     ValueError,
     pickle.UnpicklingError,

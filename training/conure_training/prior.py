@@ -12,9 +12,8 @@ from conure_core.spec import Contract, require_match
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
-from conure_training.files import UNREADABLE
 from conure_training.flows import ConditionalRealNVP
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import read_torch, readable, save_torch
 
 FORMAT = 1
 
@@ -102,11 +101,9 @@ def load_prior(path: Path, expected: Contract | None = None, chunks: bool = Fals
     Raises: DataError if it cannot be read; SpecMismatch if for another arm or camera, or if over chunks unasked.
     """
     data = _read(path)
-    try:
+    with readable(path, "prior"):
         prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
         prior.load_state_dict(data["weights"])
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
     if expected is not None:
         require_match(expected, prior.contract, f"the prior {path}")
     if prior.size.chunk > 1 and not chunks:
@@ -124,12 +121,6 @@ def prior_note(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(torch.load(path, weights_only=True))
+        return read_torch(path, "prior")
     except FileNotFoundError as error:
         raise DataError(f"no prior at {path}; run conure prior out={path.parent}") from error
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is not a readable prior ({str(error).splitlines()[0]}); train it again")

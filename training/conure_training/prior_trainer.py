@@ -16,12 +16,11 @@ from conure_training.augmentation import PlaneShift, shift_images
 from conure_training.cloning import flow_loss
 from conure_training.encoded import encoding_by
 from conure_training.encoder import detection_loss
-from conure_training.files import UNREADABLE
 from conure_training.frames import Frames
 from conure_training.memory import blamed_on
 from conure_training.prior import Prior
 from conure_training.threads import FreeCores
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import read_torch, readable, save_torch
 from conure_training.workers import progress_bar
 
 AUXILIARY_WEIGHT = 1.0
@@ -180,14 +179,12 @@ class PriorTrainer:
         path = Path(self.config.out) / CHECKPOINT
         if not path.is_file():
             return None
-        try:
-            data = dict(torch.load(path, weights_only=True, map_location="cpu"))
+        with readable(path, "checkpoint", "remove it to start over"):
+            data = read_torch(path, "checkpoint of conure prior")
             if data["identity"] == self.identity:
                 self.prior.load_state_dict(data["prior"])
                 self.metrics = dict(data["metrics"])
                 return data
-        except UNREADABLE as error:
-            raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to start over") from error
         raise ConfigError(
             f"{path} belongs to a run with another configuration or other demonstrations; choose another out= "
             "or remove it"

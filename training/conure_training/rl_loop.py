@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conure_core.errors import ConfigError, DataError
+from conure_core.errors import ConfigError
 from conure_core.provenance import git_commit
 from conure_training.actor_critic import ActorCritic, Observation
-from conure_training.files import UNREADABLE, write_json
+from conure_training.files import write_json
 from conure_training.replay import Episode, MixedReplay, Replay
 from conure_training.rl_config import RlConfig
 from conure_training.rl_log import RunLog
-from conure_training.torch_files import save_torch
+from conure_training.torch_files import read_torch, readable, save_torch
 from conure_training.workers import progress_bar
 
 RECENT_EPISODES = 50
@@ -180,17 +180,17 @@ class Loop:
         path = Path(self.config.out) / "checkpoint.pt"
         if not path.is_file():
             return
-        try:
-            data = torch.load(path, weights_only=True)
-        except UNREADABLE as error:
-            raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to start over") from error
-        if data["config"] != str(asdict(self.config)):
-            raise ConfigError(f"{path} belongs to a run with another configuration; choose another out= or remove it")
-        self.learner.load_state_dict(data["learner"])
-        self.replay.load_state_dict(data["replay"])
-        self.generator.set_state(data["generator"])
-        self.steps, self.curve, self.evaluations = data["steps"], data["curve"], data["evaluations"]
-        self.wall_s = data["wall_s"]
+        with readable(path, "checkpoint", "remove it to start over"):
+            data = read_torch(path, "checkpoint of conure rl")
+            if data["config"] != str(asdict(self.config)):
+                raise ConfigError(
+                    f"{path} belongs to a run with another configuration; choose another out= or remove it"
+                )
+            self.learner.load_state_dict(data["learner"])
+            self.replay.load_state_dict(data["replay"])
+            self.generator.set_state(data["generator"])
+            self.steps, self.curve, self.evaluations = data["steps"], data["curve"], data["evaluations"]
+            self.wall_s = data["wall_s"]
 
 
 def evaluate_learner(config: RlConfig, method: Method, env: Any) -> float:

@@ -1,14 +1,50 @@
-"""Writing what torch holds. On its own, so that what renders and collects need not wait for torch."""
+"""Reading and writing what torch holds. On its own, so that what renders and collects need not wait for torch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from conure_training.files import replacing
+from conure_core.errors import DataError
+from conure_training.files import UNREADABLE, replacing
 
 
 def save_torch(path: Path, data: Any) -> None:
     """torch.save, whole or not at all."""
     with replacing(path) as temporary:
         torch.save(data, temporary)
+
+
+def read_torch(path: Path, what: str) -> dict[str, Any]:
+    """What `save_torch` wrote: weights and plain values alone, so that a foreign file cannot run anything.
+
+    Args:
+        path: The file.
+        what: What it must be, for the message: 'prior', 'policy'.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DataError: It is damaged, foreign, or holds no named values.
+    """
+    with readable(path, what):
+        data = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(data, dict):
+            raise TypeError(f"expected named values, got {type(data).__name__}")
+        return data
+
+
+@contextmanager
+def readable(path: Path, what: str, remedy: str = "train it again") -> Iterator[None]:
+    """Around what takes a file's values to pieces: whatever is missing or of another shape says that it is foreign.
+
+    Raises: DataError in place of every error of Python, torch and NumPy but FileNotFoundError.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        why = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise DataError(f"{path} is not a readable {what} ({why}); {remedy}") from error

@@ -1,6 +1,5 @@
 """Millions of random commands through the real safety gate; what comes out is judged apart from it. No ROS."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ import numpy as np
 from conure_core.arm import Arm, Array
 from conure_core.controller import JointTarget
 from conure_core.errors import RobotError
+from conure_core.processes import TIED
 from conure_core.robot import load_robot
 from conure_core.safety import BOX_TOLERANCE_M, SafetyGate
 
@@ -64,7 +64,7 @@ def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float
     jobs = [(robot, size, seed + number, acceleration_scale) for number, size in enumerate(sizes)]
     if workers <= 1:
         return _joined(map(_batch, jobs))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=TIED) as pool:
         return _joined(pool.map(_batch, jobs))
 
 
