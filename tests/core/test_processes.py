@@ -20,10 +20,18 @@ def sleep(folder):
 """
 STARTS = {
     "a pool": "for _ in run_on_processes(workers.sleep, [folder, folder], 2): pass",
-    "a process": "[TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start() for _ in range(2)]; signal.pause()",
+    "a process": """
+for _ in range(2):
+    TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start()
+signal.pause()""",
     "processes of a thread that ended": """
-thread = threading.Thread(target=lambda: [TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start() for _ in '12'])
-thread.start(); thread.join(); signal.pause()""",
+def start():
+    for _ in range(2):
+        TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start()
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+signal.pause()""",
     "commands": """
 for _ in range(2):
     subprocess.Popen([sys.executable, "-c", "import sys, workers; workers.sleep(sys.argv[1])", folder],

@@ -48,6 +48,7 @@ def _check(value: Any, wanted: Any, limits: Mapping[str, Any], where: str) -> No
         wanted = next((kind for kind in get_args(wanted) if kind is not type(None)), Any)
         if value is None:
             return
+    _require_kind(value, wanted, where)
     if is_dataclass(wanted) and isinstance(wanted, type) and isinstance(value, Mapping):
         check_values(value, wanted, f"{where}.")
     elif isinstance(value, Mapping):
@@ -60,6 +61,19 @@ def _check(value: Any, wanted: Any, limits: Mapping[str, Any], where: str) -> No
         _check_text(value, where)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, wanted, limits, where)
+
+
+def _require_kind(value: Any, wanted: Any, where: str) -> None:
+    """Refuse a text where a list or a mapping is wanted, and so on: an interpolation may lead anywhere."""
+    kinds = {list: (list, tuple), tuple: (list, tuple), dict: (Mapping,), str: (str,), bool: (bool,)}
+    kind = get_origin(wanted) or wanted
+    if is_dataclass(kind):
+        fits = isinstance(value, Mapping | kind) if isinstance(kind, type) else True
+    else:
+        fits = kind not in kinds or isinstance(value, kinds[kind])
+    if not fits:
+        names = {list: "a list", tuple: "a list", str: "a text", bool: "true or false"}
+        raise ConfigError(f"{where} must be {names.get(kind, 'a mapping of keys to values')}, got {value!r}")
 
 
 def _check_list(value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str) -> None:
