@@ -117,11 +117,13 @@ def run_stop_trials(
     senders: Sequence[str] = tuple(SENDERS),
     arms: Sequence[str] = ARMS,
 ) -> StopTrials:
-    """So many stops, shared among all pairs of senders and arms, at least one each."""
+    """So many stops, shared evenly among all pairs of senders and arms."""
     pairs = [(sender, arm) for sender in senders for arm in arms]
     judge, total = Judge(robot), StopTrials()
     for number, (sender, arm) in enumerate(pairs):
-        share = max(1, (stops * (number + 1)) // len(pairs) - (stops * number) // len(pairs))
+        share = (stops * (number + 1)) // len(pairs) - (stops * number) // len(pairs)
+        if not share:
+            continue
         trial = Trial(build, load_robot(robot), SENDERS[sender], arm, np.random.default_rng([seed, number]))
         for _ in range(share):
             total = total.joined(trial.stopped(f"{sender}, {arm} arm"))
