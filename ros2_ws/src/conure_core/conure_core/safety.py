@@ -253,8 +253,7 @@ class SafetyGate:
 
     def _violations_of(self, joint_rad: Array) -> "Violations":
         arm = self.arm
-        position = arm.forward(joint_rad)[:3, 3]
-        outside = float(np.linalg.norm(position - within(position, *arm.workspace_m)))
+        outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
         return Violations(
             ("workspace", *(f"joint position {name}" for name in arm.config.joint_names), *arm.pair_names),
             np.concatenate(
@@ -303,8 +302,8 @@ def reachable(command: JointCommand, measured_rad: Array, farthest_rad: Array) -
 
 
 def _outside(position: Array, lower: Array, upper: Array) -> float:
-    """How far, m, a point lies outside a box; 0 inside."""
-    return max(0.0, float(np.maximum(lower - position, position - upper).max()))
+    """How far, m, a point lies from a box; 0 inside."""
+    return float(np.linalg.norm(position - within(position, lower, upper)))
 
 
 def _require_finite(joint_rad: Array, gripper_m: float) -> None:

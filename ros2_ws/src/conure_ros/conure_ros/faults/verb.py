@@ -1,6 +1,7 @@
 """`conure faults`: what must happen when something fails, on the live graph.
 
-`conure faults gate`: gate and stops in simulated time, without a graph; `conure faults soak`: a long run with large images.
+`conure faults gate`: gate and stops in simulated time, without a graph.
+`conure faults soak`: a long run with large images.
 """
 
 import contextlib
