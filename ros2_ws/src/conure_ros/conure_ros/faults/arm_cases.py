@@ -136,7 +136,7 @@ def second_joint_states(session: Session, away_rad: float) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        session.node.destroy_publisher(publisher)
+        session.destroy(publisher)
 
 
 def two_drivers(session: Session, sizes: Sizes) -> Outcome:

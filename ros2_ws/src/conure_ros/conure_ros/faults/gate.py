@@ -37,7 +37,7 @@ FASTER = 4.0
 """Than its limits: the arm itself would not keep them."""
 REPORTED = ("box_m", "pair_m", "table_m")
 STUCK_SHARE = 0.05
-"""Of the episodes that begin where the arm may not be: this many may lead nowhere."""
+"""Of the episodes that begin where the arm may not be: this many may lead nowhere; one always may."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class GateRun:
     @property
     def kept(self) -> bool:
         fast = set(self.seen.broken) - set(REPORTED)
-        return self.told.kept and not fast and self.stuck <= STUCK_SHARE * self.violating
+        return self.told.kept and not fast and self.stuck <= max(1.0, STUCK_SHARE * self.violating)
 
     def joined(self, other: "GateRun") -> "GateRun":
         counts = ("refused", "episodes", "violating", "stuck")

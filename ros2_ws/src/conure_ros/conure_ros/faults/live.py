@@ -112,7 +112,7 @@ def sending(
     finally:
         ended.set()
         thread.join()
-        session.node.destroy_publisher(publisher)
+        session.destroy(publisher)
 
 
 class ForeignArm:
@@ -137,8 +137,8 @@ class ForeignArm:
             if answer["error"]:
                 raise RobotError(answer["error"])
         finally:
-            session.node.destroy_publisher(publisher)
-            session.node.destroy_subscription(heard)
+            session.destroy(publisher)
+            session.destroy(heard)
 
     def begin(self, pose_rad: Array | None = None) -> None:
         """Free, at a pose (None: at home), in hold, anchored there. Raises: RobotError."""

@@ -202,7 +202,7 @@ def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
         after = session.wait(lambda: len(reports) > count and reports[-1], TOLD_S, "the driver's diagnostics")
     finally:
         servos.ask("faults")
-        session.node.destroy_subscription(listening)
+        session.destroy(listening)
     names = {"retried": "packets asked for again", "cycles": "cycles", "incomplete": "cycles without a measurement"}
     figures = {what: float(after[name]) - float(before[name]) for name, what in names.items()}
     figures["jitter, p99, ms"] = float(after["jitter_p99_ms"])
