@@ -258,7 +258,12 @@ def test_a_stop_survives_cleanup_and_configure(node):
 def test_it_comes_back_from_cleanup_with_every_topic_and_service_once(node):
     def names():
         topics = sorted(some.topic_name.lstrip("/") for some in node.subscriptions)
-        return topics, sorted(some.srv_name.lstrip("/") for some in node.services), len(list(node.timers)), len(list(node.clients))
+        return (
+            topics,
+            sorted(some.srv_name.lstrip("/") for some in node.services),
+            len(list(node.timers)),
+            len(list(node.clients)),
+        )
 
     before, publishers = names(), len(list(node.publishers))
     assert node.trigger_cleanup() == SUCCESS
