@@ -28,7 +28,8 @@ QUICK = ["camera black", "joint missing", "actions NaN", "actions huge", "stop a
 QUICK_FOREIGN = [
     "one joint sample leaps",
     "two publishers of joint_states",
-    "stop under two teleops",
+    "stop under teleop at 50 Hz",
+    "a second teleop",
     "begins folded",
     "forearm_roll blocked, rotation",
     "stop while control hangs",
