@@ -1,5 +1,6 @@
 """All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the clock is handed in."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -158,11 +159,8 @@ class Supervisor:
 
     def _anchor_if_needed(self) -> None:
         if self.active and not self._anchored and self._torque_asked is None:
-            try:
+            with contextlib.suppress(RobotError):
                 self._anchor(self.watch.at_rest(self.clock.steady_s()))
-            except RobotError:
-                return
-            self._report_changes()
 
     def _anchor(self, sample: JointSample) -> None:
         """Start from where the arm rests: nothing captured before may move it."""
