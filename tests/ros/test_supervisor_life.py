@@ -492,3 +492,14 @@ def test_several_publishers_of_several_topics_are_all_named():
     rig.tick()
     for text in ("nodes /one, /two all publish /joint_states; nodes /control, /other all publish /joint_trajectory",):
         assert text in rig.state.reason and text in rig.state.alarm
+
+
+def test_a_control_that_is_not_active_misses_no_operator_and_minds_no_publishers():
+    rig = ready(settings=ControlParameters(heartbeat_s=0.5))
+    rig.supervisor.deactivate()
+    rig.publishers = {"/joint_states": "/one, /two"}
+    rig.run(1.0)
+    rig.publishers = {}
+    rig.supervisor.activate()
+    rig.run(0.1)
+    assert rig.state.reason == "activated; choose a mode"

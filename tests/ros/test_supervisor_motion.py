@@ -224,12 +224,13 @@ def test_one_joint_that_was_moved_is_enough():
 def test_an_arm_that_lags_is_not_taken_for_one_that_was_moved_by_hand():
     near_rad = 0.05
     rig = ready(Mode.TELEOP, lag=0.97, arm=Arm(replace(ROBOT, max_start_error_rad=near_rad)))
-    behind_rad = []
+    behind_rad, begun = [], []
+    rig.begin = lambda joint_rad, gripper_m: begun.append(joint_rad)
     for _ in range(12):
         rig.run(PERIOD_S, send=SIDEWAYS, source=Mode.TELEOP)
         behind_rad.append(np.abs(rig.set_point() - rig.joint_rad).max())
     assert max(behind_rad) > near_rad
-    assert rig.state.refused == 0
+    assert rig.state.refused == 0 and begun == []
     assert not any("waiting for the arm" in state.reason for state in rig.states)
 
 
