@@ -67,6 +67,7 @@ def test_before_the_first_sample_there_is_none_and_that_is_said(arms):
         with pytest.raises(RobotError, match="waiting for joint_states"):
             ask(0.0)
     assert arms.fault == "waiting for joint_states"
+    assert arms.watch.age_s(50.0) == np.inf
 
 
 def test_the_first_sample_may_be_anywhere_the_arm_can_be(arms):
@@ -149,6 +150,17 @@ def test_from_a_new_beginning_on_the_next_sample_may_be_elsewhere(arms):
     assert not arms.rests(0.05), "one sample is no arm at rest"
 
 
+def test_what_was_measured_before_a_new_beginning_shows_no_arm_at_rest(arms):
+    for step in range(5):
+        arms.take(0.01 * step)
+    arms.watch.begin_anew()
+    for step in range(5, 9):
+        arms.take(0.01 * step)
+        assert not arms.rests(0.01 * step)
+    arms.take(0.09)
+    assert arms.rests(0.09)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 4.0, -1e308])
 def test_a_pose_that_cannot_be_is_refused_by_name(arms, value):
     assert "'waist' reads" in refused(lambda: arms.take(0.0, joint_rad=np.append(value, HOME[1:])))
@@ -177,7 +189,7 @@ def test_a_sample_without_a_stamp_is_refused(arms, stamp_ns):
     sample = JointSample(stamp_ns, HOME, ROBOT.gripper_open_m)
     assert "no stamp" in refused(lambda: arms.watch.take(sample, 50.0, 0), RobotError)
     arms.watch.take(JointSample(1, HOME, ROBOT.gripper_open_m), 50.0, 0)
-    assert arms.fault == ""
+    assert arms.fault == "" and arms.watch.age_s(50.0) == 0.0
 
 
 def test_stamps_may_be_fifty_milliseconds_ahead_and_as_old_as_is_stale(arms):
