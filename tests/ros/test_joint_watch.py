@@ -261,6 +261,7 @@ def test_a_fast_driver_shows_an_arm_at_rest_no_sooner(arms, apart_s, rests):
 
 def test_of_a_fast_driver_every_second_sample_counts(arms):
     for step in range(9):
+        assert not arms.rests(0.0041 * step)
         arms.take(0.0041 * step)
     assert arms.rests(0.0041 * 8)
 
