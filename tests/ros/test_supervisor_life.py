@@ -25,7 +25,8 @@ def pause(rig, seconds=3.0):
 
 
 def test_before_activation_nothing_moves_whatever_comes_and_nothing_is_amiss():
-    rig = Rig()
+    rig, begun = Rig(), []
+    rig.begin = lambda joint_rad, gripper_m: begun.append(joint_rad)
     rig.supervisor.not_measured("no sample")
     assert rig.state.mode is Mode.INACTIVE
     assert (rig.state.refused, rig.state.refusal, rig.state.reset_ns) == (0, "", 0)
@@ -38,7 +39,7 @@ def test_before_activation_nothing_moves_whatever_comes_and_nothing_is_amiss():
     assert answers == ["control is not active"]
     assert rig.run(0.5) == 0
     assert rig.supervisor.mode is Mode.INACTIVE
-    assert rig.torques == []
+    assert rig.torques == [] and begun == []
 
 
 def test_before_the_first_measurement_there_is_no_set_point():
@@ -110,6 +111,13 @@ def test_what_is_wrong_with_joint_states_is_said_at_once_and_so_is_its_end():
     rig.supervisor.not_measured("joint_states lack 'elbow'")
     assert (rig.state.mode, rig.state.reason) == (Mode.HOLD, "joint_states lack 'elbow'")
     assert rig.run(0.05) == 0
+
+
+def test_a_sample_that_cannot_be_is_said_at_once_too():
+    rig = ready()
+    rig.run(0.3, send=FORWARD)
+    rig.supervisor.measured(replace(rig.sample(), joint_rad=HOME + 1.0))
+    assert rig.state.mode is Mode.HOLD and "moved" in rig.state.reason
 
 
 def test_of_an_idle_arm_too_a_fault_of_joint_states_is_told_and_its_end():
@@ -484,3 +492,14 @@ def test_several_publishers_of_several_topics_are_all_named():
     rig.tick()
     for text in ("nodes /one, /two all publish /joint_states; nodes /control, /other all publish /joint_trajectory",):
         assert text in rig.state.reason and text in rig.state.alarm
+
+
+def test_a_control_that_is_not_active_misses_no_operator_and_minds_no_publishers():
+    rig = ready(settings=ControlParameters(heartbeat_s=0.5))
+    rig.supervisor.deactivate()
+    rig.publishers = {"/joint_states": "/one, /two"}
+    rig.run(1.0)
+    rig.publishers = {}
+    rig.supervisor.activate()
+    rig.run(0.1)
+    assert rig.state.reason == "activated; choose a mode"
