@@ -532,7 +532,9 @@ class Supervisor:
     @property
     def reason(self) -> str:
         """Why this mode; with what was refused since, where that is why nothing moves."""
-        blind = self.watch.fault if self.active else ""
+        blind = ""
+        if self.active:
+            blind = self.watch.fault or ("" if self._anchored else "waiting for the arm to rest")
         reason = self.arbiter.stop_reason or blind or self.arbiter.reason
         waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
         if waiting and self._refused_since_selection and self._refusal not in reason:
