@@ -532,11 +532,11 @@ class Supervisor:
     @property
     def reason(self) -> str:
         """Why this mode; with what was refused since, where that is why nothing moves."""
-        blind = ""
-        if self.active:
-            blind = self.watch.fault or ("" if self._anchored else "waiting for the arm to rest")
+        blind = self.watch.fault if self.active else ""
         reason = self.arbiter.stop_reason or blind or self.arbiter.reason
         waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
+        if waiting and self.active and not self._anchored and not blind:
+            reason += "; waiting for the arm to rest"
         if waiting and self._refused_since_selection and self._refusal not in reason:
             reason += f"; the last command was refused: {self._refusal}"
         return " ".join(reason.split())
