@@ -41,7 +41,8 @@ class Homing:
         fastest = speed_rad_s * config.control_period_s / config.settle_s
         self._limit = np.minimum(np.array(config.max_speed_rad_s), fastest)
         self._change = np.array(config.max_acceleration_rad_s2) * config.control_period_s
-        self._ways, self._patience, self._patience_out = WAYS, _Patience(), _Patience()
+        self._ways: tuple[str, ...] = WAYS
+        self._patience, self._patience_out = _Patience(), _Patience()
 
     @property
     def _last_rad(self) -> Array:
