@@ -69,7 +69,8 @@ def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(bundle, domain,
     verb.run([f"bundle={bundle}", f"only=[{only}]", *sizes, f"out={page_path}"])
     rows = {row["name"]: row["outcome"] for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]}
     assert set(names) < set(rows)
-    assert "forearm_roll" in rows["foreign arm: forearm_roll blocked, rotation"]["detail"]
+    ahead_rad = rows["foreign arm: forearm_roll blocked, rotation"]["figures"]["command ahead of the joint, rad"]
+    assert ahead_rad <= ROBOT.max_following_error_rad
 
 
 @pytest.mark.ros
