@@ -108,6 +108,19 @@ def test_what_is_in_the_way_is_named_and_nothing_moves():
     assert np.array_equal(loop.gate.last_rad, before)
 
 
+def test_an_arm_that_hardly_creeps_is_blocked():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    check = loop.gate.check
+
+    def creeping(target, age_s, *words):
+        command = check(target.__class__(loop.gate.last_rad - 1e-7, target.gripper_m), age_s, *words)
+        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("clearance hand",))
+
+    loop.gate.check = creeping
+    with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand"):
+        homing.step(0.0)
+
+
 def test_what_only_makes_the_arm_slower_does_not_block_it():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
