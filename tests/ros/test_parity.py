@@ -43,10 +43,9 @@ def in_the_environment(actions, robot):
     return np.array(path)
 
 
-def through_ros(actions, robot, peer, wait_until):
+def through_ros(actions, robot, peer, commands, wait_until):
     """The same, measured at the captures of the images that the actions answer."""
     joints, path, acting = [], [], []
-    commands = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST)
 
     def act(image):
         if not acting or len(path) > STEPS:
@@ -72,7 +71,6 @@ def through_ros(actions, robot, peer, wait_until):
     wait_until(lambda: len(path) > STEPS, 30)
     for subscription in heard:
         peer.node.destroy_subscription(subscription)
-    peer.node.destroy_publisher(commands)
     return np.array(path)
 
 
@@ -86,17 +84,22 @@ def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(
     expected = np.array([forward(joint_rad)[:3, 3].copy() for joint_rad in in_the_environment(actions, robot)])
     assert np.linalg.norm(expected[-1] - expected[0]) > 0.03, "the walk goes somewhere"
     graph = start("arm", start_mode="hold", robot=arm)
-    found = []
+    commands, found = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST), []
     try:
         # A machine that stalls for a period moves the arm late; one walk without a stall is enough.
         for _ in range(3):
             walk = np.array(
-                [forward(joint_rad)[:3, 3].copy() for joint_rad in through_ros(actions, robot, peer, wait_until)]
+                [
+                    forward(joint_rad)[:3, 3].copy()
+                    for joint_rad in through_ros(actions, robot, peer, commands, wait_until)
+                ]
             )
             apart_m = np.linalg.norm(expected - walk, axis=1)
             found.append((np.median(apart_m), apart_m.max()))
             if found[-1][0] < 0.002 and found[-1][1] < 0.015:
                 return
     finally:
+        peer.node.destroy_publisher(commands)
         graph.stop()
+        wait_until(lambda: not peer.node.count_publishers("command/policy"), 10)
     raise AssertionError(f"median and largest distance of every walk, m: {found}")

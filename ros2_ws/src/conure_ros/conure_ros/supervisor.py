@@ -23,7 +23,7 @@ from conure_ros.policy_watch import PolicyWatch, Verdict
 from conure_ros.qos import STATE_PERIOD_S
 from conure_ros.set_point import SetPoint
 
-TORQUE_CONFIRM_S = 1.0
+TORQUE_CONFIRM_S = 3.0
 """How long a driver may take to confirm that the torque is off, or on again."""
 NOWHERE_S = 1e-9
 NO_TORQUE_OFF = "torque off is not confirmed: the arm may still be held; cut its power to be sure"
