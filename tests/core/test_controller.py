@@ -85,6 +85,24 @@ def test_the_target_runs_no_further_ahead_of_a_blocked_arm_than_two_largest_step
     np.testing.assert_allclose(ahead_m, 2.0 * sign * STEP_M * np.eye(3)[axis], atol=1e-3)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_target_turns_no_further_ahead_of_a_blocked_arm_than_two_largest_turns(axis: int, sign: float) -> None:
+    controller = controller_at(HOME)
+    for _ in range(15):
+        target = controller.target(action(3 + axis, sign), HOME)
+    ahead_rad = turned_rad(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad))
+    np.testing.assert_allclose(ahead_rad, 2.0 * sign * TURN_RAD * np.eye(3)[axis], atol=0.02)
+
+
+def test_an_arm_that_follows_its_turns_is_on_no_leash() -> None:
+    controller, measured_rad = controller_at(HOME), HOME
+    for _ in range(4):
+        measured_rad = controller.target(action(5, 1.0), measured_rad).joint_rad
+    ahead_rad = turned_rad(ARM.forward(HOME).copy(), ARM.forward(measured_rad))
+    np.testing.assert_allclose(ahead_rad, [0.0, 0.0, 4.0 * TURN_RAD], atol=0.02)
+
+
 def test_a_target_beyond_the_box_is_at_its_wall() -> None:
     box = {"workspace_lower_m": (0.2, -0.03, 0.1), "workspace_upper_m": (0.29, 0.03, 0.2)}
     arm = Arm(replace(ARM.config, **box))  # type: ignore[arg-type]

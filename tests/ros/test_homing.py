@@ -1,57 +1,207 @@
-"""The way home ends: at home, or with the name of what is in the way; and leads out of a pose that may not be."""
+"""The way home: straight, within the arm's limits, no slower than it need be, and out of a bad pose first."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from conure_core.control import ControlLoop
 from conure_core.errors import UnsafeCommand
-from conure_ros.faults.judge.rules import Judge, Told
-from conure_ros.homing import Homing
+from conure_ros.homing import ARRIVED_RAD, Homing, _smallest_mixture
+from tests.ros.supervised import ARM, HOME, ROBOT
 
-from .supervised import ARM, HOME, ROBOT
-
-WENT_BACK_AND_FORTH = [
-    [2.2186, -0.1582, 1.5201, 2.8805, 1.5922, 2.0845],
-    [-0.9262, -1.8650, -0.7368, 2.4821, 0.7172, -1.5992],
-    [-1.3134, -1.2860, -0.3708, -2.2877, 0.1292, -0.8428],
-]
-"""Out of these poses the joints' way and the tool's led to and fro without end."""
-LONG = 1000
+SPEED_RAD_S = 0.8
+STEP_RAD = SPEED_RAD_S * ROBOT.control_period_s
+GRIPPER_M = 0.5 * (ROBOT.gripper_closed_m + ROBOT.gripper_open_m)
+OVER_THE_EDGE = np.array([1.9, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
-@pytest.fixture(scope="module")
-def judge():
-    judge = Judge("wx250s")
-    yield judge
-    judge.close()
-
-
-def way_home(start_rad):
-    """Commands (k, n), and what blocked the way; '' at home."""
+def begin(joint_rad, speed_rad_s=SPEED_RAD_S):
     loop = ControlLoop(ARM)
-    loop.reset(np.array(start_rad), ROBOT.gripper_open_m)
-    homing, commands = Homing(loop, speed_rad_s=0.8), []
+    loop.reset(joint_rad, GRIPPER_M)
+    return loop, Homing(loop, speed_rad_s)
+
+
+def go(homing, most=200):
+    """All commands of the way."""
+    commands = []
     while not homing.arrived:
-        assert len(commands) < LONG, "it does not end"
-        try:
-            commands.append(homing.step(age_s=0.0).joint_rad)
-        except UnsafeCommand as error:
-            return np.array(commands), str(error)
-    return np.array(commands), ""
+        commands.append(homing.step(0.0))
+        assert len(commands) < most
+    return commands
 
 
-@pytest.mark.parametrize("start_rad", WENT_BACK_AND_FORTH, ids=range(len(WENT_BACK_AND_FORTH)))
-def test_out_of_a_bad_pose_it_ends_at_home_or_names_what_blocks_it_and_makes_nothing_worse(judge, start_rad):
-    commands, blocked = way_home(start_rad)
-    rested = np.arange(len(commands)) == 0
-    assert judge.violated(start_rad)
-    assert judge.told(Told(np.array(start_rad), commands, rested)).kept
-    assert not judge.violated(commands[-1]), "it came out"
-    assert blocked == "" or "the way home is blocked: " in blocked
-    assert blocked or np.abs(commands[-1] - HOME).max() < 1e-5
+@settings(max_examples=30)
+@given(arrays(float, 6, elements=st.floats(-0.25, 0.25)), st.sampled_from([0.2, 0.8, 2.0]))
+def test_it_is_straight_in_proportion_and_as_fast_as_it_may_be(way_rad, speed_rad_s):
+    loop, homing = begin(HOME - way_rad, speed_rad_s)
+    if loop.gate.violations() is not None:
+        return
+    commands = go(homing)
+    track = np.array([HOME - way_rad, *[command.joint_rad for command in commands]])
+    steps = np.diff(track, axis=0)
+    assert np.abs(track[-1] - HOME).max() <= ARRIVED_RAD
+    assert np.abs(steps).max(initial=0.0) <= speed_rad_s * ROBOT.control_period_s + 1e-9
+    assert all(not command.changes for command in commands), "the gate has nothing to slow down"
+    length = np.linalg.norm(way_rad)
+    for place in track:
+        share = (place - track[0]) @ way_rad / max(length**2, 1e-12)
+        assert np.abs(place - track[0] - share * way_rad).max() < 1e-6
+    ramp = 1 + 2 * np.ceil(speed_rad_s / (min(ROBOT.max_acceleration_rad_s2) * ROBOT.control_period_s))
+    need = np.abs(way_rad).max() / (speed_rad_s * ROBOT.control_period_s)
+    assert len(commands) <= np.ceil(need) + ramp + 1
 
 
-def test_the_tools_way_leads_on_where_the_joints_straight_way_leaves_the_box(judge):
-    commands, blocked = way_home([-0.47, -1.1515, -0.7342, -2.62, 0.9519, 2.96])
-    assert blocked == ""
-    assert judge.robot.outside_m(commands).max() <= 1e-3
+def test_it_is_done_where_it_begins_at_home():
+    _, homing = begin(HOME)
+    assert homing.arrived
+    _, homing = begin(HOME + 0.9 * ARRIVED_RAD)
+    assert homing.arrived
+    _, homing = begin(HOME + 2.0 * ARRIVED_RAD * np.eye(6)[5])
+    assert not homing.arrived
+    assert len(go(homing)) == 1
+
+
+def test_it_opens_the_gripper_on_the_way():
+    _, homing = begin(HOME + 0.3)
+    grippers = [command.gripper_m for command in go(homing)]
+    assert grippers == sorted(grippers) and grippers[-1] == ROBOT.gripper_open_m
+
+
+def test_a_joint_faster_than_the_arm_may_be_is_not_asked_for():
+    loop, homing = begin(HOME + [0.0, 0.0, 0.0, 0.0, 0.0, 1.5], 5.0)
+    commands = go(homing)
+    assert [command.changes for command in commands if command.changes] == []
+    assert np.abs(np.diff([command.joint_rad for command in commands], axis=0)).max() <= 3.0 * ROBOT.settle_s + 1e-9
+    assert loop.gate.violations() is None
+
+
+def test_an_old_measurement_moves_nothing():
+    _, homing = begin(HOME + 0.3)
+    with pytest.raises(Exception, match="old"):
+        homing.step(1.0)
+
+
+# Where the straight way is blocked.
+
+
+def blocked_gate(loop, way, allowed):
+    """Stands where something is in the way: the gate lets only such targets through."""
+    check = loop.gate.check
+
+    def checked(target, age_s, *words):
+        if allowed(target.joint_rad):
+            return check(target, age_s, *words)
+        command = check(target.__class__(loop.gate.last_rad.copy(), target.gripper_m), age_s, *words)
+        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, (way,))
+
+    loop.gate.check = checked
+
+
+def test_what_is_in_the_way_is_named_and_nothing_moves():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    blocked_gate(loop, "clearance hand and table", lambda target: False)
+    before = loop.gate.last_rad.copy()
+    with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand and table"):
+        homing.step(0.0)
+    assert np.array_equal(loop.gate.last_rad, before)
+
+
+def test_an_arm_that_hardly_creeps_is_blocked():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    check = loop.gate.check
+
+    def creeping(target, age_s, *words):
+        command = check(target.__class__(loop.gate.last_rad - 1e-7, target.gripper_m), age_s, *words)
+        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("clearance hand",))
+
+    loop.gate.check = creeping
+    with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand"):
+        homing.step(0.0)
+
+
+def test_what_only_makes_the_arm_slower_does_not_block_it():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    check = loop.gate.check
+
+    def slowed(target, age_s, *words):
+        command = check(target, age_s, *words)
+        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",))
+
+    loop.gate.check = slowed
+    homing._by_tool = lambda age_s: pytest.fail("the straight way is free")
+    assert homing.arrived or len(go(homing)) > 3
+
+
+def test_where_the_joints_straight_way_is_blocked_the_tool_goes_straight():
+    begun = HOME + [0.0, 0.25, -0.35, 0.0, 0.25, 0.0]
+    loop, homing = begin(begun)
+    assert loop.gate.violations() is None
+    straight = (HOME - begun) / np.linalg.norm(HOME - begun)
+
+    def off_the_line(target_rad):
+        way = target_rad - begun
+        return np.linalg.norm(way - (way @ straight) * straight) > 1e-4 or np.abs(way).max() < 1e-9
+
+    first = ARM.forward(begun)[:3, 3].copy()
+    towards = ARM.forward(HOME)[:3, 3] - first
+    blocked_gate(loop, "workspace", off_the_line)
+    command = homing.step(0.0)
+    moved = ARM.forward(command.joint_rad)[:3, 3] - first
+    assert np.linalg.norm(moved) > 1e-3
+    assert moved @ towards / np.linalg.norm(moved) / np.linalg.norm(towards) > 0.98
+    assert np.linalg.norm(moved) <= ROBOT.max_translation_m * 1.05
+    assert np.abs(command.joint_rad - begun).max() <= STEP_RAD + 1e-9
+
+
+# Out of a pose that may not be.
+
+
+def test_out_of_a_pose_beyond_a_joints_limit_it_goes_slowly_and_then_home():
+    pose = HOME.copy()
+    pose[5] = ARM.upper_rad[5] + 0.05
+    loop, homing = begin(pose)
+    assert loop.gate.violations() is not None
+    first = homing.step(0.0)
+    step = np.abs(first.joint_rad - pose)
+    assert step[5] > 1e-3 and first.joint_rad[5] < pose[5]
+    assert (step <= loop.gate.escape_limit * ROBOT.settle_s + 1e-9).all(), "no faster than out of a bad pose"
+    assert step[5] == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01), "and no slower"
+    assert "escape" in " ".join(first.changes)
+    go(homing)
+    assert loop.gate.violations() is None
+
+
+def test_two_violations_become_less_at_once():
+    pose = HOME.copy()
+    pose[[3, 5]] = ARM.upper_rad[[3, 5]] + 0.05
+    loop, homing = begin(pose)
+    before = loop.gate.depths(pose)
+    after = loop.gate.depths(homing.step(0.0).joint_rad)
+    worse = before[before > 0.0] - after[before > 0.0]
+    assert len(worse) >= 2 and (worse > 1e-4).all()
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 6).flatmap(lambda count: arrays(float, (count, 4), elements=st.floats(-1, 1))))
+def test_against_the_smallest_mixture_no_row_falls_less_than_it_is_long(rows):
+    """The shortest vector of a convex hull: its product with every row is at least its own square."""
+    mixture = _smallest_mixture(rows)
+    assert (rows @ mixture).min() >= mixture @ mixture - 0.02
+    assert np.linalg.norm(mixture) <= np.linalg.norm(rows, axis=1).min() + 0.05
+
+
+@pytest.mark.parametrize(
+    ("rows", "mixture"),
+    [
+        ([[1.0, 0.0]], [1.0, 0.0]),
+        ([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5]),
+        ([[1.0, 0.0], [-1.0, 0.0]], [0.0, 0.0]),
+        ([[2.0, 1.0], [2.0, -1.0], [5.0, 0.0]], [2.0, 0.0]),
+        ([[1.0, 0.0], [1.0, 0.0]], [1.0, 0.0]),
+        ([[1.0, 0.0], [3.0, 1.0]], [1.0, 0.0]),
+    ],
+)
+def test_mixtures_that_are_known(rows, mixture):
+    assert _smallest_mixture(np.array(rows)) == pytest.approx(mixture, abs=0.01)

@@ -47,9 +47,10 @@ class Violations:
         return self if before is None else replace(self, depths=np.minimum(self.depths, before.depths))
 
     def worse_than(self, before: "Violations") -> str | None:
-        """The limit beyond which this pose lies deeper than the one before, or None."""
-        worse = self.depths - before.depths > NO_WORSE
-        return None if not worse.any() else f"clearance or limit: {self.names[int(worse.argmax())]} would get worse"
+        """The limit beyond which this pose lies deeper than the one before, by most; or None."""
+        deeper = self.depths - before.depths
+        worst = int(deeper.argmax())
+        return None if deeper[worst] <= NO_WORSE else f"clearance or limit: {self.names[worst]} would get worse"
 
     def __str__(self) -> str:
         """The deepest ones by name."""

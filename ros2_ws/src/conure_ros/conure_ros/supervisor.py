@@ -1,5 +1,6 @@
 """All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the clock is handed in."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from conure_core.safety import JointCommand, reachable
 from conure_ros.arbiter import Arbiter, Mode
 from conure_ros.clock_watch import ClockWatch
 from conure_ros.control_parameters import ControlParameters
+from conure_ros.exclusive import NO_NAME
 from conure_ros.homing import Homing
 from conure_ros.joint_watch import JointWatch
 from conure_ros.messages import NANOSECONDS, JointSample
@@ -99,6 +101,7 @@ class Supervisor:
         self._fastest_rad_s: Array = np.array(self.robot.max_speed_rad_s)
         self._anchor_ns, self._anchored = 0, False
         self._set_point: SetPoint | None = None
+        self._resting = False
         self._stamps: dict[Mode, tuple[int, float]] = {}
         self._tick_s, self._heartbeat_s, self._reported_s = math.inf, math.inf, -math.inf
         self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
@@ -157,11 +160,8 @@ class Supervisor:
 
     def _anchor_if_needed(self) -> None:
         if self.active and not self._anchored and self._torque_asked is None:
-            try:
+            with contextlib.suppress(RobotError):
                 self._anchor(self.watch.at_rest(self.clock.steady_s()))
-            except RobotError:
-                return
-            self._report_changes()
 
     def _anchor(self, sample: JointSample) -> None:
         """Start from where the arm rests: nothing captured before may move it."""
@@ -174,9 +174,13 @@ class Supervisor:
     @property
     def set_point_rad(self) -> Array:
         """Joints (n,) that the arm is following now. Raises: RobotError before the first anchor."""
+        return self._followed.at(self.clock.steady_s())[:-1]
+
+    @property
+    def _followed(self) -> SetPoint:
         if self._set_point is None:
             raise RobotError(self.watch.fault or "waiting for joint_states")
-        return self._set_point.at(self.clock.steady_s())[:-1]
+        return self._set_point
 
     @property
     def _waiting_s(self) -> float:
@@ -256,7 +260,6 @@ class Supervisor:
         verdict, self._caution = self.policy.judge(request.bundle_hash, request.log_likelihood)
         if verdict is Verdict.HAND_OVER:
             why = f"handed over to a person: {self._caution}; choose a mode to go on"
-            self._hold(why)
             self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
             raise UnsafeCommand(why)
         if verdict is Verdict.HOLD:
@@ -275,7 +278,7 @@ class Supervisor:
     @property
     def _in_motion(self) -> bool:
         """Whether somebody moves the arm, or the last command is not over."""
-        return self.arbiter.moving or self._homing is not None or self._waiting_s > 0.0
+        return self.arbiter.moving or self._waiting_s > 0.0
 
     def _send(self, command: JointCommand, measured: JointSample, captured_ns: int | None = None) -> None:
         """To the arm, no further than it can be by then."""
@@ -285,13 +288,13 @@ class Supervisor:
         sent = reachable(command, measured.joint_rad, farthest_rad)
         if sent is not command:
             self.loop.reset(sent.joint_rad, sent.gripper_m)
+        self._resting = False
         self._emit(sent, captured_ns)
 
     def _emit(self, command: JointCommand, captured_ns: int | None = None) -> None:
         now_ns = self.clock.now_ns()
-        if self._set_point is not None:
-            goal = np.append(command.joint_rad, command.gripper_m)
-            self._set_point.follow(goal, command.duration_s, self.clock.steady_s())
+        goal = np.append(command.joint_rad, command.gripper_m)
+        self._followed.follow(goal, command.duration_s, self.clock.steady_s())
         self.sink.send(command, now_ns)
         latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
         self._report(command, latency_s, now_ns)
@@ -310,8 +313,11 @@ class Supervisor:
         self._rest()
 
     def _rest(self) -> None:
-        """A command that is not over ends where the set point is now; the gripper stays where it was commanded."""
-        if self.active and self._waiting_s > 0.0:
+        """A command that is not over ends where the set point is now; the gripper stays where it was commanded.
+
+        One that ends motion is left alone: it may lead back to an arm that cannot follow.
+        """
+        if self.active and self._waiting_s > 0.0 and not self._resting:
             self._stand(self.set_point_rad, self.loop.hold().gripper_m)
         else:
             self._report_changes()
@@ -325,12 +331,12 @@ class Supervisor:
         away_s = float((np.abs(joint_rad - self.set_point_rad) / self._fastest_rad_s).max())
         self.loop.reset(joint_rad, gripper_m)
         self._emit(JointCommand(joint_rad, gripper_m, max(self.robot.settle_s, away_s), ("hold",)))
-        if away_s < NOWHERE_S and self._set_point is not None:
-            self._set_point.rests()
+        self._resting = True
+        if away_s < NOWHERE_S:
+            self._followed.rests()
 
     def stop(self, why: str) -> None:
         """Latched: only `reset_stop` ends it."""
-        self._awake()
         self.arbiter.stop(why)
         self._end_homing(f"stopped by {why}")
         self._ask_for_torque(on=False)
@@ -365,20 +371,22 @@ class Supervisor:
         self._report_changes()
 
     def _require_torque_answer(self, now_s: float) -> None:
-        on, asked_s = self._torque_asked or (False, math.inf)
+        if self._torque_asked is None:
+            return
+        on, asked_s = self._torque_asked
         if now_s - asked_s > TORQUE_CONFIRM_S:
             self.torque_answered(on, False, f"no answer within {TORQUE_CONFIRM_S} s")
 
     # Time.
 
-    def tick(self, publishers: Mapping[str, str] | None = None) -> None:
+    def tick(self, publishers: Mapping[str, str]) -> None:
         """Often. `publishers`: by topic, who publishes it, where several do though only one may."""
         self._awake()
         self._tick_s = now_s = self.clock.steady_s()
         if not self.active:
             return
-        self._look_around(publishers or {}, now_s)
-        if self._homing is not None or self._on_home is not None:
+        self._look_around(publishers, now_s)
+        if self._on_home is not None:
             self._go_home(now_s)
         if self.arbiter.silent(now_s):
             self._rest()
@@ -418,8 +426,12 @@ class Supervisor:
         if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
             self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
         self._rivals = "; ".join(f"nodes {names} all publish {topic}" for topic, names in publishers.items())
+        why = f"several publishers: {self._rivals}"
         if self._rivals and not self.arbiter.stop_reason:
-            self.stop(f"several publishers: {self._rivals}")
+            self.stop(why)
+        elif NO_NAME in self.arbiter.stop_reason and self._rivals and NO_NAME not in self._rivals:
+            self.arbiter.stop_reason = why
+            self._report_changes()
         self._require_torque_answer(now_s)
         back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
         if back_s:
@@ -523,6 +535,8 @@ class Supervisor:
         blind = self.watch.fault if self.active else ""
         reason = self.arbiter.stop_reason or blind or self.arbiter.reason
         waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
+        if waiting and self.active and not self._anchored and not blind:
+            reason += "; waiting for the arm to rest"
         if waiting and self._refused_since_selection and self._refusal not in reason:
             reason += f"; the last command was refused: {self._refusal}"
         return " ".join(reason.split())

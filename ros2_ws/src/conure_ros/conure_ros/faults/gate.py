@@ -8,7 +8,6 @@ The model's joints are judged at every step by speed, and at one of `SEEN_EVERY`
 commands a lagging arm cuts corners, so how far it was out of its box or within a clearance then is only reported.
 """
 
-import multiprocessing
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +18,7 @@ from conure_core.arm import Arm, Array
 from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import RobotError
+from conure_core.processes import TIED
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
@@ -86,7 +86,7 @@ def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float
     jobs = [(robot, size, seed + number, acceleration_scale) for number, size in enumerate(sizes)]
     if workers <= 1:
         return _joined(map(_batch, jobs))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=TIED) as pool:
         return _joined(pool.map(_batch, jobs))
 
 

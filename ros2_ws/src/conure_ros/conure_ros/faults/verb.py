@@ -14,6 +14,7 @@ from typing import Any
 
 from conure_core.arm import Arm
 from conure_core.config import load_config
+from conure_core.config_values import SEED
 from conure_core.errors import ConfigError, ConureError
 from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
@@ -61,7 +62,7 @@ class FaultsConfig:
     workers: int = 1
     minutes: float = 30.0
     warm_up_s: float = 60.0
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     out: str = "out/faults.html"
 
     def __post_init__(self) -> None:

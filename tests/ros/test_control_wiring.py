@@ -1,0 +1,391 @@
+"""Every topic and service of control_node leads to the decision that its name promises, in this process and at once."""
+
+import asyncio
+import math
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.clock import ClockType
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Empty
+from std_srvs.srv import SetBool, Trigger
+
+from conure_core.errors import RobotError
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.arbiter import Mode
+from conure_ros.control_node import ControlNode, SystemClock
+from conure_ros.control_parameters import ControlParameters
+from conure_ros.messages import joint_state_message, to_ns, to_time
+from conure_ros.supervisor import Status
+
+pytestmark = pytest.mark.ros
+ROBOT = load_robot("wx250s")
+HOME = np.array(ROBOT.home_rad)
+STAMP_NS = 12_000_000_345
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class Heard:
+    """Stands where another object does, and keeps every call: (name, arguments)."""
+
+    def __init__(self, **attributes):
+        self.calls, self.words = [], {}
+        vars(self).update(attributes)
+
+    def __getattr__(self, name):
+        def called(*given, **words):
+            self.calls.append((name, *given))
+            self.words[name] = words
+
+        return called
+
+    def taken(self):
+        calls, self.calls = self.calls, []
+        return calls
+
+
+@pytest.fixture(scope="module")
+def context(domain):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+        rclpy.init(domain_id=int(domain["ROS_DOMAIN_ID"]))
+        yield
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def node(context):
+    """Configured; as if it had run for long, so that a claim waits for nobody's discovery."""
+    node = ControlNode()
+    node.created_s -= 60.0
+    assert node.trigger_configure() == SUCCESS
+    yield node
+    node.end()
+    node.destroy_node()
+
+
+@pytest.fixture
+def heard(node):
+    """What the supervisor is asked to do."""
+    node.supervisor = Heard(active=False, arbiter=Heard(stop_reason=""))
+    return node.supervisor
+
+
+def on_topic(node, topic, message):
+    (callback,) = (some.callback for some in node.subscriptions if some.topic_name == f"/{topic}")
+    callback(message)
+
+
+def service(node, name):
+    (callback,) = (some.callback for some in node.services if some.srv_name.lstrip("/") == name)
+    return callback
+
+
+def until(condition):
+    late_s = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < late_s
+        time.sleep(0.01)
+
+
+# What comes in.
+
+
+def test_every_topic_leads_to_its_decision(node, heard):
+    on_topic(node, "stop", Empty())
+    on_topic(node, "operator/heartbeat", Empty())
+    assert heard.taken() == [("stop", "the stop topic"), ("heartbeat",)]
+
+
+@pytest.mark.parametrize(("topic", "mode"), [("command/policy", Mode.POLICY), ("command/teleop", Mode.TELEOP)])
+def test_a_command_is_that_of_its_topic_with_its_stamp_and_all_that_it_says(node, heard, topic, mode):
+    message = PolicyCommand(action=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], bundle_hash="abc", log_likelihood=-2.5)
+    message.header.stamp = to_time(STAMP_NS)
+    on_topic(node, topic, message)
+    ((name, source, request),) = heard.taken()
+    assert (name, source) == ("requested", mode)
+    assert (request.captured_ns, request.bundle_hash, request.log_likelihood) == (STAMP_NS, "abc", -2.5)
+    assert np.allclose(request.action, message.action)
+
+
+def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, heard):
+    on_topic(node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS))
+    ((name, sample),) = heard.taken()
+    assert (name, sample.stamp_ns, sample.gripper_m) == ("measured", STAMP_NS, 0.02)
+    assert np.allclose(sample.joint_rad, HOME + 0.1)
+    on_topic(node, "joint_states", JointState(name=["other"], position=[0.0]))
+    ((name, why),) = heard.taken()
+    assert name == "not_measured" and "joint_states lacks 'waist'" in why
+
+
+@pytest.mark.parametrize("topic", ["joint_states", "joint_trajectory", "command/teleop", "command/policy"])
+def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(node, heard, topic):
+    kind = JointState if topic == "joint_states" else PolicyCommand
+    node.create_publisher(kind, topic, 1)
+    node._tick()
+    assert heard.taken() == [("tick", {})], "one is none too many"
+    node.create_publisher(kind, topic, 1)
+    until(lambda: node.watches and any(watch.rivals() for watch in node.watches))
+    node._tick()
+    assert heard.taken() == [("tick", {f"/{topic}": "/control, /control"})]
+
+
+def test_time_passes_a_hundred_times_a_second_on_a_clock_that_never_jumps(node):
+    timers = [timer for timer in node.timers if timer.callback == node._tick]
+    assert [timer.timer_period_ns for timer in timers] == [10_000_000]
+    assert timers[0].clock.clock_type == ClockType.STEADY_TIME
+
+
+def test_the_clock_has_the_nodes_time_for_stamps_and_a_steady_one(node):
+    clock, before_s, before_ns = SystemClock(node), time.monotonic(), time.time_ns()
+    assert before_s <= clock.steady_s() <= time.monotonic()
+    assert before_ns <= clock.now_ns() <= time.time_ns()
+
+
+# What people ask for.
+
+
+def test_stop_and_reset_stop_are_answered_at_once(node, heard):
+    answer = service(node, "stop")(Trigger.Request(), Trigger.Response())
+    assert answer.success and "reset_stop" in answer.message
+    answer = service(node, "reset_stop")(Trigger.Request(), Trigger.Response())
+    assert answer.success and "select a mode" in answer.message
+    assert heard.taken() == [("stop", "the stop service"), ("reset_stop",)]
+
+
+@pytest.mark.parametrize("name", ["hold", "policy", "teleop"])
+def test_a_mode_is_chosen_by_its_name(node, heard, name):
+    answer = service(node, "set_mode")(SetMode.Request(mode=name), SetMode.Response())
+    assert answer.success and answer.message == ""
+    assert heard.taken() == [("select", Mode[name.upper()])]
+
+
+def test_a_mode_that_is_none_or_not_possible_now_is_refused_with_the_reason(node):
+    answer = service(node, "set_mode")(SetMode.Request(mode="fly"), SetMode.Response())
+    assert not answer.success and "fly" in answer.message
+    node.supervisor.stop("a test")
+    answer = service(node, "set_mode")(SetMode.Request(mode="policy"), SetMode.Response())
+    assert not answer.success and "reset_stop" in answer.message
+
+
+@pytest.mark.parametrize("why", ["", "blocked"])
+def test_home_is_answered_when_the_supervisor_knows_how_it_ended(node, heard, why):
+    asked = service(node, "home")(Trigger.Request(), Trigger.Response())
+    asked.send(None)
+    ((name, done),) = heard.taken()
+    assert name == "home"
+    asked.send(None)  # nothing is known yet: it goes on waiting
+    done(why)
+    with pytest.raises(StopIteration) as ended:
+        asked.send(None)
+    assert (ended.value.value.success, ended.value.value.message) == (why == "", why)
+
+
+def test_who_waits_for_home_keeps_nobody_waiting(node):
+    (home,) = (some for some in node.services if some.srv_name == "home")
+    others = {some.callback_group for some in node.services if some.srv_name != "home"}
+    assert home.callback_group not in others
+    assert asyncio.iscoroutinefunction(home.callback)
+
+
+# Life.
+
+
+def test_activation_claims_the_arm_before_anything_may_move_and_deactivation_gives_it_back_after(node, heard):
+    order = []
+    node.output.sole = Heard(topic="/joint_trajectory", claim=lambda: order.append("claim"))
+    node.output.sole.release = lambda: order.append("release")
+    heard.activate, heard.deactivate = (lambda: order.append("activate")), (lambda: order.append("deactivate"))
+    assert node.trigger_activate() == SUCCESS
+    assert order == ["claim", "activate"]
+    assert node.trigger_deactivate() == SUCCESS
+    assert order[2:] == ["deactivate", "release"]
+
+
+def test_an_arm_that_another_node_commands_is_not_activated(node, heard):
+    def claim():
+        raise RobotError("node /other publishes /joint_trajectory already")
+
+    node.output.sole = Heard(claim=claim)
+    assert node.trigger_activate() != SUCCESS
+    assert heard.taken() == []
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_an_arm_that_is_to_go_limp_is_activated_only_where_a_driver_offers_that(node, heard, offered):
+    waited_s = []
+    node.parameters = ControlParameters(on_stop="limp")
+    node.torque_client.wait_for_service = lambda timeout_sec: waited_s.append(timeout_sec) or offered
+    node.output.sole = Heard()
+    if offered:
+        node.activate()
+    else:
+        with pytest.raises(RobotError, match="no driver offers torque"):
+            node.activate()
+    assert heard.taken() == ([("activate",)] if offered else [])
+    assert node.output.sole.taken() == ([("claim",)] if offered else [])
+    assert 1.5 <= waited_s[0] <= 3.0, "a driver that starts at the same time is waited for, and not for ever"
+
+
+def test_an_arm_that_holds_when_stopped_needs_no_torque_service(node, heard):
+    node.torque_client.wait_for_service = lambda timeout_sec: pytest.fail("it need not be there")
+    node.output.sole = Heard()
+    node.activate()
+    assert heard.taken() == [("activate",)]
+
+
+def test_a_stop_survives_cleanup_and_configure(node):
+    node.supervisor.stop("a test")
+    assert node.trigger_cleanup() == SUCCESS
+    assert node.trigger_configure() == SUCCESS
+    assert node.supervisor.arbiter.stop_reason == "a test"
+    assert node.trigger_activate() == SUCCESS
+    assert node.supervisor.mode is Mode.STOPPED
+    node.supervisor.reset_stop()
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_cleanup() == SUCCESS
+    assert node.trigger_configure() == SUCCESS
+    assert node.supervisor.arbiter.stop_reason == "", "one that was reset is over"
+
+
+def test_it_comes_back_from_cleanup_with_every_topic_and_service_once(node):
+    def names():
+        topics = sorted(some.topic_name.lstrip("/") for some in node.subscriptions)
+        return (
+            topics,
+            sorted(some.srv_name.lstrip("/") for some in node.services),
+            len(list(node.timers)),
+            len(list(node.clients)),
+        )
+
+    before, publishers = names(), len(list(node.publishers))
+    assert node.trigger_cleanup() == SUCCESS
+    left = {"stop", "joint_states", "command/policy", "command/teleop", "home", "set_mode", "reset_stop"}
+    assert not left & {*names()[0], *names()[1]}, "nobody is heard any more"
+    assert names()[2:] == (0, 0)
+    assert len(list(node.publishers)) == publishers - 1
+    assert node.trigger_configure() == SUCCESS
+    assert names() == before and len(list(node.publishers)) == publishers
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_the_end_holds_an_arm_that_moves_and_gives_it_back(node, heard, active):
+    heard.active, node.output.sole = active, Heard()
+    node.release()
+    assert heard.taken() == ([("deactivate",)] if active else [])
+    assert node.output.sole.taken() == [("release",)]
+    heard.active = False
+
+
+def test_a_node_that_was_never_configured_ends_too(context):
+    node = ControlNode()
+    node.release()
+    assert node.stopped_by == ""
+    node.destroy_node()
+
+
+def test_from_configuration_on_it_says_that_it_is_inactive(context):
+    node, said = ControlNode(), []
+    node.report = said.append
+    assert node.trigger_configure() == SUCCESS
+    assert said[-1].mode is Mode.INACTIVE
+    node.end()
+    node.destroy_node()
+
+
+# What goes out.
+
+
+COMMAND = JointCommand(HOME + 0.1, 0.02, 0.1, ("speed",), HOME + 0.2)
+
+
+def status(**words):
+    given = {"mode": Mode.HOLD, "reason": "why", "alarm": "", "refused": 0, "refusal": "", "reset_ns": 0, "now_ns": 5}
+    return Status(**{**given, **words})
+
+
+@pytest.fixture
+def reported(node):
+    node.states = Heard()
+
+    def one(**words):
+        node.report(status(**words))
+        ((name, state),) = node.states.taken()
+        assert name == "publish" and isinstance(state, RobotState)
+        return state
+
+    return one
+
+
+def test_robot_state_says_all_that_the_status_says(reported):
+    state = reported(
+        mode=Mode.POLICY,
+        alarm="cut the power",
+        refused=7,
+        refusal="too old",
+        reset_ns=STAMP_NS + 1,
+        now_ns=STAMP_NS,
+        command=COMMAND,
+        changes=("speed", "caution"),
+        latency_s=0.03,
+    )
+    assert (state.mode, state.reason, state.alarm, state.stopped) == (RobotState.POLICY, "why", "cut the power", False)
+    assert (state.refused_commands, state.refusal) == (7, "too old")
+    assert (to_ns(state.header.stamp), to_ns(state.reset_stamp)) == (STAMP_NS, STAMP_NS + 1)
+    assert state.header.frame_id == ROBOT.base_frame
+    assert list(state.safety_changes) == ["speed", "caution"]
+    assert state.capture_to_command_s == pytest.approx(0.03)
+    assert list(state.commanded_rad) == pytest.approx(COMMAND.joint_rad)
+    assert list(state.requested_rad) == pytest.approx(COMMAND.requested_rad)
+
+
+def test_robot_state_without_a_command_tells_of_none(reported):
+    state = reported(mode=Mode.STOPPED)
+    assert state.stopped
+    assert math.isnan(state.capture_to_command_s)
+    assert not state.commanded_rad and not state.requested_rad
+    state = reported(command=JointCommand(HOME, 0.02, 0.1))
+    assert list(state.commanded_rad) == pytest.approx(HOME) and not state.requested_rad
+
+
+def test_every_mode_and_every_alarm_is_logged_once(node, reported):
+    node.get_logger = lambda: log
+    log = Heard()
+    reported(mode=Mode.HOLD)
+    reported(mode=Mode.HOLD)
+    reported(mode=Mode.HOLD, reason="another one")
+    assert log.taken() == [("info", "hold: why")]
+    reported(mode=Mode.TELEOP, alarm="cut it\noff", reason="")
+    reported(mode=Mode.TELEOP, alarm="cut it\noff", reason="")
+    assert log.taken() == [("info", "teleop"), ("error", "cut it off")]
+
+
+def test_commands_and_where_they_begin_go_to_the_output(node):
+    node.output = Heard(sole=node.output.sole)
+    node.send(COMMAND, STAMP_NS)
+    node.begin(HOME, 0.03)
+    ((sent, command, now_ns), (begun, joint_rad, gripper_m)) = node.output.taken()
+    assert (sent, command, now_ns) == ("send", COMMAND, STAMP_NS)
+    assert (begun, gripper_m) == ("begin", 0.03) and joint_rad is HOME
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("success", [True, False, None])
+def test_the_drivers_answer_on_torque_is_told(node, heard, on, success):
+    future, asked, log = Future(), [], Heard()
+    node.get_logger = lambda: log
+    node.torque_client.call_async = lambda request: asked.append(request.data) or future
+    node.torque(on)
+    assert asked == [on] and heard.taken() == []
+    future.set_result(None if success is None else SetBool.Response(success=success, message="as\nsaid"))
+    future._invoke_callbacks() if hasattr(future, "_invoke_callbacks") else None
+    message = "no answer" if success is None else "as said"
+    assert heard.taken() == [("torque_answered", on, bool(success), message)]
+    assert len(log.taken()) == (0 if success else 1)

@@ -1,0 +1,285 @@
+"""Which samples of joint_states are believed, for how long, and when they show an arm at rest."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conure_core.arm import Arm
+from conure_core.errors import RobotError, StaleInput, UnsafeCommand
+from conure_core.robot import load_robot
+from conure_ros.joint_watch import JointWatch
+from conure_ros.messages import JointSample
+
+ROBOT = load_robot("wx250s")
+ARM = Arm(ROBOT)
+HOME = np.array(ROBOT.home_rad)
+STALE_S = 0.185
+SPEED_RAD_S = 2.0 * ARM.velocity_limit_rad_s[0]
+NOISE_RAD = 0.05
+WAIST = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+
+class Arms:
+    """Samples at times, in seconds from the beginning; both clocks run alike unless the test says otherwise."""
+
+    def __init__(self, arm=ARM, stale_s=STALE_S):
+        self.watch = JointWatch(arm, stale_s)
+
+    def take(self, at_s, way_rad=0.0, stamp_s=None, joint_rad=None, gripper_m=ROBOT.gripper_open_m):
+        stamp_ns = 10**12 + round((at_s if stamp_s is None else stamp_s) * 1e9)
+        joint_rad = HOME + way_rad * WAIST if joint_rad is None else joint_rad
+        self.watch.take(JointSample(stamp_ns, joint_rad, gripper_m), 50.0 + at_s, 10**12 + round(at_s * 1e9))
+
+    def rests(self, at_s):
+        try:
+            self.watch.at_rest(50.0 + at_s)
+        except RobotError:
+            return False
+        return True
+
+    def present(self, at_s):
+        return self.watch.present(50.0 + at_s)
+
+    @property
+    def fault(self):
+        return self.watch.fault
+
+
+@pytest.fixture
+def arms():
+    return Arms()
+
+
+def refused(take, error=UnsafeCommand):
+    with pytest.raises(error) as caught:
+        take()
+    return str(caught.value)
+
+
+# Before anything is measured.
+
+
+def test_before_the_first_sample_there_is_none_and_that_is_said(arms):
+    for ask in (arms.present, lambda at_s: arms.watch.at_rest(50.0 + at_s)):
+        with pytest.raises(RobotError, match="waiting for joint_states"):
+            ask(0.0)
+    assert arms.fault == "waiting for joint_states"
+    assert arms.watch.age_s(50.0) == np.inf
+
+
+def test_the_first_sample_may_be_anywhere_the_arm_can_be(arms):
+    arms.take(0.0, 1.0)
+    assert arms.present(0.0).joint_rad[0] == 1.0
+    assert arms.fault == ""
+
+
+# Possible or not.
+
+
+@given(st.floats(0.005, 1.0), st.sampled_from([-1.0, 1.0]), st.floats(-0.02, 0.02))
+def test_a_joint_may_move_at_twice_its_speed_limit_and_a_little_noise_not_farther(gap_s, direction, more_rad):
+    arms = Arms()
+    arms.take(0.0)
+    farthest_rad = min(SPEED_RAD_S * gap_s + NOISE_RAD, 2.0)
+    way_rad = direction * (farthest_rad + more_rad)
+    if more_rad > 1e-6 and farthest_rad < 2.0:
+        text = refused(lambda: arms.take(gap_s, way_rad))
+        assert "'waist' moved" in text and text == arms.fault
+        assert refused(lambda: arms.present(gap_s), RobotError) == text
+    elif more_rad < -1e-6:
+        arms.take(gap_s, way_rad)
+        assert arms.fault == ""
+
+
+def test_the_joint_that_moved_too_far_is_named_even_if_a_faster_one_moved_farther():
+    arm = copy.copy(ARM)
+    arm.velocity_limit_rad_s = np.array([10.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    arms = Arms(arm)
+    arms.take(0.0)
+    text = refused(lambda: arms.take(0.02, joint_rad=HOME + [0.3, 0.2, 0.0, 0.0, 0.0, 0.0]))
+    assert "'shoulder' moved 0.20 rad in 0.020 s, and can move 0.09" in text
+
+
+@pytest.mark.parametrize("limit_rad_s", [0.0, np.inf, np.nan, -1.0, 25.0])
+def test_a_joint_without_a_speed_limit_that_makes_sense_has_one_all_the_same(limit_rad_s):
+    arm = copy.copy(ARM)
+    arm.velocity_limit_rad_s = np.array([limit_rad_s, *ARM.velocity_limit_rad_s[1:]])
+    arms = Arms(arm)
+    arms.take(0.0)
+    arms.take(0.02, 0.84)
+    refused(lambda: arms.take(0.04, -0.02))
+
+
+def test_a_limit_below_that_counts_as_it_is():
+    arm = copy.copy(ARM)
+    arm.velocity_limit_rad_s = np.array([19.0, *ARM.velocity_limit_rad_s[1:]])
+    arms = Arms(arm)
+    arms.take(0.0)
+    refused(lambda: arms.take(0.02, 0.82))
+
+
+def test_wrong_samples_are_no_time_in_which_the_arm_may_have_moved(arms):
+    arms.take(0.0)
+    for at_s in np.arange(0.01, 1.0, 0.01):
+        text = refused(lambda at_s=at_s: arms.take(at_s, 1.5))
+    assert "in 0.040 s" in text, "one gap and the time of a glitch, however long it lasts"
+    assert arms.rests(1.0) is False
+
+
+def test_the_arm_where_it_was_again_ends_the_fault(arms):
+    arms.take(0.0)
+    refused(lambda: arms.take(0.01, 1.5))
+    arms.take(0.02, 0.01)
+    assert arms.fault == "" and arms.present(0.02).joint_rad[0] == 0.01
+    arms.take(0.03, 0.02 + 0.01 * SPEED_RAD_S)
+    assert arms.fault == ""
+
+
+def test_from_a_new_beginning_on_the_next_sample_may_be_elsewhere(arms):
+    for step in range(5):
+        arms.take(0.01 * step)
+    assert arms.rests(0.04)
+    arms.watch.begin_anew()
+    assert arms.fault == "waiting for joint_states"
+    assert not arms.rests(0.04)
+    arms.take(0.05, 1.5)
+    assert arms.present(0.05).joint_rad[0] == 1.5
+    assert not arms.rests(0.05), "one sample is no arm at rest"
+
+
+def test_what_was_measured_before_a_new_beginning_shows_no_arm_at_rest(arms):
+    for step in range(5):
+        arms.take(0.01 * step)
+    arms.watch.begin_anew()
+    for step in range(5, 9):
+        arms.take(0.01 * step)
+        assert not arms.rests(0.01 * step)
+    arms.take(0.09)
+    assert arms.rests(0.09)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 4.0, -1e308])
+def test_a_pose_that_cannot_be_is_refused_by_name(arms, value):
+    assert "'waist' reads" in refused(lambda: arms.take(0.0, joint_rad=np.append(value, HOME[1:])))
+    assert "'waist' reads" in arms.fault
+    refused(lambda: arms.present(0.0), RobotError)
+
+
+def test_a_gripper_that_cannot_be_is_refused_by_name(arms):
+    assert f"'{ROBOT.gripper_joint}' reads" in refused(lambda: arms.take(0.0, gripper_m=1.0))
+
+
+def test_a_message_that_was_no_sample_is_a_fault_until_the_next_good_one_and_ends_the_row(arms):
+    for step in range(5):
+        arms.take(0.01 * step)
+    arms.watch.refuse("joint_states lack 'elbow'")
+    assert refused(lambda: arms.present(0.04), RobotError) == "joint_states lack 'elbow'"
+    arms.take(0.05)
+    assert arms.fault == "" and not arms.rests(0.05)
+
+
+# Stamps and ages.
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -5])
+def test_a_sample_without_a_stamp_is_refused(arms, stamp_ns):
+    sample = JointSample(stamp_ns, HOME, ROBOT.gripper_open_m)
+    assert "no stamp" in refused(lambda: arms.watch.take(sample, 50.0, 0), RobotError)
+    arms.watch.take(JointSample(1, HOME, ROBOT.gripper_open_m), 50.0, 0)
+    assert arms.fault == "" and arms.watch.age_s(50.0) == 0.0
+
+
+def test_stamps_may_be_fifty_milliseconds_ahead_and_as_old_as_is_stale(arms):
+    arms.take(0.0, stamp_s=0.049)
+    assert "0.05 s in the future" in refused(lambda: arms.take(0.0, stamp_s=0.0515), StaleInput)
+    arms.take(0.2, stamp_s=0.2 - STALE_S + 0.001)
+    assert "old when they came" in refused(lambda: arms.take(0.2, stamp_s=0.2 - STALE_S - 0.001), StaleInput)
+    assert arms.fault
+
+
+def test_a_sample_counts_until_it_is_stale_by_steady_time(arms):
+    arms.take(0.0)
+    assert arms.present(STALE_S - 0.001).stamp_ns == 10**12
+    assert "joint_states are 0.19 s old" in refused(lambda: arms.present(STALE_S + 0.001), StaleInput)
+
+
+def test_samples_with_one_stamp_are_one_sample_and_grow_old(arms):
+    arms.take(0.0)
+    for at_s in np.arange(0.01, 0.18, 0.01):
+        arms.take(at_s, stamp_s=0.0)
+    assert arms.watch.age_s(50.17) == pytest.approx(0.17)
+    assert not arms.rests(0.17), "they show no arm at rest"
+    refused(lambda: arms.present(0.19), StaleInput)
+    arms.take(0.19)
+    assert arms.watch.age_s(50.19) == pytest.approx(0.0)
+
+
+# At rest.
+
+
+def test_five_samples_in_a_row_show_an_arm_at_rest_and_the_newest_is_given(arms):
+    for step in range(4):
+        arms.take(0.01 * step)
+        assert "waiting for 5 joint_states in a row" in refused(
+            lambda step=step: arms.watch.at_rest(50.0 + 0.01 * step), RobotError
+        )
+    arms.take(0.04, 0.009)
+    assert arms.watch.at_rest(50.04).joint_rad[0] == 0.009
+
+
+@pytest.mark.parametrize(("apart_rad", "rests"), [(0.0095, True), (0.0105, False), (-0.0095, True), (-0.0105, False)])
+def test_an_arm_rests_if_no_joint_moved_by_more_than_a_hundredth(arms, apart_rad, rests):
+    for step in range(5):
+        arms.take(0.01 * step, apart_rad * step / 4)
+    assert arms.rests(0.04) == rests
+    if not rests:
+        text = refused(lambda: arms.watch.at_rest(50.04), RobotError)
+        assert "'waist' moves, 0.01" in text
+
+
+def test_any_joint_that_moves_is_named(arms):
+    for step in range(5):
+        arms.take(0.01 * step, joint_rad=HOME + [0.001 * step, 0.0, 0.01 * step, 0.0, 0.0, 0.0])
+    assert "'elbow' moves, 0.040 rad" in refused(lambda: arms.watch.at_rest(50.04), RobotError)
+
+
+def test_an_arm_that_moved_before_rests_when_the_last_five_agree(arms):
+    for step in range(10):
+        arms.take(0.01 * step, 0.02 * min(step, 5))
+    assert arms.rests(0.09)
+
+
+@pytest.mark.parametrize(("apart_s", "rests"), [(0.0041, False), (0.0079, False), (0.0081, True)])
+def test_a_fast_driver_shows_an_arm_at_rest_no_sooner(arms, apart_s, rests):
+    for step in range(5):
+        arms.take(apart_s * step)
+    assert arms.rests(apart_s * 4) == rests
+
+
+def test_of_a_fast_driver_every_second_sample_counts(arms):
+    for step in range(9):
+        assert not arms.rests(0.0041 * step)
+        arms.take(0.0041 * step)
+    assert arms.rests(0.0041 * 8)
+
+
+@pytest.mark.parametrize(("apart_s", "rests"), [(0.24, True), (0.26, False)])
+def test_what_lies_longer_back_than_a_second_shows_nothing(apart_s, rests):
+    arms = Arms(stale_s=2.0)
+    for step in range(5):
+        arms.take(apart_s * step)
+    assert arms.rests(apart_s * 4) == rests
+
+
+def test_an_arm_at_rest_whose_samples_are_stale_or_wrong_is_none(arms):
+    for step in range(5):
+        arms.take(0.01 * step)
+    assert arms.rests(0.04)
+    assert not arms.rests(0.3)
+    refused(lambda: arms.take(0.05, 1.5))
+    assert not arms.rests(0.05)
+    arms.take(0.06)
+    assert not arms.rests(0.06), "the row begins anew"
