@@ -65,3 +65,9 @@ def test_what_is_not_finite_is_named(value):
 def test_a_margin_that_is_none_is_refused_by_key(field, value):
     with pytest.raises(ConfigError, match=field):
         dataclasses.replace(ARM.config, **{field: value})
+
+
+def test_what_is_absurd_is_said_in_a_line_that_can_be_read():
+    pose = HOME.copy()
+    pose[0] = 1e308
+    assert implausible(ARM, pose, 0.03)[0].startswith("'waist' reads +1e+308 rad")

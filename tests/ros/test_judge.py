@@ -384,3 +384,7 @@ def test_judgements_join_to_the_worst_of_each():
     joined = one.joined(other)
     assert (joined.rows, joined.speed, joined.box_m, joined.worst) == (3, 0.1, 0.2, ("box",))
     assert broken(joined) == {"speed", "box_m"} <= set(RULES)
+
+
+def test_one_sample_alone_shows_no_motion_and_breaks_nothing(judge):
+    assert judge.seen(Seen(np.zeros(1), judge.robot.home_rad[None])).kept

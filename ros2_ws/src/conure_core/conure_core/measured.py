@@ -9,6 +9,8 @@ from conure_core.arm import Arm, Array
 from conure_core.robot import RobotConfig
 
 GRIPPER_STROKES = 0.5
+READABLE = 1e6
+"""Larger values are said by their exponent."""
 
 
 def measured_range(arm: Arm) -> tuple[Array, Array]:
@@ -53,7 +55,8 @@ def _outside(config: RobotConfig, found: Array, lower: Array, upper: Array) -> I
     units = ["rad"] * len(config.joint_names) + ["m"]
     for name, value, low, high, unit in zip(config.command_names, found, lower, upper, units, strict=True):
         if not (math.isfinite(value) and low <= value <= high):
-            yield f"'{name}' reads {value:+.3f} {unit}, expected {low:+.3f} to {high:+.3f}"
+            read = f"{value:+.3f}" if abs(value) < READABLE else f"{value:+.3g}"
+            yield f"'{name}' reads {read} {unit}, expected {low:+.3f} to {high:+.3f}"
 
 
 def _gripper_ends(config: RobotConfig) -> tuple[float, float]:

@@ -322,8 +322,8 @@ def turn_off(session: Session, sizes: Sizes) -> Outcome:
     with sending(session, "policy", action=SLOWLY):
         passes(session, 1.0)
     moved, detail = moved_rad(session, began_ns), told(session)
+    named = f"'{session.robot.joint_names[0]}' reads" in session.states[-1].reason
     arm.begin()
-    named = session.robot.joint_names[0] in detail
     return Outcome(moved <= STILL_RAD and named, {"moved, rad": moved}, detail)
 
 

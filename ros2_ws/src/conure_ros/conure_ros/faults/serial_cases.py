@@ -28,7 +28,6 @@ DRIVER = "serial_arm"
 SAMPLE_S = 0.01
 CORRUPT, CORRUPT_S = 0.05, 5.0
 TOLD_S = 2.0
-WRIST, WRIST_NAME, ASKEW = 7, "wrist_angle", 1024
 ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls at the waist
 
 
@@ -226,25 +225,6 @@ def too_hot(session: Session, sizes: Sizes) -> Outcome:
     return driver_stops(Fault(hot, cool, f"waist (servo {WAIST}) is at", looked_s), session, sizes)
 
 
-def reads_outside(session: Session, sizes: Sizes) -> Outcome:
-    """A horn mounted askew while the driver rests: it does not activate, names the joint, and nothing moves."""
-    servos = Servos(session)
-    session.call("set_mode", mode="hold")
-    session.change(DRIVER, Transition.TRANSITION_DEACTIVATE)
-    try:
-        with servos.watched() as seen:
-            servos.ask("servo", servo_id=WRIST, shift_counts=ASKEW)
-            activated = session.change(DRIVER, Transition.TRANSITION_ACTIVATE)
-            reason = session.error_of(DRIVER)
-            time.sleep(RETURN_S)
-    finally:
-        servos.ask("servo", servo_id=WRIST, shift_counts=0)
-        _come_back(session, reboot=True)
-    session.let_policy_move()
-    figures = {"moved, rad": seen.moved_rad}
-    return Outcome(not activated and WRIST_NAME in reason and seen.moved_rad <= STILL_RAD, figures, reason)
-
-
 def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Case:
     return Case(f"serial arm: {name}", must, partial(_tidied, run), SERIAL)
 
@@ -286,7 +266,6 @@ CASES = (
     _case("servo overloaded", STOPS, partial(driver_stops, OVERLOAD)),
     _case("servo too hot", "latched stop at the next look at it, servo named; no jump on return", too_hot),
     _case("unplugged and back", STOPS.replace("servo", "port"), partial(driver_stops, UNPLUGGED)),
-    _case("a joint reads outside its range", "the driver does not activate and names it; nothing moves", reads_outside),
     _case("driver killed (SIGKILL)", "servos hold within 100 ms, control within 2 periods; no jump", driver_killed),
     _case("control killed (SIGKILL)", "the driver holds within 100 ms; restarted, it goes on", control_killed),
 )

@@ -212,7 +212,11 @@ class _Places:
 def _growth(excess: Array, allowed: float) -> Array:
     """(k - 1, m): how much larger each excess (k, m) is than its smallest before, or than what is allowed."""
     best = np.minimum.accumulate(excess, axis=0)[:-1]
-    return np.asarray(excess[1:] - np.maximum(best, allowed)) if len(excess) > 1 else np.full((1, 1), -np.inf)
+    return (
+        np.asarray(excess[1:] - np.maximum(best, allowed))
+        if len(excess) > 1
+        else np.full((1, excess.shape[1]), -np.inf)
+    )
 
 
 def measured_speed(seen: Seen, window_s: float = 0.0) -> Array:
