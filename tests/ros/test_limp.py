@@ -55,5 +55,5 @@ def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
     assert peer.call(Trigger, "reset_stop").success
     wait_until(still, 10, "it holds again")
     assert min(np.abs(joint_rad() - pose).max() for pose in (HOME, fallen)) > 0.1, "in mid-air"
-    assert not states[-1].stopped and states[-1].mode == RobotState.HOLD
+    assert not states[-1].stopped and states[-1].mode == RobotState.HOLD, (states[-1].reason, states[-1].alarm)
     graph.stop()

@@ -454,8 +454,8 @@ def test_a_driver_that_cannot_take_hold_again_means_a_stop_with_its_words():
     assert (rig.state.mode, rig.state.reason) == (Mode.STOPPED, "torque: overload")
 
 
-@pytest.mark.parametrize(("seconds", "alarm"), [(0.95, False), (1.1, True)])
-def test_a_driver_has_a_second_to_answer(seconds, alarm):
+@pytest.mark.parametrize(("seconds", "alarm"), [(2.95, False), (3.1, True)])
+def test_a_driver_has_three_seconds_to_answer(seconds, alarm):
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
     rig.run(seconds)

@@ -78,7 +78,8 @@ class SimRobotNode(ManagedNode):
         if self.parameters.port:
             path = port_path(self.parameters.port, load_bus(self.parameters.robot))
             self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
-        self.joint_states = self._publisher(JointState, "joint_states")
+        if self.servos is None:  # else the servos' driver publishes them, and only one may
+            self.joint_states = self._publisher(JointState, "joint_states")
         self.images = self._publisher(Image, "camera/image_raw")
         self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
         if self.stop_watch is not None:
