@@ -12,6 +12,7 @@ from conure_core.arm import Arm
 from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
+from conure_core.safety import JointCommand
 from conure_ros.homing import ARRIVED_RAD, Homing, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 
@@ -126,8 +127,7 @@ def blocked_gate(loop, way, allowed):
     def checked(target, age_s, *words):
         if allowed(target.joint_rad):
             return check(target, age_s, *words)
-        command = check(target.__class__(loop.gate.last_rad.copy(), target.gripper_m), age_s, *words)
-        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, (way,))
+        return JointCommand(loop.gate.last_rad, target.gripper_m, ROBOT.settle_s, (way,))
 
     loop.gate.check = checked
 
@@ -295,6 +295,14 @@ def test_where_the_way_out_is_blocked_the_way_home_is_tried_all_joints_in_propor
     way = homing.step(0.0).joint_rad - pose
     assert np.abs(way).max() == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01)
     assert way / np.abs(way).max() == pytest.approx((HOME - pose) / np.abs(HOME - pose).max(), abs=0.01)
+
+
+def test_violations_in_metres_and_in_radians_count_alike_and_one_that_no_joint_mends_not_at_all():
+    loop, homing = begin(HOME)
+    loop.gate.depths = lambda joint_rad: np.array([0.1 + joint_rad[0], 0.1 + 0.01 * joint_rad[3], 0.2, 0.0])
+    way = next(homing._ways_out())
+    assert way[[0, 3]] == pytest.approx(-loop.gate.escape_limit[[0, 3]] * ROBOT.settle_s, rel=0.01)
+    assert not way[[1, 2, 4, 5]].any()
 
 
 def test_two_violations_become_less_at_once():
