@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conure_core.arm import Arm
+from conure_core.arm import Arm, moved
 from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
@@ -247,6 +247,17 @@ def test_the_tool_turns_its_largest_turn_and_no_more():
     begun, command = by_tool([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     assert turn_rad(begun, command.joint_rad) == pytest.approx(ROBOT.max_rotation_rad, rel=0.1)
     assert np.linalg.norm(tool_m(command.joint_rad) - tool_m(begun)) < 1e-3
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_about_whichever_axis_the_tool_turns_its_largest_turn_and_no_more(axis, direction):
+    wanted, begun = moved(ARM.forward(HOME).copy(), np.zeros(3), 0.4 * direction * np.eye(3)[axis]), HOME
+    for _ in range(20):
+        begun = ARM.solve(wanted, begun)
+    begun, command = by_tool(begun - HOME)
+    assert turn_rad(begun, HOME) == pytest.approx(0.4, abs=0.01)
+    assert turn_rad(begun, command.joint_rad) == pytest.approx(ROBOT.max_rotation_rad, rel=0.1)
 
 
 @pytest.mark.parametrize("way_rad", [[0.0, 0.03, -0.03, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.05]])
