@@ -9,7 +9,8 @@ import numpy as np
 
 import conure_sim.bench_measures as measure
 from conure_core.config import load_config
-from conure_core.errors import ConfigError, unknown_name
+from conure_core.config_values import BATCH, bounds, check_values
+from conure_core.errors import unknown_name
 from conure_core.robot import load_robot
 from conure_sim.bench_collection import collection_minutes
 from conure_sim.bench_experts import Cell, expert_rates
@@ -31,18 +32,18 @@ class BenchConfig:
     task: str
     arm: str
     arms: list[str]
-    image_sizes: list[int]
-    physics_substeps: int
-    steps: int
-    resets: int
-    memory_resets: int
-    processes: int
+    image_sizes: list[int] = field(metadata=BATCH)
+    physics_substeps: int = field(metadata=BATCH)
+    steps: int = field(metadata=BATCH)
+    resets: int = field(metadata=BATCH)
+    memory_resets: int = field(metadata=BATCH)
+    processes: int = field(metadata=bounds(1, 1024))
     determinism_tasks: list[str]
-    determinism_steps: int
-    delta_steps: int
+    determinism_steps: int = field(metadata=BATCH)
+    delta_steps: int = field(metadata=BATCH)
     expert_tasks: list[str]
-    expert_episodes: int
-    demonstration_episodes: int
+    expert_episodes: int = field(metadata=BATCH)
+    demonstration_episodes: int = field(metadata=BATCH)
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
@@ -54,9 +55,7 @@ class BenchConfig:
         for arm in (self.arm, *self.arms):
             load_robot(arm)
         find_randomization(self.randomization)
-        counts = [value for value in vars(self).values() if isinstance(value, int)]
-        if min(counts) < 1:
-            raise ConfigError(f"every count of conure bench sim must be at least 1, got {counts}")
+        check_values(vars(self), type(self))
 
     @property
     def settings(self) -> dict[str, Any]:

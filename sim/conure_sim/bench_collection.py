@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from conure_core.errors import ConureError
+from conure_core.processes import ended_with_this_process
 
 TRANSITIONS = 50_000
 COMMAND = "from conure_core.cli import main; raise SystemExit(main())"
@@ -29,7 +30,8 @@ def collection_minutes(task: str, arm: str, episodes: int, processes: int, folde
     words.append("episodes={" + ", ".join(f"{name}: {count}" for name, count in counts.items()) + "}")
     began = time.monotonic()
     command = [sys.executable, "-c", COMMAND, "demos", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    tied = ended_with_this_process()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, preexec_fn=tied)
     taken_s = time.monotonic() - began
     if done.returncode:
         raise ConureError(f"conure demos failed, so its rate is unknown: {done.stderr.strip()[-300:]}")

@@ -1,6 +1,5 @@
 """What `conure bench sim` measures of the environments; each function gives plain figures."""
 
-import multiprocessing
 import time
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import psutil
 import pybullet
 
+from conure_core.processes import TIED
 from conure_sim.environment import TabletopEnv
 from conure_sim.rendering import render_view
 from conure_sim.tracking import Tracking, free_space_tracking
@@ -81,10 +81,9 @@ def memory_growth_mb(resets: int, **settings: Any) -> float:
 
 def parallel_rate(processes: int, steps: int, **settings: Any) -> float:
     """Steps a second of so many processes together, an environment each, from a common start."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(processes), context.Queue()
+    barrier, results = TIED.Barrier(processes), TIED.Queue()
     workers = [
-        context.Process(target=_step_together, args=(barrier, results, steps, seed, settings), daemon=True)
+        TIED.Process(target=_step_together, args=(barrier, results, steps, seed, settings), daemon=True)
         for seed in range(processes)
     ]
     for worker in workers:

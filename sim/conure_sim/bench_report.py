@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
 from conure_core.provenance import git_commit, machine
 
 
@@ -48,6 +49,11 @@ Config = TypeVar("Config", bound=Settings)
 
 def measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]) -> list[Row]:
     """Measure `config.rows`, write `config.out` after each row, print the table."""
+    with claimed(config.out, "conure bench", "file"):
+        return _measure_rows(config, measurements)
+
+
+def _measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]) -> list[Row]:
     console = Console()
     rows: list[Row] = []
     for name in config.rows:

@@ -1,13 +1,14 @@
 """Does the same seed with the same actions give the same observations, bit for bit, in two processes and two runs?"""
 
 import hashlib
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from conure_core.processes import TIED
 
 STEPS = 500
 DOWNWARD = np.array([0.0, 0.0, -0.15, 0.0, 0.0, 0.0, 0.0])
@@ -34,7 +35,7 @@ def compare_runs(task: str, steps: int = STEPS, seed: int = 0, **settings: Any) 
     """
     runs: list[list[str]] = []
     for _ in range(2):
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, mp_context=TIED) as pool:
             runs += pool.submit(two_runs, task, steps, seed, settings).result()
     differing = [step for step, digests in enumerate(zip(*runs, strict=True)) if len(set(digests)) > 1]
     return Determinism(task, steps, len(runs), differing[0] if differing else None)

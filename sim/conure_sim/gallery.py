@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from jinja2 import Environment, StrictUndefined
 from rich.progress import track
 
 from conure_core.atomic_files import write_text
+from conure_core.claim import claimed
 from conure_core.config import load_config
+from conure_core.config_values import COUNT, SEED, bounds, check_values
 from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_sim.arm_simulation import ARMS_DIR
@@ -40,10 +42,10 @@ class GalleryConfig:
     tasks: list[str]
     arms: list[str]
     presets: list[str]
-    seed: int
-    size: int
-    samples: int
-    thumbnail_size: int
+    seed: int = field(metadata=SEED)
+    size: int = field(metadata=COUNT)
+    samples: int = field(metadata=bounds(1, 1000))
+    thumbnail_size: int = field(metadata=COUNT)
     objects: bool
 
     def __post_init__(self) -> None:
@@ -56,8 +58,7 @@ class GalleryConfig:
         for name in ("size", "thumbnail_size"):
             if not IMAGE_SIZE_RANGE_PX[0] <= getattr(self, name) <= IMAGE_SIZE_RANGE_PX[1]:
                 raise ConfigError(f"{name} must lie in {IMAGE_SIZE_RANGE_PX} px, got {getattr(self, name)}")
-        if self.samples < 1:
-            raise ConfigError(f"samples must be at least 1, got {self.samples}")
+        check_values(vars(self), type(self))
 
 
 def run(overrides: list[str]) -> None:
@@ -68,6 +69,11 @@ def run(overrides: list[str]) -> None:
 
 def write_gallery(config: GalleryConfig) -> Path:
     """Write `config.out`/index.html, whole or not at all; returns its path."""
+    with claimed(config.out, "conure gallery"):
+        return _write_gallery(config)
+
+
+def _write_gallery(config: GalleryConfig) -> Path:
     page = _render(config)
     path = Path(config.out) / PAGE
     write_text(path, page)

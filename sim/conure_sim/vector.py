@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conure_core.controller import checked_action
 from conure_core.errors import ConfigError, UnsafeCommand, WorkerError, unknown_name
+from conure_core.processes import end_with_parent
 
 Array = NDArray[np.float64]
 
@@ -122,5 +123,6 @@ def _make(task: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
 def _worker(index: int, make: Callable[..., Any], *rest: Any) -> None:
     """Gymnasium's worker; Ctrl-C is the parent's to answer, and a parent that is gone ends it without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     with contextlib.suppress(EOFError, OSError):
         _async_worker(index, make, *rest)

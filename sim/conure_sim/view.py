@@ -13,6 +13,8 @@ import numpy as np
 import pybullet
 
 import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.claim import claimed
+from conure_core.config_values import COUNT_OR_NONE, SEED, bounds, check_values
 from conure_core.errors import ConfigError
 from conure_sim.environment import IMAGE_SIZE_RANGE_PX
 from conure_sim.pictures import captioned_frames, contact_sheet, write_png, write_video
@@ -31,29 +33,26 @@ class ViewConfig:
     out: str
     task: str
     arm: str
-    seed: int
+    seed: int = field(metadata=SEED)
     policy: str
-    noise_scale: float
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
     objects: str
     containers: str
-    distractors: int
+    distractors: int = field(metadata=COUNT_OR_NONE)
     target: str
     camera: str
     size: int
-    sheet_frames: int
+    sheet_frames: int = field(metadata=bounds(2, 1000))
     gui: bool
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
         find_task(self.task)
         find_randomization(self.randomization)
         require_viewpoint(self.camera)
-        if self.sheet_frames < 2:
-            raise ConfigError(f"sheet_frames must be at least 2, got {self.sheet_frames}")
         if not IMAGE_SIZE_RANGE_PX[0] <= self.size <= IMAGE_SIZE_RANGE_PX[1] or self.size % 2:
             raise ConfigError(f"size must be even and lie in {IMAGE_SIZE_RANGE_PX} px, got {self.size}")
-        if not 0.0 <= self.noise_scale <= 3.0:
-            raise ConfigError(f"noise_scale must lie in [0, 3], got {self.noise_scale}")
 
     @property
     def name(self) -> str:
@@ -93,6 +92,11 @@ def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) ->
 
 def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
     """Record one episode and write NAME.mp4 and NAME.png under `config.out`; returns the episode."""
+    with claimed(Path(config.out) / f"{config.name}.mp4", "conure view", "file"):
+        return _view(config, env, driver)
+
+
+def _view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
     recording = record(env, driver, config.seed, [config.camera], config.size)
     title = f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed}, {recording.target}"
     path = Path(config.out) / config.name

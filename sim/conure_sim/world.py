@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pinocchio as pin
 import pybullet
 from numpy.typing import NDArray
 from pybullet_utils.bullet_client import BulletClient
@@ -108,7 +109,7 @@ class World:
         self._paint(self.table, look.table_colour, look.table_texture)
         self._labels, self._objects = {self.table: SEGMENTS["table"]}, 0
         bullet.changeDynamics(self.table, -1, lateralFriction=1.0)
-        self.body = bullet.loadURDF(str(self.robot.urdf), useFixedBase=True)
+        self.body = bullet.loadURDF(str(self.robot.urdf), **self._root_pose(), useFixedBase=True)
         self._labels[self.body] = SEGMENTS["arm"]
         joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]
         names = {joint[1].decode(): joint[0] for joint in joints}
@@ -124,6 +125,14 @@ class World:
         self._set_up_motors(dynamics)
         if look.background_colour is not None:
             self._add_background(look.background_colour, look.background_texture)
+
+    def _root_pose(self) -> dict[str, list[float]]:
+        """Where the URDF's root is put, so that the world is the base frame; nothing where the root is the base."""
+        root = self.arm.base_from_root
+        if np.array_equal(root, np.eye(4)):
+            return {}
+        orientation = pin.Quaternion(root[:3, :3]).coeffs()
+        return {"basePosition": root[:3, 3].tolist(), "baseOrientation": orientation.tolist()}
 
     def _couple(self, finger: int, mimic: int) -> None:
         """A gear between the two finger joints, as the URDF's <mimic> asks for and PyBullet's loader leaves out."""

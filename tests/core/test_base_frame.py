@@ -97,7 +97,7 @@ def test_the_box_is_kept_in_the_base_frame(tmp_path):
             joints = loop.step(np.array([0.3, 1.0, 0.2, 0, 0, 0, 0]), joints).joint_rad
         ends.append(arm.forward(joints)[:3, 3].copy())
     np.testing.assert_allclose(*ends, atol=1e-6)
-    assert ends[0][1] == pytest.approx(PLAIN.config.workspace_upper_m[1], abs=2e-3)
+    assert ends[0][1] == pytest.approx(PLAIN.config.workspace_upper_m[1], abs=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,8 @@ def test_a_base_that_is_the_root_changes_no_bit():
         pin.framesForwardKinematics(model, data, np.append(joints, [0.03, -0.03]))
         tool = data.oMf[model.getFrameId("ee_gripper_link")].homogeneous
         np.testing.assert_array_equal(PLAIN.forward(joints), tool)
+
+
+def test_a_base_that_stands_just_above_the_table_is_no_collision(tmp_path):
+    """Half a millimetre of air, less than the clearance: nothing that moves is concerned."""
+    assert Arm(raised(tmp_path, table_height_m=-0.0005)).first_collision(HOME) is None

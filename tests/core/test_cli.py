@@ -1,7 +1,14 @@
 """Verbs of one word and of two."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from conure_core import cli
 from conure_core.cli import VERBS, main
 
 BENCHES = [name for name in VERBS if name.startswith("bench ")]
@@ -43,3 +50,62 @@ def test_help_gives_each_key_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("conure bench bus ")
     assert {"port: sim", "seconds: 20.0", "corrupt: 0.05"} <= set(lines)
+
+
+def conure(words: str, **places: Any) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())", *words.split()]
+    return subprocess.run(command, text=True, timeout=60, **{"stderr": subprocess.PIPE, **places})
+
+
+@pytest.mark.parametrize("words", ["", "stop --help"])
+def test_a_reader_that_left_is_no_error(words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        done = conure(words, stdout=gone)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", ["", "stop --help"])
+def test_a_full_disk_is_one_line(words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = conure(words, stdout=full)
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["runs"]) == 1
+    assert capsys.readouterr().err == "conure runs: the current folder was deleted; change into another one\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), 1, "/x: Permission denied; give a place"),
+        (OSError(30, "Read-only file system", "/x"), 1, "/x: Read-only file system; give a place on a disk"),
+        (OSError(28, "No space left on device", "/x"), 1, "the disk is full (/x)"),
+        (MemoryError(), 1, "memory ran out"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error: BaseException, status: int, said: str, monkeypatch, capsys) -> None:
+    def run(_: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_load", lambda _: run)
+    assert main(["runs"]) == status
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("conure runs: ") and said in told and "\n" not in told
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
+    def run(_: list[str]) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_load", lambda _: run)
+    with pytest.raises(ZeroDivisionError):
+        main(["runs"])

@@ -113,7 +113,7 @@ def test_any_name_in_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_pat
         move(arm, seed=0)
 
 
-BUSES = {"so101": load_bus("so101"), "wx250s_serial": load_bus("wx250s_serial")}
+BUSES = {"so101_serial": load_bus("so101_serial"), "wx250s_serial": load_bus("wx250s_serial")}
 
 
 @pytest.mark.parametrize("name", BUSES)

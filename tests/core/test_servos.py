@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, RobotError
 from conure_core.robot import load_robot, robot_file
-from conure_core.servos.bus_config import load_bus
+from conure_core.servos.bus_config import BusConfig, ServoConfig, load_bus
 from conure_core.servos.registers import FAMILIES
 from conure_core.servos.scale import Encoders, ServoScale, crank_angle, crank_position
 
@@ -113,12 +113,25 @@ def test_a_serial_arm_can_tighten_its_limits(tmp_path):
         (lambda bus: bus["servos"][0].update(di=1), "unknown field 'di'"),
         (lambda bus: bus["servos"][0].update(id="one"), "a whole number"),
         (lambda bus: bus["servos"][7].update(current_limit_ma=100.0), "has no current limit"),
+        (
+            lambda bus: bus["servos"][0].update(current_limit_ma=4000.0, zero_counts=10**7),
+            r"servo 1: zero_counts must be",
+        ),
+        (lambda bus: bus.update(lost_s=-1.0), r"lost_s must be in \[0\.01, 30\]"),
+        (lambda bus: bus.update(port=""), "port must be the path"),
         (lambda bus: bus.update(rate_hz=0.0), r"rate_hz must be in \[1, 1000\]"),
     ],
 )
 def test_what_a_bus_cannot_be_is_refused_by_name(tmp_path, change, message):
     with pytest.raises(ConfigError, match=message):
         load_bus(written(tmp_path, lambda data: change(data["bus"])))
+
+
+def test_an_offset_that_the_register_cannot_hold_is_refused_when_the_file_is_read():
+    """Feetech's has eleven bits; the driver would end when it writes it."""
+    servo = ServoConfig("gripper", 6, "STS3215", homing_offset_counts=3000)
+    with pytest.raises(ConfigError, match=r"servo 6: homing_offset: .* takes -2047 to 2047"):
+        BusConfig("feetech_sts", "/dev/ttyACM0", (servo,))
 
 
 def test_a_robot_without_a_bus_says_so():

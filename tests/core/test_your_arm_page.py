@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conure_core.fields import bounds_of
 from conure_core.robot import ROBOTS_DIR, RobotConfig
 from conure_core.ros2_control import Ros2ControlConfig
 from conure_core.servos.bus_config import BusConfig, ServoConfig
@@ -28,6 +29,13 @@ def tables() -> list[set[str]]:
 @pytest.mark.parametrize(("schema", "keys"), list(zip(SCHEMAS, tables(), strict=True)))
 def test_the_page_lists_every_key_and_no_other(schema: type, keys: set[str]) -> None:
     assert keys == {field.name for field in fields(schema)}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_page_says_every_range(schema: type) -> None:
+    for name, bounds in bounds_of(schema).items():
+        row = next(line for line in PAGE.splitlines() if line.startswith("|") and f"`{name}`" in line.split("|")[1])
+        assert str(bounds) in row.split("|")[2], name
 
 
 def test_the_page_names_every_shipped_robot() -> None:

@@ -51,7 +51,7 @@ class Arm:
 def process(start, peer, wait_until):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(ARM_MODEL))
-        start("arm", **{"arm_model.plant": '{"lag_s": 0.05}'})
+        start("arm", wait=False, **{"arm_model.plant": '{"lag_s": 0.05}'})  # no node with a life cycle, no manager
     arm = Arm(peer, wait_until)
     wait_until(lambda: arm.joints and arm.levers.get_subscription_count() and arm.commands.get_subscription_count(), 20)
     wait_until(lambda: arm.peer.node.count_publishers("arm_model/done") == 1, 20)

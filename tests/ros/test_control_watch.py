@@ -187,7 +187,8 @@ def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, 
     rival = rig.peer.node.create_publisher(Float64MultiArray, "position_commands", NEWEST)
     try:
         wait_until(lambda: rig.state.stopped, 10)
-        assert "node /test, which also publishes /position_commands" in rig.state.reason
+        named = "nodes /control, /test all publish /position_commands"
+        wait_until(lambda: named in rig.state.reason and named in rig.state.alarm, 5, "both are named")
     finally:
         rig.peer.node.destroy_publisher(rival)
     time.sleep(1.5)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError
 from conure_ros.graph_parameters import file_parameters, node_parameters
-from conure_ros.launch_arguments import started_directly, told_by_launch
+from conure_ros.launch_arguments import OF_LAUNCH, started_directly, told_by_launch
 from conure_ros.node_table import CONTROL, GRAPHS, find_graph, graph_arguments, launch_folder
 from conure_ros.up import UpConfig
 
@@ -183,7 +183,7 @@ def test_the_command_line_says_whether_anything_includes_our_launch_file(tmp_pat
 
 @given(st.sampled_from(sorted(GRAPHS)), st.text("abcdehilmnoprst_.", min_size=1, max_size=20))
 def test_any_other_name_on_the_command_line_is_refused(graph, name):
-    known = {argument.name for argument in graph_arguments(graph)}
+    known = {*OF_LAUNCH, *(argument.name for argument in graph_arguments(graph))}
     owners = {node.name: node for node in find_graph(graph)}
     if name in known or name.startswith("__") or name.partition(".")[0] in owners:
         return

@@ -179,11 +179,24 @@ def test_a_new_command_leads_on_from_the_position_that_was_sent_last(node):
     np.testing.assert_allclose(sent, [0.01, 0.02, 0.03, 0.04, 0.05, 0.045], atol=1e-12)
 
 
+@pytest.mark.parametrize("missed", [(), (2,)])
+def test_a_command_between_two_positions_or_after_missed_ones_makes_no_joint_faster(node, missed):
+    output = stream(node)
+    fastest_rad_s = np.array(ROBOT.max_speed_rad_s)
+    for number in range(6):
+        output.send(command(ARM_RAD + (number + 1) * 0.045 * fastest_rad_s, 0.03, 0.045), 0)
+        node.tick(0 if number in missed else 4)
+    node.tick(20)
+    sent = np.vstack([ARM_RAD, [message.data[:6] for message in output.sole.sent]])
+    assert (np.diff(sent, axis=0) / TICK_S).max() <= fastest_rad_s.max() * (1 + 1e-9)
+    np.testing.assert_allclose(sent[-1], ARM_RAD + 6 * 0.045 * fastest_rad_s)
+
+
 def test_the_values_have_the_order_of_the_controllers_joints_and_the_gripper_its_own_topic(node):
     output = stream(node, joints=BACKWARDS, gripper_topic="gripper")
-    output.send(command(ARM_RAD + np.arange(6) * 0.01, 0.02, TICK_S), 0)
+    output.send(command(ARM_RAD + np.arange(6) * 0.001, 0.02, TICK_S), 0)
     node.tick(1)
-    np.testing.assert_allclose(output.sole.sent[0].data, (ARM_RAD + np.arange(6) * 0.01)[::-1])
+    np.testing.assert_allclose(output.sole.sent[0].data, (ARM_RAD + np.arange(6) * 0.001)[::-1])
     (gripper,) = node.publishers["gripper"].sent
     assert gripper.data.tolist() == [pytest.approx(0.02)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from conure_ros import qos
 from conure_ros.node_table import CAMERA, EVALUATOR, GRAPHS, HELD_CONTROL, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
@@ -69,12 +69,12 @@ def test_the_profiles_are_those_of_the_code():
     told = {}
     for row in section("Profiles"):
         name, reliability, durability, depth, *_ = (cell.strip(" `") for cell in row.strip("|").split("|"))
-        told[name] = (reliability, durability, int(depth))
+        told[name] = (reliability, durability, depth)
     assert told == {
         name: (
             ReliabilityPolicy(profile.reliability).name.lower(),
             DurabilityPolicy(profile.durability).name.lower().replace("_", " "),
-            profile.depth,
+            "all" if profile.history == HistoryPolicy.KEEP_ALL else str(profile.depth),
         )
         for name, profile in profiles.items()
     }

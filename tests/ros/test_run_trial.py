@@ -212,7 +212,8 @@ def test_an_evaluator_that_is_told_to_end_leaves_the_arm_in_hold(rig, wait_until
 
 
 @ros
-def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(start, bundle, peer, tmp_path, wait_until):
+def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(rig, start, bundle, peer, tmp_path, wait_until):
+    rig.graph.stop()
     graph = start("evaluate", bundle=str(bundle), folder=str(tmp_path / "trials"), trials=1, timeout_s=3.0)
     client = ActionClient(peer.node, RunTrial, "run_trial")
     assert client.wait_for_server(20)

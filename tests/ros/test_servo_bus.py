@@ -99,3 +99,47 @@ def test_a_port_that_takes_nothing_more_is_lost_soon(hurried):
             sent, began_s = sent + 1, time.monotonic()
     assert sent > 10
     assert time.monotonic() - began_s < 0.5
+
+
+REGISTERS = {64: bytes([1]), 11: bytes([4])}  # torque_enable, operating_mode
+
+
+LATE = 4
+
+
+def servo_that_answers_late(master, ended, late_s):
+    """Its first answers come so much later than their questions, in order; then it is prompt."""
+    protocol, waiting, came, asked = DynamixelProtocol(), [], b"", 0
+    while not ended.is_set():
+        if select.select([master], [], [], 0.001)[0]:
+            came += os.read(master, 4096)
+            while (start := came.find(b"\xff\xff\xfd\x00")) >= 0 and len(came) >= start + 7:
+                end = start + 7 + int.from_bytes(came[start + 5 : start + 7], "little")
+                packet, came = came[start:end], came[end:]
+                address, length = (int.from_bytes(packet[at : at + 2], "little") for at in (8, 10))
+                answer = protocol.status(SERVO, 0, REGISTERS.get(address, bytes(length)))
+                asked += 1
+                waiting.append((time.monotonic() + (late_s if asked <= LATE else 0.0), answer))
+        while waiting and waiting[0][0] <= time.monotonic():
+            os.write(master, waiting.pop(0)[1])
+
+
+@pytest.mark.parametrize("late_s", [0.02, 0.04, 0.06])
+def test_an_answer_that_comes_later_than_any_wait_is_never_taken_for_another_registers(hurried, late_s):
+    bus, master = hurried
+    ended = threading.Event()
+    thread = threading.Thread(target=servo_that_answers_late, args=(master, ended, late_s))
+    thread.start()
+    read = 0
+    try:
+        with bus.patient():
+            for name, value in (("torque_enable", 1), ("operating_mode", 4), ("torque_enable", 1)) * 3:
+                try:
+                    assert bus.read(SERVO, name) == value, name
+                    read += 1
+                except ServoSilent:
+                    continue
+    finally:
+        ended.set()
+        thread.join()
+    assert read > 5, "one that is prompt again is heard again"

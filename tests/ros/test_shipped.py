@@ -8,7 +8,8 @@ from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
 from conure_ros.faults.live import after_stop, judge_of, passes, seen, sending, wait_for_motion
 from conure_ros.faults.session import running_session
-from conure_ros.node_table import CONTROL, file_parameters
+from conure_ros.graph_parameters import file_parameters
+from conure_ros.node_table import CONTROL
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

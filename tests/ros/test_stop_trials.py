@@ -8,6 +8,8 @@ from conure_core.control import ControlLoop
 from conure_core.errors import RobotError
 from conure_ros.faults.arms.models import Order
 from conure_ros.faults.stop_trials import ARMS, SENDERS, run_stop_trials
+from conure_ros.faults.supervised import SupervisedArm
+from conure_ros.supervisor import Supervisor
 
 
 class Obedient:
@@ -107,6 +109,18 @@ def test_a_core_that_obeys_passes_under_every_sender_and_arm():
     trials = run_stop_trials(Obedient, stops=len(SENDERS) * len(ARMS), seed=1)
     assert trials.stops == len(SENDERS) * len(ARMS)
     assert trials.kept, trials.failures or trials.seen
+
+
+def test_control_itself_passes_under_every_sender_and_arm():
+    trials = run_stop_trials(SupervisedArm, stops=len(SENDERS) * len(ARMS), seed=2)
+    assert trials.stops == len(SENDERS) * len(ARMS)
+    assert trials.kept, trials.failures or trials.seen
+
+
+def test_a_control_whose_stop_does_not_end_its_last_command_is_seen(monkeypatch):
+    monkeypatch.setattr(Supervisor, "_rest", lambda self: None)
+    trials = run_stop_trials(SupervisedArm, stops=8, senders=["bursts of teleop"], arms=["trajectory"])
+    assert trials.failures, trials
 
 
 @pytest.mark.parametrize("sender", ["teleop at 50 Hz", "two teleops"])

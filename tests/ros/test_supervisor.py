@@ -11,6 +11,7 @@ from conure_core.arm import Arm
 from conure_core.errors import RobotError
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
+from conure_ros.exclusive import NO_NAME
 from tests.ros.supervised import ARM, FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready
 
 AWAY = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -126,6 +127,19 @@ def test_several_publishers_of_what_only_one_may_say_mean_a_stop_that_names_them
     rig.run(0.3)
     assert rig.state.alarm == ""
     assert rig.state.mode is Mode.STOPPED, "their end ends no stop"
+
+
+def test_a_node_that_has_no_name_yet_stops_the_arm_at_once_and_is_named_later():
+    rig = ready()
+    rig.run(0.2, send=FORWARD)
+    rig.publishers = {"/joint_states": f"/driver, {NO_NAME}"}
+    rig.tick()
+    assert rig.state.mode is Mode.STOPPED
+    rig.publishers = {"/joint_states": "/driver, /other"}
+    rig.tick()
+    assert "/driver, /other" in rig.state.reason
+    rig.supervisor.stop("a person")
+    assert "/driver, /other" in rig.state.reason, "the first reason stays"
 
 
 # Rows 3 and 8: motion after a stop.

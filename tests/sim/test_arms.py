@@ -144,6 +144,22 @@ def test_a_third_arm_takes_three_files_and_no_python(tmp_path: Path) -> None:
     assert mine.step(np.zeros(7))[0]["proprio"].shape == (16,)
 
 
+def test_an_arm_whose_urdf_begins_at_the_world_stands_in_its_base_frame(tmp_path: Path) -> None:
+    """Raised, turned and set aside from the root: the simulation's arm is where kinematics says, and looks the same."""
+    path = third_arm(tmp_path)
+    urdf = (tmp_path / "mine.urdf").read_text()
+    mount = """<link name="world"/><joint name="mount" type="fixed"><parent link="world"/><child link="base_link"/>
+      <origin xyz="1 2 0.5" rpy="0 0 1.5707963267948966"/></joint>"""
+    start = urdf.index('<link name="base_link">')
+    (tmp_path / "mine.urdf").write_text(urdf[:start] + mount + urdf[start:])
+    mine, known = TabletopEnv(arm=str(path)), TabletopEnv(arm="wx250s")
+    image, expected = mine.reset(seed=2)[0]["image"], known.reset(seed=2)[0]["image"]
+    tool = mine.world.arm.forward(mine.world.joint_state().joint_rad)
+    np.testing.assert_allclose(mine.world.link_pose("ee_gripper_link"), tool, atol=1e-5)
+    np.testing.assert_allclose(mine.world.link_pose("base_link"), np.eye(4), atol=1e-6)
+    assert np.abs(image.astype(int) - expected).mean() < 0.5
+
+
 @pytest.mark.parametrize(
     ("line", "instead", "expected"),
     [

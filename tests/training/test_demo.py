@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conure_core.claim import claimed
 from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
 from conure_core.robot import load_robot
@@ -168,8 +169,8 @@ def test_trials_are_recorded(runs):
 
 
 def written(out):
-    """When every file was, but for the one that only locks."""
-    files = [path for path in out.rglob("*") if path.is_file() and path.name != ".lock"]
+    """When every file was."""
+    files = [path for path in out.rglob("*") if path.is_file()]
     return {path: path.stat().st_mtime_ns for path in files}
 
 
@@ -178,9 +179,7 @@ def test_started_once_more_it_does_nothing(runs, capsys):
     before = written(out)
     run([f"out={out}", *TOY])
     assert "everything was finished before" in capsys.readouterr().out
-    assert before == {
-        path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"
-    } | {path: before[path] for path in before if path.name == ".lock"}
+    assert before == written(out)
 
 
 @pytest.fixture
@@ -194,7 +193,7 @@ def test_a_damaged_stage_output_is_named_by_what_needs_it(copy, capsys):
     (copy / "trials" / "trials.json").write_text('{"format": 1, "tri')
     assert main(["demo", f"out={copy}", *TOY]) == 1
     error = capsys.readouterr().err
-    assert re.fullmatch(r"conure: \S+trials\.json is damaged \(.*\); remove it and run the trials again\n", error)
+    assert re.fullmatch(r"conure demo: \S+trials\.json is damaged \(.*\); remove it and run the trials again\n", error)
     assert not (copy / "report.html").exists()
     assert all(read_record(copy, name).finished for name in STAGES)
 
@@ -208,20 +207,16 @@ def test_a_damaged_policy_stops_the_export(copy):
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(copy):
-    import fcntl
-
-    with (copy / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="another conure demo is at work"):
-            run([f"out={copy}", *TOY])
+    with claimed(copy, "conure demo"), pytest.raises(ConfigError, match="is being written by 'conure demo'"):
+        run([f"out={copy}", *TOY])
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("target=teapot", "target 'teapot' is none of the test objects"),
-        ("robot.trials=0", "trials must be at least 1"),
-        ("rl.steps=0", "steps and checkpoint_every must be at least 1"),
+        ("robot.trials=0", "robot.trials must be a whole number from 1"),
+        ("rl.steps=0", "rl.steps must be a whole number from 1"),
         ("demos.episods.Lift=3", "demos.episods"),
     ],
 )

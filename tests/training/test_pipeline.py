@@ -15,6 +15,7 @@ import pytest
 import torch
 import zarr
 
+from conure_core.cli import main
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
@@ -91,20 +92,45 @@ def group_lives(group: int) -> bool:
     return True
 
 
-def test_an_interrupted_collection_leaves_no_data_set_and_no_process(tmp_path: Path) -> None:
-    command = [*CONURE, "demos", "episodes.Lift=2000", f"out={tmp_path / 'demos'}", "workers=2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(6)
-    os.killpg(process.pid, signal.SIGINT)
+def collecting(out: Path) -> "subprocess.Popen[str]":
+    """A collection whose workers are at work."""
+    command = [*CONURE, "demos", "episodes.Lift=2000", f"out={out}", "workers=2"]
+    process = subprocess.Popen(command, cwd=out.parent, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children, until_s = Path(f"/proc/{process.pid}/task/{process.pid}/children"), time.monotonic() + 60.0
+    while len(children.read_text().split()) < 3:  # and the resource tracker
+        assert process.poll() is None and time.monotonic() < until_s
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to end"), (signal.SIGKILL, -9, "")],
+)
+def test_a_collection_that_a_signal_ends_leaves_no_data_set_and_no_process(
+    tmp_path: Path, number: signal.Signals, status: int, said: str
+) -> None:
+    process = collecting(tmp_path / "demos")
+    os.kill(process.pid, number)
     _, words = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted" in words
+    assert process.returncode == status
+    assert said in words and "Traceback" not in words
     assert not (tmp_path / "demos").exists()
     # Multiprocessing's own resource tracker sees its parent gone a moment later.
     deadline_s = time.monotonic() + 5.0
     while group_lives(process.pid) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert not group_lives(process.pid)
+
+
+def test_a_second_collection_into_one_folder_is_refused(tmp_path: Path, capsys) -> None:
+    process = collecting(tmp_path / "demos")
+    try:
+        assert main(["demos", f"out={tmp_path / 'demos'}", "episodes.Lift=1"]) == 1
+        assert f"is being written by 'conure demos' (process {process.pid})" in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(tmp_path: Path, monkeypatch) -> None:

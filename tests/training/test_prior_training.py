@@ -202,9 +202,9 @@ def test_a_batch_that_memory_cannot_hold_is_named_and_a_smaller_one_goes_on(demo
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("labelled_share=1.5", r"labelled_share must lie in \[0, 1\]"),
-        ("trajectories=-1", "trajectories must not be negative"),
-        ("checkpoint_every=0", "checkpoint_every must be at least 1"),
+        ("labelled_share=1.5", "labelled_share must be a finite number from 0 up to 1"),
+        ("trajectories=-1", "trajectories must be a whole number from 0"),
+        ("checkpoint_every=0", "checkpoint_every must be a whole number from 1"),
         ("size.chunk=0", "size.chunk must be at least 1"),
     ],
 )

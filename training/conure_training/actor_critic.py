@@ -13,12 +13,13 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_training.networks import CriticEnsemble, frozen, seeded
 from conure_training.replay import Batch, Source
@@ -41,8 +42,10 @@ class LearnerConfig:
     polyak: float = 0.005  # share of the new weights that goes into the target critics at each update
     policy_average: float = 0.002  # the same for the averaged policy, which is what a finished run hands out
     max_gradient_norm: float = 10.0
-    target_min: float = -math.inf  # bounds on the critics' targets, where the return has known ones
-    target_max: float = math.inf
+    target_min: float = field(
+        default=-math.inf, metadata=MAY_BE_INFINITE
+    )  # bounds on the critics' targets, where the return has known ones
+    target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
     cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
     actor_on_demonstrations: bool = True  # whether the actor, too, learns on the demonstrated rows of a batch
     actor_period: int = 1  # critic updates for each update of the actor

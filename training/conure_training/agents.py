@@ -10,18 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import damaged
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
 from conure_training.chunks import ChunkedAgent
-from conure_training.files import UNREADABLE
 from conure_training.module_agents import ModuleAgent, load_module_agent
 from conure_training.networks import GaussianPolicy
 from conure_training.precise import PolicyGraph
 from conure_training.prior import Prior, PriorSize, load_prior
 from conure_training.sac import ImagePolicy, SacConfig
-from conure_training.torch_files import load_torch, save_torch
+from conure_training.torch_files import load_torch, readable, save_torch
 
 Observation = dict[str, NDArray[Any]]
 
@@ -142,9 +140,11 @@ def load_agent(path: Path, expected: Contract | None = None) -> Agent:
 
 
 def _load_policy(path: Path) -> Agent:
-    remedy = "train it again"
     try:
-        data = load_torch(path, remedy)
+        data = load_torch(path)
+    except FileNotFoundError as error:
+        raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
+    with readable(path):
         contract = Contract.from_dict(data["contract"])
         if data["kind"] == "scratch":
             size, proprio = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
@@ -160,7 +160,3 @@ def _load_policy(path: Path) -> Agent:
         )
         policy.load_state_dict(data["policy"])
         return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
-    except FileNotFoundError as error:
-        raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
-    except UNREADABLE as error:
-        raise damaged(path, error, remedy) from error

@@ -13,7 +13,9 @@ from rich.table import Table
 from torch import Tensor
 
 from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
 from conure_core.config import load_config
+from conure_core.config_values import BATCH, SEED, bounds, check_values
 from conure_core.errors import ConfigError, SpecMismatch
 from conure_training import card_measures as measures
 from conure_training.card_measures import Calibration, Estimate
@@ -37,18 +39,16 @@ class CardConfig:
     prior: str
     demos: str
     out: str
-    quantile: float
-    observations: int
-    actions: int
-    latents: int
-    bins: int
-    seed: int
+    quantile: float = field(metadata=bounds(0.0, 1.0))
+    observations: int = field(metadata=BATCH)
+    actions: int = field(metadata=BATCH)
+    latents: int = field(metadata=BATCH)
+    bins: int = field(metadata=BATCH)
+    seed: int = field(metadata=SEED)
     rollouts: EvaluateConfig = field(default_factory=partial(OmegaConf.structured, EvaluateConfig))
 
     def __post_init__(self) -> None:
-        for name in ("observations", "actions", "latents", "bins"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_values(vars(self), type(self))
         if not 0.0 < self.quantile < 1.0:
             raise ConfigError(f"quantile must lie in (0, 1), got {self.quantile}")
 
@@ -102,6 +102,11 @@ def make_card(config: CardConfig) -> Card:
 
     Raises: DataError, SpecMismatch if prior, demonstrations and environment do not fit together.
     """
+    with claimed(config.out, "conure card"):
+        return _make_card(config)
+
+
+def _make_card(config: CardConfig) -> Card:
     prior = load_prior(Path(config.prior), chunks=True)
     held = held_out(config, prior)
     card = judged(config, prior, held, evaluate(config.rollouts, "the prior's rollouts")["success"])

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.claim import claimed
 from conure_core.config import load_config
+from conure_core.config_values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
 from conure_core.errors import ConfigError
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
@@ -20,6 +22,7 @@ from conure_training.files import save_arrays, saved_arrays
 from conure_training.workers import ENGINES, engine_of, run_blocks
 
 BLOCK_EPISODES = 50
+MAX_EPISODES = 1_000_000  # of one task: the seeds of the next task begin there
 NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
 MAX_FAILURES = 20
 LOWEST_START_M, LARGEST_TURN_RAD = 0.04, 0.9
@@ -40,25 +43,26 @@ class DemosConfig:
     image_size: int
     objects: str
     containers: str
-    distractors: int
-    episodes: dict[str, int]
-    noise: tuple[float, float]
-    away_from_home: float
-    shut: float
-    nearest: float
-    seed: int
-    workers: int
+    distractors: int = field(metadata=COUNT_OR_NONE)
+    episodes: dict[str, int] = field(metadata=bounds(0, MAX_EPISODES))
+    noise: tuple[float, float] = field(metadata=bounds(0.0, 10.0))
+    away_from_home: float = field(metadata=SHARE)
+    shut: float = field(metadata=SHARE)
+    nearest: float = field(metadata=SHARE)
+    seed: int = field(metadata=SEED)
+    workers: int = field(metadata=WORKERS)
     engine: str = ENGINES[0]
     ray_address: str = ""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
         engine_of(self)
         find_randomization(self.randomization)
-        for name, count in self.episodes.items():
+        for name in self.episodes:
             find_task(name)
-            if count < 0:
-                raise ConfigError(f"episodes.{name} must not be negative, got {count}")
+        if self.noise[0] > self.noise[1]:
+            raise ConfigError(f"noise must be [lowest, highest], got {list(self.noise)}")
         if sum(self.episodes.values()) == 0:
             raise ConfigError("no episodes asked for; give for instance episodes.Lift=100")
         layouts = {name: find_task(name).fixture_state_size for name, count in self.episodes.items() if count}
@@ -85,6 +89,11 @@ def run(overrides: list[str]) -> None:
 
 def collect(config: DemosConfig) -> Path:
     """Collect the demonstrations; finished blocks of an interrupted run with the same settings are kept."""
+    with claimed(config.out, "conure demos"):
+        return _collect(config)
+
+
+def _collect(config: DemosConfig) -> Path:
     out = Path(config.out)
     kept = out.with_name(f"{out.name}.blocks")
     blocks, settings = _blocks(config), _settings_of_an_episode(config)

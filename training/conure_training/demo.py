@@ -1,10 +1,5 @@
 """`conure demo`, the main job: demonstrations, prior, RL in z, bundle, robot graph, report, stage by stage."""
 
-import fcntl
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from conure_core.claim import claimed
 from conure_core.config import load_config
+from conure_core.config_values import COUNT, SEED, bounds
 from conure_core.errors import ConfigError
 from conure_sim.objects import object_set
 from conure_training.collect import DemosConfig, collect
@@ -25,7 +22,6 @@ from conure_training.stages import Stage, remove_stages, run_stages
 from conure_training.train_prior import PriorConfig, train_prior
 from conure_training.train_rl import RlConfig
 
-LOCK = ".lock"
 PLACES = {"out", "demos", "prior", "agent", "metrics", "report", "bundle", "folder"}  # settings that change no result
 HOW = {"workers", "engine", "ray_address", "checkpoint_every"}
 
@@ -36,11 +32,11 @@ class DemoConfig:
 
     out: str
     fresh: bool
-    seed: int
+    seed: int = field(metadata=SEED)
     target: str
-    noise_scale: float
-    busy_trials: int
-    estimates: dict[str, float]
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    busy_trials: int = field(metadata=COUNT)
+    estimates: dict[str, float] = field(metadata=bounds(0.0))
     demos: DemosConfig = field(default_factory=partial(OmegaConf.structured, DemosConfig))
     prior: PriorConfig = field(default_factory=partial(OmegaConf.structured, PriorConfig))
     prior_rollouts: EvaluateConfig = field(default_factory=partial(OmegaConf.structured, EvaluateConfig))
@@ -72,7 +68,7 @@ def run(overrides: list[str]) -> None:
     """The verb."""
     config = load_config("conure_training.conf", "demo", DemoConfig, overrides)
     stages = stages_of(config)
-    with _told_to_end(), _alone(config.folder):
+    with claimed(config.folder, "conure demo"):
         if config.fresh:
             remove_stages(config.folder, stages)
         with StageDisplay(stages, config.estimates) as display:
@@ -192,27 +188,3 @@ def _closing_words(folder: Path, ran: bool) -> str:
     unmet = [row["what"] for row in summary["required"] if not row["met"]]
     lines.append(f"not reached: {'; '.join(unmet)}" if unmet else "every required value is reached")
     return "\n".join([*lines, f"report: {folder / 'report.html'}"])
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second demo out of this folder. Raises: ConfigError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another conure demo is at work in {folder}; wait for it, or give another out="
-            ) from error
-        yield
-
-
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: through every `finally` on the way."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

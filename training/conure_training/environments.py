@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import gymnasium
 
 import conure_sim  # noqa: F401  (registers the environments)
+from conure_sim.tasks import find_task
 
 
 class EnvironmentSettings(Protocol):
@@ -27,6 +28,7 @@ class EnvironmentSettings(Protocol):
 
 def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:
     """The bare environment `conure/{task}-v0`; `target` empty: any object of the set."""
+    find_task(task)
     return gymnasium.make(
         f"conure/{task}-v0",
         arm=settings.arm,

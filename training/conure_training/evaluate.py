@@ -1,5 +1,6 @@
 """`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in parallel."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import torch
 
 from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
 from conure_core.config import load_config
-from conure_core.errors import ConfigError
+from conure_core.config_values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
 from conure_sim.randomization import factors_at_rest, find_randomization
+from conure_sim.tasks import find_task
 from conure_training.agents import Agent, begin_episode, load_agent
 from conure_training.chunks import noise_dim, paced
 from conure_training.environments import make_environment
@@ -36,23 +39,21 @@ class EvaluateConfig:
     objects: str
     containers: str
     target: str
-    distractors: int
-    episodes: int
-    noise_scale: float
-    seed: int
-    workers: int
+    distractors: int = field(metadata=COUNT_OR_NONE)
+    episodes: int = field(metadata=COUNT)
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    seed: int = field(metadata=SEED)
+    workers: int = field(metadata=WORKERS)
     engine: str = ENGINES[0]
     ray_address: str = ""
-    execute: int = 0
+    execute: int = field(default=0, metadata=COUNT_OR_NONE)
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
         engine_of(self)
+        find_task(self.task)
         find_randomization(self.randomization)
-        if self.episodes < 1:
-            raise ConfigError(f"episodes must be at least 1, got {self.episodes}")
-        if not 0.0 <= self.noise_scale <= 3.0:
-            raise ConfigError(f"noise_scale must lie in [0, 3], got {self.noise_scale}")
 
 
 def run(overrides: list[str]) -> None:
@@ -67,6 +68,11 @@ def run(overrides: list[str]) -> None:
 
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
     """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if one is given."""
+    with claimed(config.out, "conure evaluate", "file") if config.out else nullcontext():
+        return _evaluate(config, label)
+
+
+def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
     with make_environment(config.task, config, config.target) as env:
         paced(load_agent(Path(config.agent), env.contract), config.execute)
     last = config.seed + config.episodes

@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,13 @@ from conure_core.bundle import (
     replayed,
     require_thresholds,
 )
+from conure_core.claim import claimed
 from conure_core.config import load_config
+from conure_core.config_values import BATCH, SEED, check_values
 from conure_core.errors import BundleError, ConfigError, DataError, SpecMismatch
 from conure_core.provenance import git_commit
 from conure_core.spec import Contract
+from conure_sim.tasks import find_task
 from conure_training.agents import LatentAgent, load_agent
 from conure_training.chunks import ChunkedAgent
 from conure_training.dataset import load_demonstrations
@@ -77,15 +80,14 @@ class ExportConfig:
     report: str
     task: str
     name: str
-    golden: int
-    observations: int
-    calls: int
-    seed: int
+    golden: int = field(metadata=BATCH)
+    observations: int = field(metadata=BATCH)
+    calls: int = field(metadata=BATCH)
+    seed: int = field(metadata=SEED)
 
     def __post_init__(self) -> None:
-        for name in ("golden", "observations", "calls"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        find_task(self.task)
+        check_values(vars(self), type(self))
 
 
 def run(overrides: list[str]) -> None:
@@ -102,6 +104,11 @@ def export_agent(config: ExportConfig) -> dict[str, Any]:
 
     Raises: ConfigError for an agent that is neither; DataError, BundleError, SpecMismatch.
     """
+    with claimed(config.out, "conure export"):
+        return _export_agent(config)
+
+
+def _export_agent(config: ExportConfig) -> dict[str, Any]:
     agent = load_agent(Path(config.agent))
     if isinstance(agent, ChunkedAgent):
         raise ConfigError(
@@ -171,7 +178,7 @@ def _evenly(observations: Observations, count: int) -> Observations:
 
 def _note(path: Path) -> dict[str, Any]:
     """What training wrote beside the weights, as far as JSON can hold it."""
-    note = load_torch(path, "train it again").get("note", {})
+    note = load_torch(path).get("note", {})
     return dict(json.loads(json.dumps(note, default=str), parse_constant=str))
 
 
@@ -270,10 +277,10 @@ def onnx_parity(bundle: Bundle, graph: PolicyGraph, observations: Observations, 
 def _checked(observations: Observations, contract: Contract) -> Observations:
     """Refuse stacked observations that the contract does not describe."""
     checked = {}
-    for name, field in (("image", contract.observation.image), ("proprio", contract.observation.proprio)):
+    for name, expected in (("image", contract.observation.image), ("proprio", contract.observation.proprio)):
         array = np.asarray(observations.get(name))
-        if array.shape[1:] != field.shape or array.dtype != field.dtype:
-            wanted = f"{field.dtype} (n, {', '.join(map(str, field.shape))})"
+        if array.shape[1:] != expected.shape or array.dtype != expected.dtype:
+            wanted = f"{expected.dtype} (n, {', '.join(map(str, expected.shape))})"
             raise SpecMismatch(f"observations.{name}: expected {wanted}, got {array.dtype} {array.shape}")
         if not len(array) or not np.isfinite(array).all():
             raise DataError(f"observations.{name}: needs at least one, all finite, got {len(array)}")

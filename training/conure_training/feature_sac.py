@@ -1,11 +1,12 @@
 """Soft actor-critic in the action space, on features: what the rivals on frozen features are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from conure_core.config_values import MAY_BE_INFINITE
 from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.latent_sac import Prior
 from conure_training.networks import GaussianPolicy
@@ -18,8 +19,8 @@ class FeatureSacConfig(LearnerConfig):
     """The same levers and the same known bounds of the return as latent SAC, which they serve to be compared with."""
 
     initial_alpha: float = 0.03
-    target_min: float = 0.0
-    target_max: float = 1.0
+    target_min: float = field(default=0.0, metadata=MAY_BE_INFINITE)
+    target_max: float = field(default=1.0, metadata=MAY_BE_INFINITE)
     cost_in_target: bool = False
     actor_on_demonstrations: bool = False
     target_entropy_per_dim: float = -1.0  # nats

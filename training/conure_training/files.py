@@ -19,6 +19,8 @@ UNREADABLE = (
     TypeError,
     AttributeError,
     AssertionError,
+    ArithmeticError,
+    MemoryError,
     EOFError,
     ValueError,
     struct.error,

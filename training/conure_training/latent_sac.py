@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import SpecMismatch, unknown_name
 from conure_training.actor_critic import ActorCritic, LearnerConfig, Observation, require
 from conure_training.latent_bound import chi_square_radius
@@ -29,8 +30,8 @@ class LatentSacConfig(LearnerConfig):
     """Defaults for short sparse episodes: +1 at success, which ends them, so that every return lies in [0, 1]."""
 
     initial_alpha: float = 0.03
-    target_min: float = 0.0
-    target_max: float = 1.0
+    target_min: float = field(default=0.0, metadata=MAY_BE_INFINITE)
+    target_max: float = field(default=1.0, metadata=MAY_BE_INFINITE)
     cost_in_target: bool = False
     actor_on_demonstrations: bool = False  # they were after other objects, which the critics' state tells and no image
     target_kl_per_dim: float = 0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average

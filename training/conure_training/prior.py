@@ -7,18 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_core.atomic_files import damaged
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_core.spec import Contract, require_match
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
 from conure_training.encoder import SceneEncoder
-from conure_training.files import UNREADABLE
 from conure_training.flows import ConditionalRealNVP
-from conure_training.torch_files import load_torch, save_torch
+from conure_training.torch_files import load_torch, readable, save_torch
 
 FORMAT = 1
-AGAIN = "train it again"
 
 
 @dataclass(frozen=True)
@@ -104,11 +101,9 @@ def load_prior(path: Path, expected: Contract | None = None, chunks: bool = Fals
     Raises: DataError if it cannot be read; SpecMismatch if for another arm or camera, or if over chunks unasked.
     """
     data = _read(path)
-    try:
+    with readable(path):
         prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
         prior.load_state_dict(data["weights"])
-    except UNREADABLE as error:
-        raise damaged(path, error, AGAIN) from error
     if expected is not None:
         require_match(expected, prior.contract, f"the prior {path}")
     if prior.size.chunk > 1 and not chunks:
@@ -126,6 +121,6 @@ def prior_note(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return load_torch(path, AGAIN)
+        return load_torch(path)
     except FileNotFoundError as error:
         raise DataError(f"no prior at {path}; run conure prior out={path.parent}") from error

@@ -10,19 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_core.atomic_files import damaged
 from conure_core.errors import ConfigError, DataError
 from conure_sim.camera import Camera
 from conure_training.augmentation import PlaneShift, shift_images
 from conure_training.cloning import flow_loss
 from conure_training.encoded import encoding_by
 from conure_training.encoder import detection_loss
-from conure_training.files import UNREADABLE
 from conure_training.frames import Frames
 from conure_training.memory import blamed_on
 from conure_training.prior import Prior
 from conure_training.threads import FreeCores
-from conure_training.torch_files import load_torch, save_torch
+from conure_training.torch_files import load_torch, readable, save_torch
 from conure_training.workers import progress_bar
 
 AUXILIARY_WEIGHT = 1.0
@@ -181,15 +179,12 @@ class PriorTrainer:
         path = Path(self.config.out) / CHECKPOINT
         if not path.is_file():
             return None
-        remedy = "remove it to start over"
-        try:
-            data = load_torch(path, remedy, device="cpu")
+        with readable(path, "remove it to start over"):
+            data = load_torch(path, "remove it to start over")
             if data["identity"] == self.identity:
                 self.prior.load_state_dict(data["prior"])
                 self.metrics = dict(data["metrics"])
                 return data
-        except UNREADABLE as error:
-            raise damaged(path, error, remedy) from error
         raise ConfigError(
             f"{path} belongs to a run with another configuration or other demonstrations; choose another out= "
             "or remove it"

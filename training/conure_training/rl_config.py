@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from conure_core.config_values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
 from conure_core.errors import ConfigError, unknown_name
 from conure_sim.randomization import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
@@ -39,31 +40,31 @@ class RlConfig:
     target: str
     objects: str
     containers: str
-    distractors: int
+    distractors: int = field(metadata=COUNT_OR_NONE)
     arm: str
     image_size: int
     prior: str
     demos: str
     out: str
-    steps: int
-    demonstration_share: float
+    steps: int = field(metadata=COUNT)
+    demonstration_share: float = field(metadata=SHARE)
     timeout_fails: bool
     relabel: bool
     attention: bool
-    checkpoint_every: int
-    seed: int
-    evaluate_every: int = 0
-    evaluate_episodes: int = 20
-    evaluate_noise_scale: float = 0.5
+    checkpoint_every: int = field(metadata=COUNT)
+    seed: int = field(metadata=SEED)
+    evaluate_every: int = field(default=0, metadata=COUNT_OR_NONE)
+    evaluate_episodes: int = field(default=20, metadata=COUNT)
+    evaluate_noise_scale: float = field(default=0.5, metadata=bounds(0.0, 3.0))
     tensorboard: bool = False
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     critic: str = "state"
     escape: bool = False
-    escape_margin: float = 0.1
+    escape_margin: float = field(default=0.1, metadata=SHARE)
     escape_cloning: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(batch_size=512))
     demonstrations_in: str = "action"
     finetune_encoder: bool = False
-    prior_explore_epsilon: float = 0.5
+    prior_explore_epsilon: float = field(default=0.5, metadata=SHARE)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     latent: LatentSacConfig = field(default_factory=LatentSacConfig)
     scratch: SacConfig = field(default_factory=SacConfig)
@@ -76,16 +77,9 @@ class RlConfig:
     steered: FlowMatchingConfig = field(default_factory=FlowMatchingConfig)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
         if self.method not in METHODS:
             raise unknown_name("method", self.method, METHODS)
-        if self.steps < 1 or self.checkpoint_every < 1:
-            raise ConfigError("steps and checkpoint_every must be at least 1")
-        if self.evaluate_every < 0 or self.evaluate_episodes < 1:
-            raise ConfigError("evaluate_every must be 0 (never) or more, evaluate_episodes at least 1")
-        if not 0.0 <= self.evaluate_noise_scale <= 3.0:
-            raise ConfigError(f"evaluate_noise_scale must lie in [0, 3], got {self.evaluate_noise_scale}")
-        if not 0.0 <= self.prior_explore_epsilon <= 1.0:
-            raise ConfigError(f"prior_explore_epsilon must lie in [0, 1], got {self.prior_explore_epsilon}")
         for name, value, known in (
             ("critic", self.critic, ("state", "features")),
             ("demonstrations_in", self.demonstrations_in, ("action", "z")),
@@ -110,5 +104,3 @@ class RlConfig:
             raise ConfigError(f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}")
         if len(chosen) > 1:
             raise ConfigError(f"{' and '.join(chosen)} exclude one another; choose one")
-        if not 0.0 <= self.escape_margin <= 1.0:
-            raise ConfigError(f"escape_margin must lie in [0, 1], as returns do, got {self.escape_margin}")

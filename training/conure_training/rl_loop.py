@@ -15,15 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conure_core.atomic_files import damaged, write_json
+from conure_core.atomic_files import write_json
 from conure_core.errors import ConfigError
 from conure_core.provenance import git_commit
 from conure_training.actor_critic import ActorCritic, Observation
-from conure_training.files import UNREADABLE
 from conure_training.replay import Episode, MixedReplay, Replay
 from conure_training.rl_config import RlConfig
 from conure_training.rl_log import RunLog
-from conure_training.torch_files import load_torch, save_torch
+from conure_training.torch_files import load_torch, readable, save_torch
 from conure_training.workers import progress_bar
 
 RECENT_EPISODES = 50
@@ -181,21 +180,17 @@ class Loop:
         path = Path(self.config.out) / "checkpoint.pt"
         if not path.is_file():
             return
-        remedy = "remove it to start over"
-        data = load_torch(path, remedy)
-        try:
-            self._take_over(path, data)
-        except UNREADABLE as error:
-            raise damaged(path, error, remedy) from error
-
-    def _take_over(self, path: Path, data: dict[str, Any]) -> None:
-        if data["config"] != str(asdict(self.config)):
-            raise ConfigError(f"{path} belongs to a run with another configuration; choose another out= or remove it")
-        self.learner.load_state_dict(data["learner"])
-        self.replay.load_state_dict(data["replay"])
-        self.generator.set_state(data["generator"])
-        self.steps, self.curve, self.evaluations = data["steps"], data["curve"], data["evaluations"]
-        self.wall_s = data["wall_s"]
+        with readable(path, "remove it to start over"):
+            data = load_torch(path, "remove it to start over")
+            if data["config"] != str(asdict(self.config)):
+                raise ConfigError(
+                    f"{path} belongs to a run with another configuration; choose another out= or remove it"
+                )
+            self.learner.load_state_dict(data["learner"])
+            self.replay.load_state_dict(data["replay"])
+            self.generator.set_state(data["generator"])
+            self.steps, self.curve, self.evaluations = data["steps"], data["curve"], data["evaluations"]
+            self.wall_s = data["wall_s"]
 
 
 def evaluate_learner(config: RlConfig, method: Method, env: Any) -> float:

@@ -1,7 +1,6 @@
 """Evaluation trials on the robot graph, and what they left: read as files, so that training needs nothing of ROS."""
 
 import itertools
-import multiprocessing
 import os
 import re
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
 from conure_core.atomic_files import damaged, read_json, write_json
-from conure_core.errors import ConfigError, ConureError, DataError
+from conure_core.config_values import COUNT, SEED, bounds, check_values
+from conure_core.errors import ConureError, DataError
+from conure_core.processes import TIED, ended_with_this_process
 from conure_sim.environment import TabletopEnv
 from conure_training.workers import progress_bar
 
@@ -48,15 +49,14 @@ class TrialsConfig:
     task: str
     target: str
     objects: str
-    image_size: int
-    trials: int
-    first_seed: int
-    timeout_s: float
-    noise_scale: float
+    image_size: int = field(metadata=COUNT)
+    trials: int = field(metadata=COUNT)
+    first_seed: int = field(metadata=SEED)
+    timeout_s: float = field(metadata=bounds(0.0, 86_400.0))
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ConfigError(f"trials must be at least 1, got {self.trials}")
+        check_values(vars(self), type(self))
 
     def overrides(self) -> list[str]:
         """For `conure up`."""
@@ -110,6 +110,7 @@ def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robo
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=ended_with_this_process(signal.SIGINT),
         )
         last = ""
         psutil.cpu_percent()  # from here on
@@ -123,7 +124,7 @@ def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robo
         finally:
             _end(graph)
         if status != 0:
-            reason = last.strip().removeprefix("conure: ") or f"it ended with status {status}"
+            reason = last.strip().removeprefix("conure up: ") or f"it ended with status {status}"
             raise ConureError(f"the robot graph failed: {reason} (all output: {log})")
     busy_cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
     write_json(Path(config.folder) / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
@@ -132,8 +133,7 @@ def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robo
 @contextmanager
 def busy_simulations() -> Iterator[None]:
     """One simulated environment a core, stepping as fast as it can, for as long as the block lasts."""
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
+    processes = [TIED.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
     try:
         for process in processes:
             process.start()
@@ -146,13 +146,11 @@ def busy_simulations() -> Iterator[None]:
 
 def _simulate() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env, parent = TabletopEnv(), os.getppid()
+    env = TabletopEnv()
     for seed in itertools.count():
         env.reset(seed=seed)
         for _ in range(env.max_steps):
             env.step(env.action_space.sample())
-        if os.getppid() != parent:
-            return
 
 
 def _end(graph: subprocess.Popen[str]) -> None:

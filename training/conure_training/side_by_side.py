@@ -1,10 +1,8 @@
 """Learners side by side: one process each, their episodes told to the parent, none left behind."""
 
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from conure_core.errors import ConureError
+from conure_core.processes import TIED
 from conure_training.train_rl import RECENT_EPISODES, RlConfig, train_rl
 from conure_training.workers import progress_bar
 
@@ -59,9 +58,8 @@ class _Learner:
         self.config = config
         self.log = Path(config.out).with_suffix(".log")
         self.episodes: list[dict[str, Any]] = []
-        context = multiprocessing.get_context("spawn")
-        self.ears, self._mouth = context.Pipe(duplex=False)
-        self._process = context.Process(target=_train, args=(config, self._mouth, self.log), daemon=True)
+        self.ears, self._mouth = TIED.Pipe(duplex=False)
+        self._process = TIED.Process(target=_train, args=(config, self._mouth, self.log), daemon=True)
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +91,7 @@ class _Learner:
 
 
 def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
-    """In the child. Ctrl-C is the parent's to handle; the child does not outlive a parent that is killed."""
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    """In the child. Ctrl-C is the parent's to handle; a tied child does not outlive a parent that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with log.open("a") as stream:
@@ -107,8 +104,3 @@ def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
         with suppress(OSError):
             mouth.send(error)
         sys.exit(1)
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
 from conure_core.config import load_config
-from conure_core.errors import ConfigError, DataError
+from conure_core.config_values import BATCH, COUNT, COUNT_OR_NONE, POSITIVE, SEED, SHARE, WORKERS, bounds, check_values
+from conure_core.errors import DataError
 from conure_core.robot import load_robot
 from conure_sim.camera import Camera
 from conure_sim.environment import table_camera
@@ -51,40 +53,33 @@ class PriorConfig:
     demos: str
     out: str
     arm: str
-    static_scenes: int
-    encoder_steps: int
-    joint_steps: int
-    flow_steps: int
-    batch_size: int
-    flow_batch_size: int
-    encoder_rate: float
-    flow_rate: float
-    feature_noise: float
-    seed: int
-    workers: int
+    static_scenes: int = field(metadata=COUNT_OR_NONE)
+    encoder_steps: int = field(metadata=COUNT_OR_NONE)
+    joint_steps: int = field(metadata=COUNT_OR_NONE)
+    flow_steps: int = field(metadata=COUNT)
+    batch_size: int = field(metadata=BATCH)
+    flow_batch_size: int = field(metadata=BATCH)
+    encoder_rate: float = field(metadata=POSITIVE)
+    flow_rate: float = field(metadata=POSITIVE)
+    feature_noise: float = field(metadata=bounds(0.0))
+    seed: int = field(metadata=SEED)
+    workers: int = field(metadata=WORKERS)
     engine: str = ENGINES[0]
     ray_address: str = ""
     tasks: tuple[str, ...] = ()
-    trajectories: int = 0
-    labelled_share: float = 1.0
+    trajectories: int = field(default=0, metadata=COUNT_OR_NONE)
+    labelled_share: float = field(default=1.0, metadata=SHARE)
     labelled_demonstrations: bool = True
     scenes: str = ""
-    shift_px: int = 0
-    checkpoint_every: int = 250
+    shift_px: int = field(default=0, metadata=COUNT_OR_NONE)
+    checkpoint_every: int = field(default=250, metadata=COUNT)
     size: PriorSize = field(default_factory=PriorSize)
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
         engine_of(self)
         find_randomization(self.randomization)
-        for name in ("batch_size", "flow_batch_size", "flow_steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("static_scenes", "encoder_steps", "joint_steps", "trajectories", "shift_px"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0.0 <= self.labelled_share <= 1.0:
-            raise ConfigError(f"labelled_share must lie in [0, 1], got {self.labelled_share}")
 
     @property
     def labelled_scenes(self) -> int:
@@ -105,6 +100,11 @@ def train_prior(config: PriorConfig) -> Path:
     An interrupted run is gone on with by the same command, from its last checkpoint, and ends as it would have.
     Raises: ConfigError, among others if memory runs out; DataError for demonstrations that no prior can be made of.
     """
+    with claimed(config.out, "conure prior"):
+        return _train_prior(config)
+
+
+def _train_prior(config: PriorConfig) -> Path:
     torch.manual_seed(config.seed)
     out, everything = Path(config.out), load_demonstrations(Path(config.demos))
     data = choose_episodes(everything, config.tasks, config.trajectories, config.seed)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
 from conure_core.config import load_config
 from conure_training.environments import make_environment
 from conure_training.methods import find_method
@@ -28,6 +29,11 @@ def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | No
 
     curve.json: see Loop.record.
     """
+    with claimed(config.out, "conure rl"):
+        return _train_rl(config, on_episode)
+
+
+def _train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     out = Path(config.out)

@@ -1,6 +1,5 @@
 """One entry at work: its commands one after another, each a process that ends with the ledger and can be resumed."""
 
-import ctypes
 import fcntl
 import json
 import os
@@ -17,13 +16,13 @@ from typing import Any
 
 from conure_core.atomic_files import write_json
 from conure_core.errors import ConureError
+from conure_core.processes import ended_with_this_process
 from conure_training.results.ledger import at, resolved
 from conure_training.results.plan import Command, Entry
 
 LOCK, STATE, LOG = ".lock", "state.json", "log.txt"
 GRACE_S = 20.0
 SAVE_EVERY_S = 5.0
-PR_SET_PDEATHSIG = 1
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 CONURE = ("-c", "import sys; from conure_core.cli import main; sys.exit(main())")
 EXPERIMENT = ("-m", "conure_training.results.experiment")
@@ -156,7 +155,7 @@ class Job:
                 env={**os.environ, **ONE_THREAD},
                 start_new_session=True,
                 pass_fds=(self._lock.fileno(),),  # the lock lasts as long as the process
-                preexec_fn=_prepared(os.getpid(), self._cores, self._niceness),
+                preexec_fn=_prepared(self._cores, self._niceness),
             )
         self._began_s = time.monotonic()
 
@@ -204,15 +203,12 @@ def _locked(folder: Path, entry: Entry) -> Any:
     return lock
 
 
-def _prepared(parent: int, cores: set[int], niceness: int) -> Callable[[], None]:
+def _prepared(cores: set[int], niceness: int) -> Callable[[], None]:
     """Run in the child before its program: it is interrupted when the ledger dies, and hears an interruption at all."""
-    prctl = ctypes.CDLL(None).prctl
+    tied = ended_with_this_process(signal.SIGINT)
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:
-            os._exit(1)
+        tied()
         os.sched_setaffinity(0, cores)
         os.nice(niceness)
 

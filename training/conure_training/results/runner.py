@@ -1,11 +1,9 @@
 """Fills the ledger: entries in the plan's order, after what they need, several side by side."""
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,19 +67,18 @@ class Runner:
         """Until nothing more can be done. An interruption ends the entries at work, which keep what they have."""
         self._pending = missing_entries(self._plan, wanted, self._places)
         _say(f"{len(self._pending)} entries to run, about {hours(self._pending, self._places.jobs):.1f} h")
-        with _sigterm_interrupts():
-            try:
-                while self._pending or self._running:
-                    self._start_what_can()
-                    if not self._running and not self._held_briefly():
-                        break
-                    self._advance()
-                    time.sleep(POLL_S)
-            finally:
-                for job in self._running.values():
-                    job.stop()
-                for job in self._running.values():
-                    job.close()
+        try:
+            while self._pending or self._running:
+                self._start_what_can()
+                if not self._running and not self._held_briefly():
+                    break
+                self._advance()
+                time.sleep(POLL_S)
+        finally:
+            for job in self._running.values():
+                job.stop()
+            for job in self._running.values():
+                job.close()
         for entry in self._pending:
             self.outcome.skipped.setdefault(entry.key, "waits for another process's entry")
         return self.outcome
@@ -156,18 +153,6 @@ def _alive(pid: int | None) -> bool:
 def _success(record: Record) -> str:
     evaluations = record.results.get("rl", {}).get("evaluations")
     return f", success {evaluations[-1]['success']:.0%}" if evaluations else ""
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:

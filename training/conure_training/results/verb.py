@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from conure_core.config import load_config
+from conure_core.config_values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_training.results.checks import CHECKS, INCOMPLETE
 from conure_training.results.job import holder, read_state
@@ -31,16 +32,15 @@ class ResultsConfig:
     out: str
     results: str
     scale: str
-    jobs: int
-    niceness: int
+    jobs: int = field(metadata=bounds(1, 1024))
+    niceness: int = field(metadata=bounds(0, 19))
     fresh: bool
     plan: str
 
     def __post_init__(self) -> None:
         if self.scale not in ("auto", *SCALES):
             raise unknown_name("scale", self.scale, ("auto", *SCALES))
-        if self.jobs < 1 or not 0 <= self.niceness <= 19:
-            raise ConfigError(f"jobs must be at least 1 and niceness 0 to 19, got {self.jobs} and {self.niceness}")
+        check_values(vars(self), type(self))
 
     @property
     def places(self) -> Places:

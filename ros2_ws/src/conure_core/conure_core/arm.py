@@ -136,8 +136,6 @@ class Arm:
 
     @staticmethod
     def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
-        if first.parentJoint == second.parentJoint:  # the base and what it stands on, too: nothing can part them
-            return True
         return TABLE not in (first.name, second.name) and abs(first.parentJoint - second.parentJoint) <= 1
 
     def first_collision(self, joint_rad: Array) -> str | None:

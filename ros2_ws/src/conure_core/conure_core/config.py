@@ -10,10 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conure_core.config_values import check_values
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 QUOTES = "'\""
+STUMBLES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, RecursionError)
+"""What Hydra, OmegaConf and a schema raise on words and values that they did not foresee."""
 
 
 def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
@@ -29,6 +32,9 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
     from omegaconf.errors import OmegaConfBaseException
 
     words = [word for word in overrides if word not in ("-h", "--help")]
+    for word in words:
+        if not word.lstrip("+~").partition("=")[0]:
+            raise ConfigError(f"expected key=value, got '{word}'; {_verb(name)} --help lists the keys")
     plain: Any = OmegaConf.create()
     try:
         with initialize_config_module(module, version_base="1.3"):
@@ -39,10 +45,28 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
             if len(words) < len(overrides):
                 print(_help(_verb(name), merged, groups))
                 raise SystemExit(0)
+        return filled(schema, merged)
+    except (OmegaConfBaseException, HydraException, *STUMBLES) as error:
+        raise _explained(name, plain, words, error) from error
+
+
+def filled(schema: type[T], merged: Any) -> T:
+    """The schema with the values of a merged OmegaConf node, checked against its types and bounds.
+
+    Raises: ConfigError, also for what the schema itself stumbles over; OmegaConf's own errors.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    values: Any = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    check_values(values, schema)
+    try:
         config: Any = OmegaConf.to_object(merged)
         return config
-    except (OmegaConfBaseException, HydraException) as error:
-        raise _explained(name, plain, words, error) from error
+    except OmegaConfBaseException:
+        raise
+    except STUMBLES as error:
+        raise ConfigError(f"a value cannot be used: {' '.join(str(error).split())}") from error
 
 
 def _stored(module: str, name: str, schema: type[Any]) -> str:
@@ -159,11 +183,12 @@ def _explained(name: str, filled: Any, words: list[str], error: Exception) -> Co
     for word in words:
         node, path = filled, word.lstrip("+~").split("=")[0]
         for part in path.split("."):
-            if not isinstance(node, DictConfig):
+            if not isinstance(node, DictConfig) or (word.startswith("+") and part not in node):
                 break
             if part not in node:
                 keys = [str(key) for key in node if str(key) != "hydra"]
                 return ConfigError(str(unknown_name(f"key in '{path}' of {_verb(name)}:", part, keys)))
             node = node[part]
-    cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
-    return ConfigError(f"{_verb(name)}: {str(error).splitlines()[0]}{cause}")
+    cause = f" ({(str(error.__cause__).splitlines() or [''])[0]})" if error.__cause__ else ""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return ConfigError(f"{said}{cause}; {_verb(name)} --help lists the keys")

@@ -1,14 +1,28 @@
-"""Work in parallel processes, in blocks; an interrupted run leaves no process behind."""
+"""Work in parallel processes, in blocks, and processes that end with the one that started them.
 
+Every child of a verb is tied to its parent: however the parent ends, SIGKILL included, no process is left behind.
+"""
+
+import ctypes
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
+
+from conure_core.errors import WorkerError
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
+PR_SET_PDEATHSIG = 1
+LOST_PARENT = 1
+"""Exit status of a child whose parent is gone."""
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def worker_count(wanted: int) -> int:
@@ -21,19 +35,26 @@ def run_on_processes(
 ) -> Generator[tuple[Block, Result], None, None]:
     """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process of one thread.
 
-    Closing it before its end kills the workers.
+    Closing it before its end kills the workers. Raises: WorkerError if a worker was killed.
     """
-    with _one_thread(), _pool(multiprocessing.get_context("spawn"), workers) as pool:
+    with _one_thread(), _pool(workers) as pool:
         futures = {pool.submit(work, block): block for block in blocks}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            try:
+                result = future.result()
+            except BrokenProcessPool as error:
+                raise WorkerError(
+                    "a worker process was killed, perhaps for want of memory; give fewer workers and run the same "
+                    "command again"
+                ) from error
+            yield futures[future], result
 
 
 class _pool:
     """A process pool that, when its block fails or is interrupted, kills its workers instead of waiting for them."""
 
-    def __init__(self, context: Any, workers: int) -> None:
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    def __init__(self, workers: int) -> None:
+        self._pool = ProcessPoolExecutor(workers, mp_context=TIED, initializer=_ignore_interrupt)
 
     def __enter__(self) -> ProcessPoolExecutor:
         return self._pool
@@ -65,3 +86,73 @@ class _one_thread:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+# Children that end with their parent.
+
+
+def end_with_parent() -> None:
+    """In a child of `multiprocessing`: from now on it ends when its parent does, however that comes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), name="parent", daemon=True).start()
+
+
+def ended_with_this_process(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn` for subprocess.Popen: the child gets this signal when this process ends, however that comes.
+
+    To be called, as Popen is, in the thread that lives as long as the child: the kernel watches the thread.
+    """
+    parent = os.getpid()
+
+    def prepare() -> None:
+        signal.signal(number, signal.SIG_DFL)
+        _killed_with(parent, number)
+
+    return prepare
+
+
+def _killed_with(parent: int, number: int) -> None:
+    _prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it ended before the kernel was asked
+        os._exit(LOST_PARENT)
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(LOST_PARENT)
+
+
+class _Tie:
+    """What a child unpickles first: it is tied to its parent before it imports what its work needs.
+
+    By the kernel, which reaches a process in any state, but watches the thread that started it: so this is for children
+    of the main thread alone.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[int, ...]]:
+        if threading.current_thread() is threading.main_thread():
+            return _killed_with, (os.getpid(), int(signal.SIGKILL))
+        return int, ()
+
+
+class TiedProcess(SpawnProcess):
+    """A spawned process that ends with its parent."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._tie = _Tie()  # before all else: attributes are unpickled in the order in which they were set
+        super().__init__(*arguments, **named)
+
+    def run(self) -> None:
+        """In the child."""
+        end_with_parent()
+        super().run()
+
+
+class TiedContext(SpawnContext):
+    """Where multiprocessing wants a context: spawned processes that end with their parent."""
+
+    Process = TiedProcess
+
+
+TIED = TiedContext()

@@ -33,11 +33,11 @@ class RobotConfig:
     joint_names: tuple[str, ...]
     gripper_joint: str
     gripper_mimic: str
+    base_frame: str
+    tool_frame: str
     gripper_closed_m: float = bounded(-1.0, 1.0)
     gripper_open_m: float = bounded(-1.0, 1.0)
     gripper_speed_m_s: float = bounded(0.001, 5.0)
-    base_frame: str
-    tool_frame: str
     home_rad: tuple[float, ...] = bounded(-100.0, 100.0)
     control_period_s: float = bounded(0.001, 2.0)
     settle_fraction: float = bounded(0.1, 1.0)
@@ -57,7 +57,7 @@ class RobotConfig:
     """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere."""
     gripper_squeeze_m: float = bounded(0.0, 1.0, default=0.0)
     """How far beyond its measured position the gripper may be told to close, which bounds its force; 0: any."""
-    measurement_margin_rad: float = bounded(0.0, 0.5, default=0.2)
+    measurement_margin_rad: float = bounded(0.001, 0.5, default=0.2)
     """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is refused."""
     max_following_error_rad: float = bounded(0.02, 2.0, default=0.35)
     """How far a joint may be measured from where its command is; beyond, the arm holds."""
@@ -94,7 +94,7 @@ class RobotConfig:
         joints = len(self.joint_names)
         for key in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
             if len(getattr(self, key)) != joints:
-                raise ConfigError(f"{key} needs {joints} values, a joint each, got {getattr(self, key)}")
+                raise ConfigError(f"{key} needs {joints} values, as many as joint_names, got {getattr(self, key)}")
         stroke_m = abs(self.gripper_open_m - self.gripper_closed_m)
         if stroke_m < SHORTEST_STROKE_M:
             raise ConfigError(

@@ -42,6 +42,10 @@ class Violations:
     def any(self) -> bool:
         return bool((self.depths > NO_WORSE).any())
 
+    def or_less(self, before: "Violations | None") -> "Violations":
+        """Of each limit the smaller depth: what was better once must not become as bad again, however slowly."""
+        return self if before is None else replace(self, depths=np.minimum(self.depths, before.depths))
+
     def worse_than(self, before: "Violations") -> str | None:
         """The limit beyond which this pose lies deeper than the one before, by most; or None."""
         deeper = self.depths - before.depths
@@ -86,6 +90,7 @@ class SafetyGate:
         _require_finite(joint_rad, gripper_m)
         self._last = JointCommand(joint_rad, float(gripper_m), self.arm.config.settle_s)
         self._last_speed = np.zeros(len(self.arm.config.joint_names))
+        self._judged = (None, None)
         return self._last
 
     def hold(self) -> JointCommand:
@@ -113,10 +118,14 @@ class SafetyGate:
         self._last, self._last_speed = last, speed.copy()
 
     def violations(self) -> "Violations | None":
-        """What the last command violates, or None: an arm was switched on there. Raises: UnsafeCommand before reset."""
+        """What the last command violates, or None: an arm was switched on there. Raises: UnsafeCommand before reset.
+
+        The depths are the smallest ones since the reset.
+        """
         last = self._started()
         if self._judged[0] is not last:
-            self._judged = (last, self._violations_at(last.joint_rad))
+            found = self._violations_at(last.joint_rad)
+            self._judged = (last, None if found is None else found.or_less(self._judged[1]))
         return self._judged[1]
 
     def check(self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None) -> JointCommand:
@@ -245,8 +254,7 @@ class SafetyGate:
 
     def _violations_of(self, joint_rad: Array) -> "Violations":
         arm = self.arm
-        position = arm.forward(joint_rad)[:3, 3]
-        outside = float(np.linalg.norm(position - within(position, *arm.workspace_m)))
+        outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
         return Violations(
             ("workspace", *(f"joint position {name}" for name in arm.config.joint_names), *arm.pair_names),
             np.concatenate(
@@ -295,8 +303,8 @@ def reachable(command: JointCommand, measured_rad: Array, farthest_rad: Array) -
 
 
 def _outside(position: Array, lower: Array, upper: Array) -> float:
-    """How far, m, a point lies outside a box; 0 inside."""
-    return max(0.0, float(np.maximum(lower - position, position - upper).max()))
+    """How far, m, a point lies from a box; 0 inside."""
+    return float(np.linalg.norm(position - within(position, lower, upper)))
 
 
 def _require_finite(joint_rad: Array, gripper_m: float) -> None:

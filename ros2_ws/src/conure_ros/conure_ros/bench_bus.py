@@ -15,6 +15,7 @@ import numpy as np
 from conure_core.atomic_files import write_json
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError
+from conure_core.processes import ended_with_this_process
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import SIMULATED, load_bus
@@ -96,7 +97,7 @@ def simulated_servos(robot: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="conure-servos-") as folder:
         port = Path(folder) / "port"
         words = [sys.executable, "-m", "conure_sim.servos", robot, str(port)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=ended_with_this_process())
         try:
             if process.stdout is None or process.stdout.readline() != "ready\n":
                 raise ConureError("the simulated servos did not start; pip install 'conure[sim]', or give a port")

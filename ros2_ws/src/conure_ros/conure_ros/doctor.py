@@ -206,7 +206,10 @@ def gpu() -> str:
 
 
 def robot(config: DoctorConfig) -> str:
-    found = load_robot(config.robot)
+    """Loaded as control_node loads it: its file and its URDF fit together."""
+    from conure_core.arm import Arm
+
+    found = Arm(load_robot(config.robot)).config
     return f"{found.name}: {len(found.joint_names)} joints, {found.control_period_s} s control period"
 
 

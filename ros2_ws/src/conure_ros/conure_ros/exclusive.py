@@ -25,6 +25,7 @@ PARTICIPANT_BYTES = 12
 CLAIM = "claim_"
 """What the name of a topic begins with that a claimant opens for a moment."""
 UNNAMED = "_UNKNOWN_"
+NO_NAME = "a node without a name yet"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
 
@@ -122,7 +123,7 @@ class PublisherWatch:
 def _joined(infos: Iterable[Any]) -> str:
     """The names of their nodes. One that was just discovered has none yet."""
     names = sorted(_name(info) for info in infos)
-    return ", ".join("a node without a name yet" if UNNAMED in name else name for name in names)
+    return ", ".join(NO_NAME if UNNAMED in name else name for name in names)
 
 
 def _polls(seconds: float) -> Iterator[None]:

@@ -192,7 +192,7 @@ def _parsed(text: str, before: Any) -> Any:
 
 def _choose_start_mode(graph: str, nodes: Mapping[str, NodeSpec], values: dict[str, dict[str, Any]]) -> None:
     """Nothing moves a real arm before a person says so. Raises: ConfigError."""
-    manager = values[MANAGER.name]
+    manager = values.get(MANAGER.name, {})
     if "start_mode" not in manager:
         return
     simulated = _is_simulated(nodes.values(), values)

@@ -1,8 +1,7 @@
 """The way home: straight in joint space, within the arm's limits, out of a bad pose first. Pure."""
 
-from collections.abc import Iterator
-
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_core.arm import Array, moved, pose_error
 from conure_core.control import ControlLoop
@@ -14,6 +13,12 @@ ARRIVED_RAD = 1e-6
 STUCK_RAD = 1e-5
 MIXTURE_STEPS = 300
 PROBE_RAD = 1e-3
+ATTEMPTS = 4
+PATIENCE, SHRINKS = 50, 1e-3
+THERE_STEPS = 1e-2
+WAYS = ("joints", "position", "joints", "pose", "joints")
+"""One after the other, where the one before leads no further: joints straight, the tool's position, its pose."""
+BY_HAND = "move the arm by hand, or as a person who sees it"
 HARMLESS = ("speed", "acceleration", "braking room", "singularity", "escape")
 """What safety may change on the way: it only makes the arm slower."""
 
@@ -36,6 +41,8 @@ class Homing:
         fastest = speed_rad_s * config.control_period_s / config.settle_s
         self._limit = np.minimum(np.array(config.max_speed_rad_s), fastest)
         self._change = np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        self._ways: tuple[str, ...] = WAYS
+        self._patience, self._patience_out = _Patience(), _Patience()
 
     @property
     def _last_rad(self) -> Array:
@@ -49,13 +56,40 @@ class Homing:
     def step(self, age_s: float) -> JointCommand:
         """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is blocked; StaleInput."""
         if self._loop.gate.violations() is not None:
-            return self._first_that_moves(self._ways_out(), age_s)
-        before = self._loop.get_state()
-        command = self._loop.step_joints(self._next(), age_s)
-        if not _blocked_by(command):
-            return command
-        self._loop.set_state(before)
-        return self._by_tool(age_s)
+            return self._way_out(age_s)
+        blocked = ""
+        while self._ways:
+            try:
+                return self._along(self._ways[0], age_s)
+            except _Blocked as why:
+                blocked = blocked or str(why)
+                self._ways, self._patience = self._ways[1:], _Patience()
+        raise UnsafeCommand(f"the way home is blocked: {blocked or 'no way leads on'}; {BY_HAND}")
+
+    def _along(self, way: str, age_s: float) -> JointCommand:
+        """One step of one of `WAYS`. Raises: _Blocked if it leads no further."""
+        before, left = self._loop.get_state(), self._left(way)
+        if self._patience.lost(left):
+            raise _Blocked("it comes no nearer")
+        command = self._loop.step_joints(self._next() if way == "joints" else self._by_tool(way, left), age_s)
+        blocked, moved_rad = _blocked_by(command), float(np.abs(command.joint_rad - before[1][0].joint_rad).max())
+        # A way of the tool may be cut: it bends around what it meets.
+        if blocked and (way == "joints" or moved_rad <= STUCK_RAD):
+            self._loop.set_state(before)
+            raise _Blocked(blocked)
+        return command
+
+    def _left(self, way: str) -> float:
+        """How far home is: rad of the joints, or steps of the tool. Raises: _Blocked where the tool is there."""
+        if way == "joints":
+            return float(np.abs(self._home_rad - self._last_rad).max())
+        config, error = self._loop.arm.config, self._tool_way(way)
+        steps = max(
+            np.linalg.norm(error[:3]) / config.max_translation_m, np.linalg.norm(error[3:]) / config.max_rotation_rad
+        )
+        if steps < THERE_STEPS:
+            raise _Blocked("")
+        return float(steps)
 
     def _next(self) -> JointTarget:
         """Straight on, all joints in proportion, and slow enough to stop at home."""
@@ -68,50 +102,67 @@ class Homing:
         share = float(shares.min(initial=1.0))
         return JointTarget(self._last_rad + share * way, self._gripper_m)
 
-    def _by_tool(self, age_s: float) -> JointCommand:
-        """The tool straight home, which stays inside the box, where the joints' straight way does not."""
-        arm, config = self._loop.arm, self._loop.arm.config
-        pose = arm.forward(self._last_rad).copy()
-        way = pose_error(pose, arm.forward(self._home_rad))
-        steps = max(
-            np.linalg.norm(way[:3]) / config.max_translation_m, np.linalg.norm(way[3:]) / config.max_rotation_rad
-        )
-        share = 1.0 / max(1.0, float(steps))
-        goal_rad = arm.solve(moved(pose, share * way[:3], share * way[3:]), self._last_rad)
-        ahead = np.abs(goal_rad - self._last_rad) / (self._limit * self._settle_s)
-        target_rad = self._last_rad + (goal_rad - self._last_rad) / max(1.0, float(ahead.max()))
-        return self._first_that_moves(iter([target_rad - self._last_rad]), age_s)
+    def _tool_way(self, way: str) -> Array:
+        """(6,), m and rad, from the tool's pose to that at home; by 'position' it does not turn."""
+        error = pose_error(self._loop.arm.forward(self._last_rad).copy(), self._loop.arm.forward(self._home_rad))
+        return np.concatenate([error[:3], np.zeros(3) if way == "position" else error[3:]])
 
-    def _first_that_moves(self, ways: Iterator[Array], age_s: float) -> JointCommand:
-        """The first way, (n,) rad, that the gate lets through. Raises: UnsafeCommand saying what blocks them."""
-        before, begun_rad = self._loop.get_state(), self._last_rad
-        blocked = "there is no way out"
-        for way in ways:
-            command = self._loop.step_joints(JointTarget(begun_rad + way, self._gripper_m), age_s)
+    def _by_tool(self, way: str, steps: float) -> JointTarget:
+        """The tool straight home, which stays inside the box, where the joints' straight way does not."""
+        arm, error = self._loop.arm, self._tool_way(way) / max(1.0, steps)
+        goal_rad = arm.solve(moved(arm.forward(self._last_rad).copy(), error[:3], error[3:]), self._last_rad)
+        ahead = np.abs(goal_rad - self._last_rad) / (self._limit * self._settle_s)
+        return JointTarget(self._last_rad + (goal_rad - self._last_rad) / max(1.0, float(ahead.max())), self._gripper_m)
+
+    def _way_out(self, age_s: float) -> JointCommand:
+        """One step out of a pose that may not be. Raises: UnsafeCommand saying what blocks it.
+
+        Against all violations at once; where that meets another limit, against that as well; or else home.
+        """
+        depths, begun_rad, before = self._loop.gate.depths, self._last_rad, self._loop.get_state()
+        begun = depths(begun_rad)
+        rows, blocked = self._gradients(begun_rad, begun > 0.0), "there is no way out"
+        if self._patience_out.lost(float(begun.sum())):
+            raise UnsafeCommand(f"the way home is blocked: the arm comes no further out; {BY_HAND}")
+        for attempt in range(ATTEMPTS + 1):
+            way = self._home_rad - begun_rad if attempt == ATTEMPTS else -_smallest_mixture(rows)
+            fastest = float((np.abs(way) / (self._loop.gate.escape_limit * self._settle_s)).max())
+            if fastest <= STUCK_RAD:
+                continue
+            ahead_rad = begun_rad + way / fastest
+            command = self._loop.step_joints(JointTarget(ahead_rad, self._gripper_m), age_s)
             if np.abs(command.joint_rad - begun_rad).max() > STUCK_RAD:
                 return command
             blocked = _blocked_by(command) or blocked
             self._loop.set_state(before)
-        raise UnsafeCommand(f"the way home is blocked: {blocked}; move the arm by hand, or as a person who sees it")
+            rows = np.vstack([rows, self._gradients(ahead_rad, depths(ahead_rad) > begun)])
+        raise UnsafeCommand(f"the way home is blocked: {blocked}; {BY_HAND}")
 
-    def _ways_out(self) -> Iterator[Array]:
-        """Joint motions (n,), rad, out of a pose that may not be: against all violations at once, or else home."""
-        gradients = self._gradients()
-        ways = [-_smallest_mixture(gradients)] if len(gradients) else []
-        for way in (*ways, self._home_rad - self._last_rad):
-            fastest = float((np.abs(way) / (self._loop.gate.escape_limit * self._settle_s)).max())
-            if fastest > STUCK_RAD:
-                yield way / fastest
-
-    def _gradients(self) -> Array:
-        """Of every violated limit's depth, by joint, each of length 1: (violations, n)."""
-        depths = self._loop.gate.depths
-        violated = depths(self._last_rad) > 0.0
-        steps = PROBE_RAD * np.eye(len(self._last_rad))
-        slopes = [depths(self._last_rad + step) - depths(self._last_rad - step) for step in steps]
-        rows = np.array(slopes).T[violated]
+    def _gradients(self, joint_rad: Array, of: NDArray[np.bool_]) -> Array:
+        """How the depths beyond these limits change by joint, each of length 1: (limits, n)."""
+        depths, steps = self._loop.gate.depths, PROBE_RAD * np.eye(len(joint_rad))
+        slopes = [depths(joint_rad + step) - depths(joint_rad - step) for step in steps]
+        rows = np.array(slopes).T[of]
         lengths = np.linalg.norm(rows, axis=1)
         return np.asarray(rows[lengths > 0.0] / lengths[lengths > 0.0][:, None])
+
+
+class _Blocked(Exception):
+    """One of the ways leads no further; the message says why."""
+
+
+class _Patience:
+    """Ends with a distance that did not shrink for `PATIENCE` periods."""
+
+    def __init__(self) -> None:
+        self._best, self._periods = np.inf, 0
+
+    def lost(self, distance: float) -> bool:
+        if distance < self._best * (1.0 - SHRINKS):
+            self._best, self._periods = distance, 0
+            return False
+        self._periods += 1
+        return self._periods > PATIENCE
 
 
 def _blocked_by(command: JointCommand) -> str:
@@ -120,12 +171,12 @@ def _blocked_by(command: JointCommand) -> str:
 
 
 def _smallest_mixture(rows: Array) -> Array:
-    """The shortest vector (n,) among the mixtures of rows (m, n): against it, all of them fall. 0: none is.
+    """The shortest vector (n,) among the mixtures of rows (m, n): against it, all of them fall. 0: none is, or no rows.
 
     By Frank and Wolfe's steps. Source: Desideri, Comptes Rendus Mathematique 350, 2012 (multiple gradient descent).
     """
-    mixture = rows.mean(axis=0)
-    for _ in range(MIXTURE_STEPS):
+    mixture = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
+    for _ in range(MIXTURE_STEPS if len(rows) else 0):
         row = rows[int((rows @ mixture).argmin())]
         away = mixture - row
         length = float(away @ away)

@@ -185,6 +185,8 @@ class Graph:
         nodes = (*(hardware(given.get("arm", self.arm), given) if self.arm else ()), *self.nodes)
         nodes = tuple(self._set(node) for node in nodes)
         names = [node.name for node in nodes if node.lifecycle]
+        if not names:
+            return nodes
         return (*nodes, replace(self._manager(), parameters=(("nodes", names),)))
 
     def _manager(self) -> NodeSpec:

@@ -81,8 +81,12 @@ class PositionStream(_Controllers):
         goal = np.append(command.joint_rad, command.gripper_m)
         if self._follower is None:
             self._follower = LinearFollower(goal)
-        self._follower.follow(goal, command.duration_s)
-        self._left_s = command.duration_s + STREAM_PERIOD_S
+        # A command comes between two positions, or after some that a busy machine left out: the way that is left is
+        # longer than control knows, and must not be faster for that.
+        way_rad = np.abs(command.joint_rad - self._follower.position[:-1])
+        duration_s = max(command.duration_s, float((way_rad / self._robot.max_speed_rad_s).max()))
+        self._follower.follow(goal, duration_s)
+        self._left_s = duration_s + STREAM_PERIOD_S
 
     def begin(self, joint_rad: Array, gripper_m: float) -> None:
         self._follower, self._left_s = LinearFollower(np.append(joint_rad, gripper_m)), 0.0

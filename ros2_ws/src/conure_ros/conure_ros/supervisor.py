@@ -15,6 +15,7 @@ from conure_core.safety import JointCommand, reachable
 from conure_ros.arbiter import Arbiter, Mode
 from conure_ros.clock_watch import ClockWatch
 from conure_ros.control_parameters import ControlParameters
+from conure_ros.exclusive import NO_NAME
 from conure_ros.homing import Homing
 from conure_ros.joint_watch import JointWatch
 from conure_ros.messages import NANOSECONDS, JointSample
@@ -425,8 +426,12 @@ class Supervisor:
         if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
             self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
         self._rivals = "; ".join(f"nodes {names} all publish {topic}" for topic, names in publishers.items())
+        why = f"several publishers: {self._rivals}"
         if self._rivals and not self.arbiter.stop_reason:
-            self.stop(f"several publishers: {self._rivals}")
+            self.stop(why)
+        elif NO_NAME in self.arbiter.stop_reason and self._rivals and NO_NAME not in self._rivals:
+            self.arbiter.stop_reason = why
+            self._report_changes()
         self._require_torque_answer(now_s)
         back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
         if back_s:
@@ -530,6 +535,8 @@ class Supervisor:
         blind = self.watch.fault if self.active else ""
         reason = self.arbiter.stop_reason or blind or self.arbiter.reason
         waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
+        if waiting and self.active and not self._anchored and not blind:
+            reason += "; waiting for the arm to rest"
         if waiting and self._refused_since_selection and self._refusal not in reason:
             reason += f"; the last command was refused: {self._refusal}"
         return " ".join(reason.split())

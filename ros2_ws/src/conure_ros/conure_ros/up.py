@@ -37,7 +37,7 @@ class UpConfig:
     wrist_calibration: str | None = None
     timeout_s: float | None = None
     params_file: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if any("bundle" in node.taken for node in find_graph(self.graph, self.given())) and not self.bundle:

@@ -95,6 +95,14 @@ class BusConfig:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
             if servo.lever_m and servo.crank_m:
                 raise ConfigError(f"servo {servo.id}: lever_m goes without crank_m")
+            self._require_settings(servo)
+
+    def _require_settings(self, servo: ServoConfig) -> None:
+        for name, value in self.settings(servo).items():
+            try:
+                self.table.register(name).encode(value)
+            except ConfigError as error:
+                raise ConfigError(f"servo {servo.id}: {name}: {error}") from error
 
     def _require_position_limits(self, servo: ServoConfig) -> None:
         turn, limits = self.table.counts_per_turn, (servo.min_position_counts, servo.max_position_counts)

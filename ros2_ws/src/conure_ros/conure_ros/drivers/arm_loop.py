@@ -270,13 +270,14 @@ class ArmLoop:
             self._stop_moving()
         moving = bool(self._follower.speed.any())
         set_point = self._follower.advance(elapsed_s)
-        moving |= self._drawn_back(set_point)
+        if moving:  # an arm that was put elsewhere while it holds is not pulled back
+            self._draw_back(set_point)
         if moving or self._repeats:
             self._repeats = REPEATS if moving else self._repeats - 1
             self.servos.head_for(self._follower.position)
 
-    def _drawn_back(self, set_point: Array) -> bool:
-        """Whether a joint was too far behind its set point, which is then drawn back to the leash's length.
+    def _draw_back(self, set_point: Array) -> None:
+        """The set point of a joint that is too far behind it, back to the leash's length.
 
         The gripper may press on something: `gripper_squeeze_m` bounds by how much.
         """
@@ -285,12 +286,11 @@ class ArmLoop:
         near = np.clip(set_point, measured - leash, measured + leash)
         far = np.flatnonzero(near != set_point)
         if not far.size:
-            return False
+            return
         index = int(np.abs(set_point - measured)[:-1].argmax())
         name, error_rad = self.robot.command_names[index], set_point[index] - measured[index]
         self.behind = f"{name} was {error_rad:+.2f} rad from its command: is it blocked, or too heavy for its servo?"
         self._follower = LinearFollower(near)
-        return True
 
     def _watch(self, now_s: float) -> None:
         if self.state is State.HALTED:

@@ -17,6 +17,8 @@ from conure_ros.drivers.port import SerialPort
 SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
 ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
 REBOOT = 0x08
+STEP_BYTES = range(23, 31)
+"""Lengths of answers that nothing else asks for: by them a late answer is told from the one that is waited for."""
 
 
 class ServoSilent(RobotError):
@@ -38,6 +40,7 @@ class ServoBus(ABC):
         self.retried: Counter[int] = Counter()
         self.alerts: dict[int, int] = {}
         self._patience_s = 0.0
+        self._out_of_step, self._step = False, 0
         self._handler = self._packet_handler()
 
     @abstractmethod
@@ -103,6 +106,9 @@ class ServoBus(ABC):
         """
         for attempt in self._attempts():
             self.retried[servo_id] += attempt > 0
+            if self._out_of_step and not self._in_step(servo_id):
+                self._recover()
+                continue
             value, result, error = exchange()
             if result == SUCCESS and self._handler.data_length == length:
                 self._note(servo_id, error)
@@ -112,6 +118,22 @@ class ServoBus(ABC):
         raise ServoSilent(
             f"{self.config.label(servo_id)} does not answer on {self.port.port_name}; check its cable, power and id"
         )
+
+    def _in_step(self, servo_id: int) -> bool:
+        """Whether an answer of a length of its own came: whatever was asked for before it is answered, and dropped.
+
+        Without it, an answer that comes later than any wait would be taken for that of the next question: a register's
+        value for another's.
+        """
+        self._step = (self._step + 1) % len(STEP_BYTES)
+        length, until_s = STEP_BYTES[self._step], time.monotonic() + self._patience_s
+        self._handler.readTx(self.port, servo_id, 0, length)
+        while True:
+            self.port.setPacketTimeout(length)
+            _, result, _ = self._handler.readRx(self.port, servo_id, length)
+            self._out_of_step = not (result == SUCCESS and self._handler.data_length == length)
+            if not self._out_of_step or time.monotonic() > until_s:
+                return not self._out_of_step
 
     def _require_done(self, servo_id: int, error: int, what: str) -> None:
         refused = error & ~ALERT & ~self._hardware_error(error)
@@ -125,6 +147,7 @@ class ServoBus(ABC):
 
     def _recover(self) -> None:
         self.port.is_using = False  # the SDKs leave it set when an exchange breaks off
+        self._out_of_step = True
         self.port.drain()
 
     def read_block(self, ends: tuple[str, str]) -> tuple[dict[int, bytes], list[int]]:

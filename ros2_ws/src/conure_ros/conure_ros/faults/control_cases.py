@@ -130,7 +130,7 @@ def silent(session: Session, sizes: Sizes) -> Outcome:
             session.graph.processes["control"].send_signal(signal.SIGCONT)
         told_s = (session.now_ns() - hung_ns) / 1e9
     finally:
-        session.node.destroy_subscription(reader)
+        session.destroy(reader)
     arm.begin()
     figures = {"longest silence while it held, ms": 1e3 * gap_s, "silence heard of after, ms": 1e3 * told_s}
     return Outcome(gap_s <= GAP_S and told_s <= 2 * STATE_SILENT_S, figures)
@@ -160,7 +160,7 @@ def rival(arm: str, session: Session, sizes: Sizes) -> Outcome:
         moved = moved_rad(session, sent_ns)
         state = session.states[-1]
     finally:
-        session.node.destroy_publisher(publisher)
+        session.destroy(publisher)
     session.wait(lambda: session.node.count_publishers("joint_trajectory") == 1, 20.0, "the rival is gone")
     session.call("reset_stop")
     if arm == FOREIGN:

@@ -154,7 +154,7 @@ def _ask(session: Session, kind: Any, service: str, **fields: Any) -> Any:
         future = client.call_async(kind.Request(**fields))
         return session.wait(lambda: future.done() and future.result(), 20.0, f"an answer of {service}")
     finally:
-        session.node.destroy_client(client)
+        session.destroy(client)
 
 
 def recorder_stalls(session: Session, sizes: Sizes) -> Outcome:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
@@ -112,7 +113,7 @@ def sending(
     finally:
         ended.set()
         thread.join()
-        session.node.destroy_publisher(publisher)
+        session.destroy(publisher)
 
 
 class ForeignArm:
@@ -123,22 +124,31 @@ class ForeignArm:
 
     def do(self, **words: Any) -> None:
         """Raises: RobotError with the node's reason, or if it does not answer."""
-        session, asked, answers = self._session, json.dumps(words), list[dict[str, Any]]()
+        session, answers = self._session, list[dict[str, Any]]()
         publisher = session.node.create_publisher(String, "arm_model/do", STREAM)
         heard = session.node.create_subscription(
             String, "arm_model/done", lambda message: answers.append(json.loads(message.data)), STREAM
         )
+
+        def answer(asked: str) -> dict[str, Any] | None:
+            return next((answer for answer in list(answers) if answer["asked"] == asked), None)
+
+        def connected() -> bool:
+            """Whether it hears and is heard: only an answer shows both. This asks for nothing."""
+            publisher.publish(String(data="{}"))
+            time.sleep(0.02)
+            return answer("{}") is not None
+
         try:
-            ready = lambda: publisher.get_subscription_count() and heard.get_publisher_count()  # noqa: E731
-            session.wait(ready, 10.0, "arm_model_node is there")
+            session.wait(connected, 10.0, "arm_model_node is there")
+            asked = json.dumps(words)
             publisher.publish(String(data=asked))
-            find = lambda: [answer for answer in list(answers) if answer["asked"] == asked]  # noqa: E731
-            answer = session.wait(find, 5.0, f"arm_model_node does {asked}")[0]
-            if answer["error"]:
-                raise RobotError(answer["error"])
+            done: dict[str, Any] = session.wait(lambda: answer(asked), 5.0, f"arm_model_node does {asked}")
+            if done["error"]:
+                raise RobotError(done["error"])
         finally:
-            session.node.destroy_publisher(publisher)
-            session.node.destroy_subscription(heard)
+            session.destroy(publisher)
+            session.destroy(heard)
 
     def begin(self, pose_rad: Array | None = None) -> None:
         """Free, at a pose (None: at home), in hold, anchored there. Raises: RobotError."""

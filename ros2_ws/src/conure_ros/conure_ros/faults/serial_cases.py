@@ -28,6 +28,7 @@ DRIVER = "serial_arm"
 SAMPLE_S = 0.01
 CORRUPT, CORRUPT_S = 0.05, 5.0
 TOLD_S = 2.0
+WRIST, WRIST_NAME, ASKEW = 7, "wrist_angle", 1024
 ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls at the waist
 
 
@@ -202,7 +203,7 @@ def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
         after = session.wait(lambda: len(reports) > count and reports[-1], TOLD_S, "the driver's diagnostics")
     finally:
         servos.ask("faults")
-        session.node.destroy_subscription(listening)
+        session.destroy(listening)
     names = {"retried": "packets asked for again", "cycles": "cycles", "incomplete": "cycles without a measurement"}
     figures = {what: float(after[name]) - float(before[name]) for name, what in names.items()}
     figures["jitter, p99, ms"] = float(after["jitter_p99_ms"])
@@ -223,6 +224,25 @@ def too_hot(session: Session, sizes: Sizes) -> Outcome:
     hot = ("servo", {"servo_id": WAIST, "temperature_c": round(config.max_temperature_c) + 5})
     cool = ("servo", {"servo_id": WAIST, "temperature_c": 35})
     return driver_stops(Fault(hot, cool, f"waist (servo {WAIST}) is at", looked_s), session, sizes)
+
+
+def reads_outside(session: Session, sizes: Sizes) -> Outcome:
+    """A horn mounted askew while the driver rests: it does not activate, names the joint, and nothing moves."""
+    servos = Servos(session)
+    session.call("set_mode", mode="hold")
+    session.change(DRIVER, Transition.TRANSITION_DEACTIVATE)
+    try:
+        with servos.watched() as seen:
+            servos.ask("servo", servo_id=WRIST, shift_counts=ASKEW)
+            activated = session.change(DRIVER, Transition.TRANSITION_ACTIVATE)
+            reason = session.error_of(DRIVER)
+            time.sleep(RETURN_S)
+    finally:
+        servos.ask("servo", servo_id=WRIST, shift_counts=0)
+        _come_back(session, reboot=True)
+    session.let_policy_move()
+    figures = {"moved, rad": seen.moved_rad}
+    return Outcome(not activated and WRIST_NAME in reason and seen.moved_rad <= STILL_RAD, figures, reason)
 
 
 def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Case:
@@ -266,6 +286,7 @@ CASES = (
     _case("servo overloaded", STOPS, partial(driver_stops, OVERLOAD)),
     _case("servo too hot", "latched stop at the next look at it, servo named; no jump on return", too_hot),
     _case("unplugged and back", STOPS.replace("servo", "port"), partial(driver_stops, UNPLUGGED)),
+    _case("a joint reads outside its range", "the driver does not activate and names it; nothing moves", reads_outside),
     _case("driver killed (SIGKILL)", "servos hold within 100 ms, control within 2 periods; no jump", driver_killed),
     _case("control killed (SIGKILL)", "the driver holds within 100 ms; restarted, it goes on", control_killed),
 )

@@ -14,7 +14,10 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
@@ -78,6 +81,13 @@ class Session:
     def _on_injected(self, message: String) -> None:
         self.injected.append(json.loads(message.data))
 
+    def destroy(self, entity: Any) -> None:
+        """A publisher, subscription or client, by the thread that spins: another would pull it away from under that."""
+        kinds = {Publisher: "publisher", Subscription: "subscription", Client: "client"}
+        kind = next(name for kind, name in kinds.items() if isinstance(entity, kind))
+        done = self._executor.create_task(getattr(self.node, f"destroy_{kind}"), entity)
+        self.wait(done.done, CALL_S, f"the session's {kind} goes")
+
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
@@ -121,7 +131,7 @@ class Session:
         try:
             return self._answer(client, kind.Request(), name)
         finally:
-            self.node.destroy_client(client)
+            self.destroy(client)
 
     def _answer(self, client: Any, request: Any, name: str) -> Any:
         if not client.wait_for_service(CALL_S):
@@ -196,7 +206,7 @@ class Session:
             request = ChangeState.Request(transition=Transition(id=transition))
             return bool(self._answer(client, request, f"{name}/change_state").success)
         finally:
-            self.node.destroy_client(client)
+            self.destroy(client)
 
     def _wait_for_node(self, name: str) -> None:
         """Until it answers. The services of a killed one still seem to be there, and what they are asked is lost."""
@@ -213,7 +223,7 @@ class Session:
         try:
             self.wait(answered, UP_S, f"{name} answers")
         finally:
-            self.node.destroy_client(client)
+            self.destroy(client)
 
     @contextlib.contextmanager
     def second(self, name: str, **parameters: Any) -> Iterator[str]:

@@ -10,12 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from conure_core.robot import RobotConfig, load_robot
-from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
+from conure_ros.faults.arms.models import ArmModel, Order, Refused, SerialServos, arm_model
 from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 
 STEP_S, TICK_S, MEASURE_S = 0.005, 0.01, 0.01
 RUN_S, STOPPED_S, BETWEEN_S = (0.3, 1.5), 1.0, 0.2
+HEARD_S = 0.02
+"""When a driver of ours has heard of a stop."""
 DIRECTION_S = 0.6
 """How long a sender keeps to one direction."""
 BEGIN_S = 100.0
@@ -115,11 +117,13 @@ def run_stop_trials(
     senders: Sequence[str] = tuple(SENDERS),
     arms: Sequence[str] = ARMS,
 ) -> StopTrials:
-    """So many stops, shared among all pairs of senders and arms, at least one each."""
+    """So many stops, shared evenly among all pairs of senders and arms."""
     pairs = [(sender, arm) for sender in senders for arm in arms]
     judge, total = Judge(robot), StopTrials()
     for number, (sender, arm) in enumerate(pairs):
-        share = max(1, (stops * (number + 1)) // len(pairs) - (stops * number) // len(pairs))
+        share = (stops * (number + 1)) // len(pairs) - (stops * number) // len(pairs)
+        if not share:
+            continue
         trial = Trial(build, load_robot(robot), SENDERS[sender], arm, np.random.default_rng([seed, number]))
         for _ in range(share):
             total = total.joined(trial.stopped(f"{sender}, {arm} arm"))
@@ -192,8 +196,11 @@ class Trial:
         before = np.array([positions[:joints] for _, positions in self.arm.history[began:]])
         asked_s = self.now_s
         self.control.stop("the trial")
-        self._run(STOPPED_S)
+        self._run(HEARD_S)
+        self._tell_driver(stopped=True)
+        self._run(STOPPED_S - HEARD_S)
         until_s = self.now_s
+        self._tell_driver(stopped=False)
         self.control.reset_stop()
         self._run(BETWEEN_S)
         times, positions = zip(*self.arm.history[began:], strict=True)
@@ -203,6 +210,11 @@ class Trial:
         failures = () if motion.kept else ((what, motion),)
         late_rad = max(0.0, motion.late_rad - motion.braking_rad)
         return StopTrials(1, moved, failures, late_rad, motion.stopped_rad, motion.ended_s)
+
+    def _tell_driver(self, stopped: bool) -> None:
+        """Drivers of ours take part in a stop; other controllers do not know of it."""
+        if isinstance(self.arm.controller, SerialServos):
+            self.arm.controller.stop(stopped)
 
     def judged(self, judge: Judge) -> Judgement:
         """All of the motion."""

@@ -1,6 +1,7 @@
 """`conure faults`: what must happen when something fails, on the live graph.
 
-`conure faults gate`: the gate alone, without a graph; `conure faults soak`: a long run with large images.
+`conure faults gate`: gate and stops in simulated time, without a graph.
+`conure faults soak`: a long run with large images.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from typing import Any
 
 from conure_core.arm import Arm
 from conure_core.config import load_config
+from conure_core.config_values import SEED
 from conure_core.errors import ConfigError, ConureError
 from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
@@ -35,6 +37,7 @@ from conure_ros.faults.table import (
 GATE, SOAK = "gate", "soak"
 SOAK_MUST = "no missed hold, memory flat, p99 capture to command under 50 ms, no lost command"
 GATE_MUST = "none outside position, speed, acceleration, workspace, clearance; from a bad pose slowly, and out of it"
+STOPS_MUST = "no motion later than 60 ms after the request beyond braking, none while stopped; speed within 5 %"
 LIMITS, LIMITS_MUST = "{} arm during all faults", "never beyond a limit of position, speed or workspace"
 QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
 
@@ -55,16 +58,26 @@ class FaultsConfig:
     stop_p99_ms: float = 20.0
     jitter_s: float = 20.0
     commands: int = 20_000
+    simulated_stops: int = 500
     workers: int = 1
     minutes: float = 30.0
     warm_up_s: float = 60.0
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     out: str = "out/faults.html"
 
     def __post_init__(self) -> None:
         load_robot(self.robot)
         load_bus(self.serial_robot)
-        positive = ("stops", "commands", "workers", "stop_p99_ms", "jitter_s", "minutes", "warm_up_s")
+        positive = (
+            "stops",
+            "commands",
+            "simulated_stops",
+            "workers",
+            "stop_p99_ms",
+            "jitter_s",
+            "minutes",
+            "warm_up_s",
+        )
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} of conure faults must be positive, got {getattr(self, name)}")
@@ -80,8 +93,10 @@ def run(overrides: list[str]) -> None:
     word = overrides[0] if overrides[:1] in ([GATE], [SOAK]) else ""
     config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if word else overrides)
     if word != GATE and not config.bundle:
-        raise ConfigError("conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for the gate alone")
-    results = {GATE: _gate_alone, SOAK: _soak}.get(word, _table)(config)
+        raise ConfigError(
+            "conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for what needs no graph"
+        )
+    results = {GATE: _without_graph, SOAK: _soak}.get(word, _table)(config)
     about = {"robot": config.robot, "commit": git_commit(), **machine()}
     write_report(Path(config.out), results, about)
     print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
@@ -99,11 +114,12 @@ def _told(name: str, must: str, work: Callable[[], Outcome]) -> Result:
 
 
 def _table(config: FaultsConfig) -> list[Result]:
-    return [*(result for arm in GRAPHS for result in _graph(config, arm)), _gate(config)]
+    return [*(result for arm in GRAPHS for result in _graph(config, arm)), *_without_graph(config)]
 
 
-def _gate_alone(config: FaultsConfig) -> list[Result]:
-    return [_gate(config)]
+def _without_graph(config: FaultsConfig) -> list[Result]:
+    """In simulated time."""
+    return [_gate(config), _stops(config)]
 
 
 def _soak(config: FaultsConfig) -> list[Result]:
@@ -131,6 +147,17 @@ def _gate(config: FaultsConfig) -> Result:
         return Outcome(both.kept, both.figures(), worst)
 
     return _told(f"random commands through the {GATE}", GATE_MUST, work)
+
+
+def _stops(config: FaultsConfig) -> Result:
+    from conure_ros.faults.stop_trials import ARMS, SENDERS, run_stop_trials
+    from conure_ros.faults.supervised import SupervisedArm
+
+    def work() -> Outcome:
+        trials = run_stop_trials(SupervisedArm, config.robot, config.simulated_stops, config.seed)
+        return Outcome(trials.kept, trials.figures(), ", ".join(dict.fromkeys(what for what, _ in trials.failures)))
+
+    return _told(f"stops under {len(SENDERS)} kinds of sender, {len(ARMS)} arms", STOPS_MUST, work)
 
 
 def _graph(config: FaultsConfig, arm: str) -> list[Result]:

@@ -118,23 +118,42 @@ class ForwardController:
 
 
 class StreamedController(TrajectoryController):
-    """As forward_command_controller behind control_node, which interpolates: a new set point every `STREAM_S`."""
+    """As forward_command_controller behind control_node, which interpolates: a new set point every `STREAM_S`.
+
+    A way begins where and when the last set point was sent, so an order between two of them is no faster.
+    """
 
     def take(self, order: Order, now_s: float) -> None:
         super().take(Order(order.positions, order.duration_s), now_s)
+        self._ways[-1].began_s = _streamed_s(now_s)
 
     def step(self, now_s: float) -> Array:
-        return super().step(np.floor(now_s / STREAM_S + 1e-6) * STREAM_S)
+        return super().step(_streamed_s(now_s))
+
+
+def _streamed_s(now_s: float) -> float:
+    """When the last set point was sent."""
+    return float(np.floor(now_s / STREAM_S + 1e-6) * STREAM_S)
 
 
 class SerialServos(TrajectoryController):
-    """As servos behind a driver: goals in whole counts; a command is followed for `silence_s`, then they hold."""
+    """As servos behind a driver of ours: goals in whole counts; a command is followed for `silence_s`, then they hold.
+
+    Such a driver hears of a stop itself: it holds its set point and takes no command until the stop is reset.
+    """
 
     def __init__(self, positions: Array, silence_s: float = 0.1) -> None:
         super().__init__(positions)
-        self._silence_s, self._told_s = silence_s, -np.inf
+        self._silence_s, self._told_s, self._stopped = silence_s, -np.inf, False
+
+    def stop(self, stopped: bool) -> None:
+        """It hears of a stop, or of its end."""
+        self._stopped = stopped
+        self._ways.clear()
 
     def take(self, order: Order, now_s: float) -> None:
+        if self._stopped:
+            raise Refused("stopped")
         super().take(Order(order.positions, order.duration_s), now_s)
         self._told_s = now_s
 

@@ -141,9 +141,11 @@ class RobotDescription:
         return np.asarray(self.link_poses(joint_rad)[str(self.fields["tool_frame"])][:, :3, 3])
 
     def outside_m(self, joint_rad: Array) -> Array:
-        """How deep the tool is outside the box, (k,), m; negative inside."""
+        """How far the tool is from the box, (k,), m; inside, negative: how near the nearest side is."""
         tools = self.tools(joint_rad)
-        return np.asarray(np.maximum(self.box_m[0] - tools, tools - self.box_m[1]).max(axis=1))
+        beyond = np.maximum(self.box_m[0] - tools, tools - self.box_m[1])
+        distance = np.linalg.norm(np.maximum(beyond, 0.0), axis=1)
+        return np.where(distance > 0.0, distance, beyond.max(axis=1))
 
     def shape_poses(self, joint_rad: Array) -> Array:
         """base_from_shape, (k, shapes, 4, 4)."""

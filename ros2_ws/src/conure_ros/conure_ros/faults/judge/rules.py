@@ -14,7 +14,8 @@ BOX_M = 1e-3
 PAIR_M = 2e-3
 """How exactly two shapes' distance is known: PyBullet rounds their edges by its margin of 1 mm, each."""
 TABLE_M = 1e-4
-SPEED, ACCELERATION, ROUNDING_M = 1e-6, 1e-4, 1e-9
+SPEED, ACCELERATION, ROUNDING_M = 1e-6, 1e-4, 2e-6
+"""A micrometre deeper, in all, is no deeper."""
 SLOW = 0.1
 """Of its speed, for an arm that is where it may not be."""
 MEASURED_RAD, MEASURED_M = 0.01, 5e-3

@@ -1,0 +1,108 @@
+"""Checks of configuration values against the types and the bounds that their dataclass declares.
+
+A bound is declared once, on the field: `seed: int = field(metadata=bounds(0, 100))`. Every whole number without one
+must fit into 32 bits, every other number must be finite, and no text may hold control characters.
+"""
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from conure_core.errors import ConfigError
+
+LARGEST = 2**31 - 1
+
+
+def bounds(low: float | None = None, high: float | None = None, above: float | None = None) -> dict[str, Any]:
+    """Metadata of a field: its values lie in [low, high], and above `above`; None: no bound. Holds for list items."""
+    given = {"low": low, "high": high, "above": above}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+SEED = bounds(0, LARGEST)
+COUNT = bounds(1, LARGEST)
+COUNT_OR_NONE = bounds(0, LARGEST)
+SHARE = bounds(0.0, 1.0)
+POSITIVE = bounds(above=0.0)
+WORKERS = bounds(0, 1024)
+BATCH = bounds(1, 10_000_000)
+MAY_BE_INFINITE = {"infinite": True}
+
+
+def check_values(values: Mapping[str, Any], schema: type[Any], where: str = "") -> None:
+    """Refuse what does not fit the schema, a dataclass; `values` are plain: mappings, lists, numbers and texts.
+
+    Raises:
+        ConfigError: Naming the key, what it must be and what came.
+    """
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        if field.name in values:
+            _check(values[field.name], hints[field.name], field.metadata, f"{where}{field.name}")
+
+
+def _check(value: Any, wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+    if get_origin(wanted) in (Union, types.UnionType):
+        wanted = next((kind for kind in get_args(wanted) if kind is not type(None)), Any)
+        if value is None:
+            return
+    _require_kind(value, wanted, where)
+    if is_dataclass(wanted) and isinstance(wanted, type) and isinstance(value, Mapping):
+        check_values(value, wanted, f"{where}.")
+    elif isinstance(value, Mapping):
+        kind = (get_args(wanted) or (Any, Any))[1]
+        for key, item in value.items():
+            _check(item, kind, limits, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        _check_list(value, wanted, limits, where)
+    elif isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _check_number(value, wanted, limits, where)
+
+
+def _require_kind(value: Any, wanted: Any, where: str) -> None:
+    """Refuse a text where a list or a mapping is wanted, and so on: an interpolation may lead anywhere."""
+    kinds = {list: (list, tuple), tuple: (list, tuple), dict: (Mapping,), str: (str,), bool: (bool,)}
+    kind = get_origin(wanted) or wanted
+    if is_dataclass(kind):
+        fits = isinstance(value, Mapping | kind) if isinstance(kind, type) else True
+    else:
+        fits = kind not in kinds or isinstance(value, kinds[kind])
+    if not fits:
+        names = {list: "a list", tuple: "a list", str: "a text", bool: "true or false"}
+        raise ConfigError(f"{where} must be {names.get(kind, 'a mapping of keys to values')}, got {value!r}")
+
+
+def _check_list(value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+    kinds = get_args(wanted)
+    if get_origin(wanted) is tuple and kinds[-1] is not Ellipsis and len(value) != len(kinds):
+        raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {list(value)}")
+    for index, item in enumerate(value):
+        _check(item, kinds[0] if kinds else Any, limits, f"{where}[{index}]")
+
+
+def _check_text(value: str, where: str) -> None:
+    if any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in value):
+        raise ConfigError(f"{where} must be plain text without control characters, got {value!r}")
+
+
+def _check_number(value: float, wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+    whole = isinstance(value, int)
+    low = limits.get("low", -LARGEST if whole and wanted is int else -math.inf)
+    high = limits.get("high", LARGEST if whole and wanted is int else math.inf)
+    above = limits.get("above", -math.inf)
+    finite = whole or math.isfinite(value) or (limits.get("infinite", False) and not math.isnan(value))
+    if finite and low <= value <= high and (value > above or above == -math.inf):
+        return
+    raise ConfigError(f"{where} must be {_expected(wanted is int, low, high, above)}, got {value}")
+
+
+def _expected(whole: bool, low: float, high: float, above: float) -> str:
+    kind = "a whole number" if whole else "a finite number"
+    parts = [f"above {above:g}"] if above > -math.inf else [f"from {low:.10g}"] if low > -math.inf else []
+    if high < math.inf:
+        parts.append(f"up to {high:.10g}")
+    return " ".join([kind, *parts])

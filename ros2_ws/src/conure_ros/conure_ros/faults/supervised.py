@@ -1,0 +1,75 @@
+"""Control's core in simulated time: what `stop_trials` stops when control itself is judged. No node, no graph."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from conure_core.arm import Arm
+from conure_core.robot import RobotConfig
+from conure_core.safety import JointCommand
+from conure_ros.arbiter import Mode, selectable_mode
+from conure_ros.control_parameters import ControlParameters
+from conure_ros.faults.arms.models import Order
+from conure_ros.faults.judge.description import Array
+from conure_ros.faults.stop_trials import Sink
+from conure_ros.messages import NANOSECONDS, JointSample
+from conure_ros.supervisor import Request, Status, Supervisor
+
+SOURCES = {"policy": Mode.POLICY, "teleop": Mode.TELEOP}
+
+
+class SupervisedArm:
+    """A `Supervisor` as `stop_trials.Controlled`, active from the start; it is its own clock and sink."""
+
+    def __init__(self, robot: RobotConfig, clock: Callable[[], float], sink: Sink) -> None:
+        self._clock, self._sink = clock, sink
+        self.states: list[Status] = []
+        self.supervisor = Supervisor(Arm(robot), ControlParameters(), self, self)
+        self.supervisor.activate()
+
+    # Asked for by the trials.
+
+    def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None:
+        self.supervisor.measured(JointSample(_ns(stamp_s), joint_rad, gripper_m))
+
+    def command(self, source: str, action: Array, stamp_s: float) -> None:
+        self.supervisor.requested(SOURCES[source], Request(_ns(stamp_s), action))
+
+    def tick(self) -> None:
+        self.supervisor.tick({})
+
+    def stop(self, why: str) -> None:
+        self.supervisor.stop(why)
+
+    def reset_stop(self) -> None:
+        self.supervisor.reset_stop()
+
+    def set_mode(self, mode: str) -> None:
+        self.supervisor.select(selectable_mode(mode))
+
+    # The supervisor's clock.
+
+    def steady_s(self) -> float:
+        return self._clock()
+
+    def now_ns(self) -> int:
+        return _ns(self._clock())
+
+    # The supervisor's sink.
+
+    def send(self, command: JointCommand, now_ns: int) -> None:
+        positions = np.append(command.joint_rad, command.gripper_m)
+        self._sink(Order(positions, command.duration_s, now_ns / NANOSECONDS))
+
+    def begin(self, joint_rad: Array, gripper_m: float) -> None:
+        """The models' controllers keep their own set points."""
+
+    def report(self, status: Status) -> None:
+        self.states.append(status)
+
+    def torque(self, on: bool) -> None:
+        """These arms hold when they are stopped."""
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NANOSECONDS)
