@@ -1,13 +1,18 @@
 """The way home: straight, within the arm's limits, no slower than it need be, and out of a bad pose first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from conure_core.arm import Arm
 from conure_core.control import ControlLoop
+from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
+from conure_core.safety import JointCommand
 from conure_ros.homing import ARRIVED_RAD, Homing, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 
@@ -17,8 +22,14 @@ GRIPPER_M = 0.5 * (ROBOT.gripper_closed_m + ROBOT.gripper_open_m)
 OVER_THE_EDGE = np.array([1.9, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
-def begin(joint_rad, speed_rad_s=SPEED_RAD_S):
-    loop = ControlLoop(ARM)
+HEAVY_RAD_S2 = 2.0
+HEAVY = Arm(replace(ROBOT, max_acceleration_rad_s2=(HEAVY_RAD_S2,) * 6))
+LOW = np.array([-0.92, 0.4, -0.71, 1.89, 1.21, -2.32])
+"""Outside the box and too near to the table; straight home, it would be nearer still."""
+
+
+def begin(joint_rad, speed_rad_s=SPEED_RAD_S, arm=ARM):
+    loop = ControlLoop(arm)
     loop.reset(joint_rad, GRIPPER_M)
     return loop, Homing(loop, speed_rad_s)
 
@@ -51,6 +62,29 @@ def test_it_is_straight_in_proportion_and_as_fast_as_it_may_be(way_rad, speed_ra
     ramp = 1 + 2 * np.ceil(speed_rad_s / (min(ROBOT.max_acceleration_rad_s2) * ROBOT.control_period_s))
     need = np.abs(way_rad).max() / (speed_rad_s * ROBOT.control_period_s)
     assert len(commands) <= np.ceil(need) + ramp + 1
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_an_arm_that_gains_speed_slowly_goes_home_as_fast_as_it_can(direction):
+    way_rad = direction * np.array([0.4, 0.0, 0.0, 0.2, 0.0, -0.3])
+    _, homing = begin(HOME - way_rad, arm=HEAVY)
+    commands = go(homing)
+    assert [command.changes for command in commands if command.changes] == []
+    speeds = np.diff([HOME - way_rad, *[command.joint_rad for command in commands]], axis=0) / ROBOT.settle_s
+    change = HEAVY_RAD_S2 * ROBOT.control_period_s
+    assert np.abs(np.diff(speeds, axis=0, prepend=0.0, append=0.0)).max() <= change + 1e-9
+    highest = SPEED_RAD_S * ROBOT.control_period_s / ROBOT.settle_s
+    assert np.abs(speeds).max() == pytest.approx(highest, abs=change), "it comes to its full speed"
+    ramps = 2 * np.ceil(highest / change)
+    assert len(commands) <= np.ceil(0.4 / STEP_RAD) + ramps
+
+
+def test_a_joint_that_moves_the_other_way_is_turned_round():
+    loop, homing = begin(HOME - [0.4, 0.0, 0.0, 0.0, 0.0, 0.0], arm=HEAVY)
+    loop.step_joints(JointTarget(loop.gate.last_rad - 0.1 * np.eye(6)[0], GRIPPER_M))
+    assert loop.gate.last_speed[0] < 0.0
+    for command in go(homing):
+        assert not [change for change in command.changes if "singularity" in change or "clearance" in change]
 
 
 def test_it_is_done_where_it_begins_at_home():
@@ -93,8 +127,7 @@ def blocked_gate(loop, way, allowed):
     def checked(target, age_s, *words):
         if allowed(target.joint_rad):
             return check(target, age_s, *words)
-        command = check(target.__class__(loop.gate.last_rad.copy(), target.gripper_m), age_s, *words)
-        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, (way,))
+        return JointCommand(loop.gate.last_rad, target.gripper_m, ROBOT.settle_s, (way,))
 
     loop.gate.check = checked
 
@@ -108,6 +141,17 @@ def test_what_is_in_the_way_is_named_and_nothing_moves():
     assert np.array_equal(loop.gate.last_rad, before)
 
 
+def test_out_of_a_pose_whose_straight_way_home_is_worse_it_finds_another_one():
+    loop, homing = begin(LOW)
+    before = loop.gate.depths(LOW)
+    direct = HOME - LOW
+    direct *= 1e-3 / np.abs(direct).max()
+    assert (loop.gate.depths(LOW + direct) > before + 1e-6).any()
+    command = homing.step(0.0)
+    assert np.abs(command.joint_rad - LOW).max() > 1e-3
+    assert (loop.gate.depths(command.joint_rad) <= before + 1e-6).all()
+
+
 def test_an_arm_that_hardly_creeps_is_blocked():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
@@ -117,8 +161,10 @@ def test_an_arm_that_hardly_creeps_is_blocked():
         return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("clearance hand",))
 
     loop.gate.check = creeping
+    before = loop.gate.last_rad.copy()
     with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand"):
         homing.step(0.0)
+    assert np.array_equal(loop.gate.last_rad, before)
 
 
 def test_what_only_makes_the_arm_slower_does_not_block_it():
@@ -155,6 +201,39 @@ def test_where_the_joints_straight_way_is_blocked_the_tool_goes_straight():
     assert np.abs(command.joint_rad - begun).max() <= STEP_RAD + 1e-9
 
 
+def by_tool(way_rad, speed_rad_s=5.0):
+    """The first command where the straight way of the joints is not free, and from where."""
+    begun = HOME + way_rad
+    loop, homing = begin(begun, speed_rad_s)
+    assert loop.gate.violations() is None
+    tried = []
+    blocked_gate(loop, "workspace", lambda target: bool(tried) or tried.append(target) is not None)
+    return begun, homing.step(0.0)
+
+
+def turn_rad(before_rad, after_rad):
+    turn = ARM.forward(before_rad).copy()[:3, :3].T @ ARM.forward(after_rad)[:3, :3]
+    return float(np.arccos(np.clip((np.trace(turn) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def tool_m(joint_rad):
+    return ARM.forward(joint_rad)[:3, 3].copy()
+
+
+def test_the_tool_goes_its_largest_step_and_no_more():
+    begun, command = by_tool([0.0, 0.15, -0.25, 0.0, 0.4, 0.0])
+    assert np.linalg.norm(tool_m(HOME) - tool_m(begun)) > 2.0 * ROBOT.max_translation_m
+    assert turn_rad(begun, HOME) < ROBOT.max_rotation_rad
+    step_m = np.linalg.norm(tool_m(command.joint_rad) - tool_m(begun))
+    assert step_m == pytest.approx(ROBOT.max_translation_m, rel=0.1)
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_no_joint_is_faster_than_it_may_be_where_the_tool_goes_straight(direction):
+    begun, command = by_tool([0.0, 0.0, 0.0, 0.0, 0.0, direction], 0.2)
+    assert np.abs(command.joint_rad - begun).max() == pytest.approx(0.2 * ROBOT.control_period_s, rel=0.01)
+
+
 # Out of a pose that may not be.
 
 
@@ -171,6 +250,23 @@ def test_out_of_a_pose_beyond_a_joints_limit_it_goes_slowly_and_then_home():
     assert "escape" in " ".join(first.changes)
     go(homing)
     assert loop.gate.violations() is None
+
+
+def test_where_no_way_leads_out_that_is_said():
+    loop, homing = begin(LOW)
+    blocked_gate(loop, "escape (the arm is where it must not be)", lambda target: False)
+    with pytest.raises(UnsafeCommand, match="blocked: there is no way out"):
+        homing.step(0.0)
+
+
+def test_where_the_way_out_is_blocked_the_way_home_is_tried_all_joints_in_proportion():
+    pose = HOME + [0.4, 0.0, 0.0, 0.1, 0.0, 0.0]
+    pose[5] = ARM.upper_rad[5] + 0.05
+    loop, homing = begin(pose)
+    blocked_gate(loop, "clearance hand and table", lambda target: np.abs(target - pose)[0] > 1e-6)
+    way = homing.step(0.0).joint_rad - pose
+    assert np.abs(way).max() == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01)
+    assert way / np.abs(way).max() == pytest.approx((HOME - pose) / np.abs(HOME - pose).max(), abs=0.01)
 
 
 def test_two_violations_become_less_at_once():

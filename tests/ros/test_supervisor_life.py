@@ -226,7 +226,10 @@ def test_after_a_pause_the_arm_is_measured_anew():
     rig = ready()
     pause(rig)
     rig.put(ELSEWHERE)
+    rig.tick()
+    assert "did not run" in " ".join(state.reason for state in rig.states), "said at once"
     rig.run(0.1)
+    assert np.allclose(rig.supervisor.set_point_rad, ELSEWHERE)
     rig.supervisor.select(Mode.POLICY)
     rig.run(0.1, send=FORWARD)
     assert np.abs(rig.commands[-1].joint_rad - ELSEWHERE).max() < 0.3
@@ -503,3 +506,11 @@ def test_a_control_that_is_not_active_misses_no_operator_and_minds_no_publishers
     rig.supervisor.activate()
     rig.run(0.1)
     assert rig.state.reason == "activated; choose a mode"
+
+
+@pytest.mark.parametrize("publishers", [{}, {"/joint_states": "/one, /two"}])
+def test_a_driver_is_asked_once_to_let_go_however_long_the_reason_for_the_stop_lasts(publishers):
+    rig = ready(settings=ControlParameters(on_stop="limp", heartbeat_s=0.5))
+    rig.publishers = publishers
+    rig.run(2.0)
+    assert rig.torques == [False]

@@ -99,7 +99,7 @@ class Homing:
         highest = np.minimum(highest, np.maximum(speed * np.sign(way), 0.0) + self._change)
         moving = np.abs(way) > ARRIVED_RAD
         shares = highest[moving] * self._settle_s / np.abs(way[moving])
-        share = min(1.0, float(shares.min(initial=1.0)))
+        share = float(shares.min(initial=1.0))
         return JointTarget(self._last_rad + share * way, self._gripper_m)
 
     def _tool_way(self, way: str) -> Array:
