@@ -9,7 +9,7 @@ from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene
 from conure_ros.messages import joint_sample
-from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_ROBOT, SIM_SERVOS, managed
+from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, managed
 from conure_ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
@@ -25,7 +25,7 @@ def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
 ):
     joints, states = peer.listen(JointState, "joint_states"), peer.listen(RobotState, "robot_state", LATCHED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "limp", managed(*ARMS[arm], HELD_CONTROL))
+        patch.setitem(GRAPHS, "limp", managed(*ARMS[arm], CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         graph = start("limp", robot="wx250s" if arm == "simulated" else calm_robot, **{"control.on_stop": "limp"})
     joints.clear()

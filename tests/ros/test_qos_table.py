@@ -10,7 +10,7 @@ import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from conure_ros import qos
-from conure_ros.node_table import CAMERA, EVALUATOR, GRAPHS, HELD_CONTROL, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
+from conure_ros.node_table import CAMERA, CONTROL, EVALUATOR, GRAPHS, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
 
 pytestmark = pytest.mark.ros
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()
@@ -51,7 +51,7 @@ def rows(node):
 
 
 def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
-    monkeypatch.setitem(GRAPHS, "all", managed(SIM_ROBOT, CAMERA, HELD_CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR))
+    monkeypatch.setitem(GRAPHS, "all", managed(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR))
     cv2.imwrite(str(tmp_path / "image.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
     pose = tmp_path / "pose.yaml"
     pose.write_text("parent: base_link\ntranslation_m: [0.0, 0.0, 0.5]\nrotation_xyzw: [1.0, 0.0, 0.0, 0.0]\n")

@@ -14,7 +14,6 @@ from conure_ros.node_table import (
     CONTROL,
     EVALUATOR,
     GRAPHS,
-    HELD_CONTROL,
     POLICY,
     RECORDER,
     SIM_ROBOT,
@@ -31,7 +30,7 @@ from conure_ros.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"
-ABOVE = (CAMERA, WRIST_CAMERA, HELD_CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
+ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
 LIFECYCLE = [node.name for node in (SIM_ROBOT, *SIM_SERVOS, *ABOVE) if node.lifecycle]
 
 

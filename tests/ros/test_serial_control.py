@@ -13,7 +13,7 @@ from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_ros.messages import trajectory_message
-from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
+from conure_ros.node_table import CONTROL, GRAPHS, SIM_SERVOS, managed
 from conure_ros.qos import NEWEST
 
 pytestmark = pytest.mark.ros
@@ -45,7 +45,7 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
     wait_until(pushed, 30)
     peer.node.destroy_publisher(publisher)  # neither control nor driver goes on while two nodes command the arm
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "above", managed(HELD_CONTROL))
+        patch.setitem(GRAPHS, "above", managed(CONTROL))
         graph = start("above", robot=calm_robot)
     reset, home = (peer.node.create_client(Trigger, name) for name in ("reset_stop", "home"))
     assert reset.wait_for_service(20) and home.wait_for_service(20)

@@ -18,7 +18,7 @@ from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_msgs.msg import PolicyCommand
 from conure_ros.drivers.arm_loop import ArmLoop
-from conure_ros.node_table import GRAPHS, HELD_CONTROL, SIM_SERVOS, managed
+from conure_ros.node_table import CONTROL, GRAPHS, SIM_SERVOS, managed
 from conure_ros.qos import NEWEST
 
 ROBOT = load_robot("so101")
@@ -93,7 +93,7 @@ def test_the_registers_hold_what_the_file_asks_for(simulated, patient):
 def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patient, wait_until):
     """What `conure up robot=so101_serial port=sim` starts, with a person's commands for a policy's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "so101", managed(*SIM_SERVOS, HELD_CONTROL))
+        patch.setitem(GRAPHS, "so101", managed(*SIM_SERVOS, CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("so101_serial"))
         start("so101", robot=patient, **{"control.stale_periods": 4.0})

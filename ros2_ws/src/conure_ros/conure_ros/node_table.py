@@ -140,8 +140,6 @@ CONTROL = NodeSpec(
     lifecycle=True,
 )
 UNLED_CONTROL = replace(CONTROL, arguments=("robot",))
-# Control always begins in hold; who relies on that may say so.
-HELD_CONTROL = CONTROL
 POLICY = NodeSpec(
     "policy_node",
     "conure_ros.policy_node",
