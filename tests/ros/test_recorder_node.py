@@ -76,6 +76,8 @@ def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(recorde
     process.send_signal(signal.SIGCONT)
     sent = numbers(50)
     wait_until(lambda: any("missing" in one.message for array in list(health) for one in array.status), 10, "a warning")
+    said = {pair.key: pair.value for array in list(health) for one in array.status for pair in one.values}
+    assert said["control"] == "control is silent", "nobody's runs here"
     answer = peer.call(StopEpisode, "stop_episode", label="success")
     assert answer.success, answer.message
     found = recorded(tmp_path / "one.mcap")

@@ -20,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import DataError
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
+from conure_ros.control_state import ControlState
 from conure_ros.diagnostics import diagnostics
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import RECORDED, RECORDED_LATCHED, STREAM
@@ -78,6 +79,7 @@ class RecorderNode(Node):
         self.create_service(StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup())
         self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.control = ControlState(self)
         self.create_timer(HEALTH_S, self._report_health, clock=self.steady)
 
     def _subscribe(self, name: str, kind: Any) -> Any:
@@ -179,10 +181,10 @@ class RecorderNode(Node):
     def _report_health(self) -> None:
         """Say on /diagnostics, and once in the log, what goes wrong with the episode that is being recorded."""
         recording, fault = self.recording, ""
-        values = {"episode": ""}
+        values = {"control": self.control.text, "episode": ""}
         if recording is not None:
             fault = recording.failure or _losses(recording)
-            values = {"episode": recording.path.name, "queued_bytes": str(recording.queued_bytes)}
+            values |= {"episode": recording.path.name, "queued_bytes": str(recording.queued_bytes)}
             values |= {f"lost: {topic}": str(count) for topic, count in recording.lost().items()}
         if fault and not self.reported:
             self.get_logger().error(one_line(fault))
