@@ -55,7 +55,7 @@ def test_a_row_is_judged_by_its_value(value, at_least, at_most, met) -> None:
         (["rows=[sped]"], "did you mean 'speed'"),
         (["expert_tasks=[Lft]"], "did you mean 'Lift'"),
         (["randomization=lght"], "did you mean 'light'"),
-        (["steps=0"], "at least 1"),
+        (["steps=0"], "steps must be a whole number from 1"),
         (["stps=3"], "did you mean 'steps'"),
     ],
 )

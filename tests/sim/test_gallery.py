@@ -98,7 +98,12 @@ def test_a_fixture_fills_its_picture_and_is_not_cut_off():
 
 @pytest.mark.parametrize(
     ("word", "named"),
-    [("tasks=[Lfit]", "Lift"), ("arms=[pandda]", "panda"), ("presets=[ful]", "full"), ("samples=0", "at least 1")],
+    [
+        ("tasks=[Lfit]", "Lift"),
+        ("arms=[pandda]", "panda"),
+        ("presets=[ful]", "full"),
+        ("samples=0", "samples must be a whole number from 1"),
+    ],
 )
 def test_bad_settings_are_refused_with_what_is_valid(tmp_path, capsys, word, named):
     assert main(["gallery", f"out={tmp_path}", word]) == 1
