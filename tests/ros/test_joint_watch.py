@@ -27,6 +27,7 @@ class Arms:
 
     def __init__(self, arm=ARM, stale_s=STALE_S):
         self.watch = JointWatch(arm, stale_s)
+        self.watch.settle()
 
     def take(self, at_s, way_rad=0.0, stamp_s=None, joint_rad=None, gripper_m=ROBOT.gripper_open_m):
         stamp_ns = 10**12 + round((at_s if stamp_s is None else stamp_s) * 1e9)
@@ -283,3 +284,20 @@ def test_an_arm_at_rest_whose_samples_are_stale_or_wrong_is_none(arms):
     assert not arms.rests(0.05)
     arms.take(0.06)
     assert not arms.rests(0.06), "the row begins anew"
+
+
+def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again():
+    """A late sample of before a new scene is one; and a wrong one is never what control starts from."""
+    arms = Arms()
+    arms.watch.begin_anew()
+    for step in range(4):
+        arms.take(0.01 * step, 1.5)
+    arms.take(0.04)
+    assert arms.fault == ""
+    for step in range(5, 8):
+        arms.take(0.01 * step)
+        assert not arms.rests(0.01 * step)
+    arms.take(0.08)
+    assert arms.rests(0.08)
+    arms.watch.settle()
+    assert "'waist' moved" in refused(lambda: arms.take(0.09, 1.5))

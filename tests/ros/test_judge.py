@@ -81,7 +81,10 @@ def test_its_links_are_where_pybullet_puts_them(name):
     robot, rng = describe(name), np.random.default_rng(1)
     client = pybullet.connect(pybullet.DIRECT)
     body = pybullet.loadURDF(str(robot.urdf), useFixedBase=True, physicsClientId=client)
-    infos = [pybullet.getJointInfo(body, index, physicsClientId=client) for index in range(pybullet.getNumJoints(body))]
+    infos = [
+        pybullet.getJointInfo(body, index, physicsClientId=client)
+        for index in range(pybullet.getNumJoints(body, client))
+    ]
     joint_rad = rng.uniform(robot.lower_rad, robot.upper_rad)
     values = dict(zip(robot.joints, joint_rad, strict=True)) | robot.fingers
     for info in infos:

@@ -75,9 +75,10 @@ def rig(request, start, peer, tmp_path, wait_until):
         patch.setitem(GRAPHS, "control", managed(ARM_MODEL, CONTROL))
         patience = {"control.stale_periods": 4.0}
         graph = start("control", robot=robot, start_mode="hold", **patience, **controllers)
-    wait_until(lambda: rig.joints and rig.states and rig.states[-1].reason == "activated", 20)
+    wait_until(lambda: rig.joints and rig.states and rig.states[-1].reason.startswith("activated"), 20)
     yield rig
     graph.stop()
+    peer.node.destroy_publisher(rig.policy)  # the next one would be a second
 
 
 POSITIONS = {

@@ -128,7 +128,7 @@ def test_the_verb_runs_a_learned_policy_at_the_image_size_it_was_trained_with(tm
         ("policy=/no/such/policy.pt", "/no/such/policy.pt"),
         ("randomization=heavy", "full"),
         ("size=63", "even"),
-        ("sheet_frames=1", "at least 2"),
+        ("sheet_frames=1", "from 2 up to"),
     ],
 )
 def test_bad_settings_are_refused_with_what_is_valid(tmp_path, capsys, word, named):

@@ -45,6 +45,7 @@ class JointWatch:
         known = np.isfinite(limit) & (limit > 0.0) & (limit < FASTEST_RAD_S)
         self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
         self._trusted: JointSample | None = None
+        self._settled = False
         self._trusted_s, self._heard_s, self._stamp_ns, self._stamped_s = -np.inf, -np.inf, -1, -np.inf
         self._row: deque[tuple[float, JointSample]] = deque(maxlen=REST_SAMPLES)
         self.fault = "waiting for joint_states"
@@ -52,9 +53,13 @@ class JointWatch:
 
     def begin_anew(self) -> None:
         """Forget what was measured: the next samples count if they agree with each other."""
-        self._trusted = None
+        self._trusted, self._settled = None, False
         self._row.clear()
         self.fault = "waiting for joint_states"
+
+    def settle(self) -> None:
+        """Control starts from what was measured: from now on a sample must be possible after the one before."""
+        self._settled = True
 
     def refuse(self, why: str) -> None:
         """A message that was no sample."""
@@ -69,10 +74,14 @@ class JointWatch:
             wrong = implausible(self._arm, sample.joint_rad, sample.gripper_m)
             if wrong:
                 raise UnsafeCommand(f"joint_states: {'; '.join(wrong)}; check zero and turns of the joint")
-            self._require_possible(sample, now_s, gap_s)
+            impossible = self._impossible(sample, now_s, gap_s)
+            if impossible and self._settled:
+                raise UnsafeCommand(impossible)
         except RobotError as error:
             self.refuse(str(error))
             raise
+        if impossible:  # a late sample of before, or a wrong one: nothing starts from either, so it begins again
+            self._row.clear()
         self._trusted, self._trusted_s, self.fault = sample, now_s, ""
         if new and (not self._row or now_s - self._row[-1][0] >= REST_STEP_S):
             self._row.append((now_s, sample))
@@ -91,19 +100,21 @@ class JointWatch:
         self._stamp_ns, self._stamped_s = sample.stamp_ns, now_s
         return True
 
-    def _require_possible(self, sample: JointSample, now_s: float, gap_s: float) -> None:
+    def _impossible(self, sample: JointSample, now_s: float, gap_s: float) -> str:
+        """Why the arm cannot be there after the last good sample; '' if it can."""
         if self._trusted is None:
-            return
+            return ""
         seconds = min(now_s - self._trusted_s, gap_s + GLITCH_S)
         moved_rad = np.abs(sample.joint_rad - self._trusted.joint_rad)
         allowed_rad = self._fastest_rad_s * seconds + NOISE_RAD
         worst = int((moved_rad - allowed_rad).argmax())
-        if moved_rad[worst] > allowed_rad[worst]:
-            raise UnsafeCommand(
-                f"joint_states: '{self._arm.config.joint_names[worst]}' moved {moved_rad[worst]:.2f} rad in "
-                f"{seconds:.3f} s, and can move {allowed_rad[worst]:.2f}; if this stays, check its encoder, then "
-                "choose a mode"
-            )
+        if moved_rad[worst] <= allowed_rad[worst]:
+            return ""
+        name = self._arm.config.joint_names[worst]
+        return (
+            f"joint_states: '{name}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can move "
+            f"{allowed_rad[worst]:.2f}; if this stays, check its encoder, then choose a mode"
+        )
 
     def present(self, now_s: float) -> JointSample:
         """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is old."""

@@ -169,6 +169,7 @@ class Supervisor:
         self.sink.begin(sample.joint_rad, sample.gripper_m)
         self._set_point = SetPoint(np.append(sample.joint_rad, sample.gripper_m), self.clock.steady_s())
         self._anchored = True
+        self.watch.settle()
         self._anchor_ns = max(self._anchor_ns, min(sample.stamp_ns, self.clock.now_ns()))
 
     @property

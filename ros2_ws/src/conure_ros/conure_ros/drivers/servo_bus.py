@@ -104,11 +104,13 @@ class ServoBus(ABC):
 
         One of another length answers another question, asked before and given up: it came late.
         """
+        asked = False  # a late answer to the same question is one
         for attempt in self._attempts():
             self.retried[servo_id] += attempt > 0
-            if self._out_of_step and not self._in_step(servo_id):
+            if self._out_of_step and not asked and not self._in_step(servo_id):
                 self._recover()
                 continue
+            asked = True
             value, result, error = exchange()
             if result == SUCCESS and self._handler.data_length == length:
                 self._note(servo_id, error)
