@@ -28,10 +28,11 @@ NODES = {node.executable: node for name, arm in CHOICES for node in find_graph(n
 def parameters_of(node):
     """The dataclass of a node's ROS parameters."""
     module = importlib.import_module(node.module)
+    homes = (node.module, node.module.replace("_node", "_parameters"))
     (schema,) = [
         value
         for name, value in vars(module).items()
-        if name.endswith("Parameters") and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+        if name.endswith("Parameters") and dataclasses.is_dataclass(value) and value.__module__ in homes
     ]
     return {field.name: field for field in dataclasses.fields(schema)}
 
