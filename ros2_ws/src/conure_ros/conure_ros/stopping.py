@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from rclpy.node import Node
 from std_msgs.msg import Empty
 
 from conure_ros.control_state import ControlState, confirms_stop, described
-from conure_ros.domains import domains_in_use, own_domain, running_nodes
+from conure_ros.domains import LocalNode, domains_in_use, own_domain, running_nodes
 from conure_ros.middleware import ways_to_reach
 from conure_ros.qos import NEWEST
 
@@ -50,6 +51,9 @@ class Stopper(Node):
             self._beats.publish(Empty())
 
 
+SEVERAL = "several nodes publish {}, so who of them stopped is not known"
+
+
 class Watched:
     """A robot_state topic of the domain: whose it is, and the stop topic beside it."""
 
@@ -77,7 +81,7 @@ class Watched:
     def why_not(self, asked_s: float) -> str:
         """What is wrong, for a person."""
         if len(self.names) > 1:
-            return f"several nodes publish {self.topic}, so who of them stopped is not known"
+            return SEVERAL.format(self.topic)
         state = self.control.last_since(asked_s)
         return "it says nothing" if state is None else f"it says: {described(state)}"
 
@@ -209,22 +213,37 @@ class Graphs:
 
     def missing(self) -> list[str]:
         """A line for each that was seen and did not, and for each domain that could not be reached."""
+        announced = self._announced()
         lines = {
             (node.domain, node.name): f"{node.name} on domain {node.domain} (process {node.process}): it says nothing"
-            for node in running_nodes()
-            if node.kind == CONTROL and node.domain in self.domains
+            for node in announced
         }
         for reach in self._reaches:
             lines |= reach.seen()
+        for domain, name in _twins(announced):
+            topic = f"{name.rpartition('/')[0]}/robot_state"
+            lines[domain, name] = f"{name} on domain {domain}: {SEVERAL.format(topic)}"
         done = self._confirmed()
         return [*(line for key, line in sorted(lines.items()) if key not in done), *self._failed.values()]
 
+    def _announced(self) -> list[LocalNode]:
+        """The control nodes of this machine, also those that discovery has not shown yet."""
+        return [node for node in running_nodes() if node.kind == CONTROL and node.domain in self.domains]
+
     def _confirmed(self) -> set[tuple[int, str]]:
-        return set().union(*(reach.confirmed() for reach in self._reaches))
+        """Two of one name cannot be told apart: of them, nothing is confirmed."""
+        said = set().union(*(reach.confirmed() for reach in self._reaches))
+        return said - _twins(self._announced())
 
     def close(self) -> None:
         for reach in self._reaches:
             reach.close()
+
+
+def _twins(nodes: list[LocalNode]) -> set[tuple[int, str]]:
+    """Domain and name of those that there are several of."""
+    counts = Counter((node.domain, node.name) for node in nodes)
+    return {key for key, count in counts.items() if count > 1}
 
 
 def _opened(domain: int, changes: dict[str, str]) -> Reach:
