@@ -27,7 +27,7 @@ COUNT_OR_NONE = bounds(0, LARGEST)
 SHARE = bounds(0.0, 1.0)
 POSITIVE = bounds(above=0.0)
 WORKERS = bounds(0, 1024)
-BATCH = bounds(1, 10_000_000)
+BATCH = bounds(1, 10**15)
 MAY_BE_INFINITE = {"infinite": True}
 
 

@@ -3,12 +3,13 @@
 Every child of a verb is tied to its parent: however the parent ends, SIGKILL included, no process is left behind.
 """
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -143,10 +144,35 @@ class TiedProcess(SpawnProcess):
         self._tie = _Tie()  # before all else: attributes are unpickled in the order in which they were set
         super().__init__(*arguments, **named)
 
+    def start(self) -> None:
+        """Whole: cut short by Ctrl-C, it would leave a child that never hears what it is for, and complains."""
+        with _signals_later():
+            super().start()
+
     def run(self) -> None:
         """In the child."""
         end_with_parent()
         super().run()
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """SIGINT and SIGTERM that come meanwhile take effect at its end. In the main thread, which they interrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    deferred = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in deferred:
+        signal.signal(number, lambda came, _: noted.append(came))
+    try:
+        yield
+    finally:
+        for number, handler in deferred.items():
+            signal.signal(number, handler)
+        for number in noted:
+            signal.raise_signal(number)
 
 
 class TiedContext(SpawnContext):
