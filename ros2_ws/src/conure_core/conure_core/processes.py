@@ -171,8 +171,8 @@ def _signals_later() -> Iterator[None]:
     finally:
         for number, handler in deferred.items():
             signal.signal(number, handler)
-        for number in noted:
-            signal.raise_signal(number)
+        for came in noted:
+            signal.raise_signal(came)
 
 
 class TiedContext(SpawnContext):
