@@ -24,11 +24,13 @@ ROBOT = load_robot("wx250s")
 PERIOD_S = ROBOT.control_period_s
 # More patient than on a robot: the test's own arm shares two cores with the other tests.
 STALE_PERIODS = 4.0
+STEP_RAD = 0.04
+"""Of a joint between two measurements, 10 ms apart."""
 FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 class Rig:
-    """An arm that is at once where it is told to be, and sources of commands."""
+    """An arm that goes where it is told to be, no faster than joints can, and sources of commands."""
 
     def __init__(self, peer):
         self.peer = peer
@@ -50,10 +52,23 @@ class Rig:
     def _follow(self, message):
         command = joint_command(message, ROBOT)
         self.trajectories.append(message)
-        self.joint_rad, self.gripper_m = command.joint_rad, command.gripper_m
+        self.goal_rad, self.gripper_m = command.joint_rad, command.gripper_m
+
+    @property
+    def joint_rad(self):
+        return self._joint_rad
+
+    @joint_rad.setter
+    def joint_rad(self, joint_rad):
+        """Put there at once, by hand."""
+        self._joint_rad = self.goal_rad = joint_rad
 
     def _measure(self):
         while not self._ended.wait(0.01):
+            goal_rad = self.goal_rad
+            step_rad = np.clip(goal_rad - self._joint_rad, -STEP_RAD, STEP_RAD)
+            if self.goal_rad is goal_rad:
+                self._joint_rad = goal_rad if np.abs(step_rad).max() < STEP_RAD else self._joint_rad + step_rad
             stamp_ns = self.peer.now_ns
             message = joint_state_message(ROBOT, self.joint_rad, np.zeros(6), self.gripper_m, stamp_ns)
             message = self.distort(message)
