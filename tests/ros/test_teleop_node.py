@@ -20,7 +20,8 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
-from conure_ros.node_table import TELEOP, file_parameters
+from conure_ros.graph_parameters import file_parameters
+from conure_ros.node_table import TELEOP
 from conure_ros.qos import LATCHED, NEWEST
 from conure_ros.recording import Episode
 

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 
 from conure_core.errors import RobotError
 from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.exclusive import NO_NAME
 from conure_ros.faults.gate import start_poses
 from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import REST_S
@@ -153,6 +154,7 @@ def two_drivers(session: Session, sizes: Sizes) -> Outcome:
         wait_for_motion(session, began_ns)
         with second_joint_states(session, 1.0), contextlib.suppress(RobotError):
             session.wait(lambda: session.states[-1].stopped, 2.0, "control stops")
+            session.wait(lambda: NO_NAME not in session.states[-1].reason, 3.0, "both are named")
             detail = told(session)
             passes(session, 0.3)
     kept, figures = with_figures(session, began_ns)
