@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -252,11 +253,16 @@ class SafetyGate:
         """How deep a pose (n,) rad lies beyond each limit of space; see `Violations`."""
         return self._violations_of(joint_rad).depths
 
+    @cached_property
+    def _limits_of_space(self) -> tuple[str, ...]:
+        joints = (f"joint position {name}" for name in self.arm.config.joint_names)
+        return "workspace", *joints, *self.arm.pair_names
+
     def _violations_of(self, joint_rad: Array) -> "Violations":
         arm = self.arm
         outside = _outside(arm.forward(joint_rad)[:3, 3], *arm.workspace_m)
         return Violations(
-            ("workspace", *(f"joint position {name}" for name in arm.config.joint_names), *arm.pair_names),
+            self._limits_of_space,
             np.concatenate(
                 [
                     [outside if outside > BOX_TOLERANCE_M else 0.0],
