@@ -187,16 +187,25 @@ def test_a_servo_refuses_what_the_datasheet_forbids(clear):
 def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
     simulated, bus = clear
     retried = -1
-    while retried != bus.retried[1]:  # until the line is in step
-        retried = bus.retried[1]
+    with bus.patient():
+        while retried != bus.retried[1]:  # until the line is in step
+            retried = bus.retried[1]
+            assert bus.read(1, "present_position") == 2048
+        simulated.faults = LineFaults(late=1.0, late_s=0.13)  # of a latency of 0.05 s: it is asked for again meanwhile
         assert bus.read(1, "present_position") == 2048
-    simulated.faults = LineFaults(late=1.0, late_s=0.13)  # of a latency of 0.05 s: it is asked for again meanwhile
-    assert bus.read(1, "present_position") == 2048
     simulated.faults = LineFaults()
     retried = bus.retried[1]
-    assert bus.read(1, "present_temperature") == 35
+    assert answered(bus, "present_temperature") == 35
     assert bus.retried[1] > retried, "the answer to the second question came first"
     assert bus.ping(1) == bus.table.models[MODELS[bus.table.name]].number == the_sdks_own_ping(bus)
+
+
+def answered(bus, name):
+    """A register's value, asked for until it is answered: on a busy machine, a few retries may all come too early."""
+    for _ in range(20):
+        with suppress(ServoSilent):
+            return bus.read(1, name)
+    raise AssertionError(f"{name} is never answered")
 
 
 def the_sdks_own_ping(bus):
