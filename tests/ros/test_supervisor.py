@@ -12,7 +12,7 @@ from conure_core.errors import RobotError
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
 from conure_ros.exclusive import NO_NAME
-from conure_ros.supervisor import TORQUE_CONFIRM_S
+from conure_ros.torque import CONFIRM_S
 from tests.ros.supervised import ARM, FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready
 
 AWAY = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -366,8 +366,8 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
     assert rig.torques == [False]
     stopped = next(state for state in rig.states if state.mode is Mode.STOPPED)
     assert "torque off is not confirmed" in stopped.alarm, "from the first moment on"
-    rig.run(TORQUE_CONFIRM_S + 0.5)
-    assert f"no answer within {TORQUE_CONFIRM_S} s" in rig.state.alarm
+    rig.run(CONFIRM_S + 0.5)
+    assert f"no answer within {CONFIRM_S} s" in rig.state.alarm
     rig.supervisor.torque_answered(False, True, "limp")
     rig.run(0.3)
     assert rig.state.alarm == ""
@@ -378,7 +378,7 @@ def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
     rig.supervisor.stop("a test")
     rig.supervisor.torque_answered(False, True, "limp")
     rig.supervisor.reset_stop()
-    rig.run(TORQUE_CONFIRM_S + 0.5)
+    rig.run(CONFIRM_S + 0.5)
     assert rig.state.mode is Mode.STOPPED
     assert "no answer" in rig.state.reason
 

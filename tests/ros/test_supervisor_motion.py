@@ -451,7 +451,7 @@ def test_an_arm_that_is_slow_to_settle_is_waited_for():
 
 def test_on_the_way_home_joint_states_that_fall_silent_end_it():
     rig, answers = going_home()
-    rig.run(0.5)
+    rig.run(0.4)
     rig.spoil = lambda sample: None
     rig.run(0.5)
     assert len(answers) == 1 and "joint_states are" in answers[0]
