@@ -14,6 +14,7 @@ from conure_ros.supervisor import Request, Supervisor
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)
 HOME = np.array(ROBOT.home_rad)
+ELSEWHERE = HOME + [0.5, 0.1, -0.1, 0.2, 0.1, -0.3]
 TICK_S = 0.01
 PERIOD_S = ROBOT.control_period_s
 FORWARD = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
