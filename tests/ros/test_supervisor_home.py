@@ -113,6 +113,41 @@ def test_what_was_seen_before_home_was_reached_moves_nothing():
     assert rig.supervisor.mode is Mode.HOLD
 
 
+@pytest.mark.parametrize("late_ms", [60, 80, 150])
+def test_home_is_reached_too_where_joint_states_come_late(late_ms):
+    rig, answers = going_home()
+    rig.spoil = lambda sample: replace(sample, stamp_ns=sample.stamp_ns - late_ms * 10**6)
+    rig.run(0.3)
+    rig.supervisor.home(answers.append)
+    rig.run(3.0)
+    assert answers == ["another way home was asked for", ""]
+
+
+def test_the_way_home_begins_where_the_arm_was_measured_after_it_was_asked_for():
+    """A scene that is put up anew: what the driver still says of the old one does not count."""
+    rig, answers = ready(None), []
+    old = rig.sample()
+    rig.spoil = lambda sample: replace(old, stamp_ns=min(sample.stamp_ns, asked_ns - 1))
+    asked_ns = rig.now_ns()
+    rig.supervisor.home(answers.append)
+    rig.put(ELSEWHERE)
+    rig.run(0.15)
+    assert rig.commands == []
+    rig.spoil = None
+    rig.run(4.0)
+    assert answers == [""]
+    assert np.abs(rig.commands[0].joint_rad - ELSEWHERE).max() < 0.1
+
+
+def test_the_arm_is_measured_anew_where_home_is_asked_for_at_the_moment_of_a_choice():
+    rig, answers = ready(), []
+    rig.supervisor.select(Mode.POLICY)
+    rig.put(ELSEWHERE)
+    rig.supervisor.home(answers.append)
+    rig.run(4.0)
+    assert answers == [""]
+
+
 def test_home_that_is_asked_for_twice_is_answered_twice():
     rig, answers = going_home()
     rig.run(0.5)

@@ -73,6 +73,34 @@ def test_until_torque_is_confirmed_on_nothing_moves():
     assert rig.run(0.3, send=FORWARD) > 0
 
 
+def test_torque_that_came_back_too_late_does_not_pass_for_torque_off():
+    """The driver took longer than it may, so the arm was stopped again: it has its torque, and the alarm says so."""
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    rig.supervisor.torque_answered(False, True, "limp")
+    rig.supervisor.reset_stop()
+    rig.run(CONFIRM_S + 0.1)
+    assert rig.torques == [False, True, False]
+    rig.supervisor.torque_answered(True, True, "holding")
+    rig.run(0.3)
+    assert "torque off is not confirmed" in rig.state.alarm
+    rig.supervisor.torque_answered(False, True, "limp")
+    assert rig.state.alarm == ""
+
+
+def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    rig.supervisor.reset_stop()
+    rig.supervisor.torque_answered(False, True, "limp")
+    rig.run(0.2)
+    rig.supervisor.select(Mode.POLICY)
+    assert rig.run(0.5, send=FORWARD) == 0
+    rig.supervisor.torque_answered(True, True, "holding")
+    rig.run(0.1)
+    assert rig.run(0.3, send=FORWARD) > 0
+
+
 def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")

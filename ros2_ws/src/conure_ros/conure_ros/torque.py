@@ -16,7 +16,7 @@ class Torque:
 
     def __init__(self) -> None:
         self.on = True
-        """The torque that was asked for last."""
+        """The torque that was asked for last; an arm has its torque from the start."""
         self.alarm = ""
         """Why the arm may still be held though it should be limp; '' if it is not so."""
         self._asked_s: float | None = None
@@ -29,10 +29,13 @@ class Torque:
         self.on, self._asked_s = on, now_s
         self.alarm = "" if on else NOT_OFF
 
-    def answered(self, on: bool, success: bool, message: str) -> None:
-        """The driver's answer to a request for `on`."""
+    def answered(self, on: bool, success: bool, message: str) -> bool:
+        """The driver's answer to a request for `on`. Returns whether it counts: one that was overtaken does not."""
+        if on is not self.on:
+            return False
         self._asked_s = None
         self.alarm = "" if success or on else f"torque: {message}; {NOT_OFF}"
+        return True
 
     def overdue(self, now_s: float) -> bool:
         """Whether the driver did not answer in time."""
