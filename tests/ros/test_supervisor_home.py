@@ -8,17 +8,7 @@ import pytest
 from conure_core.arm import Arm
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
-from tests.ros.supervised import ARM, ELSEWHERE, FORWARD, HOME, ROBOT, ready
-
-FAR = np.array([0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
-
-
-def going_home(way_rad=FAR, **words):
-    rig, answers = ready(None, **words), []
-    rig.put(HOME + way_rad)
-    rig.run(0.1)
-    rig.supervisor.home(answers.append)
-    return rig, answers
+from tests.ros.supervised import ARM, ELSEWHERE, FAR, FORWARD, HOME, ROBOT, going_home, ready
 
 
 def test_home_is_said_while_it_lasts_and_a_command_goes_out_once_a_period():
