@@ -14,6 +14,8 @@ from conure_ros.supervisor import Request, Supervisor
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)
 HOME = np.array(ROBOT.home_rad)
+FAR = np.array([0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
+ELSEWHERE = HOME + [0.5, 0.1, -0.1, 0.2, 0.1, -0.3]
 TICK_S = 0.01
 PERIOD_S = ROBOT.control_period_s
 FORWARD = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
@@ -120,3 +122,12 @@ def ready(mode=Mode.POLICY, **words):
         rig.supervisor.select(mode)
     rig.run(0.02)
     return rig
+
+
+def going_home(way_rad=FAR, **words):
+    """So far from home, just asked to go there; and the answers."""
+    rig, answers = ready(None, **words), []
+    rig.put(HOME + way_rad)
+    rig.run(0.1)
+    rig.supervisor.home(answers.append)
+    return rig, answers

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from conure_core.arm import Arm
 from conure_core.errors import RobotError
 from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
 from conure_ros.exclusive import NO_NAME
-from conure_ros.supervisor import TORQUE_CONFIRM_S
-from tests.ros.supervised import ARM, FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready
+from tests.ros.supervised import FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready
 
 AWAY = np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
 TURN = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
@@ -169,63 +167,6 @@ def test_commands_faster_than_one_a_period_make_no_fast_arm_and_are_counted():
     assert waiting_s <= PERIOD_S + ROBOT.settle_s + 1e-9
 
 
-def test_a_control_that_did_not_run_for_a_while_holds_until_a_mode_is_chosen():
-    rig = ready()
-    rig.run(0.3, send=FORWARD)
-    rig.t_s += 3.0
-    rig.ros_ns += 3 * 10**9
-    rig.joint_rad = rig.set_point()
-    before = len(rig.commands)
-    rig.request(FORWARD)
-    rig.run(1.0, send=FORWARD)
-    assert len(rig.commands) == before
-    assert rig.state.mode is Mode.HOLD
-    assert "control did not run for" in rig.state.reason
-    rig.supervisor.select(Mode.POLICY)
-    assert rig.run(0.3, send=FORWARD) > 0
-
-
-def test_a_pause_shorter_than_that_is_none():
-    rig = ready()
-    rig.run(0.3, send=FORWARD)
-    rig.t_s += 0.9
-    rig.ros_ns += 9 * 10**8
-    rig.joint_rad = rig.set_point()
-    rig.run(0.1)
-    assert rig.run(0.3, send=FORWARD) > 0
-
-
-# Row 5: a pose that may not be.
-
-
-def folded():
-    """Too near to itself or to the table, or outside the box."""
-    rng = np.random.default_rng(3)
-    poses = (rng.uniform(ARM.lower_rad - 0.15, ARM.upper_rad + 0.15) for _ in range(1000))
-    return [pose for pose in poses if ARM.first_collision(pose) is not None][:3]
-
-
-@pytest.mark.parametrize("pose", folded(), ids=range(3))
-def test_from_a_pose_that_may_not_be_home_is_reached_or_the_way_is_named_and_nothing_gets_worse(pose):
-    rig = ready(None)
-    rig.put(pose)
-    rig.run(0.1)
-    answers = []
-    before = ARM.clearance_deficits(pose)
-    rig.supervisor.home(answers.append)
-    for _ in range(300):
-        rig.run(0.2)
-        deficits = ARM.clearance_deficits(rig.set_point())
-        assert (deficits <= before + 1e-4).all() or not deficits.any()
-        before = deficits
-        if answers:
-            break
-    assert answers
-    assert answers == [""] or "blocked" in answers[0] or "no way out" in answers[0]
-    assert ARM.clearance_deficits(rig.joint_rad).max() <= ARM.clearance_deficits(pose).max() + 1e-4
-    assert np.abs(rig.set_point() - pose).max() > 0.05, "it was left"
-
-
 # Row 6: an arm that is blocked.
 
 
@@ -322,83 +263,6 @@ def test_an_old_or_a_future_observation_moves_nothing(age_s):
     assert len(rig.commands) == before + 1
 
 
-# Row 15: the way home.
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_home_is_reached_within_the_arms_own_limits_also_at_a_tenth_of_the_speed(scale):
-    speeds = tuple(scale * limit for limit in ROBOT.max_speed_rad_s)
-    accelerations = tuple(scale * limit for limit in ROBOT.max_acceleration_rad_s2)
-    arm = Arm(replace(ROBOT, max_speed_rad_s=speeds, max_acceleration_rad_s2=accelerations))
-    rig = ready(None, arm=arm)
-    rig.put(HOME + [0.4, 0.1, -0.1, 0.2, 0.1, -0.3])
-    rig.run(0.1)
-    answers = []
-    rig.supervisor.home(answers.append)
-    rig.run(1.0 + 0.4 / min(0.8, speeds[0]) * 2.0)
-    assert answers == [""]
-    assert rig.state.reason == "at home"
-    assert np.abs(rig.joint_rad - HOME).max() < 0.01
-    assert np.abs(np.diff(rig.track[12:], axis=0)).max() / 0.01 <= 1.05 * min(0.8 / 0.75, speeds[0])
-
-
-def test_a_stop_ends_the_way_home():
-    rig = ready(None)
-    rig.put(HOME + [0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
-    rig.run(0.1)
-    answers = []
-    rig.supervisor.home(answers.append)
-    rig.run(0.5)
-    at_stop = rig.set_point()
-    assert np.abs(at_stop - HOME).max() > 0.1
-    rig.supervisor.stop("a test")
-    rig.run(1.0)
-    assert answers == ["stopped by a test"]
-    assert np.abs(rig.set_point() - at_stop).max() < 1e-9
-
-
-# Row 18: torque.
-
-
-def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
-    rig = ready(settings=ControlParameters(on_stop="limp"))
-    rig.supervisor.stop("a test")
-    assert rig.torques == [False]
-    stopped = next(state for state in rig.states if state.mode is Mode.STOPPED)
-    assert "torque off is not confirmed" in stopped.alarm, "from the first moment on"
-    rig.run(TORQUE_CONFIRM_S + 0.5)
-    assert f"no answer within {TORQUE_CONFIRM_S} s" in rig.state.alarm
-    rig.supervisor.torque_answered(False, True, "limp")
-    rig.run(0.3)
-    assert rig.state.alarm == ""
-
-
-def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
-    rig = ready(settings=ControlParameters(on_stop="limp"))
-    rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
-    rig.supervisor.reset_stop()
-    rig.run(TORQUE_CONFIRM_S + 0.5)
-    assert rig.state.mode is Mode.STOPPED
-    assert "no answer" in rig.state.reason
-
-
-def test_an_arm_that_fell_goes_on_from_where_it_fell_to():
-    rig = ready(settings=ControlParameters(on_stop="limp"))
-    rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
-    for share in np.linspace(0.0, 1.0, 40):
-        rig.put(HOME + share * np.array([0.0, 0.3, 0.1, 0.0, 0.2, 0.0]))
-        rig.tick()
-    rig.supervisor.reset_stop()
-    rig.supervisor.torque_answered(True, True, "holding")
-    rig.run(0.2)
-    fallen = rig.joint_rad.copy()
-    rig.supervisor.select(Mode.POLICY)
-    rig.run(0.15, send=FORWARD)
-    assert 0.0 < np.abs(rig.commands[-1].joint_rad - fallen).max() < 0.3
-
-
 # Row 24.
 
 
@@ -418,9 +282,7 @@ EVENTS = ["policy", "teleop", "stop", "reset", "hold", "select", "home", "glitch
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(
-                ["policy", "teleop", "stop", "reset", "hold", "select", "home", "glitch", "pause", "block"]
-            ),
+            st.sampled_from(EVENTS),
             st.integers(1, 30),
             st.lists(st.floats(-1, 1), min_size=7, max_size=7),
         ),

@@ -8,18 +8,7 @@ import pytest
 from conure_core.errors import RobotError
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
-from tests.ros.supervised import FORWARD, HOME, PERIOD_S, ROBOT, TICK_S, Rig, ready
-
-ELSEWHERE = HOME + [0.5, 0.1, -0.1, 0.2, 0.1, -0.3]
-LIMP = ControlParameters(on_stop="limp")
-
-
-def pause(rig, seconds=3.0):
-    """Nothing of control runs meanwhile; the arm ends its command."""
-    rig.t_s += seconds
-    rig.ros_ns += round(seconds * 1e9)
-    rig.joint_rad = rig.set_point()
-
+from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, PERIOD_S, ROBOT, TICK_S, Rig, ready
 
 # Before activation and after it.
 
@@ -90,18 +79,6 @@ def test_deactivation_ends_motion_where_the_set_point_is_and_says_so():
     assert rig.supervisor.mode is Mode.INACTIVE
 
 
-def test_deactivation_ends_the_way_home():
-    rig, answers = ready(None), []
-    rig.put(ELSEWHERE)
-    rig.run(0.1)
-    rig.supervisor.home(answers.append)
-    rig.run(0.5)
-    rig.supervisor.deactivate()
-    assert answers == ["deactivated"]
-    rig.supervisor.activate()
-    assert rig.run(1.0) == 0
-
-
 # What is measured.
 
 
@@ -156,103 +133,6 @@ def test_what_was_seen_before_the_arm_was_measured_moves_nothing():
     rig.request(FORWARD, age_s=age_s)
     assert rig.commands == []
     assert "before the arm was measured" in rig.supervisor.reason
-
-
-# A control that did not run for a while.
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        lambda rig: rig.supervisor.measured(rig.sample()),
-        lambda rig: rig.supervisor.not_measured("no sample"),
-        lambda rig: rig.request(FORWARD),
-        lambda rig: rig.supervisor.tick({}),
-    ],
-    ids=["measured", "not_measured", "requested", "tick"],
-)
-def test_whatever_comes_first_after_a_pause_finds_an_arm_that_holds(first):
-    rig = ready()
-    rig.run(0.3, send=FORWARD)
-    pause(rig)
-    before = len(rig.commands)
-    first(rig)
-    assert rig.supervisor.arbiter.selected is Mode.HOLD
-    assert "control did not run for 3.0" in rig.supervisor.arbiter.reason
-    assert len(rig.commands) == before
-
-
-def test_a_mode_that_is_chosen_after_a_pause_counts():
-    rig = ready()
-    rig.run(0.3, send=FORWARD)
-    pause(rig)
-    rig.supervisor.select(Mode.POLICY)
-    rig.run(0.1)
-    assert rig.run(0.3, send=FORWARD) > 0
-
-
-def test_home_that_is_asked_for_after_a_pause_is_reached():
-    rig, answers = ready(None), []
-    rig.put(ELSEWHERE)
-    rig.run(0.1)
-    pause(rig)
-    rig.supervisor.home(answers.append)
-    rig.run(4.0)
-    assert answers == [""]
-
-
-def test_a_reset_after_a_pause_is_the_last_word():
-    rig = ready()
-    rig.supervisor.stop("a test")
-    pause(rig)
-    rig.supervisor.reset_stop()
-    rig.run(0.1)
-    assert rig.state.reason == "the stop was reset"
-
-
-def test_a_pause_ends_the_way_home_and_says_why():
-    rig, answers = ready(None), []
-    rig.put(ELSEWHERE)
-    rig.run(0.1)
-    rig.supervisor.home(answers.append)
-    rig.run(0.5)
-    pause(rig)
-    rig.tick()
-    assert len(answers) == 1 and "control did not run for" in answers[0]
-    assert rig.run(1.0) == 0
-
-
-def test_after_a_pause_the_arm_is_measured_anew():
-    rig = ready()
-    pause(rig)
-    rig.put(ELSEWHERE)
-    rig.tick()
-    assert "did not run" in " ".join(state.reason for state in rig.states), "said at once"
-    rig.run(0.1)
-    assert np.allclose(rig.supervisor.set_point_rad, ELSEWHERE)
-    rig.supervisor.select(Mode.POLICY)
-    rig.run(0.1, send=FORWARD)
-    assert np.abs(rig.commands[-1].joint_rad - ELSEWHERE).max() < 0.3
-
-
-@pytest.mark.parametrize(("seconds", "holds"), [(ControlParameters.stall_s - 0.03, False), (1.03, True)])
-def test_the_pause_that_counts_is_the_one_of_the_settings(seconds, holds):
-    rig = ready()
-    rig.run(0.3, send=FORWARD)
-    pause(rig, seconds)
-    rig.tick()
-    assert (rig.supervisor.arbiter.selected is Mode.HOLD) == holds
-
-
-def test_a_control_that_is_not_active_misses_nothing():
-    rig = ready()
-    rig.supervisor.deactivate()
-    pause(rig)
-    rig.supervisor.tick({})
-    assert "did not run" not in rig.supervisor.arbiter.reason
-    rig.supervisor.activate()
-    rig.run(0.1)
-    assert rig.state.reason == "activated; choose a mode", "nor does it when it was idle for long"
 
 
 # The operator's heartbeat.
@@ -348,17 +228,6 @@ def test_nobody_is_chosen_while_stopped_and_the_stop_stays_as_it_is():
     assert rig.state.reason == "a test"
 
 
-def test_a_choice_ends_the_way_home():
-    rig, answers = ready(None), []
-    rig.put(ELSEWHERE)
-    rig.run(0.1)
-    rig.supervisor.home(answers.append)
-    rig.run(0.5)
-    rig.supervisor.select(Mode.POLICY)
-    assert answers == ["mode policy was asked for"]
-    assert rig.run(0.5) == 0
-
-
 def test_what_was_seen_before_a_mode_was_chosen_moves_nothing_but_hold_makes_a_person_wait_for_nothing():
     rig = ready()
     rig.run(0.05)
@@ -413,60 +282,6 @@ def test_a_person_takes_over_from_the_policy_and_from_the_way_home():
     assert home.state.mode is Mode.TELEOP
 
 
-# Torque.
-
-
-def test_an_arm_that_only_holds_is_never_asked_for_its_torque():
-    rig = ready()
-    rig.supervisor.stop("a test")
-    rig.supervisor.reset_stop()
-    assert rig.torques == []
-    assert rig.state.alarm == ""
-
-
-def test_until_torque_is_confirmed_on_nothing_moves():
-    rig = ready(settings=LIMP)
-    rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
-    rig.supervisor.reset_stop()
-    assert rig.torques == [False, True]
-    rig.run(0.2)
-    rig.supervisor.select(Mode.POLICY)
-    assert rig.run(0.5, send=FORWARD) == 0
-    rig.supervisor.torque_answered(True, True, "holding")
-    assert rig.state.mode is Mode.HOLD
-    rig.run(0.1)
-    assert rig.run(0.3, send=FORWARD) > 0
-
-
-def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
-    rig = ready(settings=LIMP)
-    rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, False, "bus error")
-    assert "torque: bus error" in rig.state.alarm and "torque off is not confirmed" in rig.state.alarm
-    assert rig.state.mode is Mode.STOPPED
-
-
-def test_a_driver_that_cannot_take_hold_again_means_a_stop_with_its_words():
-    rig = ready(settings=LIMP)
-    rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
-    rig.supervisor.reset_stop()
-    assert rig.state.alarm == ""
-    rig.supervisor.torque_answered(True, False, "overload")
-    assert (rig.state.mode, rig.state.reason) == (Mode.STOPPED, "torque: overload")
-
-
-@pytest.mark.parametrize(("seconds", "alarm"), [(2.95, False), (3.1, True)])
-def test_a_driver_has_three_seconds_to_answer(seconds, alarm):
-    rig = ready(settings=LIMP)
-    rig.supervisor.stop("a test")
-    rig.run(seconds)
-    assert ("no answer within" in rig.state.alarm) == alarm
-    rig.run(1.5)
-    assert len([state for state in rig.states if "no answer" in state.alarm]) > 1, "and stays said"
-
-
 # What is said.
 
 
@@ -506,11 +321,3 @@ def test_a_control_that_is_not_active_misses_no_operator_and_minds_no_publishers
     rig.supervisor.activate()
     rig.run(0.1)
     assert rig.state.reason == "activated; choose a mode"
-
-
-@pytest.mark.parametrize("publishers", [{}, {"/joint_states": "/one, /two"}])
-def test_a_driver_is_asked_once_to_let_go_however_long_the_reason_for_the_stop_lasts(publishers):
-    rig = ready(settings=ControlParameters(on_stop="limp", heartbeat_s=0.5))
-    rig.publishers = publishers
-    rig.run(2.0)
-    assert rig.torques == [False]

@@ -15,7 +15,6 @@ LIMIT_RAD = 0.1
 STRICT = Arm(replace(ROBOT, max_following_error_rad=LIMIT_RAD))
 SIDEWAYS = np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 BY_HAND = np.array([0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
-FAR = np.array([0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 class Prior:
@@ -234,17 +233,6 @@ def test_an_arm_that_lags_is_not_taken_for_one_that_was_moved_by_hand():
     assert not any("waiting for the arm" in state.reason for state in rig.states)
 
 
-def test_a_person_takes_over_from_the_way_home_of_an_arm_that_lags():
-    rig = ready(None, lag=0.97)
-    rig.put(HOME - FAR)
-    rig.run(0.1)
-    rig.supervisor.home(lambda why: None)
-    rig.run(0.7)
-    assert np.abs(rig.set_point() - rig.joint_rad).max() > ROBOT.max_start_error_rad
-    rig.request(FORWARD, Mode.TELEOP)
-    assert (rig.state.mode, rig.state.refused) == (Mode.TELEOP, 0)
-
-
 # How far and how fast.
 
 
@@ -348,116 +336,6 @@ def test_a_clock_that_steps_back_means_hold_and_what_is_stamped_after_it_counts(
     assert rig.state.mode is Mode.HOLD and "the clock stepped back by" in rig.state.reason
     rig.run(0.1)
     assert rig.run(0.3, send=FORWARD) > 0
-
-
-# The way home.
-
-
-def going_home(way_rad=FAR, **words):
-    rig, answers = ready(None, **words), []
-    rig.put(HOME + way_rad)
-    rig.run(0.1)
-    rig.supervisor.home(answers.append)
-    return rig, answers
-
-
-def test_home_is_said_while_it_lasts_and_a_command_goes_out_once_a_period():
-    rig, answers = going_home()
-    count = rig.run(0.55)
-    assert rig.state.reason == "on the way home"
-    assert 4 <= count <= 6
-    rig.run(2.0)
-    assert answers == [""]
-    assert (rig.state.mode, rig.state.reason) == (Mode.HOLD, "at home")
-    assert rig.run(1.0) == 0
-
-
-def test_an_arm_that_is_home_already_is_at_home_when_it_was_measured():
-    rig, answers = going_home(0.0 * FAR)
-    rig.run(0.3)
-    assert answers == [""]
-
-
-def test_what_was_seen_before_home_was_reached_moves_nothing():
-    rig, answers = going_home()
-    while not answers:
-        rig.tick()
-    rig.request(FORWARD, Mode.TELEOP, age_s=0.02)
-    assert rig.state.refused + len([s for s in rig.states if s.mode is Mode.TELEOP]) <= 1
-    assert rig.supervisor.mode is Mode.HOLD
-
-
-def test_home_that_is_asked_for_twice_is_answered_twice():
-    rig, answers = going_home()
-    rig.run(0.5)
-    again = []
-    rig.supervisor.home(again.append)
-    assert answers == ["another way home was asked for"]
-    rig.run(2.5)
-    assert again == [""]
-
-
-def test_home_is_refused_while_stopped():
-    rig, answers = ready(), []
-    rig.supervisor.stop("a test")
-    rig.supervisor.home(answers.append)
-    assert len(answers) == 1 and "reset_stop" in answers[0]
-    assert rig.run(1.0) == 0
-    assert rig.state.reason == "a test"
-
-
-def test_home_waits_for_an_arm_that_moves_for_a_time_and_then_says_so():
-    rig, answers = ready(None), []
-    swings = iter(np.abs(np.arange(10**6) % 60 - 30) * 0.01)
-    rig.spoil = lambda sample: replace(sample, joint_rad=HOME + next(swings))
-    rig.supervisor.home(answers.append)
-    rig.run(ControlParameters.home_settle_s - 0.1)
-    assert answers == [] and rig.commands == []
-    rig.run(0.2)
-    assert len(answers) == 1 and "waiting for the arm to rest" in answers[0]
-    assert "not at home" in rig.state.reason
-
-
-def test_home_is_not_reached_by_a_blocked_arm_and_the_set_point_does_not_run_away():
-    rig, answers = going_home(settings=ControlParameters(home_settle_s=1.0))
-    rig.blocked[0] = True
-    rig.run(6.0)
-    assert len(answers) == 1 and "max_following_error_rad" in answers[0]
-    assert np.abs(rig.set_point() - rig.joint_rad).max() < 1e-6
-    assert "not at home" in rig.state.reason
-
-
-def test_an_arm_that_stays_a_little_away_from_home_did_not_settle_there():
-    rig, answers = going_home(settings=ControlParameters(home_settle_s=1.0))
-    rig.spoil = lambda sample: replace(sample, joint_rad=sample.joint_rad + 0.06)
-    rig.put(rig.joint_rad - 0.0)
-    rig.run(0.9)
-    reached = [command for command in rig.commands if np.abs(command.joint_rad - HOME).max() < 1e-6]
-    while not reached:
-        rig.tick()
-        reached = [command for command in rig.commands if np.abs(command.joint_rad - HOME).max() < 1e-6]
-    rig.run(0.9)
-    assert answers == []
-    rig.run(0.3)
-    assert len(answers) == 1 and "did not settle at home within 1.0 s: 0.060 rad away" in answers[0]
-
-
-def test_an_arm_that_is_slow_to_settle_is_waited_for():
-    rig, answers = going_home(lag=0.97)
-    rig.run(6.0)
-    assert answers == [""]
-    assert np.abs(rig.joint_rad - HOME).max() < 0.06
-
-
-def test_on_the_way_home_joint_states_that_fall_silent_end_it():
-    rig, answers = going_home()
-    rig.run(0.5)
-    rig.spoil = lambda sample: None
-    rig.run(0.5)
-    assert len(answers) == 1 and "joint_states are" in answers[0]
-    assert rig.run(0.5) == 0
-    at_end = rig.set_point()
-    assert np.abs(at_end - HOME).max() > 0.1
 
 
 def test_the_rig_moves_only_by_commands():

@@ -16,17 +16,15 @@ from conure_ros.arbiter import Arbiter, Mode
 from conure_ros.clock_watch import ClockWatch
 from conure_ros.control_parameters import ControlParameters
 from conure_ros.exclusive import NO_NAME
-from conure_ros.homing import Homing
+from conure_ros.home_request import HomeRequest
 from conure_ros.joint_watch import JointWatch
 from conure_ros.messages import NANOSECONDS, JointSample
 from conure_ros.policy_watch import PolicyWatch, Verdict
 from conure_ros.qos import STATE_PERIOD_S
 from conure_ros.set_point import SetPoint
+from conure_ros.torque import CONFIRM_S, Torque
 
-TORQUE_CONFIRM_S = 3.0
-"""How long a driver may take to confirm that the torque is off, or on again."""
 NOWHERE_S = 1e-9
-NO_TORQUE_OFF = "torque off is not confirmed: the arm may still be held; cut its power to be sure"
 
 
 class Clock(Protocol):
@@ -107,11 +105,8 @@ class Supervisor:
         self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
         self._refused_since_selection = False
         self._rivals = ""
-        self._torque_asked: tuple[bool, float] | None = None
-        self._torque_alarm = ""
-        self._homing: Homing | None = None
-        self._home_asked_ns, self._home_due_s, self._home_by_s = 0, 0.0, math.inf
-        self._on_home: Callable[[str], None] | None = None
+        self._torque = Torque()
+        self._home_request: HomeRequest | None = None
         self._reported: tuple[Mode, str, str] | None = None
 
     # Life.
@@ -159,7 +154,7 @@ class Supervisor:
         self._anchored = False
 
     def _anchor_if_needed(self) -> None:
-        if self.active and not self._anchored and self._torque_asked is None:
+        if self.active and not self._anchored and not self._torque.unanswered:
             with contextlib.suppress(RobotError):
                 self._anchor(self.watch.at_rest(self.clock.steady_s()))
 
@@ -356,27 +351,18 @@ class Supervisor:
     def _ask_for_torque(self, on: bool) -> None:
         """Of an arm that goes limp when stopped."""
         if self.settings.on_stop == "limp" and self.active:
-            self._torque_alarm, self._torque_asked = "" if on else NO_TORQUE_OFF, (on, self.clock.steady_s())
+            self._torque.ask(on, self.clock.steady_s())
             self.sink.torque(on)
 
     def torque_answered(self, on: bool, success: bool, message: str) -> None:
         """The driver's answer. An arm that did not get its torque stays stopped."""
-        self._torque_asked = None
+        if not self._torque.answered(on, success, message):
+            return
         if success:
-            self._torque_alarm = ""
             self._forget_the_arm()
         elif on:
             self.stop(f"torque: {message}")
-        else:
-            self._torque_alarm = f"torque: {message}; {NO_TORQUE_OFF}"
         self._report_changes()
-
-    def _require_torque_answer(self, now_s: float) -> None:
-        if self._torque_asked is None:
-            return
-        on, asked_s = self._torque_asked
-        if now_s - asked_s > TORQUE_CONFIRM_S:
-            self.torque_answered(on, False, f"no answer within {TORQUE_CONFIRM_S} s")
 
     # Time.
 
@@ -387,8 +373,8 @@ class Supervisor:
         if not self.active:
             return
         self._look_around(publishers, now_s)
-        if self._on_home is not None:
-            self._go_home(now_s)
+        if self._home_request is not None:
+            self._go_home(self._home_request, now_s)
         if self.arbiter.silent(now_s):
             self._rest()
         elif self.arbiter.moving:
@@ -433,7 +419,8 @@ class Supervisor:
         elif NO_NAME in self.arbiter.stop_reason and self._rivals and NO_NAME not in self._rivals:
             self.arbiter.stop_reason = why
             self._report_changes()
-        self._require_torque_answer(now_s)
+        if self._torque.overdue(now_s):
+            self.torque_answered(self._torque.on, False, f"no answer within {CONFIRM_S} s")
         back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
         if back_s:
             self._anchor_ns = min(self._anchor_ns, self.clock.now_ns())
@@ -445,84 +432,70 @@ class Supervisor:
     def select(self, mode: Mode) -> None:
         """Let the policy, a person or nobody move the arm. Raises: RobotError while stopped."""
         self._awake()
-        now_s = self.clock.steady_s()
-        if self.arbiter.stop_reason:
-            self.arbiter.select(mode, now_s)
+        self.arbiter.select(mode, self.clock.steady_s(), "hold was asked for")
+        self._end_homing(f"mode {mode.name.lower()} was asked for")
         self.policy.reset()
         self._refused_since_selection = False
-        self._end_homing(f"mode {mode.name.lower()} was asked for")
-        self.arbiter.select(mode, now_s, "hold was asked for")
         if self.watch.fault:
             self._forget_the_arm()
         if mode is not Mode.HOLD:
             self._anchor_ns = max(self._anchor_ns, self.clock.now_ns())
         self._rest()
 
-    def home(self, done: Callable[[str], None]) -> None:
-        """Go home; `done` hears '' when the arm is there, or why it is not."""
+    def home(self, answer: Callable[[str], None]) -> None:
+        """Go home; `answer` hears '' when the arm is there, or why it is not."""
         self._awake()
         if not self.active:
-            done("control is not active")
+            answer("control is not active")
             return
-        self._end_homing("another way home was asked for")
         now_s = self.clock.steady_s()
         try:
             self.arbiter.select(Mode.HOLD, now_s, "on the way home")
         except RobotError as error:
-            done(str(error))
+            answer(str(error))
             return
+        self._end_homing("another way home was asked for")
         self._rest()
-        self._forget_the_arm()
-        self._on_home, self._home_asked_ns = done, self.clock.now_ns()
-        self._home_due_s, self._home_by_s = now_s, now_s + self.settings.home_settle_s
+        self._home_request = HomeRequest(self.loop, self.settings, answer, self.clock.now_ns(), now_s)
 
     def _end_homing(self, why: str) -> None:
-        done, self._on_home, self._homing = self._on_home, None, None
-        if done is not None:
-            done(why)
+        request, self._home_request = self._home_request, None
+        if request is not None:
+            request.answer(why)
 
-    def _go_home(self, now_s: float) -> None:
-        """One control period of it."""
-        if now_s < self._home_due_s:
-            return
-        self._home_due_s = max(self._home_due_s + self.robot.control_period_s, now_s)
+    def _go_home(self, request: HomeRequest, now_s: float) -> None:
+        """What is due of it now."""
         try:
-            if self._homing is None:
-                self._begin_homing(now_s)
-            elif not self._homing.arrived:
+            if not request.started:
+                self._start_homing(request, now_s)
+            elif request.due(now_s):
                 measured = self._present()
-                self._require_following(measured)
-                self._send(self._homing.step(self.watch.age_s(now_s)), measured)
-                self._home_by_s = now_s + self.settings.home_settle_s
-            else:
-                self._settle_at_home(self._present(), now_s)
+                if not request.arrived:
+                    self._require_following(measured)
+                    self._send(request.step(self.watch.age_s(now_s), now_s), measured)
+                elif request.settled(measured.joint_rad, now_s):
+                    self._end_at_home(now_s)
         except RobotError as error:
             self.arbiter.select(Mode.HOLD, now_s, f"not at home: {error}")
             self._end_homing(" ".join(str(error).split()))
             self._rest()
 
-    def _begin_homing(self, now_s: float) -> None:
-        """Waits for the arm's driver, which may be putting up a new scene, and for the arm to rest."""
-        if self._anchored and self._anchor_ns >= self._home_asked_ns:
-            self._homing = Homing(self.loop, self.settings.home_speed_rad_s)
-        elif now_s > self._home_by_s:
-            self.watch.at_rest(now_s)
-            raise RobotError("the arm did not rest where the way home begins")
-        else:
-            self._home_due_s = now_s
+    def _start_homing(self, request: HomeRequest, now_s: float) -> None:
+        """From where the arm rests, measured since home was asked for: its driver may be putting up a new scene."""
+        if self._anchored and self._anchor_ns <= request.asked_ns:
+            self._forget_the_arm()
+        if self._anchored:
+            request.start(now_s)
+        elif request.late(now_s):
+            self._present()
 
-    def _settle_at_home(self, measured: JointSample, now_s: float) -> None:
-        away_rad = float(np.abs(measured.joint_rad - np.array(self.robot.home_rad)).max())
-        if away_rad <= self.settings.home_tolerance_rad:
-            self.loop.hold()
-            self._anchor_ns = self.clock.now_ns()
-            self.arbiter.select(Mode.HOLD, now_s, "at home")
-            self._end_homing("")
-            self._report()
-        elif now_s > self._home_by_s:
-            raise RobotError(
-                f"the arm did not settle at home within {self.settings.home_settle_s} s: {away_rad:.3f} rad away"
-            )
+    def _end_at_home(self, now_s: float) -> None:
+        """Nothing that was seen before moves the arm from there."""
+        self.loop.hold()
+        self._anchor_ns = self.clock.now_ns()
+        self.arbiter.select(Mode.HOLD, now_s, "at home")
+        self._end_homing("")
+        self._report()
 
     # What is said.
 
@@ -546,7 +519,7 @@ class Supervisor:
     def alarm(self) -> str:
         """What cannot be promised now."""
         rivals = f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut the arm's power"
-        return "; ".join(filter(None, [rivals if self._rivals else "", self._torque_alarm]))
+        return "; ".join(filter(None, [rivals if self._rivals else "", self._torque.alarm]))
 
     def _report_changes(self) -> None:
         if (self.mode, self.reason, self.alarm) != self._reported:
