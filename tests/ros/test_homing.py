@@ -13,7 +13,7 @@ from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
 from conure_core.safety import JointCommand
-from conure_ros.homing import ARRIVED_RAD, Homing, _smallest_mixture
+from conure_ros.homing import ARRIVED_RAD, Homing, _Patience, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 
 SPEED_RAD_S = 0.8
@@ -167,6 +167,43 @@ def test_an_arm_that_hardly_creeps_is_blocked():
     assert np.array_equal(loop.gate.last_rad, before)
 
 
+def creeping_gate(loop, step_rad):
+    """Stands where the arm can hardly move: the gate turns the waist by so little, and names no reason."""
+
+    def checked(target, age_s, *words):
+        command = JointCommand(loop.gate.last_rad - step_rad * np.eye(6)[0], target.gripper_m, ROBOT.settle_s)
+        loop.gate.set_state((command, np.zeros(6), (None, None)))
+        return command
+
+    loop.gate.check = checked
+
+
+@pytest.mark.parametrize(("shrunk_to", "lost"), [(0.999, True), (0.9985, False)])
+def test_a_way_is_lost_after_fifty_periods_in_which_it_shrank_by_no_more_than_a_thousandth(shrunk_to, lost):
+    patience = _Patience()
+    assert not patience.lost(1.0)
+    assert [patience.lost(shrunk_to) for _ in range(51)] == [*[False] * 50, lost]
+
+
+def test_an_arm_that_no_way_brings_nearer_gives_up_and_says_so():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    creeping_gate(loop, 1e-7)
+    with pytest.raises(UnsafeCommand, match="the way home is blocked: it comes no nearer"):
+        for _ in range(300):
+            homing.step(0.0)
+
+
+def test_an_arm_that_comes_no_further_out_of_a_bad_pose_gives_up_and_says_so():
+    pose = HOME.copy()
+    pose[5] = ARM.upper_rad[5] + 0.05
+    loop, homing = begin(pose)
+    creeping_gate(loop, 1e-4)
+    with pytest.raises(UnsafeCommand, match="blocked: the arm comes no further out"):
+        for _ in range(60):
+            homing.step(0.0)
+    assert np.abs(loop.gate.last_rad - pose).max() > 45e-4, "it does not give up at once"
+
+
 def test_what_only_makes_the_arm_slower_does_not_block_it():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
@@ -176,7 +213,7 @@ def test_what_only_makes_the_arm_slower_does_not_block_it():
         return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",))
 
     loop.gate.check = slowed
-    homing._by_tool = lambda age_s: pytest.fail("the straight way is free")
+    homing._by_tool = lambda *words: pytest.fail("the straight way is free")
     assert homing.arrived or len(go(homing)) > 3
 
 
