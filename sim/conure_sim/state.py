@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from conure_core.errors import StateError
 from conure_sim.journal import Call, repeat
 
-VERSION = 1
+VERSION = 2
 
 
 class Component(Protocol):

@@ -247,7 +247,8 @@ def test_after_a_reset_the_arm_starts_from_rest_where_it_was_measured() -> None:
 
 
 def test_a_gate_goes_on_from_anothers_state_with_the_same_commands() -> None:
-    first, second = gate_of(**ROOMY, **slow(0.1)), gate_of(**ROOMY, **slow(0.1))
+    first = gate_of(**ROOMY, **slow(0.1))
+    second = SafetyGate(first.arm)
     in_motion(first)
     state = first.get_state()
     goals = [turned(WAIST, angle) for angle in (2.0, -2.0, 0.5)]
@@ -255,6 +256,9 @@ def test_a_gate_goes_on_from_anothers_state_with_the_same_commands() -> None:
     second.set_state(state)
     for goal, command in zip(goals, expected, strict=True):
         np.testing.assert_array_equal(second.check(at(goal), 0.0).joint_rad, command)
+    second.set_state(SafetyGate(first.arm).get_state())
+    with pytest.raises(UnsafeCommand, match="not reset"):
+        second.hold()
 
 
 # The gripper.

@@ -84,19 +84,19 @@ def test_only_what_lies_deeper_than_before_is_worse_and_the_worst_is_named() -> 
     before = violations(0.1, 0.0, 0.02)
     assert violations(0.1, 0.0, 0.02).worse_than(before) is None
     assert violations(0.0, 0.0, 0.01).worse_than(before) is None
-    assert violations(0.1, 0.5 * NO_WORSE, 0.02).worse_than(before) is None
+    assert violations(0.1, NO_WORSE, 0.02).worse_than(before) is None
     text = violations(0.0, 0.001, 0.05).worse_than(before)
     assert text == "clearance or limit: hand and table would get worse"
     assert "waist" in str(violations(0.0, 2.0 * NO_WORSE, 0.0).worse_than(before))
 
 
 def test_a_pose_violates_something_if_it_is_deeper_than_rounding() -> None:
-    assert not violations(0.0, 0.5 * NO_WORSE).any()
+    assert not violations(0.0, NO_WORSE).any()
     assert violations(0.0, 2.0 * NO_WORSE).any()
 
 
 def test_the_three_deepest_are_named_the_deepest_first() -> None:
-    assert str(violations(0.1, 0.0, 0.02)) == "box by 0.100, hand and table by 0.020"
+    assert str(violations(0.1, NO_WORSE, 0.02)) == "box by 0.100, hand and table by 0.020"
     assert str(violations(0.1, 0.2, 0.3, 0.4)) == "elbow by 0.400, hand and table by 0.300, waist by 0.200"
 
 
@@ -152,6 +152,21 @@ def test_once_it_is_out_it_is_as_fast_as_ever_and_another_pose_is_judged_anew() 
     assert found is not None and ROBOT.joint_names[WRIST] in str(found)
     gate.reset(HOME, OPEN_M)
     assert gate.violations() is None
+
+
+def test_from_a_new_pose_or_another_gates_state_it_moves_out_however_little_was_violated_before() -> None:
+    deep = beyond(ROLL, 0.3)
+    gate, other = gate_at(beyond(ROLL, 0.02)), gate_at(deep)
+    go(gate, beyond(ROLL))
+    gate.reset(deep, OPEN_M)
+    first = go(gate, HOME).joint_rad
+    assert first[ROLL] < deep[ROLL] - 0.01
+    np.testing.assert_array_equal(go(other, HOME).joint_rad, first)
+    gate.reset(beyond(ROLL, 0.02), OPEN_M)
+    go(gate, beyond(ROLL))
+    gate.set_state(other.get_state())
+    np.testing.assert_array_equal(go(gate, HOME).joint_rad, go(other, HOME).joint_rad)
+    assert gate.last_rad[ROLL] < first[ROLL] - 0.01
 
 
 def test_before_the_first_reset_nothing_is_violated_that_could_be_asked_for() -> None:

@@ -3,6 +3,8 @@
 Poses and distances are PyBullet's; nothing of `conure_core.safety` says what is right.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -219,11 +221,16 @@ def test_an_arm_beyond_a_wall_goes_no_further_out_whatever_is_asked(axis: int, d
         assert command.changes
 
 
-def test_steps_too_small_to_count_lead_no_further_out_either() -> None:
+@pytest.mark.parametrize("restored", [False, True])
+def test_steps_too_small_to_count_lead_no_further_out_either(restored: bool) -> None:
     gate, way_out = outside_the_box(0, 1.0)
     start_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad)
     out = beyond(0, 0.12) - beyond(0, 0.08)
     step_rad = out * 0.5e-6 / (way_out @ (WITNESS.tool_m(beyond(0, 0.12)) - WITNESS.tool_m(beyond(0, 0.08))))
     for _ in range(100):
         command = gate.check(at(gate.last_rad + step_rad), 0.0)
+        if restored:
+            state = deepcopy(gate.get_state())
+            gate = SafetyGate(gate.arm)
+            gate.set_state(state)
     assert way_out @ WITNESS.tool_m(command.joint_rad) <= start_m + 3e-6

@@ -1,5 +1,6 @@
 """The way home: straight, within the arm's limits, no slower than it need be, and out of a bad pose first."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conure_core.arm import Arm
+from conure_core.arm import Arm, moved
 from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
 from conure_core.safety import JointCommand
-from conure_ros.homing import ARRIVED_RAD, Homing, _smallest_mixture
+from conure_ros.homing import ARRIVED_RAD, Homing, _Patience, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 
 SPEED_RAD_S = 0.8
@@ -141,6 +142,24 @@ def test_what_is_in_the_way_is_named_and_nothing_moves():
     assert np.array_equal(loop.gate.last_rad, before)
 
 
+def test_of_all_that_is_in_the_way_the_first_is_named():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    number = itertools.count(1)
+    loop.gate.check = lambda target, age_s, *words: JointCommand(
+        loop.gate.last_rad, target.gripper_m, ROBOT.settle_s, (f"clearance {next(number)}",)
+    )
+    with pytest.raises(UnsafeCommand, match="blocked: clearance 1;"):
+        homing.step(0.0)
+
+
+def test_a_way_of_the_tool_that_is_cut_short_is_gone_all_the_same():
+    begun = HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    loop, homing = begin(begun)
+    creeping_gate(loop, 0.01, ("workspace",))
+    command = homing.step(0.0)
+    assert command.joint_rad == pytest.approx(begun - 0.01 * np.eye(6)[0]), "the joints' way was taken back"
+
+
 def test_out_of_a_pose_whose_straight_way_home_is_worse_it_finds_another_one():
     loop, homing = begin(LOW)
     before = loop.gate.depths(LOW)
@@ -167,6 +186,43 @@ def test_an_arm_that_hardly_creeps_is_blocked():
     assert np.array_equal(loop.gate.last_rad, before)
 
 
+def creeping_gate(loop, step_rad, changes=()):
+    """Stands where the arm can hardly move: the gate turns the waist by so little, for these reasons."""
+
+    def checked(target, age_s, *words):
+        command = JointCommand(loop.gate.last_rad - step_rad * np.eye(6)[0], target.gripper_m, ROBOT.settle_s, changes)
+        loop.gate.set_state((command, np.zeros(6), (None, None)))
+        return command
+
+    loop.gate.check = checked
+
+
+@pytest.mark.parametrize(("shrunk_to", "lost"), [(0.999, True), (0.9985, False)])
+def test_a_way_is_lost_after_fifty_periods_in_which_it_shrank_by_no_more_than_a_thousandth(shrunk_to, lost):
+    patience = _Patience()
+    assert not patience.lost(1.0)
+    assert [patience.lost(shrunk_to) for _ in range(51)] == [*[False] * 50, lost]
+
+
+def test_an_arm_that_no_way_brings_nearer_gives_up_and_says_so():
+    loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    creeping_gate(loop, 1e-7)
+    with pytest.raises(UnsafeCommand, match="the way home is blocked: it comes no nearer"):
+        for _ in range(300):
+            homing.step(0.0)
+
+
+def test_an_arm_that_comes_no_further_out_of_a_bad_pose_gives_up_and_says_so():
+    pose = HOME.copy()
+    pose[5] = ARM.upper_rad[5] + 0.05
+    loop, homing = begin(pose)
+    creeping_gate(loop, 1e-4)
+    with pytest.raises(UnsafeCommand, match="blocked: the arm comes no further out"):
+        for _ in range(60):
+            homing.step(0.0)
+    assert np.abs(loop.gate.last_rad - pose).max() > 45e-4, "it does not give up at once"
+
+
 def test_what_only_makes_the_arm_slower_does_not_block_it():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
@@ -176,7 +232,7 @@ def test_what_only_makes_the_arm_slower_does_not_block_it():
         return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",))
 
     loop.gate.check = slowed
-    homing._by_tool = lambda age_s: pytest.fail("the straight way is free")
+    homing._by_tool = lambda *words: pytest.fail("the straight way is free")
     assert homing.arrived or len(go(homing)) > 3
 
 
@@ -194,21 +250,29 @@ def test_where_the_joints_straight_way_is_blocked_the_tool_goes_straight():
     towards = ARM.forward(HOME)[:3, 3] - first
     blocked_gate(loop, "workspace", off_the_line)
     command = homing.step(0.0)
-    moved = ARM.forward(command.joint_rad)[:3, 3] - first
-    assert np.linalg.norm(moved) > 1e-3
-    assert moved @ towards / np.linalg.norm(moved) / np.linalg.norm(towards) > 0.98
-    assert np.linalg.norm(moved) <= ROBOT.max_translation_m * 1.05
+    way_m = ARM.forward(command.joint_rad)[:3, 3] - first
+    assert np.linalg.norm(way_m) > 1e-3
+    assert way_m @ towards / np.linalg.norm(way_m) / np.linalg.norm(towards) > 0.98
+    assert np.linalg.norm(way_m) <= ROBOT.max_translation_m * 1.05
     assert np.abs(command.joint_rad - begun).max() <= STEP_RAD + 1e-9
 
 
-def by_tool(way_rad, speed_rad_s=5.0):
-    """The first command where the straight way of the joints is not free, and from where."""
+def by_tool(way_rad, speed_rad_s=5.0, blocked=1):
+    """The first command where so many ways, the straight one of the joints first, are not free; and from where."""
     begun = HOME + way_rad
     loop, homing = begin(begun, speed_rad_s)
     assert loop.gate.violations() is None
     tried = []
-    blocked_gate(loop, "workspace", lambda target: bool(tried) or tried.append(target) is not None)
-    return begun, homing.step(0.0)
+    blocked_gate(loop, "workspace", lambda target: len(tried) >= blocked or tried.append(target) is not None)
+    command = homing.step(0.0)
+    assert len(tried) == blocked
+    return begun, command
+
+
+def away(translation_m, rotation_rad):
+    """(6,) rad, from home: where the tool is so far from its pose there."""
+    pose = moved(ARM.forward(HOME).copy(), translation_m, rotation_rad)
+    return ARM.solve(pose, HOME, iterations=100) - HOME
 
 
 def turn_rad(before_rad, after_rad):
@@ -228,9 +292,24 @@ def test_the_tool_goes_its_largest_step_and_no_more():
     assert step_m == pytest.approx(ROBOT.max_translation_m, rel=0.1)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_tool_nearer_than_its_largest_step_goes_all_the_way(axis):
+    begun, command = by_tool(away(0.4 * ROBOT.max_translation_m * np.eye(3)[axis], np.zeros(3)))
+    assert np.linalg.norm(tool_m(begun) - tool_m(HOME)) == pytest.approx(0.4 * ROBOT.max_translation_m, rel=0.01)
+    assert tool_m(command.joint_rad) == pytest.approx(tool_m(HOME), abs=1e-4)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_tool_that_is_only_turned_turns_its_largest_turn_and_no_more(axis):
+    begun, command = by_tool(away(np.zeros(3), 2.5 * ROBOT.max_rotation_rad * np.eye(3)[axis]), blocked=2)
+    assert turn_rad(begun, command.joint_rad) == pytest.approx(ROBOT.max_rotation_rad, rel=0.05)
+    assert turn_rad(command.joint_rad, HOME) == pytest.approx(1.5 * ROBOT.max_rotation_rad, rel=0.05)
+    assert tool_m(command.joint_rad) == pytest.approx(tool_m(HOME), abs=1e-3)
+
+
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
 def test_no_joint_is_faster_than_it_may_be_where_the_tool_goes_straight(direction):
-    begun, command = by_tool([0.0, 0.0, 0.0, 0.0, 0.0, direction], 0.2)
+    begun, command = by_tool([0.0, 0.0, 0.0, 0.0, 0.0, direction], 0.2, blocked=2)
     assert np.abs(command.joint_rad - begun).max() == pytest.approx(0.2 * ROBOT.control_period_s, rel=0.01)
 
 
@@ -252,11 +331,23 @@ def test_out_of_a_pose_beyond_a_joints_limit_it_goes_slowly_and_then_home():
     assert loop.gate.violations() is None
 
 
-def test_where_no_way_leads_out_that_is_said():
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("escape (the arm is where it must not be)", "there is no way out"), ("clearance hand", "clearance hand")],
+)
+def test_where_no_way_leads_out_that_is_said(reason, said):
     loop, homing = begin(LOW)
-    blocked_gate(loop, "escape (the arm is where it must not be)", lambda target: False)
+    blocked_gate(loop, reason, lambda target: False)
+    with pytest.raises(UnsafeCommand, match=f"blocked: {said}; move the arm by hand"):
+        homing.step(0.0)
+
+
+def test_where_the_arm_hardly_creeps_out_of_a_bad_pose_it_stays():
+    loop, homing = begin(LOW)
+    creeping_gate(loop, 1e-6)
     with pytest.raises(UnsafeCommand, match="blocked: there is no way out"):
         homing.step(0.0)
+    assert np.array_equal(loop.gate.last_rad, LOW)
 
 
 def test_where_the_way_out_is_blocked_the_way_home_is_tried_all_joints_in_proportion():

@@ -25,9 +25,10 @@ WAIST = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 class Arms:
     """Samples at times, in seconds from the beginning; both clocks run alike unless the test says otherwise."""
 
-    def __init__(self, arm=ARM, stale_s=STALE_S):
+    def __init__(self, arm=ARM, stale_s=STALE_S, settled=True):
         self.watch = JointWatch(arm, stale_s)
-        self.watch.settle()
+        if settled:
+            self.watch.settle()
 
     def take(self, at_s, way_rad=0.0, stamp_s=None, joint_rad=None, gripper_m=ROBOT.gripper_open_m):
         stamp_ns = 10**12 + round((at_s if stamp_s is None else stamp_s) * 1e9)
@@ -286,10 +287,12 @@ def test_an_arm_at_rest_whose_samples_are_stale_or_wrong_is_none(arms):
     assert not arms.rests(0.06), "the row begins anew"
 
 
-def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again():
+@pytest.mark.parametrize("anew", [False, True])
+def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again(anew):
     """A late sample of before a new scene is one; and a wrong one is never what control starts from."""
-    arms = Arms()
-    arms.watch.begin_anew()
+    arms = Arms(settled=anew)
+    if anew:
+        arms.watch.begin_anew()
     for step in range(4):
         arms.take(0.01 * step, 1.5)
     arms.take(0.04)
@@ -301,3 +304,12 @@ def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again():
     assert arms.rests(0.08)
     arms.watch.settle()
     assert "'waist' moved" in refused(lambda: arms.take(0.09, 1.5))
+
+
+def test_a_leap_right_after_samples_of_rest_is_no_arm_at_rest():
+    arms = Arms(settled=False)
+    for step in range(5):
+        arms.take(0.01 * step)
+    assert arms.rests(0.04)
+    arms.take(0.044, 1.5)
+    assert not arms.rests(0.044)

@@ -45,14 +45,15 @@ class PriorMonitor:
         for level in levels:
             if level.threshold not in thresholds:
                 raise unknown_name("log-likelihood threshold", level.threshold, thresholds)
-            if not math.isfinite(thresholds[level.threshold] - level.margin_nats) or level.ticks < 1:
+        self._limits = {level: thresholds[level.threshold] - level.margin_nats for level in levels}
+        for level, limit in self._limits.items():
+            if not math.isfinite(limit) or level.ticks < 1:
                 raise ConfigError(
                     f"the level {level.verdict.name} needs a finite threshold and margin and one tick or more, got "
                     f"{level.threshold} {thresholds[level.threshold]} nats, margin {level.margin_nats} nats, "
                     f"{level.ticks} ticks"
                 )
         self._levels = sorted(levels, key=lambda level: level.verdict, reverse=True)
-        self._limits = {level: thresholds[level.threshold] - level.margin_nats for level in levels}
         self._runs = dict.fromkeys(levels, 0)
 
     def reset(self) -> None:

@@ -59,6 +59,9 @@ class Violations:
         return ", ".join(f"{self.names[i]} by {self.depths[i]:.3f}" for i in order if self.depths[i] > NO_WORSE)
 
 
+Judged = tuple[JointCommand | None, Violations | None]
+
+
 class SafetyGate:
     """Finite, fresh, joint position, speed, acceleration, singularity, workspace box, self-collision, table clearance.
 
@@ -83,7 +86,7 @@ class SafetyGate:
         self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
         # rad/s (n,), out of a bad pose: so slow that the arm can stop within one command.
         self.escape_limit: Array = np.minimum(ESCAPE_FRACTION * self._speed_limit, self._largest_change)
-        self._judged: tuple[JointCommand | None, Violations | None] = (None, None)
+        self._judged: Judged = (None, None)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
         """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
@@ -109,14 +112,14 @@ class SafetyGate:
         """Of the last command, (n,) rad/s."""
         return self._last_speed.copy()
 
-    def get_state(self) -> tuple[JointCommand | None, Array]:
-        """All that the next command depends on: the last one and its speed, (n,) rad/s."""
-        return self._last, self._last_speed.copy()
+    def get_state(self) -> tuple[JointCommand | None, Array, Judged]:
+        """All that the next command depends on: the last one, its speed, (n,) rad/s, and what it violates."""
+        return self._last, self._last_speed.copy(), self._judged
 
-    def set_state(self, state: tuple[JointCommand | None, Array]) -> None:
+    def set_state(self, state: tuple[JointCommand | None, Array, Judged]) -> None:
         """Go on from what `get_state` gave."""
-        last, speed = state
-        self._last, self._last_speed = last, speed.copy()
+        last, speed, judged = state
+        self._last, self._last_speed, self._judged = last, speed.copy(), judged
 
     def violations(self) -> "Violations | None":
         """What the last command violates, or None: an arm was switched on there. Raises: UnsafeCommand before reset.
@@ -124,10 +127,12 @@ class SafetyGate:
         The depths are the smallest ones since the reset.
         """
         last = self._started()
-        if self._judged[0] is not last:
-            found = self._violations_at(last.joint_rad)
-            self._judged = (last, None if found is None else found.or_less(self._judged[1]))
-        return self._judged[1]
+        judged, least = self._judged
+        if judged is not last:
+            found = self._violations_of(last.joint_rad)
+            least = found.or_less(least) if found.any() else None
+            self._judged = (last, least)
+        return least
 
     def check(self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None) -> JointCommand:
         """The nearest safe command to a target that answers an observation `age_s` old.
@@ -241,13 +246,6 @@ class SafetyGate:
             return f"workspace (tool at {np.round(position, 3).tolist()} m)"
         pair = self.arm.first_collision(joint_rad)
         return None if pair is None else f"clearance {pair}"
-
-    def _violations_at(self, joint_rad: Array) -> "Violations | None":
-        beyond = (joint_rad < self.arm.lower_rad) | (joint_rad > self.arm.upper_rad)
-        if not beyond.any() and self._violation(joint_rad, None) is None:
-            return None
-        found = self._violations_of(joint_rad)
-        return found if found.any() else None
 
     def depths(self, joint_rad: Array) -> Array:
         """How deep a pose (n,) rad lies beyond each limit of space; see `Violations`."""

@@ -36,7 +36,7 @@ class Homing:
         config = loop.arm.config
         self._loop = loop
         self._home_rad, self._gripper_m = np.array(config.home_rad), config.gripper_open_m
-        self._period_s, self._settle_s = config.control_period_s, config.settle_s
+        self._settle_s = config.settle_s
         # Over a whole period; a command moves in its first part.
         fastest = speed_rad_s * config.control_period_s / config.settle_s
         self._limit = np.minimum(np.array(config.max_speed_rad_s), fastest)
