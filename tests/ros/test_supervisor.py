@@ -322,6 +322,15 @@ def test_an_old_or_a_future_observation_moves_nothing(age_s):
     assert len(rig.commands) == before + 1
 
 
+@pytest.mark.parametrize("source", [Mode.POLICY, Mode.TELEOP])
+def test_a_command_from_the_future_is_refused_and_blocks_nothing_later(source):
+    rig = ready(source)
+    rig.run(0.3, send=FORWARD, source=source)
+    rig.request(FORWARD, source, age_s=-1000.0)
+    assert "-1000.000 s old" in rig.state.reason
+    assert rig.run(1.0, send=FORWARD, source=source) > 7
+
+
 # Row 15: the way home.
 
 

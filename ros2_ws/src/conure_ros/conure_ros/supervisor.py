@@ -244,8 +244,13 @@ class Supervisor:
         self._send(command, measured, request.captured_ns)
 
     def _age_s(self, source: Mode, request: Request) -> float:
-        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still."""
+        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still.
+
+        A stamp of the future, which the gate refuses, is not remembered: all later commands would look old beside it.
+        """
         now_s, age_s = self.clock.steady_s(), (self.clock.now_ns() - request.captured_ns) / NANOSECONDS
+        if age_s < -self.robot.control_period_s:
+            return age_s
         newest_ns, since_s = self._stamps.get(source, (-1, now_s))
         if request.captured_ns > newest_ns:
             self._stamps[source] = (request.captured_ns, now_s)
