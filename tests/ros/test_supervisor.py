@@ -392,6 +392,56 @@ def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
     assert "no answer" in rig.state.reason
 
 
+def test_a_late_answer_about_torque_on_confirms_no_torque_off():
+    rig = ready(settings=ControlParameters(on_stop="limp"))
+    rig.supervisor.stop("a test")
+    rig.supervisor.reset_stop()
+    rig.supervisor.stop("a test")
+    for on in (False, True):
+        rig.supervisor.torque_answered(on, True, "done")
+        assert "torque off is not confirmed" in rig.supervisor.alarm
+    rig.run(TORQUE_CONFIRM_S + 0.5)
+    assert f"no answer within {TORQUE_CONFIRM_S} s" in rig.state.alarm
+    rig.supervisor.torque_answered(False, True, "done")
+    assert rig.state.alarm == ""
+
+
+def test_a_late_answer_about_torque_off_is_no_answer_about_torque_on():
+    rig = ready(settings=ControlParameters(on_stop="limp"))
+    rig.supervisor.stop("a test")
+    rig.supervisor.reset_stop()
+    rig.supervisor.torque_answered(False, True, "limp")
+    rig.supervisor.select(Mode.POLICY)
+    assert rig.run(0.5, send=FORWARD) == 0, "the arm has no torque yet"
+    rig.supervisor.torque_answered(True, True, "holding")
+    assert rig.run(0.5, send=FORWARD) > 0
+
+
+def test_while_stops_repeat_the_first_answer_counts():
+    rig = ready(settings=ControlParameters(on_stop="limp"))
+    for _ in range(3):
+        rig.supervisor.stop("a test")
+    rig.supervisor.torque_answered(False, True, "limp")
+    assert rig.state.alarm == ""
+
+
+@pytest.mark.parametrize("configured_anew", [False, True])
+def test_a_stop_that_is_reset_while_control_is_not_active_leaves_no_arm_limp(configured_anew):
+    rig = ready(settings=ControlParameters(on_stop="limp"))
+    rig.supervisor.stop("a test")
+    rig.supervisor.torque_answered(False, True, "limp")
+    rig.supervisor.deactivate()
+    if configured_anew:
+        rig = Rig(settings=rig.settings, stopped_by=rig.supervisor.arbiter.stop_reason)
+    rig.supervisor.reset_stop()
+    rig.supervisor.activate()
+    assert rig.torques[-1:] == [True]
+    rig.supervisor.torque_answered(True, True, "holding")
+    rig.run(0.2)
+    rig.supervisor.select(Mode.POLICY)
+    assert rig.run(0.3, send=FORWARD) > 0
+
+
 def test_an_arm_that_fell_goes_on_from_where_it_fell_to():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")

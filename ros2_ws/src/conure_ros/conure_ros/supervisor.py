@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -25,6 +26,7 @@ from conure_ros.set_point import SetPoint
 
 TORQUE_CONFIRM_S = 3.0
 """How long a driver may take to confirm that the torque is off, or on again."""
+MOST_QUESTIONS = 100
 NOWHERE_S = 1e-9
 NO_TORQUE_OFF = "torque off is not confirmed: the arm may still be held; cut its power to be sure"
 
@@ -108,6 +110,8 @@ class Supervisor:
         self._refused_since_selection = False
         self._rivals = ""
         self._torque_asked: tuple[bool, float] | None = None
+        self._torque_questions: deque[bool] = deque(maxlen=MOST_QUESTIONS)
+        self._limp = stopped_by != ""
         self._torque_alarm = ""
         self._homing: Homing | None = None
         self._home_asked_ns, self._home_due_s, self._home_by_s = 0, 0.0, math.inf
@@ -124,6 +128,8 @@ class Supervisor:
         self._forget_the_arm()
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, now_s, "activated; choose a mode")
+            if self._limp:  # the stop was reset while control was not active
+                self._ask_for_torque(on=True)
         self._report()
 
     def deactivate(self) -> None:
@@ -362,10 +368,19 @@ class Supervisor:
         """Of an arm that goes limp when stopped."""
         if self.settings.on_stop == "limp" and self.active:
             self._torque_alarm, self._torque_asked = "" if on else NO_TORQUE_OFF, (on, self.clock.steady_s())
+            self._torque_questions.append(on)
+            self._limp = not on
             self.sink.torque(on)
 
     def torque_answered(self, on: bool, success: bool, message: str) -> None:
-        """The driver's answer. An arm that did not get its torque stays stopped."""
+        """The driver's answer. One to a question that was followed by its opposite says nothing of now."""
+        while self._torque_questions and self._torque_questions.popleft() is not on:
+            pass  # that one stays without an answer
+        if (not on) not in self._torque_questions:
+            self._torque_is(on, success, message)
+
+    def _torque_is(self, on: bool, success: bool, message: str) -> None:
+        """An arm that did not get its torque stays stopped."""
         self._torque_asked = None
         if success:
             self._torque_alarm = ""
@@ -381,7 +396,7 @@ class Supervisor:
             return
         on, asked_s = self._torque_asked
         if now_s - asked_s > TORQUE_CONFIRM_S:
-            self.torque_answered(on, False, f"no answer within {TORQUE_CONFIRM_S} s")
+            self._torque_is(on, False, f"no answer within {TORQUE_CONFIRM_S} s")
 
     # Time.
 
