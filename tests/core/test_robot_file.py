@@ -251,6 +251,23 @@ def urdf_with(folder: Path, *changes: tuple[str, str]) -> str:
             "joint 'shoulder' needs <limit>",
         ),
         ('<box size="0.18 0.12 0.068"/>', '<mesh filename="package://x/base.stl"/>', "collision shapes cannot be read"),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            '<box size="0,06 0.09 0.07"/>',
+            "'shoulder_link' has 1 <collision>, of which 0",
+        ),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            '<box size="nan 0.09 0.07"/>',
+            "'shoulder_link' has 1 <collision>, of which 0",
+        ),
+        ('<box size="0.06 0.09 0.07"/>', "<ball/>", "'shoulder_link' has 1 <collision>, of which 0"),
+        ('<box size="0.06 0.09 0.07"/>', '<box size="0.06 0.09 -0.07"/>', "shoulder_link_0 needs sizes above 0"),
+        ('<box size="0.06 0.09 0.07"/>', '<box size="0.06 0 0.07"/>', "shoulder_link_0 needs sizes above 0"),
+        ('<box size="0.06 0.09 0.07"/>', '<sphere radius="-0.03"/>', "shoulder_link_0 needs sizes above 0"),
+        ("collision>", "colision>", "no link that moves has a <collision>"),
+        ('<axis xyz="0 0 1"/>', '<axis xyz="0 0 0"/>', "joint 'waist' needs an <axis> other than 0 0 0"),
+        ('<axis xyz="0 0 1"/>', '<axis xyz="0 0 1e200"/>', "joint 'waist' needs an <axis> other than 0 0 0"),
     ],
 )
 def test_a_urdf_that_does_not_serve_is_refused_by_name(tmp_path, old, new, message):

@@ -40,7 +40,8 @@ class Rig:
         self.joint_rad, self.gripper_m = np.array(self.arm.config.home_rad), self.arm.config.gripper_open_m
         self.start, self.goal, self.began_s, self.duration_s = self.joint_rad, self.joint_rad, 0.0, 1e-9
         self.blocked = np.zeros(len(self.joint_rad), dtype=bool)
-        self.publishers, self.commands, self.states, self.torques, self.track = {}, [], [], [], []
+        self.publishers, self.commands, self.states = {}, [], []
+        self.torques, self.requests, self.track = [], {}, []
         self.supervisor = Supervisor(self.arm, self.settings, self, self, self.stopped_by)
 
     # The clock.
@@ -65,8 +66,13 @@ class Rig:
     def report(self, status):
         self.states.append(status)
 
-    def torque(self, on):
+    def torque(self, on, request):
         self.torques.append(on)
+        self.requests[on] = request
+
+    def torque_answered(self, on, success, message):
+        """The driver's answer to what it was asked last, of on and off."""
+        self.supervisor.torque_answered(self.requests[on], success, message)
 
     # The arm.
 

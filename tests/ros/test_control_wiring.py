@@ -382,10 +382,10 @@ def test_the_drivers_answer_on_torque_is_told(node, heard, on, success):
     future, asked, log = Future(), [], Heard()
     node.get_logger = lambda: log
     node.torque_client.call_async = lambda request: asked.append(request.data) or future
-    node.torque(on)
+    node.torque(on, 7)
     assert asked == [on] and heard.taken() == []
     future.set_result(None if success is None else SetBool.Response(success=success, message="as\nsaid"))
     future._invoke_callbacks() if hasattr(future, "_invoke_callbacks") else None
     message = "no answer" if success is None else "as said"
-    assert heard.taken() == [("torque_answered", on, bool(success), message)]
+    assert heard.taken() == [("torque_answered", 7, bool(success), message)]
     assert len(log.taken()) == (0 if success else 1)

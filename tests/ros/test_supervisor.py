@@ -320,3 +320,12 @@ def test_whatever_happens_speed_stays_within_limits_and_nothing_moves_while_stop
             assert (steps / 0.01 <= 1.6 * np.array(ROBOT.max_speed_rad_s)).all()
     for command in rig.commands:
         assert np.isfinite(command.joint_rad).all()
+
+
+@pytest.mark.parametrize("source", [Mode.POLICY, Mode.TELEOP])
+def test_a_command_from_the_future_is_refused_and_blocks_nothing_later(source):
+    rig = ready(source)
+    rig.run(0.3, send=FORWARD, source=source)
+    rig.request(FORWARD, source, age_s=-1000.0)
+    assert "-1000.000 s old" in rig.state.reason
+    assert rig.run(1.0, send=FORWARD, source=source) > 7

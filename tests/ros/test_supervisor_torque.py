@@ -6,7 +6,7 @@ import pytest
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
 from conure_ros.torque import CONFIRM_S
-from tests.ros.supervised import FORWARD, HOME, ready
+from tests.ros.supervised import FORWARD, HOME, Rig, ready
 
 LIMP = ControlParameters(on_stop="limp")
 
@@ -19,7 +19,7 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
     assert "torque off is not confirmed" in stopped.alarm, "from the first moment on"
     rig.run(CONFIRM_S + 0.5)
     assert f"no answer within {CONFIRM_S} s" in rig.state.alarm
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.run(0.3)
     assert rig.state.alarm == ""
 
@@ -27,7 +27,7 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
 def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.supervisor.reset_stop()
     rig.run(CONFIRM_S + 0.5)
     assert rig.state.mode is Mode.STOPPED
@@ -37,12 +37,12 @@ def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
 def test_an_arm_that_fell_goes_on_from_where_it_fell_to():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     for share in np.linspace(0.0, 1.0, 40):
         rig.put(HOME + share * np.array([0.0, 0.3, 0.1, 0.0, 0.2, 0.0]))
         rig.tick()
     rig.supervisor.reset_stop()
-    rig.supervisor.torque_answered(True, True, "holding")
+    rig.torque_answered(True, True, "holding")
     rig.run(0.2)
     fallen = rig.joint_rad.copy()
     rig.supervisor.select(Mode.POLICY)
@@ -61,13 +61,13 @@ def test_an_arm_that_only_holds_is_never_asked_for_its_torque():
 def test_until_torque_is_confirmed_on_nothing_moves():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.supervisor.reset_stop()
     assert rig.torques == [False, True]
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.5, send=FORWARD) == 0
-    rig.supervisor.torque_answered(True, True, "holding")
+    rig.torque_answered(True, True, "holding")
     assert rig.state.mode is Mode.HOLD
     rig.run(0.1)
     assert rig.run(0.3, send=FORWARD) > 0
@@ -77,14 +77,14 @@ def test_torque_that_came_back_too_late_does_not_pass_for_torque_off():
     """The driver took longer than it may, so the arm was stopped again: it has its torque, and the alarm says so."""
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.supervisor.reset_stop()
     rig.run(CONFIRM_S + 0.1)
     assert rig.torques == [False, True, False]
-    rig.supervisor.torque_answered(True, True, "holding")
+    rig.torque_answered(True, True, "holding")
     rig.run(0.3)
     assert "torque off is not confirmed" in rig.state.alarm
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     assert rig.state.alarm == ""
 
 
@@ -92,11 +92,11 @@ def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
     rig.supervisor.reset_stop()
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.5, send=FORWARD) == 0
-    rig.supervisor.torque_answered(True, True, "holding")
+    rig.torque_answered(True, True, "holding")
     rig.run(0.1)
     assert rig.run(0.3, send=FORWARD) > 0
 
@@ -104,7 +104,7 @@ def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():
 def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, False, "bus error")
+    rig.torque_answered(False, False, "bus error")
     assert "torque: bus error" in rig.state.alarm and "torque off is not confirmed" in rig.state.alarm
     assert rig.state.mode is Mode.STOPPED
 
@@ -112,10 +112,10 @@ def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
 def test_a_driver_that_cannot_take_hold_again_means_a_stop_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(False, True, "limp")
+    rig.torque_answered(False, True, "limp")
     rig.supervisor.reset_stop()
     assert rig.state.alarm == ""
-    rig.supervisor.torque_answered(True, False, "overload")
+    rig.torque_answered(True, False, "overload")
     assert (rig.state.mode, rig.state.reason) == (Mode.STOPPED, "torque: overload")
 
 
@@ -135,3 +135,44 @@ def test_a_driver_is_asked_once_to_let_go_however_long_the_reason_for_the_stop_l
     rig.publishers = publishers
     rig.run(2.0)
     assert rig.torques == [False]
+
+
+def test_a_late_answer_confirms_no_newer_stop():
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    first = rig.requests[False]
+    rig.supervisor.reset_stop()
+    rig.supervisor.stop("a test")
+    for request in (first, rig.requests[True]):
+        rig.supervisor.torque_answered(request, True, "done")
+        assert "torque off is not confirmed" in rig.supervisor.alarm
+    rig.run(CONFIRM_S + 0.5)
+    assert f"no answer within {CONFIRM_S} s" in rig.state.alarm
+    rig.torque_answered(False, True, "limp")
+    assert rig.state.alarm == ""
+
+
+def test_while_stops_repeat_the_first_answer_counts():
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    first = rig.requests[False]
+    rig.supervisor.stop("a test")
+    rig.supervisor.torque_answered(first, True, "limp")
+    assert rig.state.alarm == ""
+
+
+@pytest.mark.parametrize("configured_anew", [False, True])
+def test_a_stop_that_is_reset_while_control_is_not_active_leaves_no_arm_limp(configured_anew):
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    rig.torque_answered(False, True, "limp")
+    rig.supervisor.deactivate()
+    if configured_anew:
+        rig = Rig(settings=rig.settings, stopped_by=rig.supervisor.arbiter.stop_reason)
+    rig.supervisor.reset_stop()
+    rig.supervisor.activate()
+    assert rig.torques[-1:] == [True]
+    rig.torque_answered(True, True, "holding")
+    rig.run(0.2)
+    rig.supervisor.select(Mode.POLICY)
+    assert rig.run(0.3, send=FORWARD) > 0

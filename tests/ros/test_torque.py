@@ -20,20 +20,20 @@ def test_where_nothing_was_asked_nothing_is_overdue_or_amiss():
 def test_until_the_driver_answers_torque_off_is_an_alarm_and_torque_on_is_none(on, alarm):
     torque = asked(on)
     assert (torque.on, torque.unanswered, torque.alarm) == (on, True, alarm)
-    assert torque.answered(on, True, "done")
+    assert torque.answered(torque.request, True, "done")
     assert (torque.unanswered, torque.alarm) == (False, "")
 
 
 def test_a_driver_that_did_not_let_go_is_an_alarm_with_its_words():
     torque = asked(on=False)
-    torque.answered(False, False, "bus error")
+    torque.answered(torque.request, False, "bus error")
     assert torque.alarm == f"torque: bus error; {NOT_OFF}"
     assert not torque.unanswered
 
 
 def test_an_arm_that_did_not_get_its_torque_is_limp_which_is_no_alarm():
     torque = asked(on=True)
-    torque.answered(True, False, "overload")
+    torque.answered(torque.request, False, "overload")
     assert torque.alarm == ""
 
 
@@ -42,15 +42,15 @@ def test_an_answer_that_another_request_overtook_counts_for_nothing(on):
     torque = asked(not on)
     torque.ask(on, 101.0)
     alarm = torque.alarm
-    assert not torque.answered(not on, True, "done")
-    assert not torque.answered(not on, False, "bus error")
+    assert not torque.answered(torque.request - 1, True, "done")
+    assert not torque.answered(torque.request - 1, False, "bus error")
     assert (torque.unanswered, torque.alarm) == (True, alarm)
 
 
 def test_an_answer_that_comes_too_late_still_counts():
     torque = asked(on=False)
-    torque.answered(False, False, "no answer")
-    assert torque.answered(False, True, "limp")
+    torque.answered(torque.request, False, "no answer")
+    assert torque.answered(torque.request, True, "limp")
     assert torque.alarm == ""
 
 
@@ -59,5 +59,5 @@ def test_a_driver_has_three_seconds_to_answer():
     torque = asked(on=False, at_s=100.0)
     assert not torque.overdue(103.0)
     assert torque.overdue(103.001)
-    torque.answered(False, True, "limp")
+    torque.answered(torque.request, True, "limp")
     assert not torque.overdue(200.0)

@@ -78,6 +78,17 @@ def test_no_set_point_is_faster_than_the_limit_or_outside_the_joints_range(rig):
     assert rig.loop._follower.position[1] <= rig.loop.scale.upper[1]
 
 
+def test_a_command_after_a_cycle_that_took_long_begins_when_it_comes(rig):
+    loop = rig.loop
+    for _ in range(2):  # from rest, and on the way
+        with loop.lock:
+            time.sleep(0.5)
+            before = loop._follower.position
+            loop.command(JointCommand(before[:-1] + [0.3, 0, 0, 0, 0, 0], 0.03, 0.5))
+            loop.step(time.monotonic())
+            assert 0.0 < (loop._follower.position - before)[0] < 0.3 * 3 * loop.config.period_s / 0.5
+
+
 @pytest.mark.parametrize("fault", [{"corrupt": 0.05}, {"partial": 0.03}, {"late": 0.01, "late_s": 0.05}])
 def test_spoilt_packets_are_retried_and_counted_and_end_nothing(rig, fault):
     before, cycles = sum(rig.loop.servos.bus.retried.values()), rig.loop.times.cycles

@@ -1,5 +1,8 @@
 """The model that a URDF describes, in the base frame, and whether it is the arm that the robot's file speaks of."""
 
+from collections import Counter
+from xml.etree import ElementTree
+
 import numpy as np
 import pinocchio as pin
 
@@ -22,6 +25,7 @@ def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
         raise ConfigError(f"{config.urdf} is not a readable URDF: {' '.join(str(error).split())[:300]}") from error
     _require_joints(model, config)
     _require_chain(model, config)
+    _require_turning(model, config)
     _require_gripper(model, config)
     return model, _move_to_base(model, config)
 
@@ -54,18 +58,60 @@ def require_limits(model: pin.Model, config: RobotConfig) -> None:
 
 
 def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
-    """The collision shapes of the model. Raises: ConfigError for a mesh that cannot be read."""
+    """The collision shapes of the model.
+
+    Raises: ConfigError for a mesh that cannot be read, a shape that nothing can meet, or an arm without any shape: no
+    clearance could be kept, and nobody would notice.
+    """
     try:
-        return pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
+        shapes = pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
     except Exception as error:  # as above
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"{config.urdf}: its collision shapes cannot be read ({reason}); simple shapes do") from error
+    _require_all_shapes(shapes, model, config)
+    for shape in shapes.geometryObjects:
+        _require_solid(shape, config)
+    if not any(shape.parentJoint for shape in shapes.geometryObjects):
+        raise ConfigError(
+            f"{config.urdf}: no link that moves has a <collision>; give each the shape that it must keep free"
+        )
+    return shapes
+
+
+def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: RobotConfig) -> None:
+    """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of "0,2 0.1 0.1"."""
+    found = Counter(model.frames[shape.parentFrame].name for shape in shapes.geometryObjects)
+    try:
+        links = ElementTree.parse(config.urdf).findall("./link")
+    except (OSError, ElementTree.ParseError) as error:
+        raise ConfigError(f"{config.urdf} is not well-formed XML: {error}") from error
+    for link in links:
+        name, written = str(link.get("name")), len(link.findall("collision"))
+        if written != found[name]:
+            raise ConfigError(
+                f"{config.urdf}: link '{name}' has {written} <collision>, of which {found[name]} can be read; sizes, "
+                "radius, length and origins are numbers with a point, and each needs its <geometry>"
+            )
+
+
+def _require_solid(shape: pin.GeometryObject, config: RobotConfig) -> None:
+    shape.geometry.computeLocalAABB()
+    lower, upper = np.array(shape.geometry.aabb_local.min_), np.array(shape.geometry.aabb_local.max_)
+    flat = isinstance(shape.geometry, pin.hppfcl.BVHModelBase)
+    with np.errstate(invalid="ignore"):
+        thick = (upper >= lower).all() and upper.max() > lower.min() if flat else (upper > lower).all()
+    if not (thick and np.isfinite([lower, upper]).all() and np.isfinite(shape.placement.homogeneous).all()):
+        raise ConfigError(
+            f"{config.urdf}: collision shape {shape.name} needs sizes above 0 and an origin, all finite; it goes from "
+            f"{lower.tolist()} to {upper.tolist()} m at {shape.placement.translation.tolist()} m"
+        )
 
 
 def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None:
     """Raises: ConfigError if the tool pose at home, (4, 4), lies outside the workspace box."""
     position = base_from_tool[:3, 3]
-    if (position < np.array(config.workspace_lower_m)).any() or (position > np.array(config.workspace_upper_m)).any():
+    lower, upper = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
+    if not ((lower <= position) & (position <= upper)).all():
         raise ConfigError(
             f"{config.name}: home_rad puts {config.tool_frame} at {np.round(position, 3).tolist()} m in "
             f"{config.base_frame}, outside the box of workspace_lower_m and workspace_upper_m; move one of them"
@@ -107,6 +153,19 @@ def _require_chain(model: pin.Model, config: RobotConfig) -> None:
             f"{config.name}: joint_names must be the joints from base_frame to tool_frame, {chain[::-1]}, in this "
             f"order, got {list(config.joint_names)}; make a joint that is not to move fixed in the URDF"
         )
+
+
+def _require_turning(model: pin.Model, config: RobotConfig) -> None:
+    """An axis without a length, or an origin that is no number, turns nothing into what the gate could judge."""
+    data = model.createData()
+    pin.forwardKinematics(model, data, np.where(np.isfinite(pin.neutral(model)), pin.neutral(model) + 1.0, 0.0))
+    for name in config.joint_names:
+        placement = np.array(data.liMi[model.getJointId(name)].homogeneous)
+        turn = placement[:3, :3]
+        if not (np.isfinite(placement).all() and np.abs(turn @ turn.T - np.eye(3)).max() < TOLERANCE):
+            raise ConfigError(
+                f"{config.urdf}: joint '{name}' needs an <axis> other than 0 0 0 and an <origin>, all finite"
+            )
 
 
 def _require_gripper(model: pin.Model, config: RobotConfig) -> None:

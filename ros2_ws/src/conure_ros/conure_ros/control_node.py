@@ -164,14 +164,14 @@ class ControlNode(ManagedNode):
     def begin(self, joint_rad: Array, gripper_m: float) -> None:
         self.output.begin(joint_rad, gripper_m)
 
-    def torque(self, on: bool) -> None:
+    def torque(self, on: bool, request: int) -> None:
         def answered(future: Any) -> None:
             response = future.result()
             success = response is not None and response.success
             message = one_line(getattr(response, "message", "no answer"))
             if not success:
                 self.get_logger().error(f"{self.torque_client.srv_name}: {message}")
-            self.supervisor.torque_answered(on, success, message)
+            self.supervisor.torque_answered(request, success, message)
 
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 

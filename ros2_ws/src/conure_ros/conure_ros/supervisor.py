@@ -72,8 +72,8 @@ class Sink(Protocol):
     def report(self, status: Status) -> None:
         """To everybody."""
 
-    def torque(self, on: bool) -> None:
-        """Ask the driver; `torque_answered` hears what it says."""
+    def torque(self, on: bool, request: int) -> None:
+        """Ask the driver; `torque_answered` hears what it says to this request."""
 
 
 class Supervisor:
@@ -105,7 +105,7 @@ class Supervisor:
         self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
         self._refused_since_selection = False
         self._rivals = ""
-        self._torque = Torque()
+        self._torque = Torque(on=not stopped_by)
         self._home_request: HomeRequest | None = None
         self._reported: tuple[Mode, str, str] | None = None
 
@@ -119,6 +119,8 @@ class Supervisor:
         self._forget_the_arm()
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, now_s, "activated; choose a mode")
+            if not self._torque.on:  # the stop was reset while control was not active
+                self._ask_for_torque(on=True)
         self._report()
 
     def deactivate(self) -> None:
@@ -239,8 +241,13 @@ class Supervisor:
         self._send(command, measured, request.captured_ns)
 
     def _age_s(self, source: Mode, request: Request) -> float:
-        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still."""
+        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still.
+
+        A stamp of the future, which the gate refuses, is not remembered: all later commands would look old beside it.
+        """
         now_s, age_s = self.clock.steady_s(), (self.clock.now_ns() - request.captured_ns) / NANOSECONDS
+        if age_s < -self.robot.control_period_s:
+            return age_s
         newest_ns, since_s = self._stamps.get(source, (-1, now_s))
         if request.captured_ns > newest_ns:
             self._stamps[source] = (request.captured_ns, now_s)
@@ -351,16 +358,15 @@ class Supervisor:
     def _ask_for_torque(self, on: bool) -> None:
         """Of an arm that goes limp when stopped."""
         if self.settings.on_stop == "limp" and self.active:
-            self._torque.ask(on, self.clock.steady_s())
-            self.sink.torque(on)
+            self.sink.torque(on, self._torque.ask(on, self.clock.steady_s()))
 
-    def torque_answered(self, on: bool, success: bool, message: str) -> None:
+    def torque_answered(self, request: int, success: bool, message: str) -> None:
         """The driver's answer. An arm that did not get its torque stays stopped."""
-        if not self._torque.answered(on, success, message):
+        if not self._torque.answered(request, success, message):
             return
         if success:
             self._forget_the_arm()
-        elif on:
+        elif self._torque.on:
             self.stop(f"torque: {message}")
         self._report_changes()
 
@@ -420,7 +426,7 @@ class Supervisor:
             self.arbiter.stop_reason = why
             self._report_changes()
         if self._torque.overdue(now_s):
-            self.torque_answered(self._torque.on, False, f"no answer within {CONFIRM_S} s")
+            self.torque_answered(self._torque.request, False, f"no answer within {CONFIRM_S} s")
         back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
         if back_s:
             self._anchor_ns = min(self._anchor_ns, self.clock.now_ns())

@@ -148,6 +148,8 @@ class ArmLoop:
             shortest_s = float(np.max(np.abs(goal - self._follower.position) / self._max_speed))
             self._follower.follow(goal, max(command.duration_s, shortest_s))
             self._commanded_s, self._repeats = time.monotonic(), REPEATS
+            # It begins now: after a cycle that took long it must not be over at once.
+            self._stepped_s = max(self._stepped_s, self._commanded_s - self.config.period_s)
 
     def let_go(self) -> None:
         """Torque off, of an arm that is not active. Raises: RobotError while armed, and naming who may have torque."""

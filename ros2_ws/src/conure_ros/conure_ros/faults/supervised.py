@@ -67,7 +67,7 @@ class SupervisedArm:
     def report(self, status: Status) -> None:
         self.states.append(status)
 
-    def torque(self, on: bool) -> None:
+    def torque(self, on: bool, request: int) -> None:
         """These arms hold when they are stopped."""
 
 
