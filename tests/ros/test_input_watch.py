@@ -45,6 +45,37 @@ def test_a_stamp_from_the_future_is_refused_by_name(ahead_s):
         InputWatch(STALE_S, UNCHANGED_S).is_new("teleop/twist", ns(10.0 + ahead_s), at(10.0))
 
 
+@pytest.mark.parametrize("ahead_s", [0.049, 0.05])
+def test_a_drivers_clock_may_be_a_twentieth_of_a_second_ahead(watch, ahead_s):
+    assert watch.is_new("joy", ns(10.0 + ahead_s), at(10.0))
+    watch.take(ns(10.0 + ahead_s), at(10.0))
+    assert not watch.stale(at(10.0))
+    assert watch.stale(at(9.998)), "and no more than that"
+
+
+def test_an_input_is_good_for_all_of_the_given_time(watch):
+    assert watch.is_new("joy", ns(10.0), at(10.0 + STALE_S))
+    watch.take(ns(10.0), at(10.0))
+    assert not watch.stale(at(10.0 + STALE_S, 10.0))
+    assert watch.stale(at(10.0 + STALE_S + 0.001, 10.0))
+
+
+def test_the_age_of_an_input_is_that_on_the_clock_where_it_is_older(watch):
+    watch.take(ns(10.0), at(10.0, 50.0))
+    assert watch.age_s(at(10.1, 50.02)) == pytest.approx(0.1)
+    assert watch.age_s(at(10.02, 50.1)) == pytest.approx(0.1)
+
+
+def test_before_the_first_input_there_is_silence(watch):
+    assert watch.stale(at(0.01)), "even where both clocks have just begun"
+    assert watch.stamp_ns == 0
+
+
+def test_the_first_input_is_new_however_early_its_clock_says_it_is(watch):
+    assert watch.is_new("joy", 1, Moment(1, 0.0))
+    assert not watch.is_new("joy", 1, Moment(1, 0.0))
+
+
 def test_a_clock_that_steps_back_makes_what_came_before_it_stale_and_what_comes_after_it_new(watch):
     assert watch.is_new("joy", ns(10.0), at(10.0))
     watch.take(ns(10.0), at(10.0))
@@ -73,6 +104,20 @@ def test_input_that_never_changes_moves_the_arm_for_a_limited_time(watch):
     assert held(watch, 0.0, 10.0) == pytest.approx(UNCHANGED_S, abs=0.03)
     assert held(watch, 3.1, 1.0) == 0.0, "and not again"
     assert held(watch, 4.2, 1.0, values=(0.9,)) == 1.0, "until it changes"
+
+
+def test_input_that_changes_moves_the_arm_for_as_long_as_it_does(watch):
+    for step in range(1000):
+        watch.expect_change("joy", (step // 50,), 0.02 * step)
+
+
+def test_input_may_stay_unchanged_for_all_of_the_given_time_and_no_longer():
+    watch = InputWatch(STALE_S, 0.25)
+    for now_s in (0.0, 0.25):
+        watch.expect_change("joy", (1.0,), now_s)
+    with pytest.raises(UnsafeCommand, match=r"not changed for 0\.3 s \(limit unchanged_s 0\.25 s\)"):
+        watch.expect_change("joy", (1.0,), 0.26)
+    watch.expect_change("joy", (1.0,), 0.26 + 0.5)
 
 
 def test_a_hand_that_lets_go_begins_anew(watch):

@@ -1,13 +1,14 @@
 """Whether a person's input is one of now, and not the last one again. Pure: stamps and steady seconds come in."""
 
 import math
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 from conure_core.errors import StaleInput, UnsafeCommand
 from conure_ros.clock_watch import ClockWatch
+from conure_ros.messages import NANOSECONDS
 
-NANOSECONDS = 1_000_000_000
 FUTURE_S = 0.05
 """How far a driver's clock may be ahead."""
 RELEASED_S = 0.5
@@ -35,9 +36,10 @@ class InputWatch:
     def __init__(self, stale_s: float, unchanged_s: float) -> None:
         self._stale_s, self._unchanged_s = stale_s, unchanged_s
         self._clock = ClockWatch()
-        self._stamps: dict[str, int] = {}
+        self._stamps: defaultdict[str, int] = defaultdict(int)
         self._held: dict[str, tuple[Hashable, float, float]] = {}
         self.stamp_ns, self._arrived_s = 0, -math.inf
+        """The stamp of the newest input; 0 before the first."""
 
     def is_new(self, source: str, stamp_ns: int, now: Moment) -> bool:
         """Whether this input was not seen before.
@@ -54,7 +56,7 @@ class InputWatch:
                 f"{source} is stamped {-age_s:.2f} s in the future (limit {FUTURE_S} s); synchronise the clocks of "
                 "its driver and of this machine, or give both the same use_sim_time"
             )
-        if stamp_ns <= self._stamps.get(source, -1):
+        if stamp_ns <= self._stamps[source]:
             return False
         if age_s > self._stale_s:
             raise StaleInput(f"{source} was {age_s:.2f} s old when it came (limit stale_s {self._stale_s:g} s)")
@@ -68,10 +70,10 @@ class InputWatch:
     def expect_change(self, source: str, values: Hashable, now_s: float) -> None:
         """To be called with each new input that moves the arm. Raises: UnsafeCommand if it did not change for long."""
         before, since_s, last_s = self._held.get(source, (None, now_s, now_s))
-        if values != before or now_s - last_s > RELEASED_S:
+        if values != before or now_s - last_s >= RELEASED_S:
             since_s = now_s
         self._held[source] = (values, since_s, now_s)
-        if self._unchanged_s and now_s - since_s >= self._unchanged_s:
+        if self._unchanged_s and now_s - since_s > self._unchanged_s:
             raise UnsafeCommand(
                 f"{source} moves the arm and has not changed for {now_s - since_s:.1f} s (limit unchanged_s "
                 f"{self._unchanged_s:g} s); let go, or move the hand; is the device in range?"
