@@ -73,7 +73,7 @@ def move(arm: Arm, seed: int, steps: int = 20) -> None:
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_number_of_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_path, name, data):
     key, wrong = data.draw(st.sampled_from(NUMBERS), "key"), data.draw(WRONG, "value")
@@ -90,7 +90,7 @@ def test_any_number_of_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_p
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_name_in_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_path, name, data):
     given_data = data_of(name)
