@@ -58,6 +58,14 @@ def test_an_arm_that_only_holds_is_never_asked_for_its_torque():
     assert rig.state.alarm == ""
 
 
+def test_a_control_that_is_not_active_asks_no_driver_for_anything():
+    rig = Rig(settings=LIMP)
+    rig.supervisor.stop("a test")
+    assert (rig.torques, rig.state.alarm) == ([], "")
+    rig.supervisor.reset_stop()
+    assert (rig.torques, rig.state.alarm) == ([], "")
+
+
 def test_until_torque_is_confirmed_on_nothing_moves():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
@@ -86,6 +94,16 @@ def test_torque_that_came_back_too_late_does_not_pass_for_torque_off():
     assert "torque off is not confirmed" in rig.state.alarm
     rig.torque_answered(False, True, "limp")
     assert rig.state.alarm == ""
+
+
+def test_a_driver_that_failed_at_what_is_asked_for_no_more_is_not_asked_again():
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    rig.supervisor.reset_stop()
+    rig.supervisor.stop("another test")
+    rig.torque_answered(True, False, "overload")
+    assert rig.torques == [False, True, False]
+    assert rig.state.reason == "another test"
 
 
 def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():

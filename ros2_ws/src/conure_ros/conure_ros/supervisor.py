@@ -364,9 +364,7 @@ class Supervisor:
         """The driver's answer. An arm that did not get its torque stays stopped."""
         if not self._torque.answered(request, success, message):
             return
-        if success:
-            self._forget_the_arm()
-        elif self._torque.on:
+        if self._torque.on and not success:
             self.stop(f"torque: {message}")
         self._report_changes()
 
