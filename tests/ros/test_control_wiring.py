@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.clock import ClockType
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.task import Future
@@ -49,15 +48,6 @@ class Heard:
     def taken(self):
         calls, self.calls = self.calls, []
         return calls
-
-
-@pytest.fixture(scope="module")
-def context(domain):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
-        rclpy.init(domain_id=int(domain["ROS_DOMAIN_ID"]))
-        yield
-        rclpy.try_shutdown()
 
 
 @pytest.fixture
