@@ -84,6 +84,41 @@ def no_domain_is_left_behind():
     assert os.environ.get("ROS_DOMAIN_ID") == before
 
 
+@pytest.fixture(scope="module")
+def context(domain):
+    """ROS in this process, for nodes that run in it."""
+    import rclpy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
+        rclpy.init(domain_id=int(domain["ROS_DOMAIN_ID"]))
+        yield
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def teleop(context):
+    """A teleop_node in this process, configured."""
+    from conure_ros.teleop_node import TeleopNode
+    from tests.ros.teleop_hand import SUCCESS
+
+    node = TeleopNode()
+    assert node.trigger_configure() == SUCCESS
+    yield node
+    node.end()
+    node.destroy_node()
+
+
+@pytest.fixture
+def hand(teleop, monkeypatch):
+    """Of a person at that node, which is active; the gripper is measured open."""
+    from tests.ros.teleop_hand import ROBOT, Hand
+
+    hand = Hand(teleop, monkeypatch)
+    hand.measure(ROBOT.gripper_open_m)
+    return hand
+
+
 class Graph:
     """Nodes that run beside the test."""
 

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.clock import ClockType
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.task import Future
@@ -51,15 +50,6 @@ class Heard:
         return calls
 
 
-@pytest.fixture(scope="module")
-def context(domain):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
-        rclpy.init(domain_id=int(domain["ROS_DOMAIN_ID"]))
-        yield
-        rclpy.try_shutdown()
-
-
 @pytest.fixture
 def node(context):
     """Configured; as if it had run for long, so that a claim waits for nobody's discovery."""
@@ -86,13 +76,6 @@ def on_topic(node, topic, message):
 def service(node, name):
     (callback,) = (some.callback for some in node.services if some.srv_name.lstrip("/") == name)
     return callback
-
-
-def until(condition):
-    late_s = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < late_s
-        time.sleep(0.01)
 
 
 # What comes in.
@@ -126,13 +109,13 @@ def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, hea
 
 
 @pytest.mark.parametrize("topic", ["joint_states", "joint_trajectory", "command/teleop", "command/policy"])
-def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(node, heard, topic):
+def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(node, heard, topic, wait_until):
     kind = JointState if topic == "joint_states" else PolicyCommand
     node.create_publisher(kind, topic, 1)
     node._tick()
     assert heard.taken() == [("tick", {})], "one is none too many"
     node.create_publisher(kind, topic, 1)
-    until(lambda: node.watches and any(watch.rivals() for watch in node.watches))
+    wait_until(lambda: any(watch.rivals() for watch in node.watches), 10.0)
     node._tick()
     assert heard.taken() == [("tick", {f"/{topic}": "/control, /control"})]
 

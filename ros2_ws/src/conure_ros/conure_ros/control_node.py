@@ -56,7 +56,6 @@ class ControlNode(ManagedNode):
         """Raises: ConfigError, BundleError, SpecMismatch."""
         self.robot = load_robot(self.parameters.robot)
         arm = Arm(self.robot)
-        arm.first_collision(np.array(self.robot.home_rad))  # builds the collision geometry now, not in the loop
         self.said: tuple[Mode, str] | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)

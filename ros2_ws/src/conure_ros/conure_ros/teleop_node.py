@@ -33,13 +33,13 @@ class TeleopParameters:
     """Parameters of teleop_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused", 0, 64)
-    button_count: int = parameter(11, "buttons of the joystick; a Joy with another number is refused", 1, 128)
+    axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused")
+    button_count: int = parameter(11, "buttons of the joystick; a Joy with another number is refused")
     axes: tuple[int, ...] = parameter((1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none")
     axis_scales: tuple[float, ...] = parameter((1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]")
-    dead_man_button: int = parameter(4, "the button without which a Joy sends nothing", 0, 127)
-    open_button: int = parameter(1, "the button that opens the gripper", 0, 127)
-    close_button: int = parameter(0, "the button that closes the gripper", 0, 127)
+    dead_man_button: int = parameter(4, "the button without which a Joy sends nothing")
+    open_button: int = parameter(1, "the button that opens the gripper")
+    close_button: int = parameter(0, "the button that closes the gripper")
     dead_zone: float = parameter(0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9)
     twist_linear_full_m_s: float = parameter(0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0)
     twist_angular_full_rad_s: float = parameter(1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0)
@@ -84,11 +84,12 @@ class TeleopNode(ManagedNode):
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
 
     def activate(self) -> None:
-        """What was pressed before counts for nothing. Raises: RobotError if another node teleoperates this arm."""
+        """Raises: RobotError if another node teleoperates this arm."""
         self.commands.claim()
-        self.intent, self.asked, self.rival = None, None, ""
+        self.rival = ""
 
     def deactivate(self) -> None:
+        """What was pressed before counts for nothing afterwards."""
         self.intent = self.asked = None
         self.commands.release()
 
@@ -126,8 +127,6 @@ class TeleopNode(ManagedNode):
         robot, name = self.robot, "teleop/gripper"
         try:
             (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], name)
-            if not np.isfinite(position_m):
-                raise UnsafeCommand(f"{name}: {position_m} is not finite; nothing is sent")
             if not self._is_new(name, message):
                 return
             self.asked = opening(position_m, robot.gripper_closed_m, robot.gripper_open_m)
@@ -224,7 +223,7 @@ class TeleopNode(ManagedNode):
 
     def _send(self) -> None:
         intent = self.intent
-        if not self.active or intent is None or not self.commands.held:
+        if intent is None or not self.commands.held:
             return
         if self._silent():
             self._let_go()
