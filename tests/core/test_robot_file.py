@@ -1,6 +1,7 @@
 """A robot's file makes sense, or it is refused by file and key: what loads, moves."""
 
 import math
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -211,6 +212,19 @@ def test_every_number_of_a_robot_and_a_bus_has_a_range():
 )
 def test_values_without_a_meaning_are_refused_by_file_and_key(tmp_path, changes, message):
     refused(tmp_path, message, **changes)
+
+
+@pytest.mark.parametrize("named", ["circle", "a\0b", "x" * 5000, "\ud800", "pipe", "."])
+@pytest.mark.parametrize("key", ["arm", "urdf", "like"])
+def test_a_path_that_leads_to_no_file_is_refused_by_key_and_read_from_nowhere(tmp_path, key, named):
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    data = data_of("wx250s_serial")
+    path = written(tmp_path, {**data, "bus": {"like": named}} if key == "like" else {**data, key: named})
+    with pytest.raises(ConfigError, match=f"(?i){key}") as raised:
+        load_bus(path) if key == "like" else load_robot(path)
+    assert "mine.yaml" in str(raised.value) or "no URDF" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_joint_left_out_is_not_taken_to_stand_still(tmp_path):

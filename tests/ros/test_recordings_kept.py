@@ -1,13 +1,16 @@
 """Nothing recorded is lost: not to a second recorder, a kill, a slow disk or a stepping clock."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64MultiArray
@@ -15,7 +18,7 @@ from std_msgs.msg import Float64MultiArray
 from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
 from conure_ros import recording_queue
-from conure_ros.recording import PARTIAL, Episode, Topic, free_name
+from conure_ros.recording import CHUNK_MARK, CHUNK_MARK_AT, PARTIAL, Episode, Topic, free_name
 from conure_ros.recording_queue import QueuedRecording
 from conure_ros.recording_writer import EpisodeWriter
 from conure_ros.recordings import recover
@@ -176,6 +179,45 @@ def test_of_a_file_damaged_in_its_midst_the_beginning_is_recovered_and_the_file_
     assert partial.read_bytes() == bytes(content)
 
 
+@pytest.mark.parametrize("damage", ["length", "kind", "content of the last", "channel"])
+def test_a_file_that_holds_more_than_can_be_read_is_kept_also_by_a_second_recovery(tmp_path, capsys, damage):
+    partial = interrupted(tmp_path)
+    content = bytearray(partial.read_bytes())
+    marks = [at.start() for at in re.finditer(re.escape(CHUNK_MARK), content)]
+    second, last = marks[1] - CHUNK_MARK_AT, marks[-1] - CHUNK_MARK_AT
+    if damage == "length":
+        content[second + 1 : second + 9] = (1 << 19).to_bytes(8, "little")
+    elif damage == "kind":
+        content[second] = 0x86
+    elif damage == "channel":
+        before = content.index(TOPIC.name.encode()) - 4
+        content[before - 4 : before - 2] = b"\x07\x00"
+    else:
+        content[last + 60] ^= 0xFF
+    partial.write_bytes(content)
+    for _ in range(2):
+        assert main(["recordings", "recover", str(partial)]) == 0
+        assert "it was kept" in capsys.readouterr().out
+        assert partial.read_bytes() == bytes(content)
+
+
+def test_whatever_bytes_are_altered_a_recording_is_read_or_refused_and_nothing_of_it_is_lost(tmp_path):
+    whole = interrupted(tmp_path).read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(150):
+        content = bytearray(whole)
+        at, width = int(rng.integers(len(content))), int(rng.choice([1, 8]))
+        content[at : at + width] = rng.bytes(width)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        partial = folder / f"one.mcap{PARTIAL}"
+        partial.write_bytes(content)
+        with contextlib.suppress(DataError):
+            recovered = recover(partial)
+            assert partial.exists() or recovered.messages >= 40, "a damaged length of the last chunk looks as torn"
+            numbers(recovered.path)
+
+
 def test_a_file_whose_end_a_power_cut_left_as_zeros_gives_what_is_before(tmp_path):
     partial = interrupted(tmp_path)
     partial.write_bytes(partial.read_bytes() + bytes(4096))
@@ -230,11 +272,11 @@ def test_what_cannot_be_recovered_is_said_and_the_rest_is_done(tmp_path, capsys)
     whole, empty, text = interrupted(tmp_path), tmp_path / f"two.mcap{PARTIAL}", tmp_path / f"three.mcap{PARTIAL}"
     empty.touch()
     text.write_text("not a recording at all")
-    words = [str(path) for path in (empty, text, tmp_path / f"four.mcap{PARTIAL}", whole)]
+    words = [str(path) for path in (empty, text, tmp_path / f"four.mcap{PARTIAL}", tmp_path / "five", whole)]
     assert main(["recordings", "recover", *words]) == 1
     printed = capsys.readouterr()
     assert len(printed.err.splitlines()) == 1
-    assert all(name in printed.err for name in ("two.mcap", "three.mcap", "no file"))
+    assert all(name in printed.err for name in ("two.mcap", "three.mcap", "no file", "five"))
     assert numbers(tmp_path / "one.mcap") == list(range(50))
     assert empty.exists()
     assert text.exists()

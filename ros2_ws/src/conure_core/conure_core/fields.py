@@ -113,6 +113,17 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key.value, str) else id(key))
 
 
+def path_beside(folder: Path, text: str | Path, where: str) -> Path:
+    """The path that a text names, relative to a folder. Raises: ConfigError for a text that no file's name can be."""
+    try:
+        path = (folder / text).resolve()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, of no encoding, or links in a circle
+        reason = type(error).__name__ if isinstance(error, UnicodeError) else " ".join(str(error).split())[:300]
+        raise ConfigError(f"{where} must be a path, got {_brief(str(text))} ({reason})") from error
+    return path
+
+
 def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
     """`schema` filled from a mapping that came from `where`; paths are relative to `folder`. Raises: as read_fields."""
     data = _mapping(data, where)
@@ -142,8 +153,8 @@ def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
         return _checked_tuple(value, get_args(wanted), where, folder)
     if isinstance(wanted, type) and is_dataclass(wanted):
         return checked_fields(value, wanted, where, folder)
-    if wanted is Path and isinstance(value, str | Path) and "\0" not in str(value):
-        return (folder / value).resolve()
+    if wanted is Path and isinstance(value, str | Path):
+        return path_beside(folder, value, where)
     if wanted is float and _is_finite(value):
         return float(value)
     if wanted in (str, bool) and isinstance(value, wanted):

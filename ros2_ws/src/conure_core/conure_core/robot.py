@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import bounded, checked_fields, read_mapping, require_bounds
+from conure_core.fields import bounded, checked_fields, path_beside, read_mapping, require_bounds
 from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
 ROBOTS_DIR = Path(__file__).parent / "robots"
@@ -204,21 +204,22 @@ def load_robot(name: str) -> RobotConfig:
     fields = {key: value for key, value in own.items() if key not in CONNECTION_FIELDS}
     if "arm" not in own:
         return checked_fields(fields, RobotConfig, str(path), path.parent)
-    base = _base_file(path, own["arm"])
+    base = base_file(path, own["arm"], "arm")
     of_base = {key: value for key, value in read_mapping(base).items() if key not in ("bus", "ros2_control")}
     if "arm" in of_base:
         raise ConfigError(f"{path}: arm: {base} has a field 'arm' itself; give the path of that file")
     if isinstance(fields.get("urdf"), str):
-        fields["urdf"] = str(path.parent.resolve() / fields["urdf"])
+        fields["urdf"] = str(path_beside(path.parent, fields["urdf"], f"{path}: urdf"))
     return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
 
 
-def _base_file(path: Path, arm: Any) -> Path:
-    if not isinstance(arm, str) or "\0" in arm:
-        raise ConfigError(f"{path}: arm must be the path of another robot's file, got {arm!r:.100}")
-    base = (path.parent / arm).resolve()
+def base_file(path: Path, named: Any, key: str) -> Path:
+    """The robot's file that a key of the file at `path` names. Raises: ConfigError if there is none."""
+    if not isinstance(named, str):
+        raise ConfigError(f"{path}: {key} must be the path of another robot's file, got {named!r:.100}")
+    base = path_beside(path.parent, named, f"{path}: {key}")
     if not base.is_file():
-        raise ConfigError(f"{path}: arm: no file at {base}; the path is relative to this file")
+        raise ConfigError(f"{path}: {key}: no file at {base}; the path is relative to this file")
     return base
 
 

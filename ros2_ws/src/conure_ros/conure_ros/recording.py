@@ -3,16 +3,16 @@
 Writing needs ROS's message definitions; reading needs no ROS at all. `conure_ros.recording_writer` writes them.
 """
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mcap.exceptions import McapError
 from mcap.reader import make_reader
-from mcap.records import Channel, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader
+from mcap.records import Channel, Chunk, ChunkIndex, McapRecord, Message, Metadata, Schema
+from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
@@ -25,6 +25,9 @@ PARTIAL = ".partial"
 RECOVER = "conure recordings recover"
 """The command that makes a finished recording of a partial file."""
 SMALLEST_RECORD_LIMIT = 1 << 20
+RECORD_HEADER_BYTES, BLOCK_BYTES = 9, 1 << 20
+CHUNK_MARK, CHUNK_MARK_AT = b"\x03\0\0\0lz4", 37
+"""Every chunk that we write has this so many bytes behind its beginning, and its index has it too."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def free_name(folder: Path, name: str) -> str:
 class Scan:
     """What can be read of a recording from its beginning, whether it was finished or not.
 
-    After the iteration: `metadata`, `finished`, and `damage`: what ended it before the end of the file, if anything.
+    After the iteration: `metadata`, `finished`, and `damage`: what cannot be read, beside a last torn record.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,29 +94,69 @@ class Scan:
     def _records(self, file: Any, size: int) -> Iterator[Raw]:
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
-        reader = StreamReader(file, validate_crcs=True, record_size_limit=max(size, SMALLEST_RECORD_LIMIT))
-        records = reader.records
+        limit = max(size, SMALLEST_RECORD_LIMIT)
+        records = StreamReader(file, emit_chunks=True, validate_crcs=True, record_size_limit=limit).records
+        chunks = 0
         while True:
+            began = file.tell()
             try:
                 record = next(records)
+                parts = breakup_chunk(record, validate_crc=True) if isinstance(record, Chunk) else [record]
             except StopIteration:
                 self.finished = True
-                return
+                break
             except OSError:
                 raise
             except Exception as error:  # of a record that was not written to its end, anything may come
-                if file.tell() < size:
+                if not _is_torn(file, began, size):
                     self.damage = str(error) or type(error).__name__
-                return
-            if isinstance(record, Schema):
-                schemas[record.id] = record
-            elif isinstance(record, Channel):
-                channels[record.id] = record
-            elif isinstance(record, Metadata) and record.name in (METADATA, METADATA_AT_START):
-                self.metadata.update(record.metadata)
-            elif isinstance(record, Message) and record.channel_id in channels:
-                channel = channels[record.channel_id]
-                yield Raw(schemas[channel.schema_id], channel, record)
+                break
+            chunks += isinstance(record, Chunk | ChunkIndex)
+            for part in parts:
+                yield from self._taken(part, schemas, channels)
+        left_out = _count_marks(file, size, None if self.finished else began) - chunks
+        if left_out > 0:
+            self.damage = self.damage or f"{left_out} chunks of it are not where they are looked for"
+
+    def _taken(self, record: McapRecord, schemas: dict[int, Schema], channels: dict[int, Channel]) -> Iterator[Raw]:
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Metadata) and record.name in (METADATA, METADATA_AT_START):
+            self.metadata.update(record.metadata)
+        elif isinstance(record, Message):
+            channel = channels.get(record.channel_id)
+            schema = None if channel is None else schemas.get(channel.schema_id)
+            if channel is None or schema is None:
+                self.damage = self.damage or f"messages of channel {record.channel_id}, which has no topic or type"
+            else:
+                yield Raw(schema, channel, record)
+
+
+def _is_torn(file: Any, began: int, size: int) -> bool:
+    """Whether the record that began there goes beyond the end of the file, or is the zeros that a power cut left."""
+    file.seek(began)
+    header = file.read(RECORD_HEADER_BYTES)
+    if not any(header):
+        return not any(block.strip(b"\0") for block in iter(lambda: file.read(BLOCK_BYTES), b""))
+    length = int.from_bytes(header[1:], "little")
+    return len(header) < RECORD_HEADER_BYTES or began + RECORD_HEADER_BYTES + length > size
+
+
+def _count_marks(file: Any, size: int, torn: int | None) -> int:
+    """Chunks, and indices of chunks, that were written, but for a torn one that begins at `torn`.
+
+    A length or a kind of record that was damaged leads past whole chunks, and nothing else tells.
+    """
+    if not size:
+        return 0
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        count, found = 0, content.find(CHUNK_MARK)
+        while found >= 0:
+            count += torn is None or found != torn + CHUNK_MARK_AT
+            found = content.find(CHUNK_MARK, found + 1)
+    return count
 
 
 class Episode:
@@ -135,6 +178,8 @@ class Episode:
         self.path, self.partial = path, partial
         self.metadata: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.damage = ""
+        """With `partial`: what of the file cannot be read, beside a last torn record."""
         if partial:
             self._open_partial()
         else:
@@ -165,7 +210,7 @@ class Episode:
             self.counts[raw.channel.topic] = self.counts.get(raw.channel.topic, 0) + 1
         if not self.counts and not scan.metadata and not scan.finished:
             raise DataError(f"{self.path} is damaged (no message of it can be read); there is nothing to recover")
-        self.metadata = scan.metadata
+        self.metadata, self.damage = scan.metadata, scan.damage
 
     def messages(self, *topics: str) -> Iterator[Recorded]:
         """The messages of these topics (none given: of all), in the order they were recorded. Raises: DataError."""
@@ -176,8 +221,11 @@ class Episode:
                 if decode is None:
                     raise DataError(f"{self.path}: '{raw.channel.topic}' is not a topic of ROS 2 messages")
                 yield Recorded(raw.channel.topic, raw.message.log_time, decode(raw.message.data))
-        except (McapError, ValueError) as error:
-            raise DataError(f"{self.path} is damaged ({error or type(error).__name__})") from error
+        except (DataError, OSError):
+            raise
+        except Exception as error:  # of damaged schemas, chunks and messages, anything may come
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise DataError(f"{self.path} is damaged ({reason})") from error
 
     def _raw(self, topics: tuple[str, ...]) -> Iterator[Raw]:
         if self.partial:

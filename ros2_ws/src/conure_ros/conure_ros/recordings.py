@@ -24,7 +24,7 @@ class Recovered:
     path: Path
     messages: int
     damage: str
-    """What ended the reading before the end of the file; empty if all was read but a last torn record."""
+    """What could not be read; empty if all was read but a last torn record."""
 
 
 def run(overrides: list[str]) -> None:
@@ -36,7 +36,7 @@ def run(overrides: list[str]) -> None:
     for word in overrides:
         try:
             _report(Path(word), recover(Path(word)))
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             failures.append(str(error))
     if failures:
         raise DataError("; ".join(failures))
@@ -62,7 +62,9 @@ def recover(partial: Path) -> Recovered:
     with _locked(partial):
         _beside(final).unlink(missing_ok=True)  # a killed recovery's: the lock is ours
         if final.exists():
-            _require_done(partial, final)
+            damage = _require_done(partial, final)
+            if damage:
+                return Recovered(final, _messages(final), damage)
         elif _is_complete(partial):
             finish_name(partial, final)
         else:
@@ -85,18 +87,20 @@ def _locked(partial: Path) -> Iterator[None]:
         raise DataError(f"{partial} cannot be recovered: {error}; it is as it was") from error
 
 
-def _require_done(partial: Path, final: Path) -> None:
+def _require_done(partial: Path, final: Path) -> str:
     """Check that the final file is this very recording: a kill came before the partial name was removed.
 
+    Returns: What of the partial file could not be read, if anything: then it stays.
     Raises: DataError if it is another one.
     """
     if final.samefile(partial):
-        return
+        return ""
     with suppress(DataError):
         found = Episode(final)
         counts = {topic: count for topic, count in found.counts.items() if count}
-        if found.metadata.get(FROM) == partial.name and counts == Episode(partial, partial=True).counts:
-            return
+        left = Episode(partial, partial=True)
+        if found.metadata.get(FROM) == partial.name and counts == left.counts:
+            return left.damage
     raise DataError(f"{final} exists and stays; move it or {partial} away")
 
 

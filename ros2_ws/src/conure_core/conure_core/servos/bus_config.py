@@ -9,7 +9,7 @@ from typing import Any
 
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.fields import bounded, checked_fields, read_mapping, read_yaml, require_bounds
-from conure_core.robot import RobotConfig, load_robot, robot_file
+from conure_core.robot import RobotConfig, base_file, load_robot, robot_file
 from conure_core.servos.registers import FAMILIES, Family
 
 IDS = range(0, 253)
@@ -174,7 +174,7 @@ def load_bus(name: str) -> BusConfig:
 def _with_base(bus: Any, path: Path) -> Any:
     if not isinstance(bus, dict) or "like" not in bus:
         return bus
-    base = read_yaml((path.parent / str(bus["like"])).resolve())
+    base = read_yaml(base_file(path, bus["like"], "bus: like"))
     if not isinstance(base, dict) or not isinstance(base.get("bus"), dict) or "like" in base["bus"]:
         raise ConfigError(f"{path}: bus: like: {bus['like']} has no bus of its own")
     return {**base["bus"], **{key: value for key, value in bus.items() if key != "like"}}
