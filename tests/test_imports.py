@@ -36,7 +36,7 @@ MUST_NOT_IMPORT = {
 # The simulated robot is the one node that needs the simulation; `ros2 launch` is not to be had where ROS is from PyPI.
 EXCEPTIONS = {"conure_ros.sim_robot_node": {"conure_sim", "pybullet"}, "conure_ros.launching": set()}
 EXCEPTIONS["conure_ros.faults.judge.clearances"] = {"pybullet"}  # the judge measures by other means than the judged
-EXCEPTIONS["conure_training.bench_peers"] = {"stable_baselines3", "zuko"}  # they are what is measured against
+EXCEPTIONS["conure_training.benchmarks.baselines"] = {"stable_baselines3", "zuko"}  # they are what is measured against
 ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
 
 ABSENT = """
@@ -96,11 +96,11 @@ def test_package_imports_only_where_its_arrows_point(package):
     ("package", "module", "source", "wrong"),
     [
         ("conure_core", "conure_core.spec", "def f():\n    import torch.nn", {"torch"}),
-        ("conure_core", "conure_core.spec", "from conure_sim.world import World", {"conure_sim"}),
-        ("conure_sim", "conure_sim.world", "from conure_core import spec\nimport pybullet", set()),
+        ("conure_core", "conure_core.spec", "from conure_sim.physics.world import World", {"conure_sim"}),
+        ("conure_sim", "conure_sim.physics.world", "from conure_core import spec\nimport pybullet", set()),
         ("conure_ros", "conure_ros.policy_node", "import conure_sim", {"conure_sim"}),
         ("conure_ros", "conure_ros.sim_robot_node", "import conure_sim", set()),
-        ("conure_training", "conure_training.flows", "import zuko", {"zuko"}),
+        ("conure_training", "conure_training.prior.flow", "import zuko", {"zuko"}),
     ],
 )
 def test_wrong_import_is_seen_at_any_depth(package, module, source, wrong):
@@ -126,5 +126,5 @@ def test_every_module_on_the_robot_imports_without_torch_and_pybullet(package, a
 
 
 def test_what_renders_and_collects_in_many_processes_does_not_wait_for_torch():
-    run = run_without({"torch"}, "import conure_sim.static_scenes, conure_training.collect")
+    run = run_without({"torch"}, "import conure_sim.envs.static_scenes, conure_training.data.collect")
     assert run.returncode == 0, run.stderr

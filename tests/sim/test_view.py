@@ -11,12 +11,12 @@ import torch
 
 from conure_core.cli import main
 from conure_core.config import load_config
-from conure_sim.pictures import MARGIN_PX, captioned, contact_sheet, write_video
-from conure_sim.recording import Recording, expert, random_actions, record
-from conure_sim.view import ViewConfig, make_environment
-from conure_sim.viewpoints import VIEWPOINTS
-from conure_training.agents import ImageAgent, save_image_agent
-from conure_training.sac import ImagePolicy, SacConfig
+from conure_sim.envs.viewpoints import VIEWPOINTS
+from conure_sim.tools.pictures import MARGIN_PX, captioned, contact_sheet, write_video
+from conure_sim.tools.recording import Recording, expert, random_actions, record
+from conure_sim.tools.view import ViewConfig, make_environment
+from conure_training.policies.policy import ImageAgent, save_image_agent
+from conure_training.rl.methods.sac import ImagePolicy, SacConfig
 
 SIZE_PX = 64
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from conure_core.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bundle
 from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
-from conure_training import export
-from conure_training.export import Parity, export_bundle, onnx_parity
-from conure_training.flows import ConditionalRealNVP
-from conure_training.precise import PolicyGraph
+from conure_training.export import export
+from conure_training.export.export import Parity, export_bundle, onnx_parity
+from conure_training.nn.float64 import PolicyGraph
+from conure_training.prior.flow import ConditionalRealNVP
 
 torch.set_num_threads(1)
 CONTRACT = load_robot("wx250s").contract(image_size_px=48)

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from conure_core.errors import ConfigError
-from conure_training.agents import LatentAgent, begin_episode, load_agent
-from conure_training.demonstrated import inverted
-from conure_training.environments import make_environment
-from conure_training.evaluate import run_episode
-from conure_training.methods import METHODS, find_method
-from conure_training.methods.on_features import Features
-from conure_training.prior import load_prior
-from conure_training.rl_loop import EVALUATION_SEEDS, Loop, evaluate_learner
-from conure_training.train_rl import RlConfig, train_rl
+from conure_training.data.environments import make_environment
+from conure_training.evaluation.evaluate import run_episode
+from conure_training.policies.policy import LatentAgent, begin_episode, load_agent
+from conure_training.prior.model import load_prior
+from conure_training.rl.demonstrations import inverted
+from conure_training.rl.loop import EVALUATION_SEEDS, Loop, evaluate_learner
+from conure_training.rl.methods import METHODS, find_method
+from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.train import RlConfig, train_rl
 
 from .toy_runs import TINY_RIVALS, rl_config
 

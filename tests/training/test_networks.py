@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_training.networks import CriticEnsemble, GaussianPolicy, Normalizer, SmallImageEncoder, seeded
+from conure_training.nn.networks import CriticEnsemble, GaussianPolicy, Normalizer, SmallImageEncoder, seeded
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1e6), st.integers(1, 9))

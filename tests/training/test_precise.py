@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from conure_core.robot import load_robot
-from conure_training.networks import GaussianPolicy
-from conure_training.precise import InverseGraph, MatrixConv2d, PolicyGraph, in_float64
-from conure_training.prior import Prior, PriorSize
+from conure_training.nn.float64 import InverseGraph, MatrixConv2d, PolicyGraph, in_float64
+from conure_training.nn.networks import GaussianPolicy
+from conure_training.prior.model import Prior, PriorSize
 
 torch.set_num_threads(1)
 

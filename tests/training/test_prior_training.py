@@ -10,20 +10,20 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_sim.environment import table_camera
-from conure_training import prior_trainer
-from conure_training.agents import load_agent
-from conure_training.chunks import HOLD_NOISE, ChunkedAgent, chunk_targets, paced
-from conure_training.collect import DemosConfig, collect
-from conure_training.dataset import load_demonstrations
-from conure_training.encoder import SceneEncoder
-from conure_training.environments import make_environment
-from conure_training.evaluate import EvaluateConfig, evaluate, run_episode
-from conure_training.export import ExportConfig, export_agent
-from conure_training.prior import PriorSize, load_prior, prior_note
-from conure_training.torch_files import save_torch
-from conure_training.train_prior import PriorConfig, train_prior
-from conure_training.train_rl import RlConfig, train_rl
+from conure_sim.envs.tabletop import table_camera
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.environments import make_environment
+from conure_training.evaluation.evaluate import EvaluateConfig, evaluate, run_episode
+from conure_training.export.export import ExportConfig, export_agent
+from conure_training.policies.chunked import HOLD_NOISE, ChunkedAgent, chunk_targets, paced
+from conure_training.policies.policy import load_agent
+from conure_training.prior import trainer as prior_trainer
+from conure_training.prior.encoder import SceneEncoder
+from conure_training.prior.model import PriorSize, load_prior, prior_note
+from conure_training.prior.train import PriorConfig, train_prior
+from conure_training.rl.train import RlConfig, train_rl
+from conure_training.runtime.torch_files import save_torch
 
 CONF = "conure_training.conf"
 TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", "batch_size=8", "flow_batch_size=16"]
@@ -33,7 +33,7 @@ TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", 
 def one_core():
     """However busy the others are, all trainings of this file round alike."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("conure_training.threads.free_cores", lambda *_: 1)
+        patch.setattr("conure_training.runtime.cpu_threads.free_cores", lambda *_: 1)
         yield
 
 
@@ -126,7 +126,7 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
 
 def test_another_prior_s_scenes_save_rendering_them(demos, tmp_path, monkeypatch):
     train_prior(config_of(demos, tmp_path / "first", "static_scenes=8"))
-    monkeypatch.setattr("conure_training.train_prior._rendered", None)
+    monkeypatch.setattr("conure_training.prior.train._rendered", None)
     train_prior(config_of(demos, tmp_path / "second", "static_scenes=8", f"scenes={tmp_path / 'first'}", "shift_px=2"))
     assert not (tmp_path / "second" / "static_scenes.npz").exists()
 

@@ -18,9 +18,9 @@ import conure_core.config as config_module
 from conure_core.cli import VERBS, main
 from conure_core.config import filled, load_config
 from conure_core.errors import ConfigError, ConureError, DataError
-from conure_training.agents import load_agent
-from conure_training.prior import load_prior
-from conure_training.torch_files import load_torch
+from conure_training.policies.policy import load_agent
+from conure_training.prior.model import load_prior
+from conure_training.runtime.torch_files import load_torch
 
 WRONG: dict[str, Any] = {
     "text": "Nope",

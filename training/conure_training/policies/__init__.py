@@ -1,0 +1,1 @@
+"""What acts: policies as files and as functions from observations to actions."""

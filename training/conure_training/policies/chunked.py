@@ -1,0 +1,88 @@
+"""Action chunks: the next h actions of a demonstration in one flow, executed one a tick.
+
+Source: Zhao et al., Learning fine-grained bimanual manipulation with low-cost hardware, RSS 2023.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from conure_core.errors import ConfigError
+from conure_core.spec import Contract
+from conure_training.nn.float64 import PolicyGraph
+from conure_training.prior.model import Prior
+
+HOLD_NOISE = 0.05
+T = TypeVar("T")
+
+
+def chunk_targets(
+    action: NDArray[np.float32], ends: NDArray[np.int64], chunk: int, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The `chunk` actions from every step on, (n, chunk * a), of actions (n, a); and where all were demonstrated, (n,).
+
+    Beyond an episode's end the arm holds: no motion, the gripper as it was last. Actions are steps of the tool, so that
+    the last one repeated would teach to go on after success, and a prior that never saw an end would know no chunk to
+    give near it. Held steps carry noise of HOLD_NOISE, for a density on an exact value has no bound.
+    """
+    step, last = np.arange(len(action)), np.repeat(ends - 1, np.diff(ends, prepend=0))
+    index = step[:, None] + np.arange(chunk)
+    beyond = index > last[:, None]
+    targets = action[np.minimum(index, last[:, None])]
+    noise = np.random.default_rng(seed).normal(scale=HOLD_NOISE, size=targets[beyond].shape).astype(action.dtype)
+    targets[beyond] = np.concatenate([noise[:, :-1], targets[beyond][:, -1:]], axis=1)
+    return targets.reshape(len(action), -1), ~beyond[:, -1]
+
+
+class ChunkedAgent:
+    """A prior over chunks as one that acts: decides `chunk` actions, executes `execute` of them, decides again.
+
+    `execute` = chunk is open loop, 1 decides anew at every tick (receding horizon).
+
+    >>> agent = ChunkedAgent(prior, execute=2)
+    >>> agent.begin()  # at the start of every episode
+    >>> action = agent.act(observation, rng.standard_normal(agent.noise_dim).astype(np.float32))
+    """
+
+    def __init__(self, prior: Prior, execute: int = 0) -> None:
+        """`execute` 0: all of the chunk. Raises: ConfigError for more than it has."""
+        if not 0 <= execute <= prior.size.chunk:
+            raise ConfigError(f"execute must lie in 0..{prior.size.chunk}, the prior's chunk, got {execute}")
+        self.prior, self.execute = prior, execute or prior.size.chunk
+        self.noise_dim = prior.latent_dim
+        self.graph = PolicyGraph(prior.encoder, prior.flow, None)
+        self._left: list[NDArray[np.float32]] = []
+
+    @property
+    def contract(self) -> Contract:
+        """The prior's contract: of one tick."""
+        return self.prior.contract
+
+    def begin(self) -> None:
+        """An episode starts: nothing is left of a chunk."""
+        self._left = []
+
+    @torch.inference_mode()
+    def act(self, observation: dict[str, NDArray], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One action (a,); the noise (chunk * a,) counts at ticks at which a chunk is decided."""
+        if not self._left:
+            image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+            chunk = self.graph(image, proprio, torch.from_numpy(noise)[None])[0]
+            self._left = list(chunk.view(self.prior.size.chunk, -1).numpy()[: self.execute])
+        return self._left.pop(0)
+
+
+def paced(agent: T, execute: int) -> "T | ChunkedAgent":
+    """The agent with another number of actions executed per chunk; 0 leaves it. Raises: ConfigError if it has none."""
+    if execute == 0:
+        return agent
+    if not isinstance(agent, ChunkedAgent):
+        raise ConfigError("execute is for priors over action chunks (conure prior size.chunk=4); leave it at 0")
+    return ChunkedAgent(agent.prior, execute)
+
+
+def noise_dim(agent: object) -> int:
+    """How many values the noise of an agent has: an action's, or a chunk's."""
+    return agent.noise_dim if isinstance(agent, ChunkedAgent) else 7
