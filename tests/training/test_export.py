@@ -18,7 +18,7 @@ from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
 from conure_training.export import export
 from conure_training.export.export import Parity, export_bundle, onnx_parity
-from conure_training.nn.float64 import PolicyGraph
+from conure_training.policies.graph import PolicyGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
 torch.set_num_threads(1)

@@ -16,9 +16,10 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate, run_episode
 from conure_training.export.export import ExportConfig, export_agent
-from conure_training.policies.chunked import HOLD_NOISE, ChunkedAgent, chunk_targets, paced
+from conure_training.policies.chunked import ChunkedAgent, paced
 from conure_training.policies.policy import load_agent
 from conure_training.prior import trainer as prior_trainer
+from conure_training.prior.chunking import HOLD_NOISE, chunk_targets
 from conure_training.prior.encoder import SceneEncoder
 from conure_training.prior.model import PriorSize, load_prior, prior_note
 from conure_training.prior.train import PriorConfig, train_prior

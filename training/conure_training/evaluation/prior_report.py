@@ -24,7 +24,7 @@ from conure_training.evaluation.calibration_plot import draw_calibration
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
 from conure_training.evaluation.prior_metrics import Calibration, Estimate
 from conure_training.nn.float64 import in_float64
-from conure_training.policies.chunked import chunk_targets
+from conure_training.prior.chunking import chunk_targets
 from conure_training.prior.feature_cache import encoding_by
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior, load_prior, prior_note

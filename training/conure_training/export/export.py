@@ -39,8 +39,8 @@ from conure_core.provenance import git_commit
 from conure_core.spec import Contract
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
-from conure_training.nn.float64 import InverseGraph, PolicyGraph
 from conure_training.policies.chunked import ChunkedAgent
+from conure_training.policies.graph import InverseGraph, PolicyGraph
 from conure_training.policies.policy import LatentAgent, load_agent
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.runtime.torch_files import load_torch

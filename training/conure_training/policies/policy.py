@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from conure_core.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_core.spec import Contract, require_match
-from conure_training.nn.float64 import PolicyGraph
 from conure_training.nn.networks import GaussianPolicy
 from conure_training.policies.chunked import ChunkedAgent
+from conure_training.policies.graph import PolicyGraph
 from conure_training.policies.modules import ModuleAgent, load_module_agent
 from conure_training.prior.model import Prior, PriorSize, load_prior
 from conure_training.rl.methods.sac import ImagePolicy, SacConfig

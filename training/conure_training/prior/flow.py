@@ -143,6 +143,18 @@ class ConditionalRealNVP(nn.Module):
             )
 
 
+def flow_loss(
+    flow: ConditionalRealNVP, features: Tensor, action: Tensor, noise: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """-log p(action | features + noise), its mean; `noise`: its standard deviation, against overfitting."""
+    return -flow.log_prob(action, with_noise(features, noise, generator)).mean()
+
+
+def with_noise(features: Tensor, deviation: float, generator: torch.Generator | None = None) -> Tensor:
+    """Features with normal noise of this standard deviation."""
+    return features + deviation * torch.randn(features.shape, generator=generator, device=features.device)
+
+
 class _Coupling(nn.Module):
     """The MLP of one coupling, (kept half, context) -> raw (scale, shift) of the other half.
 

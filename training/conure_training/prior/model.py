@@ -22,7 +22,7 @@ FORMAT = 1
 class PriorSize:
     """Sizes of the networks: slots, keypoints and cells of the encoder, couplings and hidden widths of the flow.
 
-    `chunk`: actions in one flow, see policies.chunked. `log_scale_bound` 1 without `final_affine`: the authors'
+    `chunk`: actions in one flow, see prior.chunking. `log_scale_bound` 1 without `final_affine`: the authors'
     flow, see ConditionalRealNVP.
     """
 

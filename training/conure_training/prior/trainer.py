@@ -15,9 +15,9 @@ from conure_sim.vision.camera import Camera
 from conure_training.prior.augmentation import PlaneShift, shift_images
 from conure_training.prior.encoder import detection_loss
 from conure_training.prior.feature_cache import encoding_by
+from conure_training.prior.flow import flow_loss
 from conure_training.prior.model import Prior
 from conure_training.prior.training_images import Frames
-from conure_training.rl.behavior_cloning import flow_loss
 from conure_training.runtime.cpu_threads import FreeCores
 from conure_training.runtime.out_of_memory import blamed_on
 from conure_training.runtime.parallel import progress_bar

@@ -11,7 +11,7 @@ from torch import Tensor
 from conure_sim.envs.static_scenes import LabelledImages
 from conure_sim.vision.camera import Camera
 from conure_training.data.demonstrations import Demonstrations
-from conure_training.policies.chunked import chunk_targets
+from conure_training.prior.chunking import chunk_targets
 
 
 @dataclass(frozen=True)

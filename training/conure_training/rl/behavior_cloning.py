@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from conure_training.nn.networks import GaussianPolicy
-from conure_training.prior.flow import ConditionalRealNVP
+from conure_training.prior.flow import ConditionalRealNVP, flow_loss, with_noise
 from conure_training.rl.pretraining import PretrainingConfig, pretrain
 
 EDGE = 0.98
@@ -21,7 +21,7 @@ def clone(policy: GaussianPolicy, features: Tensor, action: Tensor, config: Pret
     unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        mean, std = policy(_noisy(features[rows], config.feature_noise, generator))
+        mean, std = policy(with_noise(features[rows], config.feature_noise, generator))
         return (0.5 * ((unsquashed[rows] - mean) / std).square() + std.log()).sum(dim=-1).mean()
 
     pretrain("behavior cloning", policy, loss, len(features), config, seed)
@@ -36,14 +36,3 @@ def clone_flow(
         return flow_loss(flow, features[rows], action[rows], config.feature_noise, generator)
 
     pretrain("behavior cloning, a flow", flow, loss, len(features), config, seed)
-
-
-def flow_loss(
-    flow: ConditionalRealNVP, features: Tensor, action: Tensor, noise: float, generator: torch.Generator | None = None
-) -> Tensor:
-    """-log p(action | features + noise), its mean; `noise`: its standard deviation, against overfitting."""
-    return -flow.log_prob(action, _noisy(features, noise, generator)).mean()
-
-
-def _noisy(features: Tensor, noise: float, generator: torch.Generator | None) -> Tensor:
-    return features + noise * torch.randn(features.shape, generator=generator, device=features.device)
