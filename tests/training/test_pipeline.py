@@ -25,11 +25,12 @@ from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
-from conure_training.policies.policy import LatentAgent, load_agent
+from conure_training.policies.latent import LatentAgent
 from conure_training.prior.feature_cache import Encoded
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.demonstrations import demonstrated
+from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import RlConfig, train_rl
 from conure_training.runtime.parallel import run_blocks
 
@@ -244,7 +245,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(demos: Path, prior: Pa
 
 def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
     with pytest.raises(ConureError, match="image"):
-        load_agent(prior, load_robot("wx250s").contract(96))
+        load_policy(prior, load_robot("wx250s").contract(96))
 
 
 def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -> None:

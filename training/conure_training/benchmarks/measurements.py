@@ -14,8 +14,7 @@ from conure_training.benchmarks.baselines import AuthorsPrior, stable_baselines_
 from conure_training.benchmarks.timing import alternate, each_call_s, one_thread
 from conure_training.export.export import _quiet, float64_operators
 from conure_training.prior.flow import ConditionalRealNVP
-from conure_training.rl.methods.latent import IdentityFlow
-from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig
+from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 EPISODE_STEPS = 50

@@ -18,8 +18,9 @@ from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.intervals import wilson_interval
-from conure_training.policies.chunked import noise_dim, paced
-from conure_training.policies.policy import Agent, begin_episode, load_agent
+from conure_training.policies.chunked import with_execution_horizon
+from conure_training.policies.policy import Agent
+from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.parallel import ENGINES, engine_of, run_blocks
 
 BLOCK_EPISODES = 10
@@ -74,7 +75,7 @@ def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any
 
 def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
     with make_environment(config.task, config, config.target) as env:
-        paced(load_agent(Path(config.agent), env.contract), config.execute)
+        with_execution_horizon(load_policy(Path(config.agent), env.contract), config.execute)
     last = config.seed + config.episodes
     blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
     done = dict(run_blocks(partial(_run_block, config), blocks, engine_of(config), label, len))
@@ -96,7 +97,7 @@ def rate_of(outcomes: list[bool]) -> dict[str, float]:
 
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    agent = paced(load_agent(Path(config.agent)), config.execute)
+    agent = with_execution_horizon(load_policy(Path(config.agent)), config.execute)
     env = make_environment(config.task, config, config.target)
     outcomes = [run_episode(env, agent, seed, config.noise_scale) for seed in seeds]
     env.close()
@@ -106,11 +107,11 @@ def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
 def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float) -> dict[str, Any]:
     """One episode; its noise comes from the seed too."""
     rng = np.random.default_rng(seed)
-    begin_episode(agent)
+    agent.begin()
     observation, info = env.reset(seed=seed)
     steps, done = 0, False
     while not done:
-        noise = noise_scale * rng.standard_normal(noise_dim(agent))
+        noise = noise_scale * rng.standard_normal(agent.noise_dim)
         observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
         steps, done = steps + 1, terminated or truncated
     outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}

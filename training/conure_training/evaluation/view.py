@@ -41,19 +41,18 @@ def prepared(config: ViewConfig) -> tuple[Any, Driver]:
     if not path.exists():
         raise ConfigError(f"policy must be expert, random, or the path of a policy or bundle; there is no '{path}'")
     try:
-        from conure_training.policies.chunked import noise_dim
-        from conure_training.policies.policy import begin_episode, load_agent  # torch, which experts do without
+        from conure_training.rl.policy_file import load_policy  # torch, which experts do without
     except ModuleNotFoundError as error:
         raise ConureError(f"policy={path} needs '{error.name}': pip install 'conure[training]'") from error
-    agent = load_agent(path)
+    agent = load_policy(path)
     env = make_environment(config, agent.contract.observation.image.shape[0])
     require_match(env.contract, agent.contract, str(path))
     rng = np.random.default_rng(config.seed)
 
     def driver(env: Any) -> Any:
-        begin_episode(agent)
+        agent.begin()
         return lambda observation: agent.act(
-            observation, (config.noise_scale * rng.standard_normal(noise_dim(agent))).astype(np.float32)
+            observation, (config.noise_scale * rng.standard_normal(agent.noise_dim)).astype(np.float32)
         )
 
     return env, driver

@@ -41,8 +41,9 @@ from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.policies.chunked import ChunkedAgent
 from conure_training.policies.graph import InverseGraph, PolicyGraph
-from conure_training.policies.policy import LatentAgent, load_agent
+from conure_training.policies.latent import LatentAgent
 from conure_training.prior.flow import ConditionalRealNVP
+from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
 
 Observations = Mapping[str, NDArray[Any]]
@@ -109,7 +110,7 @@ def export_agent(config: ExportConfig) -> dict[str, Any]:
 
 
 def _export_agent(config: ExportConfig) -> dict[str, Any]:
-    agent = load_agent(Path(config.agent))
+    agent = load_policy(Path(config.agent))
     if isinstance(agent, ChunkedAgent):
         raise ConfigError(
             f"{config.agent} decides {agent.prior.size.chunk} actions at once; a robot is given one a tick: train a "

@@ -157,6 +157,17 @@ def bounded_radially(z: Tensor, radius: float) -> Tensor:
     return z * (squashed / length)
 
 
+def tanh_normal_log_prob(u: Tensor, noise: Tensor, std: Tensor) -> Tensor:
+    """Log-density of a = tanh(u), nats, (B,), for u = mean + std * noise, each (B, A).
+
+    log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), which does not underflow.
+    Source: Haarnoja et al., arXiv 1812.05905, appendix C.
+    """
+    normal = -0.5 * noise.square() - std.log() - 0.5 * math.log(2.0 * math.pi)
+    squash = 2.0 * (math.log(2.0) - u - nn.functional.softplus(-2.0 * u))
+    return (normal - squash).sum(dim=-1)
+
+
 class CriticEnsemble(nn.Module):
     """Q_i(state, action) of independent MLPs with LayerNorm, which bounds Q outside the data.
 

@@ -3,8 +3,6 @@
 Source: Zhao et al., Learning fine-grained bimanual manipulation with low-cost hardware, RSS 2023.
 """
 
-from typing import TypeVar
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,9 +10,8 @@ from numpy.typing import NDArray
 from conure_core.errors import ConfigError
 from conure_core.spec import Contract
 from conure_training.policies.graph import PolicyGraph
+from conure_training.policies.policy import Agent
 from conure_training.prior.model import Prior
-
-T = TypeVar("T")
 
 
 class ChunkedAgent:
@@ -55,15 +52,10 @@ class ChunkedAgent:
         return self._left.pop(0)
 
 
-def paced(agent: T, execute: int) -> "T | ChunkedAgent":
+def with_execution_horizon(agent: Agent, execute: int) -> Agent:
     """The agent with another number of actions executed per chunk; 0 leaves it. Raises: ConfigError if it has none."""
     if execute == 0:
         return agent
     if not isinstance(agent, ChunkedAgent):
         raise ConfigError("execute is for priors over action chunks (conure prior size.chunk=4); leave it at 0")
     return ChunkedAgent(agent.prior, execute)
-
-
-def noise_dim(agent: object) -> int:
-    """How many values the noise of an agent has: an action's, or a chunk's."""
-    return agent.noise_dim if isinstance(agent, ChunkedAgent) else 7

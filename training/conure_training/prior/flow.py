@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,12 @@ SATURATION = 1.0 - 1e-6
 
 AUTHORS_FLOW = {"log_scale_bound": 1.0, "final_affine": False}
 """Options of ConditionalRealNVP that make the PARROT authors' flow, to compare with."""
+
+
+class Decoder(Protocol):
+    """A flow a = f(z; context), differentiable in z: (B, A) and (B, F) to (B, A)."""
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor: ...
 
 
 class ConditionalRealNVP(nn.Module):

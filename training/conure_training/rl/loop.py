@@ -6,21 +6,18 @@ uninterrupted run would.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from conure_core.atomic_files import write_json
 from conure_core.errors import ConfigError
 from conure_core.provenance import git_commit
-from conure_training.rl.actor_critic import ActorCritic, Observation
-from conure_training.rl.config import RlConfig
-from conure_training.rl.replay import Episode, MixedReplay, Replay
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.replay import Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.tensorboard import RunLog
 from conure_training.runtime.torch_files import load_torch, readable, save_torch
@@ -30,33 +27,6 @@ PROGRESS = "progress.json"
 """The record of a run that is not finished, as of its last checkpoint."""
 EPISODE_SEEDS = 2_000_000
 EVALUATION_SEEDS = 6_000_000
-Observe = Callable[[dict[str, NDArray]], dict[str, Tensor]]
-Command = Callable[[Observation, Tensor], Tensor]
-
-
-def within_the_box(observation: Observation, action: Tensor) -> Tensor:
-    """Actions (n, A) clipped to [-1, 1]."""
-    return action.clamp(-1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Method:
-    """What the loop needs of a method.
-
-    `observe`: the environment's observation as what the learner stores, by name, without a batch dimension. `command`:
-    what the environment gets for a stored batch of observations and actions; the clipped action unless the learner
-    stores something else. `environment`: around the bare one, e.g. to act in chunks; its `info["env_steps"]`, where it
-    has one, says how many steps of the bare one an action took. `save` writes the averaged policy, with a note.
-    `figures` go into curve.json.
-    """
-
-    learner: ActorCritic
-    replay: Replay | MixedReplay
-    observe: Observe
-    save: Callable[[Path, dict[str, Any]], None]
-    command: Command = within_the_box
-    environment: Callable[[Any], Any] = lambda env: env
-    figures: dict[str, Any] = field(default_factory=dict)
 
 
 class Loop:
@@ -65,7 +35,7 @@ class Loop:
     `evaluation_env`: an environment of the evaluations' own, so that they leave the training's random stream alone.
     """
 
-    def __init__(self, config: RlConfig, method: Method, env: Any, evaluation_env: Any = None) -> None:
+    def __init__(self, config: RunConfig, method: Method, env: Any, evaluation_env: Any = None) -> None:
         self.config, self.method, self.env = config, method, method.environment(env)
         self.evaluation_env = evaluation_env and method.environment(evaluation_env)
         self.learner, self.replay = method.learner, method.replay
@@ -193,7 +163,7 @@ class Loop:
             self.wall_s = data["wall_s"]
 
 
-def evaluate_learner(config: RlConfig, method: Method, env: Any) -> float:
+def evaluate_learner(config: RunConfig, method: Method, env: Any) -> float:
     """Success rate of the averaged policy over `evaluate_episodes` fixed seeds; the learner is left as it was."""
     with method.learner.averaged():
         successes = [

@@ -64,7 +64,7 @@ def _read(path: Path, root: Path) -> Run | None:
 
 
 def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
-    """A run's record (see rl_loop.Loop.record) in one line."""
+    """A run's record (see rl.loop.Loop.record) in one line."""
     config, episodes, evaluations = record["config"], record["episodes"], record.get("evaluations", [])
     recent = [episode["success"] for episode in episodes[-RECENT_EPISODES:]]
     return Run(

@@ -1,4 +1,4 @@
-"""`conure rl`: reinforcement learning with a sparse reward on one task, by one of the methods in `methods`."""
+"""`conure rl`: reinforcement learning with a sparse reward on one task, by one of the methods in rl/methods."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -14,7 +14,8 @@ from conure_core.config import load_config
 from conure_training.data.environments import make_environment
 from conure_training.rl.config import RlConfig
 from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
-from conure_training.rl.methods import find_method
+from conure_training.rl.method import Method
+from conure_training.rl.registry import METHODS, imported_function
 
 __all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
 
@@ -22,6 +23,13 @@ __all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
 def run(overrides: list[str]) -> None:
     """The verb."""
     train_rl(load_config("conure_training.conf", "rl", RlConfig, overrides))
+
+
+def build_method(config: RlConfig, env: Any) -> Method:
+    """The run's method, on this environment."""
+    function, *sections = METHODS[config.method]
+    method: Method = imported_function(function)(config, env, *(getattr(config, name) for name in sections))
+    return method
 
 
 def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
@@ -42,7 +50,7 @@ def _train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | N
         apart = None
         if config.evaluate_every:
             apart = stack.enter_context(closing(make_environment(config.task, config, config.target)))
-        method = find_method(config.method)(config, env)
+        method = build_method(config, env)
         loop = Loop(config, method, env, apart)
         loop.run(on_episode)
         method.save(out / "policy.pt", {"config": str(asdict(config))})

@@ -1,16 +1,25 @@
-"""Soft actor-critic in the action space, on features: what the rivals on frozen features are made of."""
+"""`method=rlpd` and `method=prior_explore`: soft actor-critic in the action space, on frozen features.
 
+Other methods on features are made of the same learner. With demonstrations in the replay.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from conure_core.config_values import MAY_BE_INFINITE
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.networks import GaussianPolicy, tanh_normal_log_prob
+from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.prior.flow import Decoder
+from conure_training.prior.model import Prior
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation
-from conure_training.rl.methods.latent_sac import Prior
-from conure_training.rl.methods.sac import tanh_normal_log_prob
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
 from conure_training.rl.replay import Source
 
 
@@ -78,7 +87,7 @@ class PriorExploreSac(FeatureSac):
     Source: the rival "Prior-explore" in Singh et al., PARROT, arXiv 2011.10024, which does not give its epsilon.
     """
 
-    def __init__(self, prior: Prior, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any) -> None:
+    def __init__(self, prior: Decoder, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any) -> None:
         """The prior, frozen; then as FeatureSac."""
         super().__init__(policy, *arguments, **named)
         self.prior, self.epsilon = prior, epsilon
@@ -89,3 +98,67 @@ class PriorExploreSac(FeatureSac):
         priors = self.prior.decode(self._noise(len(action), generator), observation["features"].to(self.device))
         instead = torch.rand(len(action), 1, generator=generator).to(self.device) < self.epsilon
         return torch.where(instead, priors, action)
+
+
+class OnPriorFeatures(PolicyModule):
+    """a = tanh(mean + std * noise) on a prior's features."""
+
+    prior: Prior
+    policy: GaussianPolicy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        features = self.prior.encoder(image, proprio)
+        action: Tensor = torch.tanh(self.policy.draw(features, noise))
+        return action
+
+
+def saving_features(
+    features: Features, learner: FeatureSac, config: FeatureSacConfig
+) -> Callable[[Path, dict[str, Any]], None]:
+    """What writes the learner's averaged policy."""
+
+    def module() -> PolicyModule:
+        return OnPriorFeatures(prior=features.prior, policy=learner.averaged_policy)
+
+    return features.saving("features", module, config.hidden_dims)
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """See policy_file."""
+    prior = untrained_prior(data)
+    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return loaded_module(OnPriorFeatures(prior=prior, policy=policy), data)
+
+
+def build_rlpd(config: RunConfig, env: Any, rlpd: FeatureSacConfig) -> Method:
+    """RLPD: half of each batch demonstrated, an ensemble of critics with LayerNorm, many updates a step.
+
+    Sees what latent SAC sees: features for the actor, the simulator's state for the critics, the same demonstrations.
+    """
+    features = Features(config, env)
+    policy = features.policy(rlpd.hidden_dims)
+    learner = FeatureSac(
+        policy, features.critic_dim, features.action_dim, rlpd, config.seed, critic_input=config.critic
+    )
+    save = saving_features(features, learner, rlpd)
+    return Method(learner, features.mixed_replay(), features.observe, save)
+
+
+def build_prior_explore(config: RunConfig, env: Any, own: FeatureSacConfig) -> Method:
+    """SAC that takes an action of the prior's with probability `prior_explore_epsilon`, while it is trained.
+
+    Sees what latent SAC sees; the demonstrations, which the original leaves to the prior, are in its replay too.
+    """
+    features = Features(config, env)
+    learner = PriorExploreSac(
+        features.prior.flow,
+        config.prior_explore_epsilon,
+        features.policy(own.hidden_dims),
+        features.critic_dim,
+        features.action_dim,
+        own,
+        config.seed,
+        critic_input=config.critic,
+    )
+    save = saving_features(features, learner, own)
+    return Method(learner, features.mixed_replay(), features.observe, save)

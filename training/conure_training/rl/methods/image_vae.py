@@ -1,13 +1,24 @@
-"""A variational autoencoder of images, whose code serves a learner as features."""
+"""`method=vae`: SAC from scratch on the frozen features of a variational autoencoder of demonstrations' images."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_training.nn.networks import Normalizer
-from conure_training.rl.pretraining import PretrainingConfig, pretrain
+from conure_core.spec import Contract
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.nn.networks import GaussianPolicy, Normalizer, seeded
+from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig
+from conure_training.rl.policy_file import loaded_module, save_module, untrained_policy
+from conure_training.rl.pretraining import PretrainingConfig, pretrain, trained_once
+from conure_training.rl.replay import Field, Replay
 
 
 @dataclass(frozen=True)
@@ -83,3 +94,61 @@ def train_vae(vae: ImageVae, image: Tensor, proprio: Tensor, config: VaeConfig, 
         return vae.loss(image[rows], config.beta, generator)
 
     pretrain("VAE of the images", vae, loss, len(image), config, seed)
+
+
+class OnCode(PolicyModule):
+    """a = tanh(mean + std * noise) on the features of a VAE."""
+
+    encoder: ImageVae
+    policy: GaussianPolicy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        action: Tensor = torch.tanh(self.policy.draw(self.encoder(image, proprio), noise))
+        return action
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """See policy_file."""
+    contract = Contract.from_dict(data["contract"])
+    observation = contract.observation
+    vae = ImageVae(observation.image.shape[0], observation.proprio.shape[0], data["sizes"]["code_dim"])
+    policy = untrained_policy(data, vae.feature_dim, contract.action.values.shape[0])
+    return loaded_module(OnCode(encoder=vae, policy=policy), data)
+
+
+def build(config: RunConfig, env: Any, own: FeatureSacConfig, size: VaeConfig) -> Method:
+    """Actor: the image's code and proprioception. Critics: the simulator's state, or the same features.
+
+    The demonstrations give their images alone: from scratch means that no demonstrated action is learned from.
+    """
+    shapes = {name: space.shape for name, space in env.observation_space.items()}
+    action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
+    vae = _trained(config, size, proprio_dim)
+    hidden = own.hidden_dims
+    with seeded(config.seed):
+        policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
+    critic_dim = shapes["state"][0] if config.critic == "state" else vae.feature_dim
+    learner = FeatureSac(policy, critic_dim, action_dim, own, config.seed, critic_input=config.critic)
+
+    @torch.inference_mode()
+    def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
+        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        return {"features": vae(image, proprio)[0], "state": torch.from_numpy(observation["state"])}
+
+    def save(path: Path, note: dict[str, Any]) -> None:
+        sizes = {"code_dim": size.code_dim, "hidden": list(hidden), "slots": 0, "radius": float("inf")}
+        save_module(path, "vae", OnCode(encoder=vae, policy=learner.averaged_policy), env.contract, sizes, note)
+
+    fields = {"features": Field((vae.feature_dim,)), "state": Field(shapes["state"])}
+    return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
+
+
+def _trained(config: RunConfig, size: VaeConfig, proprio_dim: int) -> ImageVae:
+    data = load_demonstrations(Path(config.demos))
+    with seeded(config.seed):
+        vae = ImageVae(config.image_size, proprio_dim, size.code_dim)
+
+    def train(module: ImageVae) -> None:
+        train_vae(module, torch.from_numpy(data.image), torch.from_numpy(data.proprio), size, config.seed)
+
+    return trained_once(Path(config.out) / "pretrained.pt", str(asdict(config)), vae, train)

@@ -1,9 +1,10 @@
 """Soft actor-critic in the latent space of a frozen behavioral prior."""
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +12,15 @@ from torch import Tensor, nn
 from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import SpecMismatch, unknown_name
 from conure_training.nn.networks import GaussianPolicy, bounded_radially, seeded
-from conure_training.prior.latent_bound import chi_square_radius
+from conure_training.prior.flow import Decoder
+from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation, require
+from conure_training.rl.methods.prior_features import Features
 from conure_training.rl.replay import Source
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 """Nats (B,) of a policy's mean and std, (B, A)."""
-
-
-class Prior(Protocol):
-    """A flow a = f(z; context), differentiable in z: (B, A) and (B, F) to (B, A)."""
-
-    def decode(self, z: Tensor, context: Tensor) -> Tensor: ...
+BOUND_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class LatentSac(ActorCritic):
 
     def __init__(
         self,
-        prior: Prior,
+        prior: Decoder,
         feature_dim: int,
         state_dim: int,
         action_dim: int,
@@ -141,10 +139,29 @@ class LatentSac(ActorCritic):
         return mean_and_std
 
 
-def _fingerprint(prior: Prior) -> int:
+def _fingerprint(prior: Decoder) -> int:
     """A number that changes with the prior's weights."""
     tensors = prior.state_dict().values() if isinstance(prior, nn.Module) else ()
     checksum = 0
     for tensor in tensors:
         checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
     return checksum
+
+
+class IdentityFlow:
+    """z for z: the learner's actions are latents, which the loop decodes."""
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor:
+        return z
+
+
+def bound_figures(features: Features, config: LatentSacConfig) -> dict[str, Any]:
+    """The exploration dial, as it was set: what a run notes of it."""
+    quantile = config.z_bound_quantile
+    radius = chi_square_radius(quantile, features.action_dim)
+    if math.isinf(radius):
+        return {}
+    rows = torch.linspace(0, len(features.data) - 1, min(BOUND_SAMPLES, len(features.data))).long()
+    seen = features.demonstrated_features[rows]
+    reachable = reachable_fraction(features.prior.flow, seen, features.action_dim, radius)
+    return {"z_bound_quantile": quantile, "z_bound_radius": radius, "reachable_fraction": reachable}

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
 from conure_training.nn.networks import GaussianPolicy, seeded
-from conure_training.policies.modules import save_module_agent
+from conure_training.policies.module import PolicyModule
 from conure_training.prior.feature_cache import Encoded, encoded_demonstrations
 from conure_training.prior.model import Prior, load_prior
-from conure_training.rl.config import RlConfig
 from conure_training.rl.demonstrations import demonstrated
+from conure_training.rl.method import RunConfig
+from conure_training.rl.policy_file import save_module
 from conure_training.rl.pretraining import Module, trained_once
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay
 
@@ -31,7 +32,7 @@ class Features:
     Raises: DataError if the prior cannot be read; SpecMismatch if it is for another arm or image size.
     """
 
-    config: RlConfig
+    config: RunConfig
     env: Any
 
     @cached_property
@@ -112,21 +113,23 @@ class Features:
         return trained_once(Path(self.config.out) / "pretrained.pt", str(asdict(self.config)), module, train)
 
     def saving(
-        self, kind: str, policy: Callable[[], nn.Module], hidden: tuple[int, ...], radius: float = np.inf, **more: Any
+        self,
+        kind: str,
+        module: Callable[[], PolicyModule],
+        hidden: tuple[int, ...],
+        radius: float = np.inf,
+        **more_sizes: Any,
     ) -> Callable[[Path, dict[str, Any]], None]:
-        """What writes `policy.pt`: the prior, the policy as it is then, and `more`: (module, sizes) by name."""
-        parts = {name: value for name, (value, _) in more.items()}
-        sizes = {name: value for name, (_, value) in more.items()}
+        """What writes `policy.pt`: the module as it is then, of the prior, a policy and parts of `more_sizes`."""
+        sizes = {"prior": self.prior.size.__dict__, "hidden": list(hidden), "slots": self.slots, "radius": radius}
 
         def save(path: Path, note: dict[str, Any]) -> None:
-            every = {"prior": self.prior.size.__dict__, "hidden": list(hidden), "slots": self.slots, "radius": radius}
-            modules = {"prior": self.prior, "policy": policy(), **parts}
-            save_module_agent(path, kind, self.prior.contract, {**every, **sizes}, modules, note)
+            save_module(path, kind, module(), self.prior.contract, {**sizes, **more_sizes}, note)
 
         return save
 
 
-def mixed(episodes: list[Episode], config: RlConfig, steps_an_action: int = 1) -> MixedReplay:
+def mixed(episodes: list[Episode], config: RunConfig, steps_an_action: int = 1) -> MixedReplay:
     """A replay for the learner's own episodes beside one that holds exactly these, at least one.
 
     Where an action takes several steps, the discount is that of so many.

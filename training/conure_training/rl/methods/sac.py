@@ -1,14 +1,21 @@
-"""Soft actor-critic from scratch, on images: what the behavioral prior is compared with."""
+"""`method=scratch`: soft actor-critic on images, without demonstrations or prior, which it is compared with."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_training.nn.networks import GaussianPolicy, Normalizer, SmallImageEncoder, seeded
+from conure_core.spec import Contract
+from conure_training.nn.networks import GaussianPolicy, Normalizer, SmallImageEncoder, seeded, tanh_normal_log_prob
+from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation
-from conure_training.rl.replay import Source
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.replay import Field, Replay, Source
+from conure_training.runtime.torch_files import save_torch
 
 
 @dataclass(frozen=True)
@@ -33,17 +40,6 @@ class ImagePolicy(nn.Module):
             torch.cat([self.encoder(image), self.normalize(proprio)], dim=-1)
         )
         return mean_and_std
-
-
-def tanh_normal_log_prob(u: Tensor, noise: Tensor, std: Tensor) -> Tensor:
-    """Log-density of a = tanh(u), nats, (B,), for u = mean + std * noise, each (B, A).
-
-    log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), which does not underflow.
-    Source: Haarnoja et al., arXiv 1812.05905, appendix C.
-    """
-    normal = -0.5 * noise.square() - std.log() - 0.5 * math.log(2.0 * math.pi)
-    squash = 2.0 * (math.log(2.0) - u - nn.functional.softplus(-2.0 * u))
-    return (normal - squash).sum(dim=-1)
 
 
 class Sac(ActorCritic):
@@ -82,3 +78,44 @@ class Sac(ActorCritic):
         noise = self._noise(len(mean), self.generator)
         u = mean + std * noise
         return torch.tanh(u), tanh_normal_log_prob(u, noise, std)
+
+
+class OnImages(PolicyModule):
+    """a = tanh(mean + std * noise), of an ImagePolicy."""
+
+    policy: ImagePolicy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        mean, std = self.policy(image, proprio)
+        return torch.tanh(mean + std * noise)
+
+
+def save_policy(path: Path, policy: nn.Module, contract: Contract, config: SacConfig, note: dict[str, Any]) -> None:
+    """Write an ImagePolicy, whole or not at all."""
+    data = {"kind": "scratch", "contract": contract.to_dict(), "note": note}
+    save_torch(path, {**data, "sac": config.__dict__, "policy": policy.state_dict()})
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """What `save_policy` wrote."""
+    contract = Contract.from_dict(data["contract"])
+    image_size, proprio_dim = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
+    policy = ImagePolicy(image_size, proprio_dim, contract.action.values.shape[0], SacConfig(**data["sac"]))
+    policy.load_state_dict(data["policy"])
+    return ModuleAgent(OnImages(policy=policy).eval().requires_grad_(False), contract)
+
+
+def build(config: RunConfig, env: Any, own: SacConfig) -> Method:
+    """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's state."""
+    shapes = {name: space.shape for name, space in env.observation_space.items()}
+    action_dim = env.action_space.shape[0]
+    learner = Sac(config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, own, config.seed)
+    fields = {name: Field(shape, torch.uint8 if name == "image" else torch.float32) for name, shape in shapes.items()}
+
+    def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(value) for name, value in observation.items()}
+
+    def save(path: Path, note: dict[str, Any]) -> None:
+        save_policy(path, learner.averaged_policy, env.contract, own, note)
+
+    return Method(learner, Replay(fields, action_dim, config.replay), observe, save)

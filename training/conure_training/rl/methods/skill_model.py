@@ -1,7 +1,14 @@
-"""Imitation by skills: one latent decides about many actions; RL chooses the latent, a few times an episode."""
+"""`method=trajectory` and `method=hierarchical`: RL over the latent of a policy for many steps.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+One latent decides about many actions; RL chooses the latent, a few times an episode.
+
+The autoencoder of skills learns on the data set that the prior is trained on, on the same features. RL is latent SAC in
+the skills' latent, whose prior is N(0, I) too, with the same critics; demonstrations are in the replay as the latents
+that the autoencoder infers for them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conure_training.nn.networks import Normalizer, mlp
+from conure_training.nn.networks import GaussianPolicy, Normalizer, mlp, seeded
+from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.policy import Observation
+from conure_training.prior.latent_bound import chi_square_radius
+from conure_training.prior.model import Prior
 from conure_training.rl.actor_critic import require
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig
+from conure_training.rl.methods.prior_features import Features, mixed
+from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
 from conure_training.rl.pretraining import PretrainingConfig, pretrain
-
-Observation = dict[str, NDArray[Any]]
+from conure_training.rl.replay import Episode
 
 
 @dataclass(frozen=True)
@@ -157,3 +171,95 @@ class SkillEnvironment:
             self._observation, reward, terminated, truncated, info = self._env.step(action)
             total, steps, done = total + float(reward), steps + 1, terminated or truncated
         return self._observation, total, terminated, truncated, {**info, "env_steps": steps}
+
+
+class Skilled(PolicyModule):
+    """A policy that chooses a latent, and carries it out before it chooses again: it remembers."""
+
+    prior: Prior
+    policy: GaussianPolicy
+    skills: SkillVae
+
+    _left = 0
+
+    def begin(self) -> None:
+        """The next action chooses anew."""
+        self._left = 0
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        features = self.prior.encoder(image, proprio)
+        if self._left == 0:
+            self._z, self._first = self.policy.draw(features, noise), features
+            self._left = self.skills.horizon
+        step = self.skills.horizon - self._left
+        self._left -= 1
+        action: Tensor = self.skills.decode(self._z, features if self.skills.closed_loop else self._first, step)
+        return action
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """See policy_file."""
+    prior = untrained_prior(data)
+    skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])
+    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return loaded_module(Skilled(prior=prior, skills=skills, policy=policy), data)
+
+
+def build_trajectory(config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig) -> Method:
+    """One latent for a whole sequence of actions, carried out without looking."""
+    return _skilled(Features(config, env), latent, size, closed_loop=False)
+
+
+def build_hierarchical(config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig) -> Method:
+    """A latent every few steps, as the goal of a low-level policy that looks at every one."""
+    return _skilled(Features(config, env), latent, size, closed_loop=True)
+
+
+def _skilled(features: Features, latent: LatentSacConfig, size: SkillConfig, closed_loop: bool) -> Method:
+    config = features.config
+    sizes = {"horizon": size.horizon, "closed_loop": closed_loop, "width": size.hidden_width}
+    with seeded(config.seed):
+        skills = SkillVae(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
+
+    def train(module: SkillVae) -> None:
+        seen, done = features.demonstrated_features, features.demonstrated_actions
+        train_skills(module, seen, done, features.data.ends, size, config.seed)
+
+    skills = features.trained_once(skills, train)
+    learner = LatentSac(
+        IdentityFlow(),
+        features.dim,
+        features.critic_dim,
+        features.action_dim,
+        latent,
+        config.seed,
+        slots=features.slots,
+        critic_input=config.critic,
+    )
+    episodes = [_in_skills(skills, episode) for episode in features.task_demonstrations()]
+    radius = chi_square_radius(latent.z_bound_quantile, features.action_dim)
+
+    def module() -> PolicyModule:
+        return Skilled(prior=features.prior, skills=skills, policy=learner.averaged_policy)
+
+    return Method(
+        learner,
+        mixed(episodes, config, steps_an_action=size.horizon),
+        features.observe,
+        features.saving("skills", module, latent.hidden_dims, radius, skills=sizes),
+        command=_unchanged,
+        environment=lambda bare: SkillEnvironment(bare, skills, features.prior.features),
+    )
+
+
+def _unchanged(observation: Mapping[str, Tensor], z: Tensor) -> Tensor:
+    """A latent is not clipped to the actions' box."""
+    return z
+
+
+def _in_skills(skills: SkillVae, episode: Episode) -> Episode:
+    starts, z = told_in_skills(skills, episode.observations["features"][:-1], episode.action)
+    kept = torch.tensor([*starts, len(episode.action)])
+    pieces = episode.reward.split(skills.horizon)
+    observations = {name: rows[kept] for name, rows in episode.observations.items()}
+    return replace(episode, observations=observations, action=z, reward=torch.stack([piece.sum() for piece in pieces]))

@@ -1,6 +1,6 @@
-"""Two actors, chosen between by what the critics expect of them: IBRL, and the escape from a wrong prior."""
+"""Two actors, chosen between by what the critics expect of them: what IBRL and the escape from a wrong prior share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from conure_training.nn.networks import GaussianPolicy, Normalizer, mlp, seeded
 from conure_training.rl.actor_critic import ActorCritic, Observation
 from conure_training.rl.methods.feature_sac import FeatureSacConfig, squashed_sample
-from conure_training.rl.methods.latent_sac import COSTS, LatentSacConfig, Prior, drawn
+from conure_training.rl.methods.latent_sac import LatentSacConfig
 from conure_training.rl.replay import Source
 
 
@@ -125,74 +125,6 @@ class TwoActors(ActorCritic):
         return (loss + wrong.square()).mean(), cost, torch.maximum(first_q, second_q)
 
 
-class EscapingSac(TwoActors):
-    """Latent SAC (`latent_sac`) with a second actor that knows no prior, for what the prior cannot do.
-
-    The second is latent SAC too, in the z of a flow of its own, cloned from the run's demonstrations. The
-    chooser's margin makes it act unless the critics value the prior's action by more than that: one action of a wrong
-    prior, whose successor is in good hands again, costs one step's discount, less than young critics can tell. So the
-    first rollouts are the second actor's. Targets take the action that would be taken:
-
-        target:   r + discount * min_i Q'_i(s', a'),  a' = a_2' where g(features') > 0, else a_1'
-
-    Source: the second actor and its choice by Q, for acting and for the target: APC-RL, arXiv 2601.19452, which draws
-    the choice from a Boltzmann distribution; the chooser, its margin and the second flow are ours.
-    """
-
-    def __init__(
-        self,
-        prior: Prior,
-        own: Prior,
-        policies: TwoPolicies,
-        state_dim: int,
-        action_dim: int,
-        config: LatentSacConfig,
-        **named: Any,
-    ) -> None:
-        """The prior and the second actor's own flow, both frozen; the policies, each in its z."""
-        self.prior, self.own, self._cost = prior, own, COSTS[config.cost]
-        target = config.target_kl_per_dim * action_dim
-        super().__init__(policies, state_dim, action_dim, config, (target, target), **named)
-
-    def _next_value(self, observation: Observation) -> Tensor:
-        (first, _), (second, _) = self._both(observation["features"])
-        action = self.policies.choose(observation["features"], first, second)
-        return self._slow_value(observation, action)
-
-    def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._decoded(self.prior, policies.first, features, noise)
-
-    def _second(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._decoded(self.own, policies.second, features, noise)
-
-    def _decoded(
-        self, flow: Prior, policy: GaussianPolicy, features: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        mean, std = policy(features)
-        z, cost = drawn(mean, std, noise, policy.radius, self._cost)
-        return flow.decode(z, features), cost
-
-
-class Ibrl(TwoActors):
-    """The imitation policy proposes its mean, SAC its own action, and the critics choose between the two.
-
-    Source: Hu, Mirchandani & Sadigh, IBRL, arXiv 2311.02198. Ours for fairness: its critics may see the simulator's
-    state, as all do here, so the choice that acts is distilled to features (see Chooser).
-    """
-
-    def __init__(
-        self, policies: TwoPolicies, state_dim: int, action_dim: int, config: FeatureSacConfig, **named: Any
-    ) -> None:
-        """The policies, the first of them cloned from demonstrations."""
-        policies.first.requires_grad_(False)
-        target = -config.target_entropy_per_dim * action_dim
-        super().__init__(policies, state_dim, action_dim, config, (0.0, target), **named)
-
-    def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        action = torch.tanh(policies.first.draw(features, None))
-        return action, action.new_zeros(len(action))
-
-
 def two_policies(
     feature_dim: int,
     action_dim: int,
@@ -206,3 +138,9 @@ def two_policies(
     with seeded(seed):
         first, second = (GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius) for _ in range(2))
         return TwoPolicies(first, second, Chooser(feature_dim, hidden_dims, margin))
+
+
+def untrained_two_policies(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> TwoPolicies:
+    """Of the sizes in a policy's file."""
+    sizes = data["sizes"]
+    return two_policies(feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"], seed=0)
