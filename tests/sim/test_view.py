@@ -15,7 +15,7 @@ from conure_sim.envs.viewpoints import VIEWPOINTS
 from conure_sim.tools.pictures import MARGIN_PX, captioned, contact_sheet, write_video
 from conure_sim.tools.recording import Recording, expert, random_actions, record
 from conure_sim.tools.view import ViewConfig, make_environment
-from conure_training.rl.methods.sac import ImagePolicy, SacConfig, save_policy
+from conure_training.rl.methods.scratch import ImagePolicy, SacConfig, save_policy
 
 SIZE_PX = 64
 

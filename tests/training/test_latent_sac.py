@@ -11,7 +11,7 @@ from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.actor_critic import LearnerConfig
 from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig, kl_to_standard_normal
-from conure_training.rl.methods.sac import Sac, SacConfig
+from conure_training.rl.methods.scratch import Sac, SacConfig
 from conure_training.rl.replay import Batch, MixedReplay, Replay, ReplayConfig
 
 from .toy_reach import IMAGE_SIZE, TwoObjectFlow, demonstrations, fields, success_rate, train

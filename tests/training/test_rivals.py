@@ -9,15 +9,15 @@ from conure_training.nn.networks import GaussianPolicy, seeded
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.behavior_cloning import clone, clone_flow
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
-from conure_training.rl.methods.flow_matching import (
+from conure_training.rl.methods.latent_sac import LatentSacConfig
+from conure_training.rl.methods.skills import SkillConfig, SkillEnvironment, SkillVae, told_in_skills, train_skills
+from conure_training.rl.methods.steered import (
     FlowMatchingConfig,
     FlowMatchingPolicy,
     SteeredSac,
     train_flow_matching,
 )
-from conure_training.rl.methods.image_vae import ImageVae, VaeConfig, train_vae
-from conure_training.rl.methods.latent_sac import LatentSacConfig
-from conure_training.rl.methods.skill_model import SkillConfig, SkillEnvironment, SkillVae, told_in_skills, train_skills
+from conure_training.rl.methods.vae import ImageVae, VaeConfig, train_vae
 from conure_training.rl.pretraining import PretrainingConfig, trained_once
 from conure_training.rl.replay import Batch
 

@@ -7,7 +7,7 @@ from torch.distributions import Independent, Normal, TanhTransform, TransformedD
 
 from conure_core.errors import DataError, SpecMismatch
 from conure_training.nn.networks import tanh_normal_log_prob
-from conure_training.rl.methods.sac import Sac, SacConfig
+from conure_training.rl.methods.scratch import Sac, SacConfig
 from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 SIZE, PROPRIO, STATE, ACTION = 12, 3, 4, 2

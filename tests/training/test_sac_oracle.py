@@ -12,7 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
-from conure_training.rl.methods.sac import Sac, SacConfig
+from conure_training.rl.methods.scratch import Sac, SacConfig
 from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 torch.set_num_threads(1)

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from conure_training.rl.method import RunConfig
 from conure_training.rl.methods.feature_sac import FeatureSacConfig
-from conure_training.rl.methods.flow_matching import FlowMatchingConfig
-from conure_training.rl.methods.image_vae import VaeConfig
 from conure_training.rl.methods.latent_sac import LatentSacConfig
-from conure_training.rl.methods.sac import SacConfig
-from conure_training.rl.methods.skill_model import SkillConfig
+from conure_training.rl.methods.scratch import SacConfig
+from conure_training.rl.methods.skills import SkillConfig
+from conure_training.rl.methods.steered import FlowMatchingConfig
+from conure_training.rl.methods.vae import VaeConfig
 from conure_training.rl.pretraining import PretrainingConfig
 
 

@@ -7,16 +7,16 @@ from conure_core.errors import unknown_name
 
 METHODS = {
     "latent": ("latent:build", "latent"),
-    "scratch": ("sac:build", "scratch"),
+    "scratch": ("scratch:build", "scratch"),
     "bc": ("cloned:build_clone", "features", "cloning"),
     "bc_sac": ("cloned:build_clone_then_sac", "features", "cloning"),
-    "vae": ("image_vae:build", "features", "vae"),
+    "vae": ("vae:build", "features", "vae"),
     "prior_explore": ("feature_sac:build_prior_explore", "features"),
     "rlpd": ("feature_sac:build_rlpd", "rlpd"),
     "ibrl": ("ibrl:build", "features", "cloning"),
-    "trajectory": ("skill_model:build_trajectory", "latent", "trajectory"),
-    "hierarchical": ("skill_model:build_hierarchical", "latent", "hierarchical"),
-    "steered": ("flow_matching:build", "latent", "steered"),
+    "trajectory": ("skills:build_trajectory", "latent", "trajectory"),
+    "hierarchical": ("skills:build_hierarchical", "latent", "hierarchical"),
+    "steered": ("steered:build", "latent", "steered"),
 }
 """By name: "module:function" in rl/methods, and the sections of RlConfig that the function takes.
 
@@ -25,14 +25,14 @@ The function is called with (config, environment, *sections) and returns a Metho
 
 POLICY_KINDS = {
     "latent": "latent:load_policy",
-    "scratch": "sac:load_policy",
-    "vae": "image_vae:load_policy",
+    "scratch": "scratch:load_policy",
+    "vae": "vae:load_policy",
     "features": "feature_sac:load_policy",
     "ibrl": "ibrl:load_policy",
     "escaping": "latent_escape:load_policy",
-    "steered": "flow_matching:load_policy",
-    "skills": "skill_model:load_policy",
-    "finetuned": "finetuned:load_policy",
+    "steered": "steered:load_policy",
+    "skills": "skills:load_policy",
+    "finetuned": "latent_finetuned:load_policy",
 }
 """By the "kind" in a policy's file: "module:function" in rl/methods, which makes the policy of the file's values."""
 

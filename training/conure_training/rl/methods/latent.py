@@ -15,8 +15,8 @@ from conure_training.prior.model import Prior, PriorSize
 from conure_training.rl.actor_critic import Observation
 from conure_training.rl.demonstrations import inverted
 from conure_training.rl.method import Method, RunConfig, within_the_box
-from conure_training.rl.methods.finetuned import build_finetuned
 from conure_training.rl.methods.latent_escape import build_escaping
+from conure_training.rl.methods.latent_finetuned import build_finetuned
 from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig, bound_figures
 from conure_training.rl.methods.prior_features import Features
 from conure_training.runtime.torch_files import save_torch
