@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conure_training.nn.networks import KNEE, GaussianPolicy, bounded_radially
+from conure_training.nn.gaussian_policy import KNEE, GaussianPolicy, bounded_radially
 from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 
 

@@ -210,7 +210,7 @@ def test_first_rollouts_of_the_policy_are_the_prior_s(demos: Path, prior: Path, 
     """Before any update a policy's episode equals the prior's, action by action, for the same noise."""
     import gymnasium
 
-    from conure_training.nn.networks import GaussianPolicy
+    from conure_training.nn.gaussian_policy import GaussianPolicy
 
     alone = load_prior(prior)
     policy = GaussianPolicy(alone.encoder.feature_dim, 7, slots=alone.size.slots)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_training.nn.networks import GaussianPolicy, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.weights import seeded
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.behavior_cloning import clone, clone_flow
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from conure_core.errors import DataError, SpecMismatch
-from conure_training.nn.networks import tanh_normal_log_prob
+from conure_training.nn.gaussian_policy import tanh_normal_log_prob
 from conure_training.rl.methods.scratch import Sac, SacConfig
 from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 

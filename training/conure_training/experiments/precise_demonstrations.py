@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_training.nn.networks import seeded
+from conure_training.nn.weights import seeded
 from conure_training.prior.flow import AUTHORS_FLOW, ConditionalRealNVP
 from conure_training.runtime.parallel import progress_bar
 

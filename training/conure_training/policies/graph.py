@@ -8,7 +8,7 @@ import math
 from torch import Tensor, nn
 
 from conure_training.nn.float64 import in_float64
-from conure_training.nn.networks import bounded_radially
+from conure_training.nn.gaussian_policy import bounded_radially
 from conure_training.prior.flow import ConditionalRealNVP
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from conure_core.spec import Contract
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
 from conure_training.policies.policy import Observation
 from conure_training.prior.model import Prior

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from conure_sim.vision.camera import Camera
 from conure_training.nn.bfloat16 import training_precision
-from conure_training.nn.networks import SLOT_SIZE
+from conure_training.nn.gaussian_policy import SLOT_SIZE
 from conure_training.prior.keypoints import Keypoints
 
 ABSENT_BELOW = 0.3

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_training.nn.networks import CriticEnsemble, frozen, seeded
+from conure_training.nn.critic_ensemble import CriticEnsemble
+from conure_training.nn.weights import frozen, seeded
 from conure_training.rl.replay import Batch, Source
 
 Observation = Mapping[str, Tensor]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.prior.flow import ConditionalRealNVP, flow_loss, with_noise
 from conure_training.rl.pretraining import PretrainingConfig, pretrain
 

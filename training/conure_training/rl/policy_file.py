@@ -6,7 +6,7 @@ from typing import Any
 
 from conure_core.errors import DataError
 from conure_core.spec import Contract, require_match
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.bundle import BundleAgent
 from conure_training.policies.chunked import ChunkedAgent
 from conure_training.policies.latent import LatentAgent

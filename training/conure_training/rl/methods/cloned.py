@@ -7,7 +7,7 @@ holds those of the run's task, as latent SAC's does.
 from dataclasses import replace
 from typing import Any
 
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.rl.behavior_cloning import clone
 from conure_training.rl.method import Method, RunConfig
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, saving_features

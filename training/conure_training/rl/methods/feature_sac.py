@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from conure_core.config_values import MAY_BE_INFINITE
-from conure_training.nn.networks import GaussianPolicy, tanh_normal_log_prob
+from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.flow import Decoder
 from conure_training.prior.model import Prior

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from conure_core.errors import ConfigError
 from conure_core.spec import Contract
-from conure_training.nn.networks import GaussianPolicy
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.latent import LatentAgent
 from conure_training.prior.model import Prior, PriorSize
 from conure_training.rl.actor_critic import Observation

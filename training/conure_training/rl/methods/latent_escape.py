@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from conure_training.nn.networks import GaussianPolicy, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.flow import ConditionalRealNVP, Decoder
 from conure_training.prior.latent_bound import chi_square_radius

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_training.nn.networks import GaussianPolicy, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import SpecMismatch, unknown_name
-from conure_training.nn.networks import GaussianPolicy, bounded_radially, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy, bounded_radially
+from conure_training.nn.weights import seeded
 from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation, require

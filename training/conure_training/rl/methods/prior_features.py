@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
-from conure_training.nn.networks import GaussianPolicy, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import PolicyModule
 from conure_training.prior.feature_cache import Encoded, encoded_demonstrations
 from conure_training.prior.model import Prior, load_prior

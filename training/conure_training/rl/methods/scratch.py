@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_core.spec import Contract
-from conure_training.nn.networks import GaussianPolicy, Normalizer, SmallImageEncoder, seeded, tanh_normal_log_prob
+from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
+from conure_training.nn.image_encoder import SmallImageEncoder
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.rl.method import Method, RunConfig

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conure_training.nn.networks import GaussianPolicy, Normalizer, mlp, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.policies.policy import Observation
 from conure_training.prior.latent_bound import chi_square_radius

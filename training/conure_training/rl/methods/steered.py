@@ -8,7 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_training.nn.networks import CriticEnsemble, GaussianPolicy, Normalizer, frozen, mlp, seeded
+from conure_training.nn.critic_ensemble import CriticEnsemble
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import frozen, seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior

@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_training.nn.networks import GaussianPolicy, Normalizer, mlp, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
 from conure_training.rl.actor_critic import ActorCritic, Observation
 from conure_training.rl.methods.feature_sac import FeatureSacConfig, squashed_sample
 from conure_training.rl.methods.latent_sac import LatentSacConfig

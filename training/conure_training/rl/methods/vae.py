@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from conure_core.spec import Contract
 from conure_training.data.demonstrations import load_demonstrations
-from conure_training.nn.networks import GaussianPolicy, Normalizer, seeded
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.rl.method import Method, RunConfig
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig

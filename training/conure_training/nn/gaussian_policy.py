@@ -1,76 +1,19 @@
-"""The learners' networks: Gaussian policy, ensemble of critics, small image encoder."""
+"""A Gaussian policy on features, the bound on what it draws, and the density of its squashed actions."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from conure_training.nn.onednn_linear import Linear
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
 
 SLOT_SIZE = 10
 """Values of one object among the encoder's features, see SceneEncoder."""
 
 KNEE = 0.8
 """Share of a bound's radius up to which it changes nothing."""
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Initial weights drawn inside depend on this seed alone; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Inside, gradients pass through these weights and none are computed for them, as `backward(inputs=)` would."""
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
-class Normalizer(nn.Module):
-    """(x - mean) / deviation, clipped; the identity (but for the clip) until `fit`. Travels with the network's weights.
-
-    A coordinate that hardly varies in the fitted rows is only centred, so that its first real change is not a shock.
-    """
-
-    CLIP = 10.0
-    LEAST_DEVIATION = 3e-3
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))
-
-    def fit(self, rows: Tensor, least_deviation: float = LEAST_DEVIATION) -> None:
-        """Take mean and standard deviation from rows (n, dim)."""
-        deviation = rows.std(dim=0, correction=0)
-        self.mean.copy_(rows.mean(dim=0))
-        self.scale.copy_(torch.where(deviation > least_deviation, 1.0 / deviation, torch.ones_like(deviation)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ((x - self.mean) * self.scale).clamp(-self.CLIP, self.CLIP)
-
-
-def mlp(sizes: Sequence[int], layer_norm: bool = False) -> nn.Sequential:
-    """Linear layers through these sizes, ReLU between them, after LayerNorm if asked for."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [Linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), nn.ReLU(inplace=True)]
-    last = len(layers) - (2 if layer_norm else 1)
-    return nn.Sequential(*layers[:last])
 
 
 class GaussianPolicy(nn.Module):
@@ -166,46 +109,3 @@ def tanh_normal_log_prob(u: Tensor, noise: Tensor, std: Tensor) -> Tensor:
     normal = -0.5 * noise.square() - std.log() - 0.5 * math.log(2.0 * math.pi)
     squash = 2.0 * (math.log(2.0) - u - nn.functional.softplus(-2.0 * u))
     return (normal - squash).sum(dim=-1)
-
-
-class CriticEnsemble(nn.Module):
-    """Q_i(state, action) of independent MLPs with LayerNorm, which bounds Q outside the data.
-
-    Separate MLPs: one batched product for all was no faster on a CPU (3.1-4.7 against 3.7 ms a step, 2 x 256 x 256).
-    Source: Ball et al., RLPD, ICML 2023.
-    """
-
-    def __init__(self, state_dim: int, action_dim: int, hidden_dims: Sequence[int] = (256, 256), size: int = 2) -> None:
-        super().__init__()
-        self.normalize = Normalizer(state_dim)
-        sizes = [state_dim + action_dim, *hidden_dims, 1]
-        self.members = nn.ModuleList(mlp(sizes, layer_norm=True) for _ in range(size))
-
-    def forward(self, state: Tensor, action: Tensor, asked: Sequence[int] | None = None) -> Tensor:
-        """Q, (size, B), for states (B, S) and actions (B, A); of the members `asked` alone, in that order."""
-        x = torch.cat([self.normalize(state), action], dim=-1)
-        members = self.members if asked is None else [self.members[index] for index in asked]
-        return torch.cat([member(x) for member in members], dim=-1).T
-
-
-class SmallImageEncoder(nn.Module):
-    """uint8 images (B, H, W, 3) to features (B, `out_dim`): four strided 3x3 convolutions, channels last.
-
-    About 25 ms forward and backward for 256 images of 48x48 on one core.
-    """
-
-    CHANNELS = (16, 32, 32, 32)
-
-    def __init__(self, height_px: int = 48, width_px: int = 48, out_dim: int = 64) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((3, *self.CHANNELS)):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
-            height_px, width_px = (height_px + 1) // 2, (width_px + 1) // 2
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        flat = self.CHANNELS[-1] * height_px * width_px
-        self.project = nn.Sequential(nn.Flatten(), nn.Linear(flat, out_dim), nn.LayerNorm(out_dim), nn.Tanh())
-
-    def forward(self, image: Tensor) -> Tensor:
-        x = image.permute(0, 3, 1, 2).float().div_(255.0).sub_(0.5)
-        return self.project(self.convolutions(x))
