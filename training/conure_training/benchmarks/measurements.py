@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from conure_training.benchmarks.baselines import AuthorsPrior, stable_baselines_sac, zuko_flow, zuko_twin
 from conure_training.benchmarks.timing import alternate, each_call_s, one_thread
-from conure_training.export.export import _quiet, float64_operators
+from conure_training.export.onnx_graphs import float64_operators, quiet
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
@@ -77,7 +77,7 @@ def runtime_decode_s(size: FlowSize, calls: int, folder: Path) -> NDArray[np.flo
     """Seconds of single decodes, batch 1, by ONNX Runtime on one thread that does not wait actively, (calls,)."""
     file = folder / "decode.onnx"
     _, z, context = size.inputs(1)
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             _Decode(size.random()).eval(),
             (z, context),
