@@ -15,14 +15,14 @@ from conure_training.rl.methods.prior_features import Features
 from conure_training.rl.pretraining import PretrainingConfig
 
 
-def build_clone(config: RunConfig, env: Any, own: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
+def build_clone(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
     """Behavior cloning: the steps are spent on rollouts alone, and nothing is learned from them."""
-    return _cloned(Features(config, env), replace(own, updates_per_step=0.0), cloning)
+    return _cloned(Features(config, env), replace(sac, updates_per_step=0.0), cloning)
 
 
-def build_clone_then_sac(config: RunConfig, env: Any, own: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
+def build_clone_then_sac(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
     """Behavior cloning, then SAC that starts from its policy."""
-    return _cloned(Features(config, env), own, cloning)
+    return _cloned(Features(config, env), sac, cloning)
 
 
 def clone_once(features: Features, policy: GaussianPolicy, cloning: PretrainingConfig) -> GaussianPolicy:

@@ -144,7 +144,7 @@ def build_rlpd(config: RunConfig, env: Any, rlpd: FeatureSacConfig) -> Method:
     return Method(learner, features.mixed_replay(), features.observe, save)
 
 
-def build_prior_explore(config: RunConfig, env: Any, own: FeatureSacConfig) -> Method:
+def build_prior_explore(config: RunConfig, env: Any, sac: FeatureSacConfig) -> Method:
     """SAC that takes an action of the prior's with probability `prior_explore_epsilon`, while it is trained.
 
     Sees what latent SAC sees; the demonstrations, which the original leaves to the prior, are in its replay too.
@@ -153,12 +153,12 @@ def build_prior_explore(config: RunConfig, env: Any, own: FeatureSacConfig) -> M
     learner = PriorExploreSac(
         features.prior.flow,
         config.prior_explore_epsilon,
-        features.policy(own.hidden_dims),
+        features.policy(sac.hidden_dims),
         features.critic_dim,
         features.action_dim,
-        own,
+        sac,
         config.seed,
         critic_input=config.critic,
     )
-    save = saving_features(features, learner, own)
+    save = saving_features(features, learner, sac)
     return Method(learner, features.mixed_replay(), features.observe, save)

@@ -57,9 +57,9 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Proposing(prior=prior, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, own: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
+def build(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
     """IBRL: a cloned policy and SAC propose, the critics choose."""
-    features, hidden = Features(config, env), own.hidden_dims
+    features, hidden = Features(config, env), sac.hidden_dims
     policies = two_policies(features.dim, features.action_dim, hidden, features.slots, float("inf"), config.seed)
     policies.first = clone_once(features, policies.first, cloning)
     policies.second.fit_normalizers(features.demonstrated_features)
@@ -67,7 +67,7 @@ def build(config: RunConfig, env: Any, own: FeatureSacConfig, cloning: Pretraini
         policies,
         features.critic_dim,
         features.action_dim,
-        own,
+        sac,
         seed=config.seed,
         critic_input=config.critic,
         pretrained=True,

@@ -108,17 +108,17 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return ModuleAgent(OnImages(policy=policy).eval().requires_grad_(False), contract)
 
 
-def build(config: RunConfig, env: Any, own: SacConfig) -> Method:
+def build(config: RunConfig, env: Any, sac: SacConfig) -> Method:
     """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's state."""
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim = env.action_space.shape[0]
-    learner = Sac(config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, own, config.seed)
+    learner = Sac(config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, sac, config.seed)
     fields = {name: Field(shape, torch.uint8 if name == "image" else torch.float32) for name, shape in shapes.items()}
 
     def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
         return {name: torch.from_numpy(value) for name, value in observation.items()}
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        save_policy(path, learner.averaged_policy, env.contract, own, note)
+        save_policy(path, learner.averaged_policy, env.contract, sac, note)
 
     return Method(learner, Replay(fields, action_dim, config.replay), observe, save)

@@ -155,19 +155,19 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Steered(prior=prior, generator=generator, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, latent: LatentSacConfig, size: FlowMatchingConfig) -> Method:
+def build(config: RunConfig, env: Any, latent: LatentSacConfig, settings: FlowMatchingConfig) -> Method:
     """Sees what latent SAC sees; the generative policy learns on the data set that the prior is trained on."""
     features = Features(config, env)
     sizes = {
-        "hidden_dims": (size.hidden_width,) * size.hidden_layers,
-        "integration_steps": size.integration_steps,
+        "hidden_dims": (settings.hidden_width,) * settings.hidden_layers,
+        "integration_steps": settings.integration_steps,
     }
     with seeded(config.seed):
         generator = FlowMatchingPolicy(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
 
     def train(policy: FlowMatchingPolicy) -> None:
         seen, done = features.demonstrated_features, features.demonstrated_actions
-        train_flow_matching(policy, seen, done, size, config.seed)
+        train_flow_matching(policy, seen, done, settings, config.seed)
 
     generator = features.trained_once(generator, train)
     learner = SteeredSac(

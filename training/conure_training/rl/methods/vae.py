@@ -118,19 +118,19 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(OnCode(encoder=vae, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, own: FeatureSacConfig, size: VaeConfig) -> Method:
+def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfig) -> Method:
     """Actor: the image's code and proprioception. Critics: the simulator's state, or the same features.
 
     The demonstrations give their images alone: from scratch means that no demonstrated action is learned from.
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
-    vae = _trained(config, size, proprio_dim)
-    hidden = own.hidden_dims
+    vae = _trained(config, settings, proprio_dim)
+    hidden = sac.hidden_dims
     with seeded(config.seed):
         policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
     critic_dim = shapes["state"][0] if config.critic == "state" else vae.feature_dim
-    learner = FeatureSac(policy, critic_dim, action_dim, own, config.seed, critic_input=config.critic)
+    learner = FeatureSac(policy, critic_dim, action_dim, sac, config.seed, critic_input=config.critic)
 
     @torch.inference_mode()
     def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
@@ -138,19 +138,19 @@ def build(config: RunConfig, env: Any, own: FeatureSacConfig, size: VaeConfig) -
         return {"features": vae(image, proprio)[0], "state": torch.from_numpy(observation["state"])}
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        sizes = {"code_dim": size.code_dim, "hidden": list(hidden), "slots": 0, "radius": float("inf")}
+        sizes = {"code_dim": settings.code_dim, "hidden": list(hidden), "slots": 0, "radius": float("inf")}
         save_module(path, "vae", OnCode(encoder=vae, policy=learner.averaged_policy), env.contract, sizes, note)
 
     fields = {"features": Field((vae.feature_dim,)), "state": Field(shapes["state"])}
     return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
 
 
-def _trained(config: RunConfig, size: VaeConfig, proprio_dim: int) -> ImageVae:
+def _trained(config: RunConfig, settings: VaeConfig, proprio_dim: int) -> ImageVae:
     data = load_demonstrations(Path(config.demos))
     with seeded(config.seed):
-        vae = ImageVae(config.image_size, proprio_dim, size.code_dim)
+        vae = ImageVae(config.image_size, proprio_dim, settings.code_dim)
 
     def train(module: ImageVae) -> None:
-        train_vae(module, torch.from_numpy(data.image), torch.from_numpy(data.proprio), size, config.seed)
+        train_vae(module, torch.from_numpy(data.image), torch.from_numpy(data.proprio), settings, config.seed)
 
     return trained_once(Path(config.out) / "pretrained.pt", str(asdict(config)), vae, train)
