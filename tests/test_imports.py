@@ -1,8 +1,9 @@
-"""The arrows between packages point one way, and what runs on a robot starts without torch and pybullet."""
+"""The arrows between packages and between their parts point one way; a robot needs neither torch nor pybullet."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,25 @@ PACKAGES = {
     "conure_calibration": ROOT / "calibration/conure_calibration",
 }
 OURS = {*PACKAGES, "conure_msgs"}
+
+# What a distribution consists of, lowest first: an import goes to the same or a lower one.
+LAYERS = {
+    "conure_training": [
+        "conf",
+        "runtime",
+        "nn",
+        "data",
+        "prior",
+        "policies",
+        "rl",
+        "export",
+        "evaluation",
+        "demo",
+        "benchmarks",
+        "results",
+        "experiments",
+    ],
+}
 
 # Which of our packages each may import, and which foreign ones it may not.
 MAY_IMPORT = {
@@ -36,7 +56,7 @@ MUST_NOT_IMPORT = {
 # The simulated robot is the one node that needs the simulation; `ros2 launch` is not to be had where ROS is from PyPI.
 EXCEPTIONS = {"conure_ros.sim_robot_node": {"conure_sim", "pybullet"}, "conure_ros.launching": set()}
 EXCEPTIONS["conure_ros.faults.judge.clearances"] = {"pybullet"}  # the judge measures by other means than the judged
-EXCEPTIONS["conure_training.bench_peers"] = {"stable_baselines3", "zuko"}  # they are what is measured against
+EXCEPTIONS["conure_training.benchmarks.baselines"] = {"stable_baselines3", "zuko"}  # they are what is measured against
 ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
 
 ABSENT = """
@@ -69,6 +89,44 @@ def imported(source):
     return names
 
 
+def own_imports(module, sources):
+    """Modules among these sources that this one imports, at whatever depth, for type checking alone too."""
+    found = set()
+    for node in ast.walk(ast.parse(sources[module])):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively; write the whole name"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if names <= set(sources) else {node.module, *names}
+    return (found & set(sources)) - {module}
+
+
+def layer(module):
+    """The part of its distribution that a module lies in; empty: the distribution's own face, above all."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def upward_imports(layers, sources):
+    """Imports that do not go to the same or a lower layer, as "module -> module"."""
+    height = {name: index for index, name in enumerate([*layers, ""])}
+    return [
+        f"{module} -> {target}"
+        for module in sources
+        for target in sorted(own_imports(module, sources))
+        if height[layer(target)] > height[layer(module)]
+    ]
+
+
+def circle(sources):
+    """Modules that import one another in a circle, if there are any."""
+    try:
+        TopologicalSorter({module: own_imports(module, sources) for module in sources}).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 def wrong_imports(package, module, source):
     names = imported(source)
     wrong = (names & OURS) - MAY_IMPORT[package] - {package}
@@ -96,15 +154,58 @@ def test_package_imports_only_where_its_arrows_point(package):
     ("package", "module", "source", "wrong"),
     [
         ("conure_core", "conure_core.spec", "def f():\n    import torch.nn", {"torch"}),
-        ("conure_core", "conure_core.spec", "from conure_sim.world import World", {"conure_sim"}),
-        ("conure_sim", "conure_sim.world", "from conure_core import spec\nimport pybullet", set()),
+        ("conure_core", "conure_core.spec", "from conure_sim.physics.world import World", {"conure_sim"}),
+        ("conure_sim", "conure_sim.physics.world", "from conure_core import spec\nimport pybullet", set()),
         ("conure_ros", "conure_ros.policy_node", "import conure_sim", {"conure_sim"}),
         ("conure_ros", "conure_ros.sim_robot_node", "import conure_sim", set()),
-        ("conure_training", "conure_training.flows", "import zuko", {"zuko"}),
+        ("conure_training", "conure_training.prior.flow", "import zuko", {"zuko"}),
     ],
 )
 def test_wrong_import_is_seen_at_any_depth(package, module, source, wrong):
     assert wrong_imports(package, module, source) == wrong
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_within_a_package_go_down_its_layers(package):
+    sources = {module: file.read_text() for module, file in modules(package)}
+    assert {layer(module) for module in sources} - {""} == set(LAYERS[package]), "LAYERS must name every part once"
+    assert not upward_imports(LAYERS[package], sources), f"the order is {' < '.join(LAYERS[package])}"
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_files_of_a_package_import_one_another_in_a_circle(package):
+    assert not circle({module: file.read_text() for module, file in modules(package)})
+
+
+HIDDEN = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from toy.high.b import B"
+
+
+@pytest.mark.parametrize(
+    ("source", "upward", "circular"),
+    [
+        ("import math", [], False),
+        ("import toy.high.b", ["toy.low.a -> toy.high.b"], True),
+        ("from toy.high.b import B", ["toy.low.a -> toy.high.b"], True),
+        ("from toy.high import b", ["toy.low.a -> toy.high.b"], True),
+        ("def f():\n    from toy.high.b import B", ["toy.low.a -> toy.high.b"], True),
+        (HIDDEN, ["toy.low.a -> toy.high.b"], True),
+        ("from toy import load", ["toy.low.a -> toy"], False),
+        ("from toy.low.c import C", [], False),
+        ("from toy.low.d import D", [], True),
+    ],
+)
+def test_an_upward_import_and_a_circle_are_seen_however_they_are_written(source, upward, circular):
+    toy = {
+        "toy": "",
+        "toy.low": "",
+        "toy.low.a": source,
+        "toy.low.c": "",
+        "toy.low.d": "import toy.low.a",
+        "toy.high": "",
+        "toy.high.b": "from toy.low.a import A",
+    }
+    assert upward_imports(["low", "high"], toy) == upward
+    assert bool(circle(toy)) == circular
 
 
 def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():
@@ -126,5 +227,5 @@ def test_every_module_on_the_robot_imports_without_torch_and_pybullet(package, a
 
 
 def test_what_renders_and_collects_in_many_processes_does_not_wait_for_torch():
-    run = run_without({"torch"}, "import conure_sim.static_scenes, conure_training.collect")
+    run = run_without({"torch"}, "import conure_sim.envs.static_scenes, conure_training.data.collect")
     assert run.returncode == 0, run.stderr

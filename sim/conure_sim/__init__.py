@@ -10,4 +10,4 @@ with quiet():
 from conure_sim.tasks import TASKS
 
 for _name in TASKS:
-    gymnasium.register(f"conure/{_name}-v0", entry_point="conure_sim.environment:TabletopEnv", kwargs={"task": _name})
+    gymnasium.register(f"conure/{_name}-v0", entry_point="conure_sim.envs.tabletop:TabletopEnv", kwargs={"task": _name})

@@ -10,7 +10,7 @@ from conure_core.fields import bounds_of
 from conure_core.robot import ROBOTS_DIR, RobotConfig
 from conure_core.ros2_control import Ros2ControlConfig
 from conure_core.servos.bus_config import BusConfig, ServoConfig
-from conure_sim.arm_simulation import ArmSimulation
+from conure_sim.physics.arm_simulation import ArmSimulation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your_arm.md").read_text()
 HEAD = "| key | unit, size | meaning |\n"

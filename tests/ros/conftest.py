@@ -32,8 +32,8 @@ def make_bundle(path):
     """A tiny policy with random weights."""
     import torch
 
-    from conure_training.export import export_bundle
-    from conure_training.flows import ConditionalRealNVP
+    from conure_training.export.bundle_writer import export_bundle
+    from conure_training.prior.flow import ConditionalRealNVP
 
     robot = load_robot("wx250s")
 

@@ -12,7 +12,7 @@ from conure_msgs.srv import ResetScene, SetMode
 from conure_ros.messages import joint_sample, to_ns
 from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, managed
 from conure_ros.qos import NEWEST, STREAM
-from conure_sim.environment import TabletopEnv
+from conure_sim.envs.tabletop import TabletopEnv
 
 pytestmark = pytest.mark.ros
 STEPS, SEED = 25, 5

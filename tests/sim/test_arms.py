@@ -9,11 +9,11 @@ from gymnasium.utils.env_checker import check_env
 from conure_core.errors import ConfigError
 from conure_core.robot import ROBOTS_DIR, load_robot
 from conure_core.spec import Contract
-from conure_sim.arm_simulation import ARMS_DIR, load_arm_simulation
-from conure_sim.environment import TabletopEnv, table_camera
-from conure_sim.expert_rollouts import success_rate
-from conure_sim.static_scenes import StaticScenes
-from conure_sim.tracking import free_space_tracking
+from conure_sim.envs.expert_success import success_rate
+from conure_sim.envs.static_scenes import StaticScenes
+from conure_sim.envs.tabletop import TabletopEnv, table_camera
+from conure_sim.physics.arm_simulation import ARMS_DIR, load_arm_simulation
+from conure_sim.tools.tracking import free_space_tracking
 
 ARMS = sorted(path.stem for path in ARMS_DIR.glob("*.yaml"))
 SIX_JOINTS = [arm for arm in ARMS if len(load_robot(arm).joint_names) >= 6]

@@ -8,11 +8,11 @@ import pytest
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError
-from conure_sim.bench import MEASUREMENTS, run
-from conure_sim.bench_experts import Cell, expert_rates
-from conure_sim.bench_measures import memory_growth_mb, reset_median_s
-from conure_sim.bench_report import Row
-from conure_sim.expert_rollouts import success_rate
+from conure_sim.benchmarks.command import MEASUREMENTS, run
+from conure_sim.benchmarks.experts import Cell, expert_rates
+from conure_sim.benchmarks.measurements import memory_growth_mb, reset_median_s
+from conure_sim.benchmarks.report import Row
+from conure_sim.envs.expert_success import success_rate
 
 TOY = [
     "image_sizes=[48]", "steps=30", "resets=10", "memory_resets=20", "determinism_tasks=[Lift]", "determinism_steps=8",
@@ -77,7 +77,7 @@ def test_experts_are_measured_over_processes_as_in_one(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_keeps_what_was_measured_and_goes_on(tmp_path: Path, monkeypatch) -> None:
     kept = tmp_path / "kept.json"
-    monkeypatch.setattr("conure_sim.bench_experts.git_commit", lambda: "a" * 40)
+    monkeypatch.setattr("conure_sim.benchmarks.experts.git_commit", lambda: "a" * 40)
     begun = expert_rates(CELLS, 2, 1, kept)
     first = next(begun)
     begun.close()
@@ -94,7 +94,7 @@ def test_rates_of_other_sources_are_measured_again(tmp_path: Path, monkeypatch, 
     kept = tmp_path / "kept.json"
     earlier = "a" * 40 if commit == "b" * 40 else commit
     kept.write_text(json.dumps({"commit": earlier, "episodes": 1, "rates": {CELLS[0].name: 0.125}}))
-    monkeypatch.setattr("conure_sim.bench_experts.git_commit", lambda: commit)
+    monkeypatch.setattr("conure_sim.benchmarks.experts.git_commit", lambda: commit)
     assert next(expert_rates(CELLS[:1], 1, 1, kept)) != (CELLS[0], 0.125)
 
 

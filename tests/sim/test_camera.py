@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
-from conure_sim.camera import Camera, Distortion, MountedCamera, calibrated_intrinsics, looking_pose
-from conure_sim.environment import TabletopEnv, table_camera
-from conure_sim.rendering import OBJECT_SEGMENT, SEGMENTS
-from conure_sim.sensors import wrist_camera
-from conure_sim.static_scenes import StaticScenes
-from conure_sim.world import World
+from conure_sim.envs.sensors import wrist_camera
+from conure_sim.envs.static_scenes import StaticScenes
+from conure_sim.envs.tabletop import TabletopEnv, table_camera
+from conure_sim.physics.world import World
+from conure_sim.vision.camera import Camera, Distortion, MountedCamera, calibrated_intrinsics, looking_pose
+from conure_sim.vision.rendering import OBJECT_SEGMENT, SEGMENTS
 
 EYE, GAZE = np.array([0.6, 0.1, 0.5]), np.array([0.25, 0.0, 0.05])
 LENSES = st.one_of(

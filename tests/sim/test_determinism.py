@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conure_sim.determinism import compare_runs, digest, run, two_runs
-from conure_sim.environment import TabletopEnv
+from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.tasks import TASKS
+from conure_sim.tools.determinism import compare_runs, digest, run, two_runs
 
 HARDEST = "full"
 

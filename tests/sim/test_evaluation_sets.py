@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from conure_core.errors import ConfigError
-from conure_sim.evaluation_sets import HELD_OUT, find_evaluation_task
-from conure_sim.expert_rollouts import success_rate
-from conure_sim.fixtures import CONTAINERS, container_models
-from conure_sim.objects import BLOCKS, block_set, object_set
+from conure_sim.envs.evaluation_sets import HELD_OUT, find_evaluation_task
+from conure_sim.envs.expert_success import success_rate
+from conure_sim.objects.fixtures import CONTAINERS, container_models
+from conure_sim.objects.primitives import BLOCKS, block_set, object_set
 from conure_sim.tasks.pick_place import Lift
 
 

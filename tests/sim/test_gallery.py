@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from conure_core.cli import main
-from conure_sim.gallery import arm_names
-from conure_sim.gallery_pictures import fixture_groups, fixture_pictures, object_groups, preset_samples
-from conure_sim.randomization import preset_names
+from conure_sim.randomization.factors import preset_names
+from conure_sim.tools.gallery import arm_names
+from conure_sim.tools.gallery_pictures import fixture_groups, fixture_pictures, object_groups, preset_samples
 
 
 class Page(HTMLParser):

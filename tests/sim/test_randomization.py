@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError
-from conure_sim.adaptive import AdaptiveRandomization
-from conure_sim.environment import TabletopEnv
-from conure_sim.imaging import ImageChain
-from conure_sim.randomization import Randomization, find_randomization, preset_names
-from conure_sim.textures import texture_files
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.randomization.adaptive import AdaptiveRandomization
+from conure_sim.randomization.factors import Randomization, find_randomization, preset_names
+from conure_sim.vision.imaging import ImageChain
+from conure_sim.vision.textures import texture_files
 
 FULL = find_randomization("full")
 
@@ -102,7 +102,7 @@ def test_friction_damping_and_grip_reach_the_bodies() -> None:
 
 
 def _episode(preset: Randomization) -> list[np.ndarray]:
-    from conure_sim.camera import looking_at
+    from conure_sim.vision.camera import looking_at
 
     env = TabletopEnv(
         randomization=preset,

@@ -15,12 +15,12 @@ from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.servo_bus import SUCCESS, ServoRefused, ServoSilent, open_bus
-from conure_sim.environment import table_camera
+from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.servos.arm import ServoArm
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol, crc16
 from conure_sim.servos.servo import SimulatedServo
-from conure_sim.world import PHYSICS_HZ, World
 
 MODELS = {"dynamixel_x": "XM430-W350", "feetech_sts": "STS3215"}
 IDS = (1, 2, 7)

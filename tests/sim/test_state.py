@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from conure_core.errors import StateError
-from conure_sim.environment import TabletopEnv
-from conure_sim.randomization import preset_names
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.randomization.factors import preset_names
 from conure_sim.tasks import TASKS
 
 FOLLOWING = 50
@@ -75,7 +75,7 @@ def test_what_follows_a_restore_is_what_followed_the_save_in_this_and_in_another
 
 RESTORE_AND_PLAY = """
 import pickle, sys
-from conure_sim.environment import TabletopEnv
+from conure_sim.envs.tabletop import TabletopEnv
 state, actions = pickle.load(sys.stdin.buffer)
 env = TabletopEnv(**state.settings)
 env.restore_state(state)
@@ -149,7 +149,7 @@ def test_a_moment_that_was_reached_past_the_recorded_methods_is_an_error_not_a_g
 
 
 def test_an_episode_without_end_is_given_up_rather_than_kept_for_ever(monkeypatch):
-    monkeypatch.setattr("conure_sim.journal.MAX_CALLS", 10)
+    monkeypatch.setattr("conure_sim.physics.journal.MAX_CALLS", 10)
     env = TabletopEnv()
     env.reset(seed=0)
     env.save_state()

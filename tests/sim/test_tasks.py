@@ -7,7 +7,7 @@ import pytest
 
 import conure_sim  # noqa: F401
 from conure_core.errors import ConfigError
-from conure_sim.scene import LIFTED_M
+from conure_sim.scenes.scene import LIFTED_M
 from conure_sim.tasks import TASKS
 
 UPRIGHT = np.array([0.0, 0.0, 0.0, 1.0])

@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from conure_core.errors import ConfigError, UnsafeCommand, WorkerError
-from conure_sim.environment import TabletopEnv
-from conure_sim.vector import make_vector
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.envs.vector import make_vector
 
 LONG_RUN = """
 import sys
 import numpy as np
-from conure_sim.vector import make_vector
+from conure_sim.envs.vector import make_vector
 if __name__ == "__main__":
     with make_vector("Lift", 2) as envs:
         envs.reset(seed=0)

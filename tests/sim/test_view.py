@@ -11,12 +11,11 @@ import torch
 
 from conure_core.cli import main
 from conure_core.config import load_config
-from conure_sim.pictures import MARGIN_PX, captioned, contact_sheet, write_video
-from conure_sim.recording import Recording, expert, random_actions, record
-from conure_sim.view import ViewConfig, make_environment
-from conure_sim.viewpoints import VIEWPOINTS
-from conure_training.agents import ImageAgent, save_image_agent
-from conure_training.sac import ImagePolicy, SacConfig
+from conure_sim.envs.viewpoints import VIEWPOINTS
+from conure_sim.tools.pictures import MARGIN_PX, captioned, contact_sheet, write_video
+from conure_sim.tools.recording import Recording, expert, random_actions, record
+from conure_sim.tools.view import ViewConfig, make_environment
+from conure_training.rl.methods.scratch import ImagePolicy, SacConfig, save_policy
 
 SIZE_PX = 64
 
@@ -112,7 +111,7 @@ def test_the_verb_runs_a_learned_policy_at_the_image_size_it_was_trained_with(tm
     env.close()
     torch.manual_seed(0)
     policy = ImagePolicy(32, contract.observation.proprio.shape[0], 7, config)
-    save_image_agent(tmp_path / "policy.pt", ImageAgent(policy, contract), config, {})
+    save_policy(tmp_path / "policy.pt", policy, contract, config, {})
     out = tmp_path / "view"
     assert main(["view", f"out={out}", f"size={SIZE_PX}", f"policy={tmp_path / 'policy.pt'}"]) == 0
     assert (out / "Lift-wx250s-none-policy-0.mp4").is_file()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from conure_core.config import load_config
-from conure_training.collect import DemosConfig, collect
-from conure_training.train_prior import PriorConfig, train_prior
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.prior.train import PriorConfig, train_prior
 
 from .toy_runs import CONF, TINY_PRIOR
 

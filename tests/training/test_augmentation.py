@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_sim.environment import table_camera
-from conure_training.augmentation import PlaneShift, shift_images
+from conure_sim.envs.tabletop import table_camera
+from conure_training.prior.augmentation import PlaneShift, shift_images
 
 
 @given(st.integers(-4, 4), st.integers(-4, 4))

@@ -7,10 +7,10 @@ import torch
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError
-from conure_training.bench import run
-from conure_training.bench_measures import FlowSize, authors_step, log_prob_error
-from conure_training.bench_peers import AuthorsPrior
-from conure_training.bench_timing import alternate
+from conure_training.benchmarks.baselines import AuthorsPrior
+from conure_training.benchmarks.command import run
+from conure_training.benchmarks.measurements import FlowSize, authors_step, log_prob_error
+from conure_training.benchmarks.timing import alternate
 
 torch.set_num_threads(1)
 TOY = [
@@ -63,7 +63,7 @@ def test_the_two_that_take_turns_are_told_apart() -> None:
 def test_another_flow_is_seen_in_the_difference_of_log_probability(monkeypatch) -> None:
     size = FlowSize(7, 8, 4, (16, 16))
     assert log_prob_error(size, torch.float64, 32) < 1e-10
-    monkeypatch.setattr("conure_training.flows.ACTION_RANGE", 1.06)
+    monkeypatch.setattr("conure_training.prior.flow.ACTION_RANGE", 1.06)
     assert log_prob_error(size, torch.float64, 32) > 1e-3
 
 

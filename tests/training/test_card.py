@@ -11,15 +11,15 @@ from scipy import stats
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_training import card_measures as measures
-from conure_training.card import CardConfig, held_out, make_card, run
-from conure_training.collect import DemosConfig, collect
-from conure_training.dataset import load_demonstrations, save_demonstrations
-from conure_training.flows import ACTION_RANGE, ConditionalRealNVP
-from conure_training.latent_bound import chi_square_radius
-from conure_training.prior import load_prior
-from conure_training.subsets import held_out_steps
-from conure_training.train_prior import PriorConfig, train_prior
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.selection import held_out_steps
+from conure_training.evaluation import prior_metrics as measures
+from conure_training.evaluation.prior_report import CardConfig, held_out, make_card, run
+from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
+from conure_training.prior.latent_bound import chi_square_radius
+from conure_training.prior.model import load_prior
+from conure_training.prior.train import PriorConfig, train_prior
 
 CONF = "conure_training.conf"
 

@@ -16,16 +16,16 @@ import pytest
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_training import collect as collecting
-from conure_training.collect import DemosConfig, collect
-from conure_training.dataset import ARRAYS, load_demonstrations
-from conure_training.workers import Engine, run_blocks
+from conure_training.data import collect as collecting
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.data.demonstrations import ARRAYS, load_demonstrations
+from conure_training.runtime.parallel import Engine, run_blocks
 
 RAY = Engine("ray", workers=2)
 BUSY = "ray::_work_on_block"
 LONG_RUN = """
 import time
-from conure_training.workers import Engine, run_blocks
+from conure_training.runtime.parallel import Engine, run_blocks
 list(run_blocks(time.sleep, [600, 600], Engine("ray", workers=2), "sleep", int))
 """
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from conure_core.errors import DataError
-from conure_training.dataset import ARRAYS, Demonstrations, load_demonstrations, save_demonstrations
-from conure_training.files import save_arrays, saved_arrays
-from conure_training.robot_trials import read_trials
-from conure_training.torch_files import load_torch, save_torch
+from conure_training.data.demonstrations import ARRAYS, Demonstrations, load_demonstrations, save_demonstrations
+from conure_training.evaluation.robot_trials import read_trials
+from conure_training.runtime.arrays import save_arrays, saved_arrays
+from conure_training.runtime.torch_files import load_torch, save_torch
 
 DAMAGES = {
     "empty": lambda content: b"",

@@ -17,12 +17,12 @@ from conure_core.claim import claimed
 from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
 from conure_core.robot import load_robot
-from conure_training import export
-from conure_training.demo import run
-from conure_training.export import ExportConfig
-from conure_training.robot_trials import camera_frames, read_trials
-from conure_training.stages import read_record
-from conure_training.summary import STAGES, read_summary
+from conure_training.demo.demo import run
+from conure_training.demo.pipeline import read_record
+from conure_training.demo.summary import STAGES, read_summary
+from conure_training.evaluation.robot_trials import camera_frames, read_trials
+from conure_training.export import export
+from conure_training.export.export import ExportConfig
 
 from .test_report import OUTSIDE_KEYS
 

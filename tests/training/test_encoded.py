@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from conure_training.dataset import load_demonstrations, save_demonstrations
-from conure_training.encoded import FEATURES, Encoded, encoded_demonstrations, encoding_by
-from conure_training.prior import load_prior
+from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.prior.feature_cache import FEATURES, Encoded, encoded_demonstrations, encoding_by
+from conure_training.prior.model import load_prior
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_training_a_prior_keeps_what_its_encoder_says_of_the_demonstrations(demo
 
 def test_a_second_run_reads_them(here, monkeypatch) -> None:
     first = encoded(*here)
-    monkeypatch.setattr("conure_training.encoded.load_demonstrations", None)
+    monkeypatch.setattr("conure_training.prior.feature_cache.load_demonstrations", None)
     second = encoded(*here)
     assert torch.equal(first.steps, second.steps) and torch.equal(first.final, second.final)
 
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(here, monkeypatch) -> Non
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("conure_training.files.np.savez", refuse)
+    monkeypatch.setattr("conure_training.runtime.arrays.np.savez", refuse)
     assert len(encoded(*here).steps) == len(load_demonstrations(here[1]))
     assert sorted(path.name for path in here[0].parent.iterdir()) == ["demos", "prior.pt"]
 

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from conure_core.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bundle
 from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
-from conure_training import export
-from conure_training.export import Parity, export_bundle, onnx_parity
-from conure_training.flows import ConditionalRealNVP
-from conure_training.precise import PolicyGraph
+from conure_training.export import bundle_writer, export
+from conure_training.export.bundle_writer import export_bundle
+from conure_training.export.parity import Parity, onnx_parity
+from conure_training.policies.graph import PolicyGraph
+from conure_training.prior.flow import ConditionalRealNVP
 
 torch.set_num_threads(1)
 CONTRACT = load_robot("wx250s").contract(image_size_px=48)
@@ -96,7 +97,7 @@ def exported(export_process: subprocess.CompletedProcess[str]) -> Path:
 @pytest.fixture
 def graphs_of_the_first(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares the seconds that torch's exporter takes: every graph is the one exported once from MODULES."""
-    monkeypatch.setattr(export, "_write_onnx", lambda graph, file, *rest: shutil.copy(exported / file.name, file))
+    monkeypatch.setattr(bundle_writer, "write_onnx", lambda graph, file, *rest: shutil.copy(exported / file.name, file))
 
 
 # --- the same numbers -------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_trouble_on_the_way_leaves_the_old_bundle_or_none(tmp_path, monkeypatch,
         if file.name == INVERSE:
             raise trouble
 
-    monkeypatch.setattr(export, "_write_onnx", failing)
+    monkeypatch.setattr(bundle_writer, "write_onnx", failing)
     with pytest.raises(type(trouble)):
         do_export(path)
     assert [entry.name for entry in tmp_path.iterdir()] == (["bundle"] if there_before else [])
@@ -230,7 +231,7 @@ def test_graphs_that_do_not_reproduce_the_modules_are_never_published(tmp_path, 
 @pytest.mark.usefixtures("graphs_of_the_first")
 @pytest.mark.parametrize(("action", "log_likelihood"), [(2e-5, 0.0), (0.0, 2e-4), (np.nan, 0.0), (0.0, np.nan)])
 def test_graphs_that_differ_from_torch_are_never_published(tmp_path, monkeypatch, action, log_likelihood):
-    monkeypatch.setattr(export, "onnx_parity", lambda *_: Parity(8, action, 0.0, log_likelihood, 0.0, 0.0))
+    monkeypatch.setattr(bundle_writer, "onnx_parity", lambda *_: Parity(8, action, 0.0, log_likelihood, 0.0, 0.0))
     with pytest.raises(BundleError, match="nothing was written: the graphs differ from torch"):
         do_export(tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from conure_core.errors import ConfigError, SpecMismatch
-from conure_training.bench_peers import PlainConditioner, moved_masks, scale_and_shift, zuko_twin
-from conure_training.flows import ACTION_RANGE, ConditionalRealNVP
+from conure_training.benchmarks.baselines import PlainConditioner, moved_masks, scale_and_shift, zuko_twin
+from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
 
 torch.set_num_threads(1)
 CONTEXT_DIM = 6
@@ -241,6 +241,6 @@ def test_impossible_sizes_are_refused(sizes):
 def test_the_example_in_the_docstring_runs():
     import doctest
 
-    import conure_training.flows as module
+    import conure_training.prior.flow as module
 
     assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0

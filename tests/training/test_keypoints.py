@@ -9,11 +9,11 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_sim.environment import table_camera
-from conure_training.encoder import SceneEncoder, detection_loss
-from conure_training.export import export_bundle
-from conure_training.prior import PriorSize, load_prior
-from conure_training.train_prior import PriorConfig, train_prior
+from conure_sim.envs.tabletop import table_camera
+from conure_training.export.bundle_writer import export_bundle
+from conure_training.prior.encoder import SceneEncoder, detection_loss
+from conure_training.prior.model import PriorSize, load_prior
+from conure_training.prior.train import PriorConfig, train_prior
 
 from .toy_runs import CONF, TINY_PRIOR
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conure_training.latent_bound import chi_square_radius, reachable_fraction
-from conure_training.networks import KNEE, GaussianPolicy, bounded_radially
+from conure_training.nn.gaussian_policy import KNEE, GaussianPolicy, bounded_radially
+from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 
 
 @given(st.integers(1, 9), st.floats(0.1, 5.0), st.floats(0.0, 100.0), st.integers(0, 2**31))

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
-from conure_training.actor_critic import LearnerConfig
-from conure_training.flows import ConditionalRealNVP
-from conure_training.latent_sac import LatentSac, LatentSacConfig, kl_to_standard_normal
-from conure_training.replay import Batch, MixedReplay, Replay, ReplayConfig
-from conure_training.sac import Sac, SacConfig
+from conure_training.prior.flow import ConditionalRealNVP
+from conure_training.rl.actor_critic import LearnerConfig
+from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig, kl_to_standard_normal
+from conure_training.rl.methods.scratch import Sac, SacConfig
+from conure_training.rl.replay import Batch, MixedReplay, Replay, ReplayConfig
 
 from .toy_reach import IMAGE_SIZE, TwoObjectFlow, demonstrations, fields, success_rate, train
 

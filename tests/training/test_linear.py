@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-import conure_training.linear as module
-from conure_training.linear import LEAST_PRODUCTS, Linear, linear
+import conure_training.nn.onednn_linear as module
+from conure_training.nn.onednn_linear import LEAST_PRODUCTS, Linear, linear
 
 torch.set_num_threads(1)
 ROWS, INPUTS, OUTPUTS = 96, 100, 120

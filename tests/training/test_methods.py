@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from conure_core.errors import ConfigError
-from conure_training.agents import LatentAgent, begin_episode, load_agent
-from conure_training.demonstrated import inverted
-from conure_training.environments import make_environment
-from conure_training.evaluate import run_episode
-from conure_training.methods import METHODS, find_method
-from conure_training.methods.on_features import Features
-from conure_training.prior import load_prior
-from conure_training.rl_loop import EVALUATION_SEEDS, Loop, evaluate_learner
-from conure_training.train_rl import RlConfig, train_rl
+from conure_training.data.environments import make_environment
+from conure_training.evaluation.evaluate import run_episode
+from conure_training.policies.latent import LatentAgent
+from conure_training.prior.model import load_prior
+from conure_training.rl.demonstrations import inverted
+from conure_training.rl.loop import EVALUATION_SEEDS, Loop, evaluate_learner
+from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.policy_file import load_policy
+from conure_training.rl.registry import METHODS, check_method
+from conure_training.rl.train import RlConfig, build_method, train_rl
 
 from .toy_runs import TINY_RIVALS, rl_config
 
@@ -81,13 +82,13 @@ def without_time(entry: dict) -> dict:
 def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(variant, demos, prior, tmp_path) -> None:
     config = config_of(variant, demos, prior, tmp_path, "evaluate_every=0")
     with closing(make_environment(config.task, config, config.target)) as env:
-        method = find_method(config.method)(config, env)
+        method = build_method(config, env)
         loop = Loop(config, method, env)
         with pytest.raises(Stop):
             loop.run(stop)
         method.save(tmp_path / "policy.pt", {})
-        agent = load_agent(tmp_path / "policy.pt", env.contract)
-        begin_episode(agent)
+        agent = load_policy(tmp_path / "policy.pt", env.contract)
+        agent.begin()
         observation, _ = env.reset(seed=1)
         if variant in ("trajectory", "hierarchical"):
             compare_skills(method, agent, env, observation)
@@ -142,7 +143,7 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
     config = rl_config(demos, prior, tmp_path, "evaluate_episodes=3", "evaluate_noise_scale=1.0")
     alone = load_prior(prior)
     with closing(make_environment(config.task, config, config.target)) as env:
-        method = find_method("latent")(config, env)
+        method = build_method(config, env)
         noise = torch.randn(3, 7, generator=torch.Generator().manual_seed(5))
         observation, _ = env.reset(seed=EVALUATION_SEEDS)
         seen = {name: value[None].expand(3, -1) for name, value in method.observe(observation).items()}
@@ -159,7 +160,7 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
 
 def test_an_unknown_method_lists_the_methods() -> None:
     with pytest.raises(ConfigError, match=r"rlpd.*steered"):
-        find_method("rldp")
+        check_method("rldp")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, t
 def test_a_skilled_agent_forgets_between_episodes(demos, prior, tmp_path) -> None:
     config = config_of("trajectory", demos, prior, tmp_path, "trajectory.horizon=30")
     with closing(make_environment(config.task, config, config.target)) as env:
-        method = find_method("trajectory")(config, env)
+        method = build_method(config, env)
         method.save(tmp_path / "policy.pt", {})
-        agent = load_agent(tmp_path / "policy.pt")
+        agent = load_policy(tmp_path / "policy.pt")
         assert run_episode(env, agent, 3, 1.0) == run_episode(env, agent, 3, 1.0)

@@ -2,7 +2,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_training.networks import CriticEnsemble, GaussianPolicy, Normalizer, SmallImageEncoder, seeded
+from conure_training.nn.critic_ensemble import CriticEnsemble
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.image_encoder import SmallImageEncoder
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1e6), st.integers(1, 9))

@@ -19,19 +19,20 @@ from conure_core.cli import main
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
 from conure_core.robot import load_robot
-from conure_sim.fixtures import CONTAINERS
-from conure_sim.scene import MAX_OBJECTS, SLOT_STATE
-from conure_training.agents import LatentAgent, load_agent
-from conure_training.collect import DemosConfig, collect
-from conure_training.dataset import load_demonstrations
-from conure_training.demonstrated import demonstrated
-from conure_training.encoded import Encoded
-from conure_training.environments import make_environment
-from conure_training.evaluate import EvaluateConfig, evaluate
-from conure_training.prior import load_prior
-from conure_training.train_prior import PriorConfig, train_prior
-from conure_training.train_rl import RlConfig, train_rl
-from conure_training.workers import run_blocks
+from conure_sim.objects.fixtures import CONTAINERS
+from conure_sim.scenes.scene import MAX_OBJECTS, SLOT_STATE
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.environments import make_environment
+from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
+from conure_training.policies.latent import LatentAgent
+from conure_training.prior.feature_cache import Encoded
+from conure_training.prior.model import load_prior
+from conure_training.prior.train import PriorConfig, train_prior
+from conure_training.rl.demonstrations import demonstrated
+from conure_training.rl.policy_file import load_policy
+from conure_training.rl.train import RlConfig, train_rl
+from conure_training.runtime.parallel import run_blocks
 
 from .toy_runs import CONF, TINY_PRIOR, rl_config
 
@@ -144,9 +145,9 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
         words = ["episodes.Lift=2", "episodes.PlaceInTray=1", "episodes.PlaceInBox=0", f"noise={noise}", "workers=1"]
         return collect(load_config(CONF, "demos", DemosConfig, [*words, "image_size=16", f"out={tmp_path / name}"]))
 
-    monkeypatch.setattr("conure_training.collect.run_blocks", recorded)
+    monkeypatch.setattr("conure_training.data.collect.run_blocks", recorded)
     with monkeypatch.context() as patch:
-        patch.setattr("conure_training.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("conure_training.data.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt))
         for noise in ("[0.1,0.1]", "[0.3,0.3]"):
             with pytest.raises(KeyboardInterrupt):
                 demos(noise)
@@ -190,7 +191,7 @@ def test_a_damaged_prior_is_refused_in_one_line(prior: Path, tmp_path: Path, dam
 
 def test_features_put_a_doubtful_object_before_a_certain_one_that_is_further(prior: Path) -> None:
     """Slots are ordered by distance; confidence decides only what is an object at all."""
-    from conure_training.encoder import Detections
+    from conure_training.prior.encoder import Detections
 
     encoder = load_prior(prior).encoder
     cells = encoder.cells
@@ -209,7 +210,7 @@ def test_first_rollouts_of_the_policy_are_the_prior_s(demos: Path, prior: Path, 
     """Before any update a policy's episode equals the prior's, action by action, for the same noise."""
     import gymnasium
 
-    from conure_training.networks import GaussianPolicy
+    from conure_training.nn.gaussian_policy import GaussianPolicy
 
     alone = load_prior(prior)
     policy = GaussianPolicy(alone.encoder.feature_dim, 7, slots=alone.size.slots)
@@ -244,7 +245,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(demos: Path, prior: Pa
 
 def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
     with pytest.raises(ConureError, match="image"):
-        load_agent(prior, load_robot("wx250s").contract(96))
+        load_policy(prior, load_robot("wx250s").contract(96))
 
 
 def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -> None:

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from conure_core.robot import load_robot
-from conure_training.networks import GaussianPolicy
-from conure_training.precise import InverseGraph, MatrixConv2d, PolicyGraph, in_float64
-from conure_training.prior import Prior, PriorSize
+from conure_training.nn.float64 import MatrixConv2d, in_float64
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.policies.graph import InverseGraph, PolicyGraph
+from conure_training.prior.model import Prior, PriorSize
 
 torch.set_num_threads(1)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from conure_sim.environment import table_camera
-from conure_training.encoder import SceneEncoder
-from conure_training.precision import computes_bfloat16
+from conure_sim.envs.tabletop import table_camera
+from conure_training.nn.bfloat16 import computes_bfloat16
+from conure_training.prior.encoder import SceneEncoder
 
 torch.set_num_threads(1)
 
@@ -27,7 +27,7 @@ def encoder() -> SceneEncoder:
 def test_only_a_learning_encoder_on_a_processor_with_bfloat16_uses_it(encoder, monkeypatch) -> None:
     found = {}
     for native in (False, True):
-        monkeypatch.setattr("conure_training.precision.computes_bfloat16", lambda device, native=native: native)
+        monkeypatch.setattr("conure_training.nn.bfloat16.computes_bfloat16", lambda device, native=native: native)
         encoder.train()
         found[native] = seen(encoder).detach()
         with torch.no_grad():
@@ -39,7 +39,7 @@ def test_only_a_learning_encoder_on_a_processor_with_bfloat16_uses_it(encoder, m
 
 
 def test_weights_and_their_gradients_stay_float32(encoder, monkeypatch) -> None:
-    monkeypatch.setattr("conure_training.precision.computes_bfloat16", lambda device: True)
+    monkeypatch.setattr("conure_training.nn.bfloat16.computes_bfloat16", lambda device: True)
     seen(encoder).square().sum().backward()
     gradients = [part.grad for part in encoder.parameters() if part.grad is not None]
     assert gradients

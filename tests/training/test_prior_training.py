@@ -10,20 +10,21 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_sim.environment import table_camera
-from conure_training import prior_trainer
-from conure_training.agents import load_agent
-from conure_training.chunks import HOLD_NOISE, ChunkedAgent, chunk_targets, paced
-from conure_training.collect import DemosConfig, collect
-from conure_training.dataset import load_demonstrations
-from conure_training.encoder import SceneEncoder
-from conure_training.environments import make_environment
-from conure_training.evaluate import EvaluateConfig, evaluate, run_episode
-from conure_training.export import ExportConfig, export_agent
-from conure_training.prior import PriorSize, load_prior, prior_note
-from conure_training.torch_files import save_torch
-from conure_training.train_prior import PriorConfig, train_prior
-from conure_training.train_rl import RlConfig, train_rl
+from conure_sim.envs.tabletop import table_camera
+from conure_training.data.collect import DemosConfig, collect
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.environments import make_environment
+from conure_training.evaluation.evaluate import EvaluateConfig, evaluate, run_episode
+from conure_training.export.export import ExportConfig, export_agent
+from conure_training.policies.chunked import ChunkedAgent, with_execution_horizon
+from conure_training.prior import trainer as prior_trainer
+from conure_training.prior.chunking import HOLD_NOISE, chunk_targets
+from conure_training.prior.encoder import SceneEncoder
+from conure_training.prior.model import PriorSize, load_prior, prior_note
+from conure_training.prior.train import PriorConfig, train_prior
+from conure_training.rl.policy_file import load_policy
+from conure_training.rl.train import RlConfig, train_rl
+from conure_training.runtime.torch_files import save_torch
 
 CONF = "conure_training.conf"
 TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", "batch_size=8", "flow_batch_size=16"]
@@ -33,7 +34,7 @@ TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", 
 def one_core():
     """However busy the others are, all trainings of this file round alike."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("conure_training.threads.free_cores", lambda *_: 1)
+        patch.setattr("conure_training.runtime.cpu_threads.free_cores", lambda *_: 1)
         yield
 
 
@@ -126,7 +127,7 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
 
 def test_another_prior_s_scenes_save_rendering_them(demos, tmp_path, monkeypatch):
     train_prior(config_of(demos, tmp_path / "first", "static_scenes=8"))
-    monkeypatch.setattr("conure_training.train_prior._rendered", None)
+    monkeypatch.setattr("conure_training.prior.train._rendered", None)
     train_prior(config_of(demos, tmp_path / "second", "static_scenes=8", f"scenes={tmp_path / 'first'}", "shift_px=2"))
     assert not (tmp_path / "second" / "static_scenes.npz").exists()
 
@@ -237,7 +238,7 @@ def test_chunks_of_one_are_the_actions():
 
 @pytest.mark.parametrize("execute", [0, 1, 2])
 def test_a_chunked_agent_executes_its_chunk_and_decides_again(chunked, execute):
-    agent = paced(load_agent(chunked), execute)
+    agent = with_execution_horizon(load_policy(chunked), execute)
     assert isinstance(agent, ChunkedAgent) and agent.noise_dim == 21
     rng = np.random.default_rng(0)
     config = load_config(CONF, "evaluate", EvaluateConfig, [])
@@ -249,7 +250,7 @@ def test_a_chunked_agent_executes_its_chunk_and_decides_again(chunked, execute):
     every = execute or 3
     for tick, action in enumerate(actions):
         start = tick - tick % every
-        whole = load_agent(chunked).graph(
+        whole = load_policy(chunked).graph(
             torch.from_numpy(observation["image"])[None],
             torch.from_numpy(observation["proprio"])[None],
             torch.from_numpy(noise[start])[None],
@@ -260,13 +261,13 @@ def test_a_chunked_agent_executes_its_chunk_and_decides_again(chunked, execute):
 
 def test_episodes_of_a_chunked_agent_repeat_by_seed_whatever_came_before(chunked):
     config = load_config(CONF, "evaluate", EvaluateConfig, [])
-    agent = load_agent(chunked)
+    agent = load_policy(chunked)
     with make_environment("Lift", config) as env:
         env.reset(seed=0)
         agent.begin()
         agent.act(env.observe(), np.zeros(21, dtype=np.float32))
         first = run_episode(env, agent, 5, 1.0)
-        assert run_episode(env, load_agent(chunked), 5, 1.0) == first
+        assert run_episode(env, load_policy(chunked), 5, 1.0) == first
 
 
 def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_needed(chunked, demos, tmp_path):
@@ -284,7 +285,7 @@ def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_nee
 
 def test_execute_is_refused_for_an_agent_without_chunks():
     with pytest.raises(ConfigError, match="priors over action chunks"):
-        paced(object(), 2)
+        with_execution_horizon(object(), 2)
 
 
 def test_priors_saved_before_chunks_are_read(demos, tmp_path):

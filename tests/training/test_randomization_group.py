@@ -8,14 +8,14 @@ import pytest
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_sim.bench import BenchConfig
-from conure_sim.randomization import Randomization, find_randomization, preset_names
-from conure_sim.view import ViewConfig
-from conure_training.collect import DemosConfig
-from conure_training.demo import DemoConfig, stages_of
-from conure_training.evaluate import EvaluateConfig
-from conure_training.train_prior import PriorConfig
-from conure_training.train_rl import RlConfig
+from conure_sim.benchmarks.command import BenchConfig
+from conure_sim.randomization.factors import Randomization, find_randomization, preset_names
+from conure_sim.tools.view import ViewConfig
+from conure_training.data.collect import DemosConfig
+from conure_training.demo.demo import DemoConfig, stages_of
+from conure_training.evaluation.evaluate import EvaluateConfig
+from conure_training.prior.train import PriorConfig
+from conure_training.rl.train import RlConfig
 
 TRAINING = "conure_training.conf"
 VERBS = {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, DataError
-from conure_training.replay import Batch, Episode, Field, MixedReplay, Replay, ReplayConfig
+from conure_training.rl.replay import Batch, Episode, Field, MixedReplay, Replay, ReplayConfig
 
 FIELDS = {"state": Field((2,)), "image": Field((2, 2, 3), torch.uint8)}
 ACTION_DIM = 3

@@ -9,12 +9,12 @@ import pytest
 from mcap_ros2.writer import Writer
 
 from conure_core.errors import DataError
-from conure_training.evaluate import rate_of
-from conure_training.report import write_report
-from conure_training.report.figures import rolling_mean
-from conure_training.robot_trials import camera_frames, read_trials
-from conure_training.stages import Stage, run_stages
-from conure_training.summary import STAGES, _counts_inside, read_summary
+from conure_training.demo.pipeline import Stage, run_stages
+from conure_training.demo.plots import rolling_mean
+from conure_training.demo.report import write_report
+from conure_training.demo.summary import STAGES, _counts_inside, read_summary
+from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.robot_trials import camera_frames, read_trials
 
 IMAGE = """uint32 height
 uint32 width

@@ -10,17 +10,17 @@ import pytest
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError
-from conure_sim.evaluation_sets import HELD_OUT
-from conure_sim.randomization import find_randomization
-from conure_training.collect import DemosConfig
-from conure_training.evaluate import EvaluateConfig
+from conure_sim.envs.evaluation_sets import HELD_OUT
+from conure_sim.randomization.factors import find_randomization
+from conure_training.data.collect import DemosConfig
+from conure_training.evaluation.evaluate import EvaluateConfig
+from conure_training.prior.train import PriorConfig
 from conure_training.results import ledger
 from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fresh_starts
 from conure_training.results.ledger import read_records, record_path, resolved
 from conure_training.results.page import write_page
 from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
-from conure_training.train_prior import PriorConfig
-from conure_training.train_rl import RlConfig
+from conure_training.rl.train import RlConfig
 
 from .toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
+from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean, stratified_interval
 from conure_training.results.measures import area_under_curve, curve_of, final_success, steps_to
-from conure_training.statistics import bracketed_interval, interquartile_mean, stratified_interval
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 

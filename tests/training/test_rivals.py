@@ -5,17 +5,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_training.cloning import clone, clone_flow
-from conure_training.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
-from conure_training.flow_matching import FlowMatchingConfig, FlowMatchingPolicy, train_flow_matching
-from conure_training.flows import ConditionalRealNVP
-from conure_training.image_vae import ImageVae, VaeConfig, train_vae
-from conure_training.latent_sac import LatentSacConfig
-from conure_training.networks import GaussianPolicy, seeded
-from conure_training.pretraining import PretrainingConfig, trained_once
-from conure_training.replay import Batch
-from conure_training.skills import SkillConfig, SkillEnvironment, SkillVae, told_in_skills, train_skills
-from conure_training.steered_sac import SteeredSac
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.weights import seeded
+from conure_training.prior.flow import ConditionalRealNVP
+from conure_training.rl.behavior_cloning import clone, clone_flow
+from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
+from conure_training.rl.methods.latent_sac import LatentSacConfig
+from conure_training.rl.methods.skills import SkillConfig, SkillEnvironment, SkillVae, told_in_skills, train_skills
+from conure_training.rl.methods.steered import (
+    FlowMatchingConfig,
+    FlowMatchingPolicy,
+    SteeredSac,
+    train_flow_matching,
+)
+from conure_training.rl.methods.vae import ImageVae, VaeConfig, train_vae
+from conure_training.rl.pretraining import PretrainingConfig, trained_once
+from conure_training.rl.replay import Batch
 
 FEATURES, STATE, ACTION = 5, 6, 2
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from conure_core.cli import main
-from conure_training.runs import find_runs
+from conure_training.rl.runs import find_runs
 
 
 def record(successes: list[bool], **more: object) -> dict:

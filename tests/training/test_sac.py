@@ -6,8 +6,9 @@ import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from conure_core.errors import DataError, SpecMismatch
-from conure_training.replay import Batch, Episode, Field, Replay, ReplayConfig
-from conure_training.sac import Sac, SacConfig, tanh_normal_log_prob
+from conure_training.nn.gaussian_policy import tanh_normal_log_prob
+from conure_training.rl.methods.scratch import Sac, SacConfig
+from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 SIZE, PROPRIO, STATE, ACTION = 12, 3, 4, 2
 SMALL = SacConfig(hidden_width=32, batch_size=32, image_features=16)

@@ -12,8 +12,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
-from conure_training.replay import Batch, Episode, Field, Replay, ReplayConfig
-from conure_training.sac import Sac, SacConfig
+from conure_training.rl.methods.scratch import Sac, SacConfig
+from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 torch.set_num_threads(1)
 SIZE, PROPRIO, STATE, ACTION, ROWS = 8, 3, 4, 2, 64

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from conure_core.errors import DataError
 from conure_core.provenance import git_commit
-from conure_training.stage_display import StageDisplay, duration
-from conure_training.stages import Stage, read_record, remove_stages, run_stages
+from conure_training.demo.display import StageDisplay, duration
+from conure_training.demo.pipeline import Stage, read_record, remove_stages, run_stages
 
 NAMES = ("one", "two", "three")
 

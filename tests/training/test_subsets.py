@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, DataError
-from conure_training.dataset import Demonstrations, check_demonstrations
-from conure_training.subsets import choose_episodes, fingerprint, held_out_steps, require_many_tasks
+from conure_training.data.demonstrations import Demonstrations, check_demonstrations
+from conure_training.data.selection import choose_episodes, fingerprint, held_out_steps, require_many_tasks
 
 
 def data_of(lengths, tasks, names=("Lift", "PlaceInTray")):

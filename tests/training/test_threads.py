@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from conure_training import threads
-from conure_training.threads import FreeCores, Reading, free_cores
+from conure_training.runtime import cpu_threads as threads
+from conure_training.runtime.cpu_threads import FreeCores, Reading, free_cores
 
 
 @pytest.fixture(autouse=True)

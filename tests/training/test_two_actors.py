@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_training.feature_sac import FeatureSacConfig
-from conure_training.latent_sac import LatentSac, LatentSacConfig
-from conure_training.replay import Batch, Episode, Field, Replay, ReplayConfig
-from conure_training.two_actors import EscapingSac, Ibrl, TwoActors, two_policies
+from conure_training.rl.methods.feature_sac import FeatureSacConfig
+from conure_training.rl.methods.ibrl import Ibrl
+from conure_training.rl.methods.latent_escape import EscapingSac
+from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig
+from conure_training.rl.methods.two_actors import TwoActors, two_policies
+from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 from .toy_reach import TwoObjectFlow
 

@@ -18,9 +18,9 @@ import conure_core.config as config_module
 from conure_core.cli import VERBS, main
 from conure_core.config import filled, load_config
 from conure_core.errors import ConfigError, ConureError, DataError
-from conure_training.agents import load_agent
-from conure_training.prior import load_prior
-from conure_training.torch_files import load_torch
+from conure_training.prior.model import load_prior
+from conure_training.rl.policy_file import load_policy
+from conure_training.runtime.torch_files import load_torch
 
 WRONG: dict[str, Any] = {
     "text": "Nope",
@@ -250,7 +250,7 @@ def test_a_foreign_torch_file_is_refused_by_whoever_reads_it(tmp_path: Path, dat
     path = tmp_path / "policy.pt"
     torch.save(data, path)
     with pytest.raises(ConureError):
-        load_agent(path)
+        load_policy(path)
     with pytest.raises(ConureError):
         load_prior(path)
 

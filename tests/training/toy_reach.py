@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from conure_training.actor_critic import ActorCritic
-from conure_training.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
+from conure_training.rl.actor_critic import ActorCritic
+from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 IMAGE_SIZE = 16
 HORIZON = 25

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from conure_core.config import load_config
-from conure_training.train_rl import RlConfig
+from conure_training.rl.train import RlConfig
 
 CONF = "conure_training.conf"
 TINY_PRIOR = ["static_scenes=200", "encoder_steps=4", "joint_steps=2", "flow_steps=4", "batch_size=16", "workers=1"]

@@ -10,7 +10,7 @@ import numpy as np
 import pinocchio as pin
 from numpy.typing import NDArray
 
-from conure_sim.scene import Scene
+from conure_sim.scenes.scene import Scene
 
 Array = NDArray[np.float64]
 OPEN, CLOSED = 0.9, -0.9

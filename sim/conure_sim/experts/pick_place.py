@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from conure_sim.experts.motion import CLOSED, OPEN, TURN_FIRST_M, Array, Motion, flat_axis, yaw_of
-from conure_sim.scene import Container, Scene, SceneObject
+from conure_sim.scenes.scene import Container, Scene, SceneObject
 
 CARRY_HEIGHT_M = 0.09
 RELEASE_RADIUS_M = 0.02

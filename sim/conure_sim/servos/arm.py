@@ -16,9 +16,9 @@ from conure_core.robot import load_robot
 from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale
+from conure_sim.physics.world import World
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.servos.servo import SimulatedServo
-from conure_sim.world import World
 
 OVERLOAD = 32
 PLACED_S = 5.0

@@ -11,9 +11,9 @@ import numpy as np
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import SortExpert
 from conure_sim.experts.stack import StackExpert
-from conure_sim.objects import ObjectModel
-from conure_sim.scene import Scene, choose_objects, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene, choose_objects, choose_positions
 from conure_sim.tasks.pick_place import Lift
 from conure_sim.tasks.task import Task
 

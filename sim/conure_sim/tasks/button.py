@@ -6,14 +6,14 @@ from typing import ClassVar
 import numpy as np
 import pybullet
 
-from conure_sim.bodies import Slider, add_sliding
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.press import PressExpert
-from conure_sim.fixtures import BUTTONS, Array, ButtonModel
-from conure_sim.scene import Scene, SceneObject, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import BUTTONS, Array, ButtonModel
+from conure_sim.physics.bodies import Slider, add_sliding
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene, SceneObject, choose_positions
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 SPRING_FORCE_N = 3.0
 

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from conure_sim.bodies import add_carried
 from conure_sim.experts.carry_box import CarryBoxExpert
 from conure_sim.experts.motion import Expert
-from conure_sim.fixtures import CARRY_BOXES, Array
-from conure_sim.scene import LIFTED_M, Container, Scene, SceneObject, choose_objects, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import CARRY_BOXES, Array
+from conure_sim.physics.bodies import add_carried
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import LIFTED_M, Container, Scene, SceneObject, choose_objects, choose_positions
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 MAX_LENGTH_M, MAX_HEIGHT_M = 0.042, 0.036
 SPACING_M = 0.055

@@ -6,15 +6,15 @@ from typing import ClassVar
 import numpy as np
 import pybullet
 
-from conure_sim.bodies import Slider, add_sliding
 from conure_sim.experts.drawer import DrawerOpenExpert, PlaceInDrawerExpert
 from conure_sim.experts.motion import Expert, flat_axis, yaw_of
-from conure_sim.fixtures import DRAWERS, Array, DrawerModel
-from conure_sim.objects import ObjectModel
-from conure_sim.scene import Scene, SceneObject, choose_objects, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import DRAWERS, Array, DrawerModel
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.physics.bodies import Slider, add_sliding
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene, SceneObject, choose_objects, choose_positions
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 FRICTION_N, DRAWER_MASS_KG = 0.6, 0.06
 OPEN_SHARE, SHUT_M = 0.8, 0.012

@@ -7,13 +7,13 @@ import numpy as np
 
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import SortExpert
-from conure_sim.fixtures import Array, ContainerModel
-from conure_sim.objects import ObjectModel
-from conure_sim.scene import Container, Scene, SceneObject, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import Array, ContainerModel
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Container, Scene, SceneObject, choose_positions
 from conure_sim.tasks.blocks import BLOCK_SPACING_M
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 COUNT_RANGE = (2, 4)
 TRAYS = {

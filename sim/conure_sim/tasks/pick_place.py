@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import PickPlaceExpert
-from conure_sim.objects import ObjectModel
-from conure_sim.scene import Scene, choose_objects, choose_positions, extra_radius_m
-from conure_sim.stage import Stage
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene, choose_objects, choose_positions, extra_radius_m
 from conure_sim.tasks.task import Task
 
 

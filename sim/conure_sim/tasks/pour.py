@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from conure_sim.bodies import add_carried, add_sphere
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pour import PourExpert
-from conure_sim.fixtures import CUPS, MUGS, Array
-from conure_sim.scene import Container, Scene, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import CUPS, MUGS, Array
+from conure_sim.physics.bodies import add_carried, add_sphere
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Container, Scene, choose_positions
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 SPHERES, SPHERE_RADIUS_M, SPHERE_MASS_KG = 8, 0.005, 0.002
 SPHERE_COLOUR = (0.20, 0.55, 0.90)

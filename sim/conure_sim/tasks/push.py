@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from conure_sim.bodies import add_mark
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.push import PushExpert
-from conure_sim.fixtures import Array, Colour, goal_mark
-from conure_sim.objects import faceted, make_object
-from conure_sim.scene import Scene, SceneObject, choose_positions
-from conure_sim.stage import Stage
+from conure_sim.objects.fixtures import Array, Colour, goal_mark
+from conure_sim.objects.primitives import faceted, make_object
+from conure_sim.physics.bodies import add_mark
+from conure_sim.physics.world import World
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene, SceneObject, choose_positions
 from conure_sim.tasks.task import Task
-from conure_sim.world import World
 
 PUCK_WIDTH_M, PUCK_SIDES = 0.060, 12
 PUCK_COLOURS: dict[str, Colour] = {"train": (0.15, 0.30, 0.85), "test": (0.50, 0.20, 0.70)}

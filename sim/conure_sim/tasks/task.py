@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from conure_sim.experts.motion import Expert
-from conure_sim.scene import Scene
-from conure_sim.stage import Stage
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.scene import Scene
 
 SceneType = TypeVar("SceneType", bound=Scene)
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_training.flows import AUTHORS_FLOW, ConditionalRealNVP
-from conure_training.networks import seeded
-from conure_training.workers import progress_bar
+from conure_training.nn.weights import seeded
+from conure_training.prior.flow import AUTHORS_FLOW, ConditionalRealNVP
+from conure_training.runtime.parallel import progress_bar
 
 AMPLITUDE = 0.6
 FLOWS: dict[str, dict[str, Any]] = {"ours": {}, "authors": AUTHORS_FLOW}

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from conure_core.atomic_files import replacing
+from conure_training.evaluation.intervals import stratified_interval
 from conure_training.results.checks import Runs, areas, budget, curves, finals, labels_of, sizes_of_data
 from conure_training.results.ledger import Record
-from conure_training.statistics import stratified_interval
 
 GRID_POINTS = 21
 LETTER_IN = 0.075

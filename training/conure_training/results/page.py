@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.atomic_files import write_text
+from conure_training.demo.summary import auxiliary_task
+from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean
 from conure_training.results.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
 from conure_training.results.figures import write_figures
 from conure_training.results.ledger import Record, read_records
 from conure_training.results.measures import steps_to
 from conure_training.results.plan import SCALES, Plan
-from conure_training.statistics import bracketed_interval, interquartile_mean
-from conure_training.summary import auxiliary_task
 
 PAGE, FIGURES = "README.md", "figures"
 TITLES = {

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_sim.evaluation_sets import find_evaluation_task
+from conure_sim.envs.evaluation_sets import find_evaluation_task
 from conure_training.results.estimates import Rates, minutes_of
 
 SCALES = ("first", "second")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from conure_core.provenance import git_commit, machine
-from conure_training.summary import versions
+from conure_training.demo.summary import versions
 
 
 def provenance(results: Path) -> dict[str, Any]:

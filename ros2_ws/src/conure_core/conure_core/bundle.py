@@ -5,7 +5,7 @@
     golden.npz    recorded inputs and outputs of both, replayed at every load
     spec.json     the contract, where the policy comes from, sizes and SHA-256 of the other files
 
-numpy and ONNX Runtime only: this is what runs beside the arm. `conure_training.export` writes bundles.
+numpy and ONNX Runtime only: this is what runs beside the arm. `conure_training.export.bundle_writer` writes bundles.
 """
 
 import hashlib

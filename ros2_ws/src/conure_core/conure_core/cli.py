@@ -40,19 +40,31 @@ ADVICE = {
     errno.EISDIR: "; a folder stands where a file is needed, give another path",
 }
 VERBS = {
-    "demo": Verb("conure_training.demo", "all", "the main job, from demonstrations to a report"),
-    "demos": Verb("conure_training.collect", "training", "collect scripted demonstrations"),
-    "prior": Verb("conure_training.train_prior", "training", "train the behavioral prior"),
-    "card": Verb("conure_training.card", "training", "the score card of a prior, before any reinforcement learning"),
-    "rl": Verb("conure_training.train_rl", "training", "reinforcement learning, in z or from scratch"),
-    "runs": Verb("conure_training.runs", "training", "list runs with their key figures"),
-    "export": Verb("conure_training.export", "training", "write an ONNX bundle"),
-    "evaluate": Verb("conure_training.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"),
+    "demo": Verb("conure_training.demo.demo", "all", "the main job, from demonstrations to a report"),
+    "demos": Verb("conure_training.data.collect", "training", "collect scripted demonstrations"),
+    "prior": Verb("conure_training.prior.train", "training", "train the behavioral prior"),
+    "card": Verb(
+        "conure_training.evaluation.prior_report",
+        "training",
+        "the score card of a prior, before any reinforcement learning",
+    ),
+    "rl": Verb("conure_training.rl.train", "training", "reinforcement learning, in z or from scratch"),
+    "runs": Verb("conure_training.rl.runs", "training", "list runs with their key figures"),
+    "export": Verb("conure_training.export.export", "training", "write an ONNX bundle"),
+    "evaluate": Verb(
+        "conure_training.evaluation.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"
+    ),
     "results": Verb("conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"),
-    "view": Verb("conure_training.view", "sim", "one episode as a video and a contact sheet, or in a window"),
-    "gallery": Verb("conure_sim.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
-    "bench sim": Verb("conure_sim.bench", "sim", "measure the environments: speed, resets, memory, experts"),
-    "bench training": Verb("conure_training.bench", "training,dev", "measure flow, prior, learner against their peers"),
+    "view": Verb(
+        "conure_training.evaluation.view", "sim", "one episode as a video and a contact sheet, or in a window"
+    ),
+    "gallery": Verb("conure_sim.tools.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
+    "bench sim": Verb(
+        "conure_sim.benchmarks.command", "sim", "measure the environments: speed, resets, memory, experts"
+    ),
+    "bench training": Verb(
+        "conure_training.benchmarks.command", "training,dev", "measure flow, prior, learner against their peers"
+    ),
     "bench bus": Verb("conure_ros.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
     "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),

@@ -27,10 +27,10 @@ from conure_ros.messages import (
 from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
-from conure_sim.environment import TabletopEnv
-from conure_sim.objects import find_object
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.objects.primitives import find_object
+from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.servos.arm import ServoArm
-from conure_sim.world import PHYSICS_HZ
 
 TICK_S = 0.01
 MAX_LAG_S = 0.25

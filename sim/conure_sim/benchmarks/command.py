@@ -1,0 +1,153 @@
+"""`conure bench sim`: the environments' figures on this machine, as a table and as out/bench/sim.json."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import conure_sim.benchmarks.measurements as measure
+from conure_core.config import load_config
+from conure_core.config_values import BATCH, bounds, check_values
+from conure_core.errors import unknown_name
+from conure_core.robot import load_robot
+from conure_sim.benchmarks.collection import collection_minutes
+from conure_sim.benchmarks.experts import Cell, expert_rates
+from conure_sim.benchmarks.report import Row, measure_rows
+from conure_sim.randomization.factors import factors_at_rest, find_randomization
+from conure_sim.tasks import TASKS, find_task
+from conure_sim.tools.determinism import compare_runs
+
+FIRST_GROUP = ("Lift", "Place", "Push", "Press", "DrawerOpen")
+EASY_SUCCESS, HARD_SUCCESS = {"none": 0.90, "full": 0.75}, {"none": 0.70, "full": 0.70}
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure and how much of it; see conf/bench_sim.yaml."""
+
+    out: str
+    rows: list[str]
+    task: str
+    arm: str
+    arms: list[str]
+    image_sizes: list[int] = field(metadata=BATCH)
+    physics_substeps: int = field(metadata=BATCH)
+    steps: int = field(metadata=BATCH)
+    resets: int = field(metadata=BATCH)
+    memory_resets: int = field(metadata=BATCH)
+    processes: int = field(metadata=bounds(1, 1024))
+    determinism_tasks: list[str]
+    determinism_steps: int = field(metadata=BATCH)
+    delta_steps: int = field(metadata=BATCH)
+    expert_tasks: list[str]
+    expert_episodes: int = field(metadata=BATCH)
+    demonstration_episodes: int = field(metadata=BATCH)
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row not in MEASUREMENTS:
+                raise unknown_name("row of conure bench sim", row, MEASUREMENTS)
+        for task in (self.task, *self.determinism_tasks, *self.expert_tasks):
+            find_task(task)
+        for arm in (self.arm, *self.arms):
+            load_robot(arm)
+        find_randomization(self.randomization)
+        check_values(vars(self), type(self))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the environment whose speed is measured: three convex objects."""
+        return {"task": self.task, "arm": self.arm, "randomization": self.randomization, "distractors": 2}
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    measure_rows(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides), MEASUREMENTS)
+
+
+def _speed(config: BenchConfig) -> Iterator[Row]:
+    for size in config.image_sizes:
+        settings = {**config.settings, "image_size": size, "physics_substeps": config.physics_substeps}
+        ours, bare, busy = measure.step_rates(config.steps, **settings)
+        required = 400 if size == 48 and config.physics_substeps == 10 else None
+        name = f"steps/s, {size}x{size}, {config.physics_substeps} substeps ({busy:.0f} a second of processor time)"
+        yield Row(name, ours, "1/s", required)
+        yield Row(f"  against a bare PyBullet loop ({bare:.0f}/s)", ours / bare, "", 0.75)
+
+
+def _reset(config: BenchConfig) -> Iterator[Row]:
+    milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
+    yield Row(
+        f"reset, median of {config.resets}, randomization {config.randomization['name']}", milliseconds, "ms", None, 5.0
+    )
+
+
+def _memory(config: BenchConfig) -> Iterator[Row]:
+    grown = measure.memory_growth_mb(config.memory_resets, **config.settings)
+    yield Row(f"memory growth over {config.memory_resets} resets", grown, "MB", None, 20.0)
+
+
+def _parallel(config: BenchConfig) -> Iterator[Row]:
+    settings = {**config.settings, "physics_substeps": config.physics_substeps}
+    one = measure.parallel_rate(1, config.steps, **settings)
+    together = measure.parallel_rate(config.processes, config.steps, **settings)
+    required = 0.9 * config.processes
+    yield Row(f"{config.processes} processes against one ({one:.0f}/s)", together / one, "times", required)
+
+
+def _determinism(config: BenchConfig) -> Iterator[Row]:
+    for task in config.determinism_tasks or list(TASKS):
+        settings = {**config.settings, "task": task}
+        found = compare_runs(steps=config.determinism_steps, **settings)
+        name = f"{task}: {config.determinism_steps} steps alike in two processes, two runs each"
+        yield Row(name, float(found.identical), "", 1.0)
+
+
+def _delta(config: BenchConfig) -> Iterator[Row]:
+    for arm in config.arms:
+        found = measure.tracking(config.delta_steps, task=config.task, arm=arm)
+        commanded = ~found.changed
+        note = f"{commanded.sum()} of {len(commanded)} steps; the safety gate altered the others"
+        distance_mm, angle_deg = 1e3 * found.distance_m[commanded].max(), np.degrees(found.angle_rad[commanded].max())
+        yield Row(f"{arm}: end-effector delta, largest distance left", float(distance_mm), "mm", None, 3.0, note)
+        yield Row(f"{arm}: end-effector delta, largest turn left", float(angle_deg), "deg", None, 1.0, note)
+
+
+def _experts(config: BenchConfig) -> Iterator[Row]:
+    tasks, kept = config.expert_tasks or list(TASKS), Path(config.out).with_suffix(".experts.json")
+    bars = {
+        Cell(arm, task, preset): bar for arm in config.arms for task in tasks for preset, bar in _bars(task).items()
+    }
+    for cell, rate in expert_rates(list(bars), config.expert_episodes, config.processes, kept):
+        yield Row(cell.name, rate, "", bars[cell])
+
+
+def _bars(task: str) -> dict[str, float]:
+    """The rate asked of a task's expert under each preset."""
+    return EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
+
+
+def _demonstrations(config: BenchConfig) -> Iterator[Row]:
+    name = f"minutes for 50,000 transitions, 48x48, {config.processes} processes"
+    try:
+        folder = Path(config.out).parent / "demonstrations"
+        minutes = collection_minutes(config.task, config.arm, config.demonstration_episodes, config.processes, folder)
+    except ModuleNotFoundError as error:
+        yield Row(name, None, "min", note=f"not measured: {error.name} is not there; pip install 'conure[training]'")
+        return
+    yield Row(name, minutes, "min", None, 4.0)
+
+
+MEASUREMENTS: dict[str, Callable[[BenchConfig], Iterator[Row]]] = {
+    "speed": _speed,
+    "reset": _reset,
+    "memory": _memory,
+    "parallel": _parallel,
+    "determinism": _determinism,
+    "delta": _delta,
+    "experts": _experts,
+    "demonstrations": _demonstrations,
+}

@@ -1,0 +1,85 @@
+"""How often the experts succeed, task by task, over processes; an interrupted run goes on where it was."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from conure_core.atomic_files import write_json
+from conure_core.processes import run_on_processes
+from conure_core.provenance import git_commit
+from conure_sim.envs.expert_success import success_rate
+
+BLOCK_EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One rate to measure."""
+
+    arm: str
+    task: str
+    randomization: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}: expert, {self.task}, randomization {self.randomization}"
+
+
+Block = tuple[Cell, int, int]
+
+
+def expert_rates(cells: Sequence[Cell], episodes: int, processes: int, kept: Path) -> Iterator[tuple[Cell, float]]:
+    """(cell, share of successes) in the order of the cells, each as soon as it and those before it are measured.
+
+    What is measured is kept in the file `kept` until all is; the same seeds give the same rate, so that the next call
+    takes it from there, if it runs the same commit with nothing changed.
+    """
+    rates = _read(kept, episodes)
+    missing = [cell for cell in cells if cell.name not in rates]
+    blocks = [
+        (cell, first, min(BLOCK_EPISODES, episodes - first))
+        for cell in missing
+        for first in range(0, episodes, BLOCK_EPISODES)
+    ]
+    left = dict.fromkeys(missing, episodes)
+    solved = dict.fromkeys(missing, 0)
+    waiting = list(cells)
+    with closing(run_on_processes(_successes, blocks, processes)) as results:
+        while waiting:
+            while waiting and waiting[0].name in rates:
+                cell = waiting.pop(0)
+                yield cell, rates[cell.name]
+            for (cell, _, count), successes in results:
+                left[cell] -= count
+                solved[cell] += successes
+                if left[cell] == 0:
+                    rates[cell.name] = solved[cell] / episodes
+                    _write(kept, episodes, rates)
+                    break
+    kept.unlink(missing_ok=True)
+
+
+def _successes(block: Block) -> int:
+    cell, first, count = block
+    found = success_rate(cell.task, cell.arm, cell.randomization, episodes=count, first_seed=first)
+    return found.successes
+
+
+def _read(kept: Path, episodes: int) -> dict[str, float]:
+    """Rates that an interrupted run of these very sources left; none if that is not certain."""
+    try:
+        earlier = json.loads(kept.read_text())
+        same = earlier["commit"] == git_commit() and earlier["episodes"] == episodes
+        return dict(earlier["rates"]) if same and _certain(earlier["commit"]) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _certain(commit: str) -> bool:
+    return commit != "unknown" and not commit.endswith("-dirty")
+
+
+def _write(kept: Path, episodes: int, rates: dict[str, float]) -> None:
+    write_json(kept, {"commit": git_commit(), "episodes": episodes, "rates": rates})

@@ -1,0 +1,246 @@
+"""The Gymnasium environments `conure/NAME-v0`: one table, one arm, one task, sparse reward."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from conure_core.arm import moved
+from conure_core.control import ControlLoop
+from conure_core.controller import gripper_position_m
+from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_core.spec import Contract
+from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, require_sight
+from conure_sim.envs.state import (
+    Attributes,
+    Beginning,
+    Component,
+    EnvironmentState,
+    RandomStream,
+    restore_state,
+    save_state,
+)
+from conure_sim.objects.fixtures import CONTAINERS
+from conure_sim.objects.primitives import object_set
+from conure_sim.physics.arm_simulation import load_arm_simulation
+from conure_sim.physics.world import PHYSICS_HZ, World
+from conure_sim.randomization.factors import Randomization, find_randomization
+from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.clutter import strew
+from conure_sim.scenes.scene import state_size
+from conure_sim.tasks import find_task
+from conure_sim.vision.camera import Camera, looking_at
+
+Array = NDArray[np.float64]
+Observation = dict[str, NDArray[Any]]
+IMAGE_SIZE_RANGE_PX = (16, 1024)
+
+
+def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
+    """The fixed camera opposite the arm, looking down at the table, square images."""
+    place = load_arm_simulation(arm)
+    eye, gaze = np.array(place.camera_eye_m), np.array(place.camera_gaze_m)
+    return looking_at(eye, gaze, size_px, size_px, place.camera_field_of_view_rad, aligned=False)
+
+
+class TabletopEnv(gymnasium.Env[Any, Any]):
+    """One task for one arm: what stands on the table, when it has succeeded and how long it may take are the task's.
+
+    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
+    simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
+    episode, else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew, numbers).
+    `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation`
+    add images of those kinds. `randomization`: a preset, a YAML file or a mapping, see find_randomization.
+    `physics_substeps`: physics steps in a control period, in place of the robot's own period.
+
+    `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which the prior never sees.
+    `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
+    (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
+    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
+    `command`: what the safety gate let through in the last step. `window`: opens PyBullet's window.
+
+    >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
+    """
+
+    metadata = {  # noqa: RUF012
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
+
+    def __init__(
+        self,
+        task: str = "Lift",
+        arm: str = "wx250s",
+        image_size: int = 48,
+        objects: str | Mapping[str, Any] = "train",
+        distractors: int = 2,
+        containers: str = "train",
+        randomization: str | Mapping[str, Any] | Randomization = "none",
+        target: str | None = None,
+        render_mode: str | None = None,
+        cameras: Sequence[str] | Mapping[str, Any] = (TABLE,),
+        depth: bool = False,
+        segmentation: bool = False,
+        physics_substeps: int | None = None,
+        window: bool = False,
+    ) -> None:
+        """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an unusable one."""
+        self.settings = {name: value for name, value in locals().items() if name not in ("self", "render_mode")}
+        if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
+            raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
+        self.beginning: Beginning | None = None
+        self.task, self.robot, self.pool = find_task(task), load_robot(arm), object_set(objects)
+        if containers not in CONTAINERS:
+            raise unknown_name("container set", containers, CONTAINERS)
+        self.object_split, self.containers = objects, containers
+        if physics_substeps is not None:
+            if physics_substeps < 1:
+                raise ConfigError(f"physics_substeps must be at least 1, got {physics_substeps}")
+            self.robot = replace(self.robot, control_period_s=physics_substeps / PHYSICS_HZ)
+        self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
+        self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
+        self.randomization: Randomization = find_randomization(randomization)
+        chosen = choose_cameras(cameras, table_camera(image_size, arm), self.robot)
+        table = chosen[TABLE]
+        if not isinstance(table, Camera):
+            raise ConfigError(f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another name")
+        self.world = World(self.robot, table, load_arm_simulation(arm), window=window)
+        try:
+            require_sight(self.world, chosen)
+        except ConfigError:
+            self.world.close()
+            raise
+        self.sensors = Sensors(self.world, chosen, depth, segmentation)
+        self.loop = ControlLoop(self.world.arm)
+        self.contract: Contract = self.robot.contract(image_size)
+        self.max_steps, self.time_limit_s = self.task.max_steps, self.task.max_steps * self.robot.control_period_s
+        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
+        state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.observation_space = spaces.Dict({**self.sensors.spaces(), "state": state})
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """A new episode: objects, places, light and start pose are drawn from the seed."""
+        super().reset(seed=seed)
+        rng, robot = self.np_random, self.robot
+        self.beginning = Beginning.of(rng, options)
+        self._steps, self._any_lifted = 0, False
+        self.sample = self.randomization.sample(rng)
+        options = options or {}
+        start_rad = self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
+        start_rad = start_rad + rng.uniform(-1, 1, len(start_rad)) * self.sample.start_noise_rad
+        opening_m = gripper_position_m(options.get("gripper", 1.0), robot)
+        self.world.reset(start_rad, opening_m, self.sample.appearance, self.sample.dynamics)
+        target = options.get("target") or self.fixed_target
+        self.scene = self.task.furnish(
+            Stage(
+                world=self.world,
+                rng=rng,
+                sample=self.sample,
+                pool=self.pool,
+                split="test" if self.object_split == "test" else "train",
+                containers=self.containers,
+                distractors=self.distractors,
+                target=target,
+            )
+        )
+        strew(self.world, self.pool, self.sample.clutter, rng)
+        self._drawn = self.sample.numbers()
+        self.sensors.start(self.sample, rng)
+        state = self.world.joint_state()
+        self.command = self.loop.reset(state.joint_rad, state.gripper_m)
+        self.world.journal.begin()
+        return self.observe(), self._info(False)
+
+    def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN, before any motion."""
+        self.command = self.loop.step(action, self.world.joint_state().joint_rad)
+        self._advance(self.command)
+        self._steps += 1
+        success = self.success()
+        self._any_lifted = self._any_lifted or any(self.scene.lifted(item) for item in self.scene.objects)
+        truncated = not success and self._steps >= self.max_steps
+        return self.observe(), float(success), success, truncated, self._info(success)
+
+    def _advance(self, command: JointCommand) -> None:
+        """One period: the command takes effect late, frames and joints are captured early, by this episode's delays."""
+        sample, period = self.sample, self.period_steps
+        events: list[tuple[int, Callable[[], None]]] = [
+            (
+                _steps(sample.command_delay_s),
+                lambda: self.world.follow(command.joint_rad, command.gripper_m, command.duration_s),
+            ),
+            (period - _steps(sample.frame_delay_s), lambda: self.sensors.capture_frames(self.np_random)),
+            (period - _steps(sample.proprio_delay_s), self.sensors.capture_joints),
+        ]
+        now = 0
+        for due, happen in sorted(events, key=lambda event: event[0]):
+            step = min(max(due, 0), period)
+            self.world.advance_steps(step - now)
+            happen()
+            now = step
+        self.world.advance_steps(period - now)
+
+    def save_state(self) -> EnvironmentState:
+        """This moment, picklable, to be restored any number of times. Raises: StateError; see conure_sim.envs.state."""
+        return save_state(self)
+
+    def restore_state(self, state: EnvironmentState) -> None:
+        """Go on from a saved moment, of this or another environment with the same settings. Raises: StateError."""
+        restore_state(self, state)
+
+    def components(self) -> dict[str, Component]:
+        """What beside the physics the next step depends on. Whatever gets a memory of its own belongs here."""
+        episode = Attributes(self, "_steps", "_any_lifted", "_np_random_seed", "command")
+        random = RandomStream(self.np_random)
+        return {
+            "control": self.loop,
+            "scene": self.scene,
+            "sensors": self.sensors,
+            "random": random,
+            "episode": episode,
+        }
+
+    def success(self) -> bool:
+        """Whether the task is done in the present physical state."""
+        return self.task.success(self.scene)
+
+    def render(self) -> NDArray[np.uint8]:
+        """What the camera sees now."""
+        return self.world.render()
+
+    def close(self) -> None:
+        """Give the physics server back."""
+        self.world.close()
+
+    def _tool_at(self, x: float, y: float, z: float, turn_rad: float) -> Array:
+        """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home pose."""
+        home = np.array(self.robot.home_rad)
+        pose = moved(self.world.arm.forward(home), np.zeros(3), np.array([0.0, 0.0, turn_rad]))
+        pose[:3, 3] = x, y, z
+        return self.world.arm.solve(pose, home, iterations=20)
+
+    def observe(self) -> Observation:
+        """Frames and joint angles as last captured, and the present state."""
+        return {**self.sensors.observation(), "state": self.scene.state()}
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {
+            "is_success": success,
+            "any_lifted": self._any_lifted,
+            "target": self.scene.target_name,
+            "objects": [item.model.name for item in self.scene.objects],
+            "randomization": dict(self._drawn),
+        }
+
+
+def _steps(seconds: float) -> int:
+    return round(seconds * PHYSICS_HZ)

@@ -1,0 +1,1 @@
+"""Tables with objects, put up for a task."""

@@ -1,0 +1,1 @@
+"""Pictures, galleries and recordings."""

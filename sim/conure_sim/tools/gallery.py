@@ -1,0 +1,122 @@
+"""`conure gallery`: every task, arm, randomization preset, object and fixture on one page that fetches nothing."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from rich.progress import track
+
+from conure_core.atomic_files import write_text
+from conure_core.claim import claimed
+from conure_core.config import load_config
+from conure_core.config_values import COUNT, SEED, bounds, check_values
+from conure_core.errors import ConfigError
+from conure_core.robot import load_robot
+from conure_sim.envs.tabletop import IMAGE_SIZE_RANGE_PX
+from conure_sim.physics.arm_simulation import ARMS_DIR
+from conure_sim.randomization.factors import find_randomization, preset_names
+from conure_sim.tasks import TASKS, find_task
+from conure_sim.tools.gallery_pictures import (
+    Picture,
+    expert_episode,
+    fixture_groups,
+    fixture_pictures,
+    object_groups,
+    object_pictures,
+    preset_samples,
+)
+from conure_sim.tools.pictures import encoded
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """What to show; see conf/gallery.yaml."""
+
+    out: str
+    tasks: list[str]
+    arms: list[str]
+    presets: list[str]
+    seed: int = field(metadata=SEED)
+    size: int = field(metadata=COUNT)
+    samples: int = field(metadata=bounds(1, 1000))
+    thumbnail_size: int = field(metadata=COUNT)
+    objects: bool
+
+    def __post_init__(self) -> None:
+        for task in self.tasks:
+            find_task(task)
+        for arm in self.arms:
+            load_robot(arm)
+        for preset in self.presets:
+            find_randomization(preset)
+        for name in ("size", "thumbnail_size"):
+            if not IMAGE_SIZE_RANGE_PX[0] <= getattr(self, name) <= IMAGE_SIZE_RANGE_PX[1]:
+                raise ConfigError(f"{name} must lie in {IMAGE_SIZE_RANGE_PX} px, got {getattr(self, name)}")
+        check_values(vars(self), type(self))
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    config = load_config("conure_sim.conf", "gallery", GalleryConfig, overrides)
+    print(f"written: {write_gallery(config)}")
+
+
+def write_gallery(config: GalleryConfig) -> Path:
+    """Write `config.out`/index.html, whole or not at all; returns its path."""
+    with claimed(config.out, "conure gallery"):
+        return _write_gallery(config)
+
+
+def _write_gallery(config: GalleryConfig) -> Path:
+    page = _render(config)
+    path = Path(config.out) / PAGE
+    write_text(path, page)
+    return path
+
+
+def arm_names() -> list[str]:
+    """The arms that come with Conure, the reference arm first."""
+    return sorted((path.stem for path in ARMS_DIR.glob("*.yaml")), reverse=True)
+
+
+def _render(config: GalleryConfig) -> str:
+    tasks, arms = config.tasks or list(TASKS), config.arms or arm_names()
+    episodes: dict[str, list[Any]] = {task: [] for task in tasks}
+    for task, arm in track([(task, arm) for task in tasks for arm in arms], "episodes", transient=True):
+        episodes[task].append(expert_episode(task, arm, config.seed, config.size))
+    presets = {
+        preset: preset_samples(preset, tasks[0], arms[0], config.seed, config.samples, config.size)
+        for preset in track(config.presets or preset_names()[::-1], "presets", transient=True)
+    }
+    objects: dict[str, Sequence[Picture]] = {}
+    fixtures: dict[str, Sequence[Picture]] = {}
+    if config.objects:
+        for name, models in object_groups().items():
+            objects[name] = object_pictures(list(models.values()), config.thumbnail_size)
+        for name, parts in fixture_groups().items():
+            fixtures[name] = fixture_pictures(parts, config.thumbnail_size)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["data_uri"] = _data_uri
+    template = environment.from_string((files("conure_sim") / "gallery.html").read_text(encoding="utf-8"))
+    return template.render(
+        episodes=episodes,
+        purposes={task: _purpose(task) for task in tasks},
+        presets=presets,
+        scene=f"{tasks[0]}, {arms[0]}, seed {config.seed}",
+        objects=objects,
+        fixtures=fixtures,
+    )
+
+
+def _purpose(task: str) -> str:
+    return (type(find_task(task)).__doc__ or "").strip().split("\n\n")[0]
+
+
+def _data_uri(picture: Picture) -> str:
+    return "data:image/webp;base64," + base64.b64encode(encoded(picture.image, ".webp")).decode()

@@ -1,0 +1,131 @@
+"""One episode to look at: an MP4 and a contact sheet, or the PyBullet window.
+
+Who acts is given as a driver: so learned policies, of which the simulation knows nothing, can be looked at as well.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pybullet
+
+import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.claim import claimed
+from conure_core.config_values import COUNT_OR_NONE, SEED, bounds, check_values
+from conure_core.errors import ConfigError
+from conure_sim.envs.tabletop import IMAGE_SIZE_RANGE_PX
+from conure_sim.envs.viewpoints import overview, require_viewpoint
+from conure_sim.randomization.factors import factors_at_rest, find_randomization
+from conure_sim.tasks import find_task
+from conure_sim.tools.pictures import captioned_frames, contact_sheet, write_png, write_video
+from conure_sim.tools.recording import Driver, Recording, expert, random_actions, record
+
+SCRIPTED_IMAGE_PX = 48
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """What to look at; see conf/view.yaml of conure_training."""
+
+    out: str
+    task: str
+    arm: str
+    seed: int = field(metadata=SEED)
+    policy: str
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    objects: str
+    containers: str
+    distractors: int = field(metadata=COUNT_OR_NONE)
+    target: str
+    camera: str
+    size: int
+    sheet_frames: int = field(metadata=bounds(2, 1000))
+    gui: bool
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
+        find_task(self.task)
+        find_randomization(self.randomization)
+        require_viewpoint(self.camera)
+        if not IMAGE_SIZE_RANGE_PX[0] <= self.size <= IMAGE_SIZE_RANGE_PX[1] or self.size % 2:
+            raise ConfigError(f"size must be even and lie in {IMAGE_SIZE_RANGE_PX} px, got {self.size}")
+
+    @property
+    def name(self) -> str:
+        """Of the files: task, arm, preset, policy and seed."""
+        parts = [
+            self.task,
+            Path(self.arm).stem,
+            str(self.randomization["name"]),
+            Path(self.policy).stem,
+            str(self.seed),
+        ]
+        return "-".join(parts)
+
+
+def scripted_driver(config: ViewConfig) -> Driver | None:
+    """The driver of a policy that takes no learning: expert or random; None for others."""
+    return {"expert": expert, "random": random_actions(config.seed)}.get(config.policy)
+
+
+def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) -> Any:
+    """The bare environment to look at, in a window if one is asked for.
+
+    Raises: ConfigError for unknown names, or where there is no display for the window.
+    """
+    return gymnasium.make(
+        f"conure/{config.task}-v0",
+        arm=config.arm,
+        image_size=image_size,
+        objects=config.objects,
+        containers=config.containers,
+        distractors=config.distractors,
+        randomization=config.randomization,
+        target=config.target or None,
+        window=config.gui,
+    ).unwrapped
+
+
+def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
+    """Record one episode and write NAME.mp4 and NAME.png under `config.out`; returns the episode."""
+    with claimed(Path(config.out) / f"{config.name}.mp4", "conure view", "file"):
+        return _view(config, env, driver)
+
+
+def _view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
+    recording = record(env, driver, config.seed, [config.camera], config.size)
+    title = f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed}, {recording.target}"
+    path = Path(config.out) / config.name
+    frames = captioned_frames(recording, config.camera, title)
+    write_video(path.with_name(path.name + ".mp4"), frames, 1 / env.robot.control_period_s)
+    write_png(path.with_name(path.name + ".png"), contact_sheet(recording, config.camera, title, config.sheet_frames))
+    return recording
+
+
+def show(config: ViewConfig, env: Any, driver: Driver) -> bool:
+    """One episode in the window, at the speed of the real arm; returns whether it succeeded."""
+    observation, info = env.reset(seed=config.seed)
+    _look_from(env)
+    actor, done = driver(env), False
+    while not done:
+        due_s = time.monotonic() + env.robot.control_period_s
+        observation, _, terminated, truncated, info = env.step(actor(observation))
+        done = terminated or truncated
+        time.sleep(max(0.0, due_s - time.monotonic()))
+    return bool(info["is_success"])
+
+
+def _look_from(env: Any) -> None:
+    """Turn the window's camera to where the overview is taken from."""
+    pose = overview(env.world, SCRIPTED_IMAGE_PX).base_from_camera
+    distance_m = float(np.linalg.norm(pose[:2, 3]))
+    forward = pose[:3, 2]
+    gaze = pose[:3, 3] + distance_m * forward
+    yaw_deg = float(np.degrees(np.arctan2(-forward[0], forward[1])))
+    pitch_deg = float(np.degrees(np.arcsin(forward[2])))
+    env.world.client.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0)
+    env.world.client.resetDebugVisualizerCamera(distance_m, yaw_deg, pitch_deg, gaze.tolist())

@@ -1,0 +1,99 @@
+"""What a camera sees of a physics client: colours, and depth and bodies on request, lens distortion included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+
+from conure_sim.vision.camera import FAR_M, NEAR_M, Camera
+
+NOTHING = -1
+# Labels of a segmentation image. Objects count up from OBJECT_SEGMENT as they were put down, the target first.
+SEGMENTS = {"nothing": 0, "table": 1, "arm": 2, "fixture": 3, "clutter": 4, "background": 5}
+OBJECT_SEGMENT = 10
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What light, table and surroundings look like. Colours rgb in [0, 1]; `light_direction` points to the lamp.
+
+    Textures are indices into `textures.texture_files()`, None: plain; `background_colour` None: nothing is there.
+    """
+
+    table_colour: tuple[float, float, float] = (0.62, 0.56, 0.48)
+    light_direction: tuple[float, float, float] = (0.4, 0.5, 1.0)
+    ambient: float = 0.55
+    diffuse: float = 0.5
+    shadow: bool = True
+    light_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    table_texture: int | None = None
+    background_colour: tuple[float, float, float] | None = None
+    background_texture: int | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """An image (h, w, 3) uint8, sRGB; depth (h, w) float32, m along the optical axis, 0 where nothing is within
+    FAR_M; bodies (h, w) int32, unique ids of the client, NOTHING where there is none. None: not asked for.
+    """
+
+    image: NDArray[np.uint8]
+    depth_m: NDArray[np.float32] | None
+    bodies: NDArray[np.int32] | None
+
+
+def render_view(client: Any, camera: Camera, look: Appearance, depth: bool = False, bodies: bool = False) -> View:
+    """What the camera sees now; colours are interpolated by a lens's distortion, depth and bodies are not."""
+    optics = camera.intrinsics.pinhole
+    width, height, pixels, buffer, mask = client.getCameraImage(
+        optics.width_px,
+        optics.height_px,
+        camera.view_matrix,
+        optics.projection_matrix,
+        lightDirection=look.light_direction,
+        lightColor=look.light_colour,
+        lightAmbientCoeff=look.ambient,
+        lightDiffuseCoeff=look.diffuse,
+        lightSpecularCoeff=0.05,
+        shadow=int(look.shadow),
+        renderer=pybullet.ER_TINY_RENDERER,
+        flags=0 if bodies else pybullet.ER_NO_SEGMENTATION_MASK,
+    )
+    rgba = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))
+    return View(
+        _through_lens(camera, np.ascontiguousarray(rgba[:, :, :3]), cv2.INTER_LINEAR),
+        _through_lens(camera, _metres(np.reshape(buffer, (height, width))), cv2.INTER_NEAREST) if depth else None,
+        _body_ids(camera, np.reshape(mask, (height, width))) if bodies else None,
+    )
+
+
+def segmented(bodies: NDArray[np.int32], labels: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Body ids (h, w) as labels, uint8; a body without one is a fixture."""
+    table = np.full(max(int(bodies.max()), *labels, 0) + 2, SEGMENTS["fixture"], dtype=np.uint8)
+    for body, label in labels.items():
+        table[body] = label
+    table[NOTHING] = SEGMENTS["nothing"]
+    return table[bodies]
+
+
+def _metres(buffer: NDArray[Any]) -> NDArray[np.float32]:
+    """Distance along the optical axis, m, from an OpenGL depth buffer; 0 at the far plane."""
+    depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * np.asarray(buffer, dtype=np.float64))
+    return np.where(depth_m < 0.999 * FAR_M, depth_m, 0.0).astype(np.float32)
+
+
+def _body_ids(camera: Camera, mask: NDArray[Any]) -> NDArray[np.int32]:
+    ids = np.asarray(mask, dtype=np.int32)
+    # cv2.remap takes no 32-bit integers; float32 holds ids exactly up to 2^24.
+    return _through_lens(camera, ids.astype(np.float32), cv2.INTER_NEAREST).astype(np.int32)
+
+
+def _through_lens(camera: Camera, pinhole: NDArray[Any], interpolation: int) -> NDArray[Any]:
+    if camera.intrinsics.distortion is None:
+        return pinhole
+    columns, rows = camera.intrinsics.maps
+    return np.asarray(cv2.remap(pinhole, columns, rows, interpolation, borderMode=cv2.BORDER_REPLICATE))

@@ -1,0 +1,1 @@
+"""Demonstrations: collecting, reading and choosing them, and the environments they come from."""

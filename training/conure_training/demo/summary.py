@@ -1,0 +1,263 @@
+"""What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is computed here."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conure_core.atomic_files import damaged, read_json, write_json
+from conure_core.errors import DataError
+from conure_core.provenance import git_commit, machine
+from conure_core.robot import load_robot
+from conure_training.demo.pipeline import read_record
+from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.robot_trials import LOAD_FILE, RobotTrial, read_trials
+
+SUMMARY = "summary.json"
+STAGES = ("demonstrations", "prior", "rl", "export", "robot")  # those before the report
+PACKAGES = ("conure", "numpy", "torch", "onnxruntime", "pybullet", "pin", "gymnasium", "ros-jazzy-rclpy")
+INFERENCE_LIMIT_MS = 2.0
+DEMO_LIMIT_S = 1200.0
+
+
+@dataclass(frozen=True)
+class Results:
+    """The outputs of all stages before the report.
+
+    `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by method; `export`: what
+    `export_agent` returned; `metrics`: the prior's; `busy_trials`: those beside simulations on every core;
+    `busy_cores`: how many were, on average, during those; `stage_seconds` and `stage_commits` (the sources') by stage.
+    """
+
+    prior: dict[str, Any]
+    policy: dict[str, Any]
+    scratch: dict[str, Any]
+    curves: dict[str, list[dict[str, Any]]]
+    export: dict[str, Any]
+    metrics: dict[str, float]
+    trials: list[RobotTrial]
+    busy_trials: list[RobotTrial]
+    busy_cores: float
+    stage_seconds: dict[str, float]
+    stage_commits: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def capture_to_command_ms(self) -> list[float]:
+        """Of every tick of every trial."""
+        return [value for trial in self.trials for value in trial.capture_to_command_ms]
+
+    @property
+    def busy_capture_to_command_ms(self) -> list[float]:
+        """The same beside simulations on every core."""
+        return [value for trial in self.busy_trials for value in trial.capture_to_command_ms]
+
+    @property
+    def robot_inference_ms(self) -> list[float]:
+        """Of every tick of every trial, in the policy node."""
+        return [value for trial in self.trials for value in trial.inference_ms]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A value that the demo must show: what, at least or at most how much, what it is, and whether that suffices."""
+
+    what: str
+    wanted: str
+    found: str
+    met: bool
+
+
+def read_results(folder: Path) -> Results:
+    """Raises: DataError naming the output that is missing, damaged or lacks something, and what to do."""
+    trials, busy_trials = _trials(folder / "trials"), _trials(folder / "busy_trials")
+    records = {name: record for name in STAGES if (record := read_record(folder, name))}
+    return Results(
+        prior=_evaluation(folder / "prior" / "rollouts.json"),
+        policy=_evaluation(folder / "rl" / "rollouts.json"),
+        scratch=_evaluation(folder / "rl" / "scratch_rollouts.json"),
+        curves={name: _curve(folder / "rl" / name / "curve.json") for name in ("latent", "scratch")},
+        export=_json(folder / "export.json", ("parity", "inference_ms")),
+        metrics=_json(folder / "prior" / "metrics.json", [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")]),
+        trials=trials,
+        busy_trials=busy_trials,
+        busy_cores=float(_json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
+        stage_seconds={name: record.seconds for name, record in records.items()},
+        stage_commits={name: record.commit for name, record in records.items() if record.commit},
+    )
+
+
+def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `summary.json`. `config`: the demo's, as a dictionary."""
+    parity = results.export["parity"]
+    ros = rate_of([trial.success for trial in results.trials])
+    policy = results.policy["success"]
+    summary: dict[str, Any] = {
+        "prior_success_any": results.prior["any_lifted"],
+        "prior_success": results.prior["success"],
+        "scratch_success": results.scratch["success"],
+        "policy_success_sim": policy,
+        "policy_success_ros": ros,
+        "ros_inside_simulation_interval": policy["low"] <= ros["rate"] <= policy["high"],
+        "onnx_observations": parity["count"],
+        "onnx_action_max_abs_diff": parity["action"],
+        "onnx_log_likelihood_max_abs_diff": parity["log_likelihood"],
+        "onnx_inverse_log_likelihood_max_abs_diff": parity["inverse_log_likelihood"],
+        "round_trip_max_abs_diff": parity["round_trip"],
+        **percentiles("inference_ms", results.export["inference_ms"]),
+        "inference_calls": len(results.export["inference_ms"]),
+        **percentiles("capture_to_command_ms", results.busy_capture_to_command_ms),
+        "capture_to_command_ticks": len(results.busy_capture_to_command_ms),
+        **percentiles("trials_capture_to_command_ms", results.capture_to_command_ms),
+        **percentiles("robot_inference_ms", results.robot_inference_ms),
+        "control_period_ms": 1000 * load_robot(config["robot"]["robot"]).control_period_s,
+        "busy_cores": results.busy_cores,
+        "safety_changes": sum(trial.safety_changes for trial in results.trials),
+        "auxiliary_task": auxiliary_task(
+            results.metrics, int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"]))
+        ),
+        "target": config["target"],
+        "noise_scale": config["noise_scale"],
+        "demonstrations": config["demos"]["episodes"],
+        "rl_steps": {name: curve[-1]["steps"] for name, curve in results.curves.items()},
+        "stage_seconds": results.stage_seconds,
+        "total_seconds": sum(results.stage_seconds.values()),
+        "seed": config["seed"],
+        "commit": git_commit(),
+        "stage_commits": results.stage_commits,
+        "versions": versions(),
+        "machine": machine(),
+    }
+    summary["required"] = [asdict(requirement) for requirement in requirements(summary)]
+    return summary
+
+
+def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
+    """Every required value against what was found."""
+    ros, simulation = summary["policy_success_ros"], summary["policy_success_sim"]
+    period_ms = summary["control_period_ms"]
+    inside = (
+        f"{_percent(simulation['low'])} to {_percent(simulation['high'])}, {_counts_inside(simulation, ros['trials'])}"
+    )
+    return [
+        _at_least("prior alone, any object lifted", summary["prior_success_any"], 0.60),
+        _at_least("policy in simulation, target lifted", simulation, 0.85),
+        _at_least("policy on the robot graph, target lifted", ros, 0.80),
+        Requirement(
+            "robot graph inside the simulation's 95 % interval",
+            inside,
+            _percent(ros["rate"]),
+            bool(summary["ros_inside_simulation_interval"]),
+        ),
+        _at_most("ONNX against torch, action", summary["onnx_action_max_abs_diff"], 1e-5),
+        _at_most("ONNX against torch, log-likelihood, nats", summary["onnx_log_likelihood_max_abs_diff"], 1e-4),
+        _at_most("round trip f(f⁻¹(a)) to a", summary["round_trip_max_abs_diff"], 1e-4),
+        _below("inference on one core, p99", summary["inference_ms_p99"], INFERENCE_LIMIT_MS, "ms"),
+        _below("capture to joint command, p99, all cores busy", summary["capture_to_command_ms_p99"], period_ms, "ms"),
+        _below("all stages", summary["total_seconds"], DEMO_LIMIT_S, "s"),
+    ]
+
+
+def _counts_inside(interval: Mapping[str, float], trials: int) -> str:
+    """How many of so few trials would have to succeed for their rate to fall inside: there may be only one number."""
+    counts = [count for count in range(trials + 1) if interval["low"] <= count / trials <= interval["high"]]
+    return f"{counts[0]} to {counts[-1]} of {trials}" if counts else f"no count of {trials}"
+
+
+def _at_least(what: str, rate: Mapping[str, float], least: float) -> Requirement:
+    return Requirement(what, f"at least {100 * least:.0f} %", _percent(rate["rate"]), rate["rate"] >= least)
+
+
+def _at_most(what: str, value: float, most: float) -> Requirement:
+    return Requirement(what, f"at most {most:.0e}", f"{value:.1e}", value <= most)
+
+
+def _below(what: str, value: float, limit: float, unit: str) -> Requirement:
+    return Requirement(what, f"under {limit:g} {unit}", f"{value:.{2 if unit == 'ms' else 0}f} {unit}", value < limit)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
+    """`name_p50`, `name_p99` and `name_worst`."""
+    p50, p99 = np.percentile(values, (50, 99))
+    return {f"{name}_p50": float(p50), f"{name}_p99": float(p99), f"{name}_worst": float(max(values))}
+
+
+def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
+    """What the prior's encoder was told beyond the demonstrations, to be said wherever results are shown."""
+    if scenes == 0:
+        return {"labelled_scenes": 0, "note": "The prior's encoder was trained without labelled static scenes."}
+    found, error_mm = metrics.get("objects_found", float("nan")), metrics.get("object_position_error_mm", float("nan"))
+    measured = ""
+    if np.isfinite([found, error_mm]).all():
+        measured = (
+            f"; it finds {100 * found:.0f} % of the objects in held-out demonstrations, median error {error_mm:.1f} mm"
+        )
+    note = (
+        f"The prior's encoder is helped by object positions in static scenes of the simulator "
+        f"({scenes:,} labelled scenes{measured})."
+    )
+    finite = {name: value if np.isfinite(value) else None for name, value in (("found", found), ("error_mm", error_mm))}
+    return {
+        "labelled_scenes": scenes,
+        "objects_found": finite["found"],
+        "object_position_error_mm": finite["error_mm"],
+        "note": note,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide results."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write `summary.json`, whole or not at all."""
+    write_json(folder / SUMMARY, summary)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Raises: DataError if it cannot be read."""
+    return _json(folder / SUMMARY, ("required", "policy_success_sim", "policy_success_ros", "auxiliary_task"))
+
+
+def _trials(folder: Path) -> list[RobotTrial]:
+    trials = read_trials(folder)
+    if not any(trial.capture_to_command_ms for trial in trials):
+        raise DataError(f"{folder}: no trial holds a single command; remove the folder and run the demo again")
+    return trials
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    return _json(path, ("success", "any_lifted", "episodes"))
+
+
+def _curve(path: Path) -> list[dict[str, Any]]:
+    episodes: list[dict[str, Any]] = _json(path, ("episodes",))["episodes"]
+    if not episodes:
+        raise DataError(f"{path} holds no episode; remove it and run the demo again")
+    return episodes
+
+
+def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    remedy = "remove it and run the demo again"
+    try:
+        data: dict[str, Any] = read_json(path, remedy)
+        missing = [key for key in keys if key not in data]
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, error, remedy) from error
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; remove it and run the demo again")
+    return data

@@ -1,0 +1,1 @@
+"""Success rates, videos, and reports of priors."""

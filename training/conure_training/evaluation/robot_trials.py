@@ -1,0 +1,218 @@
+"""Evaluation trials on the robot graph, and what they left: read as files, so that training needs nothing of ROS."""
+
+import itertools
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
+from numpy.typing import NDArray
+
+from conure_core.atomic_files import damaged, read_json, write_json
+from conure_core.config_values import COUNT, SEED, bounds, check_values
+from conure_core.errors import ConureError, DataError
+from conure_core.processes import TIED, ended_with_this_process
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_training.runtime.parallel import progress_bar
+
+TRIALS_FILE = "trials.json"
+LOAD_FILE = "load.json"
+FORMAT = 1
+SERIES = ("capture_to_command_ms", "inference_ms", "log_likelihood")
+GRACE_S = 20.0
+FINISHED = re.compile(r"trial (\d+)/\d+ seed \d+: (.*)")
+CONURE = (sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())")
+
+
+@dataclass(frozen=True)
+class TrialsConfig:
+    """Trials through the graph `evaluate`. `target` empty: drawn; `timeout_s` 0: the task's own limit.
+
+    `noise_scale` 0 takes the policy's middle.
+    """
+
+    bundle: str
+    folder: str
+    robot: str
+    task: str
+    target: str
+    objects: str
+    image_size: int = field(metadata=COUNT)
+    trials: int = field(metadata=COUNT)
+    first_seed: int = field(metadata=SEED)
+    timeout_s: float = field(metadata=bounds(0.0, 86_400.0))
+    noise_scale: float = field(metadata=bounds(0.0, 3.0))
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
+
+    def overrides(self) -> list[str]:
+        """For `conure up`."""
+        values = {
+            "graph": "evaluate",
+            "bundle": self.bundle,
+            "folder": self.folder,
+            "robot": self.robot,
+            "task": self.task,
+            "target": self.target,
+            "objects": self.objects,
+            "image_size_px": self.image_size,
+            "trials": self.trials,
+            "first_seed": self.first_seed,
+            "timeout_s": self.timeout_s,
+            "noise_scale": self.noise_scale,
+        }
+        return [f"{key}={_quoted(value)}" for key, value in values.items()]
+
+
+@dataclass(frozen=True)
+class RobotTrial:
+    """One trial. Lists have one value a tick; durations in ms, likelihoods in nats. `recording`: its MCAP file."""
+
+    seed: int
+    target: str
+    success: bool
+    duration_s: float
+    recording: Path
+    capture_to_command_ms: tuple[float, ...]
+    inference_ms: tuple[float, ...]
+    log_likelihood: tuple[float, ...]
+    safety_changes: int
+
+
+def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robot") -> None:
+    """Bring the graph up and run the trials that are not finished yet; every node's output goes to `log`.
+
+    How many cores were busy meanwhile, on average, goes to `load.json` beside the trials.
+    The nodes end with this call, however that comes. Raises: ConureError with the reason that `conure up` gives.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as stream, progress_bar() as bar:
+        finished = len(read_trials(Path(config.folder))) if (Path(config.folder) / TRIALS_FILE).is_file() else 0
+        task = bar.add_task(label, total=config.trials, completed=finished, note="starting")
+        graph = subprocess.Popen(
+            [*CONURE, "up", *config.overrides()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=ended_with_this_process(signal.SIGINT),
+        )
+        last = ""
+        psutil.cpu_percent()  # from here on
+        try:
+            for last in graph.stdout or ():
+                stream.write(last)
+                stream.flush()
+                if found := FINISHED.search(last):
+                    bar.update(task, completed=int(found[1]), note=found[2].split(", ")[-1])
+            status = graph.wait()
+        finally:
+            _end(graph)
+        if status != 0:
+            reason = last.strip().removeprefix("conure up: ") or f"it ended with status {status}"
+            raise ConureError(f"the robot graph failed: {reason} (all output: {log})")
+    busy_cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
+    write_json(Path(config.folder) / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
+
+
+@contextmanager
+def busy_simulations() -> Iterator[None]:
+    """One simulated environment a core, stepping as fast as it can, for as long as the block lasts."""
+    processes = [TIED.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _simulate() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    env = TabletopEnv()
+    for seed in itertools.count():
+        env.reset(seed=seed)
+        for _ in range(env.max_steps):
+            env.step(env.action_space.sample())
+
+
+def _end(graph: subprocess.Popen[str]) -> None:
+    """`conure up` takes its nodes down on SIGINT; they take themselves down if it had to be killed."""
+    if graph.poll() is None:
+        graph.send_signal(signal.SIGINT)
+        try:
+            graph.communicate(timeout=GRACE_S)  # read on, so that it cannot block on a full pipe
+        except subprocess.TimeoutExpired:
+            os.killpg(graph.pid, signal.SIGKILL)
+            graph.wait()
+
+
+def read_trials(folder: Path) -> list[RobotTrial]:
+    """The finished trials. Raises: DataError if their file is missing or damaged."""
+    path = folder / TRIALS_FILE
+    remedy = "remove it and run the trials again"
+    try:
+        data = read_json(path, remedy)
+        if data["format"] != FORMAT:
+            raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
+        return [_trial(folder, row) for row in data["trials"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error, remedy) from error
+
+
+def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:
+    measures = row["measures"]
+    series = {name: tuple(map(float, measures[name])) for name in SERIES}
+    return RobotTrial(
+        seed=int(row["seed"]),
+        target=str(row["target"]),
+        success=bool(row["success"]),
+        duration_s=float(row["duration_s"]),
+        recording=folder / row["recording"],
+        safety_changes=int(measures["safety_changes"]),
+        **series,
+    )
+
+
+def camera_frames(recording: Path, count: int, topic: str = "/camera/image_raw") -> list[NDArray[np.uint8]]:
+    """At most `count` frames (h, w, 3), evenly spread from the first to the last. Raises: DataError."""
+    try:
+        frames = list(_frames(recording, topic))
+    except (OSError, McapError, ValueError, EOFError, struct.error) as error:
+        raise DataError(f"{recording} is not a readable recording ({error or type(error).__name__})") from error
+    if not frames:
+        raise DataError(f"{recording} holds no image on {topic}")
+    index = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
+    return [frames[i] for i in index]
+
+
+def _frames(recording: Path, topic: str) -> Iterator[NDArray[np.uint8]]:
+    with recording.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        for _, _, _, image in reader.iter_decoded_messages(topics=[topic]):
+            yield np.frombuffer(bytes(image.data), np.uint8).reshape(image.height, image.width, 3)
+
+
+def _quoted(value: Any) -> str:
+    """A value as Hydra's override grammar takes it, whatever characters a path has."""
+    if not isinstance(value, str):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,1 @@
+"""The behavioral prior: flow, image encoder, training."""

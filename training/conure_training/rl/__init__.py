@@ -1,0 +1,1 @@
+"""Reinforcement learning: the loop, replay, and what learners share."""

@@ -1,0 +1,339 @@
+"""What the learners share: critics on the simulator's state, their slow copies, the price alpha, one update.
+
+A learner says how it proposes actions and what each proposal costs (nats); the rest is here:
+
+    critics:  Q_i(s, a)  <-  r + discount * (min_j Q'_j(s', a') [- alpha * cost'])
+    actor:    minimise      alpha * cost - min_i Q_i(s, a),  through a
+    alpha:    up while cost > target_cost, down while below  (a Lagrange multiplier)
+
+Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 1812.05905.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from conure_core.config_values import MAY_BE_INFINITE
+from conure_core.errors import ConfigError, DataError, SpecMismatch
+from conure_training.nn.critic_ensemble import CriticEnsemble
+from conure_training.nn.weights import frozen, seeded
+from conure_training.rl.replay import Batch, Source
+
+Observation = Mapping[str, Tensor]
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The levers that every learner has. Return, discount and n belong to the replay's config."""
+
+    hidden_width: int = 256
+    hidden_layers: int = 2
+    ensemble_size: int = 2
+    batch_size: int = 256
+    learning_rate: float = 3e-4
+    alpha_learning_rate: float = 3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
+    initial_alpha: float = 0.1
+    polyak: float = 0.005  # share of the new weights that goes into the target critics at each update
+    policy_average: float = 0.002  # the same for the averaged policy, which is what a finished run hands out
+    max_gradient_norm: float = 10.0
+    target_min: float = field(
+        default=-math.inf, metadata=MAY_BE_INFINITE
+    )  # bounds on the critics' targets, where the return has known ones
+    target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
+    cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
+    actor_on_demonstrations: bool = True  # whether the actor, too, learns on the demonstrated rows of a batch
+    actor_period: int = 1  # critic updates for each update of the actor
+    target_subset: int = 0  # targets take the least of this many critics, drawn anew each time; 0: of all
+    actor_on_mean: bool = False  # the actor climbs the critics' mean instead of their least
+    updates_per_step: float = 0.5  # updates for each environment step
+    critic_pretraining_updates: int = 800  # of the critics alone, on demonstrations, before the first action
+
+    def __post_init__(self) -> None:
+        counts = ("hidden_width", "hidden_layers", "ensemble_size", "batch_size", "actor_period")
+        rates = (
+            "learning_rate",
+            "alpha_learning_rate",
+            "initial_alpha",
+            "polyak",
+            "policy_average",
+            "max_gradient_norm",
+        )
+        for name in counts:
+            require(getattr(self, name) >= 1, self, name, "a whole number from 1")
+        for name in rates:
+            require(getattr(self, name) > 0, self, name, "a number above 0")
+        require(self.polyak <= 1, self, "polyak", "a number up to 1")
+        require(self.target_min < self.target_max, self, "target_min", f"less than target_max, {self.target_max}")
+        require(0 <= self.target_subset <= self.ensemble_size, self, "target_subset", "0 up to ensemble_size")
+        require(self.updates_per_step >= 0, self, "updates_per_step", "a number from 0")
+        require(self.critic_pretraining_updates >= 0, self, "critic_pretraining_updates", "a whole number from 0")
+
+    @property
+    def hidden_dims(self) -> tuple[int, ...]:
+        return (self.hidden_width,) * self.hidden_layers
+
+    def updates_due(self, steps_before: int, steps_after: int) -> int:
+        """Updates that go with the environment steps from `steps_before` to `steps_after`; nothing is lost between."""
+        return math.floor(steps_after * self.updates_per_step) - math.floor(steps_before * self.updates_per_step)
+
+
+def require(holds: bool, config: object, name: str, expected: str) -> None:
+    if not holds:  # a NaN fails every comparison, so it is refused too
+        raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}")
+
+
+class Follower:
+    """A slow copy of a network and the network. Their tensors are listed once: to walk the modules takes as long."""
+
+    def __init__(self, slow: nn.Module, fast: nn.Module) -> None:
+        self._slow, self._fast = (cast(list[Tensor], list(network.parameters())) for network in (slow, fast))
+        self._buffers = list(zip(slow.buffers(), fast.buffers(), strict=True))
+
+    @torch.no_grad()
+    def follow(self, share: float) -> None:
+        """Move the slow copy towards the network by this share; buffers (input scales) are taken over."""
+        torch._foreach_lerp_(self._slow, self._fast, share)
+        for kept, present in self._buffers:
+            kept.copy_(present)
+
+
+class ActorCritic:
+    """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its randomness.
+
+    A loop, the same for every learner:
+        learner.fit_normalizers(replay)
+        action = learner.act(observation, generator)
+        metrics = learner.update(replay.sample(learner.config.batch_size, learner.generator))
+    """
+
+    LOG_ALPHA_RANGE = (math.log(1e-4), math.log(10.0))
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        policy: nn.Module,
+        state_dim: int,
+        action_dim: int,
+        target_cost: float,
+        seed: int,
+        device: str,
+        critic_input: str = "state",
+    ) -> None:
+        """`state_dim`: of what the critics see, the observation named `critic_input`."""
+        self.config = config
+        self.critic_input = critic_input
+        self.action_dim = action_dim
+        self.device = torch.device(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.policy = policy.to(self.device)
+        self.averaged_policy = deepcopy(self.policy).requires_grad_(False)
+        with seeded(seed + 1):
+            critics = CriticEnsemble(state_dim, action_dim, config.hidden_dims, config.ensemble_size)
+        self.critics = critics.to(self.device)
+        self.target_critics = deepcopy(self.critics).requires_grad_(False)
+        self.target_cost = target_cost
+        self.log_alpha = torch.full((), math.log(config.initial_alpha), device=self.device, requires_grad=True)
+        self.updates = 0
+        self._saved = ["policy", "averaged_policy", "critics", "target_critics"]
+        self._optimizers = {
+            "critics": torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True),
+            "policy": torch.optim.Adam(self._trained(), config.learning_rate, fused=True),
+            "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
+        }
+        self._followers = {
+            "critics": Follower(self.target_critics, self.critics),
+            "policy": Follower(self.averaged_policy, self.policy),
+        }
+
+    def _trained(self) -> list[nn.Parameter]:
+        """The policy's parameters that the actor's loss moves."""
+        return [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
+
+    # What a learner defines.
+
+    def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Sampled actions (B, A), differentiable, and what each costs in nats, (B,)."""
+        raise NotImplementedError
+
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
+        raise NotImplementedError
+
+    def _explore(self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool) -> Tensor:
+        """The action (n, A), or what a method does instead of it now and then."""
+        return action
+
+    def fit_normalizers(self, source: Source) -> None:
+        """Take the networks' input scales from stored observations. Before the first update, or never."""
+        self.critics.normalize.fit(source.rows(self.critic_input))
+        self.target_critics.normalize.fit(source.rows(self.critic_input))
+
+    # What a loop calls.
+
+    @property
+    def alpha(self) -> float:
+        return math.exp(self.log_alpha.item())
+
+    @torch.no_grad()
+    def act(
+        self,
+        observation: Observation,
+        generator: torch.Generator,
+        deterministic: bool = False,
+        noise_scale: float = 1.0,
+        exploring: bool = True,
+    ) -> Tensor:
+        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the policy's own noise.
+
+        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not finite.
+        """
+        noise = None if deterministic else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
+        action = self._explore(observation, self._decide(observation, noise), generator, exploring)
+        if not bool(torch.isfinite(action).all()):
+            raise DataError(f"the policy's action is not finite; check the observation ({', '.join(observation)})")
+        return action
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averaged policy acts."""
+        present, self.policy = self.policy, self.averaged_policy
+        try:
+            yield
+        finally:
+            self.policy = present
+
+    def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
+        """One gradient step on everything, or on the critics alone.
+
+        Raises: DataError if the batch or a gradient is not finite, before any weight takes it in.
+        """
+        self._check(batch)
+        metrics = self._update_critics(batch)
+        if not critic_only and self.updates % self.config.actor_period == 0:
+            metrics |= self._update_actor(batch)
+        self.updates += 1
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on, so that a resumed run repeats an uninterrupted one."""
+        return {
+            **{name: getattr(self, name).state_dict() for name in self._saved},
+            "log_alpha": self.log_alpha.detach(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
+            "updates": self.updates,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another make."""
+        state = deepcopy(dict(state))  # optimizers keep the tensors they are given
+        try:
+            for name in self._saved:
+                getattr(self, name).load_state_dict(state[name])
+            for name, optimizer in self._optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.log_alpha.data.copy_(state["log_alpha"])
+            self.updates = int(state["updates"])
+            self.generator.set_state(state["generator"].cpu())
+        except (KeyError, RuntimeError, ValueError) as error:
+            first_line = str(error).splitlines()[0]
+            raise SpecMismatch(f"the checkpoint does not fit this {type(self).__name__}: {first_line}") from error
+
+    # The update.
+
+    def _update_critics(self, batch: Batch) -> Metrics:
+        target = self._target(batch)
+        q = self.critics(batch.observation[self.critic_input], batch.action)
+        loss = (q - target).square().mean(dim=1).sum()
+        norm = self._step("critics", loss)
+        self._followers["critics"].follow(self.config.polyak)
+        means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
+        return {name: value.item() for name, value in means.items()} | {"critic_gradient_norm": norm}
+
+    @torch.no_grad()
+    def _target(self, batch: Batch) -> Tensor:
+        """What the critics regress to, (B,)."""
+        target = batch.reward + batch.discount * self._next_value(batch.next_observation)
+        return target.clamp(self.config.target_min, self.config.target_max)
+
+    def _next_value(self, observation: Observation) -> Tensor:
+        """What the slow critics expect from these observations on, (B,)."""
+        action, cost = self._propose(observation)
+        value = self._slow_value(observation, action)
+        return value - self.log_alpha.exp() * cost if self.config.cost_in_target else value
+
+    def _slow_value(self, observation: Observation, action: Tensor) -> Tensor:
+        """The least that the slow critics, or a random few of them, expect of these actions, (B,)."""
+        few, size = self.config.target_subset, self.config.ensemble_size
+        asked = torch.randperm(size, generator=self.generator)[:few].tolist() if few else range(size)
+        q: Tensor = self.target_critics(observation[self.critic_input], action, asked)
+        return q.amin(dim=0)
+
+    def _value(self, observation: Observation, action: Tensor) -> Tensor:
+        """What the actor climbs, (B,)."""
+        with frozen(self._weights("critics")):
+            q = self.critics(observation[self.critic_input], action)
+        return q.mean(dim=0) if self.config.actor_on_mean else q.amin(dim=0)
+
+    def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, (), and of the proposed actions cost and value, each (B,)."""
+        action, cost = self._propose(observation)
+        q = self._value(observation, action)
+        return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
+
+    def _update_actor(self, batch: Batch) -> Metrics:
+        observation = batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
+        loss, cost, q = self._actor_loss(observation)
+        norm = self._step("policy", loss)
+        self._followers["policy"].follow(self.config.policy_average)
+        mean_cost = cost.detach().mean()
+        self._update_alpha(mean_cost)
+        return {
+            "actor_loss": loss.item(),
+            "actor_q": q.mean().item(),
+            "actor_gradient_norm": norm,
+            "cost_nats": mean_cost.item(),
+            "alpha": self.alpha,
+        }
+
+    def _update_alpha(self, mean_cost: Tensor) -> None:
+        self._step("alpha", self.log_alpha * (self.target_cost - mean_cost))
+        with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
+            self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
+
+    def _weights(self, name: str) -> list[nn.Parameter]:
+        """What this optimizer moves."""
+        return cast(list[nn.Parameter], self._optimizers[name].param_groups[0]["params"])
+
+    def _step(self, name: str, loss: Tensor) -> float:
+        """One step of this optimizer, on its parameters alone; the norm of their gradient before it was limited."""
+        parameters = [part for part in self._weights(name) if part.requires_grad]
+        loss.backward(inputs=parameters)
+        length = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None], foreach=True)
+        norm = length.item()
+        if math.isfinite(norm):
+            if norm > self.config.max_gradient_norm:
+                nn.utils.clip_grads_with_norm_(parameters, self.config.max_gradient_norm, length, foreach=True)
+            self._optimizers[name].step()
+        self._optimizers[name].zero_grad()
+        if not math.isfinite(norm):
+            raise DataError(f"update {self.updates}: the gradient of the {name} is {norm}; resume from a checkpoint")
+        return norm
+
+    def _check(self, batch: Batch) -> None:
+        for name, value in batch.named_tensors().items():
+            if value.is_floating_point() and not math.isfinite(value.abs().max()):  # NaN is the largest of all
+                raise DataError(
+                    f"update {self.updates}: {name} in the batch is not finite; nothing was learned from it"
+                )
+
+    def _noise(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Standard normal (rows, A), the same on every device."""
+        return torch.randn(rows, self.action_dim, generator=generator).to(self.device)

@@ -1,0 +1,189 @@
+"""`method=steered`: DSRL, a flow-matching policy cloned from demonstrations that RL steers by its noise."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conure_training.nn.critic_ensemble import CriticEnsemble
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import frozen, seeded
+from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.prior.latent_bound import chi_square_radius
+from conure_training.prior.model import Prior
+from conure_training.rl.actor_critic import Observation, require
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig
+from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
+from conure_training.rl.pretraining import PretrainingConfig, pretrain
+from conure_training.rl.replay import Source
+
+
+@dataclass(frozen=True)
+class FlowMatchingConfig(PretrainingConfig):
+    """`integration_steps`: of Euler's method, from noise to action."""
+
+    steps: int = 6000
+    integration_steps: int = 8
+    hidden_width: int = 256
+    hidden_layers: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.integration_steps >= 1, self, "integration_steps", "a whole number from 1")
+
+
+class FlowMatchingPolicy(nn.Module):
+    """dx/dt = v(x, t; features) from x(0) = w ~ N(0, I) to the action x(1), by Euler's method in few steps.
+
+    Training: minimise |v((1 - t) w + t a, t; features) - (a - w)|^2 over t ~ U(0, 1), w ~ N(0, I), demonstrated a.
+    Source: Lipman et al., Flow Matching for Generative Modeling, arXiv 2210.02747 (the straight path).
+    """
+
+    def __init__(self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int], integration_steps: int) -> None:
+        super().__init__()
+        self.normalize = Normalizer(feature_dim)
+        self.velocity = mlp([feature_dim + action_dim + 1, *hidden_dims, action_dim])
+        self.integration_steps = integration_steps
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor:
+        """Actions (B, A) for noise (B, A) and features (B, F)."""
+        seen, x = self.normalize(context), z
+        for step in range(self.integration_steps):
+            time = x.new_full((len(x), 1), step / self.integration_steps)
+            x = x + self._velocity(x, time, seen) / self.integration_steps
+        return x.clamp(-1.0, 1.0)
+
+    def loss(self, features: Tensor, action: Tensor, generator: torch.Generator) -> Tensor:
+        """See the class."""
+        noise = torch.randn(action.shape, generator=generator)
+        time = torch.rand(len(action), 1, generator=generator)
+        found = self._velocity((1.0 - time) * noise + time * action, time, self.normalize(features))
+        return (found - (action - noise)).square().sum(dim=-1).mean()
+
+    def _velocity(self, x: Tensor, time: Tensor, seen: Tensor) -> Tensor:
+        velocity: Tensor = self.velocity(torch.cat([seen, x, time], dim=-1))
+        return velocity
+
+
+def train_flow_matching(
+    policy: FlowMatchingPolicy, features: Tensor, action: Tensor, config: FlowMatchingConfig, seed: int
+) -> None:
+    """On demonstrated features (n, F) and actions (n, A); leaves it frozen."""
+    policy.normalize.fit(features, least_deviation=0.05)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        seen = features[rows]
+        seen = seen + config.feature_noise * torch.randn(seen.shape, generator=generator)
+        return policy.loss(seen, action[rows], generator)
+
+    pretrain("flow matching", policy, loss, len(features), config, seed)
+
+
+class SteeredSac(LatentSac):
+    """The policy draws w ~ N(mean(features), std^2), the arm gets a = g(w; features) of a frozen generative policy g.
+
+    Critics Q(s, a) learn on actions, so that demonstrations need no inversion. No gradient passes through g: critics of
+    noise are distilled from them, Q_w(s, w) <- min_i Q_i(s, g(w; s)) at w ~ N(0, I), and the actor maximises those:
+
+        alpha KL(pi || N(0, I)) - min_i Q_w,i(s, w)
+
+    Source: Wagenmaker et al., DSRL, arXiv 2506.15799 (its noise-aliased form); the KL in place of a bound on |w| is
+    ours, and makes the first rollouts those of g.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """As LatentSac; its `prior` is g."""
+        super().__init__(*arguments, **named)
+        with seeded(int(self.generator.initial_seed()) + 2):
+            critics = CriticEnsemble(
+                self.critics.normalize.mean.shape[0],
+                self.action_dim,
+                self.config.hidden_dims,
+                self.config.ensemble_size,
+            )
+        self.noise_critics = critics.to(self.device)
+        self._saved.append("noise_critics")
+        parameters = self.noise_critics.parameters()
+        self._optimizers["noise_critics"] = torch.optim.Adam(parameters, self.config.learning_rate, fused=True)
+
+    def fit_normalizers(self, source: Source) -> None:
+        super().fit_normalizers(source)
+        self.noise_critics.normalize = deepcopy(self.critics.normalize)
+
+    def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        seen = observation[self.critic_input]
+        self._distil(observation)
+        w, cost = self._propose_latent(observation)
+        with frozen(self._weights("noise_critics")):
+            q = self.noise_critics(seen, w).amin(dim=0)
+        return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
+
+    def _distil(self, observation: Observation) -> None:
+        features, seen = observation["features"], observation[self.critic_input]
+        w = self._noise(len(features), self.generator)
+        with torch.no_grad():
+            target = self._value(observation, self.prior.decode(w, features))
+        loss = (self.noise_critics(seen, w) - target).square().mean(dim=1).sum()
+        self._step("noise_critics", loss)
+
+
+class Steered(PolicyModule):
+    """Noise drawn by the policy, through a flow-matching policy."""
+
+    prior: Prior
+    generator: FlowMatchingPolicy
+    policy: GaussianPolicy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        features = self.prior.encoder(image, proprio)
+        action: Tensor = self.generator.decode(self.policy.draw(features, noise), features)
+        return action
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """See policy_file."""
+    prior = untrained_prior(data)
+    generator = FlowMatchingPolicy(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["generator"])
+    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return loaded_module(Steered(prior=prior, generator=generator, policy=policy), data)
+
+
+def build(config: RunConfig, env: Any, latent: LatentSacConfig, settings: FlowMatchingConfig) -> Method:
+    """Sees what latent SAC sees; the generative policy learns on the data set that the prior is trained on."""
+    features = Features(config, env)
+    sizes = {
+        "hidden_dims": (settings.hidden_width,) * settings.hidden_layers,
+        "integration_steps": settings.integration_steps,
+    }
+    with seeded(config.seed):
+        generator = FlowMatchingPolicy(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
+
+    def train(policy: FlowMatchingPolicy) -> None:
+        seen, done = features.demonstrated_features, features.demonstrated_actions
+        train_flow_matching(policy, seen, done, settings, config.seed)
+
+    generator = features.trained_once(generator, train)
+    learner = SteeredSac(
+        generator,
+        features.dim,
+        features.critic_dim,
+        features.action_dim,
+        latent,
+        config.seed,
+        slots=features.slots,
+        critic_input=config.critic,
+    )
+    radius = chi_square_radius(latent.z_bound_quantile, features.action_dim)
+
+    def module() -> PolicyModule:
+        return Steered(prior=features.prior, generator=generator, policy=learner.averaged_policy)
+
+    save = features.saving("steered", module, latent.hidden_dims, radius, generator=sizes)
+    return Method(learner, features.mixed_replay(), features.observe, save)

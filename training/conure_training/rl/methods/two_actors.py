@@ -1,0 +1,149 @@
+"""Two actors, chosen between by what the critics expect of them: what IBRL and the escape from a wrong prior share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.mlp import mlp
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
+from conure_training.rl.actor_critic import ActorCritic, Observation
+from conure_training.rl.methods.feature_sac import FeatureSacConfig, squashed_sample
+from conure_training.rl.methods.latent_sac import LatentSacConfig
+from conure_training.rl.replay import Source
+
+
+class Chooser(nn.Module):
+    """g(features), (B,): by how much the second actor's action is worth more than the first's, and a margin.
+
+    It is regressed onto the difference of the critics' values plus the margin, at which it begins. Critics may see the
+    simulator's state; a robot does not, and the mean of that difference given the features is what the best choice by
+    features alone needs.
+    """
+
+    def __init__(self, feature_dim: int, hidden_dims: Sequence[int], margin: float = 0.0) -> None:
+        super().__init__()
+        self.margin = margin
+        self.normalize = Normalizer(feature_dim)
+        self.advantage = mlp([feature_dim, *hidden_dims, 1])
+        nn.init.zeros_(self.advantage[-1].weight)  # type: ignore[arg-type]
+        nn.init.constant_(self.advantage[-1].bias, margin)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        advantage: Tensor = self.advantage(self.normalize(features))
+        return advantage.squeeze(-1)
+
+
+class TwoPolicies(nn.Module):
+    """First and second policy, and the chooser: one module, so that they are averaged and saved together."""
+
+    def __init__(self, first: GaussianPolicy, second: GaussianPolicy, chooser: Chooser) -> None:
+        super().__init__()
+        self.first, self.second, self.chooser = first, second, chooser
+
+    def choose(self, features: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """The second's actions (B, A) where the chooser is above 0, else the first's."""
+        return torch.where(self.chooser(features)[:, None] > 0.0, second, first)
+
+
+class TwoActors(ActorCritic):
+    """Acts by the actor whose action the critics value more, and the targets take the better of both:
+
+        target:   r + discount * max(min_i Q'_i(s', a_1'), min_i Q'_i(s', a_2'))
+        chooser:  E[(g(features) - (Q(s, a_2) - Q(s, a_1) + margin))^2]; acts by a_2 where g > 0
+
+    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says what the first actor is,
+    and what the second, unless it is SAC in the action space, a_2 = tanh(u), on features.
+    """
+
+    def __init__(
+        self,
+        policies: TwoPolicies,
+        state_dim: int,
+        action_dim: int,
+        config: LatentSacConfig | FeatureSacConfig,
+        target_costs: tuple[float, float],
+        seed: int = 0,
+        device: str = "cpu",
+        critic_input: str = "state",
+        pretrained: bool = False,
+    ) -> None:
+        """`target_costs`: of the first and the second, nats; `pretrained`: the policies know their input scales."""
+        super().__init__(config, policies, state_dim, action_dim, target_costs[0], seed, device, critic_input)
+        self.pretrained, self.second_target_cost = pretrained, target_costs[1]
+        self.second_temperature = nn.ParameterDict({"log_alpha": self.log_alpha.detach().clone()})
+        self._saved.append("second_temperature")
+        temperature = self.second_temperature.parameters()
+        self._optimizers["second_alpha"] = torch.optim.Adam(temperature, config.alpha_learning_rate, fused=True)
+
+    def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The first actor's actions (B, A), differentiable where it learns, and their cost, (B,); None: its middle."""
+        raise NotImplementedError
+
+    def _second(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same of the second."""
+        mean, std = policies.second(features)
+        return squashed_sample(mean, std, torch.zeros_like(mean) if noise is None else noise)
+
+    @property
+    def policies(self) -> TwoPolicies:
+        """The policy, which is two."""
+        return self.policy  # type: ignore[return-value]
+
+    def fit_normalizers(self, source: Source) -> None:
+        super().fit_normalizers(source)
+        self.policies.chooser.normalize.fit(source.rows("features"), GaussianPolicy.LEAST_DEVIATION)
+        if not self.pretrained:
+            self.policies.first.fit_normalizers(source.rows("features"))
+            self.policies.second.fit_normalizers(source.rows("features"))
+
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        features = observation["features"].to(self.device)
+        first, _ = self._first(self.policies, features, noise)
+        second, _ = self._second(self.policies, features, noise)
+        return self.policies.choose(features, first, second)
+
+    def _next_value(self, observation: Observation) -> Tensor:
+        features = observation["features"]
+        (first, _), (second, _) = self._both(features)
+        return torch.maximum(*(self._slow_value(observation, action) for action in (first, second)))
+
+    def _both(self, features: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        first = self._first(self.policies, features, self._noise(len(features), self.generator))
+        return first, self._second(self.policies, features, self._noise(len(features), self.generator))
+
+    def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        features, chooser = observation["features"], self.policies.chooser
+        (first, cost), (second, second_cost) = self._both(features)
+        first_q, second_q = self._value(observation, first), self._value(observation, second)
+        log_alpha = self.second_temperature["log_alpha"]
+        loss = self.log_alpha.detach().exp() * cost - first_q + log_alpha.detach().exp() * second_cost - second_q
+        wrong = chooser(features) - (second_q - first_q).detach() - chooser.margin
+        self._step("second_alpha", log_alpha * (self.second_target_cost - second_cost.detach().mean()))
+        with torch.no_grad():
+            log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
+        return (loss + wrong.square()).mean(), cost, torch.maximum(first_q, second_q)
+
+
+def two_policies(
+    feature_dim: int,
+    action_dim: int,
+    hidden_dims: Sequence[int],
+    slots: int,
+    radius: float,
+    seed: int,
+    margin: float = 0.0,
+) -> TwoPolicies:
+    """Both at N(0, I); `radius` bounds what they draw, `margin`: see Chooser."""
+    with seeded(seed):
+        first, second = (GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius) for _ in range(2))
+        return TwoPolicies(first, second, Chooser(feature_dim, hidden_dims, margin))
+
+
+def untrained_two_policies(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> TwoPolicies:
+    """Of the sizes in a policy's file."""
+    sizes = data["sizes"]
+    return two_policies(feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"], seed=0)

@@ -1,0 +1,156 @@
+"""`method=vae`: SAC from scratch on the frozen features of a variational autoencoder of demonstrations' images."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from conure_core.spec import Contract
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.nn.normalizer import Normalizer
+from conure_training.nn.weights import seeded
+from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig
+from conure_training.rl.policy_file import loaded_module, save_module, untrained_policy
+from conure_training.rl.pretraining import PretrainingConfig, pretrain, trained_once
+from conure_training.rl.replay import Field, Replay
+
+
+@dataclass(frozen=True)
+class VaeConfig(PretrainingConfig):
+    """`code_dim` values an image; `beta` weighs their KL against the pixels' errors."""
+
+    steps: int = 2000
+    batch_size: int = 128
+    code_dim: int = 32
+    beta: float = 1.0
+
+
+class ImageVae(nn.Module):
+    """q(c | x) = N(mean(x), diag std(x)^2), p(x | c) = N(decoder(c), 0.1^2) per pixel in [0, 1], p(c) = N(0, I).
+
+    Loss: |x - decoder(c)|^2 / (2 * 0.1^2) + beta KL(q || p), summed over pixels and coordinates.
+    As an encoder: (image (B, H, W, 3) uint8, proprio (B, P)) -> features (B, code_dim + P), the mean beside
+    proprioception, as a prior's encoder does it.
+    Source: Kingma & Welling, arXiv 1312.6114; beta: Higgins et al., ICLR 2017.
+    """
+
+    CHANNELS = (3, 16, 32, 32, 32)
+    DEVIATION = 0.1
+
+    def __init__(self, image_size: int, proprio_dim: int, code_dim: int) -> None:
+        super().__init__()
+        self.image_size, self.proprio_dim, self.code_dim = image_size, proprio_dim, code_dim
+        self.side = math.ceil(image_size / 16)
+        flat = self.CHANNELS[-1] * self.side**2
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
+        for inputs, outputs in zip(self.CHANNELS, self.CHANNELS[1:], strict=False):
+            down += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+            up = [nn.ConvTranspose2d(outputs, inputs, 4, stride=2, padding=1), nn.ReLU(), *up]
+        self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, 2 * code_dim))
+        shape = (self.CHANNELS[-1], self.side, self.side)
+        self.decoder = nn.Sequential(nn.Linear(code_dim, flat), nn.Unflatten(1, shape), nn.ReLU(), *up[:-1])
+        self.proprio = Normalizer(proprio_dim)
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the features."""
+        return self.code_dim + self.proprio_dim
+
+    def forward(self, image: Tensor, proprio: Tensor) -> Tensor:
+        mean, _ = self.code(image)
+        return torch.cat([mean, self.proprio(proprio)], dim=-1)
+
+    def code(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of the code, each (B, code_dim)."""
+        mean, log_std = self.encoder(_pixels(image)).chunk(2, dim=-1)
+        return mean, log_std.clamp(-6.0, 2.0)
+
+    def loss(self, image: Tensor, beta: float, generator: torch.Generator) -> Tensor:
+        """See the class; the mean over images (B, H, W, 3) uint8."""
+        mean, log_std = self.code(image)
+        code = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
+        size = self.image_size
+        error = (self.decoder(code)[:, :, :size, :size] - _pixels(image)).square().sum(dim=(1, 2, 3))
+        kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0 - 2.0 * log_std).sum(dim=-1)
+        return (error / (2.0 * self.DEVIATION**2) + beta * kl).mean()
+
+
+def _pixels(image: Tensor) -> Tensor:
+    return image.permute(0, 3, 1, 2).float() / 255.0
+
+
+def train_vae(vae: ImageVae, image: Tensor, proprio: Tensor, config: VaeConfig, seed: int) -> None:
+    """On images (n, H, W, 3) uint8 and proprioception (n, P); leaves it frozen."""
+    vae.proprio.fit(proprio)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        return vae.loss(image[rows], config.beta, generator)
+
+    pretrain("VAE of the images", vae, loss, len(image), config, seed)
+
+
+class OnCode(PolicyModule):
+    """a = tanh(mean + std * noise) on the features of a VAE."""
+
+    encoder: ImageVae
+    policy: GaussianPolicy
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        action: Tensor = torch.tanh(self.policy.draw(self.encoder(image, proprio), noise))
+        return action
+
+
+def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+    """See policy_file."""
+    contract = Contract.from_dict(data["contract"])
+    observation = contract.observation
+    vae = ImageVae(observation.image.shape[0], observation.proprio.shape[0], data["sizes"]["code_dim"])
+    policy = untrained_policy(data, vae.feature_dim, contract.action.values.shape[0])
+    return loaded_module(OnCode(encoder=vae, policy=policy), data)
+
+
+def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfig) -> Method:
+    """Actor: the image's code and proprioception. Critics: the simulator's state, or the same features.
+
+    The demonstrations give their images alone: from scratch means that no demonstrated action is learned from.
+    """
+    shapes = {name: space.shape for name, space in env.observation_space.items()}
+    action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
+    vae = _trained(config, settings, proprio_dim)
+    hidden = sac.hidden_dims
+    with seeded(config.seed):
+        policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
+    critic_dim = shapes["state"][0] if config.critic == "state" else vae.feature_dim
+    learner = FeatureSac(policy, critic_dim, action_dim, sac, config.seed, critic_input=config.critic)
+
+    @torch.inference_mode()
+    def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
+        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        return {"features": vae(image, proprio)[0], "state": torch.from_numpy(observation["state"])}
+
+    def save(path: Path, note: dict[str, Any]) -> None:
+        sizes = {"code_dim": settings.code_dim, "hidden": list(hidden), "slots": 0, "radius": float("inf")}
+        save_module(path, "vae", OnCode(encoder=vae, policy=learner.averaged_policy), env.contract, sizes, note)
+
+    fields = {"features": Field((vae.feature_dim,)), "state": Field(shapes["state"])}
+    return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
+
+
+def _trained(config: RunConfig, settings: VaeConfig, proprio_dim: int) -> ImageVae:
+    data = load_demonstrations(Path(config.demos))
+    with seeded(config.seed):
+        vae = ImageVae(config.image_size, proprio_dim, settings.code_dim)
+
+    def train(module: ImageVae) -> None:
+        train_vae(module, torch.from_numpy(data.image), torch.from_numpy(data.proprio), settings, config.seed)
+
+    return trained_once(Path(config.out) / "pretrained.pt", str(asdict(config)), vae, train)

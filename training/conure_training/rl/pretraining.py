@@ -1,0 +1,78 @@
+"""What is learned from demonstrations before the first step: once, in batches of rows, by gradient descent."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from conure_core.errors import DataError
+from conure_training.rl.actor_critic import require
+from conure_training.runtime.arrays import UNREADABLE
+from conure_training.runtime.parallel import progress_bar
+from conure_training.runtime.torch_files import load_torch, save_torch
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class PretrainingConfig:
+    """Steps of Adam; `feature_noise`: deviation of the noise added to features against overfitting."""
+
+    steps: int = 3000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    feature_noise: float = 0.05
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, self, "steps", "a whole number from 1")
+        require(self.batch_size >= 1, self, "batch_size", "a whole number from 1")
+        require(self.learning_rate > 0, self, "learning_rate", "a number above 0")
+        require(self.feature_noise >= 0, self, "feature_noise", "a number from 0")
+
+
+def pretrain(
+    label: str,
+    module: nn.Module,
+    loss: Callable[[Tensor, torch.Generator], Tensor],
+    rows: int,
+    config: PretrainingConfig,
+    seed: int,
+) -> None:
+    """Minimise loss(row indices (B,), generator), its rate falling to 0 as a cosine; then freeze the module.
+
+    Raises: DataError if the loss is not finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(module.parameters(), config.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    with progress_bar() as bar:
+        task = bar.add_task(label, total=config.steps, note="")
+        for step in range(config.steps):
+            value = loss(torch.randint(rows, (config.batch_size,), generator=generator), generator)
+            value.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 10.0)
+            if not math.isfinite(value.item()):
+                raise DataError(f"{label}: the loss at step {step} is {value.item()}; look for a smaller learning_rate")
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            bar.update(task, advance=1, note=f"loss {value.item():.3f}")
+    module.requires_grad_(False).eval()
+
+
+def trained_once(path: Path, key: str, module: Module, train: Callable[[Module], None]) -> Module:
+    """The module as it was trained for this key, read from the file where an interrupted run left it."""
+    try:
+        kept = load_torch(path, "it is trained again")
+        if kept["key"] == key:
+            module.load_state_dict(kept["weights"])
+            return module.requires_grad_(False).eval()
+    except (DataError, *UNREADABLE):
+        pass  # absent, damaged or of something else: it is trained again
+    train(module)
+    save_torch(path, {"key": key, "weights": module.state_dict()})
+    return module

@@ -1,0 +1,60 @@
+"""`conure rl`: reinforcement learning with a sparse reward on one task, by one of the methods in rl/methods."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conure_core.atomic_files import write_json
+from conure_core.claim import claimed
+from conure_core.config import load_config
+from conure_training.data.environments import make_environment
+from conure_training.rl.config import RlConfig
+from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
+from conure_training.rl.method import Method
+from conure_training.rl.registry import METHODS, imported_function
+
+__all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
+
+
+def run(overrides: list[str]) -> None:
+    """The verb."""
+    train_rl(load_config("conure_training.conf", "rl", RlConfig, overrides))
+
+
+def build_method(config: RlConfig, env: Any) -> Method:
+    """The run's method, on this environment."""
+    function, *sections = METHODS[config.method]
+    method: Method = imported_function(function)(config, env, *(getattr(config, name) for name in sections))
+    return method
+
+
+def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
+    """Train; writes `policy.pt` and `curve.json` under `config.out`. Returns the policy's path.
+
+    curve.json: see Loop.record.
+    """
+    with claimed(config.out, "conure rl"):
+        return _train_rl(config, on_episode)
+
+
+def _train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None) -> Path:
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    out = Path(config.out)
+    with ExitStack() as stack:
+        env = stack.enter_context(closing(make_environment(config.task, config, config.target)))
+        apart = None
+        if config.evaluate_every:
+            apart = stack.enter_context(closing(make_environment(config.task, config, config.target)))
+        method = build_method(config, env)
+        loop = Loop(config, method, env, apart)
+        loop.run(on_episode)
+        method.save(out / "policy.pt", {"config": str(asdict(config))})
+    write_json(out / "curve.json", loop.record())
+    for name in ("checkpoint.pt", "pretrained.pt", PROGRESS):
+        (out / name).unlink(missing_ok=True)
+    return out / "policy.pt"

@@ -1,0 +1,1 @@
+"""Files, processes, cores and memory: no learning and no robotics."""
