@@ -23,7 +23,8 @@ from conure_sim.objects.fixtures import (
     goal_mark,
     turned,
 )
-from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, block_set, object_set
+from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, block_set
+from conure_sim.objects.sets import object_set
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import Randomization, RandomizationSample, find_randomization
 from conure_sim.tasks.orders import TRAYS
