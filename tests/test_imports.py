@@ -1,6 +1,7 @@
 """The arrows between packages point one way, and what runs on a robot starts without torch and pybullet."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,28 @@ EXCEPTIONS["conure_ros.faults.judge.clearances"] = {"pybullet"}  # the judge mea
 EXCEPTIONS["conure_training.benchmarks.baselines"] = {"stable_baselines3", "zuko"}  # they are what is measured against
 ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
 
+# The folders and loose modules of a package, lowest first: each may import itself and those before it.
+# The package's own `__init__` lies above them all.
+LAYERS = {
+    "conure_sim": [
+        "conf",
+        "quiet",
+        "cached_files",
+        "orientation",
+        "vision",
+        "objects",
+        "randomization",
+        "physics",
+        "servos",
+        "scenes",
+        "experts",
+        "tasks",
+        "envs",
+        "tools",
+        "benchmarks",
+    ],
+}
+
 ABSENT = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -76,6 +99,41 @@ def wrong_imports(package, module, source):
     return wrong - EXCEPTIONS.get(module, set())
 
 
+def import_graph(sources):
+    """For each module, by its dotted name, the modules among them that its source imports, at whatever depth."""
+    graph = {}
+    for module, source in sources.items():
+        names = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module} imports by a relative name; write the whole one"
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                names |= {name if name in sources else node.module for name in inner}
+        graph[module] = names & sources.keys()
+    return graph
+
+
+def upward_imports(layers, graph):
+    """Pairs of modules, the first of which imports the second from a higher layer."""
+
+    def layer(module):
+        _, *inside = module.split(".")
+        return layers.index(inside[0]) if inside else len(layers)
+
+    return [(module, other) for module in graph for other in graph[module] if layer(other) > layer(module)]
+
+
+def circle(graph):
+    """Modules that import one another in a circle, the first also the last; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
 def run_without(absent, code):
     """Run code in a fresh Python in which some packages are absent."""
     program = ABSENT.format(absent=set(absent)) + code
@@ -105,6 +163,41 @@ def test_package_imports_only_where_its_arrows_point(package):
 )
 def test_wrong_import_is_seen_at_any_depth(package, module, source, wrong):
     assert wrong_imports(package, module, source) == wrong
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_inside_a_package_go_down_its_layers_and_in_no_circle(package):
+    graph = import_graph({module: file.read_text() for module, file in modules(package)})
+    assert {name for module in graph for name in module.split(".")[1:2]} == set(LAYERS[package])
+    assert not upward_imports(LAYERS[package], graph)
+    assert not circle(graph)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from p.high.b import B",
+        "from p.high import b",
+        "def f():\n    import p.high.b",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.high.b import B",
+    ],
+)
+def test_upward_import_is_seen_in_every_form(source):
+    graph = import_graph({"p.low.a": source, "p.high.b": "import p.low.a", "p": "import p.high.b"})
+    assert upward_imports(["low", "high"], graph) == [("p.low.a", "p.high.b")]
+    assert len(circle(graph)) == 3
+
+
+def test_import_of_the_package_itself_goes_up():
+    graph = import_graph({"p": "from p.high import b", "p.high.b": "import p"})
+    assert upward_imports(["high"], graph) == [("p.high.b", "p")]
+
+
+def test_circle_within_one_layer_is_seen():
+    graph = import_graph({"p.low.a": "from p.low.b import B", "p.low.b": "import p.low.c", "p.low.c": "import p.low.a"})
+    assert not upward_imports(["low"], graph)
+    assert len(circle(graph)) == 4
+    assert not circle({**graph, "p.low.c": set()})
 
 
 def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():

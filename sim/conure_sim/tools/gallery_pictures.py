@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pybullet
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.robot import load_robot
 from conure_sim.envs.viewpoints import OVERVIEW, TABLE, viewpoint
 from conure_sim.objects.fixtures import BUTTONS, CARRY_BOXES, CONTAINERS, CUPS, DRAWERS, MUGS, BoxPart, goal_mark
