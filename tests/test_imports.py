@@ -21,6 +21,23 @@ OURS = {*PACKAGES, "conure_msgs"}
 
 # What a distribution consists of, lowest first: an import goes to the same or a lower one.
 LAYERS = {
+    "conure_sim": [
+        "conf",
+        "quiet",
+        "cached_files",
+        "orientation",
+        "vision",
+        "objects",
+        "randomization",
+        "physics",
+        "servos",
+        "scenes",
+        "experts",
+        "tasks",
+        "envs",
+        "tools",
+        "benchmarks",
+    ],
     "conure_training": [
         "conf",
         "runtime",

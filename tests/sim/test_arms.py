@@ -11,8 +11,8 @@ from conure_core.robot import ROBOTS_DIR, load_robot
 from conure_core.spec import Contract
 from conure_sim.envs.expert_success import success_rate
 from conure_sim.envs.static_scenes import StaticScenes
-from conure_sim.envs.tabletop import TabletopEnv, table_camera
-from conure_sim.physics.arm_simulation import ARMS_DIR, load_arm_simulation
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.physics.arm_simulation import ARMS_DIR, load_arm_simulation, table_camera
 from conure_sim.tools.tracking import free_space_tracking
 
 ARMS = sorted(path.stem for path in ARMS_DIR.glob("*.yaml"))

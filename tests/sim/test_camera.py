@@ -11,7 +11,8 @@ from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_sim.envs.sensors import wrist_camera
 from conure_sim.envs.static_scenes import StaticScenes
-from conure_sim.envs.tabletop import TabletopEnv, table_camera
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.physics.world import World
 from conure_sim.vision.camera import Camera, Distortion, MountedCamera, calibrated_intrinsics, looking_pose
 from conure_sim.vision.rendering import OBJECT_SEGMENT, SEGMENTS

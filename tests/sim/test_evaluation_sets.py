@@ -8,7 +8,8 @@ from conure_core.errors import ConfigError
 from conure_sim.envs.evaluation_sets import HELD_OUT, find_evaluation_task
 from conure_sim.envs.expert_success import success_rate
 from conure_sim.objects.fixtures import CONTAINERS, container_models
-from conure_sim.objects.primitives import BLOCKS, block_set, object_set
+from conure_sim.objects.primitives import BLOCKS, block_set
+from conure_sim.objects.sets import object_set
 from conure_sim.tasks.pick_place import Lift
 
 

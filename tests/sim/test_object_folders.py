@@ -10,7 +10,7 @@ import pytest
 from conure_core.errors import ConfigError
 from conure_sim.envs.expert_success import success_rate
 from conure_sim.envs.tabletop import TabletopEnv
-from conure_sim.objects.primitives import object_set
+from conure_sim.objects.sets import object_set
 
 RANDOM_URDFS = Path(pybullet_data.getDataPath()) / "random_urdfs"
 TETRAHEDRON = np.array([[0, 0, 0], [0.04, 0, 0], [0, 0.04, 0], [0, 0, 0.04]])

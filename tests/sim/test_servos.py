@@ -15,7 +15,7 @@ from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.servo_bus import SUCCESS, ServoRefused, ServoSilent, open_bus
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.servos.arm import ServoArm
 from conure_sim.servos.bus import LineFaults, VirtualBus

@@ -9,7 +9,7 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_training.export.bundle_writer import export_bundle
 from conure_training.prior.encoder import SceneEncoder, detection_loss
 from conure_training.prior.model import PriorSize, load_prior

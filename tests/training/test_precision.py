@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_training.nn.bfloat16 import computes_bfloat16
 from conure_training.prior.encoder import SceneEncoder
 

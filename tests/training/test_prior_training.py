@@ -10,7 +10,7 @@ import torch
 
 from conure_core.config import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment

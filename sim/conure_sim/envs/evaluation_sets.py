@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.errors import unknown_name
 
 

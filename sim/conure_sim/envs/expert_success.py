@@ -5,7 +5,6 @@ from typing import Any
 
 import gymnasium
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_sim.envs.sensors import Sensors
 
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from conure_core.arm import Array
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
-from conure_sim.envs.tabletop import table_camera
 from conure_sim.objects.fixtures import Colour, ContainerModel, container_models
-from conure_sim.objects.primitives import ObjectModel, object_set
-from conure_sim.physics.arm_simulation import load_arm_simulation
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.objects.sets import object_set
+from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import find_randomization
 from conure_sim.scenes.clutter import strew

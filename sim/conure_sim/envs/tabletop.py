@@ -27,26 +27,19 @@ from conure_sim.envs.state import (
     save_state,
 )
 from conure_sim.objects.fixtures import CONTAINERS
-from conure_sim.objects.primitives import object_set
-from conure_sim.physics.arm_simulation import load_arm_simulation
+from conure_sim.objects.sets import object_set
+from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
 from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.randomization.factors import Randomization, find_randomization
 from conure_sim.scenes.builder import Stage
 from conure_sim.scenes.clutter import strew
 from conure_sim.scenes.scene import state_size
 from conure_sim.tasks import find_task
-from conure_sim.vision.camera import Camera, looking_at
+from conure_sim.vision.camera import Camera
 
 Array = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
 IMAGE_SIZE_RANGE_PX = (16, 1024)
-
-
-def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
-    """The fixed camera opposite the arm, looking down at the table, square images."""
-    place = load_arm_simulation(arm)
-    eye, gaze = np.array(place.camera_eye_m), np.array(place.camera_gaze_m)
-    return looking_at(eye, gaze, size_px, size_px, place.camera_field_of_view_rad, aligned=False)
 
 
 class TabletopEnv(gymnasium.Env[Any, Any]):
@@ -62,7 +55,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which the prior never sees.
     `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
     (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
-    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_folders.
+    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_set.
     `command`: what the safety gate let through in the last step. `window`: opens PyBullet's window.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")

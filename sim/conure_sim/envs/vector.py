@@ -115,8 +115,6 @@ class ProcessVectorEnv(AsyncVectorEnv):
 
 
 def _make(task: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    import conure_sim  # noqa: F401  (registers the environments in a fresh process)
-
     return gymnasium.make(f"conure/{task}-v0", **settings).unwrapped
 
 

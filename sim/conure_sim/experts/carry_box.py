@@ -1,14 +1,11 @@
 """Putting an object into a box and lifting the box by its grip."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion
 from conure_sim.experts.pick_place import pick
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.carry_box import CarryBoxScene
+from conure_sim.orientation import flat_axis, yaw_of
+from conure_sim.scenes.carry_box import CarryBoxScene
 
 CARRY_HEIGHT_M, RELEASE_RADIUS_M = 0.095, 0.010
 COMPARTMENT_M = 0.033
@@ -18,7 +15,7 @@ GRASP_DEPTH_M = 0.012
 class CarryBoxExpert:
     """Picks the object, lets go of it beside the grip, takes the grip and lifts."""
 
-    def __init__(self, scene: "CarryBoxScene") -> None:
+    def __init__(self, scene: CarryBoxScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

@@ -1,14 +1,11 @@
 """Opening a drawer, and putting an object away in it."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, OPEN, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, OPEN, Array, Motion
 from conure_sim.experts.pick_place import pick
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.drawer import DrawerScene
+from conure_sim.orientation import flat_axis, yaw_of
+from conure_sim.scenes.drawer import DrawerScene
 
 GRASP_HEIGHT_M, CLEAR_HEIGHT_M, NEAR_GRIP_M = 0.038, 0.075, 0.045
 CARRY_HEIGHT_M, RELEASE_HEIGHT_M = 0.095, 0.080
@@ -19,7 +16,7 @@ WIDE_OPEN, OPEN_ENOUGH = 0.93, 0.80
 class DrawerOpenExpert:
     """Takes the grip across the direction of opening, and pulls."""
 
-    def __init__(self, scene: "DrawerScene") -> None:
+    def __init__(self, scene: DrawerScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

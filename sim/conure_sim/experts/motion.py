@@ -128,17 +128,6 @@ def down(finger_axis: Array) -> Array:
     return np.stack([DOWN_FORWARD, flat, np.cross(DOWN_FORWARD, flat)], axis=1)
 
 
-def yaw_of(orientation: Array) -> float:
-    """The turn about the vertical, rad, of a quaternion (xyzw)."""
-    x, y, z, w = orientation
-    return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
-
-
-def flat_axis(yaw_rad: float) -> Array:
-    """The horizontal unit vector (3,) in a direction."""
-    return np.array([np.cos(yaw_rad), np.sin(yaw_rad), 0.0])
-
-
 def signed(axis: Array, towards: Array) -> Array:
     """An axis (3,) or its opposite, whichever is nearer to a direction (3,)."""
     return axis if axis @ towards >= 0 else -axis

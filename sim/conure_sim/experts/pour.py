@@ -1,14 +1,11 @@
 """Pouring from a mug that is held by its handle."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pinocchio as pin
 
-from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, flat_axis, signed, yaw_of
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.pour import PourScene
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, signed
+from conure_sim.orientation import flat_axis, yaw_of
+from conure_sim.scenes.pour import PourScene
 
 GRASP_HEIGHT_M = 0.030
 LIFTED_M = 0.015
@@ -24,7 +21,7 @@ class PourExpert:
     The tilt is sideways to the handle, so that neither palm nor fingers are in the spheres' way.
     """
 
-    def __init__(self, scene: "PourScene") -> None:
+    def __init__(self, scene: PourScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

@@ -1,13 +1,9 @@
 """Pressing a button."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from conure_sim.experts.motion import CLOSED, Array, Motion
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.button import ButtonScene
+from conure_sim.scenes.button import ButtonScene
 
 OVER_RADIUS_M, HOVER_M = 0.008, 0.05
 
@@ -15,7 +11,7 @@ OVER_RADIUS_M, HOVER_M = 0.008, 0.05
 class PressExpert:
     """Goes over the cap with closed fingers and presses."""
 
-    def __init__(self, scene: "ButtonScene") -> None:
+    def __init__(self, scene: ButtonScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

@@ -1,13 +1,9 @@
 """Pushing a puck to a goal with closed fingers."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from conure_sim.experts.motion import CLOSED, Array, Motion, signed
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.push import PushScene
+from conure_sim.scenes.push import PushScene
 
 PUSH_HEIGHT_M, TRAVEL_HEIGHT_M = 0.020, 0.065
 BEHIND_M = 0.050
@@ -22,7 +18,7 @@ class PushExpert:
     The fingers stand across the direction of the push: two contacts keep a round puck from slipping sideways.
     """
 
-    def __init__(self, scene: "PushScene") -> None:
+    def __init__(self, scene: PushScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

@@ -1,14 +1,11 @@
 """Stacking one block on another."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, OPEN, Array, Motion, flat_axis, yaw_of
+from conure_sim.experts.motion import CLOSED, OPEN, Array, Motion
 from conure_sim.experts.pick_place import pick
-
-if TYPE_CHECKING:
-    from conure_sim.tasks.blocks import StackScene
+from conure_sim.orientation import flat_axis, yaw_of
+from conure_sim.scenes.stack import StackScene
 
 CLEARANCE_M = 0.02
 ALIGNED_M, STILL_ALIGNED_M = 0.004, 0.008
@@ -18,7 +15,7 @@ RELEASE_GAP_M = 0.004
 class StackExpert:
     """Picks the first block, carries it above the second, lowers it and lets go."""
 
-    def __init__(self, scene: "StackScene") -> None:
+    def __init__(self, scene: StackScene) -> None:
         self.scene, self.motion = scene, Motion(scene)
 
     def action(self) -> Array:

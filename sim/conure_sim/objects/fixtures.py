@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import unknown_name
+from conure_sim.orientation import turned
 
 Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
@@ -173,12 +174,6 @@ def octagon(apothem_m: float, half_height_m: float) -> list[BoxPart]:
     half = np.array([apothem_m, apothem_m * np.tan(np.pi / SIDES), half_height_m])
     middle = np.array([0, 0, half_height_m])
     return [BoxPart(middle, half, turned(k * np.pi / 4)) for k in range(4)]
-
-
-def turned(yaw_rad: float, lean_rad: float = 0.0) -> tuple[float, ...]:
-    """Quaternion (xyzw): leaned outwards about y, then turned about z."""
-    s, c, sl, cl = np.sin(yaw_rad / 2), np.cos(yaw_rad / 2), np.sin(lean_rad / 2), np.cos(lean_rad / 2)
-    return (float(-s * sl), float(c * sl), float(s * cl), float(c * cl))
 
 
 def goal_mark(radius_m: float, colour: Colour) -> list[BoxPart]:

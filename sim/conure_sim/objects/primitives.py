@@ -5,11 +5,9 @@ random_urdfs are laid on their largest face. Lengths m, angles rad.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pybullet_data
@@ -76,20 +74,9 @@ class ObjectModel:
         return float(np.linalg.norm(self.vertices[:, :2], axis=1).max())
 
 
-def object_set(objects: str | Mapping[str, Any]) -> dict[str, ObjectModel]:
-    """Objects by name: those made here, 'train' or 'test'; or those of a folder of URDFs, see object_folders.
-
-    Raises: ConfigError for another name, or a folder that cannot be used.
-    """
-    from conure_sim.objects.folders import names_a_folder, object_folder, read_object_folder
-
-    if not isinstance(objects, str) or (objects not in RANDOM_URDFS_PER_SPLIT and names_a_folder(objects)):
-        return read_object_folder(object_folder(objects))
-    return _made_here(objects)
-
-
 @cache
-def _made_here(split: str) -> dict[str, ObjectModel]:
+def built_in_set(split: str) -> dict[str, ObjectModel]:
+    """Primitives and random_urdfs of a split, 'train' or 'test', by name. Raises: ConfigError for another split."""
     if split not in RANDOM_URDFS_PER_SPLIT:
         raise unknown_name("object set", split, [*RANDOM_URDFS_PER_SPLIT, "/path/of/a/folder"])
     models = [*_primitives(split), *(_random_urdf(index) for index in RANDOM_URDFS_PER_SPLIT[split])]
@@ -111,16 +98,6 @@ def block_set(split: str) -> dict[str, ObjectModel]:
         for kind, points in (("block", cube), ("can", can))
     ]
     return {model.name: model for model in models}
-
-
-def find_object(name: str, pool: Mapping[str, ObjectModel] | None = None) -> ObjectModel:
-    """The object of this name in the pool or in either split. Raises: ConfigError listing the valid names."""
-    everything = {name: model for split in RANDOM_URDFS_PER_SPLIT for name, model in object_set(split).items()}
-    everything |= {name: model for split in BLOCKS for name, model in block_set(split).items()}
-    everything |= pool or {}
-    if name not in everything:
-        raise unknown_name("object", name, everything)
-    return everything[name]
 
 
 def make_object(name: str, points: Array, colour: tuple[float, float, float], width_m: float) -> ObjectModel:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from conure_core.errors import ConfigError
 from conure_core.fields import read_fields
 from conure_core.robot import load_robot
+from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"
 SUFFIX = ".sim.yaml"
@@ -106,3 +107,10 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
             f"{found}: joint_force_nm and joint_gain need {joints} values, a joint of '{robot.name}' each"
         )
     return simulation
+
+
+def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
+    """The fixed camera opposite the arm, looking down at the table, square images."""
+    place = load_arm_simulation(arm)
+    eye, gaze = np.array(place.camera_eye_m), np.array(place.camera_gaze_m)
+    return looking_at(eye, gaze, size_px, size_px, place.camera_field_of_view_rad, aligned=False)

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pybullet
-from scipy.spatial import ConvexHull
 
 from conure_sim.cached_files import mesh_file
-from conure_sim.objects.fixtures import Array, BoxPart, Colour, turned
-
-if TYPE_CHECKING:
-    from conure_sim.physics.world import World
+from conure_sim.objects.fixtures import Array, BoxPart, Colour
+from conure_sim.orientation import turned
+from conure_sim.physics.shapes import box_collision, box_visual, icosahedron
+from conure_sim.physics.world import World
 
 FRICTION = {"lateralFriction": 0.9, "rollingFriction": 0.0005, "spinningFriction": 0.0005}
 SPHERE_FRICTION = {"lateralFriction": 0.3, "rollingFriction": 0.00005, "spinningFriction": 0.00005}
@@ -31,7 +28,7 @@ class Slider:
 
 
 def add_carried(
-    world: "World", parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, mass_kg: float
+    world: World, parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, mass_kg: float
 ) -> int:
     """A body that can be moved, its origin at `place` (3,) m; returns its body."""
     shapes = box_collision(world.client, parts), box_visual(world.client, parts, colour)
@@ -40,14 +37,14 @@ def add_carried(
     return world.keep(body)
 
 
-def add_mark(world: "World", parts: Sequence[BoxPart], place: Array) -> int:
+def add_mark(world: World, parts: Sequence[BoxPart], place: Array) -> int:
     """A body that is only seen: nothing touches it."""
     body: int = world.client.createMultiBody(0.0, -1, box_visual(world.client, parts, (1.0, 1.0, 1.0)), list(place))
     return world.keep(body)
 
 
 def add_sliding(
-    world: "World", parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, slider: Slider
+    world: World, parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, slider: Slider
 ) -> int:
     """A fixed body with one prismatic joint, joint 0; returns its body."""
     body: int = world.client.createMultiBody(
@@ -73,9 +70,9 @@ def add_sliding(
     return world.keep(body)
 
 
-def add_sphere(world: "World", radius_m: float, position: Array, colour: Colour, mass_kg: float) -> int:
+def add_sphere(world: World, radius_m: float, position: Array, colour: Colour, mass_kg: float) -> int:
     """A sphere, drawn with 20 triangles, its middle at `position` (3,) m; returns its body."""
-    vertices, faces = _icosahedron(radius_m)
+    vertices, faces = icosahedron(radius_m)
     collision = world.client.createCollisionShape(pybullet.GEOM_SPHERE, radius=radius_m)
     visual = world.client.createVisualShape(
         pybullet.GEOM_MESH, fileName=str(mesh_file(vertices, faces)), rgbaColor=[*colour, 1.0]
@@ -83,39 +80,3 @@ def add_sphere(world: "World", radius_m: float, position: Array, colour: Colour,
     body: int = world.client.createMultiBody(mass_kg, collision, visual, list(position))
     world.client.changeDynamics(body, -1, **SPHERE_FRICTION)
     return world.keep(body)
-
-
-def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:
-    """The collision shape of parts."""
-    shape: int = client.createCollisionShapeArray(
-        [pybullet.GEOM_BOX] * len(parts),
-        halfExtents=[list(part.half) for part in parts],
-        collisionFramePositions=[list(part.centre) for part in parts],
-        collisionFrameOrientations=[list(part.quaternion) for part in parts],
-    )
-    return shape
-
-
-def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -> int:
-    """The visual shape of parts, those without a colour of their own in this one."""
-    shape: int = client.createVisualShapeArray(
-        [pybullet.GEOM_BOX] * len(parts),
-        halfExtents=[list(part.half) for part in parts],
-        visualFramePositions=[list(part.centre) for part in parts],
-        visualFrameOrientations=[list(part.quaternion) for part in parts],
-        rgbaColors=[[*(part.colour or colour), 1.0] for part in parts],
-    )
-    return shape
-
-
-def _icosahedron(radius_m: float) -> tuple[Array, np.ndarray]:
-    golden = (1 + 5**0.5) / 2
-    corners = np.array([[0, a, b] for a in (-1.0, 1.0) for b in (-golden, golden)])
-    vertices = np.vstack([corners, corners[:, [1, 2, 0]], corners[:, [2, 0, 1]]])
-    vertices *= radius_m / np.linalg.norm(vertices[0])
-    hull = ConvexHull(vertices)
-    faces = hull.simplices.copy()
-    normals = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
-    inward = (normals * hull.equations[:, :3]).sum(axis=1) < 0
-    faces[inward] = faces[inward][:, ::-1]
-    return vertices, faces

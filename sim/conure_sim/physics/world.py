@@ -17,8 +17,8 @@ from conure_core.robot import RobotConfig
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
-from conure_sim.physics.bodies import box_collision, box_visual
 from conure_sim.physics.journal import Journal, recorded
+from conure_sim.physics.shapes import box_collision, box_visual
 from conure_sim.physics.window import require_display
 from conure_sim.quiet import quiet
 from conure_sim.randomization.dynamics import Dynamics

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from conure_core.errors import ConfigError
 from conure_core.observation import proprioception
 from conure_sim.objects.fixtures import ContainerModel
-from conure_sim.objects.primitives import ObjectModel, find_object
+from conure_sim.objects.primitives import ObjectModel
+from conure_sim.objects.sets import find_object
 from conure_sim.physics.world import World
 
 Array = NDArray[np.float64]

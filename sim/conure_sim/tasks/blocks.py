@@ -6,19 +6,17 @@ Visuomotor Skills, RSS 2018.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import SortExpert
 from conure_sim.experts.stack import StackExpert
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.scenes.builder import Stage
 from conure_sim.scenes.scene import Scene, choose_objects, choose_positions
+from conure_sim.scenes.stack import StackScene
 from conure_sim.tasks.pick_place import Lift
 from conure_sim.tasks.task import Task
 
 BLOCK_SPACING_M = 0.065
-STACK_HEIGHT_TOLERANCE_M = 0.006
 
 
 def cubes(stage: Stage) -> dict[str, ObjectModel]:
@@ -32,18 +30,6 @@ class BlockLift(Lift):
 
     def pool(self, stage: Stage) -> dict[str, ObjectModel]:
         return cubes(stage)
-
-
-class StackScene(Scene):
-    """Two blocks: the first one, the target, belongs onto the second."""
-
-    def stacked(self) -> bool:
-        """Whether the first block stands on the second, its middle above it."""
-        upper, lower = (self.world.pose(item.body)[0] for item in self.objects)
-        model = self.objects[1].model
-        rise_m = upper[2] - lower[2] - model.height_m
-        above = np.linalg.norm(upper[:2] - lower[:2]) < model.width_m / 2
-        return bool(above and abs(rise_m) < STACK_HEIGHT_TOLERANCE_M and not self.lifted(self.objects[1]))
 
 
 @dataclass(frozen=True)

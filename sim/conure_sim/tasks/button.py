@@ -8,39 +8,14 @@ import pybullet
 
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.press import PressExpert
-from conure_sim.objects.fixtures import BUTTONS, Array, ButtonModel
+from conure_sim.objects.fixtures import BUTTONS
 from conure_sim.physics.bodies import Slider, add_sliding
-from conure_sim.physics.world import World
 from conure_sim.scenes.builder import Stage
-from conure_sim.scenes.scene import Scene, SceneObject, choose_positions
+from conure_sim.scenes.button import ButtonScene
+from conure_sim.scenes.scene import choose_positions
 from conure_sim.tasks.task import Task
 
 SPRING_FORCE_N = 3.0
-
-
-class ButtonScene(Scene):
-    """A button among objects."""
-
-    def __init__(self, world: World, objects: list[SceneObject], model: ButtonModel, body: int) -> None:
-        super().__init__(world, objects)
-        self.model, self.body = model, body
-
-    @property
-    def target_name(self) -> str:
-        return self.model.name
-
-    def pressed_m(self) -> float:
-        """How far the cap is down."""
-        return -float(self.world.client.getJointState(self.body, 0)[0])
-
-    def cap_position(self) -> Array:
-        """The middle of the cap's top, (3,)."""
-        top = self.model.height_m + self.model.travel_m + 0.002 - self.pressed_m()
-        return self.world.pose(self.body)[0] + [0, 0, top]
-
-    def fixture_state(self) -> Array:
-        """The middle of the cap's top (3,), and how far it is down."""
-        return np.append(self.cap_position(), self.pressed_m())
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,15 @@ import numpy as np
 
 from conure_sim.experts.carry_box import CarryBoxExpert
 from conure_sim.experts.motion import Expert
-from conure_sim.objects.fixtures import CARRY_BOXES, Array
+from conure_sim.objects.fixtures import CARRY_BOXES
 from conure_sim.physics.bodies import add_carried
-from conure_sim.physics.world import World
 from conure_sim.scenes.builder import Stage
-from conure_sim.scenes.scene import LIFTED_M, Container, Scene, SceneObject, choose_objects, choose_positions
+from conure_sim.scenes.carry_box import CarryBoxScene
+from conure_sim.scenes.scene import LIFTED_M, Container, choose_objects, choose_positions
 from conure_sim.tasks.task import Task
 
 MAX_LENGTH_M, MAX_HEIGHT_M = 0.042, 0.036
 SPACING_M = 0.055
-
-
-class CarryBoxScene(Scene):
-    """One object, and a box with a grip that can be lifted."""
-
-    def __init__(self, world: World, target: SceneObject, box: Container) -> None:
-        super().__init__(world, [target], box)
-        self.box = box
-
-    def box_height_m(self) -> float:
-        """How far the box stands above the table."""
-        return float(self.box.position[2]) - self.world.robot.table_height_m
-
-    def fixture_state(self) -> Array:
-        """The box's orientation (xyzw)."""
-        return self.world.pose(self.box.body)[1]
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import SortExpert
-from conure_sim.objects.fixtures import Array, ContainerModel
+from conure_sim.objects.fixtures import ContainerModel
 from conure_sim.objects.primitives import ObjectModel
-from conure_sim.physics.world import World
 from conure_sim.scenes.builder import Stage
-from conure_sim.scenes.scene import Container, Scene, SceneObject, choose_positions
+from conure_sim.scenes.orders import OrderScene
+from conure_sim.scenes.scene import MAX_OBJECTS, choose_positions
 from conure_sim.tasks.blocks import BLOCK_SPACING_M
 from conure_sim.tasks.task import Task
 
-COUNT_RANGE = (2, 4)
+COUNT_RANGE = (2, MAX_OBJECTS)
 TRAYS = {
     "train": (
         ContainerModel("green_tray", 0.10, 0.020, (0.20, 0.45, 0.25)),
@@ -28,29 +26,11 @@ TRAYS = {
 }
 
 
-class OrderScene(Scene):
-    """Cubes belong into the green tray, `container`; cylinders into the red one."""
-
-    def __init__(self, world: World, objects: list[SceneObject], green: Container, red: Container) -> None:
-        super().__init__(world, objects, green)
-        self.green, self.red = green, red
-
-    def right_place(self, item: SceneObject) -> Container:
-        """The container of the object's kind."""
-        return self.green if item.model.name.startswith("block_") else self.red
-
-    def fixture_state(self) -> Array:
-        """Where the red tray stands; for each slot whether its object belongs there."""
-        belongs = np.zeros(COUNT_RANGE[1])
-        belongs[: len(self.objects)] = [self.right_place(item) is self.red for item in self.objects]
-        return np.concatenate([self.red.position, belongs])
-
-
 @dataclass(frozen=True)
 class OrderFulfillment(Task[OrderScene]):
     """Two to four objects, at least one of each kind, are to rest in the trays of their kinds."""
 
-    fixture_state_size: ClassVar[int] = 3 + COUNT_RANGE[1]
+    fixture_state_size: ClassVar[int] = 3 + MAX_OBJECTS
 
     def furnish(self, stage: Stage) -> OrderScene:
         stage.require_target(*stage.blocks())

@@ -7,12 +7,12 @@ import numpy as np
 
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.push import PushExpert
-from conure_sim.objects.fixtures import Array, Colour, goal_mark
+from conure_sim.objects.fixtures import Colour, goal_mark
 from conure_sim.objects.primitives import faceted, make_object
 from conure_sim.physics.bodies import add_mark
-from conure_sim.physics.world import World
 from conure_sim.scenes.builder import Stage
-from conure_sim.scenes.scene import Scene, SceneObject, choose_positions
+from conure_sim.scenes.push import PushScene
+from conure_sim.scenes.scene import choose_positions
 from conure_sim.tasks.task import Task
 
 PUCK_WIDTH_M, PUCK_SIDES = 0.060, 12
@@ -20,22 +20,6 @@ PUCK_COLOURS: dict[str, Colour] = {"train": (0.15, 0.30, 0.85), "test": (0.50, 0
 GOAL_COLOURS: dict[str, Colour] = {"train": (0.20, 0.60, 0.30), "test": (0.80, 0.45, 0.20)}
 GOAL_RADIUS_M, REACHED_M = 0.040, 0.020
 GOAL_SPACING_M = 0.09
-
-
-class PushScene(Scene):
-    """A puck, the target, and where it belongs. `goal`: the middle of the mark, (3,) m."""
-
-    def __init__(self, world: World, puck: SceneObject, goal: Array) -> None:
-        super().__init__(world, [puck])
-        self.goal = goal
-
-    def to_goal(self) -> Array:
-        """From the puck to the goal, (2,) m."""
-        return np.asarray(self.goal[:2] - self.world.pose(self.target.body)[0][:2])
-
-    def fixture_state(self) -> Array:
-        """The goal, (3,)."""
-        return self.goal
 
 
 @dataclass(frozen=True)

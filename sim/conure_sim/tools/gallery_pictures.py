@@ -8,22 +8,13 @@ import gymnasium
 import numpy as np
 import pybullet
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.robot import load_robot
-from conure_sim.envs.tabletop import table_camera
 from conure_sim.envs.viewpoints import OVERVIEW, TABLE, viewpoint
-from conure_sim.objects.fixtures import (
-    BUTTONS,
-    CARRY_BOXES,
-    CONTAINERS,
-    CUPS,
-    DRAWERS,
-    MUGS,
-    BoxPart,
-    goal_mark,
-    turned,
-)
-from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, block_set, object_set
+from conure_sim.objects.fixtures import BUTTONS, CARRY_BOXES, CONTAINERS, CUPS, DRAWERS, MUGS, BoxPart, goal_mark
+from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, block_set
+from conure_sim.objects.sets import object_set
+from conure_sim.orientation import turned
+from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import Randomization, RandomizationSample, find_randomization
 from conure_sim.tasks.orders import TRAYS

@@ -12,7 +12,6 @@ import gymnasium
 import numpy as np
 import pybullet
 
-import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.claim import claimed
 from conure_core.config_values import COUNT_OR_NONE, SEED, bounds, check_values
 from conure_core.errors import ConfigError

@@ -11,7 +11,7 @@ from conure_core.claim import claimed
 from conure_core.config import load_config
 from conure_core.config_values import COUNT, SEED, bounds
 from conure_core.errors import ConfigError
-from conure_sim.objects.primitives import object_set
+from conure_sim.objects.sets import object_set
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.demo.display import StageDisplay
 from conure_training.demo.pipeline import Stage, remove_stages, run_stages

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_core.spec import Contract, require_match
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.vision.camera import Camera
 from conure_training.prior.encoder import SceneEncoder
 from conure_training.prior.flow import ConditionalRealNVP

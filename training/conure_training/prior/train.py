@@ -17,7 +17,7 @@ from conure_core.config_values import BATCH, COUNT, COUNT_OR_NONE, POSITIVE, SEE
 from conure_core.errors import DataError
 from conure_core.robot import load_robot
 from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
-from conure_sim.envs.tabletop import table_camera
+from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.vision.camera import Camera
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations

@@ -28,7 +28,7 @@ from conure_ros.parameters import declare, parameter
 from conure_ros.qos import NEWEST, overridable
 from conure_ros.running import ManagedNode, one_line, run_node
 from conure_sim.envs.tabletop import TabletopEnv
-from conure_sim.objects.primitives import find_object
+from conure_sim.objects.sets import find_object
 from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.servos.arm import ServoArm
 

@@ -1,0 +1,48 @@
+"""Collision and visual shapes that bodies are made of, and the triangles of a sphere."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
+
+from conure_sim.objects.fixtures import Array, BoxPart
+
+
+def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:
+    """The collision shape of parts."""
+    shape: int = client.createCollisionShapeArray(
+        [pybullet.GEOM_BOX] * len(parts),
+        halfExtents=[list(part.half) for part in parts],
+        collisionFramePositions=[list(part.centre) for part in parts],
+        collisionFrameOrientations=[list(part.quaternion) for part in parts],
+    )
+    return shape
+
+
+def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -> int:
+    """The visual shape of parts, those without a colour of their own in this one."""
+    shape: int = client.createVisualShapeArray(
+        [pybullet.GEOM_BOX] * len(parts),
+        halfExtents=[list(part.half) for part in parts],
+        visualFramePositions=[list(part.centre) for part in parts],
+        visualFrameOrientations=[list(part.quaternion) for part in parts],
+        rgbaColors=[[*(part.colour or colour), 1.0] for part in parts],
+    )
+    return shape
+
+
+def icosahedron(radius_m: float) -> tuple[Array, NDArray[np.int64]]:
+    """Vertices (12, 3) m and outward faces (20, 3) of one whose corners lie on a sphere of this radius."""
+    golden = (1 + 5**0.5) / 2
+    corners = np.array([[0, a, b] for a in (-1.0, 1.0) for b in (-golden, golden)])
+    vertices = np.vstack([corners, corners[:, [1, 2, 0]], corners[:, [2, 0, 1]]])
+    vertices *= radius_m / np.linalg.norm(vertices[0])
+    hull = ConvexHull(vertices)
+    faces = hull.simplices.copy()
+    normals = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    inward = (normals * hull.equations[:, :3]).sum(axis=1) < 0
+    faces[inward] = faces[inward][:, ::-1]
+    return vertices, faces

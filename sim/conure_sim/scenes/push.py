@@ -1,0 +1,23 @@
+"""A puck and the mark that it belongs on."""
+
+import numpy as np
+
+from conure_sim.objects.fixtures import Array
+from conure_sim.physics.world import World
+from conure_sim.scenes.scene import Scene, SceneObject
+
+
+class PushScene(Scene):
+    """A puck, the target, and where it belongs. `goal`: the middle of the mark, (3,) m."""
+
+    def __init__(self, world: World, puck: SceneObject, goal: Array) -> None:
+        super().__init__(world, [puck])
+        self.goal = goal
+
+    def to_goal(self) -> Array:
+        """From the puck to the goal, (2,) m."""
+        return np.asarray(self.goal[:2] - self.world.pose(self.target.body)[0][:2])
+
+    def fixture_state(self) -> Array:
+        """The goal, (3,)."""
+        return self.goal
