@@ -196,3 +196,15 @@ def test_no_joint_leads_farther_from_where_it_is_measured_than_it_may(way: list[
         assert found is command
     elif (np.abs(way) > farthest_rad + 1e-9).any():
         assert found.changes == ("speed", "out of the measured arm's reach")
+
+
+def test_what_a_pose_violates_does_not_depend_on_the_poses_that_were_judged_before():
+    """Begun where the query of another pose ended, coal 3.0.3 overlooks that these two boxes lie 7 mm in each other."""
+    arm = Arm(load_robot("wx250s"))
+    folded = np.array([-2.1468844, -1.8608623, -0.6925771, 1.0953021, -1.575439, 2.1187214])
+    expected = arm.clearance_deficits(folded)
+    assert expected.max() == pytest.approx(0.0073, abs=1e-4)
+    for request in arm._geometry[1].collisionRequests:
+        request.cached_gjk_guess = np.array([-0.00016169, -0.00082534, -0.00475753])
+    assert arm.first_collision(folded) == "base_link_0 and upper_arm_link_0"
+    assert np.array_equal(arm.clearance_deficits(folded), expected)

@@ -290,7 +290,16 @@ COMMAND = JointCommand(HOME + 0.1, 0.02, 0.1, ("speed",), HOME + 0.2)
 
 
 def status(**words):
-    given = {"mode": Mode.HOLD, "reason": "why", "alarm": "", "refused": 0, "refusal": "", "reset_ns": 0, "now_ns": 5}
+    given = {
+        "mode": Mode.HOLD,
+        "stopped": False,
+        "reason": "why",
+        "alarm": "",
+        "refused": 0,
+        "refusal": "",
+        "reset_ns": 0,
+        "now_ns": 5,
+    }
     return Status(**{**given, **words})
 
 
@@ -330,7 +339,7 @@ def test_robot_state_says_all_that_the_status_says(reported):
 
 
 def test_robot_state_without_a_command_tells_of_none(reported):
-    state = reported(mode=Mode.STOPPED)
+    state = reported(mode=Mode.STOPPED, stopped=True)
     assert state.stopped
     assert math.isnan(state.capture_to_command_s)
     assert not state.commanded_rad and not state.requested_rad

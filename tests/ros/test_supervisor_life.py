@@ -8,6 +8,7 @@ import pytest
 from conure_core.errors import RobotError
 from conure_ros.arbiter import Mode
 from conure_ros.control_parameters import ControlParameters
+from conure_ros.qos import STATE_PERIOD_S
 from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, PERIOD_S, ROBOT, TICK_S, Rig, ready
 
 # Before activation and after it.
@@ -29,6 +30,21 @@ def test_before_activation_nothing_moves_whatever_comes_and_nothing_is_amiss():
     assert rig.run(0.5) == 0
     assert rig.supervisor.mode is Mode.INACTIVE
     assert rig.torques == [] and begun == []
+
+
+def test_while_it_is_not_active_it_says_so_often_enough_and_that_a_stop_is_latched():
+    rig = Rig()
+    rig.supervisor.deactivate()
+    before = len(rig.states)
+    rig.run(1.0)
+    assert len(rig.states) - before >= int(1.0 / STATE_PERIOD_S) - 1
+    assert (rig.state.mode, rig.state.stopped) == (Mode.INACTIVE, False)
+    rig.supervisor.stop("a test")
+    assert (rig.state.mode, rig.state.stopped, rig.state.reason) == (Mode.INACTIVE, True, "a test")
+    rig.supervisor.activate()
+    assert (rig.state.mode, rig.state.stopped) == (Mode.STOPPED, True)
+    rig.supervisor.reset_stop()
+    assert not rig.state.stopped
 
 
 def test_before_the_first_measurement_there_is_no_set_point():

@@ -150,6 +150,23 @@ def test_while_the_set_point_goes_back_to_a_blocked_arm_no_command_moves_it():
     assert "max_following_error_rad" in rig.supervisor.arbiter.reason
 
 
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_the_hold_at_an_arm_that_is_pressed_beyond_a_limit_ends_at_the_limit(side):
+    rig, limit_rad = ready(None, arm=STRICT), {-1.0: STRICT.lower_rad, 1.0: STRICT.upper_rad}[side][5]
+    rig.put([*HOME[:5], limit_rad - 0.02 * side])
+    rig.run(1.0)
+    rig.supervisor.select(Mode.TELEOP)
+    rig.blocked[5] = True
+    rig.run(0.02)
+    rig.run(0.3, send=SIDEWAYS, source=Mode.TELEOP)
+    for _ in range(12):
+        rig.joint_rad = rig.joint_rad + [0.0, 0.0, 0.0, 0.0, 0.0, 0.015 * side]
+        rig.run(TICK_S, send=SIDEWAYS, source=Mode.TELEOP)
+    assert any("'wrist_rotate' is 0.1" in state.reason for state in rig.states)
+    assert side * (rig.joint_rad[5] - limit_rad) > 0.1
+    assert max(side * (command.joint_rad[5] - limit_rad) for command in rig.commands) <= 1e-9
+
+
 def test_the_hold_at_a_blocked_arm_is_no_faster_than_the_joints_may():
     slow = Arm(replace(ROBOT, max_following_error_rad=LIMIT_RAD, max_speed_rad_s=(0.5,) * 6))
     rig = ready(Mode.TELEOP, arm=slow)

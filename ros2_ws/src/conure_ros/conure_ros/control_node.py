@@ -175,7 +175,7 @@ class ControlNode(ManagedNode):
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 
     def report(self, status: Status) -> None:
-        state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.mode is Mode.STOPPED)
+        state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = status.alarm, status.refused, status.refusal
         state.reset_stamp = to_time(status.reset_ns)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
+from conure_core.arm import Arm, Array, within
 from conure_core.control import ControlLoop
 from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.safety import JointCommand, reachable
@@ -49,6 +49,7 @@ class Status:
     """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
 
     mode: Mode
+    stopped: bool
     reason: str
     alarm: str
     refused: int
@@ -326,8 +327,14 @@ class Supervisor:
             self._report_changes()
 
     def _rest_at(self, measured: JointSample) -> None:
-        """At the measured pose: an arm that cannot follow must not go on pressing."""
-        self._stand(measured.joint_rad, self.loop.hold().gripper_m)
+        """At the measured pose: an arm that cannot follow must not go on pressing.
+
+        Never further beyond a joint's limit than the set point is: what is measured there may be wrong.
+        """
+        here = self.set_point_rad
+        arm = self.loop.arm
+        joint_rad = within(measured.joint_rad, np.minimum(arm.lower_rad, here), np.maximum(arm.upper_rad, here))
+        self._stand(joint_rad, self.loop.hold().gripper_m)
 
     def _stand(self, joint_rad: Array, gripper_m: float) -> None:
         """Go there, no faster than the joints may; where the set point is already, nothing is left to wait for."""
@@ -374,15 +381,14 @@ class Supervisor:
         """Often. `publishers`: by topic, who publishes it, where several do though only one may."""
         self._awake()
         self._tick_s = now_s = self.clock.steady_s()
-        if not self.active:
-            return
-        self._look_around(publishers, now_s)
-        if self._home_request is not None:
-            self._go_home(self._home_request, now_s)
-        if self.arbiter.silent(now_s):
-            self._rest()
-        elif self.arbiter.moving:
-            self._check_the_arm()
+        if self.active:
+            self._look_around(publishers, now_s)
+            if self._home_request is not None:
+                self._go_home(self._home_request, now_s)
+            if self.arbiter.silent(now_s):
+                self._rest()
+            elif self.arbiter.moving:
+                self._check_the_arm()
         if now_s - self._reported_s >= STATE_PERIOD_S:
             self._report()
 
@@ -537,6 +543,7 @@ class Supervisor:
         self.sink.report(
             Status(
                 mode=self.mode,
+                stopped=bool(self.arbiter.stop_reason),
                 reason=self.reason,
                 alarm=self.alarm,
                 refused=self._refused,

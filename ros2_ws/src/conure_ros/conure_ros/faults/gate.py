@@ -36,6 +36,7 @@ MOVED_RAD = 1e-3
 FASTER = 4.0
 """Than its limits: the arm itself would not keep them."""
 REPORTED = ("box_m", "pair_m", "table_m")
+SMALL_MOVES, SMALL_RAD = 2000, 0.01
 STUCK_SHARE = 0.05
 """Of the episodes that begin where the arm may not be: this many may lead nowhere; one always may."""
 
@@ -44,7 +45,8 @@ STUCK_SHARE = 0.05
 class GateRun:
     """What came of it. `told` and `seen` judge the commands and the arm's joints.
 
-    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which nothing ever moved.
+    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which nothing ever moved, nor
+    would have by one of `SMALL_MOVES` in random directions.
     """
 
     told: Judgement
@@ -118,7 +120,7 @@ def _judged(judge: Judge, episode: "Episode", scale: float) -> GateRun:
         told = told.joined(judge.told(part, scale))
     violating = judge.violated(episode.start_rad)
     seen = judge.seen(Seen(*episode.arm.seen(len(episode.start_rad))), every=SEEN_EVERY)
-    stuck = violating and episode.moved_rad <= MOVED_RAD
+    stuck = violating and episode.moved_rad <= MOVED_RAD and not episode.can_leave()
     return GateRun(told, seen, episode.refused, 1, int(violating), int(stuck))
 
 
@@ -183,6 +185,17 @@ class Episode:
         """The furthest that a command led from the start."""
         ways = [np.abs(command - self.start_rad).max() for part in self._parts for command in part.commands]
         return float(max(ways, default=0.0))
+
+    def can_leave(self) -> bool:
+        """Whether small moves lead away from the start; commands often lead one way only, such as to a far target."""
+        rng = np.random.default_rng(len(self._parts))
+        for _ in range(SMALL_MOVES):
+            self.loop.reset(self.start_rad, self.config.gripper_open_m)
+            move = rng.normal(0.0, SMALL_RAD, len(self.start_rad))
+            command = self.loop.gate.check(JointTarget(self.start_rad + move, self.config.gripper_open_m), 0.0)
+            if np.abs(command.joint_rad - self.start_rad).max() > MOVED_RAD:
+                return True
+        return False
 
     def told(self) -> list[Told]:
         joints = len(self.start_rad)
