@@ -6,7 +6,7 @@ ros2 launch conure_bringup calibrate.launch.py camera_source:=/dev/v4l/by-id/...
 
 from launch import LaunchDescription
 
-from conure_ros.launching import launch_description
+from conure_ros.bringup.launch_description import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from conure_ros.launching import launch_description
+from conure_ros.bringup.launch_description import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -5,7 +5,7 @@ Break it with JSON on `arm_model/do`, such as {"block": "elbow"}; see arm_model_
 
 from launch import LaunchDescription
 
-from conure_ros.launching import launch_description
+from conure_ros.bringup.launch_description import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -6,7 +6,7 @@ ros2 launch conure_bringup policy.launch.py bundle:=FOLDER camera_source:=/dev/v
 
 from launch import LaunchDescription
 
-from conure_ros.launching import launch_description
+from conure_ros.bringup.launch_description import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -7,7 +7,7 @@ Beside it a driver publishes `joy` or `teleop/twist`, or `conure keys` runs.
 
 from launch import LaunchDescription
 
-from conure_ros.launching import launch_description
+from conure_ros.bringup.launch_description import launch_description
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -19,9 +19,9 @@ import yaml
 
 from conure_core.robot import load_robot, robot_file
 from conure_core.servos.control_channel import ask
-from conure_ros.messages import to_ns, to_time
-from conure_ros.middleware import add_local_discovery
-from conure_ros.starter import GraphError, RunningGraph, ros_environment
+from conure_ros.bringup.launcher import GraphError, RunningGraph, ros_environment
+from conure_ros.comms.messages import to_ns, to_time
+from conure_ros.comms.middleware import add_local_discovery
 
 add_local_discovery(os.environ)
 IMAGE_SIZE_PX = 48
@@ -99,7 +99,7 @@ def context(domain):
 @pytest.fixture
 def teleop(context):
     """A teleop_node in this process, configured."""
-    from conure_ros.teleop_node import TeleopNode
+    from conure_ros.nodes.teleop_node import TeleopNode
     from tests.ros.teleop_hand import SUCCESS
 
     node = TeleopNode()
@@ -254,7 +254,7 @@ class StandInControl:
 
     def __init__(self, peer):
         from conure_msgs.msg import RobotState
-        from conure_ros.qos import LATCHED
+        from conure_ros.comms.qos import LATCHED
 
         self.peer, self.kind, self.reset_ns = peer, RobotState, 0
         self.states = peer.node.create_publisher(RobotState, "robot_state", LATCHED)

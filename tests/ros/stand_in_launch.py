@@ -47,7 +47,7 @@ def modules():
 
 def described(graph, configurations):
     """The actions that the launch description of a graph comes to. Raises: ConfigError."""
-    from conure_ros.launching import launch_description
+    from conure_ros.bringup.launch_description import launch_description
 
     *declared, opaque = launch_description(graph).args[0]
     defaults = {argument.args[0]: argument.words["default_value"] for argument in declared}
@@ -65,7 +65,7 @@ def plain(value):
 
 def command(node, folder):
     """As launch_ros puts it together."""
-    code = f"import sys; from conure_ros.{node.words['executable']} import main; sys.exit(main())"
+    code = f"import sys; from conure_ros.nodes.{node.words['executable']} import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "--ros-args", "-r", f"__node:={node.words['name']}"]
     for source, target in node.words["remappings"]:
         words += ["-r", f"{source}:={target}"]

@@ -6,10 +6,10 @@ import numpy as np
 
 from conure_core.arm import Arm
 from conure_core.robot import load_robot
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.messages import JointSample
-from conure_ros.supervisor import Request, Supervisor
+from conure_ros.comms.messages import JointSample
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.supervisor import Request, Supervisor
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)

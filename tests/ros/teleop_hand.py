@@ -7,9 +7,9 @@ from sensor_msgs.msg import JointState, Joy
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.robot import load_robot
-from conure_ros import teleop_node
-from conure_ros.messages import joint_state_message, to_time
-from conure_ros.teleop_node import TeleopParameters
+from conure_ros.comms.messages import joint_state_message, to_time
+from conure_ros.nodes import teleop_node
+from conure_ros.nodes.teleop_node import TeleopParameters
 
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)

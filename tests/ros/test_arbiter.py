@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, RobotError
 from conure_msgs.msg import RobotState
-from conure_ros.arbiter import Arbiter, Mode, selectable_mode
+from conure_ros.control.arbiter import Arbiter, Mode, selectable_mode
 
 SOURCES = [Mode.POLICY, Mode.TELEOP]
 

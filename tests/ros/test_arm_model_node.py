@@ -10,9 +10,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
-from conure_ros.messages import joint_sample, trajectory_message
-from conure_ros.node_table import ARM_MODEL, GRAPHS, managed
-from conure_ros.qos import STREAM
+from conure_ros.bringup.graphs import ARM_MODEL, GRAPHS, managed
+from conure_ros.comms.messages import joint_sample, trajectory_message
+from conure_ros.comms.qos import STREAM
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

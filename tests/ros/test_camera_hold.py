@@ -9,8 +9,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
-from conure_ros.node_table import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, managed
-from conure_ros.qos import LATCHED
+from conure_ros.bringup.graphs import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, managed
+from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s

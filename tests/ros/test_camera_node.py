@@ -12,8 +12,8 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image
 
-from conure_ros.messages import image_pixels, to_ns
-from conure_ros.starter import GraphError, run_graph
+from conure_ros.bringup.launcher import GraphError, run_graph
+from conure_ros.comms.messages import image_pixels, to_ns
 
 pytestmark = pytest.mark.ros
 SIZE = 48

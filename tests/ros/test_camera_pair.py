@@ -10,7 +10,7 @@ from ament_index_python.packages import get_package_share_directory
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
-from conure_ros.qos import LATCHED
+from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 WIDTH, HEIGHT, SIZE = 320, 240, 48

@@ -15,9 +15,9 @@ from conure_core.arm import Arm
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.messages import joint_command, joint_state_message, to_ns
-from conure_ros.node_table import CONTROL, GRAPHS, managed
-from conure_ros.qos import LATCHED, NEWEST
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed
+from conure_ros.comms.messages import joint_command, joint_state_message, to_ns
+from conure_ros.comms.qos import LATCHED, NEWEST
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

@@ -7,8 +7,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from conure_msgs.msg import RobotState
-from conure_ros.control_state import ControlState, confirms_stop, described
-from conure_ros.qos import LATCHED, STATE, STATE_SILENT_S
+from conure_ros.comms.qos import LATCHED, STATE, STATE_SILENT_S
+from conure_ros.control.control_state import ControlState, confirms_stop, described
 
 pytestmark = pytest.mark.ros
 

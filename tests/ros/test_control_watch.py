@@ -18,14 +18,14 @@ from conure_core.errors import ConfigError, DataError, RobotError
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros import stop
-from conure_ros.control_state import ControlState
-from conure_ros.domains import running_nodes
-from conure_ros.messages import joint_state_message, to_time
-from conure_ros.node_table import CONTROL, GRAPHS, managed
-from conure_ros.qos import LATCHED, NEWEST
-from conure_ros.sight_health import SightHealth
-from conure_ros.stopping import CONTROL as CONTROL_KIND
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed
+from conure_ros.cameras.image_check import SightHealth
+from conure_ros.commands import stop
+from conure_ros.commands.stopping import CONTROL as CONTROL_KIND
+from conure_ros.comms.domains import running_nodes
+from conure_ros.comms.messages import joint_state_message, to_time
+from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.control.control_state import ControlState
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

@@ -18,11 +18,11 @@ from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.arbiter import Mode
-from conure_ros.control_node import ControlNode, SystemClock
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.messages import joint_state_message, to_ns, to_time
-from conure_ros.supervisor import Status
+from conure_ros.comms.messages import joint_state_message, to_ns, to_time
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.supervisor import Status
+from conure_ros.nodes.control_node import ControlNode, SystemClock
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

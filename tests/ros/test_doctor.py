@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from conure_core.cli import main
-from conure_ros import doctor
 from conure_ros.cameras import devices
 from conure_ros.cameras.devices import VideoDevice
-from conure_ros.doctor import Missing
+from conure_ros.commands import doctor
+from conure_ros.commands.doctor import Missing
 
 pytestmark = pytest.mark.ros
 

@@ -9,13 +9,14 @@ import sys
 import pytest
 
 from conure_core.errors import ConfigError
-from conure_ros import domains
-from conure_ros.domains import announced, claimed_domain, domains_in_use, join_running_graph, running_nodes
-from conure_ros.middleware import add_local_discovery, drop_unknown_middleware, is_local, ways_to_reach
+from conure_ros.comms import domains
+from conure_ros.comms.domains import announced, claimed_domain, domains_in_use, join_running_graph, running_nodes
+from conure_ros.comms.middleware import add_local_discovery, drop_unknown_middleware, is_local, ways_to_reach
 
-CLAIM = (
-    "from conure_ros.domains import claimed_domain\nwith claimed_domain() as number: print(number, flush=True); input()"
-)
+CLAIM = """
+from conure_ros.comms.domains import claimed_domain
+with claimed_domain() as number: print(number, flush=True); input()
+"""
 
 
 @pytest.fixture

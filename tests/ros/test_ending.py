@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.ros
 
 NODE = """
-    from conure_ros.running import ManagedNode, run_node
+    from conure_ros.comms.lifecycle import ManagedNode, run_node
 
     class Moving(ManagedNode):
         def __init__(self):
@@ -55,7 +55,7 @@ STARTER = """
 """
 STUBBORN = """
     import signal, time
-    from conure_ros import ending
+    from conure_ros.comms import ending
     ending.GRACE_S = 0.3
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ending.tie_to_starter()

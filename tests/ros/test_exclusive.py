@@ -11,9 +11,9 @@ CLAIMANT = """
 import sys
 from std_msgs.msg import Empty
 from conure_core.errors import RobotError
-from conure_ros.exclusive import SolePublisher
-from conure_ros.qos import NEWEST
-from conure_ros.running import ManagedNode, ros_context
+from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.comms.qos import NEWEST
+from conure_ros.comms.lifecycle import ManagedNode, ros_context
 with ros_context():
     node = ManagedNode(sys.argv[1])
     publisher = SolePublisher(node, Empty, "sole", NEWEST)

@@ -9,8 +9,8 @@ from conure_core.control import ControlLoop
 from conure_core.observation import proprioception
 from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
-from conure_ros.executed import Decision, ExecutedActions
-from conure_ros.messages import to_ns, to_time
+from conure_ros.comms.messages import to_ns, to_time
+from conure_ros.control.executed_actions import Decision, ExecutedActions
 
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)

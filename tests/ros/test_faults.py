@@ -13,8 +13,8 @@ from conure_core.arm import Arm
 from conure_core.errors import ConfigError, ConureError
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
-from conure_ros.fault_injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
 from conure_ros.faults import soak, verb
+from conure_ros.faults.injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
 from conure_ros.faults.motion import TRACKING_M, Motion, judged
 from conure_ros.faults.report import page, write_report
 from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, chosen_cases, run_case

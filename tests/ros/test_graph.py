@@ -17,10 +17,10 @@ from conure_core.robot import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.qos import LATCHED
-from conure_ros.recording import Episode
-from conure_ros.starter import GraphError, run_graph
-from conure_ros.trials import FILE_NAME, read_trials
+from conure_ros.bringup.launcher import GraphError, run_graph
+from conure_ros.comms.qos import LATCHED
+from conure_ros.recording.episodes import Episode
+from conure_ros.recording.trials import FILE_NAME, read_trials
 
 pytestmark = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError
-from conure_ros.graph_parameters import file_parameters, node_parameters
-from conure_ros.launch_arguments import OF_LAUNCH, started_directly, told_by_launch
-from conure_ros.node_table import CONTROL, GRAPHS, find_graph, graph_arguments, launch_folder
-from conure_ros.up import UpConfig
+from conure_ros.bringup.graph_parameters import file_parameters, node_parameters
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, find_graph, graph_arguments, launch_folder
+from conure_ros.bringup.launch_arguments import OF_LAUNCH, started_directly, told_by_launch
+from conure_ros.commands.up import UpConfig
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from conure_core.control import ControlLoop
 from conure_core.errors import RobotError
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.home_request import HomeRequest
+from conure_ros.control.home_request import HomeRequest
+from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ARM, HOME, PERIOD_S, ROBOT
 
 ASKED_S = 100.0

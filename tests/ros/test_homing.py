@@ -14,7 +14,7 @@ from conure_core.control import ControlLoop
 from conure_core.controller import JointTarget
 from conure_core.errors import UnsafeCommand
 from conure_core.safety import JointCommand
-from conure_ros.homing import ARRIVED_RAD, Homing, _Patience, _smallest_mixture
+from conure_ros.control.homing import ARRIVED_RAD, Homing, _Patience, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 
 SPEED_RAD_S = 0.8

@@ -5,8 +5,8 @@ import pytest
 
 from conure_core.control import ControlLoop
 from conure_core.errors import UnsafeCommand
+from conure_ros.control.homing import Homing
 from conure_ros.faults.judge.rules import Judge, Told
-from conure_ros.homing import Homing
 
 from .supervised import ARM, HOME, ROBOT
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import StaleInput, UnsafeCommand
-from conure_ros.input_watch import FUTURE_S, InputWatch, Moment
+from conure_ros.teleop.input_watch import FUTURE_S, InputWatch, Moment
 
 STALE_S, UNCHANGED_S = 0.15, 3.0
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from conure_core.arm import Arm
 from conure_core.errors import RobotError, StaleInput, UnsafeCommand
 from conure_core.robot import load_robot
-from conure_ros.joint_watch import JointWatch
-from conure_ros.messages import JointSample
+from conure_ros.comms.messages import JointSample
+from conure_ros.control.joint_watch import JointWatch
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)

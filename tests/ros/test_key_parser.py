@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conure_ros.key_parser import KeyParser
-from conure_ros.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, QUIT, RECORD
+from conure_ros.commands.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, QUIT, RECORD
+from conure_ros.teleop.key_parser import KeyParser
 
 KEYS = {*"".join(AXES), *GRIPPER, *MODES, *LABELS, CLEAR, RECORD, *QUIT}
 TERMINALS = {
@@ -104,7 +104,7 @@ def terminal(monkeypatch):
 
 
 def test_keys_are_read_from_a_terminal_and_sequences_are_not(terminal):
-    from conure_ros.terminal import keyboard
+    from conure_ros.teleop.terminal import keyboard
 
     with keyboard() as keys:
         for sequence in SEQUENCES:

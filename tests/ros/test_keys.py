@@ -16,8 +16,8 @@ from std_srvs.srv import Trigger
 
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
-from conure_ros.qos import LATCHED
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
+from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

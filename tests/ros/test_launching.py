@@ -14,9 +14,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConfigError
 from conure_msgs.msg import RobotState
-from conure_ros.messages import to_ns
-from conure_ros.node_table import GRAPHS
-from conure_ros.qos import LATCHED
+from conure_ros.bringup.graphs import GRAPHS
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import LATCHED
 
 PROGRAM = Path(__file__).with_name("stand_in_launch.py")
 SPEC = importlib.util.spec_from_file_location("stand_in_launch", PROGRAM)
@@ -29,9 +29,9 @@ LIFECYCLE = ("sim_robot", "control", "policy")
 def launch(monkeypatch):
     for name, module in stand_in_launch.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "conure_ros.launching", raising=False)
+    monkeypatch.delitem(sys.modules, "conure_ros.bringup.launch_description", raising=False)
     yield stand_in_launch
-    sys.modules.pop("conure_ros.launching", None)
+    sys.modules.pop("conure_ros.bringup.launch_description", None)
 
 
 def told(node):

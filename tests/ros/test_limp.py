@@ -8,9 +8,9 @@ from std_srvs.srv import Trigger
 from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene
-from conure_ros.messages import joint_sample
-from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, managed
-from conure_ros.qos import LATCHED
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, managed
+from conure_ros.comms.messages import joint_sample
+from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

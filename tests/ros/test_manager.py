@@ -12,8 +12,8 @@ from rclpy.executors import MultiThreadedExecutor
 
 from conure_core.errors import RobotError
 from conure_msgs.srv import SetMode
-from conure_ros import manager_node
-from conure_ros.graph_identity import GRAPH_PARAMETER
+from conure_ros.comms.graph_identity import GRAPH_PARAMETER
+from conure_ros.nodes import manager_node
 
 pytestmark = pytest.mark.ros
 INACTIVE, ACTIVE = State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conure_core.errors import DataError, RobotError, UnsafeCommand
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
-from conure_ros.messages import (
+from conure_ros.comms.messages import (
     by_name,
     image_message,
     image_pixels,

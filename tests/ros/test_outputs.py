@@ -9,8 +9,8 @@ from conure_core.errors import ConfigError
 from conure_core.robot import load_robot
 from conure_core.ros2_control import Ros2ControlConfig
 from conure_core.safety import JointCommand
-from conure_ros import outputs
-from conure_ros.outputs import PositionStream, TrajectoryOutput, open_output
+from conure_ros.control import outputs
+from conure_ros.control.outputs import PositionStream, TrajectoryOutput, open_output
 
 ROBOT = load_robot("ur5e")
 ARM_RAD = np.array(ROBOT.home_rad)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_ros.pace import Pace
+from conure_ros.cameras.pacing import Pace
 
 PERIOD_NS = 100_000_000
 

@@ -9,9 +9,9 @@ from conure_core.arm import Arm
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode
-from conure_ros.messages import joint_sample, to_ns
-from conure_ros.node_table import CONTROL, GRAPHS, SIM_ROBOT, managed
-from conure_ros.qos import NEWEST, STREAM
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, managed
+from conure_ros.comms.messages import joint_sample, to_ns
+from conure_ros.comms.qos import NEWEST, STREAM
 from conure_sim.envs.tabletop import TabletopEnv
 
 pytestmark = pytest.mark.ros

@@ -8,9 +8,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from conure_msgs.msg import PolicyCommand
-from conure_ros.messages import to_ns
-from conure_ros.node_table import FAULT, GRAPHS, POLICY, SIM_ROBOT, managed, spoiled
-from conure_ros.qos import STREAM
+from conure_ros.bringup.graphs import FAULT, GRAPHS, POLICY, SIM_ROBOT, managed, spoiled
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import STREAM
 
 pytestmark = pytest.mark.ros
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
-from conure_ros import qos
-from conure_ros.node_table import CAMERA, CONTROL, EVALUATOR, GRAPHS, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
+from conure_ros.bringup.graphs import CAMERA, CONTROL, EVALUATOR, GRAPHS, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
+from conure_ros.comms import qos
 
 pytestmark = pytest.mark.ros
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()

@@ -13,11 +13,11 @@ from std_msgs.msg import Float64MultiArray
 
 from conure_core.cli import main
 from conure_msgs.srv import StartEpisode, StopEpisode
-from conure_ros.qos import NEWEST
-from conure_ros.recording import PARTIAL, Episode
+from conure_ros.comms.qos import NEWEST
+from conure_ros.recording.episodes import PARTIAL, Episode
 
 pytestmark = pytest.mark.ros
-MAIN = "from conure_ros.recorder_node import main; main()"
+MAIN = "from conure_ros.nodes.recorder_node import main; main()"
 TOPIC = "position_commands"
 PERIOD_S = 0.01
 STALL = 300

@@ -6,12 +6,12 @@ from rclpy.serialization import serialize_message
 
 from conure_core.errors import ConfigError, DataError
 from conure_msgs.msg import PolicyCommand
-from conure_ros.messages import image_message, to_time
-from conure_ros.recorder_node import RECORDED_TYPES
-from conure_ros.recording import PARTIAL, Episode, Topic
-from conure_ros.recording_writer import EpisodeWriter
-from conure_ros.schemas import schema_text
-from conure_ros.trials import measure
+from conure_ros.comms.messages import image_message, to_time
+from conure_ros.comms.schemas import schema_text
+from conure_ros.nodes.recorder_node import RECORDED_TYPES
+from conure_ros.recording.episodes import PARTIAL, Episode, Topic
+from conure_ros.recording.trials import measure
+from conure_ros.recording.writer import EpisodeWriter
 
 TOPICS = [
     Topic("/camera/image_raw", "sensor_msgs/msg/Image", schema_text("sensor_msgs/msg/Image")),

@@ -17,12 +17,12 @@ from std_msgs.msg import Float64MultiArray
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
-from conure_ros import recording_queue
-from conure_ros.recording import CHUNK_MARK, CHUNK_MARK_AT, PARTIAL, Episode, Topic, free_name
-from conure_ros.recording_queue import QueuedRecording
-from conure_ros.recording_writer import EpisodeWriter
-from conure_ros.recordings import recover
-from conure_ros.schemas import schema_text
+from conure_ros.comms.schemas import schema_text
+from conure_ros.recording import queue as recording_queue
+from conure_ros.recording.episodes import CHUNK_MARK, CHUNK_MARK_AT, PARTIAL, Episode, Topic, free_name
+from conure_ros.recording.queue import QueuedRecording
+from conure_ros.recording.recover import recover
+from conure_ros.recording.writer import EpisodeWriter
 
 TOPIC = Topic("/numbers", "std_msgs/msg/Float64MultiArray", schema_text("std_msgs/msg/Float64MultiArray"))
 RATE_HZ = 200
@@ -31,9 +31,9 @@ import sys, time
 from pathlib import Path
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64MultiArray
-from conure_ros.recording import Topic
-from conure_ros.recording_queue import QueuedRecording
-from conure_ros.recording_writer import EpisodeWriter
+from conure_ros.recording.episodes import Topic
+from conure_ros.recording.queue import QueuedRecording
+from conure_ros.recording.writer import EpisodeWriter
 topic = Topic(sys.argv[3], sys.argv[4], sys.argv[5])
 recording = QueuedRecording(EpisodeWriter(Path(sys.argv[1]), "one", [topic], {"seed": 7}))
 for number in range(100_000):

@@ -15,9 +15,9 @@ from conure_core.robot import load_robot, robot_file
 from conure_core.ros2_control import load_ros2_control
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.messages import joint_sample
-from conure_ros.node_table import ARM_MODEL, CONTROL, GRAPHS, managed
-from conure_ros.qos import LATCHED, NEWEST
+from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, managed
+from conure_ros.comms.messages import joint_sample
+from conure_ros.comms.qos import LATCHED, NEWEST
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("ur5e_ros2_control")

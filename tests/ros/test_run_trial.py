@@ -20,11 +20,11 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import RobotState
-from conure_ros.messages import to_ns
-from conure_ros.node_table import EVALUATOR, GRAPHS, managed
-from conure_ros.qos import LATCHED
-from conure_ros.recording import Episode
-from conure_ros.trial_goals import refusal
+from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, managed
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import LATCHED
+from conure_ros.recording.episodes import Episode
+from conure_ros.recording.trial_goals import refusal
 
 ros = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s

@@ -8,8 +8,7 @@ import pytest
 import rclpy
 
 from conure_core.robot import load_robot
-from conure_ros.keys import Keys, KeysConfig
-from conure_ros.node_table import (
+from conure_ros.bringup.graphs import (
     CAMERA,
     CONTROL,
     EVALUATOR,
@@ -24,9 +23,10 @@ from conure_ros.node_table import (
     launch_folder,
     managed,
 )
-from conure_ros.security import CLAIMING, Profile, live_policy, manager_profile, policy_text, read_policy
-from conure_ros.starter import GraphError, run_graph
-from conure_ros.stopping import Stopper
+from conure_ros.bringup.launcher import GraphError, run_graph
+from conure_ros.bringup.security import CLAIMING, Profile, live_policy, manager_profile, policy_text, read_policy
+from conure_ros.commands.keys import Keys, KeysConfig
+from conure_ros.commands.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"

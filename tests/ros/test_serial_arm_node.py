@@ -20,14 +20,14 @@ from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_msgs.srv import ResetScene
-from conure_ros.graph_parameters import node_parameters
-from conure_ros.messages import joint_sample, trajectory_message
-from conure_ros.node_table import GRAPHS, SIM_SERVOS, find_graph, managed
-from conure_ros.qos import NEWEST
-from conure_ros.recording import Episode
-from conure_ros.starter import run_graph
-from conure_ros.trials import FILE_NAME, read_trials
-from conure_ros.up import UpConfig
+from conure_ros.bringup.graph_parameters import node_parameters
+from conure_ros.bringup.graphs import GRAPHS, SIM_SERVOS, find_graph, managed
+from conure_ros.bringup.launcher import run_graph
+from conure_ros.commands.up import UpConfig
+from conure_ros.comms.messages import joint_sample, trajectory_message
+from conure_ros.comms.qos import NEWEST
+from conure_ros.recording.episodes import Episode
+from conure_ros.recording.trials import FILE_NAME, read_trials
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s_serial")

@@ -12,9 +12,9 @@ from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
-from conure_ros.messages import trajectory_message
-from conure_ros.node_table import CONTROL, GRAPHS, SIM_SERVOS, managed
-from conure_ros.qos import NEWEST
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, managed
+from conure_ros.comms.messages import trajectory_message
+from conure_ros.comms.qos import NEWEST
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s_serial")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_ros.clock_watch import ClockWatch
-from conure_ros.set_point import SetPoint
+from conure_ros.control.clock_watch import ClockWatch
+from conure_ros.control.set_point import SetPoint
 
 BEGIN, GOAL = np.array([0.0, 1.0]), np.array([0.4, 0.2])
 

@@ -6,10 +6,10 @@ import pytest
 from conure_core.errors import RobotError
 from conure_core.robot import load_robot
 from conure_msgs.msg import RobotState
+from conure_ros.bringup.graph_parameters import file_parameters
+from conure_ros.bringup.graphs import CONTROL
 from conure_ros.faults.live import after_stop, judge_of, passes, seen, sending, wait_for_motion
 from conure_ros.faults.session import running_session
-from conure_ros.graph_parameters import file_parameters
-from conure_ros.node_table import CONTROL
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

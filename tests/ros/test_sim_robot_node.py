@@ -13,9 +13,9 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_msgs.srv import ResetScene, TaskStatus
-from conure_ros.messages import image_pixels, joint_sample, to_ns, trajectory_message
-from conure_ros.node_table import GRAPHS, SIM_ROBOT, managed
-from conure_ros.qos import NEWEST
+from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, managed
+from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message
+from conure_ros.comms.qos import NEWEST
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

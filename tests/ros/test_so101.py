@@ -17,9 +17,9 @@ from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_msgs.msg import PolicyCommand
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, managed
+from conure_ros.comms.qos import NEWEST
 from conure_ros.drivers.arm_loop import ArmLoop
-from conure_ros.node_table import CONTROL, GRAPHS, SIM_SERVOS, managed
-from conure_ros.qos import NEWEST
 
 ROBOT = load_robot("so101")
 HOME = np.array(ROBOT.home_rad)

@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 
 from conure_core.errors import ConfigError, ConureError
-from conure_ros import starter
-from conure_ros.middleware import remove_dead_segments
-from conure_ros.node_table import CONTROL, GRAPHS, RECORDER, managed
-from conure_ros.starter import GraphError, LastWords, RunningGraph, print_line, ros_environment, run_graph
-from conure_ros.trials import FILE_NAME, read_trials
+from conure_ros.bringup import launcher as starter
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, RECORDER, managed
+from conure_ros.bringup.launcher import GraphError, LastWords, RunningGraph, print_line, ros_environment, run_graph
+from conure_ros.comms.middleware import remove_dead_segments
+from conure_ros.recording.trials import FILE_NAME, read_trials
 
 pytestmark = pytest.mark.ros
 
@@ -101,7 +101,7 @@ def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, p
 
 
 def test_a_process_says_where_it_hangs_when_it_is_asked(environment):
-    code = "import time, conure_ros.running as r\nwith r.ros_context():\n print(1, flush=True)\n time.sleep(9)"
+    code = "import time, conure_ros.comms.lifecycle as r\nwith r.ros_context():\n print(1, flush=True)\n time.sleep(9)"
     words = [sys.executable, "-c", code]
     variables = {**os.environ, **environment}
     with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

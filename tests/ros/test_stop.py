@@ -15,9 +15,9 @@ import time
 import pytest
 
 from conure_core.cli import main
-from conure_ros import domains
-from conure_ros.domains import announced, claimed_domain
-from conure_ros.stopping import reachable_domains
+from conure_ros.commands.stopping import reachable_domains
+from conure_ros.comms import domains
+from conure_ros.comms.domains import announced, claimed_domain
 
 pytestmark = pytest.mark.ros
 STOP = "import sys; from conure_core.cli import main; sys.exit(main(['stop', *sys.argv[1:]]))"
@@ -27,9 +27,9 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from std_msgs.msg import Empty
 from conure_msgs.msg import RobotState
-from conure_ros.domains import announced
-from conure_ros.qos import NEWEST, STATE, STATE_PERIOD_S
-from conure_ros.running import ros_context
+from conure_ros.comms.domains import announced
+from conure_ros.comms.qos import NEWEST, STATE, STATE_PERIOD_S
+from conure_ros.comms.lifecycle import ros_context
 
 name, how = sys.argv[1:]
 with ros_context():

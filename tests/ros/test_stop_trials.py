@@ -6,10 +6,10 @@ import pytest
 from conure_core.arm import Arm
 from conure_core.control import ControlLoop
 from conure_core.errors import RobotError
+from conure_ros.control.supervisor import Supervisor
 from conure_ros.faults.arms.models import Order
 from conure_ros.faults.stop_trials import ARMS, SENDERS, run_stop_trials
 from conure_ros.faults.supervised import SupervisedArm
-from conure_ros.supervisor import Supervisor
 
 
 class Obedient:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from conure_core.arm import Arm
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ARM, ELSEWHERE, FAR, FORWARD, HOME, ROBOT, going_home, ready
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conure_core.arm import Arm
-from conure_ros.arbiter import Mode
+from conure_ros.control.arbiter import Mode
 from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, ROBOT, TICK_S, Rig, going_home, ready
 
 HEAVY = Arm(replace(ROBOT, max_acceleration_rad_s2=(2.0,) * 6))

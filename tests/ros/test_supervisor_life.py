@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conure_core.errors import RobotError
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.qos import STATE_PERIOD_S
+from conure_ros.comms.qos import STATE_PERIOD_S
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, PERIOD_S, ROBOT, TICK_S, Rig, ready
 
 # Before activation and after it.

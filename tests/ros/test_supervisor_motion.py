@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conure_core.arm import Arm
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.policy_watch import Verdict
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.policy_monitor import Verdict
 from tests.ros.supervised import FORWARD, HOME, PERIOD_S, ROBOT, TICK_S, Rig, ready
 
 LIMIT_RAD = 0.1

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ELSEWHERE, FORWARD, ready
 
 

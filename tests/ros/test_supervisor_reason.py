@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conure_ros.arbiter import Mode
+from conure_ros.control.arbiter import Mode
 from tests.ros.supervised import FORWARD, HOME, Rig, ready
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conure_ros.arbiter import Mode
-from conure_ros.control_parameters import ControlParameters
-from conure_ros.torque import CONFIRM_S
+from conure_ros.control.arbiter import Mode
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.torque import CONFIRM_S
 from tests.ros.supervised import FORWARD, HOME, Rig, ready
 
 LIMP = ControlParameters(on_stop="limp")

@@ -15,9 +15,9 @@ import pytest
 import setuptools
 
 from conure_core.errors import ConfigError
-from conure_ros.graph_parameters import file_parameters, node_parameters, write_parameters
-from conure_ros.node_table import ARGUMENTS, ARMS, GRAPHS, command_line, find_graph, graph_arguments
-from conure_ros.up import UpConfig
+from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
+from conure_ros.bringup.graphs import ARGUMENTS, ARMS, GRAPHS, command_line, find_graph, graph_arguments
+from conure_ros.commands.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
@@ -28,7 +28,7 @@ NODES = {node.executable: node for name, arm in CHOICES for node in find_graph(n
 def parameters_of(node):
     """The dataclass of a node's ROS parameters."""
     module = importlib.import_module(node.module)
-    homes = (node.module, node.module.replace("_node", "_parameters"))
+    homes = (node.module, f"{node.module.replace('.nodes.', '.').removesuffix('_node')}.parameters")
     (schema,) = [
         value
         for name, value in vars(module).items()
@@ -54,7 +54,7 @@ def setup_of(monkeypatch):
 def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup_of):
     scripts = dict(line.split(" = ") for line in setup_of("conure_ros")["entry_points"]["console_scripts"])
     assert scripts == {name: f"{node.module}:main" for name, node in NODES.items()}
-    modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros").glob("*_node.py")}
+    modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros/nodes").glob("*_node.py")}
     assert modules == set(NODES)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conure_core.errors import ConfigError
-from conure_ros.teleoperation import JoyLayout, TwistScale, opening
+from conure_ros.teleop.teleoperation import JoyLayout, TwistScale, opening
 
 LAYOUT = {
     "axis_count": 4,

@@ -20,10 +20,10 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
-from conure_ros.graph_parameters import file_parameters
-from conure_ros.node_table import TELEOP
-from conure_ros.qos import LATCHED, NEWEST
-from conure_ros.recording import Episode
+from conure_ros.bringup.graph_parameters import file_parameters
+from conure_ros.bringup.graphs import TELEOP
+from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.recording.episodes import Episode
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

@@ -9,11 +9,11 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from conure_core.errors import ConfigError, RobotError
-from conure_ros.graph_parameters import file_parameters
-from conure_ros.messages import to_ns
-from conure_ros.node_table import TELEOP
-from conure_ros.parameters import declare
-from conure_ros.teleop_node import TeleopNode, TeleopParameters
+from conure_ros.bringup.graph_parameters import file_parameters
+from conure_ros.bringup.graphs import TELEOP
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.parameters import declare
+from conure_ros.nodes.teleop_node import TeleopNode, TeleopParameters
 from tests.ros.teleop_hand import HALF_OPEN_M, PAD, PERIOD_S, ROBOT, STALE_S, SUCCESS, Claim
 
 pytestmark = pytest.mark.ros

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, UnsafeCommand
 from conure_core.robot import load_robot
-from conure_ros.graph_parameters import file_parameters
-from conure_ros.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, MOVES, QUIT, RECORD, Held
-from conure_ros.node_table import TELEOP
-from conure_ros.teleoperation import CLOSED, OPEN, JoyLayout, TwistScale, opening
+from conure_ros.bringup.graph_parameters import file_parameters
+from conure_ros.bringup.graphs import TELEOP
+from conure_ros.commands.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, MOVES, QUIT, RECORD, Held
+from conure_ros.teleop.teleoperation import CLOSED, OPEN, JoyLayout, TwistScale, opening
 
 NAMES = (
     "axis_count",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conure_ros.torque import CONFIRM_S, NOT_OFF, Torque
+from conure_ros.control.torque import CONFIRM_S, NOT_OFF, Torque
 
 
 def asked(on, at_s=100.0):

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from conure_core.errors import ConfigError, DataError
-from conure_ros.trials import FILE_NAME, Measures, Settings, Trial, TrialsFile, read_trials
+from conure_ros.recording.trials import FILE_NAME, Measures, Settings, Trial, TrialsFile, read_trials
 
 SETTINGS = Settings(task="Lift", target="", first_seed=10, timeout_s=0.0, bundle_hash="abc")
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from conure_ros.worker import NewestWins
+from conure_ros.comms.worker import NewestWins
 
 
 def test_the_newest_job_wins_and_the_others_are_counted(wait_until):

@@ -31,5 +31,5 @@ setup(
     description="The ROS 2 nodes of Conure",
     license="Apache-2.0",
     # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there.
-    entry_points={"console_scripts": [f"{node} = {PACKAGE}.{node}:main" for node in NODES]},
+    entry_points={"console_scripts": [f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES]},
 )

@@ -65,13 +65,15 @@ VERBS = {
     "bench training": Verb(
         "conure_training.benchmarks.command", "training,dev", "measure flow, prior, learner against their peers"
     ),
-    "bench bus": Verb("conure_ros.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
-    "up": Verb("conure_ros.up", "robot", "start a set of nodes, as ros2 launch would"),
+    "bench bus": Verb("conure_ros.commands.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
+    "up": Verb("conure_ros.commands.up", "robot", "start a set of nodes, as ros2 launch would"),
     "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
-    "keys": Verb("conure_ros.keys", "robot", "move the arm by this terminal's keyboard; space stops it", True),
-    "stop": Verb("conure_ros.stop", "robot", "stop the arm at once; stop key=true waits for a key", True),
-    "recordings recover": Verb("conure_ros.recordings", "robot", "finished recordings of what a killed recorder left"),
-    "doctor": Verb("conure_ros.doctor", "robot", "say what of this machine works"),
+    "keys": Verb("conure_ros.commands.keys", "robot", "move the arm by this terminal's keyboard; space stops it", True),
+    "stop": Verb("conure_ros.commands.stop", "robot", "stop the arm at once; stop key=true waits for a key", True),
+    "recordings recover": Verb(
+        "conure_ros.recording.recover", "robot", "finished recordings of what a killed recorder left"
+    ),
+    "doctor": Verb("conure_ros.commands.doctor", "robot", "say what of this machine works"),
 }
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from std_msgs.msg import Empty
 
 from conure_msgs.msg import RobotState
+from conure_ros.comms.lifecycle import ManagedNode, one_line
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import LATCHED, NEWEST, overridable
+from conure_ros.comms.sole_publisher import PublisherWatch
 from conure_ros.drivers.stop_latch import StopLatch
-from conure_ros.exclusive import PublisherWatch
-from conure_ros.messages import to_ns
-from conure_ros.qos import LATCHED, NEWEST, overridable
-from conure_ros.running import ManagedNode, one_line
 
 RIVALS_PERIOD_S = 0.05
 COMMANDS = "joint_trajectory"

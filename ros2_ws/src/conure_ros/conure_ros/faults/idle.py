@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
+from conure_ros.comms.messages import to_ns
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import Outcome, Sizes
-from conure_ros.messages import to_ns
 
 NODES = ("sim_robot", "control", "policy", "fault")
 

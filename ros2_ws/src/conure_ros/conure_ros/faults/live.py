@@ -15,12 +15,12 @@ from std_msgs.msg import String
 
 from conure_core.errors import RobotError
 from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.qos import NEWEST, STREAM
 from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes
-from conure_ros.messages import joint_sample, to_ns, to_time
-from conure_ros.qos import NEWEST, STREAM
 
 Row = Callable[[Session, Sizes], Outcome]
 WINDOW_S = 0.05

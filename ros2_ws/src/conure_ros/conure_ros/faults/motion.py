@@ -8,8 +8,8 @@ import numpy as np
 
 from conure_core.arm import Arm, Array
 from conure_core.robot import RobotConfig
+from conure_ros.comms.messages import joint_command, joint_sample, to_ns
 from conure_ros.faults.table import Outcome
-from conure_ros.messages import joint_command, joint_sample, to_ns
 
 TRACKING_M = 0.005
 """How far beyond its box a tool may be whose commands stay inside: a command is reached within 3 mm."""

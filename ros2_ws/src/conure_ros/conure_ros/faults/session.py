@@ -27,10 +27,10 @@ from conure_core.errors import RobotError
 from conure_core.robot import RobotConfig, load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.messages import to_ns
-from conure_ros.node_table import NodeSpec
-from conure_ros.qos import LATCHED, NEWEST, RECORDED, STREAM
-from conure_ros.starter import RunningGraph, ros_environment
+from conure_ros.bringup.graphs import NodeSpec
+from conure_ros.bringup.launcher import RunningGraph, ros_environment
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import LATCHED, NEWEST, RECORDED, STREAM
 
 CALL_S = 20.0
 UP_S = 90.0

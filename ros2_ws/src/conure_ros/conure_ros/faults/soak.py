@@ -12,12 +12,12 @@ import numpy as np
 
 from conure_core.arm import Arm, Array
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.faults.input_cases import hold_figures
+from conure_ros.comms.messages import to_ns
+from conure_ros.comms.qos import RECORDED
+from conure_ros.faults.cases.input import hold_figures
 from conure_ros.faults.motion import judged, motion
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import Outcome
-from conure_ros.messages import to_ns
-from conure_ros.qos import RECORDED
 
 GRAPH = "soak"
 WIDTH_PX, HEIGHT_PX, RATE_HZ, VIDEO_FRAMES = 640, 480, 30, 150

@@ -7,13 +7,13 @@ import numpy as np
 from conure_core.arm import Arm
 from conure_core.robot import RobotConfig
 from conure_core.safety import JointCommand
-from conure_ros.arbiter import Mode, selectable_mode
-from conure_ros.control_parameters import ControlParameters
+from conure_ros.comms.messages import NANOSECONDS, JointSample
+from conure_ros.control.arbiter import Mode, selectable_mode
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.supervisor import Request, Status, Supervisor
 from conure_ros.faults.arms.models import Order
 from conure_ros.faults.judge.description import Array
 from conure_ros.faults.stop_trials import Sink
-from conure_ros.messages import NANOSECONDS, JointSample
-from conure_ros.supervisor import Request, Status, Supervisor
 
 SOURCES = {"policy": Mode.POLICY, "teleop": Mode.TELEOP}
 

@@ -11,13 +11,13 @@ from typing import Any
 from conure_core.errors import ConfigError, ConureError, unknown_name
 
 MODULES = (
-    "conure_ros.faults.input_cases",
-    "conure_ros.faults.stop_cases",
-    "conure_ros.faults.process_cases",
-    "conure_ros.faults.serial_cases",
-    "conure_ros.faults.arm_cases",
-    "conure_ros.faults.control_cases",
-    "conure_ros.faults.graph_cases",
+    "conure_ros.faults.cases.input",
+    "conure_ros.faults.cases.stop",
+    "conure_ros.faults.cases.process",
+    "conure_ros.faults.cases.serial",
+    "conure_ros.faults.cases.arm",
+    "conure_ros.faults.cases.control",
+    "conure_ros.faults.cases.graph",
 )
 SIMULATED, SERIAL, FOREIGN = "simulated", "serial", "foreign"
 GRAPHS = {SIMULATED: "faults", SERIAL: "faults_serial", FOREIGN: "faults_arm"}

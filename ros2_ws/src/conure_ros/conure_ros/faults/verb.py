@@ -162,9 +162,9 @@ def _stops(config: FaultsConfig) -> Result:
 
 def _graph(config: FaultsConfig, arm: str) -> list[Result]:
     """The chosen cases of one arm on its graph, then the motion of all of them."""
+    from conure_ros.faults.cases.serial import Servos
     from conure_ros.faults.idle import jitter_and_cpu
     from conure_ros.faults.motion import judged, motion
-    from conure_ros.faults.serial_cases import Servos
     from conure_ros.faults.session import running_session
 
     cases = [case for case in chosen_cases(config.only) if case.arm == arm]

@@ -1,0 +1,1 @@
+"""Graphs of nodes, their arguments, and starting them."""

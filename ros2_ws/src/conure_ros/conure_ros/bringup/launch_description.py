@@ -1,0 +1,69 @@
+"""The node table as a launch description, for `ros2 launch`."""
+
+import os
+import sys
+from typing import Any
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from conure_ros.bringup.graph_parameters import node_parameters
+from conure_ros.bringup.graphs import Argument, NodeSpec, find_graph, graph_arguments, launch_folder
+from conure_ros.bringup.launch_arguments import started_directly, told_by_launch
+from conure_ros.comms.ending import STARTER_VARIABLE
+from conure_ros.comms.graph_identity import GRAPH_VARIABLE, new_graph_id
+
+
+def launch_description(graph: str) -> LaunchDescription:
+    """The graph's arguments and, once their values are known, its nodes."""
+    declared = [_declared(argument) for argument in graph_arguments(graph)]
+    return LaunchDescription([*declared, OpaqueFunction(function=_actions, args=[graph])])
+
+
+def _declared(argument: Argument) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(argument.name, default_value=str(argument.default), description=argument.description)
+
+
+def _actions(context: Any, graph: str) -> list[Any]:
+    """The nodes that the arguments choose, and the end of all when one ends that should not, or that ends the graph."""
+    told = told_by_launch(graph, context.launch_configurations, started_directly(graph, sys.argv))
+    parameters = node_parameters(graph, told.given, told.others)
+    # The nodes end with this process, and their manager leads no other's.
+    common = {STARTER_VARIABLE: str(os.getpid()), GRAPH_VARIABLE: new_graph_id()}
+    actions = [LogInfo(msg=doubt) for doubt in told.doubts]
+    for node in find_graph(graph, told.given):
+        action = _action(node, parameters[node.name], common)
+        actions += [action, RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node)))]
+    return actions
+
+
+def _action(node: NodeSpec, parameters: dict[str, Any], environment: dict[str, str]) -> Node:
+    """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves the same."""
+    # A bare text would be read as YAML: camera_source "0" as a number.
+    typed = {
+        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+        for name, value in parameters.items()
+    }
+    return Node(
+        package="conure_ros",
+        executable=node.executable,
+        name=node.name,
+        parameters=[str(launch_folder() / "config" / node.config), typed],
+        ros_arguments=["--enclave", node.enclave],
+        remappings=list(node.remaps),
+        additional_env={**node.environment(), **environment},
+        output="screen",
+    )
+
+
+def _on_exit(node: NodeSpec) -> Any:
+    def ended(event: Any, context: Any) -> list[Any]:
+        if event.returncode == 0 and node.ends == "when done":
+            return []
+        return [EmitEvent(event=Shutdown(reason=f"{node.name} ended with status {event.returncode}"))]
+
+    return ended

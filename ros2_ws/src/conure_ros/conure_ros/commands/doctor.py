@@ -1,0 +1,225 @@
+"""`conure doctor [bundle=FOLDER]`: what of this machine works, a line each, and what to do about the rest."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conure_core.config import load_config
+from conure_core.errors import ConureError
+from conure_core.robot import load_robot
+
+SETUP = "make setup"
+PYTHONS = ((3, 10), (3, 11), (3, 12))
+HELLO_TOPIC = "conure_doctor_hello"
+HELLO_S = 15.0
+RMW = "rmw_fastrtps_cpp"
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """What to look at beside the machine: a bundle, and the robot and image size that it is meant for."""
+
+    bundle: str | None = None
+    robot: str = "wx250s"
+    image_size_px: int = 48
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `advice` is empty where all is well; `required` findings decide the exit status."""
+
+    subject: str
+    found: str
+    advice: str = ""
+    required: bool = True
+
+
+class Missing(Exception):
+    """What is wrong, and what to do."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.found, self.advice = found, advice
+
+
+def run(overrides: list[str]) -> None:
+    """Prints the table. Raises: ConureError naming the required parts that are missing."""
+    config = load_config("conure_ros.conf", "doctor", DoctorConfig, overrides)
+    findings = []
+    for finding in examine(config):
+        print(line(finding), flush=True)
+        findings.append(finding)
+    broken = [finding.subject for finding in findings if finding.advice and finding.required]
+    if broken:
+        raise ConureError(f"not ready: {', '.join(broken)}; the lines above say what to do")
+
+
+def line(finding: Finding) -> str:
+    mark = "OK" if not finding.advice else "MISSING" if finding.required else "none"
+    advice = f"  -> {finding.advice}" if finding.advice else ""
+    return f"{mark:<8} {finding.subject:<18} {finding.found}{advice}"
+
+
+def examine(config: DoctorConfig) -> Any:
+    """The findings, one after the other; a check that fails in an unforeseen way is a finding as well."""
+    checks: list[tuple[str, Callable[[], str], bool]] = [
+        ("Python", python, True),
+        ("ROS 2", ros, True),
+        ("conure_msgs", messages, True),
+        ("middleware", middleware, True),
+        ("ros2 launch", ros2_launch, False),
+        ("kinematics", lambda: module("pinocchio", "pin"), True),
+        ("onnxruntime", lambda: module("onnxruntime", "onnxruntime"), True),
+        ("recording", lambda: module("mcap", "mcap"), True),
+        ("simulation", lambda: module("pybullet", "pybullet"), False),
+        ("cameras", cameras, False),
+        ("GPU", gpu, False),
+        ("robot", lambda: robot(config), True),
+    ]
+    if config.bundle:
+        checks.append(("bundle", lambda: bundle(config), True))
+    for subject, check, required in checks:
+        try:
+            yield Finding(subject, check(), required=required)
+        except Missing as missing:
+            yield Finding(subject, missing.found, missing.advice, required)
+        except Exception as error:
+            yield Finding(subject, f"{type(error).__name__}: {error}", "look at the message; then " + SETUP, required)
+
+
+def python() -> str:
+    if sys.version_info[:2] not in PYTHONS:
+        raise Missing(platform.python_version(), "install Python 3.11 or 3.12, then " + SETUP)
+    return f"{platform.python_version()} at {sys.executable}"
+
+
+def ros() -> str:
+    rclpy = imported("rclpy", f"{SETUP}, or source /opt/ros/<distribution>/setup.bash")
+    inside = Path(rclpy.__file__).is_relative_to(sys.prefix)
+    source = "wheels of this environment" if inside else str(Path(rclpy.__file__).parents[4])
+    return f"{os.environ.get('ROS_DISTRO', 'jazzy' if inside else 'unknown distribution')}, {source}"
+
+
+def messages() -> str:
+    imported("conure_msgs.msg", f"{SETUP} builds them; on a ROS machine: colcon build, then source install/setup.bash")
+    return "built"
+
+
+def ros2_launch() -> str:
+    imported("launch_ros", "not needed: conure up starts the same nodes")
+    return "available"
+
+
+def imported(name: str, advice: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise Missing(str(error), advice) from error
+
+
+def module(name: str, distribution: str) -> str:
+    imported(name, SETUP)
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "installed"
+
+
+def middleware() -> str:
+    """A message from another process, through the middleware that the nodes use, with the nodes' own settings."""
+    try:
+        from conure_ros.bringup.launcher import ros_environment
+    except ImportError as error:
+        raise Missing(str(error), SETUP) from error
+    with ros_environment() as variables:
+        words = [sys.executable, "-c", "from conure_ros.commands.doctor import {}; {}()"]
+        talker, listener = ([*words[:2], words[2].format(role, role)] for role in ("talk", "listen"))
+        began_s = time.monotonic()
+        with subprocess.Popen(talker, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as talking:
+            try:
+                heard = subprocess.run(listener, env=variables, capture_output=True, text=True, timeout=2 * HELLO_S)
+            finally:
+                talking.kill()
+        if heard.returncode:
+            reason = heard.stderr.strip().splitlines()[-1:] or ["no message came"]
+            raise Missing(reason[0], "see whether UDP on the loopback is blocked, and whether /dev/shm is writable")
+        name = variables.get("RMW_IMPLEMENTATION", RMW)
+        return f"{name}: a message between two processes after {time.monotonic() - began_s:.1f} s, start-up included"
+
+
+def talk() -> None:
+    """Say hello until killed, at most for a while."""
+    import rclpy
+    from std_msgs.msg import String
+
+    rclpy.init()
+    publisher = rclpy.create_node("doctor_talker").create_publisher(String, HELLO_TOPIC, 1)
+    for _ in range(int(2 * HELLO_S / 0.05)):
+        publisher.publish(String(data="hello"))
+        time.sleep(0.05)
+
+
+def listen() -> None:
+    """End with status 0 as soon as one hello was heard."""
+    import rclpy
+    from std_msgs.msg import String
+
+    rclpy.init()
+    heard: list[Any] = []
+    node = rclpy.create_node("doctor_listener")
+    node.create_subscription(String, HELLO_TOPIC, heard.append, 1)
+    deadline_s = time.monotonic() + HELLO_S
+    while not heard and time.monotonic() < deadline_s:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    sys.exit(0 if heard else f"no message within {HELLO_S:.0f} s")
+
+
+def cameras() -> str:
+    """Video devices, each as camera_node's `source` takes it, with the names that their drivers gave them."""
+    from conure_ros.cameras.devices import video_devices
+    from conure_ros.cameras.sources import has_gstreamer
+
+    opencv = f"OpenCV {module('cv2', 'opencv-python-headless')} {'with' if has_gstreamer() else 'without'} GStreamer"
+    devices = video_devices()
+    if not devices:
+        raise Missing(f"no video device; {opencv}", "connect a camera; the simulated robot needs none")
+    locked = [str(device.path) for device in devices if not device.accessible]
+    if locked:
+        raise Missing(f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again")
+    return f"{', '.join(f'{device.source} ({device.name})' for device in devices)}; {opencv}"
+
+
+def gpu() -> str:
+    """What training would use."""
+    torch = imported("torch", "pip install 'conure[training]' where you train; the robot needs none")
+    if not torch.cuda.is_available():
+        raise Missing(f"torch {torch.__version__} sees no CUDA device", "none needed: all runs on the CPU")
+    return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+
+
+def robot(config: DoctorConfig) -> str:
+    """Loaded as control_node loads it: its file and its URDF fit together."""
+    from conure_core.arm import Arm
+
+    found = Arm(load_robot(config.robot)).config
+    return f"{found.name}: {len(found.joint_names)} joints, {found.control_period_s} s control period"
+
+
+def bundle(config: DoctorConfig) -> str:
+    """Loaded as policy_node loads it: whole, fitting the robot, its golden outputs reproduced."""
+    from conure_core.bundle import load_bundle
+
+    contract = load_robot(config.robot).contract(config.image_size_px)
+    try:
+        loaded = load_bundle(Path(config.bundle or ""), contract)
+    except ConureError as error:
+        raise Missing(str(error), "export again, or give robot= and image_size_px= of this bundle") from error
+    return f"{config.bundle}, {loaded.hash[:12]}"

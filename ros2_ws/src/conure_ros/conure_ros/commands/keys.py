@@ -1,0 +1,230 @@
+"""`conure keys`: this terminal's keyboard as a source for teleop_node, and as a stop."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from conure_core.config import load_config
+from conure_core.errors import ConfigError, RobotError
+from conure_core.robot import RobotConfig, load_robot
+from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
+from conure_ros.commands.stop import POLL_S, SEARCH_S, say
+from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
+from conure_ros.comms.domains import join_running_graph
+from conure_ros.comms.qos import NEWEST
+from conure_ros.control.control_state import confirms_stop
+from conure_ros.teleop.terminal import keyboard, require_terminal
+
+HELP = (
+    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold ctrl-R clear stop | "
+    "e record 1 success 0 failure x discard | q quit"
+)
+STOP, QUIT = " ", ("q", "\x04")
+SENT_S = 0.04
+STOP_S = 0.5
+"""A stop that is not confirmed after so long is said to be so, again and again; it is asked for all the time."""
+WARN_S = 2.0
+# Each pair of keys: plus and minus of x, y, z, then of the turns about them (REP 103: forward, left, up).
+AXES = ("ws", "ad", "rf", "uo", "ik", "jl")
+MOVES = {key: (axis, sign) for axis, pair in enumerate(AXES) for key, sign in zip(pair, (1.0, -1.0), strict=True)}
+GRIPPER = {"n": "gripper_open_m", "m": "gripper_closed_m"}
+MODES = {"p": "policy", "h": "hold"}
+LABELS = {"1": "success", "0": "failure", "x": "discard"}
+# Control characters: no escape sequence ends in one, and Caps Lock does not make one of another key.
+CLEAR, RECORD = "\x12", "e"
+
+
+@dataclass(frozen=True)
+class KeysConfig:
+    """Speeds while a key is held, m/s and rad/s; `release_s` after its last sign it counts as released."""
+
+    robot: str = "wx250s"
+    linear_m_s: float = 0.1
+    angular_rad_s: float = 0.75
+    release_s: float = 0.12
+    heartbeat: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("linear_m_s", "angular_rad_s", "release_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+def run(overrides: list[str]) -> None:
+    """Raises: ConfigError without a terminal; RobotError if it ends while a stop is not confirmed."""
+    config = load_config("conure_ros.conf", "keys", KeysConfig, overrides)
+    robot = load_robot(config.robot)
+    require_terminal("keys")
+    join_running_graph()
+    rclpy.init(args=list(WITHOUT_LOGS))
+    try:
+        with keyboard() as board:
+            say(HELP)
+            keys = Keys(config, robot)
+            with contextlib.suppress(ExternalShutdownException):
+                while rclpy.ok() and keys.take(board.pressed(POLL_S)):
+                    keys.turn(beat=config.heartbeat)
+    finally:
+        rclpy.try_shutdown()
+    if keys.stopping:
+        raise RobotError("the stop was not confirmed; cut the arm's power, or run conure stop")
+
+
+class Held:
+    """Which velocity the keys ask for now. Pure: steady seconds come in."""
+
+    def __init__(self, release_s: float, speeds: NDArray[np.float64]) -> None:
+        self._release_s, self._speeds = release_s, speeds
+        self._seen: dict[int, tuple[float, float]] = {}
+
+    def press(self, key: str, now_s: float) -> None:
+        axis, sign = MOVES[key]
+        self._seen[axis] = (sign, now_s)
+
+    def release(self) -> None:
+        """Nothing is held any more, whatever was pressed."""
+        self._seen.clear()
+
+    def velocity(self, now_s: float) -> NDArray[np.float64]:
+        """(6,), m/s and rad/s."""
+        signs = np.zeros(6)
+        for axis, (sign, seen_s) in self._seen.items():
+            signs[axis] = sign if now_s - seen_s <= self._release_s else 0.0
+        return signs * self._speeds
+
+
+class Keys(Stopper):
+    """Publishes `teleop/twist` and `teleop/gripper` while keys are held, `stop` on space, the operator's heartbeat."""
+
+    def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
+        super().__init__("keys")
+        self._robot = robot
+        self._held = Held(config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3))
+        self._twists = self.create_publisher(TwistStamped, "teleop/twist", NEWEST)
+        self._grippers = self.create_publisher(JointState, "teleop/gripper", NEWEST)
+        kinds = {"set_mode": SetMode, "reset_stop": Trigger, "start_episode": StartEpisode, "stop_episode": StopEpisode}
+        self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
+        self._sent_s, self._began_s, self._told = 0.0, time.monotonic(), ""
+        self._moved = self._hinted = False
+        self._stop_s = self._warned_s = math.inf
+
+    def take(self, keys: str | None) -> bool:
+        """What was pressed. False: it is over."""
+        if keys is None:
+            return False
+        if STOP in keys:
+            self._begin_stop()
+            return True
+        for key in keys:
+            if key in QUIT:
+                return False
+            self._press(key)
+        return True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for and is not confirmed yet."""
+        return self._stop_s < math.inf
+
+    def turn(self, beat: bool) -> None:
+        """Everything that does not wait for a key."""
+        rclpy.spin_once(self, timeout_sec=0.0)
+        if beat:
+            self.beat()
+        if self.stopping:
+            self._go_on_stopping()
+        else:
+            self._move()
+        starting = self.control.last_since(-math.inf) is None and time.monotonic() - self._began_s < SEARCH_S
+        told = "" if starting else self.control.text
+        if told != self._told:
+            self._told = told
+            say(told)
+
+    def _begin_stop(self) -> None:
+        """Asked for in every turn until control confirms it; keys are read meanwhile."""
+        self.ask()
+        self._held.release()
+        if not self.stopping:
+            self._stop_s = time.monotonic()
+            self._warned_s = self._stop_s + STOP_S - WARN_S
+
+    def _go_on_stopping(self) -> None:
+        self.ask()
+        now_s = time.monotonic()
+        if confirms_stop(self.control.last_since(self._stop_s)):
+            self._stop_s = math.inf
+        elif now_s - self._warned_s > WARN_S:
+            self._warned_s = now_s
+            say(f"THE STOP IS NOT CONFIRMED: cut the arm's power ({self.control.text})")
+
+    def _clear(self, key: str) -> None:
+        """A stop that is still being asked for is not cleared: it would come again."""
+        state = self.control.state
+        if self.stopping and (state is None or not state.stopped):
+            say("reset_stop: not asked for, as the stop is not confirmed yet")
+            return
+        self._stop_s = math.inf
+        self._ask("reset_stop")
+
+    def _press(self, key: str) -> None:
+        actions: dict[str, Callable[[str], None]] = {
+            **dict.fromkeys(MOVES, lambda key: self._held.press(key, time.monotonic())),
+            **dict.fromkeys(GRIPPER, self._grip),
+            **dict.fromkeys(MODES, lambda key: self._ask("set_mode", mode=MODES[key])),
+            **dict.fromkeys(LABELS, lambda key: self._ask("stop_episode", label=LABELS[key])),
+            CLEAR: self._clear,
+            RECORD: lambda key: self._ask("start_episode", name=time.strftime("episode_%Y%m%d_%H%M%S")),
+        }
+        if key in actions:
+            self._hinted = False
+            actions[key](key)
+        elif key.lower() in actions and not self._hinted:
+            self._hinted = True
+            say("capital letters are no keys here: is Caps Lock on?")
+
+    def _move(self) -> None:
+        now_s = time.monotonic()
+        velocity = self._held.velocity(now_s).tolist()
+        # One twist of zero says that the hand let go.
+        let_go = self._moved and not any(velocity)
+        if not let_go and (not any(velocity) or now_s - self._sent_s < SENT_S):
+            return
+        self._moved = not let_go
+        message, self._sent_s = TwistStamped(), now_s
+        message.header.stamp, message.header.frame_id = self.get_clock().now().to_msg(), self._robot.base_frame
+        linear, angular = message.twist.linear, message.twist.angular
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = velocity
+        self._twists.publish(message)
+
+    def _grip(self, key: str) -> None:
+        message = JointState(name=[self._robot.gripper_joint], position=[getattr(self._robot, GRIPPER[key])])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._grippers.publish(message)
+
+    def _ask(self, service: str, **fields: Any) -> None:
+        """A service, without waiting: keys are read meanwhile. What it answers is printed."""
+        client = self._asked_of[service]
+        if not client.service_is_ready():
+            say(f"{service}: nobody offers it")
+            return
+        client.call_async(client.srv_type.Request(**fields)).add_done_callback(
+            lambda done: _tell(service, done.result())
+        )
+
+
+def _tell(service: str, answer: Any) -> None:
+    success = answer is not None and answer.success
+    said = getattr(answer, "message", "") or getattr(answer, "path", "")
+    say(" ".join(f"{service}: {'done' if success else 'refused'} {said}".split()))

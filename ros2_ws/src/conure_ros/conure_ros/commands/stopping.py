@@ -1,0 +1,275 @@
+"""The nodes that ask for a stop: one in each ROS domain, each in a context of its own."""
+
+import contextlib
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Empty
+
+from conure_ros.comms.domains import LocalNode, domains_in_use, own_domain, running_nodes
+from conure_ros.comms.middleware import ways_to_reach
+from conure_ros.comms.qos import NEWEST
+from conure_ros.control.control_state import ControlState, confirms_stop, described
+
+BEAT_S = 0.1
+LOOK_S = 0.1
+REFRESH_S = 1.0
+CALLBACKS = 8
+STATE_TYPE = "conure_msgs/msg/RobotState"
+CONTROL = "ControlNode"
+UNNAMED = "_UNKNOWN_"
+PEERS = "ROS_STATIC_PEERS"
+WITHOUT_LOGS = ("--ros-args", "--disable-external-lib-logs", "--disable-rosout-logs")
+"""Neither a home folder nor a full disk may keep an arm from being stopped."""
+
+
+class Stopper(Node):
+    """Publishes `stop`, and `operator/heartbeat` as long as it is asked to; `control` is what control says."""
+
+    def __init__(self, name: str = "stop_key", context: Any = None) -> None:
+        super().__init__(name, context=context)
+        self._stops = self.create_publisher(Empty, "stop", NEWEST)
+        self._beats = self.create_publisher(Empty, "operator/heartbeat", NEWEST)
+        self._beat_s = 0.0
+        self.control = ControlState(self)
+
+    def ask(self) -> None:
+        """For a stop, once."""
+        self._stops.publish(Empty())
+
+    def beat(self) -> None:
+        """The operator's heartbeat, when it is time for it."""
+        if time.monotonic() - self._beat_s > BEAT_S:
+            self._beat_s = time.monotonic()
+            self._beats.publish(Empty())
+
+
+SEVERAL = "several nodes publish {}, so who of them stopped is not known"
+
+
+class Watched:
+    """A robot_state topic of the domain: whose it is, and the stop topic beside it."""
+
+    def __init__(self, node: Stopper, topic: str) -> None:
+        self._node, self.topic = node, topic
+        if topic == node.resolve_topic_name("robot_state"):
+            self.control, self.ask = node.control, node.ask
+        else:
+            self.control = ControlState(node, topic)
+            stops = node.create_publisher(Empty, f"{topic.rpartition('/')[0]}/stop", NEWEST)
+            self.ask = lambda: stops.publish(Empty())
+        self.names: list[str] = []
+
+    def look(self, keep: bool) -> None:
+        """See who publishes it now. `keep`: who was seen stays, as it must confirm or be named."""
+        infos = _publishers(self._node, self.topic)
+        found = sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
+        if not keep or len(found) >= len(self.names):
+            self.names = found
+
+    def confirmed(self, asked_s: float) -> bool:
+        """Several publishers of one topic cannot be told apart: of them, nothing is confirmed."""
+        return len(self.names) == 1 and confirms_stop(self.control.last_since(asked_s))
+
+    def why_not(self, asked_s: float) -> str:
+        """What is wrong, for a person."""
+        if len(self.names) > 1:
+            return SEVERAL.format(self.topic)
+        state = self.control.last_since(asked_s)
+        return "it says nothing" if state is None else f"it says: {described(state)}"
+
+
+class Reach:
+    """One ROS domain, reached with one choice of environment variables."""
+
+    def __init__(self, domain: int, changes: dict[str, str]) -> None:
+        self.domain, self.context = domain, rclpy.Context()
+        self.asked_s = math.inf
+        """When a stop was asked for first, on the steady clock: what came before confirms nothing."""
+        with _environment(changes):
+            rclpy.init(args=list(WITHOUT_LOGS), context=self.context, domain_id=domain)
+            try:
+                self.node = Stopper(context=self.context)
+            except Exception:
+                rclpy.try_shutdown(context=self.context)
+                raise
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._watched: dict[str, Watched] = {}
+        self._looked_s = -math.inf
+
+    def turn(self) -> None:
+        """Take in what came."""
+        for _ in range(CALLBACKS):
+            self._executor.spin_once(timeout_sec=0.0)
+        if time.monotonic() - self._looked_s > LOOK_S:
+            self._looked_s = time.monotonic()
+            self._look()
+
+    def ask(self) -> None:
+        self.asked_s = min(self.asked_s, time.monotonic())
+        self.node.ask()
+        for watched in self._watched.values():
+            watched.ask()
+
+    def _look(self) -> None:
+        for topic, types in self.node.get_topic_names_and_types():
+            if STATE_TYPE in types and topic not in self._watched and _publishers(self.node, topic):
+                self._watched[topic] = Watched(self.node, topic)
+        for watched in self._watched.values():
+            watched.look(keep=self.asked_s < math.inf)
+
+    def confirmed(self) -> set[tuple[int, str]]:
+        """The control nodes that say that their arm is stopped: domain and name."""
+        done = (watched for watched in self._watched.values() if watched.confirmed(self.asked_s))
+        return {(self.domain, watched.names[0]) for watched in done}
+
+    def seen(self) -> dict[tuple[int, str], str]:
+        """All control nodes, each with what it lacks to have confirmed."""
+        return {
+            (self.domain, name): f"{name} on domain {self.domain}: {watched.why_not(self.asked_s)}"
+            for watched in self._watched.values()
+            for name in watched.names
+        }
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._executor.shutdown(timeout_sec=0.0)
+            self.node.destroy_node()
+            rclpy.try_shutdown(context=self.context)
+
+
+def reachable_domains(given: list[int]) -> list[int]:
+    """Those given; or that of ROS_DOMAIN_ID, those of this machine's graphs, and 0. The most likely comes first."""
+    own = own_domain()
+    found = [*([] if own is None else [own]), *sorted(domains_in_use()), 0]
+    return list(dict.fromkeys(given or found))
+
+
+class Graphs:
+    """Every graph that can be reached: of this machine, of ROS_DOMAIN_ID, and of domain 0; or of the given domains."""
+
+    def __init__(self, domains: list[int]) -> None:
+        self._given = list(domains)
+        self._reaches: list[Reach] = []
+        self._failed: dict[int, str] = {}
+        self._refreshed_s = 0.0
+        self._refresh()
+
+    @property
+    def domains(self) -> list[int]:
+        return sorted({reach.domain for reach in self._reaches} | set(self._failed))
+
+    def _refresh(self) -> None:
+        """Graphs may begin while a person waits with a key."""
+        self._refreshed_s = time.monotonic()
+        for domain in reachable_domains(self._given):
+            if domain not in self.domains:
+                self._open(domain)
+
+    def _open(self, domain: int) -> None:
+        """One that cannot be opened must not keep the others from being stopped."""
+        for changes in ways_to_reach():
+            try:
+                self._reaches.append(_opened(domain, changes))
+            except Exception as error:
+                self._failed[domain] = f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
+
+    def wait(self, beat: bool) -> None:
+        """One turn of waiting. Beats go to the graphs that are this operator's."""
+        if time.monotonic() - self._refreshed_s > REFRESH_S:
+            self._refresh()
+        meant = self._meant()
+        for reach in self._reaches:
+            reach.turn()
+            if beat and reach.domain in meant:
+                reach.node.beat()
+
+    def _meant(self) -> set[int]:
+        own = own_domain()
+        if self._given or "ROS_DOMAIN_ID" not in os.environ or own is None:
+            return set(self._given) or domains_in_use() or {0}
+        return {own}
+
+    def ask(self) -> None:
+        """Ask all of them for a stop, once, and hear what they say."""
+        for reach in self._reaches:
+            reach.ask()
+        if time.monotonic() - self._refreshed_s > REFRESH_S:
+            self._refresh()
+        for reach in self._reaches:
+            reach.turn()
+
+    def confirmed(self) -> list[str]:
+        """A line for each control node that says that its arm is stopped."""
+        return [f"{name} on domain {domain}: stopped" for domain, name in sorted(self._confirmed())]
+
+    def missing(self) -> list[str]:
+        """A line for each that was seen and did not, and for each domain that could not be reached."""
+        announced = self._announced()
+        lines = {
+            (node.domain, node.name): f"{node.name} on domain {node.domain} (process {node.process}): it says nothing"
+            for node in announced
+        }
+        for reach in self._reaches:
+            lines |= reach.seen()
+        for domain, name in _twins(announced):
+            topic = f"{name.rpartition('/')[0]}/robot_state"
+            lines[domain, name] = f"{name} on domain {domain}: {SEVERAL.format(topic)}"
+        done = self._confirmed()
+        return [*(line for key, line in sorted(lines.items()) if key not in done), *self._failed.values()]
+
+    def _announced(self) -> list[LocalNode]:
+        """The control nodes of this machine, also those that discovery has not shown yet."""
+        return [node for node in running_nodes() if node.kind == CONTROL and node.domain in self.domains]
+
+    def _confirmed(self) -> set[tuple[int, str]]:
+        """Two of one name cannot be told apart: of them, nothing is confirmed."""
+        said = set().union(*(reach.confirmed() for reach in self._reaches))
+        return said - _twins(self._announced())
+
+    def close(self) -> None:
+        for reach in self._reaches:
+            reach.close()
+
+
+def _twins(nodes: list[LocalNode]) -> set[tuple[int, str]]:
+    """Domain and name of those that there are several of."""
+    counts = Counter((node.domain, node.name) for node in nodes)
+    return {key for key, count in counts.items() if count > 1}
+
+
+def _opened(domain: int, changes: dict[str, str]) -> Reach:
+    """Where the environment's own peers cannot be used, without them: at least this machine is reached."""
+    try:
+        return Reach(domain, changes)
+    except Exception:
+        if not os.environ.get(PEERS):
+            raise
+        return Reach(domain, {**changes, PEERS: ""})
+
+
+def _publishers(node: Node, topic: str) -> list[Any]:
+    """Those whose node is known by name already."""
+    return [info for info in node.get_publishers_info_by_topic(topic) if UNNAMED not in info.node_name]
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

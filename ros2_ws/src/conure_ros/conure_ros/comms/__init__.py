@@ -1,0 +1,1 @@
+"""Messages, qualities of service, parameters, lifecycle: what every node shares."""

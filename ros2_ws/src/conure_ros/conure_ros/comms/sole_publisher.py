@@ -1,0 +1,156 @@
+"""The one publisher of a topic: whoever comes second is refused, by name."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rclpy.node import Node
+from std_msgs.msg import Empty
+
+from conure_core.errors import RobotError
+from conure_ros.comms.lifecycle import ManagedNode
+from conure_ros.comms.qos import overridable
+
+SETTLE_S = 0.3
+"""How long nodes that run take to discover what is new about each other."""
+DISCOVERY_S = 4.0
+"""How long a process that has just begun takes to discover the others. FastDDS: until they announce themselves the next
+time, which they do every 3 s unless a profile says otherwise; measured, up to 3.3 s."""
+NAMED_S = 2.0
+"""How much longer until they know each other's names."""
+PARTICIPANT_BYTES = 12
+"""Of an endpoint's GID, these are its process's (RTPS specification 2.5, 9.3.1)."""
+CLAIM = "claim_"
+"""What the name of a topic begins with that a claimant opens for a moment."""
+UNNAMED = "_UNKNOWN_"
+NO_NAME = "a node without a name yet"
+REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
+
+
+class SolePublisher:
+    """Publishes on a topic while it holds the claim to it; without one, `publish` does nothing.
+
+    Discovery takes time, so claiming has two steps: for a while nobody else may publish the topic; and of those that
+    then begin at the same moment, the one with the lowest GID stays. Any thread may publish.
+    """
+
+    def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
+        self._node, self._kind, self._given, self._quality = node, kind, topic, quality
+        self.topic = node.resolve_topic_name(topic)
+        self._own = _participant(node)
+        self._lock = threading.Lock()
+        self._publisher: Any = None
+
+    def claim(self) -> None:
+        """Raises: RobotError naming the node that publishes the topic already."""
+        young_s = self._node.created_s + DISCOVERY_S - time.monotonic()
+        for _ in _polls(max(SETTLE_S, young_s)):
+            self._refuse_if(self._others())
+        with self._lock:
+            self._publisher = self._node.create_publisher(
+                self._kind, self._given, self._quality, qos_overriding_options=overridable()
+            )
+        for _ in _polls(SETTLE_S):
+            mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())
+            self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
+
+    def rival(self) -> str:
+        """Who else publishes the topic, or ''. Never blocks."""
+        return _joined(self._others())
+
+    @property
+    def held(self) -> bool:
+        """Whether the claim is this node's."""
+        with self._lock:
+            return self._publisher is not None
+
+    def publish(self, message: Any) -> None:
+        with self._lock:
+            if self._publisher is not None:
+                self._publisher.publish(message)
+
+    def release(self) -> None:
+        """Give the claim back."""
+        with self._lock:
+            if self._publisher is not None:
+                self._node.destroy_publisher(self._publisher)
+                self._publisher = None
+
+    def _refuse_if(self, others: list[Any]) -> None:
+        if others:
+            self.release()
+            raise RobotError(f"node {self._names(others)} publishes {self.topic} already, and only one may; {REMEDY}")
+
+    def _names(self, others: list[Any]) -> str:
+        """Endpoints are discovered before the names of their nodes."""
+        gids = {_gid(info) for info in others}
+        for _ in _polls(NAMED_S):
+            others = [info for info in self._endpoints() if _gid(info) in gids] or others
+            if not any(UNNAMED in info.node_name for info in others):
+                break
+        return ", ".join(sorted({_name(info) for info in others}))
+
+    def _endpoints(self) -> list[Any]:
+        return list(self._node.get_publishers_info_by_topic(self.topic))
+
+    def _others(self) -> list[Any]:
+        return [info for info in self._endpoints() if not self._is_own(info)]
+
+    def _is_own(self, info: Any) -> bool:
+        return _gid(info)[:PARTICIPANT_BYTES] == self._own
+
+
+class PublisherWatch:
+    """Whether more than one node publishes a topic that only one may. Never blocks: for every control tick.
+
+    >>> watch = PublisherWatch(node, "joint_states")
+    >>> watch.rivals()  # '' or '/driver, /other_driver'
+    """
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self._node, self.topic = node, node.resolve_topic_name(topic)
+
+    def rivals(self) -> str:
+        """All of them where there are several, this process's own included; '' for one or none."""
+        if self._node.count_publishers(self.topic) <= 1:
+            return ""
+        found = self._node.get_publishers_info_by_topic(self.topic)
+        return _joined(found) if len(found) > 1 else ""
+
+
+def _joined(infos: Iterable[Any]) -> str:
+    """The names of their nodes. One that was just discovered has none yet."""
+    names = sorted(_name(info) for info in infos)
+    return ", ".join(NO_NAME if UNNAMED in name else name for name in names)
+
+
+def _polls(seconds: float) -> Iterator[None]:
+    """At least one turn, then one every 20 ms for so long."""
+    until_s = time.monotonic() + seconds
+    yield
+    while time.monotonic() < until_s:
+        time.sleep(0.02)
+        yield
+
+
+def _participant(node: ManagedNode) -> tuple[int, ...]:
+    """What the GIDs of this process's endpoints begin with, read off a topic that nobody else has."""
+    topic = node.resolve_topic_name(f"{CLAIM}{uuid.uuid4().hex}")
+    probe = node.create_publisher(Empty, topic, 1)
+    try:
+        for _ in _polls(NAMED_S):
+            for info in node.get_publishers_info_by_topic(topic):
+                return _gid(info)[:PARTICIPANT_BYTES]
+    finally:
+        node.destroy_publisher(probe)
+    raise RobotError("the middleware does not show this node's own publishers; is RMW_IMPLEMENTATION one that works?")
+
+
+def _gid(info: Any) -> tuple[int, ...]:
+    return tuple(info.endpoint_gid)
+
+
+def _name(info: Any) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

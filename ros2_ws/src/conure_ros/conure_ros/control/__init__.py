@@ -1,0 +1,1 @@
+"""What moves the arm and what ends motion. Decisions are pure; nodes wire them."""

@@ -1,0 +1,105 @@
+"""The price of safety: what was executed instead of what the policy chose, as an action and in the prior's z."""
+
+import itertools
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conure_core.arm import Arm, Array
+from conure_core.bundle import Bundle
+from conure_core.control import executed_action
+from conure_core.controller import gripper_position_m
+from conure_core.errors import ConureError
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.comms.messages import NANOSECONDS, to_ns, to_time
+from conure_ros.comms.worker import NewestWins
+
+REMEMBERED = 20
+SAME_STAMP_NS = 1_000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy saw and chose at one tick."""
+
+    captured_ns: int
+    observation: dict[str, Any]
+    action: Array
+    z: Array
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision that safety changed: the arm was told to go from the first pose (n,) rad to the second."""
+
+    decision: Decision
+    before_rad: Array
+    after_rad: Array
+
+
+class ExecutedActions:
+    """Inverts, on a thread of its own, every action that safety changed; `publish` gets it as a command.
+
+    Its `action` is the delta between the last two joint commands, its z and log-likelihood those that the prior gives
+    that action for the same observation, its source "executed". The gripper opening is the one asked for.
+    """
+
+    def __init__(self, arm: Arm, bundle: Bundle, publish: Callable[[PolicyCommand], None]) -> None:
+        self._arm, self._bundle, self._publish = arm, bundle, publish
+        self._lock = threading.Lock()
+        self._decisions: dict[int, Decision] = {}
+        self._last_rad: Array | None = None
+        self._prices: list[float] = []
+        self.worker: NewestWins[Change] = NewestWins(self._invert)
+
+    def decided(self, decision: Decision) -> None:
+        """Remember what a command was chosen from, before it is sent."""
+        with self._lock:
+            self._decisions[decision.captured_ns] = decision
+            for old in list(itertools.islice(self._decisions, max(0, len(self._decisions) - REMEMBERED))):
+                del self._decisions[old]
+
+    def commanded(self, state: RobotState) -> None:
+        """What control_node says it did."""
+        if not len(state.commanded_rad):
+            return
+        before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)
+        if before_rad is None or not state.safety_changes or math.isnan(state.capture_to_command_s):
+            return
+        captured_ns = to_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
+        with self._lock:
+            decision = next((d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS), None)
+        if decision is not None:
+            self.worker.submit(Change(decision, before_rad, self._last_rad))
+
+    def _invert(self, change: Change) -> None:
+        decision, config = change.decision, self._arm.config
+        opening_m = gripper_position_m(float(decision.action[6]), config)
+        try:
+            action = executed_action(self._arm, change.before_rad, change.after_rad, opening_m)
+            z, log_likelihood = self._bundle.invert(decision.observation, action)
+        except ConureError:
+            return
+        command = PolicyCommand(source="executed", bundle_hash=self._bundle.hash, log_likelihood=log_likelihood)
+        command.header.stamp, command.header.frame_id = to_time(decision.captured_ns), config.base_frame
+        command.action, command.z = action.tolist(), np.asarray(z, np.float64).tolist()
+        self._publish(command)
+        with self._lock:
+            self._prices.append(float(np.linalg.norm(z) - np.linalg.norm(decision.z)))
+
+    def values(self) -> dict[str, str]:
+        """For diagnostics: how often safety changed an action, and by how much |z| grew."""
+        with self._lock:
+            prices = np.array(self._prices[-1000:])
+            count = len(self._prices)
+        if not prices.size:
+            return {"safety changed": "0"}
+        mean, worst = f"{prices.mean():.3f}", f"{prices.max():.3f}"
+        return {"safety changed": str(count), "price of safety |z| mean": mean, "price of safety |z| worst": worst}
+
+    def close(self) -> None:
+        self.worker.close()

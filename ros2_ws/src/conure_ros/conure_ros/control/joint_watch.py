@@ -1,0 +1,145 @@
+"""Which measured joints may be relied on. Pure: samples and times come in, no clock is read."""
+
+from collections import deque
+
+import numpy as np
+
+from conure_core.arm import Arm, Array
+from conure_core.errors import RobotError, StaleInput, UnsafeCommand
+from conure_core.measured import implausible
+from conure_ros.comms.messages import NANOSECONDS, JointSample
+
+REST_SAMPLES = 5
+"""So many trusted samples in a row, of an arm at rest, make an anchor: one wrong sample never does."""
+REST_RAD = 0.01
+"""How far apart they may lie."""
+REST_STEP_S = 0.008
+"""How long after one of them the next one counts: a fast driver shows an arm at rest no sooner."""
+REST_WITHIN_S = 1.0
+SPEED_FACTOR = 2.0
+"""Of the URDF's speed limit: a joint that moved faster was not measured rightly."""
+NOISE_RAD = 0.05
+GLITCH_S = 0.03
+"""How much of the time that wrong samples take counts as time in which the arm may have moved."""
+FUTURE_S = 0.05
+"""How far ahead of this clock a stamp may be."""
+FASTEST_RAD_S = 20.0
+"""Where the URDF gives a joint no speed limit, or one beyond this."""
+
+
+class JointWatch:
+    """Judges every sample of joint_states: plausible, possible after the one before, of this time.
+
+    A sample that the arm cannot have reached is refused, and so are those after it that agree with it: an encoder that
+    slipped reads wrong for good. They count only from `begin_anew` on, which a person's choice leads to. One that
+    agrees with the last good sample again ends the fault by itself.
+
+    >>> watch = JointWatch(arm, stale_s=0.185)
+    >>> watch.take(sample, now_s, now_ns)
+    >>> watch.present(now_s).joint_rad
+    """
+
+    def __init__(self, arm: Arm, stale_s: float) -> None:
+        self._arm, self._stale_s = arm, stale_s
+        limit = arm.velocity_limit_rad_s
+        known = np.isfinite(limit) & (limit > 0.0) & (limit < FASTEST_RAD_S)
+        self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
+        self._trusted: JointSample | None = None
+        self._settled = False
+        self._trusted_s, self._heard_s, self._stamp_ns, self._stamped_s = -np.inf, -np.inf, -1, -np.inf
+        self._row: deque[tuple[float, JointSample]] = deque(maxlen=REST_SAMPLES)
+        self.fault = "waiting for joint_states"
+        """Why the newest sample cannot be relied on; '' if it can."""
+
+    def begin_anew(self) -> None:
+        """Forget what was measured: the next samples count if they agree with each other."""
+        self._trusted, self._settled = None, False
+        self._row.clear()
+        self.fault = "waiting for joint_states"
+
+    def settle(self) -> None:
+        """Control starts from what was measured: from now on a sample must be possible after the one before."""
+        self._settled = True
+
+    def refuse(self, why: str) -> None:
+        """A message that was no sample."""
+        self.fault = why
+        self._row.clear()
+
+    def take(self, sample: JointSample, now_s: float, now_ns: int) -> None:
+        """One sample. Raises: RobotError, UnsafeCommand, StaleInput saying what is wrong with it."""
+        gap_s, self._heard_s = now_s - self._heard_s, now_s
+        try:
+            new = self._require_stamp(sample, now_s, now_ns)
+            wrong = implausible(self._arm, sample.joint_rad, sample.gripper_m)
+            if wrong:
+                raise UnsafeCommand(f"joint_states: {'; '.join(wrong)}; check zero and turns of the joint")
+            impossible = self._impossible(sample, now_s, gap_s)
+            if impossible and self._settled:
+                raise UnsafeCommand(impossible)
+        except RobotError as error:
+            self.refuse(str(error))
+            raise
+        if impossible:  # a late sample of before, or a wrong one: nothing starts from either, so it begins again
+            self._row.clear()
+        self._trusted, self._trusted_s, self.fault = sample, now_s, ""
+        if new and (not self._row or now_s - self._row[-1][0] >= REST_STEP_S):
+            self._row.append((now_s, sample))
+
+    def _require_stamp(self, sample: JointSample, now_s: float, now_ns: int) -> bool:
+        """Whether the stamp is another one than before."""
+        if sample.stamp_ns <= 0:
+            raise RobotError("joint_states have no stamp, so their age is not known; set the driver to stamp them")
+        ahead_s = (sample.stamp_ns - now_ns) / NANOSECONDS
+        if ahead_s > FUTURE_S:
+            raise StaleInput(f"joint_states are stamped {ahead_s:.2f} s in the future; set both clocks alike")
+        if -ahead_s > self._stale_s:
+            raise StaleInput(f"joint_states were {-ahead_s:.2f} s old when they came (limit {self._stale_s:.2f} s)")
+        if sample.stamp_ns == self._stamp_ns:
+            return False
+        self._stamp_ns, self._stamped_s = sample.stamp_ns, now_s
+        return True
+
+    def _impossible(self, sample: JointSample, now_s: float, gap_s: float) -> str:
+        """Why the arm cannot be there after the last good sample; '' if it can."""
+        if self._trusted is None:
+            return ""
+        seconds = min(now_s - self._trusted_s, gap_s + GLITCH_S)
+        moved_rad = np.abs(sample.joint_rad - self._trusted.joint_rad)
+        allowed_rad = self._fastest_rad_s * seconds + NOISE_RAD
+        worst = int((moved_rad - allowed_rad).argmax())
+        if moved_rad[worst] <= allowed_rad[worst]:
+            return ""
+        name = self._arm.config.joint_names[worst]
+        return (
+            f"joint_states: '{name}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can move "
+            f"{allowed_rad[worst]:.2f}; if this stays, check its encoder, then choose a mode"
+        )
+
+    def present(self, now_s: float) -> JointSample:
+        """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is old."""
+        if self.fault or self._trusted is None:
+            raise RobotError(self.fault or "waiting for joint_states")
+        age_s = self.age_s(now_s)
+        if age_s > self._stale_s:
+            raise StaleInput(f"joint_states are {age_s:.2f} s old (limit {self._stale_s:.2f} s)")
+        return self._trusted
+
+    def age_s(self, now_s: float) -> float:
+        """Since a sample with a new stamp came: a clock or a driver that stands still makes none younger."""
+        return now_s - self._stamped_s
+
+    def at_rest(self, now_s: float) -> JointSample:
+        """The newest sample, of an arm that several in a row show at rest. Raises: RobotError, StaleInput."""
+        newest = self.present(now_s)
+        recent = np.array([sample.joint_rad for taken_s, sample in self._row if now_s - taken_s <= REST_WITHIN_S])
+        if len(recent) < REST_SAMPLES:
+            raise RobotError(f"waiting for {REST_SAMPLES} joint_states in a row, {len(recent)} came")
+        apart_rad = recent.max(axis=0) - recent.min(axis=0)
+        worst = int(apart_rad.argmax())
+        if apart_rad[worst] > REST_RAD:
+            name = self._arm.config.joint_names[worst]
+            raise RobotError(
+                f"waiting for the arm to rest: '{name}' moves, {apart_rad[worst]:.3f} rad in the last samples"
+            )
+        return newest

@@ -1,0 +1,557 @@
+"""All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the clock is handed in."""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from conure_core.arm import Arm, Array, within
+from conure_core.control import ControlLoop
+from conure_core.errors import RobotError, UnsafeCommand
+from conure_core.safety import JointCommand, reachable
+from conure_ros.comms.messages import NANOSECONDS, JointSample
+from conure_ros.comms.qos import STATE_PERIOD_S
+from conure_ros.comms.sole_publisher import NO_NAME
+from conure_ros.control.arbiter import Arbiter, Mode
+from conure_ros.control.clock_watch import ClockWatch
+from conure_ros.control.home_request import HomeRequest
+from conure_ros.control.joint_watch import JointWatch
+from conure_ros.control.parameters import ControlParameters
+from conure_ros.control.policy_monitor import PolicyWatch, Verdict
+from conure_ros.control.set_point import SetPoint
+from conure_ros.control.torque import CONFIRM_S, Torque
+
+NOWHERE_S = 1e-9
+
+
+class Clock(Protocol):
+    """Two times: one that never jumps, and the one of the stamps."""
+
+    def steady_s(self) -> float: ...
+    def now_ns(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a policy or a person wants: an action (7,) that answers what was captured at a time."""
+
+    captured_ns: int
+    action: Array
+    bundle_hash: str = ""
+    log_likelihood: float = math.nan
+
+
+@dataclass(frozen=True)
+class Status:
+    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
+
+    mode: Mode
+    stopped: bool
+    reason: str
+    alarm: str
+    refused: int
+    refusal: str
+    reset_ns: int
+    now_ns: int
+    command: JointCommand | None = None
+    changes: tuple[str, ...] = ()
+    latency_s: float = math.nan
+
+
+class Sink(Protocol):
+    """Where decisions go."""
+
+    def send(self, command: JointCommand, now_ns: int) -> None:
+        """To the arm."""
+
+    def begin(self, joint_rad: Array, gripper_m: float) -> None:
+        """Where the arm is, (n,) rad and m: the next command leads from there."""
+
+    def report(self, status: Status) -> None:
+        """To everybody."""
+
+    def torque(self, on: bool, request: int) -> None:
+        """Ask the driver; `torque_answered` hears what it says to this request."""
+
+
+class Supervisor:
+    """Nothing moves the arm but by the methods of this class, each at the time that the clock shows.
+
+    Whatever is wrong leads to `_hold`: the set point stays where it is now, not where it was heading.
+    """
+
+    def __init__(self, arm: Arm, settings: ControlParameters, clock: Clock, sink: Sink, stopped_by: str = "") -> None:
+        """`stopped_by`: why an earlier one of this node was stopped; the stop lasts.
+
+        Raises: BundleError, SpecMismatch for a bundle that does not fit this robot.
+        """
+        self.robot, self.settings, self.clock, self.sink = arm.config, settings, clock, sink
+        self.loop = ControlLoop(arm)
+        self.arbiter = Arbiter(settings.stale_periods * self.robot.control_period_s)
+        if stopped_by:
+            self.arbiter.stop(stopped_by)
+        self.policy = PolicyWatch(settings, self.robot)
+        self.watch = JointWatch(arm, self.arbiter.stale_s)
+        self.clock_watch = ClockWatch()
+        self.active = False
+        self._fastest_rad_s: Array = np.array(self.robot.max_speed_rad_s)
+        self._anchor_ns, self._anchored = 0, False
+        self._set_point: SetPoint | None = None
+        self._resting = False
+        self._stamps: dict[Mode, tuple[int, float]] = {}
+        self._tick_s, self._heartbeat_s, self._reported_s = math.inf, math.inf, -math.inf
+        self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
+        self._refused_since_selection = False
+        self._rivals = ""
+        self._torque = Torque(on=not stopped_by)
+        self._home_request: HomeRequest | None = None
+        self._reported: tuple[Mode, str, str] | None = None
+
+    # Life.
+
+    def activate(self) -> None:
+        """Hold, whatever was before; nothing is followed that was captured earlier."""
+        now_s = self.clock.steady_s()
+        self.active, self._tick_s, self._heartbeat_s = True, now_s, now_s
+        self._refused, self._refusal = 0, ""
+        self._forget_the_arm()
+        if not self.arbiter.stop_reason:
+            self.arbiter.select(Mode.HOLD, now_s, "activated; choose a mode")
+            if not self._torque.on:  # the stop was reset while control was not active
+                self._ask_for_torque(on=True)
+        self._report()
+
+    def deactivate(self) -> None:
+        self._hold("deactivated")
+        self._end_homing("deactivated")
+        self.active = False
+        self._report()
+
+    # What is measured.
+
+    def measured(self, sample: JointSample) -> None:
+        """One sample of joint_states."""
+        self._awake()
+        faulty = self.watch.fault != ""
+        try:
+            self.watch.take(sample, self.clock.steady_s(), self.clock.now_ns())
+        except RobotError as error:
+            self._hold(str(error))
+            return
+        self._anchor_if_needed()
+        if faulty:
+            self._report_changes()
+
+    def not_measured(self, why: str) -> None:
+        """A message on joint_states that is no sample."""
+        self._awake()
+        self.watch.refuse(why)
+        self._hold(why)
+
+    def _forget_the_arm(self) -> None:
+        """What was measured counts no more: the next samples must agree with each other first."""
+        self.watch.begin_anew()
+        self._anchored = False
+
+    def _anchor_if_needed(self) -> None:
+        if self.active and not self._anchored and not self._torque.unanswered:
+            with contextlib.suppress(RobotError):
+                self._anchor(self.watch.at_rest(self.clock.steady_s()))
+
+    def _anchor(self, sample: JointSample) -> None:
+        """Start from where the arm rests: nothing captured before may move it."""
+        self.loop.reset(sample.joint_rad, sample.gripper_m)
+        self.sink.begin(sample.joint_rad, sample.gripper_m)
+        self._set_point = SetPoint(np.append(sample.joint_rad, sample.gripper_m), self.clock.steady_s())
+        self._anchored = True
+        self.watch.settle()
+        self._anchor_ns = max(self._anchor_ns, min(sample.stamp_ns, self.clock.now_ns()))
+
+    @property
+    def set_point_rad(self) -> Array:
+        """Joints (n,) that the arm is following now. Raises: RobotError before the first anchor."""
+        return self._followed.at(self.clock.steady_s())[:-1]
+
+    @property
+    def _followed(self) -> SetPoint:
+        if self._set_point is None:
+            raise RobotError(self.watch.fault or "waiting for joint_states")
+        return self._set_point
+
+    @property
+    def _waiting_s(self) -> float:
+        """How long the last command still needs."""
+        return 0.0 if self._set_point is None else self._set_point.waiting_s(self.clock.steady_s())
+
+    def _present(self) -> JointSample:
+        """The measured pose, of an arm that follows. Raises: RobotError, StaleInput."""
+        measured = self.watch.present(self.clock.steady_s())
+        if not self._anchored:
+            self.watch.at_rest(self.clock.steady_s())
+            raise RobotError("waiting for joint_states")
+        return measured
+
+    def _require_following(self, measured: JointSample) -> None:
+        """Raises: UnsafeCommand naming the joint that stays behind: it is blocked, or slower than commanded."""
+        behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
+        behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
+        worst = int(behind_rad.argmax())
+        limit_rad = self.robot.max_following_error_rad
+        if behind_rad[worst] > limit_rad:
+            self._rest_at(measured)
+            raise UnsafeCommand(
+                f"'{self.robot.joint_names[worst]}' is {behind_rad[worst]:.2f} rad from where it was commanded "
+                f"(max_following_error_rad {limit_rad}): blocked, or another controller moves it"
+            )
+
+    # What moves the arm.
+
+    def requested(self, source: Mode, request: Request) -> None:
+        """A command of the policy or of a person."""
+        self._awake()
+        if not self.active or not self.arbiter.admits(source):
+            return
+        if request.captured_ns < self._anchor_ns:
+            self._refuse("it answers what was seen before the mode was chosen, or before the arm was measured")
+            return
+        now_s = self.clock.steady_s()
+        if self._waiting_s > self.robot.control_period_s:
+            self._refuse("commands come faster than one a control period; more than one is waiting")
+            return
+        if source is Mode.TELEOP and self.arbiter.selected is not Mode.TELEOP:
+            self._end_homing("a person took over")
+            self.arbiter.select(Mode.TELEOP, now_s)
+        self._try(source, request)
+
+    def _try(self, source: Mode, request: Request) -> None:
+        try:
+            measured = self._moved_by_hand(self._present())
+            self._require_following(measured)
+            age_s = self._age_s(source, request)
+            action = self._trusted(request) if source is Mode.POLICY else np.array(request.action)
+            command = self.loop.step(action, measured.joint_rad, age_s, measured.gripper_m)
+        except RobotError as error:
+            self._refuse(str(error))
+            self._hold(str(error))
+            return
+        # Ages decide, not arrival: what this answers was seen so long ago.
+        self.arbiter.accept(self.clock.steady_s() - max(0.0, age_s))
+        self._send(command, measured, request.captured_ns)
+
+    def _age_s(self, source: Mode, request: Request) -> float:
+        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still.
+
+        A stamp of the future, which the gate refuses, is not remembered: all later commands would look old beside it.
+        """
+        now_s, age_s = self.clock.steady_s(), (self.clock.now_ns() - request.captured_ns) / NANOSECONDS
+        if age_s < -self.robot.control_period_s:
+            return age_s
+        newest_ns, since_s = self._stamps.get(source, (-1, now_s))
+        if request.captured_ns > newest_ns:
+            self._stamps[source] = (request.captured_ns, now_s)
+            return age_s
+        return max(age_s, now_s - since_s)
+
+    def _refuse(self, why: str) -> None:
+        self._refused, self._refusal, self._refused_since_selection = self._refused + 1, why, True
+
+    def _trusted(self, request: Request) -> Array:
+        """The policy's action as far as the prior trusts it. Raises: UnsafeCommand if not at all."""
+        action = np.array(request.action)
+        verdict, self._caution = self.policy.judge(request.bundle_hash, request.log_likelihood)
+        if verdict is Verdict.HAND_OVER:
+            why = f"handed over to a person: {self._caution}; choose a mode to go on"
+            self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
+            raise UnsafeCommand(why)
+        if verdict is Verdict.HOLD:
+            raise UnsafeCommand(self._caution)
+        if verdict is Verdict.SLOW:
+            action[:6] *= self.settings.slow_fraction
+        return action
+
+    def _moved_by_hand(self, measured: JointSample) -> JointSample:
+        """An arm that was moved while it held goes on from where it rests now. Raises: RobotError while it moves."""
+        away_rad = float(np.abs(measured.joint_rad - self.set_point_rad).max())
+        if not self._in_motion and away_rad > self.robot.max_start_error_rad:
+            self._anchor(self.watch.at_rest(self.clock.steady_s()))
+        return measured
+
+    @property
+    def _in_motion(self) -> bool:
+        """Whether somebody moves the arm, or the last command is not over."""
+        return self.arbiter.moving or self._waiting_s > 0.0
+
+    def _send(self, command: JointCommand, measured: JointSample, captured_ns: int | None = None) -> None:
+        """To the arm, no further than it can be by then."""
+        command = self._after_the_last(command)
+        seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
+        farthest_rad = self._fastest_rad_s * seconds + self.robot.max_following_error_rad
+        sent = reachable(command, measured.joint_rad, farthest_rad)
+        if sent is not command:
+            self.loop.reset(sent.joint_rad, sent.gripper_m)
+        self._resting = False
+        self._emit(sent, captured_ns)
+
+    def _emit(self, command: JointCommand, captured_ns: int | None = None) -> None:
+        now_ns = self.clock.now_ns()
+        goal = np.append(command.joint_rad, command.gripper_m)
+        self._followed.follow(goal, command.duration_s, self.clock.steady_s())
+        self.sink.send(command, now_ns)
+        latency_s = math.nan if captured_ns is None else (now_ns - captured_ns) / NANOSECONDS
+        self._report(command, latency_s, now_ns)
+        self._caution = ""
+
+    def _after_the_last(self, command: JointCommand) -> JointCommand:
+        """With the time that the last command still needs: one that comes early must not make the arm faster."""
+        return replace(command, duration_s=command.duration_s + self._waiting_s)
+
+    # What ends motion.
+
+    def _hold(self, why: str) -> None:
+        """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""
+        if self.arbiter.selected is not Mode.HOLD:
+            self.arbiter.hold(why)
+        self._rest()
+
+    def _rest(self) -> None:
+        """A command that is not over ends where the set point is now; the gripper stays where it was commanded.
+
+        One that ends motion is left alone: it may lead back to an arm that cannot follow.
+        """
+        if self.active and self._waiting_s > 0.0 and not self._resting:
+            self._stand(self.set_point_rad, self.loop.hold().gripper_m)
+        else:
+            self._report_changes()
+
+    def _rest_at(self, measured: JointSample) -> None:
+        """At the measured pose: an arm that cannot follow must not go on pressing.
+
+        Never further beyond a joint's limit than the set point is: what is measured there may be wrong.
+        """
+        here = self.set_point_rad
+        arm = self.loop.arm
+        joint_rad = within(measured.joint_rad, np.minimum(arm.lower_rad, here), np.maximum(arm.upper_rad, here))
+        self._stand(joint_rad, self.loop.hold().gripper_m)
+
+    def _stand(self, joint_rad: Array, gripper_m: float) -> None:
+        """Go there, no faster than the joints may; where the set point is already, nothing is left to wait for."""
+        away_s = float((np.abs(joint_rad - self.set_point_rad) / self._fastest_rad_s).max())
+        self.loop.reset(joint_rad, gripper_m)
+        self._emit(JointCommand(joint_rad, gripper_m, max(self.robot.settle_s, away_s), ("hold",)))
+        self._resting = True
+        if away_s < NOWHERE_S:
+            self._followed.rests()
+
+    def stop(self, why: str) -> None:
+        """Latched: only `reset_stop` ends it."""
+        self.arbiter.stop(why)
+        self._end_homing(f"stopped by {why}")
+        self._ask_for_torque(on=False)
+        self._rest()
+
+    def reset_stop(self) -> None:
+        """Hold, with torque again, until a mode is chosen."""
+        self._awake()
+        self.arbiter.reset()
+        self._reset_ns = self.clock.now_ns()
+        self._forget_the_arm()
+        self._heartbeat_s = self.clock.steady_s()
+        self._ask_for_torque(on=True)
+        self._report()
+
+    def _ask_for_torque(self, on: bool) -> None:
+        """Of an arm that goes limp when stopped."""
+        if self.settings.on_stop == "limp" and self.active:
+            self.sink.torque(on, self._torque.ask(on, self.clock.steady_s()))
+
+    def torque_answered(self, request: int, success: bool, message: str) -> None:
+        """The driver's answer. An arm that did not get its torque stays stopped."""
+        if not self._torque.answered(request, success, message):
+            return
+        if self._torque.on and not success:
+            self.stop(f"torque: {message}")
+        self._report_changes()
+
+    # Time.
+
+    def tick(self, publishers: Mapping[str, str]) -> None:
+        """Often. `publishers`: by topic, who publishes it, where several do though only one may."""
+        self._awake()
+        self._tick_s = now_s = self.clock.steady_s()
+        if self.active:
+            self._look_around(publishers, now_s)
+            if self._home_request is not None:
+                self._go_home(self._home_request, now_s)
+            if self.arbiter.silent(now_s):
+                self._rest()
+            elif self.arbiter.moving:
+                self._check_the_arm()
+        if now_s - self._reported_s >= STATE_PERIOD_S:
+            self._report()
+
+    def _check_the_arm(self) -> None:
+        try:
+            self._require_following(self._present())
+        except RobotError as error:
+            self._hold(str(error))
+
+    def _awake(self) -> None:
+        """A control that did not run for a while does not know what happened meanwhile."""
+        away_s = self.clock.steady_s() - self._tick_s
+        if self.active and away_s > self.settings.stall_s:
+            self._tick_s = self.clock.steady_s()
+            why = f"control did not run for {away_s:.2f} s (stall_s {self.settings.stall_s}); choose a mode to go on"
+            self._hold_until_chosen(why)
+
+    def _hold_until_chosen(self, why: str) -> None:
+        self._end_homing(why)
+        if not self.arbiter.stop_reason:
+            self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
+        self._rest()
+        self._forget_the_arm()
+
+    def heartbeat(self) -> None:
+        """The operator is there."""
+        self._heartbeat_s = self.clock.steady_s()
+
+    def _look_around(self, publishers: Mapping[str, str], now_s: float) -> None:
+        """Operator, rivals, torque and clock."""
+        silent_s, limit_s = now_s - self._heartbeat_s, self.settings.heartbeat_s
+        if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
+            self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
+        self._rivals = "; ".join(f"nodes {names} all publish {topic}" for topic, names in publishers.items())
+        why = f"several publishers: {self._rivals}"
+        if self._rivals and not self.arbiter.stop_reason:
+            self.stop(why)
+        elif NO_NAME in self.arbiter.stop_reason and self._rivals and NO_NAME not in self._rivals:
+            self.arbiter.stop_reason = why
+            self._report_changes()
+        if self._torque.overdue(now_s):
+            self.torque_answered(self._torque.request, False, f"no answer within {CONFIRM_S} s")
+        back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
+        if back_s:
+            self._anchor_ns = min(self._anchor_ns, self.clock.now_ns())
+            self._stamps.clear()
+            self._hold(f"the clock stepped back by {back_s:.2f} s")
+
+    # What people ask for.
+
+    def select(self, mode: Mode) -> None:
+        """Let the policy, a person or nobody move the arm. Raises: RobotError while stopped."""
+        self._awake()
+        self.arbiter.select(mode, self.clock.steady_s(), "hold was asked for")
+        self._end_homing(f"mode {mode.name.lower()} was asked for")
+        self.policy.reset()
+        self._refused_since_selection = False
+        if self.watch.fault:
+            self._forget_the_arm()
+        if mode is not Mode.HOLD:
+            self._anchor_ns = max(self._anchor_ns, self.clock.now_ns())
+        self._rest()
+
+    def home(self, answer: Callable[[str], None]) -> None:
+        """Go home; `answer` hears '' when the arm is there, or why it is not."""
+        self._awake()
+        if not self.active:
+            answer("control is not active")
+            return
+        now_s = self.clock.steady_s()
+        try:
+            self.arbiter.select(Mode.HOLD, now_s, "on the way home")
+        except RobotError as error:
+            answer(str(error))
+            return
+        self._end_homing("another way home was asked for")
+        self._rest()
+        self._home_request = HomeRequest(self.loop, self.settings, answer, self.clock.now_ns(), now_s)
+
+    def _end_homing(self, why: str) -> None:
+        request, self._home_request = self._home_request, None
+        if request is not None:
+            request.answer(why)
+
+    def _go_home(self, request: HomeRequest, now_s: float) -> None:
+        """What is due of it now."""
+        try:
+            if not request.started:
+                self._start_homing(request, now_s)
+            elif request.due(now_s):
+                measured = self._present()
+                if not request.arrived:
+                    self._require_following(measured)
+                    self._send(request.step(self.watch.age_s(now_s), now_s), measured)
+                elif request.settled(measured.joint_rad, now_s):
+                    self._end_at_home(now_s)
+        except RobotError as error:
+            self.arbiter.select(Mode.HOLD, now_s, f"not at home: {error}")
+            self._end_homing(" ".join(str(error).split()))
+            self._rest()
+
+    def _start_homing(self, request: HomeRequest, now_s: float) -> None:
+        """From where the arm rests, measured since home was asked for: its driver may be putting up a new scene."""
+        if self._anchored and self._anchor_ns <= request.asked_ns:
+            self._forget_the_arm()
+        if self._anchored:
+            request.start(now_s)
+        elif request.late(now_s):
+            self._present()
+
+    def _end_at_home(self, now_s: float) -> None:
+        """Nothing that was seen before moves the arm from there."""
+        self.loop.hold()
+        self._anchor_ns = self.clock.now_ns()
+        self.arbiter.select(Mode.HOLD, now_s, "at home")
+        self._end_homing("")
+        self._report()
+
+    # What is said.
+
+    @property
+    def mode(self) -> Mode:
+        return self.arbiter.mode if self.active else Mode.INACTIVE
+
+    @property
+    def reason(self) -> str:
+        """Why this mode; with what was refused since, where that is why nothing moves."""
+        blind = self.watch.fault if self.active else ""
+        reason = self.arbiter.stop_reason or blind or self.arbiter.reason
+        waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
+        if waiting and self.active and not self._anchored and not blind:
+            reason += "; waiting for the arm to rest"
+        if waiting and self._refused_since_selection and self._refusal not in reason:
+            reason += f"; the last command was refused: {self._refusal}"
+        return " ".join(reason.split())
+
+    @property
+    def alarm(self) -> str:
+        """What cannot be promised now."""
+        rivals = f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut the arm's power"
+        return "; ".join(filter(None, [rivals if self._rivals else "", self._torque.alarm]))
+
+    def _report_changes(self) -> None:
+        if (self.mode, self.reason, self.alarm) != self._reported:
+            self._report()
+
+    def _report(
+        self, command: JointCommand | None = None, latency_s: float = math.nan, now_ns: int | None = None
+    ) -> None:
+        self._reported, self._reported_s = (self.mode, self.reason, self.alarm), self.clock.steady_s()
+        changes = () if command is None else (*command.changes, *filter(None, [self._caution]))
+        self.sink.report(
+            Status(
+                mode=self.mode,
+                stopped=bool(self.arbiter.stop_reason),
+                reason=self.reason,
+                alarm=self.alarm,
+                refused=self._refused,
+                refusal=self._refusal,
+                reset_ns=self._reset_ns,
+                now_ns=self.clock.now_ns() if now_ns is None else now_ns,
+                command=command,
+                changes=changes,
+                latency_s=latency_s,
+            )
+        )

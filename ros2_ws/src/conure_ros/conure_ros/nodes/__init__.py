@@ -1,0 +1,1 @@
+"""The ROS 2 nodes: wiring between topics, services and what decides."""

@@ -1,0 +1,202 @@
+"""control_node: the only publisher of joint commands. Wiring; what it decides stands in `supervisor`."""
+
+import math
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Empty
+from std_srvs.srv import SetBool, Trigger
+
+from conure_core.arm import Arm, Array
+from conure_core.errors import ConureError, RobotError
+from conure_core.robot import load_robot
+from conure_core.safety import JointCommand
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.srv import SetMode
+from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
+from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.parameters import declare
+from conure_ros.comms.qos import NEWEST, STATE, overridable
+from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.control.arbiter import Mode, selectable_mode
+from conure_ros.control.outputs import open_output
+from conure_ros.control.parameters import ControlParameters, wiring
+from conure_ros.control.supervisor import Request, Status, Supervisor
+
+WATCH_PERIOD_S = 0.01
+TORQUE_S = 2.0
+SOURCES = {"command/teleop": Mode.TELEOP, "command/policy": Mode.POLICY}
+
+
+class SystemClock:
+    """The steady clock, and the node's, which stamps are of."""
+
+    def __init__(self, node: ManagedNode) -> None:
+        self.now_ns = node.now_ns
+
+    def steady_s(self) -> float:
+        return time.monotonic()
+
+
+class ControlNode(ManagedNode):
+    """Commands in, joint commands out; `robot_state` says at any time what is done and why."""
+
+    def __init__(self) -> None:
+        super().__init__("control")
+        self.parameters = declare(self, ControlParameters)
+        self.stopped_by = ""
+        """Why the arm was stopped: it outlives cleanup and configure."""
+
+    def configure(self) -> None:
+        """Raises: ConfigError, BundleError, SpecMismatch."""
+        self.robot = load_robot(self.parameters.robot)
+        arm = Arm(self.robot)
+        self.said: tuple[Mode, str] | None = None
+        self._connect()
+        self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
+        self.get_logger().info(self.supervisor.policy.summary)
+        self.supervisor.deactivate()
+
+    def _connect(self) -> None:
+        def subscribe(kind: Any, topic: str, callback: Any) -> None:
+            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            self.kept(self.destroy_subscription, created)
+
+        self.output = open_output(self, self.robot, wiring(self.parameters))
+        states = self.create_publisher(RobotState, "robot_state", STATE, qos_overriding_options=overridable())
+        self.states = self.kept(self.destroy_publisher, states)
+        subscribe(Empty, "stop", lambda _: self.supervisor.stop("the stop topic"))
+        subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
+        subscribe(JointState, "joint_states", self._on_joint_states)
+        for topic, source in SOURCES.items():
+            subscribe(PolicyCommand, topic, partial(self._on_command, source))
+        for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
+            self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
+        # It answers late; in the node's own group it would keep everything else from running meanwhile.
+        home = self.create_service(Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup())
+        self.kept(self.destroy_service, home)
+        self.kept(self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode))
+        self.torque_client = self.create_client(SetBool, "torque")
+        self.kept(self.destroy_client, self.torque_client)
+        topics = (self.output.sole.topic, "joint_states", *SOURCES)
+        self.watches = [PublisherWatch(self, topic) for topic in topics]
+        self.steady_timer(WATCH_PERIOD_S, self._tick)
+
+    def activate(self) -> None:
+        """Raises: RobotError if another node commands this arm, or if it is to go limp and nobody offers that."""
+        if self.parameters.on_stop == "limp" and not self.torque_client.wait_for_service(TORQUE_S):
+            raise RobotError(
+                f"on_stop is limp, and no driver offers {self.torque_client.srv_name}; set on_stop to hold"
+            )
+        self.output.sole.claim()
+        self.supervisor.activate()
+
+    def deactivate(self) -> None:
+        self.supervisor.deactivate()
+        self.output.sole.release()
+
+    def release(self) -> None:
+        if hasattr(self, "supervisor"):
+            self.stopped_by = self.supervisor.arbiter.stop_reason
+            if self.supervisor.active:  # the process ends: the arm must not go on to where it was heading
+                self.supervisor.deactivate()
+        if hasattr(self, "output"):
+            self.output.sole.release()
+
+    # What comes in.
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            sample = joint_sample(message, self.robot)
+        except RobotError as error:
+            self.supervisor.not_measured(str(error))
+            return
+        self.supervisor.measured(sample)
+
+    def _on_command(self, source: Mode, message: PolicyCommand) -> None:
+        captured_ns, action = to_ns(message.header.stamp), np.array(message.action)
+        request = Request(captured_ns, action, message.bundle_hash, message.log_likelihood)
+        self.supervisor.requested(source, request)
+
+    def _tick(self) -> None:
+        rivals = {watch.topic: names for watch in self.watches if (names := watch.rivals())}
+        self.supervisor.tick(rivals)
+
+    # What people ask for.
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.supervisor.stop("the stop service")
+        response.success, response.message = True, "stopped until reset_stop"
+        return response
+
+    def _on_reset_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.supervisor.reset_stop()
+        response.success, response.message = True, "holding; select a mode to go on"
+        return response
+
+    async def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answers when the arm is at home, anchored there, or when it is sure not to get there."""
+        done = Future()
+        self.supervisor.home(done.set_result)
+        response.message = await done
+        response.success = response.message == ""
+        return response
+
+    def _on_set_mode(self, request: SetMode.Request, response: SetMode.Response) -> SetMode.Response:
+        try:
+            self.supervisor.select(selectable_mode(request.mode))
+            response.success = True
+        except ConureError as error:
+            response.message = str(error)
+        return response
+
+    # What goes out: the supervisor's sink.
+
+    def send(self, command: JointCommand, now_ns: int) -> None:
+        self.output.send(command, now_ns)
+
+    def begin(self, joint_rad: Array, gripper_m: float) -> None:
+        self.output.begin(joint_rad, gripper_m)
+
+    def torque(self, on: bool, request: int) -> None:
+        def answered(future: Any) -> None:
+            response = future.result()
+            success = response is not None and response.success
+            message = one_line(getattr(response, "message", "no answer"))
+            if not success:
+                self.get_logger().error(f"{self.torque_client.srv_name}: {message}")
+            self.supervisor.torque_answered(request, success, message)
+
+        self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
+
+    def report(self, status: Status) -> None:
+        state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
+        state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
+        state.alarm, state.refused_commands, state.refusal = status.alarm, status.refused, status.refusal
+        state.reset_stamp = to_time(status.reset_ns)
+        state.safety_changes, state.capture_to_command_s = list(status.changes), math.nan
+        if status.command is not None:
+            state.commanded_rad, state.capture_to_command_s = status.command.joint_rad.tolist(), status.latency_s
+            if status.command.requested_rad is not None:
+                state.requested_rad = status.command.requested_rad.tolist()
+        self.states.publish(state)
+        self._log(status)
+
+    def _log(self, status: Status) -> None:
+        """Every change of mode, and every alarm, once."""
+        said = (status.mode, status.alarm)
+        if said != self.said:
+            text = f"{status.mode.name.lower()}{': ' + status.reason if status.reason else ''}"
+            self.get_logger().info(text)
+            if status.alarm:
+                self.get_logger().error(one_line(status.alarm))
+        self.said = said
+
+
+def main() -> None:
+    run_node(ControlNode)

@@ -1,0 +1,374 @@
+"""evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes on from."""
+
+import json
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import rclpy
+from rcl_interfaces.srv import GetParameters
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from conure_core.errors import ConureError, RobotError
+from conure_msgs.action import RunTrial
+from conure_msgs.msg import PolicyCommand
+from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
+from conure_ros.comms.ending import end_requests
+from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
+from conure_ros.comms.lifecycle import created, one_line, ros_context, turn
+from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.qos import NEWEST
+from conure_ros.recording.episodes import free_name
+from conure_ros.recording.trial_goals import LONGEST_S, SEEDS, Goal, Outcome, refusal
+from conure_ros.recording.trials import Settings, Trial, TrialsFile, measure
+
+POLL_S = 0.05
+READY_S = 60.0
+CALL_S = 30.0
+GRACE_S = 0.1  # until the first image, and for the judgement of the last command
+LAST_CALL_S = 0.3  # for an answer while the evaluator ends: who should give it may be ending, too
+WHOSE = "control/get_parameters"
+FEEDBACK = "run_trial/_action/feedback"
+"""Every client of the action listens to this, whatever it is written in."""
+
+
+@dataclass(frozen=True)
+class EvaluatorParameters:
+    """Parameters of evaluator_node."""
+
+    trials: int = parameter(10, "how many trials to run, then end; 0: serve the action run_trial only", 0, 100000)
+    first_seed: int = parameter(0, "seed of the first trial's scene; each further trial takes the next", 0, SEEDS - 1)
+    task: str = parameter("Lift", "name of the task")
+    target: str = parameter("", "name of the object meant; empty: drawn from each trial's seed")
+    timeout_s: float = parameter(0.0, "longest time under policy control, s; 0: the task's own limit", 0.0, LONGEST_S)
+    folder: str = parameter("out/recordings", "where trials.json is kept, and where the recorder writes")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trial to run, by whoever asked; `progress` hears the seconds under policy control."""
+
+    seed: int
+    task: str
+    target: str
+    timeout_s: float
+    name: str
+    progress: Callable[[float], None] = lambda elapsed_s: None
+
+
+class Interrupted(RobotError):
+    """The trial was ended from outside, by whoever asked for it."""
+
+
+class EvaluatorNode(Node):
+    """Trials run on the main thread; the executor turns on another, so that a service can be called and waited for.
+
+    `ending` is set when the process is to end: a trial that runs then is aborted, the arm in hold.
+    """
+
+    def __init__(self, ending: threading.Event) -> None:
+        super().__init__("evaluator")
+        self.parameters, self.ending = declare(self, EvaluatorParameters), ending
+        self.bundle_hash: str | None = None
+        self.goals: queue.Queue[Goal] = queue.Queue()
+        self.goal: Goal | None = None
+        # Between the look at what interrupts a trial and the request to move the arm nothing may interrupt it.
+        self.lock = threading.Lock()
+        self.acted_s, self.recorded = 0.0, ""
+        kinds = {
+            "reset_scene": ResetScene,
+            "task_status": TaskStatus,
+            "start_episode": StartEpisode,
+            "stop_episode": StopEpisode,
+            "set_mode": SetMode,
+            "home": Trigger,
+            WHOSE: GetParameters,
+        }
+        self.clients_by_name = {name: self.create_client(kind, name) for name, kind in kinds.items()}
+        self.create_subscription(PolicyCommand, "command/policy", self._on_policy_command, NEWEST)
+        # Its goals are waited for; in the node's own group they would keep everything else from running.
+        self.action_server = ActionServer(
+            self,
+            RunTrial,
+            "run_trial",
+            self._on_goal,
+            callback_group=ReentrantCallbackGroup(),
+            goal_callback=self._on_request,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+        )
+        # A coroutine that waits for the main thread is looked after whenever something wakes the executor.
+        self.create_timer(POLL_S, lambda: None)
+
+    def _on_policy_command(self, message: PolicyCommand) -> None:
+        self.bundle_hash = message.bundle_hash
+
+    # The action, on the executor's thread.
+
+    def _on_request(self, request: RunTrial.Goal) -> GoalResponse:
+        why = refusal(request)
+        if self.parameters.trials:
+            why = f"the evaluator runs its own {self.parameters.trials} trials; with trials at 0 it serves the action"
+        elif self.goal is not None:
+            why = "another trial runs; wait for its end, or cancel it"
+        if not why:
+            return GoalResponse.ACCEPT
+        self.get_logger().warning(one_line(f"a goal of run_trial is rejected: {why}"))
+        return GoalResponse.REJECT
+
+    def _on_accepted(self, handle: Any) -> None:
+        self.goal = Goal(handle)
+        handle.execute()
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        self._interrupt("cancelled by its client")
+        return CancelResponse.ACCEPT
+
+    async def _on_goal(self, handle: Any) -> RunTrial.Result:
+        goal = cast(Goal, self.goal)  # accepted just before, and no other since
+        self.goals.put(goal)
+        outcome: Outcome = await goal.answer
+        result = RunTrial.Result(message=outcome.message, recording=outcome.recording)
+        if outcome.trial is not None:
+            handle.succeed()
+            trial = outcome.trial
+            result.success, result.duration_s, result.message = trial.success, trial.duration_s, trial.message
+            result.recording = str((Path(self.parameters.folder) / trial.recording).resolve())
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        self.goal = None
+        return result
+
+    def _interrupt(self, why: str) -> None:
+        """The arm holds now; the main thread ends the trial when it comes to it."""
+        with self.lock:
+            if self.goal is not None and not self.goal.why:
+                self.goal.why = why
+                self.hold_without_waiting()
+
+    def hold_without_waiting(self) -> Future:
+        """Ask control to hold; the answer comes when it comes."""
+        return self.clients_by_name["set_mode"].call_async(SetMode.Request(mode="hold"))
+
+    # Services, on the main thread.
+
+    def call(self, service: str, /, **fields: Any) -> Any:
+        """A service's response.
+
+        Raises: RobotError if it does not come in time, or says that it failed; Interrupted if nobody wants it any more.
+        """
+        client = self._offered(service)
+        with self.lock:
+            self._expect_to_go_on()
+            future = client.call_async(client.srv_type.Request(**fields))
+        return self._answer(service, future, CALL_S, self._expect_to_go_on)
+
+    def _try(self, service: str, /, **fields: Any) -> Any:
+        """A call on the way out, whose own failure must not hide the first one. None if it failed."""
+        client = self.clients_by_name[service]
+        try:
+            limit_s = LAST_CALL_S if self.ending.is_set() else CALL_S
+            return self._answer(service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None)
+        except RobotError as error:
+            self.get_logger().warning(one_line(error))
+            return None
+
+    def _offered(self, service: str) -> Any:
+        client, deadline_s = self.clients_by_name[service], time.monotonic() + CALL_S
+        while not client.service_is_ready():
+            self._expect_to_go_on()
+            if time.monotonic() > deadline_s:
+                raise RobotError(f"nobody offers the service '{client.srv_name}'")
+            time.sleep(POLL_S)
+        return client
+
+    def _answer(self, service: str, future: Future, limit_s: float, look: Callable[[], None]) -> Any:
+        answered, deadline_s = threading.Event(), time.monotonic() + limit_s
+        future.add_done_callback(lambda _: answered.set())
+        while not answered.wait(POLL_S):
+            self._watch_client()
+            look()
+            if time.monotonic() > deadline_s:
+                raise RobotError(f"the service '{service}' did not answer within {limit_s} s")
+        response = future.result()
+        if not getattr(response, "success", True):
+            raise RobotError(f"{service}: {response.message}")
+        return response
+
+    def _expect_to_go_on(self) -> None:
+        """Raises: ExternalShutdownException, Interrupted."""
+        self._expect_to_end_later()
+        if self.goal is not None and self.goal.why:
+            raise Interrupted(self.goal.why)
+
+    def _watch_client(self) -> None:
+        """A client that was killed cancels nothing: nobody listens to the feedback any more, as DDS finds out."""
+        goal = self.goal
+        if goal is None:
+            return
+        if self.count_subscribers(FEEDBACK):
+            goal.heard = True
+        elif goal.heard:
+            self._interrupt("its client is gone")
+
+    # Trials, on the main thread.
+
+    def run(self) -> None:
+        """All trials that the parameters ask for, or those that the action's clients ask for."""
+        self._wait_for_the_policy()
+        if self.parameters.trials:
+            self._run_all()
+        while not self.parameters.trials and rclpy.ok():
+            self._serve_one()
+
+    def _wait_for_the_policy(self) -> None:
+        deadline_s = time.monotonic() + READY_S
+        while self.bundle_hash is None:
+            self._expect_to_end_later()
+            if time.monotonic() > deadline_s:
+                raise RobotError(f"no policy command within {READY_S} s; is the policy active, and does it see images?")
+            time.sleep(POLL_S)
+        self._expect_own_control()
+
+    def _expect_to_end_later(self) -> None:
+        if self.ending.is_set() or not rclpy.ok():
+            raise ExternalShutdownException
+
+    def _expect_own_control(self) -> None:
+        """An evaluator moves the arm of its own graph alone. Raises: RobotError."""
+        if not own_graph_id():
+            return
+        values = self.call(WHOSE, names=[GRAPH_PARAMETER]).values
+        graph = next((value.string_value for value in values), "")
+        if graph != own_graph_id() or self.count_publishers("control/transition_event") > 1:
+            raise RobotError(
+                f"control belongs to another graph on this ROS domain ({graph or 'no graph'}); end that one"
+            )
+
+    def _run_all(self) -> None:
+        wanted = self.parameters
+        settings = Settings(wanted.task, wanted.target, wanted.first_seed, wanted.timeout_s, self.bundle_hash or "")
+        file = TrialsFile(Path(wanted.folder), settings)
+        for seed in file.unfinished(wanted.trials):
+            name = free_name(Path(wanted.folder), f"trial_{seed:06d}")
+            file.add(self.run_trial(Request(seed, wanted.task, wanted.target, wanted.timeout_s, name)))
+            last, wins = file.trials[-1], sum(trial.success for trial in file.trials)
+            self.get_logger().info(
+                f"trial {len(file.trials)}/{wanted.trials} seed {seed}: {last.message}, "
+                f"{wins} of {len(file.trials)} succeeded"
+            )
+
+    def _serve_one(self) -> None:
+        self._expect_to_end_later()
+        try:
+            goal = self.goals.get(timeout=0.2)
+        except queue.Empty:
+            return
+        asked, name = goal.handle.request, f"trial_{time.time_ns()}"
+        feedback = RunTrial.Feedback()
+
+        def progress(elapsed_s: float) -> None:
+            feedback.elapsed_s = elapsed_s
+            goal.handle.publish_feedback(feedback)
+
+        request = Request(asked.seed, asked.task, asked.target_object, asked.timeout_s, name, progress)
+        try:
+            goal.answer.set_result(Outcome(self.run_trial(request)))
+        except (ConureError, OSError) as error:
+            why = one_line(f"aborted after {self.acted_s:.1f} s under policy control: {error}")
+            self.get_logger().error(why)
+            goal.answer.set_result(Outcome(message=why, recording=self.recorded))
+
+    def run_trial(self, request: Request) -> Trial:
+        """Reset, home, record, let the policy act until success or timeout, hold, label.
+
+        Raises: RobotError if a part of the graph does not do its part, Interrupted; the arm holds then, and what was
+        recorded is labelled 'aborted'.
+        """
+        self.acted_s, self.recorded = 0.0, ""
+        try:
+            self.call("set_mode", mode="hold")
+            scene = self.call("reset_scene", seed=request.seed, task=request.task, target_object=request.target)
+            self.call("home")
+            limit_s = request.timeout_s or float(json.loads(self.call("task_status").detail_json)["time_limit_s"])
+            about = {"seed": request.seed, "task": request.task, "target": scene.target, "objects": list(scene.objects)}
+            return self._recorded(request, about, limit_s)
+        except BaseException:
+            # Again after an interruption: a way home that was asked for just before it may begin only now.
+            self._try("set_mode", mode="hold")
+            raise
+
+    def _recorded(self, request: Request, about: dict[str, Any], limit_s: float) -> Trial:
+        """The part of a trial that is recorded. Raises: RobotError."""
+        self.call("start_episode", name=request.name, metadata_json=json.dumps(about))
+        try:
+            success, duration_s = self._act(limit_s, request.progress)
+        except BaseException:
+            # Whatever it was: nobody sees to the arm while the recording is put away.
+            self.hold_without_waiting()
+            stopped = self._try("stop_episode", label="aborted")
+            self.recorded = stopped.path if stopped else ""
+            raise
+        label = "success" if success else "failure"
+        outcome = json.dumps({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
+        path = Path(self._keep(label, outcome).path)
+        message = f"{label} after {duration_s:.1f} s"
+        return Trial(request.seed, about["target"], success, duration_s, path.name, message, measure(path))
+
+    def _keep(self, label: str, outcome: str) -> Any:
+        """The trial is over: what interrupts now no longer changes how it went. Raises: RobotError."""
+        request = StopEpisode.Request(label=label, metadata_json=outcome)
+        future = self.clients_by_name["stop_episode"].call_async(request)
+        return self._answer("stop_episode", future, CALL_S, self._expect_to_end_later)
+
+    def _act(self, limit_s: float, progress: Callable[[float], None]) -> tuple[bool, float]:
+        """Success and the seconds under policy control. Raises: RobotError if the arm was stopped meanwhile."""
+        began_s = time.monotonic()
+        self.call("set_mode", mode="policy")
+        success = False
+        while not success and self.acted_s <= limit_s + GRACE_S:
+            time.sleep(POLL_S)
+            self._watch_client()
+            success = self.call("task_status").success_ever
+            self.acted_s = time.monotonic() - began_s
+            progress(self.acted_s)
+        self.call("set_mode", mode="hold")
+        return success, self.acted_s
+
+
+def main() -> None:
+    with ros_context(SignalHandlerOptions.NO), end_requests(lambda: None) as ending:
+        node = created(partial(EvaluatorNode, ending))
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        spinning = threading.Thread(target=turn, args=(executor,))
+        spinning.start()
+        try:
+            node.run()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            sys.exit(130)
+        except (ConureError, OSError) as error:
+            if rclpy.ok():
+                node.get_logger().error(one_line(error))
+            sys.exit(1)
+        except Exception:
+            if rclpy.ok():
+                raise
+            sys.exit(130)
+        finally:
+            rclpy.try_shutdown()
+            spinning.join()

@@ -1,0 +1,178 @@
+"""manager_node: brings the lifecycle nodes of a graph up, in order, and ends. Works the same under any starter."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from conure_core.errors import RobotError
+from conure_msgs.srv import SetMode
+from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
+from conure_ros.comms.lifecycle import created, one_line, ros_context
+from conure_ros.comms.parameters import declare, parameter
+
+STEPS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
+REACHED = {"configure": State.PRIMARY_STATE_INACTIVE, "activate": State.PRIMARY_STATE_ACTIVE}
+SILENCE_S = 3.0
+DISCOVERY_S = 4.0
+"""How old this process must be to know of all others; see exclusive.DISCOVERY_S."""
+TRACES_S = 25.0
+"""How long DDS may still show a killed process: its lease of 20 s, and some."""
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class ManagerParameters:
+    """Parameters of manager_node."""
+
+    nodes: tuple[str, ...] = parameter(("sim_robot", "control", "policy"), "lifecycle nodes, in the order they come up")
+    timeout_s: float = parameter(60.0, "how long one step of one node may take, s", 1.0, 600.0)
+    start_mode: str = parameter("hold", "the mode that control is given once all are up; hold: none")
+
+
+class ManagerNode(Node):
+    """Configures every node, then activates every node; the first refusal ends it with status 1.
+
+    It leads nodes of its own graph alone: another's on the same ROS domain, or two with one name, it does not touch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("manager")
+        self.parameters, self.created_s = declare(self, ManagerParameters), time.monotonic()
+        # From the beginning: a client that was just made may ask before control has discovered it.
+        self.set_mode = self.create_client(SetMode, "set_mode")
+
+    def run(self) -> None:
+        for name in self.parameters.nodes:
+            self._expect_own(name)
+        self._bring("configure")
+        self._expect_no_twins()
+        self._bring("activate")
+        if self.parameters.start_mode != "hold":
+            self._choose_start_mode()
+        self.get_logger().info(f"up: {', '.join(self.parameters.nodes)}")
+
+    def _bring(self, step: str) -> None:
+        for name in self.parameters.nodes:
+            self._change(name, step, STEPS[step])
+
+    def _expect_own(self, name: str) -> None:
+        """Raises: RobotError if the node of this name is another graph's, or does not say whose it is."""
+        until_s = time.monotonic() + self.parameters.timeout_s
+        request = GetParameters.Request(names=[GRAPH_PARAMETER])
+        with self._client(GetParameters, f"{name}/get_parameters") as client:
+            if not client.wait_for_service(self.parameters.timeout_s):
+                raise RobotError(f"{name} did not appear within {self.parameters.timeout_s} s")
+            while time.monotonic() < until_s:
+                future = client.call_async(request)
+                rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
+                if future.done():
+                    # One that somebody started by itself has no graph, and this manager then has none either.
+                    graph = next((value.string_value for value in future.result().values), "")
+                    break
+            else:
+                raise RobotError(f"{name} did not answer within {self.parameters.timeout_s} s")
+        if graph != own_graph_id():
+            owner = f"the graph of {graph}" if graph else "no graph: somebody started it by itself"
+            raise RobotError(
+                f"a node {name} runs on this ROS domain already and belongs to {owner}; end it, or set another "
+                "ROS_DOMAIN_ID for this graph"
+            )
+
+    def _expect_no_twins(self) -> None:
+        """Waits until all others are discovered, and for traces of killed nodes to vanish. Raises: RobotError."""
+        until_s = max(time.monotonic(), self.created_s + DISCOVERY_S) + TRACES_S
+        while True:
+            twins = [name for name in self.parameters.nodes if self._count(name) > 1]
+            if not twins and time.monotonic() >= self.created_s + DISCOVERY_S:
+                return
+            for name in twins:
+                self._expect_own(name)
+            if time.monotonic() > until_s:
+                raise RobotError(
+                    f"several nodes are called {', '.join(twins)} on this ROS domain, and none is brought up; end the "
+                    "others, or set another ROS_DOMAIN_ID for this graph"
+                )
+            time.sleep(LOOK_S)
+
+    def _count(self, name: str) -> int:
+        """How many lifecycle nodes of this name are known: endpoints are discovered before the names of nodes."""
+        return self.count_publishers(f"{name}/transition_event")
+
+    def _choose_start_mode(self) -> None:
+        """Once: whoever chose another mode meanwhile must not be overruled. A control that refuses goes on holding."""
+        mode, why = self.parameters.start_mode, "it did not answer"
+        if self.set_mode.wait_for_service(SILENCE_S):
+            future = self.set_mode.call_async(SetMode.Request(mode=mode))
+            rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
+            if future.done():
+                why = "" if future.result().success else future.result().message
+        if why:
+            self.get_logger().warning(
+                one_line(f"control did not take start_mode {mode}: {why}; choose a mode to go on")
+            )
+
+    def _change(self, name: str, step: str, transition: int) -> None:
+        """While nodes still discover each other an answer can get lost: a silent node is asked where it is now."""
+        until_s = time.monotonic() + self.parameters.timeout_s
+        request = ChangeState.Request(transition=Transition(id=transition))
+        with self._client(ChangeState, f"{name}/change_state") as change:
+            if not change.wait_for_service(self.parameters.timeout_s):
+                raise RobotError(f"{name} did not appear within {self.parameters.timeout_s} s")
+            while time.monotonic() < until_s:
+                future = change.call_async(request)
+                while not future.done() and time.monotonic() < until_s:
+                    rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
+                    # Nodes answer one question after another: one that says where it is has done what it was told.
+                    state = None if future.done() else self._state_of(name)
+                    if state == REACHED[step]:
+                        return
+                    if state is not None:
+                        break
+                if future.done():
+                    if not future.result().success:
+                        raise RobotError(f"{name} refused to {step}")
+                    return
+        raise RobotError(f"{name} did not {step} within {self.parameters.timeout_s} s")
+
+    def _state_of(self, name: str) -> int | None:
+        """Of its life cycle; None if it does not say soon."""
+        with self._client(GetState, f"{name}/get_state") as client:
+            future = client.call_async(GetState.Request())
+            rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
+            return int(future.result().current_state.id) if future.done() else None
+
+    @contextlib.contextmanager
+    def _client(self, kind: Any, service: str) -> Iterator[Any]:
+        client = self.create_client(kind, service)
+        try:
+            yield client
+        finally:
+            self.destroy_client(client)
+
+
+def main() -> None:
+    with ros_context():
+        node = created(ManagerNode)
+        try:
+            node.run()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            sys.exit(130)
+        except RobotError as error:
+            if rclpy.ok():
+                node.get_logger().error(one_line(error))
+            sys.exit(1)
+        except Exception:
+            # What the end of the context is noticed by, in the midst of a call.
+            if rclpy.ok():
+                raise
+            sys.exit(130)

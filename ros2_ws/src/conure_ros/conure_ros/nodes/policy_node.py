@@ -1,0 +1,213 @@
+"""policy_node: camera image and joint angles in, the bundle's action out. Refuses a bundle that does not fit."""
+
+import gc
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from conure_core.arm import Arm
+from conure_core.bundle import load_bundle
+from conure_core.errors import ConfigError, ConureError
+from conure_core.observation import proprioception
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.cameras.framing import Framing
+from conure_ros.cameras.image_check import SightHealth
+from conure_ros.cameras.pacing import Pace
+from conure_ros.comms.diagnostics import Tally, diagnostics
+from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
+from conure_ros.comms.messages import NANOSECONDS, JointSample, image_pixels, joint_sample, to_ns, to_time
+from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
+from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.comms.worker import NewestWins
+from conure_ros.control.executed_actions import Decision, ExecutedActions
+
+JOINT_HISTORY = 200
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    """Parameters of policy_node."""
+
+    robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
+    bundle: str = parameter("", "folder of the policy bundle")
+    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
+    image_fit: str = parameter("none", "what to do with images of another size: none (refuse), crop, pad, stretch")
+    noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
+    seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
+    frozen_motion_rad: float = parameter(0.03, "motion of a joint that must change the image, rad", 0.001, 10.0)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """An image and the joint angles measured nearest to its capture."""
+
+    image: Image
+    joints: JointSample
+
+
+class PolicyNode(ManagedNode):
+    """Inference runs on a thread of its own, once a control period; the newest image wins."""
+
+    def __init__(self) -> None:
+        super().__init__("policy")
+        self.parameters = declare(self, PolicyParameters)
+
+    def configure(self) -> None:
+        if not self.parameters.bundle:
+            raise ConfigError("the parameter 'bundle' is empty; give the folder of a policy bundle")
+        self.robot = load_robot(self.parameters.robot)
+        self.arm = Arm(self.robot)
+        contract = self.robot.contract(self.parameters.image_size_px)
+        self.bundle = load_bundle(Path(self.parameters.bundle), contract)
+        self.image_shape = contract.observation.image.shape
+        self.framing = Framing(self.parameters.image_fit, self.parameters.image_size_px)
+        self.rng = np.random.default_rng(self.parameters.seed)
+        self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
+        self.tally, self.fault, self.complained = Tally(), "", ""
+        self.warm_up()
+        self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
+        executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
+        self.kept(self.destroy_publisher, executed)
+        # Pinocchio's buffers are not shared between threads.
+        self.executed = ExecutedActions(Arm(self.robot), self.bundle, executed.publish)
+        self.health = SightHealth(self.parameters.frozen_motion_rad)
+        self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.kept(self.destroy_publisher, status)
+        for kind, topic, callback in (
+            (JointState, "joint_states", self._on_joint_states),
+            (CameraInfo, "camera/camera_info", self._on_camera_info),
+            (Image, "camera/image_raw", self._on_image),
+        ):
+            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            self.kept(self.destroy_subscription, created)
+        states = self.create_subscription(RobotState, "robot_state", self.executed.commanded, LATCHED)
+        self.kept(self.destroy_subscription, states)
+        self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
+        self.worker: NewestWins[Sight] = NewestWins(self._infer)
+        gc.collect()
+        gc.freeze()
+
+    def activate(self) -> None:
+        """Raises: RobotError if another policy drives this arm."""
+        self.commands.claim()
+
+    def deactivate(self) -> None:
+        self.commands.release()
+
+    def warm_up(self) -> None:
+        """The first call of a session is slow; it happens here, where nothing waits for it."""
+        image = np.zeros(self.image_shape, np.uint8)
+        home = proprioception(self.arm, np.array(self.robot.home_rad), self.robot.gripper_open_m)
+        for _ in range(3):
+            self.bundle.act({"image": image, "proprio": home}, self._noise())
+
+    def release(self) -> None:
+        for name in ("worker", "executed"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+        if hasattr(self, "commands"):
+            self.commands.release()
+
+    def _noise(self) -> np.ndarray:
+        size = self.robot.contract(self.parameters.image_size_px).action.values.shape
+        return (self.rng.standard_normal(size) * self.parameters.noise_scale).astype(np.float32)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            self.joints.append(joint_sample(message, self.robot))
+        except ConureError as error:
+            self._drop("bad joint_states", str(error))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        height, width, _ = self.image_shape
+        if self.framing.fit == "none" and (message.height, message.width) != (height, width):
+            self.fault = f"the policy sees {width}x{height} px, camera_info says {message.width}x{message.height} px"
+
+    def _pixels(self, image: Image) -> np.ndarray:
+        """What the policy sees of an image. Raises: DataError for one of another size if no rule says what to do."""
+        if self.framing.fit == "none":
+            return image_pixels(image, self.image_shape)
+        pixels = image_pixels(image, (image.height, image.width, 3))
+        return self.framing.placement(image.width, image.height).apply(pixels)
+
+    def _on_image(self, message: Image) -> None:
+        if not self.active:
+            return
+        captured_ns = to_ns(message.header.stamp)
+        age_s = (self.now_ns() - captured_ns) / NANOSECONDS
+        if age_s > self.robot.max_input_age_s:
+            limit_s = self.robot.max_input_age_s
+            self._drop(
+                "late image", f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera"
+            )
+            return
+        if not self.pace.takes(captured_ns):
+            return
+        nearest = min(self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None)
+        apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
+        if nearest is None or apart_s > self.robot.control_period_s / 2:
+            self._drop("no joint_states near the image", f"the nearest joint_states are {apart_s:.3f} s from the image")
+            return
+        self.worker.submit(Sight(message, nearest))
+
+    def _infer(self, sight: Sight) -> None:
+        """On the worker's thread."""
+        began_s, start_ns = time.perf_counter(), self.now_ns()
+        try:
+            pixels = self._pixels(sight.image)
+            self.health.check(pixels, sight.joints.joint_rad)
+            proprio = proprioception(self.arm, sight.joints.joint_rad, sight.joints.gripper_m)
+            observation = {"image": pixels, "proprio": proprio}
+            decision = self.bundle.act(observation, self._noise())
+        except ConureError as error:
+            self._drop("refused", str(error))
+            return
+        command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
+        command.header.stamp, command.header.frame_id = sight.image.header.stamp, self.robot.base_frame
+        command.action = np.asarray(decision.action, np.float64).tolist()
+        command.z = np.asarray(decision.z, np.float64).tolist()
+        command.log_likelihood = float(decision.log_likelihood)
+        command.inference_start, command.inference_end = to_time(start_ns), self.get_clock().now().to_msg()
+        action, z = np.array(command.action), np.array(command.z)
+        self.executed.decided(Decision(to_ns(command.header.stamp), observation, action, z))
+        self.commands.publish(command)
+        self.tally.add(time.perf_counter() - began_s)
+        self.fault = ""
+
+    def _drop(self, kind: str, why: str) -> None:
+        self.tally.drop(kind)
+        self.fault = why
+        if why != self.complained:
+            self.complained = why
+            self.get_logger().warning(one_line(why))
+
+    def _yield_to_rivals(self) -> None:
+        """Of two policies that did not see each other when they began, neither goes on."""
+        rival = self.commands.rival() if self.commands.held else ""
+        if rival:
+            self.commands.release()
+            why = f"{rival} also publishes {self.commands.topic}: this policy says no more; deactivate one of the two"
+            self._drop("rival", why)
+
+    def _diagnose(self) -> None:
+        for worker in (self.worker, self.executed.worker):
+            if worker.error is not None:
+                raise worker.error
+        self._yield_to_rivals()
+        values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped), **self.executed.values()}
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values))
+
+
+def main() -> None:
+    run_node(PolicyNode)

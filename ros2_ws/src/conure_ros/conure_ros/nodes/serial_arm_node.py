@@ -1,0 +1,184 @@
+"""serial_arm_node: drives an arm of Dynamixel or Feetech servos over a serial port, without a vendor's driver."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import RobotError
+from conure_core.robot import load_robot
+from conure_core.servos.bus_config import load_bus, port_path
+from conure_core.servos.scale import ServoScale
+from conure_ros.comms.diagnostics import diagnostics
+from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
+from conure_ros.comms.messages import joint_command, joint_state_message
+from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.drivers.arm_loop import ArmLoop
+from conure_ros.drivers.serial_arm import Measurement
+from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
+
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class SerialArmParameters:
+    """Parameters of serial_arm_node."""
+
+    robot: str = parameter("wx250s_serial", "name of a robot with a bus, or the path of its YAML file")
+    port: str = parameter("", "the serial port; empty: the one in the robot's file; sim: the simulated servos'")
+    silence_s: float = parameter(0.1, "how long one command is followed; then the arm holds, s", 0.01, 10.0)
+    limp_at_end: bool = parameter(False, "torque off when the node ends: the arm falls")
+
+
+class SerialArmNode(ManagedNode):
+    """Follows `joint_trajectory`, publishes `joint_states`; a fault halts the arm and stops control by `stop`.
+
+    configure checks every servo and moves nothing; activate switches the torque on at the present pose; deactivate
+    holds. A stop is latched in here, whatever the lifecycle state, until control's reset_stop. After a fault, which is
+    a stop, deactivate and activate are needed as well.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("serial_arm")
+        self.parameters = declare(self, SerialArmParameters)
+        self.loop: ArmLoop | None = None
+        self.stop_watch = StopWatch(self, self._on_stop_changed)
+
+    def configure(self) -> None:
+        self.robot, self.complained = load_robot(self.parameters.robot), ""
+        bus = load_bus(self.parameters.robot)
+        self.joint_states = self._publisher(JointState, "joint_states", 1)
+        self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
+        trajectories = self.create_subscription(
+            JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
+        )
+        self.kept(self.destroy_subscription, trajectories)
+        for name, answer in {"~/torque_off": self._on_torque_off, "~/reboot_servos": self._on_reboot_servos}.items():
+            self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
+        self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
+        self.steady_timer(DIAGNOSTICS_PERIOD_S, self._report)
+        port = str(port_path(self.parameters.port, bus))
+        scale = ServoScale(bus, self.robot)
+        self.loop = ArmLoop(scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault)
+        self.loop.stopped = self.stop_watch.reason
+        self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
+        self.loop.start()
+
+    def _publisher(self, kind: type, topic: str, depth: int) -> Any:
+        quality = NEWEST if depth == 1 else depth
+        overrides = {"qos_overriding_options": overridable()} if depth == 1 else {}
+        return self.kept(self.destroy_publisher, self.create_publisher(kind, topic, quality, **overrides))
+
+    @property
+    def arm(self) -> ArmLoop:
+        """The loop. Raises: RobotError before configure, and whatever ended it."""
+        if self.loop is None:
+            raise RobotError("the arm is not configured")
+        if self.loop.error is not None:
+            raise RobotError(f"the servo loop ended: {self.loop.error!r}; configure again") from self.loop.error
+        return self.loop
+
+    def activate(self) -> None:
+        self.arm.arm()
+        self.complained = ""
+
+    def deactivate(self) -> None:
+        self.arm.disarm()
+
+    def release(self) -> None:
+        loop, self.loop = self.loop, None
+        if loop is not None:
+            loop.close(self.parameters.limp_at_end)
+
+    # From the loop's thread.
+
+    def _on_measurement(self, measurement: Measurement) -> None:
+        if self.active:
+            positions = measurement.positions
+            self.joint_states.publish(
+                joint_state_message(self.robot, positions[:-1], measurement.speeds, float(positions[-1]), self.now_ns())
+            )
+
+    def _on_fault(self, why: str) -> None:
+        self.get_logger().error(one_line(f"the arm stopped: {why}"))
+        self.stop_watch.announce()
+
+    # What others ask for.
+
+    def _on_stop_changed(self, reason: str) -> None:
+        self.complained = ""
+        if self.loop is not None:
+            self.loop.stopped = reason
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        if not self.active or not self.stop_watch.admits():
+            return
+        try:
+            self.arm.command(joint_command(message, self.robot))
+        except RobotError as error:
+            if str(error) != self.complained:
+                self.complained = str(error)
+                self.get_logger().warning(one_line(error))
+
+    def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        try:
+            self.arm.set_torque(request.data)
+            response.success, response.message = True, "holding" if request.data else "limp"
+        except RobotError as error:
+            response.message = one_line(error)
+        return response
+
+    def _on_torque_off(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            self.arm.let_go()
+            response.success, response.message = True, "no servo has torque"
+        except RobotError as error:
+            response.message = one_line(error)
+        return response
+
+    def _on_reboot_servos(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            rebooted = self.arm.reboot_faulty()
+            response.success = True
+            response.message = f"rebooted {', '.join(rebooted)}" if rebooted else "no servo reports an error"
+        except RobotError as error:
+            response.message = one_line(error)
+        return response
+
+    def _report(self) -> None:
+        """The bus as one status, and each servo as one."""
+        loop = self.loop
+        if loop is None:
+            return
+        fault = loop.fault if loop.error is None else f"the servo loop ended: {loop.error!r}"
+        figures = {name: f"{value:.3f}" for name, value in loop.times.figures().items()}
+        figures |= {"state": loop.state.value, "retried": str(sum(loop.servos.bus.retried.values()))}
+        stopped = f"stopped by {self.stop_watch.reason}; reset_stop ends it" if self.stop_watch.reason else ""
+        said = one_line(fault or stopped or loop.behind)
+        message = diagnostics(self.get_clock().now().to_msg(), self.get_name(), said, figures)
+        if fault:
+            message.status[0].level = DiagnosticStatus.ERROR
+        message.status += [self._servo_status(loop, servo_id) for servo_id in loop.config.ids]
+        self.diagnostics.publish(message)
+
+    def _servo_status(self, loop: ArmLoop, servo_id: int) -> DiagnosticStatus:
+        health, table = loop.servos.health[servo_id], loop.config.table
+        error = table.error_texts(health.get("hardware_error", 0))
+        level = DiagnosticStatus.ERROR if error else DiagnosticStatus.OK
+        status = DiagnosticStatus(
+            name=f"{self.get_name()}: {loop.config.label(servo_id)}", level=level, message=error or "ok"
+        )
+        values = {"retried": str(loop.servos.bus.retried[servo_id])}
+        if "present_temperature" in health:
+            values["temperature_c"] = str(health["present_temperature"])
+            values["voltage_v"] = f"{health['present_voltage'] * table.voltage_unit_v:.1f}"
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        return status
+
+
+def main() -> None:
+    run_node(SerialArmNode)

@@ -1,0 +1,269 @@
+"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and camera stand.
+
+With a `port` it stands where the arm itself does: its servos are on a pseudo-terminal, for the serial driver to drive.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import ConureError, RobotError
+from conure_core.robot import load_robot
+from conure_core.servos.bus_config import load_bus, port_path
+from conure_msgs.srv import ResetScene, TaskStatus
+from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
+from conure_ros.comms.messages import (
+    camera_info_message,
+    image_message,
+    joint_command,
+    joint_state_message,
+)
+from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
+from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.objects.sets import find_object
+from conure_sim.physics.world import PHYSICS_HZ
+from conure_sim.servos.arm import ServoArm
+
+TICK_S = 0.01
+MAX_LAG_S = 0.25
+MAX_SERVO_LAG_S = 0.1  # the driver goes on meanwhile: what is made up for looks like a leap to it
+REST_S, REST_WITHIN_S = 0.2, 2.0
+
+
+@dataclass(frozen=True)
+class SimRobotParameters:
+    """Parameters of sim_robot_node."""
+
+    robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
+    task: str = parameter("Lift", "the task that furnishes the scene")
+    target: str = parameter("", "name of the object meant; empty: drawn from the seed")
+    objects: str = parameter("test", "which objects: train, test, or the path of a folder of URDFs")
+    distractors: int = parameter(2, "objects beside the one meant", 0, 5)
+    randomization: str = parameter("none", "preset that light, colours and delays are drawn from")
+    seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
+    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
+    camera_scale: int = parameter(1, "the camera's images are this many times larger", 1, 32)
+    port: str = parameter("", "where the arm's simulated servos are to be; empty: joint topics instead; sim: a default")
+    camera_period_s: float = parameter(0.0, "time between images, s; 0: the robot's control period", 0.0, 10.0)
+
+
+class SimRobotNode(ManagedNode):
+    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when commands stop.
+
+    A stop is latched in here, whatever the lifecycle state, until control's reset_stop; a new scene does not end it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        self.parameters = declare(self, SimRobotParameters)
+        self.complained = ""
+        # With a port it is the arm itself; the serial driver on the other end takes part in stops.
+        self.stop_watch = None if self.parameters.port else StopWatch(self, self._on_stop_changed)
+
+    def configure(self) -> None:
+        self.robot = load_robot(self.parameters.robot)
+        self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
+        self.env, self.task = self._environment(self.parameters.task), self.parameters.task
+        self.complained, self.succeeded, self.limp = "", False, False
+        self.servos: ServoArm | None = None
+        self._begin(self.parameters.seed, self.parameters.target)
+        if self.parameters.port:
+            path = port_path(self.parameters.port, load_bus(self.parameters.robot))
+            self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
+        if self.servos is None:  # else the servos' driver publishes them, and only one may
+            self.joint_states = self._publisher(JointState, "joint_states")
+        self.images = self._publisher(Image, "camera/image_raw")
+        self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
+        if self.stop_watch is not None:
+            self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
+            trajectories = self.create_subscription(
+                JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
+            )
+            self.kept(self.destroy_subscription, trajectories)
+            self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
+        self.kept(self.destroy_service, self.create_service(ResetScene, "reset_scene", self._on_reset_scene))
+        self.kept(self.destroy_service, self.create_service(TaskStatus, "task_status", self._on_task_status))
+        self.steady_timer(TICK_S, self._tick)
+
+    def _publisher(self, kind: Any, topic: str) -> Any:
+        created = self.create_lifecycle_publisher(kind, topic, NEWEST, qos_overriding_options=overridable())
+        return self.kept(self.destroy_lifecycle_publisher, created)
+
+    def _environment(self, task: str) -> TabletopEnv:
+        """Raises: ConfigError for an unknown task, listing the known ones."""
+        parameters = self.parameters
+        return TabletopEnv(
+            task=task,
+            arm=parameters.robot,
+            image_size=parameters.image_size_px,
+            objects=parameters.objects,
+            distractors=parameters.distractors,
+            randomization=parameters.randomization,
+        )
+
+    def activate(self) -> None:
+        self._rewind()
+
+    def deactivate(self) -> None:
+        self._hold()
+
+    def release(self) -> None:
+        servos, self.servos = getattr(self, "servos", None), None
+        if servos is not None:
+            servos.__exit__()
+        if hasattr(self, "env"):
+            self.env.close()
+
+    # Time: physics runs in steps of its own, as many as the steady clock asks for.
+
+    def _rewind(self) -> None:
+        """Let physical time start now."""
+        self.began_s, self.steps, self.frames = time.monotonic(), 0, 0
+        self.reset_s = self.began_s
+
+    def _catch_up(self) -> None:
+        """Run the physics up to the present; a machine too slow for it loses simulated time, and says so."""
+        due = int((time.monotonic() - self.began_s) * PHYSICS_HZ) - self.steps
+        if due > (MAX_LAG_S if self.servos is None else MAX_SERVO_LAG_S) * PHYSICS_HZ:
+            self._complain(f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is left out")
+            self.began_s += due / PHYSICS_HZ - TICK_S
+            due = int(TICK_S * PHYSICS_HZ)
+        if due > 0:
+            if self.limp:
+                self._let_go()
+            self._advance(due)
+            self.steps += due
+
+    def _advance(self, steps: int) -> None:
+        """With servos they and the arm keep in step, a tick at a time."""
+        world, chunk = self.env.world, steps if self.servos is None else round(TICK_S * PHYSICS_HZ)
+        while steps > 0:
+            count = min(steps, chunk)
+            if self.servos is not None:
+                self.servos.exchange(world, count / PHYSICS_HZ)
+            world.advance_steps(count)
+            steps -= count
+
+    def _tick(self) -> None:
+        if not self.active:
+            return
+        self._catch_up()
+        stamp_ns = self.now_ns()
+        if self.servos is None:
+            state = self.env.world.joint_state()
+            self.joint_states.publish(
+                joint_state_message(self.robot, state.joint_rad, state.joint_speed_rad_s, state.gripper_m, stamp_ns)
+            )
+        frames_due = int((time.monotonic() - self.began_s) / self.camera_period_s)
+        if frames_due > self.frames:
+            self.frames = frames_due
+            self._capture(stamp_ns)
+
+    def _capture(self, stamp_ns: int) -> None:
+        """The task is judged when an image is taken, as often as the environment judges it."""
+        self.succeeded = self.succeeded or self.env.success()
+        camera = self.env.sample.displaced(self.env.world.camera.scaled(self.parameters.camera_scale))
+        pixels = self.env.sample.degraded(self.env.world.render(camera), self.env.np_random)
+        self.camera_infos.publish(
+            camera_info_message(camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame)
+        )
+        self.images.publish(image_message(pixels, stamp_ns, camera.frame))
+
+    # What others ask for.
+
+    def _on_stop_changed(self, reason: str) -> None:
+        if reason and self.active:
+            self._hold()
+
+    def _hold(self) -> None:
+        """The set point stays where it is now."""
+        if self.servos is None:
+            self._catch_up()
+            self.env.world.hold()
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        if not self.active or self.limp or (self.stop_watch is not None and not self.stop_watch.admits()):
+            return
+        try:
+            command = joint_command(message, self.robot)
+        except RobotError as error:
+            self._complain(str(error))
+            return
+        self._catch_up()
+        self.env.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
+
+    def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Off: the arm falls. On: it holds where it is then."""
+        self._catch_up()
+        self._let_go()
+        self.limp = not request.data
+        if not self.limp:
+            self.env.world.power(np.ones(len(self.env.world.driven), dtype=bool))
+        response.success, response.message = True, "limp" if self.limp else "holding"
+        return response
+
+    def _let_go(self) -> None:
+        """No motor holds; the set point goes along with the arm, so that it can hold anywhere at once."""
+        world = self.env.world
+        state = world.joint_state()
+        world.power(np.zeros(len(world.driven), dtype=bool))
+        world.follow(state.joint_rad, state.gripper_m, 0.0)
+
+    def _await_rest(self, servos: ServoArm) -> None:
+        """Until the driver sends no goals: one that still does would pull the arm back from where it is put."""
+        until_s = time.monotonic() + REST_WITHIN_S
+        while servos.untold_s() < REST_S:
+            if time.monotonic() > until_s:
+                raise RobotError("the arm's driver still moves it; hold before the scene is reset")
+            self._catch_up()
+            time.sleep(TICK_S)
+
+    def _begin(self, seed: int, target: str) -> None:
+        _, self.info = self.env.reset(seed=seed, options={"target": target or None})
+        self.succeeded = False
+        if self.servos is not None:
+            self.servos.moved_by_hand(self.env.world)
+        self._rewind()
+
+    def _on_reset_scene(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
+        try:
+            if request.task and request.task != self.task:
+                new = self._environment(request.task)
+                self.env.close()
+                self.env, self.task = new, request.task
+            target = request.target_object or self.parameters.target
+            if target:
+                find_object(target, self.env.pool)
+            if self.servos is not None and self.active:
+                self._await_rest(self.servos)
+            self._begin(request.seed, target)
+        except ConureError as error:
+            response.message = str(error)
+            return response
+        response.success = True
+        response.objects, response.target = list(self.info["objects"]), self.info["target"]
+        return response
+
+    def _on_task_status(self, request: TaskStatus.Request, response: TaskStatus.Response) -> TaskStatus.Response:
+        response.success_now, response.success_ever = bool(self.env.success()), bool(self.succeeded)
+        response.elapsed_s = time.monotonic() - self.reset_s
+        detail = {"task": self.task, "target": self.info["target"], "time_limit_s": self.env.time_limit_s}
+        response.detail_json = json.dumps(detail)
+        return response
+
+    def _complain(self, why: str) -> None:
+        if why != self.complained:
+            self.complained = why
+            self.get_logger().warning(one_line(why))
+
+
+def main() -> None:
+    run_node(SimRobotNode)

@@ -1,0 +1,262 @@
+"""teleop_node: a person's joystick, SpaceMouse or keyboard in, commands for control_node out. Silence sends nothing."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+from sensor_msgs.msg import JointState, Joy
+from trajectory_msgs.msg import JointTrajectory
+
+from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand
+from conure_core.robot import load_robot
+from conure_msgs.msg import PolicyCommand
+from conure_ros.comms.diagnostics import Tally, diagnostics
+from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
+from conure_ros.comms.messages import by_name, joint_sample, to_ns, to_time
+from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.teleop.input_watch import InputWatch, Moment
+from conure_ros.teleop.teleoperation import MOTIONS, Intent, JoyLayout, TwistScale, opening
+
+DIAGNOSTICS_PERIOD_S = 1.0
+# A command may come this much before its period is over: timers and drivers are not in step.
+EARLY = 0.02
+
+
+@dataclass(frozen=True)
+class TeleopParameters:
+    """Parameters of teleop_node."""
+
+    robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
+    axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused")
+    button_count: int = parameter(11, "buttons of the joystick; a Joy with another number is refused")
+    axes: tuple[int, ...] = parameter((1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none")
+    axis_scales: tuple[float, ...] = parameter((1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]")
+    dead_man_button: int = parameter(4, "the button without which a Joy sends nothing")
+    open_button: int = parameter(1, "the button that opens the gripper")
+    close_button: int = parameter(0, "the button that closes the gripper")
+    dead_zone: float = parameter(0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9)
+    twist_linear_full_m_s: float = parameter(0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0)
+    twist_angular_full_rad_s: float = parameter(1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0)
+    stale_s: float = parameter(0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0)
+    unchanged_s: float = parameter(3.0, "how long input that never changes may move the arm, s; 0: ever", 0.0, 600.0)
+
+
+class TeleopNode(ManagedNode):
+    """The newest input is sent once a control period, the first one at once. control_node lets a person take over."""
+
+    def __init__(self) -> None:
+        super().__init__("teleop")
+        self.parameters = declare(self, TeleopParameters)
+
+    def configure(self) -> None:
+        given = self.parameters
+        self.robot = load_robot(given.robot)
+        names = ("axis_count", "button_count", "axes", "axis_scales", "dead_man_button", "open_button", "close_button")
+        self.layout = JoyLayout(**{name: getattr(given, name) for name in (*names, "dead_zone")})
+        self.scale = TwistScale(given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone)
+        self.intent: Intent | None = None
+        self.watch, self.sent_s = InputWatch(given.stale_s, given.unchanged_s), -math.inf
+        # Whether the dead man's button was seen held while the node was not active.
+        self.stuck = False
+        self.asked: float | None = None
+        self.measured_m: float | None = None
+        self.commanded_m: float | None = None
+        self.tally, self.fault, self.complained, self.rival = Tally(), "", "", ""
+        self.commands = SolePublisher(self, PolicyCommand, "command/teleop", NEWEST)
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.kept(self.destroy_publisher, status)
+        for kind, topic, callback in (
+            (Joy, "joy", self._on_joy),
+            (TwistStamped, "teleop/twist", self._on_twist),
+            (JointState, "teleop/gripper", self._on_gripper),
+            (JointState, "joint_states", self._on_joint_states),
+            (JointTrajectory, "joint_trajectory", self._on_trajectory),
+        ):
+            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            self.kept(self.destroy_subscription, created)
+        self.timer = self.steady_timer(self.robot.control_period_s, self._send)
+        self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
+
+    def activate(self) -> None:
+        """Raises: RobotError if another node teleoperates this arm."""
+        self.commands.claim()
+        self.rival = ""
+
+    def deactivate(self) -> None:
+        """What was pressed before counts for nothing afterwards."""
+        self.intent = self.asked = None
+        self.commands.release()
+
+    def release(self) -> None:
+        if hasattr(self, "commands"):
+            self.commands.release()
+
+    # What the hand does.
+
+    def _on_joy(self, message: Joy) -> None:
+        try:
+            intent = self.layout.intent(message.axes, message.buttons)
+            if not self._released(intent is not None):
+                raise UnsafeCommand("joy: the dead man's button was held before activation; let it go first")
+            self._take("joy", intent, message, (*message.axes, *message.buttons))
+        except ConureError as error:
+            self._refuse("joy", error)
+
+    def _released(self, held: bool) -> bool:
+        """Whether the dead man's button was let go since the node is active: one that sticks arms nothing."""
+        self.stuck = held and (self.stuck or not self.active)
+        return not (self.active and self.stuck)
+
+    def _on_twist(self, message: TwistStamped) -> None:
+        linear, angular = message.twist.linear, message.twist.angular
+        velocity = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
+        try:
+            intent = self.scale.intent(velocity, message.header.frame_id, self.robot.base_frame)
+            self._take("teleop/twist", intent, message, velocity)
+        except ConureError as error:
+            self._refuse("teleop/twist", error)
+
+    def _on_gripper(self, message: JointState) -> None:
+        """Where the gripper is to be, m; a hand that moves the arm meanwhile goes on."""
+        robot, name = self.robot, "teleop/gripper"
+        try:
+            (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], name)
+            if not self._is_new(name, message):
+                return
+            self.asked = opening(position_m, robot.gripper_closed_m, robot.gripper_open_m)
+            if self._silent():
+                # Only then: the motion of another device must not go on for it.
+                self._follow(Intent(np.zeros(MOTIONS), self.asked), message)
+        except ConureError as error:
+            self._refuse(name, error)
+
+    def _is_new(self, source: str, message: Any) -> bool:
+        """An old one is silence, and is said. Raises: UnsafeCommand where its time is not known or is to come."""
+        try:
+            return self.active and self.watch.is_new(source, to_ns(message.header.stamp), self._now())
+        except StaleInput as error:
+            self._say(source, error)
+            return False
+
+    def _take(self, source: str, intent: Intent | None, message: Any, values: tuple[float, ...]) -> None:
+        """Raises: UnsafeCommand for an input that must not move the arm."""
+        if intent is None:
+            self.fault = ""
+            self.watch.let_go(source)
+            self._let_go()
+            return
+        if not self._is_new(source, message):
+            return
+        if intent.motion.any():
+            self.watch.expect_change(source, values, time.monotonic())
+        else:
+            self.watch.let_go(source)
+        self.asked = self.asked if intent.gripper is None else intent.gripper
+        self._follow(intent, message)
+
+    def _follow(self, intent: Intent, message: Any) -> None:
+        """Send it, at once where the last command is a period old."""
+        self.intent, self.fault = intent, ""
+        self.watch.take(to_ns(message.header.stamp), self._now())
+        if time.monotonic() - self.sent_s >= (1.0 - EARLY) * self.robot.control_period_s:
+            self._send()
+
+    def _let_go(self) -> None:
+        """Whoever takes over again does so with the gripper as it is then, where control tells that."""
+        self.intent = None
+        if self.commanded_m is not None:
+            self.asked = None
+
+    def _silent(self) -> bool:
+        return self.intent is None or self.watch.stale(self._now())
+
+    def _now(self) -> Moment:
+        return Moment(self.now_ns(), time.monotonic())
+
+    def _refuse(self, source: str, error: Exception) -> None:
+        self.intent = None
+        self._say(source, error)
+
+    def _say(self, source: str, error: Exception) -> None:
+        self.tally.drop(source)
+        self.fault = one_line(error)
+        if self.fault != self.complained:
+            self.complained = self.fault
+            self.get_logger().warning(f"refused: {self.fault}")
+
+    # What the gripper did: a takeover must not let go of what it holds.
+
+    def _on_joint_states(self, message: JointState) -> None:
+        try:
+            self.measured_m = joint_sample(message, self.robot).gripper_m
+        except RobotError as error:
+            self._refuse("joint_states", error)
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        """One without the gripper is for an arm whose gripper has a controller of its own: it says nothing here."""
+        gripper = self.robot.gripper_joint
+        if gripper not in message.joint_names or not message.points:
+            return
+        try:
+            (self.commanded_m,) = by_name(
+                message.joint_names, message.points[-1].positions, [gripper], "joint_trajectory"
+            )
+        except RobotError as error:
+            self._refuse("joint_trajectory", error)
+
+    def _gripper(self) -> float:
+        """As asked, else as commanded last, else as measured. Raises: StaleInput where none is known yet."""
+        if self.asked is not None:
+            return self.asked
+        position_m = self.commanded_m if self.commanded_m is not None else self.measured_m
+        if position_m is None:
+            raise StaleInput("waiting for joint_states: where the gripper is is not known")
+        return opening(position_m, self.robot.gripper_closed_m, self.robot.gripper_open_m)
+
+    # What goes out.
+
+    def _send(self) -> None:
+        intent = self.intent
+        if intent is None or not self.commands.held:
+            return
+        if self._silent():
+            self._let_go()
+            return
+        try:
+            action = [*intent.motion.tolist(), self._gripper()]
+        except ConureError as error:
+            self._refuse("joint_states", error)
+            return
+        command = PolicyCommand(action=action, log_likelihood=math.nan, source="teleop")
+        command.header.stamp, command.header.frame_id = to_time(self.watch.stamp_ns), self.robot.base_frame
+        self.commands.publish(command)
+        self.tally.add(max(0.0, self.watch.age_s(self._now())))
+        self.sent_s = time.monotonic()
+        self.timer.reset()
+
+    def _yield_to_rivals(self) -> None:
+        """Of two that did not see each other when they began, neither goes on."""
+        rival = self.commands.rival() if self.commands.held else ""
+        if rival:
+            self.commands.release()
+            self.rival = (
+                f"{rival} also publishes {self.commands.topic}: this node sends no more; deactivate one of both"
+            )
+            self._refuse("rival", RobotError(self.rival))
+
+    def _diagnose(self) -> None:
+        self._yield_to_rivals()
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics.publish(
+            diagnostics(stamp, f"{self.get_name()}: input", self.rival or self.fault, self.tally.values())
+        )
+
+
+def main() -> None:
+    run_node(TeleopNode)

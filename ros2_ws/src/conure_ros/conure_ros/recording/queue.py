@@ -1,0 +1,140 @@
+"""A thread that writes what is recorded, so that a slow disk never keeps messages from being received."""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conure_core.errors import DataError
+from conure_ros.recording.writer import EpisodeWriter
+
+MAX_BYTES = 256 * 1024 * 1024
+MAX_MESSAGES = 50_000
+BATCH_S = 0.05
+FLUSH_S = 0.5
+"""A killed recorder loses what came in so long a time, at most, if the disk is fast enough."""
+LOST = "lost_messages"
+LOST_BY_TOPIC = "lost_messages_by_topic"
+
+
+class QueuedRecording:
+    """An episode that is being written by a thread of its own, from a queue with a bound.
+
+    What finds the queue full is lost, and so is what the middleware reports as lost; both are counted by topic.
+    """
+
+    def __init__(self, episode: EpisodeWriter, max_bytes: int = MAX_BYTES, max_messages: int = MAX_MESSAGES) -> None:
+        self.path = episode.path
+        self._episode, self._max_bytes, self._max_messages = episode, max_bytes, max_messages
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[str, bytes, int]] = deque()
+        self._waiting = 0
+        self._queued_bytes = 0
+        self._ended = False
+        self._lost: Counter[str] = Counter()
+        self._failure = ""
+        self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> str:
+        """What went wrong with the disk; nothing is written from then on."""
+        with self._changed:
+            return self._failure
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the disk."""
+        with self._changed:
+            return self._queued_bytes
+
+    def lost(self) -> dict[str, int]:
+        """How many messages were lost so far, by topic."""
+        with self._changed:
+            return dict(self._lost)
+
+    def put(self, topic: str, cdr: bytes) -> None:
+        """Record one serialized message. Never waits for the disk: a message that finds no room is counted as lost."""
+        with self._changed:
+            full = self._queued_bytes + len(cdr) > self._max_bytes or self._waiting >= self._max_messages
+            if full or self._failure:
+                self._lost[topic] += 1
+                return
+            self._queue.append((topic, cdr, self._episode.now_ns()))
+            self._waiting += 1
+            self._queued_bytes += len(cdr)
+
+    def lose(self, topic: str, count: int) -> None:
+        """Count messages that were sent and did not arrive."""
+        with self._changed:
+            self._lost[topic] += count
+
+    def close(self, metadata: Mapping[str, Any]) -> Path:
+        """Write what is queued and the metadata, with what was lost.
+
+        Raises: OSError or DataError; the partial file stays then.
+        """
+        self._end()
+        if self._failure:
+            self._episode.abandon()
+            raise DataError(self._failure)
+        return self._episode.close({**metadata, **self._losses()})
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """As `close`, but the file keeps its partial name."""
+        self._end()
+        if self._failure:
+            self._episode.abandon()
+        else:
+            self._episode.finish({**metadata, **self._losses()})
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with self._changed:
+            self._queue.clear()
+        self._end()
+        self._episode.discard()
+
+    def _losses(self) -> dict[str, Any]:
+        lost = self.lost()
+        return {LOST: sum(lost.values()), LOST_BY_TOPIC: lost}
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _write(self) -> None:
+        flushed_s, dirty = time.monotonic(), False
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended, timeout=BATCH_S)
+                    batch, ended = list(self._queue), self._ended
+                    self._queue.clear()
+                dirty |= self._write_all(batch)
+                if dirty and time.monotonic() - flushed_s >= FLUSH_S:
+                    self._episode.flush()
+                    flushed_s, dirty = time.monotonic(), False
+                if ended and not batch:
+                    return
+        except OSError as error:
+            self._give_up(f"recording {self.path.name} failed: {error}")
+
+    def _write_all(self, batch: list[tuple[str, bytes, int]]) -> bool:
+        for topic, cdr, log_ns in batch:
+            self._episode.write(topic, cdr, log_ns, log_ns)
+            with self._changed:
+                self._waiting -= 1
+                self._queued_bytes -= len(cdr)
+        return bool(batch)
+
+    def _give_up(self, failure: str) -> None:
+        with self._changed:
+            self._failure = failure
+            self._lost.update(topic for topic, _, _ in self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0

@@ -1,0 +1,42 @@
+"""Goals of the action run_trial: what may be asked for, and what becomes of it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.task import Future
+
+from conure_msgs.action import RunTrial
+from conure_ros.recording.trials import Trial
+
+LONGEST_S = 3600.0
+SEEDS = 2**31
+
+
+@dataclass
+class Goal:
+    """A client's goal, from its acceptance until its result is given. `why`: what interrupted it."""
+
+    handle: Any
+    answer: Future = field(default_factory=Future)
+    why: str = ""
+    heard: bool = False
+    """Whether anybody ever listened to its feedback."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a goal: a trial, or why there is none. `recording`: what was recorded of one that was aborted."""
+
+    trial: Trial | None = None
+    message: str = ""
+    recording: str = ""
+
+
+def refusal(goal: RunTrial.Goal) -> str:
+    """What is wrong with the values of a goal; empty: nothing."""
+    if not math.isfinite(goal.timeout_s) or not 0.0 <= goal.timeout_s <= LONGEST_S:
+        return f"timeout_s must be from 0 to {LONGEST_S:.0f} s, got {goal.timeout_s}"
+    if not 0 <= goal.seed < SEEDS:
+        return f"seed must be from 0 to {SEEDS - 1}, got {goal.seed}"
+    return "" if goal.task else "task must name a task, got ''"

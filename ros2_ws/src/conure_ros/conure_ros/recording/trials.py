@@ -1,0 +1,137 @@
+"""Evaluation trials: what is asked for, what came of it, and the file that keeps both. No ROS."""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conure_core.atomic_files import damaged, read_json, write_json
+from conure_core.errors import ConfigError, DataError
+from conure_ros.recording.episodes import Episode, stamp_ns
+
+FILE_NAME = "trials.json"
+FORMAT = 1
+AGAIN = "move it away to start over"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What trials have in common; number i has the seed `first_seed + i`. `timeout_s` 0: the task's own limit."""
+
+    task: str
+    target: str
+    first_seed: int
+    timeout_s: float
+    bundle_hash: str
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a trial's recording says. Lists have one value a tick; durations in ms, likelihoods in nats."""
+
+    capture_to_command_ms: list[float] = field(default_factory=list)
+    inference_ms: list[float] = field(default_factory=list)
+    command_interval_ms: list[float] = field(default_factory=list)
+    log_likelihood: list[float] = field(default_factory=list)
+    safety_changes: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished trial. `recording` is relative to the folder of the trials file."""
+
+    seed: int
+    target: str
+    success: bool
+    duration_s: float
+    recording: str
+    message: str
+    measures: Measures
+
+
+class TrialsFile:
+    """`trials.json`: settings and finished trials, replaced as a whole after every trial, so that a restart goes on."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        """Raises: ConfigError if the folder holds trials of other settings; DataError if its file cannot be read."""
+        self.path, self.settings = folder / FILE_NAME, settings
+        self.trials: list[Trial] = []
+        if self.path.exists():
+            self._load()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _load(self) -> None:
+        settings, self.trials = read_trials(self.path)
+        for name, wanted in dataclasses.asdict(self.settings).items():
+            if getattr(settings, name) != wanted:
+                raise ConfigError(
+                    f"{self.path} holds trials with {name} {getattr(settings, name)!r}, not {wanted!r}; "
+                    "choose another folder or move that one away"
+                )
+
+    def unfinished(self, trials: int) -> list[int]:
+        """The seeds still to be run, in order."""
+        done = {trial.seed for trial in self.trials}
+        return [seed for seed in range(self.settings.first_seed, self.settings.first_seed + trials) if seed not in done]
+
+    def add(self, trial: Trial) -> None:
+        """Keep a finished trial, on disk when this returns."""
+        self.trials.append(trial)
+        data = {
+            "format": FORMAT,
+            "settings": dataclasses.asdict(self.settings),
+            "trials": [dataclasses.asdict(trial) for trial in self.trials],
+        }
+        write_json(self.path, data)
+
+
+def read_trials(path: Path) -> tuple[Settings, list[Trial]]:
+    """Raises: DataError naming what is wrong with the file."""
+    try:
+        data: dict[str, Any] = read_json(path, AGAIN)
+        if data["format"] != FORMAT:
+            raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
+        trials = [Trial(**{**trial, "measures": Measures(**trial["measures"])}) for trial in data["trials"]]
+        return Settings(**data["settings"]), trials
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error, AGAIN) from error
+
+
+def measure(recording: Path) -> Measures:
+    """Latencies, jitter and likelihoods of a recorded trial, from the stamps inside its messages.
+
+    A command answers the last decision whose inference ended before the command's stamp.
+    Raises: DataError if the recording cannot be read.
+    """
+    decisions, commands, changes, images = [], [], 0, 0
+    for record in Episode(recording).messages():
+        topic = record.topic.lstrip("/")
+        if topic.endswith("command/policy"):
+            decisions.append(record.message)
+        elif topic.endswith("joint_trajectory"):
+            commands.append(stamp_ns(record.message.header.stamp))
+        elif topic.endswith("robot_state"):
+            changes += bool([change for change in record.message.safety_changes if change != "hold"])
+        images += topic.endswith("camera/image_raw")
+    answers = _answers(decisions, sorted(commands))
+    return Measures(
+        capture_to_command_ms=[(command - stamp_ns(decision.header.stamp)) / 1e6 for decision, command in answers],
+        inference_ms=[(stamp_ns(d.inference_end) - stamp_ns(d.inference_start)) / 1e6 for d in decisions],
+        command_interval_ms=[(after - before) / 1e6 for (_, before), (_, after) in itertools.pairwise(answers)],
+        log_likelihood=[float(decision.log_likelihood) for decision in decisions],
+        safety_changes=changes,
+        images=images,
+    )
+
+
+def _answers(decisions: list[Any], commands_ns: list[int]) -> list[tuple[Any, int]]:
+    """Every decision with the first command after the end of its inference and before that of the next one's."""
+    ends = [stamp_ns(decision.inference_end) for decision in decisions]
+    answers = []
+    for decision, end, until in zip(decisions, ends, [*ends[1:], float("inf")], strict=True):
+        answer = next((command for command in commands_ns if end <= command < until), None)
+        if answer is not None:
+            answers.append((decision, answer))
+    return answers

@@ -1,0 +1,1 @@
+"""A person moves the arm: keyboards, pads and what watches them."""
