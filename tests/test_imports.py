@@ -262,3 +262,10 @@ def test_every_module_on_the_robot_imports_without_torch_and_pybullet(package, a
 def test_what_renders_and_collects_in_many_processes_does_not_wait_for_torch():
     run = run_without({"torch"}, "import conure_sim.envs.static_scenes, conure_training.data.collect")
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_page_on_the_architecture_lists_the_parts_of_a_package_in_their_order(package):
+    section = (ROOT / "docs/architecture.md").read_text().partition(f"### {package}\n")[2].partition("\n#")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert [name for row in rows for name in row.split("`")[1::2]] == LAYERS[package]
