@@ -1,7 +1,8 @@
-"""What a calibration records: arm, cameras with their whole images, control in hold, teleoperation, recorder.
+"""What a calibration records: arm, cameras with their whole images, control in hold, teleoperation,
+recorder.
 
-ros2 launch conure_bringup calibrate.launch.py camera_source:=/dev/v4l/by-id/...
-`arm:=external` (the arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`; `--show-args`.
+ros2 launch conure_bringup calibrate.launch.py camera_source:=/dev/v4l/by-id/... `arm:=external`
+(the arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`; `--show-args`.
 """
 
 from launch import LaunchDescription

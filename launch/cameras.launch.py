@@ -1,4 +1,6 @@
-"""Two cameras alone: ros2 launch conure_bringup cameras.launch.py camera_source:=0 wrist_source:=2."""
+"""Two cameras alone: ros2 launch conure_bringup cameras.launch.py camera_source:=0
+wrist_source:=2.
+"""
 
 from launch import LaunchDescription
 

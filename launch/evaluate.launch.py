@@ -1,6 +1,8 @@
-"""The same and the evaluator: ros2 launch conure_bringup evaluate.launch.py bundle:=FOLDER trials:=10.
+"""The same and the evaluator: ros2 launch conure_bringup evaluate.launch.py bundle:=FOLDER
+trials:=10.
 
-`robot:=wx250s_serial_sim port:=sim` puts the arm behind simulated servos. All arguments: `--show-args`.
+`robot:=wx250s_serial_sim port:=sim` puts the arm behind simulated servos. All arguments:
+`--show-args`.
 """
 
 from launch import LaunchDescription

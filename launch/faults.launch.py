@@ -1,6 +1,8 @@
-"""The simulated robot with faults at hand: ros2 launch conure_bringup faults.launch.py bundle:=FOLDER.
+"""The simulated robot with faults at hand: ros2 launch conure_bringup faults.launch.py
+bundle:=FOLDER.
 
-`ros2 topic pub --once faults/inject std_msgs/String "data: camera frozen"`; an empty text ends the fault.
+`ros2 topic pub --once faults/inject std_msgs/String "data: camera frozen"`; an empty text ends the
+fault.
 """
 
 from launch import LaunchDescription

@@ -1,4 +1,5 @@
-"""An arm with somebody else's controllers, which can be broken: ros2 launch conure_bringup faults_arm.launch.py.
+"""An arm with somebody else's controllers, which can be broken: ros2 launch conure_bringup
+faults_arm.launch.py.
 
 Break it with JSON on `arm_model/do`, such as {"block": "elbow"}; see arm_model_node.
 """

@@ -1,4 +1,5 @@
-"""The arm on simulated servos, with faults at hand: ros2 launch conure_bringup faults_serial.launch.py bundle:=FOLDER.
+"""The arm on simulated servos, with faults at hand: ros2 launch conure_bringup
+faults_serial.launch.py bundle:=FOLDER.
 
 `python -m conure_sim.servos.inject PORT faults '{"corrupt": 0.05}'`; see docs/serial_arm.md.
 """

@@ -1,7 +1,8 @@
 """A policy alone moves the arm: arm, camera, control, policy, recorder. It begins in hold.
 
 ros2 launch conure_bringup policy.launch.py bundle:=FOLDER camera_source:=/dev/v4l/by-id/...
-`arm:=external` (the arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`; `--show-args`.
+`arm:=external` (the arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`;
+`--show-args`.
 """
 
 from launch import LaunchDescription

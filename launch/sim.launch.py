@@ -1,6 +1,8 @@
-"""Simulated arm, control, policy and recorder: ros2 launch conure_bringup sim.launch.py bundle:=FOLDER.
+"""Simulated arm, control, policy and recorder: ros2 launch conure_bringup sim.launch.py
+bundle:=FOLDER.
 
-`robot:=wx250s_serial_sim port:=sim` puts the arm behind simulated servos. All arguments: `--show-args`.
+`robot:=wx250s_serial_sim port:=sim` puts the arm behind simulated servos. All arguments:
+`--show-args`.
 """
 
 from launch import LaunchDescription

@@ -1,4 +1,6 @@
-"""The simulated arm under a policy that sees another camera, with faults at hand: the graph of `conure faults soak`."""
+"""The simulated arm under a policy that sees another camera, with faults at hand: the graph of
+`conure faults soak`.
+"""
 
 from launch import LaunchDescription
 

@@ -1,8 +1,9 @@
-"""A person moves the arm, and records: arm, cameras, control, teleoperation, recorder. No policy, no bundle.
+"""A person moves the arm, and records: arm, cameras, control, teleoperation, recorder. No policy,
+no bundle.
 
-ros2 launch conure_bringup teleop.launch.py camera_source:=/dev/v4l/by-id/...
-`arm:=external` (the arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`; `--show-args`.
-Beside it a driver publishes `joy` or `teleop/twist`, or `conure keys` runs.
+ros2 launch conure_bringup teleop.launch.py camera_source:=/dev/v4l/by-id/... `arm:=external` (the
+arm's own driver runs beside), `arm:=serial port:=/dev/ttyUSB0` or `arm:=sim`; `--show-args`. Beside
+it a driver publishes `joy` or `teleop/twist`, or `conure keys` runs.
 """
 
 from launch import LaunchDescription

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""`make setup`: the project's own environment in .venv, with pinned packages and the ROS interfaces built.
+"""`make setup`: the project's own environment in .venv, with pinned packages and the ROS interfaces
+built.
 
-Only the standard library, because it runs before anything is installed, under whatever python3 there is. Each stage
-leaves a stamp with the hash of what it was made from, so that a second run has nothing to do. With a ROS 2 sourced,
-that one is used; without, ROS 2 comes as wheels from PyPI, and conure_msgs is built against them.
+Only the standard library, because it runs before anything is installed, under whatever python3
+there is. Each stage leaves a stamp with the hash of what it was made from, so that a second run has
+nothing to do. With a ROS 2 sourced, that one is used; without, ROS 2 comes as wheels from PyPI, and
+conure_msgs is built against them.
 """
 
 import fcntl
@@ -49,11 +51,17 @@ class SetupError(Exception):
 
 
 def probe(python):
-    """What an interpreter is and has, as a dict; None where it does not run (pyenv leaves such shims)."""
+    """What an interpreter is and has, as a dict; None where it does not run (pyenv leaves such
+    shims).
+    """
     if shutil.which(python) is None:
         return None
     run = subprocess.run(
-        [python, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean_environment()
+        [python, "-c", PROBE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=clean_environment(),
     )
     return json.loads(run.stdout) if run.returncode == 0 else None
 
@@ -72,12 +80,16 @@ def has_headers(found):
 
 
 def choose_interpreter():
-    """The first interpreter that fits: the one in $PYTHON, or else the best of those on the path."""
+    """The first interpreter that fits: the one in $PYTHON, or else the best of those on the
+    path.
+    """
     asked = os.environ.get("PYTHON")
     if asked:
         found = probe(asked)
         if found is None:
-            raise SetupError(f"PYTHON={asked} does not run; leave it out, or name a Python 3.11 or 3.12")
+            raise SetupError(
+                f"PYTHON={asked} does not run; leave it out, or name a Python 3.11 or 3.12"
+            )
         if not is_supported(found):
             raise SetupError(f"PYTHON={asked} is Python {dotted(found)}; 3.11 or 3.12 is needed")
         return found
@@ -87,14 +99,17 @@ def choose_interpreter():
     if not fitting:
         raise SetupError(no_interpreter(found))
     uses_installed_ros = sourced_ros() is not None
-    return max(fitting, key=lambda it: (it["rclpy"] == uses_installed_ros, has_headers(it), it["ensurepip"]))
+    return max(
+        fitting,
+        key=lambda it: (it["rclpy"] == uses_installed_ros, has_headers(it), it["ensurepip"]),
+    )
 
 
 def no_interpreter(found):
     seen = ", ".join(sorted({dotted(interpreter) for interpreter in found})) or "none"
     return (
-        f"Python 3.11 or 3.12 is needed, found: {seen}; "
-        f"on Debian 12 or Ubuntu 24.04: {APT_INSTALL} python3 python3-dev python3-venv (others: {DOCUMENTATION})"
+        f"Python 3.11 or 3.12 is needed, found: {seen}; on Debian 12 or Ubuntu 24.04: {APT_INSTALL}"
+        f" python3 python3-dev python3-venv (others: {DOCUMENTATION})"
     )
 
 
@@ -103,12 +118,14 @@ def dotted(found):
 
 
 def check_sourced_ros(found):
-    """A sourced ROS puts its own rclpy on PYTHONPATH: another Python's would be imported instead of the wheels."""
+    """A sourced ROS puts its own rclpy on PYTHONPATH: another Python's would be imported instead of
+    the wheels.
+    """
     if sourced_ros() and not found["rclpy"]:
         raise SetupError(
-            f"ROS 2 {sourced_ros()} is sourced, but Python {dotted(found)} cannot import its rclpy; "
-            "use a shell where no ROS is sourced (ROS 2 then comes from PyPI), "
-            f"or name that ROS's Python: make setup PYTHON=/usr/bin/python3 ({DOCUMENTATION})"
+            f"ROS 2 {sourced_ros()} is sourced, but Python {dotted(found)} cannot import its rclpy;"
+            " use a shell where no ROS is sourced (ROS 2 then comes from PyPI), or name that ROS's"
+            f" Python: make setup PYTHON=/usr/bin/python3 ({DOCUMENTATION})"
         )
 
 
@@ -121,7 +138,11 @@ def missing_packages(found):
     needs = [
         ("the ensurepip module", f"{prefix}-venv", found["ensurepip"]),
         ("Python.h", f"{prefix}-dev", has_headers(found)),
-        ("a C++ compiler", "g++", shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")),
+        (
+            "a C++ compiler",
+            "g++",
+            shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++"),
+        ),
         ("a C compiler", "gcc", shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")),
         ("cmake", "cmake", shutil.which("cmake")),
         ("ninja", "ninja-build", shutil.which("ninja")),
@@ -130,7 +151,9 @@ def missing_packages(found):
 
 
 def python_package(found):
-    """Apt's name of an interpreter: python3 for the distribution's default, python3.12 for another."""
+    """Apt's name of an interpreter: python3 for the distribution's default, python3.12 for
+    another.
+    """
     default = Path("/usr/bin/python3").resolve().name
     own = f"python{found['version'][0]}.{found['version'][1]}"
     return "python3" if own == default else own
@@ -151,7 +174,11 @@ def digest(*parts):
     """A hash of strings and of the contents of files and folders."""
     sha = hashlib.sha256()
     for part in parts:
-        files = sorted(path for path in part.rglob("*") if path.is_file()) if isinstance(part, Path) else []
+        files = (
+            sorted(path for path in part.rglob("*") if path.is_file())
+            if isinstance(part, Path)
+            else []
+        )
         if isinstance(part, Path) and part.is_file():
             files = [part]
         sha.update(str(len(files)).encode() if isinstance(part, Path) else part.encode())
@@ -166,7 +193,9 @@ def read_stamp(stage):
 
 
 def run_stage(stage, key, make, *arguments):
-    """Make a stage unless its stamp says it was made from the same things. Returns its key, for those that follow."""
+    """Make a stage unless its stamp says it was made from the same things. Returns its key, for
+    those that follow.
+    """
     if read_stamp(stage) != key:
         started = time.monotonic()
         (STAMPS / stage).unlink(missing_ok=True)
@@ -190,15 +219,21 @@ def clean_environment(**more):
 
 
 def execute(command, log, **environment):
-    """Run a command with its output in a log in .venv; SetupError with the log's end where it fails."""
+    """Run a command with its output in a log in .venv; SetupError with the log's end where it
+    fails.
+    """
     STAMPS.mkdir(parents=True, exist_ok=True)
     path = STAMPS / f"{log}.log"
     with path.open("w") as stream:
         arguments = [str(part) for part in command]
-        run = subprocess.run(arguments, stdout=stream, stderr=stream, cwd=ROOT, env=clean_environment(**environment))
+        run = subprocess.run(
+            arguments, stdout=stream, stderr=stream, cwd=ROOT, env=clean_environment(**environment)
+        )
     if run.returncode:
         print("\n".join(path.read_text(errors="replace").splitlines()[-30:]), file=sys.stderr)
-        raise SetupError(f"{log} failed with {run.returncode}; all of its output: {path.relative_to(ROOT)}")
+        raise SetupError(
+            f"{log} failed with {run.returncode}; all of its output: {path.relative_to(ROOT)}"
+        )
 
 
 def make_venv(found, uses_installed_ros):
@@ -215,21 +250,30 @@ def site_packages():
 
 def install_environment_hook():
     """Let every Python of this environment find the ROS packages in it: see venv_environment.py."""
-    shutil.copyfile(ROOT / "ros2_ws" / "venv_environment.py", site_packages() / "conure_environment.py")
+    shutil.copyfile(
+        ROOT / "ros2_ws" / "venv_environment.py", site_packages() / "conure_environment.py"
+    )
     (site_packages() / "conure_environment.pth").write_text("import conure_environment\n")
 
 
 def install_packages(uses_installed_ros):
-    print("setup: pinned packages, 1 to 4 GB to download; to watch: tail -f .venv/setup/pip.log ...", flush=True)
+    print(
+        "setup: pinned packages, 1 to 4 GB to download; to watch: tail -f .venv/setup/pip.log ...",
+        flush=True,
+    )
     extras = ",".join(EXTRAS + ([] if uses_installed_ros else WHEEL_EXTRAS))
     pip = [VENV_PYTHON, "-m", "pip", "install", "--constraint", "constraints.txt"]
     execute([*pip, "setuptools"], "pip-setuptools")
     execute([*pip, "--no-build-isolation", "--editable", f".[{extras}]"], "pip")
-    shutil.rmtree(ROOT / "conure.egg-info", ignore_errors=True)  # a by-product; the environment has its own copy
+    shutil.rmtree(
+        ROOT / "conure.egg-info", ignore_errors=True
+    )  # a by-product; the environment has its own copy
 
 
 def relocate_wheels():
-    """Put this Python's include paths where the wheels name those of the machine that built them."""
+    """Put this Python's include paths where the wheels name those of the machine that built
+    them.
+    """
     paths = json.loads(
         subprocess.check_output(
             [VENV_PYTHON, "-c", "import json, numpy, sysconfig\n"
@@ -238,7 +282,9 @@ def relocate_wheels():
         )
     )  # fmt: skip
     python = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
-    numpy = re.compile(r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/(_core|core)/include")
+    numpy = re.compile(
+        r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/(_core|core)/include"
+    )
     for file in (VENV / "share").glob("*/cmake/*.cmake"):
         text = file.read_text()
         if "/opt/python/" in text:
@@ -257,7 +303,11 @@ def remove_built_messages(build):
 
 def interface_packages(uses_installed_ros):
     """The folders to build: an installed ROS has the standard ones already."""
-    standard = [] if uses_installed_ros else [manifest.parent for manifest in STANDARD.glob("*/package.xml")]
+    standard = (
+        []
+        if uses_installed_ros
+        else [manifest.parent for manifest in STANDARD.glob("*/package.xml")]
+    )
     return [*sorted(standard), MESSAGES]
 
 
@@ -275,7 +325,9 @@ def build_package(source, uses_installed_ros):
     build = VENV / "build" / source.name
     remove_built_messages(build)
     build.mkdir(parents=True)
-    prefixes = [str(VENV)] + (os.environ["AMENT_PREFIX_PATH"].split(os.pathsep) if uses_installed_ros else [])
+    prefixes = [str(VENV)] + (
+        os.environ["AMENT_PREFIX_PATH"].split(os.pathsep) if uses_installed_ros else []
+    )
     environment = {
         "AMENT_PREFIX_PATH": os.pathsep.join(prefixes),
         "CMAKE_PREFIX_PATH": os.pathsep.join(prefixes),
@@ -288,12 +340,18 @@ def build_package(source, uses_installed_ros):
         f"-DPython3_EXECUTABLE={VENV_PYTHON}",
     ]
     log = f"messages-{source.name}"
-    execute(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], f"{log}-configure", **environment)
+    execute(
+        ["cmake", "-G", "Ninja", "-S", source, "-B", build, *options],
+        f"{log}-configure",
+        **environment,
+    )
     execute(["cmake", "--build", build, "--target", "install"], f"{log}-build", **environment)
 
 
 def packaging():
-    """What pyproject.toml says about the distribution, without the settings of the checking tools after it."""
+    """What pyproject.toml says about the distribution, without the settings of the checking tools
+    after it.
+    """
     return (ROOT / "pyproject.toml").read_text().partition("[tool.pytest")[0]
 
 
@@ -301,10 +359,16 @@ def packaging():
 
 
 def kept_interpreter():
-    """The interpreter of a finished .venv, where nothing asks for another; None where a new one has to be chosen."""
-    found = probe(str(VENV_PYTHON)) if VENV_PYTHON.exists() and not os.environ.get("PYTHON") else None
+    """The interpreter of a finished .venv, where nothing asks for another; None where a new one has
+    to be chosen.
+    """
+    found = (
+        probe(str(VENV_PYTHON)) if VENV_PYTHON.exists() and not os.environ.get("PYTHON") else None
+    )
     kept = read_stamp("venv")
-    return found if found and kept == venv_key(found, uses_installed_ros=bool(sourced_ros())) else None
+    return (
+        found if found and kept == venv_key(found, uses_installed_ros=bool(sourced_ros())) else None
+    )
 
 
 def venv_key(found, uses_installed_ros):
@@ -326,24 +390,34 @@ def set_up():
     if read_stamp("messages") != messages:
         check_system(found)
     run_stage("venv", venv, make_venv, found, uses_installed_ros)
-    run_stage("hook", digest(venv, ROOT / "ros2_ws" / "venv_environment.py"), install_environment_hook)
+    run_stage(
+        "hook", digest(venv, ROOT / "ros2_ws" / "venv_environment.py"), install_environment_hook
+    )
     run_stage("packages", packages, install_packages, uses_installed_ros)
     run_stage("messages", messages, build_messages, uses_installed_ros)
 
 
 def main():
     with (ROOT / "pyproject.toml").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits here instead of installing over the first
+        fcntl.flock(
+            lock, fcntl.LOCK_EX
+        )  # a second `make` waits here instead of installing over the first
         try:
             set_up()
         except SetupError as error:
             print(f"setup: {error}", file=sys.stderr)
             return 1
         except OSError as error:
-            print(f"setup: {error}; mend that and run it again, finished stages are kept", file=sys.stderr)
+            print(
+                f"setup: {error}; mend that and run it again, finished stages are kept",
+                file=sys.stderr,
+            )
             return 1
         except KeyboardInterrupt:
-            print("\nsetup: interrupted; run it again to go on, finished stages are kept", file=sys.stderr)
+            print(
+                "\nsetup: interrupted; run it again to go on, finished stages are kept",
+                file=sys.stderr,
+            )
             return 130
     return 0
 

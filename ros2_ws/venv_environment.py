@@ -1,8 +1,9 @@
 """Lets every Python started from this virtual environment find the ROS packages in it.
 
-`make setup` copies this file into the environment as `conure_environment.py`, with a .pth file that imports it, so that
-no script has to be sourced. Its .pth sorts before the one of the ROS wheels, which starts Python anew once with
-LD_LIBRARY_PATH set; with a ROS installed on the machine there are no such wheels and this module does that itself.
+`make setup` copies this file into the environment as `conure_environment.py`, with a .pth file that
+imports it, so that no script has to be sourced. Its .pth sorts before the one of the ROS wheels,
+which starts Python anew once with LD_LIBRARY_PATH set; with a ROS installed on the machine there
+are no such wheels and this module does that itself.
 """
 
 import os

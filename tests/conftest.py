@@ -12,18 +12,21 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).resolve().parent.parent
 GRAPHS_ELSEWHERE = ("tests/training/test_demo.py",)
 
-# Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of pytest-timeout.
+# Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
+# pytest-timeout.
 set_hypothesis_home_dir(ROOT / "out" / "cache" / "hypothesis")
 settings.register_profile("conure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("conure")
 
-# Started in the background, a shell makes its children deaf to Ctrl-C, and theirs; tests of Ctrl-C need ears.
+# Started in the background, a shell makes its children deaf to Ctrl-C, and theirs; tests of Ctrl-C
+# need ears.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class GraphsInTurn(LoadScopeScheduling):
-    """The tests of a file share a worker, so that its fixtures are made once; all that run graphs share one.
+    """The tests of a file share a worker, so that its fixtures are made once; all that run graphs
+    share one.
 
     Two graphs at once are too much for real time on two cores.
     """

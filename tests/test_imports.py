@@ -1,4 +1,6 @@
-"""The arrows between packages and between their parts point one way; a robot needs neither torch nor pybullet."""
+"""The arrows between packages and between their parts point one way; a robot needs neither torch
+nor pybullet.
+"""
 
 import ast
 import subprocess
@@ -83,13 +85,19 @@ MUST_NOT_IMPORT = {
     "conure_training": {"rclpy"},
     "conure_calibration": {"torch", "pybullet", "rclpy"},
 }
-# The simulated robot is the one node that needs the simulation; `ros2 launch` is not to be had where ROS is from PyPI.
+# The simulated robot is the one node that needs the simulation; `ros2 launch` is not to be had
+# where ROS is from PyPI.
 EXCEPTIONS = {
     "conure_ros.nodes.sim_robot_node": {"conure_sim", "pybullet"},
     "conure_ros.bringup.launch_description": set(),
 }
-EXCEPTIONS["conure_ros.faults.judge.clearances"] = {"pybullet"}  # the judge measures by other means than the judged
-EXCEPTIONS["conure_training.benchmarks.baselines"] = {"stable_baselines3", "zuko"}  # they are what is measured against
+EXCEPTIONS["conure_ros.faults.judge.clearances"] = {
+    "pybullet"
+}  # the judge measures by other means than the judged
+EXCEPTIONS["conure_training.benchmarks.baselines"] = {
+    "stable_baselines3",
+    "zuko",
+}  # they are what is measured against
 ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
 
 ABSENT = """
@@ -123,7 +131,9 @@ def imported(source):
 
 
 def own_imports(module, sources):
-    """Modules among these sources that this one imports, at whatever depth, for type checking alone too."""
+    """Modules among these sources that this one imports, at whatever depth, for type checking alone
+    too.
+    """
     found = set()
     for node in ast.walk(ast.parse(sources[module])):
         if isinstance(node, ast.Import):
@@ -136,7 +146,9 @@ def own_imports(module, sources):
 
 
 def layer(module):
-    """The part of its distribution that a module lies in; empty: the distribution's own face, above all."""
+    """The part of its distribution that a module lies in; empty: the distribution's own face, above
+    all.
+    """
     return module.split(".")[1] if "." in module else ""
 
 
@@ -170,7 +182,9 @@ def wrong_imports(package, module, source):
 def run_without(absent, code):
     """Run code in a fresh Python in which some packages are absent."""
     program = ABSENT.format(absent=set(absent)) + code
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -180,15 +194,27 @@ def test_package_imports_only_where_its_arrows_point(package):
         for module, file in modules(package)
         if (found := wrong_imports(package, module, file.read_text()))
     }
-    assert not wrong, f"{package} may import {MAY_IMPORT[package] or 'none'} of ours; wrong: {wrong}"
+    assert not wrong, (
+        f"{package} may import {MAY_IMPORT[package] or 'none'} of ours; wrong: {wrong}"
+    )
 
 
 @pytest.mark.parametrize(
     ("package", "module", "source", "wrong"),
     [
         ("conure_core", "conure_core.spec", "def f():\n    import torch.nn", {"torch"}),
-        ("conure_core", "conure_core.spec", "from conure_sim.physics.world import World", {"conure_sim"}),
-        ("conure_sim", "conure_sim.physics.world", "from conure_core import spec\nimport pybullet", set()),
+        (
+            "conure_core",
+            "conure_core.spec",
+            "from conure_sim.physics.world import World",
+            {"conure_sim"},
+        ),
+        (
+            "conure_sim",
+            "conure_sim.physics.world",
+            "from conure_core import spec\nimport pybullet",
+            set(),
+        ),
         ("conure_ros", "conure_ros.nodes.policy_node", "import conure_sim", {"conure_sim"}),
         ("conure_ros", "conure_ros.nodes.sim_robot_node", "import conure_sim", set()),
         ("conure_training", "conure_training.prior.flow", "import zuko", {"zuko"}),
@@ -201,8 +227,12 @@ def test_wrong_import_is_seen_at_any_depth(package, module, source, wrong):
 @pytest.mark.parametrize("package", LAYERS)
 def test_imports_within_a_package_go_down_its_layers(package):
     sources = {module: file.read_text() for module, file in modules(package)}
-    assert {layer(module) for module in sources} - {""} == set(LAYERS[package]), "LAYERS must name every part once"
-    assert not upward_imports(LAYERS[package], sources), f"the order is {' < '.join(LAYERS[package])}"
+    assert {layer(module) for module in sources} - {""} == set(LAYERS[package]), (
+        "LAYERS must name every part once"
+    )
+    assert not upward_imports(LAYERS[package], sources), (
+        f"the order is {' < '.join(LAYERS[package])}"
+    )
 
 
 @pytest.mark.parametrize("package", LAYERS)
@@ -242,7 +272,10 @@ def test_an_upward_import_and_a_circle_are_seen_however_they_are_written(source,
 
 
 def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():
-    timed = "import time\nstart = time.perf_counter()\nimport conure_core\nprint(time.perf_counter() - start)"
+    timed = (
+        "import time\nstart = time.perf_counter()\nimport conure_core\nprint(time.perf_counter() -"
+        " start)"
+    )
     runs = [run_without({"torch", "pybullet", "rclpy"}, timed) for _ in range(3)]
     assert not any(run.returncode for run in runs), runs[0].stderr
     assert min(float(run.stdout) for run in runs) < 0.5
@@ -250,22 +283,39 @@ def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():
 
 @pytest.mark.parametrize(
     ("package", "absent"),
-    [("conure_core", {"torch", "pybullet", "rclpy", "gymnasium"}), ("conure_ros", {"torch", "pybullet", "gymnasium"})],
+    [
+        ("conure_core", {"torch", "pybullet", "rclpy", "gymnasium"}),
+        ("conure_ros", {"torch", "pybullet", "gymnasium"}),
+    ],
 )
 def test_every_module_on_the_robot_imports_without_torch_and_pybullet(package, absent):
-    names = [module for module, _ in modules(package) if module not in EXCEPTIONS and not module.endswith("__main__")]
-    code = f"import importlib\nfor name in {names!r}:\n    print(name, flush=True)\n    importlib.import_module(name)\n"
+    names = [
+        module
+        for module, _ in modules(package)
+        if module not in EXCEPTIONS and not module.endswith("__main__")
+    ]
+    code = (
+        f"import importlib\nfor name in {names!r}:\n    print(name, flush=True)\n   "
+        " importlib.import_module(name)\n"
+    )
     run = run_without(absent, code)
     assert run.returncode == 0, f"{run.stdout.split()[-1:]}: {run.stderr}"
 
 
 def test_what_renders_and_collects_in_many_processes_does_not_wait_for_torch():
-    run = run_without({"torch"}, "import conure_sim.envs.static_scenes, conure_training.data.collect")
+    run = run_without(
+        {"torch"}, "import conure_sim.envs.static_scenes, conure_training.data.collect"
+    )
     assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_the_page_on_the_architecture_lists_the_parts_of_a_package_in_their_order(package):
-    section = (ROOT / "docs/architecture.md").read_text().partition(f"### {package}\n")[2].partition("\n#")[0]
+    section = (
+        (ROOT / "docs/architecture.md")
+        .read_text()
+        .partition(f"### {package}\n")[2]
+        .partition("\n#")[0]
+    )
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert [name for row in rows for name in row.split("`")[1::2]] == LAYERS[package]

@@ -1,4 +1,6 @@
-"""`make setup` names what is missing, remakes what has changed, and its environment finds its own ROS packages."""
+"""`make setup` names what is missing, remakes what has changed, and its environment finds its own
+ROS packages.
+"""
 
 import importlib.util
 import os
@@ -26,21 +28,32 @@ def interpreter(setup):
 
 def test_unusable_interpreter_is_refused_in_one_line():
     run = subprocess.run(
-        [sys.executable, SCRIPT], env={**os.environ, "PYTHON": "/no/such/python"}, capture_output=True, text=True
+        [sys.executable, SCRIPT],
+        env={**os.environ, "PYTHON": "/no/such/python"},
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 1
-    assert run.stderr.startswith("setup: PYTHON=/no/such/python") and len(run.stderr.splitlines()) == 1
+    assert (
+        run.stderr.startswith("setup: PYTHON=/no/such/python") and len(run.stderr.splitlines()) == 1
+    )
 
 
 @pytest.mark.parametrize("version", [[3, 10, 9], [3, 13, 0]])
-def test_python_of_another_version_is_named_with_those_that_fit(setup, interpreter, monkeypatch, version):
+def test_python_of_another_version_is_named_with_those_that_fit(
+    setup, interpreter, monkeypatch, version
+):
     monkeypatch.setenv("PYTHON", "other")
     monkeypatch.setattr(setup, "probe", lambda python: {**interpreter, "version": version})
-    with pytest.raises(setup.SetupError, match=rf"{setup.dotted({'version': version})}; 3.11 or 3.12"):
+    with pytest.raises(
+        setup.SetupError, match=rf"{setup.dotted({'version': version})}; 3.11 or 3.12"
+    ):
         setup.choose_interpreter()
 
 
-def test_missing_tools_and_headers_are_named_with_one_apt_line(setup, interpreter, monkeypatch, tmp_path):
+def test_missing_tools_and_headers_are_named_with_one_apt_line(
+    setup, interpreter, monkeypatch, tmp_path
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     bare = {**interpreter, "header": str(tmp_path / "Python.h"), "ensurepip": False}
     with pytest.raises(setup.SetupError) as refusal:
@@ -49,7 +62,9 @@ def test_missing_tools_and_headers_are_named_with_one_apt_line(setup, interprete
     assert message.count("apt-get install") == 1
     packages = message.partition("apt-get install ")[2].split()
     assert {"g++", "gcc", "cmake", "ninja-build"} < set(packages)
-    assert [package.rpartition("-")[2] for package in packages if package.startswith("python3")] == ["venv", "dev"]
+    assert [
+        package.rpartition("-")[2] for package in packages if package.startswith("python3")
+    ] == ["venv", "dev"]
 
 
 def test_sourced_ros_of_another_python_is_refused(setup, interpreter, monkeypatch):
@@ -73,9 +88,16 @@ def test_changed_added_and_renamed_interface_each_change_the_stamp(setup, monkey
 
 
 def test_standard_interfaces_are_built_only_where_no_ros_brings_them(setup):
-    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=False)] == ["tf2_msgs", "conure_msgs"]
-    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=True)] == ["conure_msgs"]
-    assert (setup.STANDARD / "COLCON_IGNORE").is_file(), "colcon must not put them over the installed ones"
+    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=False)] == [
+        "tf2_msgs",
+        "conure_msgs",
+    ]
+    assert [folder.name for folder in setup.interface_packages(uses_installed_ros=True)] == [
+        "conure_msgs"
+    ]
+    assert (setup.STANDARD / "COLCON_IGNORE").is_file(), (
+        "colcon must not put them over the installed ones"
+    )
 
 
 def test_failed_stage_leaves_no_stamp_and_is_made_again(setup, monkeypatch, tmp_path):
@@ -92,9 +114,14 @@ def test_failed_stage_leaves_no_stamp_and_is_made_again(setup, monkeypatch, tmp_
     assert made == ["once"]
 
 
-@pytest.mark.parametrize("foreign", [{}, {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "LD_LIBRARY_PATH": "/elsewhere/lib"}])
+@pytest.mark.parametrize(
+    "foreign", [{}, {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "LD_LIBRARY_PATH": "/elsewhere/lib"}]
+)
 def test_python_of_the_environment_finds_the_interfaces_with_nothing_sourced(foreign):
-    code = "import os, conure_msgs.msg, rclpy; conure_msgs.msg.RobotState.__class__.__import_type_support__()"
+    code = (
+        "import os, conure_msgs.msg, rclpy;"
+        " conure_msgs.msg.RobotState.__class__.__import_type_support__()"
+    )
     code += "; print(os.environ['AMENT_PREFIX_PATH'].split(os.pathsep)[0])"
     run = subprocess.run([sys.executable, "-c", code], env=foreign, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

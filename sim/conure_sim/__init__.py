@@ -1,8 +1,10 @@
-"""PyBullet environments for one arm on a table; importing this registers the ids `conure/NAME-v0` with Gymnasium.
+"""PyBullet environments for one arm on a table; importing this registers the ids `conure/NAME-v0`
+with Gymnasium.
 
-The names here are what a program needs first; `TabletopEnv` documents the settings of an environment.
+The names here are what a program needs first; `TabletopEnv` documents the settings of an
+environment.
 
->>> env = TabletopEnv(task="Lift", arm="wx250s", image_size=48)  # or gymnasium.make("conure/Lift-v0", ...)
+>>> env = TabletopEnv(task="Lift", arm="wx250s", image_size=48)  # or gymnasium.make
 >>> observation, info = env.reset(seed=0)
 >>> expert = env.task.expert(env.scene)
 >>> observation, reward, terminated, truncated, info = env.step(expert.action())
@@ -22,4 +24,8 @@ from conure_sim.tasks import TASKS
 __all__ = ["TASKS", "TabletopEnv", "make_vector"]
 
 for _name in TASKS:
-    gymnasium.register(f"conure/{_name}-v0", entry_point="conure_sim.envs.tabletop:TabletopEnv", kwargs={"task": _name})
+    gymnasium.register(
+        f"conure/{_name}-v0",
+        entry_point="conure_sim.envs.tabletop:TabletopEnv",
+        kwargs={"task": _name},
+    )

@@ -1,7 +1,8 @@
 """Small files that PyBullet reads: meshes and textures.
 
-PyBullet leaks about 2 kB for every mesh that is given as vertices, at each creation, and nothing for one read from a
-file. Files are named by their content, so that processes share them and a killed one leaves nothing that grows.
+PyBullet leaks about 2 kB for every mesh that is given as vertices, at each creation, and nothing
+for one read from a file. Files are named by their content, so that processes share them and a
+killed one leaves nothing that grows.
 """
 
 import hashlib
@@ -19,11 +20,14 @@ from conure_core.errors import ConureError
 
 
 def mesh_file(
-    vertices: NDArray[np.float64], faces: NDArray[np.int64], normals: NDArray[np.float64] | None = None
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    normals: NDArray[np.float64] | None = None,
 ) -> Path:
     """A Wavefront file of a mesh: vertices (n, 3) m, faces (m, 3) indices, normals (n, 3).
 
-    Without normals they point away from the origin, as PyBullet gives them: light and low objects look smooth.
+    Without normals they point away from the origin, as PyBullet gives them: light and low objects
+    look smooth.
     """
     if normals is None:
         normals = vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-12)
@@ -52,5 +56,7 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"conure-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        raise ConureError(f"{folder} belongs to someone else; remove it, or set TMPDIR to a folder of your own")
+        raise ConureError(
+            f"{folder} belongs to someone else; remove it, or set TMPDIR to a folder of your own"
+        )
     return folder

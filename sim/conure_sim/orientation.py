@@ -8,7 +8,12 @@ Array = NDArray[np.float64]
 
 def turned(yaw_rad: float, lean_rad: float = 0.0) -> tuple[float, ...]:
     """Quaternion (xyzw): leaned outwards about y, then turned about z."""
-    s, c, sl, cl = np.sin(yaw_rad / 2), np.cos(yaw_rad / 2), np.sin(lean_rad / 2), np.cos(lean_rad / 2)
+    s, c, sl, cl = (
+        np.sin(yaw_rad / 2),
+        np.cos(yaw_rad / 2),
+        np.sin(lean_rad / 2),
+        np.cos(lean_rad / 2),
+    )
     return (float(-s * sl), float(c * sl), float(s * cl), float(c * cl))
 
 

@@ -18,15 +18,23 @@ WITNESS = Witness("wx250s")
 ROBOT = load_robot("wx250s")
 HOME, SETTLE_S, PERIOD_S = WITNESS.home_rad, WITNESS.settle_s, WITNESS.period_s
 OPEN_M, CLOSED_M = WITNESS.file["gripper_open_m"], WITNESS.file["gripper_closed_m"]
-ROOMY = {"workspace_lower_m": (-2.0, -2.0, -2.0), "workspace_upper_m": (2.0, 2.0, 2.0), "slow_singular_value": 0.0}
+ROOMY = {
+    "workspace_lower_m": (-2.0, -2.0, -2.0),
+    "workspace_upper_m": (2.0, 2.0, 2.0),
+    "slow_singular_value": 0.0,
+}
 ROUNDING = 1e-9
 BULLET_M = 1e-3
 """How well PyBullet's distances and ours agree."""
 WAIST, WRIST = 0, 5  # Neither brings the arm nearer to itself or the table, wherever it turns.
 GOALS = st.lists(
-    st.tuples(hnp.arrays(np.float64, 6, elements=st.floats(-4, 4)), st.integers(1, 12)), min_size=1, max_size=5
+    st.tuples(hnp.arrays(np.float64, 6, elements=st.floats(-4, 4)), st.integers(1, 12)),
+    min_size=1,
+    max_size=5,
 )
-"""Each is asked for during several periods, so that the arm gets up speed towards whatever lies in the way."""
+"""Each is asked for during several periods, so that the arm gets up speed towards whatever lies in
+the way.
+"""
 
 
 def commands(gate: SafetyGate, goals: list[tuple[np.ndarray, int]]) -> Iterator[np.ndarray]:
@@ -48,7 +56,11 @@ def gate_of(**changed: object) -> SafetyGate:
 
 def slow(scale: float) -> dict[str, object]:
     """Weaker joints: at a tenth of the acceleration they need several periods to brake."""
-    return {"max_acceleration_rad_s2": tuple(float(scale * limit) for limit in WITNESS.acceleration_rad_s2)}
+    return {
+        "max_acceleration_rad_s2": tuple(
+            float(scale * limit) for limit in WITNESS.acceleration_rad_s2
+        )
+    }
 
 
 def at(joint_rad: np.ndarray, gripper_m: float = OPEN_M) -> JointTarget:

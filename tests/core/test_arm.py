@@ -22,7 +22,8 @@ def random_joints(arm: Arm, rng: np.random.Generator) -> np.ndarray:
 
 def test_tool_at_zero_angles_stands_where_the_vendor_s_chain_puts_it() -> None:
     arm = Arm(load_robot("wx250s"))
-    # Sums of the joints' origins in the vendor's description: x of the links that lie flat, z of those that stand.
+    # Sums of the joints' origins in the vendor's description: x of the links that lie flat, z of
+    # those that stand.
     x = 0.04975 + 0.175 + 0.075 + 0.065 + 0.043 + 0.023 + 0.027575
     z = 0.0716 + 0.03865 + 0.25
     np.testing.assert_allclose(arm.forward(np.zeros(6))[:3, 3], [x, 0.0, z], atol=1e-9)
@@ -115,8 +116,16 @@ def test_robot_file_with_a_missing_field_is_refused_by_name(tmp_path) -> None:
     ("line", "instead", "expected"),
     [
         ("control_period_s: 0.1", "contol_period_s: 0.1", "did you mean 'control_period_s'"),
-        ("control_period_s: 0.1", "control_period_s: soon", "control_period_s must be a finite number, got 'soon'"),
-        ("workspace_lower_m: [0.14, -0.20, 0.014]", "workspace_lower_m: [0.14, -0.20]", "must have 3 values"),
+        (
+            "control_period_s: 0.1",
+            "control_period_s: soon",
+            "control_period_s must be a finite number, got 'soon'",
+        ),
+        (
+            "workspace_lower_m: [0.14, -0.20, 0.014]",
+            "workspace_lower_m: [0.14, -0.20]",
+            "must have 3 values",
+        ),
         ("name: wx250s", "name: [", "cannot be read as YAML"),
         (
             "gripper_mimic: right_finger",
@@ -125,8 +134,14 @@ def test_robot_file_with_a_missing_field_is_refused_by_name(tmp_path) -> None:
         ),
     ],
 )
-def test_a_robot_file_that_cannot_be_used_is_refused_by_field(tmp_path, line: str, instead: str, expected: str) -> None:
-    text = (ROBOTS_DIR / "wx250s.yaml").read_text().replace("urdf: wx250s.urdf", f"urdf: {ROBOTS_DIR}/wx250s.urdf")
+def test_a_robot_file_that_cannot_be_used_is_refused_by_field(
+    tmp_path, line: str, instead: str, expected: str
+) -> None:
+    text = (
+        (ROBOTS_DIR / "wx250s.yaml")
+        .read_text()
+        .replace("urdf: wx250s.urdf", f"urdf: {ROBOTS_DIR}/wx250s.urdf")
+    )
     assert line in text
     (tmp_path / "mine.yaml").write_text(text.replace(line, instead))
     with pytest.raises(ConfigError, match=expected):
@@ -134,7 +149,11 @@ def test_a_robot_file_that_cannot_be_used_is_refused_by_field(tmp_path, line: st
 
 
 def test_a_joint_without_limits_is_refused(tmp_path) -> None:
-    urdf = (ROBOTS_DIR / "wx250s.urdf").read_text().replace('"waist" type="revolute"', '"waist" type="continuous"')
+    urdf = (
+        (ROBOTS_DIR / "wx250s.urdf")
+        .read_text()
+        .replace('"waist" type="revolute"', '"waist" type="continuous"')
+    )
     (tmp_path / "wx250s.urdf").write_text(urdf)
     (tmp_path / "mine.yaml").write_text((ROBOTS_DIR / "wx250s.yaml").read_text())
     with pytest.raises(ConfigError, match="revolute with limits"):

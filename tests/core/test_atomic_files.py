@@ -1,4 +1,6 @@
-"""A replacement of files that is killed at any call leaves the old or the new content whole; the next one tidies up."""
+"""A replacement of files that is killed at any call leaves the old or the new content whole; the
+next one tidies up.
+"""
 
 import json
 import multiprocessing
@@ -21,7 +23,11 @@ def content(path):
     """What a reader gets: a text, or the texts of a folder."""
     path = last_whole(path)
     if path.is_dir():
-        return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*")) if file.is_file()}
+        return {
+            str(file.relative_to(path)): file.read_text()
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+        }
     return path.read_text() if path.exists() else None
 
 
@@ -84,14 +90,18 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new_content_whole(tmp_path, wr
         seen.add(json.dumps(found))
         write(path, "next")
         assert content(path) == whole(write, "next")
-        assert [file.name for file in tmp_path.iterdir()] == ["data"], f"after a kill at call {number}"
+        assert [file.name for file in tmp_path.iterdir()] == ["data"], (
+            f"after a kill at call {number}"
+        )
         if not before:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert kills > 5
     assert len(seen) == 2, "kills came only before or only after the replacement"
 
 
-def test_a_folder_killed_between_the_renames_is_found_also_where_nothing_can_be_renamed(tmp_path, monkeypatch):
+def test_a_folder_killed_between_the_renames_is_found_also_where_nothing_can_be_renamed(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "data"
     write_folder(path, "old")
     for number in range(1, MORE_THAN_ALL):
@@ -124,7 +134,12 @@ def test_everything_is_on_the_disk_before_it_takes_the_final_name(tmp_path, monk
     monkeypatch.setattr(os, "rename", rename)
     write_folder(tmp_path / "data", "new")
     taken = happened.index(("rename", "data"))
-    assert {name for call, name in happened[:taken] if call == "fsync"} >= {"one", "two", "three", "deep"}
+    assert {name for call, name in happened[:taken] if call == "fsync"} >= {
+        "one",
+        "two",
+        "three",
+        "deep",
+    }
     assert ("fsync", tmp_path.name) in happened[taken:]
 
 
@@ -142,7 +157,9 @@ def test_a_failing_write_leaves_the_old_content_and_no_temporary(tmp_path):
 def test_what_a_living_process_writes_is_left_alone(tmp_path):
     with replacing(tmp_path / "data") as temporary:
         temporary.write_text("half")
-        child = multiprocessing.get_context("fork").Process(target=write_file, args=(tmp_path / "other", "text"))
+        child = multiprocessing.get_context("fork").Process(
+            target=write_file, args=(tmp_path / "other", "text")
+        )
         child.start()
         child.join()
         assert child.exitcode == 0
@@ -157,7 +174,9 @@ def _write_often(path, text):
 
 def test_processes_that_replace_one_folder_leave_one_of_theirs_whole(tmp_path):
     context = multiprocessing.get_context("fork")
-    children = [context.Process(target=_write_often, args=(tmp_path / "data", text)) for text in ("a", "b")]
+    children = [
+        context.Process(target=_write_often, args=(tmp_path / "data", text)) for text in ("a", "b")
+    ]
     for child in children:
         child.start()
     for child in children:
@@ -191,7 +210,13 @@ def test_json_comes_back(tmp_path):
 
 
 def test_names_that_only_look_alike_are_left_alone(tmp_path):
-    names = [".a.tmp", ".data.1234.tmp", "data.old", ".data.old", ".data.some-one-is-here-too.1.tmp"]
+    names = [
+        ".a.tmp",
+        ".data.1234.tmp",
+        "data.old",
+        ".data.old",
+        ".data.some-one-is-here-too.1.tmp",
+    ]
     for name in names:
         (tmp_path / name).write_text("mine")
     sweep(tmp_path)

@@ -82,7 +82,10 @@ def _with_pedestal(arm: Arm) -> list[str]:
 
 def test_the_pedestal_s_own_place_in_the_table_is_no_collision(tmp_path):
     geometry, _ = Arm(raised(tmp_path))._geometry
-    names = [{geometry.geometryObjects[i].name for i in (pair.first, pair.second)} for pair in geometry.collisionPairs]
+    names = [
+        {geometry.geometryObjects[i].name for i in (pair.first, pair.second)}
+        for pair in geometry.collisionPairs
+    ]
     assert {"pedestal_0", "table"} not in names and {"base_link_0", "table"} not in names
     assert {"pedestal_0", "base_link_0"} not in names
 
@@ -107,13 +110,19 @@ def test_the_box_is_kept_in_the_base_frame(tmp_path):
             {"base_frame": "base_lnk"},
             "base_frame: unknown link 'base_lnk'; did you mean 'base_link'.* Valid: .*pedestal",
         ),
-        ({"tool_frame": "ee_griper_link"}, "tool_frame: unknown link .* did you mean 'ee_gripper_link'"),
+        (
+            {"tool_frame": "ee_griper_link"},
+            "tool_frame: unknown link .* did you mean 'ee_gripper_link'",
+        ),
         ({"base_frame": "waist"}, "base_frame: unknown link 'waist'"),
         (
             {"base_frame": "shoulder_link"},
             "base_frame must be fixed to the URDF's root 'world'.* moves with joint 'waist'",
         ),
-        ({"kind": "revolute"}, "base_frame must be fixed to the URDF's root 'world'.* moves with joint 'mount'"),
+        (
+            {"kind": "revolute"},
+            "base_frame must be fixed to the URDF's root 'world'.* moves with joint 'mount'",
+        ),
         (
             {"kind": "revolute", "base_frame": "world"},
             r"joint_names must be the joints from base_frame .*'mount', 'waist'",

@@ -1,4 +1,6 @@
-"""A bundle runs as recorded, or is refused by name. The graphs here are written by hand: no torch beside the arm."""
+"""A bundle runs as recorded, or is refused by name. The graphs here are written by hand: no torch
+beside the arm.
+"""
 
 import dataclasses
 import json
@@ -78,11 +80,15 @@ def write_bundle(
     inverse: str = INVERSE_TEXT,
     golden: dict | None = None,
 ) -> Path:
-    """A whole bundle whose golden outputs are those of the hand-written graphs, but for the entries of `golden`."""
+    """A whole bundle whose golden outputs are those of the hand-written graphs, but for the entries
+    of `golden`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((POLICY, policy), (INVERSE, inverse)):
         (folder / name).write_bytes(onnx.parser.parse_model(text).SerializeToString())
-    recorded = {key: value for key, value in {**record(), **(golden or {})}.items() if value is not None}
+    recorded = {
+        key: value for key, value in {**record(), **(golden or {})}.items() if value is not None
+    }
     np.savez(folder / GOLDEN, **recorded)
     spec = BundleSpec(
         contract=contract,
@@ -91,7 +97,9 @@ def write_bundle(
         exported_at="2026-01-01T00:00:00+00:00",
         training={"steps": 3, "rate": 0.1},
         log_likelihood_thresholds={"slow": -1.5},
-        files={name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)},
+        files={
+            name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)
+        },
     )
     (folder / SPEC).write_text(spec.to_json())
     return folder
@@ -122,15 +130,21 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(write_bundle(tmp_path_factory.mktemp("bundles") / "whole"), expected=CONTRACT)
+    return load_bundle(
+        write_bundle(tmp_path_factory.mktemp("bundles") / "whole"), expected=CONTRACT
+    )
 
 
 def observation(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {"image": rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), "proprio": rng.random(16, dtype=np.float32)}
+    return {
+        "image": rng.integers(0, 256, (8, 8, 3), dtype=np.uint8),
+        "proprio": rng.random(16, dtype=np.float32),
+    }
 
 
-# --- a whole bundle ---------------------------------------------------------------------------------------------------
+# --- a whole bundle
+# --------------------------------------------------------------------------------------------------
 
 
 def test_spec_holds_everything_that_was_written(bundle):
@@ -181,13 +195,16 @@ def test_invert_gives_back_the_latent_and_its_log_likelihood(bundle):
 
 def test_invert_takes_an_action_outside_the_box_as_the_controller_does(bundle):
     np.testing.assert_array_equal(
-        bundle.invert(observation(), np.full(7, 3.0))[0], bundle.invert(observation(), np.ones(7))[0]
+        bundle.invert(observation(), np.full(7, 3.0))[0],
+        bundle.invert(observation(), np.ones(7))[0],
     )
 
 
 def test_a_batch_gives_what_its_observations_give_one_by_one(bundle):
     observations = [observation(seed) for seed in range(5)]
-    image, proprio = (np.stack([now[name] for now in observations]) for name in ("image", "proprio"))
+    image, proprio = (
+        np.stack([now[name] for now in observations]) for name in ("image", "proprio")
+    )
     noise = np.random.default_rng(1).standard_normal((5, 7), dtype=np.float32)
     action, z, log_likelihood = bundle.act_batch(image, proprio, noise)
     inverse_z, _ = bundle.invert_batch(image, proprio, action)
@@ -196,10 +213,13 @@ def test_a_batch_gives_what_its_observations_give_one_by_one(bundle):
         np.testing.assert_allclose(action[index], output.action, atol=1e-6)
         np.testing.assert_allclose(z[index], output.z, atol=1e-5)
         assert log_likelihood[index] == pytest.approx(output.log_likelihood, abs=1e-4)
-        np.testing.assert_allclose(inverse_z[index], bundle.invert(now, action[index])[0], atol=1e-4)
+        np.testing.assert_allclose(
+            inverse_z[index], bundle.invert(now, action[index])[0], atol=1e-4
+        )
 
 
-# --- observations and actions that are refused ------------------------------------------------------------------------
+# --- observations and actions that are refused
+# ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -209,7 +229,10 @@ def test_a_batch_gives_what_its_observations_give_one_by_one(bundle):
             {"image": np.zeros((9, 8, 3), np.uint8)},
             r"observation.image: expected uint8 \(8, 8, 3\), got uint8 \(9, 8, 3\)",
         ),
-        ({"image": np.zeros((8, 8, 3), np.float32)}, "observation.image: expected uint8 .* got float32"),
+        (
+            {"image": np.zeros((8, 8, 3), np.float32)},
+            "observation.image: expected uint8 .* got float32",
+        ),
         ({"proprio": np.zeros(15, np.float32)}, r"observation.proprio: .*\(16,\).*\(15,\)"),
         ({"proprio": np.zeros(16)}, "observation.proprio: expected float32 .* got float64"),
         ({"proprio": None}, "observation.proprio"),
@@ -248,7 +271,8 @@ def test_noise_of_another_size_is_refused(bundle):
         bundle.act(observation(), np.zeros(6))
 
 
-# --- bundles that are refused -----------------------------------------------------------------------------------------
+# --- bundles that are refused
+# -----------------------------------------------------------------------------------------
 
 
 def test_a_path_without_a_bundle_is_refused(tmp_path):
@@ -273,7 +297,9 @@ def test_a_truncated_file_is_named(folder, name, fraction):
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 127))
+@given(
+    name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 127)
+)
 def test_any_altered_byte_is_refused_and_its_file_named(tmp_path_factory, name, place, flip):
     folder = write_bundle(tmp_path_factory.getbasetemp() / "altered")
     content = bytearray((folder / name).read_bytes())
@@ -290,8 +316,14 @@ def test_any_altered_byte_is_refused_and_its_file_named(tmp_path_factory, name, 
 @pytest.mark.parametrize(
     ("robot", "field"),
     [
-        (load_robot("wx250s").contract(64), r"observation.image.shape: expected \[64, 64, 3\], got \[8, 8, 3\]"),
-        (dataclasses.replace(CONTRACT, control_period_s=0.2), "control_period_s: expected 0.2, got 0.1"),
+        (
+            load_robot("wx250s").contract(64),
+            r"observation.image.shape: expected \[64, 64, 3\], got \[8, 8, 3\]",
+        ),
+        (
+            dataclasses.replace(CONTRACT, control_period_s=0.2),
+            "control_period_s: expected 0.2, got 0.1",
+        ),
         (dataclasses.replace(CONTRACT, joint_names=CONTRACT.joint_names[::-1]), "joint_names"),
         (dataclasses.replace(CONTRACT, robot="panda"), "robot: expected panda, got wx250s"),
     ],
@@ -317,7 +349,9 @@ def test_a_spec_that_is_not_one_is_refused(folder, text):
 
 
 def test_observations_with_a_history_are_refused_until_graphs_hold_one(tmp_path):
-    longer = dataclasses.replace(CONTRACT, observation=dataclasses.replace(CONTRACT.observation, history=2))
+    longer = dataclasses.replace(
+        CONTRACT, observation=dataclasses.replace(CONTRACT.observation, history=2)
+    )
     with pytest.raises(BundleError, match="history is 2"):
         load_bundle(write_bundle(tmp_path / "longer", longer))
 
@@ -326,13 +360,19 @@ def test_observations_with_a_history_are_refused_until_graphs_hold_one(tmp_path)
     ("old", "new", "message"),
     [
         ("[batch, 8, 8, 3] image", "[batch, 9, 9, 3] image", "input 'image' should be uint8"),
-        ("uint8[batch, 8, 8, 3] image", "float[batch, 8, 8, 3] image", "input 'image' should be uint8"),
+        (
+            "uint8[batch, 8, 8, 3] image",
+            "float[batch, 8, 8, 3] image",
+            "input 'image' should be uint8",
+        ),
         ("[batch, 16] proprio", "[batch, 12] proprio", "input 'proprio' should be"),
         ("noise", "epsilon", "expected the inputs"),
         ("log_likelihood", "score", "expected the outputs"),
     ],
 )
-def test_a_graph_that_is_not_the_contracts_is_refused_by_its_input_or_output(tmp_path, old, new, message):
+def test_a_graph_that_is_not_the_contracts_is_refused_by_its_input_or_output(
+    tmp_path, old, new, message
+):
     with pytest.raises(BundleError, match=f"{POLICY}: {message}"):
         load_bundle(write_bundle(tmp_path / "other", policy=POLICY_TEXT.replace(old, new)))
 
@@ -347,7 +387,9 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line(folder):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["action", "z", "log_likelihood", "inverse_z", "inverse_log_likelihood"])
+@pytest.mark.parametrize(
+    "name", ["action", "z", "log_likelihood", "inverse_z", "inverse_log_likelihood"]
+)
 def test_a_graph_that_does_not_reproduce_its_golden_outputs_is_refused(tmp_path, name):
     altered = record()[name].copy()
     altered[1] += 0.01 * np.maximum(1.0, np.abs(altered[1]))

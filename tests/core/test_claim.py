@@ -21,18 +21,24 @@ with claimed(sys.argv[1], "conure prior"):
 
 
 def holder(out: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
-def test_the_second_writer_is_told_who_the_first_is_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+def test_the_second_writer_is_told_who_the_first_is_and_a_killed_one_holds_nothing(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "new" / "prior"
     (tmp_path / "link").symlink_to(tmp_path / "new")
     with holder(out) as first:
         try:
             for name in (out, tmp_path / "link" / "prior"):
-                with pytest.raises(ConfigError, match=rf"'conure prior' \(process {first.pid}\); .*another out="):
+                with pytest.raises(
+                    ConfigError, match=rf"'conure prior' \(process {first.pid}\); .*another out="
+                ):
                     claimed(name, "conure rl").__enter__()
         finally:
             os.kill(first.pid, signal.SIGKILL)
@@ -54,7 +60,9 @@ def test_a_claim_outlasts_the_replacement_of_what_is_claimed(tmp_path: Path) -> 
         pass
 
 
-def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_new_one(tmp_path: Path, monkeypatch) -> None:
+def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_new_one(
+    tmp_path: Path, monkeypatch
+) -> None:
     """Between open and lock the last holder ends: a lock on its removed file would let two in."""
     from conure_core import claim
 
@@ -84,7 +92,9 @@ def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_new_one(tmp_
         ("x" * 300, "folder", "File name too long"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path, out: str, kind, said: str) -> None:
+def test_what_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, out: str, kind, said: str
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=said):

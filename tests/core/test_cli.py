@@ -15,14 +15,18 @@ BENCHES = [name for name in VERBS if name.startswith("bench ")]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
-def test_conure_alone_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_conure_alone_lists_every_verb(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 0
     text = capsys.readouterr().out
     assert all(f"  {name} " in text for name in VERBS)
 
 
 @pytest.mark.parametrize("words", [["bench"], ["bench", "--help"]])
-def test_bench_alone_lists_what_can_be_measured(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_alone_lists_what_can_be_measured(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [" ".join(line.split()[:2]) for line in lines] == BENCHES
@@ -53,7 +57,12 @@ def test_help_gives_each_key_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def conure(words: str, **places: Any) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())", *words.split()]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from conure_core.cli import main; sys.exit(main())",
+        *words.split(),
+    ]
     return subprocess.run(command, text=True, timeout=60, **{"stderr": subprocess.PIPE, **places})
 
 
@@ -79,20 +88,29 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path, monkeypatch,
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert main(["runs"]) == 1
-    assert capsys.readouterr().err == "conure runs: the current folder was deleted; change into another one\n"
+    assert (
+        capsys.readouterr().err
+        == "conure runs: the current folder was deleted; change into another one\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (PermissionError(13, "Permission denied", "/x"), 1, "/x: Permission denied; give a place"),
-        (OSError(30, "Read-only file system", "/x"), 1, "/x: Read-only file system; give a place on a disk"),
+        (
+            OSError(30, "Read-only file system", "/x"),
+            1,
+            "/x: Read-only file system; give a place on a disk",
+        ),
         (OSError(28, "No space left on device", "/x"), 1, "the disk is full (/x)"),
         (MemoryError(), 1, "memory ran out"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_what_the_system_refuses_is_one_line(error: BaseException, status: int, said: str, monkeypatch, capsys) -> None:
+def test_what_the_system_refuses_is_one_line(
+    error: BaseException, status: int, said: str, monkeypatch, capsys
+) -> None:
     def run(_: list[str]) -> None:
         raise error
 

@@ -27,7 +27,9 @@ def test_an_action_moves_the_tool_by_its_fraction_of_the_largest_step() -> None:
     controller.reset(HOME)
     target = controller.target(np.array([0.5, -0.25, 0.1, 0, 0, 0.3, 1.0]), HOME)
     moved_by = pose_error(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad))
-    np.testing.assert_allclose(moved_by[:3], np.array([0.5, -0.25, 0.1]) * ROBOT.max_translation_m, atol=1e-5)
+    np.testing.assert_allclose(
+        moved_by[:3], np.array([0.5, -0.25, 0.1]) * ROBOT.max_translation_m, atol=1e-5
+    )
     np.testing.assert_allclose(moved_by[3:], [0, 0, 0.3 * ROBOT.max_rotation_rad], atol=1e-4)
     assert target.gripper_m == ROBOT.gripper_open_m
 
@@ -41,7 +43,9 @@ def test_the_target_cannot_run_away_from_an_arm_that_is_blocked() -> None:
     assert ahead < 2.1 * ROBOT.max_translation_m
 
 
-@pytest.mark.parametrize("bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.append(np.zeros(6), np.inf)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.append(np.zeros(6), np.inf)]
+)
 def test_an_action_of_another_shape_or_not_finite_is_refused(bad: np.ndarray) -> None:
     loop = ControlLoop(ARM)
     before = loop.reset(HOME, 0.03)
@@ -59,7 +63,9 @@ def test_nothing_moves_before_the_measured_pose_is_known() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(targets, st.floats(-1, 1)), min_size=1, max_size=8))
-def test_gate_never_exceeds_position_speed_or_workspace(sequence: list[tuple[np.ndarray, float]]) -> None:
+def test_gate_never_exceeds_position_speed_or_workspace(
+    sequence: list[tuple[np.ndarray, float]],
+) -> None:
     gate = SafetyGate(ARM)
     last = gate.reset(HOME, 0.03)
     for joint_rad, gripper_m in sequence:
@@ -79,7 +85,9 @@ def test_gate_never_exceeds_position_speed_or_workspace(sequence: list[tuple[np.
 @pytest.mark.parametrize("arm", [ARM, Arm(load_robot("panda"))], ids=lambda arm: arm.config.name)
 @settings(max_examples=60, deadline=None)
 @given(sequence=st.lists(actions, min_size=1, max_size=10))
-def test_any_actions_give_finite_commands_within_limits(arm: Arm, sequence: list[np.ndarray]) -> None:
+def test_any_actions_give_finite_commands_within_limits(
+    arm: Arm, sequence: list[np.ndarray]
+) -> None:
     loop = ControlLoop(arm)
     measured = loop.reset(np.array(arm.config.home_rad), 0.03).joint_rad
     for action in sequence:
@@ -173,7 +181,9 @@ def test_a_reset_anchors_controller_and_gate_where_the_arm_is() -> None:
     command = loop.reset(elsewhere, 0.02)
     np.testing.assert_array_equal(command.joint_rad, elsewhere)
     assert command.gripper_m == 0.02
-    np.testing.assert_allclose(loop.step(np.array([0, 0, 0, 0, 0, 0, -1.0]), elsewhere).joint_rad, elsewhere, atol=1e-5)
+    np.testing.assert_allclose(
+        loop.step(np.array([0, 0, 0, 0, 0, 0, -1.0]), elsewhere).joint_rad, elsewhere, atol=1e-5
+    )
 
 
 def test_a_loop_goes_on_from_anothers_state_with_the_same_commands() -> None:
@@ -183,7 +193,9 @@ def test_a_loop_goes_on_from_anothers_state_with_the_same_commands() -> None:
     first.step(action, HOME)
     second.reset(HOME + 0.1, 0.02)
     second.set_state(first.get_state())
-    np.testing.assert_array_equal(second.step(action, HOME).joint_rad, first.step(action, HOME).joint_rad)
+    np.testing.assert_array_equal(
+        second.step(action, HOME).joint_rad, first.step(action, HOME).joint_rad
+    )
     assert second.hold().gripper_m == first.hold().gripper_m
 
 
@@ -195,4 +207,6 @@ def test_age_and_measured_gripper_reach_the_gate() -> None:
         loop.step(closing, HOME, age_s=1.0)
     command = loop.step(closing, HOME, age_s=0.0, measured_gripper_m=0.030)
     assert command.gripper_m == pytest.approx(0.028)
-    assert loop.step(closing, HOME).gripper_m == pytest.approx(ROBOT.gripper_closed_m), "not measured: no squeeze known"
+    assert loop.step(closing, HOME).gripper_m == pytest.approx(ROBOT.gripper_closed_m), (
+        "not measured: no squeeze known"
+    )

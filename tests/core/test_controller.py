@@ -1,4 +1,5 @@
-"""The controller's promises: how far an action leads, from where, and how far ahead of the arm its target may run.
+"""The controller's promises: how far an action leads, from where, and how far ahead of the arm its
+target may run.
 
 Positions are PyBullet's; steps, box and gripper are those of the robot's file, read here.
 """
@@ -46,21 +47,29 @@ def turned_rad(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize(("value", "steps"), [(1.0, 1.0), (-1.0, -1.0), (0.5, 0.5), (-7.0, -1.0), (1e9, 1.0)])
+@pytest.mark.parametrize(
+    ("value", "steps"), [(1.0, 1.0), (-1.0, -1.0), (0.5, 0.5), (-7.0, -1.0), (1e9, 1.0)]
+)
 def test_a_translation_leads_so_many_of_the_largest_steps_along_its_axis_of_the_base(
     axis: int, value: float, steps: float
 ) -> None:
     target = controller_at(HOME).target(action(axis, value), HOME)
     moved_m = WITNESS.tool_m(target.joint_rad) - WITNESS.tool_m(HOME)
     np.testing.assert_allclose(moved_m, steps * STEP_M * np.eye(3)[axis], atol=SOLVED_M)
-    np.testing.assert_allclose(turned_rad(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(
+        turned_rad(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad)), 0.0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize(("value", "turns"), [(1.0, 1.0), (-0.5, -0.5), (3.0, 1.0)])
-def test_a_rotation_turns_about_the_tool_by_so_many_of_the_largest_turns(axis: int, value: float, turns: float) -> None:
+def test_a_rotation_turns_about_the_tool_by_so_many_of_the_largest_turns(
+    axis: int, value: float, turns: float
+) -> None:
     target = controller_at(HOME).target(action(3 + axis, value), HOME)
-    np.testing.assert_allclose(WITNESS.tool_m(target.joint_rad), WITNESS.tool_m(HOME), atol=SOLVED_M)
+    np.testing.assert_allclose(
+        WITNESS.tool_m(target.joint_rad), WITNESS.tool_m(HOME), atol=SOLVED_M
+    )
     turn = turned_rad(ARM.forward(HOME).copy(), ARM.forward(target.joint_rad))
     np.testing.assert_allclose(turn, turns * TURN_RAD * np.eye(3)[axis], atol=2e-4)
 
@@ -76,7 +85,9 @@ def test_the_next_step_starts_at_the_last_target_so_that_droop_does_not_add_up()
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_the_target_runs_no_further_ahead_of_a_blocked_arm_than_two_largest_steps(axis: int, sign: float) -> None:
+def test_the_target_runs_no_further_ahead_of_a_blocked_arm_than_two_largest_steps(
+    axis: int, sign: float
+) -> None:
     """One that the reference may be ahead, and the step from there."""
     controller = controller_at(HOME)
     for _ in range(15):
@@ -87,7 +98,9 @@ def test_the_target_runs_no_further_ahead_of_a_blocked_arm_than_two_largest_step
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_the_target_turns_no_further_ahead_of_a_blocked_arm_than_two_largest_turns(axis: int, sign: float) -> None:
+def test_the_target_turns_no_further_ahead_of_a_blocked_arm_than_two_largest_turns(
+    axis: int, sign: float
+) -> None:
     controller = controller_at(HOME)
     for _ in range(15):
         target = controller.target(action(3 + axis, sign), HOME)
@@ -116,7 +129,9 @@ def test_a_target_beyond_the_box_is_at_its_wall() -> None:
 
 @settings(max_examples=30)
 @given(st.floats(-1, 1))
-def test_the_grippers_position_is_as_far_between_closed_and_open_as_the_opening_says(opening: float) -> None:
+def test_the_grippers_position_is_as_far_between_closed_and_open_as_the_opening_says(
+    opening: float,
+) -> None:
     share = (1.0 + opening) / 2.0
     expected = pytest.approx(CLOSED_M * (1.0 - share) + OPEN_M * share)
     assert gripper_position_m(opening, ARM.config) == expected
@@ -138,7 +153,9 @@ def test_an_action_with_any_number_that_is_not_finite_is_refused(index: int, bad
 
 
 @pytest.mark.parametrize("shape", [(6,), (8,), (1, 7), (7, 1), ()])
-def test_an_action_of_another_shape_is_refused_with_the_expected_one(shape: tuple[int, ...]) -> None:
+def test_an_action_of_another_shape_is_refused_with_the_expected_one(
+    shape: tuple[int, ...],
+) -> None:
     with pytest.raises(UnsafeCommand, match=r"expected an action of shape \(7,\)"):
         checked_action(np.zeros(shape))
 

@@ -1,4 +1,6 @@
-"""A bundle that somebody made up is refused by file and reason: no crash, no memory, no file of elsewhere."""
+"""A bundle that somebody made up is refused by file and reason: no crash, no memory, no file of
+elsewhere.
+"""
 
 import hashlib
 import io
@@ -15,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.bundle import BundleSpec, FileDigest, load_bundle, require_thresholds
-from conure_core.bundle_files import GOLDEN, INVERSE, LARGEST_BYTES, POLICY, SPEC, parse_json, read_arrays
+from conure_core.bundle_files import (
+    GOLDEN,
+    INVERSE,
+    LARGEST_BYTES,
+    POLICY,
+    SPEC,
+    parse_json,
+    read_arrays,
+)
 from conure_core.errors import BundleError, ConureError, SpecMismatch
 from conure_core.robot import load_robot
 
@@ -60,43 +70,77 @@ def with_file(folder, name, content):
     return signed(folder, lambda data: data["files"].update({name: vars(FileDigest.of(content))}))
 
 
-# --- thresholds -------------------------------------------------------------------------------------------------------
+# --- thresholds
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, "3", None, True, [1.0], 10**400])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 1e300, "3", None, True, [1.0], 10**400]
+)
 def test_a_threshold_that_is_no_finite_number_is_refused_at_export_and_at_load(folder, value):
-    with pytest.raises(BundleError, match=r"spec\.json.*(log_likelihood_thresholds\.p01|not a number|Infinity|cannot)"):
-        load_bundle(signed(folder, lambda data: data["log_likelihood_thresholds"].update(p01=value)))
-    with pytest.raises(BundleError, match=r"log_likelihood_thresholds\.p01 must be a finite number"):
+    with pytest.raises(
+        BundleError,
+        match=r"spec\.json.*(log_likelihood_thresholds\.p01|not a number|Infinity|cannot)",
+    ):
+        load_bundle(
+            signed(folder, lambda data: data["log_likelihood_thresholds"].update(p01=value))
+        )
+    with pytest.raises(
+        BundleError, match=r"log_likelihood_thresholds\.p01 must be a finite number"
+    ):
         require_thresholds({"p01": value})
 
 
 def test_quantiles_in_the_wrong_order_are_refused(folder):
     with pytest.raises(BundleError, match=r"p01 \(3 nats\) must not be above p05 \(-1 nats\)"):
-        load_bundle(signed(folder, lambda data: data.update(log_likelihood_thresholds={"p05": -1.0, "p01": 3.0})))
+        load_bundle(
+            signed(
+                folder,
+                lambda data: data.update(log_likelihood_thresholds={"p05": -1.0, "p01": 3.0}),
+            )
+        )
     require_thresholds({"p05": -1.0, "p01": -1.0, "p50": 2, "slow": 9.0})
 
 
-# --- spec.json --------------------------------------------------------------------------------------------------------
+# --- spec.json
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data["contract"]["action"]["values"].update(shape=[10**12]), r"action: shape must be of 1 to"),
+        (
+            lambda data: data["contract"]["action"]["values"].update(shape=[10**12]),
+            r"action: shape must be of 1 to",
+        ),
         (
             lambda data: data["contract"]["observation"]["image"].update(shape=[2**20, 2**20, 3]),
             "shape must be of 1 to",
         ),
-        (lambda data: data["contract"]["action"]["values"].update(shape=[-7]), "shape must be of 1 to"),
-        (lambda data: data["contract"]["action"]["values"].update(shape=7), "action: values: shape must be a list"),
+        (
+            lambda data: data["contract"]["action"]["values"].update(shape=[-7]),
+            "shape must be of 1 to",
+        ),
+        (
+            lambda data: data["contract"]["action"]["values"].update(shape=7),
+            "action: values: shape must be a list",
+        ),
         (lambda data: data["contract"].update(joint_names="waist"), "joint_names must be a list"),
-        (lambda data: data["contract"].update(control_period_s="0.1"), "control_period_s must be a finite number"),
-        (lambda data: data["contract"]["observation"].update(history=1.0), "history must be a whole number"),
+        (
+            lambda data: data["contract"].update(control_period_s="0.1"),
+            "control_period_s must be a finite number",
+        ),
+        (
+            lambda data: data["contract"]["observation"].update(history=1.0),
+            "history must be a whole number",
+        ),
         (lambda data: data.update(contract=[]), "contract must hold names and values"),
         (lambda data: data.update(training=[]), "training must hold names and values"),
         (lambda data: data.update(name=3), "name must be a text"),
-        (lambda data: data["files"][POLICY].update(size_bytes="many"), rf"files\.{POLICY}: size_bytes must be a whole"),
+        (
+            lambda data: data["files"][POLICY].update(size_bytes="many"),
+            rf"files\.{POLICY}: size_bytes must be a whole",
+        ),
         (lambda data: data["files"].update({POLICY: []}), rf"files\.{POLICY} must hold"),
     ],
 )
@@ -138,7 +182,8 @@ def test_any_text_is_json_or_refused(text):
         assert SPEC in str(error)
 
 
-# --- graphs -----------------------------------------------------------------------------------------------------------
+# --- graphs
+# --------------------------------------------------------------------------------------------------
 
 
 def test_weights_in_the_working_folder_are_not_taken(folder, tmp_path, monkeypatch):
@@ -155,7 +200,8 @@ def test_weights_in_the_working_folder_are_not_taken(folder, tmp_path, monkeypat
         load_bundle(with_file(folder, POLICY, model.SerializeToString()))
 
 
-# --- golden.npz -------------------------------------------------------------------------------------------------------
+# --- golden.npz
+# --------------------------------------------------------------------------------------------------
 
 
 def npy(header: str, data: bytes = b"") -> bytes:
@@ -184,21 +230,35 @@ HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': %s}"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive(noise=npy(HEADER % "(1000000000000, 7)"), log_likelihood=b""), "noise does not hold the"),
+        (
+            archive(noise=npy(HEADER % "(1000000000000, 7)"), log_likelihood=b""),
+            "noise does not hold the",
+        ),
         (archive(noise=npy(HEADER % "(3, 7, 10**9)"), log_likelihood=b""), "cannot be read"),
         (archive(noise=npy(HEADER % "(3, 1000000000000)"), log_likelihood=b""), "noise has shape"),
-        (archive(noise=npy(HEADER % "(-3, 7)"), log_likelihood=b""), "noise has shape|cannot be read"),
+        (
+            archive(noise=npy(HEADER % "(-3, 7)"), log_likelihood=b""),
+            "noise has shape|cannot be read",
+        ),
         (archive(noise=npy("(" * 9000), log_likelihood=b""), "cannot be read"),
         (archive(noise=npy("{'a': " * 1500), log_likelihood=b""), "cannot be read"),
-        (archive(noise=npy(" " * 60_000 + HEADER % "(3, 7)"), log_likelihood=b""), "cannot be read"),
+        (
+            archive(noise=npy(" " * 60_000 + HEADER % "(3, 7)"), log_likelihood=b""),
+            "cannot be read",
+        ),
         (saved(**{**GOOD, "noise": np.array([{}] * 3, dtype=object)}), "noise has shape"),
         (
-            archive(noise=npy(HEADER.replace("<f4", "|O") % "(3, 7)", b"\0" * 168), log_likelihood=b""),
+            archive(
+                noise=npy(HEADER.replace("<f4", "|O") % "(3, 7)", b"\0" * 168), log_likelihood=b""
+            ),
             "noise is of type",
         ),
         (saved(**{**GOOD, "noise": np.zeros((3, 7))}), "noise is of type float64"),
         (saved(**{**GOOD, "noise": np.zeros((0, 7), np.float32)}), "noise has shape"),
-        (saved(**{**GOOD, "log_likelihood": np.zeros(2, np.float32)}), r"log_likelihood has shape \(2,\), not \(3,\)"),
+        (
+            saved(**{**GOOD, "log_likelihood": np.zeros(2, np.float32)}),
+            r"log_likelihood has shape \(2,\), not \(3,\)",
+        ),
         (saved(noise=GOOD["noise"]), "cannot be read.*log_likelihood"),
         (archive(noise=b"", log_likelihood=b""), "cannot be read"),
         (b"PK\x05\x06" + b"\0" * 18, "cannot be read"),

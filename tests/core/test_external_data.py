@@ -1,4 +1,6 @@
-"""A bundle whose weights lie elsewhere is refused wherever in the file they are named, before anything is opened."""
+"""A bundle whose weights lie elsewhere is refused wherever in the file they are named, before
+anything is opened.
+"""
 
 import onnx
 import onnx.parser
@@ -51,7 +53,9 @@ def model(place: str, weights: TensorProto) -> onnx.ModelProto:
         inner = helper.make_graph([], "inner", [], [], initializer=[weights])
         attribute = {
             "tensors": AttributeProto(name="a", type=AttributeProto.TENSORS, tensors=[weights]),
-            "sparse attribute": AttributeProto(name="a", type=AttributeProto.SPARSE_TENSOR, sparse_tensor=sparse),
+            "sparse attribute": AttributeProto(
+                name="a", type=AttributeProto.SPARSE_TENSOR, sparse_tensor=sparse
+            ),
             "graphs": AttributeProto(name="a", type=AttributeProto.GRAPHS, graphs=[inner]),
             "subgraph": AttributeProto(name="a", type=AttributeProto.GRAPH, g=inner),
         }[place]
@@ -70,9 +74,13 @@ def model(place: str, weights: TensorProto) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_weights_elsewhere_are_refused_by_name_wherever_they_are_named(place):
-    with pytest.raises(BundleError, match=r"policy\.onnx: the weights 'stolen' are in another file"):
+    with pytest.raises(
+        BundleError, match=r"policy\.onnx: the weights 'stolen' are in another file"
+    ):
         require_own_weights(model(place, tensor()).SerializeToString(), "policy.onnx")
-    require_own_weights(model(place, tensor(raw_data=b"\0" * 16)).SerializeToString(), "policy.onnx")
+    require_own_weights(
+        model(place, tensor(raw_data=b"\0" * 16)).SerializeToString(), "policy.onnx"
+    )
 
 
 def test_a_location_alone_and_a_file_alone_are_refused():
@@ -85,8 +93,13 @@ def test_a_location_alone_and_a_file_alone_are_refused():
 
 
 def test_a_location_that_a_later_part_of_the_file_adds_is_found():
-    """Protocol Buffers merge a field that comes twice: the second graph's tensors are the model's as well."""
-    parts = [model("initializer", weights).SerializeToString() for weights in (tensor(raw_data=b"\0" * 16), tensor())]
+    """Protocol Buffers merge a field that comes twice: the second graph's tensors are the model's
+    as well.
+    """
+    parts = [
+        model("initializer", weights).SerializeToString()
+        for weights in (tensor(raw_data=b"\0" * 16), tensor())
+    ]
     with pytest.raises(BundleError, match="in another file"):
         require_own_weights(b"".join(parts), "policy.onnx")
 

@@ -1,4 +1,6 @@
-"""YAML files that cannot be used are refused in one line that names the file, whatever is in them."""
+"""YAML files that cannot be used are refused in one line that names the file, whatever is in
+them.
+"""
 
 import tracemalloc
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from conure_core.errors import ConfigError
 from conure_core.fields import Bounds, bounded, read_fields, read_yaml, require_bounds
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{now}: &{now} [{', '.join([f'*{before}'] * 9)}]\n" for before, now in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{now}: &{now} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, now in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -97,5 +100,7 @@ def test_a_range_holds_for_values_that_come_from_code_too(value):
 
 
 def test_a_range_reads_as_in_a_book():
-    assert str(Bounds(0.0, 1.0)) == "[0, 1]" and str(Bounds(1e-4, 0.5, above=True)) == "(0.0001, 0.5]"
+    assert (
+        str(Bounds(0.0, 1.0)) == "[0, 1]" and str(Bounds(1e-4, 0.5, above=True)) == "(0.0001, 0.5]"
+    )
     assert Bounds(0.0, 1.0).holds(0.0) and not Bounds(0.0, 1.0, above=True).holds(0.0)

@@ -8,7 +8,11 @@ from conure_core.robot import ROBOTS_DIR, load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 
 FILES = {path.stem: read_yaml(path) for path in sorted(ROBOTS_DIR.glob("*.yaml"))}
-METAL = [name for name, data in FILES.items() if {"bus", "ros2_control"} & set(data) and not name.endswith("_sim")]
+METAL = [
+    name
+    for name, data in FILES.items()
+    if {"bus", "ros2_control"} & set(data) and not name.endswith("_sim")
+]
 SIMULATED = [name for name in FILES if name.endswith("_sim")]
 FIRST_SPEED_RAD_S, SHARE = 0.5, 0.15
 
@@ -24,8 +28,14 @@ def test_a_file_that_drives_a_real_arm_is_slow_careful_and_gentle(name):
     assert 0.0 < robot.gripper_squeeze_m <= 0.005
     assert robot.table_clearance_m >= 0.01
     assert robot.workspace_lower_m[2] >= 0.03
-    assert all(own >= whole for own, whole in zip(robot.workspace_lower_m, base.workspace_lower_m, strict=True))
-    assert all(own <= whole for own, whole in zip(robot.workspace_upper_m, base.workspace_upper_m, strict=True))
+    assert all(
+        own >= whole
+        for own, whole in zip(robot.workspace_lower_m, base.workspace_lower_m, strict=True)
+    )
+    assert all(
+        own <= whole
+        for own, whole in zip(robot.workspace_upper_m, base.workspace_upper_m, strict=True)
+    )
 
 
 def test_every_file_with_a_connection_is_looked_at_and_the_simulations_stay_fast():
@@ -52,6 +62,8 @@ def test_a_fast_file_with_servos_refuses_a_real_port(name, monkeypatch):
 def test_a_bus_like_anothers_is_that_one_with_its_own_fields(tmp_path):
     assert load_bus("wx250s_serial_sim").servos == load_bus("wx250s_serial").servos
     arm = tmp_path / "arm.yaml"
-    arm.write_text(f"arm: {ROBOTS_DIR / 'wx250s.yaml'}\nbus: {{like: {ROBOTS_DIR / 'wx250s.yaml'}}}\n")
+    arm.write_text(
+        f"arm: {ROBOTS_DIR / 'wx250s.yaml'}\nbus: {{like: {ROBOTS_DIR / 'wx250s.yaml'}}}\n"
+    )
     with pytest.raises(ConfigError, match="has no bus of its own"):
         load_bus(str(arm))

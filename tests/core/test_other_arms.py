@@ -1,4 +1,6 @@
-"""UR5e and SO-101 against what their makers publish; arms with fewer joints than a pose has; every robot's home."""
+"""UR5e and SO-101 against what their makers publish; arms with fewer joints than a pose has; every
+robot's home.
+"""
 
 import numpy as np
 import pinocchio as pin
@@ -15,7 +17,8 @@ SO101 = Arm(load_robot("so101"))
 HOME = np.array(SO101.config.home_rad)
 STEPS = st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(np.array)
 
-# Universal Robots, "DH Parameters for calculations of kinematics and dynamics", UR5e: d, a (m), alpha (rad).
+# Universal Robots, "DH Parameters for calculations of kinematics and dynamics", UR5e: d, a (m),
+# alpha (rad).
 UR5E_DH = [
     (0.1625, 0.0, np.pi / 2),
     (0.0, -0.425, 0.0),
@@ -24,8 +27,8 @@ UR5E_DH = [
     (0.0997, 0.0, -np.pi / 2),
     (0.0996, 0.0, 0.0),
 ]
-# TheRobotStudio/SO-ARM100, so101_new_calib.urdf: origin xyz (m) and rpy (rad) of each joint, all turning about z; the
-# first from the middle of the base's underside, x forward.
+# TheRobotStudio/SO-ARM100, so101_new_calib.urdf: origin xyz (m) and rpy (rad) of each joint, all
+# turning about z; the first from the middle of the base's underside, x forward.
 SO101_JOINTS = [
     ((0.0388353, 0.0, 0.0624), (np.pi, 0.0, np.pi)),
     ((-0.0303992, -0.0182778, -0.0542), (-np.pi / 2, -np.pi / 2, 0.0)),
@@ -42,14 +45,18 @@ def test_ur5e_is_the_makers_denavit_hartenberg_chain() -> None:
     data, rng = model.createData(), np.random.default_rng(0)
     for _ in range(20):
         joints = rng.uniform(-np.pi, np.pi, 6)
-        expected = np.diag([-1.0, -1.0, 1.0, 1.0])  # base_link is the maker's base, turned by half a turn
+        expected = np.diag(
+            [-1.0, -1.0, 1.0, 1.0]
+        )  # base_link is the maker's base, turned by half a turn
         for angle, (d, a, alpha) in zip(joints, UR5E_DH, strict=True):
             link = pin.SE3(pin.utils.rotate("z", angle), np.array([0, 0, d])) * pin.SE3(
                 pin.utils.rotate("x", alpha), np.array([a, 0, 0])
             )
             expected = expected @ link.homogeneous
         pin.framesForwardKinematics(model, data, np.append(joints, [0.0, 0.0]))
-        np.testing.assert_allclose(data.oMf[model.getFrameId("tool0")].homogeneous, expected, atol=1e-9)
+        np.testing.assert_allclose(
+            data.oMf[model.getFrameId("tool0")].homogeneous, expected, atol=1e-9
+        )
 
 
 def test_so101_is_the_published_chain() -> None:
@@ -65,7 +72,9 @@ def test_so101_is_the_published_chain() -> None:
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_every_robot_may_leave_its_home_in_every_direction(name: str) -> None:
-    """Nothing touches at home, margins included, and the gate lets small steps through unchanged in their direction."""
+    """Nothing touches at home, margins included, and the gate lets small steps through unchanged in
+    their direction.
+    """
     arm = Arm(load_robot(name))
     home = np.array(arm.config.home_rad)
     assert arm.first_collision(home) is None
@@ -77,7 +86,11 @@ def test_every_robot_may_leave_its_home_in_every_direction(name: str) -> None:
             for _ in range(10):
                 command = loop.step(action, joints)
                 joints = command.joint_rad
-                assert not [change for change in command.changes if change.startswith(("workspace", "clearance"))]
+                assert not [
+                    change
+                    for change in command.changes
+                    if change.startswith(("workspace", "clearance"))
+                ]
             assert sign * (arm.forward(joints) - arm.forward(home))[axis, 3] > 0.005
 
 
@@ -111,7 +124,9 @@ def test_five_joints_make_the_turns_that_they_can() -> None:
 
 
 def test_a_turn_that_five_joints_cannot_make_does_not_carry_the_tool_away() -> None:
-    """Sideways lean, asked for a hundred times: least squares over metres and radians would walk off with it."""
+    """Sideways lean, asked for a hundred times: least squares over metres and radians would walk
+    off with it.
+    """
     config = SO101.config
     loop, joints = ControlLoop(SO101), HOME
     loop.reset(HOME, config.gripper_open_m)

@@ -58,7 +58,9 @@ def test_a_threshold_that_switches_the_monitor_off_is_refused(threshold: float) 
 
 
 @pytest.mark.parametrize(("ticks", "margin"), [(0, 0.0), (-1, 0.0), (1, math.nan), (1, math.inf)])
-def test_a_level_that_no_action_reaches_or_every_one_does_is_refused(ticks: int, margin: float) -> None:
+def test_a_level_that_no_action_reaches_or_every_one_does_is_refused(
+    ticks: int, margin: float
+) -> None:
     with pytest.raises(ConfigError, match="SLOW needs a finite threshold and margin and one tick"):
         PriorMonitor(THRESHOLDS, [Level(Verdict.SLOW, "p05", ticks, margin)])
 
@@ -82,6 +84,8 @@ def test_a_reset_forgets_the_run() -> None:
 
 def test_the_more_severe_verdict_wins_whatever_the_order_of_the_levels() -> None:
     assert (
-        verdicts([-20] * 5, LEVELS[::-1]) == verdicts([-20] * 5, LEVELS) == ["GO", "SLOW", "HOLD", "HOLD", "HAND_OVER"]
+        verdicts([-20] * 5, LEVELS[::-1])
+        == verdicts([-20] * 5, LEVELS)
+        == ["GO", "SLOW", "HOLD", "HOLD", "HAND_OVER"]
     )
     assert Verdict.GO < Verdict.SLOW < Verdict.HOLD < Verdict.HAND_OVER

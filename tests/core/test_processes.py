@@ -20,23 +20,29 @@ def sleep(folder):
 """
 STARTS = {
     "a pool": "for _ in run_on_processes(workers.sleep, [folder, folder], 2): pass",
-    "a process": """
+    "a process": (
+        """
 for _ in range(2):
     TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start()
-signal.pause()""",
-    "processes of a thread that ended": """
+signal.pause()"""
+    ),
+    "processes of a thread that ended": (
+        """
 def start():
     for _ in range(2):
         TIED.Process(target=workers.sleep, args=(folder,), daemon=True).start()
 thread = threading.Thread(target=start)
 thread.start()
 thread.join()
-signal.pause()""",
-    "commands": """
+signal.pause()"""
+    ),
+    "commands": (
+        """
 for _ in range(2):
     subprocess.Popen([sys.executable, "-c", "import sys, workers; workers.sleep(sys.argv[1])", folder],
         preexec_fn=ended_with_this_process())
-signal.pause()""",
+signal.pause()"""
+    ),
 }
 PROGRAM = """
 import signal, subprocess, sys, threading
@@ -68,7 +74,9 @@ def started(tmp_path: Path, start: str) -> "tuple[subprocess.Popen[str], list[in
     indented = "\n".join(f"    {line}" for line in STARTS[start].splitlines())
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     program = [sys.executable, "-c", PROGRAM + indented, str(tmp_path / "pids")]
-    process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        program, env=environment, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
     until_s = time.monotonic() + 60.0
     while len(list((tmp_path / "pids").iterdir())) < 2:
         assert process.poll() is None and time.monotonic() < until_s, "the workers did not come up"
@@ -78,7 +86,9 @@ def started(tmp_path: Path, start: str) -> "tuple[subprocess.Popen[str], list[in
 
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_no_signal_to_a_command_leaves_its_workers(tmp_path: Path, start: str, number: signal.Signals) -> None:
+def test_no_signal_to_a_command_leaves_its_workers(
+    tmp_path: Path, start: str, number: signal.Signals
+) -> None:
     process, workers = started(tmp_path, start)
     try:
         os.kill(process.pid, number)
@@ -121,7 +131,9 @@ def test_workers_outlive_the_thread_that_started_them(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_a_refusal_not_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "workers.py").write_text("import os, signal\ndef die(_): os.kill(os.getpid(), signal.SIGKILL)\n")
+    (tmp_path / "workers.py").write_text(
+        "import os, signal\ndef die(_): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     program = """
 import workers
 from conure_core.errors import WorkerError
@@ -132,5 +144,7 @@ except WorkerError as error:
     print(error)
 """
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
     assert "a worker process was killed" in done.stdout

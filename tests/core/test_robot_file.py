@@ -24,9 +24,19 @@ from conure_core.servos.scale import ServoScale
 ROBOTS = sorted(path.stem for path in ROBOTS_DIR.glob("*.yaml"))
 HINTS = get_type_hints(RobotConfig)
 NUMBERS = [name for name, hint in HINTS.items() if "float" in str(hint)]
-TEXTS = ["joint_names", "gripper_joint", "gripper_mimic", "base_frame", "tool_frame", "name", "urdf"]
+TEXTS = [
+    "joint_names",
+    "gripper_joint",
+    "gripper_mimic",
+    "base_frame",
+    "tool_frame",
+    "name",
+    "urdf",
+]
 WRONG = st.one_of(
-    st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1e9, -1e9, 1e-9, 1e308, 5e-324, 10**400]),
+    st.sampled_from(
+        [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e9, -1e9, 1e-9, 1e308, 5e-324, 10**400]
+    ),
     st.sampled_from([True, None, "fast", "", [], {}, [[1.0]], {"a": 1}, "2026-01-01"]),
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(-10, 10),
@@ -59,22 +69,31 @@ def refused(folder: Path, message: str, base: str = "wx250s", **changes: Any) ->
 
 
 def move(arm: Arm, seed: int, steps: int = 20) -> None:
-    """Random actions; nothing may be raised, and nothing is commanded that is no number or outside the limits."""
+    """Random actions; nothing may be raised, and nothing is commanded that is no number or outside
+    the limits.
+    """
     rng, loop = np.random.default_rng(seed), ControlLoop(arm)
     measured = loop.reset(np.array(arm.config.home_rad), arm.config.gripper_open_m).joint_rad
     for _ in range(steps):
         command = loop.step(rng.uniform(-1, 1, 7), measured, 0.0, arm.config.gripper_open_m)
         measured = command.joint_rad
-        assert np.isfinite(measured).all() and math.isfinite(command.gripper_m) and command.duration_s > 0
+        assert (
+            np.isfinite(measured).all()
+            and math.isfinite(command.gripper_m)
+            and command.duration_s > 0
+        )
         assert (measured >= arm.lower_rad - 1e-9).all() and (measured <= arm.upper_rad + 1e-9).all()
         assert np.isfinite(loop.executed_action(measured, command)).all()
 
 
-# --- any value of any key ---------------------------------------------------------------------------------------------
+# --- any value of any key
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_number_of_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_path, name, data):
     key, wrong = data.draw(st.sampled_from(NUMBERS), "key"), data.draw(WRONG, "value")
@@ -91,7 +110,9 @@ def test_any_number_of_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_p
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_name_in_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_path, name, data):
     given_data = data_of(name)
@@ -103,7 +124,9 @@ def test_any_name_in_a_robot_file_is_refused_by_key_or_lets_the_arm_move(tmp_pat
         "x'y",
         "a\0b",
     ]
-    word = st.one_of(st.sampled_from(known), st.text(max_size=5), st.none(), st.integers(), st.just(math.nan))
+    word = st.one_of(
+        st.sampled_from(known), st.text(max_size=5), st.none(), st.integers(), st.just(math.nan)
+    )
     key = data.draw(st.sampled_from(TEXTS), "key")
     given_data[key] = data.draw(st.one_of(word, st.lists(word, max_size=7)), "value")
     try:
@@ -118,7 +141,9 @@ BUSES = {"so101_serial": load_bus("so101_serial"), "wx250s_serial": load_bus("wx
 
 
 @pytest.mark.parametrize("name", BUSES)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_value_of_a_bus_is_refused_by_key_or_makes_counts_of_positions(tmp_path, name, data):
     whole = data_of(name)
@@ -137,11 +162,15 @@ def test_any_value_of_a_bus_is_refused_by_key_or_makes_counts_of_positions(tmp_p
         assert all(bus.settings(servo) for servo in bus.servos) and bus.period_s > 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_value_of_the_section_ros2_control_is_refused_by_key_or_names_topics(tmp_path, data):
     key = data.draw(st.sampled_from([field.name for field in fields(Ros2ControlConfig)]), "key")
-    value = data.draw(st.one_of(WRONG, st.text(max_size=5), st.just("a b"), st.just("joint_trajectory")), "value")
+    value = data.draw(
+        st.one_of(WRONG, st.text(max_size=5), st.just("a b"), st.just("joint_trajectory")), "value"
+    )
     section = {"ros2_control": data.draw(st.sampled_from([{key: value}, value]), "section")}
     try:
         config = load_ros2_control(written(tmp_path, {**data_of("wx250s"), **section}))
@@ -154,24 +183,38 @@ def test_any_value_of_the_section_ros2_control_is_refused_by_key_or_names_topics
 def test_every_number_of_a_robot_and_a_bus_has_a_range():
     """Those of the servos, `id` and `direction` apart, which are one of a few."""
     for schema in (RobotConfig, BusConfig, ServoConfig):
-        numbers = {name for name, hint in get_type_hints(schema).items() if "float" in str(hint) or hint is int}
+        numbers = {
+            name
+            for name, hint in get_type_hints(schema).items()
+            if "float" in str(hint) or hint is int
+        }
         assert numbers - {"id", "direction"} == set(bounds_of(schema))
 
 
-# --- numbers that make no sense beside each other or the URDF ---------------------------------------------------------
+# --- numbers that make no sense beside each other or the URDF
+# ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gripper_open_m": 0.015}, "gripper_open_m and gripper_closed_m must differ by 0.001 m or more"),
-        ({"gripper_open_m": 0.04}, r"gripper_open_m must be within the URDF's limits of left_finger, \[0.015, 0.037\]"),
+        (
+            {"gripper_open_m": 0.015},
+            "gripper_open_m and gripper_closed_m must differ by 0.001 m or more",
+        ),
+        (
+            {"gripper_open_m": 0.04},
+            r"gripper_open_m must be within the URDF's limits of left_finger, \[0.015, 0.037\]",
+        ),
         ({"gripper_closed_m": 0.0}, "gripper_closed_m must be within"),
         (
             {"gripper_speed_m_s": 1.5},
             "gripper_speed_m_s must be at most the URDF's velocity limit of left_finger, 1 m/s",
         ),
-        ({"gripper_squeeze_m": 0.03}, "gripper_squeeze_m must be at most the stroke from closed to open, 0.022 m"),
+        (
+            {"gripper_squeeze_m": 0.03},
+            "gripper_squeeze_m must be at most the stroke from closed to open, 0.022 m",
+        ),
         ({"max_speed_rad_s": [1e9] * 6}, "each of max_speed_rad_s must be in"),
         (
             {"max_speed_rad_s": [3.0] * 5 + [3.2]},
@@ -188,26 +231,44 @@ def test_every_number_of_a_robot_and_a_bus_has_a_range():
         ({"table_clearance_m": -0.01}, "table_clearance_m must be in"),
         ({"control_period_s": 0.0}, "control_period_s must be in"),
         ({"max_translation_m": -0.02}, "max_translation_m must be in"),
-        ({"home_rad": [0.0, -0.1015, -0.2842, 0.0, -2.14, 0.0]}, r"home_rad of wrist_angle must be in \[-2.12675, "),
+        (
+            {"home_rad": [0.0, -0.1015, -0.2842, 0.0, -2.14, 0.0]},
+            r"home_rad of wrist_angle must be in \[-2.12675, ",
+        ),
         (
             {"home_rad": [2.0, -0.1015, -0.2842, 0.0, -1.3881, 0.0]},
             "home_rad puts ee_gripper_link at .* outside the box",
         ),
-        ({"workspace_lower_m": [0.14, 0.20, 0.014]}, "workspace_lower_m must lie below workspace_upper_m"),
+        (
+            {"workspace_lower_m": [0.14, 0.20, 0.014]},
+            "workspace_lower_m must lie below workspace_upper_m",
+        ),
         ({"table_height_m": 0.5}, "workspace_upper_m must reach above the table"),
         ({"table_height_m": 0.29}, "home_rad puts .* into the table"),
         ({"table_clearance_m": 0.25}, "home_rad brings .* nearer than table_clearance_m"),
-        ({"joint_names": ["waist"] * 6}, r"joint_names must name each joint of the arm once, got \['waist'\] twice"),
+        (
+            {"joint_names": ["waist"] * 6},
+            r"joint_names must name each joint of the arm once, got \['waist'\] twice",
+        ),
         ({"joint_names": []}, "joint_names must name each joint of the arm once"),
         ({"gripper_joint": "waist"}, "gripper_joint must be a joint of its own, got 'waist'"),
-        ({"gripper_mimic": "left_finger"}, "gripper_mimic must be a joint of its own, got 'left_finger'"),
+        (
+            {"gripper_mimic": "left_finger"},
+            "gripper_mimic must be a joint of its own, got 'left_finger'",
+        ),
         ({"gripper_mimic": "elbow"}, "gripper_mimic must be a joint of its own, got 'elbow'"),
-        ({"gripper_joint": "left_fingr"}, "gripper_joint: unknown joint 'left_fingr'; did you mean 'left_finger'"),
+        (
+            {"gripper_joint": "left_fingr"},
+            "gripper_joint: unknown joint 'left_fingr'; did you mean 'left_finger'",
+        ),
         ({"gripper_joint": "ee_arm", "gripper_mimic": ""}, "gripper_joint: unknown joint 'ee_arm'"),
         ({"name": ""}, "name must be a name"),
         ({"arm": "nowhere.yaml"}, "arm: no file at"),
         ({"arm": ["wx250s.yaml"]}, "arm must be the path of another robot's file"),
-        ({"arm": str(ROBOTS_DIR / "wx250s_serial.yaml")}, "wx250s_serial.yaml has a field 'arm' itself"),
+        (
+            {"arm": str(ROBOTS_DIR / "wx250s_serial.yaml")},
+            "wx250s_serial.yaml has a field 'arm' itself",
+        ),
     ],
 )
 def test_values_without_a_meaning_are_refused_by_file_and_key(tmp_path, changes, message):
@@ -220,7 +281,9 @@ def test_a_path_that_leads_to_no_file_is_refused_by_key_and_read_from_nowhere(tm
     (tmp_path / "circle").symlink_to("circle")
     os.mkfifo(tmp_path / "pipe")
     data = data_of("wx250s_serial")
-    path = written(tmp_path, {**data, "bus": {"like": named}} if key == "like" else {**data, key: named})
+    path = written(
+        tmp_path, {**data, "bus": {"like": named}} if key == "like" else {**data, key: named}
+    )
     with pytest.raises(ConfigError, match=f"(?i){key}") as raised:
         load_bus(path) if key == "like" else load_robot(path)
     assert "mine.yaml" in str(raised.value) or "no URDF" in str(raised.value)
@@ -232,9 +295,15 @@ def test_a_joint_left_out_is_not_taken_to_stand_still(tmp_path):
     data = data_of("wx250s")
     lists = ("joint_names", "home_rad", "max_speed_rad_s", "max_acceleration_rad_s2")
     shorter = {key: data[key][:3] + data[key][4:] for key in lists}
-    refused(tmp_path, r"joint_names must be the joints from base_frame to tool_frame, .*'forearm_roll'", **shorter)
+    refused(
+        tmp_path,
+        r"joint_names must be the joints from base_frame to tool_frame, .*'forearm_roll'",
+        **shorter,
+    )
     refused(tmp_path, "joint_names must be the joints", joint_names=data["joint_names"][::-1])
-    refused(tmp_path, "joint_names must be the joints .*'left_finger'", tool_frame="left_finger_link")
+    refused(
+        tmp_path, "joint_names must be the joints .*'left_finger'", tool_frame="left_finger_link"
+    )
 
 
 def urdf_with(folder: Path, *changes: tuple[str, str]) -> str:
@@ -258,13 +327,21 @@ def urdf_with(folder: Path, *changes: tuple[str, str]) -> str:
         ('<mimic joint="left_finger"', '<mimic joint="elbow"', "needs <mimic|not a readable URDF"),
         ('multiplier="-1"', 'multiplier="1"', "within the URDF's limits of right_finger"),
         ('lower="-1.88495559"', 'lower="1.99"', "joint 'shoulder' needs <limit>"),
-        ('lower="-1.88495559"', 'lower="nan"', "joint 'shoulder' needs <limit>|not a readable URDF"),
+        (
+            'lower="-1.88495559"',
+            'lower="nan"',
+            "joint 'shoulder' needs <limit>|not a readable URDF",
+        ),
         (
             'upper="1.98967535" velocity="3.14159265"',
             'upper="1.98967535" velocity="0"',
             "joint 'shoulder' needs <limit>",
         ),
-        ('<box size="0.18 0.12 0.068"/>', '<mesh filename="package://x/base.stl"/>', "collision shapes cannot be read"),
+        (
+            '<box size="0.18 0.12 0.068"/>',
+            '<mesh filename="package://x/base.stl"/>',
+            "collision shapes cannot be read",
+        ),
         (
             '<box size="0.06 0.09 0.07"/>',
             '<box size="0,06 0.09 0.07"/>',
@@ -275,13 +352,37 @@ def urdf_with(folder: Path, *changes: tuple[str, str]) -> str:
             '<box size="nan 0.09 0.07"/>',
             "'shoulder_link' has 1 <collision>, of which 0",
         ),
-        ('<box size="0.06 0.09 0.07"/>', "<ball/>", "'shoulder_link' has 1 <collision>, of which 0"),
-        ('<box size="0.06 0.09 0.07"/>', '<box size="0.06 0.09 -0.07"/>', "shoulder_link_0 needs sizes above 0"),
-        ('<box size="0.06 0.09 0.07"/>', '<box size="0.06 0 0.07"/>', "shoulder_link_0 needs sizes above 0"),
-        ('<box size="0.06 0.09 0.07"/>', '<sphere radius="-0.03"/>', "shoulder_link_0 needs sizes above 0"),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            "<ball/>",
+            "'shoulder_link' has 1 <collision>, of which 0",
+        ),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            '<box size="0.06 0.09 -0.07"/>',
+            "shoulder_link_0 needs sizes above 0",
+        ),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            '<box size="0.06 0 0.07"/>',
+            "shoulder_link_0 needs sizes above 0",
+        ),
+        (
+            '<box size="0.06 0.09 0.07"/>',
+            '<sphere radius="-0.03"/>',
+            "shoulder_link_0 needs sizes above 0",
+        ),
         ("collision>", "colision>", "no link that moves has a <collision>"),
-        ('<axis xyz="0 0 1"/>', '<axis xyz="0 0 0"/>', "joint 'waist' needs an <axis> other than 0 0 0"),
-        ('<axis xyz="0 0 1"/>', '<axis xyz="0 0 1e200"/>', "joint 'waist' needs an <axis> other than 0 0 0"),
+        (
+            '<axis xyz="0 0 1"/>',
+            '<axis xyz="0 0 0"/>',
+            "joint 'waist' needs an <axis> other than 0 0 0",
+        ),
+        (
+            '<axis xyz="0 0 1"/>',
+            '<axis xyz="0 0 1e200"/>',
+            "joint 'waist' needs an <axis> other than 0 0 0",
+        ),
     ],
 )
 def test_a_urdf_that_does_not_serve_is_refused_by_name(tmp_path, old, new, message):
@@ -291,9 +392,13 @@ def test_a_urdf_that_does_not_serve_is_refused_by_name(tmp_path, old, new, messa
 @pytest.mark.parametrize("kind", ["revolute", "continuous"])
 @pytest.mark.parametrize(("finger", "key"), [("left", "gripper_joint"), ("right", "gripper_mimic")])
 def test_a_gripper_that_turns_is_refused_with_the_remedy(tmp_path, kind, finger, key):
-    urdf = urdf_with(tmp_path, (f'"{finger}_finger" type="prismatic"', f'"{finger}_finger" type="{kind}"'))
+    urdf = urdf_with(
+        tmp_path, (f'"{finger}_finger" type="prismatic"', f'"{finger}_finger" type="{kind}"')
+    )
     refused(
-        tmp_path, rf"{key} must be a prismatic joint.*{finger}_finger.*model the jaw as a joint that slides", urdf=urdf
+        tmp_path,
+        rf"{key} must be a prismatic joint.*{finger}_finger.*model the jaw as a joint that slides",
+        urdf=urdf,
     )
 
 
@@ -303,6 +408,8 @@ def test_a_path_in_a_file_that_takes_another_is_relative_to_its_own(tmp_path):
     assert load_robot(path).urdf == tmp_path / "mine.urdf"
 
 
-@pytest.mark.parametrize("changes", [{"slow_singular_value": 1.0}, {"settle_fraction": 0.1}, {"max_rotation_rad": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{"slow_singular_value": 1.0}, {"settle_fraction": 0.1}, {"max_rotation_rad": 1.0}]
+)
 def test_the_ends_of_the_ranges_still_move(changes):
     move(Arm(replace(load_robot("wx250s"), **changes)), seed=1)

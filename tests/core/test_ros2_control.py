@@ -54,8 +54,12 @@ def test_the_examples_are_the_same_robot_to_a_bundle_and_slower_tighter_in_every
     assert real.contract(48) == simulated.contract(48)
     assert max(real.max_speed_rad_s) < 0.2 * max(simulated.max_speed_rad_s)
     for field in ("max_speed_rad_s", "max_acceleration_rad_s2", "workspace_upper_m"):
-        assert all(a < b for a, b in zip(getattr(real, field), getattr(simulated, field), strict=True)), field
-    assert all(a >= b for a, b in zip(real.workspace_lower_m, simulated.workspace_lower_m, strict=True))
+        assert all(
+            a < b for a, b in zip(getattr(real, field), getattr(simulated, field), strict=True)
+        ), field
+    assert all(
+        a >= b for a, b in zip(real.workspace_lower_m, simulated.workspace_lower_m, strict=True)
+    )
     assert real.gripper_squeeze_m > 0 and real.table_clearance_m > simulated.table_clearance_m
     assert load_ros2_control(name).gripper_topic
 

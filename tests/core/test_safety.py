@@ -1,4 +1,5 @@
-"""What the gate promises of every command, by arithmetic of this file's own and PyBullet's distances.
+"""What the gate promises of every command, by arithmetic of this file's own and PyBullet's
+distances.
 
 Limits are read from the robot's files here; nothing of `conure_core.safety` says what is right.
 """
@@ -55,14 +56,17 @@ def test_position_speed_and_acceleration_stay_within_the_files_limits_and_leave_
         last, speed = command, new_speed
         ahead, ahead_speed = command, new_speed
         while True:
-            assert (ahead >= WITNESS.lower_rad - ROUNDING).all() and (ahead <= WITNESS.upper_rad + ROUNDING).all()
+            assert (ahead >= WITNESS.lower_rad - ROUNDING).all() and (
+                ahead <= WITNESS.upper_rad + ROUNDING
+            ).all()
             if not ahead_speed.any():
                 break
             ahead_speed = braked(ahead_speed, change)
             ahead = ahead + ahead_speed * SETTLE_S
 
 
-# What a command is, exactly, where only the joints' own limits matter: two joints that lead the arm into nothing.
+# What a command is, exactly, where only the joints' own limits matter: two joints that lead the arm
+# into nothing.
 
 
 def braking_way_rad(speed: float, change: float) -> float:
@@ -86,8 +90,13 @@ def fastest_that_can_brake(fastest: float, room_rad: float, change: float) -> fl
 
 
 def nearest_rad(joint: int, goal_rad: float, last_rad: float, speed: float, scale: float) -> float:
-    """The angle nearest to the goal that a joint may be told, by its limits alone; `speed` is that of the last one."""
-    change, limit = scale * WITNESS.acceleration_rad_s2[joint] * PERIOD_S, WITNESS.speed_rad_s[joint]
+    """The angle nearest to the goal that a joint may be told, by its limits alone; `speed` is that
+    of the last one.
+    """
+    change, limit = (
+        scale * WITNESS.acceleration_rad_s2[joint] * PERIOD_S,
+        WITNESS.speed_rad_s[joint],
+    )
     lower, upper = WITNESS.lower_rad[joint], WITNESS.upper_rad[joint]
     wanted = (min(max(goal_rad, lower), upper) - last_rad) / SETTLE_S
     fastest = fastest_that_can_brake(min(limit, speed + change), upper - last_rad, change)
@@ -97,7 +106,11 @@ def nearest_rad(joint: int, goal_rad: float, last_rad: float, speed: float, scal
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.03])
 @settings(max_examples=40)
-@given(goals=st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4), st.integers(1, 15)), min_size=1, max_size=6))
+@given(
+    goals=st.lists(
+        st.tuples(st.floats(-4, 4), st.floats(-4, 4), st.integers(1, 15)), min_size=1, max_size=6
+    )
+)
 def test_each_joint_is_as_near_to_its_target_as_its_limits_allow(
     scale: float, goals: list[tuple[float, float, int]]
 ) -> None:
@@ -114,8 +127,12 @@ def test_each_joint_is_as_near_to_its_target_as_its_limits_allow(
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
-def test_from_wherever_a_joint_starts_it_brakes_into_its_limit_as_late_as_it_may(direction: float) -> None:
-    """Where one more or one less period of braking is needed, a wrong count is a little too fast, or too slow."""
+def test_from_wherever_a_joint_starts_it_brakes_into_its_limit_as_late_as_it_may(
+    direction: float,
+) -> None:
+    """Where one more or one less period of braking is needed, a wrong count is a little too fast,
+    or too slow.
+    """
     scale = 0.1
     gate = gate_of(**ROOMY, **slow(scale))
     limit = WITNESS.upper_rad[WRIST] if direction > 0 else WITNESS.lower_rad[WRIST]
@@ -124,7 +141,9 @@ def test_from_wherever_a_joint_starts_it_brakes_into_its_limit_as_late_as_it_may
         gate.reset(turned(WRIST, last), OPEN_M)
         while abs(limit - last) > 1e-6:
             command = float(gate.check(at(turned(WRIST, direction * 4.0)), 0.0).joint_rad[WRIST])
-            assert command == pytest.approx(nearest_rad(WRIST, direction * 4.0, last, speed, scale), abs=1e-7)
+            assert command == pytest.approx(
+                nearest_rad(WRIST, direction * 4.0, last, speed, scale), abs=1e-7
+            )
             speed, last = (command - last) / SETTLE_S, command
 
 
@@ -140,15 +159,21 @@ def test_a_target_within_all_limits_is_the_command_and_nothing_is_reported() -> 
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
-def test_every_limit_that_shortened_a_command_is_named_with_its_joint_and_no_other(direction: float) -> None:
+def test_every_limit_that_shortened_a_command_is_named_with_its_joint_and_no_other(
+    direction: float,
+) -> None:
     within_speed = direction * WITNESS.speed_rad_s[WAIST] * SETTLE_S
     assert gate_of(**ROOMY).check(at(turned(WAIST, within_speed)), 0.0).changes == ()
-    assert gate_of(**ROOMY).check(at(turned(WAIST, 1.1 * within_speed)), 0.0).changes == ("speed waist",)
+    assert gate_of(**ROOMY).check(at(turned(WAIST, 1.1 * within_speed)), 0.0).changes == (
+        "speed waist",
+    )
     gate = gate_of(**ROOMY, **slow(0.1))
     within_change = direction * 0.1 * WITNESS.acceleration_rad_s2[WAIST] * PERIOD_S * SETTLE_S
     assert gate.check(at(turned(WAIST, within_change)), 0.0).changes == ()
     gate.reset(HOME, OPEN_M)
-    assert gate.check(at(turned(WAIST, 1.1 * within_change)), 0.0).changes == ("acceleration waist",)
+    assert gate.check(at(turned(WAIST, 1.1 * within_change)), 0.0).changes == (
+        "acceleration waist",
+    )
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
@@ -160,7 +185,10 @@ def test_a_joint_goes_to_its_limit_no_further_and_says_what_stops_it(direction: 
         said |= set(command.changes)
     limit = WITNESS.upper_rad[WRIST] if direction > 0 else WITNESS.lower_rad[WRIST]
     assert command.joint_rad[WRIST] == pytest.approx(limit, abs=1e-6)
-    assert said == {f"{what} wrist_rotate" for what in ("joint position", "speed", "acceleration", "braking room")}
+    assert said == {
+        f"{what} wrist_rotate"
+        for what in ("joint position", "speed", "acceleration", "braking room")
+    }
 
 
 # What is refused.
@@ -197,7 +225,13 @@ def test_ages_are_taken_from_one_period_ahead_to_the_limit_both_included() -> No
     oldest = WITNESS.file["max_input_age_s"]
     for age_s in (-PERIOD_S, 0.0, oldest):
         gate_of().check(at(HOME), age_s)
-    for age_s in (math.nextafter(-PERIOD_S, -1.0), math.nextafter(oldest, 1.0), math.inf, -math.inf, math.nan):
+    for age_s in (
+        math.nextafter(-PERIOD_S, -1.0),
+        math.nextafter(oldest, 1.0),
+        math.inf,
+        -math.inf,
+        math.nan,
+    ):
         with pytest.raises(StaleInput, match="s old"):
             gate_of().check(at(HOME), age_s)
 
@@ -243,7 +277,9 @@ def test_after_a_reset_the_arm_starts_from_rest_where_it_was_measured() -> None:
     measured += 1.0  # the driver uses its buffer again
     np.testing.assert_array_equal(gate.hold().joint_rad, turned(WAIST, -0.3))
     on = gate.check(at(turned(WAIST, 2.0), 0.02), 0.0).joint_rad
-    assert on[WAIST] + 0.3 == pytest.approx(scale * WITNESS.acceleration_rad_s2[WAIST] * PERIOD_S * SETTLE_S)
+    assert on[WAIST] + 0.3 == pytest.approx(
+        scale * WITNESS.acceleration_rad_s2[WAIST] * PERIOD_S * SETTLE_S
+    )
 
 
 def test_a_gate_goes_on_from_anothers_state_with_the_same_commands() -> None:
@@ -265,7 +301,9 @@ def test_a_gate_goes_on_from_anothers_state_with_the_same_commands() -> None:
 
 
 @pytest.mark.parametrize(("closed_m", "open_m"), [(0.015, 0.037), (0.037, 0.015)])
-def test_the_gripper_keeps_to_its_stroke_and_moves_no_faster_than_its_speed(closed_m: float, open_m: float) -> None:
+def test_the_gripper_keeps_to_its_stroke_and_moves_no_faster_than_its_speed(
+    closed_m: float, open_m: float
+) -> None:
     gate = gate_of(gripper_closed_m=closed_m, gripper_open_m=open_m, gripper_speed_m_s=0.05)
     gate.reset(HOME, 0.026)
     step_m, lower, upper = 0.05 * PERIOD_S, 0.015, 0.037
@@ -281,11 +319,20 @@ def test_the_gripper_keeps_to_its_stroke_and_moves_no_faster_than_its_speed(clos
 
 @pytest.mark.parametrize(("closed_m", "open_m"), [(0.015, 0.037), (0.037, 0.015)])
 @settings(max_examples=60)
-@given(measured_m=st.floats(0.010, 0.042), target_m=st.floats(0.0, 0.05), squeeze_m=st.floats(0.001, 0.02))
+@given(
+    measured_m=st.floats(0.010, 0.042),
+    target_m=st.floats(0.0, 0.05),
+    squeeze_m=st.floats(0.001, 0.02),
+)
 def test_the_gripper_is_told_to_close_no_further_than_the_squeeze_beyond_where_it_is(
     closed_m: float, open_m: float, measured_m: float, target_m: float, squeeze_m: float
 ) -> None:
-    gate = gate_of(gripper_closed_m=closed_m, gripper_open_m=open_m, gripper_squeeze_m=squeeze_m, gripper_speed_m_s=0.9)
+    gate = gate_of(
+        gripper_closed_m=closed_m,
+        gripper_open_m=open_m,
+        gripper_squeeze_m=squeeze_m,
+        gripper_speed_m_s=0.9,
+    )
     command = gate.check(at(HOME, target_m), 0.0, measured_gripper_m=measured_m)
     asked_m = min(max(target_m, 0.015), 0.037)
     if closed_m < open_m:
@@ -301,7 +348,9 @@ def test_the_gripper_is_told_to_close_no_further_than_the_squeeze_beyond_where_i
 
 def test_without_a_squeeze_or_a_measurement_the_gripper_closes_all_the_way() -> None:
     fast = {"gripper_speed_m_s": 0.9}
-    without = gate_of(gripper_squeeze_m=0.0, **fast).check(at(HOME, CLOSED_M), 0.0, measured_gripper_m=OPEN_M)
+    without = gate_of(gripper_squeeze_m=0.0, **fast).check(
+        at(HOME, CLOSED_M), 0.0, measured_gripper_m=OPEN_M
+    )
     blind = gate_of(gripper_squeeze_m=0.002, **fast).check(at(HOME, CLOSED_M), 0.0)
     for command in (without, blind):
         assert (command.gripper_m, command.changes) == (pytest.approx(CLOSED_M), ())

@@ -1,4 +1,6 @@
-"""Out of a pose that may not be: slowly, nothing gets worse, all is named. And the last step before an arm."""
+"""Out of a pose that may not be: slowly, nothing gets worse, all is named. And the last step before
+an arm.
+"""
 
 from dataclasses import replace
 
@@ -43,7 +45,9 @@ def go(gate: SafetyGate, target_rad: np.ndarray) -> JointCommand:
 
 @pytest.mark.parametrize("joint", range(6))
 @pytest.mark.parametrize("depth_rad", [-0.02, 0.03])
-def test_a_joint_beyond_a_limit_is_as_deep_as_it_is_far_beyond(joint: int, depth_rad: float) -> None:
+def test_a_joint_beyond_a_limit_is_as_deep_as_it_is_far_beyond(
+    joint: int, depth_rad: float
+) -> None:
     depths = SafetyGate(ARM).depths(beyond(joint, depth_rad))
     assert depths[1:7] == pytest.approx(abs(depth_rad) * np.eye(6)[joint], abs=1e-9)
     assert len(depths) == 7 + len(ARM.pair_names)
@@ -57,12 +61,21 @@ def test_at_home_nothing_is_deep() -> None:
 
 def test_a_tool_outside_the_box_is_as_deep_as_it_is_away_from_it_but_for_a_millimetre() -> None:
     tool_m = ARM.forward(HOME)[:3, 3]
-    for out_m in (np.array([0.03, 0.0, 0.0]), np.array([0.03, 0.04, 0.0]), np.array([0.0005, 0.0, 0.0])):
-        box = {"workspace_upper_m": tuple(map(float, tool_m - out_m)), "workspace_lower_m": (-9.0, -9.0, -9.0)}
+    for out_m in (
+        np.array([0.03, 0.0, 0.0]),
+        np.array([0.03, 0.04, 0.0]),
+        np.array([0.0005, 0.0, 0.0]),
+    ):
+        box = {
+            "workspace_upper_m": tuple(map(float, tool_m - out_m)),
+            "workspace_lower_m": (-9.0, -9.0, -9.0),
+        }
         arm = Arm(ROBOT)
         arm.workspace_m = (np.array(box["workspace_lower_m"]), np.array(box["workspace_upper_m"]))
         depth_m = float(np.linalg.norm(out_m))
-        assert SafetyGate(arm).depths(HOME)[0] == pytest.approx(depth_m if depth_m > 1e-3 else 0.0, abs=1e-9)
+        assert SafetyGate(arm).depths(HOME)[0] == pytest.approx(
+            depth_m if depth_m > 1e-3 else 0.0, abs=1e-9
+        )
 
 
 def test_a_clearance_that_is_kept_too_little_is_deep_by_what_lacks() -> None:
@@ -97,14 +110,19 @@ def test_a_pose_violates_something_if_it_is_deeper_than_rounding() -> None:
 
 def test_the_three_deepest_are_named_the_deepest_first() -> None:
     assert str(violations(0.1, NO_WORSE, 0.02)) == "box by 0.100, hand and table by 0.020"
-    assert str(violations(0.1, 0.2, 0.3, 0.4)) == "elbow by 0.400, hand and table by 0.300, waist by 0.200"
+    assert (
+        str(violations(0.1, 0.2, 0.3, 0.4))
+        == "elbow by 0.400, hand and table by 0.300, waist by 0.200"
+    )
 
 
 # The gate.
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
-def test_from_beyond_a_limit_the_arm_moves_out_at_a_tenth_of_its_speed_and_says_why(direction: float) -> None:
+def test_from_beyond_a_limit_the_arm_moves_out_at_a_tenth_of_its_speed_and_says_why(
+    direction: float,
+) -> None:
     pose = beyond(ROLL, direction * BEYOND_RAD)
     gate = gate_at(pose)
     command = go(gate, HOME)
@@ -154,7 +172,9 @@ def test_once_it_is_out_it_is_as_fast_as_ever_and_another_pose_is_judged_anew() 
     assert gate.violations() is None
 
 
-def test_from_a_new_pose_or_another_gates_state_it_moves_out_however_little_was_violated_before() -> None:
+def test_from_a_new_pose_or_another_gates_state_it_moves_out_however_little_was_violated_before() -> (
+    None
+):
     deep = beyond(ROLL, 0.3)
     gate, other = gate_at(beyond(ROLL, 0.02)), gate_at(deep)
     go(gate, beyond(ROLL))
@@ -186,12 +206,18 @@ def test_the_speed_that_is_given_is_a_copy() -> None:
 
 
 @given(st.lists(st.floats(-2, 2), min_size=6, max_size=6), st.floats(0.01, 1.0))
-def test_no_joint_leads_farther_from_where_it_is_measured_than_it_may(way: list[float], farthest_rad: float) -> None:
+def test_no_joint_leads_farther_from_where_it_is_measured_than_it_may(
+    way: list[float], farthest_rad: float
+) -> None:
     command = JointCommand(HOME + way, 0.02, 0.1, ("speed",), HOME)
     farthest = np.full(6, farthest_rad)
     found = reachable(command, HOME, farthest)
     assert found.joint_rad - HOME == pytest.approx(np.clip(way, -farthest, farthest), abs=1e-12)
-    assert (found.gripper_m, found.duration_s, found.requested_rad) == (0.02, 0.1, command.requested_rad)
+    assert (found.gripper_m, found.duration_s, found.requested_rad) == (
+        0.02,
+        0.1,
+        command.requested_rad,
+    )
     if (np.abs(way) < farthest_rad - 1e-9).all():
         assert found is command
     elif (np.abs(way) > farthest_rad + 1e-9).any():
@@ -199,7 +225,9 @@ def test_no_joint_leads_farther_from_where_it_is_measured_than_it_may(way: list[
 
 
 def test_what_a_pose_violates_does_not_depend_on_the_poses_that_were_judged_before():
-    """Begun where the query of another pose ended, coal 3.0.3 overlooks that these two boxes lie 7 mm in each other."""
+    """Begun where the query of another pose ended, coal 3.0.3 overlooks that these two boxes lie 7
+    mm in each other.
+    """
     arm = Arm(load_robot("wx250s"))
     folded = np.array([-2.1468844, -1.8608623, -0.6925771, 1.0953021, -1.575439, 2.1187214])
     expected = arm.clearance_deficits(folded)

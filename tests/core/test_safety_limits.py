@@ -1,4 +1,6 @@
-"""What the gate promises beyond one command: room to brake, singularities, the force of the gripper, what it says."""
+"""What the gate promises beyond one command: room to brake, singularities, the force of the
+gripper, what it says.
+"""
 
 from dataclasses import replace
 
@@ -24,7 +26,9 @@ targets = hnp.arrays(np.float64, 6, elements=st.floats(-20, 20))
 @pytest.mark.parametrize("scale", [1.0, 0.2, 0.05])
 @settings(max_examples=40)
 @given(sequence=st.lists(targets, min_size=1, max_size=15))
-def test_speed_never_changes_faster_than_the_acceleration_even_at_a_wall(scale: float, sequence: list) -> None:
+def test_speed_never_changes_faster_than_the_acceleration_even_at_a_wall(
+    scale: float, sequence: list
+) -> None:
     accelerations = tuple(scale * limit for limit in ROBOT.max_acceleration_rad_s2)
     arm = Arm(replace(ROBOT, max_acceleration_rad_s2=accelerations))
     gate, last, speed = SafetyGate(arm), HOME, np.zeros(6)
@@ -32,7 +36,9 @@ def test_speed_never_changes_faster_than_the_acceleration_even_at_a_wall(scale: 
     for target in sequence:
         command = gate.check(JointTarget(target, 0.03), age_s=0.0).joint_rad
         new_speed = (command - last) / ROBOT.settle_s
-        assert (np.abs(new_speed - speed) <= np.array(accelerations) * ROBOT.control_period_s + 1e-9).all()
+        assert (
+            np.abs(new_speed - speed) <= np.array(accelerations) * ROBOT.control_period_s + 1e-9
+        ).all()
         assert (np.abs(new_speed) <= np.array(ROBOT.max_speed_rad_s) + 1e-9).all()
         assert ((command >= arm.lower_rad - 1e-9) & (command <= arm.upper_rad + 1e-9)).all()
         assert arm.first_collision(command) is None
@@ -71,14 +77,18 @@ def test_towards_a_singularity_the_arm_slows_down_and_away_from_it_it_does_not()
 
 
 @pytest.mark.parametrize("gripper_m", [0.015, 0.025])
-def test_a_gripper_that_meets_something_is_told_to_close_no_further_than_the_squeeze(gripper_m: float) -> None:
+def test_a_gripper_that_meets_something_is_told_to_close_no_further_than_the_squeeze(
+    gripper_m: float,
+) -> None:
     gate = SafetyGate(Arm(replace(ROBOT, gripper_squeeze_m=0.002)))
     gate.reset(HOME, 0.030)
     for _ in range(5):
         command = gate.check(JointTarget(HOME, gripper_m), age_s=0.0, measured_gripper_m=0.030)
     assert command.gripper_m == pytest.approx(0.028)
     assert command.changes == ("gripper force",)
-    opened = gate.check(JointTarget(HOME, ROBOT.gripper_open_m), age_s=0.0, measured_gripper_m=0.030)
+    opened = gate.check(
+        JointTarget(HOME, ROBOT.gripper_open_m), age_s=0.0, measured_gripper_m=0.030
+    )
     assert opened.gripper_m == ROBOT.gripper_open_m
     assert not opened.changes
 
@@ -94,7 +104,12 @@ def test_what_was_asked_for_is_kept_beside_what_is_commanded() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"gripper_squeeze_m": -0.1}, {"slow_singular_value": -1.0}, {"max_acceleration_rad_s2": (0.0,) * 6}]
+    "field",
+    [
+        {"gripper_squeeze_m": -0.1},
+        {"slow_singular_value": -1.0},
+        {"max_acceleration_rad_s2": (0.0,) * 6},
+    ],
 )
 def test_limits_without_a_meaning_are_refused(field: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(field))):

@@ -1,4 +1,5 @@
-"""What the gate promises of space: singularities, the box, the table, the arm itself; and of the way back from outside.
+"""What the gate promises of space: singularities, the box, the table, the arm itself; and of the
+way back from outside.
 
 Poses and distances are PyBullet's; nothing of `conure_core.safety` says what is right.
 """
@@ -39,7 +40,10 @@ def test_the_tool_stays_in_the_box_and_the_arm_off_the_table_and_itself_even_whi
 ) -> None:
     clearances = {"table_clearance_m": 0.03, "self_collision_margin_m": 0.02}
     lower, upper = np.array([0.10, -0.25, 0.0]), np.array([0.45, 0.25, 0.40])
-    box = {"workspace_lower_m": tuple(map(float, lower)), "workspace_upper_m": tuple(map(float, upper))}
+    box = {
+        "workspace_lower_m": tuple(map(float, lower)),
+        "workspace_upper_m": tuple(map(float, upper)),
+    }
     change = scale * WITNESS.acceleration_rad_s2 * PERIOD_S
     last = HOME
     for command in commands(gate_of(**slow(scale), **clearances, **box), goals):
@@ -66,7 +70,9 @@ def near_straight(angle_rad: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target_rad", [-0.20, -0.12, -0.05, -0.001, 0.0])
-def test_towards_a_singularity_a_step_shrinks_with_the_smallest_singular_value_to_a_tenth(target_rad: float) -> None:
+def test_towards_a_singularity_a_step_shrinks_with_the_smallest_singular_value_to_a_tenth(
+    target_rad: float,
+) -> None:
     gate = gate_of(**{**ROOMY, "slow_singular_value": SLOW_BELOW})
     start = near_straight(-0.21)
     gate.reset(start, OPEN_M)
@@ -97,7 +103,9 @@ def test_an_arm_that_stands_near_a_singularity_and_is_to_stay_there_reports_noth
     assert command.changes == ()
 
 
-def test_an_arm_that_moves_fast_towards_a_singularity_is_slowed_between_braking_and_what_it_wants() -> None:
+def test_an_arm_that_moves_fast_towards_a_singularity_is_slowed_between_braking_and_what_it_wants() -> (
+    None
+):
     scale = 0.1
     gate = gate_of(**{**ROOMY, "slow_singular_value": SLOW_BELOW, **slow(scale)})
     change = scale * WITNESS.acceleration_rad_s2[STRAIGHT] * PERIOD_S
@@ -108,7 +116,10 @@ def test_an_arm_that_moves_fast_towards_a_singularity_is_slowed_between_braking_
         new_speed = (command.joint_rad[STRAIGHT] - last) / SETTLE_S
         wanted = min((0.3 - last) / SETTLE_S, speed + change, WITNESS.speed_rad_s[STRAIGHT])
         ahead = WITNESS.smallest_singular_value(near_straight(last + wanted * SETTLE_S))
-        if ahead < SLOW_BELOW * 0.98 and ahead < WITNESS.smallest_singular_value(near_straight(last)) - 1e-3:
+        if (
+            ahead < SLOW_BELOW * 0.98
+            and ahead < WITNESS.smallest_singular_value(near_straight(last)) - 1e-3
+        ):
             brake = max(speed - change, 0.0)
             share = max(0.1, ahead / SLOW_BELOW)
             assert new_speed == pytest.approx(brake + share * (wanted - brake), abs=0.02)
@@ -128,13 +139,18 @@ def test_the_tool_comes_to_each_wall_of_the_box_and_stays_within_a_millimetre_of
 ) -> None:
     middle = WITNESS.tool_m(HOME)
     lower, upper = middle - 0.05, middle + 0.05
-    box = {"workspace_lower_m": tuple(map(float, lower)), "workspace_upper_m": tuple(map(float, upper))}
+    box = {
+        "workspace_lower_m": tuple(map(float, lower)),
+        "workspace_upper_m": tuple(map(float, upper)),
+    }
     gate = gate_of(**{**ROOMY, **box, **slow(scale)})
     goal, said = beyond(axis, direction * 0.09), set()
     for _ in range(40):
         command = gate.check(at(goal), 0.0)
         said |= {change.partition(" (")[0] for change in command.changes}
-        outside_m = np.maximum(lower - WITNESS.tool_m(command.joint_rad), WITNESS.tool_m(command.joint_rad) - upper)
+        outside_m = np.maximum(
+            lower - WITNESS.tool_m(command.joint_rad), WITNESS.tool_m(command.joint_rad) - upper
+        )
         assert outside_m.max() <= 1e-3 + 1e-6
     assert outside_m.max() >= -2e-3, "it may come to the wall"
     assert "workspace" in said
@@ -166,13 +182,22 @@ def test_the_arm_folds_no_further_than_the_clearance_from_itself() -> None:
 
 @settings(max_examples=15)
 @given(way_m=st.floats(0.022, 0.035))
-def test_a_step_out_of_the_box_is_shortened_by_no_more_than_a_thirty_second_of_it(way_m: float) -> None:
-    """From rest: the fastest speed towards the target that keeps the box, found by halving five times."""
+def test_a_step_out_of_the_box_is_shortened_by_no_more_than_a_thirty_second_of_it(
+    way_m: float,
+) -> None:
+    """From rest: the fastest speed towards the target that keeps the box, found by halving five
+    times.
+    """
     middle = WITNESS.tool_m(HOME)
     lower, upper = middle - 0.02, middle + 0.02
-    box = {"workspace_lower_m": tuple(map(float, lower)), "workspace_upper_m": tuple(map(float, upper))}
+    box = {
+        "workspace_lower_m": tuple(map(float, lower)),
+        "workspace_upper_m": tuple(map(float, upper)),
+    }
     gate, goal = gate_of(**{**ROOMY, **box}), beyond(0, way_m)
-    assert (np.abs(goal - HOME) < WITNESS.speed_rad_s * SETTLE_S).all(), "nothing but the box shortens it"
+    assert (np.abs(goal - HOME) < WITNESS.speed_rad_s * SETTLE_S).all(), (
+        "nothing but the box shortens it"
+    )
     command = gate.check(at(goal), 0.0).joint_rad
     tool_m = WITNESS.tool_m(command)[0]
     assert tool_m <= upper[0] + 1e-3 + 1e-6
@@ -189,7 +214,10 @@ def outside_the_box(axis: int, direction: float) -> tuple[SafetyGate, np.ndarray
     """A gate at rest 3 cm beyond a wall, and the direction out of the box there."""
     middle = WITNESS.tool_m(HOME)
     lower, upper = middle - 0.05, middle + 0.05
-    box = {"workspace_lower_m": tuple(map(float, lower)), "workspace_upper_m": tuple(map(float, upper))}
+    box = {
+        "workspace_lower_m": tuple(map(float, lower)),
+        "workspace_upper_m": tuple(map(float, upper)),
+    }
     # So slow that it takes many steps back.
     gate = gate_of(**{**ROOMY, **box, "max_speed_rad_s": (0.3,) * 6})
     gate.reset(beyond(axis, direction * 0.08), OPEN_M)
@@ -198,7 +226,9 @@ def outside_the_box(axis: int, direction: float) -> tuple[SafetyGate, np.ndarray
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
-def test_an_arm_beyond_a_wall_comes_back_and_never_gets_further_out_on_the_way(axis: int, direction: float) -> None:
+def test_an_arm_beyond_a_wall_comes_back_and_never_gets_further_out_on_the_way(
+    axis: int, direction: float
+) -> None:
     gate, way_out = outside_the_box(axis, direction)
     wall_m = way_out @ WITNESS.tool_m(HOME) + 0.05
     out_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad) - wall_m
@@ -212,7 +242,9 @@ def test_an_arm_beyond_a_wall_comes_back_and_never_gets_further_out_on_the_way(a
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
-def test_an_arm_beyond_a_wall_goes_no_further_out_whatever_is_asked(axis: int, direction: float) -> None:
+def test_an_arm_beyond_a_wall_goes_no_further_out_whatever_is_asked(
+    axis: int, direction: float
+) -> None:
     gate, way_out = outside_the_box(axis, direction)
     start_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad)
     for _ in range(20):
@@ -226,7 +258,11 @@ def test_steps_too_small_to_count_lead_no_further_out_either(restored: bool) -> 
     gate, way_out = outside_the_box(0, 1.0)
     start_m = way_out @ WITNESS.tool_m(gate.hold().joint_rad)
     out = beyond(0, 0.12) - beyond(0, 0.08)
-    step_rad = out * 0.5e-6 / (way_out @ (WITNESS.tool_m(beyond(0, 0.12)) - WITNESS.tool_m(beyond(0, 0.08))))
+    step_rad = (
+        out
+        * 0.5e-6
+        / (way_out @ (WITNESS.tool_m(beyond(0, 0.12)) - WITNESS.tool_m(beyond(0, 0.08))))
+    )
     for _ in range(100):
         command = gate.check(at(gate.last_rad + step_rad), 0.0)
         if restored:

@@ -47,9 +47,13 @@ def test_the_crank_is_that_of_the_datasheet():
     crank, rod = np.array([0.014]), np.array([0.024])
     assert crank_position(np.array([np.pi / 2]), crank, rod) == pytest.approx(0.038)
     assert crank_position(np.array([-np.pi / 2]), crank, rod) == pytest.approx(0.010)
-    assert crank_position(np.array([0.0]), crank, rod) == pytest.approx(np.sqrt(0.024**2 - 0.014**2))
+    assert crank_position(np.array([0.0]), crank, rod) == pytest.approx(
+        np.sqrt(0.024**2 - 0.014**2)
+    )
     for angle in np.linspace(-1.5, 1.5, 31):
-        assert crank_angle(crank_position(np.array([angle]), crank, rod), crank, rod) == pytest.approx(angle)
+        assert crank_angle(
+            crank_position(np.array([angle]), crank, rod), crank, rod
+        ) == pytest.approx(angle)
 
 
 @given(st.floats(-3, 3), st.lists(st.integers(-2000, 2000), max_size=50))
@@ -140,8 +144,12 @@ def test_a_robot_without_a_bus_says_so():
 
 
 def test_a_range_beyond_a_single_turn_is_refused(tmp_path):
-    name = written(tmp_path, lambda data: data["bus"]["servos"][0].update(mode="position", zero_counts=100))
-    with pytest.raises(ConfigError, match=r"waist \(servo 1\).*beyond the one turn of mode 'position'"):
+    name = written(
+        tmp_path, lambda data: data["bus"]["servos"][0].update(mode="position", zero_counts=100)
+    )
+    with pytest.raises(
+        ConfigError, match=r"waist \(servo 1\).*beyond the one turn of mode 'position'"
+    ):
         ServoScale(load_bus(name), load_robot(name))
 
 
@@ -157,7 +165,10 @@ def test_settings_hold_mode_homing_offset_and_current_limit(tmp_path):
     assert "current_limit" not in bus.settings(bus.servos[1])
 
 
-@given(st.lists(st.floats(0, 1), min_size=9, max_size=9), st.lists(st.integers(-3, 3), min_size=9, max_size=9))
+@given(
+    st.lists(st.floats(0, 1), min_size=9, max_size=9),
+    st.lists(st.integers(-3, 3), min_size=9, max_size=9),
+)
 def test_the_turn_that_a_register_does_not_tell_is_the_one_in_the_joints_range(fractions, turns):
     """For every servo whose range, with its margin, is less than a turn."""
     turn = 4096
@@ -172,8 +183,22 @@ def test_the_turn_that_a_register_does_not_tell_is_the_one_in_the_joints_range(f
 @pytest.mark.parametrize(
     ("index", "raw", "message"),
     [
-        (0, 4090, r"^waist \(servo 1\) reads 4090 counts, \+3\.132 rad, and a turn .* at -3\.151 rad or \+3\.132 rad;"),
-        (0, -6, r"^waist \(servo 1\) reads -6 counts, -3\.151 rad, and a turn away .* at -3\.151 rad or \+3\.132 rad;"),
+        (
+            0,
+            4090,
+            (
+                r"^waist \(servo 1\) reads 4090 counts, \+3\.132 rad, and a turn .* at -3\.151 rad"
+                r" or \+3\.132 rad;"
+            ),
+        ),
+        (
+            0,
+            -6,
+            (
+                r"^waist \(servo 1\) reads -6 counts, -3\.151 rad, and a turn away .* at -3\.151"
+                r" rad or \+3\.132 rad;"
+            ),
+        ),
         (
             6,
             4090,
@@ -182,7 +207,9 @@ def test_the_turn_that_a_register_does_not_tell_is_the_one_in_the_joints_range(f
         (8, 500, r"^left_finger \(servo 9\) reads 500 counts"),
     ],
 )
-def test_a_reading_that_no_turn_explains_or_that_two_explain_is_refused_by_name(index, raw, message):
+def test_a_reading_that_no_turn_explains_or_that_two_explain_is_refused_by_name(
+    index, raw, message
+):
     counts = SCALE.counts(np.append(load_robot("wx250s").home_rad, 0.03))
     counts[index] = raw
     with pytest.raises(RobotError, match=message):
@@ -190,13 +217,19 @@ def test_a_reading_that_no_turn_explains_or_that_two_explain_is_refused_by_name(
 
 
 def test_so101s_reading_of_the_issue_is_refused_and_not_taken_for_half_a_turn_away():
-    """A joint at -3.15 rad, just below count 0, read as +3.13 rad: no joint of the arm may be at either."""
+    """A joint at -3.15 rad, just below count 0, read as +3.13 rad: no joint of the arm may be at
+    either.
+    """
     scale = ServoScale(load_bus("so101_serial"), load_robot("so101_serial"))
     counts = scale.counts(np.append(load_robot("so101").home_rad, 0.03))
     counts[4] = 4090
-    with pytest.raises(RobotError, match=r"wrist_roll \(servo 5\) reads 4090 counts, \+3\.13\d rad: outside"):
+    with pytest.raises(
+        RobotError, match=r"wrist_roll \(servo 5\) reads 4090 counts, \+3\.13\d rad: outside"
+    ):
         scale.unwrapped(counts)
-    counts[4] = 4096 - 200  # within the margin beyond its range on the near side, -2.83 rad: nothing a turn away is
+    counts[4] = (
+        4096 - 200
+    )  # within the margin beyond its range on the near side, -2.83 rad: nothing a turn away is
     assert scale.unwrapped(counts)[4] == 4096 - 200
 
 

@@ -37,7 +37,9 @@ def test_a_contract_with_a_missing_field_is_refused() -> None:
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.01, 1.0))
-def test_a_followed_goal_is_reached_on_time_and_not_before(start: float, goal: float, duration_s: float) -> None:
+def test_a_followed_goal_is_reached_on_time_and_not_before(
+    start: float, goal: float, duration_s: float
+) -> None:
     follower = LinearFollower(np.array([start]))
     follower.follow(np.array([goal]), duration_s)
     np.testing.assert_allclose(follower.advance(duration_s / 2), [(start + goal) / 2], atol=1e-9)
@@ -71,8 +73,15 @@ def test_many_set_points_at_once_are_those_of_one_after_the_other(goal, duration
         (["evaluate", "agent=/nowhere/prior.pt"], "run conure prior"),
     ],
 )
-def test_bad_input_ends_in_one_line_and_a_non_zero_status(arguments: list[str], expected: str, tmp_path) -> None:
-    command = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())", *arguments]
+def test_bad_input_ends_in_one_line_and_a_non_zero_status(
+    arguments: list[str], expected: str, tmp_path
+) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from conure_core.cli import main; sys.exit(main())",
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 1
     assert expected in done.stderr

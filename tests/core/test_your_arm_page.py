@@ -1,4 +1,6 @@
-"""docs/your_arm.md against the loaders: every key on the page is one that they know, and the other way round."""
+"""docs/your_arm.md against the loaders: every key on the page is one that they know, and the other
+way round.
+"""
 
 import re
 from dataclasses import fields
@@ -34,7 +36,11 @@ def test_the_page_lists_every_key_and_no_other(schema: type, keys: set[str]) -> 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_the_page_says_every_range(schema: type) -> None:
     for name, bounds in bounds_of(schema).items():
-        row = next(line for line in PAGE.splitlines() if line.startswith("|") and f"`{name}`" in line.split("|")[1])
+        row = next(
+            line
+            for line in PAGE.splitlines()
+            if line.startswith("|") and f"`{name}`" in line.split("|")[1]
+        )
         assert str(bounds) in row.split("|")[2], name
 
 

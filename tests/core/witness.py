@@ -1,4 +1,6 @@
-"""What is known of an arm without our own code: limits from its files, poses and distances measured by PyBullet."""
+"""What is known of an arm without our own code: limits from its files, poses and distances measured
+by PyBullet.
+"""
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -17,10 +19,17 @@ class Witness:
     def __init__(self, name: str) -> None:
         self.file = yaml.safe_load((ROBOTS / f"{name}.yaml").read_text())
         urdf = ROBOTS / self.file["urdf"]
-        limits = {joint.get("name"): joint.find("limit") for joint in ElementTree.parse(urdf).iter("joint")}
+        limits = {
+            joint.get("name"): joint.find("limit")
+            for joint in ElementTree.parse(urdf).iter("joint")
+        }
         margin = self.file["position_margin_rad"]
-        self.lower_rad = np.array([float(limits[joint].get("lower")) + margin for joint in self.file["joint_names"]])
-        self.upper_rad = np.array([float(limits[joint].get("upper")) - margin for joint in self.file["joint_names"]])
+        self.lower_rad = np.array(
+            [float(limits[joint].get("lower")) + margin for joint in self.file["joint_names"]]
+        )
+        self.upper_rad = np.array(
+            [float(limits[joint].get("upper")) - margin for joint in self.file["joint_names"]]
+        )
         self.home_rad = np.array(self.file["home_rad"])
         self.speed_rad_s = np.array(self.file["max_speed_rad_s"])
         self.acceleration_rad_s2 = np.array(self.file["max_acceleration_rad_s2"])
@@ -29,7 +38,10 @@ class Witness:
         self._world = pybullet.connect(pybullet.DIRECT)
         self._body = pybullet.loadURDF(str(urdf), useFixedBase=True, physicsClientId=self._world)
         count = pybullet.getNumJoints(self._body, physicsClientId=self._world)
-        found = [pybullet.getJointInfo(self._body, index, physicsClientId=self._world) for index in range(count)]
+        found = [
+            pybullet.getJointInfo(self._body, index, physicsClientId=self._world)
+            for index in range(count)
+        ]
         self._joints = {info[1].decode(): info[0] for info in found}
         self._links = {info[12].decode(): info[0] for info in found}
         self._groups = self._moving_groups(found)
@@ -47,10 +59,14 @@ class Witness:
         """Wide open, as the clearances are meant."""
         for name, sign in ((self.file["gripper_joint"], 1.0), (self.file["gripper_mimic"], -1.0)):
             position = sign * self.file["gripper_open_m"]
-            pybullet.resetJointState(self._body, self._joints[name], position, physicsClientId=self._world)
+            pybullet.resetJointState(
+                self._body, self._joints[name], position, physicsClientId=self._world
+            )
 
     def _watched_pairs(self) -> list[tuple[int, int]]:
-        """Links that are not neighbours, nor touch at home, where nothing else would move either."""
+        """Links that are not neighbours, nor touch at home, where nothing else would move
+        either.
+        """
         self._pose(self.home_rad)
         links = sorted(self._groups)
         pairs = [(a, b) for a in links for b in links if self._groups[b] - self._groups[a] > 1]
@@ -58,7 +74,9 @@ class Witness:
 
     def _pose(self, joint_rad: np.ndarray) -> None:
         for name, angle in zip(self.file["joint_names"], joint_rad, strict=True):
-            pybullet.resetJointState(self._body, self._joints[name], angle, physicsClientId=self._world)
+            pybullet.resetJointState(
+                self._body, self._joints[name], angle, physicsClientId=self._world
+            )
 
     def _distance_m(self, first: int, second: int) -> float:
         words = {"linkIndexA": first, "linkIndexB": second, "physicsClientId": self._world}
@@ -69,7 +87,9 @@ class Witness:
         """Position of the tool frame, (3,)."""
         self._pose(joint_rad)
         link = self._links[self.file["tool_frame"]]
-        state = pybullet.getLinkState(self._body, link, computeForwardKinematics=True, physicsClientId=self._world)
+        state = pybullet.getLinkState(
+            self._body, link, computeForwardKinematics=True, physicsClientId=self._world
+        )
         return np.array(state[4])
 
     def self_distance_m(self, joint_rad: np.ndarray) -> float:
@@ -84,7 +104,9 @@ class Witness:
         plane = pybullet.createCollisionShape(
             pybullet.GEOM_BOX, halfExtents=[FAR_M, FAR_M, 0.5], physicsClientId=self._world
         )
-        body = pybullet.createMultiBody(0, plane, basePosition=[0, 0, -1.5], physicsClientId=self._world)
+        body = pybullet.createMultiBody(
+            0, plane, basePosition=[0, 0, -1.5], physicsClientId=self._world
+        )
         for link, group in self._groups.items():
             if group > 1:
                 words = {"linkIndexA": link, "physicsClientId": self._world}
@@ -99,14 +121,26 @@ class Witness:
 
         def pose(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             self._pose(angles)
-            state = pybullet.getLinkState(self._body, link, computeForwardKinematics=True, physicsClientId=self._world)
-            return np.array(state[4]), np.array(pybullet.getMatrixFromQuaternion(state[5])).reshape(3, 3)
+            state = pybullet.getLinkState(
+                self._body, link, computeForwardKinematics=True, physicsClientId=self._world
+            )
+            return np.array(state[4]), np.array(pybullet.getMatrixFromQuaternion(state[5])).reshape(
+                3, 3
+            )
 
         columns = []
         for index in range(len(joint_rad)):
             nudge = step * (np.arange(len(joint_rad)) == index)
-            (behind, turned_back), (ahead, turned) = pose(joint_rad - nudge), pose(joint_rad + nudge)
+            (behind, turned_back), (ahead, turned) = (
+                pose(joint_rad - nudge),
+                pose(joint_rad + nudge),
+            )
             turn = turned @ turned_back.T
-            axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
+            axis = (
+                np.array(
+                    [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
+                )
+                / 2
+            )
             columns.append(np.concatenate([ahead - behind, axis]) / (2 * step))
         return float(np.linalg.svd(np.array(columns).T, compute_uv=False)[-1])

@@ -1,8 +1,8 @@
 """Mutation testing: `make mutants`, `make mutants MODULE=safety`, `make mutants SAMPLE=20`.
 
-A mutant that the tests let live shows a promise that no test keeps, or a line that nobody needs. Results go to
-out/mutants.json. A mutant is judged again when its module changed, when it lived and a test changed, and when the file
-of the test that killed it changed.
+A mutant that the tests let live shows a promise that no test keeps, or a line that nobody needs.
+Results go to out/mutants.json. A mutant is judged again when its module changed, when it lived and
+a test changed, and when the file of the test that killed it changed.
 """
 
 import argparse
@@ -38,7 +38,13 @@ from .judging import (
 from .operators import Mutant, mutants_of
 
 HERE = Path(__file__).resolve().parent
-KILLED, TIMEOUT, SURVIVED, UNCOVERED, EQUIVALENT = "killed", "timeout", "survived", "not executed", "equivalent"
+KILLED, TIMEOUT, SURVIVED, UNCOVERED, EQUIVALENT = (
+    "killed",
+    "timeout",
+    "survived",
+    "not executed",
+    "equivalent",
+)
 LIVING = (SURVIVED, UNCOVERED)
 CRASHED = (-int(signal.SIGSEGV), -int(signal.SIGABRT), -int(signal.SIGFPE))
 POLL_S = 0.005
@@ -64,7 +70,11 @@ def load_targets(path: Path) -> dict[str, Target]:
 
 def load_equivalent(path: Path) -> dict[str, str]:
     """Keys of mutants, and the reason why nobody could see each."""
-    return {key: entry["reason"] for entry in yaml.safe_load(path.read_text()) or [] for key in entry["mutants"]}
+    return {
+        key: entry["reason"]
+        for entry in yaml.safe_load(path.read_text()) or []
+        for key in entry["mutants"]
+    }
 
 
 def find_mutants(target: Target) -> list[Mutant]:
@@ -85,10 +95,14 @@ class Memory:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SystemExit(f"mutants: another run writes {path}; wait for it, or give --results") from None
+            raise SystemExit(
+                f"mutants: another run writes {path}; wait for it, or give --results"
+            ) from None
         self._data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
-    def recall(self, target: Target, mutants: Iterable[Mutant], now: "Digests") -> dict[str, Result]:
+    def recall(
+        self, target: Target, mutants: Iterable[Mutant], now: "Digests"
+    ) -> dict[str, Result]:
         """What still holds."""
         before = self._data.get(target.module, {})
         if before.get("source") != now.source:
@@ -101,7 +115,9 @@ class Memory:
         return found
 
     def killers(self, target: Target) -> dict[str, str]:
-        """The test that killed each mutant the last time, by key, whatever changed since: worth trying first."""
+        """The test that killed each mutant the last time, by key, whatever changed since: worth
+        trying first.
+        """
         known = self._data.get(target.module, {}).get("mutants", {})
         return {key: entry["test"] for key, entry in known.items() if entry["test"]}
 
@@ -118,14 +134,24 @@ class Memory:
 
 
 class Digests:
-    """What the module and each of its tests say at one time, the helpers and conftests beside them included."""
+    """What the module and each of its tests say at one time, the helpers and conftests beside them
+    included.
+    """
 
     def __init__(self, target: Target) -> None:
         self._root, places = target.root, [target.root / test for test in target.tests]
-        files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+        files = [
+            file
+            for place in places
+            for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))
+        ]
         folders = sorted({file.parent for file in files})
-        beside = [file for folder in folders for file in sorted(folder.glob("*.py")) if file not in files]
-        helpers = [file for file in beside if not file.name.startswith("test_") and file != target.path]
+        beside = [
+            file for folder in folders for file in sorted(folder.glob("*.py")) if file not in files
+        ]
+        helpers = [
+            file for file in beside if not file.name.startswith("test_") and file != target.path
+        ]
         self.source = _digest([target.path])
         self._all = _digest([*files, *helpers])
         self._files = {file: _digest([file, *helpers]) for file in files}
@@ -146,7 +172,11 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def judge(
-    target: Target, mutants: Sequence[Mutant], baseline: Baseline, killers: dict[str, str], given: argparse.Namespace
+    target: Target,
+    mutants: Sequence[Mutant],
+    baseline: Baseline,
+    killers: dict[str, str],
+    given: argparse.Namespace,
 ) -> Iterator[tuple[Mutant, Result]]:
     """What becomes of each, as it is found. `killers`: by key, the test to try first."""
     waiting = list(reversed(mutants))
@@ -182,7 +212,9 @@ def _result(mutant: Mutant, verdict: Verdict) -> Result:
         return Result(TIMEOUT, "", seconds)
     if verdict.status in (FAILED, INTERRUPTED, *CRASHED):
         return Result(KILLED, verdict.failed, seconds)
-    raise SystemExit(f"mutants: pytest ended with status {verdict.status} on {mutant.key}:\n{verdict.output}")
+    raise SystemExit(
+        f"mutants: pytest ended with status {verdict.status} on {mutant.key}:\n{verdict.output}"
+    )
 
 
 def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
@@ -205,7 +237,10 @@ def run_target(target: Target, memory: Memory, given: argparse.Namespace) -> dic
             results[mutant.key] = result
             memory.keep(target, results, digests)
             if result.status in LIVING:
-                print(f"{target.path.name}:{mutant.first_line}: {result.status}: {mutant.key}", flush=True)
+                print(
+                    f"{target.path.name}:{mutant.first_line}: {result.status}: {mutant.key}",
+                    flush=True,
+                )
     return results
 
 
@@ -220,8 +255,12 @@ def classify(results: dict[str, Result], equivalent: dict[str, str]) -> dict[str
     }
 
 
-def stale_entries(equivalent: dict[str, str], known: set[str], statuses: dict[str, str], names: set[str]) -> list[str]:
-    """Entries of the list for these modules that match no mutant, or one that a test kills after all."""
+def stale_entries(
+    equivalent: dict[str, str], known: set[str], statuses: dict[str, str], names: set[str]
+) -> list[str]:
+    """Entries of the list for these modules that match no mutant, or one that a test kills after
+    all.
+    """
     said = []
     for key in equivalent:
         if key.partition(".")[0] not in names:
@@ -238,23 +277,47 @@ def table(statuses: dict[str, dict[str, str]]) -> str:
     for name, found in statuses.items():
         counts = Counter(found.values())
         living = sum(counts[status] for status in LIVING)
-        rows.append((name, *map(str, (len(found), counts[KILLED], counts[TIMEOUT], counts[EQUIVALENT], living))))
+        rows.append(
+            (
+                name,
+                *map(
+                    str, (len(found), counts[KILLED], counts[TIMEOUT], counts[EQUIVALENT], living)
+                ),
+            )
+        )
     return "\n".join(f"{row[0]:<16}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make mutants", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--module", default="", help="names in targets.yaml, with commas between; empty: all")
-    parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, by chance; 0: all")
-    parser.add_argument("--seed", type=int, default=0, help="of that chance")
-    parser.add_argument("--workers", type=int, default=2, help="how many mutants are judged at once")
+    parser = argparse.ArgumentParser(
+        prog="make mutants", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument(
-        "--slack", type=float, default=30.0, help="s that a run may last, beside ten times its usual time"
+        "--module", default="", help="names in targets.yaml, with commas between; empty: all"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=0, help="so many mutants of each module, by chance; 0: all"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that chance")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="how many mutants are judged at once"
+    )
+    parser.add_argument(
+        "--slack",
+        type=float,
+        default=30.0,
+        help="s that a run may last, beside ten times its usual time",
     )
     parser.add_argument("--fresh", action="store_true", help="judge everything again")
-    parser.add_argument("--targets", type=Path, default=HERE / "targets.yaml", help="which tests judge which module")
-    parser.add_argument("--equivalent", type=Path, default=HERE / "equivalent.yaml", help="mutants nobody could see")
-    parser.add_argument("--results", type=Path, default=ROOT / "out" / "mutants.json", help="where results are kept")
+    parser.add_argument(
+        "--targets", type=Path, default=HERE / "targets.yaml", help="which tests judge which module"
+    )
+    parser.add_argument(
+        "--equivalent", type=Path, default=HERE / "equivalent.yaml", help="mutants nobody could see"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "out" / "mutants.json", help="where results are kept"
+    )
     return parser.parse_args(words)
 
 
@@ -264,7 +327,10 @@ def main(words: Sequence[str] | None = None) -> int:
     names = [name for name in given.module.split(",") if name] or list(targets)
     unknown = [name for name in names if name not in targets]
     if unknown:
-        print(f"mutants: no module {', '.join(unknown)} in {given.targets.name}; valid: {', '.join(targets)}")
+        print(
+            f"mutants: no module {', '.join(unknown)} in {given.targets.name}; valid:"
+            f" {', '.join(targets)}"
+        )
         return 2
     preload(yaml.safe_load(given.targets.read_text()).get("preload", ()))
     equivalent, memory = load_equivalent(given.equivalent), Memory(given.results)

@@ -1,7 +1,7 @@
 """Run tests against a module as it is or with a fault, each time in a forked process of its own.
 
-The parent imports what the tests share of other people's packages, once; the child imports ours, the mutant in place of
-the module. Nothing in the tree is changed.
+The parent imports what the tests share of other people's packages, once; the child imports ours,
+the mutant in place of the module. Nothing in the tree is changed.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTEST_PLUGINS = ("xdist.plugin", "_hypothesis_pytestplugin")
-"""Other packages bring some of their own, which take seconds to import; pytest-timeout would take the alarm clock."""
+"""Other packages bring some of their own, which take seconds to import; pytest-timeout would take
+the alarm clock.
+"""
 MEMORY_BYTES = 16 * 2**30
 """Of addresses: a mutant that loops for ever may fill lists on the way."""
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
@@ -57,9 +59,13 @@ class Target:
         places = None if self.root == ROOT else [str(self.root)]
         for index, _ in enumerate(names):
             name = ".".join(names[: index + 1])
-            found = importlib.machinery.PathFinder.find_spec(name, places) or importlib.util.find_spec(name)
+            found = importlib.machinery.PathFinder.find_spec(
+                name, places
+            ) or importlib.util.find_spec(name)
             if found is None:
-                raise SystemExit(f"mutants: there is no module {self.module} (tests/mutants/targets.yaml)")
+                raise SystemExit(
+                    f"mutants: there is no module {self.module} (tests/mutants/targets.yaml)"
+                )
             places = list(found.submodule_search_locations or [])
         return Path(str(found.origin))
 
@@ -82,13 +88,21 @@ class Baseline:
             found = list(self.seconds)
         else:
             shared = {file for file, lines in self.files.items() if wanted & lines}
-            found = [test for test, lines in self.lines.items() if wanted & lines or file_of(test) in shared]
-        return {test: self.seconds[test] for test in sorted(found, key=lambda test: self.seconds[test])}
+            found = [
+                test
+                for test, lines in self.lines.items()
+                if wanted & lines or file_of(test) in shared
+            ]
+        return {
+            test: self.seconds[test] for test in sorted(found, key=lambda test: self.seconds[test])
+        }
 
 
 @dataclass
 class Verdict:
-    """How the tests ended: pytest's status or TIMED_OUT, the first test that failed, the end of what was printed."""
+    """How the tests ended: pytest's status or TIMED_OUT, the first test that failed, the end of
+    what was printed.
+    """
 
     status: int
     failed: str = ""
@@ -101,7 +115,9 @@ def file_of(test: str) -> str:
 
 
 def preload(packages: Iterable[str]) -> None:
-    """Import what children share. Absent packages are left to the tests, which say what they need."""
+    """Import what children share. Absent packages are left to the tests, which say what they
+    need.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
@@ -137,9 +153,13 @@ class _MutantLoader(importlib.machinery.SourceFileLoader):
 
 
 class _Plugin:
-    """Picks the tests in their order, notes the first that fails, and what each executes of a file."""
+    """Picks the tests in their order, notes the first that fails, and what each executes of a
+    file.
+    """
 
-    def __init__(self, wanted: Mapping[str, float] | None, traced: str | None, slack_s: float) -> None:
+    def __init__(
+        self, wanted: Mapping[str, float] | None, traced: str | None, slack_s: float
+    ) -> None:
         self.wanted, self._slack_s = wanted, slack_s
         self._places = {test: place for place, test in enumerate(wanted or ())}
         self.failed, self.baseline = "", Baseline()
@@ -162,11 +182,15 @@ class _Plugin:
         return self._local
 
     def pytest_sessionstart(self) -> None:
-        """After the conftests, before the tests' modules: examples are the same at every run, and never remembered."""
+        """After the conftests, before the tests' modules: examples are the same at every run, and
+        never remembered.
+        """
         from hypothesis import Phase, settings
 
         phases = (Phase.explicit, Phase.generate)
-        settings.register_profile("mutants", settings(), derandomize=True, database=None, phases=phases)
+        settings.register_profile(
+            "mutants", settings(), derandomize=True, database=None, phases=phases
+        )
         settings.load_profile("mutants")
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -182,7 +206,9 @@ class _Plugin:
     def limit(self, test: str = "") -> None:
         """The alarm ends the process, wherever it hangs, unless this test ends in time."""
         if self.wanted is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._slack_s + SLOWDOWN * self.wanted.get(test, 0.0))
+            signal.setitimer(
+                signal.ITIMER_REAL, self._slack_s + SLOWDOWN * self.wanted.get(test, 0.0)
+            )
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self.baseline.seconds[nodeid] = time.monotonic() - self._began_s
@@ -216,7 +242,11 @@ class _SharedFixtures:
 
 
 def _child(
-    target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float, report: Path
+    target: Target,
+    code: CodeType | None,
+    tests: Mapping[str, float] | None,
+    slack_s: float,
+    report: Path,
 ) -> int:
     """In the forked process: pytest's exit status, and the report as JSON."""
     import pytest
@@ -229,7 +259,16 @@ def _child(
         sys.meta_path.insert(0, _Overlay(target.module, target.path, code))
     plugin = _Plugin(tests, str(target.path) if code is None else None, slack_s)
     files = target.tests if tests is None else sorted({file_of(test) for test in tests})
-    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    options = [
+        "-q",
+        "-x",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=--import-mode=importlib",
+    ]
     options += ["--assert=plain", *(word for plugin in PYTEST_PLUGINS for word in ("-p", plugin))]
     options += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(target.root), "--tb=short"]
     plugin.trace()
@@ -252,16 +291,23 @@ def _child(
 
 
 class Run:
-    """One forked run of tests: of these, each with the seconds that it took before, or of all of the target's.
+    """One forked run of tests: of these, each with the seconds that it took before, or of all of
+    the target's.
 
     Each may take `slack_s` beside `SLOWDOWN` times its seconds.
     """
 
     def __init__(
-        self, target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float
+        self,
+        target: Target,
+        code: CodeType | None,
+        tests: Mapping[str, float] | None,
+        slack_s: float,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="conure-mutant-")
-        self._report, self._log = (Path(self._folder.name) / name for name in ("report.json", "output.txt"))
+        self._report, self._log = (
+            Path(self._folder.name) / name for name in ("report.json", "output.txt")
+        )
         self._began_s = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -269,7 +315,13 @@ class Run:
         if self._process == 0:
             self._run(target, code, tests, slack_s)
 
-    def _run(self, target: Target, code: CodeType | None, tests: Mapping[str, float] | None, slack_s: float) -> None:
+    def _run(
+        self,
+        target: Target,
+        code: CodeType | None,
+        tests: Mapping[str, float] | None,
+        slack_s: float,
+    ) -> None:
         """Never returns."""
         status = 70
         try:
@@ -321,7 +373,9 @@ def measure(target: Target) -> Baseline:
         run.abandon()
         raise
     if verdict.status != PASSED:
-        raise SystemExit(f"mutants: the tests of {target.module} fail without any mutant:\n{verdict.output}")
+        raise SystemExit(
+            f"mutants: the tests of {target.module} fail without any mutant:\n{verdict.output}"
+        )
     data = run.data
     return Baseline(
         data["seconds"],

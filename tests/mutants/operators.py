@@ -1,7 +1,8 @@
-"""The mutants of a module: small faults, one each, as somebody could make them. Pure: source in, compiled code out.
+"""The mutants of a module: small faults, one each, as somebody could make them. Pure: source in,
+compiled code out.
 
-Texts are left alone: docstrings, f-strings, what is logged, what an exception says; so are annotations, decorators and
-`__repr__`.
+Texts are left alone: docstrings, f-strings, what is logged, what an exception says; so are
+annotations, decorators and `__repr__`.
 """
 
 import ast
@@ -59,7 +60,9 @@ BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: where (function), the statement before and after, and the module's code with it."""
+    """One fault: where (function), the statement before and after, and the module's code with
+    it.
+    """
 
     module: str
     where: str
@@ -145,17 +148,25 @@ class _Mutator:
                 self._sequence(owner, name, value, statement)
             elif isinstance(value, ast.AST):
                 self._expressions(value, statement)
-            if isinstance(owner, ast.AugAssign) and isinstance(value, ast.operator) and type(value) in ARITHMETIC:
+            if (
+                isinstance(owner, ast.AugAssign)
+                and isinstance(value, ast.operator)
+                and type(value) in ARITHMETIC
+            ):
                 self._try(owner, name, None, ARITHMETIC[type(value)](), "arithmetic", statement)
 
-    def _sequence(self, owner: ast.AST, name: str, values: Sequence[Any], statement: ast.stmt) -> None:
+    def _sequence(
+        self, owner: ast.AST, name: str, values: Sequence[Any], statement: ast.stmt
+    ) -> None:
         for index, value in enumerate(values):
             if isinstance(value, ast.expr):
                 self._expression(owner, name, index, statement)
             elif isinstance(value, ast.AST) and not isinstance(value, ast.stmt):
                 self._expressions(value, statement)
 
-    def _expression(self, owner: ast.AST, name: str, index: int | None, statement: ast.stmt) -> None:
+    def _expression(
+        self, owner: ast.AST, name: str, index: int | None, statement: ast.stmt
+    ) -> None:
         holder = getattr(owner, name)
         expression = holder if index is None else holder[index]
         if isinstance(expression, ast.JoinedStr) or _is_logging(expression):
@@ -167,7 +178,13 @@ class _Mutator:
         self._expressions(expression, statement)
 
     def _try(
-        self, owner: ast.AST, name: str, index: int | None, replacement: ast.AST, operator: str, statement: ast.stmt
+        self,
+        owner: ast.AST,
+        name: str,
+        index: int | None,
+        replacement: ast.AST,
+        operator: str,
+        statement: ast.stmt,
     ) -> None:
         before = _header(statement)
         holder = getattr(owner, name)
@@ -200,23 +217,35 @@ class _Mutator:
 
 
 def _removable(statement: ast.stmt, nested: bool) -> bool:
-    """`nested`: whether the statement lies within an `if`, a loop, a `with` or a `try` of its function."""
+    """`nested`: whether the statement lies within an `if`, a loop, a `with` or a `try` of its
+    function.
+    """
     if isinstance(statement, ast.Raise | ast.Continue | ast.Break | ast.Delete | ast.AugAssign):
         return True
     if isinstance(statement, ast.Return):
         return nested
     if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Call | ast.Await | ast.Yield) and not _is_text(statement)
+        return isinstance(statement.value, ast.Call | ast.Await | ast.Yield) and not _is_text(
+            statement
+        )
     if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return any(isinstance(node, ast.Attribute | ast.Subscript) for target in targets for node in ast.walk(target))
+        return any(
+            isinstance(node, ast.Attribute | ast.Subscript)
+            for target in targets
+            for node in ast.walk(target)
+        )
     return False
 
 
 def _is_text(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Raise | ast.Import | ast.ImportFrom):
         return True
-    if isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING":
+    if (
+        isinstance(statement, ast.If)
+        and isinstance(statement.test, ast.Name)
+        and statement.test.id == "TYPE_CHECKING"
+    ):
         return True
     if not isinstance(statement, ast.Expr):
         return False
@@ -247,7 +276,9 @@ def _replacements(node: ast.expr, owner: ast.AST, name: str) -> Iterator[tuple[s
         yield from _of_arithmetic(node)
     elif isinstance(node, ast.Constant):
         is_index = isinstance(owner, ast.Subscript | ast.Slice | ast.Tuple)
-        yield from (("constant", ast.Constant(value)) for value in _other_values(node.value, is_index))
+        yield from (
+            ("constant", ast.Constant(value)) for value in _other_values(node.value, is_index)
+        )
     elif isinstance(node, ast.Attribute):
         yield from _of_enum(node)
     elif isinstance(node, ast.Call):
@@ -257,7 +288,9 @@ def _replacements(node: ast.expr, owner: ast.AST, name: str) -> Iterator[tuple[s
 def _of_condition(node: ast.expr, owner: ast.AST, name: str) -> Iterator[tuple[str, ast.expr]]:
     is_condition = name == "test" or (isinstance(owner, ast.comprehension) and name == "ifs")
     is_condition = is_condition or isinstance(owner, ast.BoolOp)
-    if is_condition and not isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.NamedExpr):
+    if is_condition and not isinstance(
+        node, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.NamedExpr
+    ):
         yield "condition negated", ast.UnaryOp(ast.Not(), node)
 
 
@@ -270,7 +303,10 @@ def _of_comparison(node: ast.Compare) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _of_junction(node: ast.BoolOp) -> Iterator[tuple[str, ast.expr]]:
-    yield "and, or", ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+    yield (
+        "and, or",
+        ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values),
+    )
     for index in range(len(node.values)):
         rest = node.values[:index] + node.values[index + 1 :]
         yield "condition dropped", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)

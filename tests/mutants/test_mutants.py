@@ -1,4 +1,6 @@
-"""The tool itself: it finds mutants that a weak test lets live and none where the test is strong; texts stay."""
+"""The tool itself: it finds mutants that a weak test lets live and none where the test is strong;
+texts stay.
+"""
 
 import contextlib
 import json
@@ -45,7 +47,10 @@ def test_edge():
         clipped(math.nextafter(2.0, 3.0))
 """
 LOOP = "def lowered(value):\n    while value > 0:\n        value -= 3\n    return value\n"
-LOOP_TEST = "from endless import lowered\n\ndef test_it():\n    assert lowered(7) == -2 and lowered(6) == 0\n"
+LOOP_TEST = (
+    "from endless import lowered\n\ndef test_it():\n    assert lowered(7) == -2 and lowered(6)"
+    " == 0\n"
+)
 EDGE = "weak_gate.clipped: if value > LIMIT: => if value >= LIMIT:"
 
 
@@ -63,9 +68,15 @@ def toys(tmp_path):
 
 
 def run(toys, *words):
-    files = [f"--targets={toys}/targets.yaml", f"--equivalent={toys}/equivalent.yaml", f"--results={toys}/results.json"]
+    files = [
+        f"--targets={toys}/targets.yaml",
+        f"--equivalent={toys}/equivalent.yaml",
+        f"--results={toys}/results.json",
+    ]
     command = [sys.executable, "-m", "tests.mutants", *files, *words]
-    ended = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=200)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=200
+    )
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -74,16 +85,26 @@ def test_a_weak_test_lets_mutants_live_and_a_strong_one_kills_all(toys):
     assert status == 1, said
     assert f"survived: {EDGE}" in said
     assert "survived: strong_gate" not in said
-    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith(("weak", "strong"))}
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in said.splitlines()
+        if line.startswith(("weak", "strong"))
+    }
     mutants, killed, *others = map(int, rows["strong_gate"])
     assert (killed, others) == (mutants, [0, 0, 0])
     assert int(rows["weak_gate"][0]) == mutants and int(rows["weak_gate"][-1]) > 0
     assert (toys / "weak_gate.py").read_text() == GATE, "no file is changed"
 
-    listed = [line.removeprefix("survived: ") for line in said.splitlines() if line.startswith("survived: ")]
+    listed = [
+        line.removeprefix("survived: ")
+        for line in said.splitlines()
+        if line.startswith("survived: ")
+    ]
     gone = "weak_gate.clipped: if value < LIMIT: => if value > LIMIT:"
     killed_one = "strong_gate.clipped: if value > LIMIT: => if value >= LIMIT:"
-    (toys / "equivalent.yaml").write_text(yaml.safe_dump([{"mutants": listed, "reason": "a test of the tool"}]))
+    (toys / "equivalent.yaml").write_text(
+        yaml.safe_dump([{"mutants": listed, "reason": "a test of the tool"}])
+    )
     assert run(toys)[0] == 0
     entries = [{"mutants": [*listed, gone, killed_one], "reason": "a test of the tool"}]
     (toys / "equivalent.yaml").write_text(yaml.safe_dump(entries))
@@ -93,7 +114,9 @@ def test_a_weak_test_lets_mutants_live_and_a_strong_one_kills_all(toys):
     assert f"is killed after all: {killed_one}" in said
 
 
-def test_results_are_kept_until_module_or_test_change_and_a_sample_is_the_same_for_the_same_seed(toys):
+def test_results_are_kept_until_module_or_test_change_and_a_sample_is_the_same_for_the_same_seed(
+    toys,
+):
     _, first = run(toys, "--module=weak_gate", "--sample=3", "--seed=7")
     results = json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"]
     assert len(results) == 3
@@ -102,7 +125,9 @@ def test_results_are_kept_until_module_or_test_change_and_a_sample_is_the_same_f
     assert set(entry) == {"status", "test", "seconds", "tests"}
     _, second = run(toys, "--module=weak_gate", "--sample=3", "--seed=7")
     assert sorted(first.splitlines()) == sorted(second.splitlines())
-    assert set(json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"]) == set(results)
+    assert set(json.loads((toys / "results.json").read_text())["weak_gate"]["mutants"]) == set(
+        results
+    )
 
 
 def test_a_module_that_is_not_listed_is_refused_with_those_that_are(toys):
@@ -112,7 +137,9 @@ def test_a_module_that_is_not_listed_is_refused_with_those_that_are(toys):
 
 
 def test_tests_that_fail_without_a_mutant_are_not_a_judge(toys):
-    (toys / "test_weak_gate.py").write_text("def test_wrong():\n    assert False, 'broken already'\n")
+    (toys / "test_weak_gate.py").write_text(
+        "def test_wrong():\n    assert False, 'broken already'\n"
+    )
     status, said = run(toys, "--module=weak_gate")
     assert status == 1
     assert "fail without any mutant" in said and "broken already" in said
@@ -130,8 +157,14 @@ def running(toys):
 
 def test_a_run_that_is_killed_leaves_no_process_and_one_beside_it_is_refused(toys):
     endless(toys)
-    files = [f"--targets={toys}/targets.yaml", f"--equivalent={toys}/equivalent.yaml", f"--results={toys}/results.json"]
-    first = subprocess.Popen([sys.executable, "-m", "tests.mutants", *files, "--slack=100"], cwd=ROOT)
+    files = [
+        f"--targets={toys}/targets.yaml",
+        f"--equivalent={toys}/equivalent.yaml",
+        f"--results={toys}/results.json",
+    ]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "tests.mutants", *files, "--slack=100"], cwd=ROOT
+    )
     deadline_s = time.monotonic() + 60
     while len(running(toys)) < 3 and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -186,7 +219,9 @@ def test_what_a_shared_fixture_executes_is_judged_by_all_that_use_it(toys, scope
 
 
 def found(source):
-    return {(mutant.operator, mutant.was, mutant.now) for mutant in mutants_of(source, "toy", "toy.py")}
+    return {
+        (mutant.operator, mutant.was, mutant.now) for mutant in mutants_of(source, "toy", "toy.py")
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Real nodes as real processes, each test's on a ROS domain of its own, all of them gone when it ends."""
+"""Real nodes as real processes, each test's on a ROS domain of its own, all of them gone when it
+ends.
+"""
 
 import contextlib
 import fcntl
@@ -43,7 +45,9 @@ def make_bundle(path):
             self.linear = torch.nn.Linear(27 + robot.proprio_size, 16)
 
         def forward(self, image, proprio):
-            small = torch.nn.functional.adaptive_avg_pool2d(image.permute(0, 3, 1, 2).float() / 255, 3)
+            small = torch.nn.functional.adaptive_avg_pool2d(
+                image.permute(0, 3, 1, 2).float() / 255, 3
+            )
             return torch.tanh(self.linear(torch.cat([small.flatten(1), proprio], 1)))
 
     rng = np.random.default_rng(0)
@@ -78,7 +82,9 @@ def domain(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_domain_is_left_behind():
-    """One that a test leaves in the environment would be that of every graph after it, all at once."""
+    """One that a test leaves in the environment would be that of every graph after it, all at
+    once.
+    """
     before = os.environ.get("ROS_DOMAIN_ID")
     yield
     assert os.environ.get("ROS_DOMAIN_ID") == before
@@ -124,7 +130,9 @@ class Graph:
 
     def __init__(self, name, parameters, folder, environment):
         self.lines, self.failure, self._ended = [], "", []
-        self.running = RunningGraph(name, parameters, folder, environment, lambda *line: self.lines.append(line))
+        self.running = RunningGraph(
+            name, parameters, folder, environment, lambda *line: self.lines.append(line)
+        )
         self.running.start()
         self._thread = threading.Thread(target=self._wait)
         self._thread.start()
@@ -139,7 +147,9 @@ class Graph:
         return self.running.processes[name]
 
     def wait_for_line(self, text, timeout_s=60.0):
-        wait_until(lambda: self.failure or any(text in line for _, line in self.lines), timeout_s, text)
+        wait_until(
+            lambda: self.failure or any(text in line for _, line in self.lines), timeout_s, text
+        )
         assert not self.failure, self.failure
 
     def stop(self):
@@ -170,7 +180,12 @@ def start(domain, tmp_path_factory):
 def calm_robot(tmp_path_factory):
     """The serial WidowX on simulated servos, at full speed, patient with a busy machine."""
     data = {"arm": str(robot_file("wx250s"))}
-    data["bus"] = {"like": str(robot_file("wx250s_serial")), "port": "sim", "latency_s": 0.03, "lost_s": 1.0}
+    data["bus"] = {
+        "like": str(robot_file("wx250s_serial")),
+        "port": "sim",
+        "latency_s": 0.03,
+        "lost_s": 1.0,
+    }
     path = tmp_path_factory.mktemp("robot") / "wx250s_serial.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -216,7 +231,9 @@ class Peer:
         return self.node.get_clock().now().nanoseconds
 
     def seconds_until(self, mode, states, since_ns, timeout_s=10.0):
-        """Until the first of these states, since then, with this mode, by its own stamp: it may be heard of late."""
+        """Until the first of these states, since then, with this mode, by its own stamp: it may be
+        heard of late.
+        """
 
         def found():
             stamps_ns = [to_ns(state.header.stamp) for state in list(states) if state.mode == mode]
@@ -228,7 +245,8 @@ class Peer:
     def begin(self, coroutine, **words):
         """The future of a coroutine function, run with these words on the thread that spins.
 
-        An action client waits for an answer only once it has asked: spun by another thread, it may miss the answer.
+        An action client waits for an answer only once it has asked: spun by another thread, it may
+        miss the answer.
         """
         return self.executor.create_task(coroutine, **words)
 
@@ -262,7 +280,9 @@ class StandInControl:
     def say(self, stopped, reason=""):
         """A state with the stamp of the last reset, as control repeats it."""
         mode = self.kind.STOPPED if stopped else self.kind.HOLD
-        state = self.kind(mode=mode, stopped=stopped, reason=reason, reset_stamp=to_time(self.reset_ns))
+        state = self.kind(
+            mode=mode, stopped=stopped, reason=reason, reset_stamp=to_time(self.reset_ns)
+        )
         state.header.stamp = to_time(self.peer.now_ns)
         self.states.publish(state)
 
@@ -277,7 +297,9 @@ def stand_in_control(peer):
 
 
 class MjpegStream:
-    """An MJPEG camera on the network. Each frame has noise and a number, as squares over the middle of its width."""
+    """An MJPEG camera on the network. Each frame has noise and a number, as squares over the middle
+    of its width.
+    """
 
     rate_hz, width, height = 15.0, 320, 240
     bits, bit_px = 8, 30
@@ -308,7 +330,10 @@ class MjpegStream:
                         if stream.shows == "nothing":
                             continue
                         last = last if stream.shows == "the last frame" else stream.jpeg()
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
+                        head = (
+                            "--frame\r\nContent-Type: image/jpeg\r\nContent-Length:"
+                            f" {len(last)}\r\n\r\n"
+                        )
                         self.wfile.write(head.encode() + last + b"\r\n")
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
@@ -326,7 +351,9 @@ class MjpegStream:
         frame = self.rng.integers(60, 180, (self.height, self.width, 3), dtype=np.uint8)
         for bit in range(self.bits):
             left = (self.width - self.height) // 2 + bit * self.bit_px
-            frame[: 2 * self.bit_px, left : left + self.bit_px] = 255 if self.number >> bit & 1 else 0
+            frame[: 2 * self.bit_px, left : left + self.bit_px] = (
+                255 if self.number >> bit & 1 else 0
+            )
         if self.shows == "black":
             frame[:] = 0
         self.sent_ns[self.number] = time.time_ns()
@@ -335,7 +362,10 @@ class MjpegStream:
     def number_in(self, pixels):
         """The number of a frame, read from its image: cropped to the middle square and resized."""
         step = len(pixels) // self.bits
-        return sum(int(pixels[step, bit * step + step // 2].mean() > 128) << bit for bit in range(self.bits))
+        return sum(
+            int(pixels[step, bit * step + step // 2].mean() > 128) << bit
+            for bit in range(self.bits)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -359,7 +389,9 @@ def wait_until_fixture():
 
 @pytest.fixture(scope="session")
 def simulate():
-    """Let servos' arm move for so many seconds of its own time: on a busy machine, its world stalls and catches up."""
+    """Let servos' arm move for so many seconds of its own time: on a busy machine, its world stalls
+    and catches up.
+    """
 
     def simulate(port, seconds):
         end_s = ask(port, "state")["elapsed_s"] + seconds

@@ -1,7 +1,9 @@
-"""A stand-in for `launch` and `launch_ros`, which PyPI does not have: enough to start what our launch files describe.
+"""A stand-in for `launch` and `launch_ros`, which PyPI does not have: enough to start what our
+launch files describe.
 
-As a program, `python stand_in_launch.py GRAPH NAME:=VALUE ...`, it starts a graph's nodes as `ros2 launch` does: as its
-children, in its session, through their entry points. It ends them at SIGINT or when one ends that should not.
+As a program, `python stand_in_launch.py GRAPH NAME:=VALUE ...`, it starts a graph's nodes as `ros2
+launch` does: as its children, in its session, through their entry points. It ends them at SIGINT or
+when one ends that should not.
 """
 
 import contextlib
@@ -26,7 +28,13 @@ class Recorded:
 
 CLASSES = {
     "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "LogInfo", "OpaqueFunction", "RegisterEventHandler"],
+    "launch.actions": [
+        "DeclareLaunchArgument",
+        "EmitEvent",
+        "LogInfo",
+        "OpaqueFunction",
+        "RegisterEventHandler",
+    ],
     "launch.event_handlers": ["OnProcessExit"],
     "launch.events": ["Shutdown"],
     "launch_ros": [],
@@ -65,7 +73,10 @@ def plain(value):
 
 def command(node, folder):
     """As launch_ros puts it together."""
-    code = f"import sys; from conure_ros.nodes.{node.words['executable']} import main; sys.exit(main())"
+    code = (
+        f"import sys; from conure_ros.nodes.{node.words['executable']} import main;"
+        " sys.exit(main())"
+    )
     words = [sys.executable, "-c", code, "--ros-args", "-r", f"__node:={node.words['name']}"]
     for source, target in node.words["remappings"]:
         words += ["-r", f"{source}:={target}"]
@@ -73,7 +84,14 @@ def command(node, folder):
     path = Path(folder) / f"{node.words['name']}.yaml"
     own = {name: plain(value) for name, value in given.items()}
     path.write_text(yaml.safe_dump({node.words["name"]: {"ros__parameters": own}}))
-    return [*words, "--params-file", shipped, "--params-file", str(path), *node.words["ros_arguments"]]
+    return [
+        *words,
+        "--params-file",
+        shipped,
+        "--params-file",
+        str(path),
+        *node.words["ros_arguments"],
+    ]
 
 
 def run(graph, configurations):
@@ -88,7 +106,9 @@ def run(graph, configurations):
     }
     with tempfile.TemporaryDirectory() as folder:
         running = {
-            node: subprocess.Popen(command(node, folder), env={**os.environ, **node.words["additional_env"]})
+            node: subprocess.Popen(
+                command(node, folder), env={**os.environ, **node.words["additional_env"]}
+            )
             for node in nodes_of(actions)
         }
         while not ended:
@@ -96,7 +116,10 @@ def run(graph, configurations):
             for node in [node for node, process in running.items() if process.poll() is not None]:
                 process = running.pop(node)
                 event = types.SimpleNamespace(returncode=process.returncode)
-                ended += [shutdown.words["event"].words["reason"] for shutdown in handlers[node](event, None)]
+                ended += [
+                    shutdown.words["event"].words["reason"]
+                    for shutdown in handlers[node](event, None)
+                ]
         for process in running.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)

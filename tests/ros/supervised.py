@@ -1,4 +1,6 @@
-"""A Supervisor with its clock, an arm that follows late, and everything that it said, in simulated time."""
+"""A Supervisor with its clock, an arm that follows late, and everything that it said, in simulated
+time.
+"""
 
 from dataclasses import dataclass, field
 
@@ -24,7 +26,9 @@ BEGAN_NS = 1_000_000_000_000
 
 @dataclass
 class Rig:
-    """Time runs only in `run`. The arm goes straight from where it is to the newest command, and lags by `lag`."""
+    """Time runs only in `run`. The arm goes straight from where it is to the newest command, and
+    lags by `lag`.
+    """
 
     settings: ControlParameters = field(default_factory=ControlParameters)
     arm: Arm = ARM
@@ -37,8 +41,16 @@ class Rig:
 
     def __post_init__(self):
         self.t_s, self.ros_ns, self.offset_ns = 100.0, BEGAN_NS, 0
-        self.joint_rad, self.gripper_m = np.array(self.arm.config.home_rad), self.arm.config.gripper_open_m
-        self.start, self.goal, self.began_s, self.duration_s = self.joint_rad, self.joint_rad, 0.0, 1e-9
+        self.joint_rad, self.gripper_m = (
+            np.array(self.arm.config.home_rad),
+            self.arm.config.gripper_open_m,
+        )
+        self.start, self.goal, self.began_s, self.duration_s = (
+            self.joint_rad,
+            self.joint_rad,
+            0.0,
+            1e-9,
+        )
         self.blocked = np.zeros(len(self.joint_rad), dtype=bool)
         self.publishers, self.commands, self.states = {}, [], []
         self.torques, self.requests, self.track = [], {}, []
@@ -89,7 +101,9 @@ class Rig:
         return JointSample(self.now_ns(), self.joint_rad.copy(), self.gripper_m)
 
     def run(self, seconds, send=None, every_s=PERIOD_S, source=Mode.POLICY):
-        """Let time pass; with `send`, an action, a command of it every so often. Returns how many commands came out."""
+        """Let time pass; with `send`, an action, a command of it every so often. Returns how many
+        commands came out.
+        """
         before, due_s, end_s = len(self.commands), self.t_s, self.t_s + seconds
         while self.t_s < end_s - 1e-9:
             if send is not None and self.t_s >= due_s - 1e-9:
@@ -102,7 +116,9 @@ class Rig:
         self.t_s += TICK_S
         self.ros_ns += round(TICK_S * self.ros_rate * 1e9)
         self.joint_rad = np.where(
-            self.blocked, self.joint_rad, self.set_point() + self.lag * (self.joint_rad - self.set_point())
+            self.blocked,
+            self.joint_rad,
+            self.set_point() + self.lag * (self.joint_rad - self.set_point()),
         )
         self.track.append(self.joint_rad)
         sample = self.sample() if self.spoil is None else self.spoil(self.sample())
@@ -112,7 +128,9 @@ class Rig:
 
     def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):
         captured_ns = self.now_ns() - round(age_s * 1e9)
-        self.supervisor.requested(source, Request(captured_ns, np.array(action), log_likelihood=log_likelihood))
+        self.supervisor.requested(
+            source, Request(captured_ns, np.array(action), log_likelihood=log_likelihood)
+        )
 
     @property
     def state(self):

@@ -1,4 +1,6 @@
-"""A teleop_node in this process, what a hand does to it, and what it sends: with clocks of the test's own."""
+"""A teleop_node in this process, what a hand does to it, and what it sends: with clocks of the
+test's own.
+"""
 
 import numpy as np
 from geometry_msgs.msg import TwistStamped
@@ -76,7 +78,11 @@ class Hand:
     def hear(self, topic, message, stamped=True, age_s=0.0):
         if stamped:
             message.header.stamp = to_time(self.node.now_ns() - round(age_s * 1e9))
-        (callback,) = (some.callback for some in self.node.subscriptions if some.topic_name.lstrip("/") == topic)
+        (callback,) = (
+            some.callback
+            for some in self.node.subscriptions
+            if some.topic_name.lstrip("/") == topic
+        )
         callback(message)
 
     def joy(self, *pressed, age_s=0.0, stamped=True, **axes):
@@ -95,7 +101,9 @@ class Hand:
         self.hear("teleop/twist", message, **words)
 
     def gripper(self, position_m, **words):
-        self.hear("teleop/gripper", JointState(name=[ROBOT.gripper_joint], position=[position_m]), **words)
+        self.hear(
+            "teleop/gripper", JointState(name=[ROBOT.gripper_joint], position=[position_m]), **words
+        )
 
     def measure(self, gripper_m):
         message = joint_state_message(ROBOT, HOME, np.zeros(6), gripper_m, self.node.now_ns())
@@ -105,7 +113,9 @@ class Hand:
         positions = [gripper_m] * len(names)
         ways = [JointTrajectoryPoint(positions=[0.0] * len(names)) for _ in range(points - 1)]
         ways += [JointTrajectoryPoint(positions=positions)] * min(1, points)
-        self.hear("joint_trajectory", JointTrajectory(joint_names=list(names), points=ways), stamped=False)
+        self.hear(
+            "joint_trajectory", JointTrajectory(joint_names=list(names), points=ways), stamped=False
+        )
 
     @property
     def sent(self):

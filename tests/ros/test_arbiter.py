@@ -9,7 +9,10 @@ from conure_ros.control.arbiter import Arbiter, Mode, selectable_mode
 SOURCES = [Mode.POLICY, Mode.TELEOP]
 
 
-@given(st.lists(st.sampled_from(["accept", "hold", "silent", "select", "stop"])), st.sampled_from(SOURCES))
+@given(
+    st.lists(st.sampled_from(["accept", "hold", "silent", "select", "stop"])),
+    st.sampled_from(SOURCES),
+)
 def test_nothing_but_reset_ends_a_stop(events, source):
     arbiter = Arbiter(stale_s=0.2)
     arbiter.stop("a test")
@@ -68,7 +71,8 @@ def test_an_unknown_mode_is_refused_with_the_valid_ones():
 
 def test_modes_are_those_of_the_message():
     assert {mode.name: mode.value for mode in Mode} == {
-        name: getattr(RobotState, name) for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED")
+        name: getattr(RobotState, name)
+        for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED")
     }
 
 
@@ -97,14 +101,20 @@ def test_a_hold_that_is_selected_says_why():
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_stop_deselects_the_source_and_a_command_still_on_its_way_after_the_reset_moves_nothing(source):
+def test_a_stop_deselects_the_source_and_a_command_still_on_its_way_after_the_reset_moves_nothing(
+    source,
+):
     arbiter = Arbiter(stale_s=0.2)
     arbiter.select(source, 0.0)
     arbiter.accept(0.1)
     arbiter.stop("a test")
     assert (arbiter.mode, arbiter.selected, arbiter.moving) == (Mode.STOPPED, Mode.HOLD, False)
     arbiter.reset()
-    assert (arbiter.mode, arbiter.selected, arbiter.reason) == (Mode.HOLD, Mode.HOLD, "the stop was reset")
+    assert (arbiter.mode, arbiter.selected, arbiter.reason) == (
+        Mode.HOLD,
+        Mode.HOLD,
+        "the stop was reset",
+    )
     assert not arbiter.admits(Mode.POLICY)
     arbiter.accept(0.2)
     assert (arbiter.mode, arbiter.moving) == (Mode.HOLD, False)
@@ -128,6 +138,8 @@ def test_a_newly_selected_source_is_not_silent_before_its_first_command():
     assert arbiter.reason == "waiting for the first policy command"
 
 
-@pytest.mark.parametrize(("name", "mode"), [("hold", Mode.HOLD), ("policy", Mode.POLICY), ("teleop", Mode.TELEOP)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("hold", Mode.HOLD), ("policy", Mode.POLICY), ("teleop", Mode.TELEOP)]
+)
 def test_a_mode_is_chosen_by_its_name(name, mode):
     assert selectable_mode(name) is mode

@@ -1,4 +1,6 @@
-"""The foreign arm over real DDS: it lags, can be blocked and made to measure wrongly, and says what it cannot do."""
+"""The foreign arm over real DDS: it lags, can be blocked and made to measure wrongly, and says what
+it cannot do.
+"""
 
 import json
 
@@ -51,9 +53,18 @@ class Arm:
 def process(start, peer, wait_until):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(ARM_MODEL))
-        start("arm", wait=False, **{"arm_model.plant": '{"lag_s": 0.05}'})  # no node with a life cycle, no manager
+        start(
+            "arm", wait=False, **{"arm_model.plant": '{"lag_s": 0.05}'}
+        )  # no node with a life cycle, no manager
     arm = Arm(peer, wait_until)
-    wait_until(lambda: arm.joints and arm.levers.get_subscription_count() and arm.commands.get_subscription_count(), 20)
+    wait_until(
+        lambda: (
+            arm.joints
+            and arm.levers.get_subscription_count()
+            and arm.commands.get_subscription_count()
+        ),
+        20,
+    )
     wait_until(lambda: arm.peer.node.count_publishers("arm_model/done") == 1, 20)
     return arm
 
@@ -69,7 +80,9 @@ def test_it_lags_behind_what_it_is_told_and_comes_there(arm, wait_until):
     before = len(arm.joints)
     arm.go(THERE)
     wait_until(lambda: arm.is_at(THERE), 5)
-    way = np.array([joint_sample(message, ROBOT).joint_rad[5] for message in list(arm.joints)[before:]])
+    way = np.array(
+        [joint_sample(message, ROBOT).joint_rad[5] for message in list(arm.joints)[before:]]
+    )
     assert ((way > HOME[5] + 0.02) & (way < THERE[5] - 0.02)).sum() > 5
     assert "wheel_left" in arm.joints[-1].name
 
@@ -86,7 +99,9 @@ def test_one_wrong_sample_is_measured_and_the_arm_stays(arm, wait_until):
     before = len(arm.joints)
     assert arm.do(wrong=(HOME + 1.0).tolist()) == ""
     wait_until(lambda: len(arm.joints) > before + 20, 5)
-    measured = np.array([joint_sample(message, ROBOT).joint_rad for message in list(arm.joints)[before:]])
+    measured = np.array(
+        [joint_sample(message, ROBOT).joint_rad for message in list(arm.joints)[before:]]
+    )
     assert (np.abs(measured - HOME - 1.0).max(axis=1) < 1e-9).sum() == 1
     assert arm.is_at(HOME)
 

@@ -1,4 +1,6 @@
-"""Arms that behave as arms do: they lag, queue, are blocked and moved, and the same steps give the same motion."""
+"""Arms that behave as arms do: they lag, queue, are blocked and moved, and the same steps give the
+same motion.
+"""
 
 import numpy as np
 import pytest
@@ -96,7 +98,9 @@ def test_a_blocked_joint_stays_while_the_others_go_on_and_comes_free():
     arm.block(0, 0.05)
     arm.take(Order(THERE, 0.1), 0.0)
     arm.advance(0.5)
-    assert arm.plant.positions[0] == 0.05 and arm.plant.positions[1] == pytest.approx(THERE[1], abs=1e-3)
+    assert arm.plant.positions[0] == 0.05 and arm.plant.positions[1] == pytest.approx(
+        THERE[1], abs=1e-3
+    )
     arm.free()
     arm.advance(1.0)
     assert arm.plant.positions[0] == pytest.approx(THERE[0], abs=1e-3)

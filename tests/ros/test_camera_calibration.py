@@ -22,7 +22,11 @@ def document(**changes):
         "distortion_model": "plumb_bob",
         "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.05, 0.001, -0.001, 0.0]},
         "rectification_matrix": {"rows": 3, "cols": 3, "data": np.eye(3).ravel().tolist()},
-        "projection_matrix": {"rows": 3, "cols": 4, "data": [290.0, 0, 159, 0, 0, 291, 120, 0, 0, 0, 1, 0]},
+        "projection_matrix": {
+            "rows": 3,
+            "cols": 4,
+            "data": [290.0, 0, 159, 0, 0, 291, 120, 0, 0, 0, 1, 0],
+        },
         **changes,
     }
 
@@ -53,9 +57,15 @@ def test_a_calibration_is_read_to_the_digit(written):
         ({"camera_matrix": {"data": [1.0, 2.0]}}, "camera_matrix must have 3x3 values, got 2"),
         ({"camera_matrix": {"data": [0.0] * 9}}, "camera_matrix needs focal lengths above 0"),
         ({"camera_matrix": [1, 2]}, "camera_matrix must hold 'data'"),
-        ({"rectification_matrix": {"data": [float("nan")] * 9}}, "rectification_matrix must be a flat list of finite"),
+        (
+            {"rectification_matrix": {"data": [float("nan")] * 9}},
+            "rectification_matrix must be a flat list of finite",
+        ),
         ({"distortion_model": "plum_bob"}, "did you mean 'plumb_bob'"),
-        ({"distortion_coefficients": {"data": [0.1] * 3}}, "of plumb_bob must be 4 or 5 values, got 3"),
+        (
+            {"distortion_coefficients": {"data": [0.1] * 3}},
+            "of plumb_bob must be 4 or 5 values, got 3",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused_with_the_file_and_the_field(written, change, reason):
@@ -65,7 +75,9 @@ def test_a_wrong_field_is_refused_with_the_file_and_the_field(written, change, r
     assert str(path) in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["image_width", "camera_matrix", "distortion_model", "projection_matrix"])
+@pytest.mark.parametrize(
+    "name", ["image_width", "camera_matrix", "distortion_model", "projection_matrix"]
+)
 def test_a_missing_field_is_refused_by_name(written, name):
     data = document()
     del data[name]
@@ -91,19 +103,28 @@ def test_frames_of_another_size_are_refused_with_both_sizes(written):
     [("plumb_bob", [-0.2, 0.05, 0.001, -0.001, 0.0]), ("equidistant", [0.05, -0.01, 0.002, 0.0])],
 )
 def test_undistorting_puts_points_where_the_projection_matrix_says(written, model, distortion):
-    """A bright dot drawn where the distorted camera sees a ray is found where the straight one projects it."""
+    """A bright dot drawn where the distorted camera sees a ray is found where the straight one
+    projects it.
+    """
     changes = {"distortion_model": model, "distortion_coefficients": {"data": distortion}}
     found = read_calibration(written(document(**changes)))
     for ray in ([0.0, 0.0, 1.0], [0.25, -0.15, 1.0], [-0.3, 0.2, 1.0]):
         points, zero = np.array([[ray]]), np.zeros(3)
         if model == "equidistant":
-            seen = cv2.fisheye.projectPoints(points, zero, zero, found.matrix, found.distortion)[0].ravel()
+            seen = cv2.fisheye.projectPoints(points, zero, zero, found.matrix, found.distortion)[
+                0
+            ].ravel()
         else:
             seen = cv2.projectPoints(points, zero, zero, found.matrix, found.distortion)[0].ravel()
         columns, rows = np.meshgrid(np.arange(320), np.arange(240))
         dot = 255 * np.exp(-((columns - seen[0]) ** 2 + (rows - seen[1]) ** 2) / 8)
-        straight = found.undistort(np.repeat(dot[..., None], 3, axis=2).astype(np.uint8))[..., 0].astype(float)
-        middle = [(straight * columns).sum() / straight.sum(), (straight * rows).sum() / straight.sum()]
+        straight = found.undistort(np.repeat(dot[..., None], 3, axis=2).astype(np.uint8))[
+            ..., 0
+        ].astype(float)
+        middle = [
+            (straight * columns).sum() / straight.sum(),
+            (straight * rows).sum() / straight.sum(),
+        ]
         expected = found.undistorted().matrix @ ray
         assert middle == pytest.approx(expected[:2].tolist(), abs=0.3)
     assert not found.undistorted().distortion.any()

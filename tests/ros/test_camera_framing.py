@@ -21,7 +21,9 @@ def gradient(width, height):
 
 @given(st.sampled_from(SQUARING), SIZES, SIZES, st.integers(16, 128))
 def test_every_fit_but_none_gives_the_square_that_was_asked_for(fit, width, height, size):
-    image = Framing(fit, size).placement(width, height).apply(np.zeros((height, width, 3), np.uint8))
+    image = (
+        Framing(fit, size).placement(width, height).apply(np.zeros((height, width, 3), np.uint8))
+    )
     assert image.shape == (size, size, 3)
 
 
@@ -34,9 +36,17 @@ def test_none_changes_nothing(width, height):
     assert np.allclose(placement.intrinsics(matrix), matrix)
 
 
-@given(st.sampled_from(SQUARING), st.integers(64, 300), st.integers(64, 300), st.integers(32, 96), st.data())
+@given(
+    st.sampled_from(SQUARING),
+    st.integers(64, 300),
+    st.integers(64, 300),
+    st.integers(32, 96),
+    st.data(),
+)
 def test_intrinsics_say_where_the_pixels_went(fit, width, height, size, data):
-    """A point seen at a column and a row of the frame is drawn where the image's intrinsics project it."""
+    """A point seen at a column and a row of the frame is drawn where the image's intrinsics project
+    it.
+    """
     placement = Framing(fit, size).placement(width, height)
     image = placement.apply(gradient(width, height)).astype(float)
     matrix = np.array([[200.0, 0, width / 2 - 0.5], [0, 200.0, height / 2 - 0.5], [0, 0, 1]])
@@ -60,7 +70,9 @@ def test_crop_takes_the_middle_of_the_part_that_was_named():
     assert placement.box == (200, 0, 200, 200)
 
 
-@pytest.mark.parametrize("crop", [(0, 0, 641, 480), (-1, 0, 10, 10), (0, 470, 10, 11), (5, 5, 0, 10)])
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 641, 480), (-1, 0, 10, 10), (0, 470, 10, 11), (5, 5, 0, 10)]
+)
 def test_a_part_outside_the_frame_is_refused(crop):
     with pytest.raises(ConfigError, match="640x480 px"):
         Framing("crop", 48, crop).placement(640, 480)

@@ -1,4 +1,6 @@
-"""Which frames are withheld, when that is a fault, and when it ends: on frames with a sensor's noise."""
+"""Which frames are withheld, when that is a fault, and when it ends: on frames with a sensor's
+noise.
+"""
 
 import numpy as np
 import pytest
@@ -21,14 +23,18 @@ class Camera:
         self.rng, self.now_s = np.random.default_rng(1), 100.0
 
     def seen(self, scene=SCENE):
-        return np.clip(scene + self.rng.normal(0, self.noise, SHAPE), 0, 255).round().astype(np.uint8)
+        return (
+            np.clip(scene + self.rng.normal(0, self.noise, SHAPE), 0, 255).round().astype(np.uint8)
+        )
 
     def frames(self, count, pixels=None, every_s=PERIOD_S):
         """Which of them may be published. A tick is made at each, as the node makes them."""
         let_through = []
         for _ in range(count):
             self.now_s += every_s
-            let_through.append(self.health.frame(self.now_s, self.seen() if pixels is None else pixels))
+            let_through.append(
+                self.health.frame(self.now_s, self.seen() if pixels is None else pixels)
+            )
             self.health.tick(self.now_s)
         return let_through
 
@@ -71,7 +77,9 @@ def test_a_frozen_stream_that_is_encoded_anew_is_seen_by_its_missing_noise():
     last = camera.seen().astype(int)
     camera.frames(1, last.astype(np.uint8))
     flicker = camera.rng.random((20, *SHAPE)) < 0.02
-    through = [camera.frames(1, np.clip(last + some, 0, 255).astype(np.uint8))[0] for some in flicker]
+    through = [
+        camera.frames(1, np.clip(last + some, 0, 255).astype(np.uint8))[0] for some in flicker
+    ]
     assert not any(through)
     assert "frames differ by" in camera.health.fault
 
@@ -91,7 +99,8 @@ def test_repetition_is_looked_for_only_where_asked():
 
 
 @pytest.mark.parametrize(
-    ("level", "kind", "reason"), [(0, "dark", "the image is black"), (255, "overexposed", "the image is overexposed")]
+    ("level", "kind", "reason"),
+    [(0, "dark", "the image is black"), (255, "overexposed", "the image is overexposed")],
 )
 def test_a_black_or_blinded_camera_is_a_fault_and_its_images_are_withheld(level, kind, reason):
     camera = Camera().good()
@@ -156,7 +165,10 @@ def test_jitter_of_a_busy_machine_is_neither_late_nor_missed(jitter):
 def test_a_camera_of_quite_another_rate_than_expected_is_a_fault_that_names_the_rate(periods):
     camera = Camera()
     assert not any(camera.frames(100, every_s=periods * PERIOD_S)[1:])
-    assert f"not come at the 30 Hz that rate_hz expects, but {periods} periods apart" in camera.health.fault
+    assert (
+        f"not come at the 30 Hz that rate_hz expects, but {periods} periods apart"
+        in camera.health.fault
+    )
 
 
 def test_a_file_that_is_read_slowly_is_not_late():

@@ -1,4 +1,6 @@
-"""A camera's fault holds the arm: real camera_node, policy and control, with the simulated arm moved by them."""
+"""A camera's fault holds the arm: real camera_node, policy and control, with the simulated arm
+moved by them.
+"""
 
 import time
 from dataclasses import replace
@@ -16,7 +18,8 @@ pytestmark = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
 # The arm is simulated, the camera is not.
 BLIND_ARM = replace(
-    SIM_ROBOT, remaps=(("camera/image_raw", "unseen/image_raw"), ("camera/camera_info", "unseen/camera_info"))
+    SIM_ROBOT,
+    remaps=(("camera/image_raw", "unseen/image_raw"), ("camera/camera_info", "unseen/camera_info")),
 )
 
 
@@ -24,12 +27,18 @@ BLIND_ARM = replace(
 def graph(start, bundle, stream):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "seen", managed(BLIND_ARM, CAMERA, CONTROL, POLICY))
-        words = {"camera_source": stream.address, "camera.rate_hz": stream.rate_hz, "camera.resume_s": 0.4}
+        words = {
+            "camera_source": stream.address,
+            "camera.rate_hz": stream.rate_hz,
+            "camera.resume_s": 0.4,
+        }
         return start("seen", bundle=str(bundle), noise_scale=0.5, start_mode="policy", **words)
 
 
 @pytest.mark.parametrize("shows", ["the last frame", "black", "nothing"])
-def test_the_arm_holds_while_the_camera_is_at_fault_and_goes_on_after(graph, peer, stream, shows, wait_until):
+def test_the_arm_holds_while_the_camera_is_at_fault_and_goes_on_after(
+    graph, peer, stream, shows, wait_until
+):
     states = peer.listen(RobotState, "robot_state", LATCHED)
     trajectories = peer.listen(JointTrajectory, "joint_trajectory")
     diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
@@ -44,7 +53,11 @@ def test_the_arm_holds_while_the_camera_is_at_fault_and_goes_on_after(graph, pee
     assert peer.seconds_until(RobotState.HOLD, states, began_ns) < 4 * PERIOD_S + 0.3
     assert "no policy command for" in states[-1].reason
     told = ("camera: capture", DiagnosticStatus.WARN)
-    wait_until(lambda: told in [(item.status[0].name, item.status[0].level) for item in diagnostics], 5, told)
+    wait_until(
+        lambda: told in [(item.status[0].name, item.status[0].level) for item in diagnostics],
+        5,
+        told,
+    )
     count = len(trajectories)
     time.sleep(3 * PERIOD_S)
     assert len(trajectories) == count, "nothing moves the arm"

@@ -1,4 +1,6 @@
-"""camera_node as a process over real DDS, on a network stream that loses, freezes, blackens and delays its frames."""
+"""camera_node as a process over real DDS, on a network stream that loses, freezes, blackens and
+delays its frames.
+"""
 
 import json
 import time
@@ -24,7 +26,10 @@ QUICK |= {"camera.reconnect_first_s": 0.1, "camera.reconnect_most_s": 0.4}
 class Rig:
     def __init__(self, peer, graph, stream):
         self.peer, self.graph, self.stream = peer, graph, stream
-        self.images, self.infos = peer.listen(Image, "camera/image_raw"), peer.listen(CameraInfo, "camera/camera_info")
+        self.images, self.infos = (
+            peer.listen(Image, "camera/image_raw"),
+            peer.listen(CameraInfo, "camera/camera_info"),
+        )
         self.diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
 
     def status(self):
@@ -48,11 +53,23 @@ def calibration(stream, tmp_path_factory):
                 "image_width": stream.width,
                 "image_height": stream.height,
                 "camera_name": "table",
-                "camera_matrix": {"rows": 3, "cols": 3, "data": [300.0, 0, 158, 0, 302, 121, 0, 0, 1]},
+                "camera_matrix": {
+                    "rows": 3,
+                    "cols": 3,
+                    "data": [300.0, 0, 158, 0, 302, 121, 0, 0, 1],
+                },
                 "distortion_model": "plumb_bob",
-                "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.05, 0.0, 0.0, 0.0]},
+                "distortion_coefficients": {
+                    "rows": 1,
+                    "cols": 5,
+                    "data": [-0.2, 0.05, 0.0, 0.0, 0.0],
+                },
                 "rectification_matrix": {"rows": 3, "cols": 3, "data": np.eye(3).ravel().tolist()},
-                "projection_matrix": {"rows": 3, "cols": 4, "data": [290.0, 0, 159, 0, 0, 291, 120, 0, 0, 0, 1, 0]},
+                "projection_matrix": {
+                    "rows": 3,
+                    "cols": 4,
+                    "data": [290.0, 0, 159, 0, 0, 291, 120, 0, 0, 0, 1, 0],
+                },
             }
         )
     )
@@ -61,7 +78,11 @@ def calibration(stream, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeing(start, peer, stream, calibration):
-    words = {"camera_source": stream.address, "camera_calibration": str(calibration), "camera.rate_hz": stream.rate_hz}
+    words = {
+        "camera_source": stream.address,
+        "camera_calibration": str(calibration),
+        "camera.rate_hz": stream.rate_hz,
+    }
     return Rig(peer, start("camera", **words, **QUICK), stream)
 
 
@@ -86,11 +107,18 @@ def test_images_are_square_and_calibrated_and_stamped_when_they_were_taken(rig, 
         sent_ns = rig.stream.sent_ns[rig.stream.number_in(image_pixels(image, (SIZE, SIZE, 3)))]
         delays_ms.append((to_ns(image.header.stamp) - sent_ns) / 1e6)
     assert min(delays_ms) > 0, "a stamp lies before its frame was made"
-    # FFmpeg hands a frame on when it sees the next one begin: one period, and what a busy machine adds.
+    # FFmpeg hands a frame on when it sees the next one begin: one period, and what a busy machine
+    # adds.
     assert np.median(delays_ms) < 2.5e3 / rig.stream.rate_hz, delays_ms
-    paired = [infos[to_ns(image.header.stamp)] for image in images if to_ns(image.header.stamp) in infos]
+    paired = [
+        infos[to_ns(image.header.stamp)] for image in images if to_ns(image.header.stamp) in infos
+    ]
     assert len(paired) >= 0.8 * len(images)
-    assert (paired[0].width, paired[0].height, paired[0].header.frame_id) == (SIZE, SIZE, "camera_optical_frame")
+    assert (paired[0].width, paired[0].height, paired[0].header.frame_id) == (
+        SIZE,
+        SIZE,
+        "camera_optical_frame",
+    )
     assert paired[0].k[0] == pytest.approx(300.0 / 5) and paired[0].d[0] == -0.2
     assert rig.status().level == DiagnosticStatus.OK
     values = {pair.key: pair.value for pair in rig.status().values}
@@ -98,7 +126,8 @@ def test_images_are_square_and_calibrated_and_stamped_when_they_were_taken(rig, 
 
 
 @pytest.mark.parametrize(
-    ("shows", "reason"), [("the last frame", "frozen"), ("black", "the image is black"), ("nothing", "no frame for")]
+    ("shows", "reason"),
+    [("the last frame", "frozen"), ("black", "the image is black"), ("nothing", "no frame for")],
 )
 def test_a_frozen_black_or_silent_camera_sends_nothing_and_says_why_until_it_is_good_again(
     rig, shows, reason, wait_until
@@ -120,7 +149,11 @@ def test_a_camera_that_is_unplugged_is_found_again(rig, wait_until):
     rig.clear_images()
     time.sleep(0.5)
     assert not rig.images
-    assert not any("secret" in line for _, line in rig.graph.lines if "127.0.0.1" in line and "no images" in line)
+    assert not any(
+        "secret" in line
+        for _, line in rig.graph.lines
+        if "127.0.0.1" in line and "no images" in line
+    )
     rig.stream.connect()
     wait_until(lambda: rig.images, 20, "images again")
     wait_until(lambda: rig.status().level == DiagnosticStatus.OK, 20)
@@ -130,7 +163,9 @@ def test_a_camera_that_is_unplugged_is_found_again(rig, wait_until):
 
 def test_an_inactive_camera_sends_no_images_and_goes_on_when_active(rig, wait_until):
     def change(transition):
-        assert rig.peer.call(ChangeState, "camera/change_state", transition=Transition(id=transition)).success
+        assert rig.peer.call(
+            ChangeState, "camera/change_state", transition=Transition(id=transition)
+        ).success
 
     change(Transition.TRANSITION_DEACTIVATE)
     rig.clear_images()
@@ -158,13 +193,21 @@ def folder(stream, tmp_path):
         ({"camera_source": ""}, "'source' is empty; give a V4L2 index"),
         ({"camera_source": "/dev/video97"}, "/dev/video97 is not there"),
         ({"camera.fit": "corp"}, "did you mean 'crop'"),
-        ({"camera.width_px": 640, "camera.height_px": 480}, "gives 320x240 px, not the 640x480 px asked for"),
+        (
+            {"camera.width_px": 640, "camera.height_px": 480},
+            "gives 320x240 px, not the 640x480 px asked for",
+        ),
         ({"camera.undistort": True}, "undistort needs a calibration"),
         ({"camera.pose": "no_such_pose.yaml"}, "no_such_pose.yaml cannot be read"),
-        ({"camera_calibration": "another size"}, "calibration is for 640x480 px, the camera gives 320x240 px"),
+        (
+            {"camera_calibration": "another size"},
+            "calibration is for 640x480 px, the camera gives 320x240 px",
+        ),
     ],
 )
-def test_what_does_not_fit_is_refused_when_configured(folder, calibration, change, reason, tmp_path):
+def test_what_does_not_fit_is_refused_when_configured(
+    folder, calibration, change, reason, tmp_path
+):
     if "camera_calibration" in change:
         other = yaml.safe_load(calibration.read_text()) | {"image_width": 640, "image_height": 480}
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))

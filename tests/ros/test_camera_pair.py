@@ -26,11 +26,18 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-def test_two_cameras_at_once_each_under_its_own_name_with_its_pose(start, peer, folder, tmp_path, wait_until):
+def test_two_cameras_at_once_each_under_its_own_name_with_its_pose(
+    start, peer, folder, tmp_path, wait_until
+):
     pose = tmp_path / "pose.yaml"
-    pose.write_text("parent: base_link\ntranslation_m: [0.5, -0.1, 0.4]\nrotation_xyzw: [0.6, 0.0, 0.0, 0.8]\n")
+    pose.write_text(
+        "parent: base_link\ntranslation_m: [0.5, -0.1, 0.4]\nrotation_xyzw: [0.6, 0.0, 0.0, 0.8]\n"
+    )
     table = peer.listen(Image, "camera/image_raw")
-    wrist, transforms = peer.listen(Image, "wrist/image_raw"), peer.listen(TFMessage, "/tf_static", LATCHED)
+    wrist, transforms = (
+        peer.listen(Image, "wrist/image_raw"),
+        peer.listen(TFMessage, "/tf_static", LATCHED),
+    )
     wrist_infos = peer.listen(CameraInfo, "wrist/camera_info")
     sources = {"camera_source": str(folder), "wrist_source": str(folder)}
     start("cameras", **sources, **{"wrist.pose": str(pose), "camera.fit": "none"})
@@ -40,14 +47,22 @@ def test_two_cameras_at_once_each_under_its_own_name_with_its_pose(start, peer, 
     assert wrist[0].header.frame_id == wrist_infos[0].header.frame_id == "wrist_optical_frame"
     assert not any(wrist_infos[0].k), "not calibrated"
     (transform,) = transforms[0].transforms
-    assert (transform.header.frame_id, transform.child_frame_id) == ("base_link", "wrist_optical_frame")
+    assert (transform.header.frame_id, transform.child_frame_id) == (
+        "base_link",
+        "wrist_optical_frame",
+    )
     assert transform.transform.translation.x == 0.5 and transform.transform.rotation.w == 0.8
 
 
 def test_tf_static_is_of_the_type_that_every_ros_has():
-    """The hash of tf2_msgs/msg/TFMessage that Jazzy and later distributions give it; by it, nodes find each other."""
+    """The hash of tf2_msgs/msg/TFMessage that Jazzy and later distributions give it; by it, nodes
+    find each other.
+    """
     described = Path(get_package_share_directory("tf2_msgs")) / "msg" / "TFMessage.json"
-    hashes = {entry["type_name"]: entry["hash_string"] for entry in json.loads(described.read_text())["type_hashes"]}
+    hashes = {
+        entry["type_name"]: entry["hash_string"]
+        for entry in json.loads(described.read_text())["type_hashes"]
+    }
     assert hashes["tf2_msgs/msg/TFMessage"] == (
         "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
     )

@@ -63,7 +63,9 @@ def test_files_are_played_in_order_and_start_over(kind, request):
 
 @pytest.mark.parametrize("kind", ["folder", "video"])
 def test_files_that_do_not_start_over_end(kind, request):
-    source = open_source(parse_source(str(request.getfixturevalue(kind))), SourceSettings(loop=False))
+    source = open_source(
+        parse_source(str(request.getfixturevalue(kind))), SourceSettings(loop=False)
+    )
     levels(source, len(LEVELS))
     with pytest.raises(SourceEnded, match="is at its end"):
         source.grab()
@@ -76,7 +78,11 @@ def test_files_that_do_not_start_over_end(kind, request):
         ("2", Kind.DEVICE, "/dev/video2"),
         ("/dev/v4l/by-id/usb-camera-index0", Kind.DEVICE, "/dev/v4l/by-id/usb-camera-index0"),
         ("rtsp://camera/stream", Kind.STREAM, "rtsp://camera/stream"),
-        ("gst: v4l2src ! videoconvert ! appsink", Kind.PIPELINE, "v4l2src ! videoconvert ! appsink"),
+        (
+            "gst: v4l2src ! videoconvert ! appsink",
+            Kind.PIPELINE,
+            "v4l2src ! videoconvert ! appsink",
+        ),
     ],
 )
 def test_a_source_says_by_its_form_what_it_is(text, kind, address):
@@ -92,7 +98,11 @@ def test_a_password_is_not_shown():
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("", "'source' is empty; give a V4L2 index"), ("no/such/file", "no camera at"), ("ftp://x", "valid: rtsp")],
+    [
+        ("", "'source' is empty; give a V4L2 index"),
+        ("no/such/file", "no camera at"),
+        ("ftp://x", "valid: rtsp"),
+    ],
 )
 def test_what_is_no_source_is_refused_with_what_one_may_be(text, reason):
     with pytest.raises(ConfigError, match=reason):
@@ -106,12 +116,16 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_a_stream_that_nobody_serves_is_refused_without_its_password():
     with pytest.raises(CameraLost, match="cannot be opened") as refusal:
-        open_source(parse_source("http://user:secret@127.0.0.1:9/"), SourceSettings(open_timeout_s=2.0))
+        open_source(
+            parse_source("http://user:secret@127.0.0.1:9/"), SourceSettings(open_timeout_s=2.0)
+        )
     assert "secret" not in str(refusal.value)
 
 
 def test_a_pipeline_gives_frames_or_is_refused_where_opencv_has_no_gstreamer():
-    spec = parse_source("gst:videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48 ! videoconvert ! appsink")
+    spec = parse_source(
+        "gst:videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48 ! videoconvert ! appsink"
+    )
     if has_gstreamer():
         source = open_source(spec, SourceSettings())
         assert source.grab() and source.retrieve().shape == (48, 64, 3)
@@ -132,7 +146,8 @@ def test_an_empty_folder_and_a_broken_image_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [({"fourcc": "MJPEG"}, "four letters"), ({"width_px": 640}, "both width_px and height_px")]
+    ("words", "reason"),
+    [({"fourcc": "MJPEG"}, "four letters"), ({"width_px": 640}, "both width_px and height_px")],
 )
 def test_settings_that_say_nothing_are_refused(words, reason):
     with pytest.raises(ConfigError, match=reason):
@@ -180,7 +195,9 @@ def test_a_lost_source_is_reported_and_opened_again_with_growing_waits(wait_unti
     assert [loss.partition("; ")[2] for loss in losses] == [
         f"trying again in {wait_s:.1f} s" for wait_s in (0.02, 0.04, 0.06, 0.06)
     ]
-    assert losses[0].startswith("the source gives no frames any more") and losses[1].startswith("not there")
+    assert losses[0].startswith("the source gives no frames any more") and losses[1].startswith(
+        "not there"
+    )
     assert capture.reconnects == 1 and capture.error is None
     assert all(source.closed for source in sources)
     count = len(frames)
@@ -207,7 +224,15 @@ def test_a_source_without_a_pace_is_given_one(wait_until):
     frames = []
     source = Unplugged(10**9)
     source.retrieve = lambda: frame(100)
-    capture = Capture(source, lambda: source, time.time_ns, frames.append, lambda *bad: None, lambda why: None, 0.05)
+    capture = Capture(
+        source,
+        lambda: source,
+        time.time_ns,
+        frames.append,
+        lambda *bad: None,
+        lambda why: None,
+        0.05,
+    )
     wait_until(lambda: len(frames) > 20, 20)
     capture.close(5)
     assert np.median(np.diff([taken.taken_s for taken in frames])) == pytest.approx(0.05, rel=0.2)
@@ -218,7 +243,13 @@ def test_a_frame_that_cannot_be_decoded_is_told_and_the_next_one_taken(folder, w
     source = open_source(parse_source(str(folder)), SourceSettings())
     frames, bad, losses = [], [], []
     capture = Capture(
-        source, lambda: source, time.time_ns, frames.append, lambda *told: bad.append(told), losses.append, 0.01
+        source,
+        lambda: source,
+        time.time_ns,
+        frames.append,
+        lambda *told: bad.append(told),
+        losses.append,
+        0.01,
     )
     wait_until(lambda: len(frames) >= 6 and bad, 20)
     capture.close(5)
@@ -228,10 +259,19 @@ def test_a_frame_that_cannot_be_decoded_is_told_and_the_next_one_taken(folder, w
 
 
 def test_an_unforeseen_error_is_kept_for_the_owner(wait_until):
-    capture = Capture(Unplugged(1), lambda: Unplugged(1), time.time_ns, lambda frame: 1 / 0, lambda *bad: None, print)
+    capture = Capture(
+        Unplugged(1),
+        lambda: Unplugged(1),
+        time.time_ns,
+        lambda frame: 1 / 0,
+        lambda *bad: None,
+        print,
+    )
     wait_until(lambda: capture.error is not None, 20)
     assert isinstance(capture.error, ZeroDivisionError)
-    assert "capture" not in [thread.name for thread in threading.enumerate() if thread is capture._thread]
+    assert "capture" not in [
+        thread.name for thread in threading.enumerate() if thread is capture._thread
+    ]
 
 
 def test_devices_are_listed_by_the_name_that_lasts_and_without_their_metadata(tmp_path):
@@ -246,6 +286,9 @@ def test_devices_are_listed_by_the_name_that_lasts_and_without_their_metadata(tm
         (folder / "name").write_text(f"{name}\n")
     (by_id / "usb-table-index0").symlink_to(devices / "video2")
     found = video_devices(devices, classes)
-    assert [(device.path.name, device.name) for device in found] == [("video2", "Table"), ("video10", "Wrist")]
+    assert [(device.path.name, device.name) for device in found] == [
+        ("video2", "Table"),
+        ("video10", "Wrist"),
+    ]
     assert [device.source for device in found] == [by_id / "usb-table-index0", devices / "video10"]
     assert video_devices(tmp_path / "none", classes) == []

@@ -30,7 +30,9 @@ FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 class Rig:
-    """An arm that goes where it is told to be, no faster than joints can, and sources of commands."""
+    """An arm that goes where it is told to be, no faster than joints can, and sources of
+    commands.
+    """
 
     def __init__(self, peer):
         self.peer = peer
@@ -42,7 +44,8 @@ class Rig:
         node.create_subscription(RobotState, "robot_state", self.states.append, LATCHED)
         self.joint_states = node.create_publisher(JointState, "joint_states", NEWEST)
         self.sources = {
-            name: node.create_publisher(PolicyCommand, f"command/{name}", NEWEST) for name in ("policy", "teleop")
+            name: node.create_publisher(PolicyCommand, f"command/{name}", NEWEST)
+            for name in ("policy", "teleop")
         }
         self.stops = node.create_publisher(Empty, "stop", NEWEST)
         self._ended = threading.Event()
@@ -68,9 +71,13 @@ class Rig:
             goal_rad = self.goal_rad
             step_rad = np.clip(goal_rad - self._joint_rad, -STEP_RAD, STEP_RAD)
             if self.goal_rad is goal_rad:
-                self._joint_rad = goal_rad if np.abs(step_rad).max() < STEP_RAD else self._joint_rad + step_rad
+                self._joint_rad = (
+                    goal_rad if np.abs(step_rad).max() < STEP_RAD else self._joint_rad + step_rad
+                )
             stamp_ns = self.peer.now_ns
-            message = joint_state_message(ROBOT, self.joint_rad, np.zeros(6), self.gripper_m, stamp_ns)
+            message = joint_state_message(
+                ROBOT, self.joint_rad, np.zeros(6), self.gripper_m, stamp_ns
+            )
             message = self.distort(message)
             if message is not None:
                 self.joint_states.publish(message)
@@ -102,7 +109,9 @@ class Rig:
         return len(self.trajectories) - before
 
     def drive(self, action, commands, source="policy"):
-        """Send an action at the control rate until so many commands came out, however slow the machine is."""
+        """Send an action at the control rate until so many commands came out, however slow the
+        machine is.
+        """
         before, late_s = len(self.trajectories), time.monotonic() + 5.0
         while len(self.trajectories) < before + commands:
             assert time.monotonic() < late_s, f"nothing moves: {self.state.reason}"
@@ -133,7 +142,9 @@ def rig(control, wait_until):
     control.joint_rad, control.gripper_m = np.array(ROBOT.home_rad), ROBOT.gripper_open_m
     assert control.trigger("reset_stop").success
     assert control.mode("policy").success
-    wait_until(lambda: control.states and control.state.reason == "waiting for the first policy command", 5)
+    wait_until(
+        lambda: control.states and control.state.reason == "waiting for the first policy command", 5
+    )
     time.sleep(0.05)
     return control
 
@@ -152,8 +163,13 @@ def test_a_good_command_moves_the_arm_and_the_state_says_so(rig):
 
 def test_silence_means_hold_within_the_limit_and_the_next_command_goes_on(rig):
     rig.run(FORWARD, periods=2)
-    last_ns = to_ns([state for state in rig.states if state.mode == RobotState.POLICY][-1].header.stamp)
-    assert rig.peer.seconds_until(RobotState.HOLD, rig.states, last_ns, 2) < (1 + STALE_PERIODS) * PERIOD_S + 0.05
+    last_ns = to_ns(
+        [state for state in rig.states if state.mode == RobotState.POLICY][-1].header.stamp
+    )
+    assert (
+        rig.peer.seconds_until(RobotState.HOLD, rig.states, last_ns, 2)
+        < (1 + STALE_PERIODS) * PERIOD_S + 0.05
+    )
     assert "no policy command for" in rig.state.reason
     held, before = rig.joint_rad.copy(), len(rig.trajectories)
     time.sleep(3 * PERIOD_S)
@@ -191,7 +207,9 @@ def test_a_huge_action_moves_no_further_than_the_largest_one(rig):
     assert 0 < np.abs(moved).max() <= np.max(ROBOT.max_speed_rad_s) * ROBOT.settle_s + 1e-9
 
 
-def test_a_persons_input_of_before_the_mode_was_chosen_does_not_take_over_and_a_new_one_does(rig, wait_until):
+def test_a_persons_input_of_before_the_mode_was_chosen_does_not_take_over_and_a_new_one_does(
+    rig, wait_until
+):
     began_ns = rig.peer.now_ns
     assert rig.mode("policy").success
     rig.send(FORWARD, source="teleop", age_s=(rig.peer.now_ns - began_ns) / 1e9)
@@ -297,7 +315,10 @@ def test_the_way_home_is_slow_and_ends_at_home(rig):
     before = len(rig.trajectories)
     response = rig.trigger("home")
     assert response.success, response.message
-    way = [start, *(joint_command(message, ROBOT).joint_rad for message in rig.trajectories[before:])]
+    way = [
+        start,
+        *(joint_command(message, ROBOT).joint_rad for message in rig.trajectories[before:]),
+    ]
     assert np.abs(np.diff(way, axis=0)).max() <= 0.8 * PERIOD_S + 1e-6
     assert len(way) >= 0.4 / (0.8 * PERIOD_S)
     assert np.allclose(way[-1], ROBOT.home_rad)

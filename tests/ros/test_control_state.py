@@ -59,7 +59,12 @@ def test_a_stop_with_a_reservation_is_none():
     assert confirms_stop(RobotState(stopped=True))
     assert not confirms_stop(RobotState(stopped=False))
     assert not confirms_stop(None)
-    limp = RobotState(mode=RobotState.STOPPED, stopped=True, reason="the stop topic", alarm="torque off not confirmed")
+    limp = RobotState(
+        mode=RobotState.STOPPED,
+        stopped=True,
+        reason="the stop topic",
+        alarm="torque off not confirmed",
+    )
     assert not confirms_stop(limp)
     assert described(limp) == "stopped: the stop topic | ALARM: torque off not confirmed"
     assert described(RobotState(mode=99)) == "mode 99"

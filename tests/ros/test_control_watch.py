@@ -1,4 +1,6 @@
-"""control_node's watches, as a process: prior, operator's heartbeat, clock, rivals; commands as joint positions."""
+"""control_node's watches, as a process: prior, operator's heartbeat, clock, rivals; commands as
+joint positions.
+"""
 
 import dataclasses
 import hashlib
@@ -33,7 +35,13 @@ PERIOD_S = ROBOT.control_period_s
 STALE_PERIODS = 4.0
 HEARTBEAT_S = 2.0
 ORDER = ROBOT.joint_names[::-1]
-STEPS = {"slow_ticks": 2, "hold_ticks": 3, "hand_over_ticks": 6, "slow_margin_nats": 0.0, "hold_margin_nats": 0.0}
+STEPS = {
+    "slow_ticks": 2,
+    "hold_ticks": 3,
+    "hand_over_ticks": 6,
+    "slow_margin_nats": 0.0,
+    "hold_margin_nats": 0.0,
+}
 SURE, UNLIKELY, VERY_UNLIKELY = 5.0, -5.0, -20.0
 FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
@@ -68,7 +76,9 @@ class Rig:
         while not self._ended.wait(0.01):
             self.clock.publish(Clock(clock=to_time(self.now_ns())))
             self.joints.publish(
-                joint_state_message(ROBOT, self.joint_rad, np.zeros(6), ROBOT.gripper_open_m, self.now_ns())
+                joint_state_message(
+                    ROBOT, self.joint_rad, np.zeros(6), ROBOT.gripper_open_m, self.now_ns()
+                )
             )
             if self.beating:
                 self.beats.publish(Empty())
@@ -98,15 +108,29 @@ class Rig:
 @pytest.fixture(scope="module")
 def watched(start, peer, bundle, tmp_path_factory):
     spec = BundleSpec.from_json((bundle / SPEC).read_bytes())
-    text = dataclasses.replace(spec, log_likelihood_thresholds={"p01": -10.0, "p05": 0.0}).to_json().encode()
+    text = (
+        dataclasses.replace(spec, log_likelihood_thresholds={"p01": -10.0, "p05": 0.0})
+        .to_json()
+        .encode()
+    )
     folder = tmp_path_factory.mktemp("thresholds")
     (folder / SPEC).write_bytes(text)
     rig = Rig(peer, hashlib.sha256(text).hexdigest())
-    settings = {"use_sim_time": True, "heartbeat_s": HEARTBEAT_S, "stale_periods": STALE_PERIODS, **STEPS}
+    settings = {
+        "use_sim_time": True,
+        "heartbeat_s": HEARTBEAT_S,
+        "stale_periods": STALE_PERIODS,
+        **STEPS,
+    }
     settings |= {"output": "positions", "position_joints": list(ORDER)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "control", managed(CONTROL))
-        start("control", start_mode="hold", bundle=str(folder), **{f"control.{k}": v for k, v in settings.items()})
+        start(
+            "control",
+            start_mode="hold",
+            bundle=str(folder),
+            **{f"control.{k}": v for k, v in settings.items()},
+        )
     yield rig
     rig.close()
 
@@ -128,7 +152,9 @@ def test_positions_stream_at_the_controllers_order_and_end_with_the_motion(rig, 
     way = np.array(rig.commands[before:])
     assert way.shape[1] == len(ORDER)
     assert moved_rad > 0.01
-    assert np.abs(way[:, ::-1] - home).max() == pytest.approx(moved_rad, abs=1e-6), "waist last, as the order says"
+    assert np.abs(way[:, ::-1] - home).max() == pytest.approx(moved_rad, abs=1e-6), (
+        "waist last, as the order says"
+    )
     assert len(way) >= 4, "interpolated"
     assert np.abs(np.diff(way, axis=0)).max() < 0.7 * moved_rad
     wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
@@ -180,7 +206,9 @@ def test_a_clock_that_steps_back_means_hold_and_then_goes_on(rig, wait_until):
     said = next(state.reason for state in rig.states[count:] if "back by" in state.reason)
     assert 4.5 < float(said.split("back by ")[1].split()[0]) < 5.5
     moves = rig.run(SURE, 3)
-    assert max(moves) > 0.01, "commands seen after the step count, though their stamps lie before the last ones'"
+    assert max(moves) > 0.01, (
+        "commands seen after the step count, though their stamps lie before the last ones'"
+    )
 
 
 def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, wait_until):
@@ -188,15 +216,23 @@ def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, 
     try:
         wait_until(lambda: rig.state.stopped, 10)
         named = "nodes /control, /test all publish /position_commands"
-        wait_until(lambda: named in rig.state.reason and named in rig.state.alarm, 5, "both are named")
+        wait_until(
+            lambda: named in rig.state.reason and named in rig.state.alarm, 5, "both are named"
+        )
     finally:
         rig.peer.node.destroy_publisher(rival)
     time.sleep(1.5)
 
 
-def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(rig, domain, wait_until, monkeypatch, capfd):
+def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(
+    rig, domain, wait_until, monkeypatch, capfd
+):
     here = f"domains=[{domain['ROS_DOMAIN_ID']}]"
-    announced = {(node.kind, node.name) for node in running_nodes() if str(node.domain) == domain["ROS_DOMAIN_ID"]}
+    announced = {
+        (node.kind, node.name)
+        for node in running_nodes()
+        if str(node.domain) == domain["ROS_DOMAIN_ID"]
+    }
     assert (CONTROL_KIND, "/control") in announced, "stop waits for it though it may hang"
     stop.run([here])
     wait_until(lambda: rig.state.stopped, 5)

@@ -1,4 +1,6 @@
-"""Every topic and service of control_node leads to the decision that its name promises, in this process and at once."""
+"""Every topic and service of control_node leads to the decision that its name promises, in this
+process and at once.
+"""
 
 import asyncio
 import math
@@ -87,19 +89,31 @@ def test_every_topic_leads_to_its_decision(node, heard):
     assert heard.taken() == [("stop", "the stop topic"), ("heartbeat",)]
 
 
-@pytest.mark.parametrize(("topic", "mode"), [("command/policy", Mode.POLICY), ("command/teleop", Mode.TELEOP)])
-def test_a_command_is_that_of_its_topic_with_its_stamp_and_all_that_it_says(node, heard, topic, mode):
-    message = PolicyCommand(action=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], bundle_hash="abc", log_likelihood=-2.5)
+@pytest.mark.parametrize(
+    ("topic", "mode"), [("command/policy", Mode.POLICY), ("command/teleop", Mode.TELEOP)]
+)
+def test_a_command_is_that_of_its_topic_with_its_stamp_and_all_that_it_says(
+    node, heard, topic, mode
+):
+    message = PolicyCommand(
+        action=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], bundle_hash="abc", log_likelihood=-2.5
+    )
     message.header.stamp = to_time(STAMP_NS)
     on_topic(node, topic, message)
     ((name, source, request),) = heard.taken()
     assert (name, source) == ("requested", mode)
-    assert (request.captured_ns, request.bundle_hash, request.log_likelihood) == (STAMP_NS, "abc", -2.5)
+    assert (request.captured_ns, request.bundle_hash, request.log_likelihood) == (
+        STAMP_NS,
+        "abc",
+        -2.5,
+    )
     assert np.allclose(request.action, message.action)
 
 
 def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, heard):
-    on_topic(node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS))
+    on_topic(
+        node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS)
+    )
     ((name, sample),) = heard.taken()
     assert (name, sample.stamp_ns, sample.gripper_m) == ("measured", STAMP_NS, 0.02)
     assert np.allclose(sample.joint_rad, HOME + 0.1)
@@ -108,8 +122,12 @@ def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, hea
     assert name == "not_measured" and "joint_states lacks 'waist'" in why
 
 
-@pytest.mark.parametrize("topic", ["joint_states", "joint_trajectory", "command/teleop", "command/policy"])
-def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(node, heard, topic, wait_until):
+@pytest.mark.parametrize(
+    "topic", ["joint_states", "joint_trajectory", "command/teleop", "command/policy"]
+)
+def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(
+    node, heard, topic, wait_until
+):
     kind = JointState if topic == "joint_states" else PolicyCommand
     node.create_publisher(kind, topic, 1)
     node._tick()
@@ -181,11 +199,16 @@ def test_who_waits_for_home_keeps_nobody_waiting(node):
 # Life.
 
 
-def test_activation_claims_the_arm_before_anything_may_move_and_deactivation_gives_it_back_after(node, heard):
+def test_activation_claims_the_arm_before_anything_may_move_and_deactivation_gives_it_back_after(
+    node, heard
+):
     order = []
     node.output.sole = Heard(topic="/joint_trajectory", claim=lambda: order.append("claim"))
     node.output.sole.release = lambda: order.append("release")
-    heard.activate, heard.deactivate = (lambda: order.append("activate")), (lambda: order.append("deactivate"))
+    heard.activate, heard.deactivate = (
+        (lambda: order.append("activate")),
+        (lambda: order.append("deactivate")),
+    )
     assert node.trigger_activate() == SUCCESS
     assert order == ["claim", "activate"]
     assert node.trigger_deactivate() == SUCCESS
@@ -202,10 +225,14 @@ def test_an_arm_that_another_node_commands_is_not_activated(node, heard):
 
 
 @pytest.mark.parametrize("offered", [True, False])
-def test_an_arm_that_is_to_go_limp_is_activated_only_where_a_driver_offers_that(node, heard, offered):
+def test_an_arm_that_is_to_go_limp_is_activated_only_where_a_driver_offers_that(
+    node, heard, offered
+):
     waited_s = []
     node.parameters = ControlParameters(on_stop="limp")
-    node.torque_client.wait_for_service = lambda timeout_sec: waited_s.append(timeout_sec) or offered
+    node.torque_client.wait_for_service = lambda timeout_sec: (
+        waited_s.append(timeout_sec) or offered
+    )
     node.output.sole = Heard()
     if offered:
         node.activate()
@@ -214,7 +241,9 @@ def test_an_arm_that_is_to_go_limp_is_activated_only_where_a_driver_offers_that(
             node.activate()
     assert heard.taken() == ([("activate",)] if offered else [])
     assert node.output.sole.taken() == ([("claim",)] if offered else [])
-    assert 1.5 <= waited_s[0] <= 3.0, "a driver that starts at the same time is waited for, and not for ever"
+    assert 1.5 <= waited_s[0] <= 3.0, (
+        "a driver that starts at the same time is waited for, and not for ever"
+    )
 
 
 def test_an_arm_that_holds_when_stopped_needs_no_torque_service(node, heard):
@@ -250,7 +279,15 @@ def test_it_comes_back_from_cleanup_with_every_topic_and_service_once(node):
 
     before, publishers = names(), len(list(node.publishers))
     assert node.trigger_cleanup() == SUCCESS
-    left = {"stop", "joint_states", "command/policy", "command/teleop", "home", "set_mode", "reset_stop"}
+    left = {
+        "stop",
+        "joint_states",
+        "command/policy",
+        "command/teleop",
+        "home",
+        "set_mode",
+        "reset_stop",
+    }
     assert not left & {*names()[0], *names()[1]}, "nobody is heard any more"
     assert names()[2:] == (0, 0)
     assert len(list(node.publishers)) == publishers - 1
@@ -328,7 +365,12 @@ def test_robot_state_says_all_that_the_status_says(reported):
         changes=("speed", "caution"),
         latency_s=0.03,
     )
-    assert (state.mode, state.reason, state.alarm, state.stopped) == (RobotState.POLICY, "why", "cut the power", False)
+    assert (state.mode, state.reason, state.alarm, state.stopped) == (
+        RobotState.POLICY,
+        "why",
+        "cut the power",
+        False,
+    )
     assert (state.refused_commands, state.refusal) == (7, "too old")
     assert (to_ns(state.header.stamp), to_ns(state.reset_stamp)) == (STAMP_NS, STAMP_NS + 1)
     assert state.header.frame_id == ROBOT.base_frame
@@ -376,7 +418,9 @@ def test_the_drivers_answer_on_torque_is_told(node, heard, on, success):
     node.torque_client.call_async = lambda request: asked.append(request.data) or future
     node.torque(on, 7)
     assert asked == [on] and heard.taken() == []
-    future.set_result(None if success is None else SetBool.Response(success=success, message="as\nsaid"))
+    future.set_result(
+        None if success is None else SetBool.Response(success=success, message="as\nsaid")
+    )
     future._invoke_callbacks() if hasattr(future, "_invoke_callbacks") else None
     message = "no answer" if success is None else "as said"
     assert heard.taken() == [("torque_answered", 7, bool(success), message)]

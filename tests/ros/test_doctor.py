@@ -51,7 +51,9 @@ def test_every_arm_is_described_with_its_joints(monkeypatch, capfd):
 
 
 def test_cameras_are_listed_as_camera_node_takes_them(monkeypatch):
-    table = VideoDevice(Path("/dev/video2"), "Table", Path("/dev/v4l/by-id/usb-table-index0"), accessible=True)
+    table = VideoDevice(
+        Path("/dev/video2"), "Table", Path("/dev/v4l/by-id/usb-table-index0"), accessible=True
+    )
     monkeypatch.setattr(devices, "video_devices", lambda: [table])
     assert doctor.cameras().startswith("/dev/v4l/by-id/usb-table-index0 (Table); OpenCV ")
     monkeypatch.setattr(devices, "video_devices", lambda: [replace(table, accessible=False)])

@@ -10,8 +10,19 @@ import pytest
 
 from conure_core.errors import ConfigError
 from conure_ros.comms import domains
-from conure_ros.comms.domains import announced, claimed_domain, domains_in_use, join_running_graph, running_nodes
-from conure_ros.comms.middleware import add_local_discovery, drop_unknown_middleware, is_local, ways_to_reach
+from conure_ros.comms.domains import (
+    announced,
+    claimed_domain,
+    domains_in_use,
+    join_running_graph,
+    running_nodes,
+)
+from conure_ros.comms.middleware import (
+    add_local_discovery,
+    drop_unknown_middleware,
+    is_local,
+    ways_to_reach,
+)
 
 CLAIM = """
 from conure_ros.comms.domains import claimed_domain
@@ -62,8 +73,12 @@ def test_a_domain_that_was_set_by_hand_is_not_given_to_another_graph(prefix, mon
         assert stack.enter_context(claimed_domain()) == 42
 
 
-def test_leftovers_and_links_where_files_of_others_may_lie_change_nothing(prefix, monkeypatch, tmp_path):
-    """The lock files of before, and the folder that remembers which domains were used, as a link to somewhere else."""
+def test_leftovers_and_links_where_files_of_others_may_lie_change_nothing(
+    prefix, monkeypatch, tmp_path
+):
+    """The lock files of before, and the folder that remembers which domains were used, as a link to
+    somewhere else.
+    """
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(domains.tempfile, "gettempdir", lambda: str(tmp_path))
     for number in domains.DOMAINS:
@@ -92,7 +107,12 @@ def test_an_announced_node_is_found_by_name_for_as_long_as_its_process_lives(pre
     monkeypatch.setenv("ROS_DOMAIN_ID", "77")
     with announced("ControlNode", "/left/control"):
         (node,) = running_nodes()
-        assert (node.domain, node.process, node.kind, node.name) == (77, os.getpid(), "ControlNode", "/left/control")
+        assert (node.domain, node.process, node.kind, node.name) == (
+            77,
+            os.getpid(),
+            "ControlNode",
+            "/left/control",
+        )
         with announced("ControlNode", "/left/control"):
             assert len(running_nodes()) == 2
     assert not running_nodes()
@@ -134,7 +154,9 @@ RANGE, LOCAL = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
         ("jazzy", {RANGE: "SUBNET"}, {RANGE: "SUBNET"}),
     ],
 )
-def test_discovery_stays_on_this_machine_unless_somebody_chose_otherwise(distribution, given, becomes):
+def test_discovery_stays_on_this_machine_unless_somebody_chose_otherwise(
+    distribution, given, becomes
+):
     environment = {"ROS_DISTRO": distribution, **given}
     add_local_discovery(environment)
     assert environment == {"ROS_DISTRO": distribution, **becomes}

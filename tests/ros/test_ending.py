@@ -1,4 +1,6 @@
-"""A node ends with whoever started it, in order, and for what a callback raised; an arm is left in hold."""
+"""A node ends with whoever started it, in order, and for what a callback raised; an arm is left in
+hold.
+"""
 
 import os
 import signal
@@ -120,7 +122,9 @@ def test_a_node_whose_callback_raises_holds_says_why_and_ends(begin):
 def test_a_node_whose_starter_is_killed_holds_and_ends(begin, wait_until):
     starter = begin([*code(STARTER), *code(NODE.format(tick="pass"))])
     node = int(starter.stdout.readline())
-    assert starter.stdout.readline() == "moves\n", "its starter lives, though not the thread that started it"
+    assert starter.stdout.readline() == "moves\n", (
+        "its starter lives, though not the thread that started it"
+    )
     starter.send_signal(signal.SIGKILL)
     output, errors = starter.communicate(timeout=10)
     assert output == "holds\nreleased\n", errors
@@ -137,7 +141,9 @@ def test_a_node_that_does_not_end_with_its_starter_is_killed(begin, wait_until):
 
 
 def test_where_the_kernel_tells_no_end_of_a_process_its_parents_are_looked_at(begin, wait_until):
-    blind = STUBBORN.replace("ending.GRACE_S", "ending._handle = lambda process: None\n    ending.GRACE_S")
+    blind = STUBBORN.replace(
+        "ending.GRACE_S", "ending._handle = lambda process: None\n    ending.GRACE_S"
+    )
     starter = begin([*code(STARTER), *code(blind)])
     node = int(starter.stdout.readline())
     assert starter.stdout.readline() == "tied\n"

@@ -29,13 +29,17 @@ ANNOUNCED_S = 3.0
 
 
 @pytest.mark.ros
-def test_whoever_begins_later_sees_the_one_that_claimed_the_topic_whenever_that_was_announced_last(domain):
+def test_whoever_begins_later_sees_the_one_that_claimed_the_topic_whenever_that_was_announced_last(
+    domain,
+):
     words = [sys.executable, "-c", CLAIMANT]
     with contextlib.ExitStack() as stack:
 
         def begin(name):
             pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-            process = stack.enter_context(subprocess.Popen([*words, name], env=domain, text=True, **pipes))
+            process = stack.enter_context(
+                subprocess.Popen([*words, name], env=domain, text=True, **pipes)
+            )
             stack.callback(process.kill)
             return process
 

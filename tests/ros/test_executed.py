@@ -1,4 +1,6 @@
-"""The price of safety: what was executed in place of what the policy chose, in the prior's own terms."""
+"""The price of safety: what was executed in place of what the policy chose, in the prior's own
+terms.
+"""
 
 import numpy as np
 import pytest
@@ -27,15 +29,22 @@ def executed(bundle):
 
 
 def state(joint_rad, captured_ns, changes=()):
-    message = RobotState(commanded_rad=list(joint_rad), capture_to_command_s=LATENCY_S, safety_changes=list(changes))
+    message = RobotState(
+        commanded_rad=list(joint_rad), capture_to_command_s=LATENCY_S, safety_changes=list(changes)
+    )
     message.header.stamp = to_time(captured_ns + round(LATENCY_S * 1e9))
     return message
 
 
-def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(executed, bundle, wait_until):
+def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(
+    executed, bundle, wait_until
+):
     arm, loop = Arm(ROBOT), ControlLoop(Arm(ROBOT))
     loop.reset(HOME, ROBOT.gripper_open_m)
-    observation = {"image": np.full((48, 48, 3), 90, np.uint8), "proprio": proprioception(arm, HOME, 0.03)}
+    observation = {
+        "image": np.full((48, 48, 3), 90, np.uint8),
+        "proprio": proprioception(arm, HOME, 0.03),
+    }
     action = np.array([1.0, 0, 0, 0, 0, 1.0, 0.5])
     before = loop.reset(HOME, 0.03).joint_rad
     half = before + 0.5 * (loop.step(action, before).joint_rad - before)
@@ -51,7 +60,9 @@ def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(exec
     np.testing.assert_allclose(command.z, z, atol=1e-6)
     assert command.log_likelihood == pytest.approx(log_likelihood)
     wait_until(lambda: executed.values()["safety changed"] == "1", 5)
-    assert float(executed.values()["price of safety |z| mean"]) == pytest.approx(np.linalg.norm(z), abs=1e-3)
+    assert float(executed.values()["price of safety |z| mean"]) == pytest.approx(
+        np.linalg.norm(z), abs=1e-3
+    )
 
 
 def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):

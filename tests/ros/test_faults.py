@@ -22,7 +22,14 @@ from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, cho
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)
 HOME = np.array(ROBOT.home_rad)
-QUICK = ["camera black", "joint missing", "actions NaN", "actions huge", "stop at random moments", "two policies"]
+QUICK = [
+    "camera black",
+    "joint missing",
+    "actions NaN",
+    "actions huge",
+    "stop at random moments",
+    "two policies",
+]
 
 
 QUICK_FOREIGN = [
@@ -38,7 +45,9 @@ QUICK_SERIAL = ["5 % of the packets corrupted", "servo overloaded", "unplugged a
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(bundle, domain, calm_robot, tmp_path, monkeypatch):
+def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(
+    bundle, domain, calm_robot, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     page_path, names = tmp_path / "faults.html", [f"serial arm: {name}" for name in QUICK_SERIAL]
@@ -53,33 +62,56 @@ def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(bundle, domain, 
             f"out={page_path}",
         ]
     )
-    rows = {row["name"]: row["outcome"] for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]}
+    rows = {
+        row["name"]: row["outcome"]
+        for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]
+    }
     assert set(names) < set(rows)
     assert rows["serial arm during all faults"]["figures"]["measurements"] > 200
     assert "elbow (servo 4): overload" in rows["serial arm: servo overloaded"]["detail"]
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(bundle, domain, tmp_path, monkeypatch):
+def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(
+    bundle, domain, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     page_path, names = tmp_path / "faults.html", [f"foreign arm: {name}" for name in QUICK_FOREIGN]
     only = ",".join(f"'{name}'" for name in names)
-    sizes = [f"stop_p99_ms={1e3 * ROBOT.control_period_s}", "stops=1", "commands=500", "simulated_stops=1"]
+    sizes = [
+        f"stop_p99_ms={1e3 * ROBOT.control_period_s}",
+        "stops=1",
+        "commands=500",
+        "simulated_stops=1",
+    ]
     verb.run([f"bundle={bundle}", f"only=[{only}]", *sizes, f"out={page_path}"])
-    rows = {row["name"]: row["outcome"] for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]}
+    rows = {
+        row["name"]: row["outcome"]
+        for row in json.loads(page_path.with_suffix(".json").read_text())["rows"]
+    }
     assert set(names) < set(rows)
-    ahead_rad = rows["foreign arm: forearm_roll blocked, rotation"]["figures"]["command ahead of the joint, rad"]
+    ahead_rad = rows["foreign arm: forearm_roll blocked, rotation"]["figures"][
+        "command ahead of the joint, rad"
+    ]
     assert ahead_rad <= ROBOT.max_following_error_rad
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, domain, tmp_path, monkeypatch, capsys):
+def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(
+    bundle, domain, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     page_path = tmp_path / "faults.html"
-    # On two cores that other tests keep busy a stop may take longer than on a robot; one period is the bar there.
-    sizes = [f"stop_p99_ms={1e3 * ROBOT.control_period_s}", "stops=3", "commands=500", "simulated_stops=1"]
+    # On two cores that other tests keep busy a stop may take longer than on a robot; one period is
+    # the bar there.
+    sizes = [
+        f"stop_p99_ms={1e3 * ROBOT.control_period_s}",
+        "stops=3",
+        "commands=500",
+        "simulated_stops=1",
+    ]
     only = ",".join(f"'{name}'" for name in QUICK)
     verb.run([f"bundle={bundle}", f"only=[{only}]", *sizes, f"out={page_path}"])
     told = json.loads(page_path.with_suffix(".json").read_text())
@@ -96,7 +128,9 @@ def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(bundle, d
 
 def test_a_row_that_does_not_end_as_it_must_is_written_and_fails_the_verb(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        verb, "_gate", lambda config: Result("gate", "hold", Outcome(False, {"speed, rad/s": 9.0}, "<x>"))
+        verb,
+        "_gate",
+        lambda config: Result("gate", "hold", Outcome(False, {"speed, rad/s": 9.0}, "<x>")),
     )
     with pytest.raises(ConureError, match="1 of 2 faults did not end as they must: gate"):
         verb.run(["gate", "simulated_stops=1", f"out={tmp_path / 'faults.html'}"])
@@ -125,7 +159,15 @@ def test_a_graph_that_does_not_do_its_part_fails_the_row():
 def still(rows=40, away=0.0):
     times = np.linspace(0.0, 0.4, rows)
     measured = np.tile(HOME + away, (rows, 1))
-    return Motion(times[::10], np.tile(HOME, (rows // 10, 1)), times, measured, np.zeros((rows, 6)), times, measured)
+    return Motion(
+        times[::10],
+        np.tile(HOME, (rows // 10, 1)),
+        times,
+        measured,
+        np.zeros((rows, 6)),
+        times,
+        measured,
+    )
 
 
 def test_an_arm_at_rest_is_within_its_limits():
@@ -148,12 +190,20 @@ def test_the_tool_and_the_speeds_are_those_of_the_true_motion_not_of_a_mixed_mea
 def test_a_joint_or_a_command_that_is_too_fast_is_seen():
     moved = still()
     fast = moved.true_rad + np.outer(moved.true_s, [4.0, 0, 0, 0, 0, 0])
-    assert judged(ARM, replace(moved, true_rad=fast)).figures["measured beyond speed limit, rad/s"] > 0.5
+    assert (
+        judged(ARM, replace(moved, true_rad=fast)).figures["measured beyond speed limit, rad/s"]
+        > 0.5
+    )
     slow = replace(moved, true_rad=fast, true_s=2 * moved.true_s)
-    assert judged(ARM, slow).figures["measured beyond speed limit, rad/s"] < 0, "by the arm's own clock"
+    assert judged(ARM, slow).figures["measured beyond speed limit, rad/s"] < 0, (
+        "by the arm's own clock"
+    )
     jump = moved.commands_rad.copy()
     jump[-1] += 0.3
-    assert judged(ARM, replace(moved, commands_rad=jump)).figures["command beyond speed limit, rad/s"] > 0.5
+    assert (
+        judged(ARM, replace(moved, commands_rad=jump)).figures["command beyond speed limit, rad/s"]
+        > 0.5
+    )
 
 
 def message_of(topic):
@@ -168,12 +218,16 @@ def message_of(topic):
 def test_every_fault_spoils_its_own_topic_only_and_ends(fault):
     injector = Injector(period_s=0.1)
     before = {topic: message_of(topic) for topic in (IMAGE, JOINTS, COMMAND)}
-    assert all(injector.passed(topic, message) == [(message, 0.0)] for topic, message in before.items())
+    assert all(
+        injector.passed(topic, message) == [(message, 0.0)] for topic, message in before.items()
+    )
     injector.choose(fault)
     after = {}
     for topic in before:
         fresh = message_of(topic)
-        fresh_as_frozen = fresh if topic != IMAGE else Image(**{**fields(fresh), "data": bytes([9, 99, 9])})
+        fresh_as_frozen = (
+            fresh if topic != IMAGE else Image(**{**fields(fresh), "data": bytes([9, 99, 9])})
+        )
         after[topic] = injector.passed(topic, fresh_as_frozen) != [(fresh_as_frozen, 0.0)]
     assert [topic for topic, changed in after.items() if changed] == [FAULTS[fault][0]]
     injector.choose("")
@@ -181,7 +235,9 @@ def test_every_fault_spoils_its_own_topic_only_and_ends(fault):
 
 
 def fields(message):
-    return {name.lstrip("_"): getattr(message, name) for name in message.get_fields_and_field_types()}
+    return {
+        name.lstrip("_"): getattr(message, name) for name in message.get_fields_and_field_types()
+    }
 
 
 def test_the_page_says_what_was_measured(tmp_path):
@@ -192,16 +248,21 @@ def test_the_page_says_what_was_measured(tmp_path):
 
 
 @pytest.mark.ros
-def test_a_short_soak_counts_holds_memory_latency_and_lost_commands(bundle, domain, tmp_path, monkeypatch):
+def test_a_short_soak_counts_holds_memory_latency_and_lost_commands(
+    bundle, domain, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     monkeypatch.setattr(soak, "FAULT_EVERY_S", 2.0)
-    # What memory and latency are on two cores that other tests keep busy says nothing; that they are measured does.
+    # What memory and latency are on two cores that other tests keep busy says nothing; that they
+    # are measured does.
     monkeypatch.setattr(soak, "MEMORY_MB", 200.0)
     monkeypatch.setattr(soak, "LATENCY_P99_MS", 200.0)
     page_path = tmp_path / "soak.html"
     verb.run(["soak", f"bundle={bundle}", "minutes=0.1", "warm_up_s=1", f"out={page_path}"])
-    figures = json.loads(page_path.with_suffix(".json").read_text())["rows"][0]["outcome"]["figures"]
+    figures = json.loads(page_path.with_suffix(".json").read_text())["rows"][0]["outcome"][
+        "figures"
+    ]
     assert figures["holds asked for"] >= 1
     assert figures["holds missed"] == figures["lost commands"] == 0
     assert figures["commands"] > 20
@@ -214,4 +275,6 @@ def test_the_soaks_video_never_repeats_a_frame(tmp_path):
     video = cv2.VideoCapture(str(soak.write_video(tmp_path / "camera.mp4")))
     frames = [video.read()[1] for _ in range(soak.VIDEO_FRAMES)]
     assert frames[0].shape == (soak.HEIGHT_PX, soak.WIDTH_PX, 3)
-    assert min(np.abs(before.astype(int) - after).mean() for before, after in pairwise(frames)) > 1.0
+    assert (
+        min(np.abs(before.astype(int) - after).mean() for before, after in pairwise(frames)) > 1.0
+    )

@@ -1,4 +1,6 @@
-"""Random commands through the real gate, judged by what comes out; `conure faults gate` runs millions of them."""
+"""Random commands through the real gate, judged by what comes out; `conure faults gate` runs
+millions of them.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ def judge():
 
 
 @pytest.mark.parametrize(
-    ("robot", "scale", "commands"), [("wx250s", 1.0, 2_500), ("wx250s", 0.1, 1_500), ("panda", 0.2, 1_250)]
+    ("robot", "scale", "commands"),
+    [("wx250s", 1.0, 2_500), ("wx250s", 0.1, 1_500), ("panda", 0.2, 1_250)],
 )
 def test_no_random_command_leaves_the_limits_wherever_it_begins(robot, scale, commands):
     run = run_gate(robot, commands, seed=1, acceleration_scale=scale)
@@ -65,7 +68,9 @@ def test_a_gate_whose_speed_limit_is_a_tenth_too_high_is_seen(monkeypatch):
         self._speed_limit = 1.1 * self._speed_limit
 
     monkeypatch.setattr(SafetyGate, "__init__", faster)
-    monkeypatch.setattr(gate, "start_poses", lambda judge, rng, count: np.tile(judge.robot.home_rad, (count, 1)))
+    monkeypatch.setattr(
+        gate, "start_poses", lambda judge, rng, count: np.tile(judge.robot.home_rad, (count, 1))
+    )
     run = run_gate("wx250s", 6 * EPISODE, seed=1)
     assert set(run.told.broken) == {"speed"}
     assert "speed" in run.seen.broken, "it is seen at the joints as well"
@@ -74,8 +79,12 @@ def test_a_gate_whose_speed_limit_is_a_tenth_too_high_is_seen(monkeypatch):
 def test_a_gate_that_never_lets_an_arm_out_is_seen(judge, monkeypatch):
     starts = start_poses(judge, np.random.default_rng(0), 100)
     bad = np.array([start for start in starts if judge.violated(start)][:4])
-    monkeypatch.setattr(SafetyGate, "_within_space", lambda self, speed, *others: np.zeros_like(speed))
-    monkeypatch.setattr(SafetyGate, "_within_speed", lambda self, wanted, last, *others: np.zeros_like(last))
+    monkeypatch.setattr(
+        SafetyGate, "_within_space", lambda self, speed, *others: np.zeros_like(speed)
+    )
+    monkeypatch.setattr(
+        SafetyGate, "_within_speed", lambda self, wanted, last, *others: np.zeros_like(last)
+    )
     monkeypatch.setattr(gate, "start_poses", lambda judge, rng, count: bad[:count])
     run = run_gate("wx250s", len(bad) * EPISODE, seed=1)
     assert run.stuck == run.violating == len(bad)

@@ -51,7 +51,9 @@ def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_
     settings, trials = read_trials(tmp_path / "trials" / FILE_NAME)
     assert [trial.seed for trial in trials] == [7, 8]
     assert len(settings.bundle_hash) == 64
-    assert (tmp_path / "trials" / "trial_000007.mcap").read_bytes() == first_bytes, "a finished trial is not run again"
+    assert (tmp_path / "trials" / "trial_000007.mcap").read_bytes() == first_bytes, (
+        "a finished trial is not run again"
+    )
     assert len(list((tmp_path / "trials").iterdir())) == 3
     for trial in trials:
         episode = Episode(tmp_path / "trials" / trial.recording)
@@ -72,7 +74,9 @@ def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_
 
 
 def test_a_bundle_for_another_image_size_fails_to_configure_by_name(bundle, tmp_path):
-    with pytest.raises(GraphError, match=r"observation\.image\.shape: expected \[64, 64, 3\], got \[48, 48, 3\]"):
+    with pytest.raises(
+        GraphError, match=r"observation\.image\.shape: expected \[64, 64, 3\], got \[48, 48, 3\]"
+    ):
         run_graph(
             "sim",
             {"bundle": str(bundle), "image_size_px": 64, "folder": str(tmp_path)},
@@ -84,7 +88,9 @@ def test_a_bundle_for_another_image_size_fails_to_configure_by_name(bundle, tmp_
 def serving(start, bundle, tmp_path_factory):
     """The graph with an evaluator that waits to be asked."""
     folder = tmp_path_factory.mktemp("serving")
-    return start("evaluate", bundle=str(bundle), folder=str(folder), trials=0, noise_scale=0.5), folder
+    return start(
+        "evaluate", bundle=str(bundle), folder=str(folder), trials=0, noise_scale=0.5
+    ), folder
 
 
 def result_of(future, timeout_s=30.0):
@@ -109,7 +115,9 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
 
     async def trial(**goal):
         goal = RunTrial.Goal(task="Lift", **goal)
-        handle = await client.send_goal_async(goal, lambda message: feedback.append(message.feedback.elapsed_s))
+        handle = await client.send_goal_async(
+            goal, lambda message: feedback.append(message.feedback.elapsed_s)
+        )
         return await handle.get_result_async()
 
     result = result_of(peer.begin(trial, seed=3, timeout_s=0.8)).result
@@ -127,7 +135,12 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
 
     def inferences():
         """The recorder says how it is on this topic as well."""
-        return [status for message in list(diagnostics) for status in message.status if "inference" in status.name]
+        return [
+            status
+            for message in list(diagnostics)
+            for status in message.status
+            if "inference" in status.name
+        ]
 
     wait_until(inferences, 5)
     values = {pair.key: pair.value for pair in inferences()[-1].values}

@@ -1,4 +1,6 @@
-"""What somebody sets for a node reaches it, last, or is refused by name; nothing is dropped in silence. No ROS."""
+"""What somebody sets for a node reaches it, last, or is refused by name; nothing is dropped in
+silence. No ROS.
+"""
 
 import itertools
 import sys
@@ -25,7 +27,9 @@ def parameter_file(tmp_path):
         path.write_text(
             content
             if isinstance(content, str)
-            else yaml.safe_dump({node: {"ros__parameters": values} for node, values in content.items()})
+            else yaml.safe_dump(
+                {node: {"ros__parameters": values} for node, values in content.items()}
+            )
         )
         return str(path)
 
@@ -33,9 +37,13 @@ def parameter_file(tmp_path):
 
 
 def launched(graph, directly=True, **words):
-    """The nodes' parameters as `ros2 launch` with these words would give them; `__` stands for a dot."""
+    """The nodes' parameters as `ros2 launch` with these words would give them; `__` stands for a
+    dot.
+    """
     defaults = {argument.name: str(argument.default) for argument in graph_arguments(graph)}
-    told = told_by_launch(graph, {**defaults, **{k.replace("__", "."): v for k, v in words.items()}}, directly)
+    told = told_by_launch(
+        graph, {**defaults, **{k.replace("__", "."): v for k, v in words.items()}}, directly
+    )
     return node_parameters(graph, told.given, told.others)
 
 
@@ -48,7 +56,9 @@ def test_a_parameter_file_is_applied_last_whatever_it_calls_the_node(parameter_f
     values = node_parameters("robot", {"params_file": path})
     assert values["control"]["heartbeat_s"] == 0.5
     assert values["control"]["stale_periods"] == 3.0
-    assert isinstance(values["control"]["stale_periods"], float), "ROS refuses a whole number for a real one"
+    assert isinstance(values["control"]["stale_periods"], float), (
+        "ROS refuses a whole number for a real one"
+    )
     assert file_parameters(CONTROL)["heartbeat_s"] == 0.0, "the shipped file says something else"
     assert "heartbeat_s" not in values["recorder"]
     assert launched("robot", params_file=path) == values
@@ -57,7 +67,9 @@ def test_a_parameter_file_is_applied_last_whatever_it_calls_the_node(parameter_f
 
 
 def test_nested_names_are_joined_and_sections_of_other_graphs_nodes_are_let_be(parameter_file):
-    path = parameter_file({"/**": {"qos_overrides": {"/joint_states": {"depth": 3}}}, "camera": {"rate_hz": 15.0}})
+    path = parameter_file(
+        {"/**": {"qos_overrides": {"/joint_states": {"depth": 3}}}, "camera": {"rate_hz": 15.0}}
+    )
     values = node_parameters("teleop", {"params_file": path})
     assert values["control"]["qos_overrides./joint_states.depth"] == 3
     assert "camera" not in values
@@ -67,10 +79,22 @@ def test_nested_names_are_joined_and_sections_of_other_graphs_nodes_are_let_be(p
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"contrl": {"heartbeat_s": 0.5}}, "unknown node in parameter file .*did you mean 'control'"),
-        ({"/left/control": {"heartbeat_s": 0.5}}, "unknown node in parameter file .*'left/control'"),
-        ({"control": {"heartbeat": 0.5}}, "unknown parameter of control 'heartbeat'; did you mean 'heartbeat_s'"),
-        ({"/**": {"hartbeat_s": 0.5}}, "unknown parameter in parameter file .*did you mean 'heartbeat_s'"),
+        (
+            {"contrl": {"heartbeat_s": 0.5}},
+            "unknown node in parameter file .*did you mean 'control'",
+        ),
+        (
+            {"/left/control": {"heartbeat_s": 0.5}},
+            "unknown node in parameter file .*'left/control'",
+        ),
+        (
+            {"control": {"heartbeat": 0.5}},
+            "unknown parameter of control 'heartbeat'; did you mean 'heartbeat_s'",
+        ),
+        (
+            {"/**": {"hartbeat_s": 0.5}},
+            "unknown parameter in parameter file .*did you mean 'heartbeat_s'",
+        ),
         ({"control": {"heartbeat_s": float("nan")}}, "heartbeat_s must be a finite number"),
         ("control: {heartbeat_s: 0.5}", "'control' must hold ros__parameters"),
         ("control: {ros__parameters: 5}", "must map names to values"),
@@ -80,7 +104,9 @@ def test_nested_names_are_joined_and_sections_of_other_graphs_nodes_are_let_be(p
         ("\x00", "cannot be read"),
     ],
 )
-def test_a_parameter_file_that_would_be_without_effect_is_refused_by_name(parameter_file, content, reason):
+def test_a_parameter_file_that_would_be_without_effect_is_refused_by_name(
+    parameter_file, content, reason
+):
     with pytest.raises(ConfigError, match=reason):
         node_parameters("robot", {"params_file": parameter_file(content)})
 
@@ -92,10 +118,19 @@ def test_a_parameter_file_that_is_not_there_is_refused():
 
 def test_what_is_given_twice_with_different_values_is_refused(parameter_file):
     path = parameter_file({"control": {"robot": "panda", "stale_periods": 2.0}})
-    assert node_parameters("robot", {"params_file": path, "control.stale_periods": 2})["control"]["robot"] == "panda"
-    with pytest.raises(ConfigError, match=r"control\.stale_periods sets .* to 3\.0 and parameter file .* to 2\.0"):
+    assert (
+        node_parameters("robot", {"params_file": path, "control.stale_periods": 2})["control"][
+            "robot"
+        ]
+        == "panda"
+    )
+    with pytest.raises(
+        ConfigError, match=r"control\.stale_periods sets .* to 3\.0 and parameter file .* to 2\.0"
+    ):
         node_parameters("robot", {"params_file": path, "control.stale_periods": 3.0})
-    with pytest.raises(ConfigError, match=r"robot sets control\.robot to 'ur5e' and parameter file .* to 'panda'"):
+    with pytest.raises(
+        ConfigError, match=r"robot sets control\.robot to 'ur5e' and parameter file .* to 'panda'"
+    ):
         node_parameters("robot", {"params_file": path, "robot": "ur5e"})
 
 
@@ -112,7 +147,12 @@ def test_ros2_launch_sets_any_parameter_of_a_node(text, value):
 
 
 def test_values_get_the_type_that_the_parameter_has():
-    told = {"control__on_stop": "limp", "control__monitor": "false", "control__slow_ticks": "7", "bundle": "12"}
+    told = {
+        "control__on_stop": "limp",
+        "control__monitor": "false",
+        "control__slow_ticks": "7",
+        "bundle": "12",
+    }
     control = launched("robot", **told, control__use_sim_time="true")["control"]
     assert (control["on_stop"], control["monitor"], control["slow_ticks"], control["bundle"]) == (
         "limp",
@@ -121,14 +161,20 @@ def test_values_get_the_type_that_the_parameter_has():
         "12",
     )
     assert control["use_sim_time"] is True
-    assert launched("teleop", teleop__axis_scales="[1, 1, 1, 1, 1, 1]")["teleop"]["axis_scales"] == [1.0] * 6
+    assert (
+        launched("teleop", teleop__axis_scales="[1, 1, 1, 1, 1, 1]")["teleop"]["axis_scales"]
+        == [1.0] * 6
+    )
     assert launched("cameras", camera__pose="5")["camera"]["pose"] == "5"
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ({"control__heartbeat": "0.5"}, "unknown parameter of control 'heartbeat'; did you mean 'heartbeat_s'"),
+        (
+            {"control__heartbeat": "0.5"},
+            "unknown parameter of control 'heartbeat'; did you mean 'heartbeat_s'",
+        ),
         (
             {"contrl__heartbeat_s": "0.5"},
             "unknown argument of graph robot 'contrl.heartbeat_s': .*did you mean 'control'",
@@ -148,9 +194,13 @@ def test_what_ros2_launch_is_told_and_no_node_has_is_refused_by_name(words, reas
 def test_an_including_launch_files_own_arguments_are_let_be_and_misspelt_ones_are_doubted():
     defaults = {argument.name: str(argument.default) for argument in graph_arguments("robot")}
     own = {"use_rviz": "true", "joy.deadzone": "0.1", "camera.rate_hz": "5.0", "bundel": "x"}
-    told = told_by_launch("robot", {**defaults, **own, "control.heartbeat_s": "0.5"}, directly=False)
+    told = told_by_launch(
+        "robot", {**defaults, **own, "control.heartbeat_s": "0.5"}, directly=False
+    )
     assert set(told.given) == {*defaults, "control.heartbeat_s"}
-    assert told.doubts == ["launch argument 'bundel' is not one of graph robot; did you mean 'bundle'?"]
+    assert told.doubts == [
+        "launch argument 'bundel' is not one of graph robot; did you mean 'bundle'?"
+    ]
     with pytest.raises(ConfigError, match=r"'contrl\.heartbeat_s': .*did you mean 'control'"):
         told_by_launch("robot", {**defaults, "contrl.heartbeat_s": "0.5"}, directly=False)
 
@@ -165,7 +215,9 @@ def test_what_is_set_around_an_include_is_applied_last(parameter_file):
 
 
 def test_names_that_launch_itself_reads_are_no_arguments():
-    told = told_by_launch("robot", {"sigterm_timeout": "10", "emulate_tty": "true", "__secure": "true"}, directly=True)
+    told = told_by_launch(
+        "robot", {"sigterm_timeout": "10", "emulate_tty": "true", "__secure": "true"}, directly=True
+    )
     assert not told.given
 
 
@@ -224,7 +276,12 @@ def test_only_a_simulated_arm_may_begin_under_the_policy(graph, given, mode):
         {"arm": "serial", "start_mode": "policy"},
         {"arm": "external", "start_mode": "policy"},
         {"arm": "external", "manager.start_mode": "policy"},
-        {"robot": "wx250s_serial", "port": "sim", "serial_arm.port": "/dev/ttyUSB0", "start_mode": "policy"},
+        {
+            "robot": "wx250s_serial",
+            "port": "sim",
+            "serial_arm.port": "/dev/ttyUSB0",
+            "start_mode": "policy",
+        },
     ],
 )
 def test_a_real_arm_that_is_to_begin_under_the_policy_is_refused_before_anything_starts(given):
@@ -237,7 +294,10 @@ def test_nor_does_a_parameter_file_get_round_that(parameter_file):
     with pytest.raises(ConfigError, match="start_mode=policy: only a simulated arm"):
         node_parameters("robot", {"params_file": path})
     port = parameter_file({"serial_arm": {"port": "/dev/ttyUSB0"}})
-    assert node_parameters("sim", {"port": "sim", "params_file": port})["manager"]["start_mode"] == "hold"
+    assert (
+        node_parameters("sim", {"port": "sim", "params_file": port})["manager"]["start_mode"]
+        == "hold"
+    )
 
 
 def test_an_unknown_start_mode_and_one_without_a_control_node_are_refused():

@@ -64,7 +64,9 @@ def test_an_arm_that_does_not_come_to_rest_before_it_starts_is_waited_for_no_lon
     assert asked.late(ASKED_S + 2.001)
 
 
-@pytest.mark.parametrize(("way_rad", "settled"), [(0.0, True), (0.049, True), (-0.049, True), (0.051, False)])
+@pytest.mark.parametrize(
+    ("way_rad", "settled"), [(0.0, True), (0.049, True), (-0.049, True), (0.051, False)]
+)
 def test_the_arm_is_home_when_no_joint_is_farther_away_than_the_tolerance(way_rad, settled):
     asked = request()
     asked.step(0.0, ASKED_S)

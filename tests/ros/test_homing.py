@@ -1,4 +1,6 @@
-"""The way home: straight, within the arm's limits, no slower than it need be, and out of a bad pose first."""
+"""The way home: straight, within the arm's limits, no slower than it need be, and out of a bad pose
+first.
+"""
 
 import itertools
 from dataclasses import replace
@@ -60,7 +62,9 @@ def test_it_is_straight_in_proportion_and_as_fast_as_it_may_be(way_rad, speed_ra
     for place in track:
         share = (place - track[0]) @ way_rad / max(length**2, 1e-12)
         assert np.abs(place - track[0] - share * way_rad).max() < 1e-6
-    ramp = 1 + 2 * np.ceil(speed_rad_s / (min(ROBOT.max_acceleration_rad_s2) * ROBOT.control_period_s))
+    ramp = 1 + 2 * np.ceil(
+        speed_rad_s / (min(ROBOT.max_acceleration_rad_s2) * ROBOT.control_period_s)
+    )
     need = np.abs(way_rad).max() / (speed_rad_s * ROBOT.control_period_s)
     assert len(commands) <= np.ceil(need) + ramp + 1
 
@@ -71,7 +75,10 @@ def test_an_arm_that_gains_speed_slowly_goes_home_as_fast_as_it_can(direction):
     _, homing = begin(HOME - way_rad, arm=HEAVY)
     commands = go(homing)
     assert [command.changes for command in commands if command.changes] == []
-    speeds = np.diff([HOME - way_rad, *[command.joint_rad for command in commands]], axis=0) / ROBOT.settle_s
+    speeds = (
+        np.diff([HOME - way_rad, *[command.joint_rad for command in commands]], axis=0)
+        / ROBOT.settle_s
+    )
     change = HEAVY_RAD_S2 * ROBOT.control_period_s
     assert np.abs(np.diff(speeds, axis=0, prepend=0.0, append=0.0)).max() <= change + 1e-9
     highest = SPEED_RAD_S * ROBOT.control_period_s / ROBOT.settle_s
@@ -85,7 +92,9 @@ def test_a_joint_that_moves_the_other_way_is_turned_round():
     loop.step_joints(JointTarget(loop.gate.last_rad - 0.1 * np.eye(6)[0], GRIPPER_M))
     assert loop.gate.last_speed[0] < 0.0
     for command in go(homing):
-        assert not [change for change in command.changes if "singularity" in change or "clearance" in change]
+        assert not [
+            change for change in command.changes if "singularity" in change or "clearance" in change
+        ]
 
 
 def test_it_is_done_where_it_begins_at_home():
@@ -108,7 +117,10 @@ def test_a_joint_faster_than_the_arm_may_be_is_not_asked_for():
     loop, homing = begin(HOME + [0.0, 0.0, 0.0, 0.0, 0.0, 1.5], 5.0)
     commands = go(homing)
     assert [command.changes for command in commands if command.changes] == []
-    assert np.abs(np.diff([command.joint_rad for command in commands], axis=0)).max() <= 3.0 * ROBOT.settle_s + 1e-9
+    assert (
+        np.abs(np.diff([command.joint_rad for command in commands], axis=0)).max()
+        <= 3.0 * ROBOT.settle_s + 1e-9
+    )
     assert loop.gate.violations() is None
 
 
@@ -157,7 +169,9 @@ def test_a_way_of_the_tool_that_is_cut_short_is_gone_all_the_same():
     loop, homing = begin(begun)
     creeping_gate(loop, 0.01, ("workspace",))
     command = homing.step(0.0)
-    assert command.joint_rad == pytest.approx(begun - 0.01 * np.eye(6)[0]), "the joints' way was taken back"
+    assert command.joint_rad == pytest.approx(begun - 0.01 * np.eye(6)[0]), (
+        "the joints' way was taken back"
+    )
 
 
 def test_out_of_a_pose_whose_straight_way_home_is_worse_it_finds_another_one():
@@ -176,8 +190,12 @@ def test_an_arm_that_hardly_creeps_is_blocked():
     check = loop.gate.check
 
     def creeping(target, age_s, *words):
-        command = check(target.__class__(loop.gate.last_rad - 1e-7, target.gripper_m), age_s, *words)
-        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("clearance hand",))
+        command = check(
+            target.__class__(loop.gate.last_rad - 1e-7, target.gripper_m), age_s, *words
+        )
+        return command.__class__(
+            command.joint_rad, command.gripper_m, command.duration_s, ("clearance hand",)
+        )
 
     loop.gate.check = creeping
     before = loop.gate.last_rad.copy()
@@ -187,10 +205,14 @@ def test_an_arm_that_hardly_creeps_is_blocked():
 
 
 def creeping_gate(loop, step_rad, changes=()):
-    """Stands where the arm can hardly move: the gate turns the waist by so little, for these reasons."""
+    """Stands where the arm can hardly move: the gate turns the waist by so little, for these
+    reasons.
+    """
 
     def checked(target, age_s, *words):
-        command = JointCommand(loop.gate.last_rad - step_rad * np.eye(6)[0], target.gripper_m, ROBOT.settle_s, changes)
+        command = JointCommand(
+            loop.gate.last_rad - step_rad * np.eye(6)[0], target.gripper_m, ROBOT.settle_s, changes
+        )
         loop.gate.set_state((command, np.zeros(6), (None, None)))
         return command
 
@@ -198,7 +220,9 @@ def creeping_gate(loop, step_rad, changes=()):
 
 
 @pytest.mark.parametrize(("shrunk_to", "lost"), [(0.999, True), (0.9985, False)])
-def test_a_way_is_lost_after_fifty_periods_in_which_it_shrank_by_no_more_than_a_thousandth(shrunk_to, lost):
+def test_a_way_is_lost_after_fifty_periods_in_which_it_shrank_by_no_more_than_a_thousandth(
+    shrunk_to, lost
+):
     patience = _Patience()
     assert not patience.lost(1.0)
     assert [patience.lost(shrunk_to) for _ in range(51)] == [*[False] * 50, lost]
@@ -229,7 +253,9 @@ def test_what_only_makes_the_arm_slower_does_not_block_it():
 
     def slowed(target, age_s, *words):
         command = check(target, age_s, *words)
-        return command.__class__(command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",))
+        return command.__class__(
+            command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",)
+        )
 
     loop.gate.check = slowed
     homing._by_tool = lambda *words: pytest.fail("the straight way is free")
@@ -258,12 +284,16 @@ def test_where_the_joints_straight_way_is_blocked_the_tool_goes_straight():
 
 
 def by_tool(way_rad, speed_rad_s=5.0, blocked=1):
-    """The first command where so many ways, the straight one of the joints first, are not free; and from where."""
+    """The first command where so many ways, the straight one of the joints first, are not free; and
+    from where.
+    """
     begun = HOME + way_rad
     loop, homing = begin(begun, speed_rad_s)
     assert loop.gate.violations() is None
     tried = []
-    blocked_gate(loop, "workspace", lambda target: len(tried) >= blocked or tried.append(target) is not None)
+    blocked_gate(
+        loop, "workspace", lambda target: len(tried) >= blocked or tried.append(target) is not None
+    )
     command = homing.step(0.0)
     assert len(tried) == blocked
     return begun, command
@@ -295,22 +325,30 @@ def test_the_tool_goes_its_largest_step_and_no_more():
 @pytest.mark.parametrize("axis", range(3))
 def test_a_tool_nearer_than_its_largest_step_goes_all_the_way(axis):
     begun, command = by_tool(away(0.4 * ROBOT.max_translation_m * np.eye(3)[axis], np.zeros(3)))
-    assert np.linalg.norm(tool_m(begun) - tool_m(HOME)) == pytest.approx(0.4 * ROBOT.max_translation_m, rel=0.01)
+    assert np.linalg.norm(tool_m(begun) - tool_m(HOME)) == pytest.approx(
+        0.4 * ROBOT.max_translation_m, rel=0.01
+    )
     assert tool_m(command.joint_rad) == pytest.approx(tool_m(HOME), abs=1e-4)
 
 
 @pytest.mark.parametrize("axis", range(3))
 def test_a_tool_that_is_only_turned_turns_its_largest_turn_and_no_more(axis):
-    begun, command = by_tool(away(np.zeros(3), 2.5 * ROBOT.max_rotation_rad * np.eye(3)[axis]), blocked=2)
+    begun, command = by_tool(
+        away(np.zeros(3), 2.5 * ROBOT.max_rotation_rad * np.eye(3)[axis]), blocked=2
+    )
     assert turn_rad(begun, command.joint_rad) == pytest.approx(ROBOT.max_rotation_rad, rel=0.05)
-    assert turn_rad(command.joint_rad, HOME) == pytest.approx(1.5 * ROBOT.max_rotation_rad, rel=0.05)
+    assert turn_rad(command.joint_rad, HOME) == pytest.approx(
+        1.5 * ROBOT.max_rotation_rad, rel=0.05
+    )
     assert tool_m(command.joint_rad) == pytest.approx(tool_m(HOME), abs=1e-3)
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
 def test_no_joint_is_faster_than_it_may_be_where_the_tool_goes_straight(direction):
     begun, command = by_tool([0.0, 0.0, 0.0, 0.0, 0.0, direction], 0.2, blocked=2)
-    assert np.abs(command.joint_rad - begun).max() == pytest.approx(0.2 * ROBOT.control_period_s, rel=0.01)
+    assert np.abs(command.joint_rad - begun).max() == pytest.approx(
+        0.2 * ROBOT.control_period_s, rel=0.01
+    )
 
 
 # Out of a pose that may not be.
@@ -324,8 +362,12 @@ def test_out_of_a_pose_beyond_a_joints_limit_it_goes_slowly_and_then_home():
     first = homing.step(0.0)
     step = np.abs(first.joint_rad - pose)
     assert step[5] > 1e-3 and first.joint_rad[5] < pose[5]
-    assert (step <= loop.gate.escape_limit * ROBOT.settle_s + 1e-9).all(), "no faster than out of a bad pose"
-    assert step[5] == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01), "and no slower"
+    assert (step <= loop.gate.escape_limit * ROBOT.settle_s + 1e-9).all(), (
+        "no faster than out of a bad pose"
+    )
+    assert step[5] == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01), (
+        "and no slower"
+    )
     assert "escape" in " ".join(first.changes)
     go(homing)
     assert loop.gate.violations() is None
@@ -333,7 +375,10 @@ def test_out_of_a_pose_beyond_a_joints_limit_it_goes_slowly_and_then_home():
 
 @pytest.mark.parametrize(
     ("reason", "said"),
-    [("escape (the arm is where it must not be)", "there is no way out"), ("clearance hand", "clearance hand")],
+    [
+        ("escape (the arm is where it must not be)", "there is no way out"),
+        ("clearance hand", "clearance hand"),
+    ],
 )
 def test_where_no_way_leads_out_that_is_said(reason, said):
     loop, homing = begin(LOW)
@@ -357,7 +402,9 @@ def test_where_the_way_out_is_blocked_the_way_home_is_tried_all_joints_in_propor
     blocked_gate(loop, "clearance hand and table", lambda target: np.abs(target - pose)[0] > 1e-6)
     way = homing.step(0.0).joint_rad - pose
     assert np.abs(way).max() == pytest.approx(loop.gate.escape_limit[5] * ROBOT.settle_s, rel=0.01)
-    assert way / np.abs(way).max() == pytest.approx((HOME - pose) / np.abs(HOME - pose).max(), abs=0.01)
+    assert way / np.abs(way).max() == pytest.approx(
+        (HOME - pose) / np.abs(HOME - pose).max(), abs=0.01
+    )
 
 
 def test_two_violations_become_less_at_once():
@@ -371,9 +418,13 @@ def test_two_violations_become_less_at_once():
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 6).flatmap(lambda count: arrays(float, (count, 4), elements=st.floats(-1, 1))))
+@given(
+    st.integers(1, 6).flatmap(lambda count: arrays(float, (count, 4), elements=st.floats(-1, 1)))
+)
 def test_against_the_smallest_mixture_no_row_falls_less_than_it_is_long(rows):
-    """The shortest vector of a convex hull: its product with every row is at least its own square."""
+    """The shortest vector of a convex hull: its product with every row is at least its own
+    square.
+    """
     mixture = _smallest_mixture(rows)
     assert (rows @ mixture).min() >= mixture @ mixture - 0.02
     assert np.linalg.norm(mixture) <= np.linalg.norm(rows, axis=1).min() + 0.05

@@ -1,4 +1,6 @@
-"""The way home ends: at home, or with the name of what is in the way; and leads out of a pose that may not be."""
+"""The way home ends: at home, or with the name of what is in the way; and leads out of a pose that
+may not be.
+"""
 
 import numpy as np
 import pytest
@@ -41,7 +43,9 @@ def way_home(start_rad):
 
 
 @pytest.mark.parametrize("start_rad", WENT_BACK_AND_FORTH, ids=range(len(WENT_BACK_AND_FORTH)))
-def test_out_of_a_bad_pose_it_ends_at_home_or_names_what_blocks_it_and_makes_nothing_worse(judge, start_rad):
+def test_out_of_a_bad_pose_it_ends_at_home_or_names_what_blocks_it_and_makes_nothing_worse(
+    judge, start_rad
+):
     commands, blocked = way_home(start_rad)
     rested = np.arange(len(commands)) == 0
     assert judge.violated(start_rad)

@@ -28,7 +28,9 @@ def test_where_the_clock_of_the_stamps_stands_still_the_last_input_still_grows_o
     watch.take(ns(10.0), at(10.0))
     assert not watch.stale(at(10.0, 10.1))
     assert watch.stale(at(10.0, 10.2))
-    assert not watch.is_new("joy", ns(10.0), at(10.0, 10.2)), "the driver says its last message again"
+    assert not watch.is_new("joy", ns(10.0), at(10.0, 10.2)), (
+        "the driver says its last message again"
+    )
     assert watch.stale(at(10.0, 10.2))
 
 
@@ -115,7 +117,9 @@ def test_input_may_stay_unchanged_for_all_of_the_given_time_and_no_longer():
     watch = InputWatch(STALE_S, 0.25)
     for now_s in (0.0, 0.25):
         watch.expect_change("joy", (1.0,), now_s)
-    with pytest.raises(UnsafeCommand, match=r"not changed for 0\.3 s \(limit unchanged_s 0\.25 s\)"):
+    with pytest.raises(
+        UnsafeCommand, match=r"not changed for 0\.3 s \(limit unchanged_s 0\.25 s\)"
+    ):
         watch.expect_change("joy", (1.0,), 0.26)
     watch.expect_change("joy", (1.0,), 0.26 + 0.5)
 

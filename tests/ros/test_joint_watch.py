@@ -23,7 +23,9 @@ WAIST = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 class Arms:
-    """Samples at times, in seconds from the beginning; both clocks run alike unless the test says otherwise."""
+    """Samples at times, in seconds from the beginning; both clocks run alike unless the test says
+    otherwise.
+    """
 
     def __init__(self, arm=ARM, stale_s=STALE_S, settled=True):
         self.watch = JointWatch(arm, stale_s)
@@ -33,7 +35,9 @@ class Arms:
     def take(self, at_s, way_rad=0.0, stamp_s=None, joint_rad=None, gripper_m=ROBOT.gripper_open_m):
         stamp_ns = 10**12 + round((at_s if stamp_s is None else stamp_s) * 1e9)
         joint_rad = HOME + way_rad * WAIST if joint_rad is None else joint_rad
-        self.watch.take(JointSample(stamp_ns, joint_rad, gripper_m), 50.0 + at_s, 10**12 + round(at_s * 1e9))
+        self.watch.take(
+            JointSample(stamp_ns, joint_rad, gripper_m), 50.0 + at_s, 10**12 + round(at_s * 1e9)
+        )
 
     def rests(self, at_s):
         try:
@@ -82,7 +86,9 @@ def test_the_first_sample_may_be_anywhere_the_arm_can_be(arms):
 
 
 @given(st.floats(0.005, 1.0), st.sampled_from([-1.0, 1.0]), st.floats(-0.02, 0.02))
-def test_a_joint_may_move_at_twice_its_speed_limit_and_a_little_noise_not_farther(gap_s, direction, more_rad):
+def test_a_joint_may_move_at_twice_its_speed_limit_and_a_little_noise_not_farther(
+    gap_s, direction, more_rad
+):
     arms = Arms()
     arms.take(0.0)
     farthest_rad = min(SPEED_RAD_S * gap_s + NOISE_RAD, 2.0)
@@ -198,14 +204,18 @@ def test_stamps_may_be_fifty_milliseconds_ahead_and_as_old_as_is_stale(arms):
     arms.take(0.0, stamp_s=0.049)
     assert "0.05 s in the future" in refused(lambda: arms.take(0.0, stamp_s=0.0515), StaleInput)
     arms.take(0.2, stamp_s=0.2 - STALE_S + 0.001)
-    assert "old when they came" in refused(lambda: arms.take(0.2, stamp_s=0.2 - STALE_S - 0.001), StaleInput)
+    assert "old when they came" in refused(
+        lambda: arms.take(0.2, stamp_s=0.2 - STALE_S - 0.001), StaleInput
+    )
     assert arms.fault
 
 
 def test_a_sample_counts_until_it_is_stale_by_steady_time(arms):
     arms.take(0.0)
     assert arms.present(STALE_S - 0.001).stamp_ns == 10**12
-    assert "joint_states are 0.19 s old" in refused(lambda: arms.present(STALE_S + 0.001), StaleInput)
+    assert "joint_states are 0.19 s old" in refused(
+        lambda: arms.present(STALE_S + 0.001), StaleInput
+    )
 
 
 def test_samples_with_one_stamp_are_one_sample_and_grow_old(arms):
@@ -232,7 +242,9 @@ def test_five_samples_in_a_row_show_an_arm_at_rest_and_the_newest_is_given(arms)
     assert arms.watch.at_rest(50.04).joint_rad[0] == 0.009
 
 
-@pytest.mark.parametrize(("apart_rad", "rests"), [(0.0095, True), (0.0105, False), (-0.0095, True), (-0.0105, False)])
+@pytest.mark.parametrize(
+    ("apart_rad", "rests"), [(0.0095, True), (0.0105, False), (-0.0095, True), (-0.0105, False)]
+)
 def test_an_arm_rests_if_no_joint_moved_by_more_than_a_hundredth(arms, apart_rad, rests):
     for step in range(5):
         arms.take(0.01 * step, apart_rad * step / 4)
@@ -289,7 +301,9 @@ def test_an_arm_at_rest_whose_samples_are_stale_or_wrong_is_none(arms):
 
 @pytest.mark.parametrize("anew", [False, True])
 def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again(anew):
-    """A late sample of before a new scene is one; and a wrong one is never what control starts from."""
+    """A late sample of before a new scene is one; and a wrong one is never what control starts
+    from.
+    """
     arms = Arms(settled=anew)
     if anew:
         arms.watch.begin_anew()

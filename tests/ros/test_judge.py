@@ -1,4 +1,6 @@
-"""The judge sees each rule broken by a motion that breaks only that one, and knows nothing of what it judges."""
+"""The judge sees each rule broken by a motion that breaks only that one, and knows nothing of what
+it judges.
+"""
 
 import ast
 from pathlib import Path
@@ -69,7 +71,9 @@ def test_it_takes_from_the_core_only_its_errors_and_the_place_of_the_robots_file
 def test_its_own_reading_of_the_files_agrees_with_the_robots(name):
     config = load_robot(name)
     arm, robot, rng = Arm(config), describe(name), np.random.default_rng(0)
-    assert np.allclose(robot.lower_rad, arm.lower_rad) and np.allclose(robot.upper_rad, arm.upper_rad)
+    assert np.allclose(robot.lower_rad, arm.lower_rad) and np.allclose(
+        robot.upper_rad, arm.upper_rad
+    )
     assert tuple(robot.speed_rad_s) == config.max_speed_rad_s
     assert robot.settle_s == pytest.approx(config.settle_s)
     joints = rng.uniform(arm.lower_rad, arm.upper_rad, (50, len(arm.lower_rad)))
@@ -88,10 +92,14 @@ def test_its_links_are_where_pybullet_puts_them(name):
     joint_rad = rng.uniform(robot.lower_rad, robot.upper_rad)
     values = dict(zip(robot.joints, joint_rad, strict=True)) | robot.fingers
     for info in infos:
-        pybullet.resetJointState(body, info[0], values.get(info[1].decode(), 0.0), physicsClientId=client)
+        pybullet.resetJointState(
+            body, info[0], values.get(info[1].decode(), 0.0), physicsClientId=client
+        )
     links = robot.link_poses(joint_rad[None])
     for info in infos:
-        state = pybullet.getLinkState(body, info[0], computeForwardKinematics=True, physicsClientId=client)
+        state = pybullet.getLinkState(
+            body, info[0], computeForwardKinematics=True, physicsClientId=client
+        )
         assert np.allclose(links[info[12].decode()][0, :3, 3], state[4], atol=1e-6), info[12]
     pybullet.disconnect(client)
 
@@ -120,13 +128,20 @@ def test_the_cheap_bound_never_exceeds_the_distance(judge):
 def test_segments_are_as_far_apart_as_their_nearest_points():
     rng = np.random.default_rng(3)
     p, q = rng.normal(size=(2, 200, 3))
-    u, v = (axis / np.linalg.norm(axis, axis=1, keepdims=True) for axis in rng.normal(size=(2, 200, 3)))
+    u, v = (
+        axis / np.linalg.norm(axis, axis=1, keepdims=True) for axis in rng.normal(size=(2, 200, 3))
+    )
     v[:20] = u[:20]
     a, b = rng.uniform(0.0, 1.5, (2, 200))
     grid = np.linspace(-1.0, 1.0, 201)
     first = p[:, None] + (grid * a[:, None])[..., None] * u[:, None]
     second = q[:, None] + (grid * b[:, None])[..., None] * v[:, None]
-    found = np.array([np.linalg.norm(x[:, None] - y[None], axis=2).min() for x, y in zip(first, second, strict=True)])
+    found = np.array(
+        [
+            np.linalg.norm(x[:, None] - y[None], axis=2).min()
+            for x, y in zip(first, second, strict=True)
+        ]
+    )
     assert (segment_distance(p, u, a, q, v, b) <= found + 1e-9).all()
     assert np.abs(segment_distance(p, u, a, q, v, b) - found).max() < 0.02
 
@@ -142,10 +157,18 @@ def test_quaternions_turn_back_into_their_rotations():
 def with_meshes(folder, write):
     """The WidowX, its upper arm's first box as a mesh file; returns the path of its YAML."""
     urdf = ROBOT.urdf.read_text()
-    box = '<collision><origin xyz="0 0 0.125"/><geometry><box size="0.045 0.06 0.22"/></geometry></collision>'
-    mesh = '<collision><origin xyz="0 0 0.105"/><geometry><mesh filename="box" scale="0.5 1 1"/></geometry></collision>'
+    box = (
+        '<collision><origin xyz="0 0 0.125"/><geometry><box size="0.045 0.06'
+        ' 0.22"/></geometry></collision>'
+    )
+    mesh = (
+        '<collision><origin xyz="0 0 0.105"/><geometry><mesh filename="box" scale="0.5 1'
+        ' 1"/></geometry></collision>'
+    )
     assert urdf.count(box) == 1
-    corners = np.array([[x, y, z] for x in (-0.045, 0.045) for y in (-0.03, 0.03) for z in (-0.09, 0.13)])
+    corners = np.array(
+        [[x, y, z] for x in (-0.045, 0.045) for y in (-0.03, 0.03) for z in (-0.09, 0.13)]
+    )
     name = write(folder, corners)
     (folder / "arm.urdf").write_text(urdf.replace(box, mesh.replace('"box"', f'"{name}"')))
     fields = yaml.safe_load(robot_file("wx250s").read_text()) | {"urdf": "arm.urdf"}
@@ -160,8 +183,12 @@ def obj(folder, corners):
 
 def stl(folder, corners):
     triangles = np.zeros(6, [("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attribute", "<u2")])
-    triangles["points"] = corners[[[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 3, 5], [2, 4, 6], [7, 5, 3]]]
-    (folder / "box.stl").write_bytes(bytes(80) + len(triangles).to_bytes(4, "little") + triangles.tobytes())
+    triangles["points"] = corners[
+        [[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 3, 5], [2, 4, 6], [7, 5, 3]]
+    ]
+    (folder / "box.stl").write_bytes(
+        bytes(80) + len(triangles).to_bytes(4, "little") + triangles.tobytes()
+    )
     return "box.stl"
 
 
@@ -196,7 +223,11 @@ def test_an_arm_that_stays_or_goes_gently_keeps_every_rule(judge):
 
 
 def test_nothing_told_and_nothing_seen_proves_nothing_and_says_so(judge):
-    assert judge.told(told(np.empty((0, 6)))).rows == judge.seen(Seen(np.empty(0), np.empty((0, 6)))).rows == 0
+    assert (
+        judge.told(told(np.empty((0, 6)))).rows
+        == judge.seen(Seen(np.empty(0), np.empty((0, 6)))).rows
+        == 0
+    )
 
 
 def test_a_command_that_is_not_finite_is_seen(judge):
@@ -266,7 +297,9 @@ def worse(rule):
 
 
 @pytest.mark.parametrize("rule", BAD)
-def test_out_of_a_pose_that_breaks_a_rule_a_slow_way_is_right_and_further_into_it_is_wrong(judge, monkeypatch, rule):
+def test_out_of_a_pose_that_breaks_a_rule_a_slow_way_is_right_and_further_into_it_is_wrong(
+    judge, monkeypatch, rule
+):
     if rule != "box_m":
         in_a_large_box(monkeypatch, judge)
     assert judge.violated(BAD[rule])
@@ -338,7 +371,10 @@ def slowing(speed_rad_s, lag_s, tail_s=1.0, drift_rad_s=0.0):
     """An arm that turns at a speed, is stopped at 0.5 s and settles with a lag."""
     times = np.arange(0.0, 0.5 + tail_s, STEP_S)
     after = np.maximum(times - 0.5, 0.0)
-    turned = speed_rad_s * (np.minimum(times, 0.5) + lag_s * (1 - np.exp(-after / lag_s))) + drift_rad_s * after
+    turned = (
+        speed_rad_s * (np.minimum(times, 0.5) + lag_s * (1 - np.exp(-after / lag_s)))
+        + drift_rad_s * after
+    )
     return Seen(times, HOME + np.outer(turned, np.eye(6)[5]))
 
 
@@ -383,7 +419,10 @@ def test_a_stop_that_was_not_watched_long_enough_is_not_judged():
 
 
 def test_judgements_join_to_the_worst_of_each():
-    one, other = Judgement(rows=1, speed=0.1, box_m=-1.0), Judgement(rows=2, box_m=0.2, worst=("box",))
+    one, other = (
+        Judgement(rows=1, speed=0.1, box_m=-1.0),
+        Judgement(rows=2, box_m=0.2, worst=("box",)),
+    )
     joined = one.joined(other)
     assert (joined.rows, joined.speed, joined.box_m, joined.worst) == (3, 0.1, 0.2, ("box",))
     assert broken(joined) == {"speed", "box_m"} <= set(RULES)

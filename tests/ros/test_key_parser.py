@@ -1,4 +1,6 @@
-"""Escape sequences give no keys, however they are split and how late they come; space always stops."""
+"""Escape sequences give no keys, however they are split and how late they come; space always
+stops.
+"""
 
 import os
 import pty
@@ -13,16 +15,23 @@ from conure_ros.teleop.key_parser import KeyParser
 KEYS = {*"".join(AXES), *GRIPPER, *MODES, *LABELS, CLEAR, RECORD, *QUIT}
 TERMINALS = {
     "xterm, cursor": "\x1b[A \x1bOB \x1b[1;2C \x1b[1;5D \x1bO5A \x1b[1;10H \x1b[F \x1b[E \x1b[Z",
-    "xterm, function keys": "\x1bOP \x1bOQ \x1bOS \x1b[15~ \x1b[17~ \x1b[20~ \x1b[24~ \x1b[1;2P \x1b[15;6~",
+    "xterm, function keys": (
+        "\x1bOP \x1bOQ \x1bOS \x1b[15~ \x1b[17~ \x1b[20~ \x1b[24~ \x1b[1;2P \x1b[15;6~"
+    ),
     "xterm, keypad": "\x1bOp \x1bOq \x1bOj \x1bOk \x1bOl \x1bOn \x1bOM \x1bO2p",
     "xterm, other keys": "\x1b[27;5;114~ \x1b[2~ \x1b[3~ \x1b[3;5~ \x1b[5~ \x1b[6~",
     "xterm, mouse": "\x1b[<0;120;10M \x1b[<0;1;1m \x1b[M#!! \x1b[Mqwe \x1b[32;1;0M \x1b[I \x1b[O",
     "vt220": "\x1b[1~ \x1b[4~ \x1b[23~ \x1b[28~ \x1b[34~ \x9bA \x8fP \x9b20~",
     "linux console": "\x1b[[A \x1b[[B \x1b[[E \x1b[25~ \x1b[31~ \x1b[P",
-    "rxvt": "\x1b[a \x1b[d \x1bOa \x1bOd \x1b[7~ \x1b[8~ \x1b[3$ \x1b[3^ \x1b[3@ \x1b[11~ \x1b[23$ \x1b\x1b[A",
+    "rxvt": (
+        "\x1b[a \x1b[d \x1bOa \x1bOd \x1b[7~ \x1b[8~ \x1b[3$ \x1b[3^ \x1b[3@ \x1b[11~ \x1b[23$"
+        " \x1b\x1b[A"
+    ),
     "kitty": "\x1b[57441;5:1u \x1b[114;5u \x1b[99;2u",
     "Alt and a key": "\x1bw \x1b1 \x1bq \x1b\x12 \x1b\xe9 \x1b\xdb",
-    "answers of a terminal": "\x1b[?62;1;0c \x1b[12;40R \x1b]11;rgb:00/00/00\x07 \x1b]0;wsad\x1b\\ \x1bP1+r=10\x1b\\",
+    "answers of a terminal": (
+        "\x1b[?62;1;0c \x1b[12;40R \x1b]11;rgb:00/00/00\x07 \x1b]0;wsad\x1b\\ \x1bP1+r=10\x1b\\"
+    ),
     "pasted text": "\x1b[200~wsadp1\x12q\x1b[A\x1b[201~ \x1b[200~C\x12\x1b[20~0\x1b[201~",
 }
 SEQUENCES = [
@@ -30,9 +39,12 @@ SEQUENCES = [
     for some in TERMINALS.values()
     for text in some.split(" ")
 ]
-# All but what was pasted, the mouse reports of three characters and Alt: only time tells where these end.
+# All but what was pasted, the mouse reports of three characters and Alt: only time tells where
+# these end.
 TIMED = b"\x1b[M", b"\x1b[200~"
-UNTIMED = [one for one in SEQUENCES if one[:2] in (b"\x1b[", b"\x1bO") and not one.startswith(TIMED)]
+UNTIMED = [
+    one for one in SEQUENCES if one[:2] in (b"\x1b[", b"\x1bO") and not one.startswith(TIMED)
+]
 
 
 @given(st.lists(st.sampled_from(SEQUENCES), max_size=6), st.data())
@@ -75,7 +87,9 @@ def test_space_is_a_key_after_whatever_came(stream, late_s):
 
 @given(st.binary(max_size=40))
 def test_ordinary_keys_come_back_a_while_after_whatever_came(stream):
-    """Two of them at most are lost: one ends a sequence that was left open, one a linux console's."""
+    """Two of them at most are lost: one ends a sequence that was left open, one a linux
+    console's.
+    """
     parser = KeyParser()
     parser.feed(stream, 0.0)
     assert parser.feed(b"www", 10.0).endswith("w")

@@ -1,4 +1,6 @@
-"""`conure keys` and `conure stop key=true` in a terminal of their own, beside a graph of real processes."""
+"""`conure keys` and `conure stop key=true` in a terminal of their own, beside a graph of real
+processes.
+"""
 
 import os
 import pty
@@ -76,7 +78,11 @@ class Terminal:
 def running(start):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "keyed", managed(SIM_ROBOT, CONTROL, TELEOP))
-        patience = {"control.stale_periods": 6.0, "teleop.stale_s": 0.3, "control.heartbeat_s": HEARTBEAT_S}
+        patience = {
+            "control.stale_periods": 6.0,
+            "teleop.stale_s": 0.3,
+            "control.heartbeat_s": HEARTBEAT_S,
+        }
         return start("keyed", start_mode="hold", **patience)
 
 
@@ -99,7 +105,9 @@ def opened(domain):
 
 
 def quiet(commands, quiet_s=0.8):
-    """Whether none came for longer than teleop_node takes an input for new: one key press may still be on its way."""
+    """Whether none came for longer than teleop_node takes an input for new: one key press may still
+    be on its way.
+    """
     count = len(commands)
     time.sleep(quiet_s)
     return len(commands) == count
@@ -107,7 +115,9 @@ def quiet(commands, quiet_s=0.8):
 
 def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opened, wait_until):
     states, beats = graph, peer.listen(Empty, "operator/heartbeat")
-    wait_until(lambda: states and states[-1].stopped, HEARTBEAT_S + 10, "without an operator it stops")
+    wait_until(
+        lambda: states and states[-1].stopped, HEARTBEAT_S + 10, "without an operator it stops"
+    )
     commands = peer.listen(PolicyCommand, "command/teleop")
     keys = opened("keys", "release_s=0.2")
     wait_until(lambda: beats, 30)
@@ -154,7 +164,9 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(graph, peer, opened, wait_until, number):
+def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(
+    graph, peer, opened, wait_until, number
+):
     beats = peer.listen(Empty, "operator/heartbeat")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
@@ -166,7 +178,9 @@ def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(graph
     assert "the operator's heartbeat" in graph[-1].reason
 
 
-def test_space_is_asked_for_until_a_control_that_hangs_goes_on(running, graph, peer, opened, wait_until):
+def test_space_is_asked_for_until_a_control_that_hangs_goes_on(
+    running, graph, peer, opened, wait_until
+):
     beats, control = peer.listen(Empty, "operator/heartbeat"), running.process("control")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
@@ -174,7 +188,12 @@ def test_space_is_asked_for_until_a_control_that_hangs_goes_on(running, graph, p
     control.send_signal(signal.SIGSTOP)
     try:
         keys.press(" ")
-        wait_until(lambda: "THE STOP IS NOT CONFIRMED: cut the arm's power (control is silent)" in keys.shown, 10)
+        wait_until(
+            lambda: (
+                "THE STOP IS NOT CONFIRMED: cut the arm's power (control is silent)" in keys.shown
+            ),
+            10,
+        )
         keys.press("\x12")
         wait_until(lambda: "the stop is not confirmed yet" in keys.shown, 5)
     finally:
@@ -186,7 +205,9 @@ def test_space_is_asked_for_until_a_control_that_hangs_goes_on(running, graph, p
 
 
 @pytest.mark.parametrize("key", ["x", "\x1b[C", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_any_key_stops_the_arm_whose_operator_waits_for_it(graph, peer, opened, wait_until, domain, key):
+def test_any_key_stops_the_arm_whose_operator_waits_for_it(
+    graph, peer, opened, wait_until, domain, key
+):
     """Ctrl-C is one, and whoever is ended by a signal does not leave the arm moving either."""
     beats = peer.listen(Empty, "operator/heartbeat")
     stop = opened("stop", "key=true", f"domains=[{domain['ROS_DOMAIN_ID']}]", "timeout_s=10")

@@ -1,4 +1,6 @@
-"""The launch files' nodes: what they are told, that they end with `ros2 launch`, and that two graphs do not meet."""
+"""The launch files' nodes: what they are told, that they end with `ros2 launch`, and that two
+graphs do not meet.
+"""
 
 import importlib.util
 import os
@@ -35,7 +37,9 @@ def launch(monkeypatch):
 
 
 def told(node):
-    return {name: stand_in_launch.plain(value) for name, value in node.words["parameters"][1].items()}
+    return {
+        name: stand_in_launch.plain(value) for name, value in node.words["parameters"][1].items()
+    }
 
 
 def test_every_node_gets_its_parameters_its_starter_and_its_graph(launch, tmp_path):
@@ -59,8 +63,12 @@ def test_every_launch_file_describes_its_graph(launch, graph):
     assert launch.nodes_of(launch.described(graph, {}))
 
 
-def test_what_was_meant_for_the_graph_and_fits_nothing_is_refused_before_a_node_starts(launch, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "conure_bringup", "sim.launch.py", "bundel:=x"])
+def test_what_was_meant_for_the_graph_and_fits_nothing_is_refused_before_a_node_starts(
+    launch, monkeypatch
+):
+    monkeypatch.setattr(
+        sys, "argv", ["ros2", "launch", "conure_bringup", "sim.launch.py", "bundel:=x"]
+    )
     with pytest.raises(ConfigError, match="did you mean 'bundle'"):
         launch.described("sim", {"bundel": "x"})
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "theirs", "all.launch.py", "bundel:=x"])
@@ -114,22 +122,46 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     states = peer.listen(RobotState, "robot_state", LATCHED)
     commands = peer.listen(JointTrajectory, "joint_trajectory")
     first, mark = launched("first")
-    wait_until(lambda: states and states[-1].mode == RobotState.POLICY and len(commands) > 5, 60, "the policy moves")
-    wait_until(lambda: len(processes_with(mark)) == 5, 10, "the starter and four nodes; the manager has ended")
+    wait_until(
+        lambda: states and states[-1].mode == RobotState.POLICY and len(commands) > 5,
+        60,
+        "the policy moves",
+    )
+    wait_until(
+        lambda: len(processes_with(mark)) == 5,
+        10,
+        "the starter and four nodes; the manager has ended",
+    )
 
     for name in LIFECYCLE:
-        for wrong in ({"id": 3}, {"id": 1}, {"id": 0}, {"id": 11}, {"id": 250}, {"label": "nonsense"}):
-            response = peer.call(ChangeState, f"{name}/change_state", transition=Transition(**wrong))
+        for wrong in (
+            {"id": 3},
+            {"id": 1},
+            {"id": 0},
+            {"id": 11},
+            {"id": 250},
+            {"label": "nonsense"},
+        ):
+            response = peer.call(
+                ChangeState, f"{name}/change_state", transition=Transition(**wrong)
+            )
             assert not response.success, (name, wrong)
-        assert peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+        assert (
+            peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+        )
 
     second, others = launched("second")
     output = second.output(60)
     assert "manager ended with status 1" in output
-    assert f"belongs to the graph of process {first.process.pid} on" in output or "several nodes are called" in output
+    assert (
+        f"belongs to the graph of process {first.process.pid} on" in output
+        or "several nodes are called" in output
+    )
     wait_until(lambda: not processes_with(others), 5, "nothing of the second is left")
     for name in LIFECYCLE:
-        assert peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+        assert (
+            peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
+        )
     count = len(commands)
     wait_until(lambda: len(commands) > count + 5, 10, "the first graph goes on")
     assert len(processes_with(mark)) == 5

@@ -1,4 +1,6 @@
-"""`on_stop: limp`: a stopped arm falls under gravity in the simulation, and holds where it fell to after the reset."""
+"""`on_stop: limp`: a stopped arm falls under gravity in the simulation, and holds where it fell to
+after the reset.
+"""
 
 import numpy as np
 import pytest
@@ -23,11 +25,18 @@ ARMS = {"simulated": (SIM_ROBOT,), "serial": SIM_SERVOS}
 def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
     arm, start, peer, domain, calm_robot, wait_until
 ):
-    joints, states = peer.listen(JointState, "joint_states"), peer.listen(RobotState, "robot_state", LATCHED)
+    joints, states = (
+        peer.listen(JointState, "joint_states"),
+        peer.listen(RobotState, "robot_state", LATCHED),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "limp", managed(*ARMS[arm], CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
-        graph = start("limp", robot="wx250s" if arm == "simulated" else calm_robot, **{"control.on_stop": "limp"})
+        graph = start(
+            "limp",
+            robot="wx250s" if arm == "simulated" else calm_robot,
+            **{"control.on_stop": "limp"},
+        )
     joints.clear()
 
     def joint_rad():
@@ -55,5 +64,8 @@ def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
     assert peer.call(Trigger, "reset_stop").success
     wait_until(still, 10, "it holds again")
     assert min(np.abs(joint_rad() - pose).max() for pose in (HOME, fallen)) > 0.1, "in mid-air"
-    assert not states[-1].stopped and states[-1].mode == RobotState.HOLD, (states[-1].reason, states[-1].alarm)
+    assert not states[-1].stopped and states[-1].mode == RobotState.HOLD, (
+        states[-1].reason,
+        states[-1].alarm,
+    )
     graph.stop()

@@ -24,11 +24,18 @@ class Deaf:
     """A node that does what it is told, if it hears it, and answers the first time never."""
 
     def __init__(self, context, hears, graph=""):
-        self.asked, self.state, self.hears, self.ended = 0, State.PRIMARY_STATE_UNCONFIGURED, hears, threading.Event()
+        self.asked, self.state, self.hears, self.ended = (
+            0,
+            State.PRIMARY_STATE_UNCONFIGURED,
+            hears,
+            threading.Event(),
+        )
         self.node = rclpy.create_node("deaf", context=context)
         self.node.declare_parameter(GRAPH_PARAMETER, graph)
         group = ReentrantCallbackGroup()
-        self.node.create_service(ChangeState, "deaf/change_state", self._change, callback_group=group)
+        self.node.create_service(
+            ChangeState, "deaf/change_state", self._change, callback_group=group
+        )
         self.node.create_publisher(TransitionEvent, "deaf/transition_event", 1)
         self.modes, self.refuses = [], ""
         self.node.create_service(SetMode, "set_mode", self._set_mode, callback_group=group)
@@ -79,7 +86,9 @@ def manager(domain, monkeypatch):
     rclpy.shutdown(context=context)
 
 
-@pytest.mark.parametrize(("hears", "asked"), [(True, 2), (False, 3)], ids=["the answer is lost", "the request is lost"])
+@pytest.mark.parametrize(
+    ("hears", "asked"), [(True, 2), (False, 3)], ids=["the answer is lost", "the request is lost"]
+)
 def test_what_is_lost_is_asked_again_and_what_was_done_is_not(manager, hears, asked):
     deaf = Deaf(manager.elsewhere, hears)
     try:
@@ -90,7 +99,9 @@ def test_what_is_lost_is_asked_again_and_what_was_done_is_not(manager, hears, as
 
 
 def test_a_node_that_is_not_there_is_named(manager, monkeypatch):
-    monkeypatch.setattr(manager, "parameters", manager_node.ManagerParameters(("nobody",), timeout_s=1.0))
+    monkeypatch.setattr(
+        manager, "parameters", manager_node.ManagerParameters(("nobody",), timeout_s=1.0)
+    )
     with pytest.raises(RobotError, match=r"nobody did not appear within 1\.0 s"):
         manager.run()
 
@@ -118,7 +129,9 @@ def heard_of(manager, count):
 
 def test_a_node_of_another_graph_is_named_with_its_owner_and_left_alone(manager, deaf, monkeypatch):
     foreign = deaf(True, "process 1234 on robot (abc)")
-    with pytest.raises(RobotError, match=r"deaf runs on .* already and belongs to the graph of process 1234"):
+    with pytest.raises(
+        RobotError, match=r"deaf runs on .* already and belongs to the graph of process 1234"
+    ):
         manager.run()
     monkeypatch.setenv("CONURE_GRAPH_ID", "mine")
     with pytest.raises(RobotError, match="belongs to the graph of process 1234"):
@@ -154,7 +167,9 @@ def test_a_twin_that_vanishes_was_the_trace_of_a_dead_one(manager, deaf):
     assert kept.state == ACTIVE
 
 
-@pytest.mark.parametrize(("mode", "refuses"), [("hold", ""), ("policy", ""), ("policy", "stopped by a person")])
+@pytest.mark.parametrize(
+    ("mode", "refuses"), [("hold", ""), ("policy", ""), ("policy", "stopped by a person")]
+)
 def test_the_start_mode_is_chosen_once_when_all_are_up_and_a_refusal_leaves_the_graph_in_hold(
     manager, deaf, monkeypatch, mode, refuses
 ):

@@ -32,12 +32,19 @@ def test_joints_are_found_by_name_in_whatever_order(order):
 
 
 def test_other_joints_are_passed_over():
-    assert by_name(["gear", *NAMES], [9.0] * (len(NAMES) + 1), NAMES, "joint_states").size == len(NAMES)
+    assert by_name(["gear", *NAMES], [9.0] * (len(NAMES) + 1), NAMES, "joint_states").size == len(
+        NAMES
+    )
 
 
 def test_a_missing_joint_is_refused_by_name():
     with pytest.raises(RobotError, match="joint_states lacks 'elbow'"):
-        by_name([name for name in NAMES if name != "elbow"], [0.0] * (len(NAMES) - 1), NAMES, "joint_states")
+        by_name(
+            [name for name in NAMES if name != "elbow"],
+            [0.0] * (len(NAMES) - 1),
+            NAMES,
+            "joint_states",
+        )
 
 
 def test_a_doubled_joint_is_refused_by_name():

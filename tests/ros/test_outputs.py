@@ -1,4 +1,6 @@
-"""What leaves for the controllers and when, with a clock of the test's own; the graph tests run the real ones."""
+"""What leaves for the controllers and when, with a clock of the test's own; the graph tests run the
+real ones.
+"""
 
 import numpy as np
 import pytest
@@ -89,7 +91,9 @@ def test_the_configuration_chooses_the_kind(node):
 @pytest.mark.parametrize("kind", ["positions", "trajectory"])
 def test_a_gripper_that_nothing_commands_is_said_and_one_that_is_commanded_is_not(node, kind):
     opened(node, kind, joints=ROBOT.joint_names)
-    assert node.warnings == [f"nothing commands {ROBOT.gripper_joint}: neither joints nor gripper_topic"]
+    assert node.warnings == [
+        f"nothing commands {ROBOT.gripper_joint}: neither joints nor gripper_topic"
+    ]
     node.warnings.clear()
     opened(node, kind)
     opened(node, kind, gripper_topic="gripper")
@@ -155,7 +159,9 @@ def stream(node, **words):
     return output
 
 
-def test_positions_lead_straight_from_where_the_arm_is_to_the_command_in_its_time_and_then_end(node):
+def test_positions_lead_straight_from_where_the_arm_is_to_the_command_in_its_time_and_then_end(
+    node,
+):
     output = stream(node)
     goal = ARM_RAD + 0.1
     output.send(command(goal, 0.02, 0.1), 0)
@@ -180,8 +186,12 @@ def test_a_new_command_leads_on_from_the_position_that_was_sent_last(node):
 
 
 @pytest.mark.parametrize("missed", [(), (2,)])
-@pytest.mark.parametrize("share", [np.ones(6), -np.eye(6)[2]], ids=["all joints", "one joint, downwards"])
-def test_a_command_between_two_positions_or_after_missed_ones_makes_no_joint_faster(node, share, missed):
+@pytest.mark.parametrize(
+    "share", [np.ones(6), -np.eye(6)[2]], ids=["all joints", "one joint, downwards"]
+)
+def test_a_command_between_two_positions_or_after_missed_ones_makes_no_joint_faster(
+    node, share, missed
+):
     output = stream(node)
     fastest_rad_s = np.array(ROBOT.max_speed_rad_s)
     way_rad = 0.045 * fastest_rad_s * share
@@ -203,7 +213,9 @@ def test_the_values_have_the_order_of_the_controllers_joints_and_the_gripper_its
     assert gripper.data.tolist() == [pytest.approx(0.02)]
 
 
-def test_nothing_is_streamed_before_a_command_and_nothing_more_after_the_arm_was_put_elsewhere(node):
+def test_nothing_is_streamed_before_a_command_and_nothing_more_after_the_arm_was_put_elsewhere(
+    node,
+):
     output = stream(node)
     node.tick(3)
     assert not output.sole.sent

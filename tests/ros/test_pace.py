@@ -29,7 +29,9 @@ def test_images_are_never_taken_within_half_a_period_of_each_other(rate_hz, jitt
 
 
 def test_a_camera_at_the_control_rate_loses_no_image_to_its_jitter():
-    stamps = np.arange(600) * PERIOD_NS + np.random.default_rng(0).uniform(-0.1, 0.1, 600) * PERIOD_NS
+    stamps = (
+        np.arange(600) * PERIOD_NS + np.random.default_rng(0).uniform(-0.1, 0.1, 600) * PERIOD_NS
+    )
     assert len(taken(stamps)) == 600
 
 

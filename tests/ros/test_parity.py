@@ -1,4 +1,6 @@
-"""The environment and the ROS graph are the same robot: that is why a policy trained in one runs in the other."""
+"""The environment and the ROS graph are the same robot: that is why a policy trained in one runs in
+the other.
+"""
 
 import numpy as np
 import pytest
@@ -51,7 +53,9 @@ def through_ros(actions, robot, peer, commands, wait_until):
         if not acting or len(path) > STEPS:
             return
         captured_ns = to_ns(image.header.stamp)
-        nearest = min(joints[-50:], key=lambda message: abs(to_ns(message.header.stamp) - captured_ns))
+        nearest = min(
+            joints[-50:], key=lambda message: abs(to_ns(message.header.stamp) - captured_ns)
+        )
         if len(path) < STEPS:
             command = PolicyCommand(action=actions[len(path)].tolist(), source="policy")
             command.header.stamp = image.header.stamp
@@ -81,7 +85,9 @@ def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(
     robot = load_robot(arm)
     monkeypatch.setitem(GRAPHS, "arm", managed(SIM_ROBOT, CONTROL))
     forward = Arm(robot).forward
-    expected = np.array([forward(joint_rad)[:3, 3].copy() for joint_rad in in_the_environment(actions, robot)])
+    expected = np.array(
+        [forward(joint_rad)[:3, 3].copy() for joint_rad in in_the_environment(actions, robot)]
+    )
     assert np.linalg.norm(expected[-1] - expected[0]) > 0.03, "the walk goes somewhere"
     graph = start("arm", start_mode="hold", robot=arm)
     commands, found = peer.node.create_publisher(PolicyCommand, "command/policy", NEWEST), []

@@ -22,7 +22,13 @@ def seeing(start, bundle, monkeypatch):
     graphs = []
 
     def started(fit):
-        graphs.append(start("large", bundle=str(bundle), **{"sim_robot.camera_scale": 4, "policy.image_fit": fit}))
+        graphs.append(
+            start(
+                "large",
+                bundle=str(bundle),
+                **{"sim_robot.camera_scale": 4, "policy.image_fit": fit},
+            )
+        )
 
     yield started
     for graph in graphs:
@@ -30,9 +36,17 @@ def seeing(start, bundle, monkeypatch):
 
 
 def test_images_of_another_size_are_refused_with_what_to_do(seeing, peer, wait_until):
-    commands, diagnostics = peer.listen(PolicyCommand, "command/policy"), peer.listen(DiagnosticArray, "/diagnostics")
+    commands, diagnostics = (
+        peer.listen(PolicyCommand, "command/policy"),
+        peer.listen(DiagnosticArray, "/diagnostics"),
+    )
     seeing("none")
-    wait_until(lambda: any("the camera sends 192x192 px; set" in item.status[0].message for item in diagnostics), 20)
+    wait_until(
+        lambda: any(
+            "the camera sends 192x192 px; set" in item.status[0].message for item in diagnostics
+        ),
+        20,
+    )
     time.sleep(0.3)
     assert not commands
 
@@ -47,14 +61,23 @@ def test_images_of_another_size_are_used_by_the_rule_that_was_chosen(seeing, pee
 def test_images_that_are_steadily_late_by_their_stamps_are_refused_until_they_are_not(
     start, peer, bundle, monkeypatch, wait_until
 ):
-    nodes = spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"), spoiled(POLICY, "command/policy"), FAULT
+    nodes = (
+        spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
+        spoiled(POLICY, "command/policy"),
+        FAULT,
+    )
     monkeypatch.setitem(GRAPHS, "late", managed(*nodes))
-    commands, diagnostics = peer.listen(PolicyCommand, "command/policy"), peer.listen(DiagnosticArray, "/diagnostics")
+    commands, diagnostics = (
+        peer.listen(PolicyCommand, "command/policy"),
+        peer.listen(DiagnosticArray, "/diagnostics"),
+    )
     faults = peer.node.create_publisher(String, "faults/inject", STREAM)
     graph = start("late", bundle=str(bundle))
     wait_until(lambda: len(commands) > 5, 20, "images in time are answered")
     faults.publish(String(data="camera 200 ms late"))
-    wait_until(lambda: any("s old when it came" in item.status[0].message for item in diagnostics), 20)
+    wait_until(
+        lambda: any("s old when it came" in item.status[0].message for item in diagnostics), 20
+    )
     time.sleep(0.3)  # what is on its way comes
     commands.clear()
     time.sleep(1.0)

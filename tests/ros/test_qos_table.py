@@ -1,4 +1,6 @@
-"""docs/ros.md lists every topic of the running graph with its ends and its quality of service, and no other."""
+"""docs/ros.md lists every topic of the running graph with its ends and its quality of service, and
+no other.
+"""
 
 import re
 import time
@@ -9,7 +11,17 @@ import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
-from conure_ros.bringup.graphs import CAMERA, CONTROL, EVALUATOR, GRAPHS, POLICY, RECORDER, SIM_ROBOT, TELEOP, managed
+from conure_ros.bringup.graphs import (
+    CAMERA,
+    CONTROL,
+    EVALUATOR,
+    GRAPHS,
+    POLICY,
+    RECORDER,
+    SIM_ROBOT,
+    TELEOP,
+    managed,
+)
 from conure_ros.comms import qos
 
 pytestmark = pytest.mark.ros
@@ -51,11 +63,23 @@ def rows(node):
 
 
 def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
-    monkeypatch.setitem(GRAPHS, "all", managed(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR))
-    cv2.imwrite(str(tmp_path / "image.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    monkeypatch.setitem(
+        GRAPHS, "all", managed(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
+    )
+    cv2.imwrite(
+        str(tmp_path / "image.png"),
+        np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8),
+    )
     pose = tmp_path / "pose.yaml"
-    pose.write_text("parent: base_link\ntranslation_m: [0.0, 0.0, 0.5]\nrotation_xyzw: [1.0, 0.0, 0.0, 0.0]\n")
-    given = {"bundle": str(bundle), "folder": str(tmp_path / "trials"), "trials": 0, "camera_source": str(tmp_path)}
+    pose.write_text(
+        "parent: base_link\ntranslation_m: [0.0, 0.0, 0.5]\nrotation_xyzw: [1.0, 0.0, 0.0, 0.0]\n"
+    )
+    given = {
+        "bundle": str(bundle),
+        "folder": str(tmp_path / "trials"),
+        "trials": 0,
+        "camera_source": str(tmp_path),
+    }
     start("all", **given, **{"camera.pose": str(pose)})
     deadline_s = time.monotonic() + 20.0
     while rows(peer.node) != section("Topics") and time.monotonic() < deadline_s:
@@ -65,10 +89,14 @@ def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypat
 
 
 def test_the_profiles_are_those_of_the_code():
-    profiles = {name: value for name, value in vars(qos).items() if isinstance(value, qos.QoSProfile)}
+    profiles = {
+        name: value for name, value in vars(qos).items() if isinstance(value, qos.QoSProfile)
+    }
     told = {}
     for row in section("Profiles"):
-        name, reliability, durability, depth, *_ = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        name, reliability, durability, depth, *_ = (
+            cell.strip(" `") for cell in row.strip("|").split("|")
+        )
         told[name] = (reliability, durability, depth)
     assert told == {
         name: (

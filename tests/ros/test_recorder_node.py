@@ -1,4 +1,6 @@
-"""The recorder as a process: what it did not get it says, and it shares neither an episode nor a file."""
+"""The recorder as a process: what it did not get it says, and it shares neither an episode nor a
+file.
+"""
 
 import json
 import os
@@ -44,7 +46,9 @@ def recorder(domain, tmp_path):
 
 @pytest.fixture
 def numbers(peer, wait_until):
-    """Sends so many messages, numbered on; the recorder gets each of them unless it is kept from running."""
+    """Sends so many messages, numbered on; the recorder gets each of them unless it is kept from
+    running.
+    """
     publisher = peer.node.create_publisher(Float64MultiArray, TOPIC, NEWEST)
     sent = 0
 
@@ -65,7 +69,9 @@ def recorded(path, partial=False):
     return [int(one.message.data[0]) for one in Episode(path, partial).messages(f"/{TOPIC}")]
 
 
-def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(recorder, peer, numbers, tmp_path, wait_until):
+def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(
+    recorder, peer, numbers, tmp_path, wait_until
+):
     process, health = recorder(), peer.listen(DiagnosticArray, "/diagnostics")
     numbers(20)
     started = peer.call(StartEpisode, "start_episode", name="one", metadata_json='{"seed": 3}')
@@ -75,8 +81,17 @@ def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(recorde
     numbers(STALL)
     process.send_signal(signal.SIGCONT)
     sent = numbers(50)
-    wait_until(lambda: any("missing" in one.message for array in list(health) for one in array.status), 10, "a warning")
-    said = {pair.key: pair.value for array in list(health) for one in array.status for pair in one.values}
+    wait_until(
+        lambda: any("missing" in one.message for array in list(health) for one in array.status),
+        10,
+        "a warning",
+    )
+    said = {
+        pair.key: pair.value
+        for array in list(health)
+        for one in array.status
+        for pair in one.values
+    }
     assert said["control"] == "control is silent", "nobody's runs here"
     answer = peer.call(StopEpisode, "stop_episode", label="success")
     assert answer.success, answer.message
@@ -125,7 +140,11 @@ def test_a_killed_recorders_episode_is_recovered_and_its_name_refused_until_then
     before = partial.read_bytes()
     recorder()
     for count in (2, 1):  # the killed one is seen for a while yet
-        wait_until(lambda count=count: peer.node.count_services("/start_episode") == count, 40, f"{count} recorders")
+        wait_until(
+            lambda count=count: peer.node.count_services("/start_episode") == count,
+            40,
+            f"{count} recorders",
+        )
     answer = peer.call(StartEpisode, "start_episode", name="one")
     assert not answer.success
     assert "conure recordings recover" in answer.message
@@ -143,7 +162,9 @@ def test_of_two_recorders_none_begins_an_episode(recorder, peer, wait_until, tmp
 
     def know_each_other():
         """An unusable name begins nothing, whatever a recorder knows by then."""
-        answers.append("several" in peer.call(StartEpisode, "start_episode", name="no name").message)
+        answers.append(
+            "several" in peer.call(StartEpisode, "start_episode", name="no name").message
+        )
         return len(answers) >= 5 and all(answers[-5:])
 
     wait_until(know_each_other, 30, "recorders that know each other")

@@ -15,7 +15,11 @@ from conure_ros.recording.writer import EpisodeWriter
 
 TOPICS = [
     Topic("/camera/image_raw", "sensor_msgs/msg/Image", schema_text("sensor_msgs/msg/Image")),
-    Topic("/command/policy", "conure_msgs/msg/PolicyCommand", schema_text("conure_msgs/msg/PolicyCommand")),
+    Topic(
+        "/command/policy",
+        "conure_msgs/msg/PolicyCommand",
+        schema_text("conure_msgs/msg/PolicyCommand"),
+    ),
 ]
 
 
@@ -23,7 +27,12 @@ def write(folder, name="one", count=3):
     writer = EpisodeWriter(folder, name, TOPICS)
     for index in range(count):
         pixels = np.full((4, 5, 3), index % 256, np.uint8)
-        writer.write("/camera/image_raw", serialize_message(image_message(pixels, index, "camera")), index, index)
+        writer.write(
+            "/camera/image_raw",
+            serialize_message(image_message(pixels, index, "camera")),
+            index,
+            index,
+        )
         command = PolicyCommand(action=[float(index)] * 7, log_likelihood=-1.5, source="policy")
         command.header.stamp = to_time(index)
         writer.write("/command/policy", serialize_message(command), index, index)
@@ -90,7 +99,9 @@ def test_a_truncated_recording_is_refused_by_name(tmp_path):
         Episode(tmp_path / "two.mcap")
 
 
-@pytest.mark.parametrize("kind", dict.fromkeys(RECORDED_TYPES.values()), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", dict.fromkeys(RECORDED_TYPES.values()), ids=lambda kind: kind.__name__
+)
 def test_every_recorded_type_has_a_schema_that_its_messages_decode_with(tmp_path, kind):
     name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
     writer = EpisodeWriter(tmp_path, "one", [Topic("/topic", name, schema_text(name))])
@@ -112,13 +123,18 @@ def test_latency_runs_from_capture_to_the_first_command_after_the_inference(tmp_
     writer = EpisodeWriter(tmp_path, "one", topics)
     for captured_ms, ended_ms, commanded_ms in ((0, 3, 5), (100, 104, 107), (200, 202, None)):
         decision = PolicyCommand(log_likelihood=2.0)
-        decision.header.stamp, decision.inference_start = to_time(captured_ms * 10**6), to_time((ended_ms - 1) * 10**6)
+        decision.header.stamp, decision.inference_start = (
+            to_time(captured_ms * 10**6),
+            to_time((ended_ms - 1) * 10**6),
+        )
         decision.inference_end = to_time(ended_ms * 10**6)
         writer.write("/command/policy", serialize_message(decision), ended_ms, ended_ms)
         if commanded_ms is not None:
             command = JointTrajectory()
             command.header.stamp = to_time(commanded_ms * 10**6)
-            writer.write("/joint_trajectory", serialize_message(command), commanded_ms, commanded_ms)
+            writer.write(
+                "/joint_trajectory", serialize_message(command), commanded_ms, commanded_ms
+            )
     measures = measure(writer.close({}))
     assert measures.capture_to_command_ms == [5.0, 7.0]
     assert measures.inference_ms == [1.0, 1.0, 1.0]

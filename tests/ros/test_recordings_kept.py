@@ -19,12 +19,21 @@ from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
 from conure_ros.comms.schemas import schema_text
 from conure_ros.recording import queue as recording_queue
-from conure_ros.recording.episodes import CHUNK_MARK, CHUNK_MARK_AT, PARTIAL, Episode, Topic, free_name
+from conure_ros.recording.episodes import (
+    CHUNK_MARK,
+    CHUNK_MARK_AT,
+    PARTIAL,
+    Episode,
+    Topic,
+    free_name,
+)
 from conure_ros.recording.queue import QueuedRecording
 from conure_ros.recording.recover import recover
 from conure_ros.recording.writer import EpisodeWriter
 
-TOPIC = Topic("/numbers", "std_msgs/msg/Float64MultiArray", schema_text("std_msgs/msg/Float64MultiArray"))
+TOPIC = Topic(
+    "/numbers", "std_msgs/msg/Float64MultiArray", schema_text("std_msgs/msg/Float64MultiArray")
+)
 RATE_HZ = 200
 RECORDER = """
 import sys, time
@@ -66,7 +75,16 @@ def interrupted(folder, count=50, name="one"):
 @pytest.fixture
 def living_recorder(tmp_path):
     """A process that records into `one`, and the numbers that it recorded so far."""
-    words = [sys.executable, "-c", RECORDER, str(tmp_path), str(RATE_HZ), TOPIC.name, TOPIC.type, TOPIC.schema]
+    words = [
+        sys.executable,
+        "-c",
+        RECORDER,
+        str(tmp_path),
+        str(RATE_HZ),
+        TOPIC.name,
+        TOPIC.type,
+        TOPIC.schema,
+    ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "0\n"
     yield process
@@ -75,7 +93,9 @@ def living_recorder(tmp_path):
     process.stdout.close()
 
 
-def test_a_killed_recorder_loses_a_second_at_most_and_its_file_is_recovered(tmp_path, living_recorder):
+def test_a_killed_recorder_loses_a_second_at_most_and_its_file_is_recovered(
+    tmp_path, living_recorder
+):
     last = 0
     while last < 3 * RATE_HZ:
         last = int(living_recorder.stdout.readline())
@@ -90,7 +110,12 @@ def test_a_killed_recorder_loses_a_second_at_most_and_its_file_is_recovered(tmp_
     assert main(["recordings", "recover", str(partial)]) == 0
     episode = Episode(tmp_path / "one.mcap")
     assert numbers(tmp_path / "one.mcap") == found
-    assert {**episode.metadata, "label": "interrupted", "seed": "7", "recovered": "true"} == episode.metadata
+    assert {
+        **episode.metadata,
+        "label": "interrupted",
+        "seed": "7",
+        "recovered": "true",
+    } == episode.metadata
     assert [path.name for path in tmp_path.iterdir()] == ["one.mcap"]
 
 
@@ -107,7 +132,9 @@ def test_of_a_living_recorder_nothing_is_touched(tmp_path, living_recorder):
 def test_what_a_dead_recorder_left_is_refused_and_stays_as_it_is(tmp_path):
     partial = interrupted(tmp_path)
     before = partial.read_bytes()
-    with pytest.raises(DataError, match=r"recordings recover .*one\.mcap\.partial.*or move it away"):
+    with pytest.raises(
+        DataError, match=r"recordings recover .*one\.mcap\.partial.*or move it away"
+    ):
         EpisodeWriter(tmp_path, "one", [TOPIC])
     assert partial.read_bytes() == before
 
@@ -123,7 +150,9 @@ def test_closing_never_replaces_a_finished_recording(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "end", [lambda writer: writer.close({}), lambda writer: writer.discard()], ids=["close", "discard"]
+    "end",
+    [lambda writer: writer.close({}), lambda writer: writer.discard()],
+    ids=["close", "discard"],
 )
 def test_a_partial_file_that_was_moved_away_and_replaced_is_left_alone(tmp_path, end):
     writer = EpisodeWriter(tmp_path, "one", [TOPIC])
@@ -137,7 +166,9 @@ def test_a_partial_file_that_was_moved_away_and_replaced_is_left_alone(tmp_path,
     other.close({})
 
 
-def test_without_hard_links_a_recording_is_closed_all_the_same_and_never_over_another(tmp_path, monkeypatch):
+def test_without_hard_links_a_recording_is_closed_all_the_same_and_never_over_another(
+    tmp_path, monkeypatch
+):
     def refused(*_):
         raise PermissionError(1, "Operation not permitted")
 
@@ -166,7 +197,9 @@ def test_a_file_cut_anywhere_gives_its_beginning(tmp_path):
     assert lengths >= {0, 10, 20, 30, 40}
 
 
-def test_of_a_file_damaged_in_its_midst_the_beginning_is_recovered_and_the_file_kept(tmp_path, capsys):
+def test_of_a_file_damaged_in_its_midst_the_beginning_is_recovered_and_the_file_kept(
+    tmp_path, capsys
+):
     partial = interrupted(tmp_path)
     content = bytearray(partial.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 20] = b"\xff" * 20
@@ -180,7 +213,9 @@ def test_of_a_file_damaged_in_its_midst_the_beginning_is_recovered_and_the_file_
 
 
 @pytest.mark.parametrize("damage", ["length", "kind", "content of the last", "channel"])
-def test_a_file_that_holds_more_than_can_be_read_is_kept_also_by_a_second_recovery(tmp_path, capsys, damage):
+def test_a_file_that_holds_more_than_can_be_read_is_kept_also_by_a_second_recovery(
+    tmp_path, capsys, damage
+):
     partial = interrupted(tmp_path)
     content = bytearray(partial.read_bytes())
     marks = [at.start() for at in re.finditer(re.escape(CHUNK_MARK), content)]
@@ -201,7 +236,9 @@ def test_a_file_that_holds_more_than_can_be_read_is_kept_also_by_a_second_recove
         assert partial.read_bytes() == bytes(content)
 
 
-def test_whatever_bytes_are_altered_a_recording_is_read_or_refused_and_nothing_of_it_is_lost(tmp_path):
+def test_whatever_bytes_are_altered_a_recording_is_read_or_refused_and_nothing_of_it_is_lost(
+    tmp_path,
+):
     whole = interrupted(tmp_path).read_bytes()
     rng = np.random.default_rng(0)
     for number in range(150):
@@ -214,7 +251,9 @@ def test_whatever_bytes_are_altered_a_recording_is_read_or_refused_and_nothing_o
         partial.write_bytes(content)
         with contextlib.suppress(DataError):
             recovered = recover(partial)
-            assert partial.exists() or recovered.messages >= 40, "a damaged length of the last chunk looks as torn"
+            assert partial.exists() or recovered.messages >= 40, (
+                "a damaged length of the last chunk looks as torn"
+            )
             numbers(recovered.path)
 
 
@@ -257,7 +296,9 @@ def test_a_recovery_killed_at_any_call_loses_nothing_and_can_be_repeated(tmp_pat
         partial = interrupted(tmp_path)
         killed = recovered_until(number, partial)
         if partial.exists():
-            assert numbers(partial, partial=True) == list(range(50)), f"after a kill at call {number}"
+            assert numbers(partial, partial=True) == list(range(50)), (
+                f"after a kill at call {number}"
+            )
             recover(partial)
         assert numbers(tmp_path / "one.mcap") == list(range(50)), f"after a kill at call {number}"
         assert [path.name for path in tmp_path.iterdir()] == ["one.mcap"]
@@ -269,10 +310,17 @@ def test_a_recovery_killed_at_any_call_loses_nothing_and_can_be_repeated(tmp_pat
 
 
 def test_what_cannot_be_recovered_is_said_and_the_rest_is_done(tmp_path, capsys):
-    whole, empty, text = interrupted(tmp_path), tmp_path / f"two.mcap{PARTIAL}", tmp_path / f"three.mcap{PARTIAL}"
+    whole, empty, text = (
+        interrupted(tmp_path),
+        tmp_path / f"two.mcap{PARTIAL}",
+        tmp_path / f"three.mcap{PARTIAL}",
+    )
     empty.touch()
     text.write_text("not a recording at all")
-    words = [str(path) for path in (empty, text, tmp_path / f"four.mcap{PARTIAL}", tmp_path / "five", whole)]
+    words = [
+        str(path)
+        for path in (empty, text, tmp_path / f"four.mcap{PARTIAL}", tmp_path / "five", whole)
+    ]
     assert main(["recordings", "recover", *words]) == 1
     printed = capsys.readouterr()
     assert len(printed.err.splitlines()) == 1
@@ -293,7 +341,9 @@ def test_recovering_never_replaces_a_recording(tmp_path):
     assert partial.exists()
 
 
-def test_the_order_is_that_of_recording_and_log_times_never_go_back_when_the_clock_does(tmp_path, monkeypatch):
+def test_the_order_is_that_of_recording_and_log_times_never_go_back_when_the_clock_does(
+    tmp_path, monkeypatch
+):
     recording = QueuedRecording(EpisodeWriter(tmp_path, "one", [TOPIC]))
     real = time.time_ns
     for number in range(20):
@@ -317,7 +367,9 @@ def test_a_file_whose_log_times_go_back_is_read_in_the_order_it_was_written(tmp_
 
 @pytest.fixture
 def stalled_disk(monkeypatch):
-    """A disk that takes nothing until the event is set; the writing thread waits in the system call."""
+    """A disk that takes nothing until the event is set; the writing thread waits in the system
+    call.
+    """
     goes_on, stalled, real = threading.Event(), threading.Event(), os.fdatasync
 
     def waiting(handle):
@@ -351,7 +403,9 @@ def test_a_stalled_disk_keeps_nobody_waiting_and_what_is_lost_is_counted(tmp_pat
 
 def test_the_queue_is_bounded_by_bytes(tmp_path, stalled_disk):
     stalled, goes_on = stalled_disk
-    recording = QueuedRecording(EpisodeWriter(tmp_path, "one", [TOPIC]), max_bytes=10 * len(message(0)))
+    recording = QueuedRecording(
+        EpisodeWriter(tmp_path, "one", [TOPIC]), max_bytes=10 * len(message(0))
+    )
     recording.put(TOPIC.name, message(0))
     assert stalled.wait(10)
     for number in range(1, 31):

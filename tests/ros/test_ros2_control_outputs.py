@@ -1,4 +1,6 @@
-"""control_node before controllers that take and refuse what ros2_control's do, in a process of their own."""
+"""control_node before controllers that take and refuse what ros2_control's do, in a process of
+their own.
+"""
 
 import math
 import time
@@ -23,7 +25,15 @@ pytestmark = pytest.mark.ros
 ROBOT = load_robot("ur5e_ros2_control")
 BACKWARDS = list(ROBOT.joint_names[::-1])
 LATE = "ends in the past"
-FORWARD = [0.25, 0.0, 0.15, 0.0, 0.0, 0.2, -1.0]  # slow enough for every limit; and the gripper closes
+FORWARD = [
+    0.25,
+    0.0,
+    0.15,
+    0.0,
+    0.0,
+    0.2,
+    -1.0,
+]  # slow enough for every limit; and the gripper closes
 
 
 def robot_yaml(folder, name, **section):
@@ -47,7 +57,9 @@ class Rig:
         return joint_sample(self.joints[-1], ROBOT)
 
     def send(self, action):
-        message = PolicyCommand(source="policy", log_likelihood=math.nan, action=[float(value) for value in action])
+        message = PolicyCommand(
+            source="policy", log_likelihood=math.nan, action=[float(value) for value in action]
+        )
         message.header.stamp = self.peer.node.get_clock().now().to_msg()
         self.policy.publish(message)
 
@@ -75,7 +87,9 @@ def rig(request, start, peer, tmp_path, wait_until):
         patch.setitem(GRAPHS, "control", managed(ARM_MODEL, CONTROL))
         patience = {"control.stale_periods": 4.0}
         graph = start("control", robot=robot, start_mode="hold", **patience, **controllers)
-    wait_until(lambda: rig.joints and rig.states and rig.states[-1].reason.startswith("activated"), 20)
+    wait_until(
+        lambda: rig.joints and rig.states and rig.states[-1].reason.startswith("activated"), 20
+    )
     yield rig
     graph.stop()
     peer.node.destroy_publisher(rig.policy)  # the next one would be a second
@@ -97,15 +111,24 @@ def test_the_arm_goes_where_it_is_told_and_nothing_is_refused(rig, wait_until):
     wait_until(lambda: np.abs(rig.measured().joint_rad - rig.commanded()).max() < 1e-3, 5)
     moved = (arm.forward(rig.measured().joint_rad) - arm.forward(before.joint_rad))[:3, 3]
     assert moved[0] > 0.02 and moved[2] > 0.01 and abs(moved[1]) < 0.01
-    assert rig.measured().gripper_m < before.gripper_m - 0.01, "the gripper's own controller was told as well"
+    assert rig.measured().gripper_m < before.gripper_m - 0.01, (
+        "the gripper's own controller was told as well"
+    )
 
 
-@pytest.mark.parametrize("rig", [{"topic": "arm/joint_trajectory"}], indirect=True, ids=["gripper among the arm's"])
+@pytest.mark.parametrize(
+    "rig", [{"topic": "arm/joint_trajectory"}], indirect=True, ids=["gripper among the arm's"]
+)
 def test_a_joint_that_the_controller_lacks_is_refused_and_the_arm_stays(rig, wait_until):
-    """What a file without `gripper_topic` comes to, before an arm whose gripper is another controller's."""
+    """What a file without `gripper_topic` comes to, before an arm whose gripper is another
+    controller's.
+    """
     before = rig.measured()
     rig.drive(periods=5)
-    wait_until(lambda: any("don't match the controller joints" in message.data for message in rig.refused), 5)
+    wait_until(
+        lambda: any("don't match the controller joints" in message.data for message in rig.refused),
+        5,
+    )
     assert np.abs(rig.measured().joint_rad - before.joint_rad).max() < 1e-9
 
 

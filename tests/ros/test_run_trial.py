@@ -1,4 +1,6 @@
-"""The action run_trial: one trial at a time, and whoever asked for it can end it at any moment, the arm in hold."""
+"""The action run_trial: one trial at a time, and whoever asked for it can end it at any moment, the
+arm in hold.
+"""
 
 import json
 import math
@@ -97,7 +99,9 @@ class Rig:
 
     @property
     def moving(self):
-        return self.states and self.states[-1].mode == RobotState.POLICY and not self.states[-1].reason
+        return (
+            self.states and self.states[-1].mode == RobotState.POLICY and not self.states[-1].reason
+        )
 
 
 def done(future, timeout_s=30.0):
@@ -125,12 +129,17 @@ def test_a_cancelled_trial_holds_at_once_is_labelled_aborted_and_says_why(rig, w
     assert rig.peer.seconds_until(RobotState.HOLD, rig.states, asked_ns) < 0.2
     answer = done(result)
     assert answer.status == GoalStatus.STATUS_CANCELED
-    assert "cancelled by its client" in answer.result.message and "aborted after" in answer.result.message
+    assert (
+        "cancelled by its client" in answer.result.message
+        and "aborted after" in answer.result.message
+    )
     assert not answer.result.success
     assert Episode(Path(answer.result.recording)).metadata["label"] == "aborted"
     held_ns = rig.peer.now_ns
     time.sleep(5 * PERIOD_S)
-    assert not [command for command in rig.commands if to_ns(command.header.stamp) > held_ns], "nothing moves any more"
+    assert not [command for command in rig.commands if to_ns(command.header.stamp) > held_ns], (
+        "nothing moves any more"
+    )
 
 
 @ros
@@ -169,7 +178,9 @@ def test_a_goal_that_cannot_be_run_says_why(rig):
 
 
 @ros
-def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(rig, start, tmp_path, monkeypatch, wait_until):
+def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(
+    rig, start, tmp_path, monkeypatch, wait_until
+):
     monkeypatch.setitem(GRAPHS, "other", managed(EVALUATOR))
     other = start("other", wait=False, folder=str(tmp_path / "other"), trials=1)
     wait_until(lambda: other.failure, 60, "it ends")
@@ -179,16 +190,22 @@ def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(rig, start, tm
 
 @ros
 def test_a_client_that_is_killed_ends_its_trial(rig, domain, wait_until):
-    """Whoever listens to the feedback beside it would keep it alive: this test's own client is taken away."""
+    """Whoever listens to the feedback beside it would keep it alive: this test's own client is
+    taken away.
+    """
     rig.peer.executor.create_task(rig.client.destroy)
     wait_until(lambda: rig.peer.node.count_subscribers("run_trial/_action/feedback") == 0, 10)
     words = [sys.executable, "-c", textwrap.dedent(CLIENT)]
-    with subprocess.Popen(words, env={**os.environ, **domain}, stdout=subprocess.PIPE, text=True) as client:
+    with subprocess.Popen(
+        words, env={**os.environ, **domain}, stdout=subprocess.PIPE, text=True
+    ) as client:
         assert client.stdout.readline() == "accepted\n"
         wait_until(lambda: rig.moving, 60, "the policy moves the arm")
         client.send_signal(signal.SIGKILL)
         client.wait()
-    wait_until(lambda: rig.states[-1].mode == RobotState.HOLD, 30, "DDS needs up to 20 s to miss the dead")
+    wait_until(
+        lambda: rig.states[-1].mode == RobotState.HOLD, 30, "DDS needs up to 20 s to miss the dead"
+    )
     wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
 
 
@@ -212,9 +229,13 @@ def test_an_evaluator_that_is_told_to_end_leaves_the_arm_in_hold(rig, wait_until
 
 
 @ros
-def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(rig, start, bundle, peer, tmp_path, wait_until):
+def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(
+    rig, start, bundle, peer, tmp_path, wait_until
+):
     rig.graph.stop()
-    graph = start("evaluate", bundle=str(bundle), folder=str(tmp_path / "trials"), trials=1, timeout_s=3.0)
+    graph = start(
+        "evaluate", bundle=str(bundle), folder=str(tmp_path / "trials"), trials=1, timeout_s=3.0
+    )
     client = ActionClient(peer.node, RunTrial, "run_trial")
     assert client.wait_for_server(20)
 

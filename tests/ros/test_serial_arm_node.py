@@ -1,4 +1,6 @@
-"""serial_arm_node in the graph: simulated servos behind a pseudo-terminal, scene and camera beside it."""
+"""serial_arm_node in the graph: simulated servos behind a pseudo-terminal, scene and camera beside
+it.
+"""
 
 import signal
 import time
@@ -38,7 +40,10 @@ class Rig:
     def __init__(self, peer, graph, port, simulate, control):
         self.peer, self.graph, self.port, self.simulate = peer, graph, port, partial(simulate, port)
         self.control = control
-        self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
+        self.joints, self.images = (
+            peer.listen(JointState, "joint_states"),
+            peer.listen(Image, "camera/image_raw"),
+        )
         self.stops = peer.listen(Empty, "stop")
         self.diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
         self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
@@ -47,13 +52,22 @@ class Rig:
         return np.array(ask(self.port, "state")["positions"])[:-1]
 
     def follow(self, joint_rad, duration_s=0.3):
-        self.trajectories.publish(trajectory_message(ROBOT, JointCommand(joint_rad, 0.037, duration_s), 0))
+        self.trajectories.publish(
+            trajectory_message(ROBOT, JointCommand(joint_rad, 0.037, duration_s), 0)
+        )
 
     def change(self, transition):
-        return self.peer.call(ChangeState, "serial_arm/change_state", transition=Transition(id=transition)).success
+        return self.peer.call(
+            ChangeState, "serial_arm/change_state", transition=Transition(id=transition)
+        ).success
 
     def status(self, name):
-        return next(status for message in self.diagnostics[::-1] for status in message.status if status.name == name)
+        return next(
+            status
+            for message in self.diagnostics[::-1]
+            for status in message.status
+            if status.name == name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +106,15 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert rig.change(Transition.TRANSITION_ACTIVATE)
 
 
-def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(rig, wait_until):
+def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(
+    rig, wait_until
+):
     rig.follow(HOME + [0.6, 0, 0, 0, 0, 0], 0.6)
     response = rig.peer.call(ResetScene, "reset_scene", seed=0)
     assert response.success, response.message
-    away = [float(np.abs(rig.true_rad() - HOME).max()) for _ in range(50) if time.sleep(0.01) is None]
+    away = [
+        float(np.abs(rig.true_rad() - HOME).max()) for _ in range(50) if time.sleep(0.01) is None
+    ]
     assert max(away) < 0.1
 
 
@@ -105,7 +123,13 @@ def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):
     wait_until(lambda: any(len(message.status) == 10 for message in rig.diagnostics), 10)
     bus = {pair.key: pair.value for pair in rig.status("serial_arm").values}
     assert bus["state"] == "armed" and float(bus["jitter_p99_ms"]) > 0 and int(bus["retried"]) >= 0
-    wait_until(lambda: "temperature_c" in {pair.key for pair in rig.status("serial_arm: elbow (servo 5)").values}, 10)
+    wait_until(
+        lambda: (
+            "temperature_c"
+            in {pair.key for pair in rig.status("serial_arm: elbow (servo 5)").values}
+        ),
+        10,
+    )
     elbow = {pair.key: pair.value for pair in rig.status("serial_arm: elbow (servo 5)").values}
     assert elbow["temperature_c"] == "35" and elbow["voltage_v"] == "12.0"
 
@@ -128,7 +152,9 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     before = rig.true_rad()
     rig.follow(before + [0.1, 0, 0, 0, 0, 0])
     rig.simulate(0.5)
-    assert abs(rig.true_rad()[0] - before[0]) < 0.02, "the stop that the driver sent is latched in the driver too"
+    assert abs(rig.true_rad()[0] - before[0]) < 0.02, (
+        "the stop that the driver sent is latched in the driver too"
+    )
     rig.control.reset_stop()
     rig.graph.wait_for_line("the stop was reset", 5)
     goal = rig.true_rad() + [0.1, 0, 0, 0, 0, 0]
@@ -147,13 +173,28 @@ def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
 
 
 def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
-    wanted = {"bundle": str(bundle), "folder": str(tmp_path / "trials"), "first_seed": 7, "timeout_s": 1.0}
+    wanted = {
+        "bundle": str(bundle),
+        "folder": str(tmp_path / "trials"),
+        "first_seed": 7,
+        "timeout_s": 1.0,
+    }
     environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
-    run_graph("evaluate", {**wanted, "trials": 1, "robot": calm_robot, "port": "sim"}, environment=environment)
+    run_graph(
+        "evaluate",
+        {**wanted, "trials": 1, "robot": calm_robot, "port": "sim"},
+        environment=environment,
+    )
     _, trials = read_trials(tmp_path / "trials" / FILE_NAME)
     assert len(trials) == 1
     episode = Episode(tmp_path / "trials" / trials[0].recording)
-    heard = ("/joint_states", "/joint_trajectory", "/camera/image_raw", "/camera/camera_info", "/robot_state")
+    heard = (
+        "/joint_states",
+        "/joint_trajectory",
+        "/camera/image_raw",
+        "/camera/camera_info",
+        "/robot_state",
+    )
     assert all(episode.counts[topic] for topic in heard), episode.counts
 
 

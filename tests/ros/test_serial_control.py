@@ -24,7 +24,9 @@ HOME = np.array(ROBOT.home_rad)
 def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
     start, peer, calm_robot, wait_until, domain, simulate
 ):
-    """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point stands still."""
+    """On the way home, in the midst of motion: 0.1 s after the last command the driver's set point
+    stands still.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
@@ -43,7 +45,9 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
         return abs(angle_rad() - 1.2) < 0.02
 
     wait_until(pushed, 30)
-    peer.node.destroy_publisher(publisher)  # neither control nor driver goes on while two nodes command the arm
+    peer.node.destroy_publisher(
+        publisher
+    )  # neither control nor driver goes on while two nodes command the arm
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "above", managed(CONTROL))
         graph = start("above", robot=calm_robot)

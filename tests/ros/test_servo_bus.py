@@ -38,7 +38,9 @@ def line(request) -> Iterator:
     ids=["dynamixel", "feetech"],
     indirect=["line"],
 )
-def test_whatever_bit_of_an_answer_flips_the_answer_is_refused_and_the_next_one_is_taken(line, protocol):
+def test_whatever_bit_of_an_answer_flips_the_answer_is_refused_and_the_next_one_is_taken(
+    line, protocol
+):
     bus, master = line
     intact = protocol.status(SERVO, 0, DATA)
 
@@ -125,7 +127,9 @@ def servo_that_answers_late(master, ended, late_s):
 
 
 @pytest.mark.parametrize("late_s", [0.02, 0.04, 0.06])
-def test_an_answer_that_comes_later_than_any_wait_is_never_taken_for_another_registers(hurried, late_s):
+def test_an_answer_that_comes_later_than_any_wait_is_never_taken_for_another_registers(
+    hurried, late_s
+):
     bus, master = hurried
     ended = threading.Event()
     thread = threading.Thread(target=servo_that_answers_late, args=(master, ended, late_s))
@@ -133,7 +137,11 @@ def test_an_answer_that_comes_later_than_any_wait_is_never_taken_for_another_reg
     read = 0
     try:
         with bus.patient():
-            for name, value in (("torque_enable", 1), ("operating_mode", 4), ("torque_enable", 1)) * 3:
+            for name, value in (
+                ("torque_enable", 1),
+                ("operating_mode", 4),
+                ("torque_enable", 1),
+            ) * 3:
                 try:
                     assert bus.read(SERVO, name) == value, name
                     read += 1

@@ -40,7 +40,9 @@ def test_time_never_runs_back():
     point.follow(GOAL, 1.0, 0.0)
     ahead = point.at(0.5)
     assert np.array_equal(point.at(0.2), ahead)
-    assert np.allclose(point.at(0.6), BEGIN + 0.6 * (GOAL - BEGIN)), "and what was asked in between costs nothing"
+    assert np.allclose(point.at(0.6), BEGIN + 0.6 * (GOAL - BEGIN)), (
+        "and what was asked in between costs nothing"
+    )
 
 
 def test_one_that_rests_waits_for_nothing():
@@ -59,7 +61,9 @@ def test_what_is_given_is_a_copy():
 # The clock of the stamps.
 
 
-@pytest.mark.parametrize(("back_ms", "told_s"), [(0, 0.0), (-5000, 0.0), (19, 0.0), (21, 0.021), (5000, 5.0)])
+@pytest.mark.parametrize(
+    ("back_ms", "told_s"), [(0, 0.0), (-5000, 0.0), (19, 0.0), (21, 0.021), (5000, 5.0)]
+)
 def test_a_clock_that_steps_back_by_more_than_a_fiftieth_of_a_second_is_told_once(back_ms, told_s):
     watch = ClockWatch()
     assert watch.stepped_back_s(7_000_000_000) == 0.0

@@ -1,4 +1,6 @@
-"""One pass with every parameter as it is shipped: the judge looks on while policy and person move the arm."""
+"""One pass with every parameter as it is shipped: the judge looks on while policy and person move
+the arm.
+"""
 
 import numpy as np
 import pytest
@@ -22,13 +24,19 @@ def session(bundle, domain, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         patch.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("log")))
-        given = {"bundle": str(bundle), "noise_scale": 0.5, "folder": str(tmp_path_factory.mktemp("recordings"))}
+        given = {
+            "bundle": str(bundle),
+            "noise_scale": 0.5,
+            "folder": str(tmp_path_factory.mktemp("recordings")),
+        }
         with running_session("sim", {"robot": "wx250s", **given}) as session:
             yield session
 
 
 def home(session):
-    """As a person does it: where the machine stalls, control ends the way, as it must, and is asked again."""
+    """As a person does it: where the machine stalls, control ends the way, as it must, and is asked
+    again.
+    """
     for _ in range(4):
         try:
             session.call("home")
@@ -82,12 +90,17 @@ def test_the_way_home_keeps_every_rule_and_ends_there(session):
     began_ns = session.now_ns()
     home(session)
     last = seen(session, began_ns).joint_rad[-1]
-    assert np.abs(last - np.array(ROBOT.home_rad)).max() < file_parameters(CONTROL)["home_tolerance_rad"]
+    assert (
+        np.abs(last - np.array(ROBOT.home_rad)).max()
+        < file_parameters(CONTROL)["home_tolerance_rad"]
+    )
     assert kept(session, began_ns)
 
 
 def kept(session, since_ns):
-    """By the judge, with speeds over a command's own time: a simulated motor overshoots for some milliseconds."""
+    """By the judge, with speeds over a command's own time: a simulated motor overshoots for some
+    milliseconds.
+    """
     judgement = judge_of("wx250s").seen(seen(session, since_ns), window_s=ROBOT.settle_s, every=5)
     assert judgement.rows > 20
     assert judgement.kept, judgement

@@ -27,7 +27,10 @@ class Rig:
         self.peer, self.graph, self.control = peer, graph, control
         self.heard_stops = peer.listen(Empty, "stop")
         self.stops = peer.node.create_publisher(Empty, "stop", NEWEST)
-        self.joints, self.images = peer.listen(JointState, "joint_states"), peer.listen(Image, "camera/image_raw")
+        self.joints, self.images = (
+            peer.listen(JointState, "joint_states"),
+            peer.listen(Image, "camera/image_raw"),
+        )
         self.infos = peer.listen(CameraInfo, "camera/camera_info")
         self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
 
@@ -35,7 +38,9 @@ class Rig:
         return joint_sample(self.joints[-1], ROBOT).joint_rad
 
     def follow(self, joint_rad, change=lambda message: None):
-        message = trajectory_message(ROBOT, JointCommand(np.asarray(joint_rad), ROBOT.gripper_open_m, 0.2), 0)
+        message = trajectory_message(
+            ROBOT, JointCommand(np.asarray(joint_rad), ROBOT.gripper_open_m, 0.2), 0
+        )
         change(message)
         self.trajectories.publish(message)
         time.sleep(0.5)
@@ -91,7 +96,9 @@ def test_joint_states_come_at_50_hz_or_more_and_images_at_the_control_rate(rig):
     measured = {to_ns(message.header.stamp) for message in rig.joints}
     described = {to_ns(info.header.stamp) for info in rig.infos}
     # A busy machine may lose one now and then on the way to this test.
-    assert len(measured & set(stamps)) >= 0.8 * len(stamps), "joints are measured at the capture as well"
+    assert len(measured & set(stamps)) >= 0.8 * len(stamps), (
+        "joints are measured at the capture as well"
+    )
     assert len(described & set(stamps)) >= 0.8 * len(stamps)
     assert list(rig.joints[0].name) == list(ROBOT.command_names)
 
@@ -150,7 +157,9 @@ def test_an_unknown_task_or_target_is_refused_by_name(rig):
     response = rig.peer.call(ResetScene, "reset_scene", seed=0, task="Lfit")
     assert not response.success
     assert "Lift" in response.message
-    response = rig.peer.call(ResetScene, "reset_scene", seed=0, task="Lift", target_object="no_such_thing")
+    response = rig.peer.call(
+        ResetScene, "reset_scene", seed=0, task="Lift", target_object="no_such_thing"
+    )
     assert not response.success
     assert "no_such_thing" in response.message
     assert not rig.peer.call(TaskStatus, "task_status").success_now
@@ -164,17 +173,27 @@ def test_an_inactive_robot_ignores_commands(rig, wait_until):
         rig.follow(HOME + 0.2)
         assert not rig.joints
     finally:
-        rig.change(Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        rig.change(
+            Transition.TRANSITION_CLEANUP,
+            Transition.TRANSITION_CONFIGURE,
+            Transition.TRANSITION_ACTIVATE,
+        )
     wait_until(lambda: rig.joints, 5)
     time.sleep(0.3)
     assert np.abs(rig.joint_rad() - HOME).max() < 0.03
 
 
-def test_a_stop_ends_motion_in_the_driver_and_only_a_later_reset_lets_it_move_again(rig, wait_until):
-    """A trajectory of two seconds is under way; control neither hears the stop nor sends anything."""
+def test_a_stop_ends_motion_in_the_driver_and_only_a_later_reset_lets_it_move_again(
+    rig, wait_until
+):
+    """A trajectory of two seconds is under way; control neither hears the stop nor sends
+    anything.
+    """
     lines = len(rig.graph.lines)
     rig.control.reset_stop()  # the last one before the stop, repeated below
-    message = trajectory_message(ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0)
+    message = trajectory_message(
+        ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0
+    )
     rig.trajectories.publish(message)
     wait_until(lambda: rig.moved_rad(HOME) > 0.1, 5)
     rig.stops.publish(Empty())
@@ -213,10 +232,14 @@ def test_control_that_is_stopped_stops_the_driver(rig, wait_until):
     assert rig.moved_rad(HOME + 0.1) < 0.03
 
 
-def test_while_two_nodes_command_the_arm_it_stands_still_names_both_and_stops_everybody(rig, wait_until):
+def test_while_two_nodes_command_the_arm_it_stands_still_names_both_and_stops_everybody(
+    rig, wait_until
+):
     lines = len(rig.graph.lines)
     rig.heard_stops.clear()
-    message = trajectory_message(ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0)
+    message = trajectory_message(
+        ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0
+    )
     rig.trajectories.publish(message)
     wait_until(lambda: rig.moved_rad(HOME) > 0.05, 5)
     rival = rig.peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)

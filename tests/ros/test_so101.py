@@ -1,4 +1,6 @@
-"""SO-101: the real driver at one end of a pseudo-terminal, at the other six simulated STS3215 and PyBullet."""
+"""SO-101: the real driver at one end of a pseudo-terminal, at the other six simulated STS3215 and
+PyBullet.
+"""
 
 import math
 import signal
@@ -30,7 +32,10 @@ PATIENT = {"latency_s": 0.03, "lost_s": 1.0}  # a busy machine is no fault of th
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
     """The shipped servos at the simulation's speed, patient with a busy machine."""
-    data = {"arm": str(robot_file("so101")), "bus": {"like": str(robot_file("so101_serial")), "port": "sim"} | PATIENT}
+    data = {
+        "arm": str(robot_file("so101")),
+        "bus": {"like": str(robot_file("so101_serial")), "port": "sim"} | PATIENT,
+    }
     path = tmp_path_factory.mktemp("robot") / "so101.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -52,10 +57,14 @@ def test_the_jaw_is_measured_along_the_arc_of_its_tip():
     for gripper_m in np.linspace(0.0, ROBOT.gripper_open_m, 7):
         counts = scale.counts(np.append(HOME, gripper_m))
         assert counts[-1] == round(ZERO_COUNTS + gripper_m / LEVER_M * 4096 / (2 * np.pi))
-        assert scale.positions(counts)[-1] == pytest.approx(gripper_m, abs=LEVER_M * np.pi / 4096 + 1e-9)
+        assert scale.positions(counts)[-1] == pytest.approx(
+            gripper_m, abs=LEVER_M * np.pi / 4096 + 1e-9
+        )
 
 
-def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the_jaw(simulated, patient, simulate):
+def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the_jaw(
+    simulated, patient, simulate
+):
     loop = ArmLoop(ServoScale(load_bus(patient), ROBOT), str(simulated), silence_s=0.5)
     loop.start()
     try:
@@ -64,7 +73,9 @@ def test_the_driver_carries_the_tool_where_the_controller_wants_it_and_opens_the
         control.reset(loop.measured.positions[:-1], float(loop.measured.positions[-1]))
         before = arm.forward(loop.measured.positions[:-1])[:3, 3].copy()
         for _ in range(15):
-            command = control.step(np.array([0.1, 0.1, -0.1, 0.0, 0.0, 0.0, -1.0]), loop.measured.positions[:-1])
+            command = control.step(
+                np.array([0.1, 0.1, -0.1, 0.0, 0.0, 0.0, -1.0]), loop.measured.positions[:-1]
+            )
             loop.command(command)
             time.sleep(ROBOT.control_period_s)
         simulate(simulated, 0.5)
@@ -91,7 +102,9 @@ def test_the_registers_hold_what_the_file_asks_for(simulated, patient):
 
 @pytest.mark.ros
 def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patient, wait_until):
-    """What `conure up robot=so101_serial port=sim` starts, with a person's commands for a policy's."""
+    """What `conure up robot=so101_serial port=sim` starts, with a person's commands for a
+    policy's.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "so101", managed(*SIM_SERVOS, CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
@@ -102,11 +115,15 @@ def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patie
     def tool():
         return arm.forward(np.array(ask(port, "state")["positions"])[:-1])[:3, 3].copy()
 
-    wait_until(lambda: all(ask(port, "state")["torque"]) and person.get_subscription_count() > 0, 20)
+    wait_until(
+        lambda: all(ask(port, "state")["torque"]) and person.get_subscription_count() > 0, 20
+    )
     before = tool()
 
     def pushed():
-        message = PolicyCommand(source="teleop", log_likelihood=math.nan, action=[0.0, 0.3, 0, 0, 0, 0, 1.0])
+        message = PolicyCommand(
+            source="teleop", log_likelihood=math.nan, action=[0.0, 0.3, 0, 0, 0, 0, 1.0]
+        )
         message.header.stamp = peer.node.get_clock().now().to_msg()
         person.publish(message)
         time.sleep(ROBOT.control_period_s)

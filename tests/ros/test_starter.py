@@ -14,7 +14,14 @@ import pytest
 from conure_core.errors import ConfigError, ConureError
 from conure_ros.bringup import launcher as starter
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, RECORDER, managed
-from conure_ros.bringup.launcher import GraphError, LastWords, RunningGraph, print_line, ros_environment, run_graph
+from conure_ros.bringup.launcher import (
+    GraphError,
+    LastWords,
+    RunningGraph,
+    print_line,
+    ros_environment,
+    run_graph,
+)
 from conure_ros.comms.middleware import remove_dead_segments
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
@@ -34,9 +41,16 @@ def environment(mark, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
-def test_no_process_outlives_conure_up(number, status, mark, environment, bundle, tmp_path, processes_with, wait_until):
+def test_no_process_outlives_conure_up(
+    number, status, mark, environment, bundle, tmp_path, processes_with, wait_until
+):
     words = ["up", "graph=sim", f"bundle={bundle}", f"folder={tmp_path}"]
     code = "import sys; from conure_core.cli import main; sys.exit(main())"
     with subprocess.Popen(
@@ -50,7 +64,11 @@ def test_no_process_outlives_conure_up(number, status, mark, environment, bundle
         for line in process.stdout:
             if "up: " in line:
                 break
-        wait_until(lambda: len(processes_with(mark)) == 5, 5, "the starter and four nodes; the manager has ended")
+        wait_until(
+            lambda: len(processes_with(mark)) == 5,
+            5,
+            "the starter and four nodes; the manager has ended",
+        )
         process.send_signal(number)
         assert process.wait(20) == status
     wait_until(lambda: not processes_with(mark), 2)
@@ -60,7 +78,14 @@ def test_an_interrupted_evaluation_ends_at_once_and_keeps_its_trials(
     mark, environment, bundle, tmp_path, processes_with, wait_until
 ):
     code = "import sys; from conure_core.cli import main; sys.exit(main())"
-    words = ["up", "graph=evaluate", f"bundle={bundle}", f"folder={tmp_path / 'trials'}", "timeout_s=0.5", "trials=50"]
+    words = [
+        "up",
+        "graph=evaluate",
+        f"bundle={bundle}",
+        f"folder={tmp_path / 'trials'}",
+        "timeout_s=0.5",
+        "trials=50",
+    ]
     with subprocess.Popen(
         [sys.executable, "-c", code, *words],
         env={**os.environ, **environment},
@@ -101,10 +126,15 @@ def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, p
 
 
 def test_a_process_says_where_it_hangs_when_it_is_asked(environment):
-    code = "import time, conure_ros.comms.lifecycle as r\nwith r.ros_context():\n print(1, flush=True)\n time.sleep(9)"
+    code = (
+        "import time, conure_ros.comms.lifecycle as r\nwith r.ros_context():\n print(1,"
+        " flush=True)\n time.sleep(9)"
+    )
     words = [sys.executable, "-c", code]
     variables = {**os.environ, **environment}
-    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "1\n"
         process.send_signal(signal.SIGUSR1)
         assert "most recent call first" in process.stderr.readline()
@@ -112,7 +142,9 @@ def test_a_process_says_where_it_hangs_when_it_is_asked(environment):
         process.communicate(timeout=20)
 
 
-def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environment, processes_with):
+def test_a_node_that_dies_ends_the_graph_and_is_named(
+    small_graph, mark, environment, processes_with
+):
     with pytest.raises(GraphError, match=r"recorder ended with status 1 .*parameter folder"):
         run_graph("small", {"recorder.folder": 5}, environment=environment)
     assert not processes_with(mark)
@@ -126,15 +158,24 @@ def test_a_node_that_dies_ends_the_graph_and_is_named(small_graph, mark, environ
         ("stale_periods", 1000.0, "parameter stale_periods of control"),
     ],
 )
-def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(small_graph, environment, name, value, reason):
+def test_a_parameter_that_a_node_cannot_use_is_refused_by_name(
+    small_graph, environment, name, value, reason
+):
     with pytest.raises(ConureError, match=reason):
         run_graph("small", {f"control.{name}": value}, environment=environment)
 
 
-def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(monkeypatch, environment, processes_with, mark):
+def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(
+    monkeypatch, environment, processes_with, mark
+):
     """The recorder's own error is logged; this one is nobody's, and comes before ROS begins."""
-    monkeypatch.setitem(GRAPHS, "broken", managed(replace(RECORDER, module="conure_ros.no_such_module")))
-    wanted = r"node recorder ended with status 1 - recorder: ModuleNotFoundError: No module named .*no_such_module"
+    monkeypatch.setitem(
+        GRAPHS, "broken", managed(replace(RECORDER, module="conure_ros.no_such_module"))
+    )
+    wanted = (
+        r"node recorder ended with status 1 - recorder: ModuleNotFoundError: No module named"
+        r" .*no_such_module"
+    )
     with pytest.raises(GraphError, match=wanted):
         run_graph("broken", environment=environment)
     assert not processes_with(mark)
@@ -144,8 +185,20 @@ def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(monkeypatc
     ("lines", "told"),
     [
         (["[INFO] fine", "[ERROR] no camera", "bye"], "n: no camera"),
-        (["Traceback (most recent call last):", '  File "x.py"', "TypeError: no", "", "[INFO] x"], "n: TypeError: no"),
-        (["[ERROR] first", "Traceback (most recent call last):", "  x", "KeyError: 1"], "n: KeyError: 1"),
+        (
+            [
+                "Traceback (most recent call last):",
+                '  File "x.py"',
+                "TypeError: no",
+                "",
+                "[INFO] x",
+            ],
+            "n: TypeError: no",
+        ),
+        (
+            ["[ERROR] first", "Traceback (most recent call last):", "  x", "KeyError: 1"],
+            "n: KeyError: 1",
+        ),
         (["libc: aborted"], "n: libc: aborted"),
         ([], ""),
     ],
@@ -164,7 +217,9 @@ def test_every_nodes_last_error_is_told_for_the_cause_is_often_anothers():
     assert words.causes("manager") == "driver: no port; manager: [INFO] waiting"
 
 
-def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(small_graph, mark, environment, processes_with):
+def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(
+    small_graph, mark, environment, processes_with
+):
     def closed(name, line):
         raise BrokenPipeError
 
@@ -203,4 +258,8 @@ def test_only_the_shared_memory_of_the_dead_is_removed(tmp_path):
     with (tmp_path / f"{living}_el").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert remove_dead_segments(tmp_path, older_than_s=-1) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {living, f"{living}_el", "fastrtps_port7411_el"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        living,
+        f"{living}_el",
+        "fastrtps_port7411_el",
+    }

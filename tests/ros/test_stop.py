@@ -1,7 +1,8 @@
-"""`conure stop` beside graphs of all kinds: it says who stopped, and returns 0 only if everybody did.
+"""`conure stop` beside graphs of all kinds: it says who stopped, and returns 0 only if everybody
+did.
 
-Every graph here is one process that stands for control_node. The domains are this test's own and are named, so that a
-robot that runs on this machine meanwhile goes on.
+Every graph here is one process that stands for control_node. The domains are this test's own and
+are named, so that a robot that runs on this machine meanwhile goes on.
 """
 
 import contextlib
@@ -100,13 +101,20 @@ def conure_stop(domain):
         words = [sys.executable, "-c", STOP, f"domains={list(numbers)}", f"timeout_s={timeout_s}"]
         if "shell" in given:
             words = ["bash", "-c", given.pop("shell") + shlex.join(words)]
-        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **given}
+        given = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **given,
+        }
         return subprocess.run(words, env=environment, text=True, **given)
 
     return run
 
 
-def test_every_graph_is_stopped_and_who_confirmed_is_said(control, conure_stop, number, other_number):
+def test_every_graph_is_stopped_and_who_confirmed_is_said(
+    control, conure_stop, number, other_number
+):
     controls = [control(number), control(other_number, namespace="/left")]
     done = conure_stop(number, other_number, timeout_s=20)
     assert done.returncode == 0, done.stderr
@@ -140,7 +148,9 @@ def test_one_graph_that_does_not_confirm_is_named_and_the_others_stop(
     assert well.stdout.readline() == "stopped\n"
 
 
-def test_a_control_that_hangs_is_named_and_asked_until_it_goes_on(control, conure_stop, number, other_number):
+def test_a_control_that_hangs_is_named_and_asked_until_it_goes_on(
+    control, conure_stop, number, other_number
+):
     hung = control(number)
     control(other_number)
     hung.send_signal(signal.SIGSTOP)
@@ -150,7 +160,9 @@ def test_a_control_that_hangs_is_named_and_asked_until_it_goes_on(control, conur
 
     words = [sys.executable, "-c", STOP, f"domains=[{number}]", "timeout_s=60"]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(number)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stop:
+    with subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as stop:
         time.sleep(3.0)
         assert stop.poll() is None, "it still asks"
         hung.send_signal(signal.SIGCONT)
@@ -170,7 +182,11 @@ def test_it_needs_no_home_no_logs_no_folder_no_output_and_no_middleware_of_that_
         "ROS_LOG_DIR": "/proc/log",
         "XDG_RUNTIME_DIR": "/proc/run",
     }
-    nowhere |= {"RMW_IMPLEMENTATION": "rmw_nobody_has", "ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF", "TMPDIR": "/proc/tmp"}
+    nowhere |= {
+        "RMW_IMPLEMENTATION": "rmw_nobody_has",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF",
+        "TMPDIR": "/proc/tmp",
+    }
     nowhere |= {"ROS_DOMAIN_ID": "233", "ROS_STATIC_PEERS": ";;no such peer"}
     process = control(number)
     done = conure_stop(number, timeout_s=20, environment=nowhere, cwd="/proc", stdin=None)

@@ -1,4 +1,6 @@
-"""A stop in the driver: no order of messages, no clock and no silence releases it, only a later reset does."""
+"""A stop in the driver: no order of messages, no clock and no silence releases it, only a later
+reset does.
+"""
 
 import pytest
 from hypothesis import given
@@ -27,14 +29,20 @@ def test_it_is_open_at_first_and_stays_open_while_control_is_not_stopped():
 @given(TIMES, TIMES, TIMES)
 def test_only_a_reset_later_than_the_stop_releases_it(stop, reset, now):
     latch = latched(at=stop)
-    released = latch.hear(stopped=False, stamp_ns=max(now, reset), reset_ns=reset, now_ns=max(stop, now))
+    released = latch.hear(
+        stopped=False, stamp_ns=max(now, reset), reset_ns=reset, now_ns=max(stop, now)
+    )
     assert released == (reset > stop)
     assert latch.reason == ("" if reset > stop else "the stop topic")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), TIMES), max_size=30))
-def test_whatever_is_heard_in_whatever_order_it_is_open_only_if_the_last_stop_is_older_than_a_reset(heard):
-    """Stops on the topic, and states of a control that was last reset then; each at its own time, in any order."""
+def test_whatever_is_heard_in_whatever_order_it_is_open_only_if_the_last_stop_is_older_than_a_reset(
+    heard,
+):
+    """Stops on the topic, and states of a control that was last reset then; each at its own time,
+    in any order.
+    """
     latch, last_stop, stamps = StopLatch(), 0, sorted(time for *_, time in heard)
     for (topic, stopped, reset), now in zip(heard, stamps, strict=True):
         if topic:
@@ -52,7 +60,9 @@ def test_whatever_is_heard_in_whatever_order_it_is_open_only_if_the_last_stop_is
 def test_a_state_that_was_sent_before_the_stop_and_comes_after_it_changes_nothing():
     latch = latched(at=100, heard=90)
     assert not latch.hear(stopped=False, stamp_ns=99, reset_ns=90, now_ns=105)
-    assert not latch.hear(stopped=False, stamp_ns=110, reset_ns=90, now_ns=110), "control never heard of the stop"
+    assert not latch.hear(stopped=False, stamp_ns=110, reset_ns=90, now_ns=110), (
+        "control never heard of the stop"
+    )
     assert latch.reason
 
 
@@ -69,7 +79,9 @@ def test_control_that_is_stopped_stops_the_driver_without_a_stop_message():
     assert latch.hear(stopped=True, stamp_ns=50, reset_ns=40, now_ns=52, why="control (heartbeat)")
     assert latch.reason == "control (heartbeat)"
     assert not latch.hear(stopped=True, stamp_ns=60, reset_ns=40, now_ns=62), "said once"
-    assert not latch.hear(stopped=False, stamp_ns=70, reset_ns=40, now_ns=72), "deactivated, not reset"
+    assert not latch.hear(stopped=False, stamp_ns=70, reset_ns=40, now_ns=72), (
+        "deactivated, not reset"
+    )
     assert not latch.hear(stopped=False, stamp_ns=75, reset_ns=0, now_ns=77), "a fresh control"
     assert latch.hear(stopped=False, stamp_ns=90, reset_ns=80, now_ns=92)
 
@@ -77,8 +89,12 @@ def test_control_that_is_stopped_stops_the_driver_without_a_stop_message():
 def test_a_clock_of_control_that_is_ahead_lets_no_earlier_reset_pass_for_a_later_one():
     ahead = 5 * SECOND
     latch = latched(at=97 * SECOND, heard=95 * SECOND + ahead)
-    assert not latch.hear(stopped=False, stamp_ns=103 * SECOND, reset_ns=95 * SECOND + ahead, now_ns=98 * SECOND)
-    assert latch.hear(stopped=False, stamp_ns=104 * SECOND, reset_ns=99 * SECOND + ahead, now_ns=99 * SECOND)
+    assert not latch.hear(
+        stopped=False, stamp_ns=103 * SECOND, reset_ns=95 * SECOND + ahead, now_ns=98 * SECOND
+    )
+    assert latch.hear(
+        stopped=False, stamp_ns=104 * SECOND, reset_ns=99 * SECOND + ahead, now_ns=99 * SECOND
+    )
 
 
 @pytest.mark.parametrize("stop_again", [False, True])
@@ -86,6 +102,8 @@ def test_a_clock_that_was_set_back_neither_releases_the_stop_nor_locks_it_for_ev
     latch = latched(at=600 * SECOND, heard=500 * SECOND)
     if stop_again:
         latch.stop("again", 3 * SECOND)
-    assert not latch.hear(stopped=False, stamp_ns=4 * SECOND, reset_ns=500 * SECOND, now_ns=4 * SECOND)
+    assert not latch.hear(
+        stopped=False, stamp_ns=4 * SECOND, reset_ns=500 * SECOND, now_ns=4 * SECOND
+    )
     assert latch.reason
     assert latch.hear(stopped=False, stamp_ns=6 * SECOND, reset_ns=5 * SECOND, now_ns=6 * SECOND)

@@ -1,4 +1,6 @@
-"""Stops in simulated time: a core that obeys passes, and cores with the faults that were seen do not."""
+"""Stops in simulated time: a core that obeys passes, and cores with the faults that were seen do
+not.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from conure_ros.faults.supervised import SupervisedArm
 
 
 class Obedient:
-    """The least that keeps the promises: one command a period, and a stop that holds the present set point."""
+    """The least that keeps the promises: one command a period, and a stop that holds the present
+    set point.
+    """
 
     def __init__(self, robot, clock, sink):
         self.robot, self.clock, self.sink = robot, clock, sink
@@ -38,7 +42,9 @@ class Obedient:
         if self.halted or source != self.mode or self.clock() < self.next_s:
             return
         try:
-            command = self.loop.step(action, *self.measured[:1], self.clock() - stamp_s, self.measured[1])
+            command = self.loop.step(
+                action, *self.measured[:1], self.clock() - stamp_s, self.measured[1]
+            )
         except RobotError:
             return
         self.send(np.append(command.joint_rad, command.gripper_m), command.duration_s)
@@ -64,7 +70,9 @@ class Obedient:
 
 
 class Queue(Obedient):
-    """Every command takes as long as the ones before it still need, and the hold sends the last target again."""
+    """Every command takes as long as the ones before it still need, and the hold sends the last
+    target again.
+    """
 
     def command(self, source, action, stamp_s):
         self.next_s = 0.0
@@ -119,7 +127,9 @@ def test_control_itself_passes_under_every_sender_and_arm():
 
 def test_a_control_whose_stop_does_not_end_its_last_command_is_seen(monkeypatch):
     monkeypatch.setattr(Supervisor, "_rest", lambda self: None)
-    trials = run_stop_trials(SupervisedArm, stops=8, senders=["bursts of teleop"], arms=["trajectory"])
+    trials = run_stop_trials(
+        SupervisedArm, stops=8, senders=["bursts of teleop"], arms=["trajectory"]
+    )
     assert trials.failures, trials
 
 

@@ -1,4 +1,6 @@
-"""What control decides, in simulated time: no command starts from a wrong measurement, and a stop ends motion."""
+"""What control decides, in simulated time: no command starts from a wrong measurement, and a stop
+ends motion.
+"""
 
 from dataclasses import replace
 
@@ -59,7 +61,9 @@ def test_a_sample_that_the_arm_cannot_have_reached_means_hold_and_names_the_join
     assert rig.state.mode is Mode.HOLD
     assert "'waist' moved 1.50 rad" in rig.state.reason
     held = rig.set_point()
-    assert rig.run(3.0, send=FORWARD) == 0, "an encoder that slipped stays refused, however long it reads so"
+    assert rig.run(3.0, send=FORWARD) == 0, (
+        "an encoder that slipped stays refused, however long it reads so"
+    )
     assert np.array_equal(rig.set_point(), held)
     rig.spoil = None
     rig.run(0.05)
@@ -113,7 +117,9 @@ def test_the_last_step_keeps_any_command_within_the_measured_arms_reach():
 # Row 2 and 4: publishers.
 
 
-@pytest.mark.parametrize("topic", ["/joint_states", "/joint_trajectory", "/command/teleop", "/command/policy"])
+@pytest.mark.parametrize(
+    "topic", ["/joint_states", "/joint_trajectory", "/command/teleop", "/command/policy"]
+)
 def test_several_publishers_of_what_only_one_may_say_mean_a_stop_that_names_them(topic):
     rig = ready()
     rig.run(0.3, send=FORWARD)
@@ -312,7 +318,12 @@ def test_whatever_happens_speed_stays_within_limits_and_nothing_moves_while_stop
         source = Mode.TELEOP if what == "teleop" else Mode.POLICY
         begun = len(rig.track)
         at_stop = rig.set_point() if rig.supervisor.mode is Mode.STOPPED else None
-        rig.run(ticks * 0.01, send=np.array(action), every_s=0.03 if what == "teleop" else PERIOD_S, source=source)
+        rig.run(
+            ticks * 0.01,
+            send=np.array(action),
+            every_s=0.03 if what == "teleop" else PERIOD_S,
+            source=source,
+        )
         if at_stop is not None and rig.supervisor.mode is Mode.STOPPED:
             assert np.abs(rig.set_point() - at_stop).max() < 1e-3
         steps = np.abs(np.diff([*rig.track[begun - 1 :]], axis=0))

@@ -186,7 +186,9 @@ def test_an_arm_that_stays_a_little_away_from_home_did_not_settle_there():
     reached = [command for command in rig.commands if np.abs(command.joint_rad - HOME).max() < 1e-6]
     while not reached:
         rig.tick()
-        reached = [command for command in rig.commands if np.abs(command.joint_rad - HOME).max() < 1e-6]
+        reached = [
+            command for command in rig.commands if np.abs(command.joint_rad - HOME).max() < 1e-6
+        ]
     rig.run(0.9)
     assert answers == []
     rig.run(0.3)
@@ -222,7 +224,9 @@ def folded():
 
 
 @pytest.mark.parametrize("pose", folded(), ids=range(3))
-def test_from_a_pose_that_may_not_be_home_is_reached_or_the_way_is_named_and_nothing_gets_worse(pose):
+def test_from_a_pose_that_may_not_be_home_is_reached_or_the_way_is_named_and_nothing_gets_worse(
+    pose,
+):
     rig = ready(None)
     rig.put(pose)
     rig.run(0.1)

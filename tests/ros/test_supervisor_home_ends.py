@@ -1,4 +1,6 @@
-"""The way home begins and ends: what moved the arm before it, what is said at once, and what follows it."""
+"""The way home begins and ends: what moved the arm before it, what is said at once, and what
+follows it.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,6 @@
-"""From activation to deactivation: who is told what and when, and what a pause, a mode and a stop leave behind."""
+"""From activation to deactivation: who is told what and when, and what a pause, a mode and a stop
+leave behind.
+"""
 
 from dataclasses import replace
 
@@ -81,7 +83,9 @@ def test_an_arm_that_was_put_elsewhere_meanwhile_is_taken_from_there():
     assert rig.state.reason == "activated; choose a mode"
     assert np.allclose(rig.supervisor.set_point_rad, ELSEWHERE)
     ((joint_rad, gripper_m),) = begun
-    assert np.allclose(joint_rad, ELSEWHERE) and gripper_m == rig.gripper_m, "the output begins there too"
+    assert np.allclose(joint_rad, ELSEWHERE) and gripper_m == rig.gripper_m, (
+        "the output begins there too"
+    )
 
 
 def test_deactivation_ends_motion_where_the_set_point_is_and_says_so():
@@ -324,7 +328,12 @@ def test_several_publishers_of_several_topics_are_all_named():
     rig = ready()
     rig.publishers = {"/joint_states": "/one, /two", "/joint_trajectory": "/control, /other"}
     rig.tick()
-    for text in ("nodes /one, /two all publish /joint_states; nodes /control, /other all publish /joint_trajectory",):
+    for text in (
+        (
+            "nodes /one, /two all publish /joint_states; nodes /control, /other all publish"
+            " /joint_trajectory"
+        ),
+    ):
         assert text in rig.state.reason and text in rig.state.alarm
 
 

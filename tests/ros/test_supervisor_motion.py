@@ -1,4 +1,6 @@
-"""What becomes of a command: who is believed, how far it may lead, and how what moves comes to rest."""
+"""What becomes of a command: who is believed, how far it may lead, and how what moves comes to
+rest.
+"""
 
 from dataclasses import replace
 
@@ -104,7 +106,9 @@ def test_a_person_is_not_judged_by_the_prior():
 # A command that may not be followed.
 
 
-@pytest.mark.parametrize("action", [np.full(7, np.nan), np.zeros(6)], ids=["not finite", "of another shape"])
+@pytest.mark.parametrize(
+    "action", [np.full(7, np.nan), np.zeros(6)], ids=["not finite", "of another shape"]
+)
 def test_a_command_that_may_not_be_followed_ends_motion_and_is_counted_and_named(action):
     rig = ready(Mode.TELEOP)
     rig.run(0.33, send=FORWARD, source=Mode.TELEOP)
@@ -152,7 +156,10 @@ def test_while_the_set_point_goes_back_to_a_blocked_arm_no_command_moves_it():
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_the_hold_at_an_arm_that_is_pressed_beyond_a_limit_ends_at_the_limit(side):
-    rig, limit_rad = ready(None, arm=STRICT), {-1.0: STRICT.lower_rad, 1.0: STRICT.upper_rad}[side][5]
+    rig, limit_rad = (
+        ready(None, arm=STRICT),
+        {-1.0: STRICT.lower_rad, 1.0: STRICT.upper_rad}[side][5],
+    )
     rig.put([*HOME[:5], limit_rad - 0.02 * side])
     rig.run(1.0)
     rig.supervisor.select(Mode.TELEOP)
@@ -273,7 +280,9 @@ def test_samples_that_are_older_let_a_command_lead_as_much_farther():
         for _ in range(ticks):
             rig.tick()
         step = rig.supervisor.loop.step
-        rig.supervisor.loop.step = lambda *words, step=step: replace(step(*words), joint_rad=HOME + 2.0)
+        rig.supervisor.loop.step = lambda *words, step=step: replace(
+            step(*words), joint_rad=HOME + 2.0
+        )
         rig.request(FORWARD)
         reaches.append((rig.commands[-1].joint_rad - rig.joint_rad)[0])
     assert reaches[1] - reaches[0] == pytest.approx(3.0 * 8 * TICK_S)
@@ -329,7 +338,9 @@ def test_what_an_old_observation_is_good_for_ends_so_much_sooner():
     began_s = rig.t_s
     while rig.supervisor.mode is Mode.POLICY:
         rig.tick()
-    assert rig.t_s - began_s == pytest.approx(ControlParameters.stale_periods * PERIOD_S - 0.09, abs=0.011)
+    assert rig.t_s - began_s == pytest.approx(
+        ControlParameters.stale_periods * PERIOD_S - 0.09, abs=0.011
+    )
 
 
 def test_while_the_arm_moves_joint_states_that_fall_silent_mean_hold():

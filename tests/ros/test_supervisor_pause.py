@@ -1,4 +1,6 @@
-"""A control that did not run for a while does not know what happened meanwhile: it holds until a mode is chosen."""
+"""A control that did not run for a while does not know what happened meanwhile: it holds until a
+mode is chosen.
+"""
 
 import numpy as np
 import pytest
@@ -115,7 +117,9 @@ def test_after_a_pause_the_arm_is_measured_anew():
     assert np.abs(rig.commands[-1].joint_rad - ELSEWHERE).max() < 0.3
 
 
-@pytest.mark.parametrize(("seconds", "holds"), [(ControlParameters.stall_s - 0.03, False), (1.03, True)])
+@pytest.mark.parametrize(
+    ("seconds", "holds"), [(ControlParameters.stall_s - 0.03, False), (1.03, True)]
+)
 def test_the_pause_that_counts_is_the_one_of_the_settings(seconds, holds):
     rig = ready()
     rig.run(0.3, send=FORWARD)

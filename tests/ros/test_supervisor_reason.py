@@ -1,4 +1,6 @@
-"""Why the arm does not move, in the words of robot_state: what is wrong now, once, and nothing that is over."""
+"""Why the arm does not move, in the words of robot_state: what is wrong now, once, and nothing that
+is over.
+"""
 
 import numpy as np
 import pytest

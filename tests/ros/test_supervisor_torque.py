@@ -1,4 +1,6 @@
-"""An arm that goes limp when it is stopped: what the driver was asked, what it answered, what is said meanwhile."""
+"""An arm that goes limp when it is stopped: what the driver was asked, what it answered, what is
+said meanwhile.
+"""
 
 import numpy as np
 import pytest
@@ -82,7 +84,9 @@ def test_until_torque_is_confirmed_on_nothing_moves():
 
 
 def test_torque_that_came_back_too_late_does_not_pass_for_torque_off():
-    """The driver took longer than it may, so the arm was stopped again: it has its torque, and the alarm says so."""
+    """The driver took longer than it may, so the arm was stopped again: it has its torque, and the
+    alarm says so.
+    """
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
     rig.torque_answered(False, True, "limp")
@@ -123,7 +127,9 @@ def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
     rig.torque_answered(False, False, "bus error")
-    assert "torque: bus error" in rig.state.alarm and "torque off is not confirmed" in rig.state.alarm
+    assert (
+        "torque: bus error" in rig.state.alarm and "torque off is not confirmed" in rig.state.alarm
+    )
     assert rig.state.mode is Mode.STOPPED
 
 

@@ -16,13 +16,24 @@ import setuptools
 
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
-from conure_ros.bringup.graphs import ARGUMENTS, ARMS, GRAPHS, command_line, find_graph, graph_arguments
+from conure_ros.bringup.graphs import (
+    ARGUMENTS,
+    ARMS,
+    GRAPHS,
+    command_line,
+    find_graph,
+    graph_arguments,
+)
 from conure_ros.commands.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
 CHOICES = [(name, arm) for name, graph in GRAPHS.items() for arm in (ARMS if graph.arm else ("",))]
-NODES = {node.executable: node for name, arm in CHOICES for node in find_graph(name, {"arm": arm} if arm else {})}
+NODES = {
+    node.executable: node
+    for name, arm in CHOICES
+    for node in find_graph(name, {"arm": arm} if arm else {})
+}
 
 
 def parameters_of(node):
@@ -32,7 +43,9 @@ def parameters_of(node):
     (schema,) = [
         value
         for name, value in vars(module).items()
-        if name.endswith("Parameters") and dataclasses.is_dataclass(value) and value.__module__ in homes
+        if name.endswith("Parameters")
+        and dataclasses.is_dataclass(value)
+        and value.__module__ in homes
     ]
     return {field.name: field for field in dataclasses.fields(schema)}
 
@@ -52,7 +65,9 @@ def setup_of(monkeypatch):
 
 
 def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup_of):
-    scripts = dict(line.split(" = ") for line in setup_of("conure_ros")["entry_points"]["console_scripts"])
+    scripts = dict(
+        line.split(" = ") for line in setup_of("conure_ros")["entry_points"]["console_scripts"]
+    )
     assert scripts == {name: f"{node.module}:main" for name, node in NODES.items()}
     modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros/nodes").glob("*_node.py")}
     assert modules == set(NODES)
@@ -66,7 +81,9 @@ def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_grap
     assert not set(values) & set(node.taken.values())
     for name, value in values.items():
         # What is a tuple there is a list in YAML.
-        assert type(tuple(value) if isinstance(value, list) else value) is type(known[name].default), name
+        assert type(tuple(value) if isinstance(value, list) else value) is type(
+            known[name].default
+        ), name
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
@@ -76,7 +93,9 @@ def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
     for name, own in node.taken.items():
         assert isinstance(known[own].default, ARGUMENTS[name].type), name
     values = file_parameters(node)
-    missing = set(known) - set(node.taken.values()) - set(values) - {name for name, _ in node.parameters}
+    missing = (
+        set(known) - set(node.taken.values()) - set(values) - {name for name, _ in node.parameters}
+    )
     assert missing <= arguments - set(node.taken), f"not to be set anywhere: {missing}"
     assert all(field.metadata["description"] for field in known.values())
 
@@ -94,7 +113,8 @@ def test_every_graph_has_a_launch_file_that_reads_the_table(graph, setup_of):
 
 def test_every_configuration_file_is_installed_and_used(setup_of):
     installed = {
-        Path(name).name for name in dict(setup_of("conure_bringup")["data_files"])["share/conure_bringup/config"]
+        Path(name).name
+        for name in dict(setup_of("conure_bringup")["data_files"])["share/conure_bringup/config"]
     }
     present = {path.name for path in (ROOT / "launch" / "config").iterdir()}
     assert installed == present
@@ -114,15 +134,23 @@ def test_the_manager_brings_up_every_lifecycle_node_of_its_graph(graph, arm):
 
 
 def test_an_argument_reaches_every_node_that_takes_it():
-    values = node_parameters("evaluate", {"robot": "wx250s", "trials": "5", "control.stale_periods": 3.0})
+    values = node_parameters(
+        "evaluate", {"robot": "wx250s", "trials": "5", "control.stale_periods": 3.0}
+    )
     assert values["evaluator"]["trials"] == 5
     assert values["control"]["stale_periods"] == 3.0
-    assert all(values[node.name]["robot"] == "wx250s" for node in find_graph("evaluate") if "robot" in node.arguments)
+    assert all(
+        values[node.name]["robot"] == "wx250s"
+        for node in find_graph("evaluate")
+        if "robot" in node.arguments
+    )
     assert values["manager"]["start_mode"] == "hold"
 
 
 def test_an_argument_of_one_camera_reaches_that_camera_under_the_name_of_its_parameter():
-    values = node_parameters("cameras", {"camera_source": "0", "wrist_source": "/dev/v4l/by-id/wrist"})
+    values = node_parameters(
+        "cameras", {"camera_source": "0", "wrist_source": "/dev/v4l/by-id/wrist"}
+    )
     assert (values["camera"]["source"], values["wrist"]["source"]) == ("0", "/dev/v4l/by-id/wrist")
     assert values["wrist"]["frame"] == "wrist_optical_frame"
     assert "camera_source" not in values["camera"]
@@ -134,10 +162,16 @@ def names(graph, **given):
 
 def test_one_argument_chooses_the_arm_of_every_graph_and_sources_choose_the_cameras():
     above = ["control", "teleop", "recorder", "manager"]
-    assert names("teleop") == above, "external: its own driver, and another camera driver, run beside"
+    assert names("teleop") == above, (
+        "external: its own driver, and another camera driver, run beside"
+    )
     assert names("teleop", arm="sim") == ["sim_robot", *above]
     assert names("teleop", camera_source="0", wrist_source="2") == ["camera", "wrist", *above]
-    assert names("teleop", arm="serial", port="/dev/ttyUSB0", camera_source="0") == ["serial_arm", "camera", *above]
+    assert names("teleop", arm="serial", port="/dev/ttyUSB0", camera_source="0") == [
+        "serial_arm",
+        "camera",
+        *above,
+    ]
     for arm in ("sim", "serial"):
         assert names("calibrate", arm=arm, port="sim") == ["sim_robot", "serial_arm", *above]
     with pytest.raises(ConfigError, match=r"did you mean 'serial'.*external, serial, sim"):
@@ -170,15 +204,21 @@ def test_only_a_graph_with_a_policy_asks_for_a_bundle():
 
 
 def test_command_lines_name_the_node_and_its_files(tmp_path):
-    (node, *_) = find_graph("sim")
+    node, *_ = find_graph("sim")
     words = command_line(node, [write_parameters(tmp_path / "one.yaml", {"target": "", "seed": 3})])
     assert words[-2:] == ["--params-file", str(tmp_path / "one.yaml")]
     assert f"__node:={node.name}" in words
 
 
 # What an import is called by rosdep; the rest are ROS packages of the same name.
-ROSDEP = {"cv2": "python3-opencv", "numpy": "python3-numpy", "serial": "python3-serial", "yaml": "python3-yaml"}
-# What rosdep has no key for, by the name that pip knows; docs/install.md and a comment in package.xml say so.
+ROSDEP = {
+    "cv2": "python3-opencv",
+    "numpy": "python3-numpy",
+    "serial": "python3-serial",
+    "yaml": "python3-yaml",
+}
+# What rosdep has no key for, by the name that pip knows; docs/install.md and a comment in
+# package.xml say so.
 FROM_PYPI = {
     "dynamixel_sdk": "dynamixel-sdk",
     "hydra": "hydra-core",
@@ -191,7 +231,9 @@ FROM_PYPI = {
 
 
 def imported_by(package):
-    """Foreign packages; conure_sim is only for the simulated arm, pybullet for the judge of faults: no ROS packages."""
+    """Foreign packages; conure_sim is only for the simulated arm, pybullet for the judge of faults:
+    no ROS packages.
+    """
     found = set()
     for path in (PACKAGES / package / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -209,7 +251,9 @@ def test_package_xml_names_all_that_is_imported_and_nothing_else(package):
     needed = imported_by(package)
     from_pypi = {name for name in needed if name in FROM_PYPI}
     assert root.get("format") == "3"
-    assert {node.text for node in root.iter("exec_depend")} == {ROSDEP.get(name, name) for name in needed - from_pypi}
+    assert {node.text for node in root.iter("exec_depend")} == {
+        ROSDEP.get(name, name) for name in needed - from_pypi
+    }
     install = (ROOT / "docs" / "install.md").read_text()
     for name in from_pypi:
         assert FROM_PYPI[name] in text and FROM_PYPI[name] in install
@@ -226,11 +270,15 @@ def test_package_xml_of_the_messages_names_the_packages_of_their_fields():
 
 @pytest.mark.ros
 def test_ros2_launch_runs_a_trial(bundle, domain, tmp_path):
-    pytest.importorskip("launch_ros", reason="launch_ros is not to be had from PyPI: run this on a ROS 2 machine")
+    pytest.importorskip(
+        "launch_ros", reason="launch_ros is not to be had from PyPI: run this on a ROS 2 machine"
+    )
     arguments = {"bundle": bundle, "folder": tmp_path, "trials": 1, "timeout_s": 0.5}
     words = ["ros2", "launch", str(ROOT / "launch" / "evaluate.launch.py")]
     words += [f"{name}:={value}" for name, value in arguments.items()]
-    done = subprocess.run(words, env={**os.environ, **domain}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        words, env={**os.environ, **domain}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "trials.json").is_file()
     assert {argument.name for argument in graph_arguments("evaluate")} >= set(arguments)

@@ -64,7 +64,11 @@ def test_only_the_end_of_a_trajectory_with_the_gripper_counts(hand):
     hand.command(HALF_OPEN_M, names=("waist", ROBOT.gripper_joint), points=2)
     assert hand.node.commanded_m == pytest.approx(HALF_OPEN_M)
     point = JointTrajectoryPoint(positions=[])
-    hand.hear("joint_trajectory", JointTrajectory(joint_names=[ROBOT.gripper_joint], points=[point]), stamped=False)
+    hand.hear(
+        "joint_trajectory",
+        JointTrajectory(joint_names=[ROBOT.gripper_joint], points=[point]),
+        stamped=False,
+    )
     assert "joint_trajectory" in hand.fault()
 
 
@@ -90,4 +94,6 @@ def test_the_gripper_alone_moves_nothing_else_and_leaves_a_hand_that_moves_the_a
     hand.gripper(HALF_OPEN_M)
     hand.wait(0.05)
     hand.node._send()
-    assert hand.action == pytest.approx([0.0] * 6 + [0.0]), "the motion of another device does not go on for it"
+    assert hand.action == pytest.approx([0.0] * 6 + [0.0]), (
+        "the motion of another device does not go on for it"
+    )

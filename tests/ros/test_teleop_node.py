@@ -1,4 +1,6 @@
-"""A person beside a policy, in the graph `robot` with the simulated arm: every node a process of its own."""
+"""A person beside a policy, in the graph `robot` with the simulated arm: every node a process of
+its own.
+"""
 
 import math
 import time
@@ -83,7 +85,12 @@ class Rig:
         assert self.peer.call(SetMode, "set_mode", mode=name).success
 
     def faults(self):
-        return [status.message for message in self.diagnostics for status in message.status if "teleop" in status.name]
+        return [
+            status.message
+            for message in self.diagnostics
+            for status in message.status
+            if "teleop" in status.name
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +100,9 @@ def robot(start, peer, bundle, tmp_path_factory):
     # More patient than on a robot: everything shares two cores with the other tests.
     patience = {"control.stale_periods": 6.0, "teleop.stale_s": 0.3}
     given = {"bundle": str(bundle), "noise_scale": 0.5, "folder": str(folder)}
-    rig.graph = start("robot", arm="sim", **given, **patience, **{"teleop.unchanged_s": UNCHANGED_S})
+    rig.graph = start(
+        "robot", arm="sim", **given, **patience, **{"teleop.unchanged_s": UNCHANGED_S}
+    )
     return rig
 
 
@@ -118,10 +127,20 @@ def test_a_person_takes_over_within_a_period_and_gives_back_only_when_asked(rig,
         assert taken, "the person did not take over"
         delays_s.append(taken[0] - pressed_s)
         wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
-        released_s, policies, trajectories = time.monotonic(), len(rig.policy), len(rig.trajectories)
-        wait_until(lambda before=policies: len(rig.policy) >= before + 5, 10, "the policy still wants to move the arm")
+        released_s, policies, trajectories = (
+            time.monotonic(),
+            len(rig.policy),
+            len(rig.trajectories),
+        )
+        wait_until(
+            lambda before=policies: len(rig.policy) >= before + 5,
+            10,
+            "the policy still wants to move the arm",
+        )
         assert len(rig.trajectories) == trajectories
-        assert not [state for s, state in rig.states if s > released_s and state.mode == RobotState.POLICY]
+        assert not [
+            state for s, state in rig.states if s > released_s and state.mode == RobotState.POLICY
+        ]
     assert min(delays_s) < PERIOD_S, delays_s
     rig.mode("policy")
     wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
@@ -133,11 +152,15 @@ def test_what_is_sent_is_scaled_and_comes_once_a_period_and_the_gripper_stays_as
     assert np.allclose(actions[:, :6], [0.5, -0.25, 0, 0, 0, 0])
     assert np.allclose(actions[:, 6], 1.0, atol=0.05), "open, as at home"
     assert 6 <= len(actions) <= 11
-    assert np.diff([s for s, _ in rig.teleop]).min() > 0.5 * PERIOD_S, "a fast joystick is not a fast arm"
+    assert np.diff([s for s, _ in rig.teleop]).min() > 0.5 * PERIOD_S, (
+        "a fast joystick is not a fast arm"
+    )
     assert {message.source for _, message in rig.teleop} == {"teleop"}
 
 
-def test_the_gripper_closes_by_its_button_and_stays_closed_when_the_person_takes_over_again(rig, wait_until):
+def test_the_gripper_closes_by_its_button_and_stays_closed_when_the_person_takes_over_again(
+    rig, wait_until
+):
     rig.push(1.0, PAD["dead_man_button"], PAD["close_button"])
     assert rig.teleop[-1][1].action[6] == -1.0
     wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
@@ -161,7 +184,9 @@ def test_velocities_and_a_gripper_position_do_as_well(rig, wait_until):
     assert rig.teleop and np.allclose(rig.teleop[-1][1].action[:6], [0, 0, 0.5, 0, 0, 0])
     time.sleep(0.5)
     rig.teleop.clear()
-    rig.grippers.publish(rig.stamped(JointState(name=[ROBOT.gripper_joint], position=[ROBOT.gripper_closed_m])))
+    rig.grippers.publish(
+        rig.stamped(JointState(name=[ROBOT.gripper_joint], position=[ROBOT.gripper_closed_m]))
+    )
     wait_until(lambda: rig.teleop and rig.teleop[-1][1].action[6] == -1.0, 5)
     assert not np.any(rig.teleop[-1][1].action[:6])
 
@@ -170,17 +195,24 @@ def test_velocities_and_a_gripper_position_do_as_well(rig, wait_until):
     ("make", "reason"),
     [
         (lambda rig: rig.joys.publish(rig.joy(a1=1.0)), ""),
-        (lambda rig: rig.joys.publish(rig.joy(PAD["dead_man_button"], axis_count=6)), "joy has 6 axes"),
+        (
+            lambda rig: rig.joys.publish(rig.joy(PAD["dead_man_button"], axis_count=6)),
+            "joy has 6 axes",
+        ),
         (lambda rig: rig.joys.publish(rig.joy(PAD["dead_man_button"], a1=math.nan)), "not finite"),
         (lambda rig: rig.twists.publish(rig.stamped(TwistStamped())), ""),
         (
-            lambda rig: rig.grippers.publish(rig.stamped(JointState(name=["elbow"], position=[0.1]))),
+            lambda rig: rig.grippers.publish(
+                rig.stamped(JointState(name=["elbow"], position=[0.1]))
+            ),
             "teleop/gripper lacks",
         ),
     ],
     ids=["no dead man", "another device", "NaN", "a hand that rests", "another joint"],
 )
-def test_what_is_no_input_neither_moves_the_arm_nor_takes_it_from_the_policy(rig, wait_until, make, reason):
+def test_what_is_no_input_neither_moves_the_arm_nor_takes_it_from_the_policy(
+    rig, wait_until, make, reason
+):
     rig.mode("policy")
     wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
     rig.diagnostics.clear()
@@ -210,7 +242,12 @@ def test_input_from_the_future_is_refused_by_name(rig, wait_until):
         rig.joys.publish(message)
 
     rig.hold(0.5, ahead)
-    wait_until(lambda: any("joy is stamped 3.0" in fault and "in the future" in fault for fault in rig.faults()), 5)
+    wait_until(
+        lambda: any(
+            "joy is stamped 3.0" in fault and "in the future" in fault for fault in rig.faults()
+        ),
+        5,
+    )
     assert not rig.teleop
 
 
@@ -236,7 +273,9 @@ def test_a_gripper_that_is_asked_for_all_the_time_does_not_prolong_a_motion(rig)
 
 def change(rig, name, transition):
     """Whether the node made this transition of its life cycle."""
-    return rig.peer.call(ChangeState, f"{name}/change_state", transition=Transition(id=transition)).success
+    return rig.peer.call(
+        ChangeState, f"{name}/change_state", transition=Transition(id=transition)
+    ).success
 
 
 def test_a_second_node_that_teleoperates_the_arm_is_refused_by_name(rig, wait_until):
@@ -254,7 +293,9 @@ def test_a_second_node_that_teleoperates_the_arm_is_refused_by_name(rig, wait_un
 
 def test_beside_another_publisher_of_its_commands_it_sends_nothing(rig, wait_until):
     rival = rig.node.create_publisher(PolicyCommand, "command/teleop", NEWEST)
-    wait_until(lambda: any("/test also publishes /command/teleop" in fault for fault in rig.faults()), 10)
+    wait_until(
+        lambda: any("/test also publishes /command/teleop" in fault for fault in rig.faults()), 10
+    )
     rig.push(0.3, PAD["dead_man_button"], a1=0.3)
     assert not rig.teleop
     rig.node.destroy_publisher(rival)
@@ -297,7 +338,13 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     assert rig.peer.call(Trigger, "reset_stop").success
     assert answer.success, answer.message
     episode = Episode(Path(answer.path))
-    always = ("camera/image_raw", "camera/camera_info", "joint_states", "command/policy", "command/teleop")
+    always = (
+        "camera/image_raw",
+        "camera/camera_info",
+        "joint_states",
+        "command/policy",
+        "command/teleop",
+    )
     for topic in (*always, "joint_trajectory", "robot_state", "diagnostics", "tf_static"):
         assert episode.counts[f"/{topic}"], episode.counts
     modes = {record.message.mode for record in episode.messages("/robot_state")}
@@ -305,7 +352,11 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     (static,) = [record.message for record in episode.messages("/tf_static")]
     assert static.transforms[0].child_frame_id == "camera_optical_frame"
     assert len(next(episode.messages("/joint_states")).message.position) == len(ROBOT.command_names)
-    names = {status.name for record in episode.messages("/diagnostics") for status in record.message.status}
+    names = {
+        status.name
+        for record in episode.messages("/diagnostics")
+        for status in record.message.status
+    }
     assert {"policy: inference", "teleop: input"} <= names
     recorded = [record.message for record in episode.messages("/command/executed")]
     assert {message.source for message in recorded} == {"executed"}

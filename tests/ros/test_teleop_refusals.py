@@ -5,7 +5,16 @@ import math
 import pytest
 from sensor_msgs.msg import JointState, Joy
 
-from tests.ros.teleop_hand import HALF_OPEN_M, PAD, PERIOD_S, ROBOT, STALE_S, SUCCESS, UNCHANGED_S, Hand
+from tests.ros.teleop_hand import (
+    HALF_OPEN_M,
+    PAD,
+    PERIOD_S,
+    ROBOT,
+    STALE_S,
+    SUCCESS,
+    UNCHANGED_S,
+    Hand,
+)
 
 pytestmark = pytest.mark.ros
 
@@ -64,11 +73,17 @@ def test_a_button_that_was_let_go_before_activation_arms(hand):
         (lambda hand: hand.twist(0.1, frame="elsewhere"), "must be in frame"),
         (lambda hand: hand.twist(math.nan), "not finite"),
         (lambda hand: hand.gripper(math.nan), "not finite"),
-        (lambda hand: hand.hear("teleop/gripper", JointState(name=["other"], position=[0.0])), "lacks"),
+        (
+            lambda hand: hand.hear("teleop/gripper", JointState(name=["other"], position=[0.0])),
+            "lacks",
+        ),
         (lambda hand: hand.push(stamped=False), "has no stamp"),
         (lambda hand: hand.twist(0.1, stamped=False), "has no stamp"),
         (lambda hand: hand.gripper(0.02, stamped=False), "has no stamp"),
-        (lambda hand: hand.hear("joint_states", JointState(name=["other"], position=[0.0])), "lacks"),
+        (
+            lambda hand: hand.hear("joint_states", JointState(name=["other"], position=[0.0])),
+            "lacks",
+        ),
     ],
 )
 def test_a_wrong_input_ends_motion_and_is_named_logged_once_and_counted(hand, make, text):
@@ -102,7 +117,9 @@ def test_an_input_that_comes_twice_is_one(hand):
     hand.push(age_s=0.12)
     hand.wait(0.05)
     hand.node._send()
-    assert len(hand.sent) == 1 and hand.node.intent is None, "its age counts from when it first came"
+    assert len(hand.sent) == 1 and hand.node.intent is None, (
+        "its age counts from when it first came"
+    )
 
 
 @pytest.mark.parametrize("source", ["joy", "twist"])

@@ -1,4 +1,6 @@
-"""What teleop_node sends for what a hand does, and how its claim and its life end, in this process and at once."""
+"""What teleop_node sends for what a hand does, and how its claim and its life end, in this process
+and at once.
+"""
 
 import math
 
@@ -54,7 +56,11 @@ def test_its_timers_are_steady_and_send_once_a_control_period(teleop):
 
 @pytest.mark.parametrize("source", ["joy", "twist", "gripper"])
 def test_silence_sends_nothing(hand, source):
-    {"joy": hand.push, "twist": lambda: hand.twist(0.1), "gripper": lambda: hand.gripper(HALF_OPEN_M)}[source]()
+    {
+        "joy": hand.push,
+        "twist": lambda: hand.twist(0.1),
+        "gripper": lambda: hand.gripper(HALF_OPEN_M),
+    }[source]()
     assert len(hand.sent) == 1
     hand.wait(STALE_S - 0.01)
     hand.node._send()
@@ -94,7 +100,10 @@ def test_a_velocity_moves_the_arm_as_its_scale_says(hand):
 
 def test_without_parameters_it_is_set_as_its_file_says():
     given = file_parameters(TELEOP)
-    assert {name: list(value) if isinstance(value, tuple) else value for name, value in vars(PAD).items()} == {
+    assert {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(PAD).items()
+    } == {
         "robot": "wx250s",
         **given,
     }
@@ -112,7 +121,11 @@ def test_without_parameters_it_is_set_as_its_file_says():
 )
 def test_a_parameter_is_refused_beyond_its_range(context, name, lowest, highest):
     def declared(value):
-        node = Node("teleop", parameter_overrides=[Parameter(name, value=value)], start_parameter_services=False)
+        node = Node(
+            "teleop",
+            parameter_overrides=[Parameter(name, value=value)],
+            start_parameter_services=False,
+        )
         try:
             return getattr(declare(node, TeleopParameters), name)
         finally:

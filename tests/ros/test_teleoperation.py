@@ -1,4 +1,6 @@
-"""From a hand to an action: nothing without the dead man's button, nothing guessed, nothing beyond [-1, 1]."""
+"""From a hand to an action: nothing without the dead man's button, nothing guessed, nothing beyond
+[-1, 1].
+"""
 
 import math
 
@@ -25,7 +27,9 @@ NAMES = (
     "dead_zone",
 )
 GIVEN = {name: file_parameters(TELEOP)[name] for name in NAMES}
-PAD = JoyLayout(**{name: tuple(value) if isinstance(value, list) else value for name, value in GIVEN.items()})
+PAD = JoyLayout(
+    **{name: tuple(value) if isinstance(value, list) else value for name, value in GIVEN.items()}
+)
 SCALE = TwistScale(0.2, 1.5, 0.05)
 
 
@@ -39,7 +43,10 @@ def joy(*pressed, **axes):
     return values, buttons
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8), st.lists(st.booleans(), min_size=11, max_size=11))
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8),
+    st.lists(st.booleans(), min_size=11, max_size=11),
+)
 def test_a_joystick_moves_only_with_the_dead_mans_button_and_never_beyond_one(axes, buttons):
     intent = PAD.intent(axes, buttons)
     assert (intent is None) == (not buttons[PAD.dead_man_button])
@@ -63,7 +70,10 @@ def test_the_gripper_follows_its_buttons_and_both_together_say_nothing():
 
 @pytest.mark.parametrize(("axes", "buttons"), [(6, 11), (8, 2), (0, 0)])
 def test_another_device_is_refused_by_what_came_even_when_nothing_is_pressed(axes, buttons):
-    with pytest.raises(UnsafeCommand, match=f"joy has {axes} axes and {buttons} buttons, the layout is for 8 and 11"):
+    with pytest.raises(
+        UnsafeCommand,
+        match=f"joy has {axes} axes and {buttons} buttons, the layout is for 8 and 11",
+    ):
         PAD.intent([0.0] * axes, [0] * buttons)
 
 
@@ -91,15 +101,26 @@ def test_a_layout_that_cannot_be_is_refused(changed, reason):
         JoyLayout(**{**vars(PAD), **changed})
 
 
-@pytest.mark.parametrize("full", [(math.nan, 1.5, 0.05), (0.2, math.inf, 0.05), (0.2, 1.5, math.nan), (0.0, 1.5, 0.05)])
+@pytest.mark.parametrize(
+    "full", [(math.nan, 1.5, 0.05), (0.2, math.inf, 0.05), (0.2, 1.5, math.nan), (0.0, 1.5, 0.05)]
+)
 def test_largest_velocities_that_cannot_be_are_refused(full):
     with pytest.raises(ConfigError, match="must be"):
         TwistScale(*full)
 
 
 def test_velocities_become_parts_of_the_largest_action_in_the_base_frame_only():
-    assert SCALE.intent([0.1, 0, -9.0, 0, 0.75, 0], "base_link", "base_link").motion.tolist() == [0.5, 0, -1, 0, 0.5, 0]
-    assert SCALE.intent([0.001, 0, 0, 0, 0, 0], "", "base_link") is None, "a hand that rests is no input"
+    assert SCALE.intent([0.1, 0, -9.0, 0, 0.75, 0], "base_link", "base_link").motion.tolist() == [
+        0.5,
+        0,
+        -1,
+        0,
+        0.5,
+        0,
+    ]
+    assert SCALE.intent([0.001, 0, 0, 0, 0, 0], "", "base_link") is None, (
+        "a hand that rests is no input"
+    )
     with pytest.raises(UnsafeCommand, match="must be in frame 'base_link', got 'tool0'"):
         SCALE.intent([0.1, 0, 0, 0, 0, 0], "tool0", "base_link")
 

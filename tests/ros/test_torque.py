@@ -1,4 +1,6 @@
-"""What control knows of the arm's torque: what it asked for, what the driver answered, and what to say meanwhile."""
+"""What control knows of the arm's torque: what it asked for, what the driver answered, and what to
+say meanwhile.
+"""
 
 import pytest
 
@@ -13,7 +15,12 @@ def asked(on, at_s=100.0):
 
 def test_where_nothing_was_asked_nothing_is_overdue_or_amiss():
     torque = Torque()
-    assert (torque.on, torque.unanswered, torque.alarm, torque.overdue(1e9)) == (True, False, "", False)
+    assert (torque.on, torque.unanswered, torque.alarm, torque.overdue(1e9)) == (
+        True,
+        False,
+        "",
+        False,
+    )
 
 
 @pytest.mark.parametrize(("on", "alarm"), [(False, NOT_OFF), (True, "")])

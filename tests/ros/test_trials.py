@@ -4,13 +4,28 @@ import json
 import pytest
 
 from conure_core.errors import ConfigError, DataError
-from conure_ros.recording.trials import FILE_NAME, Measures, Settings, Trial, TrialsFile, read_trials
+from conure_ros.recording.trials import (
+    FILE_NAME,
+    Measures,
+    Settings,
+    Trial,
+    TrialsFile,
+    read_trials,
+)
 
 SETTINGS = Settings(task="Lift", target="", first_seed=10, timeout_s=0.0, bundle_hash="abc")
 
 
 def trial(seed):
-    return Trial(seed, "cube", seed % 2 == 0, 1.5, f"trial_{seed}.mcap", "success", Measures(inference_ms=[0.1]))
+    return Trial(
+        seed,
+        "cube",
+        seed % 2 == 0,
+        1.5,
+        f"trial_{seed}.mcap",
+        "success",
+        Measures(inference_ms=[0.1]),
+    )
 
 
 def test_a_restart_goes_on_from_the_first_unfinished_trial(tmp_path):
@@ -24,14 +39,18 @@ def test_a_restart_goes_on_from_the_first_unfinished_trial(tmp_path):
     assert again.unfinished(2) == []
 
 
-@pytest.mark.parametrize("change", [{"task": "Pick"}, {"first_seed": 3}, {"bundle_hash": "def"}, {"timeout_s": 1.0}])
+@pytest.mark.parametrize(
+    "change", [{"task": "Pick"}, {"first_seed": 3}, {"bundle_hash": "def"}, {"timeout_s": 1.0}]
+)
 def test_trials_of_other_settings_are_refused_by_name(tmp_path, change):
     TrialsFile(tmp_path, SETTINGS).add(trial(10))
     with pytest.raises(ConfigError, match=f"trials with {next(iter(change))} "):
         TrialsFile(tmp_path, dataclasses.replace(SETTINGS, **change))
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', '{"format": 1, "settings": {}, "trials": []}', "[1]"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"format": 99}', '{"format": 1, "settings": {}, "trials": []}', "[1]"]
+)
 def test_a_broken_file_is_refused_and_kept(tmp_path, text):
     (tmp_path / FILE_NAME).write_text(text)
     with pytest.raises(DataError, match=r"trials\.json"):

@@ -17,7 +17,8 @@ from conure_sim.tools.tracking import free_space_tracking
 
 ARMS = sorted(path.stem for path in ARMS_DIR.glob("*.yaml"))
 SIX_JOINTS = [arm for arm in ARMS if len(load_robot(arm).joint_names) >= 6]
-# Of the actions over the whole range, how many turn a joint faster than it may: the safety gate shortens those.
+# Of the actions over the whole range, how many turn a joint faster than it may: the safety gate
+# shortens those.
 SHORTENED = {"wx250s": 0.15, "panda": 0.01, "ur5e": 0.01, "so101": 0.15}
 # Of twelve episodes. Five joints and one moving jaw take an object less surely.
 SOLVED = {"panda": 11, "ur5e": 11, "so101": 9}
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Box observation space.*infinit
 
 @pytest.mark.parametrize("arm", SIX_JOINTS)
 def test_every_commanded_delta_is_reached_within_3_mm_and_1_degree(arm: str) -> None:
-    tracking = free_space_tracking(TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0)
+    tracking = free_space_tracking(
+        TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0
+    )
     reached = tracking.within(0.003, np.radians(1.0))
     assert reached[~tracking.changed].all()
     assert tracking.changed.mean() <= SHORTENED[arm]
@@ -34,7 +37,9 @@ def test_every_commanded_delta_is_reached_within_3_mm_and_1_degree(arm: str) -> 
 
 @pytest.mark.parametrize("arm", sorted(set(ARMS) - set(SIX_JOINTS)))
 def test_with_fewer_joints_every_commanded_position_is_reached_within_3_mm(arm: str) -> None:
-    tracking = free_space_tracking(TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0)
+    tracking = free_space_tracking(
+        TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0
+    )
     assert (tracking.distance_m[~tracking.changed] <= 0.003).all()
     assert tracking.changed.mean() <= SHORTENED[arm]
 
@@ -58,7 +63,9 @@ def test_the_expert_solves_nearly_every_episode_with_every_arm(arm: str, task: s
 def test_the_camera_sees_every_place_where_objects_are_put(arm: str) -> None:
     place = load_arm_simulation(arm)
     (x0, y0), (x1, y1) = place.objects_lower_m, place.objects_upper_m
-    pixels = table_camera(48, arm).project(np.array([[x, y, 0.0] for x in (x0, x1) for y in (y0, y1)]))
+    pixels = table_camera(48, arm).project(
+        np.array([[x, y, 0.0] for x in (x0, x1) for y in (y0, y1)])
+    )
     assert ((pixels > 0) & (pixels < 48)).all()
 
 
@@ -85,7 +92,9 @@ def test_a_lone_jaw_opens_as_far_from_the_fixed_one_as_its_joint_says() -> None:
         ends = [(pose[:3, 3] + side * 0.1 * pose[:3, 1]).tolist() for side in (-1, 1)]
         hits = world.client.rayTestBatch([pose[:3, 3].tolist()] * 2, ends)
         assert all(hit[0] == world.body for hit in hits)
-        assert np.linalg.norm(np.subtract(hits[0][3], hits[1][3])) == pytest.approx(gripper_m, abs=2e-3)
+        assert np.linalg.norm(np.subtract(hits[0][3], hits[1][3])) == pytest.approx(
+            gripper_m, abs=2e-3
+        )
 
 
 def test_coupled_fingers_keep_what_they_hold_in_their_middle() -> None:
@@ -94,7 +103,9 @@ def test_coupled_fingers_keep_what_they_hold_in_their_middle() -> None:
     expert, target, held = env.task.expert(env.scene), env.scene.target, False
     for _ in range(env.max_steps):
         done = env.step(expert.action())[2]
-        positions = [state[0] for state in env.world.client.getJointStates(env.world.body, env.world.fingers)]
+        positions = [
+            state[0] for state in env.world.client.getJointStates(env.world.body, env.world.fingers)
+        ]
         assert abs(positions[0] - positions[1]) < 5e-4
         held = held or env.scene.held(target)
         if done:
@@ -130,7 +141,9 @@ def third_arm(folder: Path) -> Path:
     """A robot that no package knows: wx250s under another name, its three files in one folder."""
     (folder / "mine.urdf").write_text((ROBOTS_DIR / "wx250s.urdf").read_text())
     text = (ROBOTS_DIR / "wx250s.yaml").read_text()
-    (folder / "mine.yaml").write_text(text.replace("name: wx250s", "name: mine").replace("wx250s.urdf", "mine.urdf"))
+    (folder / "mine.yaml").write_text(
+        text.replace("name: wx250s", "name: mine").replace("wx250s.urdf", "mine.urdf")
+    )
     (folder / "mine.sim.yaml").write_text((ARMS_DIR / "wx250s.yaml").read_text())
     return folder / "mine.yaml"
 
@@ -145,7 +158,9 @@ def test_a_third_arm_takes_three_files_and_no_python(tmp_path: Path) -> None:
 
 
 def test_an_arm_whose_urdf_begins_at_the_world_stands_in_its_base_frame(tmp_path: Path) -> None:
-    """Raised, turned and set aside from the root: the simulation's arm is where kinematics says, and looks the same."""
+    """Raised, turned and set aside from the root: the simulation's arm is where kinematics says,
+    and looks the same.
+    """
     path = third_arm(tmp_path)
     urdf = (tmp_path / "mine.urdf").read_text()
     mount = """<link name="world"/><joint name="mount" type="fixed"><parent link="world"/><child link="base_link"/>
@@ -166,14 +181,24 @@ def test_an_arm_whose_urdf_begins_at_the_world_stands_in_its_base_frame(tmp_path
         ("finger_friction: 1.5", "fingr_friction: 1.5", "did you mean 'finger_friction'"),
         ("finger_friction: 1.5", "", "missing fields finger_friction"),
         ("finger_friction: 1.5", "finger_friction: -1.5", "finger_friction must be positive"),
-        ("finger_friction: 1.5", "finger_friction: 1.5\ncontact_slop_m: -0.1", "contact_slop_m must be at least 0"),
+        (
+            "finger_friction: 1.5",
+            "finger_friction: 1.5\ncontact_slop_m: -0.1",
+            "contact_slop_m must be at least 0",
+        ),
         ("gripper_gain: 0.15", "gripper_gain: .nan", "gripper_gain must be a finite number"),
         ("joint_gain: [0.25, ", "joint_gain: [", "need 6 values"),
         ("objects_lower_m: [0.21, ", "objects_lower_m: [0.51, ", "objects_lower_m must lie below"),
-        ("camera_field_of_view_rad: 0.63", "camera_field_of_view_rad: 36.0", r"must be in \(0, pi\)"),
+        (
+            "camera_field_of_view_rad: 0.63",
+            "camera_field_of_view_rad: 36.0",
+            r"must be in \(0, pi\)",
+        ),
     ],
 )
-def test_a_wrong_simulation_file_is_refused_by_field(tmp_path: Path, line: str, instead: str, expected: str) -> None:
+def test_a_wrong_simulation_file_is_refused_by_field(
+    tmp_path: Path, line: str, instead: str, expected: str
+) -> None:
     path = third_arm(tmp_path)
     text = (tmp_path / "mine.sim.yaml").read_text()
     assert line in text

@@ -27,7 +27,17 @@ def test_every_row_is_measured_and_written(tmp_path, capsys) -> None:
     assert report["config"]["steps"] == 30
     assert report["machine"]["cores"] >= 1
     names = " ".join(row["name"] for row in report["rows"])
-    for part in ("steps/s", "bare", "reset", "memory", "processes", "alike", "end-effector", "expert", "50,000"):
+    for part in (
+        "steps/s",
+        "bare",
+        "reset",
+        "memory",
+        "processes",
+        "alike",
+        "end-effector",
+        "expert",
+        "50,000",
+    ):
         assert part in names
     for row in report["rows"]:
         assert row["value"] is not None or row["note"]
@@ -75,7 +85,9 @@ def test_experts_are_measured_over_processes_as_in_one(tmp_path: Path) -> None:
     assert not kept.exists()
 
 
-def test_an_interrupted_run_keeps_what_was_measured_and_goes_on(tmp_path: Path, monkeypatch) -> None:
+def test_an_interrupted_run_keeps_what_was_measured_and_goes_on(
+    tmp_path: Path, monkeypatch
+) -> None:
     kept = tmp_path / "kept.json"
     monkeypatch.setattr("conure_sim.benchmarks.experts.git_commit", lambda: "a" * 40)
     begun = expert_rates(CELLS, 2, 1, kept)
@@ -90,7 +102,9 @@ def test_an_interrupted_run_keeps_what_was_measured_and_goes_on(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("commit", ["unknown", "a" * 40 + "-dirty", "b" * 40])
-def test_rates_of_other_sources_are_measured_again(tmp_path: Path, monkeypatch, commit: str) -> None:
+def test_rates_of_other_sources_are_measured_again(
+    tmp_path: Path, monkeypatch, commit: str
+) -> None:
     kept = tmp_path / "kept.json"
     earlier = "a" * 40 if commit == "b" * 40 else commit
     kept.write_text(json.dumps({"commit": earlier, "episodes": 1, "rates": {CELLS[0].name: 0.125}}))

@@ -14,19 +14,31 @@ from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.physics.world import World
-from conure_sim.vision.camera import Camera, Distortion, MountedCamera, calibrated_intrinsics, looking_pose
+from conure_sim.vision.camera import (
+    Camera,
+    Distortion,
+    MountedCamera,
+    calibrated_intrinsics,
+    looking_pose,
+)
 from conure_sim.vision.rendering import OBJECT_SEGMENT, SEGMENTS
 
 EYE, GAZE = np.array([0.6, 0.1, 0.5]), np.array([0.25, 0.0, 0.05])
 LENSES = st.one_of(
     st.none(),
     st.tuples(
-        st.floats(-0.25, 0.25), st.floats(-0.05, 0.05), st.floats(-0.005, 0.005), st.floats(-0.005, 0.005), st.just(0.0)
+        st.floats(-0.25, 0.25),
+        st.floats(-0.05, 0.05),
+        st.floats(-0.005, 0.005),
+        st.floats(-0.005, 0.005),
+        st.just(0.0),
     ),
 )
 
 
-def make_camera(width_px=320, height_px=240, focal_px=400.0, cx_px=160.0, cy_px=120.0, lens=None) -> Camera:
+def make_camera(
+    width_px=320, height_px=240, focal_px=400.0, cx_px=160.0, cy_px=120.0, lens=None
+) -> Camera:
     matrix = np.array([[focal_px, 0, cx_px], [0, 1.03 * focal_px, cy_px], [0, 0, 1]])
     return Camera(calibrated_intrinsics(width_px, height_px, matrix, lens), looking_pose(EYE, GAZE))
 
@@ -43,8 +55,12 @@ class Marker:
         self.body = self.world.client.createMultiBody(0, -1, visual)
 
     def pixels(self, camera, position) -> tuple[np.ndarray, np.ndarray]:
-        """Middles, (n, 2), of the pixels that show the sphere, and their depth, m; the arm is turned out of the way."""
-        self.world.pose_arm(np.array([2.8, *self.world.robot.home_rad[1:]]), self.world.robot.gripper_open_m)
+        """Middles, (n, 2), of the pixels that show the sphere, and their depth, m; the arm is
+        turned out of the way.
+        """
+        self.world.pose_arm(
+            np.array([2.8, *self.world.robot.home_rad[1:]]), self.world.robot.gripper_open_m
+        )
         self.world.client.resetBasePositionAndOrientation(self.body, position, [0, 0, 0, 1])
         view = self.world.view(camera, depth=True, bodies=True)
         rows, columns = np.nonzero(view.bodies == self.body)
@@ -62,7 +78,9 @@ def marker() -> Marker:
     middle=st.tuples(st.floats(140, 180), st.floats(100, 140)),
     lens=LENSES,
 )
-def test_a_point_is_seen_at_the_pixel_it_projects_to_through_any_lens(marker, position, middle, lens) -> None:
+def test_a_point_is_seen_at_the_pixel_it_projects_to_through_any_lens(
+    marker, position, middle, lens
+) -> None:
     camera = make_camera(cx_px=middle[0], cy_px=middle[1], lens=lens)
     pixels, depth_m = marker.pixels(camera, position)
     expected = camera.project(np.array(position)[None])[0]
@@ -88,11 +106,16 @@ def test_projection_agrees_with_opencv(lens, seed) -> None:
     camera_from_base = np.linalg.inv(camera.base_from_camera)
     matrix = camera.matrix() - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     rotation, _ = cv2.Rodrigues(camera_from_base[:3, :3])
-    expected, _ = cv2.projectPoints(points, rotation, camera_from_base[:3, 3], matrix, np.array(lens or np.zeros(5)))
+    expected, _ = cv2.projectPoints(
+        points, rotation, camera_from_base[:3, 3], matrix, np.array(lens or np.zeros(5))
+    )
     np.testing.assert_allclose(camera.project(points) - 0.5, expected[:, 0], atol=1e-6)
 
 
-@given(lens=LENSES, points=st.lists(st.tuples(st.floats(-0.4, 0.4), st.floats(-0.3, 0.3)), min_size=1, max_size=9))
+@given(
+    lens=LENSES,
+    points=st.lists(st.tuples(st.floats(-0.4, 0.4), st.floats(-0.3, 0.3)), min_size=1, max_size=9),
+)
 def test_undistorting_undoes_distortion(lens, points) -> None:
     distortion, points = Distortion(*(lens or ())), np.array(points)
     np.testing.assert_allclose(distortion.remove(distortion.apply(points)), points, atol=1e-5)
@@ -111,7 +134,9 @@ def test_a_wrist_camera_rides_on_its_link(marker) -> None:
         joint_rad[0] = turn
         world.pose_arm(joint_rad, robot.gripper_open_m)
         tool = world.arm.forward(joint_rad)
-        np.testing.assert_allclose(world.placed(camera).base_from_camera, tool @ camera.link_from_camera, atol=1e-6)
+        np.testing.assert_allclose(
+            world.placed(camera).base_from_camera, tool @ camera.link_from_camera, atol=1e-6
+        )
     with pytest.raises(ConfigError, match="did you mean 'gripper_link'"):
         world.placed(MountedCamera(camera.intrinsics, "griper_link", np.eye(4)))
 
@@ -119,10 +144,19 @@ def test_a_wrist_camera_rides_on_its_link(marker) -> None:
 def test_observations_hold_what_was_asked_for_and_no_more() -> None:
     assert set(TabletopEnv().observation_space) == {"image", "proprio", "state"}
     own = {"width_px": 60, "height_px": 40, "matrix": [[80, 0, 30], [0, 80, 20], [0, 0, 1]]}
-    own |= {"base_from_camera": looking_pose(EYE, GAZE).tolist(), "distortion": [-0.1, 0.01, 0, 0, 0]}
-    env = TabletopEnv(cameras={"table": None, "wrist": None, "side": own}, depth=True, segmentation=True)
+    own |= {
+        "base_from_camera": looking_pose(EYE, GAZE).tolist(),
+        "distortion": [-0.1, 0.01, 0, 0, 0],
+    }
+    env = TabletopEnv(
+        cameras={"table": None, "wrist": None, "side": own}, depth=True, segmentation=True
+    )
     observation, _ = env.reset(seed=0)
-    kinds = {f"{kind}{camera}" for kind in ("image", "depth", "segmentation") for camera in ("", "_wrist", "_side")}
+    kinds = {
+        f"{kind}{camera}"
+        for kind in ("image", "depth", "segmentation")
+        for camera in ("", "_wrist", "_side")
+    }
     assert set(observation) == kinds | {"proprio", "state"}
     assert observation in env.observation_space
     assert observation["image_side"].shape == (40, 60, 3)
@@ -153,7 +187,14 @@ def test_a_camera_that_sees_nothing_is_refused_and_others_still_work() -> None:
         ({"table": {"width": 40}}, "did you mean 'width_px'"),
         ({"table": {"width_px": 40}}, "lacks"),
         (
-            {"table": {"width_px": 40, "height_px": 40, "matrix": np.ones((3, 3)), "base_from_camera": np.eye(4)}},
+            {
+                "table": {
+                    "width_px": 40,
+                    "height_px": 40,
+                    "matrix": np.ones((3, 3)),
+                    "base_from_camera": np.eye(4),
+                }
+            },
             "skew",
         ),
     ],
@@ -165,8 +206,12 @@ def test_unusable_cameras_are_refused_by_name(cameras, expected) -> None:
 
 def test_pixels_scale_with_the_image() -> None:
     point = np.array([[0.3, 0.05, 0.02]])
-    np.testing.assert_allclose(table_camera(96).project(point), 2 * table_camera(48).project(point), rtol=1e-9)
-    np.testing.assert_allclose(table_camera(48).scaled(2).project(point), table_camera(96).project(point), rtol=1e-9)
+    np.testing.assert_allclose(
+        table_camera(96).project(point), 2 * table_camera(48).project(point), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        table_camera(48).scaled(2).project(point), table_camera(96).project(point), rtol=1e-9
+    )
 
 
 def test_static_scenes_repeat_by_seed_and_label_what_is_there() -> None:
@@ -183,7 +228,9 @@ def test_static_scenes_are_labelled_where_the_displaced_camera_sees_them() -> No
     scenes = StaticScenes(randomization={"camera_shift_m": (-0.05, 0.05)})
     there, calibrated, cameras = [], [], []
     for seed in range(12):
-        labelled = scenes.draw(4, seed)  # the world is left as the last of one layout's images shows it
+        labelled = scenes.draw(
+            4, seed
+        )  # the world is left as the last of one layout's images shows it
         segments = scenes.world.segmentation(scenes.world.view(scenes.camera, bodies=True))
         present = np.isfinite(labelled.positions[-1, :, 0])
         for points, kept in (
@@ -194,7 +241,9 @@ def test_static_scenes_are_labelled_where_the_displaced_camera_sees_them() -> No
             kept.append((segments[rows, columns] >= OBJECT_SEGMENT).mean())
         cameras.append(scenes.camera.base_from_camera[:3, 3])
     assert np.std(cameras, axis=0).min() > 0.01, "every image has a camera of its own"
-    assert np.mean(there) > 0.6 > 0.4 > np.mean(calibrated), "the rest is hidden by arm and container"
+    assert np.mean(there) > 0.6 > 0.4 > np.mean(calibrated), (
+        "the rest is hidden by arm and container"
+    )
 
 
 def test_static_scenes_are_cluttered() -> None:

@@ -122,7 +122,10 @@ def test_train_and_test_objects_share_nothing() -> None:
     assert not set(train) & set(test)
     shapes = [model.vertices for model in train.values()]
     for model in test.values():
-        assert not any(other.shape == model.vertices.shape and np.allclose(other, model.vertices) for other in shapes)
+        assert not any(
+            other.shape == model.vertices.shape and np.allclose(other, model.vertices)
+            for other in shapes
+        )
     for split in (train, test):
         assert any(name.startswith("random_") for name in split)
 

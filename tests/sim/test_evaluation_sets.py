@@ -40,7 +40,9 @@ def test_a_held_out_task_shows_only_what_training_never_does_and_can_be_solved(n
 
 def test_a_held_out_task_is_the_same_episode_every_time() -> None:
     evaluation = find_evaluation_task("place_yellow_in_bowl")
-    first, second = (evaluation.make(image_size=32).reset(seed=evaluation.seed)[0] for _ in range(2))
+    first, second = (
+        evaluation.make(image_size=32).reset(seed=evaluation.seed)[0] for _ in range(2)
+    )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
 
@@ -70,12 +72,16 @@ def test_a_success_rate_is_that_of_the_environment_with_its_pictures() -> None:
     for seed in range(3):
         seen.reset(seed=seed)
         expert = seen.task.expert(seen.scene)
-        expected.append(next(step for step in range(1, seen.max_steps + 1) if seen.step(expert.action())[2]))
+        expected.append(
+            next(step for step in range(1, seen.max_steps + 1) if seen.step(expert.action())[2])
+        )
     rate = success_rate("PlaceInBowl", randomization="full", episodes=3)
     assert rate.steps == pytest.approx(np.mean(expected))
 
 
-def test_a_success_rate_counts_what_the_environment_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_success_rate_counts_what_the_environment_rewards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rate = success_rate("Lift", episodes=4)
     assert rate.rate == 1.0
     assert rate.failed_seeds == ()

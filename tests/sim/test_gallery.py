@@ -1,4 +1,6 @@
-"""The gallery at toy size: all of its parts are there, readable without sight of them, and nothing is fetched."""
+"""The gallery at toy size: all of its parts are there, readable without sight of them, and nothing
+is fetched.
+"""
 
 import base64
 import re
@@ -11,7 +13,12 @@ import pytest
 from conure_core.cli import main
 from conure_sim.randomization.factors import preset_names
 from conure_sim.tools.gallery import arm_names
-from conure_sim.tools.gallery_pictures import fixture_groups, fixture_pictures, object_groups, preset_samples
+from conure_sim.tools.gallery_pictures import (
+    fixture_groups,
+    fixture_pictures,
+    object_groups,
+    preset_samples,
+)
 
 
 class Page(HTMLParser):
@@ -28,14 +35,28 @@ class Page(HTMLParser):
 
 
 def decoded(source):
-    data = np.frombuffer(base64.b64decode(source.removeprefix("data:image/webp;base64,")), dtype=np.uint8)
+    data = np.frombuffer(
+        base64.b64decode(source.removeprefix("data:image/webp;base64,")), dtype=np.uint8
+    )
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     out = tmp_path_factory.mktemp("gallery")
-    assert main(["gallery", f"out={out}", "tasks=[Lift,DrawerOpen]", "size=48", "thumbnail_size=16", "samples=2"]) == 0
+    assert (
+        main(
+            [
+                "gallery",
+                f"out={out}",
+                "tasks=[Lift,DrawerOpen]",
+                "size=48",
+                "thumbnail_size=16",
+                "samples=2",
+            ]
+        )
+        == 0
+    )
     assert [path.name for path in out.iterdir()] == ["index.html"]
     return (out / "index.html").read_text()
 
@@ -45,7 +66,9 @@ def test_every_task_arm_preset_object_and_fixture_is_on_the_page(text):
     alts = [image["alt"] for image in page.all("img")]
     for task in ("Lift", "DrawerOpen"):
         for arm in arm_names():
-            assert sum(alt.startswith(f"{task} with {arm}, ") and "expert" in alt for alt in alts) == 6
+            assert (
+                sum(alt.startswith(f"{task} with {arm}, ") and "expert" in alt for alt in alts) == 6
+            )
     for preset in preset_names():
         assert sum(f"randomization {preset}," in alt for alt in alts) == 2
     for models in object_groups().values():

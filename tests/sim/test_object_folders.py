@@ -18,7 +18,9 @@ FACES = ((0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3))
 STL = "solid t\n{}endsolid t\n"
 
 
-def write_urdf(path: Path, geometry: str, kind: str = "collision", origin: str = "0 0 0", colour: str = "") -> None:
+def write_urdf(
+    path: Path, geometry: str, kind: str = "collision", origin: str = "0 0 0", colour: str = ""
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     material = f'<material name="m"><color rgba="{colour}"/></material>' if colour else ""
     shape = f'<{kind}><origin xyz="{origin}"/><geometry>{geometry}</geometry>{material}</{kind}>'
@@ -44,9 +46,15 @@ def stl_text() -> str:
 
 @pytest.mark.parametrize(("suffix", "text"), [("obj", obj_text()), ("stl", stl_text())])
 @pytest.mark.parametrize("prefix", ["", "package://", "package://things/"])
-def test_meshes_are_read_at_their_scale_wherever_the_urdf_says(tmp_path: Path, suffix, text, prefix) -> None:
+def test_meshes_are_read_at_their_scale_wherever_the_urdf_says(
+    tmp_path: Path, suffix, text, prefix
+) -> None:
     folder = tmp_path / "things"
-    write_urdf(folder / "wedge.urdf", f'<mesh filename="{prefix}m/wedge.{suffix}" scale="1 1 0.5"/>', origin="5 6 7")
+    write_urdf(
+        folder / "wedge.urdf",
+        f'<mesh filename="{prefix}m/wedge.{suffix}" scale="1 1 0.5"/>',
+        origin="5 6 7",
+    )
     (folder / "m").mkdir()
     (folder / "m" / f"wedge.{suffix}").write_text(text)
     model = object_set(str(folder))["wedge"]
@@ -63,7 +71,9 @@ def test_meshes_are_read_at_their_scale_wherever_the_urdf_says(tmp_path: Path, s
         ('<sphere radius="0.02"/>', [0.04, 0.04, 0.04]),
     ],
 )
-def test_primitives_are_read_at_their_size(tmp_path: Path, geometry: str, extent: list[float]) -> None:
+def test_primitives_are_read_at_their_size(
+    tmp_path: Path, geometry: str, extent: list[float]
+) -> None:
     write_urdf(tmp_path / "thing.urdf", geometry, colour="0.1 0.2 0.3 1")
     model = object_set(str(tmp_path))["thing"]
     np.testing.assert_allclose(np.ptp(model.vertices, axis=0), extent, atol=2e-3)
@@ -72,10 +82,15 @@ def test_primitives_are_read_at_their_size(tmp_path: Path, geometry: str, extent
 
 def test_several_links_make_one_object(tmp_path: Path) -> None:
     shape = '<collision><geometry><box size="0.02 0.02 0.02"/></geometry></collision>'
-    joint = '<joint name="j" type="{}"><parent link="a"/><child link="b"/><origin xyz="0 0 0.03"/><axis xyz="0 0 1"/>'
+    joint = (
+        '<joint name="j" type="{}"><parent link="a"/><child link="b"/><origin xyz="0 0 0.03"/><axis'
+        ' xyz="0 0 1"/>'
+    )
     links = "".join(f'<link name="{name}">{shape}</link>' for name in "ab")
     for kind in ("fixed", "continuous"):
-        (tmp_path / f"{kind}.urdf").write_text(f'<robot name="o">{links}{joint.format(kind)}</joint></robot>')
+        (tmp_path / f"{kind}.urdf").write_text(
+            f'<robot name="o">{links}{joint.format(kind)}</joint></robot>'
+        )
     for model in object_set(str(tmp_path)).values():
         np.testing.assert_allclose(np.ptp(model.vertices, axis=0), [0.02, 0.02, 0.05], atol=1e-9)
 
@@ -99,7 +114,9 @@ def test_given_names_are_the_test_split(tmp_path: Path) -> None:
     (tmp_path / "set.yaml").write_text("folder: things\ntest: [pen]\n")
     assert set(object_set(f"{tmp_path}/set.yaml:test")) == {"pen"}
     assert set(object_set(f"{tmp_path}/set.yaml:train")) == {"cup", "die"}
-    assert set(object_set({"folder": str(tmp_path / "things"), "split": "test", "test": ["die"]})) == {"die"}
+    assert set(
+        object_set({"folder": str(tmp_path / "things"), "split": "test", "test": ["die"]})
+    ) == {"die"}
 
 
 def test_the_expert_picks_objects_of_a_folder_that_were_made_graspable(tmp_path: Path) -> None:
@@ -161,7 +178,9 @@ def broken(tmp_path: Path, case: str) -> str:
         ("none in split", "none of its 1 objects is in the split 'test'"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_refused_with_its_file(tmp_path: Path, case: str, expected: str) -> None:
+def test_a_folder_that_cannot_be_used_is_refused_with_its_file(
+    tmp_path: Path, case: str, expected: str
+) -> None:
     with pytest.raises(ConfigError, match=expected):
         TabletopEnv(objects=broken(tmp_path, case))
 
@@ -181,7 +200,9 @@ def test_a_wrong_description_of_a_folder_is_refused_by_field(source, expected: s
         object_set(source)
 
 
-def test_a_name_that_the_folder_lacks_is_refused_and_the_environment_goes_on(tmp_path: Path) -> None:
+def test_a_name_that_the_folder_lacks_is_refused_and_the_environment_goes_on(
+    tmp_path: Path,
+) -> None:
     box(tmp_path, "cup")
     env = TabletopEnv(objects=str(tmp_path), image_size=16, distractors=0)
     with pytest.raises(ConfigError, match="did you mean 'cup'"):

@@ -21,7 +21,9 @@ FULL = find_randomization("full")
 
 def differing_factors() -> list[str]:
     start = find_randomization("none")
-    return [f.name for f in fields(Randomization) if getattr(FULL, f.name) != getattr(start, f.name)]
+    return [
+        f.name for f in fields(Randomization) if getattr(FULL, f.name) != getattr(start, f.name)
+    ]
 
 
 def test_full_varies_every_factor_there_is() -> None:
@@ -29,7 +31,10 @@ def test_full_varies_every_factor_there_is() -> None:
 
 
 def test_presets_without_new_factors_draw_what_they_always_drew() -> None:
-    rng, sample = np.random.default_rng(4), find_randomization("light").sample(np.random.default_rng(4))
+    rng, sample = (
+        np.random.default_rng(4),
+        find_randomization("light").sample(np.random.default_rng(4)),
+    )
     shift, light = rng.uniform(-1, 1, 3) * 0.08, rng.uniform(-1, 1, 3) * 0.3
     np.testing.assert_allclose(sample.appearance.table_colour, np.array([0.62, 0.56, 0.48]) + shift)
     np.testing.assert_allclose(sample.appearance.light_direction, np.array([0.4, 0.5, 1.0]) + light)
@@ -58,18 +63,28 @@ def test_info_tells_what_was_drawn_as_plain_numbers_and_the_seed_repeats_it() ->
     first, again, other = (env.reset(seed=seed)[1]["randomization"] for seed in (3, 3, 4))
     assert first == again != other
     assert all(type(value) is float for value in first.values())
-    assert {"dynamics.mass_scale", "chain.jpeg_quality", "focal_scale", "frame_delay_s"} <= set(first)
+    assert {"dynamics.mass_scale", "chain.jpeg_quality", "focal_scale", "frame_delay_s"} <= set(
+        first
+    )
     assert env.step(np.zeros(7))[4]["randomization"] == env.reset(seed=4)[1]["randomization"]
 
 
 @pytest.mark.parametrize(
     "factor",
-    [name for name in differing_factors() if name not in ("gripper_force_scale", "friction_scale", "object_damping")],
+    [
+        name
+        for name in differing_factors()
+        if name not in ("gripper_force_scale", "friction_scale", "object_damping")
+    ],
 )
 def test_each_factor_alone_changes_what_is_observed(factor: str) -> None:
-    """Frames, proprioception or state of an episode, against the one in which the factor is at rest."""
+    """Frames, proprioception or state of an episode, against the one in which the factor is at
+    rest.
+    """
     start = find_randomization("none")
-    strong = {"frame_drop_chance": (0.9, 0.9), "mass_scale": (40.0, 40.0), "clutter": (8, 8)}.get(factor)
+    strong = {"frame_drop_chance": (0.9, 0.9), "mass_scale": (40.0, 40.0), "clutter": (8, 8)}.get(
+        factor
+    )
     chances = {name: 1.0 for name in (factor,) if factor.endswith("chance") and strong is None}
     if factor == "background_texture_chance":
         chances["background_chance"] = 1.0
@@ -81,7 +96,11 @@ def test_each_factor_alone_changes_what_is_observed(factor: str) -> None:
 
 
 def test_friction_damping_and_grip_reach_the_bodies() -> None:
-    grip = {"gripper_force_scale": (0.1, 0.1), "friction_scale": (0.7, 0.7), "object_damping": (0.3, 0.3)}
+    grip = {
+        "gripper_force_scale": (0.1, 0.1),
+        "friction_scale": (0.7, 0.7),
+        "object_damping": (0.3, 0.3),
+    }
     forces = []
     for preset in (Randomization(), Randomization(**grip)):
         env = TabletopEnv(randomization=preset)
@@ -91,9 +110,13 @@ def test_friction_damping_and_grip_reach_the_bodies() -> None:
         client.resetBaseVelocity(body, [0, 0, 0], [0, 0, 0])
         client.resetBasePositionAndOrientation(body, [0.3, 0, 0.5], [0, 0, 0, 1])
         env.world.advance(0.2)
-        env.world.follow(env.world.joint_state().joint_rad, -1.0, 0.001)  # farther than any force reaches at once
+        env.world.follow(
+            env.world.joint_state().joint_rad, -1.0, 0.001
+        )  # farther than any force reaches at once
         env.world.advance_steps(1)
-        pushed = max(abs(client.getJointState(env.world.body, finger)[3]) for finger in env.world.fingers)
+        pushed = max(
+            abs(client.getJointState(env.world.body, finger)[3]) for finger in env.world.fingers
+        )
         forces.append((friction, abs(client.getBaseVelocity(body)[0][2]), pushed))
     (friction, fall, push), (lower, slower, weaker) = forces
     assert lower == pytest.approx(0.7 * friction)
@@ -106,7 +129,10 @@ def _episode(preset: Randomization) -> list[np.ndarray]:
 
     env = TabletopEnv(
         randomization=preset,
-        cameras={"table": None, "side": looking_at(np.array([0.9, -0.9, 0.7]), np.array([0.1, 0, 0]), 64, 64, 1.2)},
+        cameras={
+            "table": None,
+            "side": looking_at(np.array([0.9, -0.9, 0.7]), np.array([0.1, 0, 0]), 64, 64, 1.2),
+        },
     )
     observation, _ = env.reset(seed=0)
     position = env.world.pose(env.scene.target.body)[0]
@@ -119,10 +145,14 @@ def _episode(preset: Randomization) -> list[np.ndarray]:
 
 
 def test_a_delayed_frame_shows_the_past() -> None:
-    """With a delay of a whole period, each step's frame is the frame of the step before without delay."""
+    """With a delay of a whole period, each step's frame is the frame of the step before without
+    delay.
+    """
     still = Randomization(start_noise_rad=0.0)
     period_s = TabletopEnv().robot.control_period_s
-    now, late = (TabletopEnv(randomization=replace(still, frame_delay_s=(d, d))) for d in (0.0, period_s))
+    now, late = (
+        TabletopEnv(randomization=replace(still, frame_delay_s=(d, d))) for d in (0.0, period_s)
+    )
     frames = [[env.reset(seed=2)[0]["image"]] for env in (now, late)]
     for action in np.random.default_rng(1).uniform(-1, 1, (5, 7)):
         for env, seen in zip((now, late), frames, strict=True):
@@ -133,9 +163,13 @@ def test_a_delayed_frame_shows_the_past() -> None:
 
 def test_joint_offsets_shift_what_is_measured_not_where_the_arm_is() -> None:
     offset = 0.01
-    env = TabletopEnv(randomization=Randomization(start_noise_rad=0.0, joint_offset_rad=(offset, offset)))
+    env = TabletopEnv(
+        randomization=Randomization(start_noise_rad=0.0, joint_offset_rad=(offset, offset))
+    )
     env.reset(seed=0)
-    joints = [state[0] for state in env.world.client.getJointStates(env.world.body, env.world.driven)]
+    joints = [
+        state[0] for state in env.world.client.getJointStates(env.world.body, env.world.driven)
+    ]
     measured = env.world.joint_state().joint_rad
     np.testing.assert_allclose(measured - joints[: len(measured)], offset, atol=1e-9)
     np.testing.assert_allclose(measured, env.robot.home_rad, atol=1e-9)
@@ -147,7 +181,10 @@ def test_an_episode_does_not_depend_on_the_ones_before() -> None:
         used.reset(seed=seed)
         used.step(np.ones(7))
     actions = np.random.default_rng(0).uniform(-1, 1, (10, 7))
-    runs = [[env.reset(seed=9)[0]] + [env.step(action)[0] for action in actions] for env in (fresh, used)]
+    runs = [
+        [env.reset(seed=9)[0]] + [env.step(action)[0] for action in actions]
+        for env in (fresh, used)
+    ]
     for first, second in zip(*runs, strict=True):
         for name in first:
             np.testing.assert_array_equal(first[name], second[name])
@@ -215,13 +252,16 @@ class Scripted(gymnasium.Env):
 
 def test_adaptive_ranges_grow_where_the_policy_succeeds_and_stop_where_it_fails() -> None:
     widest = Randomization(mass_scale=(0.5, 5.0))
-    env = AdaptiveRandomization(Scripted(), widest, Randomization(), episodes=5, grow_at=0.8, shrink_at=0.2, step=0.1)
+    env = AdaptiveRandomization(
+        Scripted(), widest, Randomization(), episodes=5, grow_at=0.8, shrink_at=0.2, step=0.1
+    )
     env.reset(seed=0)
     for _ in range(600):
         env.reset()
         env.step(np.zeros(1))
     assert env.levels["mass_scale.lower"] == 1.0
-    # 1 + 0.2 * 4 = 1.8 succeeds, 1 + 0.3 * 4 = 2.2 fails: the level goes to and fro between the two.
+    # 1 + 0.2 * 4 = 1.8 succeeds, 1 + 0.3 * 4 = 2.2 fails: the level goes to and fro between the
+    # two.
     assert env.levels["mass_scale.upper"] == pytest.approx(0.25, abs=0.06)
     assert env.ranges().mass_scale[0] == 0.5
     state = env.get_state()

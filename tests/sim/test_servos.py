@@ -58,7 +58,13 @@ def test_the_checksum_is_the_sdks(data):
 
 
 @LOOSE
-@given(st.integers(0, 252), st.integers(0, 255), st.binary(max_size=40), st.lists(st.integers(1, 9)), st.binary())
+@given(
+    st.integers(0, 252),
+    st.integers(0, 255),
+    st.binary(max_size=40),
+    st.lists(st.integers(1, 9)),
+    st.binary(),
+)
 def test_packets_are_found_however_the_bytes_arrive(servo_id, code, data, cuts, noise):
     packets = [(DynamixelProtocol(), b"\xff\xff\xfd\x00"), (FeetechProtocol(), b"\xff\xff")]
     for protocol, header in packets:
@@ -76,7 +82,9 @@ def test_packets_are_found_however_the_bytes_arrive(servo_id, code, data, cuts, 
             buffer += stream[:cut]
             stream = stream[cut:]
             found += protocol.instructions(buffer)
-        assert [(one.servo_id, one.code, one.parameters, one.intact) for one in found] == [(servo_id, code, data, True)]
+        assert [(one.servo_id, one.code, one.parameters, one.intact) for one in found] == [
+            (servo_id, code, data, True)
+        ]
 
 
 @LOOSE
@@ -85,7 +93,11 @@ def test_what_the_sdk_writes_is_what_it_reads_and_what_the_servo_holds(line, dat
     simulated, bus = line
     simulated.faults = LineFaults()
     servo_id = data.draw(st.sampled_from(IDS))
-    limits = {"goal_position": (0, 4095), "profile_acceleration": (0, 200), "homing_offset": (-1024, 1024)}
+    limits = {
+        "goal_position": (0, 4095),
+        "profile_acceleration": (0, 200),
+        "homing_offset": (-1024, 1024),
+    }
     name = data.draw(st.sampled_from(sorted(limits)))
     value = data.draw(st.integers(*limits[name]))
     bus.write(servo_id, name, value)
@@ -106,7 +118,9 @@ def test_a_sync_write_reaches_every_servo_and_a_sync_read_brings_what_each_measu
             simulated.servos[servo_id].measure(goal, 3.0)
     found, missing = bus.read_block(bus.table.state)
     assert not missing
-    measured = [bus.table.value("present_position", bus.table.state, found[servo_id]) for servo_id in IDS]
+    measured = [
+        bus.table.value("present_position", bus.table.state, found[servo_id]) for servo_id in IDS
+    ]
     assert measured == goals
 
 
@@ -119,7 +133,9 @@ def test_values_that_look_like_a_packets_head_survive_both_ways(clear, value):
         bus.write(servo_id, "operating_mode", 4)
     bus.write_all("goal_position", dict.fromkeys(IDS, value))
     assert [bus.read(servo_id, "goal_position") for servo_id in IDS] == [value] * len(IDS)
-    assert [simulated.servos[servo_id].get("goal_position") for servo_id in IDS] == [value] * len(IDS)
+    assert [simulated.servos[servo_id].get("goal_position") for servo_id in IDS] == [value] * len(
+        IDS
+    )
     for servo_id in IDS:
         bus.write(servo_id, "operating_mode", 3)
 
@@ -156,7 +172,9 @@ def test_a_lost_servo_is_named_and_the_others_are_still_there(clear):
     assert bus.read_block(bus.table.state)[1] == [2, 7], "those behind it wait for it"
 
 
-def test_a_servo_that_is_silent_for_longer_than_a_cycle_may_take_is_waited_for_where_no_cycle_waits(clear):
+def test_a_servo_that_is_silent_for_longer_than_a_cycle_may_take_is_waited_for_where_no_cycle_waits(
+    clear,
+):
     simulated, bus = clear
     for ask in (lambda: bus.ping(7), lambda: bus.read_block(bus.table.state)):
         simulated.faults = LineFaults(lost=[7])
@@ -191,7 +209,9 @@ def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
         while retried != bus.retried[1]:  # until the line is in step
             retried = bus.retried[1]
             assert bus.read(1, "present_position") == 2048
-        simulated.faults = LineFaults(late=1.0, late_s=0.13)  # of a latency of 0.05 s: it is asked for again meanwhile
+        simulated.faults = LineFaults(
+            late=1.0, late_s=0.13
+        )  # of a latency of 0.05 s: it is asked for again meanwhile
         assert bus.read(1, "present_position") == 2048
     simulated.faults = LineFaults()
     retried = bus.retried[1]
@@ -201,7 +221,9 @@ def test_a_late_answer_is_not_taken_for_that_of_another_question(clear):
 
 
 def answered(bus, name):
-    """A register's value, asked for until it is answered: on a busy machine, a few retries may all come too early."""
+    """A register's value, asked for until it is answered: on a busy machine, a few retries may all
+    come too early.
+    """
     for _ in range(20):
         with suppress(ServoSilent):
             return bus.read(1, name)
@@ -209,7 +231,9 @@ def answered(bus, name):
 
 
 def the_sdks_own_ping(bus):
-    """It takes whatever comes late for its answer, so that it is asked on a line that has been still, once it was."""
+    """It takes whatever comes late for its answer, so that it is asked on a line that has been
+    still, once it was.
+    """
     for _ in range(10):
         time.sleep(0.3)
         bus._recover()

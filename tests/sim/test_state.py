@@ -1,4 +1,6 @@
-"""A saved moment is the very moment: what follows a restore is what followed the save, to the bit."""
+"""A saved moment is the very moment: what follows a restore is what followed the save, to the
+bit.
+"""
 
 import pickle
 import subprocess
@@ -17,12 +19,16 @@ FOLLOWING = 50
 
 
 def play(env, actions):
-    """Observations, rewards and infos of these actions; a finished episode goes on, as the physics does."""
+    """Observations, rewards and infos of these actions; a finished episode goes on, as the physics
+    does.
+    """
     return [env.step(action) for action in actions]
 
 
 def demonstrated(env, rng, steps):
-    """Actions of a noisy expert, carried out: they bring hand, objects and container into contact."""
+    """Actions of a noisy expert, carried out: they bring hand, objects and container into
+    contact.
+    """
     expert, actions = env.task.expert(env.scene), []
     for _ in range(steps):
         actions.append(np.clip(expert.action() + 0.15 * rng.normal(size=7), -1, 1))
@@ -40,7 +46,9 @@ def assert_same(first, second):
 
 
 def crowd(env, rng):
-    """The other objects into the container, or together: where PyBullet's own restoreState loses contacts."""
+    """The other objects into the container, or together: where PyBullet's own restoreState loses
+    contacts.
+    """
     middle = env.scene.container.position if env.scene.container else np.array([0.28, 0.0, 0.0])
     for item in env.scene.objects[1:]:
         offset = [*rng.uniform(-0.04, 0.04, 2), rng.uniform(0.01, 0.06)]
@@ -51,7 +59,9 @@ def crowd(env, rng):
     ("task", "randomization"),
     [*((task, "full") for task in TASKS), *(("PlaceInTray", name) for name in preset_names())],
 )
-def test_what_follows_a_restore_is_what_followed_the_save_in_this_and_in_another_environment(task, randomization):
+def test_what_follows_a_restore_is_what_followed_the_save_in_this_and_in_another_environment(
+    task, randomization
+):
     rng = np.random.default_rng(0)
     env, another = (TabletopEnv(task, randomization=randomization, distractors=3) for _ in range(2))
     env.reset(seed=1)

@@ -156,7 +156,9 @@ def test_pouring_counts_the_spheres_in_the_cup() -> None:
     scene = env.scene
     assert scene.poured() == 0
     env.world.advance(0.5)
-    assert all(scene.mug.holds(position) for position in scene.sphere_positions()), "none falls through the mug"
+    assert all(scene.mug.holds(position) for position in scene.sphere_positions()), (
+        "none falls through the mug"
+    )
     for count, body in enumerate(scene.spheres, start=1):
         spot = scene.cup.position + [0.02 * np.cos(count), 0.02 * np.sin(count), 0.012]
         env.world.place(body, spot, UPRIGHT)
@@ -196,7 +198,11 @@ def test_a_drawer_stops_at_the_ends_of_its_travel() -> None:
     for force_n in (8.0, -8.0):
         for _ in range(240):
             env.world.client.applyExternalForce(
-                drawer.body, 0, list(force_n * drawer.direction), list(drawer.grip_position(0.02)), pybullet.WORLD_FRAME
+                drawer.body,
+                0,
+                list(force_n * drawer.direction),
+                list(drawer.grip_position(0.02)),
+                pybullet.WORLD_FRAME,
             )
             env.world.advance(1 / 240)
         assert abs(drawer.opening_m - (drawer.model.travel_m if force_n > 0 else 0.0)) < 2e-3

@@ -1,4 +1,6 @@
-"""Environments in processes: what single ones give, and nothing left behind when something fails."""
+"""Environments in processes: what single ones give, and nothing left behind when something
+fails.
+"""
 
 import os
 import signal
@@ -31,7 +33,11 @@ def wait_until_gone(pids, seconds=20.0):
     """The processes that are still there at the end of that time; a zombie is gone."""
     deadline, left = time.monotonic() + seconds, pids
     while left and time.monotonic() < deadline:
-        left = [pid for pid in left if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+        left = [
+            pid
+            for pid in left
+            if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
+        ]
         time.sleep(0.05)
     return left
 
@@ -40,7 +46,9 @@ def test_environments_in_processes_give_what_single_ones_give():
     actions, singles = np.random.default_rng(0).uniform(-1, 1, (6, 2, 7)).astype(np.float32), []
     for index in range(2):
         env = TabletopEnv("PlaceInTray", randomization="light")
-        singles.append([env.reset(seed=4 + index)[0], *(env.step(action[index])[0] for action in actions)])
+        singles.append(
+            [env.reset(seed=4 + index)[0], *(env.step(action[index])[0] for action in actions)]
+        )
         env.close()
     with make_vector("PlaceInTray", 2, randomization="light") as envs:
         pids = [process.pid for process in envs.processes]
@@ -87,7 +95,11 @@ def test_a_killed_worker_is_named_and_the_others_end():
 def test_no_process_outlives_the_one_that_made_it(ending):
     command = [sys.executable, "-c", LONG_RUN]
     parent = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     )
     pids = [int(word) for word in parent.stdout.readline().split()[-2:]]
     assert len(pids) == 2

@@ -1,4 +1,6 @@
-"""Videos, contact sheets and the refusal of a window; the whole verb with an expert and with a learned policy."""
+"""Videos, contact sheets and the refusal of a window; the whole verb with an expert and with a
+learned policy.
+"""
 
 import os
 import subprocess
@@ -46,12 +48,17 @@ def make_environment_of(task, **changes):
 
 
 def test_a_video_holds_every_frame_in_order_and_can_be_sought_in(tmp_path):
-    frames = [np.full((64, 96, 3), (10 * step, 255 - 10 * step, 128), dtype=np.uint8) for step in range(20)]
+    frames = [
+        np.full((64, 96, 3), (10 * step, 255 - 10 * step, 128), dtype=np.uint8)
+        for step in range(20)
+    ]
     write_video(tmp_path / "colours.mp4", frames, 10.0)
     capture, read = decoded(tmp_path / "colours.mp4")
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
     assert len(read) == len(frames)
-    assert all(np.abs(one.astype(int) - other).mean() < 6 for one, other in zip(read, frames, strict=True))
+    assert all(
+        np.abs(one.astype(int) - other).mean() < 6 for one, other in zip(read, frames, strict=True)
+    )
     capture.set(cv2.CAP_PROP_POS_FRAMES, 13)
     assert np.abs(capture.read()[1][:, :, ::-1].astype(int) - frames[13]).mean() < 6
     assert [path.name for path in tmp_path.iterdir()] == ["colours.mp4"]
@@ -76,13 +83,18 @@ def test_random_actions_repeat_themselves_by_seed_and_fail(env):
 
 def test_the_policys_camera_is_the_one_that_it_observes_with(env):
     observation, _ = env.reset(seed=4)
-    frames = record(env, random_actions(0), 4, ("table",), env.contract.observation.image.shape[0]).frames["table"]
+    frames = record(
+        env, random_actions(0), 4, ("table",), env.contract.observation.image.shape[0]
+    ).frames["table"]
     assert np.array_equal(frames[0], observation["image"])
 
 
 def test_a_contact_sheet_marks_success_only_at_the_end():
     frames = {"table": [np.zeros((300, 300, 3), dtype=np.uint8)] * 6}
-    sheets = [contact_sheet(Recording(frames, np.zeros((5, 7)), success, "x"), "table", "t", 4) for success in (0, 1)]
+    sheets = [
+        contact_sheet(Recording(frames, np.zeros((5, 7)), success, "x"), "table", "t", 4)
+        for success in (0, 1)
+    ]
     tile = sheets[0].shape[1] // 4
     assert np.array_equal(sheets[0][:, : 3 * tile], sheets[1][:, : 3 * tile])
     assert not np.array_equal(sheets[0][:, 3 * tile :], sheets[1][:, 3 * tile :])
@@ -147,6 +159,8 @@ def test_a_window_without_a_display_is_refused_and_the_process_lives_on(display,
         "print(gymnasium.make('conure/Lift-v0').reset(seed=0)[0]['image'].shape)\n"
     )
     environment = {**os.environ, "DISPLAY": display}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
     assert "display" in run.stdout, run.stderr
     assert "(48, 48, 3)" in run.stdout

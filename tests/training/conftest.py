@@ -14,7 +14,13 @@ from .toy_runs import CONF, TINY_PRIOR
 @pytest.fixture(scope="session")
 def demos(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "demos"
-    words = ["episodes.Lift=6", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", f"out={out}", "workers=1"]
+    words = [
+        "episodes.Lift=6",
+        "episodes.PlaceInTray=2",
+        "episodes.PlaceInBox=0",
+        f"out={out}",
+        "workers=1",
+    ]
     return collect(load_config(CONF, "demos", DemosConfig, words))
 
 

@@ -26,7 +26,15 @@ def test_every_row_is_measured_and_written(tmp_path, capsys) -> None:
     assert report["config"]["runtime_calls"] == 20
     assert report["machine"]["cores"] >= 1
     rows = {row["name"]: row for row in report["rows"]}
-    parts = ("log_prob, batch 1,", "decode, batch 16", "float64", "float32", "p99", "prior training", "latent SAC")
+    parts = (
+        "log_prob, batch 1,",
+        "decode, batch 16",
+        "float64",
+        "float32",
+        "p99",
+        "prior training",
+        "latent SAC",
+    )
     for part in parts:
         assert any(part in name for name in rows), part
     assert all(row["value"] >= 0 for row in rows.values())
@@ -55,7 +63,9 @@ def test_what_cannot_be_measured_is_refused_by_name(words, expected) -> None:
 
 def test_the_two_that_take_turns_are_told_apart() -> None:
     calls: list[str] = []
-    first, second = alternate(lambda: calls.append("a"), lambda: sum(range(200_000)), repeats=5, calls=2)
+    first, second = alternate(
+        lambda: calls.append("a"), lambda: sum(range(200_000)), repeats=5, calls=2
+    )
     assert first < second
     assert len(calls) == 2 * (3 + 5)
 
@@ -71,7 +81,10 @@ def test_the_authors_prior_learns_and_runs_its_cnn_in_every_coupling() -> None:
     torch.manual_seed(0)
     prior, runs = AuthorsPrior(16), []
     prior.encoder.register_forward_hook(lambda *_: runs.append(1))
-    image, action = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8), torch.full((4, 8), 0.5)
+    image, action = (
+        torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8),
+        torch.full((4, 8), 0.5),
+    )
     optimizer, losses = torch.optim.Adam(prior.parameters(), 1e-3), []
     for _ in range(10):
         loss = -prior.log_prob(image, action).mean()

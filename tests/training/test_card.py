@@ -1,4 +1,6 @@
-"""The score card's figures are those of flows whose figures are known, and the verb writes what it says."""
+"""The score card's figures are those of flows whose figures are known, and the verb writes what it
+says.
+"""
 
 import json
 from dataclasses import replace
@@ -29,7 +31,8 @@ def identity_flow(dim: int) -> ConditionalRealNVP:
     return ConditionalRealNVP(dim, 3, hidden_dims=(8,)).double().requires_grad_(False)
 
 
-# --- measures ---------------------------------------------------------------------------------------------------------
+# --- measures
+# --------------------------------------------------------------------------------------------------
 
 
 def test_coverage_is_the_volume_of_the_box_that_the_ball_of_latents_reaches():
@@ -45,11 +48,15 @@ def test_coverage_is_the_volume_of_the_box_that_the_ball_of_latents_reaches():
 
 def test_the_bound_holds_its_share_of_the_prior():
     z = np.random.default_rng(0).standard_normal((200_000, 7))
-    assert ((z**2).sum(1) <= chi_square_radius(0.95, 7) ** 2).mean() == pytest.approx(0.95, abs=0.003)
+    assert ((z**2).sum(1) <= chi_square_radius(0.95, 7) ** 2).mean() == pytest.approx(
+        0.95, abs=0.003
+    )
 
 
 def test_condition_numbers_are_those_of_a_jacobian_that_is_known():
-    latents = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, -0.5], [2.0, 1.0, 0.1]], dtype=torch.float64)
+    latents = torch.tensor(
+        [[0.0, 0.0, 0.0], [1.0, 0.0, -0.5], [2.0, 1.0, 0.1]], dtype=torch.float64
+    )
     slopes = 1.0 / torch.cosh(latents) ** 2
     expected = (slopes.amax(1) / slopes.amin(1)).numpy()
     found = measures.condition_numbers(identity_flow(3), torch.randn(5, 3).double(), latents)
@@ -59,7 +66,9 @@ def test_condition_numbers_are_those_of_a_jacobian_that_is_known():
 def test_the_grid_lies_on_its_spheres():
     grid = measures.latent_grid(7, [0.0, 1.0, 3.7], 5)
     assert grid.shape == (3, 5, 7)
-    torch.testing.assert_close(grid.norm(dim=2), torch.tensor([[0.0], [1.0], [3.7]]).double().expand(3, 5))
+    torch.testing.assert_close(
+        grid.norm(dim=2), torch.tensor([[0.0], [1.0], [3.7]]).double().expand(3, 5)
+    )
 
 
 def test_round_trips_see_an_inverse_that_is_not_one():
@@ -81,11 +90,17 @@ def test_round_trips_see_an_inverse_that_is_not_one():
 @pytest.mark.parametrize(("scale", "distance"), [(1.0, 0.0), (2.0, None), (0.5, None)])
 def test_calibration_measures_how_wide_the_latents_really_are(scale, distance):
     dim = 4
-    found = measures.calibration(scale * torch.randn(40_000, dim, generator=torch.Generator().manual_seed(0)), 20)
+    found = measures.calibration(
+        scale * torch.randn(40_000, dim, generator=torch.Generator().manual_seed(0)), 20
+    )
     assert sum(found.histogram) == pytest.approx(1.0)
     assert found.reliability[-1] == pytest.approx(1.0)
     x = np.linspace(0.0, 60.0, 4001)
-    wanted = np.abs(stats.chi2.cdf(x, dim) - stats.chi2.cdf(x / scale**2, dim)).max() if distance is None else distance
+    wanted = (
+        np.abs(stats.chi2.cdf(x, dim) - stats.chi2.cdf(x / scale**2, dim)).max()
+        if distance is None
+        else distance
+    )
     assert found.ks_distance == pytest.approx(wanted, abs=0.01)
     levels = np.linspace(0, 1, 21)[1:-1]
     error = np.abs(stats.chi2.cdf(stats.chi2.ppf(levels, dim) / scale**2, dim) - levels).mean()
@@ -99,10 +114,13 @@ def test_the_interval_counts_episodes_and_not_steps():
     found = measures.mean_over_episodes(level[episode], episode)
     assert found.value == pytest.approx(level.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * level.std() / 60**0.5, rel=0.15)
-    assert measures.mean_over_episodes(np.ones(5), np.zeros(5, dtype=int)) == measures.Estimate(1.0, None, None)
+    assert measures.mean_over_episodes(np.ones(5), np.zeros(5, dtype=int)) == measures.Estimate(
+        1.0, None, None
+    )
 
 
-# --- the verb ---------------------------------------------------------------------------------------------------------
+# --- the verb
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +128,9 @@ def folder(tmp_path_factory) -> Path:
     """Demonstrations, others, and priors of the first: over single actions and over chunks."""
     folder = tmp_path_factory.mktemp("card")
     words = ["episodes.Lift=4", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", "workers=1"]
-    data = load_demonstrations(collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={folder / 'demos'}"])))
+    data = load_demonstrations(
+        collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={folder / 'demos'}"]))
+    )
     save_demonstrations(folder / "others", replace(data, action=-data.action), {})
     small = replace(data, image=data.image[:, ::2, ::2], final_image=data.final_image[:, ::2, ::2])
     save_demonstrations(folder / "small", small, {})
@@ -127,7 +147,14 @@ def words_of(folder: Path, prior: str, demos: str = "demos") -> list[str]:
         f"demos={folder / demos}",
         f"out={folder / 'cards' / prior}",
     ]
-    return [*paths, "observations=6", "actions=40", "latents=2", "rollouts.episodes=1", "rollouts.workers=1"]
+    return [
+        *paths,
+        "observations=6",
+        "actions=40",
+        "latents=2",
+        "rollouts.episodes=1",
+        "rollouts.workers=1",
+    ]
 
 
 def config_of(*arguments) -> CardConfig:
@@ -143,17 +170,24 @@ def test_the_card_of_a_prior_is_written_and_printed(folder, prior, dim, capsys):
     card = json.loads((out / "card.json").read_text())
     assert (out / "calibration.png").read_bytes().startswith(b"\x89PNG")
     assert card["dim"] == dim
-    assert card["log_likelihood_per_dim"]["value"] == pytest.approx(card["log_likelihood"]["value"] / dim)
+    assert card["log_likelihood_per_dim"]["value"] == pytest.approx(
+        card["log_likelihood"]["value"] / dim
+    )
     assert card["round_trip"]["action_float64"] < 1e-9
     assert card["condition"]["all"]["median"] >= 1.0
     assert 0.0 <= card["coverage"]["value"] <= 1.0
     metrics = json.loads((folder / prior / "metrics.json").read_text())
-    assert card["log_likelihood"]["value"] == pytest.approx(metrics["held_out_log_likelihood"], abs=1e-3)
+    assert card["log_likelihood"]["value"] == pytest.approx(
+        metrics["held_out_log_likelihood"], abs=1e-3
+    )
 
 
 def test_of_the_prior_s_own_data_only_what_was_held_out_counts_and_of_other_data_all(folder):
     prior = load_prior(folder / "single" / "prior.pt")
-    own, other = held_out(config_of(folder, "single"), prior), held_out(config_of(folder, "single", "others"), prior)
+    own, other = (
+        held_out(config_of(folder, "single"), prior),
+        held_out(config_of(folder, "single", "others"), prior),
+    )
     data, others = load_demonstrations(folder / "demos"), load_demonstrations(folder / "others")
     outside = held_out_steps(data)
     np.testing.assert_allclose(own.action.numpy(), data.action[outside], atol=1e-7)
@@ -162,7 +196,9 @@ def test_of_the_prior_s_own_data_only_what_was_held_out_counts_and_of_other_data
 
 
 def test_data_and_prior_that_do_not_fit_are_refused(folder):
-    with pytest.raises(SpecMismatch, match=r"image has the shape \(24, 24, 3\), the prior .* takes \(48, 48, 3\)"):
+    with pytest.raises(
+        SpecMismatch, match=r"image has the shape \(24, 24, 3\), the prior .* takes \(48, 48, 3\)"
+    ):
         make_card(config_of(folder, "single", "small"))
     with pytest.raises(DataError, match="no prior at"):
         make_card(config_of(folder, "nowhere"))

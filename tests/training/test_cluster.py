@@ -1,4 +1,6 @@
-"""Blocks of work on a Ray cluster of two workers: the same data, whoever dies meanwhile, and nothing left behind."""
+"""Blocks of work on a Ray cluster of two workers: the same data, whoever dies meanwhile, and
+nothing left behind.
+"""
 
 import contextlib
 import math
@@ -49,7 +51,9 @@ def title(process: psutil.Process) -> str:
 
 
 def config(out: Path, *words: str) -> DemosConfig:
-    return load_config("conure_training.conf", "demos", DemosConfig, [f"out={out}", "workers=2", *words])
+    return load_config(
+        "conure_training.conf", "demos", DemosConfig, [f"out={out}", "workers=2", *words]
+    )
 
 
 def kill_first_busy_worker(killed: list[int], until: threading.Event) -> None:
@@ -108,7 +112,9 @@ def test_an_error_in_a_block_arrives_as_itself() -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_of_the_cluster_outlives_the_one_that_started_it(ending: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", LONG_RUN], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", LONG_RUN], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline_s = time.monotonic() + 60
     while not any(title(one).startswith(BUSY) for one in descendants(parent.pid)):
         assert time.monotonic() < deadline_s

@@ -1,11 +1,18 @@
-"""A file that a power cut or a full disk left empty, short or full of zeros is called damaged by whoever reads it."""
+"""A file that a power cut or a full disk left empty, short or full of zeros is called damaged by
+whoever reads it.
+"""
 
 import numpy as np
 import pytest
 import torch
 
 from conure_core.errors import DataError
-from conure_training.data.demonstrations import ARRAYS, Demonstrations, load_demonstrations, save_demonstrations
+from conure_training.data.demonstrations import (
+    ARRAYS,
+    Demonstrations,
+    load_demonstrations,
+    save_demonstrations,
+)
 from conure_training.evaluation.robot_trials import read_trials
 from conure_training.runtime.arrays import save_arrays, saved_arrays
 from conure_training.runtime.torch_files import load_torch, save_torch
@@ -16,7 +23,9 @@ DAMAGES = {
     "half": lambda content: content[: len(content) // 2],
     "short by one": lambda content: content[:-1],
     "zeros": lambda content: bytes(len(content)),
-    "zeros at its end": lambda content: content[: len(content) // 2] + bytes(len(content) - len(content) // 2),
+    "zeros at its end": lambda content: (
+        content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+    ),
     "text": lambda content: b"not what you think",
 }
 damages = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -29,7 +38,10 @@ def damage_file(path, damage):
 def demonstrations(steps=6):
     rows = {name: np.zeros((steps, 3), np.float32) for name in ("proprio", "state")}
     final = {f"final_{name}": np.zeros((1, 3), np.float32) for name in ("proprio", "state")}
-    images = {"image": np.full((steps, 4, 4, 3), 9, np.uint8), "final_image": np.full((1, 4, 4, 3), 9, np.uint8)}
+    images = {
+        "image": np.full((steps, 4, 4, 3), 9, np.uint8),
+        "final_image": np.full((1, 4, 4, 3), 9, np.uint8),
+    }
     rest = {"action": np.full((steps, 7), 0.5, np.float32), "reward": np.ones(steps, np.float32)}
     places = {"positions": np.ones((steps, 2, 3), np.float32)}
     one = {name: np.array([value]) for name, value in (("ends", steps), ("task", 0), ("seed", 1))}
@@ -70,8 +82,12 @@ def test_of_any_file_of_a_data_set(tmp_path, damage):
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         content = file.read_bytes()
         file.write_bytes(damage(content))
-        if file.parent == path or file.name == "zarr.json":  # checksums of chunks are not Zarr's default
-            with pytest.raises(DataError, match=r"demos\.zarr is damaged \(.+\); run conure demos again"):
+        if (
+            file.parent == path or file.name == "zarr.json"
+        ):  # checksums of chunks are not Zarr's default
+            with pytest.raises(
+                DataError, match=r"demos\.zarr is damaged \(.+\); run conure demos again"
+            ):
                 load_demonstrations(path)
         file.write_bytes(content)
 
@@ -90,5 +106,7 @@ def test_of_trials(tmp_path, damage):
     path = tmp_path / "trials.json"
     path.write_text('{"format": 1, "trials": []}')
     damage_file(path, damage)
-    with pytest.raises(DataError, match=r"trials\.json is damaged \(.+\); remove it and run the trials again"):
+    with pytest.raises(
+        DataError, match=r"trials\.json is damaged \(.+\); remove it and run the trials again"
+    ):
         read_trials(tmp_path)

@@ -1,4 +1,6 @@
-"""`conure demo` at toy size, whole: real processes, real nodes, interrupted in the middle, and nothing left behind."""
+"""`conure demo` at toy size, whole: real processes, real nodes, interrupted in the middle, and
+nothing left behind.
+"""
 
 import json
 import os
@@ -74,7 +76,8 @@ def start(out, folder, *more):
 def left_behind(out, grace_s=5.0):
     """Processes that a demo in this folder started and that outlive it.
 
-    Multiprocessing's own resource tracker sees its parent gone a moment later; nothing else gets that moment either.
+    Multiprocessing's own resource tracker sees its parent gone a moment later; nothing else gets
+    that moment either.
     """
     deadline_s = time.monotonic() + grace_s
     while (found := living(out)) and time.monotonic() < deadline_s:
@@ -87,7 +90,10 @@ def living(out):
     found = []
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and f"{MARK}={out}".encode() in (process / "environ").read_bytes():
+            if (
+                process.name.isdigit()
+                and f"{MARK}={out}".encode() in (process / "environ").read_bytes()
+            ):
                 state = (process / "stat").read_text().rpartition(")")[2].split()[0]
                 found += [] if state == "Z" else [int(process.name)]
         except OSError:
@@ -105,11 +111,16 @@ def wait_until(condition, process, timeout_s=120.0):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A demo interrupted while both learners train, then run to its end: folder, output of both, records between."""
+    """A demo interrupted while both learners train, then run to its end: folder, output of both,
+    records between.
+    """
     folder = tmp_path_factory.mktemp("toy")
     out = folder / "demo"
     process = start(out, folder)
-    wait_until(lambda: all((out / "rl" / f"{name}.log").exists() for name in ("latent", "scratch")), process)
+    wait_until(
+        lambda: all((out / "rl" / f"{name}.log").exists() for name in ("latent", "scratch")),
+        process,
+    )
     time.sleep(2.0)
     os.killpg(process.pid, signal.SIGINT)
     status = process.wait(30)
@@ -122,7 +133,11 @@ def runs(tmp_path_factory):
     }
     process = start(out, folder)
     status = process.wait(240)
-    finished = {"status": status, "output": (folder / "output.txt").read_text(), "left": left_behind(out)}
+    finished = {
+        "status": status,
+        "output": (folder / "output.txt").read_text(),
+        "left": left_behind(out),
+    }
     return out, interrupted, finished
 
 
@@ -139,7 +154,10 @@ def test_started_again_it_keeps_finished_stages_and_goes_on(runs):
     out, interrupted, finished = runs
     assert finished["status"] == 0, finished["output"]
     before = interrupted["records"]
-    assert [name for name in ALL if before[name] and before[name].finished] == ["demonstrations", "prior"]
+    assert [name for name in ALL if before[name] and before[name].finished] == [
+        "demonstrations",
+        "prior",
+    ]
     assert before["rl"] is not None
     assert all(read_record(out, name) == before[name] for name in ("demonstrations", "prior"))
     assert re.search(r"stage 3/6, .*going on", finished["output"])
@@ -152,7 +170,13 @@ def test_summary_has_every_key_and_the_report_stands(runs):
     summary = read_summary(out)
     assert not OUTSIDE_KEYS - set(summary)
     assert set(summary["stage_seconds"]) == set(ALL)
-    for name in ("prior_success_any", "prior_success", "scratch_success", "policy_success_sim", "policy_success_ros"):
+    for name in (
+        "prior_success_any",
+        "prior_success",
+        "scratch_success",
+        "policy_success_sim",
+        "policy_success_ros",
+    ):
         assert summary[name]["trials"] == 2
         assert 0 <= summary[name]["low"] <= summary[name]["rate"] <= summary[name]["high"] <= 1
     assert 0 < summary["capture_to_command_ms_p50"] < summary["control_period_ms"]
@@ -193,7 +217,10 @@ def test_a_damaged_stage_output_is_named_by_what_needs_it(copy, capsys):
     (copy / "trials" / "trials.json").write_text('{"format": 1, "tri')
     assert main(["demo", f"out={copy}", *TOY]) == 1
     error = capsys.readouterr().err
-    assert re.fullmatch(r"conure demo: \S+trials\.json is damaged \(.*\); remove it and run the trials again\n", error)
+    assert re.fullmatch(
+        r"conure demo: \S+trials\.json is damaged \(.*\); remove it and run the trials again\n",
+        error,
+    )
     assert not (copy / "report.html").exists()
     assert all(read_record(copy, name).finished for name in STAGES)
 
@@ -207,7 +234,10 @@ def test_a_damaged_policy_stops_the_export(copy):
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(copy):
-    with claimed(copy, "conure demo"), pytest.raises(ConfigError, match="is being written by 'conure demo'"):
+    with (
+        claimed(copy, "conure demo"),
+        pytest.raises(ConfigError, match="is being written by 'conure demo'"),
+    ):
         run([f"out={copy}", *TOY])
 
 

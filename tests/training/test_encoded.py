@@ -1,4 +1,6 @@
-"""Features kept beside a prior: the encoder's own, and never those of another prior or other demonstrations."""
+"""Features kept beside a prior: the encoder's own, and never those of another prior or other
+demonstrations.
+"""
 
 import shutil
 from pathlib import Path
@@ -7,7 +9,12 @@ import pytest
 import torch
 
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
-from conure_training.prior.feature_cache import FEATURES, Encoded, encoded_demonstrations, encoding_by
+from conure_training.prior.feature_cache import (
+    FEATURES,
+    Encoded,
+    encoded_demonstrations,
+    encoding_by,
+)
 from conure_training.prior.model import load_prior
 
 
@@ -23,7 +30,9 @@ def encoded(prior: Path, demos: Path) -> Encoded:
     return encoded_demonstrations(prior, load_prior(prior), demos)
 
 
-def test_training_a_prior_keeps_what_its_encoder_says_of_the_demonstrations(demos: Path, prior: Path, here) -> None:
+def test_training_a_prior_keeps_what_its_encoder_says_of_the_demonstrations(
+    demos: Path, prior: Path, here
+) -> None:
     assert prior.with_name(FEATURES).is_file()
     kept, computed = encoded(prior, demos), encoded(*here)
     data = load_demonstrations(demos)
@@ -78,6 +87,11 @@ def test_a_folder_that_cannot_be_written_stops_nothing(here, monkeypatch) -> Non
 
 def test_demonstrations_without_images_are_the_same_otherwise(demos: Path) -> None:
     whole, bare = load_demonstrations(demos), load_demonstrations(demos, images=False)
-    assert bare.image.shape == (len(whole), 0, 0, 3) and bare.final_image.shape == (len(whole.ends), 0, 0, 3)
+    assert bare.image.shape == (len(whole), 0, 0, 3) and bare.final_image.shape == (
+        len(whole.ends),
+        0,
+        0,
+        3,
+    )
     for name in ("proprio", "state", "action", "reward", "final_state", "ends", "task"):
         assert (getattr(whole, name) == getattr(bare, name)).all()

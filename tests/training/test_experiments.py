@@ -11,7 +11,13 @@ from conure_training.experiments import precise_demonstrations
 from conure_training.experiments.precise_demonstrations import PreciseDemonstrations, run
 
 TOY = PreciseDemonstrations(
-    action_dim=4, context_dim=2, demonstrations=4000, held_out=2000, hidden=(48, 48), steps=700, rate=8e-3
+    action_dim=4,
+    context_dim=2,
+    demonstrations=4000,
+    held_out=2000,
+    hidden=(48, 48),
+    steps=700,
+    rate=8e-3,
 )
 
 
@@ -19,16 +25,22 @@ def test_ours_comes_near_the_entropy_and_the_authors_clamp_does_not():
     before = torch.get_rng_state()
     figures = run(TOY)
     assert torch.equal(before, torch.get_rng_state())
-    assert figures["entropy_nats"] == pytest.approx(4 * (math.log(0.03) + 0.5 * math.log(2 * math.pi * math.e)))
+    assert figures["entropy_nats"] == pytest.approx(
+        4 * (math.log(0.03) + 0.5 * math.log(2 * math.pi * math.e))
+    )
     for name in ("ours", "authors"):
-        assert figures[f"excess_nats_{name}"] == figures[f"nll_nats_{name}"] - figures["entropy_nats"]
+        assert (
+            figures[f"excess_nats_{name}"] == figures[f"nll_nats_{name}"] - figures["entropy_nats"]
+        )
         assert figures[f"excess_nats_{name}"] > -4 * figures[f"nll_standard_error_nats_{name}"]
     assert figures["excess_nats_ours"] < 1.0 < 2.0 < figures["excess_nats_authors"]
 
 
 def test_both_flows_learn_from_the_same_demonstrations_and_repeat_by_seed(monkeypatch):
     seen = []
-    monkeypatch.setattr(precise_demonstrations, "_fit", lambda flow, action, *rest: seen.append(action))
+    monkeypatch.setattr(
+        precise_demonstrations, "_fit", lambda flow, action, *rest: seen.append(action)
+    )
     first, again = run(TOY), run(TOY)
     assert first == again
     assert all(torch.equal(seen[0], action) for action in seen)
@@ -44,7 +56,9 @@ def test_demonstrations_have_the_sigma_that_is_asked_for():
 
 
 def test_settings_of_the_file_are_the_defaults():
-    assert load_config("conure_training.conf", "precise_demonstrations", PreciseDemonstrations, []).__dict__ == {
+    assert load_config(
+        "conure_training.conf", "precise_demonstrations", PreciseDemonstrations, []
+    ).__dict__ == {
         **PreciseDemonstrations().__dict__,
         "hidden": [256, 256],
     }

@@ -28,11 +28,19 @@ FEATURES = 40
 
 
 class Encoder(nn.Module):
-    """A small CNN with its normalization inside, and with layers that differ between training and evaluation."""
+    """A small CNN with its normalization inside, and with layers that differ between training and
+    evaluation.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        strided = nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, 4, 1), nn.ReLU()
+        strided = (
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, 4, 1),
+            nn.ReLU(),
+        )
         self.pixels = nn.Sequential(*strided, nn.Flatten())
         self.joined = nn.Sequential(nn.Linear(16 * 36 + 16, FEATURES), nn.Dropout(0.5), nn.Tanh())
 
@@ -58,7 +66,9 @@ def observations(count: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def precise_flow() -> ConditionalRealNVP:
-    """Couplings that are no longer the identity, and as narrow as those of precise demonstrations."""
+    """Couplings that are no longer the identity, and as narrow as those of precise
+    demonstrations.
+    """
     flow = ConditionalRealNVP(7, FEATURES, hidden_dims=(32, 32))
     for coupling in flow.couplings:
         nn.init.normal_(coupling.last.weight, std=0.05)
@@ -73,13 +83,19 @@ MODULES = {"encoder": Encoder(), "flow": precise_flow(), "policy": Policy()}
 
 
 def do_export(path: Path, **changes):
-    arguments = {"contract": CONTRACT, "golden_observations": observations(8), "training_config": {"seed": 0}}
+    arguments = {
+        "contract": CONTRACT,
+        "golden_observations": observations(8),
+        "training_config": {"seed": 0},
+    }
     return export_bundle(path=path, **{**MODULES, **arguments, **changes})
 
 
 @pytest.fixture(scope="module")
 def export_process(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """MODULES exported by a process of its own, whose console can be looked at; `args[-1]` is the bundle."""
+    """MODULES exported by a process of its own, whose console can be looked at; `args[-1]` is the
+    bundle.
+    """
     path = tmp_path_factory.mktemp("exported") / "bundle"
     code = (
         "import sys; sys.path[:0] = sys.argv[1:-1]; from pathlib import Path\n"
@@ -96,15 +112,24 @@ def exported(export_process: subprocess.CompletedProcess[str]) -> Path:
 
 @pytest.fixture
 def graphs_of_the_first(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the seconds that torch's exporter takes: every graph is the one exported once from MODULES."""
-    monkeypatch.setattr(bundle_writer, "write_onnx", lambda graph, file, *rest: shutil.copy(exported / file.name, file))
+    """Spares the seconds that torch's exporter takes: every graph is the one exported once from
+    MODULES.
+    """
+    monkeypatch.setattr(
+        bundle_writer,
+        "write_onnx",
+        lambda graph, file, *rest: shutil.copy(exported / file.name, file),
+    )
 
 
-# --- the same numbers -------------------------------------------------------------------------------------------------
+# --- the same numbers
+# -------------------------------------------------------------------------------------------------
 
 
 def test_exported_policy_agrees_with_torch_on_a_thousand_observations(exported):
-    parity = onnx_parity(load_bundle(exported, CONTRACT), PolicyGraph(**MODULES), observations(1000, seed=1))
+    parity = onnx_parity(
+        load_bundle(exported, CONTRACT), PolicyGraph(**MODULES), observations(1000, seed=1)
+    )
     assert parity.count == 1000
     assert parity.action <= 1e-6
     assert parity.log_likelihood <= 1e-5
@@ -119,16 +144,24 @@ def test_parity_sees_a_policy_that_is_not_the_exported_one(exported):
 
 
 def test_noise_moves_z_by_the_policys_standard_deviation(exported):
-    bundle, now = load_bundle(exported), {name: array[0] for name, array in observations(1, seed=5).items()}
+    bundle, now = (
+        load_bundle(exported),
+        {name: array[0] for name, array in observations(1, seed=5).items()},
+    )
     with torch.inference_mode():
         encoder = copy.deepcopy(MODULES["encoder"]).eval()
-        mean, std = MODULES["policy"](encoder(*(torch.from_numpy(array)[None] for array in now.values())))
+        mean, std = MODULES["policy"](
+            encoder(*(torch.from_numpy(array)[None] for array in now.values()))
+        )
     np.testing.assert_allclose(bundle.act(now).z, mean[0].numpy(), atol=1e-5)
     np.testing.assert_allclose(bundle.act(now, np.ones(7)).z, (mean + std)[0].numpy(), atol=1e-5)
 
 
 def test_inverse_gives_the_latent_and_the_log_likelihood_that_act_gave(exported):
-    bundle, now = load_bundle(exported), {name: array[0] for name, array in observations(1, seed=6).items()}
+    bundle, now = (
+        load_bundle(exported),
+        {name: array[0] for name, array in observations(1, seed=6).items()},
+    )
     output = bundle.act(now, 0.5 * np.ones(7))
     assert np.abs(output.action).max() < 1.0
     z, log_likelihood = bundle.invert(now, output.action)
@@ -141,14 +174,18 @@ def test_a_prior_alone_is_exported_with_z_equal_to_the_noise(tmp_path):
     noise = np.linspace(-1, 1, 7, dtype=np.float32)
     now = {name: array[0] for name, array in observations(1).items()}
     np.testing.assert_array_equal(bundle.act(now, noise).z, noise)
-    parity = onnx_parity(bundle, PolicyGraph(MODULES["encoder"], MODULES["flow"], None), observations(100, seed=2))
+    parity = onnx_parity(
+        bundle, PolicyGraph(MODULES["encoder"], MODULES["flow"], None), observations(100, seed=2)
+    )
     assert parity.action <= 1e-5 and parity.log_likelihood <= 1e-4
 
 
 def test_each_graph_is_one_file_without_external_weights(exported):
     assert {file.name for file in exported.iterdir()} == {SPEC, POLICY, INVERSE, GOLDEN}
     for name in (POLICY, INVERSE):
-        onnx.checker.check_model(onnx.load(exported / name, load_external_data=False), full_check=True)
+        onnx.checker.check_model(
+            onnx.load(exported / name, load_external_data=False), full_check=True
+        )
 
 
 def test_spec_says_where_the_policy_comes_from(exported):
@@ -167,7 +204,8 @@ def test_modules_keep_their_mode_and_gradients():
     assert encoder.training and all(parameter.requires_grad for parameter in encoder.parameters())
 
 
-# --- whole or not at all ----------------------------------------------------------------------------------------------
+# --- whole or not at all
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("graphs_of_the_first")
@@ -178,11 +216,14 @@ def test_a_new_bundle_replaces_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "trouble", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("exporter")]
+    "trouble",
+    [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("exporter")],
 )
 @pytest.mark.parametrize("there_before", [False, True])
 @pytest.mark.usefixtures("graphs_of_the_first")
-def test_trouble_on_the_way_leaves_the_old_bundle_or_none(tmp_path, monkeypatch, trouble, there_before):
+def test_trouble_on_the_way_leaves_the_old_bundle_or_none(
+    tmp_path, monkeypatch, trouble, there_before
+):
     path = tmp_path / "bundle"
     before = do_export(path).hash if there_before else None
 
@@ -229,9 +270,15 @@ def test_graphs_that_do_not_reproduce_the_modules_are_never_published(tmp_path, 
 
 
 @pytest.mark.usefixtures("graphs_of_the_first")
-@pytest.mark.parametrize(("action", "log_likelihood"), [(2e-5, 0.0), (0.0, 2e-4), (np.nan, 0.0), (0.0, np.nan)])
-def test_graphs_that_differ_from_torch_are_never_published(tmp_path, monkeypatch, action, log_likelihood):
-    monkeypatch.setattr(bundle_writer, "onnx_parity", lambda *_: Parity(8, action, 0.0, log_likelihood, 0.0, 0.0))
+@pytest.mark.parametrize(
+    ("action", "log_likelihood"), [(2e-5, 0.0), (0.0, 2e-4), (np.nan, 0.0), (0.0, np.nan)]
+)
+def test_graphs_that_differ_from_torch_are_never_published(
+    tmp_path, monkeypatch, action, log_likelihood
+):
+    monkeypatch.setattr(
+        bundle_writer, "onnx_parity", lambda *_: Parity(8, action, 0.0, log_likelihood, 0.0, 0.0)
+    )
     with pytest.raises(BundleError, match="nothing was written: the graphs differ from torch"):
         do_export(tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -246,23 +293,45 @@ def test_weights_that_are_nan_are_never_published(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- what does not fit is refused before anything is exported ---------------------------------------------------------
+# --- what does not fit is refused before anything is exported
+# ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"contract": load_robot("wx250s").contract(64)}, SpecMismatch, r"image: expected uint8 \(n, 64, 64, 3\)"),
-        ({"flow": ConditionalRealNVP(6, FEATURES)}, SpecMismatch, "actions of 6 values, the contract has 7"),
+        (
+            {"contract": load_robot("wx250s").contract(64)},
+            SpecMismatch,
+            r"image: expected uint8 \(n, 64, 64, 3\)",
+        ),
+        (
+            {"flow": ConditionalRealNVP(6, FEATURES)},
+            SpecMismatch,
+            "actions of 6 values, the contract has 7",
+        ),
         ({"flow": ConditionalRealNVP(7, FEATURES + 1)}, SpecMismatch, "context"),
-        ({"golden_observations": {"image": observations(2)["image"]}}, SpecMismatch, "proprio: expected float32"),
+        (
+            {"golden_observations": {"image": observations(2)["image"]}},
+            SpecMismatch,
+            "proprio: expected float32",
+        ),
         ({"golden_observations": observations(0)}, DataError, "at least one"),
         (
-            {"golden_observations": {**observations(2), "proprio": np.full((2, 16), np.nan, np.float32)}},
+            {
+                "golden_observations": {
+                    **observations(2),
+                    "proprio": np.full((2, 16), np.nan, np.float32),
+                }
+            },
             DataError,
             "finite",
         ),
-        ({"training_config": {"device": torch.device("cpu")}}, BundleError, "training_config cannot be written"),
+        (
+            {"training_config": {"device": torch.device("cpu")}},
+            BundleError,
+            "training_config cannot be written",
+        ),
     ],
 )
 @pytest.mark.usefixtures("graphs_of_the_first")
@@ -309,12 +378,17 @@ def test_a_bundle_is_refused_where_the_camera_has_another_size(exported, robot, 
         load_bundle(exported, expected=robot)
 
 
-# --- likelihood thresholds --------------------------------------------------------------------------------------------
+# --- likelihood thresholds
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, "low", True])
-def test_a_threshold_that_would_switch_the_monitor_off_is_refused_and_nothing_is_written(tmp_path, value):
-    with pytest.raises(BundleError, match=r"log_likelihood_thresholds\.p01 must be a finite number"):
+def test_a_threshold_that_would_switch_the_monitor_off_is_refused_and_nothing_is_written(
+    tmp_path, value
+):
+    with pytest.raises(
+        BundleError, match=r"log_likelihood_thresholds\.p01 must be a finite number"
+    ):
         do_export(tmp_path / "bundle", log_likelihood_thresholds={"p01": value, "p05": 1.0})
     with pytest.raises(BundleError, match=r"p01 .* must not be above p05"):
         do_export(tmp_path / "bundle", log_likelihood_thresholds={"p01": 2.0, "p05": 1.0})

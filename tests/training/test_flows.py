@@ -20,7 +20,12 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from conure_core.errors import ConfigError, SpecMismatch
-from conure_training.benchmarks.baselines import PlainConditioner, moved_masks, scale_and_shift, zuko_twin
+from conure_training.benchmarks.baselines import (
+    PlainConditioner,
+    moved_masks,
+    scale_and_shift,
+    zuko_twin,
+)
 from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
 
 torch.set_num_threads(1)
@@ -31,20 +36,26 @@ def random_flow(action_dim: int, seed: int = 0, gain: float = 0.5, **options) ->
     """A flow whose last layers are far from the zeros that they start with."""
     torch.manual_seed(seed)
     flow = ConditionalRealNVP(action_dim, CONTEXT_DIM, hidden_dims=(24, 24), **options)
-    for module in [*(coupling.last for coupling in flow.couplings), *([flow.affine] if flow.affine else [])]:
+    for module in [
+        *(coupling.last for coupling in flow.couplings),
+        *([flow.affine] if flow.affine else []),
+    ]:
         nn.init.normal_(module.weight, std=gain / math.sqrt(module.in_features))
         nn.init.normal_(module.bias, std=gain)
     return flow.requires_grad_(False)
 
 
-# --- invertible -------------------------------------------------------------------------------------------------------
+# --- invertible
+# --------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
 @given(dim=st.integers(1, 9), seed=st.integers(0, 10_000), data=st.data())
 def test_every_action_of_the_closed_box_survives_the_inverse_and_back(dim, seed, data):
     value = st.one_of(st.floats(-1, 1, width=32), st.sampled_from([-1.0, 1.0, 0.0]))
-    action = torch.tensor(data.draw(st.lists(st.lists(value, min_size=dim, max_size=dim), min_size=1, max_size=4)))
+    action = torch.tensor(
+        data.draw(st.lists(st.lists(value, min_size=dim, max_size=dim), min_size=1, max_size=4))
+    )
     flow, context = random_flow(dim, seed), torch.randn(len(action), CONTEXT_DIM)
     z, log_prob = flow.encode_with_log_prob(action, context)
     assert torch.isfinite(z).all() and torch.isfinite(log_prob).all()
@@ -53,7 +64,9 @@ def test_every_action_of_the_closed_box_survives_the_inverse_and_back(dim, seed,
 
 @settings(max_examples=40, deadline=None)
 @given(dim=st.integers(1, 9), seed=st.integers(0, 10_000), couplings=st.integers(1, 5))
-def test_every_latent_whose_action_lies_in_the_box_survives_the_way_there_and_back(dim, seed, couplings):
+def test_every_latent_whose_action_lies_in_the_box_survives_the_way_there_and_back(
+    dim, seed, couplings
+):
     flow = random_flow(dim, seed, num_couplings=couplings)
     z, context = torch.randn(64, dim), torch.randn(64, CONTEXT_DIM)
     action = flow.decode(z, context)
@@ -83,7 +96,8 @@ def test_one_pass_gives_what_the_separate_methods_give(dim):
     torch.testing.assert_close(forward, inverse)
 
 
-# --- the true likelihood ----------------------------------------------------------------------------------------------
+# --- the true likelihood
+# ----------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,12 +105,16 @@ def test_one_pass_gives_what_the_separate_methods_give(dim):
 def test_log_prob_is_the_change_of_variables_with_the_jacobian_by_autograd(dim, seed):
     flow = random_flow(dim, seed, gain=0.2).double()
     z, context = 0.5 * torch.randn(1, dim).double(), torch.randn(1, CONTEXT_DIM).double()
-    jacobian = torch.autograd.functional.jacobian(lambda values: flow.decode(values[None], context)[0], z[0])
+    jacobian = torch.autograd.functional.jacobian(
+        lambda values: flow.decode(values[None], context)[0], z[0]
+    )
     expected = Normal(0.0, 1.0).log_prob(z).sum() - torch.linalg.slogdet(jacobian).logabsdet
     action, log_prob = flow.decode_with_log_prob(z, context)
     torch.testing.assert_close(log_prob[0], expected, rtol=1e-6, atol=1e-6)
     if action.abs().max() <= 1.0:
-        torch.testing.assert_close(flow.log_prob(action, context)[0], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            flow.log_prob(action, context)[0], expected, rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -113,14 +131,18 @@ def test_density_integrates_to_one(dim):
     assert density.item() == pytest.approx(1.0, abs=1e-3)
 
 
-def by_zuko(flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+def by_zuko(
+    flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor
+) -> tuple[Tensor, Tensor]:
     """Log-probability of the actions, and the actions that the latents become."""
     twin = zuko_twin(flow, context)
     return twin.log_prob(action), twin.transforms[0](z)
 
 
 class NflowsCoupling(AffineCouplingTransform):
-    """nflows' coupling with our clamp instead of its sigmoid; nflows passes (kept, context) to the net."""
+    """nflows' coupling with our clamp instead of its sigmoid; nflows passes (kept, context) to the
+    net.
+    """
 
     def _scale_and_shift(self, transform_params):
         return scale_and_shift(transform_params)
@@ -135,7 +157,9 @@ class ContextOnly(nn.Module):
         return self.layer(context)
 
 
-def by_nflows(flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+def by_nflows(
+    flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same, by nflows."""
     couplings = [
         NflowsCoupling(moved.int(), lambda kept, out, index=index: PlainConditioner(flow, index))
@@ -151,16 +175,21 @@ def by_nflows(flow: ConditionalRealNVP, action: Tensor, z: Tensor, context: Tens
 @pytest.mark.parametrize("oracle", [by_zuko, by_nflows])
 @pytest.mark.parametrize("dim", [2, 7, 8])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_other_libraries_give_the_same_log_prob_and_samples_for_the_same_weights(oracle, dim, dtype, tolerance):
+def test_other_libraries_give_the_same_log_prob_and_samples_for_the_same_weights(
+    oracle, dim, dtype, tolerance
+):
     flow = random_flow(dim, seed=dim).to(dtype)
     action = torch.rand(64, dim).to(dtype) * 2 - 1
     z, context = torch.randn(64, dim).to(dtype), torch.randn(64, CONTEXT_DIM).to(dtype)
     log_prob, sample = oracle(flow, action, z, context)
-    torch.testing.assert_close(flow.log_prob(action, context), log_prob, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        flow.log_prob(action, context), log_prob, rtol=tolerance, atol=tolerance
+    )
     torch.testing.assert_close(flow.decode(z, context), sample, rtol=0, atol=tolerance)
 
 
-# --- how it starts, what it can learn, what it refuses ----------------------------------------------------------------
+# --- how it starts, what it can learn, what it refuses
+# ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dim", [1, 7])
@@ -169,11 +198,15 @@ def test_untrained_flow_is_a_standard_normal_before_the_squash(dim):
     z, context = torch.randn(256, dim), torch.randn(256, CONTEXT_DIM)
     torch.testing.assert_close(flow.decode(z, context), ACTION_RANGE * torch.tanh(z))
     inside = z.clamp(-1.8, 1.8)
-    torch.testing.assert_close(flow.encode(ACTION_RANGE * torch.tanh(inside), context), inside, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        flow.encode(ACTION_RANGE * torch.tanh(inside), context), inside, rtol=1e-4, atol=1e-5
+    )
 
 
 def excess_nats(sigma: float, steps: int = 1500, **options) -> float:
-    """How far above its entropy a flow's negative log-likelihood of data a = m(c) + sigma * noise ends."""
+    """How far above its entropy a flow's negative log-likelihood of data a = m(c) + sigma * noise
+    ends.
+    """
     dim = 8
     torch.manual_seed(0)
     flow, mixing = ConditionalRealNVP(dim, 4, hidden_dims=(64, 64), **options), torch.randn(4, dim)
@@ -203,7 +236,9 @@ def test_precise_demonstrations_are_learned_to_within_half_a_nat_where_the_autho
 
 def test_gradients_are_finite_where_the_gripper_sits_at_the_edge_of_the_box():
     flow = random_flow(7).requires_grad_(True)
-    action = torch.tensor(np.array(np.meshgrid(*[[-1.0, 1.0]] * 7)).reshape(7, -1).T, dtype=torch.float32)
+    action = torch.tensor(
+        np.array(np.meshgrid(*[[-1.0, 1.0]] * 7)).reshape(7, -1).T, dtype=torch.float32
+    )
     action.requires_grad_(True)
     flow.log_prob(action, torch.randn(len(action), CONTEXT_DIM)).sum().backward()
     gradients = [action.grad, *(parameter.grad for parameter in flow.parameters())]
@@ -212,11 +247,18 @@ def test_gradients_are_finite_where_the_gripper_sits_at_the_edge_of_the_box():
 
 @pytest.mark.parametrize("beyond", [1.05, -1.05, 1.2, -40.0])
 def test_log_prob_stays_finite_beyond_the_range(beyond):
-    assert torch.isfinite(random_flow(3).log_prob(torch.full((1, 3), beyond), torch.zeros(1, CONTEXT_DIM))).all()
+    assert torch.isfinite(
+        random_flow(3).log_prob(torch.full((1, 3), beyond), torch.zeros(1, CONTEXT_DIM))
+    ).all()
 
 
 def test_nan_actions_are_not_hidden():
-    assert random_flow(3).log_prob(torch.full((1, 3), torch.nan), torch.zeros(1, CONTEXT_DIM)).isnan().all()
+    assert (
+        random_flow(3)
+        .log_prob(torch.full((1, 3), torch.nan), torch.zeros(1, CONTEXT_DIM))
+        .isnan()
+        .all()
+    )
 
 
 def test_weights_saved_and_loaded_give_the_same_flow():
@@ -232,7 +274,9 @@ def test_wrong_shapes_are_refused_by_name(shape):
         random_flow(7).log_prob(torch.zeros(shape), torch.zeros(5, CONTEXT_DIM))
 
 
-@pytest.mark.parametrize("sizes", [(0, 4, 4, (8,)), (7, 0, 4, (8,)), (7, 4, 0, (8,)), (7, 4, 4, ())])
+@pytest.mark.parametrize(
+    "sizes", [(0, 4, 4, (8,)), (7, 0, 4, (8,)), (7, 4, 0, (8,)), (7, 4, 4, ())]
+)
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(ConfigError, match="at least 1"):
         ConditionalRealNVP(*sizes)

@@ -20,12 +20,15 @@ from .toy_runs import CONF, TINY_PRIOR
 SIZE = 48
 
 
-def seen(rows: int, most_px: int, generator: torch.Generator, times: int = 1) -> tuple[torch.Tensor, ...]:
-    """A white square for the tool, always at one place, and a green object, both moved as a turned camera moves them.
+def seen(
+    rows: int, most_px: int, generator: torch.Generator, times: int = 1
+) -> tuple[torch.Tensor, ...]:
+    """A white square for the tool, always at one place, and a green object, both moved as a turned
+    camera moves them.
 
-    Images (n, 48, 48, 3), or of a camera with `times` as many pixels a side; proprio (n, 11); the object's position
-    (n, 1, 3), a metre a hundred of the 48's pixels, as it would be without the movement; the pixels (n, 2, 2) where
-    object and container are seen.
+    Images (n, 48, 48, 3), or of a camera with `times` as many pixels a side; proprio (n, 11); the
+    object's position (n, 1, 3), a metre a hundred of the 48's pixels, as it would be without the
+    movement; the pixels (n, 2, 2) where object and container are seen.
     """
     moved = torch.randint(-most_px, most_px + 1, (rows, 2), generator=generator)
     true = torch.randint(14, 34, (rows, 2), generator=generator)
@@ -46,14 +49,18 @@ def error_m(keypoints: int, times: int = 1, cell_px: int = 4) -> float:
     """Of the position, the median over images that were not trained on, after a short training."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    encoder = SceneEncoder(table_camera(times * SIZE), 11, width=16, keypoints=keypoints, cell_px=cell_px)
+    encoder = SceneEncoder(
+        table_camera(times * SIZE), 11, width=16, keypoints=keypoints, cell_px=cell_px
+    )
     optimizer = torch.optim.Adam(encoder.parameters(), 3e-3)
     image, proprio, position, pixels = seen(2000, 4, generator, times)
     colours, container = torch.full_like(position, torch.nan), torch.full((64, 3), torch.nan)
     for _ in range(300):
         batch = torch.randint(len(image), (64,), generator=generator)
         found = encoder.detect(image[batch], proprio[batch])
-        loss = detection_loss(encoder, found, position[batch], colours[batch], container, pixels[batch])
+        loss = detection_loss(
+            encoder, found, position[batch], colours[batch], container, pixels[batch]
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -71,16 +78,22 @@ def test_cells_of_eight_pixels_find_objects_in_images_of_twice_the_size():
     assert error_m(keypoints=8, times=2, cell_px=8) < 0.5 * error_m(keypoints=0)
 
 
-@pytest.mark.parametrize(("size_px", "cell_px", "cells"), [(48, 4, 12), (50, 4, 13), (96, 8, 12), (100, 8, 13)])
+@pytest.mark.parametrize(
+    ("size_px", "cell_px", "cells"), [(48, 4, 12), (50, 4, 13), (96, 8, 12), (100, 8, 13)]
+)
 def test_the_grid_covers_images_of_any_size(size_px, cell_px, cells):
     encoder = SceneEncoder(table_camera(size_px), 11, width=16, keypoints=4, cell_px=cell_px)
-    found = encoder.detect(torch.zeros(2, size_px, size_px, 3, dtype=torch.uint8), torch.zeros(2, 11))
+    found = encoder.detect(
+        torch.zeros(2, size_px, size_px, 3, dtype=torch.uint8), torch.zeros(2, 11)
+    )
     assert encoder.grid == (cells, cells) and found.position.shape == (2, cells * cells, 3)
 
 
 def test_before_training_keypoints_change_nothing():
     generator = torch.Generator().manual_seed(0)
-    bare, with_keypoints = (SceneEncoder(table_camera(SIZE), 11, keypoints=count).eval() for count in (0, 6))
+    bare, with_keypoints = (
+        SceneEncoder(table_camera(SIZE), 11, keypoints=count).eval() for count in (0, 6)
+    )
     with_keypoints.load_state_dict(bare.state_dict(), strict=False)
     image = torch.randint(256, (4, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8)
     proprio = torch.randn(4, 11, generator=generator)
@@ -102,9 +115,14 @@ def test_a_prior_keeps_keypoints_and_cells_in_the_bundle_too_and_an_older_one_ha
     kept = load_prior(path)
     assert kept.encoder.keypoints is not None and kept.encoder.grid == (SIZE // 8, SIZE // 8)
     rng = np.random.default_rng(0)
-    shown = {"image": rng.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8), "proprio": rng.normal(size=(8, 16))}
+    shown = {
+        "image": rng.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8),
+        "proprio": rng.normal(size=(8, 16)),
+    }
     shown["proprio"] = shown["proprio"].astype(np.float32)
-    export_bundle(kept.encoder, kept.flow, None, kept.contract, tmp_path / "bundle", shown, {})  # checks its own parity
+    export_bundle(
+        kept.encoder, kept.flow, None, kept.contract, tmp_path / "bundle", shown, {}
+    )  # checks its own parity
     data = torch.load(prior, weights_only=True)
     del data["size"]["keypoints"], data["size"]["cell_px"]
     torch.save(data, tmp_path / "old.pt")
@@ -112,7 +130,9 @@ def test_a_prior_keeps_keypoints_and_cells_in_the_bundle_too_and_an_older_one_ha
     assert old.keypoints is None and old.cell_px == 4
 
 
-@pytest.mark.parametrize(("name", "value"), [("keypoints", -1), ("cell_px", 6), ("cell_px", 2), ("cell_px", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("keypoints", -1), ("cell_px", 6), ("cell_px", 2), ("cell_px", 0)]
+)
 def test_sizes_that_make_no_encoder_are_refused(name, value):
     with pytest.raises(ConfigError, match=rf"size\.{name}"):
         PriorSize(**{name: value})

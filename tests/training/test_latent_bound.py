@@ -12,7 +12,9 @@ from conure_training.prior.latent_bound import chi_square_radius, reachable_frac
 
 @given(st.integers(1, 9), st.floats(0.1, 5.0), st.floats(0.0, 100.0), st.integers(0, 2**31))
 def test_nothing_is_longer_than_the_radius_and_nothing_turns(dim, radius, scale, seed):
-    z = scale * torch.randn(20, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    z = scale * torch.randn(
+        20, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     bounded = bounded_radially(z, radius)
     assert (bounded.norm(dim=1) <= radius * (1 + 1e-12)).all()
     cosine = torch.nn.functional.cosine_similarity(z, bounded, dim=1)
@@ -21,7 +23,9 @@ def test_nothing_is_longer_than_the_radius_and_nothing_turns(dim, radius, scale,
 
 def test_inside_the_knee_z_and_its_gradient_are_untouched_and_the_knee_is_smooth():
     radius = 3.0
-    inside = (KNEE * radius * 0.999 * torch.nn.functional.normalize(torch.randn(50, 7), dim=1)).requires_grad_()
+    inside = (
+        KNEE * radius * 0.999 * torch.nn.functional.normalize(torch.randn(50, 7), dim=1)
+    ).requires_grad_()
     bounded = bounded_radially(inside, radius)
     assert torch.allclose(bounded, inside, atol=1e-6)
     bounded.sum().backward()

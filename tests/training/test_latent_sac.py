@@ -29,7 +29,9 @@ def flow(seed: int = 0) -> ConditionalRealNVP:
     return prior
 
 
-def learner(config: LatentSacConfig = SMALL, seed: int = 0, prior: ConditionalRealNVP | None = None) -> LatentSac:
+def learner(
+    config: LatentSacConfig = SMALL, seed: int = 0, prior: ConditionalRealNVP | None = None
+) -> LatentSac:
     return LatentSac(prior or flow(), FEATURES, STATE, ACTION, config, seed)
 
 
@@ -77,7 +79,9 @@ def test_first_rollouts_are_the_priors_samples_for_the_same_noise_even_after_cri
     noise = torch.randn(40, ACTION, generator=torch.Generator().manual_seed(7))
     seen = {"features": features}
     assert torch.equal(sac.latent(seen, torch.Generator().manual_seed(7)), noise)
-    assert torch.equal(sac.act(seen, torch.Generator().manual_seed(7)), flow().decode(noise, features))
+    assert torch.equal(
+        sac.act(seen, torch.Generator().manual_seed(7)), flow().decode(noise, features)
+    )
 
 
 def test_deterministic_action_decodes_the_mean():
@@ -118,7 +122,10 @@ def test_critics_regress_to_the_clipped_target_of_the_slow_critics(cost_in_targe
         value = sac.target_critics(batch.next_observation["state"], action).min(dim=0).values
         value -= cost_in_target * sac.alpha * kl_to_standard_normal(mean, std)
         target = (batch.reward + batch.discount * value).clamp(0.0, bound)
-        loss = sum(((q - target) ** 2).mean() for q in sac.critics(batch.observation["state"], batch.action))
+        loss = sum(
+            ((q - target) ** 2).mean()
+            for q in sac.critics(batch.observation["state"], batch.action)
+        )
     metrics = sac.update(batch, critic_only=True)
     assert metrics["target_q"] == pytest.approx(target.mean().item(), abs=1e-6)
     assert metrics["critic_loss"] == pytest.approx(loss.item(), rel=1e-4)
@@ -128,7 +135,9 @@ def test_slow_critics_follow_by_the_polyak_share():
     sac = learner(replace(SMALL, polyak=0.25))
     before = [parameter.clone() for parameter in sac.target_critics.parameters()]
     sac.update(random_batch())
-    for old, slow, new in zip(before, sac.target_critics.parameters(), sac.critics.parameters(), strict=True):
+    for old, slow, new in zip(
+        before, sac.target_critics.parameters(), sac.critics.parameters(), strict=True
+    ):
         assert torch.allclose(slow, 0.75 * old + 0.25 * new)
         assert not torch.equal(new, old)
 
@@ -157,7 +166,9 @@ def test_actor_climbs_the_critics_through_the_flow_and_changes_neither():
 
 @pytest.mark.parametrize("target", [0.1, 0.6])
 def test_alpha_steers_the_kl_to_its_target(target):
-    sac = learner(replace(SMALL, target_kl_per_dim=target, learning_rate=1e-3, alpha_learning_rate=2e-2))
+    sac = learner(
+        replace(SMALL, target_kl_per_dim=target, learning_rate=1e-3, alpha_learning_rate=2e-2)
+    )
     batch = random_batch(64)
     costs = [sac._update_actor(batch)["cost_nats"] for _ in range(800)]
     assert sum(costs[-200:]) / 200 == pytest.approx(target * ACTION, rel=0.15)
@@ -279,11 +290,15 @@ def test_latent_sac_solves_a_sparse_task_that_sac_from_scratch_does_not_in_the_s
     steps = 1500
     small = {"hidden_width": 64, "batch_size": 128}
     config = LatentSacConfig(**small, critic_pretraining_updates=200)
-    latent = LatentSac(TwoObjectFlow(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0)
+    latent = LatentSac(
+        TwoObjectFlow(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0
+    )
     before = success_rate(latent, image=False)
     online = Replay(fields(image=False), 2, ReplayConfig(10_000))
     train(latent, MixedReplay(online, demonstrations(200, seed=0)), steps, image=False, seed=0)
-    scratch = Sac(IMAGE_SIZE, proprio_dim=2, state_dim=7, action_dim=2, config=SacConfig(**small), seed=0)
+    scratch = Sac(
+        IMAGE_SIZE, proprio_dim=2, state_dim=7, action_dim=2, config=SacConfig(**small), seed=0
+    )
     train(scratch, Replay(fields(image=True), 2, ReplayConfig(10_000)), steps, image=True, seed=0)
     assert before < 0.4
     assert success_rate(latent, image=False) > 0.9

@@ -1,4 +1,6 @@
-"""The ledger at work, in processes: it goes on after interruptions, keeps failures, and lets nobody in twice."""
+"""The ledger at work, in processes: it goes on after interruptions, keeps failures, and lets nobody
+in twice.
+"""
 
 import json
 import os
@@ -59,7 +61,9 @@ finally:
 figures = {"started_at": start, "cores": len(os.sched_getaffinity(0)), "nice": os.nice(0), "others": others}
 (out / "figures.json").write_text(json.dumps(figures))
 """
-LEDGER = "import sys; from conure_training.results import job; job.EXPERIMENT = (sys.argv.pop(1),); "
+LEDGER = (
+    "import sys; from conure_training.results import job; job.EXPERIMENT = (sys.argv.pop(1),); "
+)
 LEDGER += "from conure_core.cli import main; sys.exit(main())"
 
 
@@ -77,7 +81,14 @@ def places(folder: Path) -> Places:
 
 def words_of(folder: Path, *words: str) -> list[str]:
     settings = [f"{name}={folder / name}" for name in ("out", "results")]
-    return ["results", *words, *settings, f"plan={folder / 'plan.yaml'}", "niceness=5", "scale=first"]
+    return [
+        "results",
+        *words,
+        *settings,
+        f"plan={folder / 'plan.yaml'}",
+        "niceness=5",
+        "scale=first",
+    ]
 
 
 def begin(folder: Path, *words: str) -> subprocess.Popen:
@@ -112,14 +123,23 @@ def at_work(folder: Path) -> list[int]:
     return found
 
 
-def test_everything_is_filled_but_what_failed_and_what_needs_it(toy: Path, capsys: pytest.CaptureFixture) -> None:
+def test_everything_is_filled_but_what_failed_and_what_needs_it(
+    toy: Path, capsys: pytest.CaptureFixture
+) -> None:
     assert main(words_of(toy, "all")) == 1
     assert "1 entries failed and 1 wait for others; the first: toy/bad" in capsys.readouterr().err
     assert figures(toy, "toy/good")["nice"] == os.nice(0) + 5
     cores = len(os.sched_getaffinity(0))
     assert figures(toy, "toy/good")["cores"] == max(1, cores // 2)
-    assert figures(toy, "toy/alone") == {"started_at": 0, "cores": cores, "nice": os.nice(0) + 5, "others": []}
-    assert figures(toy, "toy/long")["others"] or figures(toy, "toy/good")["others"], "two side by side"
+    assert figures(toy, "toy/alone") == {
+        "started_at": 0,
+        "cores": cores,
+        "nice": os.nice(0) + 5,
+        "others": [],
+    }
+    assert figures(toy, "toy/long")["others"] or figures(toy, "toy/good")["others"], (
+        "two side by side"
+    )
     assert not record_path(toy / "results", "toy/bad").exists()
     assert "this one is bad" in (toy / "out/toy/bad/log.txt").read_text()
     plan = load_plan(str(toy / "plan.yaml"))
@@ -151,7 +171,9 @@ def test_an_interrupted_ledger_leaves_no_process_and_goes_on_where_it_was(
     assert "shared/base: begun" not in capsys.readouterr().out
 
 
-def test_an_entry_that_is_at_work_is_refused_by_name(toy: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_entry_that_is_at_work_is_refused_by_name(
+    toy: Path, capsys: pytest.CaptureFixture
+) -> None:
     plan = load_plan(str(toy / "plan.yaml"))
     entry = plan.entries["toy/alone"]
     job = Job(entry, toy / "out", {0}, 0)
@@ -160,7 +182,10 @@ def test_an_entry_that_is_at_work_is_refused_by_name(toy: Path, capsys: pytest.C
         with pytest.raises(Held, match=f"toy/alone is at work in process {os.getpid()}"):
             Job(entry, toy / "out", {0}, 0)
         assert main(words_of(toy, "toy")) == 1
-        assert f"toy/alone: left out, toy/alone is at work in process {os.getpid()}" in capsys.readouterr().out
+        assert (
+            f"toy/alone: left out, toy/alone is at work in process {os.getpid()}"
+            in capsys.readouterr().out
+        )
     finally:
         job.close()
     assert holder(toy / "out", entry) is None
@@ -192,7 +217,9 @@ groups:
 """
     )
     words = [f"{name}={tmp_path / name}" for name in ("out", "results")]
-    assert main(["results", "headline", f"plan={tmp_path / 'plan.yaml'}", "scale=first", *words]) == 0
+    assert (
+        main(["results", "headline", f"plan={tmp_path / 'plan.yaml'}", "scale=first", *words]) == 0
+    )
     record = read_record(record_path(tmp_path / "results", "headline/scratch-pick_azure-3"))
     assert record is not None
     assert record.seed == 3
@@ -201,7 +228,9 @@ groups:
     assert 0 < record.seconds["rl"] < 60
     assert str(tmp_path) not in json.dumps([record.commands, record.configs, record.results])
     assert "| headline |" in (tmp_path / "results/README.md").read_text()
-    assert main(["results", "headline", f"plan={tmp_path / 'plan.yaml'}", "scale=first", *words]) == 0
+    assert (
+        main(["results", "headline", f"plan={tmp_path / 'plan.yaml'}", "scale=first", *words]) == 0
+    )
     assert "0 entries to run" in capsys.readouterr().out
 
 
@@ -210,8 +239,11 @@ def test_an_experiment_is_found_by_name_and_its_figures_written_with_its_setting
 ) -> None:
     files = {
         "toy_experiments/__init__.py": "",
-        "toy_experiments/doubling.py": "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Doubling:\n"
-        "    number: int = 1\n\ndef run(config: Doubling) -> dict:\n    return {'twice': 2 * config.number}\n",
+        "toy_experiments/doubling.py": (
+            "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Doubling:\n   "
+            " number: int = 1\n\ndef run(config: Doubling) -> dict:\n    return {'twice': 2 *"
+            " config.number}\n"
+        ),
         "toy_conf/__init__.py": "",
         "toy_conf/doubling.yaml": "number: 3\n",
     }

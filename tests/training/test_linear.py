@@ -1,4 +1,6 @@
-"""The product by oneDNN is the same product: values, gradients, gradients of gradients, and none of it in an export."""
+"""The product by oneDNN is the same product: values, gradients, gradients of gradients, and none of
+it in an export.
+"""
 
 import pytest
 import torch
@@ -38,7 +40,9 @@ def plain(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
     return torch.relu(product) if relu else product
 
 
-@pytest.mark.skipif(not module.AVAILABLE, reason="torch is built without oneDNN: plain products are all there is")
+@pytest.mark.skipif(
+    not module.AVAILABLE, reason="torch is built without oneDNN: plain products are all there is"
+)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_values_and_gradients_are_those_of_torch_up_to_rounding(relu, with_bias, products) -> None:
@@ -51,16 +55,22 @@ def test_values_and_gradients_are_those_of_torch_up_to_rounding(relu, with_bias,
         kept += [y, *torch.autograd.grad(y.square().sum(), inputs)]
     assert len(products) == 3  # forward, and the gradients of x and W
     for ours, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3 * float(theirs.abs().max().detach()))
+        torch.testing.assert_close(
+            ours, theirs, rtol=1e-4, atol=1e-3 * float(theirs.abs().max().detach())
+        )
 
 
 def test_a_gradient_can_be_differentiated_once_more() -> None:
     second = []
     for product in (linear, plain):
         x, weight, bias = operands()
-        (first,) = torch.autograd.grad(product(x, weight, bias, True).square().sum(), x, create_graph=True)
+        (first,) = torch.autograd.grad(
+            product(x, weight, bias, True).square().sum(), x, create_graph=True
+        )
         second.append(torch.autograd.grad(first.square().sum(), weight)[0])
-    torch.testing.assert_close(second[0], second[1], rtol=1e-3, atol=1e-3 * float(second[1].abs().max()))
+    torch.testing.assert_close(
+        second[0], second[1], rtol=1e-3, atol=1e-3 * float(second[1].abs().max())
+    )
 
 
 def test_function_transforms_and_small_products_are_torch_own(products) -> None:

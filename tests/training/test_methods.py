@@ -1,4 +1,6 @@
-"""Every method of `conure rl` at toy size: it resumes to the bit, evaluates itself, and hands out what it evaluated."""
+"""Every method of `conure rl` at toy size: it resumes to the bit, evaluates itself, and hands out
+what it evaluated.
+"""
 
 import json
 from contextlib import closing
@@ -52,7 +54,9 @@ def tensors(data: object) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_resumed_run_ends_as_an_uninterrupted_one(variant: str, demos: Path, prior: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    variant: str, demos: Path, prior: Path, tmp_path: Path
+) -> None:
     whole = train_rl(config_of(variant, demos, prior, tmp_path / "whole"))
     config = config_of(variant, demos, prior, tmp_path / "cut")
     with pytest.raises(Stop):
@@ -79,7 +83,9 @@ def without_time(entry: dict) -> dict:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(variant, demos, prior, tmp_path) -> None:
+def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
+    variant, demos, prior, tmp_path
+) -> None:
     config = config_of(variant, demos, prior, tmp_path, "evaluate_every=0")
     with closing(make_environment(config.task, config, config.target)) as env:
         method = build_method(config, env)
@@ -97,7 +103,9 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(variant, 
             batch = {name: value[None] for name, value in method.observe(observation).items()}
             noise = torch.randn(1, 7, generator=torch.Generator().manual_seed(step))
             with method.learner.averaged():
-                chosen = method.learner.act(batch, torch.Generator().manual_seed(step), exploring=False)
+                chosen = method.learner.act(
+                    batch, torch.Generator().manual_seed(step), exploring=False
+                )
             expected = method.command(batch, chosen)
             action = agent.act(observation, noise[0].numpy())
             np.testing.assert_allclose(action, expected[0].numpy(), atol=1e-4)
@@ -122,17 +130,26 @@ def compare_skills(method, agent, env, observation) -> None:
 # Evaluations.
 
 
-def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(demos, prior, tmp_path) -> None:
+def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(
+    demos, prior, tmp_path
+) -> None:
     curves = []
     for every in (0, 40):
-        words = ("method=prior_explore", f"evaluate_every={every}", "evaluate_episodes=2", f"tensorboard={every > 0}")
+        words = (
+            "method=prior_explore",
+            f"evaluate_every={every}",
+            "evaluate_episodes=2",
+            f"tensorboard={every > 0}",
+        )
         path = train_rl(rl_config(demos, prior, tmp_path / str(every), *TINY_RIVALS, *words))
         curves.append(json.loads((path.parent / "curve.json").read_text()))
     assert curves[0]["episodes"] == curves[1]["episodes"]
     assert curves[0]["evaluations"] == []
     evaluations = curves[1]["evaluations"]
     assert [entry["episodes"] for entry in evaluations] == [2] * len(evaluations)
-    assert [entry["steps"] // 40 >= index for index, entry in enumerate(evaluations)] == [True] * len(evaluations)
+    assert [entry["steps"] // 40 >= index for index, entry in enumerate(evaluations)] == [
+        True
+    ] * len(evaluations)
     assert len(evaluations) == 1 + curves[1]["episodes"][-1]["steps"] // 40
     assert curves[1]["wall_s"] > 0 and curves[1]["commit"]
     assert list((tmp_path / "40" / "tensorboard").glob("events*"))
@@ -146,12 +163,16 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
         method = build_method(config, env)
         noise = torch.randn(3, 7, generator=torch.Generator().manual_seed(5))
         observation, _ = env.reset(seed=EVALUATION_SEEDS)
-        seen = {name: value[None].expand(3, -1) for name, value in method.observe(observation).items()}
+        seen = {
+            name: value[None].expand(3, -1) for name, value in method.observe(observation).items()
+        }
         assert torch.equal(method.learner.latent(seen, torch.Generator().manual_seed(5)), noise)
         action = method.learner.act(seen, torch.Generator().manual_seed(5))
         assert torch.equal(action, alone.flow.decode(noise, seen["features"]))
         for one, expected in zip(noise.numpy(), action.numpy(), strict=True):
-            np.testing.assert_allclose(LatentAgent(alone).act(observation, one), expected.clip(-1, 1), atol=1e-4)
+            np.testing.assert_allclose(
+                LatentAgent(alone).act(observation, one), expected.clip(-1, 1), atol=1e-4
+            )
         assert evaluate_learner(config, method, env) == evaluate_learner(config, method, env)
 
 
@@ -168,7 +189,10 @@ def test_an_unknown_method_lists_the_methods() -> None:
     [
         (("method=rldp",), "did you mean 'rlpd'"),
         (("critic=pixels",), "critic"),
-        (("method=scratch", "critic=features"), "critic=features needs a method that learns on features"),
+        (
+            ("method=scratch", "critic=features"),
+            "critic=features needs a method that learns on features",
+        ),
         (("method=rlpd", "escape=true"), "belongs to method=latent"),
         (("escape=true", "demonstrations_in=z"), "exclude one another"),
         (("escape_margin=-0.1",), "escape_margin"),

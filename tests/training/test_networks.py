@@ -81,7 +81,11 @@ def test_seeded_weights_repeat_and_leave_the_global_generator_alone():
 def test_a_policy_without_slots_loads_from_files_that_hold_a_slot_s_scale():
     policy, slotted = GaussianPolicy(11, 2), GaussianPolicy(11, 2, slots=1)
     assert not any("slot" in name for name in policy.state_dict())
-    idle = {name: value for name, value in slotted.state_dict().items() if name.startswith("normalize_slot.")}
+    idle = {
+        name: value
+        for name, value in slotted.state_dict().items()
+        if name.startswith("normalize_slot.")
+    }
     assert idle
     GaussianPolicy(11, 2).load_state_dict({**policy.state_dict(), **idle})
     again = GaussianPolicy(11, 2, slots=1)

@@ -1,4 +1,6 @@
-"""Demonstrations, prior and learners at toy size: the verbs' promises about data, resuming and damage."""
+"""Demonstrations, prior and learners at toy size: the verbs' promises about data, resuming and
+damage.
+"""
 
 import json
 import os
@@ -39,20 +41,26 @@ from .toy_runs import CONF, TINY_PRIOR, rl_config
 CONURE = [sys.executable, "-c", "import sys; from conure_core.cli import main; sys.exit(main())"]
 
 
-def test_demonstrations_are_successes_within_range_and_repeat_by_seed(demos: Path, tmp_path: Path) -> None:
+def test_demonstrations_are_successes_within_range_and_repeat_by_seed(
+    demos: Path, tmp_path: Path
+) -> None:
     data = load_demonstrations(demos)
     assert len(data.ends) == 8
     assert (data.reward[data.ends - 1] == 1).all()
     assert data.reward.sum() == 8
     assert np.abs(data.action).max() <= 1
-    config = load_config(CONF, "demos", DemosConfig, ["episodes.Lift=3", f"out={tmp_path / 'again'}", "workers=2"])
+    config = load_config(
+        CONF, "demos", DemosConfig, ["episodes.Lift=3", f"out={tmp_path / 'again'}", "workers=2"]
+    )
     config = replace(config, episodes={"Lift": 3})
     again = load_demonstrations(collect(config))
     np.testing.assert_array_equal(again.image, data.image[: len(again.image)])
     np.testing.assert_array_equal(again.action, data.action[: len(again.action)])
 
 
-@pytest.mark.parametrize(("name", "schema"), [("evaluate", EvaluateConfig), ("demos", DemosConfig), ("rl", RlConfig)])
+@pytest.mark.parametrize(
+    ("name", "schema"), [("evaluate", EvaluateConfig), ("demos", DemosConfig), ("rl", RlConfig)]
+)
 def test_containers_that_are_held_out_can_be_asked_for(name: str, schema: type) -> None:
     for containers in ("train", "test"):
         config = load_config(CONF, name, schema, [f"containers={containers}", "image_size=16"])
@@ -64,9 +72,16 @@ def test_containers_that_are_held_out_can_be_asked_for(name: str, schema: type) 
         make_environment("PlaceInBox", config)
 
 
-def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_do_not_mix(tmp_path: Path) -> None:
+def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_do_not_mix(
+    tmp_path: Path,
+) -> None:
     none = ["episodes.Lift=0", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
-    words = [*none, "+episodes.DrawerOpen=2", "+episodes.PlaceInDrawer=1", f"out={tmp_path / 'drawer'}"]
+    words = [
+        *none,
+        "+episodes.DrawerOpen=2",
+        "+episodes.PlaceInDrawer=1",
+        f"out={tmp_path / 'drawer'}",
+    ]
     data = load_demonstrations(collect(load_config(CONF, "demos", DemosConfig, words)))
     assert len(data.ends) == 3
     assert (data.reward[data.ends - 1] == 1).all()
@@ -96,8 +111,13 @@ def group_lives(group: int) -> bool:
 def collecting(out: Path) -> "subprocess.Popen[str]":
     """A collection whose workers are at work."""
     command = [*CONURE, "demos", "episodes.Lift=2000", f"out={out}", "workers=2"]
-    process = subprocess.Popen(command, cwd=out.parent, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    children, until_s = Path(f"/proc/{process.pid}/task/{process.pid}/children"), time.monotonic() + 60.0
+    process = subprocess.Popen(
+        command, cwd=out.parent, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    children, until_s = (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children"),
+        time.monotonic() + 60.0,
+    )
     while len(children.read_text().split()) < 3:  # and the resource tracker
         assert process.poll() is None and time.monotonic() < until_s
         time.sleep(0.05)
@@ -106,7 +126,11 @@ def collecting(out: Path) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize(
     ("number", "status", "said"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to end"), (signal.SIGKILL, -9, "")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "told to end"),
+        (signal.SIGKILL, -9, ""),
+    ],
 )
 def test_a_collection_that_a_signal_ends_leaves_no_data_set_and_no_process(
     tmp_path: Path, number: signal.Signals, status: int, said: str
@@ -128,13 +152,17 @@ def test_a_second_collection_into_one_folder_is_refused(tmp_path: Path, capsys) 
     process = collecting(tmp_path / "demos")
     try:
         assert main(["demos", f"out={tmp_path / 'demos'}", "episodes.Lift=1"]) == 1
-        assert f"is being written by 'conure demos' (process {process.pid})" in capsys.readouterr().err
+        assert (
+            f"is being written by 'conure demos' (process {process.pid})" in capsys.readouterr().err
+        )
     finally:
         process.kill()
         process.communicate(timeout=30)
 
 
-def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(tmp_path: Path, monkeypatch) -> None:
+def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
+    tmp_path: Path, monkeypatch
+) -> None:
     collected: list[str] = []
 
     def recorded(work, blocks, *words):
@@ -142,12 +170,24 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
         return run_blocks(work, blocks, *words)
 
     def demos(noise: str, name: str = "demos") -> Path:
-        words = ["episodes.Lift=2", "episodes.PlaceInTray=1", "episodes.PlaceInBox=0", f"noise={noise}", "workers=1"]
-        return collect(load_config(CONF, "demos", DemosConfig, [*words, "image_size=16", f"out={tmp_path / name}"]))
+        words = [
+            "episodes.Lift=2",
+            "episodes.PlaceInTray=1",
+            "episodes.PlaceInBox=0",
+            f"noise={noise}",
+            "workers=1",
+        ]
+        return collect(
+            load_config(
+                CONF, "demos", DemosConfig, [*words, "image_size=16", f"out={tmp_path / name}"]
+            )
+        )
 
     monkeypatch.setattr("conure_training.data.collect.run_blocks", recorded)
     with monkeypatch.context() as patch:
-        patch.setattr("conure_training.data.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(
+            "conure_training.data.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt)
+        )
         for noise in ("[0.1,0.1]", "[0.3,0.3]"):
             with pytest.raises(KeyboardInterrupt):
                 demos(noise)
@@ -157,7 +197,9 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
     resumed = load_demonstrations(demos("[0.3,0.3]"))
     assert collected == ["Lift"]
     assert not block.parent.exists()
-    np.testing.assert_array_equal(resumed.action, load_demonstrations(demos("[0.3,0.3]", "whole")).action)
+    np.testing.assert_array_equal(
+        resumed.action, load_demonstrations(demos("[0.3,0.3]", "whole")).action
+    )
 
 
 def test_a_prior_is_read_back_and_refuses_another_camera(prior: Path) -> None:
@@ -170,7 +212,13 @@ def test_a_prior_is_read_back_and_refuses_another_camera(prior: Path) -> None:
 
 
 def test_another_arm_has_demonstrations_and_a_prior_of_its_own(demos: Path, tmp_path: Path) -> None:
-    words = ["arm=panda", "episodes.Lift=3", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
+    words = [
+        "arm=panda",
+        "episodes.Lift=3",
+        "episodes.PlaceInTray=0",
+        "episodes.PlaceInBox=0",
+        "workers=1",
+    ]
     mine = collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={tmp_path / 'demos'}"]))
     assert load_demonstrations(mine).proprio.shape[1] == 17
     words = [f"demos={mine}", f"out={tmp_path / 'prior'}", "tasks=[Lift]", *TINY_PRIOR]
@@ -200,14 +248,20 @@ def test_features_put_a_doubtful_object_before_a_certain_one_that_is_further(pri
     logit[0, near], logit[0, far] = 0.2, 6.0
     position = torch.zeros(1, cells, 3)
     position[0, far, 0] = 0.2
-    found = Detections(logit, position, torch.zeros(1, cells, 3), torch.full((1, cells), -9.0), position)
+    found = Detections(
+        logit, position, torch.zeros(1, cells, 3), torch.full((1, cells), -9.0), position
+    )
     slots = encoder.slot_features(found, torch.zeros(1, encoder.proprio_size))[0, :30].view(3, 10)
     assert 0.5 < slots[0, 0] < 0.7
     assert slots[1, 0] > 0.99
 
 
-def test_first_rollouts_of_the_policy_are_the_prior_s(demos: Path, prior: Path, tmp_path: Path) -> None:
-    """Before any update a policy's episode equals the prior's, action by action, for the same noise."""
+def test_first_rollouts_of_the_policy_are_the_prior_s(
+    demos: Path, prior: Path, tmp_path: Path
+) -> None:
+    """Before any update a policy's episode equals the prior's, action by action, for the same
+    noise.
+    """
     import gymnasium
 
     from conure_training.nn.gaussian_policy import GaussianPolicy
@@ -232,12 +286,16 @@ def test_evaluation_repeats_itself_and_counts_what_it_says(prior: Path, tmp_path
     assert first["success"]["trials"] == 3
 
 
-def test_demonstrations_of_another_task_are_refused(demos: Path, prior: Path, tmp_path: Path) -> None:
+def test_demonstrations_of_another_task_are_refused(
+    demos: Path, prior: Path, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match="no episode of PlaceInBox, only of Lift, PlaceInTray"):
         train_rl(rl_config(demos, prior, tmp_path, "task=PlaceInBox"))
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(demos: Path, prior: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused(
+    demos: Path, prior: Path, tmp_path: Path
+) -> None:
     torch.save({"config": "another"}, tmp_path / "checkpoint.pt")
     with pytest.raises(ConfigError, match="another configuration"):
         train_rl(rl_config(demos, prior, tmp_path))
@@ -257,7 +315,10 @@ def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -
         assert told.reward.sum() == 1 and retold.reward.sum() == 0 and retold.terminated
         torch.testing.assert_close(told.action, retold.action)
         size = data.proprio.shape[1]
-        slots = [e.observations["state"][:, size : size + SLOT_STATE * MAX_OBJECTS] for e in (told, retold)]
+        slots = [
+            e.observations["state"][:, size : size + SLOT_STATE * MAX_OBJECTS]
+            for e in (told, retold)
+        ]
         first, second = (s.unflatten(1, (MAX_OBJECTS, SLOT_STATE)) for s in slots)
         assert not torch.equal(first[:, 0], second[:, 0])
         assert any(torch.equal(first[:, 0], second[:, k]) for k in range(1, MAX_OBJECTS))

@@ -13,9 +13,13 @@ from conure_training.prior.model import Prior, PriorSize
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(5, 2, 2), (3, 1, 1), (1, 1, 0), ((3, 2), (1, 3), (0, 2))])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(5, 2, 2), (3, 1, 1), (1, 1, 0), ((3, 2), (1, 3), (0, 2))]
+)
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_convolution_as_a_matrix_product_is_the_same_convolution(kernel, stride, padding, bias) -> None:
+def test_a_convolution_as_a_matrix_product_is_the_same_convolution(
+    kernel, stride, padding, bias
+) -> None:
     convolution = nn.Conv2d(3, 4, kernel, stride, padding, bias=bias).double()
     x = torch.randn(2, 3, 11, 9, dtype=torch.float64)
     torch.testing.assert_close(MatrixConv2d(convolution)(x), convolution(x), rtol=1e-12, atol=1e-12)
@@ -25,7 +29,11 @@ def policy_modules() -> tuple[Prior, GaussianPolicy]:
     torch.manual_seed(0)
     prior = Prior(load_robot("wx250s").contract(48), PriorSize(hidden=(16, 16)))
     policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, (16,), slots=3)
-    for layer in (prior.flow.affine, *(coupling.last for coupling in prior.flow.couplings), policy.trunk[-1]):
+    for layer in (
+        prior.flow.affine,
+        *(coupling.last for coupling in prior.flow.couplings),
+        policy.trunk[-1],
+    ):
         nn.init.normal_(layer.weight, std=0.1)
     return prior, policy
 
@@ -46,9 +54,14 @@ def test_the_graph_computes_what_was_trained_and_leaves_it_as_it_was() -> None:
     inverse_z, inverse_log_likelihood = InverseGraph(graph)(image, proprio, action)
     inside = (action.abs() < 0.99).all(dim=1)
     torch.testing.assert_close(inverse_z[inside], z[inside], atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(inverse_log_likelihood[inside], log_likelihood[inside], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        inverse_log_likelihood[inside], log_likelihood[inside], atol=1e-3, rtol=1e-3
+    )
     for module in (prior, policy):
-        assert all(parameter.dtype == torch.float32 and parameter.requires_grad for parameter in module.parameters())
+        assert all(
+            parameter.dtype == torch.float32 and parameter.requires_grad
+            for parameter in module.parameters()
+        )
         assert module.training
 
 

@@ -15,7 +15,9 @@ def seen(encoder: SceneEncoder) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (4, 48, 48, 3), dtype=torch.uint8, generator=generator)
     found = encoder.detect(image, torch.randn(4, 11, generator=generator))
-    return torch.cat([found.object_logit, found.position.flatten(1), found.colour.flatten(1)], dim=1)
+    return torch.cat(
+        [found.object_logit, found.position.flatten(1), found.colour.flatten(1)], dim=1
+    )
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def encoder() -> SceneEncoder:
 def test_only_a_learning_encoder_on_a_processor_with_bfloat16_uses_it(encoder, monkeypatch) -> None:
     found = {}
     for native in (False, True):
-        monkeypatch.setattr("conure_training.nn.bfloat16.computes_bfloat16", lambda device, native=native: native)
+        monkeypatch.setattr(
+            "conure_training.nn.bfloat16.computes_bfloat16", lambda device, native=native: native
+        )
         encoder.train()
         found[native] = seen(encoder).detach()
         with torch.no_grad():
@@ -43,11 +47,18 @@ def test_weights_and_their_gradients_stay_float32(encoder, monkeypatch) -> None:
     seen(encoder).square().sum().backward()
     gradients = [part.grad for part in encoder.parameters() if part.grad is not None]
     assert gradients
-    assert all(gradient.dtype == torch.float32 and bool(gradient.isfinite().all()) for gradient in gradients)
+    assert all(
+        gradient.dtype == torch.float32 and bool(gradient.isfinite().all())
+        for gradient in gradients
+    )
 
 
 def test_the_processor_is_asked_not_guessed(monkeypatch) -> None:
-    for has, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)):
+    for has, expected in (
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": False}, False),
+    ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
         assert computes_bfloat16(torch.device("cpu")) is expected
     assert not computes_bfloat16(torch.device("meta"))

@@ -27,7 +27,14 @@ from conure_training.rl.train import RlConfig, train_rl
 from conure_training.runtime.torch_files import save_torch
 
 CONF = "conure_training.conf"
-TINY = ["static_scenes=40", "encoder_steps=3", "joint_steps=2", "flow_steps=3", "batch_size=8", "flow_batch_size=16"]
+TINY = [
+    "static_scenes=40",
+    "encoder_steps=3",
+    "joint_steps=2",
+    "flow_steps=3",
+    "batch_size=8",
+    "flow_batch_size=16",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,17 +48,27 @@ def one_core():
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "demos"
-    words = ["episodes.Lift=4", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", f"out={out}", "workers=1"]
+    words = [
+        "episodes.Lift=4",
+        "episodes.PlaceInTray=2",
+        "episodes.PlaceInBox=0",
+        f"out={out}",
+        "workers=1",
+    ]
     return collect(load_config(CONF, "demos", DemosConfig, words))
 
 
 def config_of(demos: Path, out: Path, *words: str) -> PriorConfig:
-    return load_config(CONF, "prior", PriorConfig, [f"demos={demos}", f"out={out}", "workers=1", *TINY, *words])
+    return load_config(
+        CONF, "prior", PriorConfig, [f"demos={demos}", f"out={out}", "workers=1", *TINY, *words]
+    )
 
 
 @pytest.fixture(scope="module")
 def chunked(demos: Path) -> Path:
-    return train_prior(config_of(demos, demos.parent / "chunked", "size.chunk=3", "static_scenes=0"))
+    return train_prior(
+        config_of(demos, demos.parent / "chunked", "size.chunk=3", "static_scenes=0")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +85,8 @@ def same(first: Path, second: Path) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-# --- resuming ---------------------------------------------------------------------------------------------------------
+# --- resuming
+# --------------------------------------------------------------------------------------------------
 
 
 class PowerCut(Exception):
@@ -76,7 +94,9 @@ class PowerCut(Exception):
 
 
 @pytest.mark.parametrize("checkpoints", [1, 3, 5])
-def test_a_resumed_training_ends_as_an_uninterrupted_one(demos, whole, tmp_path, monkeypatch, checkpoints):
+def test_a_resumed_training_ends_as_an_uninterrupted_one(
+    demos, whole, tmp_path, monkeypatch, checkpoints
+):
     """Cut right after the first, third and fifth checkpoint: one in each of the three steps."""
     written = []
 
@@ -128,11 +148,20 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
 def test_another_prior_s_scenes_save_rendering_them(demos, tmp_path, monkeypatch):
     train_prior(config_of(demos, tmp_path / "first", "static_scenes=8"))
     monkeypatch.setattr("conure_training.prior.train._rendered", None)
-    train_prior(config_of(demos, tmp_path / "second", "static_scenes=8", f"scenes={tmp_path / 'first'}", "shift_px=2"))
+    train_prior(
+        config_of(
+            demos,
+            tmp_path / "second",
+            "static_scenes=8",
+            f"scenes={tmp_path / 'first'}",
+            "shift_px=2",
+        )
+    )
     assert not (tmp_path / "second" / "static_scenes.npz").exists()
 
 
-# --- what it is trained on --------------------------------------------------------------------------------------------
+# --- what it is trained on
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_prior_of_chosen_tasks_and_trajectories_says_what_it_was_made_of(demos, tmp_path):
@@ -143,13 +172,20 @@ def test_a_prior_of_chosen_tasks_and_trajectories_says_what_it_was_made_of(demos
 
 
 def test_a_single_task_by_accident_is_refused(demos, tmp_path):
-    words = ["episodes.Lift=2", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", f"out={tmp_path / 'lift'}"]
+    words = [
+        "episodes.Lift=2",
+        "episodes.PlaceInTray=0",
+        "episodes.PlaceInBox=0",
+        f"out={tmp_path / 'lift'}",
+    ]
     alone = collect(load_config(CONF, "demos", DemosConfig, [*words, "workers=1"]))
     with pytest.raises(DataError, match="one task only, Lift"):
         train_prior(config_of(alone, tmp_path / "prior"))
 
 
-@pytest.mark.parametrize("words", [("labelled_share=0", "labelled_demonstrations=false"), ("static_scenes=0",)])
+@pytest.mark.parametrize(
+    "words", [("labelled_share=0", "labelled_demonstrations=false"), ("static_scenes=0",)]
+)
 def test_without_scenes_none_is_rendered(demos, tmp_path, words):
     path = train_prior(config_of(demos, tmp_path, *words))
     assert not (tmp_path / "static_scenes.npz").exists()
@@ -170,8 +206,14 @@ def test_labels_of_part_of_the_scenes_are_of_its_first_and_the_demonstrations_ca
     demos, tmp_path, monkeypatch
 ):
     sizes, draw = [], torch.randint
-    monkeypatch.setattr(prior_trainer.torch, "randint", lambda high, *rest: sizes.append(high) or draw(high, *rest))
-    train_prior(config_of(demos, tmp_path, "labelled_share=0.1", "labelled_demonstrations=false", "joint_steps=0"))
+    monkeypatch.setattr(
+        prior_trainer.torch, "randint", lambda high, *rest: sizes.append(high) or draw(high, *rest)
+    )
+    train_prior(
+        config_of(
+            demos, tmp_path, "labelled_share=0.1", "labelled_demonstrations=false", "joint_steps=0"
+        )
+    )
     assert sizes[:3] == [4, 4, 4]
 
 
@@ -214,7 +256,8 @@ def test_impossible_settings_are_refused(tmp_path, word, message):
         config_of(tmp_path, tmp_path, word)
 
 
-# --- chunks -----------------------------------------------------------------------------------------------------------
+# --- chunks
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_chunk_is_the_next_actions_and_holds_after_the_last():
@@ -270,15 +313,21 @@ def test_episodes_of_a_chunked_agent_repeat_by_seed_whatever_came_before(chunked
         assert run_episode(env, load_policy(chunked), 5, 1.0) == first
 
 
-def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_needed(chunked, demos, tmp_path):
+def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_needed(
+    chunked, demos, tmp_path
+):
     words = [f"agent={chunked}", "episodes=1", "workers=1", "execute=2"]
     assert evaluate(load_config(CONF, "evaluate", EvaluateConfig, words))["success"]["trials"] == 1
     with pytest.raises(ConfigError, match=r"execute must lie in 0\.\.3"):
         evaluate(load_config(CONF, "evaluate", EvaluateConfig, [*words[:-1], "execute=4"]))
-    rl = load_config(CONF, "rl", RlConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"])
+    rl = load_config(
+        CONF, "rl", RlConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"]
+    )
     with pytest.raises(SpecMismatch, match=r"decides 3 actions at once.*size\.chunk=1"):
         train_rl(rl)
-    export = load_config(CONF, "export", ExportConfig, [f"agent={chunked}", f"out={tmp_path / 'bundle'}", "demos=''"])
+    export = load_config(
+        CONF, "export", ExportConfig, [f"agent={chunked}", f"out={tmp_path / 'bundle'}", "demos=''"]
+    )
     with pytest.raises(ConfigError, match="3 actions at once"):
         export_agent(export)
 
@@ -294,14 +343,20 @@ def test_priors_saved_before_chunks_are_read(demos, tmp_path):
     data["size"] = {name: data["size"][name] for name in ("slots", "couplings", "hidden")}
     torch.save(data, path)
     read, default = load_prior(path).size, PriorSize()
-    assert (read.chunk, read.log_scale_bound, read.final_affine) == (1, default.log_scale_bound, default.final_affine)
+    assert (read.chunk, read.log_scale_bound, read.final_affine) == (
+        1,
+        default.log_scale_bound,
+        default.final_affine,
+    )
 
 
 def test_the_encoder_s_cells_know_where_they_are_as_if_coordinates_were_channels_of_the_grid():
     encoder = SceneEncoder(table_camera(48), 11).double()
     grid = torch.randn(3, 48, *encoder.grid, dtype=torch.float64)
     joined = torch.cat([grid, encoder.coordinates.expand(3, -1, -1, -1)], dim=1)
-    plain = torch.nn.functional.conv2d(joined, encoder.body[0].weight, encoder.body[0].bias, padding=1)
+    plain = torch.nn.functional.conv2d(
+        joined, encoder.body[0].weight, encoder.body[0].bias, padding=1
+    )
     torch.testing.assert_close(encoder.body[0](grid, encoder.coordinates), plain)
 
 

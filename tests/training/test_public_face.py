@@ -24,7 +24,10 @@ def test_an_unknown_name_is_refused_and_a_package_of_it_is_still_found():
 
 
 def test_torch_is_not_imported_with_the_package():
-    code = "import sys, conure_training; assert 'torch' not in sys.modules; print(dir(conure_training))"
+    code = (
+        "import sys, conure_training; assert 'torch' not in sys.modules;"
+        " print(dir(conure_training))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     assert "load_policy" in run.stdout

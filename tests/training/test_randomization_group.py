@@ -1,4 +1,6 @@
-"""The Hydra group `randomization`: the same options, factors and messages in every verb that has an environment."""
+"""The Hydra group `randomization`: the same options, factors and messages in every verb that has an
+environment.
+"""
 
 from dataclasses import fields
 from pathlib import Path
@@ -46,15 +48,24 @@ def test_a_preset_is_what_python_has_under_its_name(verb: str) -> None:
 def test_any_single_factor_can_be_given_and_the_others_stay(verb: str) -> None:
     for preset in ("none", "full"):
         full = find_randomization(preset)
-        values = {f.name: [0.5, 0.75] if isinstance(f.default, tuple) else 0.5 for f in fields(Randomization)}
+        values = {
+            f.name: [0.5, 0.75] if isinstance(f.default, tuple) else 0.5
+            for f in fields(Randomization)
+        }
         words = [f"randomization.{name}={value}" for name, value in values.items()]
-        assert find_randomization(chosen(verb, f"randomization={preset}", *words)) == find_randomization(values)
-        one = find_randomization(chosen(verb, f"randomization={preset}", "randomization.mass_scale=[0.5,2]"))
+        assert find_randomization(
+            chosen(verb, f"randomization={preset}", *words)
+        ) == find_randomization(values)
+        one = find_randomization(
+            chosen(verb, f"randomization={preset}", "randomization.mass_scale=[0.5,2]")
+        )
         assert one == find_randomization({**vars(full), "mass_scale": (0.5, 2)})
 
 
 @every_verb
-def test_a_preset_of_one_s_own_is_a_file_on_which_factors_can_be_changed(verb: str, tmp_path: Path) -> None:
+def test_a_preset_of_one_s_own_is_a_file_on_which_factors_can_be_changed(
+    verb: str, tmp_path: Path
+) -> None:
     (tmp_path / "full.yaml").write_text("preset: light\nmass_scale: [0.5, 1.5]\nblur_px: 0.3\n")
     (tmp_path / "mine.yaml").write_text(f"preset: {tmp_path / 'full.yaml'}\ntint: 0.2\n")
     for name in ("full", "mine"):
@@ -62,7 +73,9 @@ def test_a_preset_of_one_s_own_is_a_file_on_which_factors_can_be_changed(verb: s
         config = chosen(verb, f"randomization={path}", "randomization.exposure=1.5")
         assert config["name"] == name
         expected = {"preset": path, "exposure": 1.5}
-        assert find_randomization(config) == find_randomization(expected) != find_randomization(path)
+        assert (
+            find_randomization(config) == find_randomization(expected) != find_randomization(path)
+        )
     assert find_randomization(chosen(verb, "randomization=full")) == find_randomization("full")
 
 
@@ -78,7 +91,9 @@ def test_a_preset_of_one_s_own_is_a_file_on_which_factors_can_be_changed(verb: s
         ("randomization.mass_scale=heavy", "mass_scale: expected a range"),
     ],
 )
-def test_what_is_no_preset_or_factor_is_refused_by_name(verb: str, word: str, expected: str) -> None:
+def test_what_is_no_preset_or_factor_is_refused_by_name(
+    verb: str, word: str, expected: str
+) -> None:
     with pytest.raises(ConfigError, match=expected):
         chosen(verb, word)
 
@@ -117,10 +132,14 @@ def demo(*words: str) -> DemoConfig:
 def test_every_part_of_the_demo_has_the_group(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("tint: 0.2")
-    config = demo("demos.randomization=full", f"rl.randomization={path}", "prior.randomization.tint=0.3")
+    config = demo(
+        "demos.randomization=full", f"rl.randomization={path}", "prior.randomization.tint=0.3"
+    )
     assert find_randomization(config.demos.randomization) == find_randomization("full")
     assert find_randomization(config.rl.randomization) == find_randomization(str(path))
-    assert find_randomization(config.prior.randomization) == find_randomization({"preset": "light", "tint": 0.3})
+    assert find_randomization(config.prior.randomization) == find_randomization(
+        {"preset": "light", "tint": 0.3}
+    )
     assert config.policy_rollouts.randomization["name"] == "none"
     with pytest.raises(ConfigError, match="did you mean 'full'"):
         demo("policy_rollouts.randomization=ful")

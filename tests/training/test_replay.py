@@ -59,10 +59,16 @@ def generator(seed: int = 0) -> torch.Generator:
     st.integers(1, 5),
     st.sampled_from([0.0, 0.5, 0.99, 1.0]),
 )
-def test_every_transition_agrees_with_a_slow_oracle_also_where_the_ring_has_wrapped(shapes, capacity, n_step, gamma):
+def test_every_transition_agrees_with_a_slow_oracle_also_where_the_ring_has_wrapped(
+    shapes, capacity, n_step, gamma
+):
     config = ReplayConfig(capacity, n_step, gamma)
     replay = filled(shapes, config)
-    written = [(index, step) for index, (rewards, _) in enumerate(shapes) for step in range(len(rewards) + 1)]
+    written = [
+        (index, step)
+        for index, (rewards, _) in enumerate(shapes)
+        for step in range(len(rewards) + 1)
+    ]
     kept = {(index, step) for index, step in written[-capacity:] if step < len(shapes[index][0])}
     assert len(replay) == len(kept)
     batch = replay.sample(40, generator())
@@ -74,12 +80,16 @@ def test_every_transition_agrees_with_a_slow_oracle_also_where_the_ring_has_wrap
         assert batch.discount[i].item() == pytest.approx(discount, abs=1e-6)
         assert batch.next_observation["state"][i].tolist() == [index, later]
         assert batch.next_observation["image"][i].unique().tolist() == [later]
-        assert batch.action[i].tolist() == pytest.approx([(index + step) / 7.0] * ACTION_DIM, abs=1e-6)
+        assert batch.action[i].tolist() == pytest.approx(
+            [(index + step) / 7.0] * ACTION_DIM, abs=1e-6
+        )
 
 
 def test_every_stored_transition_is_drawn_about_equally_often():
     replay = filled([([0.0] * 4, True), ([0.0] * 6, False)], ReplayConfig(capacity=50))
-    _, counts = replay.sample(20_000, generator()).observation["state"].unique(dim=0, return_counts=True)
+    _, counts = (
+        replay.sample(20_000, generator()).observation["state"].unique(dim=0, return_counts=True)
+    )
     assert len(counts) == 10
     assert counts.min() > 1800
     assert counts.max() < 2200
@@ -88,7 +98,9 @@ def test_every_stored_transition_is_drawn_about_equally_often():
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 16), (0.25, 8), (0.0, 0), (1.0, 32)])
 def test_mixture_draws_its_share_from_the_demonstrations(share, expected):
     config = ReplayConfig(capacity=100)
-    mixed = MixedReplay(filled([([0.0] * 5, False)], config), filled([([0.0] * 5, True)], config, 100), share)
+    mixed = MixedReplay(
+        filled([([0.0] * 5, False)], config), filled([([0.0] * 5, True)], config, 100), share
+    )
     from_demonstrations = mixed.sample(32, generator()).observation["state"][:, 0] >= 100
     assert int(from_demonstrations.sum()) == expected
 
@@ -114,7 +126,9 @@ def test_a_saved_replay_goes_on_as_if_never_stopped(before, after, capacity):
         for index, shape in enumerate(after):
             mixed.add(episode(50 + index, shape))
     for ours, theirs in zip(
-        tensors(original.sample(64, generator(3))), tensors(resumed.sample(64, generator(3))), strict=True
+        tensors(original.sample(64, generator(3))),
+        tensors(resumed.sample(64, generator(3))),
+        strict=True,
     ):
         assert torch.equal(ours, theirs)
 
@@ -127,10 +141,14 @@ def test_a_replay_saved_with_other_demonstrations_is_refused():
         other.load_state_dict(state)
 
 
-@pytest.mark.parametrize("config", [ReplayConfig(60), ReplayConfig(50, n_step=2), ReplayConfig(50, gamma=0.9)])
+@pytest.mark.parametrize(
+    "config", [ReplayConfig(60), ReplayConfig(50, n_step=2), ReplayConfig(50, gamma=0.9)]
+)
 def test_a_replay_of_another_make_is_refused(config):
     with pytest.raises(DataError, match="this replay holds"):
-        Replay(FIELDS, ACTION_DIM, config).load_state_dict(Replay(FIELDS, ACTION_DIM, ReplayConfig(50)).state_dict())
+        Replay(FIELDS, ACTION_DIM, config).load_state_dict(
+            Replay(FIELDS, ACTION_DIM, ReplayConfig(50)).state_dict()
+        )
 
 
 def broken(**change: object) -> Episode:
@@ -153,7 +171,10 @@ def test_a_broken_episode_is_refused_and_leaves_the_replay_as_it_was(bad, messag
     before = tensors(replay.sample(16, generator()))
     with pytest.raises(DataError, match=message):
         replay.add(bad)
-    assert all(torch.equal(a, b) for a, b in zip(before, tensors(replay.sample(16, generator())), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before, tensors(replay.sample(16, generator())), strict=True)
+    )
 
 
 def test_an_empty_replay_says_so():
@@ -161,7 +182,9 @@ def test_an_empty_replay_says_so():
         Replay(FIELDS, ACTION_DIM).sample(1, generator())
 
 
-@pytest.mark.parametrize("change", [{"capacity": 1}, {"n_step": 0}, {"gamma": 1.1}, {"gamma": float("nan")}])
+@pytest.mark.parametrize(
+    "change", [{"capacity": 1}, {"n_step": 0}, {"gamma": 1.1}, {"gamma": float("nan")}]
+)
 def test_an_unusable_configuration_is_refused(change):
     with pytest.raises(ConfigError):
         ReplayConfig(**change)

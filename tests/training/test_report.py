@@ -1,4 +1,6 @@
-"""The report says what the stages left, in one file that fetches nothing; the summary's judgements are computed."""
+"""The report says what the stages left, in one file that fetches nothing; the summary's judgements
+are computed.
+"""
 
 import json
 import re
@@ -84,7 +86,13 @@ def trial(folder, seed, success):
         "images": 20,
     }
     message, name = "success after 2.0 s", f"trial_{seed}.mcap"
-    about = {"seed": seed, "target": "box_test_00", "success": success, "duration_s": 2.0, "recording": name}
+    about = {
+        "seed": seed,
+        "target": "box_test_00",
+        "success": success,
+        "duration_s": 2.0,
+        "recording": name,
+    }
     return {**about, "message": message, "measures": measures}
 
 
@@ -105,12 +113,30 @@ def filled(folder, wins=9, trials=10):
     write(folder / "rl" / "rollouts.json", evaluation(180, 185, 200))
     write(folder / "rl" / "scratch_rollouts.json", evaluation(0, 1, 200))
     for name in ("latent", "scratch"):
-        episodes = [{"steps": 10 * index, "success": index % 2 == 0, "any_lifted": True} for index in range(1, 30)]
+        episodes = [
+            {"steps": 10 * index, "success": index % 2 == 0, "any_lifted": True}
+            for index in range(1, 30)
+        ]
         write(folder / "rl" / name / "curve.json", {"episodes": episodes})
-    parity = {"count": 1000, "action": 2e-6, "z": 0.0, "log_likelihood": 5e-5, "inverse_log_likelihood": 5e-5}
-    write(folder / "export.json", {"parity": {**parity, "round_trip": 3e-6}, "inference_ms": [0.3] * 1990 + [1.5] * 10})
-    quantiles = {f"held_out_log_likelihood_p{percent}": value for percent, value in (("01", -5), ("05", -1), ("50", 5))}
-    write(folder / "prior" / "metrics.json", {**quantiles, "objects_found": 0.9, "object_position_error_mm": 4.2})
+    parity = {
+        "count": 1000,
+        "action": 2e-6,
+        "z": 0.0,
+        "log_likelihood": 5e-5,
+        "inverse_log_likelihood": 5e-5,
+    }
+    write(
+        folder / "export.json",
+        {"parity": {**parity, "round_trip": 3e-6}, "inference_ms": [0.3] * 1990 + [1.5] * 10},
+    )
+    quantiles = {
+        f"held_out_log_likelihood_p{percent}": value
+        for percent, value in (("01", -5), ("05", -1), ("50", 5))
+    }
+    write(
+        folder / "prior" / "metrics.json",
+        {**quantiles, "objects_found": 0.9, "object_position_error_mm": 4.2},
+    )
     (folder / "trials").mkdir()
     rows = [trial(folder / "trials", seed, seed < wins) for seed in range(trials)]
     write(folder / "trials" / "trials.json", {"format": 1, "settings": {}, "trials": rows})
@@ -129,7 +155,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
-        self.sources += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.sources += [
+            value for name, value in attributes if name in ("src", "href", "xlink:href")
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -203,9 +231,11 @@ def test_a_nan_is_never_met(tmp_path):
     exported["parity"]["action"] = float("nan")
     write(folder / "export.json", exported)
     write_report(folder, CONFIG)
-    assert [row["met"] for row in read_summary(folder)["required"] if row["what"] == "ONNX against torch, action"] == [
-        False
-    ]
+    assert [
+        row["met"]
+        for row in read_summary(folder)["required"]
+        if row["what"] == "ONNX against torch, action"
+    ] == [False]
 
 
 def test_report_fetches_nothing(page):
@@ -271,7 +301,9 @@ def test_a_damaged_output_is_named_and_no_report_is_written(tmp_path, name, dama
     if damage == "gone":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage == "cut" else b"{}")
+        path.write_bytes(
+            path.read_bytes()[: path.stat().st_size // 2] if damage == "cut" else b"{}"
+        )
     with pytest.raises(DataError, match=re.escape(name)):
         write_report(folder, CONFIG)
     assert not (folder / "report.html").exists()
@@ -293,7 +325,11 @@ def test_rolling_mean_is_that_of_the_last_values():
 
 @pytest.mark.parametrize(
     ("low", "high", "told"),
-    [(0.5, 0.75, "25 to 37 of 50"), (0.972, 0.9991, "49 to 49 of 50"), (0.981, 0.999, "no count of 50")],
+    [
+        (0.5, 0.75, "25 to 37 of 50"),
+        (0.972, 0.9991, "49 to 49 of 50"),
+        (0.981, 0.999, "no count of 50"),
+    ],
 )
 def test_an_interval_says_which_counts_of_few_trials_fall_inside(low, high, told) -> None:
     assert _counts_inside({"low": low, "high": high}, 50) == told

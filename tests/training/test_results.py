@@ -1,4 +1,6 @@
-"""The plan, the checks and the page: what is shown follows from the records and from nothing else."""
+"""The plan, the checks and the page: what is shown follows from the records and from nothing
+else.
+"""
 
 import json
 import math
@@ -60,14 +62,30 @@ def test_the_first_pass_is_what_was_asked_for_and_the_second_holds_it():
             assert len({entry.variables[variable] for entry in headline}) == count
         assert len(headline) == tasks * seeds * methods
     assert [name for name in PLAN.experiments if name != "shared"] == list(CHECKS)
-    assert len([entry for entry in PLAN.select("first", "fresh_start") if "evaluation" in entry.variables]) == 9
+    assert (
+        len(
+            [
+                entry
+                for entry in PLAN.select("first", "fresh_start")
+                if "evaluation" in entry.variables
+            ]
+        )
+        == 9
+    )
     assert hours(first, 2) < 10.5
 
 
 def test_every_method_of_the_headline_gets_the_same_task_and_steps():
     for task in HELD_OUT:
-        entries = [entry for entry in PLAN.select("second", "headline") if entry.variables["evaluation"] == task]
-        shared = {tuple(word for word in entry.commands["rl"].words if _of_the_task(word)) for entry in entries}
+        entries = [
+            entry
+            for entry in PLAN.select("second", "headline")
+            if entry.variables["evaluation"] == task
+        ]
+        shared = {
+            tuple(word for word in entry.commands["rl"].words if _of_the_task(word))
+            for entry in entries
+        }
         assert len(shared) == 1, shared
         assert f"target={HELD_OUT[task].target}" in shared.pop()
 
@@ -77,12 +95,23 @@ def test_mismatched_learners_get_the_same_prior_and_steps_and_the_original_no_de
     commands = {entry.variables["learner"]: entry.commands["rl"].words for entry in entries}
     assert list(commands) == ["escape", "original", "latent"]
     for needed in ("steps=", "prior=", "target="):
-        assert len({word for words in commands.values() for word in words if word.startswith(needed)}) == 1
+        assert (
+            len({word for words in commands.values() for word in words if word.startswith(needed)})
+            == 1
+        )
     assert "demonstration_share=0" in commands["original"]
 
 
 def _of_the_task(word):
-    return word.split("=")[0] in ("task", "target", "objects", "containers", "distractors", "steps", "evaluate_every")
+    return word.split("=")[0] in (
+        "task",
+        "target",
+        "objects",
+        "containers",
+        "distractors",
+        "steps",
+        "evaluate_every",
+    )
 
 
 def test_what_an_entry_needs_is_in_its_digest(tmp_path):
@@ -90,7 +119,9 @@ def test_what_an_entry_needs_is_in_its_digest(tmp_path):
     other = tmp_path / "plan.yaml"
     other.write_text(text.replace("episodes.Lift=4000", "episodes.Lift=4001"))
     changed = load_plan(str(other))
-    differ = {key for key, entry in PLAN.entries.items() if entry.digest != changed.entries[key].digest}
+    differ = {
+        key for key, entry in PLAN.entries.items() if entry.digest != changed.entries[key].digest
+    }
     assert {"shared/demos", "shared/prior", "headline/latent-pick_azure-0"} <= differ
     assert not any(key.startswith(("precise", "fresh_start", "asymmetric")) for key in differ)
 
@@ -98,8 +129,16 @@ def test_what_an_entry_needs_is_in_its_digest(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("needs: {demos: shared/demos}", "needs: {demos: shared/dmos}", "did you mean 'shared/demos'"),
-        ("needs: {demos: shared/demos}", "needs: {demos: shared/prior}", "shared/prior needs shared/prior"),
+        (
+            "needs: {demos: shared/demos}",
+            "needs: {demos: shared/dmos}",
+            "did you mean 'shared/demos'",
+        ),
+        (
+            "needs: {demos: shared/demos}",
+            "needs: {demos: shared/prior}",
+            "shared/prior needs shared/prior",
+        ),
         ("pick_azure", "pick_azur", "did you mean 'pick_azure'"),
         ("first: {}", "frist: {}", "Valid: first, second"),
         ("demos={demos}/demos", "demos={dmos}/demos", "'dmos' is no variable, need or key"),
@@ -109,13 +148,18 @@ def test_what_an_entry_needs_is_in_its_digest(tmp_path):
 )
 def test_a_plan_that_cannot_be_says_why(tmp_path, old, new, error):
     text = (ROOT / "training/conure_training/results/plan.yaml").read_text()
-    (tmp_path / "plan.yaml").write_text(text.replace(old, new, 1) if old != "pick_azure" else text.replace(old, new))
+    (tmp_path / "plan.yaml").write_text(
+        text.replace(old, new, 1) if old != "pick_azure" else text.replace(old, new)
+    )
     with pytest.raises(ConfigError, match=re.escape(error)):
         load_plan(str(tmp_path / "plan.yaml"))
 
 
 def test_perturbed_worlds_lie_outside_the_ranges_of_full():
-    full, perturbed = find_randomization("full"), find_randomization(resolved(f"{PACKAGE}/perturbed.yaml", Path()))
+    full, perturbed = (
+        find_randomization("full"),
+        find_randomization(resolved(f"{PACKAGE}/perturbed.yaml", Path())),
+    )
     for name, known in vars(full).items():
         new = getattr(perturbed, name)
         if isinstance(known, tuple):
@@ -139,7 +183,11 @@ def test_a_miss_shows_as_a_miss():
     found = states("first", lambda entry: made_up_record(entry, 0.5))
     for what in ("area under the curve, latent minus rlpd", "final success of scratch, any task"):
         assert found[what] == MISSED
-    for what in ("final success of latent, pick", "final success, original", "final success, escape"):
+    for what in (
+        "final success of latent, pick",
+        "final success, original",
+        "final success, escape",
+    ):
         assert found[what] == MISSED
     assert found["steps to 80 %, critic on state or features, pick_azure"] == MISSED
     assert found["from no data to 90 % on Lift, median"] == MISSED
@@ -147,7 +195,10 @@ def test_a_miss_shows_as_a_miss():
 
 def test_one_task_behind_misses_the_whole_headline():
     def made(entry):
-        behind = entry.variables.get("method") == "ibrl" and entry.variables["evaluation"] == "pick_orange"
+        behind = (
+            entry.variables.get("method") == "ibrl"
+            and entry.variables["evaluation"] == "pick_orange"
+        )
         return made_up_record(entry, 0.99, 0.1) if behind else as_measured(entry)
 
     found = states("first", made)
@@ -157,11 +208,18 @@ def test_one_task_behind_misses_the_whole_headline():
 
 def test_one_missing_entry_makes_its_checks_incomplete_and_no_others():
     def made(entry):
-        return None if entry.key in ("headline/rlpd-pick_azure-1", "transfer/none-pick_azure-2") else as_measured(entry)
+        return (
+            None
+            if entry.key in ("headline/rlpd-pick_azure-1", "transfer/none-pick_azure-2")
+            else as_measured(entry)
+        )
 
     found = states("first", made)
     incomplete = {what for what, state in found.items() if state == INCOMPLETE}
-    assert incomplete == {"area under the curve, latent minus rlpd", "success calm / perturbed, by training"}
+    assert incomplete == {
+        "area under the curve, latent minus rlpd",
+        "success calm / perturbed, by training",
+    }
     assert set(states("first", lambda entry: None).values()) <= {INCOMPLETE}
 
 
@@ -174,7 +232,9 @@ def test_fresh_start_adds_demonstrations_prior_and_learning_until_the_level():
     runs = made_up_runs(PLAN, "first", made)
     parts = fresh_starts(runs)
     assert len(parts) == 9
-    assert all(seconds[:2] == (120.0, 240.0) and 0 <= seconds[2] <= 300 for seconds in parts.values())
+    assert all(
+        seconds[:2] == (120.0, 240.0) and 0 <= seconds[2] <= 300 for seconds in parts.values()
+    )
     (check,) = CHECKS["fresh_start"](runs)
     minutes = float(check.measured.split()[0])
     assert 6.0 < minutes < 11.0
@@ -183,7 +243,9 @@ def test_fresh_start_adds_demonstrations_prior_and_learning_until_the_level():
 
 def test_a_record_of_another_plan_does_not_count_and_a_damaged_one_is_named(tmp_path):
     entries = PLAN.select("first", "precise")
-    fill_with_made_up(PLAN, "first", tmp_path, lambda entry: made_up_record(entry) if entry in entries else None)
+    fill_with_made_up(
+        PLAN, "first", tmp_path, lambda entry: made_up_record(entry) if entry in entries else None
+    )
     assert set(read_records(tmp_path, entries)) == {entry.key for entry in entries}
     assert not read_records(tmp_path, [replace(entry, digest="other") for entry in entries])
     record_path(tmp_path, entries[0].key).write_text("{}")
@@ -196,7 +258,9 @@ def test_records_are_strict_json_without_this_machines_folders(tmp_path):
     entry = PLAN.entries["precise/0"]
     path = ledger.at(entry.commands["figures"].result, out)
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"config": {"where": f"{out}/shared"}, "excess_nats_ours": math.nan}))
+    path.write_text(
+        json.dumps({"config": {"where": f"{out}/shared"}, "excess_nats_ours": math.nan})
+    )
     origin = {"commit": "a", "machine": {}, "versions": {}, "device": "cpu"}
     ledger.write_record(tmp_path, ledger.make_record(entry, out, {"figures": 1.0}, origin))
     text = record_path(tmp_path, entry.key).read_text()
@@ -210,7 +274,11 @@ def test_the_page_is_the_same_whenever_the_records_are_and_shows_each_figure(tmp
         fill_with_made_up(PLAN, "first", tmp_path / name, as_measured)
         write_page(PLAN, tmp_path / name)
     one, two = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.suffix in (".md", ".svg")}
+        {
+            path.name: path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.suffix in (".md", ".svg")
+        }
         for name in ("one", "two")
     )
     assert one == two
@@ -219,7 +287,9 @@ def test_the_page_is_the_same_whenever_the_records_are_and_shows_each_figure(tmp
     assert pictures == {name for name in one if name.endswith(".svg")}
     assert len(pictures) == 7
     assert "48,000 labelled scenes" in page
-    assert "| full | 96 | 90% | nan |" in page, "the rows on randomization say what their priors see"
+    assert "| full | 96 | 90% | nan |" in page, (
+        "the rows on randomization say what their priors see"
+    )
 
 
 def test_a_figure_that_has_nothing_to_show_any_more_is_removed(tmp_path):
@@ -229,13 +299,19 @@ def test_a_figure_that_has_nothing_to_show_any_more_is_removed(tmp_path):
     for record in (tmp_path / "runs/transfer").glob("*.json"):
         record.unlink()
     write_page(PLAN, tmp_path)
-    assert not (tmp_path / "figures/transfer.svg").exists() and (tmp_path / "figures/mismatch.svg").is_file()
+    assert (
+        not (tmp_path / "figures/transfer.svg").exists()
+        and (tmp_path / "figures/mismatch.svg").is_file()
+    )
 
 
 def test_a_figure_shows_no_task_before_its_experiment_has_begun_it(tmp_path):
     def page_and_pictures():
         page = write_page(PLAN, tmp_path).read_text()
-        return page, [(tmp_path / "figures" / name).read_bytes() for name in ("auxiliary.svg", "data-size.svg")]
+        return page, [
+            (tmp_path / "figures" / name).read_bytes()
+            for name in ("auxiliary.svg", "data-size.svg")
+        ]
 
     fill_with_made_up(PLAN, "first", tmp_path, as_measured)
     first_page, first_pictures = page_and_pictures()

@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
-from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean, stratified_interval
+from conure_training.evaluation.intervals import (
+    bracketed_interval,
+    interquartile_mean,
+    stratified_interval,
+)
 from conure_training.results.measures import area_under_curve, curve_of, final_success, steps_to
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
@@ -20,7 +24,8 @@ def test_interquartile_mean_is_scipys_trimmed_mean(scores):
 
 
 def test_bootstrap_draws_every_stratum_by_itself():
-    # All ways to draw two runs of each task, each as likely: the interval's ends are quantiles of their means.
+    # All ways to draw two runs of each task, each as likely: the interval's ends are quantiles of
+    # their means.
     strata = [np.array([0.0, 1.0]), np.array([10.0, 30.0])]
     draws = itertools.product(*(itertools.product(task, repeat=2) for task in strata))
     means = np.array([np.mean(np.concatenate(draw)) for draw in draws])
@@ -34,8 +39,12 @@ def test_bootstrap_of_one_task_agrees_with_scipys():
     from scipy.stats import bootstrap
 
     scores = np.random.default_rng(0).uniform(size=12)
-    wanted = bootstrap((scores,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
-    assert stratified_interval([scores], resamples=20_000) == pytest.approx((wanted.low, wanted.high), abs=0.005)
+    wanted = bootstrap(
+        (scores,), np.mean, n_resamples=20_000, method="percentile", rng=1
+    ).confidence_interval
+    assert stratified_interval([scores], resamples=20_000) == pytest.approx(
+        (wanted.low, wanted.high), abs=0.005
+    )
 
 
 @given(SCORES)
@@ -74,7 +83,11 @@ def test_a_curve_is_of_evaluations_or_without_any_of_the_last_training_episodes(
     points = [{"steps": 0, "success": 0.0, "episodes": 4, "seconds": 1.0}, twice, twice]
     training = {"steps": [10, 20, 30], "success": [0, 1, 1]}
     evaluated = curve_of({"evaluations": points, "curve": training})
-    assert (evaluated.steps.tolist(), evaluated.success.tolist(), evaluated.evaluated) == ([0, 20], [0, 0.5], True)
+    assert (evaluated.steps.tolist(), evaluated.success.tolist(), evaluated.evaluated) == (
+        [0, 20],
+        [0, 0.5],
+        True,
+    )
     assert evaluated.seconds.tolist() == [1, 3]
     trained = curve_of({"evaluations": [], "curve": training})
     assert trained.success.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
@@ -83,6 +96,9 @@ def test_a_curve_is_of_evaluations_or_without_any_of_the_last_training_episodes(
 
 
 def test_a_task_of_a_single_run_leaves_no_interval_to_show():
-    mixed, two = [np.array([0.2]), np.array([0.0, 1.0])], [np.array([0.2, 0.2]), np.array([0.0, 1.0])]
+    mixed, two = (
+        [np.array([0.2]), np.array([0.0, 1.0])],
+        [np.array([0.2, 0.2]), np.array([0.0, 1.0])],
+    )
     assert bracketed_interval(mixed, str) == ""
     assert bracketed_interval(two, lambda end: f"{end:.1f}") == " [0.1, 0.6]"

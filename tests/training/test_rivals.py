@@ -11,7 +11,13 @@ from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.behavior_cloning import clone, clone_flow
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
 from conure_training.rl.methods.latent_sac import LatentSacConfig
-from conure_training.rl.methods.skills import SkillConfig, SkillEnvironment, SkillVae, told_in_skills, train_skills
+from conure_training.rl.methods.skills import (
+    SkillConfig,
+    SkillEnvironment,
+    SkillVae,
+    told_in_skills,
+    train_skills,
+)
 from conure_training.rl.methods.steered import (
     FlowMatchingConfig,
     FlowMatchingPolicy,
@@ -30,10 +36,14 @@ def random_batch(size: int = 32, seed: int = 0) -> Batch:
 
     def seen() -> dict[str, Tensor]:
         shapes = {"features": FEATURES, "state": STATE}
-        return {name: torch.randn(size, width, generator=generator) for name, width in shapes.items()}
+        return {
+            name: torch.randn(size, width, generator=generator) for name, width in shapes.items()
+        }
 
     action = torch.randn(size, ACTION, generator=generator).tanh()
-    return Batch(seen(), action, torch.rand(size, generator=generator), seen(), torch.full((size,), 0.9))
+    return Batch(
+        seen(), action, torch.rand(size, generator=generator), seen(), torch.full((size,), 0.9)
+    )
 
 
 class Constant(nn.Module):
@@ -66,11 +76,15 @@ def test_the_actor_climbs_the_mean_where_it_is_asked_to():
         config = FeatureSacConfig(hidden_width=16, ensemble_size=3, actor_on_mean=on_mean)
         sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), STATE, ACTION, config)
         q = sac.critics(observation["state"], action)
-        assert torch.equal(sac._value(observation, action), q.mean(dim=0) if on_mean else q.min(dim=0).values)
+        assert torch.equal(
+            sac._value(observation, action), q.mean(dim=0) if on_mean else q.min(dim=0).values
+        )
 
 
 def test_the_actors_update_computes_no_gradient_of_the_critics_and_leaves_them_learning():
-    sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), STATE, ACTION, FeatureSacConfig(hidden_width=16))
+    sac = FeatureSac(
+        GaussianPolicy(FEATURES, ACTION), STATE, ACTION, FeatureSacConfig(hidden_width=16)
+    )
     observation = random_batch().observation
     action = torch.zeros(32, ACTION, requires_grad=True)
     sac._value(observation, action).sum().backward()
@@ -80,7 +94,9 @@ def test_the_actors_update_computes_no_gradient_of_the_critics_and_leaves_them_l
 
 def test_symmetric_critics_see_what_the_actor_sees():
     config = FeatureSacConfig(hidden_width=16)
-    sac = FeatureSac(GaussianPolicy(FEATURES, ACTION), FEATURES, ACTION, config, critic_input="features")
+    sac = FeatureSac(
+        GaussianPolicy(FEATURES, ACTION), FEATURES, ACTION, config, critic_input="features"
+    )
     for seed in range(3):
         batch = random_batch(seed=seed)
         for seen in (batch.observation, batch.next_observation):
@@ -89,9 +105,13 @@ def test_symmetric_critics_see_what_the_actor_sees():
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
-def test_prior_explore_takes_the_priors_action_as_often_as_epsilon_says_and_never_when_evaluated(epsilon):
+def test_prior_explore_takes_the_priors_action_as_often_as_epsilon_says_and_never_when_evaluated(
+    epsilon,
+):
     config = FeatureSacConfig(hidden_width=16)
-    sac = PriorExploreSac(Constant(), epsilon, GaussianPolicy(FEATURES, ACTION), STATE, ACTION, config)
+    sac = PriorExploreSac(
+        Constant(), epsilon, GaussianPolicy(FEATURES, ACTION), STATE, ACTION, config
+    )
     seen, generator = {"features": torch.randn(4000, FEATURES)}, torch.Generator().manual_seed(0)
     share = (sac.act(seen, generator) == 0.25).all(dim=1).float().mean().item()
     assert share == pytest.approx(epsilon, abs=0.03)
@@ -107,7 +127,13 @@ def test_cloning_finds_mean_and_deviation_of_what_was_demonstrated():
     u = 0.5 * features[:, :1] + 0.2 * torch.randn(4000, 1, generator=generator)
     with seeded(0):
         policy = GaussianPolicy(3, 1, (32,))
-    clone(policy, features, torch.tanh(u), PretrainingConfig(steps=400, feature_noise=0.0, learning_rate=3e-3), seed=0)
+    clone(
+        policy,
+        features,
+        torch.tanh(u),
+        PretrainingConfig(steps=400, feature_noise=0.0, learning_rate=3e-3),
+        seed=0,
+    )
     told = torch.randn(500, 3, generator=generator)
     mean, std = policy(told)
     assert (mean - 0.5 * told[:, :1]).abs().mean() < 0.04
@@ -120,9 +146,17 @@ def test_a_cloned_flow_finds_the_density_of_what_was_demonstrated():
     action = torch.tanh(0.5 * features[:, :2] + 0.2 * torch.randn(4000, 2, generator=generator))
     with seeded(0):
         flow = ConditionalRealNVP(2, 3, hidden_dims=(32, 32))
-    clone_flow(flow, features, action, PretrainingConfig(steps=400, feature_noise=0.0, learning_rate=3e-3), seed=0)
+    clone_flow(
+        flow,
+        features,
+        action,
+        PretrainingConfig(steps=400, feature_noise=0.0, learning_rate=3e-3),
+        seed=0,
+    )
     told = torch.randn(2000, 3, generator=generator)
-    drawn = torch.atanh(flow.decode(torch.randn(2000, 2, generator=generator), told).clamp(-0.999, 0.999))
+    drawn = torch.atanh(
+        flow.decode(torch.randn(2000, 2, generator=generator), told).clamp(-0.999, 0.999)
+    )
     wrong = drawn - 0.5 * told[:, :2]
     assert wrong.mean().abs() < 0.04
     assert wrong.std().item() == pytest.approx(0.2, abs=0.03)
@@ -163,7 +197,13 @@ def test_the_vae_tells_images_apart_by_its_code():
     with seeded(0):
         vae = ImageVae(20, 4, code_dim=3)
     before = vae.loss(image, 1.0, torch.Generator().manual_seed(1)).item()
-    train_vae(vae, image, torch.randn(300, 4), VaeConfig(steps=60, batch_size=32, learning_rate=3e-3, code_dim=3), 0)
+    train_vae(
+        vae,
+        image,
+        torch.randn(300, 4),
+        VaeConfig(steps=60, batch_size=32, learning_rate=3e-3, code_dim=3),
+        0,
+    )
     assert vae.loss(image, 1.0, torch.Generator().manual_seed(1)).item() < 0.3 * before
     features = vae(image, torch.zeros(300, 4))
     assert features.shape == (300, vae.feature_dim) == (300, 7)
@@ -182,7 +222,9 @@ def test_flow_matching_keeps_both_of_two_ways():
     features = torch.randn(2000, 3, generator=generator)
     with seeded(0):
         policy = FlowMatchingPolicy(3, 2, (64, 64), integration_steps=8)
-    train_flow_matching(policy, features, action, FlowMatchingConfig(steps=500, learning_rate=3e-3), seed=0)
+    train_flow_matching(
+        policy, features, action, FlowMatchingConfig(steps=500, learning_rate=3e-3), seed=0
+    )
     drawn = policy.decode(torch.randn(500, 2, generator=generator), features[:500])[:, 0]
     assert (drawn.abs() > 0.3).float().mean() > 0.8
     assert 0.3 < (drawn > 0).float().mean() < 0.7
@@ -194,14 +236,21 @@ def test_steering_starts_as_the_policy_it_steers_and_finds_the_noise_that_pays()
             with torch.no_grad():  # steering sees no gradient of it
                 return torch.tanh(z)
 
-    config = LatentSacConfig(hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=2.0)
+    config = LatentSacConfig(
+        hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=2.0
+    )
     learner = SteeredSac(Tanh(), FEATURES, STATE, ACTION, config)
     features = torch.randn(20, FEATURES)
     noise = torch.randn(20, ACTION, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(learner.act({"features": features}, torch.Generator().manual_seed(1)), torch.tanh(noise))
+    assert torch.equal(
+        learner.act({"features": features}, torch.Generator().manual_seed(1)), torch.tanh(noise)
+    )
     generator = torch.Generator().manual_seed(0)
     for _ in range(400):
-        seen = {"features": torch.randn(64, FEATURES, generator=generator), "state": torch.zeros(64, STATE)}
+        seen = {
+            "features": torch.randn(64, FEATURES, generator=generator),
+            "state": torch.zeros(64, STATE),
+        }
         action = 2.0 * torch.rand(64, ACTION, generator=generator) - 1.0
         learner.update(Batch(seen, action, (action[:, 0] > 0.3).float(), seen, torch.zeros(64)))
     acted = learner.act({"features": torch.randn(200, FEATURES)}, generator)
@@ -247,7 +296,9 @@ def test_a_latent_is_carried_out_to_its_end_or_the_episodes(closed_loop):
         return torch.full((1, FEATURES), float(observation["step"]))
 
     with seeded(0):
-        skills = SkillVae(FEATURES, ACTION, horizon=3, closed_loop=closed_loop, width=8).requires_grad_(False)
+        skills = SkillVae(
+            FEATURES, ACTION, horizon=3, closed_loop=closed_loop, width=8
+        ).requires_grad_(False)
     bare = CountingEnvironment()
     env = SkillEnvironment(bare, skills, encode)
     env.reset(seed=0)

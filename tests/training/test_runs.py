@@ -8,8 +8,14 @@ from conure_training.rl.runs import find_runs
 
 
 def record(successes: list[bool], **more: object) -> dict:
-    episodes = [{"steps": 10 * (index + 1), "success": success} for index, success in enumerate(successes)]
-    return {"config": {"method": "rlpd", "task": "Lift", "target": ""}, "episodes": episodes, **more}
+    episodes = [
+        {"steps": 10 * (index + 1), "success": success} for index, success in enumerate(successes)
+    ]
+    return {
+        "config": {"method": "rlpd", "task": "Lift", "target": ""},
+        "episodes": episodes,
+        **more,
+    }
 
 
 def write(path: Path, data: object) -> None:
@@ -17,7 +23,9 @@ def write(path: Path, data: object) -> None:
     path.write_text(data if isinstance(data, str) else json.dumps(data))
 
 
-def test_runs_are_found_with_the_success_of_their_last_fifty_episodes(tmp_path: Path, capsys) -> None:
+def test_runs_are_found_with_the_success_of_their_last_fifty_episodes(
+    tmp_path: Path, capsys
+) -> None:
     more = {
         "evaluations": [{"steps": 0, "success": 0.1}, {"steps": 9, "success": 0.7}],
         "wall_s": 90,
@@ -28,9 +36,19 @@ def test_runs_are_found_with_the_success_of_their_last_fifty_episodes(tmp_path: 
     write(tmp_path / "c" / "curve.json", "{ half a fi")
     write(tmp_path / "d" / "curve.json", {"of": "something else"})
     whole, cut = find_runs(tmp_path)
-    assert (whole.folder, whole.finished, whole.steps, whole.recent_success) == ("a", True, 800, 0.2)
+    assert (whole.folder, whole.finished, whole.steps, whole.recent_success) == (
+        "a",
+        True,
+        800,
+        0.2,
+    )
     assert (whole.evaluated_success, whole.wall_s, whole.target) == (0.7, 90, "any")
-    assert (cut.finished, cut.recent_success, cut.evaluated_success, cut.wall_s) == (False, 0.5, None, None)
+    assert (cut.finished, cut.recent_success, cut.evaluated_success, cut.wall_s) == (
+        False,
+        0.5,
+        None,
+        None,
+    )
     assert main(["runs", f"root={tmp_path}"]) == 0
     assert "1.5 min" in capsys.readouterr().out
 

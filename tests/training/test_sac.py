@@ -23,23 +23,37 @@ def random_batch(size: int = 32, seed: int = 0) -> Batch:
 
     def observation() -> dict[str, torch.Tensor]:
         return {
-            "image": torch.randint(0, 256, (size, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8),
+            "image": torch.randint(
+                0, 256, (size, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8
+            ),
             "proprio": torch.randn(size, PROPRIO, generator=generator),
             "state": torch.randn(size, STATE, generator=generator),
         }
 
     action = torch.randn(size, ACTION, generator=generator).tanh()
-    return Batch(observation(), action, torch.rand(size, generator=generator), observation(), torch.full((size,), 0.97))
+    return Batch(
+        observation(),
+        action,
+        torch.rand(size, generator=generator),
+        observation(),
+        torch.full((size,), 0.97),
+    )
 
 
 def test_log_prob_agrees_with_torch_distributions():
-    mean, std, noise = torch.randn(60, ACTION), torch.rand(60, ACTION) + 0.2, torch.randn(60, ACTION)
+    mean, std, noise = (
+        torch.randn(60, ACTION),
+        torch.rand(60, ACTION) + 0.2,
+        torch.randn(60, ACTION),
+    )
     u = (mean + std * noise).double()
     squashed = TransformedDistribution(
         Independent(Normal(mean.double(), std.double()), 1), [TanhTransform(cache_size=1)]
     )
     expected = squashed.log_prob(squashed.transforms[0](u))  # the cache spares it the inverse
-    assert torch.allclose(tanh_normal_log_prob(u, noise.double(), std.double()), expected, atol=1e-5)
+    assert torch.allclose(
+        tanh_normal_log_prob(u, noise.double(), std.double()), expected, atol=1e-5
+    )
 
 
 def test_log_prob_is_finite_far_outside_the_box():
@@ -91,9 +105,15 @@ def test_a_batch_that_is_not_finite_is_refused():
 
 
 def test_sac_learns_from_pixels_where_the_reward_is_easy():
-    """One step an episode: the action is to point to the bright side, which only the image shows to the actor."""
+    """One step an episode: the action is to point to the bright side, which only the image shows to
+    the actor.
+    """
     generator = torch.Generator().manual_seed(0)
-    fields = {"image": Field((SIZE, SIZE, 3), torch.uint8), "proprio": Field((PROPRIO,)), "state": Field((1,))}
+    fields = {
+        "image": Field((SIZE, SIZE, 3), torch.uint8),
+        "proprio": Field((PROPRIO,)),
+        "state": Field((1,)),
+    }
     replay = Replay(fields, 1, ReplayConfig(4000))
 
     def scene(rows: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -107,7 +127,9 @@ def test_sac_learns_from_pixels_where_the_reward_is_easy():
     action = torch.rand(1000, 1, generator=generator) * 2.0 - 1.0
     for i in range(1000):
         pair = {name: value[i].expand(2, *value.shape[1:]) for name, value in seen.items()}
-        replay.add(Episode(pair, action[i : i + 1], (side * action[:, 0])[i : i + 1], terminated=True))
+        replay.add(
+            Episode(pair, action[i : i + 1], (side * action[:, 0])[i : i + 1], terminated=True)
+        )
     sac = Sac(SIZE, PROPRIO, 1, 1, replace(SMALL, batch_size=64, learning_rate=1e-3), seed=0)
     for _ in range(400):
         sac.update(replay.sample(64, sac.generator))

@@ -32,7 +32,10 @@ class Work:
 
     def stages(self, **settings):
         return [
-            Stage(name, name, settings.get(name), (name,), (name,), lambda name=name: self._do(name)) for name in NAMES
+            Stage(
+                name, name, settings.get(name), (name,), (name,), lambda name=name: self._do(name)
+            )
+            for name in NAMES
         ]
 
     def _do(self, name):
@@ -129,7 +132,9 @@ def test_no_temporary_file_is_left(work):
 
 def test_estimates_are_scaled_by_what_finished_stages_took(work):
     stages = work.stages()
-    display = StageDisplay(stages, {"one": 10.0, "two": 20.0, "three": 30.0}, Console(file=io.StringIO()))
+    display = StageDisplay(
+        stages, {"one": 10.0, "two": 20.0, "three": 30.0}, Console(file=io.StringIO())
+    )
     assert display.all_left_s() == 60.0
     display.ended(stages[0], 5.0, kept=False)
     assert display.all_left_s() == pytest.approx(25.0)
@@ -149,7 +154,8 @@ def test_the_table_names_every_stage_and_the_time_left(work):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (4200, "1 h 10 min")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (4200, "1 h 10 min")],
 )
 def test_duration_is_for_people(seconds, text):
     assert duration(seconds) == text

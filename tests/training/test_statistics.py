@@ -7,7 +7,9 @@ from scipy.stats import binomtest
 
 from conure_training.evaluation.intervals import wilson_interval
 
-COUNTS = st.integers(1, 2000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
+COUNTS = st.integers(1, 2000).flatmap(
+    lambda trials: st.tuples(st.integers(0, trials), st.just(trials))
+)
 
 
 @given(COUNTS)

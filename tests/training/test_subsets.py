@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, DataError
 from conure_training.data.demonstrations import Demonstrations, check_demonstrations
-from conure_training.data.selection import choose_episodes, fingerprint, held_out_steps, require_many_tasks
+from conure_training.data.selection import (
+    choose_episodes,
+    fingerprint,
+    held_out_steps,
+    require_many_tasks,
+)
 
 
 def data_of(lengths, tasks, names=("Lift", "PlaceInTray")):
@@ -52,7 +57,14 @@ def test_a_part_holds_its_episodes_whole():
     for index, episode in enumerate(part.seed):
         steps = slice(part.starts[index], part.ends[index])
         assert part.ends[index] - part.starts[index] == 2 + episode % 3
-        for values in (part.image, part.proprio, part.state, 100 * part.action, part.reward, part.positions):
+        for values in (
+            part.image,
+            part.proprio,
+            part.state,
+            100 * part.action,
+            part.reward,
+            part.positions,
+        ):
             np.testing.assert_allclose(values[steps].ravel(), episode, rtol=1e-6)
         assert part.final_state[index, 0] == part.final_image[index, 0, 0, 0] == episode
 
@@ -64,7 +76,9 @@ def test_everything_is_left_as_it_is_when_no_part_is_asked_for():
 def test_what_is_not_there_is_refused():
     with pytest.raises(ConfigError, match=r"unknown task .*'Lfit'; did you mean 'Lift'"):
         choose_episodes(TWENTY, ("Lfit",))
-    with pytest.raises(DataError, match="trajectories=13 were asked for, the demonstrations hold 12 of Lift"):
+    with pytest.raises(
+        DataError, match="trajectories=13 were asked for, the demonstrations hold 12 of Lift"
+    ):
         choose_episodes(TWENTY, ("Lift",), 13)
     with pytest.raises(DataError, match="hold 0 of Push"):
         choose_episodes(data_of([2, 2], [0, 0], ("Lift", "Push")), ("Push",))
@@ -95,7 +109,16 @@ def test_the_fingerprint_sees_another_action_and_another_order():
     changed = TWENTY.action.copy()
     changed[3] += 1e-3
     other = Demonstrations(**{**TWENTY.__dict__, "action": changed})
-    assert len({fingerprint(TWENTY), fingerprint(other), fingerprint(choose_episodes(TWENTY, ("Lift",)))}) == 3
+    assert (
+        len(
+            {
+                fingerprint(TWENTY),
+                fingerprint(other),
+                fingerprint(choose_episodes(TWENTY, ("Lift",))),
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.01, -1.5])

@@ -59,7 +59,10 @@ def test_threads_follow_what_others_do_and_are_as_before_afterwards(monkeypatch)
 
 
 def test_one_thread_beside_work_on_every_core() -> None:
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
     try:
         time.sleep(1.0)  # an interpreter starts
         with FreeCores():

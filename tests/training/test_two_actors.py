@@ -1,4 +1,6 @@
-"""Two actors: what the targets are, when the second acts, and that it escapes from a prior that cannot do the task."""
+"""Two actors: what the targets are, when the second acts, and that it escapes from a prior that
+cannot do the task.
+"""
 
 import pytest
 import torch
@@ -38,12 +40,18 @@ def batch_of(size: int = 32, seed: int = 0) -> Batch:
     action = torch.randn(size, 2, generator=generator).tanh()
     reward = (torch.randn(size, generator=generator) > 0.5).float()
     return Batch(
-        {"features": seen, "state": seen}, action, reward, {"features": later, "state": later}, torch.full((size,), 0.9)
+        {"features": seen, "state": seen},
+        action,
+        reward,
+        {"features": later, "state": later},
+        torch.full((size,), 0.9),
     )
 
 
 @pytest.mark.parametrize(("margin", "acts"), [(0.0, TwoObjectFlow), (0.1, Squash)])
-def test_the_first_rollouts_are_the_second_actors_where_there_is_a_margin_and_the_priors_without(margin, acts):
+def test_the_first_rollouts_are_the_second_actors_where_there_is_a_margin_and_the_priors_without(
+    margin, acts
+):
     learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL), margin)
     for seed in range(5):
         learner.update(batch_of(seed=seed), critic_only=True)
@@ -58,7 +66,8 @@ def next_values(learner: TwoActors, batch: Batch) -> tuple[Tensor, Tensor]:
     seen, twin = batch.next_observation["features"], torch.Generator()
     twin.set_state(learner.generator.get_state())
     drawn = [
-        actor(learner.policies, seen, torch.randn(32, 2, generator=twin)) for actor in (learner._first, learner._second)
+        actor(learner.policies, seen, torch.randn(32, 2, generator=twin))
+        for actor in (learner._first, learner._second)
     ]
     first, second = (learner.target_critics(seen, action).min(dim=0).values for action, _ in drawn)
     return first, second
@@ -108,7 +117,12 @@ def test_the_chooser_learns_who_is_worth_more_and_acts_by_it():
         def decode(self, z: Tensor, context: Tensor) -> Tensor:
             return torch.full_like(z, -0.5)
 
-    cases = ((0.0, (0.2, 0.9), 1), (0.0, (0.9, 0.2), -1), (0.2, (0.5, 0.4), 1), (0.2, (0.9, 0.2), -1))
+    cases = (
+        (0.0, (0.2, 0.9), 1),
+        (0.0, (0.9, 0.2), -1),
+        (0.2, (0.5, 0.4), 1),
+        (0.2, (0.9, 0.2), -1),
+    )
     for margin, worth, chosen in cases:
         learner = escaping(Left(), LatentSacConfig(**SMALL, learning_rate=3e-3), margin)
         nn.init.constant_(learner.policies.second.trunk[-1].bias[:2], 1.0)
@@ -116,7 +130,9 @@ def test_the_chooser_learns_who_is_worth_more_and_acts_by_it():
         judged(*worth, learner)
         for seed in range(100):
             learner._update_actor(batch_of(seed=seed))
-        action = learner.act({"features": torch.randn(50, 7)}, torch.Generator(), deterministic=True)
+        action = learner.act(
+            {"features": torch.randn(50, 7)}, torch.Generator(), deterministic=True
+        )
         assert (action[:, 0].sign() == chosen).float().mean() > 0.95
 
 
@@ -125,7 +141,10 @@ def test_imitation_is_never_trained_further_and_proposes_its_middle():
     before = {name: value.clone() for name, value in learner.policies.first.state_dict().items()}
     for seed in range(20):
         learner.update(batch_of(seed=seed))
-    assert all(torch.equal(value, before[name]) for name, value in learner.policies.first.state_dict().items())
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in learner.policies.first.state_dict().items()
+    )
     features = torch.randn(4, 7)
     first, cost = learner._first(learner.policies, features, torch.randn(4, 2))
     assert torch.equal(first, torch.tanh(learner.policies.first(features)[0]))
@@ -133,7 +152,9 @@ def test_imitation_is_never_trained_further_and_proposes_its_middle():
 
 
 def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes():
-    """One step an episode, rewarded for the side that is seen; the prior only ever goes to the right."""
+    """One step an episode, rewarded for the side that is seen; the prior only ever goes to the
+    right.
+    """
 
     class Right(nn.Module):
         def decode(self, z: Tensor, context: Tensor) -> Tensor:
@@ -157,7 +178,9 @@ def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes(
         acted = learner.act({"features": told}, generator, deterministic=True)
         return (told[:, 0].sign() * acted[:, 0]).clamp(min=0.0).mean().item()
 
-    held = earned(LatentSac(Right(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0))
+    held = earned(
+        LatentSac(Right(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0)
+    )
     escaped = earned(escaping(Right(), config))
     assert held < 0.55
     assert escaped > 0.7

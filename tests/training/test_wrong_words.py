@@ -44,7 +44,8 @@ WRONG: dict[str, Any] = {
 
 
 FIRST_WORDS = {"faults": ["gate"], "stop": ["timeout_s=5.0"]}
-"""What makes a verb read its configuration: without a word, `conure stop` stops every arm at once."""
+"""What makes a verb read its configuration: without a word, `conure stop` stops every arm at once.
+"""
 CONFIGURED = [verb for verb in VERBS if verb != "recordings recover"]
 """Verbs with keys; the other takes files."""
 
@@ -86,12 +87,16 @@ def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def is_as_declared(value: Any, wanted: Any, name: str = "") -> bool:
-    """Judged apart from `check_values`: the type, and no NaN in what no schema declares infinite."""
+    """Judged apart from `check_values`: the type, and no NaN in what no schema declares
+    infinite.
+    """
     if is_dataclass(wanted):
         if not isinstance(value, wanted):  # type: ignore[arg-type]
             return False
         hints = get_type_hints(wanted)
-        return all(is_as_declared(getattr(value, f.name), hints[f.name], f.name) for f in fields(value))
+        return all(
+            is_as_declared(getattr(value, f.name), hints[f.name], f.name) for f in fields(value)
+        )
     origin, kinds = get_origin(wanted), get_args(wanted)
     if type(None) in kinds:
         return value is None or is_as_declared(value, kinds[0], name)
@@ -104,8 +109,12 @@ def is_as_declared(value: Any, wanted: Any, name: str = "") -> bool:
     if wanted is Any:
         return True
     if wanted is float:
-        return isinstance(value, float) and (math.isfinite(value) or (name.startswith("target_m") and value == value))
-    bounded = not isinstance(value, int) or (abs(value) < 2**31 and not (name.endswith("seed") and value < 0))
+        return isinstance(value, float) and (
+            math.isfinite(value) or (name.startswith("target_m") and value == value)
+        )
+    bounded = not isinstance(value, int) or (
+        abs(value) < 2**31 and not (name.endswith("seed") and value < 0)
+    )
     return type(value) is wanted and bounded
 
 
@@ -129,7 +138,9 @@ def replaced(merged: DictConfig, key: str, value: Any) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("verb", CONFIGURED)
-def test_no_value_of_any_key_gives_a_traceback_or_slips_through(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_value_of_any_key_gives_a_traceback_or_slips_through(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = loaded(verb, monkeypatch)
     keys = list(keys_of(found.merged))
     if verb != "view":  # whose factors are everybody's
@@ -147,7 +158,9 @@ def test_no_value_of_any_key_gives_a_traceback_or_slips_through(verb: str, monke
                 continue
             except Exception as error:
                 pytest.fail(f"conure {verb} {key}={name}: {type(error).__name__}: {error}")
-            assert is_as_declared(config, found.schema), f"conure {verb} {key}={name} was accepted: {config}"
+            assert is_as_declared(config, found.schema), (
+                f"conure {verb} {key}={name} was accepted: {config}"
+            )
     assert refused > len(keys)
 
 
@@ -223,7 +236,9 @@ def test_no_word_gives_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys) -> N
         ("card demos={folder} prior={file} out={folder}/card", "is damaged"),
     ],
 )
-def test_places_and_files_that_cannot_be_used_are_one_line(tmp_path: Path, capsys, words: str, said: str) -> None:
+def test_places_and_files_that_cannot_be_used_are_one_line(
+    tmp_path: Path, capsys, words: str, said: str
+) -> None:
     places = foreign_files(tmp_path)
     for extra in ("prior={tensor}",) if words.startswith("rl demos") else ():
         words += f" {extra}"
@@ -243,7 +258,16 @@ def foreign_files(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "data",
-    [5, [1], None, {}, {"contract": 5}, {"kind": "latent"}, {"kind": [], "contract": {}}, torch.zeros(2)],
+    [
+        5,
+        [1],
+        None,
+        {},
+        {"contract": 5},
+        {"kind": "latent"},
+        {"kind": [], "contract": {}},
+        torch.zeros(2),
+    ],
     ids=repr,
 )
 def test_a_foreign_torch_file_is_refused_by_whoever_reads_it(tmp_path: Path, data: Any) -> None:

@@ -14,10 +14,14 @@ MACHINE = {"cores": 2, "cpu": "made up", "system": "Linux"}
 
 
 def made_up_record(entry: Entry, reached: float = 1.0, half_at: float = 0.5) -> Record:
-    """A record of this entry: curves that go to `reached`, half of it after the share `half_at` of the steps."""
+    """A record of this entry: curves that go to `reached`, half of it after the share `half_at` of
+    the steps.
+    """
     configs, results = {}, {}
     for label, command in entry.commands.items():
-        configs[label], results[label] = made_up_result(command.verb, command.words, reached, half_at)
+        configs[label], results[label] = made_up_result(
+            command.verb, command.words, reached, half_at
+        )
     seed = entry.variables.get("seed")
     return Record(
         entry.experiment, entry.name, entry.scale, entry.variables, None if seed is None else int(seed),
@@ -26,7 +30,9 @@ def made_up_record(entry: Entry, reached: float = 1.0, half_at: float = 0.5) -> 
     )  # fmt: skip
 
 
-def made_up_result(verb: str, words: tuple[str, ...], reached: float, half_at: float) -> tuple[Any, Any]:
+def made_up_result(
+    verb: str, words: tuple[str, ...], reached: float, half_at: float
+) -> tuple[Any, Any]:
     """(configuration, results) of one command."""
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     if verb == "rl":
@@ -34,10 +40,15 @@ def made_up_result(verb: str, words: tuple[str, ...], reached: float, half_at: f
         success = reached / (1 + np.exp(-10 * (np.linspace(0, 1, 6) - half_at)))
         points = zip(np.linspace(0, steps, 6), success, strict=True)
         evaluations = [{"steps": int(x), "success": float(y), "episodes": 20} for x, y in points]
-        return {"steps": steps}, {"curve": {"steps": [steps], "success": [1]}, "evaluations": evaluations}
+        return {"steps": steps}, {
+            "curve": {"steps": [steps], "success": [1]},
+            "evaluations": evaluations,
+        }
     if verb == "evaluate":
         trials = int(settings["episodes"])
-        return {}, {"success": {"successes": round(trials * reached), "trials": trials, "rate": reached}}
+        return {}, {
+            "success": {"successes": round(trials * reached), "trials": trials, "rate": reached}
+        }
     if verb == "demos":
         return {"image_size": int(settings.get("image_size", 48))}, {}
     if verb == "prior":
@@ -49,10 +60,14 @@ def made_up_result(verb: str, words: tuple[str, ...], reached: float, half_at: f
 def made_up_runs(plan: Plan, scale: str, made: Callable[[Entry], Record | None]) -> Runs:
     """The runs of a scale, with what `made` gives for each entry."""
     records = {entry.key: made(entry) for entry in plan.select(scale)}
-    return Runs(plan.select(scale), {key: record for key, record in records.items() if record is not None})
+    return Runs(
+        plan.select(scale), {key: record for key, record in records.items() if record is not None}
+    )
 
 
-def fill_with_made_up(plan: Plan, scale: str, results: Path, made: Callable[[Entry], Record | None]) -> None:
+def fill_with_made_up(
+    plan: Plan, scale: str, results: Path, made: Callable[[Entry], Record | None]
+) -> None:
     """Write what `made` gives for each entry, as the ledger would."""
     for record in made_up_runs(plan, scale, made).records.values():
         write_record(results, record)

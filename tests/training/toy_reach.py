@@ -1,4 +1,6 @@
-"""A 2-D reach with one sparse reward, seconds long: two objects, and only +1 at success tells which one is meant."""
+"""A 2-D reach with one sparse reward, seconds long: two objects, and only +1 at success tells which
+one is meant.
+"""
 
 from collections.abc import Iterator
 
@@ -15,7 +17,9 @@ REACH = 0.12
 
 
 class TwoObjectFlow(nn.Module):
-    """a = f(z; c), invertible: each step goes towards one object or the other by the sign of z_0, z_1 adds noise."""
+    """a = f(z; c), invertible: each step goes towards one object or the other by the sign of z_0,
+    z_1 adds noise.
+    """
 
     def decode(self, z: Tensor, context: Tensor) -> Tensor:
         first, second = (_unit(context[:, i : i + 2] - context[:, :2]) for i in (2, 4))
@@ -29,7 +33,9 @@ def _unit(vector: Tensor) -> Tensor:
 
 
 class TwoObjectReach:
-    """n points in [-1, 1]^2 that move by 0.1 a; the sign of a mark tells which of two objects gives +1 and the end."""
+    """n points in [-1, 1]^2 that move by 0.1 a; the sign of a mark tells which of two objects gives
+    +1 and the end.
+    """
 
     def __init__(self, n: int, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -59,7 +65,9 @@ class TwoObjectReach:
 
     def step(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """Success and end of the episode, each (n,)."""
-        self.vectors[:, :2] = (self.vectors[:, :2] + STEP * action.clamp(-1.0, 1.0)).clamp(-1.0, 1.0)
+        self.vectors[:, :2] = (self.vectors[:, :2] + STEP * action.clamp(-1.0, 1.0)).clamp(
+            -1.0, 1.0
+        )
         target = torch.where(self.vectors[:, 6:] > 0, self.vectors[:, 2:4], self.vectors[:, 4:6])
         success = (self.vectors[:, :2] - target).norm(dim=1) < REACH
         self.steps += 1
@@ -70,7 +78,11 @@ class TwoObjectReach:
         image = torch.zeros(len(self.vectors), IMAGE_SIZE, IMAGE_SIZE, 3, dtype=torch.uint8)
         rows = torch.arange(len(self.vectors))
         meant_first = self.vectors[:, 6] > 0
-        for start, channel in ((0, 2), (2, torch.where(meant_first, 0, 1)), (4, torch.where(meant_first, 1, 0))):
+        for start, channel in (
+            (0, 2),
+            (2, torch.where(meant_first, 0, 1)),
+            (4, torch.where(meant_first, 1, 0)),
+        ):
             centre = (1 + (self.vectors[:, start : start + 2] + 1.0) * (IMAGE_SIZE - 3) / 2).long()
             for x in (-1, 0, 1):
                 for y in (-1, 0, 1):
@@ -80,7 +92,11 @@ class TwoObjectReach:
 
 def fields(image: bool) -> dict[str, Field]:
     if image:
-        return {"image": Field((IMAGE_SIZE, IMAGE_SIZE, 3), torch.uint8), "proprio": Field((2,)), "state": Field((7,))}
+        return {
+            "image": Field((IMAGE_SIZE, IMAGE_SIZE, 3), torch.uint8),
+            "proprio": Field((2,)),
+            "state": Field((7,)),
+        }
     return {"features": Field((7,)), "state": Field((7,))}
 
 
@@ -98,7 +114,10 @@ def episodes(env: TwoObjectReach, act, image: bool) -> Iterator[Episode | None]:
             open_observations[i].append({name: value[i] for name, value in observation.items()})
             open_actions[i].append(action[i])
             if done[i]:
-                rows = [*open_observations[i], {name: value[i] for name, value in following.items()}]
+                rows = [
+                    *open_observations[i],
+                    {name: value[i] for name, value in following.items()},
+                ]
                 stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
                 reward = torch.zeros(len(open_actions[i]))
                 reward[-1] = float(success[i])
@@ -130,16 +149,27 @@ def demonstrations(count: int, seed: int) -> Replay:
     return replay
 
 
-def train(learner: ActorCritic, replay: Replay | MixedReplay, steps: int, image: bool, seed: int, n: int = 8) -> None:
+def train(
+    learner: ActorCritic,
+    replay: Replay | MixedReplay,
+    steps: int,
+    image: bool,
+    seed: int,
+    n: int = 8,
+) -> None:
     """Pretrain the critics where there are demonstrations, then alternate acting and learning."""
     if isinstance(replay, MixedReplay):
         learner.fit_normalizers(replay)
         for _ in range(learner.config.critic_pretraining_updates):
-            learner.update(replay.sample(learner.config.batch_size, learner.generator), critic_only=True)
+            learner.update(
+                replay.sample(learner.config.batch_size, learner.generator), critic_only=True
+            )
     generator = torch.Generator().manual_seed(seed)
     online = replay.online if isinstance(replay, MixedReplay) else replay
     taken = 0
-    for episode in episodes(TwoObjectReach(n, seed), lambda seen: learner.act(seen, generator), image):
+    for episode in episodes(
+        TwoObjectReach(n, seed), lambda seen: learner.act(seen, generator), image
+    ):
         if episode is not None:
             replay.add(episode)
             continue
@@ -150,7 +180,9 @@ def train(learner: ActorCritic, replay: Replay | MixedReplay, steps: int, image:
             return
 
 
-def success_rate(learner: ActorCritic, image: bool, count: int = 200, deterministic: bool = False) -> float:
+def success_rate(
+    learner: ActorCritic, image: bool, count: int = 200, deterministic: bool = False
+) -> float:
     generator = torch.Generator().manual_seed(1)
     env = TwoObjectReach(count, seed=12345)
     reached = torch.zeros(count, dtype=torch.bool)

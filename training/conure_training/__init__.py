@@ -1,6 +1,7 @@
 """From demonstrations to a bundle: data sets, the behavioral prior, learners, evaluation, export.
 
-What other programs need is here, by name. It is imported at first use, because torch takes seconds to load.
+What other programs need is here, by name. It is imported at first use, because torch takes seconds
+to load.
 
     >>> from conure_training import load_policy
     >>> policy = load_policy(Path("out/rl/policy.pt"))  # or a prior.pt, or a bundle's folder
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from conure_training.rl.policy_file import load_policy
     from conure_training.rl.train import train_rl
 
-# Torch's waiting threads would spin without end, on cores that simulation needs. If they do not spin at all, training a
-# prior on all cores takes up to twice as long, as the next product follows at once: so they spin for a millisecond.
-# A thread on a core that another process uses is worse than none, see `runtime.cpu_threads`. Both are read when
-# torch is first imported.
+# Torch's waiting threads would spin without end, on cores that simulation needs. If they do not
+# spin at all, training a prior on all cores takes up to twice as long, as the next product follows
+# at once: so they spin for a millisecond. A thread on a core that another process uses is worse
+# than none, see `runtime.cpu_threads`. Both are read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 

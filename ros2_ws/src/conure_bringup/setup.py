@@ -3,7 +3,9 @@ from pathlib import Path
 from setuptools import setup
 
 PACKAGE = "conure_bringup"
-LAUNCH = Path("../../../launch")  # once in the repository, for `ros2 launch`, the plain starter and the tests
+LAUNCH = Path(
+    "../../../launch"
+)  # once in the repository, for `ros2 launch`, the plain starter and the tests
 
 
 def installed(pattern: str, folder: str) -> list[tuple[str, list[str]]]:
@@ -11,7 +13,9 @@ def installed(pattern: str, folder: str) -> list[tuple[str, list[str]]]:
     files: dict[str, list[str]] = {}
     for path in sorted((LAUNCH / folder).glob(pattern)):
         if path.is_file():
-            target = Path("share", PACKAGE, folder or "launch", path.parent.relative_to(LAUNCH / folder))
+            target = Path(
+                "share", PACKAGE, folder or "launch", path.parent.relative_to(LAUNCH / folder)
+            )
             files.setdefault(target.as_posix(), []).append(path.as_posix())
     return list(files.items())
 

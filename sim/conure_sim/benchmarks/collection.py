@@ -1,4 +1,6 @@
-"""How fast `conure demos` collects, by running it: as a command, because simulation does not know training."""
+"""How fast `conure demos` collects, by running it: as a command, because simulation does not know
+training.
+"""
 
 import importlib.util
 import json
@@ -17,9 +19,11 @@ TIMEOUT_S = 3600
 
 
 def collection_minutes(task: str, arm: str, episodes: int, processes: int, folder: Path) -> float:
-    """Minutes that 50,000 transitions take, from collecting so many episodes into a folder, which is removed.
+    """Minutes that 50,000 transitions take, from collecting so many episodes into a folder, which
+    is removed.
 
-    Raises: ModuleNotFoundError if conure_training is not installed; ConureError if the command fails.
+    Raises: ModuleNotFoundError if conure_training is not installed; ConureError if the command
+    fails.
     """
     if importlib.util.find_spec("conure_training") is None:
         raise ModuleNotFoundError("No module named 'conure_training'", name="conure_training")
@@ -27,14 +31,20 @@ def collection_minutes(task: str, arm: str, episodes: int, processes: int, folde
     counts = {"Lift": 0, "PlaceInTray": 0, "PlaceInBox": 0, task: episodes}
     settings = {"out": folder, "arm": arm, "image_size": 48, "workers": processes}
     words = [f"{name}={value}" for name, value in settings.items()]
-    words.append("episodes={" + ", ".join(f"{name}: {count}" for name, count in counts.items()) + "}")
+    words.append(
+        "episodes={" + ", ".join(f"{name}: {count}" for name, count in counts.items()) + "}"
+    )
     began = time.monotonic()
     command = [sys.executable, "-c", COMMAND, "demos", *words]
     tied = ended_with_this_process()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, preexec_fn=tied)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, preexec_fn=tied
+    )
     taken_s = time.monotonic() - began
     if done.returncode:
-        raise ConureError(f"conure demos failed, so its rate is unknown: {done.stderr.strip()[-300:]}")
+        raise ConureError(
+            f"conure demos failed, so its rate is unknown: {done.stderr.strip()[-300:]}"
+        )
     transitions = int(json.loads((folder / "action" / "zarr.json").read_text())["shape"][0])
     shutil.rmtree(folder)
     return taken_s / 60 * TRANSITIONS / transitions

@@ -1,4 +1,6 @@
-"""`conure bench sim`: the environments' figures on this machine, as a table and as out/bench/sim.json."""
+"""`conure bench sim`: the environments' figures on this machine, as a table and as
+out/bench/sim.json.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,7 +62,12 @@ class BenchConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """Of the environment whose speed is measured: three convex objects."""
-        return {"task": self.task, "arm": self.arm, "randomization": self.randomization, "distractors": 2}
+        return {
+            "task": self.task,
+            "arm": self.arm,
+            "randomization": self.randomization,
+            "distractors": 2,
+        }
 
 
 def run(overrides: list[str]) -> None:
@@ -70,10 +77,17 @@ def run(overrides: list[str]) -> None:
 
 def _speed(config: BenchConfig) -> Iterator[Row]:
     for size in config.image_sizes:
-        settings = {**config.settings, "image_size": size, "physics_substeps": config.physics_substeps}
+        settings = {
+            **config.settings,
+            "image_size": size,
+            "physics_substeps": config.physics_substeps,
+        }
         ours, bare, busy = measure.step_rates(config.steps, **settings)
         required = 400 if size == 48 and config.physics_substeps == 10 else None
-        name = f"steps/s, {size}x{size}, {config.physics_substeps} substeps ({busy:.0f} a second of processor time)"
+        name = (
+            f"steps/s, {size}x{size}, {config.physics_substeps} substeps ({busy:.0f} a second of"
+            " processor time)"
+        )
         yield Row(name, ours, "1/s", required)
         yield Row(f"  against a bare PyBullet loop ({bare:.0f}/s)", ours / bare, "", 0.75)
 
@@ -81,7 +95,11 @@ def _speed(config: BenchConfig) -> Iterator[Row]:
 def _reset(config: BenchConfig) -> Iterator[Row]:
     milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
     yield Row(
-        f"reset, median of {config.resets}, randomization {config.randomization['name']}", milliseconds, "ms", None, 5.0
+        f"reset, median of {config.resets}, randomization {config.randomization['name']}",
+        milliseconds,
+        "ms",
+        None,
+        5.0,
     )
 
 
@@ -95,7 +113,9 @@ def _parallel(config: BenchConfig) -> Iterator[Row]:
     one = measure.parallel_rate(1, config.steps, **settings)
     together = measure.parallel_rate(config.processes, config.steps, **settings)
     required = 0.9 * config.processes
-    yield Row(f"{config.processes} processes against one ({one:.0f}/s)", together / one, "times", required)
+    yield Row(
+        f"{config.processes} processes against one ({one:.0f}/s)", together / one, "times", required
+    )
 
 
 def _determinism(config: BenchConfig) -> Iterator[Row]:
@@ -111,15 +131,35 @@ def _delta(config: BenchConfig) -> Iterator[Row]:
         found = measure.tracking(config.delta_steps, task=config.task, arm=arm)
         commanded = ~found.changed
         note = f"{commanded.sum()} of {len(commanded)} steps; the safety gate altered the others"
-        distance_mm, angle_deg = 1e3 * found.distance_m[commanded].max(), np.degrees(found.angle_rad[commanded].max())
-        yield Row(f"{arm}: end-effector delta, largest distance left", float(distance_mm), "mm", None, 3.0, note)
-        yield Row(f"{arm}: end-effector delta, largest turn left", float(angle_deg), "deg", None, 1.0, note)
+        distance_mm, angle_deg = (
+            1e3 * found.distance_m[commanded].max(),
+            np.degrees(found.angle_rad[commanded].max()),
+        )
+        yield Row(
+            f"{arm}: end-effector delta, largest distance left",
+            float(distance_mm),
+            "mm",
+            None,
+            3.0,
+            note,
+        )
+        yield Row(
+            f"{arm}: end-effector delta, largest turn left",
+            float(angle_deg),
+            "deg",
+            None,
+            1.0,
+            note,
+        )
 
 
 def _experts(config: BenchConfig) -> Iterator[Row]:
     tasks, kept = config.expert_tasks or list(TASKS), Path(config.out).with_suffix(".experts.json")
     bars = {
-        Cell(arm, task, preset): bar for arm in config.arms for task in tasks for preset, bar in _bars(task).items()
+        Cell(arm, task, preset): bar
+        for arm in config.arms
+        for task in tasks
+        for preset, bar in _bars(task).items()
     }
     for cell, rate in expert_rates(list(bars), config.expert_episodes, config.processes, kept):
         yield Row(cell.name, rate, "", bars[cell])
@@ -127,16 +167,25 @@ def _experts(config: BenchConfig) -> Iterator[Row]:
 
 def _bars(task: str) -> dict[str, float]:
     """The rate asked of a task's expert under each preset."""
-    return EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
+    return (
+        EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
+    )
 
 
 def _demonstrations(config: BenchConfig) -> Iterator[Row]:
     name = f"minutes for 50,000 transitions, 48x48, {config.processes} processes"
     try:
         folder = Path(config.out).parent / "demonstrations"
-        minutes = collection_minutes(config.task, config.arm, config.demonstration_episodes, config.processes, folder)
+        minutes = collection_minutes(
+            config.task, config.arm, config.demonstration_episodes, config.processes, folder
+        )
     except ModuleNotFoundError as error:
-        yield Row(name, None, "min", note=f"not measured: {error.name} is not there; pip install 'conure[training]'")
+        yield Row(
+            name,
+            None,
+            "min",
+            note=f"not measured: {error.name} is not there; pip install 'conure[training]'",
+        )
         return
     yield Row(name, minutes, "min", None, 4.0)
 

@@ -1,4 +1,6 @@
-"""How often the experts succeed, task by task, over processes; an interrupted run goes on where it was."""
+"""How often the experts succeed, task by task, over processes; an interrupted run goes on where it
+was.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,11 +32,14 @@ class Cell:
 Block = tuple[Cell, int, int]
 
 
-def expert_rates(cells: Sequence[Cell], episodes: int, processes: int, kept: Path) -> Iterator[tuple[Cell, float]]:
-    """(cell, share of successes) in the order of the cells, each as soon as it and those before it are measured.
+def expert_rates(
+    cells: Sequence[Cell], episodes: int, processes: int, kept: Path
+) -> Iterator[tuple[Cell, float]]:
+    """(cell, share of successes) in the order of the cells, each as soon as it and those before it
+    are measured.
 
-    What is measured is kept in the file `kept` until all is; the same seeds give the same rate, so that the next call
-    takes it from there, if it runs the same commit with nothing changed.
+    What is measured is kept in the file `kept` until all is; the same seeds give the same rate, so
+    that the next call takes it from there, if it runs the same commit with nothing changed.
     """
     rates = _read(kept, episodes)
     missing = [cell for cell in cells if cell.name not in rates]

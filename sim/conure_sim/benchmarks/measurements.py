@@ -18,11 +18,12 @@ MEGABYTE = 1e6
 
 
 def step_rates(steps: int, **settings: Any) -> tuple[float, float, float]:
-    """Steps a second of `env.step`, of a bare PyBullet loop in the same scenes, and of `env.step` by processor time.
+    """Steps a second of `env.step`, of a bare PyBullet loop in the same scenes, and of `env.step`
+    by processor time.
 
-    The loop sends the same joint targets, one motor command a step, runs the same substeps and renders the same image;
-    it neither solves inverse kinematics nor checks, observes or degrades anything. The two take turns, block by block,
-    so that whatever else the machine does slows both.
+    The loop sends the same joint targets, one motor command a step, runs the same substeps and
+    renders the same image; it neither solves inverse kinematics nor checks, observes or degrades
+    anything. The two take turns, block by block, so that whatever else the machine does slows both.
     """
     env, rng = TabletopEnv(**settings), np.random.default_rng(0)
     taken, busy_s = np.zeros((BLOCKS, 2)), 0.0
@@ -48,7 +49,9 @@ def step_rates(steps: int, **settings: Any) -> tuple[float, float, float]:
 
 def _bare_step(env: TabletopEnv, target: list[float]) -> None:
     world = env.world
-    world.client.setJointMotorControlArray(world.body, world.driven, pybullet.POSITION_CONTROL, targetPositions=target)
+    world.client.setJointMotorControlArray(
+        world.body, world.driven, pybullet.POSITION_CONTROL, targetPositions=target
+    )
     for _ in range(env.period_steps):
         world.client.stepSimulation()
     render_view(world.client, world.camera, world.appearance)
@@ -67,7 +70,9 @@ def reset_median_s(resets: int, **settings: Any) -> float:
 
 
 def memory_growth_mb(resets: int, **settings: Any) -> float:
-    """Growth of the process's resident memory over so many resets, after a tenth as many to warm up, MB."""
+    """Growth of the process's resident memory over so many resets, after a tenth as many to warm
+    up, MB.
+    """
     env, process = TabletopEnv(**settings), psutil.Process()
     for seed in range(resets // 10):
         env.reset(seed=seed)
@@ -83,7 +88,9 @@ def parallel_rate(processes: int, steps: int, **settings: Any) -> float:
     """Steps a second of so many processes together, an environment each, from a common start."""
     barrier, results = TIED.Barrier(processes), TIED.Queue()
     workers = [
-        TIED.Process(target=_step_together, args=(barrier, results, steps, seed, settings), daemon=True)
+        TIED.Process(
+            target=_step_together, args=(barrier, results, steps, seed, settings), daemon=True
+        )
         for seed in range(processes)
     ]
     for worker in workers:
@@ -94,7 +101,9 @@ def parallel_rate(processes: int, steps: int, **settings: Any) -> float:
     return processes * steps / slowest
 
 
-def _step_together(barrier: Any, results: Any, steps: int, seed: int, settings: dict[str, Any]) -> None:
+def _step_together(
+    barrier: Any, results: Any, steps: int, seed: int, settings: dict[str, Any]
+) -> None:
     env, rng = TabletopEnv(**settings), np.random.default_rng(seed)
     env.reset(seed=seed)
     barrier.wait(timeout=300)

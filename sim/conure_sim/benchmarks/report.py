@@ -1,4 +1,6 @@
-"""What every `conure bench` that measures against requirements shares: rows, the table, the report in JSON."""
+"""What every `conure bench` that measures against requirements shares: rows, the table, the report
+in JSON.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +19,9 @@ from conure_core.provenance import git_commit, machine
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the note says why."""
+    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the
+    note says why.
+    """
 
     name: str
     value: float | None
@@ -47,13 +51,17 @@ class Settings(Protocol):
 Config = TypeVar("Config", bound=Settings)
 
 
-def measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]) -> list[Row]:
+def measure_rows(
+    config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]
+) -> list[Row]:
     """Measure `config.rows`, write `config.out` after each row, print the table."""
     with claimed(config.out, "conure bench", "file"):
         return _measure_rows(config, measurements)
 
 
-def _measure_rows(config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]) -> list[Row]:
+def _measure_rows(
+    config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]
+) -> list[Row]:
     console = Console()
     rows: list[Row] = []
     for name in config.rows:
@@ -83,7 +91,11 @@ def _table(rows: list[Row]) -> Table:
     table = Table("", "measured", "asked for", "met")
     for row in rows:
         value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
-        bars = [f"{sign} {bar:g}" for sign, bar in ((">=", row.at_least), ("<=", row.at_most)) if bar is not None]
+        bars = [
+            f"{sign} {bar:g}"
+            for sign, bar in ((">=", row.at_least), ("<=", row.at_most))
+            if bar is not None
+        ]
         met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
         table.add_row(row.name, value, " ".join(bars), met)
     return table

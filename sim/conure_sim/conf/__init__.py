@@ -1,1 +1,3 @@
-"""Configuration of the simulation: verbs, and the group `randomization`, which every verb with an environment has."""
+"""Configuration of the simulation: verbs, and the group `randomization`, which every verb with an
+environment has.
+"""

@@ -1,7 +1,8 @@
 """The held-out evaluation set: eight tasks, four pick and four place, fixed by name and seed.
 
-Objects are of the split 'test', containers too: neither a prior nor a policy has seen them.
-Source of the protocol: Singh et al., Parrot: Data-Driven Behavioral Priors for Reinforcement Learning, ICLR 2021.
+Objects are of the split 'test', containers too: neither a prior nor a policy has seen them. Source
+of the protocol: Singh et al., Parrot: Data-Driven Behavioral Priors for Reinforcement Learning,
+ICLR 2021.
 """
 
 from dataclasses import dataclass
@@ -29,10 +30,17 @@ class EvaluationTask:
 
     def settings(self) -> dict[str, Any]:
         """The environment's settings that the evaluation fixes."""
-        return {"objects": "test", "containers": "test", "target": self.target, "distractors": self.distractors}
+        return {
+            "objects": "test",
+            "containers": "test",
+            "target": self.target,
+            "distractors": self.distractors,
+        }
 
     def make(self, **others: Any) -> Any:
-        """The bare environment; `others`: settings that the evaluation leaves open, such as arm and image_size."""
+        """The bare environment; `others`: settings that the evaluation leaves open, such as arm and
+        image_size.
+        """
         return gymnasium.make(f"conure/{self.task}-v0", **{**others, **self.settings()}).unwrapped
 
 

@@ -10,7 +10,9 @@ from conure_sim.envs.sensors import Sensors
 
 @dataclass(frozen=True)
 class SuccessRate:
-    """Successes of an expert over as many episodes; `steps`: mean length of the solved ones, control periods."""
+    """Successes of an expert over as many episodes; `steps`: mean length of the solved ones,
+    control periods.
+    """
 
     task: str
     episodes: int
@@ -32,14 +34,17 @@ def success_rate(
     first_seed: int = 0,
     **options: Any,
 ) -> SuccessRate:
-    """Run a task's expert; `options` are further settings of the environment, such as objects='test'.
+    """Run a task's expert; `options` are further settings of the environment, such as
+    objects='test'.
 
     Raises: ConfigError for an unknown task, arm or preset.
     """
     env: Any = gymnasium.make(
         f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options
     ).unwrapped
-    env.sensors = Sensors(env.world, {}, depth=False, segmentation=False)  # experts act on the state, nobody looks
+    env.sensors = Sensors(
+        env.world, {}, depth=False, segmentation=False
+    )  # experts act on the state, nobody looks
     seeds = range(first_seed, first_seed + episodes)
     lengths = {seed: _steps_to_success(env, seed) for seed in seeds}
     env.close()

@@ -1,4 +1,6 @@
-"""Which cameras an environment has, and what of the world they and the encoders report, late, blurred or not at all."""
+"""Which cameras an environment has, and what of the world they and the encoders report, late,
+blurred or not at all.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,15 +32,20 @@ OPTICS_KEYS = {"width_px", "height_px", "matrix", "distortion"}
 
 
 def wrist_camera(robot: RobotConfig, size_px: int) -> MountedCamera:
-    """The camera above the gripper, in the tool's frame (x forward), that looks at what the fingers close on."""
+    """The camera above the gripper, in the tool's frame (x forward), that looks at what the fingers
+    close on.
+    """
     pose = looking_pose(np.array(WRIST_EYE_M), np.array(WRIST_GAZE_M))
-    return MountedCamera(centred_intrinsics(size_px, size_px, WRIST_VIEW_RAD), robot.tool_frame, pose)
+    return MountedCamera(
+        centred_intrinsics(size_px, size_px, WRIST_VIEW_RAD), robot.tool_frame, pose
+    )
 
 
 def choose_cameras(
     wanted: Sequence[str] | Mapping[str, Any], table: Camera, robot: RobotConfig
 ) -> dict[str, AnyCamera]:
-    """Cameras by name. A mapping's values are cameras, mappings as for `configured_camera`, or None for the usual one.
+    """Cameras by name. A mapping's values are cameras, mappings as for `configured_camera`, or None
+    for the usual one.
 
     Raises: ConfigError for an unknown name without a camera, or if `table` is not among them.
     """
@@ -50,25 +57,33 @@ def choose_cameras(
     for name, camera in given.items():
         if camera is None and name not in usual:
             raise unknown_name("camera", name, usual)
-        chosen[name] = configured_camera(camera) if isinstance(camera, Mapping) else camera or usual[name]
+        chosen[name] = (
+            configured_camera(camera) if isinstance(camera, Mapping) else camera or usual[name]
+        )
     return chosen
 
 
 def configured_camera(config: Mapping[str, Any]) -> AnyCamera:
-    """A calibrated camera: width_px, height_px, matrix (3, 3), distortion (k1, k2, p1, p2, k3), and its pose.
+    """A calibrated camera: width_px, height_px, matrix (3, 3), distortion (k1, k2, p1, p2, k3), and
+    its pose.
 
     The pose is `base_from_camera` (4, 4), or `link` and `link_from_camera`; metres, optical frame.
     Raises: ConfigError for missing, unknown or ill-shaped fields.
     """
     for key in config:
         if key not in OPTICS_KEYS | FIXED_KEYS | MOUNTED_KEYS:
-            raise unknown_name("field of a camera", str(key), OPTICS_KEYS | FIXED_KEYS | MOUNTED_KEYS)
+            raise unknown_name(
+                "field of a camera", str(key), OPTICS_KEYS | FIXED_KEYS | MOUNTED_KEYS
+            )
     pose_keys = MOUNTED_KEYS if "link" in config else FIXED_KEYS
     missing = sorted((OPTICS_KEYS - {"distortion"} | pose_keys) - config.keys())
     if missing:
         raise ConfigError(f"a camera lacks {missing}; it needs its size, its matrix and its pose")
     optics = calibrated_intrinsics(
-        int(config["width_px"]), int(config["height_px"]), np.array(config["matrix"]), config.get("distortion")
+        int(config["width_px"]),
+        int(config["height_px"]),
+        np.array(config["matrix"]),
+        config.get("distortion"),
     )
     if "link" in config:
         return MountedCamera(optics, str(config["link"]), _pose(config["link_from_camera"]))
@@ -91,10 +106,13 @@ def require_sight(world: World, cameras: Mapping[str, AnyCamera]) -> None:
 class Sensors:
     """Frames and joint angles as last captured; when that is, the environment decides.
 
-    Keys: `image` of the table camera, `image_NAME` of another; likewise `depth` and `segmentation` if asked for.
+    Keys: `image` of the table camera, `image_NAME` of another; likewise `depth` and `segmentation`
+    if asked for.
     """
 
-    def __init__(self, world: World, cameras: Mapping[str, AnyCamera], depth: bool, segmentation: bool) -> None:
+    def __init__(
+        self, world: World, cameras: Mapping[str, AnyCamera], depth: bool, segmentation: bool
+    ) -> None:
         self.world, self.cameras = world, dict(cameras)
         self._depth, self._segmentation = depth, segmentation
         self._frames: dict[str, NDArray[Any]] = {}
@@ -140,7 +158,10 @@ class Sensors:
 
     def observation(self) -> dict[str, NDArray[Any]]:
         """What was captured last; arrays of their own."""
-        return {**{key: frame.copy() for key, frame in self._frames.items()}, "proprio": self._proprio.copy()}
+        return {
+            **{key: frame.copy() for key, frame in self._frames.items()},
+            "proprio": self._proprio.copy(),
+        }
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """What a saved environment has to keep of this."""
@@ -159,5 +180,7 @@ def _key(kind: str, camera: str) -> str:
 def _pose(values: Any) -> NDArray[np.float64]:
     pose = np.array(values, dtype=np.float64)
     if pose.shape != (4, 4) or np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() > 1e-3:
-        raise ConfigError(f"expected a pose (4, 4) with a rotation in it, got {np.array(values).tolist()}")
+        raise ConfigError(
+            f"expected a pose (4, 4) with a rotation in it, got {np.array(values).tolist()}"
+        )
     return pose

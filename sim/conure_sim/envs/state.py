@@ -1,16 +1,17 @@
 """The state of an environment: save it, carry it elsewhere, go on from it, exact to the bit.
 
-PyBullet's own saveState cannot give that. It matches contact manifolds by pair of collision objects, so that all
-parts of a compound shape (a tray) get the contacts of one of them, and what goes on after restoreState depends on
-what happened before it: bulletphysics/bullet3, issues 2982, 3993 and 4387. So a state holds how its moment is
-reached: the random stream before the reset, and every command that the physics got since. Restoring resets, repeats
-these without camera, controller or safety gate, and compares all positions and speeds with the saved ones: a restore
-is exact, or it is a StateError.
+PyBullet's own saveState cannot give that. It matches contact manifolds by pair of collision
+objects, so that all parts of a compound shape (a tray) get the contacts of one of them, and what
+goes on after restoreState depends on what happened before it: bulletphysics/bullet3, issues 2982,
+3993 and 4387. So a state holds how its moment is reached: the random stream before the reset, and
+every command that the physics got since. Restoring resets, repeats these without camera, controller
+or safety gate, and compares all positions and speeds with the saved ones: a restore is exact, or it
+is a StateError.
 
-What has a memory outside the physics is a `Component`, listed in `TabletopEnv.components()`. Methods of World that
-change the physics after a reset are marked `@recorded` (see physics.journal). Guaranteed in the same environment,
-in another one with the same settings, and in another process, on the same build of PyBullet and the same kind of
-processor.
+What has a memory outside the physics is a `Component`, listed in `TabletopEnv.components()`.
+Methods of World that change the physics after a reset are marked `@recorded` (see physics.journal).
+Guaranteed in the same environment, in another one with the same settings, and in another process,
+on the same build of PyBullet and the same kind of processor.
 """
 
 from copy import deepcopy
@@ -78,7 +79,9 @@ class Beginning:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """One moment of one episode; plain data, picklable. `physics`: World.physics() then, to check a restore with."""
+    """One moment of one episode; plain data, picklable. `physics`: World.physics() then, to check a
+    restore with.
+    """
 
     version: int
     settings: dict[str, Any]
@@ -104,19 +107,26 @@ class Restorable(Protocol):
 
 
 def save_state(env: Restorable) -> EnvironmentState:
-    """The present moment; saving changes nothing. Raises: StateError before a reset, or in an episode without end."""
+    """The present moment; saving changes nothing. Raises: StateError before a reset, or in an
+    episode without end.
+    """
     calls = env.world.journal.calls()
     if env.beginning is None:
-        raise StateError("this moment cannot be saved: the environment was not reset yet; call reset first")
+        raise StateError(
+            "this moment cannot be saved: the environment was not reset yet; call reset first"
+        )
     components = {name: component.get_state() for name, component in env.components().items()}
-    return EnvironmentState(VERSION, dict(env.settings), env.beginning, calls, components, env.world.physics())
+    return EnvironmentState(
+        VERSION, dict(env.settings), env.beginning, calls, components, env.world.physics()
+    )
 
 
 def restore_state(env: Restorable, state: EnvironmentState) -> None:
     """Bring the environment to a saved moment.
 
-    Raises: StateError for a state of another version or other settings, naming what differs, before anything is
-    touched; or if the moment is not reached to the bit: then the environment needs a reset.
+    Raises: StateError for a state of another version or other settings, naming what differs, before
+    anything is touched; or if the moment is not reached to the bit: then the environment needs a
+    reset.
     """
     _check(state, env.settings)
     env.np_random.bit_generator.state = deepcopy(state.beginning.random)
@@ -124,14 +134,17 @@ def restore_state(env: Restorable, state: EnvironmentState) -> None:
     repeat(env.world, state.calls)
     components = env.components()
     if components.keys() != state.components.keys():
-        raise StateError(f"the state holds {sorted(state.components)}, this environment has {sorted(components)}")
+        raise StateError(
+            f"the state holds {sorted(state.components)}, this environment has {sorted(components)}"
+        )
     for name, component in components.items():
         component.set_state(state.components[name])
     if not np.array_equal(env.world.physics(), state.physics):
         env.world.journal.stop("restoring failed; reset first")
         raise StateError(
-            "the saved moment was not reached to the bit: the physics was changed past World's recorded methods, or "
-            "the state comes from another build of PyBullet or kind of processor; save it again here"
+            "the saved moment was not reached to the bit: the physics was changed past World's"
+            " recorded methods, or the state comes from another build of PyBullet or kind of"
+            " processor; save it again here"
         )
 
 
@@ -140,17 +153,24 @@ def _check(state: EnvironmentState, settings: dict[str, Any]) -> None:
     if not isinstance(state, EnvironmentState):
         raise StateError(f"expected a state from save_state(), got {type(state).__name__}")
     if state.version != VERSION:
-        raise StateError(f"the state has version {state.version}, this program reads {VERSION}; save it again")
+        raise StateError(
+            f"the state has version {state.version}, this program reads {VERSION}; save it again"
+        )
     names = sorted(settings.keys() | state.settings.keys())
     other = [name for name in names if not _equal(settings.get(name), state.settings.get(name))]
     if other:
         saved = ", ".join(f"{name}={state.settings.get(name)!r}" for name in other)
         here = ", ".join(f"{name}={settings.get(name)!r}" for name in other)
-        raise StateError(f"the state was saved with {saved}; this environment has {here}; make one with these settings")
+        raise StateError(
+            f"the state was saved with {saved}; this environment has {here}; make one with these"
+            " settings"
+        )
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Whether two settings are equal; those that hold arrays, such as cameras, are compared as they are printed."""
+    """Whether two settings are equal; those that hold arrays, such as cameras, are compared as they
+    are printed.
+    """
     try:
         return bool(first == second)
     except ValueError:

@@ -1,6 +1,7 @@
 """Cheap labelled images: random scenes with a random arm pose, rendered without physics.
 
-Demonstrations hold few layouts; perception needs many. Nothing moves here, so a thousand images take about a second.
+Demonstrations hold few layouts; perception needs many. Nothing moves here, so a thousand images
+take about a second.
 """
 
 from collections.abc import Mapping
@@ -35,9 +36,10 @@ EDITION = 3
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images (n, h, w, 3) uint8, proprio (n, p), and the truth: objects' middles (n, MAX_OBJECTS, 3) m and colours in
-    [0, 1], NaN where absent; the container's floor (n, 3) m, NaN where there is none; pixels (n, MAX_OBJECTS + 1, 2),
-    where the middles and, last, that floor are seen, hidden or not.
+    """Images (n, h, w, 3) uint8, proprio (n, p), and the truth: objects' middles (n, MAX_OBJECTS,
+    3) m and colours in [0, 1], NaN where absent; the container's floor (n, 3) m, NaN where there is
+    none; pixels (n, MAX_OBJECTS + 1, 2), where the middles and, last, that floor are seen, hidden
+    or not.
     """
 
     image: NDArray[np.uint8]
@@ -76,7 +78,12 @@ class StaticScenes:
 
     def _layout(self, rng: np.random.Generator) -> None:
         self.sample = self.randomization.sample(rng)
-        self.world.reset(self.robot.home_rad, self.robot.gripper_open_m, self.sample.appearance, self.sample.dynamics)
+        self.world.reset(
+            self.robot.home_rad,
+            self.robot.gripper_open_m,
+            self.sample.appearance,
+            self.sample.dynamics,
+        )
         self.container = np.full(3, np.nan)
         if rng.random() < CONTAINER_CHANCE:
             container = self._any_container(rng)
@@ -92,18 +99,26 @@ class StaticScenes:
         strew(self.world, self.pool, self.sample.clutter, rng)
 
     def _any_container(self, rng: np.random.Generator) -> ContainerModel:
-        """Of any kind, size and colour, the table's among them: an encoder that knows one grey tray misses the next."""
+        """Of any kind, size and colour, the table's among them: an encoder that knows one grey tray
+        misses the next.
+        """
         models = container_models(CONTAINER_KINDS[rng.integers(len(CONTAINER_KINDS))], "train")
         model = models[rng.integers(len(models))]
         side, wall = rng.uniform(*CONTAINER_SCALE, 2)
-        usual = self.sample.appearance.table_colour if rng.random() < TABLE_COLOUR_CHANCE else model.colour
+        usual = (
+            self.sample.appearance.table_colour
+            if rng.random() < TABLE_COLOUR_CHANCE
+            else model.colour
+        )
         colour = self._any_colour(usual, rng)
         return replace(model, side_m=model.side_m * side, wall_m=model.wall_m * wall, colour=colour)
 
     def _any_colour(self, usual: Colour, rng: np.random.Generator) -> Colour:
         """Any at all, or a shade of the usual one."""
         anything = rng.random() < ANY_COLOUR_CHANCE
-        red, green, blue = rng.uniform(0, 1, 3).tolist() if anything else self.sample.tinted(usual, rng)
+        red, green, blue = (
+            rng.uniform(0, 1, 3).tolist() if anything else self.sample.tinted(usual, rng)
+        )
         return red, green, blue
 
     def _posed(self, rng: np.random.Generator) -> tuple[NDArray, ...]:
@@ -111,7 +126,9 @@ class StaticScenes:
         tool = rng.uniform(self.simulation.tool_lower_m, self.simulation.tool_upper_m)
         if rng.random() < NEAR_CHANCE:
             over_container = np.isfinite(self.container[0]) and rng.random() < 0.5
-            tool[:2] = (self.container[:2] if over_container else places[0]) + rng.normal(0, 0.02, 2)
+            tool[:2] = (self.container[:2] if over_container else places[0]) + rng.normal(
+                0, 0.02, 2
+            )
         held = rng.random() < HELD_CHANCE
         gripper_m = self._pose_arm(rng, tool, self.items[0].model if held else None)
         positions = np.full((MAX_OBJECTS, 3), np.nan)
@@ -130,14 +147,20 @@ class StaticScenes:
         image = self.sample.degraded(self.world.render(self.camera), rng)
         proprio = proprioception(self.world.arm, self.joint_rad, gripper_m)
         pixels = self.camera.project(np.concatenate([positions, self.container[None]]))
-        labels = (values.astype(np.float32) for values in (positions, colours, self.container, pixels))
+        labels = (
+            values.astype(np.float32) for values in (positions, colours, self.container, pixels)
+        )
         return (image, proprio, *labels)
 
     def _pose_arm(self, rng: np.random.Generator, tool: Array, held: ObjectModel | None) -> float:
-        """Point the tool down at `tool`, turned and tilted at random; returns the gripper's position, m."""
+        """Point the tool down at `tool`, turned and tilted at random; returns the gripper's
+        position, m.
+        """
         pose = self.world.arm.forward(np.array(self.robot.home_rad)).copy()
         spin, tilt = rng.uniform(-1.2, 1.2), rng.normal(0, 0.08, 2)
-        turn = np.array([[np.cos(spin), -np.sin(spin), 0], [np.sin(spin), np.cos(spin), 0], [0, 0, 1]])
+        turn = np.array(
+            [[np.cos(spin), -np.sin(spin), 0], [np.sin(spin), np.cos(spin), 0], [0, 0, 1]]
+        )
         lean = np.array([[1, 0, tilt[0]], [0, 1, tilt[1]], [-tilt[0], -tilt[1], 1]])
         left, _, right = np.linalg.svd(lean @ turn @ pose[:3, :3])
         pose[:3, :3], pose[:3, 3] = left @ right, tool
@@ -147,7 +170,11 @@ class StaticScenes:
         gripper_m = rng.uniform(closed, opened) if rng.random() < 0.3 else opened
         if held is not None:
             gripper_m = float(
-                np.clip(held.width_m / len(self.world.fingers) + self.simulation.finger_pad_m, closed, opened)
+                np.clip(
+                    held.width_m / len(self.world.fingers) + self.simulation.finger_pad_m,
+                    closed,
+                    opened,
+                )
             )
         self.world.pose_arm(self.joint_rad, gripper_m)
         return gripper_m

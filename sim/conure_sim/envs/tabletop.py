@@ -43,20 +43,24 @@ IMAGE_SIZE_RANGE_PX = (16, 1024)
 
 
 class TabletopEnv(gymnasium.Env[Any, Any]):
-    """One task for one arm: what stands on the table, when it has succeeded and how long it may take are the task's.
+    """One task for one arm: what stands on the table, when it has succeeded and how long it may
+    take are the task's.
 
-    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation; `state` float32, the
-    simulator's truth, see Scene. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which ends the
-    episode, else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew, numbers).
-    `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation`
-    add images of those kinds. `randomization`: a preset, a YAML file or a mapping, see find_randomization.
-    `physics_substeps`: physics steps in a control period, in place of the robot's own period.
+    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation;
+    `state` float32, the simulator's truth, see Scene. Action: (7,) in [-1, 1], see
+    conure_core.spec. Reward: 1 at success, which ends the episode, else 0. `info`: is_success,
+    any_lifted, target, objects, randomization (what the episode drew, numbers). `cameras`: names,
+    `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation`
+    add images of those kinds. `randomization`: a preset, a YAML file or a mapping, see
+    find_randomization. `physics_substeps`: physics steps in a control period, in place of the
+    robot's own period.
 
-    `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which the prior never sees.
-    `reset(options={"target": name})` picks the target, `options={"tool": (x, y, z, turn)}` starts with the tool there
-    (m, base frame), turned about the vertical (rad), `options={"gripper": opening}` with that opening, -1 to 1.
-    `arm`: a name, or the path of a robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_set.
-    `command`: what the safety gate let through in the last step. `window`: opens PyBullet's window.
+    `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which
+    the prior never sees. `reset(options={"target": name})` picks the target, `options={"tool": (x,
+    y, z, turn)}` starts with the tool there (m, base frame), turned about the vertical (rad),
+    `options={"gripper": opening}` with that opening, -1 to 1. `arm`: a name, or the path of a
+    robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_set. `command`: what
+    the safety gate let through in the last step. `window`: opens PyBullet's window.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -83,8 +87,12 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         physics_substeps: int | None = None,
         window: bool = False,
     ) -> None:
-        """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an unusable one."""
-        self.settings = {name: value for name, value in locals().items() if name not in ("self", "render_mode")}
+        """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an
+        unusable one.
+        """
+        self.settings = {
+            name: value for name, value in locals().items() if name not in ("self", "render_mode")
+        }
         if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
             raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
         self.beginning: Beginning | None = None
@@ -102,7 +110,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         chosen = choose_cameras(cameras, table_camera(image_size, arm), self.robot)
         table = chosen[TABLE]
         if not isinstance(table, Camera):
-            raise ConfigError(f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another name")
+            raise ConfigError(
+                f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another"
+                " name"
+            )
         self.world = World(self.robot, table, load_arm_simulation(arm), window=window)
         try:
             require_sight(self.world, chosen)
@@ -112,7 +123,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.sensors = Sensors(self.world, chosen, depth, segmentation)
         self.loop = ControlLoop(self.world.arm)
         self.contract: Contract = self.robot.contract(image_size)
-        self.max_steps, self.time_limit_s = self.task.max_steps, self.task.max_steps * self.robot.control_period_s
+        self.max_steps, self.time_limit_s = (
+            self.task.max_steps,
+            self.task.max_steps * self.robot.control_period_s,
+        )
         self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
         size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
@@ -128,7 +142,9 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self._steps, self._any_lifted = 0, False
         self.sample = self.randomization.sample(rng)
         options = options or {}
-        start_rad = self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
+        start_rad = (
+            self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
+        )
         start_rad = start_rad + rng.uniform(-1, 1, len(start_rad)) * self.sample.start_noise_rad
         opening_m = gripper_position_m(options.get("gripper", 1.0), robot)
         self.world.reset(start_rad, opening_m, self.sample.appearance, self.sample.dynamics)
@@ -154,24 +170,33 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         return self.observe(), self._info(False)
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN, before any motion."""
+        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN,
+        before any motion.
+        """
         self.command = self.loop.step(action, self.world.joint_state().joint_rad)
         self._advance(self.command)
         self._steps += 1
         success = self.success()
-        self._any_lifted = self._any_lifted or any(self.scene.lifted(item) for item in self.scene.objects)
+        self._any_lifted = self._any_lifted or any(
+            self.scene.lifted(item) for item in self.scene.objects
+        )
         truncated = not success and self._steps >= self.max_steps
         return self.observe(), float(success), success, truncated, self._info(success)
 
     def _advance(self, command: JointCommand) -> None:
-        """One period: the command takes effect late, frames and joints are captured early, by this episode's delays."""
+        """One period: the command takes effect late, frames and joints are captured early, by this
+        episode's delays.
+        """
         sample, period = self.sample, self.period_steps
         events: list[tuple[int, Callable[[], None]]] = [
             (
                 _steps(sample.command_delay_s),
                 lambda: self.world.follow(command.joint_rad, command.gripper_m, command.duration_s),
             ),
-            (period - _steps(sample.frame_delay_s), lambda: self.sensors.capture_frames(self.np_random)),
+            (
+                period - _steps(sample.frame_delay_s),
+                lambda: self.sensors.capture_frames(self.np_random),
+            ),
             (period - _steps(sample.proprio_delay_s), self.sensors.capture_joints),
         ]
         now = 0
@@ -183,15 +208,21 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.world.advance_steps(period - now)
 
     def save_state(self) -> EnvironmentState:
-        """This moment, picklable, to be restored any number of times. Raises: StateError; see conure_sim.envs.state."""
+        """This moment, picklable, to be restored any number of times. Raises: StateError; see
+        conure_sim.envs.state.
+        """
         return save_state(self)
 
     def restore_state(self, state: EnvironmentState) -> None:
-        """Go on from a saved moment, of this or another environment with the same settings. Raises: StateError."""
+        """Go on from a saved moment, of this or another environment with the same settings. Raises:
+        StateError.
+        """
         restore_state(self, state)
 
     def components(self) -> dict[str, Component]:
-        """What beside the physics the next step depends on. Whatever gets a memory of its own belongs here."""
+        """What beside the physics the next step depends on. Whatever gets a memory of its own
+        belongs here.
+        """
         episode = Attributes(self, "_steps", "_any_lifted", "_np_random_seed", "command")
         random = RandomStream(self.np_random)
         return {
@@ -215,7 +246,9 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.world.close()
 
     def _tool_at(self, x: float, y: float, z: float, turn_rad: float) -> Array:
-        """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home pose."""
+        """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home
+        pose.
+        """
         home = np.array(self.robot.home_rad)
         pose = moved(self.world.arm.forward(home), np.zeros(3), np.array([0.0, 0.0, turn_rad]))
         pose[:3, 3] = x, y, z

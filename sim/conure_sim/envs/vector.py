@@ -1,4 +1,6 @@
-"""Several environments at once, one process and one physics client each, their observations in shared memory."""
+"""Several environments at once, one process and one physics client each, their observations in
+shared memory.
+"""
 
 import contextlib
 import signal
@@ -20,15 +22,22 @@ Array = NDArray[np.float64]
 
 
 def make_vector(
-    task: str, count: int, autoreset: str = AutoresetMode.NEXT_STEP.value, copy: bool = True, **settings: Any
+    task: str,
+    count: int,
+    autoreset: str = AutoresetMode.NEXT_STEP.value,
+    copy: bool = True,
+    **settings: Any,
 ) -> "ProcessVectorEnv":
-    """`count` environments `conure/{task}-v0` in as many processes, which end with this one, however it ends.
+    """`count` environments `conure/{task}-v0` in as many processes, which end with this one,
+    however it ends.
 
-    `autoreset`, as Gymnasium names it. NextStep: the step after an episode's last one ignores its action, resets, and
-    gives reward 0. SameStep: the last step already gives the next episode's first observation; the last one itself is
-    `infos["final_obs"]`. Disabled: call `reset(options={"reset_mask": mask})`. `copy` false: observations are views
-    that the next step overwrites. `reset(seed=s)` seeds environment i with s + i. `settings`: the environment's own
-    keywords. Gymnasium starts processes by importing the main module: guard a script with `if __name__ == "__main__"`.
+    `autoreset`, as Gymnasium names it. NextStep: the step after an episode's last one ignores its
+    action, resets, and gives reward 0. SameStep: the last step already gives the next episode's
+    first observation; the last one itself is `infos["final_obs"]`. Disabled: call
+    `reset(options={"reset_mask": mask})`. `copy` false: observations are views that the next step
+    overwrites. `reset(seed=s)` seeds environment i with s + i. `settings`: the environment's own
+    keywords. Gymnasium starts processes by importing the main module: guard a script with `if
+    __name__ == "__main__"`.
 
     >>> with make_vector("Lift", 2, randomization="light") as envs:
     ...     observations, infos = envs.reset(seed=0)
@@ -39,14 +48,18 @@ def make_vector(
     if autoreset not in modes:
         raise unknown_name("autoreset mode", autoreset, modes)
     make = partial(_make, task, settings)
-    return ProcessVectorEnv([make] * count, context="spawn", worker=_worker, copy=copy, autoreset_mode=autoreset)
+    return ProcessVectorEnv(
+        [make] * count, context="spawn", worker=_worker, copy=copy, autoreset_mode=autoreset
+    )
 
 
 class ProcessVectorEnv(AsyncVectorEnv):
-    """Gymnasium's AsyncVectorEnv whose errors name the environment, and whose processes never outlive it.
+    """Gymnasium's AsyncVectorEnv whose errors name the environment, and whose processes never
+    outlive it.
 
-    An action that no arm may follow is refused before it is sent: the environments stay usable. After an environment's
-    own error, or the death of its process, all are closed and WorkerError is raised.
+    An action that no arm may follow is refused before it is sent: the environments stay usable.
+    After an environment's own error, or the death of its process, all are closed and WorkerError is
+    raised.
     """
 
     def __enter__(self) -> "ProcessVectorEnv":
@@ -64,9 +77,13 @@ class ProcessVectorEnv(AsyncVectorEnv):
             return super().reset_wait(*arguments, **named)
 
     def step_async(self, actions: Array) -> None:
-        """Raises: UnsafeCommand for actions of another shape than (count, 7) or with NaN, before any motion."""
+        """Raises: UnsafeCommand for actions of another shape than (count, 7) or with NaN, before
+        any motion.
+        """
         if len(actions) != self.num_envs:
-            raise UnsafeCommand(f"expected actions of shape ({self.num_envs}, 7), got {np.shape(actions)}")
+            raise UnsafeCommand(
+                f"expected actions of shape ({self.num_envs}, 7), got {np.shape(actions)}"
+            )
         for index, action in enumerate(actions):
             try:
                 checked_action(action)
@@ -95,18 +112,30 @@ class ProcessVectorEnv(AsyncVectorEnv):
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             for process in self.processes:
                 process.join(timeout=0.2)
-            ended = [(i, process.exitcode) for i, process in enumerate(self.processes) if process.exitcode is not None]
+            ended = [
+                (i, process.exitcode)
+                for i, process in enumerate(self.processes)
+                if process.exitcode is not None
+            ]
             self._stop()
             told = ", ".join(f"environment {index} with exit code {code}" for index, code in ended)
-            raise WorkerError(f"a process ended: {told or 'unknown which'}; all are closed, make new ones") from error
+            raise WorkerError(
+                f"a process ended: {told or 'unknown which'}; all are closed, make new ones"
+            ) from error
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         failed = list(successes).count(False)
         if failed:
-            errors = sorted((self.error_queue.get() for _ in range(failed)), key=lambda error: error[0])
+            errors = sorted(
+                (self.error_queue.get() for _ in range(failed)), key=lambda error: error[0]
+            )
             self._stop()
-            told = "; ".join(f"environment {index}: {kind.__name__}: {value}" for index, kind, value, _ in errors)
-            raise WorkerError(f"{told}. All environments are closed; make new ones.\n{errors[0][3]}")
+            told = "; ".join(
+                f"environment {index}: {kind.__name__}: {value}" for index, kind, value, _ in errors
+            )
+            raise WorkerError(
+                f"{told}. All environments are closed; make new ones.\n{errors[0][3]}"
+            )
 
     def _stop(self) -> None:
         """End every process at once, whatever it is doing."""
@@ -119,7 +148,9 @@ def _make(task: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
 
 
 def _worker(index: int, make: Callable[..., Any], *rest: Any) -> None:
-    """Gymnasium's worker; Ctrl-C is the parent's to answer, and a parent that is gone ends it without a word."""
+    """Gymnasium's worker; Ctrl-C is the parent's to answer, and a parent that is gone ends it
+    without a word.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     with contextlib.suppress(EOFError, OSError):

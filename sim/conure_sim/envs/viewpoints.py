@@ -11,21 +11,26 @@ from conure_sim.vision.camera import AnyCamera, Camera, looking_at
 
 OVERVIEW = "overview"
 VIEWPOINTS = (OVERVIEW, TABLE, WRIST)
-# From what is looked at to the eye; how far, in radii of what is to be seen; how much more than that is seen.
+# From what is looked at to the eye; how far, in radii of what is to be seen; how much more than
+# that is seen.
 OVERVIEW_SIDE, OVERVIEW_RADII, OVERVIEW_MARGIN = np.array([0.72, -0.55, 0.42]), 4.5, 1.12
 
 
 def viewpoint(env: Any, name: str, size_px: int) -> AnyCamera:
     """A camera of this name for square images of an environment after its reset.
 
-    `table` and `wrist` are where, and zoomed as, the episode's randomization has them. Raises: ConfigError listing the
-    valid names.
+    `table` and `wrist` are where, and zoomed as, the episode's randomization has them. Raises:
+    ConfigError listing the valid names.
     """
     require_viewpoint(name)
     if name == OVERVIEW:
         return overview(env.world, size_px)
     table: Camera = env.world.camera
-    camera: AnyCamera = wrist_camera(env.robot, size_px) if name == WRIST else table.scaled(size_px / table.height_px)
+    camera: AnyCamera = (
+        wrist_camera(env.robot, size_px)
+        if name == WRIST
+        else table.scaled(size_px / table.height_px)
+    )
     displaced: AnyCamera = env.sample.displaced(camera)
     return displaced
 
@@ -46,4 +51,6 @@ def overview(world: World, size_px: int) -> Camera:
     gaze = (points.min(axis=0) + points.max(axis=0)) / 2
     radius_m = float(np.linalg.norm(points - gaze, axis=1).max())
     eye = gaze + OVERVIEW_RADII * radius_m * OVERVIEW_SIDE / np.linalg.norm(OVERVIEW_SIDE)
-    return looking_at(eye, gaze, size_px, size_px, 2 * float(np.arcsin(OVERVIEW_MARGIN / OVERVIEW_RADII)))
+    return looking_at(
+        eye, gaze, size_px, size_px, 2 * float(np.arcsin(OVERVIEW_MARGIN / OVERVIEW_RADII))
+    )

@@ -39,7 +39,9 @@ class CarryBoxExpert:
     def _to_grip(self) -> Array:
         grip = self.scene.box.model.grip
         height = grip.height_m - GRASP_DEPTH_M if grip else 0.0
-        return self.motion.grasp(self.scene.box.position + [0, 0, height], self._across(), TURN_FIRST_M)
+        return self.motion.grasp(
+            self.scene.box.position + [0, 0, height], self._across(), TURN_FIRST_M
+        )
 
     def _across(self) -> Array:
         """The direction (3,) in which the grip is thin."""

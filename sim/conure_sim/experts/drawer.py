@@ -62,5 +62,7 @@ class PlaceInDrawerExpert(DrawerOpenExpert):
         if over and tool[2] < motion.above_table(RELEASE_HEIGHT_M):
             return motion.stay(OPEN)
         if over:
-            return motion.towards(np.array([*spot[:2], motion.above_table(RELEASE_HEIGHT_M - 0.006)]), CLOSED)
+            return motion.towards(
+                np.array([*spot[:2], motion.above_table(RELEASE_HEIGHT_M - 0.006)]), CLOSED
+            )
         return motion.carry_over(spot[:2], CARRY_HEIGHT_M)

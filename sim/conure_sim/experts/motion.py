@@ -1,7 +1,7 @@
 """What scripted experts share: one step towards a pose, a grasp from above, a carry.
 
-Experts are reactive: they act on the present true state, without a clock or phases, so that a disturbed episode goes on
-sensibly and their demonstrations are a function of what can be seen.
+Experts are reactive: they act on the present true state, without a clock or phases, so that a
+disturbed episode goes on sensibly and their demonstrations are a function of what can be seen.
 """
 
 from typing import Protocol
@@ -31,14 +31,18 @@ class Expert(Protocol):
 
 
 class Motion:
-    """Steps of the tool of one scene's arm. `pose`: the tool's, (4, 4), m, base frame, as measured now."""
+    """Steps of the tool of one scene's arm. `pose`: the tool's, (4, 4), m, base frame, as measured
+    now.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.world, self.robot = scene.world, scene.world.robot
         self.widest = self._widest()
 
     def _widest(self) -> float:
-        """The gripper's action at which WIDEST_GAP_M is between the fingers: wider ones come down on what is beside."""
+        """The gripper's action at which WIDEST_GAP_M is between the fingers: wider ones come down
+        on what is beside.
+        """
         robot, pad_m = self.robot, self.world.simulation.finger_pad_m
         share = (WIDEST_GAP_M / len(self.world.fingers) + pad_m - robot.gripper_closed_m) / (
             robot.gripper_open_m - robot.gripper_closed_m
@@ -67,9 +71,11 @@ class Motion:
         return self.towards(self.pose[:3, 3], gripper)
 
     def grasp(self, point: Array, axis: Array, turn_weight_m: float = 0.0) -> Array:
-        """Over a point (3,), down a funnel around it with open fingers along an axis (3,), and close there.
+        """Over a point (3,), down a funnel around it with open fingers along an axis (3,), and
+        close there.
 
-        `turn_weight_m`: how far from the point a missing turn of 1 rad counts; 0: turn while going down.
+        `turn_weight_m`: how far from the point a missing turn of 1 rad counts; 0: turn while going
+        down.
         """
         pose, axis = self.pose, signed(axis, self.pose[:3, 1])
         offset = point[:2] - pose[:2, 3]
@@ -81,15 +87,21 @@ class Motion:
         return self.towards(np.array([point[0], point[1], point[2] + funnel]), OPEN, axis)
 
     def grasp_fixed(self, body: int, link: int, point: Array, axis: Array) -> Array:
-        """A grasp of a body's link that does not give way: where one finger alone touches it, the tool goes its way."""
+        """A grasp of a body's link that does not give way: where one finger alone touches it, the
+        tool goes its way.
+        """
         action, touching = self.grasp(point, axis, TURN_FIRST_M), []
         for finger in self.world.fingers:
             if self.world.touching(body, finger, link):
-                touching.append(np.array(self.world.client.getLinkState(self.world.body, finger)[0]))
+                touching.append(
+                    np.array(self.world.client.getLinkState(self.world.body, finger)[0])
+                )
         if action[6] != CLOSED or len(touching) != 1:
             return action
         pose = self.pose
-        return self.towards(pose[:3, 3] + ASIDE_M * signed(pose[:3, 1], touching[0] - pose[:3, 3]), CLOSED)
+        return self.towards(
+            pose[:3, 3] + ASIDE_M * signed(pose[:3, 1], touching[0] - pose[:3, 3]), CLOSED
+        )
 
     def carry(self, place: Array, height_m: float, release_radius_m: float) -> Array:
         """Climb to a height, m, go over a place (2,), and let go there."""
@@ -107,9 +119,13 @@ class Motion:
         return self.towards(np.array([*(pose[:2, 3] + sideways), above]), CLOSED)
 
     def towards(self, goal: Array, gripper: float, finger_axis: Array | None = None) -> Array:
-        """Full steps towards a goal position, kept in direction; the tool pointing down, fingers along an axis."""
+        """Full steps towards a goal position, kept in direction; the tool pointing down, fingers
+        along an axis.
+        """
         pose = self.pose
-        return self.turning(goal, gripper, down(pose[:3, 1] if finger_axis is None else finger_axis))
+        return self.turning(
+            goal, gripper, down(pose[:3, 1] if finger_axis is None else finger_axis)
+        )
 
     def turning(self, goal: Array, gripper: float, rotation: Array) -> Array:
         """Full steps towards a goal position and a tool rotation (3, 3)."""

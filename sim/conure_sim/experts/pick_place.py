@@ -1,4 +1,6 @@
-"""Picking one object up and letting it go in a container; and that for one object after the other."""
+"""Picking one object up and letting it go in a container; and that for one object after the
+other.
+"""
 
 from collections.abc import Callable
 
@@ -16,7 +18,9 @@ SPOT_SPREAD = 0.21
 
 
 class PickPlaceExpert:
-    """Moves over the target, down a funnel around it, closes, lifts; then carries to the container and lets go."""
+    """Moves over the target, down a funnel around it, closes, lifts; then carries to the container
+    and lets go.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.motion = scene, Motion(scene)
@@ -31,13 +35,17 @@ class PickPlaceExpert:
             return pick(motion, target)
         if scene.container is None:
             return motion.rise(CLOSED)
-        return motion.carry(scene.container.position[:2], carry_height_m(scene.container), RELEASE_RADIUS_M)
+        return motion.carry(
+            scene.container.position[:2], carry_height_m(scene.container), RELEASE_RADIUS_M
+        )
 
 
 class SortExpert:
     """Brings every object to the container that is its right place, one after the other."""
 
-    def __init__(self, scene: Scene, right_place: Callable[[SceneObject], Container | None]) -> None:
+    def __init__(
+        self, scene: Scene, right_place: Callable[[SceneObject], Container | None]
+    ) -> None:
         self.scene, self.motion, self.right_place = scene, Motion(scene), right_place
 
     def action(self) -> Array:
@@ -48,13 +56,17 @@ class SortExpert:
             container = self.right_place(item)
             if container is not None and not self._inside(item):
                 return self._bring(container)
-        if held or any(self._inside(item) and self.scene.touched(item) for item in self.scene.objects):
+        if held or any(
+            self._inside(item) and self.scene.touched(item) for item in self.scene.objects
+        ):
             return motion.rise(OPEN)
         waiting = [item for item in self.scene.objects if not self._inside(item)]
         return pick(motion, waiting[0], cube=True) if waiting else motion.rise(OPEN)
 
     def _bring(self, container: Container) -> Array:
-        """With an object over whatever stands there already to a free spot, and let go there from above the walls."""
+        """With an object over whatever stands there already to a free spot, and let go there from
+        above the walls.
+        """
         motion, spot = self.motion, self._free_spot(container)
         tool, release = motion.pose[:3, 3], motion.above_table(SPOT_RELEASE_HEIGHT_M)
         if np.linalg.norm(spot - tool[:2]) > SPOT_RELEASE_RADIUS_M:
@@ -68,7 +80,9 @@ class SortExpert:
         return container is not None and container.holds(self.scene.world.pose(item.body)[0])
 
     def _free_spot(self, container: Container) -> Array:
-        """Of four spots in the container, (2,), the one furthest from the objects in it, or from the arm."""
+        """Of four spots in the container, (2,), the one furthest from the objects in it, or from
+        the arm.
+        """
         spread = SPOT_SPREAD * container.model.side_m
         spots = container.position[:2] + spread * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
         positions = [self.scene.world.pose(item.body)[0] for item in self.scene.objects]
@@ -81,7 +95,8 @@ class SortExpert:
 def pick(motion: Motion, item: SceneObject, cube: bool = False) -> Array:
     """Towards a grasp of an object from above, across its narrow side.
 
-    `cube`: across whichever side takes less turning, and turned before the fingers are down, never by its edges.
+    `cube`: across whichever side takes less turning, and turned before the fingers are down, never
+    by its edges.
     """
     position, orientation = motion.world.pose(item.body)
     point = position + [0, 0, 0.5 * item.model.height_m]
@@ -91,7 +106,9 @@ def pick(motion: Motion, item: SceneObject, cube: bool = False) -> Array:
         return motion.grasp(point, axis)
     other = np.array([-axis[1], axis[0], 0.0])
     fingers = motion.pose[:3, 1]
-    return motion.grasp(point, max((axis, other), key=lambda side: abs(side @ fingers)), TURN_FIRST_M)
+    return motion.grasp(
+        point, max((axis, other), key=lambda side: abs(side @ fingers)), TURN_FIRST_M
+    )
 
 
 def carry_height_m(container: Container) -> float:

@@ -13,9 +13,11 @@ OVERSHOOT_M = 0.006
 
 
 class PushExpert:
-    """Goes down behind the puck, seen from the goal, and pushes; comes up and round again when off the line.
+    """Goes down behind the puck, seen from the goal, and pushes; comes up and round again when off
+    the line.
 
-    The fingers stand across the direction of the push: two contacts keep a round puck from slipping sideways.
+    The fingers stand across the direction of the push: two contacts keep a round puck from slipping
+    sideways.
     """
 
     def __init__(self, scene: PushScene) -> None:
@@ -33,7 +35,9 @@ class PushExpert:
         behind, aside = float(-from_puck @ ahead), float(from_puck @ across)
         low, travel = motion.above_table(PUSH_HEIGHT_M), motion.above_table(TRAVEL_HEIGHT_M)
         if tool[2] < motion.above_table(LOW_M) and behind > 0 and abs(aside) < LATERAL_M:
-            forward = min(distance + OVERSHOOT_M, self.motion.robot.max_translation_m) + max(0.0, behind - BEHIND_M)
+            forward = min(distance + OVERSHOOT_M, self.motion.robot.max_translation_m) + max(
+                0.0, behind - BEHIND_M
+            )
             goal = tool[:2] + forward * ahead - 0.7 * aside * across
             return motion.towards(np.array([*goal, low]), CLOSED, axis)
         start = puck[:2] - (BEHIND_M + 0.006) * ahead

@@ -28,15 +28,24 @@ class StackExpert:
     def _with_block(self) -> Array:
         motion, lower_model = self.motion, self.scene.objects[1].model
         pose = motion.pose
-        (upper, turn), (lower, lower_turn) = (motion.world.pose(item.body) for item in self.scene.objects)
+        (upper, turn), (lower, lower_turn) = (
+            motion.world.pose(item.body) for item in self.scene.objects
+        )
         offset, gap_m = lower[:2] - upper[:2], float(upper[2] - lower[2] - lower_model.height_m)
         distance = float(np.linalg.norm(offset))
         if distance < STILL_ALIGNED_M and gap_m < RELEASE_GAP_M:
             return motion.stay(OPEN)
         allowed = ALIGNED_M if gap_m > CLEARANCE_M / 2 else STILL_ALIGNED_M
         climb = 0.0 if distance < allowed else CLEARANCE_M
-        sideways = offset if gap_m > CLEARANCE_M / 2 or distance < 2 * STILL_ALIGNED_M else 0.0 * offset
-        goal = np.array([*(pose[:2, 3] + sideways), pose[2, 3] + climb - gap_m + 0.5 * RELEASE_GAP_M * (climb == 0.0)])
+        sideways = (
+            offset if gap_m > CLEARANCE_M / 2 or distance < 2 * STILL_ALIGNED_M else 0.0 * offset
+        )
+        goal = np.array(
+            [
+                *(pose[:2, 3] + sideways),
+                pose[2, 3] + climb - gap_m + 0.5 * RELEASE_GAP_M * (climb == 0.0),
+            ]
+        )
         quarter = np.round((yaw_of(lower_turn) - yaw_of(turn)) / (np.pi / 2)) * np.pi / 2
         twist = yaw_of(lower_turn) - yaw_of(turn) - quarter
         fingers = np.arctan2(pose[1, 1], pose[0, 1]) + twist

@@ -1,4 +1,6 @@
-"""Graspable objects from any folder of URDFs, read by Pinocchio: one convex hull an object, split by object."""
+"""Graspable objects from any folder of URDFs, read by Pinocchio: one convex hull an object, split
+by object.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -35,9 +37,10 @@ ROUND_SIDES, SPHERE_RINGS = 12, 5
 class ObjectFolder:
     """A folder of URDFs, searched with its subfolders; an object is named after its URDF.
 
-    `split`: all, train or test. `test` lists the names that are tested on; without it a share `test_share` of them is,
-    chosen by a hash of the name, so that adding an object moves no other. Objects stand as their URDF has them, at its
-    size; `graspable` scales each to a width that every gripper closes on, `laid` turns it onto its largest face.
+    `split`: all, train or test. `test` lists the names that are tested on; without it a share
+    `test_share` of them is, chosen by a hash of the name, so that adding an object moves no other.
+    Objects stand as their URDF has them, at its size; `graspable` scales each to a width that every
+    gripper closes on, `laid` turns it onto its largest face.
     """
 
     folder: Path
@@ -67,13 +70,17 @@ def names_a_folder(objects: str) -> bool:
 
 
 def object_folder(objects: str | Mapping[str, Any]) -> ObjectFolder:
-    """The folder meant by a path, by the path of a YAML file with ObjectFolder's fields, or by a mapping of them.
+    """The folder meant by a path, by the path of a YAML file with ObjectFolder's fields, or by a
+    mapping of them.
 
-    A path may end in `:train` or `:test`, as in `/my/objects:test`. Raises: ConfigError for a wrong field.
+    A path may end in `:train` or `:test`, as in `/my/objects:test`. Raises: ConfigError for a wrong
+    field.
     """
     if isinstance(objects, Mapping):
         return checked_fields(dict(objects), ObjectFolder, "objects", Path.cwd())
-    text, _, split = objects.rpartition(":") if objects.endswith((":train", ":test")) else (objects, "", "")
+    text, _, split = (
+        objects.rpartition(":") if objects.endswith((":train", ":test")) else (objects, "", "")
+    )
     if not text.endswith((".yaml", ".yml")):
         return ObjectFolder(Path(text), split or "all")
     found = read_fields(Path(text), ObjectFolder)
@@ -84,27 +91,42 @@ def object_folder(objects: str | Mapping[str, Any]) -> ObjectFolder:
 def read_object_folder(source: ObjectFolder) -> dict[str, ObjectModel]:
     """The objects of a folder's split, by name.
 
-    Raises: ConfigError naming the file, for a folder that is missing or empty, a split without objects, a URDF or mesh
-    that is missing or unreadable, an object without volume or too large for the table.
+    Raises: ConfigError naming the file, for a folder that is missing or empty, a split without
+    objects, a URDF or mesh that is missing or unreadable, an object without volume or too large for
+    the table.
     """
     paths = _urdf_paths(source.folder)
     missing = sorted(set(source.test) - paths.keys())
     if missing:
         raise ConfigError(f"{source.folder}: test: {unknown_name('object', missing[0], paths)}")
-    wanted = {name for name in paths if source.split == "all" or source.tested(name) == (source.split == "test")}
+    wanted = {
+        name
+        for name in paths
+        if source.split == "all" or source.tested(name) == (source.split == "test")
+    }
     if not wanted:
-        raise ConfigError(f"{source.folder}: none of its {len(paths)} objects is in the split '{source.split}'")
+        raise ConfigError(
+            f"{source.folder}: none of its {len(paths)} objects is in the split '{source.split}'"
+        )
     return {name: _read(name, path, source) for name, path in paths.items() if name in wanted}
 
 
 def _urdf_paths(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise ConfigError(f"no folder of objects at {folder}; give train, test, or the path of a folder of URDFs")
+        raise ConfigError(
+            f"no folder of objects at {folder}; give train, test, or the path of a folder of URDFs"
+        )
     found = sorted(folder.rglob("*.urdf"))
     if not found:
-        raise ConfigError(f"{folder} holds no .urdf file, nor do its subfolders; an object is a URDF with its meshes")
+        raise ConfigError(
+            f"{folder} holds no .urdf file, nor do its subfolders; an object is a URDF with its"
+            " meshes"
+        )
     stems = [path.stem for path in found]
-    names = (p.stem if stems.count(p.stem) == 1 else p.relative_to(folder).with_suffix("").as_posix() for p in found)
+    names = (
+        p.stem if stems.count(p.stem) == 1 else p.relative_to(folder).with_suffix("").as_posix()
+        for p in found
+    )
     return dict(zip(names, found, strict=True))
 
 
@@ -116,14 +138,17 @@ def _read(name: str, path: Path, source: ObjectFolder) -> ObjectModel:
         points = laid_on_largest_face(points) if source.laid else points
         model = resting(name, points, colour)
     except QhullError as error:
-        raise ConfigError(f"{path}: its points span no volume; it needs at least one solid shape") from error
+        raise ConfigError(
+            f"{path}: its points span no volume; it needs at least one solid shape"
+        ) from error
     if source.graspable:
         low_m, high_m = WIDTH_RANGE_M
         return make_object(name, points, colour, low_m + _fraction(name) * (high_m - low_m))
     if model.radius_m > MAX_RADIUS_M:
         raise ConfigError(
-            f"{path}: reaches {model.radius_m:.3g} m from its middle, but at most {MAX_RADIUS_M} m fits on the table; "
-            "is its mesh in millimetres? Scale it in the URDF, or set graspable: true"
+            f"{path}: reaches {model.radius_m:.3g} m from its middle, but at most {MAX_RADIUS_M} m"
+            " fits on the table; is its mesh in millimetres? Scale it in the URDF, or set"
+            " graspable: true"
         )
     return model
 
@@ -142,12 +167,15 @@ def _parsed(path: Path) -> ElementTree.Element:
 def _mesh_path(filename: str, urdf: Path) -> Path:
     """Where a mesh lies: beside the URDF or, for package://, below one of the folders above it."""
     relative = filename.removeprefix("file://").removeprefix("package://")
-    folders = [urdf.parent, *urdf.parents[1:4]] if filename.startswith("package://") else [urdf.parent]
+    folders = (
+        [urdf.parent, *urdf.parents[1:4]] if filename.startswith("package://") else [urdf.parent]
+    )
     for folder in folders:
         if (folder / relative).is_file():
             return (folder / relative).resolve()
     raise ConfigError(
-        f"{urdf}: its mesh '{filename}' is not at {urdf.parent / relative}; put it there, or correct the path"
+        f"{urdf}: its mesh '{filename}' is not at {urdf.parent / relative}; put it there, or"
+        " correct the path"
     )
 
 
@@ -160,7 +188,9 @@ def _points(root: ElementTree.Element, path: Path) -> Array:
                 model = pin.buildModelFromXML(text)
                 shapes = pin.buildGeomFromUrdfString(model, text, kind).geometryObjects
         except (ValueError, RuntimeError) as error:
-            raise ConfigError(f"{path} is not a readable URDF: {' '.join(str(error).split())}") from error
+            raise ConfigError(
+                f"{path} is not a readable URDF: {' '.join(str(error).split())}"
+            ) from error
         if len(shapes):
             points = np.vstack([_placed(shape, model) for shape in shapes])
             if not np.isfinite(points).all():
@@ -170,7 +200,9 @@ def _points(root: ElementTree.Element, path: Path) -> Array:
 
 
 def _placed(shape: pin.GeometryObject, model: pin.Model) -> Array:
-    """The shape's points, (n, 3), in the object's frame. An object is rigid: joints, if any, stay at zero."""
+    """The shape's points, (n, 3), in the object's frame. An object is rigid: joints, if any, stay
+    at zero.
+    """
     data = model.createData()
     pin.forwardKinematics(model, data, pin.neutral(model))
     pose = data.oMi[shape.parentJoint] * shape.placement
@@ -180,18 +212,25 @@ def _placed(shape: pin.GeometryObject, model: pin.Model) -> Array:
 def _outline(solid: pin.hppfcl.CollisionGeometry) -> Array:
     """Points (n, 3) whose hull is the shape's, round shapes by polygons."""
     if isinstance(solid, pin.hppfcl.Box):
-        return np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * solid.halfSide
+        return (
+            np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+            * solid.halfSide
+        )
     if isinstance(solid, pin.hppfcl.Cylinder):
         return np.vstack([_ring(solid.radius, z) for z in (-solid.halfLength, solid.halfLength)])
     if isinstance(solid, pin.hppfcl.Sphere):
         angles = np.linspace(-np.pi / 2, np.pi / 2, SPHERE_RINGS)
-        return np.vstack([_ring(solid.radius * np.cos(angle), solid.radius * np.sin(angle)) for angle in angles])
+        return np.vstack(
+            [_ring(solid.radius * np.cos(angle), solid.radius * np.sin(angle)) for angle in angles]
+        )
     return np.array(solid.vertices())
 
 
 def _ring(radius_m: float, z_m: float) -> Array:
     angles = np.arange(ROUND_SIDES) * 2 * np.pi / ROUND_SIDES
-    return np.stack([radius_m * np.cos(angles), radius_m * np.sin(angles), np.full(ROUND_SIDES, z_m)], axis=1)
+    return np.stack(
+        [radius_m * np.cos(angles), radius_m * np.sin(angles), np.full(ROUND_SIDES, z_m)], axis=1
+    )
 
 
 def _colour(root: ElementTree.Element) -> tuple[float, float, float] | None:

@@ -1,4 +1,6 @@
-"""What the simulation must know of an arm and its table, and the robot itself does not: one YAML file an arm."""
+"""What the simulation must know of an arm and its table, and the robot itself does not: one YAML
+file an arm.
+"""
 
 from dataclasses import dataclass
 from functools import cache
@@ -27,21 +29,22 @@ POSITIVE = (
 
 @dataclass(frozen=True)
 class ArmSimulation:
-    """Motors, fingers, table, camera and the regions of one arm's table. Base frame; lengths m, angles rad.
+    """Motors, fingers, table, camera and the regions of one arm's table. Base frame; lengths m,
+    angles rad.
 
-    joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain as PyBullet takes
-    it (share of the error corrected in a physics step). finger_friction: lateral, of the finger links.
-    finger_pad_m: how far a finger's inner face stands inside the position of its joint, so that the gap between the
-    fingers is 2 (position - finger_pad_m), or half of that where one finger moves alone towards a fixed one.
-    grasp_lowest_m: the tool's height in the lowest grasp on the table.
-    objects_*_m: where objects are put; tool_*_m: where the tool may start or be posed, pointing down.
-    fingers_coupled: whether a gear keeps both fingers equally far from the middle; without it each is driven alone, and
-    what they hold can wander between them.
-    tilt_height_m: how high above the table the tool must be to lie on its side, hand and wrist clear of a cup and the
-    table; higher for a broader hand.
-    contact_slop_m: how deep bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes
-    only while they overlap, and else keeps the old normals, which are wrong once a grip has turned.
-    camera_*: the fixed camera's eye, the point it looks at, and its vertical field of view.
+    joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain
+    as PyBullet takes it (share of the error corrected in a physics step). finger_friction: lateral,
+    of the finger links. finger_pad_m: how far a finger's inner face stands inside the position of
+    its joint, so that the gap between the fingers is 2 (position - finger_pad_m), or half of that
+    where one finger moves alone towards a fixed one. grasp_lowest_m: the tool's height in the
+    lowest grasp on the table. objects_*_m: where objects are put; tool_*_m: where the tool may
+    start or be posed, pointing down. fingers_coupled: whether a gear keeps both fingers equally far
+    from the middle; without it each is driven alone, and what they hold can wander between them.
+    tilt_height_m: how high above the table the tool must be to lie on its side, hand and wrist
+    clear of a cup and the table; higher for a broader hand. contact_slop_m: how deep bodies may
+    stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes only while they
+    overlap, and else keeps the old normals, which are wrong once a grip has turned. camera_*: the
+    fixed camera's eye, the point it looks at, and its vertical field of view.
     """
 
     joint_force_nm: tuple[float, ...]
@@ -73,11 +76,17 @@ class ArmSimulation:
         for what in ("objects", "tool"):
             lower, upper = getattr(self, f"{what}_lower_m"), getattr(self, f"{what}_upper_m")
             if np.any(np.array(lower) >= np.array(upper)):
-                raise ConfigError(f"{what}_lower_m must lie below {what}_upper_m, got {lower} and {upper}")
+                raise ConfigError(
+                    f"{what}_lower_m must lie below {what}_upper_m, got {lower} and {upper}"
+                )
         if not 0 < self.camera_field_of_view_rad < np.pi:
-            raise ConfigError(f"camera_field_of_view_rad must be in (0, pi), got {self.camera_field_of_view_rad}")
+            raise ConfigError(
+                f"camera_field_of_view_rad must be in (0, pi), got {self.camera_field_of_view_rad}"
+            )
         if np.allclose(self.camera_eye_m[:2], self.camera_gaze_m[:2]):
-            raise ConfigError("camera_eye_m and camera_gaze_m must differ in x or y; the image's up is undefined")
+            raise ConfigError(
+                "camera_eye_m and camera_gaze_m must differ in x or y; the image's up is undefined"
+            )
 
     @property
     def region(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -89,7 +98,8 @@ class ArmSimulation:
 def load_arm_simulation(arm: str) -> ArmSimulation:
     """How to simulate the robot of this name, or of the YAML file at this path.
 
-    The file is arms/NAME.yaml here. For a robot given by path, FILE.sim.yaml beside FILE.yaml comes first.
+    The file is arms/NAME.yaml here. For a robot given by path, FILE.sim.yaml beside FILE.yaml comes
+    first.
     Raises: ConfigError if there is none, naming where it was looked for; or if a field is wrong.
     """
     robot = load_robot(arm)
@@ -98,13 +108,15 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
     found = next((path for path in (beside, known) if path.is_file()), None)
     if found is None:
         raise ConfigError(
-            f"'{robot.name}' cannot be simulated: neither {beside} nor {known} exists; copy {ARMS_DIR / 'wx250s.yaml'}"
+            f"'{robot.name}' cannot be simulated: neither {beside} nor {known} exists; copy"
+            f" {ARMS_DIR / 'wx250s.yaml'}"
         )
     simulation = read_fields(found, ArmSimulation)
     joints = len(robot.joint_names)
     if not len(simulation.joint_force_nm) == len(simulation.joint_gain) == joints:
         raise ConfigError(
-            f"{found}: joint_force_nm and joint_gain need {joints} values, a joint of '{robot.name}' each"
+            f"{found}: joint_force_nm and joint_gain need {joints} values, a joint of"
+            f" '{robot.name}' each"
         )
     return simulation
 

@@ -1,4 +1,6 @@
-"""Bodies that PyBullet makes from fixtures' parts: fixed, carried and articulated ones, and spheres."""
+"""Bodies that PyBullet makes from fixtures' parts: fixed, carried and articulated ones, and
+spheres.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ SPHERE_FRICTION = {"lateralFriction": 0.3, "rollingFriction": 0.00005, "spinning
 
 @dataclass(frozen=True)
 class Slider:
-    """A part that slides along `axis` of its body, from its place at 0 to `travel_m`; negative: against the axis."""
+    """A part that slides along `axis` of its body, from its place at 0 to `travel_m`; negative:
+    against the axis.
+    """
 
     parts: Sequence[BoxPart]
     position: Array
@@ -28,7 +32,12 @@ class Slider:
 
 
 def add_carried(
-    world: World, parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, mass_kg: float
+    world: World,
+    parts: Sequence[BoxPart],
+    place: Array,
+    yaw_rad: float,
+    colour: Colour,
+    mass_kg: float,
 ) -> int:
     """A body that can be moved, its origin at `place` (3,) m; returns its body."""
     shapes = box_collision(world.client, parts), box_visual(world.client, parts, colour)
@@ -39,12 +48,19 @@ def add_carried(
 
 def add_mark(world: World, parts: Sequence[BoxPart], place: Array) -> int:
     """A body that is only seen: nothing touches it."""
-    body: int = world.client.createMultiBody(0.0, -1, box_visual(world.client, parts, (1.0, 1.0, 1.0)), list(place))
+    body: int = world.client.createMultiBody(
+        0.0, -1, box_visual(world.client, parts, (1.0, 1.0, 1.0)), list(place)
+    )
     return world.keep(body)
 
 
 def add_sliding(
-    world: World, parts: Sequence[BoxPart], place: Array, yaw_rad: float, colour: Colour, slider: Slider
+    world: World,
+    parts: Sequence[BoxPart],
+    place: Array,
+    yaw_rad: float,
+    colour: Colour,
+    slider: Slider,
 ) -> int:
     """A fixed body with one prismatic joint, joint 0; returns its body."""
     body: int = world.client.createMultiBody(
@@ -70,7 +86,9 @@ def add_sliding(
     return world.keep(body)
 
 
-def add_sphere(world: World, radius_m: float, position: Array, colour: Colour, mass_kg: float) -> int:
+def add_sphere(
+    world: World, radius_m: float, position: Array, colour: Colour, mass_kg: float
+) -> int:
     """A sphere, drawn with 20 triangles, its middle at `position` (3,) m; returns its body."""
     vertices, faces = icosahedron(radius_m)
     collision = world.client.createCollisionShape(pybullet.GEOM_SPHERE, radius=radius_m)

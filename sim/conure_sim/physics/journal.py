@@ -1,4 +1,6 @@
-"""What was done to a world since its reset, so that it can be done again: the physics' own memory cannot be saved."""
+"""What was done to a world since its reset, so that it can be done again: the physics' own memory
+cannot be saved.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -36,7 +38,9 @@ class Journal:
         return tuple(self._calls)
 
     def note(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Add a call, its arguments copied; an episode without end is given up rather than kept for ever."""
+        """Add a call, its arguments copied; an episode without end is given up rather than kept for
+        ever.
+        """
         if self._calls is None or self._depth:
             return
         if len(self._calls) == MAX_CALLS:
@@ -59,7 +63,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def recorded(method: Method) -> Method:
     """Marks a method that changes the physics after a reset, so that a saved state repeats it.
 
-    Its arguments must mean the same after another reset: a body by its order of arrival, never by its id.
+    Its arguments must mean the same after another reset: a body by its order of arrival, never by
+    its id.
     """
 
     @wraps(method)

@@ -35,14 +35,18 @@ def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -
 
 
 def icosahedron(radius_m: float) -> tuple[Array, NDArray[np.int64]]:
-    """Vertices (12, 3) m and outward faces (20, 3) of one whose corners lie on a sphere of this radius."""
+    """Vertices (12, 3) m and outward faces (20, 3) of one whose corners lie on a sphere of this
+    radius.
+    """
     golden = (1 + 5**0.5) / 2
     corners = np.array([[0, a, b] for a in (-1.0, 1.0) for b in (-golden, golden)])
     vertices = np.vstack([corners, corners[:, [1, 2, 0]], corners[:, [2, 0, 1]]])
     vertices *= radius_m / np.linalg.norm(vertices[0])
     hull = ConvexHull(vertices)
     faces = hull.simplices.copy()
-    normals = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    normals = np.cross(
+        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
+    )
     inward = (normals * hull.equations[:, :3]).sum(axis=1) < 0
     faces[inward] = faces[inward][:, ::-1]
     return vertices, faces

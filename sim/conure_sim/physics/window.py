@@ -9,16 +9,22 @@ from conure_core.errors import ConfigError
 
 
 def require_display() -> None:
-    """Raises: ConfigError where there is no display to open a window on (Linux; elsewhere there always is one)."""
+    """Raises: ConfigError where there is no display to open a window on (Linux; elsewhere there
+    always is one).
+    """
     if not sys.platform.startswith("linux"):
         return
     name = os.environ.get("DISPLAY", "")
     if not name:
         raise ConfigError(
-            "a window needs a display, and DISPLAY is not set; leave the window out, or log in with ssh -X"
+            "a window needs a display, and DISPLAY is not set; leave the window out, or log in with"
+            " ssh -X"
         )
     if not _opens():
-        raise ConfigError(f"a window needs a display, and '{name}' (DISPLAY) cannot be opened; leave the window out")
+        raise ConfigError(
+            f"a window needs a display, and '{name}' (DISPLAY) cannot be opened; leave the"
+            " window out"
+        )
 
 
 def _opens() -> bool:

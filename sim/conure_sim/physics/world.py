@@ -23,7 +23,14 @@ from conure_sim.physics.window import require_display
 from conure_sim.quiet import quiet
 from conure_sim.randomization.dynamics import Dynamics
 from conure_sim.vision.camera import AnyCamera, Camera, MountedCamera
-from conure_sim.vision.rendering import OBJECT_SEGMENT, SEGMENTS, Appearance, View, render_view, segmented
+from conure_sim.vision.rendering import (
+    OBJECT_SEGMENT,
+    SEGMENTS,
+    Appearance,
+    View,
+    render_view,
+    segmented,
+)
 from conure_sim.vision.textures import texture_files
 
 Array = NDArray[np.float64]
@@ -62,11 +69,17 @@ class World:
     """
 
     def __init__(
-        self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None, window: bool = False
+        self,
+        robot: RobotConfig,
+        camera: Camera,
+        simulation: ArmSimulation | None = None,
+        window: bool = False,
     ) -> None:
-        """`simulation`: what the arm is like in this world; by default what is known under the robot's name.
+        """`simulation`: what the arm is like in this world; by default what is known under the
+        robot's name.
 
-        `window`: to be watched in PyBullet's own window. Raises: ConfigError where there is no display for it.
+        `window`: to be watched in PyBullet's own window. Raises: ConfigError where there is no
+        display for it.
         """
         self.robot, self.camera = robot, camera
         self.simulation = simulation or load_arm_simulation(robot.name)
@@ -88,12 +101,16 @@ class World:
             self.client._client = -1
 
     def _build(self) -> None:
-        """Table and arm in an empty client. Faster than taking bodies away, which leaks, and without their history."""
+        """Table and arm in an empty client. Faster than taking bodies away, which leaks, and
+        without their history.
+        """
         bullet, look, dynamics = self.client, self.appearance, self.dynamics
         bullet.resetSimulation()
         self._bodies: list[int] = []
         bullet.setPhysicsEngineParameter(
-            fixedTimeStep=1 / PHYSICS_HZ, numSolverIterations=SOLVER_ITERATIONS, deterministicOverlappingPairs=1
+            fixedTimeStep=1 / PHYSICS_HZ,
+            numSolverIterations=SOLVER_ITERATIONS,
+            deterministicOverlappingPairs=1,
         )
         bullet.setGravity(0, 0, -9.81)
         simulation = self.simulation
@@ -104,7 +121,10 @@ class World:
             0,
             bullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half),
             bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
-            basePosition=[*simulation.table_centre_m, self.robot.table_height_m - TABLE_THICKNESS_M / 2],
+            basePosition=[
+                *simulation.table_centre_m,
+                self.robot.table_height_m - TABLE_THICKNESS_M / 2,
+            ],
         )
         self._paint(self.table, look.table_colour, look.table_texture)
         self._labels, self._objects = {self.table: SEGMENTS["table"]}, 0
@@ -115,7 +135,9 @@ class World:
         names = {joint[1].decode(): joint[0] for joint in joints}
         self._links = {joint[12].decode(): joint[0] for joint in joints}
         self._arm_joints = [names[name] for name in self.robot.joint_names]
-        self.fingers = [names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name]
+        self.fingers = [
+            names[name] for name in (self.robot.gripper_joint, self.robot.gripper_mimic) if name
+        ]
         self.driven = [*self._arm_joints, *self.fingers]
         self._finger_signs = np.array(self.robot.finger_multipliers)
         for finger in self.fingers:
@@ -127,7 +149,9 @@ class World:
             self._add_background(look.background_colour, look.background_texture)
 
     def _root_pose(self) -> dict[str, list[float]]:
-        """Where the URDF's root is put, so that the world is the base frame; nothing where the root is the base."""
+        """Where the URDF's root is put, so that the world is the base frame; nothing where the root
+        is the base.
+        """
         root = self.arm.base_from_root
         if np.array_equal(root, np.eye(4)):
             return {}
@@ -135,11 +159,17 @@ class World:
         return {"basePosition": root[:3, 3].tolist(), "baseOrientation": orientation.tolist()}
 
     def _couple(self, finger: int, mimic: int) -> None:
-        """A gear between the two finger joints, as the URDF's <mimic> asks for and PyBullet's loader leaves out."""
+        """A gear between the two finger joints, as the URDF's <mimic> asks for and PyBullet's
+        loader leaves out.
+        """
         frames = [1, 0, 0], [0, 0, 0], [0, 0, 0]
-        gear = self.client.createConstraint(self.body, finger, self.body, mimic, pybullet.JOINT_GEAR, *frames)
+        gear = self.client.createConstraint(
+            self.body, finger, self.body, mimic, pybullet.JOINT_GEAR, *frames
+        )
         ratio = -self._finger_signs[0] / self._finger_signs[1]
-        self.client.changeConstraint(gear, gearRatio=float(ratio), erp=GEAR_ERROR_REDUCTION, maxForce=GEAR_FORCE_N)
+        self.client.changeConstraint(
+            gear, gearRatio=float(ratio), erp=GEAR_ERROR_REDUCTION, maxForce=GEAR_FORCE_N
+        )
 
     def _set_up_motors(self, dynamics: Dynamics) -> None:
         """What the motors are driven with, and how far the encoders are off."""
@@ -161,7 +191,9 @@ class World:
         appearance: Appearance | None = None,
         dynamics: Dynamics | None = None,
     ) -> None:
-        """Take every object away and put the arm, at rest, where it measures these angles (n,) rad and opening, m."""
+        """Take every object away and put the arm, at rest, where it measures these angles (n,) rad
+        and opening, m.
+        """
         self.journal.stop()
         self._powered = None
         self.appearance, self.dynamics = appearance or Appearance(), dynamics or Dynamics()
@@ -180,8 +212,16 @@ class World:
     def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
         return np.concatenate([joint_rad - self._offset_rad, gripper_m * self._finger_signs])
 
-    def add(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float] | None = None) -> int:
-        """Put an object down with its lowest point at `position` (3,), turned about the vertical; returns its body."""
+    def add(
+        self,
+        model: ObjectModel,
+        position: Array,
+        yaw_rad: float,
+        colour: Sequence[float] | None = None,
+    ) -> int:
+        """Put an object down with its lowest point at `position` (3,), turned about the vertical;
+        returns its body.
+        """
         mesh, dynamics = model.mesh, self.dynamics
         body = self._create(
             OBJECT_MASS_KG * dynamics.mass_scale,
@@ -194,7 +234,10 @@ class World:
         )
         friction = {"lateralFriction": OBJECT_FRICTION * dynamics.friction_scale}
         friction |= {"rollingFriction": ROLLING_FRICTION, "spinningFriction": ROLLING_FRICTION}
-        damping = {"linearDamping": dynamics.object_damping, "angularDamping": dynamics.object_damping}
+        damping = {
+            "linearDamping": dynamics.object_damping,
+            "angularDamping": dynamics.object_damping,
+        }
         self.client.changeDynamics(body, -1, **friction, **damping)
         self._labels[body] = OBJECT_SEGMENT + self._objects
         self._objects += 1
@@ -210,9 +253,13 @@ class World:
         self._bodies.append(body)
         return body
 
-    def add_clutter(self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float]) -> int:
+    def add_clutter(
+        self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float]
+    ) -> int:
         """Put something down that can be seen and that nothing collides with; returns its body."""
-        visual = self.client.createVisualShape(pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=[*colour, 1.0])
+        visual = self.client.createVisualShape(
+            pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=[*colour, 1.0]
+        )
         body = self._create(0.0, -1, visual, position, yaw_rad)
         self._labels[body] = SEGMENTS["clutter"]
         return body
@@ -232,9 +279,13 @@ class World:
             image = self.client.loadTexture(str(texture_files()[texture]))
             self.client.changeVisualShape(body, -1, textureUniqueId=image)
 
-    def _create(self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float) -> int:
+    def _create(
+        self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float
+    ) -> int:
         orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
-        body: int = self.client.createMultiBody(mass_kg, collision, visual, list(position), orientation)
+        body: int = self.client.createMultiBody(
+            mass_kg, collision, visual, list(position), orientation
+        )
         self._bodies.append(body)
         return body
 
@@ -242,12 +293,17 @@ class World:
         """The state of the arm as its encoders measure it."""
         states = self.client.getJointStates(self.body, self.driven)
         arm = len(self._arm_joints)
-        position, speed = np.array([state[0] for state in states]), np.array([state[1] for state in states])
+        position, speed = (
+            np.array([state[0] for state in states]),
+            np.array([state[1] for state in states]),
+        )
         return JointState(position[:arm] + self._offset_rad, speed[:arm], float(position[arm]))
 
     @recorded
     def follow(self, joint_rad: Array, gripper_m: float, duration_s: float) -> None:
-        """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from now."""
+        """Head for these angles (n,) rad and this gripper position, to be reached `duration_s` from
+        now.
+        """
         self._follower.follow(self._set_point(joint_rad, gripper_m), duration_s)
 
     @recorded
@@ -257,7 +313,9 @@ class World:
 
     @recorded
     def power(self, powered: Array) -> None:
-        """Which motors hold, bools in the order of `driven`; the others turn freely. After a reset all hold."""
+        """Which motors hold, bools in the order of `driven`; the others turn freely. After a reset
+        all hold.
+        """
         if self._powered is None or not np.array_equal(powered, self._powered):
             self._powered, self._sent = np.array(powered, dtype=bool), None
 
@@ -283,7 +341,11 @@ class World:
         if wanted == self._sent:
             return
         self._sent = wanted
-        forces = self._forces if self._powered is None else (self._powered * np.array(self._forces)).tolist()
+        forces = (
+            self._forces
+            if self._powered is None
+            else (self._powered * np.array(self._forces)).tolist()
+        )
         self.client.setJointMotorControlArray(
             self.body,
             self.driven,
@@ -304,9 +366,14 @@ class World:
         return render_view(self.client, self.placed(camera), self.appearance, depth, bodies)
 
     def segmentation(self, view: View) -> NDArray[np.uint8]:
-        """Labels (h, w) of a view with bodies: SEGMENTS, and from OBJECT_SEGMENT on the objects in the order added."""
+        """Labels (h, w) of a view with bodies: SEGMENTS, and from OBJECT_SEGMENT on the objects in
+        the order added.
+        """
         if view.bodies is None:
-            raise ConfigError("a segmentation needs a view with its bodies; ask for them: view(camera, bodies=True)")
+            raise ConfigError(
+                "a segmentation needs a view with its bodies; ask for them: view(camera,"
+                " bodies=True)"
+            )
         return segmented(view.bodies, self._labels)
 
     def placed(self, camera: AnyCamera) -> Camera:
@@ -316,7 +383,9 @@ class World:
         return camera.at(self.link_pose(camera.link))
 
     def link_pose(self, name: str) -> Array:
-        """base_from_link, (4, 4), by forward kinematics of the true joint angles. Raises: ConfigError if unknown."""
+        """base_from_link, (4, 4), by forward kinematics of the true joint angles. Raises:
+        ConfigError if unknown.
+        """
         if name not in self._links:
             raise unknown_name("link", name, self._links)
         *_, position, orientation = self.client.getLinkState(self.body, self._links[name], 0, 1)[:6]
@@ -346,16 +415,29 @@ class World:
         self.client.resetBasePositionAndOrientation(self._bodies[index], position, orientation)
 
     def physics(self) -> Array:
-        """Every position and speed of arm and bodies, one after the other: equal to the bit in equal worlds."""
+        """Every position and speed of arm and bodies, one after the other: equal to the bit in
+        equal worlds.
+        """
         client = self.client
-        values = [state[index] for state in client.getJointStates(self.body, self.driven) for index in (0, 1)]
+        values = [
+            state[index]
+            for state in client.getJointStates(self.body, self.driven)
+            for index in (0, 1)
+        ]
         for body in self._bodies:
-            values += [*sum(client.getBasePositionAndOrientation(body), ()), *sum(client.getBaseVelocity(body), ())]
+            values += [
+                *sum(client.getBasePositionAndOrientation(body), ()),
+                *sum(client.getBaseVelocity(body), ()),
+            ]
             for joint in range(client.getNumJoints(body)):
                 values += client.getJointState(body, joint)[:2]
         return np.array(values, dtype=np.float64)
 
     def touching(self, body: int, link: int, body_link: int | None = None) -> bool:
         """Whether a link of the arm touches a body (this link of it, -1: its base)."""
-        links = {"linkIndexA": link} if body_link is None else {"linkIndexA": link, "linkIndexB": body_link}
+        links = (
+            {"linkIndexA": link}
+            if body_link is None
+            else {"linkIndexA": link, "linkIndexB": body_link}
+        )
         return bool(self.client.getContactPoints(self.body, body, **links))

@@ -15,7 +15,9 @@ LOWER, UPPER = 0, 1
 
 @dataclass(frozen=True)
 class Boundary:
-    """One end of a factor's range, 0 lower or 1 upper; a factor that is a single number has an upper end only."""
+    """One end of a factor's range, 0 lower or 1 upper; a factor that is a single number has an
+    upper end only.
+    """
 
     factor: str
     end: int
@@ -27,13 +29,15 @@ class Boundary:
 
 
 class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Draws each episode from ranges that lie between two presets; each boundary has a level of its own, 0 to 1.
+    """Draws each episode from ranges that lie between two presets; each boundary has a level of its
+    own, 0 to 1.
 
-    boundary = start + level * (widest - start). A share `boundary_chance` of the episodes pins one factor to one of its
-    boundaries. After `episodes` of them there, that level rises by `step` if the success rate was at least `grow_at`,
-    and falls by `step` if it was at most `shrink_at`.
+    boundary = start + level * (widest - start). A share `boundary_chance` of the episodes pins one
+    factor to one of its boundaries. After `episodes` of them there, that level rises by `step` if
+    the success rate was at least `grow_at`, and falls by `step` if it was at most `shrink_at`.
 
-    Source: OpenAI et al., Solving Rubik's Cube with a Robot Hand, arXiv:1910.07113, 2019, algorithm 1.
+    Source: OpenAI et al., Solving Rubik's Cube with a Robot Hand, arXiv:1910.07113, 2019, algorithm
+    1.
 
     >>> env = AdaptiveRandomization(gymnasium.make("conure/Lift-v0"), widest="full")
     >>> env.levels["friction_scale.lower"]
@@ -51,19 +55,30 @@ class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
         shrink_at: float = 0.4,
         step: float = 0.1,
     ) -> None:
-        """Raises: ConfigError for an unknown preset, for thresholds out of order, or if the presets are the same."""
+        """Raises: ConfigError for an unknown preset, for thresholds out of order, or if the presets
+        are the same.
+        """
         super().__init__(env)
-        if not 0 < boundary_chance <= 1 or episodes < 1 or not 0 <= shrink_at < grow_at <= 1 or not 0 < step <= 1:
+        if (
+            not 0 < boundary_chance <= 1
+            or episodes < 1
+            or not 0 <= shrink_at < grow_at <= 1
+            or not 0 < step <= 1
+        ):
             raise ConfigError(
-                "adaptive randomization needs 0 < boundary_chance <= 1, episodes >= 1, 0 <= shrink_at < grow_at <= 1 "
-                f"and 0 < step <= 1, got {boundary_chance}, {episodes}, {shrink_at}, {grow_at}, {step}"
+                "adaptive randomization needs 0 < boundary_chance <= 1, episodes >= 1, 0 <="
+                f" shrink_at < grow_at <= 1 and 0 < step <= 1, got {boundary_chance}, {episodes},"
+                f" {shrink_at}, {grow_at}, {step}"
             )
         self._start, self._widest = find_randomization(start), find_randomization(widest)
         self._chance, self._episodes, self._step = boundary_chance, episodes, step
         self._grow_at, self._shrink_at = grow_at, shrink_at
         self._boundaries = _differing(self._start, self._widest)
         if not self._boundaries:
-            raise ConfigError("adaptive randomization needs a widest preset that differs from the one to start from")
+            raise ConfigError(
+                "adaptive randomization needs a widest preset that differs from the one to start"
+                " from"
+            )
         self.levels = {boundary.name: 0.0 for boundary in self._boundaries}
         self._outcomes: dict[str, list[bool]] = {boundary.name: [] for boundary in self._boundaries}
         self._pinned: Boundary | None = None
@@ -81,8 +96,12 @@ class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
             changes[boundary.factor] = self._with_end(changes, boundary, self._value(boundary))
         return replace(self._start, **changes)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """A new episode, drawn from the present ranges; `info["adaptive"]` names the pinned boundary, or is empty."""
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """A new episode, drawn from the present ranges; `info["adaptive"]` names the pinned
+        boundary, or is empty.
+        """
         if seed is not None:
             self._rng = np.random.default_rng([seed, 1910])
         self._pinned = None
@@ -101,13 +120,20 @@ class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def get_state(self) -> dict[str, Any]:
-        """What a checkpoint has to keep: levels, and the outcomes that have not led to a change yet."""
-        return {"levels": dict(self.levels), "outcomes": {name: list(done) for name, done in self._outcomes.items()}}
+        """What a checkpoint has to keep: levels, and the outcomes that have not led to a change
+        yet.
+        """
+        return {
+            "levels": dict(self.levels),
+            "outcomes": {name: list(done) for name, done in self._outcomes.items()},
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Back to what `get_state` gave. Raises: ConfigError if it belongs to other presets."""
         if state["levels"].keys() != self.levels.keys():
-            raise ConfigError("the saved levels belong to other presets; give the same start and widest as then")
+            raise ConfigError(
+                "the saved levels belong to other presets; give the same start and widest as then"
+            )
         self.levels = dict(state["levels"])
         self._outcomes = {name: list(done) for name, done in state["outcomes"].items()}
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Scales multiply; damping of objects is PyBullet's (share of speed lost a second), that of joints N m s/rad.
+    """Scales multiply; damping of objects is PyBullet's (share of speed lost a second), that of
+    joints N m s/rad.
 
     `joint_offset_rad`, a joint each or empty: what the encoders say beyond the true angles.
     """

@@ -1,7 +1,7 @@
 """Domain randomization: every factor has a range of its own and is drawn from the episode's seed.
 
-Presets are the options of the Hydra group `randomization`, YAML files in conf/randomization; a preset of your own is a
-YAML file too, or a mapping of factors to ranges.
+Presets are the options of the Hydra group `randomization`, YAML files in conf/randomization; a
+preset of your own is a YAML file too, or a mapping of factors to ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,10 +60,14 @@ class RandomizationSample:
         """The camera where, and zoomed as, this episode has it."""
         if self.focal_scale == 1.0 and not any((*self.camera_shift_m, *self.camera_turn_rad)):
             return camera
-        return camera.displaced(np.array(self.camera_shift_m), np.array(self.camera_turn_rad), self.focal_scale)
+        return camera.displaced(
+            np.array(self.camera_shift_m), np.array(self.camera_turn_rad), self.focal_scale
+        )
 
     def numbers(self) -> dict[str, float]:
-        """Everything as one flat dict of numbers, `group.name` or `group.name.index`; what is absent is -1."""
+        """Everything as one flat dict of numbers, `group.name` or `group.name.index`; what is
+        absent is -1.
+        """
         return dict(_flat("", self))
 
 
@@ -71,8 +75,9 @@ class RandomizationSample:
 class Randomization:
     """Ranges of the factors, uniform between their ends; (x, x) keeps a factor fixed.
 
-    A single number is a chance, or the largest shift to either side. Scales multiply what the simulation has; joint
-    offsets are added to what the encoders say; delays must stay below the control period; `clutter` counts objects.
+    A single number is a chance, or the largest shift to either side. Scales multiply what the
+    simulation has; joint offsets are added to what the encoders say; delays must stay below the
+    control period; `clutter` counts objects.
     """
 
     start_noise_rad: float = 0.03
@@ -110,9 +115,13 @@ class Randomization:
             _check_factor(field.name, getattr(self, field.name), isinstance(field.default, tuple))
 
     def sample(self, rng: np.random.Generator) -> RandomizationSample:
-        """One draw. Factors that are fixed draw nothing, but for the first few, whose order stays what it was."""
+        """One draw. Factors that are fixed draw nothing, but for the first few, whose order stays
+        what it was.
+        """
         base, draw = Appearance(), _Draw(rng)
-        table = np.clip(np.array(base.table_colour) + rng.uniform(-1, 1, 3) * self.table_shift, 0, 1)
+        table = np.clip(
+            np.array(base.table_colour) + rng.uniform(-1, 1, 3) * self.table_shift, 0, 1
+        )
         light = np.array(base.light_direction) + rng.uniform(-1, 1, 3) * self.light_shift
         light[2] = max(light[2], 0.3)
         ambient, diffuse = rng.uniform(*self.ambient), rng.uniform(*self.diffuse)
@@ -125,14 +134,19 @@ class Randomization:
             diffuse=diffuse,
             light_colour=draw.triple(self.light_colour),
             table_texture=draw.texture(self.table_texture_chance),
-            background_colour=draw.triple((0.1, 0.9)) if draw.chance(self.background_chance) else None,
+            background_colour=draw.triple((0.1, 0.9))
+            if draw.chance(self.background_chance)
+            else None,
             background_texture=draw.texture(self.background_texture_chance),
         )
         return RandomizationSample(
             appearance=appearance,
             dynamics=self._dynamics(draw),
             chain=ImageChain(
-                draw.value(self.exposure), draw.value(self.blur_px), self.image_noise, draw.value(self.jpeg_quality)
+                draw.value(self.exposure),
+                draw.value(self.blur_px),
+                self.image_noise,
+                draw.value(self.jpeg_quality),
             ),
             start_noise_rad=self.start_noise_rad,
             tint=self.tint,
@@ -179,9 +193,11 @@ class _Draw:
 
 
 def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Randomization:
-    """A preset by name, by the path of a YAML file, or from a mapping of factors; `preset` names what it starts from.
+    """A preset by name, by the path of a YAML file, or from a mapping of factors; `preset` names
+    what it starts from.
 
-    A mapping's `name` is what reports call it. A factor's range may be one number, which both ends are then.
+    A mapping's `name` is what reports call it. A factor's range may be one number, which both ends
+    are then.
 
     Raises: ConfigError listing the valid names of presets or factors, or for a range that is none.
     """
@@ -197,7 +213,9 @@ def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Ran
     for name in given:
         if name not in factors:
             raise unknown_name("randomization factor", str(name), factors)
-    return replace(start, **{name: _range(value) if factors[name] else value for name, value in given.items()})
+    return replace(
+        start, **{name: _range(value) if factors[name] else value for name, value in given.items()}
+    )
 
 
 @cache
@@ -211,8 +229,8 @@ def _load_preset(name: str) -> Randomization:
 
 
 def factors_at_rest() -> dict[str, Any]:
-    """Every factor by name, as a configuration has it before the group `randomization` fills it; so nothing is varied
-    but the arm's start.
+    """Every factor by name, as a configuration has it before the group `randomization` fills it; so
+    nothing is varied but the arm's start.
     """
     return {"name": "", **asdict(Randomization())}
 
@@ -243,7 +261,14 @@ def _check_factor(name: str, value: Any, ranged: bool) -> None:
         expected = "a range [lower, upper]" if ranged else "one number"
         raise ConfigError(f"randomization factor {name}: expected {expected}, got {value!r}")
     signed = name in ("camera_shift_m", "camera_turn_rad", "joint_offset_rad")
-    positive = name in ("focal_scale", "exposure", "mass_scale", "gain_scale", "gripper_force_scale", "jpeg_quality")
+    positive = name in (
+        "focal_scale",
+        "exposure",
+        "mass_scale",
+        "gain_scale",
+        "gripper_force_scale",
+        "jpeg_quality",
+    )
     if (not signed and min(ends) < 0) or (positive and min(ends) <= 0):
         bound = "above zero" if positive else "at least 0"
         raise ConfigError(f"randomization factor {name}: must be {bound}, got {value!r}")

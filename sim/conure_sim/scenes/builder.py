@@ -1,4 +1,6 @@
-"""What a task furnishes an episode with: the world, the episode's random stream, and what was asked for."""
+"""What a task furnishes an episode with: the world, the episode's random stream, and what was asked
+for.
+"""
 
 from dataclasses import dataclass
 
@@ -16,8 +18,8 @@ from conure_sim.scenes.scene import Container, SceneObject, choose_objects
 class Stage:
     """The world after its reset, and the settings of the episode.
 
-    `pool`: the objects to choose from; `split`: that of blocks, 'train' or 'test'; `containers`: that of containers;
-    `target`: the name of the object that the reward shall be about, or None.
+    `pool`: the objects to choose from; `split`: that of blocks, 'train' or 'test'; `containers`:
+    that of containers; `target`: the name of the object that the reward shall be about, or None.
     """
 
     world: World
@@ -35,7 +37,9 @@ class Stage:
         return self.world.simulation.region
 
     def part(self, lower: tuple[float, float], upper: tuple[float, float]) -> tuple[Array, Array]:
-        """Corners of a part of the region, given in fractions of it: (0, 0) near and right, (1, 1) far and left."""
+        """Corners of a part of the region, given in fractions of it: (0, 0) near and right, (1, 1)
+        far and left.
+        """
         corner, size = self.region[0], self.region[1] - self.region[0]
         return corner + size * np.array(lower), corner + size * np.array(upper)
 
@@ -51,7 +55,9 @@ class Stage:
     def put(self, model: ObjectModel, place: Array) -> SceneObject:
         """An object on the table, turned at random."""
         yaw = self.rng.uniform(-np.pi, np.pi)
-        body = self.world.add(model, self.at(place), yaw, self.sample.tinted(model.colour, self.rng))
+        body = self.world.add(
+            model, self.at(place), yaw, self.sample.tinted(model.colour, self.rng)
+        )
         return SceneObject(model, body)
 
     def blocks(self) -> dict[str, ObjectModel]:
@@ -65,23 +71,32 @@ class Stage:
 
     def container(self, model: ContainerModel, place: Array) -> Container:
         """A fixed container on the table."""
-        return Container(self.world, model, self.world.add_boxes(model.boxes(), self.at(place), model.colour))
+        return Container(
+            self.world, model, self.world.add_boxes(model.boxes(), self.at(place), model.colour)
+        )
 
     def require_target(self, *valid: str) -> None:
-        """Refuse a target that this task cannot have. Raises: ConfigError listing those that it can."""
+        """Refuse a target that this task cannot have. Raises: ConfigError listing those that it
+        can.
+        """
         if self.target is not None and self.target not in valid:
             raise unknown_name("target", self.target, valid)
 
     def bystanders(self) -> list[ObjectModel]:
         """As many objects as distractors were asked for, for a task that is about none of them."""
-        return choose_objects(self.rng, self.pool, max(0, self.distractors - 1), None)[: self.distractors]
+        return choose_objects(self.rng, self.pool, max(0, self.distractors - 1), None)[
+            : self.distractors
+        ]
 
     def small_objects(self, max_length_m: float, max_height_m: float) -> dict[str, ObjectModel]:
-        """The objects of the pool that are no longer and no higher. Raises: ConfigError for another target."""
+        """The objects of the pool that are no longer and no higher. Raises: ConfigError for another
+        target.
+        """
         small = {
             name: model
             for name, model in self.pool.items()
-            if np.ptp(model.vertices[:, :2], axis=0).max() <= max_length_m and model.height_m <= max_height_m
+            if np.ptp(model.vertices[:, :2], axis=0).max() <= max_length_m
+            and model.height_m <= max_height_m
         }
         if self.target is not None and self.target not in small:
             raise unknown_name("small object", self.target, small)

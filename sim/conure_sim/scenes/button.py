@@ -10,7 +10,9 @@ from conure_sim.scenes.scene import Scene, SceneObject
 class ButtonScene(Scene):
     """A button among objects."""
 
-    def __init__(self, world: World, objects: list[SceneObject], model: ButtonModel, body: int) -> None:
+    def __init__(
+        self, world: World, objects: list[SceneObject], model: ButtonModel, body: int
+    ) -> None:
         super().__init__(world, objects)
         self.model, self.body = model, body
 

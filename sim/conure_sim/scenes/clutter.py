@@ -12,7 +12,9 @@ TRIES = 50
 
 
 def strew(world: World, pool: dict[str, ObjectModel], count: int, rng: np.random.Generator) -> None:
-    """Put down up to `count` objects of the pool in random colours, away from the arm and the working area."""
+    """Put down up to `count` objects of the pool in random colours, away from the arm and the
+    working area.
+    """
     names, (lower, upper) = sorted(pool), world.simulation.region
     area_lower = np.array([0.0, lower[1] - REACH_BESIDE_M])
     area_upper = np.array([upper[0] + 0.05, upper[1] + REACH_BESIDE_M])
@@ -23,5 +25,7 @@ def strew(world: World, pool: dict[str, ObjectModel], count: int, rng: np.random
             place = rng.uniform(area_lower, area_upper)
             outside = (place < lower - MARGIN_M) | (place > upper + MARGIN_M)
             if outside.any() and abs(place[1]) > BESIDE_ARM_M:
-                world.add_clutter(model, np.array([*place, world.robot.table_height_m]), yaw_rad, colour.tolist())
+                world.add_clutter(
+                    model, np.array([*place, world.robot.table_height_m]), yaw_rad, colour.tolist()
+                )
                 break

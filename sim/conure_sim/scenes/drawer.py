@@ -29,12 +29,16 @@ class Drawer:
         return flat_axis(yaw_of(self.world.pose(self.body)[1]))
 
     def point(self, forward_m: float, height_m: float) -> Array:
-        """A point (3,) above the drawer's middle line: so far before the cabinet's middle, so high over the table."""
+        """A point (3,) above the drawer's middle line: so far before the cabinet's middle, so high
+        over the table.
+        """
         return self.world.pose(self.body)[0] + forward_m * self.direction + [0, 0, height_m]
 
     def grip_position(self, height_m: float) -> Array:
         """The middle of the grip, (3,), at a height above the table."""
-        return self.point(self.model.depth_m / 2 + self.model.grip.middle[0] + self.opening_m, height_m)
+        return self.point(
+            self.model.depth_m / 2 + self.model.grip.middle[0] + self.opening_m, height_m
+        )
 
     def holds(self, point: Array) -> bool:
         """Whether a point (3,), base frame, lies inside the drawer."""
@@ -46,7 +50,9 @@ class Drawer:
 class DrawerScene(Scene):
     """A drawer and objects."""
 
-    def __init__(self, world: World, objects: list[SceneObject], drawer: Drawer, about_drawer: bool) -> None:
+    def __init__(
+        self, world: World, objects: list[SceneObject], drawer: Drawer, about_drawer: bool
+    ) -> None:
         super().__init__(world, objects)
         self.drawer, self.about_drawer = drawer, about_drawer
 

@@ -10,7 +10,9 @@ from conure_sim.scenes.scene import MAX_OBJECTS, Container, Scene, SceneObject
 class OrderScene(Scene):
     """Cubes belong into the green tray, `container`; cylinders into the red one."""
 
-    def __init__(self, world: World, objects: list[SceneObject], green: Container, red: Container) -> None:
+    def __init__(
+        self, world: World, objects: list[SceneObject], green: Container, red: Container
+    ) -> None:
         super().__init__(world, objects, green)
         self.green, self.red = green, red
 

@@ -24,10 +24,14 @@ class PourScene(Scene):
 
     def poured(self) -> float:
         """The share of the spheres that lie in the cup."""
-        return sum(self.cup.holds(position) for position in self.sphere_positions()) / len(self.spheres)
+        return sum(self.cup.holds(position) for position in self.sphere_positions()) / len(
+            self.spheres
+        )
 
     def fixture_state(self) -> Array:
-        """Mug: position, quaternion (xyzw), position relative to the tool; share poured; mean of the spheres (3,)."""
+        """Mug: position, quaternion (xyzw), position relative to the tool; share poured; mean of
+        the spheres (3,).
+        """
         position, orientation = self.world.pose(self.mug.body)
         tool = self.world.arm.forward(self.world.joint_state().joint_rad)[:3, 3]
         mean = self.sphere_positions().mean(axis=0)

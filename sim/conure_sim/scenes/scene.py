@@ -1,4 +1,6 @@
-"""What stands on the table in one episode: the target, its distractors, perhaps a container, and their true state."""
+"""What stands on the table in one episode: the target, its distractors, perhaps a container, and
+their true state.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,13 +61,16 @@ class Container:
 class Scene:
     """Objects on the table; the first one is the target.
 
-    `state()` is the privileged observation, for critics and labels only: proprioception; for each of `MAX_OBJECTS`
-    slots (the target's first, absent ones zero) position (m), quaternion (xyzw), presence, position relative to the
-    tool (m), and that again as tanh(m / NEAR_M), which tells millimetres apart near the tool; what a task adds
-    (`fixture_state`); the container's position and presence.
+    `state()` is the privileged observation, for critics and labels only: proprioception; for each
+    of `MAX_OBJECTS` slots (the target's first, absent ones zero) position (m), quaternion (xyzw),
+    presence, position relative to the tool (m), and that again as tanh(m / NEAR_M), which tells
+    millimetres apart near the tool; what a task adds (`fixture_state`); the container's position
+    and presence.
     """
 
-    def __init__(self, world: World, objects: list[SceneObject], container: Container | None = None) -> None:
+    def __init__(
+        self, world: World, objects: list[SceneObject], container: Container | None = None
+    ) -> None:
         self.world, self.objects, self.container = world, objects, container
         self._bodies = [item.body for item in objects]
 
@@ -75,7 +80,9 @@ class Scene:
         return self.target.model.name
 
     def fixture_state(self) -> Array:
-        """What a task's own fixtures add to the state, (Task.fixture_state_size,); lengths m, base frame."""
+        """What a task's own fixtures add to the state, (Task.fixture_state_size,); lengths m, base
+        frame.
+        """
         return np.zeros(0)
 
     @property
@@ -84,7 +91,9 @@ class Scene:
         return self.objects[0]
 
     def get_state(self) -> list[int]:
-        """The present order of the objects, as indices into the order at the reset; `aim_at` may have changed it."""
+        """The present order of the objects, as indices into the order at the reset; `aim_at` may
+        have changed it.
+        """
         return [self._bodies.index(item.body) for item in self.objects]
 
     def set_state(self, state: list[int]) -> None:
@@ -141,8 +150,12 @@ class Scene:
             offset = position - proprio[:3]
             slot[:3], slot[3:7], slot[PRESENCE] = position, orientation, 1.0
             slot[8:11], slot[11:] = offset, np.tanh(offset / NEAR_M)
-        container = np.zeros(4) if self.container is None else np.append(self.container.position, 1.0)
-        return np.concatenate([proprio, slots.ravel(), self.fixture_state(), container], dtype=np.float32)
+        container = (
+            np.zeros(4) if self.container is None else np.append(self.container.position, 1.0)
+        )
+        return np.concatenate(
+            [proprio, slots.ravel(), self.fixture_state(), container], dtype=np.float32
+        )
 
 
 def state_size(proprio_size: int, fixture_state_size: int = 0) -> int:
@@ -153,7 +166,9 @@ def state_size(proprio_size: int, fixture_state_size: int = 0) -> int:
 def another_target(
     states: NDArray[np.float32], proprio_size: int, rng: np.random.Generator
 ) -> NDArray[np.float32] | None:
-    """An episode's states (n, STATE_SIZE) as if another of its objects were the target; None if there is no other."""
+    """An episode's states (n, STATE_SIZE) as if another of its objects were the target; None if
+    there is no other.
+    """
     slots = slice(proprio_size, proprio_size + SLOT_STATE * MAX_OBJECTS)
     objects = states[:, slots].reshape(len(states), MAX_OBJECTS, SLOT_STATE)
     others = np.flatnonzero(objects[0, 1:, PRESENCE] > 0.5) + 1
@@ -170,7 +185,8 @@ def another_target(
 def choose_objects(
     rng: np.random.Generator, pool: dict[str, ObjectModel], distractors: int, target: str | None
 ) -> list[ObjectModel]:
-    """A target (this one, or a random one of the pool) and distractors that differ from it and each other in colour.
+    """A target (this one, or a random one of the pool) and distractors that differ from it and each
+    other in colour.
 
     Raises: ConfigError if the pool cannot give so many.
     """
@@ -185,7 +201,10 @@ def choose_objects(
         if all(_colour_distance(candidate, other) > COLOUR_DISTANCE for other in chosen):
             chosen.append(candidate)
     if len(chosen) < distractors + 1:
-        raise ConfigError(f"only {len(chosen) - 1} of {distractors} distractors can be told from '{chosen[0].name}'")
+        raise ConfigError(
+            f"only {len(chosen) - 1} of {distractors} distractors can be told from"
+            f" '{chosen[0].name}'"
+        )
     return chosen
 
 
@@ -201,9 +220,11 @@ def choose_positions(
     spacing_m: float = SPACING_M,
     taken: Sequence[tuple[Array, float]] = (),
 ) -> list[Array]:
-    """Places in a region, (2,) each, `spacing_m` apart beyond their extra radii, and as far from what is `taken`.
+    """Places in a region, (2,) each, `spacing_m` apart beyond their extra radii, and as far from
+    what is `taken`.
 
-    `taken`: (place (2,), radius) of what stands there already. Raises: ConfigError if there is no room.
+    `taken`: (place (2,), radius) of what stands there already. Raises: ConfigError if there is no
+    room.
     """
     for _ in range(LAYOUT_TRIES):
         places: Any = []
@@ -215,7 +236,10 @@ def choose_positions(
                 places.append(place)
             if len(places) == len(radii_m):
                 return places
-    raise ConfigError(f"no room for {len(radii_m)} things {spacing_m} m apart between {region[0]} and {region[1]} m")
+    raise ConfigError(
+        f"no room for {len(radii_m)} things {spacing_m} m apart between {region[0]} and"
+        f" {region[1]} m"
+    )
 
 
 def _colour_distance(first: ObjectModel, second: ObjectModel) -> float:

@@ -16,4 +16,6 @@ class StackScene(Scene):
         model = self.objects[1].model
         rise_m = upper[2] - lower[2] - model.height_m
         above = np.linalg.norm(upper[:2] - lower[:2]) < model.width_m / 2
-        return bool(above and abs(rise_m) < STACK_HEIGHT_TOLERANCE_M and not self.lifted(self.objects[1]))
+        return bool(
+            above and abs(rise_m) < STACK_HEIGHT_TOLERANCE_M and not self.lifted(self.objects[1])
+        )

@@ -1,4 +1,6 @@
-"""`python -m conure_sim.servos ROBOT PORT`: an arm on simulated servos, in real time, until it is interrupted."""
+"""`python -m conure_sim.servos ROBOT PORT`: an arm on simulated servos, in real time, until it is
+interrupted.
+"""
 
 import contextlib
 import signal

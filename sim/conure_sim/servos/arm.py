@@ -25,10 +25,11 @@ PLACED_S = 5.0
 
 
 class ServoArm:
-    """Servos at `port` that drive the arm of a world. `exchange` once in a physics tick keeps the two in step.
+    """Servos at `port` that drive the arm of a world. `exchange` once in a physics tick keeps the
+    two in step.
 
-    A joint holds as long as one of its servos has torque; without it, it turns freely. Until a servo has torque for the
-    first time, the arm rests on its stand.
+    A joint holds as long as one of its servos has torque; without it, it turns freely. Until a
+    servo has torque for the first time, the arm rests on its stand.
     """
 
     def __init__(self, robot: str, world: World, port: Path, seed: int = 0) -> None:
@@ -62,10 +63,14 @@ class ServoArm:
 
     def _shafts(self, world: World) -> np.ndarray:
         """Where the shafts are, by their encoders alone: without the servos' homing offsets."""
-        return (self.scale.counts(self._positions(world)) - self._homing + self._shift).astype(np.float64)
+        return (self.scale.counts(self._positions(world)) - self._homing + self._shift).astype(
+            np.float64
+        )
 
     def exchange(self, world: World, period_s: float) -> None:
-        """Let the servos measure the arm, and the arm head for the servos' goals, for the next `period_s`."""
+        """Let the servos measure the arm, and the arm head for the servos' goals, for the next
+        `period_s`.
+        """
         with self._placing:
             if self._wanted_place:
                 self._put(world)
@@ -87,7 +92,9 @@ class ServoArm:
         with self.bus.lock:
             self._elapsed_s += since_s
             servos = list(self.bus.servos.values())
-            for servo, config, joint, shaft in zip(servos, self.config.servos, self.scale.joint, shafts, strict=True):
+            for servo, config, joint, shaft in zip(
+                servos, self.config.servos, self.scale.joint, shafts, strict=True
+            ):
                 speed = speeds[joint] if joint < len(speeds) else 0.0
                 servo.measure(shaft, config.direction * speed / velocity)
 
@@ -109,7 +116,9 @@ class ServoArm:
         arm = np.flatnonzero(held[:-1])
         if self._heading is not None:
             step_rad = world.arm.velocity_limit_rad_s[arm] * period_s
-            wanted[arm] = self._heading[arm] + np.clip(wanted[arm] - self._heading[arm], -step_rad, step_rad)
+            wanted[arm] = self._heading[arm] + np.clip(
+                wanted[arm] - self._heading[arm], -step_rad, step_rad
+            )
             wanted[list(self._jammed)] = self._heading[list(self._jammed)]
         self._heading = wanted
         world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
@@ -182,7 +191,9 @@ class ServoArm:
         return {}
 
     def _shift_horn(self, servo: SimulatedServo, shift_counts: int) -> None:
-        """Mount a horn askew, without power: the joint stays, its encoder reads so many counts more than it should."""
+        """Mount a horn askew, without power: the joint stays, its encoder reads so many counts more
+        than it should.
+        """
         index = list(self.bus.servos).index(servo.servo_id)
         shaft = servo.shaft_counts + shift_counts - self._shift[index]
         self._shift[index] = shift_counts
@@ -193,7 +204,9 @@ class ServoArm:
         return {}
 
     def _place(self, positions: dict[str, float]) -> dict[str, Any]:
-        """Move joints by hand, rad and m by name; the servos stay where they are then. Returns when it is done."""
+        """Move joints by hand, rad and m by name; the servos stay where they are then. Returns when
+        it is done.
+        """
         for name in positions:
             if name not in self.scale.robot.command_names:
                 raise unknown_name("joint", name, self.scale.robot.command_names, RobotError)
@@ -216,7 +229,9 @@ class ServoArm:
 
 
 class ControlChannel:
-    """A Unix socket: one JSON object a line in, `{"command": "faults", "corrupt": 0.05}`, one a line out."""
+    """A Unix socket: one JSON object a line in, `{"command": "faults", "corrupt": 0.05}`, one a
+    line out.
+    """
 
     def __init__(self, path: Path, obey: Any) -> None:
         self.path, self._obey = path, obey

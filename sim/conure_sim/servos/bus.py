@@ -1,4 +1,6 @@
-"""A pseudo-terminal with servos behind it: real serial bytes, at the pace of the wire, and its faults."""
+"""A pseudo-terminal with servos behind it: real serial bytes, at the pace of the wire, and its
+faults.
+"""
 
 import contextlib
 import os
@@ -31,12 +33,16 @@ from conure_sim.servos.servo import CRC_ERROR, INSTRUCTION_ERROR, SimulatedServo
 BITS_A_BYTE = 10
 RETURN_DELAY_UNIT_S = 2e-6
 POLL_S = 0.05
-PROTOCOLS: dict[str, type[ServoProtocol]] = {"dynamixel_x": DynamixelProtocol, "feetech_sts": FeetechProtocol}
+PROTOCOLS: dict[str, type[ServoProtocol]] = {
+    "dynamixel_x": DynamixelProtocol,
+    "feetech_sts": FeetechProtocol,
+}
 
 
 @dataclass
 class LineFaults:
-    """What goes wrong with status packets: the share (0 to 1) that has a bit flipped, is cut short, or comes late.
+    """What goes wrong with status packets: the share (0 to 1) that has a bit flipped, is cut short,
+    or comes late.
 
     `lost`: ids that do not answer at all; in a sync read nor do those that wait for them.
     """
@@ -55,7 +61,9 @@ class VirtualBus:
     ...     port = serial.Serial("/tmp/servos")
     """
 
-    def __init__(self, config: BusConfig, shaft_counts: Sequence[float], path: Path, seed: int = 0) -> None:
+    def __init__(
+        self, config: BusConfig, shaft_counts: Sequence[float], path: Path, seed: int = 0
+    ) -> None:
         self.config, self.path = config, path
         self.servos = {
             servo.id: SimulatedServo(config.table, servo.id, servo.model, counts)
@@ -86,7 +94,9 @@ class VirtualBus:
         """Pull the plug out, or put it in again; returns when that has happened."""
         with self._changed:
             self._wanted = plugged
-            self._changed.wait_for(lambda: (self._ends is not None) == plugged or self._ended, timeout=2.0)
+            self._changed.wait_for(
+                lambda: (self._ends is not None) == plugged or self._ended, timeout=2.0
+            )
 
     def _open(self) -> None:
         master, slave = pty.openpty()
@@ -123,14 +133,18 @@ class VirtualBus:
                 with contextlib.suppress(OSError):
                     buffer += os.read(master, 4096)
                 for instruction in self._protocol.instructions(buffer):
-                    self._free_s = max(self._free_s, time.monotonic()) + instruction.wire_bytes * self._byte_s
+                    self._free_s = (
+                        max(self._free_s, time.monotonic()) + instruction.wire_bytes * self._byte_s
+                    )
                     for packet in self._answers(instruction):
                         self._send(master, packet)
         finally:
             self._close()
 
     def _send(self, master: int, packet: bytes) -> None:
-        """On the wire, a byte at a time: it is there when its last bit is. What goes wrong, goes wrong here."""
+        """On the wire, a byte at a time: it is there when its last bit is. What goes wrong, goes
+        wrong here.
+        """
         faults, dice = self.faults, self._random
         self.packets += 1
         if dice.random() < faults.late:
@@ -154,7 +168,9 @@ class VirtualBus:
         if instruction.code == SYNC_READ and instruction.intact:
             yield from self._sync_read(instruction.parameters)
             return
-        for servo_id in self.servos if instruction.servo_id == BROADCAST else [instruction.servo_id]:
+        for servo_id in (
+            self.servos if instruction.servo_id == BROADCAST else [instruction.servo_id]
+        ):
             if servo_id not in self.servos or servo_id in self.faults.lost:
                 continue
             with self.lock:
@@ -169,7 +185,11 @@ class VirtualBus:
         if not instruction.intact:
             error = CRC_ERROR
         elif instruction.code == PING:
-            data = servo.read(servo.family.register("model_number").address, 2) + b"\x2e" if self._ping_data() else b""
+            data = (
+                servo.read(servo.family.register("model_number").address, 2) + b"\x2e"
+                if self._ping_data()
+                else b""
+            )
         elif instruction.code == READ:
             data = servo.read(*self._place(parameters))
         elif instruction.code == WRITE:
@@ -189,7 +209,9 @@ class VirtualBus:
 
     def _place(self, parameters: bytes) -> tuple[int, int]:
         size = self._protocol.address_bytes
-        return int.from_bytes(parameters[:size], "little"), int.from_bytes(parameters[size : 2 * size], "little")
+        return int.from_bytes(parameters[:size], "little"), int.from_bytes(
+            parameters[size : 2 * size], "little"
+        )
 
     def _sync_read(self, parameters: bytes) -> Iterator[bytes]:
         place = self._place(parameters)

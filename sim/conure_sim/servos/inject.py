@@ -1,12 +1,14 @@
-"""`python -m conure_sim.servos.inject PORT COMMAND [JSON]`: ask simulated servos for a fault, or how they are.
+"""`python -m conure_sim.servos.inject PORT COMMAND [JSON]`: ask simulated servos for a fault, or
+how they are.
 
-Commands: faults {"corrupt": 0.05, "partial": 0, "late": 0, "late_s": 0.02, "lost": [4]}; servo {"servo_id": 4,
-"temperature_c": 85, "overload": true, "reboot": true};
-place {"positions": {"elbow": 0.1}}, joints moved by hand, rad and m; plug {"plugged": false}; state.
+Commands: faults {"corrupt": 0.05, "partial": 0, "late": 0, "late_s": 0.02, "lost": [4]}; servo
+{"servo_id": 4, "temperature_c": 85, "overload": true, "reboot": true}; place {"positions":
+{"elbow": 0.1}}, joints moved by hand, rad and m; plug {"plugged": false}; state.
 
-Of a servo also: "shift_counts": -2054, a horn mounted askew, without power: the encoder reads so many counts more than
-the joint's angle says. "registers": {"goal_pwm": 100}, what another program left in them. "stuck": ["torque_enable"],
-registers that keep their value though the servo says that they were written. "jammed": true, the joint is blocked.
+Of a servo also: "shift_counts": -2054, a horn mounted askew, without power: the encoder reads so
+many counts more than the joint's angle says. "registers": {"goal_pwm": 100}, what another program
+left in them. "stuck": ["torque_enable"], registers that keep their value though the servo says that
+they were written. "jammed": true, the joint is blocked.
 """
 
 import json

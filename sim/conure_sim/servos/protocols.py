@@ -1,6 +1,7 @@
 """The servos' side of two serial protocols: instruction packets in, status packets out. Pure.
 
-Sources: ROBOTIS e-Manual, DYNAMIXEL Protocol 2.0; Feetech, communication protocol manual of SCS and STS servos.
+Sources: ROBOTIS e-Manual, DYNAMIXEL Protocol 2.0; Feetech, communication protocol manual of SCS and
+STS servos.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ CRC_POLYNOMIAL = 0x8005
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction packet; `intact`: its checksum was right. `wire_bytes`: its length on the wire."""
+    """One instruction packet; `intact`: its checksum was right. `wire_bytes`: its length on the
+    wire.
+    """
 
     servo_id: int
     code: int
@@ -26,13 +29,17 @@ class Instruction:
 
 
 class ServoProtocol(Protocol):
-    """`address_bytes`: size of an address, and of a length, in an instruction. `ping_answer`: the model is in it."""
+    """`address_bytes`: size of an address, and of a length, in an instruction. `ping_answer`: the
+    model is in it.
+    """
 
     address_bytes: int
     ping_answer: bool
 
     def instructions(self, buffer: bytearray) -> Iterator[Instruction]:
-        """Every whole packet at the front of the buffer, taken out of it; noise before a header is dropped."""
+        """Every whole packet at the front of the buffer, taken out of it; noise before a header is
+        dropped.
+        """
         ...
 
     def status(self, servo_id: int, error: int, data: bytes) -> bytes:
@@ -59,7 +66,9 @@ CRC_TABLE = [_crc_of_byte(byte) for byte in range(256)]
 
 
 class DynamixelProtocol:
-    """FF FF FD 00, id, length (2), instruction, parameters, CRC (2); FF FF FD after the length is stuffed with FD."""
+    """FF FF FD 00, id, length (2), instruction, parameters, CRC (2); FF FF FD after the length is
+    stuffed with FD.
+    """
 
     address_bytes = 2
     ping_answer = True
@@ -92,7 +101,9 @@ class DynamixelProtocol:
 
 
 class FeetechProtocol:
-    """FF FF, id, length, instruction, parameters, checksum: the complement of the sum of all behind the header."""
+    """FF FF, id, length, instruction, parameters, checksum: the complement of the sum of all behind
+    the header.
+    """
 
     address_bytes = 1
     ping_answer = False

@@ -21,7 +21,9 @@ SUPPLY_V = 12.0
 
 
 class SimulatedServo:
-    """`shaft_counts` is where the shaft truly is, in counts that never wrap; registers show what the servo knows."""
+    """`shaft_counts` is where the shaft truly is, in counts that never wrap; registers show what
+    the servo knows.
+    """
 
     def __init__(self, family: Family, servo_id: int, model: str, shaft_counts: float) -> None:
         self.family, self.servo_id = family, servo_id
@@ -62,21 +64,31 @@ class SimulatedServo:
             self.set(name, value)
         for name, largest in self.family.full.items():
             self.set(name, self.get(largest))
-        self._forgotten_turns = int(self.shaft_counts // self.family.counts_per_turn) * self.family.counts_per_turn
+        self._forgotten_turns = (
+            int(self.shaft_counts // self.family.counts_per_turn) * self.family.counts_per_turn
+        )
         self.measure(self.shaft_counts, 0.0)
         self.set("goal_position", self.get("present_position"))
 
     def measure(self, shaft_counts: float, speed_units: float) -> None:
-        """Let the shaft be there: position and velocity show in the registers. No current is simulated."""
+        """Let the shaft be there: position and velocity show in the registers. No current is
+        simulated.
+        """
         self.shaft_counts, turn = shaft_counts, self.family.counts_per_turn
-        counts = round(shaft_counts) - self._forgotten_turns + self.family.homing_sign * self.get("homing_offset")
+        counts = (
+            round(shaft_counts)
+            - self._forgotten_turns
+            + self.family.homing_sign * self.get("homing_offset")
+        )
         self.set("present_position", counts % turn if self._single_turn() else counts)
         self.set("present_velocity", round(speed_units))
         if self.get("present_temperature") > self.get("temperature_limit"):
             self.fail(4)
 
     def goal_shaft_counts(self) -> float:
-        """Where the shaft is to be, in the counts of `shaft_counts`: by numbers, within the servo's own limits."""
+        """Where the shaft is to be, in the counts of `shaft_counts`: by numbers, within the servo's
+        own limits.
+        """
         goal, present = self.get("goal_position"), self.get("present_position")
         if self._single_turn():
             low, high = self._position_limits()
@@ -90,13 +102,17 @@ class SimulatedServo:
 
     def _single_turn(self) -> bool:
         modes = [self.family.modes[mode] for mode in self.family.single_turn]
-        return self.get("operating_mode") in modes and self._position_limits() != self.family.no_limits
+        return (
+            self.get("operating_mode") in modes and self._position_limits() != self.family.no_limits
+        )
 
     def _position_limits(self) -> tuple[int, int]:
         return self.get("min_position_limit"), self.get("max_position_limit")
 
     def error_byte(self, error: int = 0) -> int:
-        """The error of a status packet: Dynamixel adds an alert bit, Feetech sends the hardware error itself."""
+        """The error of a status packet: Dynamixel adds an alert bit, Feetech sends the hardware
+        error itself.
+        """
         hardware = self.get("hardware_error")
         if self.family.name == "dynamixel_x":
             return error | (ALERT if hardware else 0)
@@ -106,7 +122,9 @@ class SimulatedServo:
         return bytes(self.memory[address : address + length])
 
     def write(self, address: int, data: bytes) -> int:
-        """Write as the bus does; returns the error number, 0 for none. What is refused changes nothing."""
+        """Write as the bus does; returns the error number, 0 for none. What is refused changes
+        nothing.
+        """
         end = address + len(data)
         touched = {
             name: register
@@ -132,11 +150,15 @@ class SimulatedServo:
             return RESULT_FAIL
         if name == "goal_position" and self._single_turn() and not self._takes_goal(value):
             return LIMIT_ERROR
-        ran_out = "bus_watchdog" in self.family.registers and self.get("bus_watchdog") == WATCHDOG_RAN_OUT
+        ran_out = (
+            "bus_watchdog" in self.family.registers and self.get("bus_watchdog") == WATCHDOG_RAN_OUT
+        )
         return LIMIT_ERROR if ran_out and name.startswith(GUARDED) else 0
 
     def _takes_goal(self, value: int) -> bool:
-        """A Dynamixel servo refuses a goal beyond its limits; a Feetech servo takes it and stops at them."""
+        """A Dynamixel servo refuses a goal beyond its limits; a Feetech servo takes it and stops at
+        them.
+        """
         low, high = self._position_limits()
         if self.family.name == "dynamixel_x":
             return low <= value <= high

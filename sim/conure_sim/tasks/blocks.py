@@ -1,7 +1,7 @@
 """Blocks: lifting one, stacking two, clearing a table of them.
 
-Source of these three, as of carry_box, pour and orders: Zhu et al., Reinforcement and Imitation Learning for Diverse
-Visuomotor Skills, RSS 2018.
+Source of these three, as of carry_box, pour and orders: Zhu et al., Reinforcement and Imitation
+Learning for Diverse Visuomotor Skills, RSS 2018.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ class BlockStack(Task[StackScene]):
     def furnish(self, stage: Stage) -> StackScene:
         models = choose_objects(stage.rng, cubes(stage), 1, stage.target)
         places = choose_positions(stage.rng, [0.0, 0.0], stage.region)
-        return StackScene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)])
+        return StackScene(
+            stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)]
+        )
 
     def success(self, scene: StackScene) -> bool:
         return scene.stacked() and all(scene.put_down(item) for item in scene.objects)
@@ -58,11 +60,17 @@ class ClearBlocks(Task[Scene]):
         models = choose_objects(stage.rng, cubes(stage), self.blocks - 1, stage.target)
         bin_model = stage.container_model("bin")
         side = stage.rng.integers(2)
-        (middle,) = choose_positions(stage.rng, [0.0], stage.part((0.2, 0.10 + 0.74 * side), (0.9, 0.16 + 0.74 * side)))
+        (middle,) = choose_positions(
+            stage.rng, [0.0], stage.part((0.2, 0.10 + 0.74 * side), (0.9, 0.16 + 0.74 * side))
+        )
         standing = stage.container(bin_model, middle)
         taken = [(middle, bin_model.side_m / 2)]
-        places = choose_positions(stage.rng, [0.0] * self.blocks, stage.region, BLOCK_SPACING_M, taken)
-        return Scene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)], standing)
+        places = choose_positions(
+            stage.rng, [0.0] * self.blocks, stage.region, BLOCK_SPACING_M, taken
+        )
+        return Scene(
+            stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)], standing
+        )
 
     def success(self, scene: Scene) -> bool:
         return all(scene.contained(item) and scene.put_down(item) for item in scene.objects)

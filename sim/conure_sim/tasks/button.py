@@ -31,8 +31,12 @@ class PressButton(Task[ButtonScene]):
         radii = [model.base_m / 2] + [0.0] * len(others)
         middle, *places = choose_positions(stage.rng, radii, stage.part((0, 0.1), (0.95, 0.9)))
         position = np.array([0.0, 0.0, model.height_m - 0.002])
-        cap = Slider(model.cap_boxes(), position, (0.0, 0.0, 1.0), -model.travel_m, model.cap_colour, 0.02)
-        body = add_sliding(stage.world, model.base_boxes(), stage.at(middle), 0.0, model.base_colour, cap)
+        cap = Slider(
+            model.cap_boxes(), position, (0.0, 0.0, 1.0), -model.travel_m, model.cap_colour, 0.02
+        )
+        body = add_sliding(
+            stage.world, model.base_boxes(), stage.at(middle), 0.0, model.base_colour, cap
+        )
         stage.world.client.setJointMotorControl2(
             body, 0, pybullet.POSITION_CONTROL, targetPosition=0.0, force=SPRING_FORCE_N
         )

@@ -1,4 +1,6 @@
-"""Clearing a table with a box: the object goes into the box, and the box with it up from the table."""
+"""Clearing a table with a box: the object goes into the box, and the box with it up from the
+table.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,12 +31,23 @@ class ClearWithBox(Task[CarryBoxScene]):
         (model,) = choose_objects(stage.rng, pool, 0, stage.target)
         box_model = CARRY_BOXES[stage.containers]
         side = stage.rng.integers(2)
-        (middle,) = choose_positions(stage.rng, [0.0], stage.part((0.2, 0.15 + 0.5 * side), (0.8, 0.35 + 0.5 * side)))
+        (middle,) = choose_positions(
+            stage.rng, [0.0], stage.part((0.2, 0.15 + 0.5 * side), (0.8, 0.35 + 0.5 * side))
+        )
         yaw = stage.rng.uniform(-0.4, 0.4) + np.pi / 2 * stage.rng.integers(2)
-        body = add_carried(stage.world, box_model.boxes(), stage.at(middle), yaw, box_model.colour, box_model.mass_kg)
+        body = add_carried(
+            stage.world,
+            box_model.boxes(),
+            stage.at(middle),
+            yaw,
+            box_model.colour,
+            box_model.mass_kg,
+        )
         taken = [(middle, box_model.side_m * 0.6)]
         (place,) = choose_positions(stage.rng, [0.0], stage.region, SPACING_M, taken)
-        return CarryBoxScene(stage.world, stage.put(model, place), Container(stage.world, box_model, body))
+        return CarryBoxScene(
+            stage.world, stage.put(model, place), Container(stage.world, box_model, body)
+        )
 
     def success(self, scene: CarryBoxScene) -> bool:
         return scene.contained(scene.target) and scene.box_height_m() > LIFTED_M

@@ -45,7 +45,9 @@ class PlaceInDrawer(Task[DrawerScene]):
     fixture_state_size: ClassVar[int] = 6
 
     def furnish(self, stage: Stage) -> DrawerScene:
-        models = choose_objects(stage.rng, stage.small_objects(MAX_LENGTH_M, MAX_HEIGHT_M), 0, stage.target)
+        models = choose_objects(
+            stage.rng, stage.small_objects(MAX_LENGTH_M, MAX_HEIGHT_M), 0, stage.target
+        )
         return furnished(stage, models, about_drawer=False)
 
     def success(self, scene: DrawerScene) -> bool:
@@ -63,11 +65,22 @@ def furnished(stage: Stage, models: list[ObjectModel], about_drawer: bool) -> Dr
     (middle,) = choose_positions(rng, [0.0], stage.part((0.3, depth - 0.02), (0.75, depth + 0.02)))
     yaw = -side * np.pi / 2 + rng.uniform(-0.12, 0.12)
     drawer = Slider(
-        model.drawer_boxes(), np.zeros(3), (1.0, 0.0, 0.0), model.travel_m, model.drawer_colour, DRAWER_MASS_KG
+        model.drawer_boxes(),
+        np.zeros(3),
+        (1.0, 0.0, 0.0),
+        model.travel_m,
+        model.drawer_colour,
+        DRAWER_MASS_KG,
     )
-    body = add_sliding(stage.world, model.cabinet_boxes(), stage.at(middle), yaw, model.cabinet_colour, drawer)
-    stage.world.client.setJointMotorControl2(body, 0, pybullet.VELOCITY_CONTROL, targetVelocity=0.0, force=FRICTION_N)
+    body = add_sliding(
+        stage.world, model.cabinet_boxes(), stage.at(middle), yaw, model.cabinet_colour, drawer
+    )
+    stage.world.client.setJointMotorControl2(
+        body, 0, pybullet.VELOCITY_CONTROL, targetVelocity=0.0, force=FRICTION_N
+    )
     other = (0.0, 0.17) if side > 0 else (0.83, 1.0)
-    places = choose_positions(rng, [0.0] * len(models), stage.part((0.0, other[0]), (1.0, other[1])), 0.055)
+    places = choose_positions(
+        rng, [0.0] * len(models), stage.part((0.0, other[0]), (1.0, other[1])), 0.055
+    )
     items = [stage.put(*pair) for pair in zip(models, places, strict=True)]
     return DrawerScene(stage.world, items, Drawer(stage.world, model, body), about_drawer)

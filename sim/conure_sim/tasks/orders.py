@@ -37,12 +37,15 @@ class OrderFulfillment(Task[OrderScene]):
         green_model, red_model = TRAYS[stage.containers]
         swap = stage.rng.random() < 0.5
         left, right = (
-            choose_positions(stage.rng, [0.0], stage.part((0.98, low), (1.08, low + 0.06)))[0] for low in (0.71, 0.23)
+            choose_positions(stage.rng, [0.0], stage.part((0.98, low), (1.08, low + 0.06)))[0]
+            for low in (0.71, 0.23)
         )
         green = stage.container(green_model, right if swap else left)
         red = stage.container(red_model, left if swap else right)
         models = self._ordered(stage)
-        places = choose_positions(stage.rng, [0.0] * len(models), stage.part((0, 0), (0.38, 1)), BLOCK_SPACING_M)
+        places = choose_positions(
+            stage.rng, [0.0] * len(models), stage.part((0, 0), (0.38, 1)), BLOCK_SPACING_M
+        )
         items = [stage.put(*pair) for pair in zip(models, places, strict=True)]
         return OrderScene(stage.world, items, green, red)
 
@@ -66,8 +69,12 @@ class OrderFulfillment(Task[OrderScene]):
         chosen = kinds["can"][:cans] + kinds["block"][: count - cans]
         if stage.target is not None:
             wanted = stage.blocks()[stage.target]
-            alike = [model for model in chosen if model.name.split("_")[0] == wanted.name.split("_")[0]]
-            chosen = [wanted] + [model for model in chosen if model.name not in (wanted.name, alike[0].name)]
+            alike = [
+                model for model in chosen if model.name.split("_")[0] == wanted.name.split("_")[0]
+            ]
+            chosen = [wanted] + [
+                model for model in chosen if model.name not in (wanted.name, alike[0].name)
+            ]
         else:
             chosen = [chosen[index] for index in stage.rng.permutation(len(chosen))]
         return chosen

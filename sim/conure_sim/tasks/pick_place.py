@@ -1,4 +1,6 @@
-"""The tasks of the behavioral prior: lift one object among distractors, or put it into a container."""
+"""The tasks of the behavioral prior: lift one object among distractors, or put it into a
+container.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,7 +25,9 @@ class Lift(Task[Scene]):
 
     def furnish(self, stage: Stage) -> Scene:
         models = choose_objects(stage.rng, self.pool(stage), stage.distractors, stage.target)
-        places = choose_positions(stage.rng, [extra_radius_m(model) for model in models], stage.region)
+        places = choose_positions(
+            stage.rng, [extra_radius_m(model) for model in models], stage.region
+        )
         return Scene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)])
 
     def success(self, scene: Scene) -> bool:
@@ -47,7 +51,9 @@ class Place(Task[Scene]):
         radii = [container.side_m / 2, *(extra_radius_m(model) for model in models)]
         middle, *places = choose_positions(stage.rng, radii, stage.region)
         standing = stage.container(container, middle)
-        return Scene(stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)], standing)
+        return Scene(
+            stage.world, [stage.put(*pair) for pair in zip(models, places, strict=True)], standing
+        )
 
     def success(self, scene: Scene) -> bool:
         return scene.contained(scene.target) and scene.put_down(scene.target)

@@ -28,17 +28,31 @@ class Pour(Task[PourScene]):
     fixture_state_size: ClassVar[int] = 14
 
     def furnish(self, stage: Stage) -> PourScene:
-        world, rng, mug_model, cup_model = stage.world, stage.rng, MUGS[stage.containers], CUPS[stage.containers]
+        world, rng, mug_model, cup_model = (
+            stage.world,
+            stage.rng,
+            MUGS[stage.containers],
+            CUPS[stage.containers],
+        )
         stage.require_target(mug_model.name)
         left, right = stage.part((0.35, 0.66), (0.80, 0.80)), stage.part((0.35, 0.18), (0.80, 0.32))
         mug_part, cup_part = (left, right) if rng.random() < 0.5 else (right, left)
-        mug_place, cup_place = (choose_positions(rng, [0.0], part)[0] for part in (mug_part, cup_part))
+        mug_place, cup_place = (
+            choose_positions(rng, [0.0], part)[0] for part in (mug_part, cup_part)
+        )
         cup = stage.container(cup_model, cup_place)
         body = add_carried(
-            world, mug_model.boxes(), stage.at(mug_place), rng.uniform(-0.3, 0.3), mug_model.colour, mug_model.mass_kg
+            world,
+            mug_model.boxes(),
+            stage.at(mug_place),
+            rng.uniform(-0.3, 0.3),
+            mug_model.colour,
+            mug_model.mass_kg,
         )
         spheres = [
-            add_sphere(world, SPHERE_RADIUS_M, stage.at(mug_place) + spot, SPHERE_COLOUR, SPHERE_MASS_KG)
+            add_sphere(
+                world, SPHERE_RADIUS_M, stage.at(mug_place) + spot, SPHERE_COLOUR, SPHERE_MASS_KG
+            )
             for spot in _spots()
         ]
         return PourScene(world, Container(world, mug_model, body), cup, spheres)
@@ -51,7 +65,9 @@ class Pour(Task[PourScene]):
 
 
 def _spots() -> Array:
-    """Where in the mug the spheres lie at first, (SPHERES, 3) m: rings of RING, one above the other."""
+    """Where in the mug the spheres lie at first, (SPHERES, 3) m: rings of RING, one above the
+    other.
+    """
     layer, angle = np.divmod(np.arange(SPHERES), RING)
     turn = 2 * np.pi / RING * (angle + layer / 2)
     z = 0.0062 + SPHERE_RADIUS_M * (1 + 2 * layer)

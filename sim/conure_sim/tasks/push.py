@@ -37,11 +37,16 @@ class PushToGoal(Task[PushScene]):
         start, goal = choose_positions(
             stage.rng, [0.0, 0.0], stage.part((0.1, 0.15), (0.95, 0.85)), spacing_m=GOAL_SPACING_M
         )
-        add_mark(stage.world, goal_mark(GOAL_RADIUS_M, GOAL_COLOURS[stage.containers]), stage.at(goal))
+        add_mark(
+            stage.world, goal_mark(GOAL_RADIUS_M, GOAL_COLOURS[stage.containers]), stage.at(goal)
+        )
         return PushScene(stage.world, stage.put(puck, start), stage.at(goal))
 
     def success(self, scene: PushScene) -> bool:
-        there = np.linalg.norm(scene.to_goal()) < REACHED_M and scene.height_m(scene.target) < REACHED_M / 4
+        there = (
+            np.linalg.norm(scene.to_goal()) < REACHED_M
+            and scene.height_m(scene.target) < REACHED_M / 4
+        )
         return bool(there) and scene.resting(scene.target)
 
     def expert(self, scene: PushScene) -> Expert:

@@ -13,10 +13,11 @@ SceneType = TypeVar("SceneType", bound=Scene)
 
 @dataclass(frozen=True)
 class Task(ABC, Generic[SceneType]):
-    """How the scene is furnished, when an episode has succeeded, and which scripted expert solves it.
+    """How the scene is furnished, when an episode has succeeded, and which scripted expert solves
+    it.
 
-    `max_steps`: control periods until the episode ends; `fixture_state_size`: length of the scene's `fixture_state`;
-    `any_object`: whether every object on the table could as well be the target.
+    `max_steps`: control periods until the episode ends; `fixture_state_size`: length of the scene's
+    `fixture_state`; `any_object`: whether every object on the table could as well be the target.
     """
 
     name: str
@@ -27,7 +28,9 @@ class Task(ABC, Generic[SceneType]):
 
     @abstractmethod
     def furnish(self, stage: Stage) -> SceneType:
-        """Put the episode's things on the table. Raises: ConfigError for a target that it cannot have."""
+        """Put the episode's things on the table. Raises: ConfigError for a target that it cannot
+        have.
+        """
 
     @abstractmethod
     def success(self, scene: SceneType) -> bool:

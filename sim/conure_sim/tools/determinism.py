@@ -1,4 +1,6 @@
-"""Does the same seed with the same actions give the same observations, bit for bit, in two processes and two runs?"""
+"""Does the same seed with the same actions give the same observations, bit for bit, in two
+processes and two runs?
+"""
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +18,9 @@ DOWNWARD = np.array([0.0, 0.0, -0.15, 0.0, 0.0, 0.0, 0.0])
 
 @dataclass(frozen=True)
 class Determinism:
-    """What was compared, and the first step (0: the reset) at which any run differed from the first; None: at none."""
+    """What was compared, and the first step (0: the reset) at which any run differed from the
+    first; None: at none.
+    """
 
     task: str
     steps: int
@@ -29,7 +33,8 @@ class Determinism:
 
 
 def compare_runs(task: str, steps: int = STEPS, seed: int = 0, **settings: Any) -> Determinism:
-    """Four runs: two fresh processes, each with one run in a fresh environment and one in a used environment.
+    """Four runs: two fresh processes, each with one run in a fresh environment and one in a used
+    environment.
 
     `settings`: keyword arguments of the environment, picklable.
     """
@@ -37,12 +42,16 @@ def compare_runs(task: str, steps: int = STEPS, seed: int = 0, **settings: Any) 
     for _ in range(2):
         with ProcessPoolExecutor(1, mp_context=TIED) as pool:
             runs += pool.submit(two_runs, task, steps, seed, settings).result()
-    differing = [step for step, digests in enumerate(zip(*runs, strict=True)) if len(set(digests)) > 1]
+    differing = [
+        step for step, digests in enumerate(zip(*runs, strict=True)) if len(set(digests)) > 1
+    ]
     return Determinism(task, steps, len(runs), differing[0] if differing else None)
 
 
 def two_runs(task: str, steps: int, seed: int, settings: dict[str, Any]) -> list[list[str]]:
-    """Digests of a run in a fresh environment, and of one after that and a run from another seed."""
+    """Digests of a run in a fresh environment, and of one after that and a run from another
+    seed.
+    """
     from conure_sim.envs.tabletop import TabletopEnv
 
     env = TabletopEnv(task, **settings)
@@ -54,9 +63,11 @@ def two_runs(task: str, steps: int, seed: int, settings: dict[str, Any]) -> list
 
 
 def run(env: Any, steps: int, seed: int) -> list[str]:
-    """A digest of everything that a step or a reset gives, for each; finished episodes go on with a reset.
+    """A digest of everything that a step or a reset gives, for each; finished episodes go on with a
+    reset.
 
-    The actions are a random walk from the seed, drawn towards the table, where there is something to touch.
+    The actions are a random walk from the seed, drawn towards the table, where there is something
+    to touch.
     """
     rng, action = np.random.default_rng(seed), np.zeros(7)
     observation, info = env.reset(seed=seed)

@@ -1,4 +1,6 @@
-"""`conure gallery`: every task, arm, randomization preset, object and fixture on one page that fetches nothing."""
+"""`conure gallery`: every task, arm, randomization preset, object and fixture on one page that
+fetches nothing.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -57,7 +59,9 @@ class GalleryConfig:
             find_randomization(preset)
         for name in ("size", "thumbnail_size"):
             if not IMAGE_SIZE_RANGE_PX[0] <= getattr(self, name) <= IMAGE_SIZE_RANGE_PX[1]:
-                raise ConfigError(f"{name} must lie in {IMAGE_SIZE_RANGE_PX} px, got {getattr(self, name)}")
+                raise ConfigError(
+                    f"{name} must lie in {IMAGE_SIZE_RANGE_PX} px, got {getattr(self, name)}"
+                )
         check_values(vars(self), type(self))
 
 
@@ -88,7 +92,9 @@ def arm_names() -> list[str]:
 def _render(config: GalleryConfig) -> str:
     tasks, arms = config.tasks or list(TASKS), config.arms or arm_names()
     episodes: dict[str, list[Any]] = {task: [] for task in tasks}
-    for task, arm in track([(task, arm) for task in tasks for arm in arms], "episodes", transient=True):
+    for task, arm in track(
+        [(task, arm) for task in tasks for arm in arms], "episodes", transient=True
+    ):
         episodes[task].append(expert_episode(task, arm, config.seed, config.size))
     presets = {
         preset: preset_samples(preset, tasks[0], arms[0], config.seed, config.samples, config.size)
@@ -101,9 +107,13 @@ def _render(config: GalleryConfig) -> str:
             objects[name] = object_pictures(list(models.values()), config.thumbnail_size)
         for name, parts in fixture_groups().items():
             fixtures[name] = fixture_pictures(parts, config.thumbnail_size)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["data_uri"] = _data_uri
-    template = environment.from_string((files("conure_sim") / "gallery.html").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        (files("conure_sim") / "gallery.html").read_text(encoding="utf-8")
+    )
     return template.render(
         episodes=episodes,
         purposes={task: _purpose(task) for task in tasks},

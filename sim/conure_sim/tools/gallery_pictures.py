@@ -1,4 +1,6 @@
-"""The pictures of the gallery: experts' episodes, draws of randomization presets, objects, fixtures."""
+"""The pictures of the gallery: experts' episodes, draws of randomization presets, objects,
+fixtures.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +12,16 @@ import pybullet
 
 from conure_core.robot import load_robot
 from conure_sim.envs.viewpoints import OVERVIEW, TABLE, viewpoint
-from conure_sim.objects.fixtures import BUTTONS, CARRY_BOXES, CONTAINERS, CUPS, DRAWERS, MUGS, BoxPart, goal_mark
+from conure_sim.objects.fixtures import (
+    BUTTONS,
+    CARRY_BOXES,
+    CONTAINERS,
+    CUPS,
+    DRAWERS,
+    MUGS,
+    BoxPart,
+    goal_mark,
+)
 from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, block_set
 from conure_sim.objects.sets import object_set
 from conure_sim.orientation import turned
@@ -24,14 +35,17 @@ from conure_sim.vision.camera import looking_at
 
 MOMENTS = ("start", "middle", "end")
 SMALLEST_IMAGE_PX = 16
-# From what is looked at to the eye, in its lengths across: from the front and above, with the arm out of sight.
+# From what is looked at to the eye, in its lengths across: from the front and above, with the arm
+# out of sight.
 THUMBNAIL_EYE, THUMBNAIL_VIEW_RAD = np.array([1.7, -1.0, 1.8]), 0.46
 OBJECT_TURN_RAD, OPEN_SHARE = 0.5, 0.7
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image (h, w, 3) uint8, sRGB, what stands below it, and what it is to those who do not see it."""
+    """An image (h, w, 3) uint8, sRGB, what stands below it, and what it is to those who do not see
+    it.
+    """
 
     image: Image
     caption: str
@@ -60,7 +74,9 @@ class Fixture:
 
 
 class _OwnStream:
-    """A preset that draws from a stream of its own, so that the scene stays what the episode's seed makes it."""
+    """A preset that draws from a stream of its own, so that the scene stays what the episode's seed
+    makes it.
+    """
 
     def __init__(self, preset: Randomization, seed: int) -> None:
         self._preset, self._seed = preset, seed
@@ -70,7 +86,9 @@ class _OwnStream:
 
 
 def expert_episode(task: str, arm: str, seed: int, size_px: int) -> Episode:
-    """Start, middle and end of an expert's episode, from the overview and as the policy's camera sees it."""
+    """Start, middle and end of an expert's episode, from the overview and as the policy's camera
+    sees it.
+    """
     env: Any = gymnasium.make(f"conure/{task}-v0", arm=arm, image_size=SMALLEST_IMAGE_PX).unwrapped
     recording = record(env, expert, seed, (), size_px)
     outcome = "success" if recording.success else "no success"
@@ -85,8 +103,12 @@ def expert_episode(task: str, arm: str, seed: int, size_px: int) -> Episode:
     return Episode(task, arm, seed, recording.success, recording.steps, pictures)
 
 
-def _replayed(env: Any, recording: Recording, seed: int, steps: Sequence[int], size_px: int) -> dict[str, list[Image]]:
-    """Images by camera before these steps of a recorded episode: most of its frames need never be drawn."""
+def _replayed(
+    env: Any, recording: Recording, seed: int, steps: Sequence[int], size_px: int
+) -> dict[str, list[Image]]:
+    """Images by camera before these steps of a recorded episode: most of its frames need never be
+    drawn.
+    """
     env.reset(seed=seed)
     cameras = {name: viewpoint(env, name, size_px) for name in (OVERVIEW, TABLE)}
     images: dict[str, list[Image]] = {name: [] for name in cameras}
@@ -100,7 +122,9 @@ def _replayed(env: Any, recording: Recording, seed: int, steps: Sequence[int], s
     return images
 
 
-def preset_samples(preset: str, task: str, arm: str, seed: int, count: int, size_px: int) -> list[Picture]:
+def preset_samples(
+    preset: str, task: str, arm: str, seed: int, count: int, size_px: int
+) -> list[Picture]:
     """Draws of a preset for one scene, as the policy's camera sends them."""
     env: Any = gymnasium.make(f"conure/{task}-v0", arm=arm, image_size=SMALLEST_IMAGE_PX).unwrapped
     pictures = []
@@ -109,7 +133,9 @@ def preset_samples(preset: str, task: str, arm: str, seed: int, count: int, size
         env.reset(seed=seed)
         image = env.world.view(viewpoint(env, TABLE, size_px)).image
         image = env.sample.degraded(image, np.random.default_rng(number))
-        pictures.append(Picture(image, "", f"{task} with {arm}, randomization {preset}, draw {number}"))
+        pictures.append(
+            Picture(image, "", f"{task} with {arm}, randomization {preset}, draw {number}")
+        )
     env.close()
     return pictures
 
@@ -147,7 +173,9 @@ class _Studio:
         self.size_px, self.robot = size_px, load_robot("wx250s")
         self.world = World(self.robot, table_camera(SMALLEST_IMAGE_PX))
         centre, size = self.world.simulation.table_centre_m, self.world.simulation.table_size_m
-        self.place = np.array([centre[0] + size[0] / 8, centre[1] + size[1] / 8, self.robot.table_height_m])
+        self.place = np.array(
+            [centre[0] + size[0] / 8, centre[1] + size[1] / 8, self.robot.table_height_m]
+        )
 
     def object(self, model: ObjectModel) -> Picture:
         self._clear()
@@ -161,14 +189,18 @@ class _Studio:
         return self._picture(fixture.name, np.vstack([_corners(part) for part in fixture.parts]))
 
     def _clear(self) -> None:
-        self.world.reset(np.array([-np.pi / 2, *self.robot.home_rad[1:]]), self.robot.gripper_open_m)
+        self.world.reset(
+            np.array([-np.pi / 2, *self.robot.home_rad[1:]]), self.robot.gripper_open_m
+        )
 
     def _picture(self, name: str, points: Array) -> Picture:
         """What is at these points (n, 3), m, above the place."""
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         across_m = 2 * float(np.linalg.norm(points - middle, axis=1).max())
         eye = self.place + middle + THUMBNAIL_EYE * across_m
-        camera = looking_at(eye, self.place + middle, self.size_px, self.size_px, THUMBNAIL_VIEW_RAD)
+        camera = looking_at(
+            eye, self.place + middle, self.size_px, self.size_px, THUMBNAIL_VIEW_RAD
+        )
         return Picture(self.world.view(camera).image, name, name)
 
 

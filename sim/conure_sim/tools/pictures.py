@@ -18,15 +18,22 @@ COLUMNS = 4
 
 
 def write_video(path: Path, frames: Sequence[Image], frames_per_s: float) -> None:
-    """An MP4 of images (h, w, 3) uint8, sRGB, of one even size. Raises: ConureError if OpenCV cannot encode here."""
+    """An MP4 of images (h, w, 3) uint8, sRGB, of one even size. Raises: ConureError if OpenCV
+    cannot encode here.
+    """
     height, width = frames[0].shape[:2]
     with replacing(path, suffix=".mp4") as temporary:
         writer = cv2.VideoWriter(
-            str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), frames_per_s, (width, height)
+            str(temporary),
+            cv2.CAP_FFMPEG,
+            cv2.VideoWriter.fourcc(*CODEC),
+            frames_per_s,
+            (width, height),
         )
         if not writer.isOpened():
             raise ConureError(
-                f"OpenCV {cv2.__version__} cannot write {CODEC} videos; pip install opencv-python-headless"
+                f"OpenCV {cv2.__version__} cannot write {CODEC} videos; pip install"
+                " opencv-python-headless"
             )
         for frame in frames:
             writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
@@ -46,19 +53,27 @@ def encoded(image: Image, suffix: str, quality: int = 82) -> bytes:
 
 
 def captioned(image: Image, lines: Sequence[str], colour: tuple[int, int, int] = INK) -> Image:
-    """The image with lines of text below it, the first in a colour; small images are enlarged to give text room."""
+    """The image with lines of text below it, the first in a colour; small images are enlarged to
+    give text room.
+    """
     factor = int(np.ceil(MIN_WIDTH_PX / image.shape[1]))
     image = np.asarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
     height = 2 * MARGIN_PX + LINE_PX * len(lines)
-    strip = np.full((height + (image.shape[0] + height) % 2, image.shape[1], 3), PAPER, dtype=np.uint8)
+    strip = np.full(
+        (height + (image.shape[0] + height) % 2, image.shape[1], 3), PAPER, dtype=np.uint8
+    )
     for number, line in enumerate(lines):
         at = (MARGIN_PX, MARGIN_PX + LINE_PX * number + 15)
-        cv2.putText(strip, line, at, FONT, FONT_SCALE, colour if number == 0 else INK, 1, cv2.LINE_AA)
+        cv2.putText(
+            strip, line, at, FONT, FONT_SCALE, colour if number == 0 else INK, 1, cv2.LINE_AA
+        )
     return np.vstack([image, strip])
 
 
 def captioned_frames(recording: Recording, camera: str, title: str) -> list[Image]:
-    """Every frame of one camera over a title, the number of its step and, once it is so, success or time-out."""
+    """Every frame of one camera over a title, the number of its step and, once it is so, success or
+    time-out.
+    """
     return [
         captioned(frame, [title, _moment(recording, step)], _colour(recording, step))
         for step, frame in enumerate(recording.frames[camera])
@@ -66,7 +81,9 @@ def captioned_frames(recording: Recording, camera: str, title: str) -> list[Imag
 
 
 def contact_sheet(recording: Recording, camera: str, title: str, count: int) -> Image:
-    """Up to `count` frames of one camera, evenly spaced, each with its step, the action that followed, and success."""
+    """Up to `count` frames of one camera, evenly spaced, each with its step, the action that
+    followed, and success.
+    """
     frames = recording.frames[camera]
     steps = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     tiles = []
@@ -94,5 +111,7 @@ def _colour(recording: Recording, step: int) -> tuple[int, int, int]:
 def _action_lines(actions: Array, step: int) -> list[str]:
     if step >= len(actions):
         return ["", ""]
-    move, turn, grip = (" ".join(f"{v:+.2f}" for v in part) for part in np.split(actions[step], [3, 6]))
+    move, turn, grip = (
+        " ".join(f"{v:+.2f}" for v in part) for part in np.split(actions[step], [3, 6])
+    )
     return [f"move {move}  grip {grip}", f"turn {turn}"]

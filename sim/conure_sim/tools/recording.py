@@ -19,7 +19,9 @@ Driver = Callable[[Any], Actor]
 
 @dataclass(frozen=True)
 class Recording:
-    """An episode of n steps. `frames`: by camera, n + 1 images (h, w, 3) uint8, sRGB, the first before any step."""
+    """An episode of n steps. `frames`: by camera, n + 1 images (h, w, 3) uint8, sRGB, the first
+    before any step.
+    """
 
     frames: dict[str, list[Image]]
     actions: Array
@@ -33,14 +35,17 @@ class Recording:
 
 
 def record(env: Any, driver: Driver, seed: int, cameras: Sequence[str], size_px: int) -> Recording:
-    """Run one episode from this seed. Frames hold no sensor noise and no delay: they show what was there.
+    """Run one episode from this seed. Frames hold no sensor noise and no delay: they show what was
+    there.
 
     Raises: ConfigError for an unknown camera.
     """
     observation, info = env.reset(seed=seed)
     actor, actions, done = driver(env), [], False
     views = {name: viewpoint(env, name, size_px) for name in cameras}
-    frames: dict[str, list[Image]] = {name: [env.world.view(camera).image] for name, camera in views.items()}
+    frames: dict[str, list[Image]] = {
+        name: [env.world.view(camera).image] for name, camera in views.items()
+    }
     while not done:
         action = np.asarray(actor(observation), dtype=np.float64)
         observation, _, terminated, truncated, info = env.step(action)
@@ -48,7 +53,9 @@ def record(env: Any, driver: Driver, seed: int, cameras: Sequence[str], size_px:
         for name, camera in views.items():
             frames[name].append(env.world.view(camera).image)
         done = terminated or truncated
-    return Recording(frames, np.array(actions).reshape(-1, 7), bool(info["is_success"]), str(info["target"]))
+    return Recording(
+        frames, np.array(actions).reshape(-1, 7), bool(info["is_success"]), str(info["target"])
+    )
 
 
 def expert(env: Any) -> Actor:

@@ -1,4 +1,6 @@
-"""How well a commanded end-effector delta is reached: the measure that an arm's gains, forces and limits must meet."""
+"""How well a commanded end-effector delta is reached: the measure that an arm's gains, forces and
+limits must meet.
+"""
 
 from dataclasses import dataclass
 
@@ -15,10 +17,11 @@ WANDER_M, WANDER_RAD = 0.05, 0.3
 
 @dataclass(frozen=True)
 class Tracking:
-    """Of each action: how far, (n,) m and rad, the pose at the end of its step lay from the one that it asked for.
+    """Of each action: how far, (n,) m and rad, the pose at the end of its step lay from the one
+    that it asked for.
 
-    `changed` (n,) tells where the safety gate altered the command, because its speed or acceleration was over a limit:
-    there, what was asked for is not what was commanded.
+    `changed` (n,) tells where the safety gate altered the command, because its speed or
+    acceleration was over a limit: there, what was asked for is not what was commanded.
     """
 
     distance_m: Array
@@ -31,13 +34,17 @@ class Tracking:
 
 
 def free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Tracking:
-    """`steps` random actions over the whole range, one after the other, in free space around the arm's home pose.
+    """`steps` random actions over the whole range, one after the other, in free space around the
+    arm's home pose.
 
-    Where the tool has wandered further than WANDER_M or WANDER_RAD along an axis, the action leads back, so that
-    contacts and the workspace's faces stay out of the measurement.
+    Where the tool has wandered further than WANDER_M or WANDER_RAD along an axis, the action leads
+    back, so that contacts and the workspace's faces stay out of the measurement.
     """
     rng, arm, robot = np.random.default_rng(seed), env.world.arm, env.robot
-    limits, home = np.array([WANDER_M] * 3 + [WANDER_RAD] * 3), arm.forward(np.array(robot.home_rad)).copy()
+    limits, home = (
+        np.array([WANDER_M] * 3 + [WANDER_RAD] * 3),
+        arm.forward(np.array(robot.home_rad)).copy(),
+    )
     rows = []
     for step in range(steps):
         if step % EPISODE_STEPS == 0:
@@ -45,8 +52,12 @@ def free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Tracking:
             commanded = env.loop.hold()
         before, action = arm.forward(commanded.joint_rad).copy(), rng.uniform(-1, 1, 7)
         offset = pose_error(home, before)
-        action[:6] = np.where(np.abs(offset) > limits, -np.sign(offset) * np.abs(action[:6]), action[:6])
-        wanted = moved(before, action[:3] * robot.max_translation_m, action[3:6] * robot.max_rotation_rad)
+        action[:6] = np.where(
+            np.abs(offset) > limits, -np.sign(offset) * np.abs(action[:6]), action[:6]
+        )
+        wanted = moved(
+            before, action[:3] * robot.max_translation_m, action[3:6] * robot.max_rotation_rad
+        )
         env.step(action)
         commanded = env.command
         error = pose_error(arm.forward(env.world.joint_state().joint_rad), wanted)

@@ -1,6 +1,7 @@
 """One episode to look at: an MP4 and a contact sheet, or the PyBullet window.
 
-Who acts is given as a driver: so learned policies, of which the simulation knows nothing, can be looked at as well.
+Who acts is given as a driver: so learned policies, of which the simulation knows nothing, can be
+looked at as well.
 """
 
 import time
@@ -51,7 +52,9 @@ class ViewConfig:
         find_randomization(self.randomization)
         require_viewpoint(self.camera)
         if not IMAGE_SIZE_RANGE_PX[0] <= self.size <= IMAGE_SIZE_RANGE_PX[1] or self.size % 2:
-            raise ConfigError(f"size must be even and lie in {IMAGE_SIZE_RANGE_PX} px, got {self.size}")
+            raise ConfigError(
+                f"size must be even and lie in {IMAGE_SIZE_RANGE_PX} px, got {self.size}"
+            )
 
     @property
     def name(self) -> str:
@@ -90,18 +93,26 @@ def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) ->
 
 
 def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
-    """Record one episode and write NAME.mp4 and NAME.png under `config.out`; returns the episode."""
+    """Record one episode and write NAME.mp4 and NAME.png under `config.out`; returns the
+    episode.
+    """
     with claimed(Path(config.out) / f"{config.name}.mp4", "conure view", "file"):
         return _view(config, env, driver)
 
 
 def _view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
     recording = record(env, driver, config.seed, [config.camera], config.size)
-    title = f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed}, {recording.target}"
+    title = (
+        f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed},"
+        f" {recording.target}"
+    )
     path = Path(config.out) / config.name
     frames = captioned_frames(recording, config.camera, title)
     write_video(path.with_name(path.name + ".mp4"), frames, 1 / env.robot.control_period_s)
-    write_png(path.with_name(path.name + ".png"), contact_sheet(recording, config.camera, title, config.sheet_frames))
+    write_png(
+        path.with_name(path.name + ".png"),
+        contact_sheet(recording, config.camera, title, config.sheet_frames),
+    )
     return recording
 
 

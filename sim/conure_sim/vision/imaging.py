@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 class ImageChain:
     """A camera's shortcomings in one episode.
 
-    `exposure` multiplies intensities, `blur_px` is a Gaussian's sigma, `noise` another's in grey levels of 255;
-    `jpeg_quality` of 100 leaves the image uncompressed.
+    `exposure` multiplies intensities, `blur_px` is a Gaussian's sigma, `noise` another's in grey
+    levels of 255; `jpeg_quality` of 100 leaves the image uncompressed.
     """
 
     exposure: float = 1.0
@@ -24,18 +24,24 @@ class ImageChain:
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """The image (h, w, 3) uint8 as the camera sends it; draws from `rng` only for noise."""
         if self.blur_px > 0.05:
-            # As cv2.GaussianBlur, which wakes threads for it that then spin longer than the blur takes.
+            # As cv2.GaussianBlur, which wakes threads for it that then spin longer than the blur
+            # takes.
             kernel = _gaussian(self.blur_px)
             image = np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel), dtype=np.uint8)
         if self.noise > 0.0:
-            exposed: NDArray[np.float32] = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(self.noise)
+            exposed: NDArray[np.float32] = rng.standard_normal(
+                image.shape, dtype=np.float32
+            ) * np.float32(self.noise)
             exposed += image * np.float32(self.exposure) if self.exposure != 1.0 else image
             image = np.clip(exposed, 0, 255, out=exposed).astype(np.uint8)
         elif self.exposure != 1.0:
             image = cv2.convertScaleAbs(image, alpha=self.exposure)
         if self.jpeg_quality < 100:
             quality = [cv2.IMWRITE_JPEG_QUALITY, round(self.jpeg_quality)]
-            image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), dtype=np.uint8)
+            image = np.asarray(
+                cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR),
+                dtype=np.uint8,
+            )
         return image
 
 

@@ -1,4 +1,6 @@
-"""What a camera sees of a physics client: colours, and depth and bodies on request, lens distortion included."""
+"""What a camera sees of a physics client: colours, and depth and bodies on request, lens distortion
+included.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +14,19 @@ from numpy.typing import NDArray
 from conure_sim.vision.camera import FAR_M, NEAR_M, Camera
 
 NOTHING = -1
-# Labels of a segmentation image. Objects count up from OBJECT_SEGMENT as they were put down, the target first.
+# Labels of a segmentation image. Objects count up from OBJECT_SEGMENT as they were put down, the
+# target first.
 SEGMENTS = {"nothing": 0, "table": 1, "arm": 2, "fixture": 3, "clutter": 4, "background": 5}
 OBJECT_SEGMENT = 10
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """What light, table and surroundings look like. Colours rgb in [0, 1]; `light_direction` points to the lamp.
+    """What light, table and surroundings look like. Colours rgb in [0, 1]; `light_direction` points
+    to the lamp.
 
-    Textures are indices into `textures.texture_files()`, None: plain; `background_colour` None: nothing is there.
+    Textures are indices into `textures.texture_files()`, None: plain; `background_colour` None:
+    nothing is there.
     """
 
     table_colour: tuple[float, float, float] = (0.62, 0.56, 0.48)
@@ -37,8 +42,9 @@ class Appearance:
 
 @dataclass(frozen=True)
 class View:
-    """An image (h, w, 3) uint8, sRGB; depth (h, w) float32, m along the optical axis, 0 where nothing is within
-    FAR_M; bodies (h, w) int32, unique ids of the client, NOTHING where there is none. None: not asked for.
+    """An image (h, w, 3) uint8, sRGB; depth (h, w) float32, m along the optical axis, 0 where
+    nothing is within FAR_M; bodies (h, w) int32, unique ids of the client, NOTHING where there is
+    none. None: not asked for.
     """
 
     image: NDArray[np.uint8]
@@ -46,8 +52,12 @@ class View:
     bodies: NDArray[np.int32] | None
 
 
-def render_view(client: Any, camera: Camera, look: Appearance, depth: bool = False, bodies: bool = False) -> View:
-    """What the camera sees now; colours are interpolated by a lens's distortion, depth and bodies are not."""
+def render_view(
+    client: Any, camera: Camera, look: Appearance, depth: bool = False, bodies: bool = False
+) -> View:
+    """What the camera sees now; colours are interpolated by a lens's distortion, depth and bodies
+    are not.
+    """
     optics = camera.intrinsics.pinhole
     width, height, pixels, buffer, mask = client.getCameraImage(
         optics.width_px,
@@ -66,7 +76,9 @@ def render_view(client: Any, camera: Camera, look: Appearance, depth: bool = Fal
     rgba = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))
     return View(
         _through_lens(camera, np.ascontiguousarray(rgba[:, :, :3]), cv2.INTER_LINEAR),
-        _through_lens(camera, _metres(np.reshape(buffer, (height, width))), cv2.INTER_NEAREST) if depth else None,
+        _through_lens(camera, _metres(np.reshape(buffer, (height, width))), cv2.INTER_NEAREST)
+        if depth
+        else None,
         _body_ids(camera, np.reshape(mask, (height, width))) if bodies else None,
     )
 
@@ -96,4 +108,6 @@ def _through_lens(camera: Camera, pinhole: NDArray[Any], interpolation: int) -> 
     if camera.intrinsics.distortion is None:
         return pinhole
     columns, rows = camera.intrinsics.maps
-    return np.asarray(cv2.remap(pinhole, columns, rows, interpolation, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.remap(pinhole, columns, rows, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    )

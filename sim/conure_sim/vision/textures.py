@@ -1,4 +1,6 @@
-"""Procedural textures for domain randomization: checkers, stripes, gradients and noise, grey, to be tinted."""
+"""Procedural textures for domain randomization: checkers, stripes, gradients and noise, grey, to be
+tinted.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -28,7 +30,9 @@ def _checker(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def _stripes(rng: np.random.Generator) -> NDArray[np.float64]:
     angle, waves, (x, y) = rng.uniform(0, np.pi), rng.uniform(8, 30), _grid()
-    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle))))
+    return np.asarray(
+        0.5 + 0.5 * np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)))
+    )
 
 
 def _gradient(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -39,7 +43,10 @@ def _gradient(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def _noise(rng: np.random.Generator) -> NDArray[np.float64]:
     """Smooth noise of several scales, as of wood chips or stone."""
-    layers = [cv2.resize(rng.uniform(0, 1, (n, n)), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC) for n in (9, 36)]
+    layers = [
+        cv2.resize(rng.uniform(0, 1, (n, n)), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
+        for n in (9, 36)
+    ]
     return np.clip(0.6 * layers[0] + 0.4 * layers[1], 0, 1)
 
 

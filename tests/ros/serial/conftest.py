@@ -17,7 +17,11 @@ from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop
 
-CALM = {"latency_s": 0.03, "lost_s": 1.0, "health_period_s": 0.2}  # a busy machine is no fault of the bus
+CALM = {
+    "latency_s": 0.03,
+    "lost_s": 1.0,
+    "health_period_s": 0.2,
+}  # a busy machine is no fault of the bus
 FAMILIES = ("dynamixel_x", "feetech_sts")
 
 
@@ -27,12 +31,19 @@ def calm():
 
 
 def robot_yaml(family, folder, **changes):
-    """The serial WidowX at full speed, on servos of this family: for Feetech the same joints, a servo each."""
-    data = {"arm": str(robot_file("wx250s")), "bus": yaml.safe_load(robot_file("wx250s_serial").read_text())["bus"]}
+    """The serial WidowX at full speed, on servos of this family: for Feetech the same joints, a
+    servo each.
+    """
+    data = {
+        "arm": str(robot_file("wx250s")),
+        "bus": yaml.safe_load(robot_file("wx250s_serial").read_text())["bus"],
+    }
     data["bus"] |= {**CALM, "family": family, **changes}
     if family == "feetech_sts":
         first = {servo["joint"]: servo for servo in reversed(data["bus"]["servos"])}
-        data["bus"]["servos"] = [{**servo, "model": "STS3215", "mode": ""} for servo in first.values()]
+        data["bus"]["servos"] = [
+            {**servo, "model": "STS3215", "mode": ""} for servo in first.values()
+        ]
     path = folder / f"{family}.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -52,7 +63,9 @@ class Rig:
         self.family, self.loop, self.faults = family, None, []
 
     def variant(self, folder, change):
-        """Path of the same robot's file, its servos changed: `change` gets them by id, and the bus."""
+        """Path of the same robot's file, its servos changed: `change` gets them by id, and the
+        bus.
+        """
         data = yaml.safe_load(Path(robot_yaml(self.family, folder)).read_text())
         change({servo["id"]: servo for servo in data["bus"]["servos"]}, data["bus"])
         path = folder / "variant.yaml"
@@ -89,7 +102,9 @@ class Rig:
         self.ask("plug", plugged=True)
         self.ask("faults")
         self.faults.clear()
-        self.ask("place", positions=dict(zip(self.robot.joint_names, self.robot.home_rad, strict=True)))
+        self.ask(
+            "place", positions=dict(zip(self.robot.joint_names, self.robot.home_rad, strict=True))
+        )
         for servo_id in load_bus(self.robot_name).ids:
             self.ask("servo", servo_id=servo_id, temperature_c=35, stuck=[], jammed=False)
 

@@ -1,4 +1,6 @@
-"""The driver's loop over real serial bytes: the simulated arm is another process on the other end of the line."""
+"""The driver's loop over real serial bytes: the simulated arm is another process on the other end
+of the line.
+"""
 
 import contextlib
 import time
@@ -27,7 +29,9 @@ def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, 
         for servo_id in loop.config.ids:
             loop.servos.bus.write(servo_id, "goal_position", 1000)
     assert not any(rig.ask("state")["torque"])
-    with loop.lock:  # Else the next cycle's measurement may take the place of the one that became the goal.
+    with (
+        loop.lock
+    ):  # Else the next cycle's measurement may take the place of the one that became the goal.
         loop.arm()
         at_arming = loop.measured.positions[:-1]
     assert all(rig.ask("state")["torque"])
@@ -50,7 +54,9 @@ def test_commands_are_followed_and_both_servos_of_a_joint_are_told(rig):
 
 
 def test_the_arm_holds_when_commands_cease(rig):
-    """A command of a long way, and then nobody any more: it is followed for silence_s, not to its end."""
+    """A command of a long way, and then nobody any more: it is followed for silence_s, not to its
+    end.
+    """
     rig.loop.command(JointCommand(rig.home + [1.0, 0, 0, 0, 0, 0], 0.03, 2.0))
     time.sleep(0.1 + 0.1)
     early = rig.loop._follower.position
@@ -86,10 +92,14 @@ def test_a_command_after_a_cycle_that_took_long_begins_when_it_comes(rig):
             before = loop._follower.position
             loop.command(JointCommand(before[:-1] + [0.3, 0, 0, 0, 0, 0], 0.03, 0.5))
             loop.step(time.monotonic())
-            assert 0.0 < (loop._follower.position - before)[0] < 0.3 * 3 * loop.config.period_s / 0.5
+            assert (
+                0.0 < (loop._follower.position - before)[0] < 0.3 * 3 * loop.config.period_s / 0.5
+            )
 
 
-@pytest.mark.parametrize("fault", [{"corrupt": 0.05}, {"partial": 0.03}, {"late": 0.01, "late_s": 0.05}])
+@pytest.mark.parametrize(
+    "fault", [{"corrupt": 0.05}, {"partial": 0.03}, {"late": 0.01, "late_s": 0.05}]
+)
 def test_spoilt_packets_are_retried_and_counted_and_end_nothing(rig, fault):
     before, cycles = sum(rig.loop.servos.bus.retried.values()), rig.loop.times.cycles
     rig.ask("faults", **fault)
@@ -123,8 +133,12 @@ def test_a_lost_servo_halts_the_arm_by_name_and_only_activation_lets_it_go_on(ri
     rig.go(rig.home + 0.05, 0.5)
 
 
-@pytest.mark.parametrize(("servo", "name"), [({"temperature_c": 85}, "overheating"), ({"overload": True}, "overload")])
-def test_a_hot_or_overloaded_servo_halts_the_arm_and_is_rebooted_on_request_only(rig, wait_until, servo, name):
+@pytest.mark.parametrize(
+    ("servo", "name"), [({"temperature_c": 85}, "overheating"), ({"overload": True}, "overload")]
+)
+def test_a_hot_or_overloaded_servo_halts_the_arm_and_is_rebooted_on_request_only(
+    rig, wait_until, servo, name
+):
     rig.ask("servo", servo_id=7, **servo)
     wait_until(lambda: rig.loop.state is State.HALTED, 10)
     assert f"wrist_angle (servo 7): {name}" in rig.loop.fault
@@ -141,7 +155,9 @@ def test_a_hot_or_overloaded_servo_halts_the_arm_and_is_rebooted_on_request_only
     assert all(rig.ask("state")["torque"])
 
 
-def test_a_servo_that_let_go_for_an_error_between_measurement_and_health_is_not_said_to_have_lost_its_power(rig):
+def test_a_servo_that_let_go_for_an_error_between_measurement_and_health_is_not_said_to_have_lost_its_power(
+    rig,
+):
     with rig.loop.lock:
         rig.ask("servo", servo_id=7, overload=True)
         for _ in rig.loop.config.table.health:
@@ -151,7 +167,9 @@ def test_a_servo_that_let_go_for_an_error_between_measurement_and_health_is_not_
     rig.loop.reboot_faulty()
 
 
-def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itself(rig, wait_until, calm):
+def test_a_servo_over_the_drivers_own_limit_halts_the_arm_before_it_lets_go_itself(
+    rig, wait_until, calm
+):
     rig.ask("servo", servo_id=1, temperature_c=75)
     wait_until(lambda: rig.loop.state is State.HALTED, 10)
     assert "waist (servo 1) is at 75 deg C (limit 70)" in rig.loop.fault
@@ -168,12 +186,15 @@ def test_an_arm_without_torque_follows_nothing_and_holds_where_it_is_when_it_has
     with pytest.raises(RobotError, match="the arm is limp"):
         rig.loop.command(JointCommand(rig.home, 0.03, 0.075))
     time.sleep(0.15)
-    with rig.loop.lock:  # As above: what was measured, not where it fell to until the torque was on.
+    with (
+        rig.loop.lock
+    ):  # As above: what was measured, not where it fell to until the torque was on.
         rig.loop.set_torque(True)
         at_torque = rig.loop.measured.positions[:-1]
     assert rig.loop.state is State.ARMED and all(rig.ask("state")["torque"])
     assert np.abs(at_torque - rig.home).max() > 0.02, "it fell"
-    # It fell on between the measurement and the torque: the further, the busier the machine. The servos bring it back.
+    # It fell on between the measurement and the torque: the further, the busier the machine. The
+    # servos bring it back.
     rig.simulate(1.0)
     assert np.abs(rig.true_rad() - at_torque).max() < 0.1, "it is held where it was"
     rig.loop.disarm()
@@ -220,8 +241,12 @@ def test_unplugged_and_back_the_arm_holds_where_it_is_until_it_is_activated(rig,
 
 
 @pytest.mark.parametrize(("times", "fight"), [(1, False), (100, True)])
-def test_two_servos_of_a_joint_fight_if_they_stay_apart_not_if_one_of_them_was_asked_again(rig, times, fight):
-    """Asked again, it tells where the joint is by then: apart from the first one while the joint moves."""
+def test_two_servos_of_a_joint_fight_if_they_stay_apart_not_if_one_of_them_was_asked_again(
+    rig, times, fight
+):
+    """Asked again, it tells where the joint is by then: apart from the first one while the joint
+    moves.
+    """
     if load_bus(rig.robot_name).family == "feetech_sts":
         pytest.skip("no joint of this arm has two servos")
     rig.loop.disarm()
@@ -236,7 +261,11 @@ def test_two_servos_of_a_joint_fight_if_they_stay_apart_not_if_one_of_them_was_a
 
     with rig.loop.lock:
         servos._read_state = apart
-        with pytest.raises(ServoFault, match=r"elbow \(servo 5\).*would fight") if fight else contextlib.nullcontext():
+        with (
+            pytest.raises(ServoFault, match=r"elbow \(servo 5\).*would fight")
+            if fight
+            else contextlib.nullcontext()
+        ):
             servos.check()
         servos._read_state = read_state
 
@@ -260,11 +289,17 @@ def test_another_model_or_a_setting_under_torque_is_refused_by_name(rig, tmp_pat
     if rig.family == "feetech_sts":
         pytest.skip("one model, and no register that this test could change")
     wrong = rig.variant(tmp_path, lambda servos, bus: servos[8].update(model="XM430-W350"))
-    with pytest.raises(RobotError, match=r"wrist_rotate \(servo 8\) is a XL430-W250, expected a XM430-W350"):
+    with pytest.raises(
+        RobotError, match=r"wrist_rotate \(servo 8\) is a XL430-W250, expected a XM430-W350"
+    ):
         rig.open(wrong)
     (tmp_path / "limited").mkdir()
-    limited = rig.variant(tmp_path / "limited", lambda servos, bus: servos[1].update(current_limit_ma=1000.0))
-    with pytest.raises(RobotError, match=r"waist \(servo 1\): current_limit is .*torque is on; see torque_off"):
+    limited = rig.variant(
+        tmp_path / "limited", lambda servos, bus: servos[1].update(current_limit_ma=1000.0)
+    )
+    with pytest.raises(
+        RobotError, match=r"waist \(servo 1\): current_limit is .*torque is on; see torque_off"
+    ):
         rig.open(limited)
     rig.open().let_go()
     rig.close()

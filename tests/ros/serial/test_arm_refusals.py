@@ -1,4 +1,6 @@
-"""What the driver refuses to move, or to believe, over real serial bytes: positions, limits and leftovers of servos."""
+"""What the driver refuses to move, or to believe, over real serial bytes: positions, limits and
+leftovers of servos.
+"""
 
 import os
 import signal
@@ -51,7 +53,9 @@ def test_a_joint_that_reads_far_outside_its_range_is_refused_by_name_and_moves_n
     assert np.abs(rig.true_rad() - before).max() < 0.01
 
 
-def test_a_joint_that_is_moved_outside_its_range_after_configure_is_refused_at_activation(rig, askew):
+def test_a_joint_that_is_moved_outside_its_range_after_configure_is_refused_at_activation(
+    rig, askew
+):
     """Its turn is known then, as it was read all the time."""
     rig.loop.disarm()
     askew(WRIST, reads(rig, WRIST, 3800))  # less than half a turn away
@@ -64,11 +68,15 @@ def test_a_joint_that_is_moved_outside_its_range_after_configure_is_refused_at_a
 def test_a_reading_that_two_turns_would_explain_is_refused_and_both_are_named(rig, askew):
     askew(WAIST, reads(rig, WAIST, 4090))
     rig.close()
-    with pytest.raises(RobotError, match=r"waist \(servo 1\) reads 4090 counts.*\+3\.1\d+ rad or|or \+3\.1\d+ rad"):
+    with pytest.raises(
+        RobotError, match=r"waist \(servo 1\) reads 4090 counts.*\+3\.1\d+ rad or|or \+3\.1\d+ rad"
+    ):
         rig.open()
 
 
-def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven_the_long_way(rig, askew, tmp_path):
+def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven_the_long_way(
+    rig, askew, tmp_path
+):
     zero = 2048 - 920
     low = rig.variant(tmp_path, lambda servos, bus: servos[WRIST].update(zero_counts=zero))
     rig.close()
@@ -83,7 +91,9 @@ def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven
     assert raw > 4000 and counts == raw - 4096, "just below 0"
     assert loop.measured.positions[4] == pytest.approx(rig.true_rad()[4], abs=0.01)
     if rig.family == "feetech_sts":
-        with pytest.raises(RobotError, match=r"wrist_angle \(servo 7\) stands at -\d+ counts.*0 and 4095 only"):
+        with pytest.raises(
+            RobotError, match=r"wrist_angle \(servo 7\) stands at -\d+ counts.*0 and 4095 only"
+        ):
             loop.arm()
         return
     loop.arm()
@@ -97,7 +107,9 @@ def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven
     assert max(seen) < BELOW_ZERO_RAD + 0.05 and min(seen) > goal[4] - 0.05, "straight there"
 
 
-def test_a_servo_that_is_pushed_past_the_end_of_its_turn_is_held_there_and_halts_the_arm(rig, wait_until):
+def test_a_servo_that_is_pushed_past_the_end_of_its_turn_is_held_there_and_halts_the_arm(
+    rig, wait_until
+):
     """The finger's servo goes by numbers in both families; its goal would be a turn away."""
     rig.ask("servo", servo_id=FINGER, shift_counts=-1)  # any change: it reads anew
     rig.loop.disarm()
@@ -114,20 +126,29 @@ def test_a_servo_that_is_pushed_past_the_end_of_its_turn_is_held_there_and_halts
         state = rig.ask("state")
         goal = state["goals"][rig.loop.config.ids.index(FINGER)]
         with rig.loop.lock:
-            assert goal == pytest.approx(rig.loop.servos.bus.read(FINGER, "present_position"), abs=30)
+            assert goal == pytest.approx(
+                rig.loop.servos.bus.read(FINGER, "present_position"), abs=30
+            )
     finally:
         rig.close()
         rig.ask("servo", servo_id=FINGER, shift_counts=0)
 
 
-def test_limits_in_a_servo_that_cut_the_joints_range_are_named_and_may_be_set_by_the_file(rig, tmp_path):
+def test_limits_in_a_servo_that_cut_the_joints_range_are_named_and_may_be_set_by_the_file(
+    rig, tmp_path
+):
     rig.ask("servo", servo_id=FINGER, registers={"min_position_limit": 1900})
     rig.ask("servo", servo_id=WRIST, registers={"min_position_limit": 10})
     rig.close()
-    needs = r"left_finger \(servo 9\) limits itself to 1900 to 4095 counts.*needs 1802 to 2875.*min_position_counts"
+    needs = (
+        r"left_finger \(servo 9\) limits itself to 1900 to 4095 counts.*needs 1802 to"
+        r" 2875.*min_position_counts"
+    )
     with pytest.raises(RobotError, match=needs):
         rig.open()
-    rig.ask("servo", servo_id=FINGER, registers={"min_position_limit": 0, "max_position_limit": 2800})
+    rig.ask(
+        "servo", servo_id=FINGER, registers={"min_position_limit": 0, "max_position_limit": 2800}
+    )
     with pytest.raises(RobotError, match=r"limits itself to 0 to 2800 counts"):
         rig.open()
     rig.ask("servo", servo_id=FINGER, reboot=True)
@@ -144,16 +165,38 @@ def test_limits_of_a_mode_that_has_none_are_nobodys_business(rig):
     rig.close()
     rig.open()
     rig.close()
-    rig.ask("servo", servo_id=WRIST, registers={"min_position_limit": 0, "max_position_limit": 4095})
+    rig.ask(
+        "servo", servo_id=WRIST, registers={"min_position_limit": 0, "max_position_limit": 4095}
+    )
 
 
 LEFT = {
-    "dynamixel_x": {"bus_watchdog": 255, "goal_pwm": 100, "profile_velocity": 20, "profile_acceleration": 5},
-    "feetech_sts": {"torque_limit": 100, "goal_time": 500, "profile_velocity": 20, "profile_acceleration": 5},
+    "dynamixel_x": {
+        "bus_watchdog": 255,
+        "goal_pwm": 100,
+        "profile_velocity": 20,
+        "profile_acceleration": 5,
+    },
+    "feetech_sts": {
+        "torque_limit": 100,
+        "goal_time": 500,
+        "profile_velocity": 20,
+        "profile_acceleration": 5,
+    },
 }
 NEEDED = {
-    "dynamixel_x": {"bus_watchdog": 0, "goal_pwm": 885, "profile_velocity": 0, "profile_acceleration": 0},
-    "feetech_sts": {"torque_limit": 1000, "goal_time": 0, "profile_velocity": 0, "profile_acceleration": 0},
+    "dynamixel_x": {
+        "bus_watchdog": 0,
+        "goal_pwm": 885,
+        "profile_velocity": 0,
+        "profile_acceleration": 0,
+    },
+    "feetech_sts": {
+        "torque_limit": 1000,
+        "goal_time": 0,
+        "profile_velocity": 0,
+        "profile_acceleration": 0,
+    },
 }
 
 
@@ -204,7 +247,10 @@ def test_a_stopped_loop_stands_still_within_a_cycle_and_refuses_commands(rig):
 def test_the_torque_is_off_only_when_every_servo_says_so(rig):
     rig.ask("servo", servo_id=4, stuck=["torque_enable"])
     began_s = time.monotonic()
-    with pytest.raises(RobotError, match=r"elbow \(servo 4\) did not answer, and may still have torque.*cut the arm's"):
+    with pytest.raises(
+        RobotError,
+        match=r"elbow \(servo 4\) did not answer, and may still have torque.*cut the arm's",
+    ):
         rig.loop.set_torque(False)
     assert time.monotonic() - began_s < TORQUE_ANSWERS_S
     torque = dict(zip(rig.loop.config.ids, rig.ask("state")["torque"], strict=True))
@@ -246,7 +292,9 @@ def test_a_cycle_that_never_ends_keeps_nobody_waiting_for_the_torque(rig):
     try:
         assert held.wait(10)
         began_s = time.monotonic()
-        with pytest.raises(RobotError, match=r"has hung for .*may still have torque; cut the arm's power"):
+        with pytest.raises(
+            RobotError, match=r"has hung for .*may still have torque; cut the arm's power"
+        ):
             rig.loop.set_torque(False)
         assert time.monotonic() - began_s < TORQUE_ANSWERS_S
     finally:

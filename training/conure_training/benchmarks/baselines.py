@@ -1,4 +1,5 @@
-"""What `conure bench training` measures against: other libraries, and the networks of the paper's authors.
+"""What `conure bench training` measures against: other libraries, and the networks of the paper's
+authors.
 
 Nothing else in the product imports zuko or stable-baselines3; the extra `dev` brings them.
 """
@@ -14,32 +15,58 @@ from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 from torch import Tensor, nn
-from torch.distributions import AffineTransform, Independent, Normal, TanhTransform, TransformedDistribution
+from torch.distributions import (
+    AffineTransform,
+    Independent,
+    Normal,
+    TanhTransform,
+    TransformedDistribution,
+)
 from zuko.transforms import ComposedTransform, CouplingTransform, DependentTransform
 
 from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
 
 
-def zuko_flow(action_dim: int, context_dim: int, couplings: int, hidden: tuple[int, ...]) -> nn.Module:
-    """zuko's Real NVP as its users build it, frozen: couplings alone, without our final affine and squash."""
-    flow: nn.Module = zuko.flows.RealNVP(action_dim, context_dim, transforms=couplings, hidden_features=hidden)
+def zuko_flow(
+    action_dim: int, context_dim: int, couplings: int, hidden: tuple[int, ...]
+) -> nn.Module:
+    """zuko's Real NVP as its users build it, frozen: couplings alone, without our final affine and
+    squash.
+    """
+    flow: nn.Module = zuko.flows.RealNVP(
+        action_dim, context_dim, transforms=couplings, hidden_features=hidden
+    )
     return flow.requires_grad_(False)
 
 
 class PlainConditioner(nn.Module):
-    """The weights of one of our couplings as an ordinary MLP, (kept, context) -> raw (scale, shift), (B, 2 * moved)."""
+    """The weights of one of our couplings as an ordinary MLP, (kept, context) -> raw (scale,
+    shift), (B, 2 * moved).
+    """
 
     def __init__(self, flow: ConditionalRealNVP, index: int) -> None:
         super().__init__()
         coupling = flow.couplings[index]
         if coupling.from_kept is None:
-            raise ValueError("in one dimension a coupling keeps nothing, and other libraries have no such coupling")
-        first = nn.Linear(coupling.from_kept.in_features + flow.context_dim, coupling.from_kept.out_features)
+            raise ValueError(
+                "in one dimension a coupling keeps nothing, and other libraries have no such"
+                " coupling"
+            )
+        first = nn.Linear(
+            coupling.from_kept.in_features + flow.context_dim, coupling.from_kept.out_features
+        )
         first.to(coupling.last.weight.dtype)
         with torch.no_grad():
-            first.weight.copy_(torch.cat([coupling.from_kept.weight, coupling.from_context.weight], 1))
+            first.weight.copy_(
+                torch.cat([coupling.from_kept.weight, coupling.from_context.weight], 1)
+            )
             first.bias.copy_(coupling.from_context.bias)
-        layers = [first, nn.ReLU(), *(part for layer in coupling.hidden for part in (layer, nn.ReLU())), coupling.last]
+        layers = [
+            first,
+            nn.ReLU(),
+            *(part for layer in coupling.hidden for part in (layer, nn.ReLU())),
+            coupling.last,
+        ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, kept: Tensor, context: Tensor) -> Tensor:
@@ -61,7 +88,9 @@ def moved_masks(flow: ConditionalRealNVP) -> list[Tensor]:
 
 
 def zuko_twin(flow: ConditionalRealNVP, context: Tensor) -> TransformedDistribution:
-    """The distribution of actions (B, D) given contexts (B, C), by zuko's transforms from our flow's weights."""
+    """The distribution of actions (B, D) given contexts (B, C), by zuko's transforms from our
+    flow's weights.
+    """
     if flow.affine is None:
         raise ValueError("the twin is of a flow with a final affine")
 
@@ -72,31 +101,46 @@ def zuko_twin(flow: ConditionalRealNVP, context: Tensor) -> TransformedDistribut
     def coupling(net: PlainConditioner, moved: Tensor) -> CouplingTransform:
         return CouplingTransform(lambda kept: affine(net(kept, context)), ~moved)
 
-    couplings = [coupling(PlainConditioner(flow, index), moved) for index, moved in enumerate(moved_masks(flow))]
-    squash = [DependentTransform(TanhTransform(), 1), DependentTransform(AffineTransform(0.0, ACTION_RANGE), 1)]
+    couplings = [
+        coupling(PlainConditioner(flow, index), moved)
+        for index, moved in enumerate(moved_masks(flow))
+    ]
+    squash = [
+        DependentTransform(TanhTransform(), 1),
+        DependentTransform(AffineTransform(0.0, ACTION_RANGE), 1),
+    ]
     decode = ComposedTransform(*couplings, affine(flow.affine(context)), *squash)
     zeros = context.new_zeros(len(context), flow.action_dim)
     return TransformedDistribution(Independent(Normal(zeros, torch.ones_like(zeros)), 1), [decode])
 
 
 class AuthorsPrior(nn.Module):
-    """The authors' encoder and flow: the CNN run again in every coupling, its weights shared by them.
+    """The authors' encoder and flow: the CNN run again in every coupling, its weights shared by
+    them.
 
-    Encoder: three 3x3x16 convolutions, a 2x2 max-pool after each of the first two, fully connected 1024-512-256.
-    Flow: affine couplings on halves, MLP (context + half) -> 256 -> 256, log-scale tanh(.), no Jacobian of the squash.
-    image (B, H, W, 3) uint8, action (B, D), D even.
-    Source: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024. Whether the couplings share the CNN's weights is not
-    known: sharing is the cheaper of the two.
+    Encoder: three 3x3x16 convolutions, a 2x2 max-pool after each of the first two, fully connected
+    1024-512-256. Flow: affine couplings on halves, MLP (context + half) -> 256 -> 256, log-scale
+    tanh(.), no Jacobian of the squash. image (B, H, W, 3) uint8, action (B, D), D even. Source:
+    Singh et al., Parrot, ICLR 2021, arXiv 2011.10024. Whether the couplings share the CNN's weights
+    is not known: sharing is the cheaper of the two.
     """
 
-    def __init__(self, image_size: int = 48, action_dim: int = 8, couplings: int = 4, hidden: int = 256) -> None:
+    def __init__(
+        self, image_size: int = 48, action_dim: int = 8, couplings: int = 4, hidden: int = 256
+    ) -> None:
         super().__init__()
         flat = 16 * (image_size // 4) ** 2
         self.encoder = nn.Sequential(
             *(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Flatten()),
-            *(nn.Linear(flat, 1024), nn.ReLU(), nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, 256)),
+            *(
+                nn.Linear(flat, 1024),
+                nn.ReLU(),
+                nn.Linear(1024, 512),
+                nn.ReLU(),
+                nn.Linear(512, 256),
+            ),
         )
         half = action_dim // 2
         self.nets = nn.ModuleList(
@@ -122,7 +166,9 @@ class AuthorsPrior(nn.Module):
 
 
 class _Rows(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """Spaces alone: an environment is what stable-baselines3 wants to see before it makes its networks."""
+    """Spaces alone: an environment is what stable-baselines3 wants to see before it makes its
+    networks.
+    """
 
     def __init__(self, observation_dim: int, action_dim: int) -> None:
         self.observation_space = gymnasium.spaces.Box(-10.0, 10.0, (observation_dim,), np.float32)
@@ -132,8 +178,12 @@ class _Rows(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return np.zeros(self.observation_space.shape or (), np.float32), {}
 
 
-def stable_baselines_sac(rows: int, observation_dim: int, action_dim: int, hidden: tuple[int, ...], batch: int) -> SAC:
-    """stable-baselines3's SAC on vectors, its replay filled with random rows; `train(1, batch)` is one update."""
+def stable_baselines_sac(
+    rows: int, observation_dim: int, action_dim: int, hidden: tuple[int, ...], batch: int
+) -> SAC:
+    """stable-baselines3's SAC on vectors, its replay filled with random rows; `train(1, batch)` is
+    one update.
+    """
     model = SAC(
         "MlpPolicy",
         _Rows(observation_dim, action_dim),

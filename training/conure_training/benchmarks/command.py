@@ -1,4 +1,6 @@
-"""`conure bench training`: flow, prior and learner against their peers, as a table and as out/bench/training.json."""
+"""`conure bench training`: flow, prior and learner against their peers, as a table and as
+out/bench/training.json.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -46,39 +48,55 @@ class BenchTrainingConfig:
         load_robot(self.arm)
         counts = [*(value for value in vars(self).values() if isinstance(value, int)), *self.hidden]
         if min(counts) < 1 or self.action_dim < 2:
-            raise ConfigError(f"every count of conure bench training must be at least 1, action_dim 2, got {counts}")
+            raise ConfigError(
+                "every count of conure bench training must be at least 1, action_dim 2, got"
+                f" {counts}"
+            )
         if len(set(self.hidden)) != 1:
             raise ConfigError(f"hidden layers of one width are compared, got {self.hidden}")
 
     @property
     def size(self) -> measure.FlowSize:
         """Of the flow."""
-        return measure.FlowSize(self.action_dim, self.context_dim, self.couplings, tuple(self.hidden))
+        return measure.FlowSize(
+            self.action_dim, self.context_dim, self.couplings, tuple(self.hidden)
+        )
 
 
 def run(overrides: list[str]) -> None:
     """The verb."""
-    measure_rows(load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides), MEASUREMENTS)
+    measure_rows(
+        load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides),
+        MEASUREMENTS,
+    )
 
 
 def _flow(config: BenchTrainingConfig) -> Iterator[Row]:
     for batch, required in ((1, 2.0), (config.batch_size, 1.25)):
         for name, (ours, peer) in measure.flow_times(config.size, batch, config.repeats).items():
-            label = f"flow {name}, batch {batch}, against zuko ({1 / ours:.0f} and {1 / peer:.0f} calls/s)"
+            label = (
+                f"flow {name}, batch {batch}, against zuko ({1 / ours:.0f} and {1 / peer:.0f}"
+                " calls/s)"
+            )
             yield Row(label, peer / ours, "times", required)
 
 
 def _oracle(config: BenchTrainingConfig) -> Iterator[Row]:
     for dtype in (torch.float64, torch.float32):
         error = measure.log_prob_error(config.size, dtype, config.batch_size)
-        label = f"same weights in zuko, {str(dtype).removeprefix('torch.')}: largest difference of log-probability"
+        label = (
+            f"same weights in zuko, {str(dtype).removeprefix('torch.')}: largest difference of"
+            " log-probability"
+        )
         yield Row(label, error, "nats", None, 1e-5)
 
 
 def _runtime(config: BenchTrainingConfig) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         taken_ms = 1e3 * measure.runtime_decode_s(config.size, config.runtime_calls, Path(folder))
-    label = f"flow decode in ONNX Runtime, batch 1, one core, p99 (median {np.median(taken_ms):.3f} ms)"
+    label = (
+        f"flow decode in ONNX Runtime, batch 1, one core, p99 (median {np.median(taken_ms):.3f} ms)"
+    )
     yield Row(label, float(np.percentile(taken_ms, 99)), "ms", None, 0.2)
 
 
@@ -91,18 +109,29 @@ def _prior(config: BenchTrainingConfig) -> Iterator[Row]:
     authors = config.authors_batch_size / float(np.median(joint.peer_s))
     ours = timed.batch_size / float(np.median(joint.ours_s))
     cached = timed.flow_batch_size / float(np.median(flow.ours_s))
-    whole = times.rate(load_config("conure_training.conf", "prior", PriorConfig, []), config.demonstration_steps)
+    whole = times.rate(
+        load_config("conure_training.conf", "prior", PriorConfig, []), config.demonstration_steps
+    )
     note = (
-        f"samples of the likelihood over all of conure prior: the encoder's own steps and encoding "
-        f"{config.demonstration_steps} demonstrated frames once are counted; rendering, loading and saving are not"
+        "samples of the likelihood over all of conure prior: the encoder's own steps and encoding"
+        f" {config.demonstration_steps} demonstrated frames once are counted; rendering, loading"
+        " and saving are not"
     )
     label = f"prior training ({whole:.0f} samples/s) against the authors' ({authors:.0f})"
     yield Row(label, whole / authors, "times", 20.0, note=note)
-    note = f"a step also takes {timed.batch_size} images for the auxiliary task, which are not counted"
-    yield Row(f"  encoder and flow together ({ours:.0f} samples/s)", ours / authors, "times", note=note)
-    yield Row(f"  the flow alone, on cached features ({cached:.0f} samples/s)", cached / authors, "times")
+    note = (
+        f"a step also takes {timed.batch_size} images for the auxiliary task, which are not counted"
+    )
+    yield Row(
+        f"  encoder and flow together ({ours:.0f} samples/s)", ours / authors, "times", note=note
+    )
+    yield Row(
+        f"  the flow alone, on cached features ({cached:.0f} samples/s)", cached / authors, "times"
+    )
     for name, phase in (("encoder and flow", joint), ("flow", flow)):
-        yield Row(f"data loading, share of a step of {name}", 100.0 * phase.loading_share, "%", None, 10.0)
+        yield Row(
+            f"data loading, share of a step of {name}", 100.0 * phase.loading_share, "%", None, 10.0
+        )
 
 
 def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
@@ -114,8 +143,13 @@ def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
         (True, False, "critics of actions, actor on its own half, as conure rl has it"),
     )
     for mixed, in_z, what in kinds:
-        ours, peer = measure.sac_times(size, config.batch_size, config.replay_rows, config.repeats, mixed, in_z)
-        label = f"latent SAC, {what}, against stable-baselines3's SAC ({1 / ours:.0f} and {1 / peer:.0f} updates/s)"
+        ours, peer = measure.sac_times(
+            size, config.batch_size, config.replay_rows, config.repeats, mixed, in_z
+        )
+        label = (
+            f"latent SAC, {what}, against stable-baselines3's SAC ({1 / ours:.0f} and"
+            f" {1 / peer:.0f} updates/s)"
+        )
         yield Row(label, peer / ours, "times", 1.5)
 
 

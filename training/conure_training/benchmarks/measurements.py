@@ -10,7 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_training.benchmarks.baselines import AuthorsPrior, stable_baselines_sac, zuko_flow, zuko_twin
+from conure_training.benchmarks.baselines import (
+    AuthorsPrior,
+    stable_baselines_sac,
+    zuko_flow,
+    zuko_twin,
+)
 from conure_training.benchmarks.timing import alternate, each_call_s, one_thread
 from conure_training.export.onnx_graphs import float64_operators, quiet
 from conure_training.prior.flow import ConditionalRealNVP
@@ -19,7 +24,9 @@ from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, Repla
 
 EPISODE_STEPS = 50
 CALLS = {1: 10}
-"""Calls in a row of each timing, by batch: single calls of small ones are as short as the clock's noise."""
+"""Calls in a row of each timing, by batch: single calls of small ones are as short as the clock's
+noise.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,23 +57,34 @@ class FlowSize:
 @torch.no_grad()
 def flow_times(size: FlowSize, batch: int, repeats: int) -> dict[str, tuple[float, float]]:
     """Seconds a call, ours and zuko's, of log_prob and of decode; one thread, no gradients."""
-    ours, peer = size.random(), zuko_flow(size.action_dim, size.context_dim, size.couplings, size.hidden)
+    ours, peer = (
+        size.random(),
+        zuko_flow(size.action_dim, size.context_dim, size.couplings, size.hidden),
+    )
     action, z, context = size.inputs(batch)
     calls = CALLS.get(batch, 1)
     with one_thread():
         return {
             "log_prob": alternate(
-                lambda: ours.log_prob(action, context), lambda: peer(context).log_prob(action), repeats, calls
+                lambda: ours.log_prob(action, context),
+                lambda: peer(context).log_prob(action),
+                repeats,
+                calls,
             ),
             "decode": alternate(
-                lambda: ours.decode(z, context), lambda: peer(context).transform.inv(z), repeats, calls
+                lambda: ours.decode(z, context),
+                lambda: peer(context).transform.inv(z),
+                repeats,
+                calls,
             ),
         }
 
 
 @torch.no_grad()
 def log_prob_error(size: FlowSize, dtype: torch.dtype, batch: int) -> float:
-    """Largest difference of our log-probabilities to those of zuko's transforms with the same weights, nats."""
+    """Largest difference of our log-probabilities to those of zuko's transforms with the same
+    weights, nats.
+    """
     flow = size.random().to(dtype)
     action, _, context = (part.to(dtype) for part in size.inputs(batch))
     found = zuko_twin(flow, context).log_prob(action)
@@ -74,7 +92,9 @@ def log_prob_error(size: FlowSize, dtype: torch.dtype, batch: int) -> float:
 
 
 def runtime_decode_s(size: FlowSize, calls: int, folder: Path) -> NDArray[np.float64]:
-    """Seconds of single decodes, batch 1, by ONNX Runtime on one thread that does not wait actively, (calls,)."""
+    """Seconds of single decodes, batch 1, by ONNX Runtime on one thread that does not wait
+    actively, (calls,).
+    """
     file = folder / "decode.onnx"
     _, z, context = size.inputs(1)
     with quiet():
@@ -105,7 +125,9 @@ class _Decode(nn.Module):
 
 
 def authors_step(image_size: int, batch: int) -> Callable[[], None]:
-    """One optimizer step of the authors' prior on `batch` random images, Adam at 1e-4 as they have it."""
+    """One optimizer step of the authors' prior on `batch` random images, Adam at 1e-4 as they have
+    it.
+    """
     torch.manual_seed(0)
     prior = AuthorsPrior(image_size)
     optimizer = torch.optim.Adam(prior.parameters(), 1e-4)
@@ -124,23 +146,31 @@ def authors_step(image_size: int, batch: int) -> Callable[[], None]:
 def sac_times(
     size: FlowSize, batch: int, rows: int, repeats: int, mixed: bool, in_z: bool = False
 ) -> tuple[float, float]:
-    """Seconds an update, sampling included, of latent SAC on features and of stable-baselines3's SAC; one thread.
+    """Seconds an update, sampling included, of latent SAC on features and of stable-baselines3's
+    SAC; one thread.
 
-    Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in `conure rl`, and the
-    actor learns from the other half; without, it learns from the whole batch. `in_z`: critics of latents, as the
-    paper and `demonstrations_in=z` have them, so that no gradient passes through the flow.
+    Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in
+    `conure rl`, and the actor learns from the other half; without, it learns from the whole batch.
+    `in_z`: critics of latents, as the paper and `demonstrations_in=z` have them, so that no
+    gradient passes through the flow.
     """
     fields = {"features": Field((size.context_dim,)), "state": Field((size.context_dim,))}
     capacity = ReplayConfig(rows + EPISODE_STEPS)
-    online, demonstrations = (_filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2))
+    online, demonstrations = (
+        _filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2)
+    )
     replay = MixedReplay(online, demonstrations) if mixed else online
-    config = LatentSacConfig(hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch)
+    config = LatentSacConfig(
+        hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch
+    )
     prior = IdentityFlow() if in_z else size.random()
     learner = LatentSac(prior, size.context_dim, size.context_dim, size.action_dim, config)
     peer = stable_baselines_sac(rows, size.context_dim, size.action_dim, size.hidden, batch)
     with one_thread():
         return alternate(
-            lambda: learner.update(replay.sample(batch, learner.generator)), lambda: peer.train(1, batch), repeats
+            lambda: learner.update(replay.sample(batch, learner.generator)),
+            lambda: peer.train(1, batch),
+            repeats,
         )
 
 

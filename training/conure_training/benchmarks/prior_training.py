@@ -26,12 +26,16 @@ PROFILED_STEPS = 3
 ENCODINGS = 5
 PHASES = ("encoder", "joint", "flow")
 LOADING = ("aten::index", "aten::randint", "aten::cat")
-"""Drawing, gathering, joining. Networks and losses gather and join a little too: the share is an upper bound."""
+"""Drawing, gathering, joining. Networks and losses gather and join a little too: the share is an
+upper bound.
+"""
 
 
 @dataclass
 class StepTimes:
-    """Of one phase: seconds a step, ours and the peer's, and the share of ours that went into loading data."""
+    """Of one phase: seconds a step, ours and the peer's, and the share of ours that went into
+    loading data.
+    """
 
     ours_s: list[float] = field(default_factory=list)
     peer_s: list[float] = field(default_factory=list)
@@ -40,16 +44,28 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class PriorTimes:
-    """The three phases of `conure prior` by name, and what it takes to encode a frame for the last of them, s."""
+    """The three phases of `conure prior` by name, and what it takes to encode a frame for the last
+    of them, s.
+    """
 
     phases: dict[str, StepTimes]
     encoding_s: float
 
     def rate(self, config: PriorConfig, demonstration_steps: int) -> float:
-        """Samples of the likelihood a second over a whole run of this configuration, everything but data counted."""
-        samples = config.joint_steps * config.batch_size + config.flow_steps * config.flow_batch_size
-        steps = {"encoder": config.encoder_steps, "joint": config.joint_steps, "flow": config.flow_steps}
-        taken_s = sum(count * float(np.median(self.phases[name].ours_s)) for name, count in steps.items())
+        """Samples of the likelihood a second over a whole run of this configuration, everything but
+        data counted.
+        """
+        samples = (
+            config.joint_steps * config.batch_size + config.flow_steps * config.flow_batch_size
+        )
+        steps = {
+            "encoder": config.encoder_steps,
+            "joint": config.joint_steps,
+            "flow": config.flow_steps,
+        }
+        taken_s = sum(
+            count * float(np.median(self.phases[name].ours_s)) for name, count in steps.items()
+        )
         return samples / (taken_s + demonstration_steps * self.encoding_s)
 
 
@@ -59,7 +75,12 @@ def prior_steps(
     """The phases "encoder", "joint" (the peer takes a turn after each of its steps) and "flow"."""
     data = write_demonstrations(folder / "demos", arm, image_size, scenes)
     counted = PROFILED_STEPS + 2 + steps
-    words = [f"demos={folder / 'demos'}", f"out={folder / 'prior'}", f"arm={arm}", f"static_scenes={scenes}"]
+    words = [
+        f"demos={folder / 'demos'}",
+        f"out={folder / 'prior'}",
+        f"arm={arm}",
+        f"static_scenes={scenes}",
+    ]
     words += [f"{phase}_steps={counted}" for phase in PHASES]
     config = load_config("conure_training.conf", "prior", PriorConfig, words)
     recorder = _Recorder(counted, peer)
@@ -72,7 +93,9 @@ def prior_steps(
 
 
 def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> Demonstrations:
-    """A data set for timing, and to learn nothing from: `count` rendered scenes as its steps, with random actions."""
+    """A data set for timing, and to learn nothing from: `count` rendered scenes as its steps, with
+    random actions.
+    """
     labelled = StaticScenes(arm, image_size, randomization="light").draw(count, seed=1)
     rng = np.random.default_rng(0)
     ends = np.append(np.arange(EPISODE_STEPS, count, EPISODE_STEPS), count)
@@ -108,7 +131,9 @@ def _encoding_s(prior: Path, data: Demonstrations) -> float:
 
 
 class _Recorder:
-    """Called after every optimizer step: the first ones of a phase are profiled, the others timed."""
+    """Called after every optimizer step: the first ones of a phase are profiled, the others
+    timed.
+    """
 
     def __init__(self, steps: int, peer: Callable[[], object]) -> None:
         self.steps, self.peer = steps, peer

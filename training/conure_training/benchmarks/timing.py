@@ -25,8 +25,12 @@ def one_thread() -> Iterator[None]:
 def alternate(
     first: Callable[[], object], second: Callable[[], object], repeats: int, calls: int = 1
 ) -> tuple[float, float]:
-    """Median time of a call of each, s. They take turns, `calls` at a time, so that what disturbs one disturbs both."""
-    taken = np.array([[_block_s(work, calls) for work in (first, second)] for _ in range(WARM_UP + repeats)])
+    """Median time of a call of each, s. They take turns, `calls` at a time, so that what disturbs
+    one disturbs both.
+    """
+    taken = np.array(
+        [[_block_s(work, calls) for work in (first, second)] for _ in range(WARM_UP + repeats)]
+    )
     medians = np.median(taken[WARM_UP:], axis=0) / calls
     return float(medians[0]), float(medians[1])
 

@@ -32,10 +32,11 @@ LOWEST_START_M, LARGEST_TURN_RAD = 0.04, 0.9
 class DemosConfig:
     """What to collect.
 
-    `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that start with the tool
-    anywhere, so that corrections near an object are seen; `shut`: share of those with an empty, closed gripper, as
-    after a grasp that missed; `nearest`: share of episodes whose target is the object nearest to the tool, where it can
-    be any, so that the prior commits to what it is near, the others' is any; `workers` 0: one a core.
+    `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that
+    start with the tool anywhere, so that corrections near an object are seen; `shut`: share of
+    those with an empty, closed gripper, as after a grasp that missed; `nearest`: share of episodes
+    whose target is the object nearest to the tool, where it can be any, so that the prior commits
+    to what it is near, the others' is any; `workers` 0: one a core.
     """
 
     out: str
@@ -65,17 +66,23 @@ class DemosConfig:
             raise ConfigError(f"noise must be [lowest, highest], got {list(self.noise)}")
         if sum(self.episodes.values()) == 0:
             raise ConfigError("no episodes asked for; give for instance episodes.Lift=100")
-        layouts = {name: find_task(name).fixture_state_size for name, count in self.episodes.items() if count}
+        layouts = {
+            name: find_task(name).fixture_state_size
+            for name, count in self.episodes.items()
+            if count
+        }
         if len(set(layouts.values())) > 1:
             raise ConfigError(
-                f"tasks of one data set need states of one size, but their fixtures add {layouts} numbers; "
-                "collect them into data sets of their own"
+                f"tasks of one data set need states of one size, but their fixtures add {layouts}"
+                " numbers; collect them into data sets of their own"
             )
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive episodes of one task, each with a seed of its own: the same whoever collects them."""
+    """Consecutive episodes of one task, each with a seed of its own: the same whoever collects
+    them.
+    """
 
     task: str
     first_seed: int
@@ -88,7 +95,9 @@ def run(overrides: list[str]) -> None:
 
 
 def collect(config: DemosConfig) -> Path:
-    """Collect the demonstrations; finished blocks of an interrupted run with the same settings are kept."""
+    """Collect the demonstrations; finished blocks of an interrupted run with the same settings are
+    kept.
+    """
     with claimed(config.out, "conure demos"):
         return _collect(config)
 
@@ -97,9 +106,13 @@ def _collect(config: DemosConfig) -> Path:
     out = Path(config.out)
     kept = out.with_name(f"{out.name}.blocks")
     blocks, settings = _blocks(config), _settings_of_an_episode(config)
-    missing = [block for block in blocks if saved_arrays(_block_path(kept, block), settings) is None]
+    missing = [
+        block for block in blocks if saved_arrays(_block_path(kept, block), settings) is None
+    ]
     work = partial(_collect_block, config)
-    for block, arrays in run_blocks(work, missing, engine_of(config), "demonstrations", lambda block: block.count):
+    for block, arrays in run_blocks(
+        work, missing, engine_of(config), "demonstrations", lambda block: block.count
+    ):
         save_arrays(_block_path(kept, block), settings, arrays)
     save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
     shutil.rmtree(kept)
@@ -107,9 +120,14 @@ def _collect(config: DemosConfig) -> Path:
 
 
 def _settings_of_an_episode(config: DemosConfig) -> str:
-    """All that decides what an episode of given task and seed is; not where, by whom and how many are collected."""
+    """All that decides what an episode of given task and seed is; not where, by whom and how many
+    are collected.
+    """
     elsewhere = ("out", "episodes", "workers", "engine", "ray_address")
-    return json.dumps({name: value for name, value in asdict(config).items() if name not in elsewhere}, sort_keys=True)
+    return json.dumps(
+        {name: value for name, value in asdict(config).items() if name not in elsewhere},
+        sort_keys=True,
+    )
 
 
 def _blocks(config: DemosConfig) -> list[Block]:
@@ -117,7 +135,9 @@ def _blocks(config: DemosConfig) -> list[Block]:
     for index, (task, total) in enumerate(config.episodes.items()):
         base = config.seed * 10_000_000 + index * 1_000_000
         starts = range(0, total, BLOCK_EPISODES)
-        blocks += [Block(task, base + start, min(BLOCK_EPISODES, total - start)) for start in starts]
+        blocks += [
+            Block(task, base + start, min(BLOCK_EPISODES, total - start)) for start in starts
+        ]
     return blocks
 
 
@@ -127,7 +147,10 @@ def _block_path(folder: Path, block: Block) -> Path:
 
 def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
     env = make_environment(block.task, config)
-    episodes = [_collect_episode(env, seed, config) for seed in range(block.first_seed, block.first_seed + block.count)]
+    episodes = [
+        _collect_episode(env, seed, config)
+        for seed in range(block.first_seed, block.first_seed + block.count)
+    ]
     env.close()
     lengths = np.array([len(episode["action"]) for episode in episodes])
     joined = {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
@@ -135,12 +158,16 @@ def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
 
 
 def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
-    """One successful episode; a failed one is tried again with another seed. Raises: ConfigError if none succeeds."""
+    """One successful episode; a failed one is tried again with another seed. Raises: ConfigError if
+    none succeeds.
+    """
     for attempt in range(MAX_FAILURES):
         episode = _try_episode(env, seed + attempt * 500_000_000, config)
         if episode["reward"][-1] > 0:
             return {**episode, "seed": np.array([seed])}
-    raise ConfigError(f"the expert failed {MAX_FAILURES} times in a row; lower the noise, now {config.noise}")
+    raise ConfigError(
+        f"the expert failed {MAX_FAILURES} times in a row; lower the noise, now {config.noise}"
+    )
 
 
 def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
@@ -149,24 +176,35 @@ def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]
     lower = [*place.tool_lower_m[:2], LOWEST_START_M, -LARGEST_TURN_RAD]
     tool = tuple(rng.uniform(lower, [*place.tool_upper_m, LARGEST_TURN_RAD]))
     away, shut = rng.random() < config.away_from_home, rng.random() < config.shut
-    observation, _ = env.reset(seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {})
+    observation, _ = env.reset(
+        seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {}
+    )
     if rng.random() < config.nearest and env.task.any_object:
-        distance = np.linalg.norm(env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1)
+        distance = np.linalg.norm(
+            env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1
+        )
         env.scene.aim_at(int(np.nanargmin(distance)))
         observation = env.observe()
     expert, scale = env.task.expert(env.scene), rng.uniform(*config.noise)
     rows: list[tuple] = []
     done = False
     while not done:
-        action = np.clip(expert.action() + scale * NOISE_SHAPE * rng.normal(size=7), -1, 1).astype(np.float32)
+        action = np.clip(expert.action() + scale * NOISE_SHAPE * rng.normal(size=7), -1, 1).astype(
+            np.float32
+        )
         positions = env.scene.object_positions().astype(np.float32)
         following, reward, terminated, truncated, _ = env.step(action)
         seen = (observation["image"], observation["proprio"], observation["state"])
         rows.append((*seen, action, np.float32(reward), positions))
         observation, done = following, terminated or truncated
     names = ("image", "proprio", "state", "action", "reward", "positions")
-    episode = {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    return {**episode, **{f"final_{name}": observation[name][None] for name in ("image", "proprio", "state")}}
+    episode = {
+        name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return {
+        **episode,
+        **{f"final_{name}": observation[name][None] for name in ("image", "proprio", "state")},
+    }
 
 
 def _joined(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:
@@ -180,4 +218,6 @@ def _joined(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstra
         for name in ARRAYS:
             parts[name].append(arrays[name])
         offset = int(ends[-1])
-    return Demonstrations(**{name: np.concatenate(values) for name, values in parts.items()}, tasks=tasks)
+    return Demonstrations(
+        **{name: np.concatenate(values) for name, values in parts.items()}, tasks=tasks
+    )

@@ -19,9 +19,10 @@ IMAGES = ("image", "final_image")
 class Demonstrations:
     """Episodes laid end to end; step t of an episode holds the observation before action t.
 
-    image (n, h, w, 3) uint8; proprio (n, p), state (n, s), action (n, 7) in [-1, 1], float32; reward (n,); positions
-    (n, k, 3), the objects' middles, m, NaN where absent; final_*: what is observed after an episode's last action,
-    (e, ...); ends (e,), one past each episode's last step; task (e,) index into `tasks`; seed (e,).
+    image (n, h, w, 3) uint8; proprio (n, p), state (n, s), action (n, 7) in [-1, 1], float32;
+    reward (n,); positions (n, k, 3), the objects' middles, m, NaN where absent; final_*: what is
+    observed after an episode's last action, (e, ...); ends (e,), one past each episode's last step;
+    task (e,) index into `tasks`; seed (e,).
     """
 
     image: NDArray[np.uint8]
@@ -68,14 +69,19 @@ def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
     """
     try:
         group = zarr.open_group(last_whole(path), mode="r")
-        arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES}
+        arrays: dict[str, Any] = {
+            name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES
+        }
         tasks = tuple(str(name) for name in group.attrs["tasks"])  # type: ignore[union-attr]
     except FileNotFoundError as error:
         raise DataError(f"no data set at {path}; run conure demos out={path}") from error
     except Exception as error:  # whatever Zarr and its codecs make of damaged chunks
         raise damaged(path, error, "run conure demos again") from error
     if not images:
-        arrays["image"], arrays["final_image"] = _blank(arrays["proprio"]), _blank(arrays["final_proprio"])
+        arrays["image"], arrays["final_image"] = (
+            _blank(arrays["proprio"]),
+            _blank(arrays["final_proprio"]),
+        )
     data = Demonstrations(**arrays, tasks=tasks)
     check_demonstrations(data, path)
     return data
@@ -91,7 +97,10 @@ def check_demonstrations(data: Demonstrations, path: Path) -> None:
         raise DataError(f"{path} holds no episode; run conure demos again")
     for name in ("image", "proprio", "state", "action", "reward", "positions"):
         if len(getattr(data, name)) != data.ends[-1]:
-            raise DataError(f"{path}: '{name}' has {len(getattr(data, name))} steps, the episodes need {data.ends[-1]}")
+            raise DataError(
+                f"{path}: '{name}' has {len(getattr(data, name))} steps, the episodes need"
+                f" {data.ends[-1]}"
+            )
     for name in ("proprio", "state", "action"):
         values = getattr(data, name)
         bad = ~np.isfinite(values).all(axis=1)
@@ -101,6 +110,7 @@ def check_demonstrations(data: Demonstrations, path: Path) -> None:
             step = int(np.flatnonzero(bad)[0])
             episode = int(np.searchsorted(data.ends, step, side="right"))
             raise DataError(
-                f"{path}: episode {episode} is broken ('{name}' at step {step - data.starts[episode]} is not finite or "
-                f"out of range: {values[step]}); remove it or collect again"
+                f"{path}: episode {episode} is broken ('{name}' at step"
+                f" {step - data.starts[episode]} is not finite or out of range: {values[step]});"
+                " remove it or collect again"
             )

@@ -1,4 +1,6 @@
-"""The environment that a configuration asks for; collecting, learning and evaluating name the same settings."""
+"""The environment that a configuration asks for; collecting, learning and evaluating name the same
+settings.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,4 +1,6 @@
-"""`conure demo`, the main job: demonstrations, prior, RL in z, bundle, robot graph, report, stage by stage."""
+"""`conure demo`, the main job: demonstrations, prior, RL in z, bundle, robot graph, report, stage
+by stage.
+"""
 
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -22,13 +24,24 @@ from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.parallel import train_side_by_side
 from conure_training.rl.train import RlConfig
 
-PLACES = {"out", "demos", "prior", "agent", "metrics", "report", "bundle", "folder"}  # settings that change no result
+PLACES = {
+    "out",
+    "demos",
+    "prior",
+    "agent",
+    "metrics",
+    "report",
+    "bundle",
+    "folder",
+}  # settings that change no result
 HOW = {"workers", "engine", "ray_address", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """The configuration of every verb that the demo calls, filled from the verbs' own YAML, and what they share."""
+    """The configuration of every verb that the demo calls, filled from the verbs' own YAML, and
+    what they share.
+    """
 
     out: str
     fresh: bool
@@ -39,16 +52,22 @@ class DemoConfig:
     estimates: dict[str, float] = field(metadata=bounds(0.0))
     demos: DemosConfig = field(default_factory=partial(OmegaConf.structured, DemosConfig))
     prior: PriorConfig = field(default_factory=partial(OmegaConf.structured, PriorConfig))
-    prior_rollouts: EvaluateConfig = field(default_factory=partial(OmegaConf.structured, EvaluateConfig))
+    prior_rollouts: EvaluateConfig = field(
+        default_factory=partial(OmegaConf.structured, EvaluateConfig)
+    )
     rl: RlConfig = field(default_factory=partial(OmegaConf.structured, RlConfig))
-    policy_rollouts: EvaluateConfig = field(default_factory=partial(OmegaConf.structured, EvaluateConfig))
+    policy_rollouts: EvaluateConfig = field(
+        default_factory=partial(OmegaConf.structured, EvaluateConfig)
+    )
     export: ExportConfig = field(default_factory=partial(OmegaConf.structured, ExportConfig))
     robot: TrialsConfig = field(default_factory=partial(OmegaConf.structured, TrialsConfig))
 
     def __post_init__(self) -> None:
         if self.target not in object_set(self.rl.objects):
             names = ", ".join(object_set(self.rl.objects))
-            raise ConfigError(f"target '{self.target}' is none of the {self.rl.objects} objects: {names}")
+            raise ConfigError(
+                f"target '{self.target}' is none of the {self.rl.objects} objects: {names}"
+            )
         missing = {stage.name for stage in stages_of(self)} - set(self.estimates)
         if missing:
             raise ConfigError(f"estimates lacks {', '.join(sorted(missing))}")
@@ -118,7 +137,12 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             "trials on the robot graph",
             [_settings(config.robot), config.busy_trials],
             (*trials, "busy_trials"),
-            ("trials/trials.json", "trials/load.json", "busy_trials/trials.json", "busy_trials/load.json"),
+            (
+                "trials/trials.json",
+                "trials/load.json",
+                "busy_trials/trials.json",
+                "busy_trials/load.json",
+            ),
             partial(_robot, config),
         ),
         Stage(
@@ -146,18 +170,26 @@ def _rl(config: DemoConfig) -> None:
         agent=str(Path(config.scratch.out) / "policy.pt"),
         out=str(path.with_name(f"scratch_{path.name}")),
     )
-    for rollouts, label in ((in_z, "policy in z, rollouts"), (from_scratch, "from scratch, rollouts")):
+    for rollouts, label in (
+        (in_z, "policy in z, rollouts"),
+        (from_scratch, "from scratch, rollouts"),
+    ):
         if not Path(rollouts.out).is_file():
             evaluate(rollouts, label)
 
 
 def _robot(config: DemoConfig) -> None:
-    """The trials that count, then a few more while simulations keep every core busy, for the latencies alone."""
+    """The trials that count, then a few more while simulations keep every core busy, for the
+    latencies alone.
+    """
     log = config.folder / "robot.log"
     run_trials(config.robot, log)
     first_seed = config.robot.first_seed + config.robot.trials
     busy = replace(
-        config.robot, folder=str(config.folder / "busy_trials"), trials=config.busy_trials, first_seed=first_seed
+        config.robot,
+        folder=str(config.folder / "busy_trials"),
+        trials=config.busy_trials,
+        first_seed=first_seed,
     )
     with busy_simulations():
         run_trials(busy, log, "trials beside simulations")
@@ -170,7 +202,9 @@ def _report(config: DemoConfig) -> None:
 
 
 def _settings(config: Any) -> Any:
-    """What of a configuration decides results: neither where things lie nor how many processes do the work."""
+    """What of a configuration decides results: neither where things lie nor how many processes do
+    the work.
+    """
     return {name: value for name, value in asdict(config).items() if name not in PLACES | HOW}
 
 
@@ -179,7 +213,10 @@ def _closing_words(folder: Path, ran: bool) -> str:
 
     summary = read_summary(folder)
     lines = [] if ran else ["everything was finished before; fresh=true starts over"]
-    rates = {"policy_success_sim": "policy in simulation", "policy_success_ros": "policy on the robot graph"}
+    rates = {
+        "policy_success_sim": "policy in simulation",
+        "policy_success_ros": "policy on the robot graph",
+    }
     for name, label in rates.items():
         rate = summary[name]
         interval = f"95 % interval {100 * rate['low']:.0f} % to {100 * rate['high']:.0f} %"

@@ -1,4 +1,6 @@
-"""What a person sees while stages run: one line a stage with a bar, time taken and time left, and the whole below."""
+"""What a person sees while stages run: one line a stage with a bar, time taken and time left, and
+the whole below.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,13 +19,18 @@ ALMOST = 0.97  # a bar that outruns its estimate waits here
 
 
 class StageDisplay:
-    """A live table on a terminal, a line at each begin and end elsewhere. A stage's own bars appear below the table.
+    """A live table on a terminal, a line at each begin and end elsewhere. A stage's own bars appear
+    below the table.
 
-    Time left comes from `estimates_s`, by stage, scaled by what finished stages took against theirs.
+    Time left comes from `estimates_s`, by stage, scaled by what finished stages took against
+    theirs.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], estimates_s: Mapping[str, float], console: Console | None = None
+        self,
+        stages: Sequence[Stage],
+        estimates_s: Mapping[str, float],
+        console: Console | None = None,
     ) -> None:
         self._stages, self._estimates_s = stages, estimates_s
         self._taken_s: dict[str, float] = {}
@@ -45,7 +52,10 @@ class StageDisplay:
         """See stages.Watcher."""
         self._now, self._began_s = stage.name, time.monotonic() - seconds_before
         again = ", going on" if seconds_before > 0 else ""
-        self._say(f"{self._place(stage)}: begun{again}; about {duration(self.left_s(stage.name))} left for it")
+        self._say(
+            f"{self._place(stage)}: begun{again}; about {duration(self.left_s(stage.name))} left"
+            " for it"
+        )
 
     def ended(self, stage: Stage, seconds: float, kept: bool) -> None:
         """See stages.Watcher."""
@@ -55,7 +65,9 @@ class StageDisplay:
         self._say(f"{self._place(stage)}: {how}; about {duration(self.all_left_s())} left in all")
 
     def left_s(self, name: str) -> float:
-        """Estimated seconds that a stage still takes, 0 if it is finished or takes longer than was thought."""
+        """Estimated seconds that a stage still takes, 0 if it is finished or takes longer than was
+        thought.
+        """
         if name in self._taken_s:
             return 0.0
         gone_s = time.monotonic() - self._began_s if name == self._now else 0.0
@@ -83,10 +95,18 @@ class StageDisplay:
             table.add_column(justify=justify)
         for number, stage in enumerate(self._stages, 1):
             table.add_row(f"{number} {stage.title}", *self._row(stage.name))
-        taken_s = sum(self._taken_s.values()) + (time.monotonic() - self._began_s if self._now else 0.0)
+        taken_s = sum(self._taken_s.values()) + (
+            time.monotonic() - self._began_s if self._now else 0.0
+        )
         left_s = self.all_left_s()
         share = taken_s / (taken_s + left_s) if taken_s + left_s else 0.0
-        table.add_row("  all", ProgressBar(1.0, share, BAR_WIDTH), duration(taken_s), self._left(left_s), style="bold")
+        table.add_row(
+            "  all",
+            ProgressBar(1.0, share, BAR_WIDTH),
+            duration(taken_s),
+            self._left(left_s),
+            style="bold",
+        )
         return table
 
     def _row(self, name: str) -> tuple[Any, str, str]:

@@ -1,4 +1,6 @@
-"""Work in stages that a restart goes on from: what each one was given, how long it took, whether it is finished."""
+"""Work in stages that a restart goes on from: what each one was given, how long it took, whether it
+is finished.
+"""
 
 import hashlib
 import json
@@ -19,8 +21,9 @@ RECORDS = "stages"
 class Stage:
     """One step. `settings`, as JSON, is all that its results depend on beside the stages before it.
 
-    `writes`: files and folders, relative to the common folder, that are its own and are removed when it is redone;
-    `results`: those that stand when it is finished. `work` may be called again after an interruption and goes on.
+    `writes`: files and folders, relative to the common folder, that are its own and are removed
+    when it is redone; `results`: those that stand when it is finished. `work` may be called again
+    after an interruption and goes on.
     """
 
     name: str
@@ -33,7 +36,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Record:
-    """`stages/NAME.json`. `digest`: of the settings of this stage and of all before it; `seconds`: work so far.
+    """`stages/NAME.json`. `digest`: of the settings of this stage and of all before it; `seconds`:
+    work so far.
 
     `commit`: the sources that finished it; a later stage may have been made by others.
     """
@@ -54,8 +58,9 @@ class Watcher(Protocol):
 def run_stages(folder: Path, stages: Sequence[Stage], watcher: Watcher) -> bool:
     """Run what is not finished, in order; True if there was anything to run.
 
-    A stage is redone, with all after it, if its settings or those of one before it changed, or if a result is gone.
-    Raises: DataError for a record that cannot be read, and whatever a stage raises; finished stages are kept then.
+    A stage is redone, with all after it, if its settings or those of one before it changed, or if a
+    result is gone. Raises: DataError for a record that cannot be read, and whatever a stage raises;
+    finished stages are kept then.
     """
     digest, anything_ran = "", False
     for stage in stages:
@@ -100,7 +105,9 @@ def read_record(folder: Path, name: str) -> Record | None:
 
 
 def remove_stages(folder: Path, stages: Sequence[Stage]) -> None:
-    """Remove everything that the stages wrote, and nothing else; the folder too if that leaves it empty."""
+    """Remove everything that the stages wrote, and nothing else; the folder too if that leaves it
+    empty.
+    """
     for stage in stages:
         _remove(folder, stage.writes)
     _remove(folder, (RECORDS,))

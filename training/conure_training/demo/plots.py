@@ -1,4 +1,6 @@
-"""Figures as inline SVG that takes the page's font and text colour, so that light and dark both read well."""
+"""Figures as inline SVG that takes the page's font and text colour, so that light and dark both
+read well.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,13 @@ def success_rates(rates: Sequence[tuple[str, Mapping[str, float]]]) -> str:
         figure = Figure(figsize=(7.2, 0.45 * len(rates) + 0.75))
         axes = figure.subplots()
         for row, (_, rate) in enumerate(rates):
-            axes.plot([100 * rate["low"], 100 * rate["high"]], [row, row], color=BLUE, linewidth=5, alpha=0.4)
+            axes.plot(
+                [100 * rate["low"], 100 * rate["high"]],
+                [row, row],
+                color=BLUE,
+                linewidth=5,
+                alpha=0.4,
+            )
             axes.plot(100 * rate["rate"], row, "o", color=BLUE, markersize=8, clip_on=False)
         axes.set(xlim=(-1, 101), ylim=(len(rates) - 0.5, -0.5), xlabel="success, % of episodes")
         axes.set_yticks(range(len(rates)), [label for label, _ in rates])
@@ -55,9 +63,21 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         axes = figure.subplots()
         for name, episodes in curves.items():
             label, colour = labels[name]
-            success = rolling_mean([float(episode["success"]) for episode in episodes], ROLLING_EPISODES)
-            axes.plot([episode["steps"] for episode in episodes], 100 * success, color=colour, linewidth=2, label=label)
-        axes.set(ylim=(-3, 103), xlabel="environment steps", ylabel=f"success, %, last {ROLLING_EPISODES} episodes")
+            success = rolling_mean(
+                [float(episode["success"]) for episode in episodes], ROLLING_EPISODES
+            )
+            axes.plot(
+                [episode["steps"] for episode in episodes],
+                100 * success,
+                color=colour,
+                linewidth=2,
+                label=label,
+            )
+        axes.set(
+            ylim=(-3, 103),
+            xlabel="environment steps",
+            ylabel=f"success, %, last {ROLLING_EPISODES} episodes",
+        )
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
         axes.legend(loc="upper left")
@@ -66,7 +86,9 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> str:
-    """Histogram (logarithmic counts, so that the tail shows) with p50, p99, the worst value and a limit."""
+    """Histogram (logarithmic counts, so that the tail shows) with p50, p99, the worst value and a
+    limit.
+    """
     values = np.asarray(values_ms)
     marks = {
         "p50": ("-", np.percentile(values, 50)),
@@ -82,7 +104,13 @@ def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> 
         axes.set(xlim=(0, right), xlabel="ms", ylabel="count")
         axes.set_ylim(0.7, 3 * axes.get_ylim()[1])
         for label, (dashes, value) in marks.items():
-            axes.axvline(value, color=GREEN, linewidth=1.5, linestyle=dashes, label=f"{label}: {value:.3g} ms")
+            axes.axvline(
+                value,
+                color=GREEN,
+                linewidth=1.5,
+                linestyle=dashes,
+                label=f"{label}: {value:.3g} ms",
+            )
         axes.axvline(limit_ms, color=ORANGE, linewidth=2, label=f"{limit_label}: {limit_ms:g} ms")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return _svg(figure, f"latency-{limit_label}")
@@ -97,9 +125,14 @@ def likelihood_trace(log_likelihood: Sequence[float], metrics: Mapping[str, floa
             value = metrics[f"held_out_log_likelihood_p{percent}"]
             axes.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)))
             axes.annotate(
-                f"{int(percent)} %", (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), va="center",
-                textcoords="offset points", color=ORANGE,
-            )  # fmt: skip
+                f"{int(percent)} %",
+                (1, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color=ORANGE,
+            )
         ticks = np.arange(1, len(log_likelihood) + 1)
         axes.plot(ticks, log_likelihood, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
         axes.set(xlabel="tick", ylabel="log-likelihood, nats")

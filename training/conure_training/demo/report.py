@@ -17,7 +17,13 @@ from PIL import Image
 from conure_core.atomic_files import write_text
 from conure_training.demo import plots
 from conure_training.demo.display import duration
-from conure_training.demo.summary import INFERENCE_LIMIT_MS, Results, read_results, summarize, write_summary
+from conure_training.demo.summary import (
+    INFERENCE_LIMIT_MS,
+    Results,
+    read_results,
+    summarize,
+    write_summary,
+)
 from conure_training.evaluation.robot_trials import RobotTrial, camera_frames
 
 REPORT = "report.html"
@@ -36,7 +42,9 @@ class Strip:
 
 
 def write_report(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `report.html` and then `summary.json` from what the stages left in `folder`. Raises: DataError."""
+    """Write `report.html` and then `summary.json` from what the stages left in `folder`. Raises:
+    DataError.
+    """
     began_s = time.monotonic()
     results = read_results(folder)
     summary = summarize(results, config)
@@ -49,7 +57,9 @@ def write_report(folder: Path, config: Mapping[str, Any]) -> None:
 
 def render(results: Results, summary: Mapping[str, Any]) -> str:
     """The page."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(duration=duration, percent=lambda value: f"{100 * value:.1f} %")
     template = environment.from_string((files(__package__) / "template.html").read_text())
     success, failure = _first(results, True), _first(results, False)
@@ -65,9 +75,13 @@ def render(results: Results, summary: Mapping[str, Any]) -> str:
             "rates": plots.success_rates(_rates(summary)),
             "curves": plots.learning_curves(results.curves),
             "command": plots.latencies(
-                results.busy_capture_to_command_ms, summary["control_period_ms"], "one control period"
+                results.busy_capture_to_command_ms,
+                summary["control_period_ms"],
+                "one control period",
             ),
-            "inference": plots.latencies(results.export["inference_ms"], INFERENCE_LIMIT_MS, "limit"),
+            "inference": plots.latencies(
+                results.export["inference_ms"], INFERENCE_LIMIT_MS, "limit"
+            ),
             "likelihood": plots.likelihood_trace(traced.log_likelihood, results.metrics),
         },
     )
@@ -97,11 +111,17 @@ def _strip(trial: RobotTrial | None) -> Strip | None:
 def _data_uri(frame: NDArray[np.uint8]) -> str:
     stream = io.BytesIO()
     image = Image.fromarray(frame)
-    image.resize((image.width * FRAME_SCALE, image.height * FRAME_SCALE), Image.Resampling.NEAREST).save(stream, "PNG")
+    image.resize(
+        (image.width * FRAME_SCALE, image.height * FRAME_SCALE), Image.Resampling.NEAREST
+    ).save(stream, "PNG")
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def _share_below(results: Results, percent: str) -> float:
     """Share of all ticks of all trials whose log-likelihood is below a held-out quantile."""
     values = np.array([value for trial in results.trials for value in trial.log_likelihood])
-    return float((values < results.metrics[f"held_out_log_likelihood_p{percent}"]).mean()) if len(values) else 0.0
+    return (
+        float((values < results.metrics[f"held_out_log_likelihood_p{percent}"]).mean())
+        if len(values)
+        else 0.0
+    )

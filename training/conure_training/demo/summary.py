@@ -1,4 +1,6 @@
-"""What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is computed here."""
+"""What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is
+computed here.
+"""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,16 @@ from conure_training.evaluation.robot_trials import LOAD_FILE, RobotTrial, read_
 
 SUMMARY = "summary.json"
 STAGES = ("demonstrations", "prior", "rl", "export", "robot")  # those before the report
-PACKAGES = ("conure", "numpy", "torch", "onnxruntime", "pybullet", "pin", "gymnasium", "ros-jazzy-rclpy")
+PACKAGES = (
+    "conure",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "pybullet",
+    "pin",
+    "gymnasium",
+    "ros-jazzy-rclpy",
+)
 INFERENCE_LIMIT_MS = 2.0
 DEMO_LIMIT_S = 1200.0
 
@@ -28,9 +39,10 @@ DEMO_LIMIT_S = 1200.0
 class Results:
     """The outputs of all stages before the report.
 
-    `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by method; `export`: what
-    `export_agent` returned; `metrics`: the prior's; `busy_trials`: those beside simulations on every core;
-    `busy_cores`: how many were, on average, during those; `stage_seconds` and `stage_commits` (the sources') by stage.
+    `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by
+    method; `export`: what `export_agent` returned; `metrics`: the prior's; `busy_trials`: those
+    beside simulations on every core; `busy_cores`: how many were, on average, during those;
+    `stage_seconds` and `stage_commits` (the sources') by stage.
     """
 
     prior: dict[str, Any]
@@ -63,7 +75,9 @@ class Results:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A value that the demo must show: what, at least or at most how much, what it is, and whether that suffices."""
+    """A value that the demo must show: what, at least or at most how much, what it is, and whether
+    that suffices.
+    """
 
     what: str
     wanted: str
@@ -72,16 +86,23 @@ class Requirement:
 
 
 def read_results(folder: Path) -> Results:
-    """Raises: DataError naming the output that is missing, damaged or lacks something, and what to do."""
+    """Raises: DataError naming the output that is missing, damaged or lacks something, and what to
+    do.
+    """
     trials, busy_trials = _trials(folder / "trials"), _trials(folder / "busy_trials")
     records = {name: record for name in STAGES if (record := read_record(folder, name))}
     return Results(
         prior=_evaluation(folder / "prior" / "rollouts.json"),
         policy=_evaluation(folder / "rl" / "rollouts.json"),
         scratch=_evaluation(folder / "rl" / "scratch_rollouts.json"),
-        curves={name: _curve(folder / "rl" / name / "curve.json") for name in ("latent", "scratch")},
+        curves={
+            name: _curve(folder / "rl" / name / "curve.json") for name in ("latent", "scratch")
+        },
         export=_json(folder / "export.json", ("parity", "inference_ms")),
-        metrics=_json(folder / "prior" / "metrics.json", [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")]),
+        metrics=_json(
+            folder / "prior" / "metrics.json",
+            [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")],
+        ),
         trials=trials,
         busy_trials=busy_trials,
         busy_cores=float(_json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
@@ -117,7 +138,8 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "busy_cores": results.busy_cores,
         "safety_changes": sum(trial.safety_changes for trial in results.trials),
         "auxiliary_task": auxiliary_task(
-            results.metrics, int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"]))
+            results.metrics,
+            int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"])),
         ),
         "target": config["target"],
         "noise_scale": config["noise_scale"],
@@ -140,7 +162,8 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
     ros, simulation = summary["policy_success_ros"], summary["policy_success_sim"]
     period_ms = summary["control_period_ms"]
     inside = (
-        f"{_percent(simulation['low'])} to {_percent(simulation['high'])}, {_counts_inside(simulation, ros['trials'])}"
+        f"{_percent(simulation['low'])} to {_percent(simulation['high'])},"
+        f" {_counts_inside(simulation, ros['trials'])}"
     )
     return [
         _at_least("prior alone, any object lifted", summary["prior_success_any"], 0.60),
@@ -153,22 +176,39 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
             bool(summary["ros_inside_simulation_interval"]),
         ),
         _at_most("ONNX against torch, action", summary["onnx_action_max_abs_diff"], 1e-5),
-        _at_most("ONNX against torch, log-likelihood, nats", summary["onnx_log_likelihood_max_abs_diff"], 1e-4),
+        _at_most(
+            "ONNX against torch, log-likelihood, nats",
+            summary["onnx_log_likelihood_max_abs_diff"],
+            1e-4,
+        ),
         _at_most("round trip f(f⁻¹(a)) to a", summary["round_trip_max_abs_diff"], 1e-4),
         _below("inference on one core, p99", summary["inference_ms_p99"], INFERENCE_LIMIT_MS, "ms"),
-        _below("capture to joint command, p99, all cores busy", summary["capture_to_command_ms_p99"], period_ms, "ms"),
+        _below(
+            "capture to joint command, p99, all cores busy",
+            summary["capture_to_command_ms_p99"],
+            period_ms,
+            "ms",
+        ),
         _below("all stages", summary["total_seconds"], DEMO_LIMIT_S, "s"),
     ]
 
 
 def _counts_inside(interval: Mapping[str, float], trials: int) -> str:
-    """How many of so few trials would have to succeed for their rate to fall inside: there may be only one number."""
-    counts = [count for count in range(trials + 1) if interval["low"] <= count / trials <= interval["high"]]
+    """How many of so few trials would have to succeed for their rate to fall inside: there may be
+    only one number.
+    """
+    counts = [
+        count
+        for count in range(trials + 1)
+        if interval["low"] <= count / trials <= interval["high"]
+    ]
     return f"{counts[0]} to {counts[-1]} of {trials}" if counts else f"no count of {trials}"
 
 
 def _at_least(what: str, rate: Mapping[str, float], least: float) -> Requirement:
-    return Requirement(what, f"at least {100 * least:.0f} %", _percent(rate["rate"]), rate["rate"] >= least)
+    return Requirement(
+        what, f"at least {100 * least:.0f} %", _percent(rate["rate"]), rate["rate"] >= least
+    )
 
 
 def _at_most(what: str, value: float, most: float) -> Requirement:
@@ -176,7 +216,12 @@ def _at_most(what: str, value: float, most: float) -> Requirement:
 
 
 def _below(what: str, value: float, limit: float, unit: str) -> Requirement:
-    return Requirement(what, f"under {limit:g} {unit}", f"{value:.{2 if unit == 'ms' else 0}f} {unit}", value < limit)
+    return Requirement(
+        what,
+        f"under {limit:g} {unit}",
+        f"{value:.{2 if unit == 'ms' else 0}f} {unit}",
+        value < limit,
+    )
 
 
 def _percent(share: float) -> str:
@@ -186,24 +231,40 @@ def _percent(share: float) -> str:
 def percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
     """`name_p50`, `name_p99` and `name_worst`."""
     p50, p99 = np.percentile(values, (50, 99))
-    return {f"{name}_p50": float(p50), f"{name}_p99": float(p99), f"{name}_worst": float(max(values))}
+    return {
+        f"{name}_p50": float(p50),
+        f"{name}_p99": float(p99),
+        f"{name}_worst": float(max(values)),
+    }
 
 
 def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
-    """What the prior's encoder was told beyond the demonstrations, to be said wherever results are shown."""
+    """What the prior's encoder was told beyond the demonstrations, to be said wherever results are
+    shown.
+    """
     if scenes == 0:
-        return {"labelled_scenes": 0, "note": "The prior's encoder was trained without labelled static scenes."}
-    found, error_mm = metrics.get("objects_found", float("nan")), metrics.get("object_position_error_mm", float("nan"))
+        return {
+            "labelled_scenes": 0,
+            "note": "The prior's encoder was trained without labelled static scenes.",
+        }
+    found, error_mm = (
+        metrics.get("objects_found", float("nan")),
+        metrics.get("object_position_error_mm", float("nan")),
+    )
     measured = ""
     if np.isfinite([found, error_mm]).all():
         measured = (
-            f"; it finds {100 * found:.0f} % of the objects in held-out demonstrations, median error {error_mm:.1f} mm"
+            f"; it finds {100 * found:.0f} % of the objects in held-out demonstrations, median"
+            f" error {error_mm:.1f} mm"
         )
     note = (
-        f"The prior's encoder is helped by object positions in static scenes of the simulator "
+        "The prior's encoder is helped by object positions in static scenes of the simulator "
         f"({scenes:,} labelled scenes{measured})."
     )
-    finite = {name: value if np.isfinite(value) else None for name, value in (("found", found), ("error_mm", error_mm))}
+    finite = {
+        name: value if np.isfinite(value) else None
+        for name, value in (("found", found), ("error_mm", error_mm))
+    }
     return {
         "labelled_scenes": scenes,
         "objects_found": finite["found"],
@@ -230,13 +291,17 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """Raises: DataError if it cannot be read."""
-    return _json(folder / SUMMARY, ("required", "policy_success_sim", "policy_success_ros", "auxiliary_task"))
+    return _json(
+        folder / SUMMARY, ("required", "policy_success_sim", "policy_success_ros", "auxiliary_task")
+    )
 
 
 def _trials(folder: Path) -> list[RobotTrial]:
     trials = read_trials(folder)
     if not any(trial.capture_to_command_ms for trial in trials):
-        raise DataError(f"{folder}: no trial holds a single command; remove the folder and run the demo again")
+        raise DataError(
+            f"{folder}: no trial holds a single command; remove the folder and run the demo again"
+        )
     return trials
 
 

@@ -11,7 +11,9 @@ BLUE, GREY = "#2a6f97", "#8d99ae"
 
 
 def draw_calibration(found: Calibration, count: int, path: Path) -> None:
-    """Write a PNG of `count` steps: histogram of the probability integral transform, and its share below each level."""
+    """Write a PNG of `count` steps: histogram of the probability integral transform, and its share
+    below each level.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -20,13 +22,33 @@ def draw_calibration(found: Calibration, count: int, path: Path) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    left.bar(edges[:-1], np.array(found.histogram) * bins, width=1 / bins, align="edge", color=BLUE, edgecolor="white")
+    left.bar(
+        edges[:-1],
+        np.array(found.histogram) * bins,
+        width=1 / bins,
+        align="edge",
+        color=BLUE,
+        edgecolor="white",
+    )
     left.axhline(1.0, color=GREY, linestyle="--", label="calibrated")
-    left.set(xlabel="chi-square probability of |z|²", ylabel="density", title=f"{count} held-out steps", xlim=(0, 1))
+    left.set(
+        xlabel="chi-square probability of |z|²",
+        ylabel="density",
+        title=f"{count} held-out steps",
+        xlim=(0, 1),
+    )
     right.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="calibrated")
-    right.plot(edges, [0.0, *found.reliability], color=BLUE, marker="o", markersize=3, label="this prior")
+    right.plot(
+        edges, [0.0, *found.reliability], color=BLUE, marker="o", markersize=3, label="this prior"
+    )
     title = f"expected error {found.expected_error:.3f}, KS distance {found.ks_distance:.3f}"
-    right.set(xlabel="expected share of steps", ylabel="share found", title=title, xlim=(0, 1), ylim=(0, 1))
+    right.set(
+        xlabel="expected share of steps",
+        ylabel="share found",
+        title=title,
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

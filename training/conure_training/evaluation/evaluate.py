@@ -1,4 +1,6 @@
-"""`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in parallel."""
+"""`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in
+parallel.
+"""
 
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -29,7 +31,8 @@ BLOCK_EPISODES = 10
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What to roll out where. `target` empty: any object of the set; `noise_scale`: of the policy's
-    noise, 1 samples it, 0 takes its middle (mean z); `execute`: actions of a chunk before the next is decided, 0: all.
+    noise, 1 samples it, 0 takes its middle (mean z); `execute`: actions of a chunk before the next
+    is decided, 0: all.
     """
 
     agent: str
@@ -68,7 +71,9 @@ def run(overrides: list[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
-    """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if one is given."""
+    """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if
+    one is given.
+    """
     with claimed(config.out, "conure evaluate", "file") if config.out else nullcontext():
         return _evaluate(config, label)
 
@@ -77,7 +82,10 @@ def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
     with make_environment(config.task, config, config.target) as env:
         with_execution_horizon(load_policy(Path(config.agent), env.contract), config.execute)
     last = config.seed + config.episodes
-    blocks = [range(first, min(first + BLOCK_EPISODES, last)) for first in range(config.seed, last, BLOCK_EPISODES)]
+    blocks = [
+        range(first, min(first + BLOCK_EPISODES, last))
+        for first in range(config.seed, last, BLOCK_EPISODES)
+    ]
     done = dict(run_blocks(partial(_run_block, config), blocks, engine_of(config), label, len))
     episodes = [episode for block in blocks for episode in done[block]]
     result: dict[str, Any] = {"config": asdict(config), "episodes": episodes}
@@ -92,7 +100,13 @@ def rate_of(outcomes: list[bool]) -> dict[str, float]:
     """Rate, Wilson 95 % interval and counts."""
     low, high = wilson_interval(sum(outcomes), len(outcomes))
     rate = sum(outcomes) / max(1, len(outcomes))
-    return {"rate": rate, "low": low, "high": high, "successes": sum(outcomes), "trials": len(outcomes)}
+    return {
+        "rate": rate,
+        "low": low,
+        "high": high,
+        "successes": sum(outcomes),
+        "trials": len(outcomes),
+    }
 
 
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
@@ -112,7 +126,9 @@ def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float)
     steps, done = 0, False
     while not done:
         noise = noise_scale * rng.standard_normal(agent.noise_dim)
-        observation, _, terminated, truncated, info = env.step(agent.act(observation, noise.astype(np.float32)))
+        observation, _, terminated, truncated, info = env.step(
+            agent.act(observation, noise.astype(np.float32))
+        )
         steps, done = steps + 1, terminated or truncated
     outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}
     return {"seed": seed, "steps": steps, "target": info["target"], **outcome}

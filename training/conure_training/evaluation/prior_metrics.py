@@ -1,4 +1,6 @@
-"""What a flow is worth as a prior: coverage, invertibility, condition, calibration. In float64, as it is executed."""
+"""What a flow is worth as a prior: coverage, invertibility, condition, calibration. In float64, as
+it is executed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ class Estimate:
 
 
 def mean_over_episodes(values: FloatArray, episode: NDArray[np.int64], seed: int = 0) -> Estimate:
-    """Mean of values (n,), with a percentile bootstrap over episodes (n,): steps of one episode are alike.
+    """Mean of values (n,), with a percentile bootstrap over episodes (n,): steps of one episode are
+    alike.
 
-    Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; whole clusters are drawn.
+    Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; whole clusters
+    are drawn.
     """
     _, index = np.unique(episode, return_inverse=True)
     sums, counts = np.bincount(index, values), np.bincount(index)
@@ -41,27 +45,43 @@ def mean_over_episodes(values: FloatArray, episode: NDArray[np.int64], seed: int
     return Estimate(float(values.mean()), float(low), float(high))
 
 
-def coverage(flow: ConditionalRealNVP, context: Tensor, radius: float, actions: int, seed: int = 0) -> FloatArray:
-    """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)| <= radius, (n,), by that many uniform actions."""
+def coverage(
+    flow: ConditionalRealNVP, context: Tensor, radius: float, actions: int, seed: int = 0
+) -> FloatArray:
+    """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)| <= radius, (n,), by that many
+    uniform actions.
+    """
     generator = torch.Generator().manual_seed(seed)
     shares = []
     for row in context:
-        action = 2 * torch.rand(actions, flow.action_dim, generator=generator, dtype=context.dtype) - 1
+        action = (
+            2 * torch.rand(actions, flow.action_dim, generator=generator, dtype=context.dtype) - 1
+        )
         z = flow.encode(action, row.expand(actions, -1))
         shares.append(float((z.norm(dim=1) <= radius).double().mean()))
     return np.array(shares)
 
 
 def latent_grid(dim: int, radii: Sequence[float], directions: int, seed: int = 0) -> Tensor:
-    """Points (len(radii), directions, dim) on spheres of these radii, in random directions, the same on each."""
-    points = torch.randn(directions, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.tensor(radii, dtype=torch.float64)[:, None, None] * points / points.norm(dim=1, keepdim=True)
+    """Points (len(radii), directions, dim) on spheres of these radii, in random directions, the
+    same on each.
+    """
+    points = torch.randn(
+        directions, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    return (
+        torch.tensor(radii, dtype=torch.float64)[:, None, None]
+        * points
+        / points.norm(dim=1, keepdim=True)
+    )
 
 
 def condition_numbers(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> FloatArray:
-    """Condition number of df/dz, (n, k), the largest over the smallest singular value, of contexts (n, C) at z (k, D).
+    """Condition number of df/dz, (n, k), the largest over the smallest singular value, of contexts
+    (n, C) at z (k, D).
 
-    Large where one direction of z moves the arm far and another hardly: what a policy in z has to cope with.
+    Large where one direction of z moves the arm far and another hardly: what a policy in z has to
+    cope with.
     """
 
     def decoded(z: Tensor, row: Tensor) -> Tensor:
@@ -69,7 +89,10 @@ def condition_numbers(flow: ConditionalRealNVP, context: Tensor, latents: Tensor
 
     rows, points = (x.flatten(0, 1) for x in _pairs(context, latents))
     jacobian = torch.cat(
-        [vmap(jacrev(decoded))(*parts) for parts in zip(points.split(BATCH), rows.split(BATCH), strict=True)]
+        [
+            vmap(jacrev(decoded))(*parts)
+            for parts in zip(points.split(BATCH), rows.split(BATCH), strict=True)
+        ]
     )
     values = torch.linalg.svdvals(jacobian)
     return (values[:, 0] / values[:, -1]).view(len(context), -1).numpy()
@@ -81,7 +104,9 @@ def action_round_trip(flow: ConditionalRealNVP, action: Tensor, context: Tensor)
 
 
 def latent_round_trip(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> float:
-    """The largest |f^-1(f(z)) - z| / (1 + |z|), of contexts (n, C) at z (k, D) with an action in the box; 0 if none."""
+    """The largest |f^-1(f(z)) - z| / (1 + |z|), of contexts (n, C) at z (k, D) with an action in
+    the box; 0 if none.
+    """
     rows, points = (x.flatten(0, 1) for x in _pairs(context, latents))
     action = flow.decode(points, rows)
     inside = (action.abs() <= 1.0).all(1)
@@ -97,11 +122,13 @@ def _pairs(context: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How |z|^2 of held-out demonstrations compares with the chi-square that a true likelihood would give it.
+    """How |z|^2 of held-out demonstrations compares with the chi-square that a true likelihood
+    would give it.
 
-    `histogram`: shares of the probability integral transform u = F(|z|^2) by equal bins of [0, 1], each 1 / bins if
-    calibrated; `reliability`: share of u up to each bin's upper edge; `expected_error`: mean distance of
-    `reliability` from those edges; `ks_distance`: the largest distance anywhere (Kolmogorov and Smirnov).
+    `histogram`: shares of the probability integral transform u = F(|z|^2) by equal bins of [0, 1],
+    each 1 / bins if calibrated; `reliability`: share of u up to each bin's upper edge;
+    `expected_error`: mean distance of `reliability` from those edges; `ks_distance`: the largest
+    distance anywhere (Kolmogorov and Smirnov).
     """
 
     histogram: tuple[float, ...]
@@ -113,8 +140,9 @@ class Calibration:
 def calibration(z: Tensor, bins: int) -> Calibration:
     """Of the latents (n, D) of held-out demonstrations.
 
-    Source: Dawid, Present position and potential developments, JRSS A 147(2), 1984 (the transform); Kuleshov, Fenner &
-    Ermon, Accurate uncertainties for deep learning using calibrated regression, ICML 2018 (the error).
+    Source: Dawid, Present position and potential developments, JRSS A 147(2), 1984 (the transform);
+    Kuleshov, Fenner & Ermon, Accurate uncertainties for deep learning using calibrated regression,
+    ICML 2018 (the error).
     """
     u = stats.chi2.cdf(z.double().square().sum(1).numpy(), z.shape[1])
     edges = np.linspace(0.0, 1.0, bins + 1)

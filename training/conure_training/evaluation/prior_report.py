@@ -1,4 +1,6 @@
-"""`conure card`: the score card of a prior, before any reinforcement learning: a table, JSON, and a picture."""
+"""`conure card`: the score card of a prior, before any reinforcement learning: a table, JSON, and a
+picture.
+"""
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -55,7 +57,8 @@ class CardConfig:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Demonstrated steps that the prior was not trained on: features (n, F), action and z (n, D), log p (n,), nats.
+    """Demonstrated steps that the prior was not trained on: features (n, F), action and z (n, D),
+    log p (n,), nats.
 
     `episode` (n,): which one a step is of; `kind`: why they are held out.
     """
@@ -72,8 +75,9 @@ class HeldOut:
 class Card:
     """The figures. Log-likelihoods in nats; `coverage`: share of [-1, 1]^D with |z|^2 <= `bound`.
 
-    `condition`: median, 95 % and largest condition number of df/dz by |z|; `round_trip`: largest errors of
-    f(f^-1(a)), of demonstrated and uniform actions, and of f^-1(f(z)), relative, in float64 (as executed) and float32.
+    `condition`: median, 95 % and largest condition number of df/dz by |z|; `round_trip`: largest
+    errors of f(f^-1(a)), of demonstrated and uniform actions, and of f^-1(f(z)), relative, in
+    float64 (as executed) and float32.
     """
 
     held_out: str
@@ -117,13 +121,20 @@ def _make_card(config: CardConfig) -> Card:
 
 @torch.no_grad()
 def held_out(config: CardConfig, prior: Prior) -> HeldOut:
-    """Of the data that the prior was trained on, the episodes it was not; of other data, every one."""
+    """Of the data that the prior was trained on, the episodes it was not; of other data, every
+    one.
+    """
     data, kind = _not_trained_on(config)
-    shapes = {name: getattr(prior.contract.observation, name).shape for name in ("image", "proprio")}
+    shapes = {
+        name: getattr(prior.contract.observation, name).shape for name in ("image", "proprio")
+    }
     for name, shape in shapes.items():
         if getattr(data, name).shape[1:] != shape:
             found = getattr(data, name).shape[1:]
-            raise SpecMismatch(f"{config.demos}: {name} has the shape {found}, the prior {config.prior} takes {shape}")
+            raise SpecMismatch(
+                f"{config.demos}: {name} has the shape {found}, the prior {config.prior} takes"
+                f" {shape}"
+            )
     targets, whole = chunk_targets(data.action, data.ends, prior.size.chunk)
     features = encoding_by(prior.encoder)(data.image[whole], data.proprio[whole]).double()
     action = torch.from_numpy(targets[whole]).double()
@@ -147,7 +158,9 @@ def _not_trained_on(config: CardConfig) -> tuple[Demonstrations, str]:
 def judged(config: CardConfig, prior: Prior, held: HeldOut, success: dict[str, float]) -> Card:
     """The card, from held-out steps and the rollouts' success."""
     flow, dim = in_float64(prior.flow), prior.latent_dim
-    some = np.unique(np.linspace(0, len(held.action) - 1, min(config.observations, len(held.action))).astype(int))
+    some = np.unique(
+        np.linspace(0, len(held.action) - 1, min(config.observations, len(held.action))).astype(int)
+    )
     context, radius = held.features[some], chi_square_radius(config.quantile, dim)
     radii = {f"{unit:g}": unit for unit in UNIT_RADII} | {f"{radius:.2f} (bound)": radius}
     latents = measures.latent_grid(dim, list(radii.values()), config.latents, config.seed)
@@ -168,31 +181,46 @@ def judged(config: CardConfig, prior: Prior, held: HeldOut, success: dict[str, f
         demonstrations_inside=mean((held.z.norm(dim=1) <= radius).double().numpy()),
         coverage=mean(covered, held.episode[some]),
         round_trip=_round_trips(prior, held, some, latents.flatten(0, 1), config.seed),
-        condition=_conditions(measures.condition_numbers(flow, context, latents.flatten(0, 1)), list(radii)),
+        condition=_conditions(
+            measures.condition_numbers(flow, context, latents.flatten(0, 1)), list(radii)
+        ),
         calibration=measures.calibration(held.z, config.bins),
     )
 
 
-def _round_trips(prior: Prior, held: HeldOut, some: NDArray[np.int64], latents: Tensor, seed: int) -> dict[str, float]:
+def _round_trips(
+    prior: Prior, held: HeldOut, some: NDArray[np.int64], latents: Tensor, seed: int
+) -> dict[str, float]:
     generator = torch.Generator().manual_seed(seed)
     context = held.features[some]
-    anywhere = 2 * torch.rand(context.shape[0], prior.latent_dim, generator=generator, dtype=torch.float64) - 1
+    anywhere = (
+        2 * torch.rand(context.shape[0], prior.latent_dim, generator=generator, dtype=torch.float64)
+        - 1
+    )
     actions, contexts = torch.cat([held.action[some], anywhere]), torch.cat([context, context])
     errors = {}
     for name, flow, kind in (
         ("float64", in_float64(prior.flow), torch.float64),
         ("float32", prior.flow, torch.float32),
     ):
-        errors[f"action_{name}"] = measures.action_round_trip(flow, actions.to(kind), contexts.to(kind))
+        errors[f"action_{name}"] = measures.action_round_trip(
+            flow, actions.to(kind), contexts.to(kind)
+        )
         errors[f"latent_{name}"] = measures.latent_round_trip(flow, context.to(kind), latents)
     return errors
 
 
 def _conditions(numbers: NDArray[np.float64], radii: list[str]) -> dict[str, dict[str, float]]:
     by_radius = numbers.reshape(len(numbers), len(radii), -1).transpose(1, 0, 2)
-    groups = {f"|z| = {radius}": group for radius, group in zip(radii, by_radius, strict=True)} | {"all": numbers}
+    groups = {f"|z| = {radius}": group for radius, group in zip(radii, by_radius, strict=True)} | {
+        "all": numbers
+    }
     return {
-        name: {"median": float(np.median(group)), "p95": float(np.quantile(group, 0.95)), "largest": float(group.max())}
+        name: {
+            "median": float(np.median(group)),
+            "p95": float(np.quantile(group, 0.95)),
+            "largest": float(group.max()),
+        }
         for name, group in groups.items()
     }
 
@@ -202,7 +230,9 @@ def table_of(card: Card) -> Table:
     table = Table("score card", "", "95 % interval", title=f"{card.steps} steps: {card.held_out}")
     success, trials = card.success, int(card.success["trials"])
     table.add_row(
-        f"rollout success, n = {trials}", f"{success['rate']:.1%}", f"{success['low']:.1%} to {success['high']:.1%}"
+        f"rollout success, n = {trials}",
+        f"{success['rate']:.1%}",
+        f"{success['low']:.1%} to {success['high']:.1%}",
     )
     rows = {
         "log-likelihood, nats": (card.log_likelihood, "{:.3f}"),
@@ -211,7 +241,11 @@ def table_of(card: Card) -> Table:
         f"actions of [-1, 1]^{card.dim} with |z|² <= {card.bound:.2f}": (card.coverage, "{:.3%}"),
     }
     for name, (estimate, form) in rows.items():
-        ends = "one episode" if estimate.low is None else f"{form.format(estimate.low)} to {form.format(estimate.high)}"
+        ends = (
+            "one episode"
+            if estimate.low is None
+            else f"{form.format(estimate.low)} to {form.format(estimate.high)}"
+        )
         table.add_row(name, form.format(estimate.value), ends)
     for name, error in card.round_trip.items():
         table.add_row(f"round trip, {name.replace('_', ', ')}", f"{error:.1e}", "")

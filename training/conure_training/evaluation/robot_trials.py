@@ -1,4 +1,6 @@
-"""Evaluation trials on the robot graph, and what they left: read as files, so that training needs nothing of ROS."""
+"""Evaluation trials on the robot graph, and what they left: read as files, so that training needs
+nothing of ROS.
+"""
 
 import itertools
 import os
@@ -38,7 +40,8 @@ CONURE = (sys.executable, "-c", "import sys; from conure_core.cli import main; s
 
 @dataclass(frozen=True)
 class TrialsConfig:
-    """Trials through the graph `evaluate`. `target` empty: drawn; `timeout_s` 0: the task's own limit.
+    """Trials through the graph `evaluate`. `target` empty: drawn; `timeout_s` 0: the task's own
+    limit.
 
     `noise_scale` 0 takes the policy's middle.
     """
@@ -79,7 +82,9 @@ class TrialsConfig:
 
 @dataclass(frozen=True)
 class RobotTrial:
-    """One trial. Lists have one value a tick; durations in ms, likelihoods in nats. `recording`: its MCAP file."""
+    """One trial. Lists have one value a tick; durations in ms, likelihoods in nats. `recording`:
+    its MCAP file.
+    """
 
     seed: int
     target: str
@@ -93,14 +98,20 @@ class RobotTrial:
 
 
 def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robot") -> None:
-    """Bring the graph up and run the trials that are not finished yet; every node's output goes to `log`.
+    """Bring the graph up and run the trials that are not finished yet; every node's output goes to
+    `log`.
 
-    How many cores were busy meanwhile, on average, goes to `load.json` beside the trials.
-    The nodes end with this call, however that comes. Raises: ConureError with the reason that `conure up` gives.
+    How many cores were busy meanwhile, on average, goes to `load.json` beside the trials. The nodes
+    end with this call, however that comes. Raises: ConureError with the reason that `conure up`
+    gives.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as stream, progress_bar() as bar:
-        finished = len(read_trials(Path(config.folder))) if (Path(config.folder) / TRIALS_FILE).is_file() else 0
+        finished = (
+            len(read_trials(Path(config.folder)))
+            if (Path(config.folder) / TRIALS_FILE).is_file()
+            else 0
+        )
         task = bar.add_task(label, total=config.trials, completed=finished, note="starting")
         graph = subprocess.Popen(
             [*CONURE, "up", *config.overrides()],
@@ -132,7 +143,9 @@ def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robo
 
 @contextmanager
 def busy_simulations() -> Iterator[None]:
-    """One simulated environment a core, stepping as fast as it can, for as long as the block lasts."""
+    """One simulated environment a core, stepping as fast as it can, for as long as the block
+    lasts.
+    """
     processes = [TIED.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
     try:
         for process in processes:
@@ -154,7 +167,9 @@ def _simulate() -> None:
 
 
 def _end(graph: subprocess.Popen[str]) -> None:
-    """`conure up` takes its nodes down on SIGINT; they take themselves down if it had to be killed."""
+    """`conure up` takes its nodes down on SIGINT; they take themselves down if it had to be
+    killed.
+    """
     if graph.poll() is None:
         graph.send_signal(signal.SIGINT)
         try:
@@ -191,12 +206,18 @@ def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:
     )
 
 
-def camera_frames(recording: Path, count: int, topic: str = "/camera/image_raw") -> list[NDArray[np.uint8]]:
-    """At most `count` frames (h, w, 3), evenly spread from the first to the last. Raises: DataError."""
+def camera_frames(
+    recording: Path, count: int, topic: str = "/camera/image_raw"
+) -> list[NDArray[np.uint8]]:
+    """At most `count` frames (h, w, 3), evenly spread from the first to the last. Raises:
+    DataError.
+    """
     try:
         frames = list(_frames(recording, topic))
     except (OSError, McapError, ValueError, EOFError, struct.error) as error:
-        raise DataError(f"{recording} is not a readable recording ({error or type(error).__name__})") from error
+        raise DataError(
+            f"{recording} is not a readable recording ({error or type(error).__name__})"
+        ) from error
     if not frames:
         raise DataError(f"{recording} holds no image on {topic}")
     index = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))

@@ -1,4 +1,6 @@
-"""`conure view`: one episode of an expert, a policy or a bundle, as video and contact sheet or in a window."""
+"""`conure view`: one episode of an expert, a policy or a bundle, as video and contact sheet or in a
+window.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -31,19 +33,24 @@ def run(overrides: list[str]) -> None:
 def prepared(config: ViewConfig) -> tuple[Any, Driver]:
     """The environment and who acts in it.
 
-    Raises: ConfigError for unknown names; DataError, BundleError for what is no policy; SpecMismatch if it is for
-    another arm.
+    Raises: ConfigError for unknown names; DataError, BundleError for what is no policy;
+    SpecMismatch if it is for another arm.
     """
     scripted = scripted_driver(config)
     if scripted is not None:
         return make_environment(config), scripted
     path = Path(config.policy)
     if not path.exists():
-        raise ConfigError(f"policy must be expert, random, or the path of a policy or bundle; there is no '{path}'")
+        raise ConfigError(
+            "policy must be expert, random, or the path of a policy or bundle; there is no"
+            f" '{path}'"
+        )
     try:
         from conure_training.rl.policy_file import load_policy  # torch, which experts do without
     except ModuleNotFoundError as error:
-        raise ConureError(f"policy={path} needs '{error.name}': pip install 'conure[training]'") from error
+        raise ConureError(
+            f"policy={path} needs '{error.name}': pip install 'conure[training]'"
+        ) from error
     agent = load_policy(path)
     env = make_environment(config, agent.contract.observation.image.shape[0])
     require_match(env.contract, agent.contract, str(path))
@@ -52,7 +59,8 @@ def prepared(config: ViewConfig) -> tuple[Any, Driver]:
     def driver(env: Any) -> Any:
         agent.begin()
         return lambda observation: agent.act(
-            observation, (config.noise_scale * rng.standard_normal(agent.noise_dim)).astype(np.float32)
+            observation,
+            (config.noise_scale * rng.standard_normal(agent.noise_dim)).astype(np.float32),
         )
 
     return env, driver

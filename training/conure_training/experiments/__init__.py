@@ -1,1 +1,3 @@
-"""Experiments that need no simulation: each module has a frozen configuration and `run(config)` -> figures."""
+"""Experiments that need no simulation: each module has a frozen configuration and `run(config)` ->
+figures.
+"""

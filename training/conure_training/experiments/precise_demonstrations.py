@@ -1,7 +1,9 @@
-"""How well flows learn precise demonstrations: our flow against the authors', whose log-scales are clamped to +-1.
+"""How well flows learn precise demonstrations: our flow against the authors', whose log-scales are
+clamped to +-1.
 
-Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the entropy D (log sigma + log(2 pi e) / 2).
-No model's negative log-likelihood (NLL) is below it on average; what it is above is what the model cannot say.
+Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the entropy D (log sigma +
+log(2 pi e) / 2). No model's negative log-likelihood (NLL) is below it on average; what it is above
+is what the model cannot say.
 
     python -m conure_training.experiments.precise_demonstrations sigma=0.03 seed=0
 """
@@ -27,7 +29,9 @@ FLOWS: dict[str, dict[str, Any]] = {"ours": {}, "authors": AUTHORS_FLOW}
 
 @dataclass(frozen=True)
 class PreciseDemonstrations:
-    """`sigma`: of the demonstrations, as a fraction of the largest action; `held_out`: as many more, to measure on."""
+    """`sigma`: of the demonstrations, as a fraction of the largest action; `held_out`: as many
+    more, to measure on.
+    """
 
     action_dim: int = 8
     context_dim: int = 4
@@ -42,7 +46,9 @@ class PreciseDemonstrations:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.sigma <= 0.1:  # beyond, actions would leave the box and the entropy were another
+        if (
+            not 0.0 < self.sigma <= 0.1
+        ):  # beyond, actions would leave the box and the entropy were another
             raise ConfigError(f"sigma must lie in (0, 0.1], got {self.sigma}")
         for name in ("demonstrations", "held_out", "steps", "batch_size"):
             if getattr(self, name) < 2:
@@ -55,12 +61,16 @@ class PreciseDemonstrations:
 
 
 def run(config: PreciseDemonstrations) -> dict[str, float]:
-    """`entropy_nats`, and of each flow `nll_nats_*` on held-out demonstrations, its standard error, `excess_nats_*`."""
+    """`entropy_nats`, and of each flow `nll_nats_*` on held-out demonstrations, its standard error,
+    `excess_nats_*`.
+    """
     figures = {"entropy_nats": config.entropy_nats}
     for name, options in FLOWS.items():
         with seeded(config.seed):
             (action, context), held_out = _demonstrations(config)
-            flow = ConditionalRealNVP(config.action_dim, config.context_dim, config.couplings, config.hidden, **options)
+            flow = ConditionalRealNVP(
+                config.action_dim, config.context_dim, config.couplings, config.hidden, **options
+            )
             _fit(flow, action, context, config, name)
         with torch.no_grad():
             nll = -flow.log_prob(*held_out)
@@ -81,9 +91,17 @@ def _demonstrations(config: PreciseDemonstrations) -> list[tuple[Tensor, Tensor]
     return sets
 
 
-def _fit(flow: ConditionalRealNVP, action: Tensor, context: Tensor, config: PreciseDemonstrations, label: str) -> None:
+def _fit(
+    flow: ConditionalRealNVP,
+    action: Tensor,
+    context: Tensor,
+    config: PreciseDemonstrations,
+    label: str,
+) -> None:
     optimizer = torch.optim.AdamW(flow.parameters(), config.rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.rate, config.steps, pct_start=0.15)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.rate, config.steps, pct_start=0.15
+    )
     with progress_bar() as bar:
         task = bar.add_task(f"precise: {label}", total=config.steps, note="")
         for _ in range(config.steps):
@@ -98,5 +116,7 @@ def _fit(flow: ConditionalRealNVP, action: Tensor, context: Tensor, config: Prec
 
 
 if __name__ == "__main__":
-    settings = load_config("conure_training.conf", "precise_demonstrations", PreciseDemonstrations, sys.argv[1:])
+    settings = load_config(
+        "conure_training.conf", "precise_demonstrations", PreciseDemonstrations, sys.argv[1:]
+    )
     print(json.dumps(run(settings), indent=1))

@@ -29,10 +29,12 @@ from conure_training.runtime.torch_files import load_torch
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export where. `demos`: where golden and compared observations come from; empty: the environment `task`.
+    """What to export where. `demos`: where golden and compared observations come from; empty: the
+    environment `task`.
 
-    `metrics`: the prior's metrics.json, whose held-out quantiles become likelihood thresholds; empty: none.
-    `report`: JSON with parity over `observations` and the times of `calls` single inferences; empty: not written.
+    `metrics`: the prior's metrics.json, whose held-out quantiles become likelihood thresholds;
+    empty: none. `report`: JSON with parity over `observations` and the times of `calls` single
+    inferences; empty: not written.
     """
 
     agent: str
@@ -57,12 +59,19 @@ def run(overrides: list[str]) -> None:
     config = load_config("conure_training.conf", "export", ExportConfig, overrides)
     result = export_agent(config)
     parity, p99_ms = result["parity"], np.percentile(result["inference_ms"], 99)
-    print(f"{config.out}: {parity['count']} observations, at most {parity['action']:.1e} from torch in action and")
-    print(f"{parity['log_likelihood']:.1e} nats in log-likelihood; one inference takes {p99_ms:.2f} ms (p99)")
+    print(
+        f"{config.out}: {parity['count']} observations, at most {parity['action']:.1e} from torch"
+        " in action and"
+    )
+    print(
+        f"{parity['log_likelihood']:.1e} nats in log-likelihood; one inference takes {p99_ms:.2f}"
+        " ms (p99)"
+    )
 
 
 def export_agent(config: ExportConfig) -> dict[str, Any]:
-    """Export a trained prior or policy in z; parity and times of the bundle as written, also to `config.report`.
+    """Export a trained prior or policy in z; parity and times of the bundle as written, also to
+    `config.report`.
 
     Raises: ConfigError for an agent that is neither; DataError, BundleError, SpecMismatch.
     """
@@ -74,11 +83,13 @@ def _export_agent(config: ExportConfig) -> dict[str, Any]:
     agent = load_policy(Path(config.agent))
     if isinstance(agent, ChunkedAgent):
         raise ConfigError(
-            f"{config.agent} decides {agent.prior.size.chunk} actions at once; a robot is given one a tick: train a "
-            "prior with size.chunk=1"
+            f"{config.agent} decides {agent.prior.size.chunk} actions at once; a robot is given one"
+            " a tick: train a prior with size.chunk=1"
         )
     if not isinstance(agent, LatentAgent):
-        raise ConfigError(f"{config.agent} is no prior and no policy in z; bundles are made of those")
+        raise ConfigError(
+            f"{config.agent} is no prior and no policy in z; bundles are made of those"
+        )
     seen = _recorded(config) if config.demos else _simulated(config, agent.contract)
     bundle = export_bundle(
         agent.prior.encoder,
@@ -93,14 +104,19 @@ def _export_agent(config: ExportConfig) -> dict[str, Any]:
         seed=config.seed,
     )
     parity = onnx_parity(bundle, agent.graph, seen, config.seed)
-    result = {"parity": asdict(parity), "inference_ms": inference_times_ms(bundle, seen, config.calls)}
+    result = {
+        "parity": asdict(parity),
+        "inference_ms": inference_times_ms(bundle, seen, config.calls),
+    }
     if config.report:
         write_json(Path(config.report), result)
     return result
 
 
 def inference_times_ms(bundle: Bundle, observations: Observations, calls: int) -> list[float]:
-    """Wall times of `calls` single inferences, ms, on the bundle's one thread, after ten that are not counted."""
+    """Wall times of `calls` single inferences, ms, on the bundle's one thread, after ten that are
+    not counted.
+    """
     count, times_ms = len(observations["image"]), []
     for call in range(-10, calls):
         now = {name: values[call % count] for name, values in observations.items()}
@@ -128,7 +144,10 @@ def _simulated(config: ExportConfig, contract: Contract) -> Observations:
         while len(rows) < config.observations:
             rows.append(env.reset(seed=config.seed + len(rows))[0])
             rows += [env.step(env.action_space.sample())[0] for _ in range(9)]
-    return {name: np.stack([row[name] for row in rows[: config.observations]]) for name in ("image", "proprio")}
+    return {
+        name: np.stack([row[name] for row in rows[: config.observations]])
+        for name in ("image", "proprio")
+    }
 
 
 def _evenly(observations: Observations, count: int) -> Observations:
@@ -145,17 +164,24 @@ def _note(path: Path) -> dict[str, Any]:
 
 
 def _thresholds(path: str) -> dict[str, float]:
-    """Held-out log-likelihood quantiles by name ('p01', ...). Raises: DataError if the file has none to read."""
+    """Held-out log-likelihood quantiles by name ('p01', ...). Raises: DataError if the file has
+    none to read.
+    """
     if not path:
         return {}
     prefix = "held_out_log_likelihood_p"
     try:
         metrics = read_json(Path(path), "train the prior again")
-        found = {f"p{key.removeprefix(prefix)}": float(metrics[key]) for key in metrics if key.startswith(prefix)}
+        found = {
+            f"p{key.removeprefix(prefix)}": float(metrics[key])
+            for key in metrics
+            if key.startswith(prefix)
+        }
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged(Path(path), error, "train the prior again") from error
     if not found:
         raise DataError(
-            f"{path} has no {prefix}01, ..., so that nothing could watch the policy; give metrics='' to export so"
+            f"{path} has no {prefix}01, ..., so that nothing could watch the policy; give"
+            " metrics='' to export so"
         )
     return found

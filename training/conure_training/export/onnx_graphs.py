@@ -14,11 +14,21 @@ from torch import nn
 
 
 def write_onnx(
-    graph: nn.Module, file: Path, golden: Mapping[str, NDArray[Any]], third: str, outputs: Sequence[str]
+    graph: nn.Module,
+    file: Path,
+    golden: Mapping[str, NDArray[Any]],
+    third: str,
+    outputs: Sequence[str],
 ) -> None:
-    """One self-contained ONNX file with a free batch size. torch's exporter is kept from chatting on the console."""
+    """One self-contained ONNX file with a free batch size. torch's exporter is kept from chatting
+    on the console.
+    """
     names = ["image", "proprio", third]
-    arrays = [golden["image"], golden["proprio"], np.tanh(golden["noise"])]  # the third: a noise, and an action
+    arrays = [
+        golden["image"],
+        golden["proprio"],
+        np.tanh(golden["noise"]),
+    ]  # the third: a noise, and an action
     example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in arrays)
     batch = torch.export.Dim("batch")
     with quiet():
@@ -44,7 +54,9 @@ def float64_operators() -> dict[Any, Any]:
         return op.CastLike(value, x)
 
     def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-        """max(x, 0) + log(1 + exp(-|beta x|)) / beta: nothing overflows, so that no threshold is needed."""
+        """max(x, 0) + log(1 + exp(-|beta x|)) / beta: nothing overflows, so that no threshold is
+        needed.
+        """
         scaled = op.Mul(x, of(beta, x))
         tail = op.Log(op.Add(of(1.0, x), op.Exp(op.Neg(op.Abs(scaled)))))
         return op.Div(op.Add(op.Relu(scaled), tail), of(beta, x))

@@ -19,10 +19,12 @@ Observations = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest absolute differences between a bundle and the modules it was made from, over `count` observations.
+    """Largest absolute differences between a bundle and the modules it was made from, over `count`
+    observations.
 
-    `round_trip` is that of f(f^-1(a)) to a, the inverse taken by the bundle; the actions are the policy's and, as
-    many, uniform ones from the whole box. `inverse_log_likelihood` is of the policy's actions.
+    `round_trip` is that of f(f^-1(a)) to a, the inverse taken by the bundle; the actions are the
+    policy's and, as many, uniform ones from the whole box. `inverse_log_likelihood` is of the
+    policy's actions.
     """
 
     count: int
@@ -33,8 +35,12 @@ class Parity:
     round_trip: float
 
 
-def onnx_parity(bundle: Bundle, graph: PolicyGraph, observations: Observations, seed: int = 0) -> Parity:
-    """How far the bundle's outputs lie from torch's on these observations, with noise from N(0, I)."""
+def onnx_parity(
+    bundle: Bundle, graph: PolicyGraph, observations: Observations, seed: int = 0
+) -> Parity:
+    """How far the bundle's outputs lie from torch's on these observations, with noise from N(0,
+    I).
+    """
     image, proprio, noise = graph_inputs(
         check_observations(observations, bundle.spec.contract), graph.flow.action_dim, seed
     )
@@ -60,24 +66,36 @@ def onnx_parity(bundle: Bundle, graph: PolicyGraph, observations: Observations, 
 
 
 def require_parity(parity: Parity) -> None:
-    """Raises: BundleError if actions or likelihoods differ by more than a bundle may; NaN differs too."""
-    if not (parity.action <= ACTION_TOLERANCE and parity.log_likelihood <= LOG_LIKELIHOOD_TOLERANCE):
+    """Raises: BundleError if actions or likelihoods differ by more than a bundle may; NaN differs
+    too.
+    """
+    if not (
+        parity.action <= ACTION_TOLERANCE and parity.log_likelihood <= LOG_LIKELIHOOD_TOLERANCE
+    ):
         raise BundleError(
-            f"nothing was written: the graphs differ from torch by {parity.action:.2g} in action (at most "
-            f"{ACTION_TOLERANCE:g}) and {parity.log_likelihood:.2g} nats (at most {LOG_LIKELIHOOD_TOLERANCE:g})"
+            f"nothing was written: the graphs differ from torch by {parity.action:.2g} in action"
+            f" (at most {ACTION_TOLERANCE:g}) and {parity.log_likelihood:.2g} nats (at most"
+            f" {LOG_LIKELIHOOD_TOLERANCE:g})"
         )
 
 
 def check_observations(observations: Observations, contract: Contract) -> Observations:
     """Refuse stacked observations that the contract does not describe."""
     checked = {}
-    for name, expected in (("image", contract.observation.image), ("proprio", contract.observation.proprio)):
+    for name, expected in (
+        ("image", contract.observation.image),
+        ("proprio", contract.observation.proprio),
+    ):
         array = np.asarray(observations.get(name))
         if array.shape[1:] != expected.shape or array.dtype != expected.dtype:
             wanted = f"{expected.dtype} (n, {', '.join(map(str, expected.shape))})"
-            raise SpecMismatch(f"observations.{name}: expected {wanted}, got {array.dtype} {array.shape}")
+            raise SpecMismatch(
+                f"observations.{name}: expected {wanted}, got {array.dtype} {array.shape}"
+            )
         if not len(array) or not np.isfinite(array).all():
-            raise DataError(f"observations.{name}: needs at least one, all finite, got {len(array)}")
+            raise DataError(
+                f"observations.{name}: needs at least one, all finite, got {len(array)}"
+            )
         checked[name] = np.array(array)
     return checked
 
@@ -87,7 +105,11 @@ def graph_inputs(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Image, proprioception and noise from N(0, I), (n, action_dim)."""
     image, proprio = observations["image"], observations["proprio"]
-    return image, proprio, np.random.default_rng(seed).standard_normal((len(image), action_dim), dtype=np.float32)
+    return (
+        image,
+        proprio,
+        np.random.default_rng(seed).standard_normal((len(image), action_dim), dtype=np.float32),
+    )
 
 
 def _largest(difference: NDArray[Any]) -> float:

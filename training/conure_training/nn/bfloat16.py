@@ -7,11 +7,12 @@ from torch import nn
 
 
 def training_precision(module: nn.Module, device: torch.device) -> Any:
-    """Inside, the convolutions and products of a module that learns are of bfloat16, its weights of float32 as ever.
+    """Inside, the convolutions and products of a module that learns are of bfloat16, its weights of
+    float32 as ever.
 
-    On processors without such instructions, without gradients and in eval(): no change, so that what is measured,
-    cached and exported is float32. Source: Micikevicius et al., Mixed Precision Training, ICLR 2018; bfloat16 needs no
-    scaling of the loss.
+    On processors without such instructions, without gradients and in eval(): no change, so that
+    what is measured, cached and exported is float32. Source: Micikevicius et al., Mixed Precision
+    Training, ICLR 2018; bfloat16 needs no scaling of the loss.
     """
     learns = module.training and torch.is_grad_enabled() and not torch.jit.is_tracing()
     return torch.autocast(device.type, torch.bfloat16, enabled=learns and computes_bfloat16(device))

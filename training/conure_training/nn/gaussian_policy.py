@@ -1,4 +1,6 @@
-"""A Gaussian policy on features, the bound on what it draws, and the density of its squashed actions."""
+"""A Gaussian policy on features, the bound on what it draws, and the density of its squashed
+actions.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +19,15 @@ KNEE = 0.8
 
 
 class GaussianPolicy(nn.Module):
-    """pi(u | x) = N(mean(x), diag std(x)^2), unsquashed; exactly N(0, I) for every x before the first update.
+    """pi(u | x) = N(mean(x), diag std(x)^2), unsquashed; exactly N(0, I) for every x before the
+    first update.
 
     Example:
         mean, std = GaussianPolicy(128, 7)(torch.randn(4, 128))  # zeros (4, 7), ones (4, 7)
 
-    With `slots`, the features begin with that many slots of SLOT_SIZE values, one an object in no meaning order; the
-    policy attends to one of them by its content, and its trunk sees that slot beside everything.
+    With `slots`, the features begin with that many slots of SLOT_SIZE values, one an object in no
+    meaning order; the policy attends to one of them by its content, and its trunk sees that slot
+    beside everything.
     """
 
     LOG_STD_LIMIT = 4.0
@@ -38,7 +42,9 @@ class GaussianPolicy(nn.Module):
         slots: int = 0,
         radius: float = math.inf,
     ) -> None:
-        """`radius`: the bound on the length of what is drawn, see `bounded_radially`; infinite: none."""
+        """`radius`: the bound on the length of what is drawn, see `bounded_radially`; infinite:
+        none.
+        """
         super().__init__()
         self.radius = radius
         self.normalize = Normalizer(feature_dim)
@@ -53,13 +59,17 @@ class GaussianPolicy(nn.Module):
         self.register_load_state_dict_pre_hook(_without_idle_slot)
 
     def fit_normalizers(self, features: Tensor) -> None:
-        """Scale the inputs by rows (n, F); all slots by one scale, so that their order keeps no meaning."""
+        """Scale the inputs by rows (n, F); all slots by one scale, so that their order keeps no
+        meaning.
+        """
         self.normalize.fit(features, self.LEAST_DEVIATION)
         if self.normalize_slot is not None:
             self.normalize_slot.fit(self._slots_of(features).flatten(0, 1), self.LEAST_DEVIATION)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, each (B, A), for features (B, F). The limit on log std is smooth."""
+        """Mean and standard deviation, each (B, A), for features (B, F). The limit on log std is
+        smooth.
+        """
         inputs = self.normalize(features)
         if self.score is not None:
             inputs = torch.cat([self._attended(features), inputs], dim=-1)
@@ -80,7 +90,9 @@ class GaussianPolicy(nn.Module):
         return features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
 
 
-def _without_idle_slot(policy: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+def _without_idle_slot(
+    policy: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
     """Policies without slots were once saved with the scale of a slot."""
     if not policy.slots:
         for key in [key for key in state if key.startswith(f"{prefix}normalize_slot.")]:

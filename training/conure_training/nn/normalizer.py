@@ -5,9 +5,11 @@ from torch import Tensor, nn
 
 
 class Normalizer(nn.Module):
-    """(x - mean) / deviation, clipped; the identity (but for the clip) until `fit`. Travels with the network's weights.
+    """(x - mean) / deviation, clipped; the identity (but for the clip) until `fit`. Travels with
+    the network's weights.
 
-    A coordinate that hardly varies in the fitted rows is only centred, so that its first real change is not a shock.
+    A coordinate that hardly varies in the fitted rows is only centred, so that its first real
+    change is not a shock.
     """
 
     CLIP = 10.0
@@ -25,7 +27,9 @@ class Normalizer(nn.Module):
         """Take mean and standard deviation from rows (n, dim)."""
         deviation = rows.std(dim=0, correction=0)
         self.mean.copy_(rows.mean(dim=0))
-        self.scale.copy_(torch.where(deviation > least_deviation, 1.0 / deviation, torch.ones_like(deviation)))
+        self.scale.copy_(
+            torch.where(deviation > least_deviation, 1.0 / deviation, torch.ones_like(deviation))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x - self.mean) * self.scale).clamp(-self.CLIP, self.CLIP)

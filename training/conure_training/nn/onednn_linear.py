@@ -1,4 +1,6 @@
-"""x W^T + b by oneDNN where torch's own product is slower: MKL uses AVX-512 on processors of its maker alone."""
+"""x W^T + b by oneDNN where torch's own product is slower: MKL uses AVX-512 on processors of its
+maker alone.
+"""
 
 from typing import Any
 
@@ -14,8 +16,12 @@ LEAST_PRODUCTS = 2**20
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this torch has oneDNN at all."""
 
-FASTER = AVAILABLE and torch.backends.cpu.get_cpu_capability() == "AVX512" and "Intel" not in cpu_name()
-"""Whether oneDNN is used. Where MKL uses AVX-512 too, or neither does, latent SAC updates a quarter faster by MKL."""
+FASTER = (
+    AVAILABLE and torch.backends.cpu.get_cpu_capability() == "AVX512" and "Intel" not in cpu_name()
+)
+"""Whether oneDNN is used. Where MKL uses AVX-512 too, or neither does, latent SAC updates a quarter
+faster by MKL.
+"""
 
 
 class Linear(nn.Linear):
@@ -27,9 +33,11 @@ class Linear(nn.Linear):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """x W^T + b, (B, out), or its positive part, for x (B, in), W (out, in), b (out,). Gradients of any order.
+    """x W^T + b, (B, out), or its positive part, for x (B, in), W (out, in), b (out,). Gradients of
+    any order.
 
-    Where oneDNN is `FASTER`, it takes large products of float32 on a CPU, none while a graph is traced or transformed.
+    Where oneDNN is `FASTER`, it takes large products of float32 on a CPU, none while a graph is
+    traced or transformed.
     """
     if _suits_onednn(x, weight):
         product: Tensor = _OneDnnLinear.apply(x, weight, bias, relu)
@@ -54,11 +62,14 @@ class _OneDnnLinear(torch.autograd.Function):
         return product
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight, positive = ctx.saved_tensors
         if positive is not None:
             gradient = torch.ops.aten.threshold_backward(gradient, positive, 0)
-        # A gradient that is to be differentiated once more has to be made of operations that torch can differentiate.
+        # A gradient that is to be differentiated once more has to be made of operations that torch
+        # can differentiate.
         product = functional.linear if torch.is_grad_enabled() else _product
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         return (

@@ -9,7 +9,9 @@ from torch import nn
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Initial weights drawn inside depend on this seed alone; the global generator is left as it was."""
+    """Initial weights drawn inside depend on this seed alone; the global generator is left as it
+    was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -17,7 +19,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Inside, gradients pass through these weights and none are computed for them, as `backward(inputs=)` would."""
+    """Inside, gradients pass through these weights and none are computed for them, as
+    `backward(inputs=)` would.
+    """
     for weight in weights:
         weight.requires_grad_(False)
     try:

@@ -1,1 +1,3 @@
-"""What acts: policies as functions from observations to actions. Their files are read by rl.policy_file."""
+"""What acts: policies as functions from observations to actions. Their files are read by
+rl.policy_file.
+"""

@@ -13,20 +13,24 @@ from conure_training.prior.flow import ConditionalRealNVP
 
 
 class PolicyGraph(nn.Module):
-    """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z; features).
+    """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z;
+    features).
 
-    z is bounded if the policy is. Without a policy z is the noise: the prior itself. The action is clipped to the box
-    that the contract promises.
-    Made of copies: the modules that it is given keep their device, mode and type. They compute in the type of their
-    floating-point inputs.
+    z is bounded if the policy is. Without a policy z is the noise: the prior itself. The action is
+    clipped to the box that the contract promises. Made of copies: the modules that it is given keep
+    their device, mode and type. They compute in the type of their floating-point inputs.
     """
 
-    def __init__(self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None) -> None:
+    def __init__(
+        self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None
+    ) -> None:
         super().__init__()
         self.encoder, self.flow = in_float64(encoder), in_float64(flow)
         self.policy = None if policy is None else in_float64(policy)
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, proprio: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Of (B, H, W, 3) uint8, (B, P) and (B, A) float32: (B, A), (B, A) and (B,) float32."""
         features = self.encoder(image, proprio.double())
         z = noise.double()
@@ -46,5 +50,7 @@ class InverseGraph(nn.Module):
 
     def forward(self, image: Tensor, proprio: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Of (B, H, W, 3) uint8, (B, P) and (B, A) float32: (B, A) and (B,) float32."""
-        z, log_likelihood = self.flow.encode_with_log_prob(action.double(), self.encoder(image, proprio.double()))
+        z, log_likelihood = self.flow.encode_with_log_prob(
+            action.double(), self.encoder(image, proprio.double())
+        )
         return z.float(), log_likelihood.float()

@@ -16,7 +16,8 @@ from conure_training.prior.model import Prior
 
 @dataclass(frozen=True)
 class LatentAgent:
-    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0, std 1.
+    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0,
+    std 1.
 
     It acts by the very graph that is exported.
     """
@@ -40,7 +41,9 @@ class LatentAgent:
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Agent."""
-        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        image, proprio = (
+            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
+        )
         action, _, _ = self.graph(image, proprio, torch.from_numpy(noise)[None])
         return np.asarray(action[0].numpy())
 

@@ -14,7 +14,8 @@ from conure_training.policies.policy import Observation
 class PolicyModule(nn.Module):
     """Base: `parts`, by name, make the module; `forward` acts; `begin` forgets an earlier episode.
 
-    image (1, H, W, 3) uint8, proprio (1, P), noise (1, A) -> actions (1, A), which whoever executes them clips.
+    image (1, H, W, 3) uint8, proprio (1, P), noise (1, A) -> actions (1, A), which whoever executes
+    them clips.
     """
 
     def __init__(self, **parts: nn.Module) -> None:
@@ -45,6 +46,8 @@ class ModuleAgent:
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Agent."""
-        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        image, proprio = (
+            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
+        )
         action: Tensor = self.module(image, proprio, torch.from_numpy(noise)[None])
         return action[0].clamp(-1.0, 1.0).numpy()

@@ -1,4 +1,6 @@
-"""Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from scratch, a bundle."""
+"""Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from
+scratch, a bundle.
+"""
 
 from typing import Any, Protocol
 

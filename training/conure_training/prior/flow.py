@@ -1,4 +1,6 @@
-"""The behavioral prior's invertible map between latent z and action, given the observation's features."""
+"""The behavioral prior's invertible map between latent z and action, given the observation's
+features.
+"""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from conure_core.errors import ConfigError, SpecMismatch
 from conure_training.nn.onednn_linear import linear
 
 ACTION_RANGE = 1.05
-"""Actions come out in (-1.05, 1.05), so that the edges of the box [-1, 1] are ordinary, invertible points."""
+"""Actions come out in (-1.05, 1.05), so that the edges of the box [-1, 1] are ordinary, invertible
+points.
+"""
 
 SATURATION = 1.0 - 1e-6
 
@@ -28,24 +32,28 @@ class Decoder(Protocol):
 
 
 class ConditionalRealNVP(nn.Module):
-    """Conditional Real NVP, a = f(z; c), z ~ N(0, I): affine couplings, a conditional affine, a tanh.
+    """Conditional Real NVP, a = f(z; c), z ~ N(0, I): affine couplings, a conditional affine, a
+    tanh.
 
-    Coupling:      z_moved <- z_moved * exp(s) + t,  with (s, t) = MLP(z_kept, c),  halves taking turns
+    Coupling:      z_moved <- z_moved * exp(s) + t,  (s, t) = MLP(z_kept, c),  halves taking turns
     Affine:        x = z * exp(s(c)) + t(c)
     Squash:        a = 1.05 tanh(x)
     Likelihood:    log p(a | c) = log N(f^-1(a; c)) - sum(all s) - sum(log da/dx)
 
-    Every log-scale is s = bound * tanh(raw / bound). The authors' bound of 1 cannot represent demonstrations more
-    precise than sigma 0.13; the bound of 3 reaches 1e-4. The last layers start at zero: untrained, a = 1.05 tanh(z).
+    Every log-scale is s = bound * tanh(raw / bound). The authors' bound of 1 cannot represent
+    demonstrations more precise than sigma 0.13; the bound of 3 reaches 1e-4. The last layers start
+    at zero: untrained, a = 1.05 tanh(z).
 
-    Actions of exactly -1 or +1 (a gripper) have a finite x (1.85), so encode and log_prob are exact and finite on the
-    closed box, and decode may leave it by 0.05: whoever executes an action clips it, as the controller does. Beyond
-    +-1.05 nothing has a density; log_prob then takes the nearest point that has one.
+    Actions of exactly -1 or +1 (a gripper) have a finite x (1.85), so encode and log_prob are exact
+    and finite on the closed box, and decode may leave it by 0.05: whoever executes an action clips
+    it, as the controller does. Beyond +-1.05 nothing has a density; log_prob then takes the nearest
+    point that has one.
 
-    Any action dimension, without padding. In one dimension f is affine before the squash: there is no half to keep.
+    Any action dimension, without padding. In one dimension f is affine before the squash: there is
+    no half to keep.
 
-    Source: Dinh, Sohl-Dickstein & Bengio, Density estimation using Real NVP, ICLR 2017; conditioning and use as a
-    prior: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024.
+    Source: Dinh, Sohl-Dickstein & Bengio, Density estimation using Real NVP, ICLR 2017;
+    conditioning and use as a prior: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024.
 
     >>> flow = ConditionalRealNVP(action_dim=7, context_dim=64)
     >>> context = torch.randn(5, 64)
@@ -70,15 +78,18 @@ class ConditionalRealNVP(nn.Module):
         super().__init__()
         if min(action_dim, context_dim, num_couplings, *hidden_dims) < 1 or not hidden_dims:
             raise ConfigError(
-                f"a flow needs sizes of at least 1, got action_dim={action_dim}, context_dim={context_dim}, "
-                f"num_couplings={num_couplings}, hidden_dims={tuple(hidden_dims)}"
+                f"a flow needs sizes of at least 1, got action_dim={action_dim},"
+                f" context_dim={context_dim}, num_couplings={num_couplings},"
+                f" hidden_dims={tuple(hidden_dims)}"
             )
         if not log_scale_bound > 0:
             raise ConfigError(f"log_scale_bound must be above 0, got {log_scale_bound}")
         self.action_dim, self.context_dim = action_dim, context_dim
         self._half_sizes = [action_dim // 2, action_dim - action_dim // 2]
         sides = [1 if action_dim == 1 or index % 2 == 0 else 0 for index in range(num_couplings)]
-        couplings = nn.ModuleList(_Coupling(self._half_sizes, side, context_dim, hidden_dims) for side in sides)
+        couplings = nn.ModuleList(
+            _Coupling(self._half_sizes, side, context_dim, hidden_dims) for side in sides
+        )
         self.couplings = cast("Sequence[_Coupling]", couplings)
         self.affine = _zeroed(nn.Linear(context_dim, 2 * action_dim)) if final_affine else None
         # A tensor, because torch multiplies by a Python number at half the speed.
@@ -93,7 +104,9 @@ class ConditionalRealNVP(nn.Module):
         return ACTION_RANGE * torch.tanh(self._to_unsquashed(z, context)[0])
 
     def encode(self, action: Tensor, context: Tensor) -> Tensor:
-        """Latents (B, D) for actions (B, D) in [-1, 1] and contexts (B, C): the inverse of `decode`."""
+        """Latents (B, D) for actions (B, D) in [-1, 1] and contexts (B, C): the inverse of
+        `decode`.
+        """
         return self._to_latent(self._unsquashed(action), context)[0]
 
     def decode_with_log_prob(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,39 +155,57 @@ class ConditionalRealNVP(nn.Module):
         return torch.atanh((action / ACTION_RANGE).clamp(-SATURATION, SATURATION))
 
     def _check(self, values: Tensor, context: Tensor) -> None:
-        if values.shape != (context.shape[0], self.action_dim) or context.shape[-1] != self.context_dim:
+        if (
+            values.shape != (context.shape[0], self.action_dim)
+            or context.shape[-1] != self.context_dim
+        ):
             raise SpecMismatch(
-                f"the flow takes (batch, {self.action_dim}) with a context (batch, {self.context_dim}), "
-                f"got {tuple(values.shape)} with {tuple(context.shape)}"
+                f"the flow takes (batch, {self.action_dim}) with a context (batch,"
+                f" {self.context_dim}), got {tuple(values.shape)} with {tuple(context.shape)}"
             )
 
 
 def flow_loss(
-    flow: ConditionalRealNVP, features: Tensor, action: Tensor, noise: float, generator: torch.Generator | None = None
+    flow: ConditionalRealNVP,
+    features: Tensor,
+    action: Tensor,
+    noise: float,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """-log p(action | features + noise), its mean; `noise`: its standard deviation, against overfitting."""
+    """-log p(action | features + noise), its mean; `noise`: its standard deviation, against
+    overfitting.
+    """
     return -flow.log_prob(action, with_noise(features, noise, generator)).mean()
 
 
-def with_noise(features: Tensor, deviation: float, generator: torch.Generator | None = None) -> Tensor:
+def with_noise(
+    features: Tensor, deviation: float, generator: torch.Generator | None = None
+) -> Tensor:
     """Features with normal noise of this standard deviation."""
-    return features + deviation * torch.randn(features.shape, generator=generator, device=features.device)
+    return features + deviation * torch.randn(
+        features.shape, generator=generator, device=features.device
+    )
 
 
 class _Coupling(nn.Module):
     """The MLP of one coupling, (kept half, context) -> raw (scale, shift) of the other half.
 
-    Its first layer is two matrices, so that nothing has to be joined. Functions instead of module calls: at batch 1
-    the calls cost as much as the arithmetic.
+    Its first layer is two matrices, so that nothing has to be joined. Functions instead of module
+    calls: at batch 1 the calls cost as much as the arithmetic.
     """
 
-    def __init__(self, half_sizes: Sequence[int], side: int, context_dim: int, hidden_dims: Sequence[int]) -> None:
+    def __init__(
+        self, half_sizes: Sequence[int], side: int, context_dim: int, hidden_dims: Sequence[int]
+    ) -> None:
         super().__init__()
         self.side = side
         kept, moved = half_sizes[1 - side], half_sizes[side]
         self.from_context = nn.Linear(context_dim, hidden_dims[0])
         self.from_kept = nn.Linear(kept, hidden_dims[0], bias=False) if kept else None
-        self.hidden = cast("Sequence[nn.Linear]", nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise(hidden_dims)))
+        self.hidden = cast(
+            "Sequence[nn.Linear]",
+            nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise(hidden_dims)),
+        )
         self.last = _zeroed(nn.Linear(hidden_dims[-1], 2 * moved))
 
     def raw(self, halves: Sequence[Tensor], context: Tensor) -> Tensor:
@@ -195,11 +226,14 @@ def _zeroed(layer: nn.Linear) -> nn.Linear:
 
 
 def _log_density(z: Tensor, log_scales: Sequence[Tensor], unsquashed: Tensor) -> Tensor:
-    """Log N(z; 0, I) - sum(log-scales) - sum(log da/dx), (B,), with as few operations as there can be.
+    """Log N(z; 0, I) - sum(log-scales) - sum(log da/dx), (B,), with as few operations as there can
+    be.
 
     log(1 - tanh(x)^2) = 2 (log 2 + x - softplus(2x)), which never overflows.
     """
     softplus = functional.softplus(unsquashed, beta=2.0)
     quarter = torch.addcmul(torch.sub(softplus, unsquashed, alpha=0.5), z, z, value=-0.125)
-    constant = z.shape[-1] * (0.5 * math.log(2.0 * math.pi) + 2.0 * math.log(2.0) + math.log(ACTION_RANGE))
+    constant = z.shape[-1] * (
+        0.5 * math.log(2.0 * math.pi) + 2.0 * math.log(2.0) + math.log(ACTION_RANGE)
+    )
     return torch.sub(4.0 * quarter.sum(-1) - constant, torch.cat(list(log_scales), -1).sum(-1))

@@ -1,4 +1,6 @@
-"""`conure prior`: encoder and flow from demonstrations; the three steps are in conure_training.prior.trainer."""
+"""`conure prior`: encoder and flow from demonstrations; the three steps are in
+conure_training.prior.trainer.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -13,7 +15,17 @@ from numpy.typing import NDArray
 from conure_core.atomic_files import write_json
 from conure_core.claim import claimed
 from conure_core.config import load_config
-from conure_core.config_values import BATCH, COUNT, COUNT_OR_NONE, POSITIVE, SEED, SHARE, WORKERS, bounds, check_values
+from conure_core.config_values import (
+    BATCH,
+    COUNT,
+    COUNT_OR_NONE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    WORKERS,
+    bounds,
+    check_values,
+)
 from conure_core.errors import DataError
 from conure_core.robot import load_robot
 from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
@@ -21,7 +33,12 @@ from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.vision.camera import Camera
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
-from conure_training.data.selection import choose_episodes, fingerprint, held_out_steps, require_many_tasks
+from conure_training.data.selection import (
+    choose_episodes,
+    fingerprint,
+    held_out_steps,
+    require_many_tasks,
+)
 from conure_training.prior.feature_cache import Encoded, encoding_by, keep_encoded
 from conure_training.prior.model import Prior, PriorSize
 from conure_training.prior.trainer import CHECKPOINT, PriorTrainer
@@ -30,24 +47,33 @@ from conure_training.runtime.arrays import save_arrays, saved_arrays
 from conure_training.runtime.parallel import ENGINES, engine_of, run_blocks
 
 BLOCK_SCENES = 1000
-CHANGES_NO_RESULT = {"demos", "out", "scenes", "workers", "engine", "ray_address", "checkpoint_every"}
+CHANGES_NO_RESULT = {
+    "demos",
+    "out",
+    "scenes",
+    "workers",
+    "engine",
+    "ray_address",
+    "checkpoint_every",
+}
 MAY_BE_LOWERED = {"batch_size", "flow_batch_size"}
 """A run that ended for want of memory goes on with smaller batches."""
 
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """How to train a prior. Steps are optimizer steps; `static_scenes` 0 leaves the auxiliary scenes out.
+    """How to train a prior. Steps are optimizer steps; `static_scenes` 0 leaves the auxiliary
+    scenes out.
 
-    `tasks`: of the demonstrations, none named: all; one of them alone makes a prior of that task. `trajectories`: how
-    many, drawn by the seed, 0: all; smaller draws are parts of larger ones.
-    `labelled_share`: of the static scenes, the part whose labels are used; `labelled_demonstrations`: whether the
-    demonstrations' own labels are. What has no label teaches the encoder nothing, and without both it learns by
-    likelihood alone, in as many steps.
-    `scenes`: the folder that keeps the rendered static scenes; empty: `out`. That of another prior with the same
-    settings saves rendering them again.
-    `shift_px`: images of the auxiliary task move by up to as many pixels, with their labels; 0: none.
-    `feature_noise`: standard deviation of noise on the features in the flow's own step; it keeps the flow smooth.
+    `tasks`: of the demonstrations, none named: all; one of them alone makes a prior of that task.
+    `trajectories`: how many, drawn by the seed, 0: all; smaller draws are parts of larger ones.
+    `labelled_share`: of the static scenes, the part whose labels are used;
+    `labelled_demonstrations`: whether the demonstrations' own labels are. What has no label teaches
+    the encoder nothing, and without both it learns by likelihood alone, in as many steps. `scenes`:
+    the folder that keeps the rendered static scenes; empty: `out`. That of another prior with the
+    same settings saves rendering them again. `shift_px`: images of the auxiliary task move by up to
+    as many pixels, with their labels; 0: none. `feature_noise`: standard deviation of noise on the
+    features in the flow's own step; it keeps the flow smooth.
     """
 
     demos: str
@@ -93,12 +119,15 @@ def run(overrides: list[str]) -> None:
 
 
 def train_prior(config: PriorConfig) -> Path:
-    """Train and save a prior; writes `prior.pt` and `metrics.json` under `config.out`. Returns the prior's path.
+    """Train and save a prior; writes `prior.pt` and `metrics.json` under `config.out`. Returns the
+    prior's path.
 
-    Beside them: the static scenes, for the next prior, and the demonstrations' features, for RL on this one.
+    Beside them: the static scenes, for the next prior, and the demonstrations' features, for RL on
+    this one.
 
-    An interrupted run is gone on with by the same command, from its last checkpoint, and ends as it would have.
-    Raises: ConfigError, among others if memory runs out; DataError for demonstrations that no prior can be made of.
+    An interrupted run is gone on with by the same command, from its last checkpoint, and ends as it
+    would have. Raises: ConfigError, among others if memory runs out; DataError for demonstrations
+    that no prior can be made of.
     """
     with claimed(config.out, "conure prior"):
         return _train_prior(config)
@@ -111,10 +140,15 @@ def _train_prior(config: PriorConfig) -> Path:
     require_many_tasks(data, config.tasks)
     contract = load_robot(config.arm).contract(data.image.shape[1])
     if data.proprio.shape[1:] != contract.observation.proprio.shape:
-        raise DataError(f"{config.demos} is not of the arm '{config.arm}': give the arm that it was collected with")
+        raise DataError(
+            f"{config.demos} is not of the arm '{config.arm}': give the arm that it was collected"
+            " with"
+        )
     camera = table_camera(data.image.shape[1], config.arm)
     prior = Prior(contract, config.size, camera)
-    scenes = _static_frames(config, camera, Path(config.scenes or out) / "static_scenes.npz", prior.latent_dim)
+    scenes = _static_frames(
+        config, camera, Path(config.scenes or out) / "static_scenes.npz", prior.latent_dim
+    )
     prior = prior.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _trainer(config, prior, data, scenes, camera, fingerprint(everything))
     trainer.run()
@@ -129,32 +163,60 @@ def _train_prior(config: PriorConfig) -> Path:
 
 
 def _trainer(
-    config: PriorConfig, prior: Prior, data: Demonstrations, scenes: Frames | None, camera: Camera, demonstrations: int
+    config: PriorConfig,
+    prior: Prior,
+    data: Demonstrations,
+    scenes: Frames | None,
+    camera: Camera,
+    demonstrations: int,
 ) -> PriorTrainer:
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
-    decides = {name: value for name, value in asdict(config).items() if name not in CHANGES_NO_RESULT | MAY_BE_LOWERED}
+    decides = {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in CHANGES_NO_RESULT | MAY_BE_LOWERED
+    }
     identity = json.dumps([decides, demonstrations, EDITION], sort_keys=True)
-    return PriorTrainer(config, prior, frames, scenes, held_out_steps(data), whole, camera, identity)
+    return PriorTrainer(
+        config, prior, frames, scenes, held_out_steps(data), whole, camera, identity
+    )
 
 
-def _static_frames(config: PriorConfig, camera: Camera, cache: Path, action_dim: int) -> Frames | None:
+def _static_frames(
+    config: PriorConfig, camera: Camera, cache: Path, action_dim: int
+) -> Frames | None:
     """The labelled ones. Rendered once: kept for the next run with the same settings."""
     if config.labelled_scenes == 0:
         return None
-    settings = [config.arm, camera.height_px, config.static_scenes, config.seed, config.randomization, EDITION]
+    settings = [
+        config.arm,
+        camera.height_px,
+        config.static_scenes,
+        config.seed,
+        config.randomization,
+        EDITION,
+    ]
     drawn_by = json.dumps(settings, sort_keys=True)
     arrays = saved_arrays(cache, drawn_by)
     if arrays is None:
         arrays = _rendered(config, camera)
         save_arrays(cache, drawn_by, arrays)
-    part = LabelledImages(**{name: values[: config.labelled_scenes] for name, values in arrays.items()})
+    part = LabelledImages(
+        **{name: values[: config.labelled_scenes] for name, values in arrays.items()}
+    )
     return frames_of_scenes(part, action_dim)
 
 
 def _rendered(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
     """All of the configuration's scenes, each field of LabelledImages by its name."""
     total, first = config.static_scenes, config.seed * 1_000_000
-    blocks = [(first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)]
+    blocks = [
+        (first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)
+    ]
     work = partial(draw_block, config.arm, camera.height_px, config.randomization)
-    done = dict(run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1]))
-    return {name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]}
+    done = dict(
+        run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1])
+    )
+    return {
+        name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]
+    }

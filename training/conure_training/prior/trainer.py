@@ -1,4 +1,6 @@
-"""The three steps that train a prior. An interrupted run goes on from a checkpoint, bit by bit on as many cores."""
+"""The three steps that train a prior. An interrupted run goes on from a checkpoint, bit by bit on
+as many cores.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,7 +61,9 @@ class TrainerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the three steps: `loss` is called once an optimizer step; `batch_key` names the setting of its batch."""
+    """One of the three steps: `loss` is called once an optimizer step; `batch_key` names the
+    setting of its batch.
+    """
 
     label: str
     steps: int
@@ -70,13 +74,16 @@ class Phase:
 
 
 class PriorTrainer:
-    """Maximum likelihood of demonstrated actions, with the auxiliary task L_aux (where objects are) for the encoder.
+    """Maximum likelihood of demonstrated actions, with the auxiliary task L_aux (where objects are)
+    for the encoder.
 
         1. encoder             min L_aux              static scenes and demonstration frames
         2. encoder and flow    min L_aux - log p(a | image, proprio)
-        3. flow                min -log p(a | features + noise)     features of the frozen encoder, computed once
+        3. flow                min -log p(a | features + noise)     features of the frozen encoder,
+           computed once
 
-    Without any label the first two are both -log p. Steps of held-out episodes are never trained on.
+    Without any label the first two are both -log p. Steps of held-out episodes are never trained
+    on.
     """
 
     def __init__(
@@ -90,16 +97,29 @@ class PriorTrainer:
         camera: Camera,
         identity: str,
     ):
-        """`scenes`: labelled; `held_out`, `whole` (n,): see held_out_steps and frames_of_demonstrations.
+        """`scenes`: labelled; `held_out`, `whole` (n,): see held_out_steps and
+        frames_of_demonstrations.
 
-        `identity`: of the configuration and the data; a checkpoint with another one is not gone on from.
+        `identity`: of the configuration and the data; a checkpoint with another one is not gone on
+        from.
         """
-        self.config, self.prior, self.frames, self.scenes, self.identity = config, prior, frames, scenes, identity
+        self.config, self.prior, self.frames, self.scenes, self.identity = (
+            config,
+            prior,
+            frames,
+            scenes,
+            identity,
+        )
         self.train_index = torch.from_numpy(np.flatnonzero(~held_out))
         self.held_index = torch.from_numpy(np.flatnonzero(held_out & whole))
         if len(self.held_index) == 0:
-            raise DataError(f"no held-out episode is as long as size.chunk={prior.size.chunk}; ask for a shorter chunk")
-        self.metrics: dict[str, float] = {"labelled_scenes": 0.0 if scenes is None else float(len(scenes))}
+            raise DataError(
+                f"no held-out episode is as long as size.chunk={prior.size.chunk}; ask for a"
+                " shorter chunk"
+            )
+        self.metrics: dict[str, float] = {
+            "labelled_scenes": 0.0 if scenes is None else float(len(scenes))
+        }
         self.device = next(prior.parameters()).device
         self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
@@ -107,7 +127,9 @@ class PriorTrainer:
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
 
     def run(self) -> None:
-        """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of all frames."""
+        """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of
+        all frames.
+        """
         with self.cores:
             self._run(self._checkpoint())
 
@@ -117,20 +139,31 @@ class PriorTrainer:
         alone = self._auxiliary_loss if self._labelled else self._likelihood_loss
         parameters = encoder if self._labelled else [*encoder, *flow]
         rate = config.encoder_rate
-        self._fit(0, Phase("encoder", config.encoder_steps, rate, parameters, alone, "batch_size"), saved)
+        self._fit(
+            0, Phase("encoder", config.encoder_steps, rate, parameters, alone, "batch_size"), saved
+        )
         both = [*encoder, *flow]
-        phase = Phase("encoder and flow", config.joint_steps, rate / 4, both, self._joint_loss, "batch_size")
+        phase = Phase(
+            "encoder and flow", config.joint_steps, rate / 4, both, self._joint_loss, "batch_size"
+        )
         self._fit(1, phase, saved)
         if saved is None or saved["phase"] < 2:
             self._measure_positions()
         self.features = encoding_by(prior.encoder)(self.frames.image, self.frames.proprio)
-        features, actions = self.features[self.train_index], self.frames.action[self.train_index].to(self.device)
+        features, actions = (
+            self.features[self.train_index],
+            self.frames.action[self.train_index].to(self.device),
+        )
 
         def loss() -> Tensor:
             batch = torch.randint(len(features), (config.flow_batch_size,))
             return flow_loss(prior.flow, features[batch], actions[batch], config.feature_noise)
 
-        self._fit(2, Phase("flow", config.flow_steps, config.flow_rate, flow, loss, "flow_batch_size"), saved)
+        self._fit(
+            2,
+            Phase("flow", config.flow_steps, config.flow_rate, flow, loss, "flow_batch_size"),
+            saved,
+        )
         self._measure_likelihood(features, actions)
 
     @property
@@ -140,8 +173,12 @@ class PriorTrainer:
     def _fit(self, number: int, phase: Phase, saved: dict[str, Any] | None) -> None:
         if phase.steps == 0 or (saved is not None and saved["phase"] > number):
             return
-        optimizer = torch.optim.AdamW(phase.parameters, lr=phase.rate, weight_decay=1e-4, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, phase.rate, phase.steps, pct_start=0.15)
+        optimizer = torch.optim.AdamW(
+            phase.parameters, lr=phase.rate, weight_decay=1e-4, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, phase.rate, phase.steps, pct_start=0.15
+        )
         first = 0
         if saved is not None and saved["phase"] == number:
             first = saved["step"]
@@ -149,7 +186,10 @@ class PriorTrainer:
             schedule.load_state_dict(saved["schedule"])
             _set_random_state(saved["random"])
         loss = torch.zeros(())
-        with progress_bar() as bar, blamed_on(phase.batch_key, getattr(self.config, phase.batch_key)):
+        with (
+            progress_bar() as bar,
+            blamed_on(phase.batch_key, getattr(self.config, phase.batch_key)),
+        ):
             task = bar.add_task(phase.label, total=phase.steps, completed=first, note="")
             for index in range(first, phase.steps):
                 if index > first and index % self.config.checkpoint_every == 0:
@@ -167,14 +207,24 @@ class PriorTrainer:
         self.metrics[f"{phase.label} loss"] = loss.item()
 
     def _write_checkpoint(self, number: int, step: int, optimizer: Any, schedule: Any) -> None:
-        data = {"identity": self.identity, "phase": number, "step": step, "prior": self.prior.state_dict()}
-        data |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "metrics": self.metrics}
+        data = {
+            "identity": self.identity,
+            "phase": number,
+            "step": step,
+            "prior": self.prior.state_dict(),
+        }
+        data |= {
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "metrics": self.metrics,
+        }
         save_torch(Path(self.config.out) / CHECKPOINT, {**data, "random": _random_state()})
 
     def _checkpoint(self) -> dict[str, Any] | None:
         """What an interrupted run left, its weights and metrics taken over.
 
-        Raises: DataError if it is damaged; ConfigError if it is of another configuration or other demonstrations.
+        Raises: DataError if it is damaged; ConfigError if it is of another configuration or other
+        demonstrations.
         """
         path = Path(self.config.out) / CHECKPOINT
         if not path.is_file():
@@ -186,12 +236,14 @@ class PriorTrainer:
                 self.metrics = dict(data["metrics"])
                 return data
         raise ConfigError(
-            f"{path} belongs to a run with another configuration or other demonstrations; choose another out= "
-            "or remove it"
+            f"{path} belongs to a run with another configuration or other demonstrations; choose"
+            " another out= or remove it"
         )
 
     def _demonstration_batch(self, size: int) -> Frames:
-        return self.frames.at(self.train_index[torch.randint(len(self.train_index), (size,))], self.device)
+        return self.frames.at(
+            self.train_index[torch.randint(len(self.train_index), (size,))], self.device
+        )
 
     def _auxiliary_batch(self) -> Frames:
         size = self.config.batch_size
@@ -206,10 +258,14 @@ class PriorTrainer:
         if self.config.shift_px:
             batch = self._shifted(batch)
         found = self.prior.encoder.detect(batch.image, batch.proprio)
-        return detection_loss(self.prior.encoder, found, batch.positions, batch.colours, batch.container, batch.pixels)
+        return detection_loss(
+            self.prior.encoder, found, batch.positions, batch.colours, batch.container, batch.pixels
+        )
 
     def _shifted(self, batch: Frames) -> Frames:
-        """Every image moved at random, and its labels along: the pixels, and the points that they are seen from."""
+        """Every image moved at random, and its labels along: the pixels, and the points that they
+        are seen from.
+        """
         most = self.config.shift_px
         offset = torch.randint(-most, most + 1, (len(batch), 2)).to(self.device)
         after = batch.pixels + offset[:, None]
@@ -220,26 +276,38 @@ class PriorTrainer:
 
     def _likelihood_loss(self) -> Tensor:
         batch = self._demonstration_batch(self.config.batch_size)
-        return -self.prior.flow.log_prob(batch.action, self.prior.encoder(batch.image, batch.proprio)).mean()
+        return -self.prior.flow.log_prob(
+            batch.action, self.prior.encoder(batch.image, batch.proprio)
+        ).mean()
 
     def _joint_loss(self) -> Tensor:
         # Never shifted: what is seen must stand where the proprioception says that the tool is.
         likelihood = self._likelihood_loss()
-        return AUXILIARY_WEIGHT * self._auxiliary_loss() + likelihood if self._labelled else likelihood
+        return (
+            AUXILIARY_WEIGHT * self._auxiliary_loss() + likelihood if self._labelled else likelihood
+        )
 
     @torch.no_grad()
     def _measure_likelihood(self, features: Tensor, actions: Tensor) -> None:
         held_actions = self.frames.action[self.held_index].to(self.device)
         held = self.prior.flow.log_prob(held_actions, self.features[self.held_index])
         self.metrics["held_out_log_likelihood"] = held.mean().item()
-        self.metrics["train_log_likelihood"] = self.prior.flow.log_prob(actions[:5000], features[:5000]).mean().item()
+        self.metrics["train_log_likelihood"] = (
+            self.prior.flow.log_prob(actions[:5000], features[:5000]).mean().item()
+        )
         for percent in (1, 5, 50):
-            self.metrics[f"held_out_log_likelihood_p{percent:02d}"] = held.quantile(percent / 100).item()
+            self.metrics[f"held_out_log_likelihood_p{percent:02d}"] = held.quantile(
+                percent / 100
+            ).item()
 
     @torch.no_grad()
     def _measure_positions(self) -> None:
-        """Where objects and containers of held-out demonstrations are found: share within 3 cm, median error, mm."""
-        batch = self.frames.at(self.held_index[:: max(1, len(self.held_index) // MEASURED_FRAMES)], self.device)
+        """Where objects and containers of held-out demonstrations are found: share within 3 cm,
+        median error, mm.
+        """
+        batch = self.frames.at(
+            self.held_index[:: max(1, len(self.held_index) // MEASURED_FRAMES)], self.device
+        )
         encoder = self.prior.encoder
         found = encoder.detect(batch.image, batch.proprio)
         presence, position, _ = encoder._best_cells(found)
@@ -259,7 +327,10 @@ class PriorTrainer:
 
 
 def _random_state() -> list[Tensor]:
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+    return [
+        torch.get_rng_state(),
+        *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []),
+    ]
 
 
 def _set_random_state(states: list[Tensor]) -> None:

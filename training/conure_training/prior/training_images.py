@@ -1,4 +1,6 @@
-"""Demonstrations and static scenes as what the prior trains on: images, labels and where they lie in the image."""
+"""Demonstrations and static scenes as what the prior trains on: images, labels and where they lie
+in the image.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,11 +18,12 @@ from conure_training.prior.chunking import chunk_targets
 
 @dataclass(frozen=True)
 class Frames:
-    """Images with everything that training asks of them; NaN labels where unknown. Tensors of equal first dimension.
+    """Images with everything that training asks of them; NaN labels where unknown. Tensors of equal
+    first dimension.
 
-    image (n, h, w, 3) uint8; proprio (n, p); positions (n, k, 3) and container (n, 3), m, base frame; colours (n, k, 3)
-    in [0, 1]; pixels (n, k + 1, 2), where the middles of objects and, last, container are seen; action
-    (n, chunk * a).
+    image (n, h, w, 3) uint8; proprio (n, p); positions (n, k, 3) and container (n, 3), m, base
+    frame; colours (n, k, 3) in [0, 1]; pixels (n, k + 1, 2), where the middles of objects and,
+    last, container are seen; action (n, chunk * a).
     """
 
     image: Tensor
@@ -41,7 +44,9 @@ class Frames:
     @staticmethod
     def joined(parts: Sequence["Frames"]) -> "Frames":
         """Rows of all parts, in order."""
-        return Frames(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Frames)))
+        return Frames(
+            *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Frames))
+        )
 
 
 def frames_of_scenes(scenes: LabelledImages, action_dim: int) -> Frames:
@@ -49,8 +54,11 @@ def frames_of_scenes(scenes: LabelledImages, action_dim: int) -> Frames:
     return _frames(scenes, np.full((len(scenes.image), action_dim), np.nan, dtype=np.float32))
 
 
-def frames_of_demonstrations(data: Demonstrations, camera: Camera, chunk: int = 1) -> tuple[Frames, NDArray[np.bool_]]:
-    """Every step of the demonstrations; and at which ones the whole chunk of actions was demonstrated.
+def frames_of_demonstrations(
+    data: Demonstrations, camera: Camera, chunk: int = 1
+) -> tuple[Frames, NDArray[np.bool_]]:
+    """Every step of the demonstrations; and at which ones the whole chunk of actions was
+    demonstrated.
 
     `pixels` are those of the camera as calibrated: where it stood, demonstrations do not tell.
     """
@@ -65,4 +73,6 @@ def frames_of_demonstrations(data: Demonstrations, camera: Camera, chunk: int = 
 
 def _frames(labelled: LabelledImages, action: NDArray[np.float32]) -> Frames:
     truth = (labelled.positions, labelled.colours, labelled.container, labelled.pixels)
-    return Frames(*(torch.from_numpy(array) for array in (labelled.image, labelled.proprio, *truth, action)))
+    return Frames(
+        *(torch.from_numpy(array) for array in (labelled.image, labelled.proprio, *truth, action))
+    )

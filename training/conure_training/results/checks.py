@@ -1,4 +1,6 @@
-"""What each experiment must show, computed from the records: met, missed, or incomplete while entries are missing."""
+"""What each experiment must show, computed from the records: met, missed, or incomplete while
+entries are missing.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,13 @@ import numpy as np
 
 from conure_training.evaluation.intervals import bracketed_interval, wilson_interval
 from conure_training.results.ledger import Record
-from conure_training.results.measures import Curve, area_under_curve, curve_of, final_success, steps_to
+from conure_training.results.measures import (
+    Curve,
+    area_under_curve,
+    curve_of,
+    final_success,
+    steps_to,
+)
 from conure_training.results.plan import Entry
 
 MET, MISSED, INCOMPLETE = "met", "missed", "incomplete"
@@ -19,7 +27,9 @@ ALL_LABELS, ALL_DATA = "48000", "10000"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to show: what, how much is asked for, what was measured, and whether that suffices."""
+    """One thing to show: what, how much is asked for, what was measured, and whether that
+    suffices.
+    """
 
     what: str
     wanted: str
@@ -36,7 +46,11 @@ class Runs:
 
     def of(self, experiment: str, **variables: str) -> list[Record]:
         """The records of an experiment whose variables have these values."""
-        return [self.records[entry.key] for entry in self._entries(experiment, variables) if entry.key in self.records]
+        return [
+            self.records[entry.key]
+            for entry in self._entries(experiment, variables)
+            if entry.key in self.records
+        ]
 
     def complete(self, experiment: str, **variables: str) -> bool:
         """Whether every such entry is filled; False if there is none."""
@@ -96,7 +110,9 @@ def percent(share: float) -> str:
 
 
 def headline(runs: Runs) -> list[Check]:
-    """The method against each rival on every task; rivals that have no way to the reward; final success."""
+    """The method against each rival on every task; rivals that have no way to the reward; final
+    success.
+    """
     rivals = [method for method in runs.values("headline", "method") if method != "latent"]
     return [*(_ahead_of(runs, rival) for rival in rivals), *_near_zero(runs), *_final(runs)]
 
@@ -104,7 +120,9 @@ def headline(runs: Runs) -> list[Check]:
 def _ahead_of(runs: Runs, rival: str) -> Check:
     tasks, margins = runs.values("headline", "evaluation"), {}
     for task in tasks:
-        ours, theirs = (runs.of("headline", method=method, evaluation=task) for method in ("latent", rival))
+        ours, theirs = (
+            runs.of("headline", method=method, evaluation=task) for method in ("latent", rival)
+        )
         if ours and theirs:
             margins[task] = float(np.mean(areas(ours)) - np.mean(areas(theirs)))
     complete = all(runs.complete("headline", method=method) for method in ("latent", rival))
@@ -142,13 +160,22 @@ def _final(runs: Runs) -> list[Check]:
     for kind, least in (("pick", 0.85), ("place", 0.75)):
         tasks = [task for task in runs.values("headline", "evaluation") if task.startswith(kind)]
         by_task = [finals(runs.of("headline", method="latent", evaluation=task)) for task in tasks]
-        complete = bool(tasks) and all(runs.complete("headline", method="latent", evaluation=task) for task in tasks)
+        complete = bool(tasks) and all(
+            runs.complete("headline", method="latent", evaluation=task) for task in tasks
+        )
         filled = [values for values in by_task if values]
         means = [float(np.mean(values)) for values in filled]
-        measured = f"{rate_with_interval(filled)}, lowest task {percent(min(means))}" if filled else ""
+        measured = (
+            f"{rate_with_interval(filled)}, lowest task {percent(min(means))}" if filled else ""
+        )
         met = bool(filled) and float(np.mean(np.concatenate(filled))) >= least
         checks.append(
-            Check(f"final success of latent, {kind}", f"at least {percent(least)}", measured, _state(complete, met))
+            Check(
+                f"final success of latent, {kind}",
+                f"at least {percent(least)}",
+                measured,
+                _state(complete, met),
+            )
         )
     return checks
 
@@ -164,13 +191,19 @@ def first_rollouts(runs: Runs) -> list[Check]:
         pairs = (("policy", "prior"), ("prior", "policy"))
         met = any(intervals[one][0] <= rates[other] <= intervals[one][1] for one, other in pairs)
         parts = [
-            f"{name} {percent(rates[name])} [{100 * intervals[name][0]:.0f}, {100 * intervals[name][1]:.0f}]"
+            f"{name} {percent(rates[name])} [{100 * intervals[name][0]:.0f},"
+            f" {100 * intervals[name][1]:.0f}]"
             for name in counts
         ]
         measured = ", ".join(parts) if records else ""
         complete = runs.complete("first_rollouts", evaluation=task)
         checks.append(
-            Check(f"success at step 0, {task}", "the same within the interval", measured, _state(complete, met))
+            Check(
+                f"success at step 0, {task}",
+                "the same within the interval",
+                measured,
+                _state(complete, met),
+            )
         )
     return checks
 
@@ -197,7 +230,14 @@ def data_size(runs: Runs) -> list[Check]:
         )
         measured = ", ".join(f"{int(size):,}: {mean:.2f}" for size, mean in means.items())
         wanted = "rises, less at the end than at the beginning"
-        checks.append(Check(f"area under the curve by trajectories, {task}", wanted, measured, _state(complete, met)))
+        checks.append(
+            Check(
+                f"area under the curve by trajectories, {task}",
+                wanted,
+                measured,
+                _state(complete, met),
+            )
+        )
     return checks
 
 
@@ -219,10 +259,17 @@ def mismatch(runs: Runs) -> list[Check]:
         ("escape", "above 70 %", lambda mean: mean > 0.70),
     ):
         by_task = [
-            finals(runs.of("mismatch", learner=name, evaluation=task)) for task in runs.values("mismatch", "evaluation")
+            finals(runs.of("mismatch", learner=name, evaluation=task))
+            for task in runs.values("mismatch", "evaluation")
         ]
         checks.append(
-            _rate_check(f"final success, {name}", wanted, by_task, runs.complete("mismatch", learner=name), holds)
+            _rate_check(
+                f"final success, {name}",
+                wanted,
+                by_task,
+                runs.complete("mismatch", learner=name),
+                holds,
+            )
         )
     return checks
 
@@ -258,9 +305,13 @@ def asymmetric(runs: Runs) -> list[Check]:
             records = runs.of("asymmetric", critic=critic, evaluation=task)
             reached = [steps_to(curve.steps, curve.success, 0.80) for curve in curves(records)]
             steps[critic] = float(np.median(reached)) if reached else float("nan")
-            runs_there[critic] = f"{int(np.isfinite(reached).sum())} of {len(reached)} runs got there"
+            runs_there[critic] = (
+                f"{int(np.isfinite(reached).sum())} of {len(reached)} runs got there"
+            )
             longest = max(longest, budget(records) if records else 0.0)
-        met = 2 * steps["state"] <= min(steps["features"], longest)  # one that never gets there took longer than that
+        met = 2 * steps["state"] <= min(
+            steps["features"], longest
+        )  # one that never gets there took longer than that
         measured = ", ".join(
             f"{critic} {_steps(value, longest)} ({runs_there[critic]})"
             for critic, value in steps.items()
@@ -269,7 +320,12 @@ def asymmetric(runs: Runs) -> list[Check]:
         complete = runs.complete("asymmetric", evaluation=task)
         wanted = "state at most half of features"
         checks.append(
-            Check(f"steps to 80 %, critic on state or features, {task}", wanted, measured, _state(complete, met))
+            Check(
+                f"steps to 80 %, critic on state or features, {task}",
+                wanted,
+                measured,
+                _state(complete, met),
+            )
         )
     return checks
 
@@ -279,7 +335,9 @@ def _steps(value: float, longest: float) -> str:
 
 
 def transfer(runs: Runs) -> list[Check]:
-    """The table: success of each training randomization where nothing and where everything is perturbed."""
+    """The table: success of each training randomization where nothing and where everything is
+    perturbed.
+    """
     parts = []
     for training in runs.values("transfer", "training"):
         records = runs.of("transfer", training=training)
@@ -287,7 +345,14 @@ def transfer(runs: Runs) -> list[Check]:
             rates = (_rate(_counted(records, world)) for world in ("calm", "perturbed"))
             parts.append(f"{training} {' / '.join(rates)}")
     complete = runs.complete("transfer")
-    return [Check("success calm / perturbed, by training", "the table", ", ".join(parts), _state(complete, True))]
+    return [
+        Check(
+            "success calm / perturbed, by training",
+            "the table",
+            ", ".join(parts),
+            _state(complete, True),
+        )
+    ]
 
 
 def auxiliary(runs: Runs) -> list[Check]:
@@ -295,12 +360,21 @@ def auxiliary(runs: Runs) -> list[Check]:
     checks = []
     for task in runs.values("auxiliary", "evaluation"):
         table = labels_of(runs, task)
-        parts = [f"{int(labels):,}: {np.mean(finals(records)):.0%}" for labels, records in table.items() if records]
+        parts = [
+            f"{int(labels):,}: {np.mean(finals(records)):.0%}"
+            for labels, records in table.items()
+            if records
+        ]
         complete = runs.complete("auxiliary", evaluation=task) and runs.complete(
             "headline", method="latent", evaluation=task
         )
         checks.append(
-            Check(f"final success by labelled scenes, {task}", "the table", ", ".join(parts), _state(complete, True))
+            Check(
+                f"final success by labelled scenes, {task}",
+                "the table",
+                ", ".join(parts),
+                _state(complete, True),
+            )
         )
     return checks
 
@@ -308,17 +382,26 @@ def auxiliary(runs: Runs) -> list[Check]:
 def labels_of(runs: Runs, task: str) -> dict[str, list[Record]]:
     """The runs on a task by labelled scenes; those with all of them are the headline's."""
     found = {
-        labels: runs.of("auxiliary", evaluation=task, labels=labels) for labels in runs.values("auxiliary", "labels")
+        labels: runs.of("auxiliary", evaluation=task, labels=labels)
+        for labels in runs.values("auxiliary", "labels")
     }
     return {**found, ALL_LABELS: runs.of("headline", method="latent", evaluation=task)}
 
 
 def fresh_start(runs: Runs) -> list[Check]:
-    """Demonstrations, prior and learning until an evaluation shows 90 %, added; infinite where none does."""
+    """Demonstrations, prior and learning until an evaluation shows 90 %, added; infinite where none
+    does.
+    """
     minutes = [sum(seconds) / 60 for seconds in fresh_starts(runs).values()]
     median = float(np.median(minutes)) if minutes else float("nan")
     reached = f"{np.isfinite(minutes).sum()} of {len(minutes)} runs reached it"
-    measured = "" if not minutes else f"{median:.1f} minutes, {reached}" if np.isfinite(median) else f"never; {reached}"
+    measured = (
+        ""
+        if not minutes
+        else f"{median:.1f} minutes, {reached}"
+        if np.isfinite(median)
+        else f"never; {reached}"
+    )
     return [
         Check(
             "from no data to 90 % on Lift, median",
@@ -330,7 +413,9 @@ def fresh_start(runs: Runs) -> list[Check]:
 
 
 def fresh_starts(runs: Runs) -> dict[str, tuple[float, ...]]:
-    """Seconds of demonstrations, prior and learning until 90 % of every run that has all three recorded, by entry."""
+    """Seconds of demonstrations, prior and learning until 90 % of every run that has all three
+    recorded, by entry.
+    """
     found = {}
     for record in runs.of("fresh_start"):
         keys = (f"fresh_start/{part}-{record.variables['seed']}" for part in ("demos", "prior"))
@@ -342,7 +427,8 @@ def fresh_starts(runs: Runs) -> dict[str, tuple[float, ...]]:
 
 
 def seconds_to(record: Record, level: float) -> float:
-    """Wall-clock of a run of `conure rl` until an evaluation first shows `level`, starting the program included.
+    """Wall-clock of a run of `conure rl` until an evaluation first shows `level`, starting the
+    program included.
 
     Where the curve holds no times, its share of the steps is taken as that of the time.
     """
@@ -357,11 +443,20 @@ def seconds_to(record: Record, level: float) -> float:
 
 
 def _rate_check(
-    what: str, wanted: str, by_task: Sequence[Sequence[float]], complete: bool, holds: Callable[[float], Any]
+    what: str,
+    wanted: str,
+    by_task: Sequence[Sequence[float]],
+    complete: bool,
+    holds: Callable[[float], Any],
 ) -> Check:
     filled = [values for values in by_task if len(values)]
     mean = float(np.mean(np.concatenate(filled))) if filled else float("nan")
-    return Check(what, wanted, rate_with_interval(filled) if filled else "", _state(complete, bool(holds(mean))))
+    return Check(
+        what,
+        wanted,
+        rate_with_interval(filled) if filled else "",
+        _state(complete, bool(holds(mean))),
+    )
 
 
 def _rate(count: tuple[int, int]) -> str:

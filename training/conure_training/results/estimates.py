@@ -9,9 +9,10 @@ from typing import Any, Protocol
 class Rates:
     """Of one core while another learner keeps the other busy; see `plan.yaml`.
 
-    Steps a second: of learning, of rollouts, of collecting. `*_minutes`: starting a command, training a prior.
-    `method_cost`: learning time relative to latent SAC; `episode_steps`: of an episode, by task, some of them failing;
-    `alone_speedup`: of demos and prior with the whole machine.
+    Steps a second: of learning, of rollouts, of collecting. `*_minutes`: starting a command,
+    training a prior. `method_cost`: learning time relative to latent SAC; `episode_steps`: of an
+    episode, by task, some of them failing; `alone_speedup`: of demos and prior with the whole
+    machine.
     """
 
     learning_steps_s: float

@@ -1,7 +1,9 @@
-"""`python -m conure_training.results.experiment NAME key=value`: an experiment that is no verb, as a command.
+"""`python -m conure_training.results.experiment NAME key=value`: an experiment that is no verb, as
+a command.
 
-An experiment is a module of `conure_training.experiments` with `run(config) -> dict of figures`, where the annotation
-of `config` is a frozen dataclass, and a YAML of its name in `conf`; `figures.json` under `out` takes its figures.
+An experiment is a module of `conure_training.experiments` with `run(config) -> dict of figures`,
+where the annotation of `config` is a frozen dataclass, and a YAML of its name in `conf`;
+`figures.json` under `out` takes its figures.
 """
 
 import sys
@@ -18,12 +20,16 @@ PACKAGE, CONF = "conure_training.experiments", "conure_training.conf"
 
 
 def run_experiment(name: str, words: list[str], package: str = PACKAGE, conf: str = CONF) -> Path:
-    """Run it; returns the path of its figures. Raises: ConfigError for an unknown experiment, key or value."""
+    """Run it; returns the path of its figures. Raises: ConfigError for an unknown experiment, key
+    or value.
+    """
     out = next((word.removeprefix("out=") for word in words if word.startswith("out=")), "")
     try:
         module = import_module(f"{package}.{name}")
     except ModuleNotFoundError as error:
-        raise ConfigError(f"there is no experiment '{name}': '{error.name}' is not to be found") from error
+        raise ConfigError(
+            f"there is no experiment '{name}': '{error.name}' is not to be found"
+        ) from error
     settings = [word for word in words if not word.startswith("out=")]
     config = load_config(conf, name, get_type_hints(module.run)["config"], settings)
     figures: dict[str, Any] = module.run(config)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from conure_core.atomic_files import replacing
 from conure_training.evaluation.intervals import stratified_interval
-from conure_training.results.checks import Runs, areas, budget, curves, finals, labels_of, sizes_of_data
+from conure_training.results.checks import (
+    Runs,
+    areas,
+    budget,
+    curves,
+    finals,
+    labels_of,
+    sizes_of_data,
+)
 from conure_training.results.ledger import Record
 
 GRID_POINTS = 21
@@ -52,7 +60,9 @@ Groups = Mapping[str, Mapping[str, Sequence[Record]]]
 
 
 def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
-    """Write every figure that has something to show, and remove those that no longer have; file names by experiment."""
+    """Write every figure that has something to show, and remove those that no longer have; file
+    names by experiment.
+    """
     written: dict[str, list[str]] = {}
     for name, (experiment, figure) in _figures(runs).items():
         if figure is not None:
@@ -69,18 +79,30 @@ def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
     labels = {task: labels_of(runs, task) for task in _begun(runs, "auxiliary")}
     return {
         "headline-curves": ("headline", learning_curves(by_method)),
-        "headline-final": ("headline", bars({task: _final(lines) for task, lines in by_method.items()})),
+        "headline-final": (
+            "headline",
+            bars({task: _final(lines) for task, lines in by_method.items()}),
+        ),
         "data-size": ("data_size", against_count(sizes, "trajectories of the prior")),
         "mismatch": ("mismatch", learning_curves(_grouped(runs, "mismatch", "learner"))),
         "asymmetric": ("asymmetric", learning_curves(_grouped(runs, "asymmetric", "critic"))),
         "transfer": ("transfer", bars(_worlds(runs))),
-        "auxiliary": ("auxiliary", bars({task: _final(_named(lines)) for task, lines in labels.items()})),
+        "auxiliary": (
+            "auxiliary",
+            bars({task: _final(_named(lines)) for task, lines in labels.items()}),
+        ),
     }
 
 
 def _begun(runs: Runs, experiment: str) -> list[str]:
-    """The tasks of an experiment on which it has runs of its own, not only the headline's that it shares."""
-    return [task for task in runs.values(experiment, "evaluation") if runs.of(experiment, evaluation=task)]
+    """The tasks of an experiment on which it has runs of its own, not only the headline's that it
+    shares.
+    """
+    return [
+        task
+        for task in runs.values(experiment, "evaluation")
+        if runs.of(experiment, evaluation=task)
+    ]
 
 
 def _grouped(runs: Runs, experiment: str, variable: str) -> Groups:
@@ -106,7 +128,8 @@ def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
     return {
         f"tested {world}": {
             f"trained {training}": [
-                record.results[world]["success"]["rate"] for record in runs.of("transfer", training=training)
+                record.results[world]["success"]["rate"]
+                for record in runs.of("transfer", training=training)
             ]
             for training in trainings
         }
@@ -115,11 +138,17 @@ def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
 
 
 def learning_curves(groups: Groups) -> Figure | None:
-    """Success over environment steps, a panel a task: mean of the seeds, with its bootstrap interval as a band."""
+    """Success over environment steps, a panel a task: mean of the seeds, with its bootstrap
+    interval as a band.
+    """
     groups = {task: lines for task, lines in groups.items() if any(lines.values())}
     if not groups:
         return None
-    labels = list(dict.fromkeys(label for lines in groups.values() for label, records in lines.items() if records))
+    labels = list(
+        dict.fromkeys(
+            label for lines in groups.values() for label, records in lines.items() if records
+        )
+    )
     with mpl.rc_context(STYLE):
         columns = min(2, len(groups))
         rows = -(-len(groups) // columns)
@@ -146,7 +175,9 @@ def _line(axes: Axes, records: Sequence[Record], label: str, colour: str) -> Non
     low, high = _band(rows)
     width, order = (2.6, 3) if label == "latent" else (1.6, 2)
     axes.fill_between(grid, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, zorder=order, label=label)
+    axes.plot(
+        grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, zorder=order, label=label
+    )
 
 
 def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -155,9 +186,15 @@ def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
-    """Success of each series, %, side by side within each group, with bootstrap intervals over the runs."""
+    """Success of each series, %, side by side within each group, with bootstrap intervals over the
+    runs.
+    """
     groups = {name: group for name, group in groups.items() if any(group.values())}
-    labels = list(dict.fromkeys(label for group in groups.values() for label, values in group.items() if values))
+    labels = list(
+        dict.fromkeys(
+            label for group in groups.values() for label, values in group.items() if values
+        )
+    )
     if not groups:
         return None
     names = list(groups)
@@ -178,13 +215,19 @@ def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
         return figure
 
 
-def _bar_group(axes: Axes, place: int, group: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
+def _bar_group(
+    axes: Axes, place: int, group: Mapping[str, Sequence[float]], labels: Sequence[str]
+) -> None:
     width = 0.85 / len(labels)
     for index, label in enumerate(labels):
         values = group.get(label)
         if not values:
             continue
-        x, mean, colour = place + (index - (len(labels) - 1) / 2) * width, float(np.mean(values)), COLOURS[index]
+        x, mean, colour = (
+            place + (index - (len(labels) - 1) / 2) * width,
+            float(np.mean(values)),
+            COLOURS[index],
+        )
         low, high = stratified_interval([np.array(values)])
         axes.bar(x, 100 * mean, 0.9 * width, color=colour, label=label)
         axes.plot([x, x], [100 * low, 100 * high], color="#222222", linewidth=1.1)
@@ -193,8 +236,13 @@ def _bar_group(axes: Axes, place: int, group: Mapping[str, Sequence[float]], lab
 
 
 def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: str) -> Figure | None:
-    """Area under the curve over a count, logarithmic, a line a task, with bootstrap intervals over the runs."""
-    groups = {task: {count: records for count, records in lines.items() if records} for task, lines in groups.items()}
+    """Area under the curve over a count, logarithmic, a line a task, with bootstrap intervals over
+    the runs.
+    """
+    groups = {
+        task: {count: records for count, records in lines.items() if records}
+        for task, lines in groups.items()
+    }
     groups = {task: lines for task, lines in groups.items() if lines}
     if not groups:
         return None
@@ -205,8 +253,21 @@ def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: st
             counts = [int(count) for count in lines]
             scores = [np.array(areas(records)) for records in lines.values()]
             for count, values in zip(counts, scores, strict=True):
-                axes.plot([count, count], stratified_interval([values]), color=colour, linewidth=4, alpha=0.35)
-            axes.plot(counts, [values.mean() for values in scores], "o-", color=colour, markersize=5, label=task)
+                axes.plot(
+                    [count, count],
+                    stratified_interval([values]),
+                    color=colour,
+                    linewidth=4,
+                    alpha=0.35,
+                )
+            axes.plot(
+                counts,
+                [values.mean() for values in scores],
+                "o-",
+                color=colour,
+                markersize=5,
+                label=task,
+            )
         ticks = sorted({int(count) for lines in groups.values() for count in lines})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -230,8 +291,12 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     shown = [label for label in labels if label in handles]
-    columns = min(len(shown), max(1, int(figure.get_figwidth() / (0.6 + 0.085 * max(map(len, shown))))))
-    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=columns)
+    columns = min(
+        len(shown), max(1, int(figure.get_figwidth() / (0.6 + 0.085 * max(map(len, shown)))))
+    )
+    figure.legend(
+        [handles[label] for label in shown], shown, loc="outside lower center", ncols=columns
+    )
 
 
 def _save(figure: Figure, path: Path) -> None:

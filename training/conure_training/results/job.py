@@ -1,4 +1,6 @@
-"""One entry at work: its commands one after another, each a process that ends with the ledger and can be resumed."""
+"""One entry at work: its commands one after another, each a process that ends with the ledger and
+can be resumed.
+"""
 
 import fcntl
 import json
@@ -34,7 +36,9 @@ class Held(ConureError):
 
 @dataclass(frozen=True)
 class State:
-    """How far an entry is; `seconds` of work by command, over all interruptions; `failure` empty: none."""
+    """How far an entry is; `seconds` of work by command, over all interruptions; `failure` empty:
+    none.
+    """
 
     digest: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -43,7 +47,9 @@ class State:
 
 
 def read_state(out: Path, entry: Entry) -> State:
-    """The state of this entry; an empty one, without a digest, if there is none or one of other commands."""
+    """The state of this entry; an empty one, without a digest, if there is none or one of other
+    commands.
+    """
     with suppress(OSError, ValueError, TypeError):
         state = State(**json.loads((out / entry.key / STATE).read_text()))
         if state.digest == entry.digest:
@@ -96,7 +102,11 @@ class Job:
         self.state = State(entry.digest, before.seconds)
         self._save()
         self._process: subprocess.Popen[bytes] | None = None
-        self._waiting = [label for label, command in entry.commands.items() if not at(command.result, out).exists()]
+        self._waiting = [
+            label
+            for label, command in entry.commands.items()
+            if not at(command.result, out).exists()
+        ]
         self._label = ""
         self._began_s = self._saved_s = time.monotonic()
 
@@ -165,7 +175,9 @@ class Job:
         result = at(self.entry.commands[self._label].result, self._out)
         if status != 0 or not result.exists():
             said = _last_line(self.log) if status else f"wrote no {result}"
-            self.state = replace(self.state, failure=f"{self._label} ended with status {status}: {said}")
+            self.state = replace(
+                self.state, failure=f"{self._label} ended with status {status}: {said}"
+            )
             self._save()
 
     def _count(self, force: bool) -> None:
@@ -196,7 +208,9 @@ def _locked(folder: Path, entry: Entry) -> Any:
         lock.seek(0)
         pid = lock.read().strip() or "unknown"
         lock.close()
-        raise Held(f"{entry.key} is at work in process {pid}; wait for it, or give another out=") from error
+        raise Held(
+            f"{entry.key} is at work in process {pid}; wait for it, or give another out="
+        ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
@@ -204,7 +218,9 @@ def _locked(folder: Path, entry: Entry) -> Any:
 
 
 def _prepared(cores: set[int], niceness: int) -> Callable[[], None]:
-    """Run in the child before its program: it is interrupted when the ledger dies, and hears an interruption at all."""
+    """Run in the child before its program: it is interrupted when the ledger dies, and hears an
+    interruption at all.
+    """
     tied = ended_with_this_process(signal.SIGINT)
 
     def prepare() -> None:

@@ -21,7 +21,8 @@ HERE = Path(__file__).parent
 class Record:
     """A finished entry. `seconds` and `results` by command; `configs`: each command's own, in full.
 
-    `digest`: of the plan's entry that it was made from; `commit`: '-dirty' if sources differed from it.
+    `digest`: of the plan's entry that it was made from; `commit`: '-dirty' if sources differed from
+    it.
     """
 
     experiment: str
@@ -76,14 +77,20 @@ def read_record(path: Path) -> Record | None:
 
 def write_record(results: Path, record: Record) -> None:
     """Write the record, whole or not at all; a line for each of its fields."""
-    lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in asdict(record).items())
+    lines = (
+        f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+        for name, value in asdict(record).items()
+    )
     write_text(record_path(results, record.key), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def make_record(entry: Entry, out: Path, seconds: dict[str, float], provenance: dict[str, Any]) -> Record:
+def make_record(
+    entry: Entry, out: Path, seconds: dict[str, float], provenance: dict[str, Any]
+) -> Record:
     """The record of a finished entry, read from what its commands left below `out`.
 
-    `provenance`: commit, machine, versions, device. Raises: DataError for an output that cannot be read.
+    `provenance`: commit, machine, versions, device. Raises: DataError for an output that cannot be
+    read.
     """
     configs, results = {}, {}
     for label, command in entry.commands.items():
@@ -122,7 +129,11 @@ def _collected(verb: str, path: Path, out: Path) -> tuple[Any, Any]:
             config = json.loads((path / "zarr.json").read_text())["attributes"]["config"]
             return _portable(config, out), {"episodes": config["episodes"]}
         data = json.loads(path.read_text())
-        given = data.pop("config", {}) if verb != "prior" else _note(path.with_name("prior.pt"))["config"]
+        given = (
+            data.pop("config", {})
+            if verb != "prior"
+            else _note(path.with_name("prior.pt"))["config"]
+        )
         config = _portable(given, out)
         return config, _portable(_compact_curve(data) if verb == "rl" else data, out)
     except UNREADABLE as error:
@@ -144,7 +155,9 @@ def _compact_curve(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _portable(value: Any, out: Path) -> Any:
-    """With the plan's names for this machine's folders, and null for what is no number: JSON knows no NaN."""
+    """With the plan's names for this machine's folders, and null for what is no number: JSON knows
+    no NaN.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):

@@ -1,4 +1,6 @@
-"""`docs/results/README.md` and its figures, made of the plan and the records and of nothing else."""
+"""`docs/results/README.md` and its figures, made of the plan and the records and of nothing
+else.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -89,7 +91,9 @@ def _note(runs: Runs) -> str:
 
 
 def _prior_metrics(record: Record) -> dict[str, float]:
-    return {name: np.nan if value is None else value for name, value in record.results["prior"].items()}
+    return {
+        name: np.nan if value is None else value for name, value in record.results["prior"].items()
+    }
 
 
 def _verdicts(runs: Runs, scale: str) -> str:
@@ -97,7 +101,9 @@ def _verdicts(runs: Runs, scale: str) -> str:
     rows = []
     for experiment in dict.fromkeys(entry.experiment for entry in runs.entries):
         for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
-            rows.append((experiment, check.what, check.wanted, check.measured, f"**{check.state}**"))
+            rows.append(
+                (experiment, check.what, check.wanted, check.measured, f"**{check.state}**")
+            )
     table = _table(("experiment", "what", "must show", "measured", ""), rows)
     return f"## What is shown, {scale} pass\n\n{filled}.\n\n{table}"
 
@@ -106,24 +112,41 @@ def _headline(runs: Runs) -> str:
     rows = []
     for method in runs.values("headline", "method"):
         by_task = [
-            runs.of("headline", method=method, evaluation=task) for task in runs.values("headline", "evaluation")
+            runs.of("headline", method=method, evaluation=task)
+            for task in runs.values("headline", "evaluation")
         ]
         filled = [records for records in by_task if records]
         if not filled:
             continue
         scores = [_iqm([measure(records) for records in filled]) for measure in (areas, finals)]
-        reached = [steps_to(curve.steps, curve.success, 0.8) for records in filled for curve in curves(records)]
+        reached = [
+            steps_to(curve.steps, curve.success, 0.8)
+            for records in filled
+            for curve in curves(records)
+        ]
         got = f"{np.isfinite(reached).sum()} of {len(reached)}"
-        rows.append((method, scores[0], scores[1], _steps(reached), got, str(sum(map(len, filled)))))
+        rows.append(
+            (method, scores[0], scores[1], _steps(reached), got, str(sum(map(len, filled))))
+        )
     return _table(
-        ("method", "area, IQM", "final success, IQM", "steps to 80 %, median", "runs that got there", "runs"), rows
+        (
+            "method",
+            "area, IQM",
+            "final success, IQM",
+            "steps to 80 %, median",
+            "runs that got there",
+            "runs",
+        ),
+        rows,
     )
 
 
 def _iqm(strata: Sequence[Sequence[float]]) -> str:
     arrays = [np.array(scores, dtype=float) for scores in strata]
     middle = interquartile_mean(np.concatenate(arrays))
-    return f"{middle:.2f}" + bracketed_interval(arrays, lambda score: f"{score:.2f}", interquartile_mean)
+    return f"{middle:.2f}" + bracketed_interval(
+        arrays, lambda score: f"{score:.2f}", interquartile_mean
+    )
 
 
 def _steps(reached: Sequence[float]) -> str:
@@ -133,10 +156,22 @@ def _steps(reached: Sequence[float]) -> str:
 
 def _fresh_start(runs: Runs) -> str:
     rows = [
-        (entry, *(f"{part / 60:.1f}" if np.isfinite(part) else "never" for part in (*seconds, sum(seconds))))
+        (
+            entry,
+            *(
+                f"{part / 60:.1f}" if np.isfinite(part) else "never"
+                for part in (*seconds, sum(seconds))
+            ),
+        )
         for entry, seconds in fresh_starts(runs).items()
     ]
-    head = ("object, seed", "demonstrations, min", "prior, min", "RL until 90 %, min", "together, min")
+    head = (
+        "object, seed",
+        "demonstrations, min",
+        "prior, min",
+        "RL until 90 %, min",
+        "together, min",
+    )
     return _table(head, rows) if rows else ""
 
 
@@ -146,19 +181,32 @@ def _precise(runs: Runs) -> str:
         figures = record.results["figures"]
         names = ("entropy_nats", "nll_nats_ours", "nll_nats_authors")
         rows.append((str(record.seed), *(f"{figures[name]:.2f}" for name in names)))
-    return _table(("seed", "entropy, nats", "ours, NLL", "authors' clamp, NLL"), rows) if rows else ""
+    return (
+        _table(("seed", "entropy, nats", "ours, NLL", "authors' clamp, NLL"), rows) if rows else ""
+    )
 
 
 def _priors_of_presets(runs: Runs) -> str:
     """What the priors of the rows on randomization see, and how well."""
     rows = []
     for preset in runs.values("shared", "preset"):
-        made = {record.entry.partition("-")[0]: record for record in runs.of("shared", preset=preset)}
+        made = {
+            record.entry.partition("-")[0]: record for record in runs.of("shared", preset=preset)
+        }
         if {"demos", "prior"} <= set(made):
-            metrics, size_px = _prior_metrics(made["prior"]), made["demos"].configs["demos"]["image_size"]
-            found, error_mm = (metrics.get(f"object{name}", np.nan) for name in ("s_found", "_position_error_mm"))
+            metrics, size_px = (
+                _prior_metrics(made["prior"]),
+                made["demos"].configs["demos"]["image_size"],
+            )
+            found, error_mm = (
+                metrics.get(f"object{name}", np.nan) for name in ("s_found", "_position_error_mm")
+            )
             rows.append((preset, str(size_px), f"{found:.0%}", f"{error_mm:.1f}"))
-    return _table(("prior under", "images, px", "objects found", "median error, mm"), rows) if rows else ""
+    return (
+        _table(("prior under", "images, px", "objects found", "median error, mm"), rows)
+        if rows
+        else ""
+    )
 
 
 DETAILS = {
@@ -174,9 +222,18 @@ def _origin(runs: Runs) -> str:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in runs.records.values():
         machine = f"{record.machine['cores']} cores {record.machine['cpu']}, {record.device}"
-        groups.setdefault((machine, record.commit[:12] + record.commit[40:], record.scale), []).append(record)
-    rows = [(*names, str(len(records)), f"{_hours(records):.1f}") for names, records in sorted(groups.items())]
-    return "## Where it was run\n\n" + _table(("machine", "commit", "scale", "runs", "hours"), rows) if rows else ""
+        groups.setdefault(
+            (machine, record.commit[:12] + record.commit[40:], record.scale), []
+        ).append(record)
+    rows = [
+        (*names, str(len(records)), f"{_hours(records):.1f}")
+        for names, records in sorted(groups.items())
+    ]
+    return (
+        "## Where it was run\n\n" + _table(("machine", "commit", "scale", "runs", "hours"), rows)
+        if rows
+        else ""
+    )
 
 
 def _hours(records: Iterable[Record]) -> float:

@@ -1,6 +1,8 @@
-"""The plan: which experiments there are, of which entries, in which order, at which scale, and what each may cost.
+"""The plan: which experiments there are, of which entries, in which order, at which scale, and what
+each may cost.
 
-`plan.yaml` is the data. A group there is one experiment's pattern; `over` says which values its variables take.
+`plan.yaml` is the data. A group there is one experiment's pattern; `over` says which values its
+variables take.
 """
 
 import hashlib
@@ -19,13 +21,24 @@ from conure_training.results.estimates import Rates, minutes_of
 
 SCALES = ("first", "second")
 PLAN = Path(__file__).parent / "plan.yaml"
-OUT, PACKAGE = "$OUT", "$PACKAGE"  # the folder of the runs, and this one: no machine's paths are recorded
-RESULTS = {"demos": "", "prior": "metrics.json", "rl": "curve.json", "evaluate": "", "experiment": "figures.json"}
+OUT, PACKAGE = (
+    "$OUT",
+    "$PACKAGE",
+)  # the folder of the runs, and this one: no machine's paths are recorded
+RESULTS = {
+    "demos": "",
+    "prior": "metrics.json",
+    "rl": "curve.json",
+    "evaluate": "",
+    "experiment": "figures.json",
+}
 
 
 @dataclass(frozen=True)
 class Command:
-    """`conure VERB words`; `out` is what it writes, `result` the last file of it; paths begin with $OUT."""
+    """`conure VERB words`; `out` is what it writes, `result` the last file of it; paths begin with
+    $OUT.
+    """
 
     verb: str
     words: tuple[str, ...]
@@ -45,9 +58,10 @@ class Command:
 class Entry:
     """One run of an experiment: commands by label, after the entries that it needs.
 
-    `scale`: the smallest that it belongs to; `variables`: what distinguishes it within the experiment, by name;
-    `alone`: takes the whole machine, because its time counts; `minutes`: estimated, of one core, or of the whole
-    machine if alone; `digest`: of its commands and of those that it builds on.
+    `scale`: the smallest that it belongs to; `variables`: what distinguishes it within the
+    experiment, by name; `alone`: takes the whole machine, because its time counts; `minutes`:
+    estimated, of one core, or of the whole machine if alone; `digest`: of its commands and of those
+    that it builds on.
     """
 
     experiment: str
@@ -76,7 +90,8 @@ class Plan:
         return list(dict.fromkeys(entry.experiment for entry in self.entries.values()))
 
     def select(self, scale: str, experiment: str = "") -> list[Entry]:
-        """The entries of a scale, of one experiment or (empty) of all; the second scale holds the first.
+        """The entries of a scale, of one experiment or (empty) of all; the second scale holds the
+        first.
 
         Raises: ConfigError listing the valid names.
         """
@@ -103,12 +118,16 @@ def load_plan(path: str = "") -> Plan:
         for scale, choice in _choices(group):
             entry = _entry(group, scale, choice, steps)
             if entry.key not in entries:
-                entries[entry.key] = replace(entry, minutes=minutes_of(entry.commands.values(), entry.alone, rates))
+                entries[entry.key] = replace(
+                    entry, minutes=minutes_of(entry.commands.values(), entry.alone, rates)
+                )
     return Plan(_digested(entries))
 
 
 def _choices(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
-    """(scale, {variable: (name, text)}) of a group's entries, the first scale's before the second's."""
+    """(scale, {variable: (name, text)}) of a group's entries, the first scale's before the
+    second's.
+    """
     for scale, variables in group["over"].items():
         if scale not in SCALES:
             raise unknown_name(f"scale in the group of {group['experiment']}", scale, SCALES)
@@ -121,7 +140,12 @@ def _choices(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, tuple[st
             yield scale, dict(zip(variables, pairs, strict=True))
 
 
-def _entry(group: Mapping[str, Any], scale: str, choice: dict[str, tuple[str, str]], steps: Mapping[str, int]) -> Entry:
+def _entry(
+    group: Mapping[str, Any],
+    scale: str,
+    choice: dict[str, tuple[str, str]],
+    steps: Mapping[str, int],
+) -> Entry:
     names = {variable: name for variable, (name, _) in choice.items()}
     try:
         name = group["name"].format(**names)
@@ -131,16 +155,25 @@ def _entry(group: Mapping[str, Any], scale: str, choice: dict[str, tuple[str, st
         }
         texts = {variable: text.format(**names, **paths) for variable, (_, text) in choice.items()}
         texts |= _held_out(names, steps)
-        words = {label: line.format(**texts, **paths).split() for label, line in group["commands"].items()}
+        words = {
+            label: line.format(**texts, **paths).split()
+            for label, line in group["commands"].items()
+        }
     except KeyError as error:
-        raise ConfigError(f"plan, {group['experiment']}: {error} is no variable, need or key of the group") from error
+        raise ConfigError(
+            f"plan, {group['experiment']}: {error} is no variable, need or key of the group"
+        ) from error
     commands = {label: _command(label, parts, paths["here"]) for label, parts in words.items()}
     alone = bool(group.get("alone", False))
-    return Entry(group["experiment"], name, scale, names, tuple(needs.values()), commands, alone, 0.0, "")
+    return Entry(
+        group["experiment"], name, scale, names, tuple(needs.values()), commands, alone, 0.0, ""
+    )
 
 
 def _held_out(names: Mapping[str, str], steps: Mapping[str, int]) -> dict[str, str]:
-    """What a variable `evaluation` stands for: a held-out task's settings, steps to learn it, seed to test it."""
+    """What a variable `evaluation` stands for: a held-out task's settings, steps to learn it, seed
+    to test it.
+    """
     if "evaluation" not in names:
         return {}
     held_out = find_evaluation_task(names["evaluation"])
@@ -158,11 +191,15 @@ def _command(label: str, words: list[str], here: str) -> Command:
     verb, *rest = words
     if verb not in RESULTS:
         raise unknown_name("verb of a plan's command", verb, RESULTS)
-    return Command(verb, tuple(rest), f"{here}/{label}.json" if verb == "evaluate" else f"{here}/{label}")
+    return Command(
+        verb, tuple(rest), f"{here}/{label}.json" if verb == "evaluate" else f"{here}/{label}"
+    )
 
 
 def _digested(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """The entries with their digests. Raises: ConfigError for a need that is no entry, or that needs itself."""
+    """The entries with their digests. Raises: ConfigError for a need that is no entry, or that
+    needs itself.
+    """
     done: dict[str, Entry] = {}
 
     def digest(key: str, above: tuple[str, ...]) -> str:

@@ -13,7 +13,12 @@ from conure_training.demo.summary import versions
 def provenance(results: Path) -> dict[str, Any]:
     """`commit`, `machine`, `versions` and `device`, for a record."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"commit": code_commit(results), "machine": machine(), "versions": versions(), "device": device}
+    return {
+        "commit": code_commit(results),
+        "machine": machine(),
+        "versions": versions(),
+        "device": device,
+    }
 
 
 def code_commit(results: Path) -> str:
@@ -25,7 +30,9 @@ def code_commit(results: Path) -> str:
     folder = Path(__file__).parent
     root = _git(folder, "rev-parse", "--show-toplevel")
     changed = _git(folder, "diff", "--name-only", "HEAD").splitlines()
-    inside = [name for name in changed if (Path(root) / name).resolve().is_relative_to(results.resolve())]
+    inside = [
+        name for name in changed if (Path(root) / name).resolve().is_relative_to(results.resolve())
+    ]
     return clean if len(inside) == len(changed) else commit
 
 

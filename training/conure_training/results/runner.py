@@ -17,7 +17,9 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Places:
-    """`out`: what the commands write; `results`: the records; `jobs`: entries side by side; `niceness`: of them all."""
+    """`out`: what the commands write; `results`: the records; `jobs`: entries side by side;
+    `niceness`: of them all.
+    """
 
     out: Path
     results: Path
@@ -54,7 +56,8 @@ def missing_entries(plan: Plan, wanted: Sequence[Entry], places: Places) -> list
 class Runner:
     """Runs what is missing; a failure does not stop the others.
 
-    Cores are dealt out to the entries side by side, so that none gets in another's way; one that runs alone has all.
+    Cores are dealt out to the entries side by side, so that none gets in another's way; one that
+    runs alone has all.
     """
 
     def __init__(self, plan: Plan, places: Places, provenance: dict[str, Any]) -> None:
@@ -64,9 +67,14 @@ class Runner:
         self.outcome = Outcome()
 
     def run(self, wanted: Sequence[Entry]) -> Outcome:
-        """Until nothing more can be done. An interruption ends the entries at work, which keep what they have."""
+        """Until nothing more can be done. An interruption ends the entries at work, which keep what
+        they have.
+        """
         self._pending = missing_entries(self._plan, wanted, self._places)
-        _say(f"{len(self._pending)} entries to run, about {hours(self._pending, self._places.jobs):.1f} h")
+        _say(
+            f"{len(self._pending)} entries to run, about"
+            f" {hours(self._pending, self._places.jobs):.1f} h"
+        )
         try:
             while self._pending or self._running:
                 self._start_what_can()
@@ -85,8 +93,16 @@ class Runner:
 
     def _start_what_can(self) -> None:
         for entry in list(self._pending):
-            unready = [need for need in entry.needs if not is_ready(self._places.out, self._plan.entries[need])]
-            lost = [need for need in unready if need in self.outcome.failed or need in self.outcome.skipped]
+            unready = [
+                need
+                for need in entry.needs
+                if not is_ready(self._places.out, self._plan.entries[need])
+            ]
+            lost = [
+                need
+                for need in unready
+                if need in self.outcome.failed or need in self.outcome.skipped
+            ]
             if lost:
                 self._skip(entry, f"needs {lost[0]}")
             elif unready:
@@ -104,14 +120,22 @@ class Runner:
     def _start(self, entry: Entry) -> None:
         slot = min(set(range(self._places.jobs)) - set(self._running))
         try:
-            job = Job(entry, self._places.out, cores_of(slot, self._places.jobs, entry.alone), self._places.niceness)
+            job = Job(
+                entry,
+                self._places.out,
+                cores_of(slot, self._places.jobs, entry.alone),
+                self._places.niceness,
+            )
         except Held as error:
             if _alive(holder(self._places.out, entry)):
                 self._skip(entry, str(error))
             return
         self._pending.remove(entry)
         self._running[slot] = job
-        _say(f"{entry.key}: begun, {len(self._pending)} more, about {hours(self._pending, self._places.jobs):.1f} h")
+        _say(
+            f"{entry.key}: begun, {len(self._pending)} more, about"
+            f" {hours(self._pending, self._places.jobs):.1f} h"
+        )
 
     def _advance(self) -> None:
         for slot, job in list(self._running.items()):
@@ -128,7 +152,10 @@ class Runner:
         record = make_record(job.entry, self._places.out, job.state.seconds, self._provenance)
         write_record(self._places.results, record)
         self.outcome.finished.append(record.key)
-        _say(f"{record.key}: finished after {sum(record.seconds.values()) / 60:.1f} min{_success(record)}")
+        _say(
+            f"{record.key}: finished after {sum(record.seconds.values()) / 60:.1f}"
+            f" min{_success(record)}"
+        )
 
     def _skip(self, entry: Entry, why: str) -> None:
         self._pending.remove(entry)
@@ -141,7 +168,9 @@ class Runner:
 
 
 def cores_of(slot: int, jobs: int, alone: bool) -> set[int]:
-    """The cores of the slot-th of `jobs` entries side by side; all of them for one that runs alone."""
+    """The cores of the slot-th of `jobs` entries side by side; all of them for one that runs
+    alone.
+    """
     cores = sorted(os.sched_getaffinity(0))
     return set(cores) if alone else set(cores[slot % len(cores) :: jobs])
 

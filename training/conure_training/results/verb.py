@@ -1,4 +1,6 @@
-"""`conure results`: what the ledger holds; NAME or `all` fills it, `plan` prints it, `page` writes the page."""
+"""`conure results`: what the ledger holds; NAME or `all` fills it, `plan` prints it, `page` writes
+the page.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -58,7 +60,10 @@ def run(words: list[str]) -> None:
     """The verb. Words without '=' are names of experiments, or all, plan or page."""
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     config = load_config(
-        "conure_training.conf", "results", ResultsConfig, [word for word in words if word not in names]
+        "conure_training.conf",
+        "results",
+        ResultsConfig,
+        [word for word in words if word not in names],
     )
     plan = load_plan(config.plan)
     if not names:
@@ -72,8 +77,14 @@ def run(words: list[str]) -> None:
 
 
 def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
-    """Run what these experiments lack. Raises: ConureError if an entry failed; the others are filled all the same."""
-    wanted = [entry for name in names for entry in plan.select(config.chosen_scale, "" if name == "all" else name)]
+    """Run what these experiments lack. Raises: ConureError if an entry failed; the others are
+    filled all the same.
+    """
+    wanted = [
+        entry
+        for name in names
+        for entry in plan.select(config.chosen_scale, "" if name == "all" else name)
+    ]
     if config.fresh:
         for entry in wanted:
             forget(entry, config.places)
@@ -87,14 +98,17 @@ def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
     if left:
         first = next(iter(left))
         raise ConureError(
-            f"{len(outcome.failed)} entries failed and {len(outcome.skipped)} wait for others; the first: {first}: "
-            f"{left[first]}. conure results lists them, the same command tries again"
+            f"{len(outcome.failed)} entries failed and {len(outcome.skipped)} wait for others; the"
+            f" first: {first}: {left[first]}. conure results lists them, the same command tries"
+            " again"
         )
     return outcome
 
 
 def forget(entry: Entry, places: Places) -> None:
-    """Remove the entry's record and all that its commands wrote. Raises: ConfigError if it is at work."""
+    """Remove the entry's record and all that its commands wrote. Raises: ConfigError if it is at
+    work.
+    """
     pid = holder(places.out, entry)
     if pid is not None:
         raise ConfigError(f"{entry.key} is at work in process {pid}; wait for it before fresh=true")
@@ -103,7 +117,9 @@ def forget(entry: Entry, places: Places) -> None:
 
 
 def overview(plan: Plan, config: ResultsConfig) -> None:
-    """Print what is filled, missing, outdated, at work and failed, and what each experiment shows so far."""
+    """Print what is filled, missing, outdated, at work and failed, and what each experiment shows
+    so far.
+    """
     console, places = Console(), config.places
     if not console.is_terminal:
         console.width = WIDTH
@@ -118,19 +134,27 @@ def overview(plan: Plan, config: ResultsConfig) -> None:
         failed = sum(bool(read_state(places.out, entry).failure) for entry in missing)
         numbers = (str(number) if number else "" for number in (working, failed))
         left = f"{hours(missing, places.jobs) * pace:.1f}" if missing else ""
-        counts.add_row(experiment, f"{len(entries) - len(missing)} of {len(entries)}", *numbers, left)
+        counts.add_row(
+            experiment, f"{len(entries) - len(missing)} of {len(entries)}", *numbers, left
+        )
         for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
             row = (escape(word) for word in (experiment, check.what, check.wanted, check.measured))
             shown.add_row(*row, _coloured(check.state))
     console.print(counts, shown)
-    _print_failures(console, [entry for entry in runs.entries if entry.key not in runs.records], places)
+    _print_failures(
+        console, [entry for entry in runs.entries if entry.key not in runs.records], places
+    )
     print(f"scale {config.chosen_scale}; records: {places.results}, page: {places.results / PAGE}")
 
 
 def _pace(plan: Plan, records: Any) -> float:
     """What finished entries took over what was estimated."""
-    pairs = [(sum(record.seconds.values()) / 60, plan.entries[record.key].minutes) for record in records]
-    return sum(took for took, _ in pairs) / sum(estimated for _, estimated in pairs) if pairs else 1.0
+    pairs = [
+        (sum(record.seconds.values()) / 60, plan.entries[record.key].minutes) for record in records
+    ]
+    return (
+        sum(took for took, _ in pairs) / sum(estimated for _, estimated in pairs) if pairs else 1.0
+    )
 
 
 def _print_failures(console: Console, missing: Sequence[Entry], places: Places) -> None:
@@ -138,10 +162,13 @@ def _print_failures(console: Console, missing: Sequence[Entry], places: Places) 
         state = read_state(places.out, entry)
         if state.failure:
             console.print(
-                f"{entry.key} failed: {state.failure}; log: {places.out / entry.key / 'log.txt'}", markup=False
+                f"{entry.key} failed: {state.failure}; log: {places.out / entry.key / 'log.txt'}",
+                markup=False,
             )
         if read_record(record_path(places.results, entry.key)) is not None:
-            console.print(f"{entry.key}: its record is of another plan and does not count", markup=False)
+            console.print(
+                f"{entry.key}: its record is of another plan and does not count", markup=False
+            )
 
 
 def _coloured(state: str) -> str:
@@ -157,8 +184,14 @@ def print_plan(plan: Plan, config: ResultsConfig) -> None:
     )
     for entry in entries:
         mark = "filled" if entry.key in records else ""
-        print(f"{entry.key:<52}{entry.scale:<8}{entry.minutes:6.1f} min{'  alone' if entry.alone else '':<8}{mark}")
+        print(
+            f"{entry.key:<52}{entry.scale:<8}{entry.minutes:6.1f}"
+            f" min{'  alone' if entry.alone else '':<8}{mark}"
+        )
     for experiment in dict.fromkeys(entry.experiment for entry in entries):
         share = [entry for entry in entries if entry.experiment == experiment]
         print(f"{experiment:<16}{len(share):5} entries {hours(share, config.jobs):6.1f} h")
-    print(f"{'in all':<16}{len(entries):5} entries {hours(entries, config.jobs):6.1f} h, {config.jobs} side by side")
+    print(
+        f"{'in all':<16}{len(entries):5} entries {hours(entries, config.jobs):6.1f} h,"
+        f" {config.jobs} side by side"
+    )

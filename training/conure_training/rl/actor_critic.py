@@ -1,4 +1,5 @@
-"""What the learners share: critics on the simulator's state, their slow copies, the price alpha, one update.
+"""What the learners share: critics on the simulator's state, their slow copies, the price alpha,
+one update.
 
 A learner says how it proposes actions and what each proposal costs (nats); the rest is here:
 
@@ -38,22 +39,34 @@ class LearnerConfig:
     ensemble_size: int = 2
     batch_size: int = 256
     learning_rate: float = 3e-4
-    alpha_learning_rate: float = 3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
+    alpha_learning_rate: float = (
+        3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
+    )
     initial_alpha: float = 0.1
-    polyak: float = 0.005  # share of the new weights that goes into the target critics at each update
-    policy_average: float = 0.002  # the same for the averaged policy, which is what a finished run hands out
+    polyak: float = (
+        0.005  # share of the new weights that goes into the target critics at each update
+    )
+    policy_average: float = (
+        0.002  # the same for the averaged policy, which is what a finished run hands out
+    )
     max_gradient_norm: float = 10.0
     target_min: float = field(
         default=-math.inf, metadata=MAY_BE_INFINITE
     )  # bounds on the critics' targets, where the return has known ones
     target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
     cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
-    actor_on_demonstrations: bool = True  # whether the actor, too, learns on the demonstrated rows of a batch
+    actor_on_demonstrations: bool = (
+        True  # whether the actor, too, learns on the demonstrated rows of a batch
+    )
     actor_period: int = 1  # critic updates for each update of the actor
-    target_subset: int = 0  # targets take the least of this many critics, drawn anew each time; 0: of all
+    target_subset: int = (
+        0  # targets take the least of this many critics, drawn anew each time; 0: of all
+    )
     actor_on_mean: bool = False  # the actor climbs the critics' mean instead of their least
     updates_per_step: float = 0.5  # updates for each environment step
-    critic_pretraining_updates: int = 800  # of the critics alone, on demonstrations, before the first action
+    critic_pretraining_updates: int = (
+        800  # of the critics alone, on demonstrations, before the first action
+    )
 
     def __post_init__(self) -> None:
         counts = ("hidden_width", "hidden_layers", "ensemble_size", "batch_size", "actor_period")
@@ -70,42 +83,70 @@ class LearnerConfig:
         for name in rates:
             require(getattr(self, name) > 0, self, name, "a number above 0")
         require(self.polyak <= 1, self, "polyak", "a number up to 1")
-        require(self.target_min < self.target_max, self, "target_min", f"less than target_max, {self.target_max}")
-        require(0 <= self.target_subset <= self.ensemble_size, self, "target_subset", "0 up to ensemble_size")
+        require(
+            self.target_min < self.target_max,
+            self,
+            "target_min",
+            f"less than target_max, {self.target_max}",
+        )
+        require(
+            0 <= self.target_subset <= self.ensemble_size,
+            self,
+            "target_subset",
+            "0 up to ensemble_size",
+        )
         require(self.updates_per_step >= 0, self, "updates_per_step", "a number from 0")
-        require(self.critic_pretraining_updates >= 0, self, "critic_pretraining_updates", "a whole number from 0")
+        require(
+            self.critic_pretraining_updates >= 0,
+            self,
+            "critic_pretraining_updates",
+            "a whole number from 0",
+        )
 
     @property
     def hidden_dims(self) -> tuple[int, ...]:
         return (self.hidden_width,) * self.hidden_layers
 
     def updates_due(self, steps_before: int, steps_after: int) -> int:
-        """Updates that go with the environment steps from `steps_before` to `steps_after`; nothing is lost between."""
-        return math.floor(steps_after * self.updates_per_step) - math.floor(steps_before * self.updates_per_step)
+        """Updates that go with the environment steps from `steps_before` to `steps_after`; nothing
+        is lost between.
+        """
+        return math.floor(steps_after * self.updates_per_step) - math.floor(
+            steps_before * self.updates_per_step
+        )
 
 
 def require(holds: bool, config: object, name: str, expected: str) -> None:
     if not holds:  # a NaN fails every comparison, so it is refused too
-        raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}")
+        raise ConfigError(
+            f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}"
+        )
 
 
 class Follower:
-    """A slow copy of a network and the network. Their tensors are listed once: to walk the modules takes as long."""
+    """A slow copy of a network and the network. Their tensors are listed once: to walk the modules
+    takes as long.
+    """
 
     def __init__(self, slow: nn.Module, fast: nn.Module) -> None:
-        self._slow, self._fast = (cast(list[Tensor], list(network.parameters())) for network in (slow, fast))
+        self._slow, self._fast = (
+            cast(list[Tensor], list(network.parameters())) for network in (slow, fast)
+        )
         self._buffers = list(zip(slow.buffers(), fast.buffers(), strict=True))
 
     @torch.no_grad()
     def follow(self, share: float) -> None:
-        """Move the slow copy towards the network by this share; buffers (input scales) are taken over."""
+        """Move the slow copy towards the network by this share; buffers (input scales) are taken
+        over.
+        """
         torch._foreach_lerp_(self._slow, self._fast, share)
         for kept, present in self._buffers:
             kept.copy_(present)
 
 
 class ActorCritic:
-    """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its randomness.
+    """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its
+    randomness.
 
     A loop, the same for every learner:
         learner.fit_normalizers(replay)
@@ -135,15 +176,21 @@ class ActorCritic:
         self.policy = policy.to(self.device)
         self.averaged_policy = deepcopy(self.policy).requires_grad_(False)
         with seeded(seed + 1):
-            critics = CriticEnsemble(state_dim, action_dim, config.hidden_dims, config.ensemble_size)
+            critics = CriticEnsemble(
+                state_dim, action_dim, config.hidden_dims, config.ensemble_size
+            )
         self.critics = critics.to(self.device)
         self.target_critics = deepcopy(self.critics).requires_grad_(False)
         self.target_cost = target_cost
-        self.log_alpha = torch.full((), math.log(config.initial_alpha), device=self.device, requires_grad=True)
+        self.log_alpha = torch.full(
+            (), math.log(config.initial_alpha), device=self.device, requires_grad=True
+        )
         self.updates = 0
         self._saved = ["policy", "averaged_policy", "critics", "target_critics"]
         self._optimizers = {
-            "critics": torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True),
+            "critics": torch.optim.Adam(
+                self.critics.parameters(), config.learning_rate, fused=True
+            ),
             "policy": torch.optim.Adam(self._trained(), config.learning_rate, fused=True),
             "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
         }
@@ -166,12 +213,16 @@ class ActorCritic:
         """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
         raise NotImplementedError
 
-    def _explore(self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool) -> Tensor:
+    def _explore(
+        self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool
+    ) -> Tensor:
         """The action (n, A), or what a method does instead of it now and then."""
         return action
 
     def fit_normalizers(self, source: Source) -> None:
-        """Take the networks' input scales from stored observations. Before the first update, or never."""
+        """Take the networks' input scales from stored observations. Before the first update, or
+        never.
+        """
         self.critics.normalize.fit(source.rows(self.critic_input))
         self.target_critics.normalize.fit(source.rows(self.critic_input))
 
@@ -190,14 +241,23 @@ class ActorCritic:
         noise_scale: float = 1.0,
         exploring: bool = True,
     ) -> Tensor:
-        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the policy's own noise.
+        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the
+        policy's own noise.
 
-        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not finite.
+        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not
+        finite.
         """
-        noise = None if deterministic else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
+        noise = (
+            None
+            if deterministic
+            else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
+        )
         action = self._explore(observation, self._decide(observation, noise), generator, exploring)
         if not bool(torch.isfinite(action).all()):
-            raise DataError(f"the policy's action is not finite; check the observation ({', '.join(observation)})")
+            raise DataError(
+                "the policy's action is not finite; check the observation"
+                f" ({', '.join(observation)})"
+            )
         return action
 
     @contextmanager
@@ -222,17 +282,23 @@ class ActorCritic:
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on, so that a resumed run repeats an uninterrupted one."""
+        """Everything that the next update depends on, so that a resumed run repeats an
+        uninterrupted one.
+        """
         return {
             **{name: getattr(self, name).state_dict() for name in self._saved},
             "log_alpha": self.log_alpha.detach(),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
+            "optimizers": {
+                name: optimizer.state_dict() for name, optimizer in self._optimizers.items()
+            },
             "updates": self.updates,
             "generator": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another make."""
+        """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another
+        make.
+        """
         state = deepcopy(dict(state))  # optimizers keep the tensors they are given
         try:
             for name in self._saved:
@@ -244,7 +310,9 @@ class ActorCritic:
             self.generator.set_state(state["generator"].cpu())
         except (KeyError, RuntimeError, ValueError) as error:
             first_line = str(error).splitlines()[0]
-            raise SpecMismatch(f"the checkpoint does not fit this {type(self).__name__}: {first_line}") from error
+            raise SpecMismatch(
+                f"the checkpoint does not fit this {type(self).__name__}: {first_line}"
+            ) from error
 
     # The update.
 
@@ -255,7 +323,9 @@ class ActorCritic:
         norm = self._step("critics", loss)
         self._followers["critics"].follow(self.config.polyak)
         means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
-        return {name: value.item() for name, value in means.items()} | {"critic_gradient_norm": norm}
+        return {name: value.item() for name, value in means.items()} | {
+            "critic_gradient_norm": norm
+        }
 
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
@@ -270,9 +340,13 @@ class ActorCritic:
         return value - self.log_alpha.exp() * cost if self.config.cost_in_target else value
 
     def _slow_value(self, observation: Observation, action: Tensor) -> Tensor:
-        """The least that the slow critics, or a random few of them, expect of these actions, (B,)."""
+        """The least that the slow critics, or a random few of them, expect of these actions,
+        (B,).
+        """
         few, size = self.config.target_subset, self.config.ensemble_size
-        asked = torch.randperm(size, generator=self.generator)[:few].tolist() if few else range(size)
+        asked = (
+            torch.randperm(size, generator=self.generator)[:few].tolist() if few else range(size)
+        )
         q: Tensor = self.target_critics(observation[self.critic_input], action, asked)
         return q.amin(dim=0)
 
@@ -289,7 +363,9 @@ class ActorCritic:
         return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
 
     def _update_actor(self, batch: Batch) -> Metrics:
-        observation = batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
+        observation = (
+            batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
+        )
         loss, cost, q = self._actor_loss(observation)
         norm = self._step("policy", loss)
         self._followers["policy"].follow(self.config.policy_average)
@@ -305,7 +381,9 @@ class ActorCritic:
 
     def _update_alpha(self, mean_cost: Tensor) -> None:
         self._step("alpha", self.log_alpha * (self.target_cost - mean_cost))
-        with torch.no_grad():  # else a cost that stays below its target would drive alpha out of reach
+        with (
+            torch.no_grad()
+        ):  # else a cost that stays below its target would drive alpha out of reach
             self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
 
     def _weights(self, name: str) -> list[nn.Parameter]:
@@ -313,25 +391,37 @@ class ActorCritic:
         return cast(list[nn.Parameter], self._optimizers[name].param_groups[0]["params"])
 
     def _step(self, name: str, loss: Tensor) -> float:
-        """One step of this optimizer, on its parameters alone; the norm of their gradient before it was limited."""
+        """One step of this optimizer, on its parameters alone; the norm of their gradient before it
+        was limited.
+        """
         parameters = [part for part in self._weights(name) if part.requires_grad]
         loss.backward(inputs=parameters)
-        length = nn.utils.get_total_norm([part.grad for part in parameters if part.grad is not None], foreach=True)
+        length = nn.utils.get_total_norm(
+            [part.grad for part in parameters if part.grad is not None], foreach=True
+        )
         norm = length.item()
         if math.isfinite(norm):
             if norm > self.config.max_gradient_norm:
-                nn.utils.clip_grads_with_norm_(parameters, self.config.max_gradient_norm, length, foreach=True)
+                nn.utils.clip_grads_with_norm_(
+                    parameters, self.config.max_gradient_norm, length, foreach=True
+                )
             self._optimizers[name].step()
         self._optimizers[name].zero_grad()
         if not math.isfinite(norm):
-            raise DataError(f"update {self.updates}: the gradient of the {name} is {norm}; resume from a checkpoint")
+            raise DataError(
+                f"update {self.updates}: the gradient of the {name} is {norm}; resume from a"
+                " checkpoint"
+            )
         return norm
 
     def _check(self, batch: Batch) -> None:
         for name, value in batch.named_tensors().items():
-            if value.is_floating_point() and not math.isfinite(value.abs().max()):  # NaN is the largest of all
+            if value.is_floating_point() and not math.isfinite(
+                value.abs().max()
+            ):  # NaN is the largest of all
                 raise DataError(
-                    f"update {self.updates}: {name} in the batch is not finite; nothing was learned from it"
+                    f"update {self.updates}: {name} in the batch is not finite; nothing was learned"
+                    " from it"
                 )
 
     def _noise(self, rows: int, generator: torch.Generator) -> Tensor:

@@ -8,14 +8,20 @@ from conure_training.prior.flow import ConditionalRealNVP, flow_loss, with_noise
 from conure_training.rl.pretraining import PretrainingConfig, pretrain
 
 EDGE = 0.98
-"""Demonstrated actions are clipped to this: tanh reaches 1 nowhere, and a gripper's actions are exactly 1."""
+"""Demonstrated actions are clipped to this: tanh reaches 1 nowhere, and a gripper's actions are
+exactly 1.
+"""
 
 
-def clone(policy: GaussianPolicy, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int) -> None:
-    """Maximise log N(u; mean(features), std(features)^2), u = atanh(a), over (features (n, F), a (n, A)).
+def clone(
+    policy: GaussianPolicy, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int
+) -> None:
+    """Maximise log N(u; mean(features), std(features)^2), u = atanh(a), over (features (n, F), a
+    (n, A)).
 
-    That is the likelihood of a = tanh(u), whose Jacobian does not depend on the policy. Leaves it frozen, input scales
-    fitted. Source: Pomerleau, ALVINN, NeurIPS 1988; the likelihood as in SAC's policy, arXiv 1812.05905.
+    That is the likelihood of a = tanh(u), whose Jacobian does not depend on the policy. Leaves it
+    frozen, input scales fitted. Source: Pomerleau, ALVINN, NeurIPS 1988; the likelihood as in SAC's
+    policy, arXiv 1812.05905.
     """
     policy.fit_normalizers(features)
     unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
@@ -30,7 +36,9 @@ def clone(policy: GaussianPolicy, features: Tensor, action: Tensor, config: Pret
 def clone_flow(
     flow: ConditionalRealNVP, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int
 ) -> None:
-    """Maximise log p(action | features), (n, A) and (n, F), and freeze the flow: a prior of these demonstrations."""
+    """Maximise log p(action | features), (n, A) and (n, F), and freeze the flow: a prior of these
+    demonstrations.
+    """
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         return flow_loss(flow, features[rows], action[rows], config.feature_noise, generator)

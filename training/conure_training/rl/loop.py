@@ -1,7 +1,8 @@
-"""The loop that every method of `conure rl` runs in: act, store whole episodes, update, now and then evaluate.
+"""The loop that every method of `conure rl` runs in: act, store whole episodes, update, now and
+then evaluate.
 
-The state of the run is written at the ends of episodes; the same command goes on from there, and ends as an
-uninterrupted run would.
+The state of the run is written at the ends of episodes; the same command goes on from there, and
+ends as an uninterrupted run would.
 """
 
 import time
@@ -32,10 +33,13 @@ EVALUATION_SEEDS = 6_000_000
 class Loop:
     """One run: `run` spends the budget of steps; `curve` and `evaluations` say how it went.
 
-    `evaluation_env`: an environment of the evaluations' own, so that they leave the training's random stream alone.
+    `evaluation_env`: an environment of the evaluations' own, so that they leave the training's
+    random stream alone.
     """
 
-    def __init__(self, config: RunConfig, method: Method, env: Any, evaluation_env: Any = None) -> None:
+    def __init__(
+        self, config: RunConfig, method: Method, env: Any, evaluation_env: Any = None
+    ) -> None:
         self.config, self.method, self.env = config, method, method.environment(env)
         self.evaluation_env = evaluation_env and method.environment(evaluation_env)
         self.learner, self.replay = method.learner, method.replay
@@ -52,7 +56,9 @@ class Loop:
         checkpoint_due = self.steps + config.checkpoint_every
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
         with progress_bar() as bar, RunLog(folder, self.steps) as log:
-            task = bar.add_task(f"rl ({config.method})", total=config.steps, completed=self.steps, note="")
+            task = bar.add_task(
+                f"rl ({config.method})", total=config.steps, completed=self.steps, note=""
+            )
             self._evaluate_if_due(log)
             while self.steps < config.steps:
                 before = self.steps
@@ -62,9 +68,14 @@ class Loop:
                 rate = (self.steps - steps_before) / (self.wall_s - wall_before)
                 recent = np.mean([entry["success"] for entry in self.curve[-RECENT_EPISODES:]])
                 bar.update(
-                    task, completed=min(self.steps, config.steps), note=f"success {recent:.0%}, {rate:.0f} steps/s"
+                    task,
+                    completed=min(self.steps, config.steps),
+                    note=f"success {recent:.0%}, {rate:.0f} steps/s",
                 )
-                log.write({**self.curve[-1], "recent_success": float(recent), "steps_per_s": rate}, self.steps)
+                log.write(
+                    {**self.curve[-1], "recent_success": float(recent), "steps_per_s": rate},
+                    self.steps,
+                )
                 self._evaluate_if_due(log)
                 if on_episode:
                     on_episode(episode)
@@ -75,15 +86,22 @@ class Loop:
     def record(self) -> dict[str, Any]:
         """What the run's JSON file holds.
 
-        "config"; "episodes", each with "steps" so far, "success" and the last update's metrics; "evaluations", each
-        with "steps", "success" (a rate), "episodes" and "seconds" of the run so far; "figures" of the
-        method's own; "wall_s"; "commit".
+        "config"; "episodes", each with "steps" so far, "success" and the last update's metrics;
+        "evaluations", each with "steps", "success" (a rate), "episodes" and "seconds" of the run so
+        far; "figures" of the method's own; "wall_s"; "commit".
         """
         about = {"figures": self.method.figures, "wall_s": self.wall_s, "commit": git_commit()}
-        return {"config": asdict(self.config), "episodes": self.curve, "evaluations": self.evaluations, **about}
+        return {
+            "config": asdict(self.config),
+            "episodes": self.curve,
+            "evaluations": self.evaluations,
+            **about,
+        }
 
     def _episode(self) -> dict[str, Any]:
-        observation, info = self.env.reset(seed=EPISODE_SEEDS + 100_000 * self.config.seed + len(self.curve))
+        observation, info = self.env.reset(
+            seed=EPISODE_SEEDS + 100_000 * self.config.seed + len(self.curve)
+        )
         seen, actions, rewards, done = [self.method.observe(observation)], [], [], False
         while not done:
             batch = {name: value[None] for name, value in seen[-1].items()}
@@ -98,7 +116,11 @@ class Loop:
         stacked = {name: torch.stack([row[name] for row in seen]) for name in seen[0]}
         ended = terminated or self.config.timeout_fails
         self.replay.add(Episode(stacked, torch.stack(actions), torch.tensor(rewards), ended))
-        entry = {"steps": self.steps, "success": info["is_success"], "any_lifted": info["any_lifted"]}
+        entry = {
+            "steps": self.steps,
+            "success": info["is_success"],
+            "any_lifted": info["any_lifted"],
+        }
         self.curve.append(entry)
         return entry
 
@@ -111,21 +133,34 @@ class Loop:
             if isinstance(self.replay, MixedReplay):
                 for _ in range(learner.config.critic_pretraining_updates):
                     source = self.replay.demonstrations
-                    learner.update(source.sample(learner.config.batch_size, learner.generator), critic_only=True)
+                    learner.update(
+                        source.sample(learner.config.batch_size, learner.generator),
+                        critic_only=True,
+                    )
         metrics: dict[str, float] = {}
         for _ in range(learner.config.updates_due(steps_before, self.steps)):
-            metrics = learner.update(self.replay.sample(learner.config.batch_size, learner.generator))
+            metrics = learner.update(
+                self.replay.sample(learner.config.batch_size, learner.generator)
+            )
         self.curve[-1].update({name: round(value, 4) for name, value in metrics.items()})
 
     # Evaluation.
 
     def _evaluate_if_due(self, log: RunLog) -> None:
-        """Before the first step and every `evaluate_every`; late by the rest of an episode at most."""
+        """Before the first step and every `evaluate_every`; late by the rest of an episode at
+        most.
+        """
         every = self.config.evaluate_every
         if every and self.steps >= every * len(self.evaluations):
             rate = evaluate_learner(self.config, self.method, self.evaluation_env)
-            skipped = self.steps // every - len(self.evaluations)  # by episodes longer than the period
-            entry = {"steps": self.steps, "success": rate, "episodes": self.config.evaluate_episodes}
+            skipped = self.steps // every - len(
+                self.evaluations
+            )  # by episodes longer than the period
+            entry = {
+                "steps": self.steps,
+                "success": rate,
+                "episodes": self.config.evaluate_episodes,
+            }
             entry["seconds"] = round(self.wall_s, 3)
             self.evaluations += [entry] * (1 + max(0, skipped))
             log.write({"evaluated_success": rate}, self.steps)
@@ -154,17 +189,24 @@ class Loop:
             data = load_torch(path, "remove it to start over")
             if data["config"] != str(asdict(self.config)):
                 raise ConfigError(
-                    f"{path} belongs to a run with another configuration; choose another out= or remove it"
+                    f"{path} belongs to a run with another configuration; choose another out= or"
+                    " remove it"
                 )
             self.learner.load_state_dict(data["learner"])
             self.replay.load_state_dict(data["replay"])
             self.generator.set_state(data["generator"])
-            self.steps, self.curve, self.evaluations = data["steps"], data["curve"], data["evaluations"]
+            self.steps, self.curve, self.evaluations = (
+                data["steps"],
+                data["curve"],
+                data["evaluations"],
+            )
             self.wall_s = data["wall_s"]
 
 
 def evaluate_learner(config: RunConfig, method: Method, env: Any) -> float:
-    """Success rate of the averaged policy over `evaluate_episodes` fixed seeds; the learner is left as it was."""
+    """Success rate of the averaged policy over `evaluate_episodes` fixed seeds; the learner is left
+    as it was.
+    """
     with method.learner.averaged():
         successes = [
             _success(method, env, EVALUATION_SEEDS + index, config.evaluate_noise_scale)

@@ -27,16 +27,18 @@ class RunConfig:
 
     `method`: see rl.registry; `steps`: environment steps; `target`: the object meant, empty: any.
 
-    `timeout_fails`: the end of an episode without success counts as a return of 0 instead of being bootstrapped beyond;
-    critics that see successful demonstrations alone are otherwise slow to believe that anything fails. `relabel`: every
-    demonstration also counts as a failure to lift another of its objects. `evaluate_every`: environment steps between
-    evaluations of `evaluate_episodes` on seeds that are always the same, 0: none; `evaluate_noise_scale`: of the
-    averaged policy's noise there, 1 samples it, 0 takes its middle. `tensorboard`: log to `out`/tensorboard.
+    `timeout_fails`: the end of an episode without success counts as a return of 0 instead of being
+    bootstrapped beyond; critics that see successful demonstrations alone are otherwise slow to
+    believe that anything fails. `relabel`: every demonstration also counts as a failure to lift
+    another of its objects. `evaluate_every`: environment steps between evaluations of
+    `evaluate_episodes` on seeds that are always the same, 0: none; `evaluate_noise_scale`: of the
+    averaged policy's noise there, 1 samples it, 0 takes its middle. `tensorboard`: log to
+    `out`/tensorboard.
 
-    `critic`: what the critics of methods on features see, the simulator's state or the features that the actor sees.
-    Of `latent` alone: `escape`, a second actor that knows the run's demonstrations and no prior (`escape_cloning`),
-    which acts unless the critics value the prior's action by `escape_margin` more;
-    `demonstrations_in`, action or z, what the critics judge;
+    `critic`: what the critics of methods on features see, the simulator's state or the features
+    that the actor sees. Of `latent` alone: `escape`, a second actor that knows the run's
+    demonstrations and no prior (`escape_cloning`), which acts unless the critics value the prior's
+    action by `escape_margin` more; `demonstrations_in`, action or z, what the critics judge;
     `finetune_encoder`, a policy on images behind its own copy of the encoder.
     """
 
@@ -66,7 +68,9 @@ class RunConfig:
     critic: str = "state"
     escape: bool = False
     escape_margin: float = field(default=0.1, metadata=SHARE)
-    escape_cloning: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(batch_size=512))
+    escape_cloning: PretrainingConfig = field(
+        default_factory=lambda: PretrainingConfig(batch_size=512)
+    )
     demonstrations_in: str = "action"
     finetune_encoder: bool = False
     prior_explore_epsilon: float = field(default=0.5, metadata=SHARE)
@@ -88,7 +92,10 @@ class RunConfig:
     def _check_options(self) -> None:
         """Which options go together."""
         if self.critic != "state" and self.method in ("scratch", "bc"):
-            raise ConfigError(f"critic={self.critic} needs a method that learns on features; {self.method} does not")
+            raise ConfigError(
+                f"critic={self.critic} needs a method that learns on features; {self.method}"
+                " does not"
+            )
         options = {
             "escape": self.escape,
             "demonstrations_in=z": self.demonstrations_in == "z",
@@ -96,7 +103,9 @@ class RunConfig:
         }
         chosen = [name for name, on in options.items() if on]
         if chosen and self.method != "latent":
-            raise ConfigError(f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}")
+            raise ConfigError(
+                f"{', '.join(chosen)} belongs to method=latent, not to method={self.method}"
+            )
         if len(chosen) > 1:
             raise ConfigError(f"{' and '.join(chosen)} exclude one another; choose one")
 
@@ -110,11 +119,12 @@ def within_the_box(observation: Observation, action: Tensor) -> Tensor:
 class Method:
     """What the loop needs of a method.
 
-    `observe`: the environment's observation as what the learner stores, by name, without a batch dimension. `command`:
-    what the environment gets for a stored batch of observations and actions; the clipped action unless the learner
-    stores something else. `environment`: around the bare one, e.g. to act in chunks; its `info["env_steps"]`, where it
-    has one, says how many steps of the bare one an action took. `save` writes the averaged policy, with a note.
-    `figures` go into curve.json.
+    `observe`: the environment's observation as what the learner stores, by name, without a batch
+    dimension. `command`: what the environment gets for a stored batch of observations and actions;
+    the clipped action unless the learner stores something else. `environment`: around the bare one,
+    e.g. to act in chunks; its `info["env_steps"]`, where it has one, says how many steps of the
+    bare one an action took. `save` writes the averaged policy, with a note. `figures` go into
+    curve.json.
     """
 
     learner: ActorCritic

@@ -22,9 +22,14 @@ GRACE_S = 10.0
 def train_side_by_side(configs: Mapping[str, RlConfig]) -> None:
     """Train every learner that has no finished curve yet; each writes under its config's `out`.
 
-    Raises: ConureError as a learner raised it, or naming the log of one that crashed; the others are ended then.
+    Raises: ConureError as a learner raised it, or naming the log of one that crashed; the others
+    are ended then.
     """
-    waiting = {name: config for name, config in configs.items() if not (Path(config.out) / "curve.json").is_file()}
+    waiting = {
+        name: config
+        for name, config in configs.items()
+        if not (Path(config.out) / "curve.json").is_file()
+    }
     learners = {name: _Learner(config) for name, config in waiting.items()}
     try:
         for learner in learners.values():
@@ -37,7 +42,10 @@ def train_side_by_side(configs: Mapping[str, RlConfig]) -> None:
 
 def _follow(learners: dict[str, "_Learner"]) -> None:
     with progress_bar() as bar:
-        tasks = {name: bar.add_task(name, total=learner.config.steps, note="") for name, learner in learners.items()}
+        tasks = {
+            name: bar.add_task(name, total=learner.config.steps, note="")
+            for name, learner in learners.items()
+        }
         running = {learner.ears: name for name, learner in learners.items()}
         while running:
             for ears in wait(list(running)):
@@ -47,7 +55,9 @@ def _follow(learners: dict[str, "_Learner"]) -> None:
                     bar.update(tasks[name], completed=learners[name].config.steps)
                     del running[ears]  # type: ignore[arg-type]
                     continue
-                recent = np.mean([episode["success"] for episode in learners[name].episodes[-RECENT_EPISODES:]])
+                recent = np.mean(
+                    [episode["success"] for episode in learners[name].episodes[-RECENT_EPISODES:]]
+                )
                 bar.update(tasks[name], completed=message["steps"], note=f"success {recent:.0%}")
 
 
@@ -59,7 +69,9 @@ class _Learner:
         self.log = Path(config.out).with_suffix(".log")
         self.episodes: list[dict[str, Any]] = []
         self.ears, self._mouth = TIED.Pipe(duplex=False)
-        self._process = TIED.Process(target=_train, args=(config, self._mouth, self.log), daemon=True)
+        self._process = TIED.Process(
+            target=_train, args=(config, self._mouth, self.log), daemon=True
+        )
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +84,9 @@ class _Learner:
             message = self.ears.recv()
         except EOFError:
             self._process.join()
-            raise ConureError(f"a learner ended with status {self._process.exitcode}; {self.log} says why") from None
+            raise ConureError(
+                f"a learner ended with status {self._process.exitcode}; {self.log} says why"
+            ) from None
         if isinstance(message, BaseException):
             raise message
         if message is not None:
@@ -91,7 +105,9 @@ class _Learner:
 
 
 def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
-    """In the child. Ctrl-C is the parent's to handle; a tied child does not outlive a parent that is killed."""
+    """In the child. Ctrl-C is the parent's to handle; a tied child does not outlive a parent that
+    is killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with log.open("a") as stream:

@@ -1,4 +1,6 @@
-"""Policies as files: each says of which kind it is, and the module of its kind reads it (see rl.registry)."""
+"""Policies as files: each says of which kind it is, and the module of its kind reads it (see
+rl.registry).
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +22,8 @@ from conure_training.runtime.torch_files import load_torch, readable, save_torch
 def load_policy(path: Path, expected: Contract | None = None) -> Agent:
     """The policy at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
 
-    Raises: DataError, BundleError if it cannot be read; SpecMismatch if it is for another arm, image size or rate.
+    Raises: DataError, BundleError if it cannot be read; SpecMismatch if it is for another arm,
+    image size or rate.
     """
     if path.is_dir():
         policy: Agent = BundleAgent(path)
@@ -45,9 +48,16 @@ def _load_file(path: Path) -> Agent:
 
 
 def save_module(
-    path: Path, kind: str, module: PolicyModule, contract: Contract, sizes: Mapping[str, Any], note: dict[str, Any]
+    path: Path,
+    kind: str,
+    module: PolicyModule,
+    contract: Contract,
+    sizes: Mapping[str, Any],
+    note: dict[str, Any],
 ) -> None:
-    """Write the module as a policy of this kind, whole or not at all; `sizes`: of its networks, to make it again."""
+    """Write the module as a policy of this kind, whole or not at all; `sizes`: of its networks, to
+    make it again.
+    """
     data = {"kind": kind, "contract": contract.to_dict(), "sizes": dict(sizes), "note": note}
     save_torch(path, {**data, "weights": module.state_dict()})
 

@@ -1,4 +1,6 @@
-"""What is learned from demonstrations before the first step: once, in batches of rows, by gradient descent."""
+"""What is learned from demonstrations before the first step: once, in batches of rows, by gradient
+descent.
+"""
 
 import math
 from collections.abc import Callable
@@ -20,7 +22,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """Steps of Adam; `feature_noise`: deviation of the noise added to features against overfitting."""
+    """Steps of Adam; `feature_noise`: deviation of the noise added to features against
+    overfitting.
+    """
 
     steps: int = 3000
     batch_size: int = 256
@@ -42,7 +46,8 @@ def pretrain(
     config: PretrainingConfig,
     seed: int,
 ) -> None:
-    """Minimise loss(row indices (B,), generator), its rate falling to 0 as a cosine; then freeze the module.
+    """Minimise loss(row indices (B,), generator), its rate falling to 0 as a cosine; then freeze
+    the module.
 
     Raises: DataError if the loss is not finite.
     """
@@ -56,7 +61,10 @@ def pretrain(
             value.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 10.0)
             if not math.isfinite(value.item()):
-                raise DataError(f"{label}: the loss at step {step} is {value.item()}; look for a smaller learning_rate")
+                raise DataError(
+                    f"{label}: the loss at step {step} is {value.item()}; look for a smaller"
+                    " learning_rate"
+                )
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
@@ -65,7 +73,9 @@ def pretrain(
 
 
 def trained_once(path: Path, key: str, module: Module, train: Callable[[Module], None]) -> Module:
-    """The module as it was trained for this key, read from the file where an interrupted run left it."""
+    """The module as it was trained for this key, read from the file where an interrupted run left
+    it.
+    """
     try:
         kept = load_torch(path, "it is trained again")
         if kept["key"] == key:

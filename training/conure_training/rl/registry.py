@@ -1,4 +1,6 @@
-"""The methods of `conure rl` and the kinds of policy files: strings alone, so that a module is imported when chosen."""
+"""The methods of `conure rl` and the kinds of policy files: strings alone, so that a module is
+imported when chosen.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -34,7 +36,9 @@ POLICY_KINDS = {
     "skills": "skills:load_policy",
     "finetuned": "latent_finetuned:load_policy",
 }
-"""By the "kind" in a policy's file: "module:function" in rl/methods, which makes the policy of the file's values."""
+"""By the "kind" in a policy's file: "module:function" in rl/methods, which makes the policy of the
+file's values.
+"""
 
 
 def check_method(name: str) -> None:

@@ -1,7 +1,7 @@
 """One replay buffer for every learner: whole episodes in, n-step transitions out.
 
-Every observation is stored once. What a step bootstraps from is a later row of its own episode, found when the
-episode is added, so that sampling is a handful of gathers.
+Every observation is stored once. What a step bootstraps from is a later row of its own episode,
+found when the episode is added, so that sampling is a handful of gathers.
 """
 
 import zlib
@@ -17,7 +17,9 @@ from conure_core.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Field:
-    """Shape of one row and type of one named observation, e.g. Field((48, 48, 3), torch.uint8) for an image."""
+    """Shape of one row and type of one named observation, e.g. Field((48, 48, 3), torch.uint8) for
+    an image.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
@@ -33,7 +35,9 @@ class ReplayConfig:
 
     def __post_init__(self) -> None:
         if self.capacity < 2 or self.n_step < 1 or not 0.0 <= self.gamma <= 1.0:
-            raise ConfigError(f"a replay needs capacity >= 2, n_step >= 1 and gamma in [0, 1], not {self}")
+            raise ConfigError(
+                f"a replay needs capacity >= 2, n_step >= 1 and gamma in [0, 1], not {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Episode:
     """T steps of one episode, in order.
 
     observations: by name, (T + 1, ...): the one before every action and the one after the last.
-    action: (T, A). reward: (T,). terminated: True if the last state has no future (success), False if the episode
-    was only cut off, so that its last observation is still bootstrapped from.
+    action: (T, A). reward: (T,). terminated: True if the last state has no future (success), False
+    if the episode was only cut off, so that its last observation is still bootstrapped from.
     """
 
     observations: Mapping[str, Tensor]
@@ -55,9 +59,10 @@ class Episode:
 class Batch:
     """B sampled transitions over k <= n steps, k = n except near the end of an episode.
 
-    observation, next_observation: by name, (B, ...), k steps apart. action: (B, A), the first of the k.
-    reward: (B,), sum of gamma^i r_i, i < k. discount: (B,), gamma^k, or 0 where the episode terminated within k.
-    The last `online` rows are the learner's own, the ones before them demonstrated; None: nothing was mixed.
+    observation, next_observation: by name, (B, ...), k steps apart. action: (B, A), the first of
+    the k. reward: (B,), sum of gamma^i r_i, i < k. discount: (B,), gamma^k, or 0 where the episode
+    terminated within k. The last `online` rows are the learner's own, the ones before them
+    demonstrated; None: nothing was mixed.
     """
 
     observation: dict[str, Tensor]
@@ -87,10 +92,14 @@ class Source(Protocol):
     def rows(self, name: str) -> Tensor: ...
 
 
-def n_step_returns(reward: Tensor, terminated: bool, n_step: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, discount and number of steps to the bootstrap observation, each (T,), for the rewards (T,) of an episode.
+def n_step_returns(
+    reward: Tensor, terminated: bool, n_step: int, gamma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return, discount and number of steps to the bootstrap observation, each (T,), for the rewards
+    (T,) of an episode.
 
-    Source: Sutton & Barto, Reinforcement Learning, 2nd ed., eq. 7.1; a terminated episode bootstraps from nothing.
+    Source: Sutton & Barto, Reinforcement Learning, 2nd ed., eq. 7.1; a terminated episode
+    bootstraps from nothing.
     """
     length = reward.shape[0]
     steps = (length - torch.arange(length)).clamp(max=n_step)
@@ -113,19 +122,26 @@ class Replay:
     """
 
     def __init__(
-        self, fields: Mapping[str, Field], action_dim: int, config: ReplayConfig | None = None, device: str = "cpu"
+        self,
+        fields: Mapping[str, Field],
+        action_dim: int,
+        config: ReplayConfig | None = None,
+        device: str = "cpu",
     ) -> None:
         self.config = config or ReplayConfig()
         self.device = device
         rows = self.config.capacity
         self._observations = {
-            name: torch.zeros((rows, *field.shape), dtype=field.dtype, device=device) for name, field in fields.items()
+            name: torch.zeros((rows, *field.shape), dtype=field.dtype, device=device)
+            for name, field in fields.items()
         }
         self._columns = {
             "action": torch.zeros(rows, action_dim, device=device),
             "return": torch.zeros(rows, device=device),
             "discount": torch.zeros(rows, device=device),
-            "steps": torch.zeros(rows, dtype=torch.int64, device=device),  # 0: the last observation of an episode
+            "steps": torch.zeros(
+                rows, dtype=torch.int64, device=device
+            ),  # 0: the last observation of an episode
         }
         self._next_row = 0
         self._filled = 0
@@ -136,14 +152,20 @@ class Replay:
         return self._starts.shape[0]
 
     def add(self, episode: Episode) -> None:
-        """Store an episode. Raises: DataError if it is misshapen, not finite, or longer than the buffer."""
+        """Store an episode. Raises: DataError if it is misshapen, not finite, or longer than the
+        buffer.
+        """
         self._check(episode)
         length = episode.action.shape[0]
-        rows = (self._next_row + torch.arange(length + 1, device=self.device)) % self.config.capacity
+        rows = (
+            self._next_row + torch.arange(length + 1, device=self.device)
+        ) % self.config.capacity
         for name, column in self._observations.items():
             column[rows] = episode.observations[name].to(self.device, column.dtype)
         reward = episode.reward.cpu()
-        returns, discount, steps = n_step_returns(reward, episode.terminated, self.config.n_step, self.config.gamma)
+        returns, discount, steps = n_step_returns(
+            reward, episode.terminated, self.config.n_step, self.config.gamma
+        )
         values = {"action": episode.action, "return": returns, "discount": discount, "steps": steps}
         for name, column in self._columns.items():
             column[rows[:-1]] = values[name].to(self.device, column.dtype)
@@ -179,17 +201,27 @@ class Replay:
         """Everything that sampling depends on; only filled rows take space."""
         return {
             "observations": {name: self.rows(name).clone() for name in self._observations},
-            "columns": {name: column[: self._filled].clone() for name, column in self._columns.items()},
+            "columns": {
+                name: column[: self._filled].clone() for name, column in self._columns.items()
+            },
             "next_row": self._next_row,
             "config": vars(self.config).copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Become the buffer that wrote `state`. Raises: DataError if it held other fields or another config."""
+        """Become the buffer that wrote `state`. Raises: DataError if it held other fields or
+        another config.
+        """
         theirs = {name: (tuple(t.shape[1:]), t.dtype) for name, t in _columns_of(state).items()}
-        ours = {name: (tuple(t.shape[1:]), t.dtype) for name, t in (self._observations | self._columns).items()}
+        ours = {
+            name: (tuple(t.shape[1:]), t.dtype)
+            for name, t in (self._observations | self._columns).items()
+        }
         if theirs != ours or state["config"] != vars(self.config):
-            raise DataError(f"this replay holds {ours}, {self.config}; the saved one {theirs}, {state['config']}")
+            raise DataError(
+                f"this replay holds {ours}, {self.config}; the saved one {theirs},"
+                f" {state['config']}"
+            )
         self._columns["steps"].zero_()
         for name, saved in _columns_of(state).items():
             (self._observations | self._columns)[name][: saved.shape[0]] = saved.to(self.device)
@@ -200,9 +232,14 @@ class Replay:
     def _check(self, episode: Episode) -> None:
         length = episode.action.shape[0]
         if not 1 <= length < self.config.capacity:
-            raise DataError(f"an episode of {length} steps does not fit a replay of {self.config.capacity} rows")
+            raise DataError(
+                f"an episode of {length} steps does not fit a replay of {self.config.capacity} rows"
+            )
         if set(episode.observations) != set(self._observations):
-            raise DataError(f"the episode has {sorted(episode.observations)}, the replay {sorted(self._observations)}")
+            raise DataError(
+                f"the episode has {sorted(episode.observations)}, the replay"
+                f" {sorted(self._observations)}"
+            )
         for name, column in self._observations.items():
             _check_tensor(name, episode.observations[name], (length + 1, *column.shape[1:]))
         _check_tensor("action", episode.action, (length, *self._columns["action"].shape[1:]))
@@ -221,14 +258,19 @@ def _check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
 
 
 class MixedReplay:
-    """Batches of which a fixed share comes from demonstrations, all of it until something online is there.
+    """Batches of which a fixed share comes from demonstrations, all of it until something online is
+    there.
 
     Source: Ball et al., RLPD, ICML 2023 (half and half, "symmetric sampling").
     """
 
-    def __init__(self, online: Replay, demonstrations: Replay, demonstration_share: float = 0.5) -> None:
+    def __init__(
+        self, online: Replay, demonstrations: Replay, demonstration_share: float = 0.5
+    ) -> None:
         if not 0.0 <= demonstration_share <= 1.0:
-            raise ConfigError(f"demonstration_share is {demonstration_share}; expected a number from 0 to 1")
+            raise ConfigError(
+                f"demonstration_share is {demonstration_share}; expected a number from 0 to 1"
+            )
         self.online = online
         self.demonstrations = demonstrations
         self.demonstration_share = demonstration_share
@@ -238,7 +280,9 @@ class MixedReplay:
         self.online.add(episode)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        from_demonstrations = round(batch_size * self.demonstration_share) if len(self.online) else batch_size
+        from_demonstrations = (
+            round(batch_size * self.demonstration_share) if len(self.online) else batch_size
+        )
         parts = [
             source.sample(size, generator)
             for source, size in (
@@ -250,17 +294,27 @@ class MixedReplay:
         return parts[0] if len(parts) == 1 else _joined(*parts)
 
     def rows(self, name: str) -> Tensor:
-        """Every demonstrated observation of that name, (n, ...); online ones would move as training goes on."""
+        """Every demonstrated observation of that name, (n, ...); online ones would move as training
+        goes on.
+        """
         return self.demonstrations.rows(name)
 
     def state_dict(self) -> dict[str, Any]:
-        """The online buffer; the demonstrations are rebuilt from their data set and only recognised again."""
-        return {"online": self.online.state_dict(), "demonstrations": self.demonstrations.fingerprint()}
+        """The online buffer; the demonstrations are rebuilt from their data set and only recognised
+        again.
+        """
+        return {
+            "online": self.online.state_dict(),
+            "demonstrations": self.demonstrations.fingerprint(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises: DataError if the demonstrations are not those that `state` was saved with."""
         if state["demonstrations"] != self.demonstrations.fingerprint():
-            raise DataError("the saved replay was mixed with other demonstrations; resume with the same data set")
+            raise DataError(
+                "the saved replay was mixed with other demonstrations; resume with the same"
+                " data set"
+            )
         self.online.load_state_dict(state["online"])
 
 

@@ -1,4 +1,6 @@
-"""`conure runs`: the runs of `conure rl` below a folder, finished or not, with their key figures."""
+"""`conure runs`: the runs of `conure rl` below a folder, finished or not, with their key
+figures.
+"""
 
 import json
 from collections.abc import Mapping
@@ -58,14 +60,20 @@ def find_runs(root: Path) -> list[Run]:
 
 def _read(path: Path, root: Path) -> Run | None:
     try:
-        return summarized(json.loads(path.read_text()), str(path.parent.relative_to(root)), path.name == FILES[0])
+        return summarized(
+            json.loads(path.read_text()), str(path.parent.relative_to(root)), path.name == FILES[0]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
     """A run's record (see rl.loop.Loop.record) in one line."""
-    config, episodes, evaluations = record["config"], record["episodes"], record.get("evaluations", [])
+    config, episodes, evaluations = (
+        record["config"],
+        record["episodes"],
+        record.get("evaluations", []),
+    )
     recent = [episode["success"] for episode in episodes[-RECENT_EPISODES:]]
     return Run(
         folder=folder,
@@ -84,7 +92,17 @@ def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
 def as_table(runs: list[Run]) -> Table:
     """For a terminal."""
     table = Table()
-    for title in ("run", "method", "task", "target", "steps", f"last {RECENT_EPISODES}", "evaluated", "time", "commit"):
+    for title in (
+        "run",
+        "method",
+        "task",
+        "target",
+        "steps",
+        f"last {RECENT_EPISODES}",
+        "evaluated",
+        "time",
+        "commit",
+    ):
         table.add_column(title, justify="right" if title in ("steps", "time") else "left")
     for item in runs:
         table.add_row(

@@ -1,4 +1,6 @@
-"""`conure rl`: reinforcement learning with a sparse reward on one task, by one of the methods in rl/methods."""
+"""`conure rl`: reinforcement learning with a sparse reward on one task, by one of the methods in
+rl/methods.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -28,7 +30,9 @@ def run(overrides: list[str]) -> None:
 def build_method(config: RlConfig, env: Any) -> Method:
     """The run's method, on this environment."""
     function, *sections = METHODS[config.method]
-    method: Method = imported_function(function)(config, env, *(getattr(config, name) for name in sections))
+    method: Method = imported_function(function)(
+        config, env, *(getattr(config, name) for name in sections)
+    )
     return method
 
 
@@ -49,7 +53,9 @@ def _train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | N
         env = stack.enter_context(closing(make_environment(config.task, config, config.target)))
         apart = None
         if config.evaluate_every:
-            apart = stack.enter_context(closing(make_environment(config.task, config, config.target)))
+            apart = stack.enter_context(
+                closing(make_environment(config.task, config, config.target))
+            )
         method = build_method(config, env)
         loop = Loop(config, method, env, apart)
         loop.run(on_episode)

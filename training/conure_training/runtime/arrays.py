@@ -38,10 +38,14 @@ def save_arrays(path: Path, made_of: str, arrays: Mapping[str, NDArray[Any]]) ->
 
 
 def saved_arrays(path: Path, made_of: str) -> dict[str, NDArray[Any]] | None:
-    """What `save_arrays` wrote for this origin; None if there is nothing, or nothing of it that can be read."""
+    """What `save_arrays` wrote for this origin; None if there is nothing, or nothing of it that can
+    be read.
+    """
     try:
         with np.load(path) as arrays:
             same = str(arrays[MADE_OF]) == made_of
-            return {name: arrays[name] for name in arrays.files if name != MADE_OF} if same else None
+            return (
+                {name: arrays[name] for name in arrays.files if name != MADE_OF} if same else None
+            )
     except UNREADABLE:
         return None

@@ -17,7 +17,9 @@ TOLERATED = 0.2
 
 @dataclass(frozen=True)
 class Reading:
-    """Seconds that all cores together have been busy, in all and with this process, and when that was read."""
+    """Seconds that all cores together have been busy, in all and with this process, and when that
+    was read.
+    """
 
     at_s: float
     busy_s: float
@@ -32,15 +34,19 @@ class Reading:
 
 def free_cores(before: Reading, after: Reading, cores: int) -> int:
     """Of so many cores, those that other processes left free between the readings; at least one."""
-    others = (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / (after.at_s - before.at_s)
+    others = (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / (
+        after.at_s - before.at_s
+    )
     return max(1, cores - math.ceil(max(0.0, others - TOLERATED)))
 
 
 class FreeCores:
-    """Inside, torch computes on every core that others leave free, if this process may use it; afterwards as before.
+    """Inside, torch computes on every core that others leave free, if this process may use it;
+    afterwards as before.
 
-    With a thread on a core that is not free, each product waits for the scheduler, and training takes up to ten times
-    as long as on one core. Sums over more threads round differently, in the last bit.
+    With a thread on a core that is not free, each product waits for the scheduler, and training
+    takes up to ten times as long as on one core. Sums over more threads round differently, in the
+    last bit.
 
     Example:
         with FreeCores() as cores:

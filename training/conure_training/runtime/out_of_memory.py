@@ -13,11 +13,15 @@ CPU_ALLOCATION = ("can't allocate memory", "not enough memory", "out of memory")
 
 @contextmanager
 def blamed_on(key: str, value: int) -> Iterator[None]:
-    """Raises: ConfigError that names the setting, where the block runs out of memory, on a GPU or a CPU."""
+    """Raises: ConfigError that names the setting, where the block runs out of memory, on a GPU or a
+    CPU.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         ours = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not ours and not any(words in str(error) for words in CPU_ALLOCATION):
             raise
-        raise ConfigError(f"out of memory with {key}={value}; lower {key} and run the same command again") from error
+        raise ConfigError(
+            f"out of memory with {key}={value}; lower {key} and run the same command again"
+        ) from error

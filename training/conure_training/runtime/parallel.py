@@ -5,7 +5,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.processes import Block, Result, run_on_processes, worker_count
@@ -29,7 +36,8 @@ def progress_bar() -> Progress:
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs the blocks: `processes` of this machine, or `ray`; `ray_address` empty: a cluster here, for this alone.
+    """What runs the blocks: `processes` of this machine, or `ray`; `ray_address` empty: a cluster
+    here, for this alone.
 
     `workers` 0: one a core. On a cluster that runs already its CPUs count, not `workers`.
     """
@@ -42,7 +50,9 @@ class Engine:
         if self.name not in ENGINES:
             raise unknown_name("engine", self.name, ENGINES)
         if self.ray_address and self.name != "ray":
-            raise ConfigError(f"ray_address='{self.ray_address}' needs engine=ray, got engine={self.name}")
+            raise ConfigError(
+                f"ray_address='{self.ray_address}' needs engine=ray, got engine={self.name}"
+            )
 
 
 class EngineSettings(Protocol):
@@ -62,9 +72,15 @@ def engine_of(settings: EngineSettings) -> Engine:
 
 
 def run_blocks(
-    work: Callable[[Block], Result], blocks: Sequence[Block], engine: Engine, label: str, size: Callable[[Block], int]
+    work: Callable[[Block], Result],
+    blocks: Sequence[Block],
+    engine: Engine,
+    label: str,
+    size: Callable[[Block], int],
 ) -> Iterator[tuple[Block, Result]]:
-    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process of one thread."""
+    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process
+    of one thread.
+    """
     workers = worker_count(engine.workers)
     if engine.name == "ray":
         results = run_on_cluster(work, blocks, workers, engine.ray_address)

@@ -1,4 +1,6 @@
-"""Blocks of work on Ray: on a cluster that runs already, or on one of this machine's own that ends with the work."""
+"""Blocks of work on Ray: on a cluster that runs already, or on one of this machine's own that ends
+with the work.
+"""
 
 import os
 import shutil
@@ -15,10 +17,13 @@ Result = TypeVar("Result")
 OBJECT_STORE_BYTES = 200 * 2**20
 RETRIES = 5  # of a block whose worker died; a block that kills every worker must end some day
 CONNECT_S = 5.0
-UNREACHABLE = "no Ray cluster answers at '{}'; expected HOST:PORT or auto, and `ray start --head` starts one"
+UNREACHABLE = (
+    "no Ray cluster answers at '{}'; expected HOST:PORT or auto, and `ray start --head` starts one"
+)
 BLOCKS_A_WORKER = 2  # under way or waiting: what is done early must not fill the object store
 
-# Read when Ray is imported and started. The second makes a machine's own cluster use the loopback address alone.
+# Read when Ray is imported and started. The second makes a machine's own cluster use the loopback
+# address alone.
 LOCAL_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -29,11 +34,12 @@ LOCAL_ENVIRONMENT = {
 def run_on_cluster(
     work: Callable[[Block], Result], blocks: Sequence[Block], workers: int, address: str
 ) -> Generator[tuple[Block, Result], None, None]:
-    """(block, work(block)) as they end, each exactly once; a block whose worker died is done again elsewhere.
+    """(block, work(block)) as they end, each exactly once; a block whose worker died is done again
+    elsewhere.
 
-    `address` of a running cluster, such as "10.0.0.1:6379" or "auto"; empty: `workers` processes here.
-    Raises: ConfigError without Ray or without a cluster at that address; what `work` raises; WorkerError if a block's
-    workers died more than `RETRIES` times.
+    `address` of a running cluster, such as "10.0.0.1:6379" or "auto"; empty: `workers` processes
+    here. Raises: ConfigError without Ray or without a cluster at that address; what `work` raises;
+    WorkerError if a block's workers died more than `RETRIES` times.
     """
     with _connected(address, workers) as ray:
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_on_block)
@@ -66,9 +72,13 @@ def _result(ray: Any, reference: Any, block: Any) -> Any:
 
 @contextmanager
 def _connected(address: str, workers: int) -> Iterator[Any]:
-    """Ray, connected; a cluster that was started for this is gone afterwards, and so is its folder."""
+    """Ray, connected; a cluster that was started for this is gone afterwards, and so is its
+    folder.
+    """
     _check_reachable(address)
-    folder = None if address else tempfile.mkdtemp(prefix="conure-ray-")  # sockets: their paths must stay short
+    folder = (
+        None if address else tempfile.mkdtemp(prefix="conure-ray-")
+    )  # sockets: their paths must stay short
     before = dict(os.environ)
     os.environ.update({} if address else LOCAL_ENVIRONMENT)
     try:
@@ -98,7 +108,9 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises: ConfigError if nothing listens at a HOST:PORT; Ray itself would try for five minutes."""
+    """Raises: ConfigError if nothing listens at a HOST:PORT; Ray itself would try for five
+    minutes.
+    """
     host, colon, port = address.rpartition(":")
     if not colon:
         return
@@ -119,5 +131,7 @@ def _imported() -> Any:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise ConfigError("engine=ray needs Ray; pip install 'conure[cluster]' brings it") from error
+        raise ConfigError(
+            "engine=ray needs Ray; pip install 'conure[cluster]' brings it"
+        ) from error
     return ray

@@ -9,7 +9,9 @@ from conure_core.errors import ConfigError
 
 
 class RunLog:
-    """Scalars by environment step, in `folder`; None: nowhere. A resumed run takes back what is after `first_step`."""
+    """Scalars by environment step, in `folder`; None: nowhere. A resumed run takes back what is
+    after `first_step`.
+    """
 
     def __init__(self, folder: Path | None, first_step: int) -> None:
         self._writer = None if folder is None else _writer(folder, first_step)
@@ -24,7 +26,10 @@ class RunLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._writer is not None:
             self._writer.close()

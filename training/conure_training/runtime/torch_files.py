@@ -1,4 +1,6 @@
-"""Reading and writing what torch holds. On its own, so that what renders and collects need not wait for torch."""
+"""Reading and writing what torch holds. On its own, so that what renders and collects need not wait
+for torch.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ def save_torch(path: Path, data: Any) -> None:
 
 
 def load_torch(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
-    """What `save_torch` wrote: weights and plain values alone, so that a foreign file cannot run anything.
+    """What `save_torch` wrote: weights and plain values alone, so that a foreign file cannot run
+    anything.
 
     Args:
         path: The file.
@@ -39,7 +42,8 @@ def load_torch(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
 
 @contextmanager
 def readable(path: Path, remedy: str = AGAIN) -> Iterator[None]:
-    """Around what takes a file's values to pieces: whatever is missing or of another shape says that it is foreign.
+    """Around what takes a file's values to pieces: whatever is missing or of another shape says
+    that it is foreign.
 
     Raises: DataError in place of every error of Python, torch and NumPy but FileNotFoundError.
     """

@@ -19,16 +19,20 @@ SETTLED_RAD = 1e-6
 
 
 class Arm:
-    """Forward kinematics, Jacobian, inverse kinematics and clearances of the arm, the gripper left out.
+    """Forward kinematics, Jacobian, inverse kinematics and clearances of the arm, the gripper left
+    out.
 
-    Joint vectors are (n,), rad, in the order of `config.joint_names`; poses are (4, 4) homogeneous, metres.
+    Joint vectors are (n,), rad, in the order of `config.joint_names`; poses are (4, 4) homogeneous,
+    metres.
 
     >>> arm = Arm(load_robot("wx250s"))
     >>> base_from_tool = arm.forward(np.zeros(6))
     """
 
     def __init__(self, config: RobotConfig) -> None:
-        """Raises: ConfigError naming robot and key, where the URDF is not of the arm that the config describes."""
+        """Raises: ConfigError naming robot and key, where the URDF is not of the arm that the
+        config describes.
+        """
         self.config = config
         full, base_from_root = load_model(config)
         self.base_from_root: Array = np.array(base_from_root.homogeneous)
@@ -36,23 +40,31 @@ class Arm:
         rest = pin.neutral(full)
         for name, position in self._locked_fingers():
             rest[full.joints[full.getJointId(name)].idx_q] = position
-        locked = [i for i, name in enumerate(full.names) if i > 0 and name not in config.joint_names]
+        locked = [
+            i for i, name in enumerate(full.names) if i > 0 and name not in config.joint_names
+        ]
         self._full, self._locked, self._rest = full, locked, rest
         self._model = pin.buildReducedModel(full, locked, rest)
         if self._model.nq != len(config.joint_names):
-            raise ConfigError(f"{config.urdf.name}: every joint must be revolute with limits (or prismatic)")
+            raise ConfigError(
+                f"{config.urdf.name}: every joint must be revolute with limits (or prismatic)"
+            )
         require_limits(self._model, config)
         self._data = self._model.createData()
         self._tool = self._model.getFrameId(config.tool_frame)
         self.lower_rad: Array = self._model.lowerPositionLimit + config.position_margin_rad
         self.upper_rad: Array = self._model.upperPositionLimit - config.position_margin_rad
-        self.workspace_m: tuple[Array, Array] = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
+        self.workspace_m: tuple[Array, Array] = (
+            np.array(config.workspace_lower_m),
+            np.array(config.workspace_upper_m),
+        )
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
         home = np.array(config.home_rad)
         require_home_in_box(self.forward(home), config)
         if (pair := self.first_collision(home)) is not None:
             raise ConfigError(
-                f"{config.name}: home_rad brings {pair} nearer than table_clearance_m or self_collision_margin_m"
+                f"{config.name}: home_rad brings {pair} nearer than table_clearance_m or"
+                " self_collision_margin_m"
             )
 
     def _locked_fingers(self) -> tuple[tuple[str, float], ...]:
@@ -63,24 +75,35 @@ class Arm:
 
     def forward(self, joint_rad: Array) -> Array:
         """base_from_tool, (4, 4), for joint angles (n,)."""
-        pin.framesForwardKinematics(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
+        pin.framesForwardKinematics(
+            self._model, self._data, np.asarray(joint_rad, dtype=np.float64)
+        )
         return np.asarray(self._data.oMf[self._tool].homogeneous)
 
     def jacobian(self, joint_rad: Array) -> Array:
-        """Velocity of the tool in the base frame for joint speeds: (6, n), linear (m) above angular (rad)."""
+        """Velocity of the tool in the base frame for joint speeds: (6, n), linear (m) above angular
+        (rad).
+        """
         pin.computeJointJacobians(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
-        return np.asarray(pin.getFrameJacobian(self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED))
+        return np.asarray(
+            pin.getFrameJacobian(self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED)
+        )
 
     def smallest_singular_value(self, joint_rad: Array) -> float:
-        """Of the Jacobian (metres and radians as they are): 0 where some motion of the tool takes infinite speed."""
+        """Of the Jacobian (metres and radians as they are): 0 where some motion of the tool takes
+        infinite speed.
+        """
         return float(np.linalg.svd(self.jacobian(joint_rad), compute_uv=False)[-1])
 
-    def solve(self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01) -> Array:
+    def solve(
+        self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01
+    ) -> Array:
         """Joint angles whose tool pose comes closest to the one asked for, within the joint limits.
 
-        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the descent finds. With fewer
-        than six joints the position comes first, and the rotation gets what the joints have left.
-        Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa, JDSMC 108(3), 1986.
+        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the
+        descent finds. With fewer than six joints the position comes first, and the rotation gets
+        what the joints have left. Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa,
+        JDSMC 108(3), 1986.
         """
         joint_rad = within(start_rad, self.lower_rad, self.upper_rad)
         for _ in range(iterations):
@@ -97,8 +120,12 @@ class Arm:
             joint_rad = within(joint_rad + step, self.lower_rad, self.upper_rad)
         return joint_rad
 
-    def _unblocked_step(self, joint_rad: Array, jacobian: Array, error: Array, damping: float) -> Array:
-        """Position first, without the joints that stand at a limit and would leave it: nobody may count on them."""
+    def _unblocked_step(
+        self, joint_rad: Array, jacobian: Array, error: Array, damping: float
+    ) -> Array:
+        """Position first, without the joints that stand at a limit and would leave it: nobody may
+        count on them.
+        """
         moving = np.ones(len(joint_rad), dtype=bool)
         while True:
             step = _position_first(jacobian * moving, error, damping)
@@ -110,7 +137,9 @@ class Arm:
 
     @cached_property
     def _geometry(self) -> tuple[pin.GeometryModel, pin.GeometryData]:
-        """Collision shapes of links and table, with clearances; pairs that touch in the home pose are left out."""
+        """Collision shapes of links and table, with clearances; pairs that touch in the home pose
+        are left out.
+        """
         geometry = load_shapes(self._full, self.config)
         model, geometry = pin.buildReducedModel(self._full, geometry, self._locked, self._rest)
         depth = 0.1
@@ -119,31 +148,50 @@ class Arm:
         geometry.addGeometryObject(pin.GeometryObject(TABLE, 0, top, box))
         geometry.addAllCollisionPairs()
         data = pin.GeometryData(geometry)
-        pin.computeCollisions(model, self._data, geometry, data, np.array(self.config.home_rad), False)
+        pin.computeCollisions(
+            model, self._data, geometry, data, np.array(self.config.home_rad), False
+        )
         touching = [result.isCollision() for result in data.collisionResults]
         # Copies: removing a pair shifts the others under any reference to them.
         pairs = [pin.CollisionPair(pair.first, pair.second) for pair in geometry.collisionPairs]
         for pair, touches in zip(pairs, touching, strict=True):
-            first, second = geometry.geometryObjects[pair.first], geometry.geometryObjects[pair.second]
+            first, second = (
+                geometry.geometryObjects[pair.first],
+                geometry.geometryObjects[pair.second],
+            )
             if touches and second.name == TABLE and first.parentJoint:
-                raise ConfigError(f"{self.config.name}: home_rad puts {first.name} into the table (table_height_m)")
+                raise ConfigError(
+                    f"{self.config.name}: home_rad puts {first.name} into the table"
+                    " (table_height_m)"
+                )
             if touches or self._adjacent(first, second):
                 geometry.removeCollisionPair(pair)
         data = pin.GeometryData(geometry)
         _forget_guesses(data)
         for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
-            table = any(geometry.geometryObjects[side].name == TABLE for side in (pair.first, pair.second))
-            request.security_margin = self.config.table_clearance_m if table else self.config.self_collision_margin_m
+            table = any(
+                geometry.geometryObjects[side].name == TABLE for side in (pair.first, pair.second)
+            )
+            request.security_margin = (
+                self.config.table_clearance_m if table else self.config.self_collision_margin_m
+            )
         return geometry, data
 
     @staticmethod
     def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
-        return TABLE not in (first.name, second.name) and abs(first.parentJoint - second.parentJoint) <= 1
+        return (
+            TABLE not in (first.name, second.name)
+            and abs(first.parentJoint - second.parentJoint) <= 1
+        )
 
     def first_collision(self, joint_rad: Array) -> str | None:
-        """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or None."""
+        """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or
+        None.
+        """
         geometry, data = self._geometry
-        if not pin.computeCollisions(self._model, self._data, geometry, data, np.asarray(joint_rad), True):
+        if not pin.computeCollisions(
+            self._model, self._data, geometry, data, np.asarray(joint_rad), True
+        ):
             return None
         hit = next(i for i, result in enumerate(data.collisionResults) if result.isCollision())
         return " and ".join(self._pair_names(geometry.collisionPairs[hit]))
@@ -155,7 +203,9 @@ class Arm:
     @cached_property
     def pair_names(self) -> tuple[str, ...]:
         """All pairs of shapes that are checked, as 'left_finger_link_0 and table'."""
-        return tuple(" and ".join(self._pair_names(pair)) for pair in self._geometry[0].collisionPairs)
+        return tuple(
+            " and ".join(self._pair_names(pair)) for pair in self._geometry[0].collisionPairs
+        )
 
     def clearance_deficits(self, joint_rad: Array) -> Array:
         """How much nearer each pair of `pair_names` is than its clearance, m; 0 where it is not."""
@@ -166,15 +216,18 @@ class Arm:
             for index, result in enumerate(data.collisionResults):
                 if result.isCollision():
                     distance_m = pin.computeDistance(geometry, data, index).min_distance
-                    deficits[index] = max(data.collisionRequests[index].security_margin - distance_m, 0.0)
+                    deficits[index] = max(
+                        data.collisionRequests[index].security_margin - distance_m, 0.0
+                    )
         return deficits
 
 
 def _forget_guesses(data: pin.GeometryData) -> None:
     """Each pose is judged alone.
 
-    Begun where the last query of a pair ended, coal 3.0.3 now and then finds no collision of two boxes that lie 7 mm in
-    each other. The flag is deprecated, but what shall replace it does not switch it off.
+    Begun where the last query of a pair ended, coal 3.0.3 now and then finds no collision of two
+    boxes that lie 7 mm in each other. The flag is deprecated, but what shall replace it does not
+    switch it off.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -194,10 +247,12 @@ def _damped_step(jacobian: Array, error: Array, damping: float) -> Array:
 
 
 def _position_first(jacobian: Array, error: Array, damping: float) -> Array:
-    """The step that corrects the position (rows 0 to 2), then the rotation as far as that leaves the position alone.
+    """The step that corrects the position (rows 0 to 2), then the rotation as far as that leaves
+    the position alone.
 
-    Least squares over all six would trade metres for radians, and an arm that is told a turn it cannot make would walk
-    away. Source: Nakamura, Hanafusa & Yoshikawa, IJRR 6(2), 1987, task priority.
+    Least squares over all six would trade metres for radians, and an arm that is told a turn it
+    cannot make would walk away. Source: Nakamura, Hanafusa & Yoshikawa, IJRR 6(2), 1987, task
+    priority.
     """
     position, rotation = jacobian[:3], jacobian[3:]
     step = _damped_step(position, error[:3], damping)
@@ -207,13 +262,17 @@ def _position_first(jacobian: Array, error: Array, damping: float) -> Array:
 
 
 def pose_error(base_from_a: Array, base_from_b: Array) -> Array:
-    """Translation (m) and rotation vector (rad), (6,) in the base frame, that take pose a to pose b."""
+    """Translation (m) and rotation vector (rad), (6,) in the base frame, that take pose a to pose
+    b.
+    """
     rotation = pin.log3(base_from_b[:3, :3] @ base_from_a[:3, :3].T)
     return np.concatenate([base_from_b[:3, 3] - base_from_a[:3, 3], rotation])
 
 
 def moved(base_from_tool: Array, translation_m: Array, rotation_rad: Array) -> Array:
-    """The pose after a translation and a rotation vector, both in the base frame, about the tool's own origin."""
+    """The pose after a translation and a rotation vector, both in the base frame, about the tool's
+    own origin.
+    """
     result = np.eye(4)
     result[:3, :3] = pin.exp3(np.asarray(rotation_rad, dtype=np.float64)) @ base_from_tool[:3, :3]
     result[:3, 3] = base_from_tool[:3, 3] + translation_m

@@ -1,8 +1,9 @@
 """Replace a file or a folder as a whole, so that neither a kill nor a power cut leaves half of it.
 
-The new content is written beside the old one and forced to the disk; then it takes the old one's name. Of a folder the
-old content is set aside first: between the two renames only that copy exists, and `last_whole` finds it. Names of
-temporary files carry the process that made them; the next write in that folder removes what dead processes left.
+The new content is written beside the old one and forced to the disk; then it takes the old one's
+name. Of a folder the old content is set aside first: between the two renames only that copy exists,
+and `last_whole` finds it. Names of temporary files carry the process that made them; the next write
+in that folder removes what dead processes left.
 """
 
 import contextlib
@@ -23,7 +24,9 @@ from conure_core.errors import DataError
 
 TEMPORARY, ASIDE = "tmp", "old"
 OWNER = r"[A-Za-z0-9]+-\w+-\d+-\d+"
-LEFTOVER = re.compile(rf"\.(?P<target>.+)\.(?P<owner>{OWNER})\.\d+\.(?P<kind>{TEMPORARY}|{ASIDE})(\.\w+)?")
+LEFTOVER = re.compile(
+    rf"\.(?P<target>.+)\.(?P<owner>{OWNER})\.\d+\.(?P<kind>{TEMPORARY}|{ASIDE})(\.\w+)?"
+)
 OTHER_IS_FASTER = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 ATTEMPTS = 20
 _numbers = itertools.count()
@@ -32,7 +35,8 @@ Result = TypeVar("Result")
 
 @contextlib.contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Give a temporary sibling to write a file or a folder to; it takes the final name when the block ends well.
+    """Give a temporary sibling to write a file or a folder to; it takes the final name when the
+    block ends well.
 
     Args:
         path: The final name. A symbolic link is followed: what it points to is replaced.
@@ -82,8 +86,8 @@ def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
     """The result of `read`, which parses this file.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        DataError: It is damaged, whatever the parser made of that: empty, truncated, of something else. Or it is not
+        FileNotFoundError: There is no such file. DataError: It is damaged, whatever the parser made
+        of that: empty, truncated, of something else. Or it is not
             allowed to be read.
     """
     try:
@@ -97,7 +101,9 @@ def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
 
 
 def damaged(path: Path, error: BaseException, remedy: str) -> DataError:
-    """The one error for a file that cannot be used. `remedy` says what to do, such as "train it again"."""
+    """The one error for a file that cannot be used. `remedy` says what to do, such as "train it
+    again".
+    """
     return DataError(f"{path} is damaged ({_reason(path, error)}); {remedy}")
 
 
@@ -112,9 +118,11 @@ def _reason(path: Path, error: BaseException) -> str:
 
 
 def last_whole(path: Path) -> Path:
-    """Where the last whole content of a folder or file lies: `path`, unless a kill came while it was replaced.
+    """Where the last whole content of a folder or file lies: `path`, unless a kill came while it
+    was replaced.
 
-    Then the old content takes its name again if that is allowed here; if not, this gives the copy that was set aside.
+    Then the old content takes its name again if that is allowed here; if not, this gives the copy
+    that was set aside.
     """
     if path.exists():
         return path
@@ -131,7 +139,9 @@ def last_whole(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what dead processes left in this folder; old content that has lost its name gets it again."""
+    """Clear away what dead processes left in this folder; old content that has lost its name gets
+    it again.
+    """
     for leftover in _leftovers(folder):
         if not leftover.is_dead():
             continue
@@ -150,7 +160,10 @@ def sync(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot: pipes, some network shares
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # a file system that cannot: pipes, some network shares
             raise
     finally:
         os.close(handle)
@@ -175,17 +188,22 @@ def _swap(temporary: Path, path: Path) -> None:
                 path.rename(aside)
             temporary.rename(path)
         except BaseException as error:  # an interrupt too: the old content takes its name again
-            other_was_faster = isinstance(error, OSError) and error.errno in OTHER_IS_FASTER and path.exists()
+            other_was_faster = (
+                isinstance(error, OSError) and error.errno in OTHER_IS_FASTER and path.exists()
+            )
             if not path.exists() and aside.exists():
                 aside.rename(path)
             _remove(aside)
             if other_was_faster:
-                continue  # another process put its own content there meanwhile: that is the old one now
+                # Another process put its own content there meanwhile: that is the old one now.
+                continue
             raise
         sync(path.parent)
         _remove(aside)
         return
-    raise DataError(f"{path} is being written by other processes all the time; give each run its own folder")
+    raise DataError(
+        f"{path} is being written by other processes all the time; give each run its own folder"
+    )
 
 
 def _remove(path: Path) -> None:

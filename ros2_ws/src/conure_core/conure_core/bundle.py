@@ -1,11 +1,13 @@
-"""A policy in a folder: two graphs, the contract, golden outputs. What does not fit is refused by name when loaded.
+"""A policy in a folder: two graphs, the contract, golden outputs. What does not fit is refused by
+name when loaded.
 
     policy.onnx   image, proprio, noise  -> action, z, log_likelihood
     inverse.onnx  image, proprio, action -> z, log_likelihood
     golden.npz    recorded inputs and outputs of both, replayed at every load
     spec.json     the contract, where the policy comes from, sizes and SHA-256 of the other files
 
-numpy and ONNX Runtime only: this is what runs beside the arm. `conure_training.export.bundle_writer` writes bundles.
+numpy and ONNX Runtime only: this is what runs beside the arm.
+`conure_training.export.bundle_writer` writes bundles.
 """
 
 import hashlib
@@ -23,7 +25,16 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from conure_core.atomic_files import last_whole
-from conure_core.bundle_files import AGAIN, GOLDEN, INVERSE, POLICY, SPEC, parse_json, read_arrays, read_file
+from conure_core.bundle_files import (
+    AGAIN,
+    GOLDEN,
+    INVERSE,
+    POLICY,
+    SPEC,
+    parse_json,
+    read_arrays,
+    read_file,
+)
 from conure_core.errors import BundleError, ConfigError, SpecMismatch, UnsafeCommand
 from conure_core.external_data import require_own_weights
 from conure_core.fields import checked_fields
@@ -37,7 +48,9 @@ ACTION_TOLERANCE = 1e-5
 LOG_LIKELIHOOD_TOLERANCE = 1e-4
 """Nats, times the log-likelihood's magnitude where that is above 1."""
 INVERSE_Z_TOLERANCE = 1e-3
-"""Times z's magnitude where that is above 1: inverting a precise prior multiplies rounding by 1 / sigma."""
+"""Times z's magnitude where that is above 1: inverting a precise prior multiplies rounding by 1 /
+sigma.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +67,11 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class BundleSpec:
-    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on held-out data.
+    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on
+    held-out data.
 
-    Raises: BundleError for a threshold that is no finite number, or quantiles (p01, p05, ...) that do not rise.
+    Raises: BundleError for a threshold that is no finite number, or quantiles (p01, p05, ...) that
+    do not rise.
     """
 
     contract: Contract
@@ -84,13 +99,17 @@ class BundleSpec:
             "files": {name: vars(digest) for name, digest in self.files.items()},
         }
         try:
-            return json.dumps({**data, "checksum": _checksum(data)}, indent=2, allow_nan=False) + "\n"
+            return (
+                json.dumps({**data, "checksum": _checksum(data)}, indent=2, allow_nan=False) + "\n"
+            )
         except ValueError as error:
             raise BundleError(f"{SPEC} cannot be written ({error}); pass finite numbers") from error
 
     @staticmethod
     def from_json(text: str | bytes) -> "BundleSpec":
-        """Inverse of `to_json`. Raises: BundleError, or SpecMismatch for a contract that cannot be read."""
+        """Inverse of `to_json`. Raises: BundleError, or SpecMismatch for a contract that cannot be
+        read.
+        """
         try:
             data = parse_json(text, SPEC)
             version = data["format_version"]
@@ -105,10 +124,17 @@ class BundleSpec:
         if checksum != _checksum(data):
             raise BundleError(f"{SPEC} was altered since it was written (checksum); {AGAIN}")
         try:
-            mappings = {key: data.pop(key) for key in ("contract", "training", "log_likelihood_thresholds", "files")}
-            wrong = next((key for key, value in mappings.items() if not isinstance(value, dict)), None)
+            mappings = {
+                key: data.pop(key)
+                for key in ("contract", "training", "log_likelihood_thresholds", "files")
+            }
+            wrong = next(
+                (key for key, value in mappings.items() if not isinstance(value, dict)), None
+            )
             if wrong is not None:
-                raise BundleError(f"{SPEC}: {wrong} must hold names and values; export the bundle again")
+                raise BundleError(
+                    f"{SPEC}: {wrong} must hold names and values; export the bundle again"
+                )
             files = {name: _digest(digest, name) for name, digest in mappings["files"].items()}
             return BundleSpec(
                 contract=Contract.from_dict(mappings["contract"]),
@@ -118,11 +144,14 @@ class BundleSpec:
                 **_texts(data),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise BundleError(f"{SPEC} lacks or adds a field ({error}); export the bundle again") from error
+            raise BundleError(
+                f"{SPEC} lacks or adds a field ({error}); export the bundle again"
+            ) from error
 
 
 def require_thresholds(thresholds: Mapping[str, Any]) -> None:
-    """Of log-likelihoods, nats, by name. With one that is no number the monitor would pass everything, silently.
+    """Of log-likelihoods, nats, by name. With one that is no number the monitor would pass
+    everything, silently.
 
     Raises: BundleError naming one that is no finite number, or two quantiles in the wrong order.
     """
@@ -130,16 +159,19 @@ def require_thresholds(thresholds: Mapping[str, Any]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not name or not number or not abs(value) <= LARGEST_THRESHOLD_NATS:
             raise BundleError(
-                f"{SPEC}: log_likelihood_thresholds.{name[:100]} must be a finite number of nats, within "
-                f"+-{LARGEST_THRESHOLD_NATS:g}, got {str(value)[:100]}; train the prior again, or export without "
-                "metrics"
+                f"{SPEC}: log_likelihood_thresholds.{name[:100]} must be a finite number of nats,"
+                f" within +-{LARGEST_THRESHOLD_NATS:g}, got {str(value)[:100]}; train the prior"
+                " again, or export without metrics"
             )
-    quantiles = sorted((int(name[1:]), name) for name in thresholds if re.fullmatch(r"p[0-9]{1,3}", name))
+    quantiles = sorted(
+        (int(name[1:]), name) for name in thresholds if re.fullmatch(r"p[0-9]{1,3}", name)
+    )
     for (_, lower), (_, upper) in itertools.pairwise(quantiles):
         if thresholds[lower] > thresholds[upper]:
             raise BundleError(
-                f"{SPEC}: log_likelihood_thresholds.{lower} ({thresholds[lower]:g} nats) must not be above {upper} "
-                f"({thresholds[upper]:g} nats): they are quantiles; export the bundle again"
+                f"{SPEC}: log_likelihood_thresholds.{lower} ({thresholds[lower]:g} nats) must not"
+                f" be above {upper} ({thresholds[upper]:g} nats): they are quantiles; export the"
+                " bundle again"
             )
 
 
@@ -155,7 +187,8 @@ def _texts(data: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in data.items():
         if key != "format_version" and not isinstance(value, str):
             raise BundleError(
-                f"{SPEC}: {key[:100]} must be a text, got {type(value).__name__}; export the bundle again"
+                f"{SPEC}: {key[:100]} must be a text, got {type(value).__name__}; export the bundle"
+                " again"
             )
     return dict(data)
 
@@ -164,8 +197,8 @@ def _texts(data: Mapping[str, Any]) -> dict[str, Any]:
 class PolicyOutput:
     """One tick: action (A,) in [-1, 1], z (A,), and the prior's log p(action | observation), nats.
 
-    The log-likelihood is the density at the flow's own action, which may lie up to 0.05 outside the box before it is
-    clipped to `action`.
+    The log-likelihood is the density at the flow's own action, which may lie up to 0.05 outside the
+    box before it is clipped to `action`.
     """
 
     action: FloatArray
@@ -174,21 +207,30 @@ class PolicyOutput:
 
 
 class Bundle:
-    """A loaded policy. One thread, one observation at a time; both methods are pure functions of their arguments.
+    """A loaded policy. One thread, one observation at a time; both methods are pure functions of
+    their arguments.
 
-    >>> bundle = load_bundle("out/demo/bundle", expected=load_robot("wx250s").contract(image_size_px=48))
+    >>> expected = load_robot("wx250s").contract(image_size_px=48)
+    >>> bundle = load_bundle("out/demo/bundle", expected)
     >>> output = bundle.act({"image": image, "proprio": proprio})
     >>> z, log_likelihood = bundle.invert({"image": image, "proprio": proprio}, output.action)
     """
 
     def __init__(self, spec: BundleSpec, content: Mapping[str, bytes], spec_sha256: str) -> None:
-        """From the content of the files. Raises: BundleError unless the graphs have the contract's shapes and types."""
+        """From the content of the files. Raises: BundleError unless the graphs have the contract's
+        shapes and types.
+        """
         self.spec = spec
         self.hash = spec_sha256
-        """SHA-256 of spec.json, which holds the others': one name for exactly these weights and this contract."""
+        """SHA-256 of spec.json, which holds the others': one name for exactly these weights and
+        this contract.
+        """
         observation, action = spec.contract.observation, spec.contract.action.values
         if observation.history != 1:
-            raise BundleError(f"{SPEC}: contract.observation.history is {observation.history}; bundles hold 1 tick")
+            raise BundleError(
+                f"{SPEC}: contract.observation.history is {observation.history}; bundles hold 1"
+                " tick"
+            )
         self._observed = {"image": observation.image, "proprio": observation.proprio}
         self._zeros = np.zeros(action.shape, dtype=np.float32)
         inputs = {name: (field.dtype, field.shape) for name, field in self._observed.items()}
@@ -196,46 +238,67 @@ class Bundle:
         likelihood: _Signature = {"log_likelihood": ("float32", ())}
         self._policy = _session(content[POLICY], POLICY)
         self._inverse = _session(content[INVERSE], INVERSE)
-        _check_graph(self._policy, POLICY, {**inputs, "noise": vector}, {"action": vector, "z": vector, **likelihood})
-        _check_graph(self._inverse, INVERSE, {**inputs, "action": vector}, {"z": vector, **likelihood})
+        _check_graph(
+            self._policy,
+            POLICY,
+            {**inputs, "noise": vector},
+            {"action": vector, "z": vector, **likelihood},
+        )
+        _check_graph(
+            self._inverse, INVERSE, {**inputs, "action": vector}, {"z": vector, **likelihood}
+        )
 
     def act(self, observation: Mapping[str, Any], noise: ArrayLike | None = None) -> PolicyOutput:
-        """The action for one observation: `image` uint8 (H, W, 3) and `proprio` float32; other entries are ignored.
+        """The action for one observation: `image` uint8 (H, W, 3) and `proprio` float32; other
+        entries are ignored.
 
-        Noise (A,) is a sample of N(0, I), None the policy's mean z.
-        Raises: SpecMismatch for a missing entry, a wrong shape or type; UnsafeCommand if anything is not finite.
+        Noise (A,) is a sample of N(0, I), None the policy's mean z. Raises: SpecMismatch for a
+        missing entry, a wrong shape or type; UnsafeCommand if anything is not finite.
         """
         feed = self._feed(observation)
         feed["noise"] = self._vector("noise", self._zeros if noise is None else noise)[None]
         action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
-        if not (np.isfinite(action).all() and np.isfinite(z).all() and np.isfinite(log_likelihood[0])):
-            raise UnsafeCommand(f"the policy gave action {action[0]}, z {z[0]}: not finite; holding position")
+        if not (
+            np.isfinite(action).all() and np.isfinite(z).all() and np.isfinite(log_likelihood[0])
+        ):
+            raise UnsafeCommand(
+                f"the policy gave action {action[0]}, z {z[0]}: not finite; holding position"
+            )
         return PolicyOutput(_read_only(action[0]), _read_only(z[0]), float(log_likelihood[0]))
 
     def invert(self, observation: Mapping[str, Any], action: ArrayLike) -> tuple[FloatArray, float]:
         """z (A,) that the prior would need for this action, and the action's log-likelihood, nats.
 
-        The action is clipped to [-1, 1], as the controller does before it executes one. Raises: as `act`.
+        The action is clipped to [-1, 1], as the controller does before it executes one. Raises: as
+        `act`.
         """
         feed = self._feed(observation)
         feed["action"] = np.clip(self._vector("action", action), -1.0, 1.0)[None]
         z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
         return _read_only(z[0]), float(log_likelihood[0])
 
-    def act_batch(self, image: Any, proprio: Any, noise: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Action, z (B, A) and log-likelihood (B,) of many observations: for evaluation; inputs as `act`, stacked."""
+    def act_batch(
+        self, image: Any, proprio: Any, noise: Any
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Action, z (B, A) and log-likelihood (B,) of many observations: for evaluation; inputs as
+        `act`, stacked.
+        """
         feed = {"image": image, "proprio": proprio, "noise": noise}
         action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
         return action, z, log_likelihood
 
     def invert_batch(self, image: Any, proprio: Any, action: Any) -> tuple[FloatArray, FloatArray]:
-        """z (B, A) and log-likelihood (B,) of many actions in [-1, 1]; inputs as `invert`, stacked."""
+        """z (B, A) and log-likelihood (B,) of many actions in [-1, 1]; inputs as `invert`,
+        stacked.
+        """
         feed = {"image": image, "proprio": proprio, "action": action}
         z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
         return z, log_likelihood
 
     def _feed(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _checked(observation, name, field)[None] for name, field in self._observed.items()}
+        return {
+            name: _checked(observation, name, field)[None] for name, field in self._observed.items()
+        }
 
     def _vector(self, name: str, values: ArrayLike) -> FloatArray:
         vector = np.asarray(values, dtype=np.float32)
@@ -247,9 +310,11 @@ class Bundle:
 
 
 def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
-    """The bundle in a folder, checked: files whole, graphs as the contract says, golden outputs reproduced.
+    """The bundle in a folder, checked: files whole, graphs as the contract says, golden outputs
+    reproduced.
 
-    Raises: BundleError naming the file; SpecMismatch naming every field in which the contract is not `expected`.
+    Raises: BundleError naming the file; SpecMismatch naming every field in which the contract is
+    not `expected`.
     """
     folder = last_whole(Path(path))
     if not folder.is_dir():
@@ -273,7 +338,9 @@ def _verified(folder: Path, name: str, spec: BundleSpec) -> bytes:
         raise BundleError(f"{SPEC} lists no digest of {name}; export the bundle again")
     wanted = spec.files[name]
     if len(content) != wanted.size_bytes:
-        raise BundleError(f"{name} has {len(content)} bytes instead of {wanted.size_bytes}; {AGAIN}")
+        raise BundleError(
+            f"{name} has {len(content)} bytes instead of {wanted.size_bytes}; {AGAIN}"
+        )
     if FileDigest.of(content) != wanted:
         raise BundleError(f"{name} was altered since it was written (SHA-256); {AGAIN}")
     return content
@@ -299,30 +366,47 @@ _TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
 def _session(content: bytes, name: str) -> Any:
-    """One thread that does not spin: the other cores belong to the camera, the controller and the simulation."""
+    """One thread that does not spin: the other cores belong to the camera, the controller and the
+    simulation.
+    """
     require_own_weights(content, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # not its own, which was not searched
+    options.add_session_config_entry(
+        "session.load_model_format", "ONNX"
+    )  # not its own, which was not searched
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise BundleError(f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load it: {reason}") from error
+        raise BundleError(
+            f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load it: {reason}"
+        ) from error
 
 
 def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signature) -> None:
-    for kind, nodes, wanted in (("input", session.get_inputs(), inputs), ("output", session.get_outputs(), outputs)):
+    for kind, nodes, wanted in (
+        ("input", session.get_inputs(), inputs),
+        ("output", session.get_outputs(), outputs),
+    ):
         found = {node.name: (_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
         if found.keys() != wanted.keys():
-            raise BundleError(f"{name}: expected the {kind}s {sorted(wanted)}, got {sorted(found)}; export again")
+            raise BundleError(
+                f"{name}: expected the {kind}s {sorted(wanted)}, got {sorted(found)}; export again"
+            )
         for key, (dtype, shape) in wanted.items():
-            if found[key][0] != dtype or found[key][1][1:] != shape or len(found[key][1]) != 1 + len(shape):
+            if (
+                found[key][0] != dtype
+                or found[key][1][1:] != shape
+                or len(found[key][1]) != 1 + len(shape)
+            ):
                 want = f"{dtype} (batch, {', '.join(map(str, shape))})"
-                raise BundleError(f"{name}: {kind} '{key}' should be {want}, is {found[key]}; export again")
+                raise BundleError(
+                    f"{name}: {kind} '{key}' should be {want}, is {found[key]}; export again"
+                )
 
 
 def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
@@ -340,17 +424,21 @@ def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
 
 
 def replayed(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """What the bundle makes of golden inputs (`image`, `proprio`, `noise`), tick by tick, as the robot will run it.
+    """What the bundle makes of golden inputs (`image`, `proprio`, `noise`), tick by tick, as the
+    robot will run it.
 
-    `action`, `z`, `inverse_z` (n, A), `log_likelihood`, `inverse_log_likelihood` (n,). The inverse is that of the
-    golden `action` where there is one, else of the bundle's own. Golden outputs are the graphs' own and not torch's:
-    where a prior decides sharply, rounding alone can move an action by more than a replay may.
+    `action`, `z`, `inverse_z` (n, A), `log_likelihood`, `inverse_log_likelihood` (n,). The inverse
+    is that of the golden `action` where there is one, else of the bundle's own. Golden outputs are
+    the graphs' own and not torch's: where a prior decides sharply, rounding alone can move an
+    action by more than a replay may.
     """
     rows: list[dict[str, Any]] = []
     for tick in range(len(golden["noise"])):
         now = {name: golden[name][tick] for name in ("image", "proprio")}
         output = bundle.act(now, golden["noise"][tick])
-        z, log_likelihood = bundle.invert(now, golden["action"][tick] if "action" in golden else output.action)
+        z, log_likelihood = bundle.invert(
+            now, golden["action"][tick] if "action" in golden else output.action
+        )
         rows.append({**vars(output), "inverse_z": z, "inverse_log_likelihood": log_likelihood})
     return {name: np.array([row[name] for row in rows], dtype=np.float32) for name in rows[0]}
 
@@ -364,8 +452,9 @@ def _replay(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> None:
         tick = int(errors.argmax())
         if not errors[tick] <= tolerance:
             raise BundleError(
-                f"{GOLDEN}: {name} of observation {tick} comes out {errors[tick]:.2g} off on this machine, "
-                f"more than {tolerance:g}; export the bundle again, and check the version of ONNX Runtime"
+                f"{GOLDEN}: {name} of observation {tick} comes out {errors[tick]:.2g} off on this"
+                f" machine, more than {tolerance:g}; export the bundle again, and check the version"
+                " of ONNX Runtime"
             )
 
 
@@ -374,7 +463,10 @@ def _checked(observation: Mapping[str, Any], name: str, field: FieldSpec) -> NDA
         raise SpecMismatch(f"the observation has no '{name}'; it has {sorted(observation)}")
     value = np.asarray(observation[name])
     if value.shape != field.shape or value.dtype != field.dtype:
-        raise SpecMismatch(f"observation.{name}: expected {field.dtype} {field.shape}, got {value.dtype} {value.shape}")
+        raise SpecMismatch(
+            f"observation.{name}: expected {field.dtype} {field.shape}, got {value.dtype}"
+            f" {value.shape}"
+        )
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise UnsafeCommand(f"observation.{name} is not finite: {value}; holding position")
     return value

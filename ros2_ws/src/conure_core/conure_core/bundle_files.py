@@ -1,4 +1,6 @@
-"""The files of a bundle as bytes, JSON and arrays: read within limits, so that no file can exhaust the computer."""
+"""The files of a bundle as bytes, JSON and arrays: read within limits, so that no file can exhaust
+the computer.
+"""
 
 import io
 import json
@@ -20,7 +22,9 @@ AGAIN = "copy the bundle again, or export it again"
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """The content of one file of a bundle. Raises: BundleError naming it, if it cannot be read or is too large."""
+    """The content of one file of a bundle. Raises: BundleError naming it, if it cannot be read or
+    is too large.
+    """
     largest = LARGEST_BYTES[name]
     try:
         if (folder / name).exists() and not (folder / name).is_file():
@@ -37,11 +41,17 @@ def read_file(folder: Path, name: str) -> bytes:
 
 
 def parse_json(text: str | bytes, name: str) -> Any:
-    """What a JSON file says. Raises: BundleError for what is none: also for NaN, infinities and a key given twice."""
+    """What a JSON file says. Raises: BundleError for what is none: also for NaN, infinities and a
+    key given twice.
+    """
     if len(text) > LARGEST_BYTES[SPEC]:
-        raise BundleError(f"{name} has more than {LARGEST_BYTES[SPEC]} characters, the most that is read; {AGAIN}")
+        raise BundleError(
+            f"{name} has more than {LARGEST_BYTES[SPEC]} characters, the most that is read; {AGAIN}"
+        )
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite)
+        return json.loads(
+            text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{name} cannot be read ({error}); {AGAIN}") from error
 
@@ -50,7 +60,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)[:100]}' is given twice")
+        raise ValueError(
+            f"'{next(key for key in keys if keys.count(key) > 1)[:100]}' is given twice"
+        )
     return values
 
 
@@ -66,28 +78,41 @@ def _finite(text: str) -> float:
 def read_arrays(
     content: bytes, name: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of an npz file, each (n, *shape) of the type and shape that are `wanted` of it, with the same n >= 1.
+    """Arrays of an npz file, each (n, *shape) of the type and shape that are `wanted` of it, with
+    the same n >= 1.
 
-    Nothing is unpacked that is larger than LARGEST_BYTES, whatever the file claims, and nothing is unpickled.
+    Nothing is unpacked that is larger than LARGEST_BYTES, whatever the file claims, and nothing is
+    unpickled.
     Raises: BundleError naming file and array.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {key: archive.getinfo(f"{key}.npy") for key in wanted}
             if sum(member.file_size for member in members.values()) > LARGEST_BYTES[GOLDEN]:
-                raise BundleError(f"{name} unpacks to more than {LARGEST_BYTES[GOLDEN]} bytes, the most that is read")
+                raise BundleError(
+                    f"{name} unpacks to more than {LARGEST_BYTES[GOLDEN]} bytes, the most that is"
+                    " read"
+                )
             arrays = {
-                key: _array(archive.read(member), *wanted[key], f"{name}: {key}") for key, member in members.items()
+                key: _array(archive.read(member), *wanted[key], f"{name}: {key}")
+                for key, member in members.items()
             }
     except BundleError:
         raise
-    except Exception as error:  # zipfile and NumPy raise of a dozen kinds for bytes that somebody made up
-        raise BundleError(f"{name} cannot be read ({str(error)[:300]}); export the bundle again") from error
+    except (
+        Exception
+    ) as error:  # zipfile and NumPy raise of a dozen kinds for bytes that somebody made up
+        raise BundleError(
+            f"{name} cannot be read ({str(error)[:300]}); export the bundle again"
+        ) from error
     count = len(next(iter(arrays.values())))
     for key, array in arrays.items():
         if len(array) != count:
             wanted_shape = (count, *wanted[key][1])
-            raise BundleError(f"{name}: {key} has shape {array.shape}, not {wanted_shape}; export the bundle again")
+            raise BundleError(
+                f"{name}: {key} has shape {array.shape}, not {wanted_shape}; export the bundle"
+                " again"
+            )
     return arrays
 
 
@@ -95,15 +120,25 @@ def _array(content: bytes, dtype: str, shape: tuple[int, ...], what: str) -> NDA
     """Shape and type are checked by the header, before any memory is taken for them."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     if version not in read_header:
         raise ValueError(f"{what} has .npy version {version}")
     found, _, kind = read_header[version](file)
     if len(found) != 1 + len(shape) or found[1:] != shape or found[0] < 1:
-        raise BundleError(f"{what} has shape {str(found)[:100]}, not (n, {str(shape)[1:]}; export the bundle again")
+        raise BundleError(
+            f"{what} has shape {str(found)[:100]}, not (n, {str(shape)[1:]}; export the bundle"
+            " again"
+        )
     if kind != np.dtype(dtype):
-        raise BundleError(f"{what} is of type {str(kind)[:100]}, not {dtype}; export the bundle again")
+        raise BundleError(
+            f"{what} is of type {str(kind)[:100]}, not {dtype}; export the bundle again"
+        )
     if math.prod(found) * kind.itemsize != len(content) - file.tell():
-        raise BundleError(f"{what} does not hold the {found} values that it claims; export the bundle again")
+        raise BundleError(
+            f"{what} does not hold the {found} values that it claims; export the bundle again"
+        )
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,4 +1,6 @@
-"""One writer at a time: a verb claims its `out=` before it works, and nobody else writes there meanwhile."""
+"""One writer at a time: a verb claims its `out=` before it works, and nobody else writes there
+meanwhile.
+"""
 
 import fcntl
 import os
@@ -11,11 +13,14 @@ from conure_core.errors import ConfigError
 
 
 @contextmanager
-def claimed(out: str | Path, verb: str, kind: Literal["folder", "file"] = "folder") -> Iterator[Path]:
-    """Hold `out` for as long as the block lasts; the kernel lets go of it when this process ends, however it ends.
+def claimed(
+    out: str | Path, verb: str, kind: Literal["folder", "file"] = "folder"
+) -> Iterator[Path]:
+    """Hold `out` for as long as the block lasts; the kernel lets go of it when this process ends,
+    however it ends.
 
-    The lock is the file `.NAME.lock` beside `out`: what replaces `out` as a whole leaves it alone. An orderly end
-    removes it; one that is left over locks nothing.
+    The lock is the file `.NAME.lock` beside `out`: what replaces `out` as a whole leaves it alone.
+    An orderly end removes it; one that is left over locks nothing.
 
     Args:
         out: The folder or the file that is written to.
@@ -49,7 +54,9 @@ def _require_writable(path: Path, kind: str) -> None:
     if path.is_dir() and kind == "file":
         raise ConfigError(f"out={path} is a folder, and a file is written; give the name of a file")
     if path.exists() and not path.is_dir() and kind == "folder":
-        raise ConfigError(f"out={path} is a file, and a folder is written; give another out=, or remove the file")
+        raise ConfigError(
+            f"out={path} is a file, and a folder is written; give another out=, or remove the file"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(13, "Permission denied", str(path))
@@ -90,4 +97,6 @@ def _taken(path: Path, holder: str) -> str:
 
 def _unwritable(out: str | Path, error: OSError) -> ConfigError:
     where = f" ({error.filename})" if error.filename and str(error.filename) != str(out) else ""
-    return ConfigError(f"out={out} cannot be written to: {error.strerror}{where}; give another out=")
+    return ConfigError(
+        f"out={out} cannot be written to: {error.strerror}{where}; give another out="
+    )

@@ -1,4 +1,6 @@
-"""The one command, `conure VERB [overrides]`. Verbs live where their work is done and are imported when called."""
+"""The one command, `conure VERB [overrides]`. Verbs live where their work is done and are imported
+when called.
+"""
 
 import errno
 import os
@@ -17,7 +19,8 @@ from conure_core.errors import ConfigError, ConureError, unknown_name
 
 @dataclass(frozen=True)
 class Verb:
-    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings what it needs.
+    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings
+    what it needs.
 
     A verb may be two words: `conure bench` alone lists every `bench X`.
     """
@@ -40,7 +43,9 @@ ADVICE = {
     errno.EISDIR: "; a folder stands where a file is needed, give another path",
 }
 VERBS = {
-    "demo": Verb("conure_training.demo.demo", "all", "the main job, from demonstrations to a report"),
+    "demo": Verb(
+        "conure_training.demo.demo", "all", "the main job, from demonstrations to a report"
+    ),
     "demos": Verb("conure_training.data.collect", "training", "collect scripted demonstrations"),
     "prior": Verb("conure_training.prior.train", "training", "train the behavioral prior"),
     "card": Verb(
@@ -48,30 +53,64 @@ VERBS = {
         "training",
         "the score card of a prior, before any reinforcement learning",
     ),
-    "rl": Verb("conure_training.rl.train", "training", "reinforcement learning, in z or from scratch"),
+    "rl": Verb(
+        "conure_training.rl.train", "training", "reinforcement learning, in z or from scratch"
+    ),
     "runs": Verb("conure_training.rl.runs", "training", "list runs with their key figures"),
     "export": Verb("conure_training.export.export", "training", "write an ONNX bundle"),
     "evaluate": Verb(
-        "conure_training.evaluation.evaluate", "training", "roll a prior, a policy or a bundle out in simulation"
+        "conure_training.evaluation.evaluate",
+        "training",
+        "roll a prior, a policy or a bundle out in simulation",
     ),
-    "results": Verb("conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"),
+    "results": Verb(
+        "conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"
+    ),
     "view": Verb(
-        "conure_training.evaluation.view", "sim", "one episode as a video and a contact sheet, or in a window"
+        "conure_training.evaluation.view",
+        "sim",
+        "one episode as a video and a contact sheet, or in a window",
     ),
-    "gallery": Verb("conure_sim.tools.gallery", "sim", "a page with every task, arm, preset, object and fixture"),
+    "gallery": Verb(
+        "conure_sim.tools.gallery", "sim", "a page with every task, arm, preset, object and fixture"
+    ),
     "bench sim": Verb(
-        "conure_sim.benchmarks.command", "sim", "measure the environments: speed, resets, memory, experts"
+        "conure_sim.benchmarks.command",
+        "sim",
+        "measure the environments: speed, resets, memory, experts",
     ),
     "bench training": Verb(
-        "conure_training.benchmarks.command", "training,dev", "measure flow, prior, learner against their peers"
+        "conure_training.benchmarks.command",
+        "training,dev",
+        "measure flow, prior, learner against their peers",
     ),
-    "bench bus": Verb("conure_ros.commands.bench_bus", "robot", "measure the loop of a serial arm, jitter and retries"),
+    "bench bus": Verb(
+        "conure_ros.commands.bench_bus",
+        "robot",
+        "measure the loop of a serial arm, jitter and retries",
+    ),
     "up": Verb("conure_ros.commands.up", "robot", "start a set of nodes, as ros2 launch would"),
-    "faults": Verb("conure_ros.faults.verb", "robot", "break the live graph in every way of the table; faults gate"),
-    "keys": Verb("conure_ros.commands.keys", "robot", "move the arm by this terminal's keyboard; space stops it", True),
-    "stop": Verb("conure_ros.commands.stop", "robot", "stop the arm at once; stop key=true waits for a key", True),
+    "faults": Verb(
+        "conure_ros.faults.verb",
+        "robot",
+        "break the live graph in every way of the table; faults gate",
+    ),
+    "keys": Verb(
+        "conure_ros.commands.keys",
+        "robot",
+        "move the arm by this terminal's keyboard; space stops it",
+        True,
+    ),
+    "stop": Verb(
+        "conure_ros.commands.stop",
+        "robot",
+        "stop the arm at once; stop key=true waits for a key",
+        True,
+    ),
     "recordings recover": Verb(
-        "conure_ros.recording.recover", "robot", "finished recordings of what a killed recorder left"
+        "conure_ros.recording.recover",
+        "robot",
+        "finished recordings of what a killed recorder left",
     ),
     "doctor": Verb("conure_ros.commands.doctor", "robot", "say what of this machine works"),
 }
@@ -106,7 +145,10 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(name, _account(error))
     except MemoryError:
-        return _fail(name, "memory ran out; give smaller sizes or fewer workers and run the same command again")
+        return _fail(
+            name,
+            "memory ran out; give smaller sizes or fewer workers and run the same command again",
+        )
 
 
 class Terminated(BaseException):
@@ -115,7 +157,9 @@ class Terminated(BaseException):
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises Terminated, once: what comes while the verb ends is ignored. Only where nobody handles it yet."""
+    """SIGTERM raises Terminated, once: what comes while the verb ends is ignored. Only where nobody
+    handles it yet.
+    """
     main_thread = threading.current_thread() is threading.main_thread()
     if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -138,12 +182,16 @@ def _plain(words: list[str]) -> list[str]:
         try:
             word.encode()
         except UnicodeEncodeError as error:
-            raise ConfigError(f"argument {word!a} is not valid UTF-8; rename what it names") from error
+            raise ConfigError(
+                f"argument {word!a} is not valid UTF-8; rename what it names"
+            ) from error
     return words
 
 
 def _flushed() -> int:
-    """0, when the reader of stdout has taken everything. Raises: BrokenPipeError, OSError if it has not."""
+    """0, when the reader of stdout has taken everything. Raises: BrokenPipeError, OSError if it has
+    not.
+    """
     if sys.stdout is not None:
         sys.stdout.flush()
     return 0
@@ -153,7 +201,10 @@ def _account(error: OSError) -> str:
     """What an error of the system says to a person, and what to do."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({error.filename or 'while writing'}); free some space and run the same command again"
+        return (
+            f"the disk is full ({error.filename or 'while writing'}); free some space and run the"
+            " same command again"
+        )
     advice = ADVICE.get(error.errno or 0, "")
     return f"{where}{error.strerror or error or type(error).__name__}{advice}"
 
@@ -189,7 +240,9 @@ def usage(names: Sequence[str] = tuple(VERBS)) -> str:
     """These verbs, a line each."""
     width = max(map(len, names))
     lines = [f"  {name.ljust(width)}  {VERBS[name].summary}" for name in names]
-    return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(lines)
+    return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(
+        lines
+    )
 
 
 def _known(name: str, valid: Sequence[str]) -> str:
@@ -224,7 +277,9 @@ def _fail(name: str, message: str) -> int:
 
 
 def _tell(line: str) -> None:
-    """A line on stderr, after what stdout holds; where neither can be written the exit status must do."""
+    """A line on stderr, after what stdout holds; where neither can be written the exit status must
+    do.
+    """
     try:
         _flushed()
     except (OSError, ValueError):

@@ -1,6 +1,7 @@
 """Hydra configuration of a verb, parsed at once into a frozen dataclass that checks itself.
 
-A group's option may be the path of a YAML file too. In such a file `preset` names the option that it starts from.
+A group's option may be the path of a YAML file too. In such a file `preset` names the option that
+it starts from.
 """
 
 import re
@@ -15,15 +16,23 @@ from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 QUOTES = "'\""
-STUMBLES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, RecursionError)
+STUMBLES = (
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
 """What Hydra, OmegaConf and a schema raise on words and values that they did not foresee."""
 
 
 def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
     """`schema` filled from `module`'s `name`.yaml and the overrides of the command line.
 
-    Groups are found in `module`, and in the modules that its `GROUPS` lists.
-    Raises: ConfigError for an unknown key or option (with the closest valid one), a value of the wrong type, or a bad
+    Groups are found in `module`, and in the modules that its `GROUPS` lists. Raises: ConfigError
+    for an unknown key or option (with the closest valid one), a value of the wrong type, or a bad
     override; SystemExit after printing the keys when `--help` is among the overrides.
     """
     from hydra import compose, initialize_config_module
@@ -34,7 +43,9 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
     words = [word for word in overrides if word not in ("-h", "--help")]
     for word in words:
         if not word.lstrip("+~").partition("=")[0]:
-            raise ConfigError(f"expected key=value, got '{word}'; {_verb(name)} --help lists the keys")
+            raise ConfigError(
+                f"expected key=value, got '{word}'; {_verb(name)} --help lists the keys"
+            )
     plain: Any = OmegaConf.create()
     try:
         with initialize_config_module(module, version_base="1.3"):
@@ -100,7 +111,9 @@ def _writable(node: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Group:
-    """A Hydra group where a configuration has it: `key` is its place, `override` what Hydra calls it there."""
+    """A Hydra group where a configuration has it: `key` is its place, `override` what Hydra calls
+    it there.
+    """
 
     key: str
     override: str
@@ -113,7 +126,9 @@ class _Group:
 
 
 def _groups(base: str, plain: Any) -> dict[str, _Group]:
-    """The groups by their place: 'demos.randomization', which Hydra calls 'randomization@demos.randomization'."""
+    """The groups by their place: 'demos.randomization', which Hydra calls
+    'randomization@demos.randomization'.
+    """
     from hydra.core.global_hydra import GlobalHydra
 
     loader, found = GlobalHydra.instance().config_loader(), {}
@@ -127,7 +142,9 @@ def _groups(base: str, plain: Any) -> dict[str, _Group]:
 
 
 def _chosen(word: str, groups: Mapping[str, _Group]) -> str:
-    """The override as Hydra wants it, where it chooses a group's option. Raises: ConfigError for an unknown option."""
+    """The override as Hydra wants it, where it chooses a group's option. Raises: ConfigError for an
+    unknown option.
+    """
     key, equals, value = word.partition("=")
     if key not in groups or not equals:
         return word
@@ -135,7 +152,9 @@ def _chosen(word: str, groups: Mapping[str, _Group]) -> str:
 
 
 def _option(group: _Group, given: str) -> str:
-    """The name of an option that is given by name or as a file. Raises: ConfigError listing those there are."""
+    """The name of an option that is given by name or as a file. Raises: ConfigError listing those
+    there are.
+    """
     if given.endswith((".yaml", ".yml")) and Path(given).is_file():
         return _stored_file(group, Path(given))
     if given not in group.options:
@@ -158,7 +177,9 @@ def _stored_file(group: _Group, path: Path) -> str:
     start = data.pop("preset", None)
     defaults = ["_self_"] if start is None else [_option(group, str(start)), "_self_"]
     option = "_" + re.sub(r"\W", "_", str(path.resolve()))
-    ConfigStore.instance().store(group=group.name, name=option, node={"defaults": defaults, **data, "name": path.stem})
+    ConfigStore.instance().store(
+        group=group.name, name=option, node={"defaults": defaults, **data, "name": path.stem}
+    )
     return option
 
 
@@ -172,7 +193,10 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
 
     plain = OmegaConf.to_container(merged)
     keys = yaml.dump(plain, Dumper=OneLineAKey, default_flow_style=None, sort_keys=False, width=120)
-    choices = [f"{key}={'|'.join(group.options)}, or the path of a YAML file" for key, group in groups.items()]
+    choices = [
+        f"{key}={'|'.join(group.options)}, or the path of a YAML file"
+        for key, group in groups.items()
+    ]
     return "\n".join([f"{verb} [key=value ...], with these keys and defaults:\n", keys, *choices])
 
 
@@ -187,7 +211,9 @@ def _explained(name: str, filled: Any, words: list[str], error: Exception) -> Co
                 break
             if part not in node:
                 keys = [str(key) for key in node if str(key) != "hydra"]
-                return ConfigError(str(unknown_name(f"key in '{path}' of {_verb(name)}:", part, keys)))
+                return ConfigError(
+                    str(unknown_name(f"key in '{path}' of {_verb(name)}:", part, keys))
+                )
             node = node[part]
     cause = f" ({(str(error.__cause__).splitlines() or [''])[0]})" if error.__cause__ else ""
     said = (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,8 @@
 """Checks of configuration values against the types and the bounds that their dataclass declares.
 
-A bound is declared once, on the field: `seed: int = field(metadata=bounds(0, 100))`. Every whole number without one
-must fit into 32 bits, every other number must be finite, and no text may hold control characters.
+A bound is declared once, on the field: `seed: int = field(metadata=bounds(0, 100))`. Every whole
+number without one must fit into 32 bits, every other number must be finite, and no text may hold
+control characters.
 """
 
 import math
@@ -15,8 +16,12 @@ from conure_core.errors import ConfigError
 LARGEST = 2**31 - 1
 
 
-def bounds(low: float | None = None, high: float | None = None, above: float | None = None) -> dict[str, Any]:
-    """Metadata of a field: its values lie in [low, high], and above `above`; None: no bound. Holds for list items."""
+def bounds(
+    low: float | None = None, high: float | None = None, above: float | None = None
+) -> dict[str, Any]:
+    """Metadata of a field: its values lie in [low, high], and above `above`; None: no bound. Holds
+    for list items.
+    """
     given = {"low": low, "high": high, "above": above}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -32,7 +37,8 @@ MAY_BE_INFINITE = {"infinite": True}
 
 
 def check_values(values: Mapping[str, Any], schema: type[Any], where: str = "") -> None:
-    """Refuse what does not fit the schema, a dataclass; `values` are plain: mappings, lists, numbers and texts.
+    """Refuse what does not fit the schema, a dataclass; `values` are plain: mappings, lists,
+    numbers and texts.
 
     Raises:
         ConfigError: Naming the key, what it must be and what came.
@@ -64,8 +70,16 @@ def _check(value: Any, wanted: Any, limits: Mapping[str, Any], where: str) -> No
 
 
 def _require_kind(value: Any, wanted: Any, where: str) -> None:
-    """Refuse a text where a list or a mapping is wanted, and so on: an interpolation may lead anywhere."""
-    kinds = {list: (list, tuple), tuple: (list, tuple), dict: (Mapping,), str: (str,), bool: (bool,)}
+    """Refuse a text where a list or a mapping is wanted, and so on: an interpolation may lead
+    anywhere.
+    """
+    kinds = {
+        list: (list, tuple),
+        tuple: (list, tuple),
+        dict: (Mapping,),
+        str: (str,),
+        bool: (bool,),
+    }
     kind = get_origin(wanted) or wanted
     if is_dataclass(kind):
         fits = isinstance(value, Mapping | kind) if isinstance(kind, type) else True
@@ -73,10 +87,14 @@ def _require_kind(value: Any, wanted: Any, where: str) -> None:
         fits = kind not in kinds or isinstance(value, kinds[kind])
     if not fits:
         names = {list: "a list", tuple: "a list", str: "a text", bool: "true or false"}
-        raise ConfigError(f"{where} must be {names.get(kind, 'a mapping of keys to values')}, got {value!r}")
+        raise ConfigError(
+            f"{where} must be {names.get(kind, 'a mapping of keys to values')}, got {value!r}"
+        )
 
 
-def _check_list(value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+def _check_list(
+    value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str
+) -> None:
     kinds = get_args(wanted)
     if get_origin(wanted) is tuple and kinds[-1] is not Ellipsis and len(value) != len(kinds):
         raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {list(value)}")
@@ -94,7 +112,9 @@ def _check_number(value: float, wanted: Any, limits: Mapping[str, Any], where: s
     low = limits.get("low", -LARGEST if whole and wanted is int else -math.inf)
     high = limits.get("high", LARGEST if whole and wanted is int else math.inf)
     above = limits.get("above", -math.inf)
-    finite = whole or math.isfinite(value) or (limits.get("infinite", False) and not math.isnan(value))
+    finite = (
+        whole or math.isfinite(value) or (limits.get("infinite", False) and not math.isnan(value))
+    )
     if finite and low <= value <= high and (value > above or above == -math.inf):
         return
     raise ConfigError(f"{where} must be {_expected(wanted is int, low, high, above)}, got {value}")
@@ -102,7 +122,13 @@ def _check_number(value: float, wanted: Any, limits: Mapping[str, Any], where: s
 
 def _expected(whole: bool, low: float, high: float, above: float) -> str:
     kind = "a whole number" if whole else "a finite number"
-    parts = [f"above {above:g}"] if above > -math.inf else [f"from {low:.10g}"] if low > -math.inf else []
+    parts = (
+        [f"above {above:g}"]
+        if above > -math.inf
+        else [f"from {low:.10g}"]
+        if low > -math.inf
+        else []
+    )
     if high < math.inf:
         parts.append(f"up to {high:.10g}")
     return " ".join([kind, *parts])

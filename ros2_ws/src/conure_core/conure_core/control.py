@@ -1,4 +1,6 @@
-"""Controller and safety gate as one piece: what the environment and control_node both run, tick by tick."""
+"""Controller and safety gate as one piece: what the environment and control_node both run, tick by
+tick.
+"""
 
 from typing import Any
 
@@ -28,16 +30,24 @@ class ControlLoop:
         return self.gate.reset(joint_rad, gripper_m)
 
     def step(
-        self, action: Array, measured_rad: Array, age_s: float = 0.0, measured_gripper_m: float | None = None
+        self,
+        action: Array,
+        measured_rad: Array,
+        age_s: float = 0.0,
+        measured_gripper_m: float | None = None,
     ) -> JointCommand:
         """The command for one action (7,). Raises: UnsafeCommand, StaleInput; then call `hold`."""
-        command = self.gate.check(self.controller.target(action, measured_rad), age_s, measured_gripper_m)
+        command = self.gate.check(
+            self.controller.target(action, measured_rad), age_s, measured_gripper_m
+        )
         if command.changes:
             self.controller.reset(command.joint_rad)
         return command
 
     def step_joints(self, target: JointTarget, age_s: float = 0.0) -> JointCommand:
-        """The command for a joint target, such as the next one on the way home. Raises: UnsafeCommand, StaleInput."""
+        """The command for a joint target, such as the next one on the way home. Raises:
+        UnsafeCommand, StaleInput.
+        """
         command = self.gate.check(target, age_s)
         self.controller.reset(command.joint_rad)
         return command
@@ -59,15 +69,21 @@ class ControlLoop:
         return command
 
     def executed_action(self, before_rad: Array, command: JointCommand) -> Array:
-        """The normalized action (7,) whose delta leads from tool pose FK(before_rad) to the command."""
+        """The normalized action (7,) whose delta leads from tool pose FK(before_rad) to the
+        command.
+        """
         return executed_action(self.arm, before_rad, command.joint_rad, command.gripper_m)
 
 
 def executed_action(arm: Arm, before_rad: Array, after_rad: Array, gripper_m: float) -> Array:
-    """The normalized action (7,), in [-1, 1], that leads from tool pose FK(before_rad) to FK(after_rad)."""
+    """The normalized action (7,), in [-1, 1], that leads from tool pose FK(before_rad) to
+    FK(after_rad).
+    """
     config = arm.config
     error = pose_error(arm.forward(before_rad).copy(), arm.forward(after_rad))
     span_m = config.gripper_open_m - config.gripper_closed_m
     opening = 2.0 * (gripper_m - config.gripper_closed_m) / span_m - 1.0
-    delta = np.concatenate([error[:3] / config.max_translation_m, error[3:] / config.max_rotation_rad])
+    delta = np.concatenate(
+        [error[:3] / config.max_translation_m, error[3:] / config.max_rotation_rad]
+    )
     return checked_action(np.append(delta, opening))

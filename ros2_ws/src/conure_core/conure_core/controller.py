@@ -1,4 +1,6 @@
-"""From a normalized policy action to a joint target. The same code runs in simulation and on the robot."""
+"""From a normalized policy action to a joint target. The same code runs in simulation and on the
+robot.
+"""
 
 from dataclasses import dataclass
 
@@ -11,18 +13,21 @@ from conure_core.robot import RobotConfig
 
 @dataclass(frozen=True)
 class JointTarget:
-    """Where the arm (n,), rad, and the gripper joint, m, are to be at the end of a control period."""
+    """Where the arm (n,), rad, and the gripper joint, m, are to be at the end of a control
+    period.
+    """
 
     joint_rad: Array
     gripper_m: float
 
 
 class CartesianController:
-    """End-effector delta control: target = IK(delta(action) * FK(reference)), by damped least squares.
+    """End-effector delta control: target = IK(delta(action) * FK(reference)), by damped least
+    squares.
 
-    The reference is the last target, not the measured pose, so that gravity droop does not add up; it never runs more
-    than `LEASH_PERIODS` largest steps, of translation and of rotation, ahead of the measured pose, so that it cannot
-    wind up against a contact.
+    The reference is the last target, not the measured pose, so that gravity droop does not add up;
+    it never runs more than `LEASH_PERIODS` largest steps, of translation and of rotation, ahead of
+    the measured pose, so that it cannot wind up against a contact.
     """
 
     LEASH_PERIODS = 1.0
@@ -32,11 +37,15 @@ class CartesianController:
         self._reference_rad: Array | None = None
 
     def reset(self, joint_rad: Array) -> None:
-        """Start from this measured pose, (n,) rad; needed before the first target and after any hold."""
+        """Start from this measured pose, (n,) rad; needed before the first target and after any
+        hold.
+        """
         self._reference_rad = np.array(joint_rad, dtype=np.float64)
 
     def get_state(self) -> Array | None:
-        """All that the next target depends on: the reference, (n,) rad; None before the first reset."""
+        """All that the next target depends on: the reference, (n,) rad; None before the first
+        reset.
+        """
         return None if self._reference_rad is None else self._reference_rad.copy()
 
     def set_state(self, state: Array | None) -> None:
@@ -46,14 +55,19 @@ class CartesianController:
     def target(self, action: Array, measured_rad: Array) -> JointTarget:
         """The joint target for an action (7,) in [-1, 1], given the measured angles (n,) rad.
 
-        Raises: UnsafeCommand if the action has another shape or is not finite, or before the first `reset`.
+        Raises: UnsafeCommand if the action has another shape or is not finite, or before the first
+        `reset`.
         """
         action = checked_action(action)
         if self._reference_rad is None:
-            raise UnsafeCommand("the controller was not reset to the measured pose; nothing may move")
+            raise UnsafeCommand(
+                "the controller was not reset to the measured pose; nothing may move"
+            )
         config = self.arm.config
         reference = self._leashed(self._reference_rad, measured_rad)
-        wanted = moved(reference, action[:3] * config.max_translation_m, action[3:6] * config.max_rotation_rad)
+        wanted = moved(
+            reference, action[:3] * config.max_translation_m, action[3:6] * config.max_rotation_rad
+        )
         wanted[:3, 3] = within(wanted[:3, 3], *self.arm.workspace_m)
         self._reference_rad = self.arm.solve(wanted, self._reference_rad)
         return JointTarget(self._reference_rad.copy(), gripper_position_m(action[6], config))
@@ -68,7 +82,9 @@ class CartesianController:
         leash_rad = self.LEASH_PERIODS * config.max_rotation_rad
         reference[:3, 3] = measured[:3, 3] + _shortened(translation_m, leash_m)
         if np.linalg.norm(rotation_rad) > leash_rad:
-            reference[:3, :3] = moved(measured, np.zeros(3), _shortened(rotation_rad, leash_rad))[:3, :3]
+            reference[:3, :3] = moved(measured, np.zeros(3), _shortened(rotation_rad, leash_rad))[
+                :3, :3
+            ]
         return reference
 
 
@@ -78,7 +94,9 @@ def _shortened(vector: Array, longest: float) -> Array:
 
 
 def checked_action(action: Array) -> Array:
-    """The action as float64 (7,), clipped to [-1, 1]. Raises: UnsafeCommand if of another shape or not finite."""
+    """The action as float64 (7,), clipped to [-1, 1]. Raises: UnsafeCommand if of another shape or
+    not finite.
+    """
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (7,):
         raise UnsafeCommand(f"expected an action of shape (7,), got {values.shape}")
@@ -90,4 +108,6 @@ def checked_action(action: Array) -> Array:
 def gripper_position_m(opening: float, config: RobotConfig) -> float:
     """The gripper joint's position for an opening from -1 (closed) to +1 (open)."""
     fraction = (opening + 1.0) / 2.0
-    return float(config.gripper_closed_m + fraction * (config.gripper_open_m - config.gripper_closed_m))
+    return float(
+        config.gripper_closed_m + fraction * (config.gripper_open_m - config.gripper_closed_m)
+    )

@@ -17,7 +17,9 @@ class SpecMismatch(ConureError):
 
 
 class BundleError(ConureError):
-    """A policy bundle that is missing, truncated, altered or does not reproduce its golden outputs."""
+    """A policy bundle that is missing, truncated, altered or does not reproduce its golden
+    outputs.
+    """
 
 
 class DataError(ConureError):
@@ -44,7 +46,9 @@ class StaleInput(RobotError):
     """An observation or a command older than its limit."""
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str], error: type[ConureError] = ConfigError) -> ConureError:
+def unknown_name(
+    kind: str, name: str, valid: Iterable[str], error: type[ConureError] = ConfigError
+) -> ConureError:
     """An error of the given type that lists the valid names and the closest one to what came."""
     names = sorted(valid)
     close = get_close_matches(name, names, n=1)

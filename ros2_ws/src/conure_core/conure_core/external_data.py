@@ -1,9 +1,10 @@
 """Whether an ONNX file holds all of its weights itself.
 
-A tensor of an ONNX file may name another file that holds its numbers. ONNX Runtime may open it in the process's working
-folder, and no checksum covers it. So the file is searched for such tensors before ONNX Runtime sees it: a walk over the
-Protocol Buffers wire format that follows only the fields that lead to a tensor. `onnx` is not installed by an arm.
-Source: onnx/onnx.proto, protobuf.dev/programming-guides/encoding.
+A tensor of an ONNX file may name another file that holds its numbers. ONNX Runtime may open it in
+the process's working folder, and no checksum covers it. So the file is searched for such tensors
+before ONNX Runtime sees it: a walk over the Protocol Buffers wire format that follows only the
+fields that lead to a tensor. `onnx` is not installed by an arm. Source: onnx/onnx.proto,
+protobuf.dev/programming-guides/encoding.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,14 @@ _INSIDE = {
     "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
     "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse tensor",
+        23: "sparse tensor",
+    },
     "sparse tensor": {1: "tensor", 2: "tensor"},
 }
 """For each kind of message the numbers of its fields that hold messages, and of which kind."""
@@ -30,7 +38,8 @@ _TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
 def require_own_weights(content: bytes, name: str) -> None:
     """For the content of the ONNX file `name`.
 
-    Raises: BundleError naming file and tensor, if a tensor's numbers are in another file; or if it is no ONNX file.
+    Raises: BundleError naming file and tensor, if a tensor's numbers are in another file; or if it
+    is no ONNX file.
     """
     waiting: list[tuple[str, _Span]] = [("model", (0, len(content)))]
     try:
@@ -43,7 +52,9 @@ def require_own_weights(content: bytes, name: str) -> None:
                 if wire == _BYTES and number in _INSIDE[kind]:
                     waiting.append((_INSIDE[kind][number], value))
     except _Malformed as error:
-        raise BundleError(f"{name} is not an ONNX file ({error}); export the bundle again") from error
+        raise BundleError(
+            f"{name} is not an ONNX file ({error}); export the bundle again"
+        ) from error
 
 
 class _Malformed(Exception):
@@ -55,11 +66,13 @@ def _require_own(content: bytes, span: _Span, name: str) -> None:
     for number, wire, (start, end) in _fields(content, span):
         if number == _TENSOR_NAME and wire == _BYTES:
             tensor = content[start : min(end, start + 100)].decode(errors="replace")
-        external |= number == _EXTERNAL_DATA or (number == _DATA_LOCATION and (wire != _VARINT or start != 0))
+        external |= number == _EXTERNAL_DATA or (
+            number == _DATA_LOCATION and (wire != _VARINT or start != 0)
+        )
     if external:
         raise BundleError(
-            f"{name}: the weights '{tensor}' are in another file (ONNX external data), which no checksum covers; "
-            "export the bundle again, with its weights inside"
+            f"{name}: the weights '{tensor}' are in another file (ONNX external data), which no"
+            " checksum covers; export the bundle again, with its weights inside"
         )
 
 

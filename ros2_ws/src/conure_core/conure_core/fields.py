@@ -1,4 +1,6 @@
-"""A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its type and range."""
+"""A YAML file as a frozen dataclass: every field without a default there, none unknown, each of its
+type and range.
+"""
 
 import dataclasses
 import math
@@ -41,17 +43,25 @@ class Bounds:
 
 
 def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
-    """A dataclass field for numbers from `lower` (itself excluded if `above`) to `upper`; see `require_bounds`."""
+    """A dataclass field for numbers from `lower` (itself excluded if `above`) to `upper`; see
+    `require_bounds`.
+    """
     return dataclasses.field(default=default, metadata={"bounds": Bounds(lower, upper, above)})
 
 
 def bounds_of(schema: Any) -> dict[str, Bounds]:
     """The ranges that a dataclass gives its fields, by name."""
-    return {field.name: field.metadata["bounds"] for field in fields(schema) if "bounds" in field.metadata}
+    return {
+        field.name: field.metadata["bounds"]
+        for field in fields(schema)
+        if "bounds" in field.metadata
+    }
 
 
 def require_bounds(instance: Any) -> None:
-    """For a dataclass's __post_init__. Raises: ConfigError naming the field whose number lies outside its range."""
+    """For a dataclass's __post_init__. Raises: ConfigError naming the field whose number lies
+    outside its range.
+    """
     for name, bounds in bounds_of(instance).items():
         value = getattr(instance, name)
         for number in value if isinstance(value, Iterable) else (value,):
@@ -61,36 +71,48 @@ def require_bounds(instance: Any) -> None:
 
 
 def read_fields(path: Path, schema: type[T]) -> T:
-    """`schema` filled from the YAML file at `path`; lists become tuples, a Path is taken relative to the file.
+    """`schema` filled from the YAML file at `path`; lists become tuples, a Path is taken relative
+    to the file.
 
-    Raises: ConfigError naming the file and the field, if the file is no mapping, a field is missing, unknown (with the
-    closest valid one), of another type or length, or not finite; or if the dataclass itself refuses a value.
+    Raises: ConfigError naming the file and the field, if the file is no mapping, a field is
+    missing, unknown (with the closest valid one), of another type or length, or not finite; or if
+    the dataclass itself refuses a value.
     """
     return checked_fields(read_yaml(path), schema, str(path), path.parent)
 
 
 def read_mapping(path: Path) -> dict[Any, Any]:
-    """What a YAML file of 'field: value' lines says. Raises: ConfigError naming the file, if it is not one."""
+    """What a YAML file of 'field: value' lines says. Raises: ConfigError naming the file, if it is
+    not one.
+    """
     return _mapping(read_yaml(path), str(path))
 
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file says.
 
-    Raises: ConfigError naming the file, if it cannot be read, is too large or too deep, or gives a key twice.
+    Raises: ConfigError naming the file, if it cannot be read, is too large or too deep, or gives a
+    key twice.
     """
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_YAML_BYTES + 1)
         if len(content) > LARGEST_YAML_BYTES:
-            raise ConfigError(f"{path} has more than {LARGEST_YAML_BYTES} bytes; give the file of a robot or an arm")
+            raise ConfigError(
+                f"{path} has more than {LARGEST_YAML_BYTES} bytes; give the file of a robot or"
+                " an arm"
+            )
         return yaml.load(content.decode(), Loader=_Loader)
     except (OSError, yaml.YAMLError, *_BROKEN_VALUE) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:500]}") from error
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())[:500]}"
+        ) from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what makes small files large (merged keys, depth), and a key given twice, of which one would be lost."""
+    """Refuses what makes small files large (merged keys, depth), and a key given twice, of which
+    one would be lost.
+    """
 
     _depth = 0
 
@@ -98,7 +120,9 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > DEEPEST_YAML:
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST_YAML} levels", problem_mark=mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"nested deeper than {DEEPEST_YAML} levels", problem_mark=mark
+            )
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -107,35 +131,56 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(problem="'<<' is not read; write the keys out", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem="'<<' is not read; write the keys out", problem_mark=key.start_mark
+                )
             if isinstance(key.value, str) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{key.value}' is given twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
+                )
             seen.add(key.value if isinstance(key.value, str) else id(key))
 
 
 def path_beside(folder: Path, text: str | Path, where: str) -> Path:
-    """The path that a text names, relative to a folder. Raises: ConfigError for a text that no file's name can be."""
+    """The path that a text names, relative to a folder. Raises: ConfigError for a text that no
+    file's name can be.
+    """
     try:
         path = (folder / text).resolve()
         path.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # too long, of no encoding, or links in a circle
-        reason = type(error).__name__ if isinstance(error, UnicodeError) else " ".join(str(error).split())[:300]
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # too long, of no encoding, or links in a circle
+        reason = (
+            type(error).__name__
+            if isinstance(error, UnicodeError)
+            else " ".join(str(error).split())[:300]
+        )
         raise ConfigError(f"{where} must be a path, got {_brief(str(text))} ({reason})") from error
     return path
 
 
 def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
-    """`schema` filled from a mapping that came from `where`; paths are relative to `folder`. Raises: as read_fields."""
+    """`schema` filled from a mapping that came from `where`; paths are relative to `folder`.
+    Raises: as read_fields.
+    """
     data = _mapping(data, where)
     known: dict[str, Any] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
     for name in data:
         if name not in known:
             raise ConfigError(f"{where}: {unknown_name('field', _brief(name, plain=True), known)}")
-    missing = [name for name, field in known.items() if field.default is MISSING and name not in data]
+    missing = [
+        name for name, field in known.items() if field.default is MISSING and name not in data
+    ]
     if missing:
         raise ConfigError(f"{where}: missing fields {', '.join(missing)}")
     hints = get_type_hints(schema)
-    values = {name: _checked(value, hints[name], f"{where}: {name}", folder) for name, value in data.items()}
+    values = {
+        name: _checked(value, hints[name], f"{where}: {name}", folder)
+        for name, value in data.items()
+    }
     try:
         return schema(**values)
     except ConfigError as error:
@@ -161,9 +206,16 @@ def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
         return value
     if wanted is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    names = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", Path: "a path"}
+    names = {
+        float: "a finite number",
+        int: "a whole number",
+        str: "a text",
+        bool: "true or false",
+        Path: "a path",
+    }
     raise ConfigError(
-        f"{where} must be {names.get(wanted, wanted)}, got {_brief(value)}{_exponent_hint(value, wanted)}"
+        f"{where} must be {names.get(wanted, wanted)}, got"
+        f" {_brief(value)}{_exponent_hint(value, wanted)}"
     )
 
 
@@ -173,8 +225,12 @@ def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path)
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {_brief(value)}")
-    return tuple(_checked(item, kind, where, folder) for item, kind in zip(value, kinds, strict=True))
+        raise ConfigError(
+            f"{where} must have {len(kinds)} values, got {len(value)}: {_brief(value)}"
+        )
+    return tuple(
+        _checked(item, kind, where, folder) for item, kind in zip(value, kinds, strict=True)
+    )
 
 
 def _is_finite(value: Any) -> bool:

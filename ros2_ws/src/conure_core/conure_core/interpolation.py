@@ -1,4 +1,6 @@
-"""How a joint command is followed between two control ticks: linearly, as joint_trajectory_controller does."""
+"""How a joint command is followed between two control ticks: linearly, as
+joint_trajectory_controller does.
+"""
 
 import numpy as np
 
@@ -6,10 +8,11 @@ from conure_core.arm import Array
 
 
 class LinearFollower:
-    """Set point s(t) = start + (goal - start) * min(1, t / duration), per joint; a new goal starts at the present one.
+    """Set point s(t) = start + (goal - start) * min(1, t / duration), per joint; a new goal starts
+    at the present one.
 
-    Units are the caller's (rad for joints, m for a gripper); the simulated arm, in the environment and as a ROS node,
-    follows its commands by this.
+    Units are the caller's (rad for joints, m for a gripper); the simulated arm, in the environment
+    and as a ROS node, follows its commands by this.
     """
 
     def __init__(self, position: Array) -> None:
@@ -24,7 +27,9 @@ class LinearFollower:
     @property
     def speed(self) -> Array:
         """The present speed of the set point; zero once the goal is reached."""
-        return self._speed.copy() if self._elapsed_s < self._duration_s else np.zeros_like(self._speed)
+        return (
+            self._speed.copy() if self._elapsed_s < self._duration_s else np.zeros_like(self._speed)
+        )
 
     def follow(self, goal: Array, duration_s: float) -> None:
         """Head for a new goal, to be reached `duration_s` from now."""
@@ -37,7 +42,9 @@ class LinearFollower:
         self._speed = self._way / duration_s
 
     def ahead(self, seconds: float, times: int) -> tuple[Array, Array]:
-        """Let time pass, so much and so many times; the set points and their speeds after each, (times, n) both."""
+        """Let time pass, so much and so many times; the set points and their speeds after each,
+        (times, n) both.
+        """
         elapsed_s = np.cumsum([self._elapsed_s, *[seconds] * times])[1:, None]
         self._elapsed_s = float(elapsed_s[-1, 0]) if times else self._elapsed_s
         way = self._way * np.minimum(1.0, elapsed_s / self._duration_s)

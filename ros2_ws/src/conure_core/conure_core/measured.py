@@ -16,8 +16,8 @@ READABLE = 1e6
 def measured_range(arm: Arm) -> tuple[Array, Array]:
     """Lowest and highest position (n + 1,), rad and m for the gripper, that may be measured.
 
-    The arm's joints: the URDF's limits and `measurement_margin_rad` beyond them. The gripper: from closed to open, and
-    half its stroke beyond both.
+    The arm's joints: the URDF's limits and `measurement_margin_rad` beyond them. The gripper: from
+    closed to open, and half its stroke beyond both.
     """
     config = arm.config
     lower_rad, upper_rad = urdf_limits(arm)
@@ -29,15 +29,19 @@ def measured_range(arm: Arm) -> tuple[Array, Array]:
 
 
 def urdf_limits(arm: Arm) -> tuple[Array, Array]:
-    """Lowest and highest angle (n,) rad of the joints, as the URDF says: without `position_margin_rad`."""
+    """Lowest and highest angle (n,) rad of the joints, as the URDF says: without
+    `position_margin_rad`.
+    """
     margin_rad = arm.config.position_margin_rad
     return arm.lower_rad - margin_rad, arm.upper_rad + margin_rad
 
 
 def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
-    """What cannot be true of a measured pose, a text a joint: "'elbow' reads +3.130 rad, expected -2.164 to +1.764".
+    """What cannot be true of a measured pose, a text a joint: "'elbow' reads +3.130 rad, expected
+    -2.164 to +1.764".
 
-    An arm that reads so has lost a turn or its zero, or another arm is measured: no command may start from there.
+    An arm that reads so has lost a turn or its zero, or another arm is measured: no command may
+    start from there.
 
     Args:
         arm: The arm, with its URDF's limits.
@@ -45,7 +49,8 @@ def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
         gripper_m: The gripper joint's measured position.
 
     Returns:
-        One text for each joint that is beyond its limits by more than the margin, or not finite; empty: none is.
+        One text for each joint that is beyond its limits by more than the margin, or not finite;
+        empty: none is.
     """
     found = np.append(np.asarray(joint_rad, dtype=np.float64), gripper_m)
     return list(_outside(arm.config, found, *measured_range(arm)))
@@ -53,7 +58,9 @@ def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
 
 def _outside(config: RobotConfig, found: Array, lower: Array, upper: Array) -> Iterator[str]:
     units = ["rad"] * len(config.joint_names) + ["m"]
-    for name, value, low, high, unit in zip(config.command_names, found, lower, upper, units, strict=True):
+    for name, value, low, high, unit in zip(
+        config.command_names, found, lower, upper, units, strict=True
+    ):
         if not (math.isfinite(value) and low <= value <= high):
             read = f"{value:+.3f}" if abs(value) < READABLE else f"{value:+.3g}"
             yield f"'{name}' reads {read} {unit}, expected {low:+.3f} to {high:+.3f}"

@@ -19,7 +19,9 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Level:
-    """Reached when this many log-likelihoods in a row lie below a threshold of the bundle, less `margin_nats`."""
+    """Reached when this many log-likelihoods in a row lie below a threshold of the bundle, less
+    `margin_nats`.
+    """
 
     verdict: Verdict
     threshold: str
@@ -28,7 +30,8 @@ class Level:
 
 
 class PriorMonitor:
-    """Judges a run of log-likelihoods log p(action | observation), nats, by held-out demonstrations' quantiles.
+    """Judges a run of log-likelihoods log p(action | observation), nats, by held-out
+    demonstrations' quantiles.
 
     One likely action ends the run. What is not finite counts as unlikely.
 
@@ -49,9 +52,9 @@ class PriorMonitor:
         for level, limit in self._limits.items():
             if not math.isfinite(limit) or level.ticks < 1:
                 raise ConfigError(
-                    f"the level {level.verdict.name} needs a finite threshold and margin and one tick or more, got "
-                    f"{level.threshold} {thresholds[level.threshold]} nats, margin {level.margin_nats} nats, "
-                    f"{level.ticks} ticks"
+                    f"the level {level.verdict.name} needs a finite threshold and margin and one"
+                    f" tick or more, got {level.threshold} {thresholds[level.threshold]} nats,"
+                    f" margin {level.margin_nats} nats, {level.ticks} ticks"
                 )
         self._levels = sorted(levels, key=lambda level: level.verdict, reverse=True)
         self._runs = dict.fromkeys(levels, 0)
@@ -73,6 +76,6 @@ class PriorMonitor:
     def _reason(self, level: Level, log_likelihood: float) -> str:
         limit = f"{self._limits[level]:.1f} ({level.threshold} less {level.margin_nats:g})"
         return (
-            f"the prior finds the policy's actions unlikely: log-likelihood {log_likelihood:.1f} nats, "
-            f"{self._runs[level]} in a row below {limit}"
+            f"the prior finds the policy's actions unlikely: log-likelihood {log_likelihood:.1f}"
+            f" nats, {self._runs[level]} in a row below {limit}"
         )

@@ -1,6 +1,7 @@
 """Work in parallel processes, in blocks, and processes that end with the one that started them.
 
-Every child of a verb is tied to its parent: however the parent ends, SIGKILL included, no process is left behind.
+Every child of a verb is tied to its parent: however the parent ends, SIGKILL included, no process
+is left behind.
 """
 
 import contextlib
@@ -34,7 +35,8 @@ def worker_count(wanted: int) -> int:
 def run_on_processes(
     work: Callable[[Block], Result], blocks: Sequence[Block], workers: int
 ) -> Generator[tuple[Block, Result], None, None]:
-    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process of one thread.
+    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process
+    of one thread.
 
     Closing it before its end kills the workers. Raises: WorkerError if a worker was killed.
     """
@@ -45,14 +47,16 @@ def run_on_processes(
                 result = future.result()
             except BrokenProcessPool as error:
                 raise WorkerError(
-                    "a worker process was killed, perhaps for want of memory; give fewer workers and run the same "
-                    "command again"
+                    "a worker process was killed, perhaps for want of memory; give fewer workers"
+                    " and run the same command again"
                 ) from error
             yield futures[future], result
 
 
 class _pool:
-    """A process pool that, when its block fails or is interrupted, kills its workers instead of waiting for them."""
+    """A process pool that, when its block fails or is interrupted, kills its workers instead of
+    waiting for them.
+    """
 
     def __init__(self, workers: int) -> None:
         self._pool = ProcessPoolExecutor(workers, mp_context=TIED, initializer=_ignore_interrupt)
@@ -93,16 +97,20 @@ class _one_thread:
 
 
 def end_with_parent() -> None:
-    """In a child of `multiprocessing`: from now on it ends when its parent does, however that comes."""
+    """In a child of `multiprocessing`: from now on it ends when its parent does, however that
+    comes.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), name="parent", daemon=True).start()
 
 
 def ended_with_this_process(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """A `preexec_fn` for subprocess.Popen: the child gets this signal when this process ends, however that comes.
+    """A `preexec_fn` for subprocess.Popen: the child gets this signal when this process ends,
+    however that comes.
 
-    To be called, as Popen is, in the thread that lives as long as the child: the kernel watches the thread.
+    To be called, as Popen is, in the thread that lives as long as the child: the kernel watches the
+    thread.
     """
     parent = os.getpid()
 
@@ -127,8 +135,8 @@ def _watch(sentinel: int) -> None:
 class _Tie:
     """What a child unpickles first: it is tied to its parent before it imports what its work needs.
 
-    By the kernel, which reaches a process in any state, but watches the thread that started it: so this is for children
-    of the main thread alone.
+    By the kernel, which reaches a process in any state, but watches the thread that started it: so
+    this is for children of the main thread alone.
     """
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[int, ...]]:
@@ -141,11 +149,15 @@ class TiedProcess(SpawnProcess):
     """A spawned process that ends with its parent."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._tie = _Tie()  # before all else: attributes are unpickled in the order in which they were set
+        self._tie = (
+            _Tie()
+        )  # before all else: attributes are unpickled in the order in which they were set
         super().__init__(*arguments, **named)
 
     def start(self) -> None:
-        """Whole: cut short by Ctrl-C, it would leave a child that never hears what it is for, and complains."""
+        """Whole: cut short by Ctrl-C, it would leave a child that never hears what it is for, and
+        complains.
+        """
         with _signals_later():
             super().start()
 
@@ -157,7 +169,9 @@ class TiedProcess(SpawnProcess):
 
 @contextlib.contextmanager
 def _signals_later() -> Iterator[None]:
-    """SIGINT and SIGTERM that come meanwhile take effect at its end. In the main thread, which they interrupt."""
+    """SIGINT and SIGTERM that come meanwhile take effect at its end. In the main thread, which they
+    interrupt.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -8,11 +8,18 @@ from typing import Any
 
 
 def git_commit() -> str:
-    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a repository."""
+    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a
+    repository.
+    """
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+            command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
@@ -20,7 +27,9 @@ def git_commit() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Cores that this process may use, the CPU's name, memory in GB, the system, and how busy it is now."""
+    """Cores that this process may use, the CPU's name, memory in GB, the system, and how busy it is
+    now.
+    """
     return {
         "cores": len(os.sched_getaffinity(0)),
         "cpu": cpu_name(),

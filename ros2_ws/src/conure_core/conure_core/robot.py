@@ -1,4 +1,6 @@
-"""A robot is a URDF and a YAML file: names, limits, rates. `load_robot` reads one and checks every field."""
+"""A robot is a URDF and a YAML file: names, limits, rates. `load_robot` reads one and checks every
+field.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,9 +25,10 @@ CONNECTION_FIELDS = ("arm", "bus", "ros2_control")
 class RobotConfig:
     """Limits and names of one arm. Angles rad, lengths m, times s; frames are links of the URDF.
 
-    Joint limits are the URDF's, tightened by `position_margin_rad`. The gripper is one prismatic joint, given as the
-    joint's position; `gripper_mimic` names a second finger (or is ''), which follows as the URDF's <mimic> says.
-    The tool frame's x axis points out of the gripper, its y axis from finger to finger.
+    Joint limits are the URDF's, tightened by `position_margin_rad`. The gripper is one prismatic
+    joint, given as the joint's position; `gripper_mimic` names a second finger (or is ''), which
+    follows as the URDF's <mimic> says. The tool frame's x axis points out of the gripper, its y
+    axis from finger to finger.
     """
 
     name: str
@@ -54,11 +57,16 @@ class RobotConfig:
     max_start_error_rad: float = bounded(0.001, 3.0)
     max_input_age_s: float = bounded(0.001, 5.0)
     slow_singular_value: float = bounded(0.0, 1.0, default=0.0)
-    """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere."""
+    """The arm slows down where the Jacobian's smallest singular value falls below this; 0: nowhere.
+    """
     gripper_squeeze_m: float = bounded(0.0, 1.0, default=0.0)
-    """How far beyond its measured position the gripper may be told to close, which bounds its force; 0: any."""
+    """How far beyond its measured position the gripper may be told to close, which bounds its
+    force; 0: any.
+    """
     measurement_margin_rad: float = bounded(0.001, 0.5, default=0.2)
-    """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is refused."""
+    """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is
+    refused.
+    """
     max_following_error_rad: float = bounded(0.02, 2.0, default=0.35)
     """How far a joint may be measured from where its command is; beyond, the arm holds."""
 
@@ -73,7 +81,9 @@ class RobotConfig:
             raise ConfigError(f"{self.name}: no URDF at {self.urdf}")
 
     def _require_names(self) -> None:
-        """Raises: ConfigError for a text that must not be empty, and a joint that has two parts to play."""
+        """Raises: ConfigError for a text that must not be empty, and a joint that has two parts to
+        play.
+        """
         for key in ("name", "gripper_joint", "base_frame", "tool_frame"):
             if not getattr(self, key):
                 raise ConfigError(f"{key} must be a name, got ''")
@@ -81,12 +91,14 @@ class RobotConfig:
         twice = sorted({name for name in names if names.count(name) > 1})
         if not names or twice:
             raise ConfigError(
-                f"joint_names must name each joint of the arm once, got {twice or 'none'}{' twice' * bool(twice)}"
+                "joint_names must name each joint of the arm once, got"
+                f" {twice or 'none'}{' twice' * bool(twice)}"
             )
         for key, others in (("gripper_joint", names), ("gripper_mimic", self.command_names)):
             if getattr(self, key) in others:
                 raise ConfigError(
-                    f"{key} must be a joint of its own, got '{getattr(self, key)}', which has another part"
+                    f"{key} must be a joint of its own, got '{getattr(self, key)}', which has"
+                    " another part"
                 )
 
     def _require_limits(self) -> None:
@@ -94,41 +106,48 @@ class RobotConfig:
         joints = len(self.joint_names)
         for key in ("home_rad", "max_speed_rad_s", "max_acceleration_rad_s2"):
             if len(getattr(self, key)) != joints:
-                raise ConfigError(f"{key} needs {joints} values, as many as joint_names, got {getattr(self, key)}")
+                raise ConfigError(
+                    f"{key} needs {joints} values, as many as joint_names, got {getattr(self, key)}"
+                )
         stroke_m = abs(self.gripper_open_m - self.gripper_closed_m)
         if stroke_m < SHORTEST_STROKE_M:
             raise ConfigError(
-                f"gripper_open_m and gripper_closed_m must differ by {SHORTEST_STROKE_M} m or more, got "
-                f"{self.gripper_open_m} and {self.gripper_closed_m}"
+                f"gripper_open_m and gripper_closed_m must differ by {SHORTEST_STROKE_M} m or more,"
+                f" got {self.gripper_open_m} and {self.gripper_closed_m}"
             )
         if self.gripper_squeeze_m > stroke_m:
             raise ConfigError(
-                f"gripper_squeeze_m must be at most the stroke from closed to open, {stroke_m:.4g} m, got "
-                f"{self.gripper_squeeze_m}"
+                f"gripper_squeeze_m must be at most the stroke from closed to open, {stroke_m:.4g}"
+                f" m, got {self.gripper_squeeze_m}"
             )
         for lower, upper in zip(self.workspace_lower_m, self.workspace_upper_m, strict=True):
             if upper - lower < SMALLEST_BOX_M:
                 raise ConfigError(
-                    f"workspace_lower_m must lie below workspace_upper_m, by {SMALLEST_BOX_M} m or more along each "
-                    f"axis, got {self.workspace_lower_m} and {self.workspace_upper_m}"
+                    f"workspace_lower_m must lie below workspace_upper_m, by {SMALLEST_BOX_M} m or"
+                    f" more along each axis, got {self.workspace_lower_m} and"
+                    f" {self.workspace_upper_m}"
                 )
         if self.workspace_upper_m[2] <= self.table_height_m + self.table_clearance_m:
             raise ConfigError(
-                f"workspace_upper_m must reach above the table (table_height_m {self.table_height_m}, "
-                f"table_clearance_m {self.table_clearance_m}), got {self.workspace_upper_m}"
+                "workspace_upper_m must reach above the table (table_height_m"
+                f" {self.table_height_m}, table_clearance_m {self.table_clearance_m}), got"
+                f" {self.workspace_upper_m}"
             )
         self._require_brakes()
 
     def _require_brakes(self) -> None:
-        """The gate looks ahead over every period of braking: too many take longer than the period itself."""
+        """The gate looks ahead over every period of braking: too many take longer than the period
+        itself.
+        """
         for name, speed, acceleration in zip(
             self.joint_names, self.max_speed_rad_s, self.max_acceleration_rad_s2, strict=True
         ):
             periods = speed / (acceleration * self.control_period_s)
             if periods > LONGEST_BRAKING_PERIODS:
                 raise ConfigError(
-                    f"max_acceleration_rad_s2 of {name} is {acceleration} rad/s^2: stopping from max_speed_rad_s takes "
-                    f"{periods:.0f} control periods, at most {LONGEST_BRAKING_PERIODS}; raise it, or lower the speed"
+                    f"max_acceleration_rad_s2 of {name} is {acceleration} rad/s^2: stopping from"
+                    f" max_speed_rad_s takes {periods:.0f} control periods, at most"
+                    f" {LONGEST_BRAKING_PERIODS}; raise it, or lower the speed"
                 )
 
     @cached_property
@@ -141,17 +160,29 @@ class RobotConfig:
             return (1.0,)
         try:
             joints = ElementTree.parse(self.urdf).iterfind("./joint")
-            mimic = next((joint.find("mimic") for joint in joints if joint.get("name") == self.gripper_mimic), None)
+            mimic = next(
+                (
+                    joint.find("mimic")
+                    for joint in joints
+                    if joint.get("name") == self.gripper_mimic
+                ),
+                None,
+            )
         except (OSError, ElementTree.ParseError) as error:
             raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
         given = {} if mimic is None else mimic.attrib
         multiplier, offset = (
-            _number(given.get(key, default)) for key, default in (("multiplier", "1"), ("offset", "0"))
+            _number(given.get(key, default))
+            for key, default in (("multiplier", "1"), ("offset", "0"))
         )
-        if given.get("joint") != self.gripper_joint or offset != 0.0 or not 0.0 < abs(multiplier) < math.inf:
+        if (
+            given.get("joint") != self.gripper_joint
+            or offset != 0.0
+            or not 0.0 < abs(multiplier) < math.inf
+        ):
             raise ConfigError(
-                f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic joint=\"{self.gripper_joint}\" "
-                'multiplier="..."/> without an offset'
+                f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic"
+                f' joint="{self.gripper_joint}" multiplier="..."/> without an offset'
             )
         return (1.0, multiplier)
 
@@ -162,12 +193,16 @@ class RobotConfig:
 
     @property
     def settle_s(self) -> float:
-        """When, after a command's start, its target is to be reached; the rest of the period lets the arm settle."""
+        """When, after a command's start, its target is to be reached; the rest of the period lets
+        the arm settle.
+        """
         return self.settle_fraction * self.control_period_s
 
     @property
     def proprio_size(self) -> int:
-        """Tool position, tool rotation as two columns (Zhou et al., CVPR 2019), gripper opening, joint angles."""
+        """Tool position, tool rotation as two columns (Zhou et al., CVPR 2019), gripper opening,
+        joint angles.
+        """
         return 3 + ROTATION_6D + 1 + len(self.joint_names)
 
     def contract(self, image_size_px: int) -> Contract:
@@ -180,8 +215,16 @@ class RobotConfig:
             tool_frame=self.tool_frame,
             control_period_s=self.control_period_s,
             observation=ObservationSpec(
-                image=FieldSpec("image", (image_size_px, image_size_px, 3), "uint8", "sRGB", "camera"),
-                proprio=FieldSpec("proprio", (self.proprio_size,), "float32", "m, 1, fraction, rad", self.base_frame),
+                image=FieldSpec(
+                    "image", (image_size_px, image_size_px, 3), "uint8", "sRGB", "camera"
+                ),
+                proprio=FieldSpec(
+                    "proprio",
+                    (self.proprio_size,),
+                    "float32",
+                    "m, 1, fraction, rad",
+                    self.base_frame,
+                ),
             ),
             action=ActionSpec(
                 values=FieldSpec("action", (7,), "float32", "fraction", self.base_frame),
@@ -195,9 +238,10 @@ class RobotConfig:
 def load_robot(name: str) -> RobotConfig:
     """The robot of this name, or of the YAML file at this path.
 
-    A file with a field `arm`, the path of another robot's file, is that robot with the fields that it gives itself. How
-    the arm is connected is read by `servos.bus_config` (field `bus`) and `ros2_control` (the field of that name).
-    Raises: ConfigError for an unknown name (listing the known ones), a missing, unknown or ill-typed field.
+    A file with a field `arm`, the path of another robot's file, is that robot with the fields that
+    it gives itself. How the arm is connected is read by `servos.bus_config` (field `bus`) and
+    `ros2_control` (the field of that name). Raises: ConfigError for an unknown name (listing the
+    known ones), a missing, unknown or ill-typed field.
     """
     path = robot_file(name)
     own = read_mapping(path)
@@ -205,18 +249,28 @@ def load_robot(name: str) -> RobotConfig:
     if "arm" not in own:
         return checked_fields(fields, RobotConfig, str(path), path.parent)
     base = base_file(path, own["arm"], "arm")
-    of_base = {key: value for key, value in read_mapping(base).items() if key not in ("bus", "ros2_control")}
+    of_base = {
+        key: value
+        for key, value in read_mapping(base).items()
+        if key not in ("bus", "ros2_control")
+    }
     if "arm" in of_base:
-        raise ConfigError(f"{path}: arm: {base} has a field 'arm' itself; give the path of that file")
+        raise ConfigError(
+            f"{path}: arm: {base} has a field 'arm' itself; give the path of that file"
+        )
     if isinstance(fields.get("urdf"), str):
         fields["urdf"] = str(path_beside(path.parent, fields["urdf"], f"{path}: urdf"))
     return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
 
 
 def base_file(path: Path, named: Any, key: str) -> Path:
-    """The robot's file that a key of the file at `path` names. Raises: ConfigError if there is none."""
+    """The robot's file that a key of the file at `path` names. Raises: ConfigError if there is
+    none.
+    """
     if not isinstance(named, str):
-        raise ConfigError(f"{path}: {key} must be the path of another robot's file, got {named!r:.100}")
+        raise ConfigError(
+            f"{path}: {key} must be the path of another robot's file, got {named!r:.100}"
+        )
     base = path_beside(path.parent, named, f"{path}: {key}")
     if not base.is_file():
         raise ConfigError(f"{path}: {key}: no file at {base}; the path is relative to this file")
@@ -224,7 +278,9 @@ def base_file(path: Path, named: Any, key: str) -> Path:
 
 
 def robot_file(name: str) -> Path:
-    """The YAML file of the robot of this name or at this path. Raises: ConfigError listing the known names."""
+    """The YAML file of the robot of this name or at this path. Raises: ConfigError listing the
+    known names.
+    """
     path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
     if not path.is_file():
         raise unknown_name("robot", name, (p.stem for p in ROBOTS_DIR.glob("*.yaml")))

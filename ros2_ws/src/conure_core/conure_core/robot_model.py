@@ -1,4 +1,6 @@
-"""The model that a URDF describes, in the base frame, and whether it is the arm that the robot's file speaks of."""
+"""The model that a URDF describes, in the base frame, and whether it is the arm that the robot's
+file speaks of.
+"""
 
 from collections import Counter
 from xml.etree import ElementTree
@@ -9,7 +11,9 @@ import pinocchio as pin
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot import RobotConfig
 
-PRISMATIC = frozenset({"JointModelPX", "JointModelPY", "JointModelPZ", "JointModelPrismaticUnaligned"})
+PRISMATIC = frozenset(
+    {"JointModelPX", "JointModelPY", "JointModelPZ", "JointModelPrismaticUnaligned"}
+)
 TOLERANCE = 1e-6
 """Rad or m: what rounding in a URDF may add to a limit."""
 
@@ -17,12 +21,15 @@ TOLERANCE = 1e-6
 def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
     """The URDF's whole model, placed so that its poses are in the base frame; and base_from_root.
 
-    Raises: ConfigError naming robot and key, if the URDF cannot be read or has another arm than the config says.
+    Raises: ConfigError naming robot and key, if the URDF cannot be read or has another arm than the
+    config says.
     """
     try:
         model = pin.buildModelFromUrdf(str(config.urdf))
     except Exception as error:  # what Pinocchio raises differs from version to version
-        raise ConfigError(f"{config.urdf} is not a readable URDF: {' '.join(str(error).split())[:300]}") from error
+        raise ConfigError(
+            f"{config.urdf} is not a readable URDF: {' '.join(str(error).split())[:300]}"
+        ) from error
     _require_joints(model, config)
     _require_chain(model, config)
     _require_turning(model, config)
@@ -31,55 +38,66 @@ def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
 
 
 def require_limits(model: pin.Model, config: RobotConfig) -> None:
-    """For the model of the arm alone. Raises: ConfigError for limits that are none, or that the config exceeds."""
+    """For the model of the arm alone. Raises: ConfigError for limits that are none, or that the
+    config exceeds.
+    """
     for index, name in enumerate(config.joint_names):
-        lower, upper = float(model.lowerPositionLimit[index]), float(model.upperPositionLimit[index])
+        lower, upper = (
+            float(model.lowerPositionLimit[index]),
+            float(model.upperPositionLimit[index]),
+        )
         speed = float(model.velocityLimit[index])
         if not (np.isfinite([lower, upper, speed]).all() and lower < upper and speed > 0.0):
             raise ConfigError(
-                f"{config.urdf}: joint '{name}' needs <limit> with lower below upper and a velocity, got {lower}, "
-                f"{upper}, {speed}"
+                f"{config.urdf}: joint '{name}' needs <limit> with lower below upper and a"
+                f" velocity, got {lower}, {upper}, {speed}"
             )
         if config.max_speed_rad_s[index] > speed + TOLERANCE:
             raise ConfigError(
-                f"{config.name}: max_speed_rad_s of {name} must be at most the URDF's velocity limit, {speed:.6g} "
-                f"rad/s, got {config.max_speed_rad_s[index]}"
+                f"{config.name}: max_speed_rad_s of {name} must be at most the URDF's velocity"
+                f" limit, {speed:.6g} rad/s, got {config.max_speed_rad_s[index]}"
             )
         lower, upper = lower + config.position_margin_rad, upper - config.position_margin_rad
         if not lower < upper:
             raise ConfigError(
-                f"{config.name}: position_margin_rad {config.position_margin_rad} leaves no room to {name}"
+                f"{config.name}: position_margin_rad {config.position_margin_rad} leaves no room to"
+                f" {name}"
             )
         if not lower <= config.home_rad[index] <= upper:
             raise ConfigError(
-                f"{config.name}: home_rad of {name} must be in [{lower:.6g}, {upper:.6g}], the URDF's limits less "
-                f"position_margin_rad, got {config.home_rad[index]}"
+                f"{config.name}: home_rad of {name} must be in [{lower:.6g}, {upper:.6g}], the"
+                f" URDF's limits less position_margin_rad, got {config.home_rad[index]}"
             )
 
 
 def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
     """The collision shapes of the model.
 
-    Raises: ConfigError for a mesh that cannot be read, a shape that nothing can meet, or an arm without any shape: no
-    clearance could be kept, and nobody would notice.
+    Raises: ConfigError for a mesh that cannot be read, a shape that nothing can meet, or an arm
+    without any shape: no clearance could be kept, and nobody would notice.
     """
     try:
         shapes = pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
     except Exception as error:  # as above
         reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{config.urdf}: its collision shapes cannot be read ({reason}); simple shapes do") from error
+        raise ConfigError(
+            f"{config.urdf}: its collision shapes cannot be read ({reason}); simple shapes do"
+        ) from error
     _require_all_shapes(shapes, model, config)
     for shape in shapes.geometryObjects:
         _require_solid(shape, config)
     if not any(shape.parentJoint for shape in shapes.geometryObjects):
         raise ConfigError(
-            f"{config.urdf}: no link that moves has a <collision>; give each the shape that it must keep free"
+            f"{config.urdf}: no link that moves has a <collision>; give each the shape that it must"
+            " keep free"
         )
     return shapes
 
 
 def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: RobotConfig) -> None:
-    """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of "0,2 0.1 0.1"."""
+    """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of
+    "0,2 0.1 0.1".
+    """
     found = Counter(model.frames[shape.parentFrame].name for shape in shapes.geometryObjects)
     try:
         links = ElementTree.parse(config.urdf).findall("./link")
@@ -89,21 +107,32 @@ def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: Rob
         name, written = str(link.get("name")), len(link.findall("collision"))
         if written != found[name]:
             raise ConfigError(
-                f"{config.urdf}: link '{name}' has {written} <collision>, of which {found[name]} can be read; sizes, "
-                "radius, length and origins are numbers with a point, and each needs its <geometry>"
+                f"{config.urdf}: link '{name}' has {written} <collision>, of which {found[name]}"
+                " can be read; sizes, radius, length and origins are numbers with a point, and"
+                " each needs its <geometry>"
             )
 
 
 def _require_solid(shape: pin.GeometryObject, config: RobotConfig) -> None:
     shape.geometry.computeLocalAABB()
-    lower, upper = np.array(shape.geometry.aabb_local.min_), np.array(shape.geometry.aabb_local.max_)
+    lower, upper = (
+        np.array(shape.geometry.aabb_local.min_),
+        np.array(shape.geometry.aabb_local.max_),
+    )
     flat = isinstance(shape.geometry, pin.hppfcl.BVHModelBase)
     with np.errstate(invalid="ignore"):
-        thick = (upper >= lower).all() and upper.max() > lower.min() if flat else (upper > lower).all()
-    if not (thick and np.isfinite([lower, upper]).all() and np.isfinite(shape.placement.homogeneous).all()):
+        thick = (
+            (upper >= lower).all() and upper.max() > lower.min() if flat else (upper > lower).all()
+        )
+    if not (
+        thick
+        and np.isfinite([lower, upper]).all()
+        and np.isfinite(shape.placement.homogeneous).all()
+    ):
         raise ConfigError(
-            f"{config.urdf}: collision shape {shape.name} needs sizes above 0 and an origin, all finite; it goes from "
-            f"{lower.tolist()} to {upper.tolist()} m at {shape.placement.translation.tolist()} m"
+            f"{config.urdf}: collision shape {shape.name} needs sizes above 0 and an origin, all"
+            f" finite; it goes from {lower.tolist()} to {upper.tolist()} m at"
+            f" {shape.placement.translation.tolist()} m"
         )
 
 
@@ -113,18 +142,24 @@ def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None
     lower, upper = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
     if not ((lower <= position) & (position <= upper)).all():
         raise ConfigError(
-            f"{config.name}: home_rad puts {config.tool_frame} at {np.round(position, 3).tolist()} m in "
-            f"{config.base_frame}, outside the box of workspace_lower_m and workspace_upper_m; move one of them"
+            f"{config.name}: home_rad puts {config.tool_frame} at {np.round(position, 3).tolist()}"
+            f" m in {config.base_frame}, outside the box of workspace_lower_m and"
+            " workspace_upper_m; move one of them"
         )
 
 
 def _require_joints(model: pin.Model, config: RobotConfig) -> None:
-    keys = [*(("joint_names", name) for name in config.joint_names), ("gripper_joint", config.gripper_joint)]
+    keys = [
+        *(("joint_names", name) for name in config.joint_names),
+        ("gripper_joint", config.gripper_joint),
+    ]
     if config.gripper_mimic:
         keys.append(("gripper_mimic", config.gripper_mimic))
     for key, name in keys:
         if not model.existJointName(name):
-            raise ConfigError(f"{config.name}: {key}: {unknown_name('joint', name, list(model.names)[1:])}")
+            raise ConfigError(
+                f"{config.name}: {key}: {unknown_name('joint', name, list(model.names)[1:])}"
+            )
     links = _links(model)
     for key, name in (("base_frame", config.base_frame), ("tool_frame", config.tool_frame)):
         if name not in links:
@@ -132,17 +167,23 @@ def _require_joints(model: pin.Model, config: RobotConfig) -> None:
 
 
 def _links(model: pin.Model) -> dict[str, int]:
-    return {frame.name: index for index, frame in enumerate(model.frames) if frame.type == pin.FrameType.BODY}
+    return {
+        frame.name: index
+        for index, frame in enumerate(model.frames)
+        if frame.type == pin.FrameType.BODY
+    }
 
 
 def _require_chain(model: pin.Model, config: RobotConfig) -> None:
-    """From base to tool there are the arm's joints and no other: one left out would be taken to stand still."""
+    """From base to tool there are the arm's joints and no other: one left out would be taken to
+    stand still.
+    """
     links = _links(model)
     above = model.frames[links[config.base_frame]].parentJoint
     if above:
         raise ConfigError(
-            f"{config.name}: base_frame must be fixed to the URDF's root '{model.frames[1].name}', and "
-            f"'{config.base_frame}' moves with joint '{model.names[above]}'"
+            f"{config.name}: base_frame must be fixed to the URDF's root '{model.frames[1].name}',"
+            f" and '{config.base_frame}' moves with joint '{model.names[above]}'"
         )
     chain, joint = [], model.frames[links[config.tool_frame]].parentJoint
     while joint:
@@ -150,21 +191,29 @@ def _require_chain(model: pin.Model, config: RobotConfig) -> None:
         joint = model.parents[joint]
     if tuple(reversed(chain)) != config.joint_names:
         raise ConfigError(
-            f"{config.name}: joint_names must be the joints from base_frame to tool_frame, {chain[::-1]}, in this "
-            f"order, got {list(config.joint_names)}; make a joint that is not to move fixed in the URDF"
+            f"{config.name}: joint_names must be the joints from base_frame to tool_frame,"
+            f" {chain[::-1]}, in this order, got {list(config.joint_names)}; make a joint that is"
+            " not to move fixed in the URDF"
         )
 
 
 def _require_turning(model: pin.Model, config: RobotConfig) -> None:
-    """An axis without a length, or an origin that is no number, turns nothing into what the gate could judge."""
+    """An axis without a length, or an origin that is no number, turns nothing into what the gate
+    could judge.
+    """
     data = model.createData()
-    pin.forwardKinematics(model, data, np.where(np.isfinite(pin.neutral(model)), pin.neutral(model) + 1.0, 0.0))
+    pin.forwardKinematics(
+        model, data, np.where(np.isfinite(pin.neutral(model)), pin.neutral(model) + 1.0, 0.0)
+    )
     for name in config.joint_names:
         placement = np.array(data.liMi[model.getJointId(name)].homogeneous)
         turn = placement[:3, :3]
-        if not (np.isfinite(placement).all() and np.abs(turn @ turn.T - np.eye(3)).max() < TOLERANCE):
+        if not (
+            np.isfinite(placement).all() and np.abs(turn @ turn.T - np.eye(3)).max() < TOLERANCE
+        ):
             raise ConfigError(
-                f"{config.urdf}: joint '{name}' needs an <axis> other than 0 0 0 and an <origin>, all finite"
+                f"{config.urdf}: joint '{name}' needs an <axis> other than 0 0 0 and an <origin>,"
+                " all finite"
             )
 
 
@@ -175,23 +224,26 @@ def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
         joint = model.joints[model.getJointId(name)]
         if joint.shortname() not in PRISMATIC:
             raise ConfigError(
-                f"{config.name}: {key} must be a prismatic joint, in m, and '{name}' is none; "
-                "model the jaw as a joint that slides by the arc of its tip, as so101.urdf and lever_m do, and let the "
-                "arm's driver turn one into the other"
+                f"{config.name}: {key} must be a prismatic joint, in m, and '{name}' is none; model"
+                " the jaw as a joint that slides by the arc of its tip, as so101.urdf and lever_m"
+                " do, and let the arm's driver turn one into the other"
             )
-        lower, upper = float(model.lowerPositionLimit[joint.idx_q]), float(model.upperPositionLimit[joint.idx_q])
+        lower, upper = (
+            float(model.lowerPositionLimit[joint.idx_q]),
+            float(model.upperPositionLimit[joint.idx_q]),
+        )
         for end in ("gripper_closed_m", "gripper_open_m"):
             position = getattr(config, end) * multiplier
             if not lower - TOLERANCE <= position <= upper + TOLERANCE:
                 raise ConfigError(
-                    f"{config.name}: {end} must be within the URDF's limits of {name}, [{lower:.6g}, {upper:.6g}] m, "
-                    f"got {position:.6g}"
+                    f"{config.name}: {end} must be within the URDF's limits of {name},"
+                    f" [{lower:.6g}, {upper:.6g}] m, got {position:.6g}"
                 )
     speed = float(model.velocityLimit[model.joints[model.getJointId(config.gripper_joint)].idx_v])
     if not config.gripper_speed_m_s <= speed + TOLERANCE:
         raise ConfigError(
-            f"{config.name}: gripper_speed_m_s must be at most the URDF's velocity limit of {config.gripper_joint}, "
-            f"{speed:.6g} m/s, got {config.gripper_speed_m_s}"
+            f"{config.name}: gripper_speed_m_s must be at most the URDF's velocity limit of"
+            f" {config.gripper_joint}, {speed:.6g} m/s, got {config.gripper_speed_m_s}"
         )
 
 

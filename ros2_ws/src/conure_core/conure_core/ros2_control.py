@@ -1,4 +1,6 @@
-"""How the commands of a robot with ros2_control reach its controllers: the section `ros2_control` of its YAML file."""
+"""How the commands of a robot with ros2_control reach its controllers: the section `ros2_control`
+of its YAML file.
+"""
 
 import re
 from collections.abc import Sequence
@@ -17,11 +19,12 @@ TOPIC = re.compile(r"[~/]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 class Ros2ControlConfig:
     """Which controllers take the commands, and of which joints.
 
-    output: trajectory, for a joint_trajectory_controller (trajectory_msgs/JointTrajectory, one point), or positions,
-    for a forward_command_controller on position interfaces (std_msgs/Float64MultiArray, 100 Hz). topic: the arm
-    controller's; empty: as OUTPUTS says. joints: the controller's own list, in its order; empty: the arm's joints, then
-    the gripper's, or the arm's alone where the gripper has a controller of its own. gripper_topic: that one's topic, of
-    the same kind.
+    output: trajectory, for a joint_trajectory_controller (trajectory_msgs/JointTrajectory, one
+    point), or positions, for a forward_command_controller on position interfaces
+    (std_msgs/Float64MultiArray, 100 Hz). topic: the arm controller's; empty: as OUTPUTS says.
+    joints: the controller's own list, in its order; empty: the arm's joints, then the gripper's, or
+    the arm's alone where the gripper has a controller of its own. gripper_topic: that one's topic,
+    of the same kind.
     """
 
     output: str = "trajectory"
@@ -35,10 +38,13 @@ class Ros2ControlConfig:
         for key in ("topic", "gripper_topic"):
             topic = getattr(self, key)
             if topic and not TOPIC.fullmatch(topic):
-                raise ConfigError(f"{key} must be a ROS topic such as arm_controller/commands, got '{topic}'")
+                raise ConfigError(
+                    f"{key} must be a ROS topic such as arm_controller/commands, got '{topic}'"
+                )
         if self.gripper_topic and self.gripper_topic.strip("/") == self.arm_topic.strip("/"):
             raise ConfigError(
-                f"gripper_topic must be another topic than the arm's, got '{self.gripper_topic}' for both"
+                f"gripper_topic must be another topic than the arm's, got '{self.gripper_topic}'"
+                " for both"
             )
 
     @property
@@ -48,8 +54,8 @@ class Ros2ControlConfig:
     def arm_joints(self, robot: RobotConfig) -> tuple[str, ...]:
         """The names that the arm's controller is told, in order.
 
-        Raises: ConfigError for a joint that the robot does not have, one of the arm's that is left out or named twice,
-        or the gripper's where it has a controller of its own.
+        Raises: ConfigError for a joint that the robot does not have, one of the arm's that is left
+        out or named twice, or the gripper's where it has a controller of its own.
         """
         default = robot.joint_names if self.gripper_topic else robot.command_names
         names = self.joints or default
@@ -58,9 +64,14 @@ class Ros2ControlConfig:
                 raise unknown_name(f"joint of {robot.name} in joints", name, robot.command_names)
         missing = [name for name in robot.joint_names if name not in names]
         if missing or len(set(names)) != len(names):
-            raise ConfigError(f"joints must name every joint of {robot.name} once, got {', '.join(names)}")
+            raise ConfigError(
+                f"joints must name every joint of {robot.name} once, got {', '.join(names)}"
+            )
         if self.gripper_topic and robot.gripper_joint in names:
-            raise ConfigError(f"{robot.gripper_joint} is among the arm's joints and has gripper_topic; leave one out")
+            raise ConfigError(
+                f"{robot.gripper_joint} is among the arm's joints and has gripper_topic; leave"
+                " one out"
+            )
         return tuple(names)
 
 
@@ -70,7 +81,8 @@ def joint_order(robot: RobotConfig, names: Sequence[str]) -> list[int]:
 
 
 def load_ros2_control(name: str) -> Ros2ControlConfig:
-    """That of the robot of this name, or of the YAML file at this path; the defaults if it has none.
+    """That of the robot of this name, or of the YAML file at this path; the defaults if it has
+    none.
 
     Raises: ConfigError naming file and field.
     """

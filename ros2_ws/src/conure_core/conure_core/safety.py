@@ -1,4 +1,6 @@
-"""From a joint target to a joint command that the arm may follow, or a refusal. Pure: no clock, no I/O."""
+"""From a joint target to a joint command that the arm may follow, or a refusal. Pure: no clock, no
+I/O.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +14,9 @@ from conure_core.errors import StaleInput, UnsafeCommand
 
 BISECTIONS = 5
 BOX_TOLERANCE_M = 1e-3
-"""Targets are clipped to the box before inverse kinematics, whose rest error must not count as leaving it."""
+"""Targets are clipped to the box before inverse kinematics, whose rest error must not count as
+leaving it.
+"""
 SLOWEST_FRACTION = 0.1
 """Of the speed, at a singularity: the arm may still crawl through it."""
 ESCAPE_FRACTION = 0.1
@@ -23,7 +27,9 @@ NO_WORSE = 1e-6
 
 @dataclass(frozen=True)
 class JointCommand:
-    """What the arm is told: angles (n,) rad, gripper m, reached `duration_s` after its start; and what was changed."""
+    """What the arm is told: angles (n,) rad, gripper m, reached `duration_s` after its start; and
+    what was changed.
+    """
 
     joint_rad: Array
     gripper_m: float
@@ -35,7 +41,9 @@ class JointCommand:
 
 @dataclass(frozen=True)
 class Violations:
-    """How deep a pose lies beyond each limit of space: box, m; joints, rad; clearances of pairs, m. 0: it does not."""
+    """How deep a pose lies beyond each limit of space: box, m; joints, rad; clearances of pairs, m.
+    0: it does not.
+    """
 
     names: tuple[str, ...]
     depths: Array
@@ -44,34 +52,47 @@ class Violations:
         return bool((self.depths > NO_WORSE).any())
 
     def or_less(self, before: "Violations | None") -> "Violations":
-        """Of each limit the smaller depth: what was better once must not become as bad again, however slowly."""
-        return self if before is None else replace(self, depths=np.minimum(self.depths, before.depths))
+        """Of each limit the smaller depth: what was better once must not become as bad again,
+        however slowly.
+        """
+        return (
+            self if before is None else replace(self, depths=np.minimum(self.depths, before.depths))
+        )
 
     def worse_than(self, before: "Violations") -> str | None:
         """The limit beyond which this pose lies deeper than the one before, by most; or None."""
         deeper = self.depths - before.depths
         worst = int(deeper.argmax())
-        return None if deeper[worst] <= NO_WORSE else f"clearance or limit: {self.names[worst]} would get worse"
+        return (
+            None
+            if deeper[worst] <= NO_WORSE
+            else f"clearance or limit: {self.names[worst]} would get worse"
+        )
 
     def __str__(self) -> str:
         """The deepest ones by name."""
         order = np.argsort(-self.depths)[:3]
-        return ", ".join(f"{self.names[i]} by {self.depths[i]:.3f}" for i in order if self.depths[i] > NO_WORSE)
+        return ", ".join(
+            f"{self.names[i]} by {self.depths[i]:.3f}" for i in order if self.depths[i] > NO_WORSE
+        )
 
 
 Judged = tuple[JointCommand | None, Violations | None]
 
 
 class SafetyGate:
-    """Finite, fresh, joint position, speed, acceleration, singularity, workspace box, self-collision, table clearance.
+    """Finite, fresh, joint position, speed, acceleration, singularity, workspace box,
+    self-collision, table clearance.
 
-    Speed and acceleration are those of a command that moves from the last command to the new one in `config.settle_s`;
-    the speed changes by at most acceleration times control period. Every command leaves room to brake so inside all
-    limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ... stays within the room that is left (c: the largest change
-    of speed). So the gate never has to choose between an acceleration and a wall; only `hold` stops at once.
+    Speed and acceleration are those of a command that moves from the last command to the new one in
+    `config.settle_s`; the speed changes by at most acceleration times control period. Every command
+    leaves room to brake so inside all limits: u is admissible if u + (u - c)+ + (u - 2c)+ + ...
+    stays within the room that is left (c: the largest change of speed). So the gate never has to
+    choose between an acceleration and a wall; only `hold` stops at once.
 
-    An arm may be switched on, or have fallen, where a joint, the box or a clearance is violated already. From there
-    moves are let through, at a tenth of the speed, that make none of these violations deeper and add none.
+    An arm may be switched on, or have fallen, where a joint, the box or a clearance is violated
+    already. From there moves are let through, at a tenth of the speed, that make none of these
+    violations deeper and add none.
 
     >>> gate = SafetyGate(arm)
     >>> gate.reset(measured_rad, gripper_m)
@@ -83,13 +104,19 @@ class SafetyGate:
         self._last: JointCommand | None = None
         self._last_speed: Array = np.zeros(len(config.joint_names))
         self._speed_limit: Array = np.array(config.max_speed_rad_s)
-        self._largest_change: Array = np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        self._largest_change: Array = (
+            np.array(config.max_acceleration_rad_s2) * config.control_period_s
+        )
         # rad/s (n,), out of a bad pose: so slow that the arm can stop within one command.
-        self.escape_limit: Array = np.minimum(ESCAPE_FRACTION * self._speed_limit, self._largest_change)
+        self.escape_limit: Array = np.minimum(
+            ESCAPE_FRACTION * self._speed_limit, self._largest_change
+        )
         self._judged: Judged = (None, None)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
-        """Start at rest from the measured pose; returns the command that holds it. Raises: UnsafeCommand if NaN."""
+        """Start at rest from the measured pose; returns the command that holds it. Raises:
+        UnsafeCommand if NaN.
+        """
         joint_rad = np.array(joint_rad, dtype=np.float64)
         _require_finite(joint_rad, gripper_m)
         self._last = JointCommand(joint_rad, float(gripper_m), self.arm.config.settle_s)
@@ -98,7 +125,9 @@ class SafetyGate:
         return self._last
 
     def hold(self) -> JointCommand:
-        """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the first reset."""
+        """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the
+        first reset.
+        """
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",), requested_rad=None)
 
@@ -113,7 +142,9 @@ class SafetyGate:
         return self._last_speed.copy()
 
     def get_state(self) -> tuple[JointCommand | None, Array, Judged]:
-        """All that the next command depends on: the last one, its speed, (n,) rad/s, and what it violates."""
+        """All that the next command depends on: the last one, its speed, (n,) rad/s, and what it
+        violates.
+        """
         return self._last, self._last_speed.copy(), self._judged
 
     def set_state(self, state: tuple[JointCommand | None, Array, Judged]) -> None:
@@ -122,7 +153,8 @@ class SafetyGate:
         self._last, self._last_speed, self._judged = last, speed.copy(), judged
 
     def violations(self) -> "Violations | None":
-        """What the last command violates, or None: an arm was switched on there. Raises: UnsafeCommand before reset.
+        """What the last command violates, or None: an arm was switched on there. Raises:
+        UnsafeCommand before reset.
 
         The depths are the smallest ones since the reset.
         """
@@ -134,86 +166,123 @@ class SafetyGate:
             self._judged = (last, least)
         return least
 
-    def check(self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None) -> JointCommand:
+    def check(
+        self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None
+    ) -> JointCommand:
         """The nearest safe command to a target that answers an observation `age_s` old.
 
         The measured gripper position, m, where it is known, bounds how hard the gripper is closed.
-        Raises: UnsafeCommand if the target is not finite or has another shape; StaleInput if it is too old (or from the
-        future). Either way nothing is commanded; call `hold`.
+        Raises: UnsafeCommand if the target is not finite or has another shape; StaleInput if it is
+        too old (or from the future). Either way nothing is commanded; call `hold`.
         """
         last, config = self._started(), self.arm.config
         _require_finite(target.joint_rad, target.gripper_m)
         if target.joint_rad.shape != last.joint_rad.shape:
-            raise UnsafeCommand(f"expected {last.joint_rad.shape} joint angles, got {target.joint_rad.shape}")
+            raise UnsafeCommand(
+                f"expected {last.joint_rad.shape} joint angles, got {target.joint_rad.shape}"
+            )
         if not -config.control_period_s <= age_s <= config.max_input_age_s:
-            raise StaleInput(f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding")
+            raise StaleInput(
+                f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding"
+            )
         changes: list[str] = []
         violations = self.violations()
         limit = self._speed_limit
         if violations is not None:
             limit = self.escape_limit
-            changes.append(f"escape (the arm is where it must not be: {violations}; it may only move out, slowly)")
-        wanted = self._within(target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes)
+            changes.append(
+                f"escape (the arm is where it must not be: {violations}; it may only move out,"
+                " slowly)"
+            )
+        wanted = self._within(
+            target.joint_rad, self.arm.lower_rad, self.arm.upper_rad, "joint position", changes
+        )
         speed = self._within_speed(wanted, last.joint_rad, limit, changes)
         speed = self._slowed(speed, last.joint_rad, changes)
         speed = self._within_space(speed, last.joint_rad, violations, changes)
         gripper_m = self._gripper(target.gripper_m, last.gripper_m, measured_gripper_m, changes)
         joint_rad = last.joint_rad + speed * config.settle_s
         self._last_speed = speed
-        self._last = JointCommand(joint_rad, gripper_m, config.settle_s, tuple(changes), target.joint_rad)
+        self._last = JointCommand(
+            joint_rad, gripper_m, config.settle_s, tuple(changes), target.joint_rad
+        )
         if violations is None:  # what keeps all limits leads to where they are kept
             self._judged = (self._last, None)
         return self._last
 
     def _started(self) -> JointCommand:
         if self._last is None:
-            raise UnsafeCommand("the safety gate was not reset to the measured pose; nothing may move")
+            raise UnsafeCommand(
+                "the safety gate was not reset to the measured pose; nothing may move"
+            )
         return self._last
 
-    def _within(self, values: Array, lower: Array, upper: Array, what: str, changes: list[str]) -> Array:
+    def _within(
+        self, values: Array, lower: Array, upper: Array, what: str, changes: list[str]
+    ) -> Array:
         clipped = within(values, lower, upper)
         for index in (np.abs(clipped - values) > 1e-9).nonzero()[0]:
             changes.append(f"{what} {self.arm.config.joint_names[index]}")
         return clipped
 
-    def _within_speed(self, wanted_rad: Array, last_rad: Array, limit: Array, changes: list[str]) -> Array:
-        """Speed (n,), rad/s: clipped to its limit, to its largest change in one period, and to leave room to brake."""
+    def _within_speed(
+        self, wanted_rad: Array, last_rad: Array, limit: Array, changes: list[str]
+    ) -> Array:
+        """Speed (n,), rad/s: clipped to its limit, to its largest change in one period, and to
+        leave room to brake.
+        """
         arm, change = self.arm, self._largest_change
         settle_s = arm.config.settle_s
         speed = self._within((wanted_rad - last_rad) / settle_s, -limit, limit, "speed", changes)
-        lower, upper = np.maximum(self._last_speed - change, -limit), np.minimum(self._last_speed + change, limit)
+        lower, upper = (
+            np.maximum(self._last_speed - change, -limit),
+            np.minimum(self._last_speed + change, limit),
+        )
         speed = self._within(speed, lower, upper, "acceleration", changes)
         rooms = np.stack([last_rad - arm.lower_rad, arm.upper_rad - last_rad])
         below, above = brakeable_speed(rooms / settle_s, change)
-        return self._within(speed, np.maximum(lower, -below), np.minimum(upper, above), "braking room", changes)
+        return self._within(
+            speed, np.maximum(lower, -below), np.minimum(upper, above), "braking room", changes
+        )
 
     def _braked(self, speed: Array) -> Array:
         """The speed one period later when braking as hard as allowed."""
         return np.sign(speed) * np.maximum(np.abs(speed) - self._largest_change, 0.0)
 
     def _towards(self, fraction: float, speed: Array) -> Array:
-        """Between braking (0), which is always allowed, and a speed (1); all limits that hold for both hold between."""
+        """Between braking (0), which is always allowed, and a speed (1); all limits that hold for
+        both hold between.
+        """
         brake = self._braked(self._last_speed)
         return brake + fraction * (speed - brake)
 
     def _slowed(self, speed: Array, last_rad: Array, changes: list[str]) -> Array:
-        """Slower towards a singularity, in proportion to the Jacobian's smallest singular value; free to leave it.
+        """Slower towards a singularity, in proportion to the Jacobian's smallest singular value;
+        free to leave it.
 
-        Source: Nakamura & Hanafusa, JDSMC 108(3), 1986, with the smallest singular value for the manipulability.
+        Source: Nakamura & Hanafusa, JDSMC 108(3), 1986, with the smallest singular value for the
+        manipulability.
         """
         config = self.arm.config
         if config.slow_singular_value <= 0.0:
             return speed
         ahead = self.arm.smallest_singular_value(last_rad + speed * config.settle_s)
-        if ahead >= config.slow_singular_value or ahead >= self.arm.smallest_singular_value(last_rad):
+        if ahead >= config.slow_singular_value or ahead >= self.arm.smallest_singular_value(
+            last_rad
+        ):
             return speed
-        changes.append(f"singularity (smallest singular value {ahead:.4f}, slow below {config.slow_singular_value})")
+        changes.append(
+            f"singularity (smallest singular value {ahead:.4f}, slow below"
+            f" {config.slow_singular_value})"
+        )
         return self._towards(max(SLOWEST_FRACTION, ahead / config.slow_singular_value), speed)
 
     def _within_space(
         self, speed: Array, last_rad: Array, violations: "Violations | None", changes: list[str]
     ) -> Array:
-        """The fastest speed towards the one given that keeps the box and the clearances; braking if none does."""
+        """The fastest speed towards the one given that keeps the box and the clearances; braking if
+        none does.
+        """
         reason = self._violation_ahead(speed, last_rad, violations)
         if reason is None:
             return speed
@@ -227,7 +296,9 @@ class SafetyGate:
                 high = centre
         return self._towards(low, speed)
 
-    def _violation_ahead(self, speed: Array, last_rad: Array, violations: "Violations | None") -> str | None:
+    def _violation_ahead(
+        self, speed: Array, last_rad: Array, violations: "Violations | None"
+    ) -> str | None:
         """What the next command, or braking after it, would violate first."""
         joint_rad = last_rad + speed * self.arm.config.settle_s
         while (reason := self._violation(joint_rad, violations)) is None:
@@ -238,7 +309,9 @@ class SafetyGate:
         return reason
 
     def _violation(self, joint_rad: Array, violations: "Violations | None") -> str | None:
-        """What a pose violates; beside `violations`, where these are there already: what it adds or makes deeper."""
+        """What a pose violates; beside `violations`, where these are there already: what it adds or
+        makes deeper.
+        """
         if violations is not None:
             return self._violations_of(joint_rad).worse_than(violations)
         position = self.arm.forward(joint_rad)[:3, 3]
@@ -264,14 +337,19 @@ class SafetyGate:
             np.concatenate(
                 [
                     [outside if outside > BOX_TOLERANCE_M else 0.0],
-                    np.maximum(np.maximum(arm.lower_rad - joint_rad, joint_rad - arm.upper_rad), 0.0),
+                    np.maximum(
+                        np.maximum(arm.lower_rad - joint_rad, joint_rad - arm.upper_rad), 0.0
+                    ),
                     arm.clearance_deficits(joint_rad),
                 ]
             ),
         )
 
-    def _gripper(self, wanted_m: float, last_m: float, measured_m: float | None, changes: list[str]) -> float:
-        """Within the stroke and the speed, and no further ahead of what is measured than the squeeze allows.
+    def _gripper(
+        self, wanted_m: float, last_m: float, measured_m: float | None, changes: list[str]
+    ) -> float:
+        """Within the stroke and the speed, and no further ahead of what is measured than the
+        squeeze allows.
 
         A position-controlled gripper presses with its stiffness times that distance.
         """
@@ -289,9 +367,11 @@ class SafetyGate:
 
 
 def brakeable_speed(room: Array, change: Array) -> Array:
-    """The largest speeds u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is none left.
+    """The largest speeds u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is
+    none left.
 
-    With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u = k change.
+    With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u =
+    k change.
     """
     room = np.maximum(room, 0.0)
     terms = np.maximum(np.ceil((np.sqrt(1.0 + 8.0 * room / change) - 1.0) / 2.0), 1.0)
@@ -299,11 +379,15 @@ def brakeable_speed(room: Array, change: Array) -> Array:
 
 
 def reachable(command: JointCommand, measured_rad: Array, farthest_rad: Array) -> JointCommand:
-    """The command with every joint, (n,) rad, at most so far from where it is measured: the last step before an arm."""
+    """The command with every joint, (n,) rad, at most so far from where it is measured: the last
+    step before an arm.
+    """
     joint_rad = within(command.joint_rad, measured_rad - farthest_rad, measured_rad + farthest_rad)
     if np.array_equal(joint_rad, command.joint_rad):
         return command
-    return replace(command, joint_rad=joint_rad, changes=(*command.changes, "out of the measured arm's reach"))
+    return replace(
+        command, joint_rad=joint_rad, changes=(*command.changes, "out of the measured arm's reach")
+    )
 
 
 def _outside(position: Array, lower: Array, upper: Array) -> float:
@@ -313,4 +397,6 @@ def _outside(position: Array, lower: Array, upper: Array) -> float:
 
 def _require_finite(joint_rad: Array, gripper_m: float) -> None:
     if not (np.isfinite(joint_rad).all() and np.isfinite(gripper_m)):
-        raise UnsafeCommand(f"joint target {joint_rad} rad, gripper {gripper_m} m is not finite; holding position")
+        raise UnsafeCommand(
+            f"joint target {joint_rad} rad, gripper {gripper_m} m is not finite; holding position"
+        )

@@ -1,7 +1,7 @@
 """The contract between environment, policy and robot: names, shapes, types, units, frames, rate.
 
-Two contracts agree when they are equal. `mismatches` names every field in which they are not, so that a refusal
-tells a person which side to change.
+Two contracts agree when they are equal. `mismatches` names every field in which they are not, so
+that a refusal tells a person which side to change.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from conure_core.errors import ConfigError, SpecMismatch
 from conure_core.fields import checked_fields
 
 ACTION_MEANING = (
-    "translation and rotation vector of the tool in the base frame, added to the last commanded tool pose, as a "
-    "fraction of the largest step; then the gripper opening, -1 closed to +1 open"
+    "translation and rotation vector of the tool in the base frame, added to the last commanded"
+    " tool pose, as a fraction of the largest step; then the gripper opening, -1 closed to +1 open"
 )
 
 LARGEST_ARRAY = 2**26
@@ -33,13 +33,21 @@ class FieldSpec:
     frame: str
 
     def __post_init__(self) -> None:
-        if not all(1 <= size <= LARGEST_ARRAY for size in self.shape) or math.prod(self.shape) > LARGEST_ARRAY:
-            raise SpecMismatch(f"{self.name}: shape must be of 1 to {LARGEST_ARRAY} values in all, got {self.shape}")
+        if (
+            not all(1 <= size <= LARGEST_ARRAY for size in self.shape)
+            or math.prod(self.shape) > LARGEST_ARRAY
+        ):
+            raise SpecMismatch(
+                f"{self.name}: shape must be of 1 to {LARGEST_ARRAY} values in all, got"
+                f" {self.shape}"
+            )
 
 
 @dataclass(frozen=True)
 class ObservationSpec:
-    """What a policy sees at one tick: the camera image and the proprioception, `history` ticks of them."""
+    """What a policy sees at one tick: the camera image and the proprioception, `history` ticks of
+    them.
+    """
 
     image: FieldSpec
     proprio: FieldSpec
@@ -50,7 +58,8 @@ class ObservationSpec:
 class ActionSpec:
     """Normalized end-effector delta: (dx, dy, dz, rx, ry, rz, gripper), each in [-1, 1].
 
-    An action of 1 moves the tool by `translation_m` or turns it by `rotation_rad` in one control period.
+    An action of 1 moves the tool by `translation_m` or turns it by `rotation_rad` in one control
+    period.
     """
 
     values: FieldSpec
@@ -78,11 +87,15 @@ class Contract:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> "Contract":
-        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing, unknown or of another type."""
+        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing, unknown or of another
+        type.
+        """
         try:
             return checked_fields(data, Contract, "contract", Path())
         except (ConfigError, SpecMismatch) as error:
-            raise SpecMismatch(f"the contract cannot be read: {error}; export the bundle again") from error
+            raise SpecMismatch(
+                f"the contract cannot be read: {error}; export the bundle again"
+            ) from error
 
 
 def mismatches(expected: Contract, actual: Contract) -> list[str]:

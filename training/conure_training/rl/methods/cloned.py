@@ -1,7 +1,8 @@
-"""`method=bc` and `method=bc_sac`: behavior cloning on the prior's frozen features, alone or followed by SAC.
+"""`method=bc` and `method=bc_sac`: behavior cloning on the prior's frozen features, alone or
+followed by SAC.
 
-Cloned are the demonstrations of every task in the data set, as the prior is trained on them; the replay of BC then SAC
-holds those of the run's task, as latent SAC's does.
+Cloned are the demonstrations of every task in the data set, as the prior is trained on them; the
+replay of BC then SAC holds those of the run's task, as latent SAC's does.
 """
 
 from dataclasses import replace
@@ -15,17 +16,23 @@ from conure_training.rl.methods.prior_features import Features
 from conure_training.rl.pretraining import PretrainingConfig
 
 
-def build_clone(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
+def build_clone(
+    config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig
+) -> Method:
     """Behavior cloning: the steps are spent on rollouts alone, and nothing is learned from them."""
     return _cloned(Features(config, env), replace(sac, updates_per_step=0.0), cloning)
 
 
-def build_clone_then_sac(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
+def build_clone_then_sac(
+    config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig
+) -> Method:
     """Behavior cloning, then SAC that starts from its policy."""
     return _cloned(Features(config, env), sac, cloning)
 
 
-def clone_once(features: Features, policy: GaussianPolicy, cloning: PretrainingConfig) -> GaussianPolicy:
+def clone_once(
+    features: Features, policy: GaussianPolicy, cloning: PretrainingConfig
+) -> GaussianPolicy:
     """The policy, cloned from all demonstrations; a resumed run finds it as it was."""
 
     def train(module: GaussianPolicy) -> None:

@@ -1,4 +1,5 @@
-"""`method=rlpd` and `method=prior_explore`: soft actor-critic in the action space, on frozen features.
+"""`method=rlpd` and `method=prior_explore`: soft actor-critic in the action space, on frozen
+features.
 
 Other methods on features are made of the same learner. With demonstrations in the replay.
 """
@@ -25,7 +26,9 @@ from conure_training.rl.replay import Source
 
 @dataclass(frozen=True)
 class FeatureSacConfig(LearnerConfig):
-    """The same levers and the same known bounds of the return as latent SAC, which they serve to be compared with."""
+    """The same levers and the same known bounds of the return as latent SAC, which they serve to be
+    compared with.
+    """
 
     initial_alpha: float = 0.03
     target_min: float = field(default=0.0, metadata=MAY_BE_INFINITE)
@@ -36,12 +39,13 @@ class FeatureSacConfig(LearnerConfig):
 
 
 class FeatureSac(ActorCritic):
-    """a = tanh(u), u ~ N(mean(features), std(features)^2); the cost of an action is its log-probability.
+    """a = tanh(u), u ~ N(mean(features), std(features)^2); the cost of an action is its
+    log-probability.
 
-    Observations: "features" (B, F) for the actor; "state" (B, S), the simulator's, for the critics, or whatever
-    `critic_input` names.
-    Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 1812.05905. With half of each batch
-    demonstrated, an ensemble and many updates a step it is RLPD: Ball et al., ICML 2023.
+    Observations: "features" (B, F) for the actor; "state" (B, S), the simulator's, for the critics,
+    or whatever `critic_input` names. Source: Haarnoja et al., Soft Actor-Critic Algorithms and
+    Applications, arXiv 1812.05905. With half of each batch demonstrated, an ensemble and many
+    updates a step it is RLPD: Ball et al., ICML 2023.
     """
 
     def __init__(
@@ -84,18 +88,25 @@ class PriorExploreSac(FeatureSac):
     """SAC in the action space that now and then takes an action of the prior's instead of its own.
 
     With probability `epsilon`, drawn anew for every step, a = f(z; features) with z ~ N(0, I).
-    Source: the rival "Prior-explore" in Singh et al., PARROT, arXiv 2011.10024, which does not give its epsilon.
+    Source: the rival "Prior-explore" in Singh et al., PARROT, arXiv 2011.10024, which does not give
+    its epsilon.
     """
 
-    def __init__(self, prior: Decoder, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self, prior: Decoder, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any
+    ) -> None:
         """The prior, frozen; then as FeatureSac."""
         super().__init__(policy, *arguments, **named)
         self.prior, self.epsilon = prior, epsilon
 
-    def _explore(self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool) -> Tensor:
+    def _explore(
+        self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool
+    ) -> Tensor:
         if not exploring:
             return action
-        priors = self.prior.decode(self._noise(len(action), generator), observation["features"].to(self.device))
+        priors = self.prior.decode(
+            self._noise(len(action), generator), observation["features"].to(self.device)
+        )
         instead = torch.rand(len(action), 1, generator=generator).to(self.device) < self.epsilon
         return torch.where(instead, priors, action)
 
@@ -131,23 +142,32 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
 
 
 def build_rlpd(config: RunConfig, env: Any, rlpd: FeatureSacConfig) -> Method:
-    """RLPD: half of each batch demonstrated, an ensemble of critics with LayerNorm, many updates a step.
+    """RLPD: half of each batch demonstrated, an ensemble of critics with LayerNorm, many updates a
+    step.
 
-    Sees what latent SAC sees: features for the actor, the simulator's state for the critics, the same demonstrations.
+    Sees what latent SAC sees: features for the actor, the simulator's state for the critics, the
+    same demonstrations.
     """
     features = Features(config, env)
     policy = features.policy(rlpd.hidden_dims)
     learner = FeatureSac(
-        policy, features.critic_dim, features.action_dim, rlpd, config.seed, critic_input=config.critic
+        policy,
+        features.critic_dim,
+        features.action_dim,
+        rlpd,
+        config.seed,
+        critic_input=config.critic,
     )
     save = saving_features(features, learner, rlpd)
     return Method(learner, features.mixed_replay(), features.observe, save)
 
 
 def build_prior_explore(config: RunConfig, env: Any, sac: FeatureSacConfig) -> Method:
-    """SAC that takes an action of the prior's with probability `prior_explore_epsilon`, while it is trained.
+    """SAC that takes an action of the prior's with probability `prior_explore_epsilon`, while it is
+    trained.
 
-    Sees what latent SAC sees; the demonstrations, which the original leaves to the prior, are in its replay too.
+    Sees what latent SAC sees; the demonstrations, which the original leaves to the prior, are in
+    its replay too.
     """
     features = Features(config, env)
     learner = PriorExploreSac(

@@ -1,4 +1,6 @@
-"""`method=latent`: SAC in the latent space of a frozen prior (`latent_sac`), and what can be changed about it."""
+"""`method=latent`: SAC in the latent space of a frozen prior (`latent_sac`), and what can be
+changed about it.
+"""
 
 import math
 from collections.abc import Mapping
@@ -17,13 +19,20 @@ from conure_training.rl.demonstrations import inverted
 from conure_training.rl.method import Method, RunConfig, within_the_box
 from conure_training.rl.methods.latent_escape import build_escaping
 from conure_training.rl.methods.latent_finetuned import build_finetuned
-from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig, bound_figures
+from conure_training.rl.methods.latent_sac import (
+    IdentityFlow,
+    LatentSac,
+    LatentSacConfig,
+    bound_figures,
+)
 from conure_training.rl.methods.prior_features import Features
 from conure_training.runtime.torch_files import save_torch
 
 
 def build(config: RunConfig, env: Any, latent: LatentSacConfig) -> Method:
-    """Actor: the prior's frozen features. Critics: the simulator's state, and demonstrations in their batches."""
+    """Actor: the prior's frozen features. Critics: the simulator's state, and demonstrations in
+    their batches.
+    """
     features = Features(config, env)
     if config.escape:
         return build_escaping(features, latent)
@@ -79,7 +88,9 @@ def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
         "hidden": sizes,
     }
     data["slots"], data["radius"] = policy.slots, policy.radius
-    save_torch(path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note})
+    save_torch(
+        path, {**data, "prior": prior.state_dict(), "policy": policy.state_dict(), "note": note}
+    )
 
 
 def load_policy(data: Mapping[str, Any]) -> LatentAgent:
@@ -87,6 +98,8 @@ def load_policy(data: Mapping[str, Any]) -> LatentAgent:
     prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
     prior.load_state_dict(data["prior"])
     radius = data.get("radius", math.inf)  # older files have none
-    policy = GaussianPolicy(prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"], radius)
+    policy = GaussianPolicy(
+        prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"], radius
+    )
     policy.load_state_dict(data["policy"])
     return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))

@@ -16,22 +16,30 @@ from conure_training.rl.behavior_cloning import clone_flow
 from conure_training.rl.method import Method
 from conure_training.rl.methods.latent_sac import COSTS, LatentSacConfig, bound_figures, drawn
 from conure_training.rl.methods.prior_features import Features
-from conure_training.rl.methods.two_actors import TwoActors, TwoPolicies, two_policies, untrained_two_policies
+from conure_training.rl.methods.two_actors import (
+    TwoActors,
+    TwoPolicies,
+    two_policies,
+    untrained_two_policies,
+)
 from conure_training.rl.policy_file import loaded_module, untrained_prior
 
 
 class EscapingSac(TwoActors):
-    """Latent SAC (`latent_sac`) with a second actor that knows no prior, for what the prior cannot do.
+    """Latent SAC (`latent_sac`) with a second actor that knows no prior, for what the prior cannot
+    do.
 
-    The second is latent SAC too, in the z of a flow of its own, cloned from the run's demonstrations. The
-    chooser's margin makes it act unless the critics value the prior's action by more than that: one action of a wrong
-    prior, whose successor is in good hands again, costs one step's discount, less than young critics can tell. So the
-    first rollouts are the second actor's. Targets take the action that would be taken:
+    The second is latent SAC too, in the z of a flow of its own, cloned from the run's
+    demonstrations. The chooser's margin makes it act unless the critics value the prior's action by
+    more than that: one action of a wrong prior, whose successor is in good hands again, costs one
+    step's discount, less than young critics can tell. So the first rollouts are the second actor's.
+    Targets take the action that would be taken:
 
         target:   r + discount * min_i Q'_i(s', a'),  a' = a_2' where g(features') > 0, else a_1'
 
-    Source: the second actor and its choice by Q, for acting and for the target: APC-RL, arXiv 2601.19452, which draws
-    the choice from a Boltzmann distribution; the chooser, its margin and the second flow are ours.
+    Source: the second actor and its choice by Q, for acting and for the target: APC-RL, arXiv
+    2601.19452, which draws the choice from a Boltzmann distribution; the chooser, its margin and
+    the second flow are ours.
     """
 
     def __init__(
@@ -54,10 +62,14 @@ class EscapingSac(TwoActors):
         action = self.policies.choose(observation["features"], first, second)
         return self._slow_value(observation, action)
 
-    def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _first(
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         return self._decoded(self.prior, policies.first, features, noise)
 
-    def _second(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _second(
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         return self._decoded(self.own, policies.second, features, noise)
 
     def _decoded(
@@ -94,7 +106,10 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
 def build_escaping(features: Features, latent: LatentSacConfig) -> Method:
     """Latent SAC with a second actor, see EscapingSac."""
     config = features.config
-    hidden, radius = latent.hidden_dims, chi_square_radius(latent.z_bound_quantile, features.action_dim)
+    hidden, radius = (
+        latent.hidden_dims,
+        chi_square_radius(latent.z_bound_quantile, features.action_dim),
+    )
     sizes = (features.dim, features.action_dim, hidden, features.slots, radius, config.seed)
     own = _own_flow(features)
     learner = EscapingSac(
@@ -112,12 +127,24 @@ def build_escaping(features: Features, latent: LatentSacConfig) -> Method:
         return Escaping(prior=features.prior, own=own, policy=learner.averaged_policy)
 
     save = features.saving("escaping", module, hidden, radius, own={})
-    return Method(learner, features.mixed_replay(), features.observe, save, figures=bound_figures(features, latent))
+    return Method(
+        learner,
+        features.mixed_replay(),
+        features.observe,
+        save,
+        figures=bound_figures(features, latent),
+    )
 
 
 def _own_flow(features: Features) -> ConditionalRealNVP:
-    """Cloned from all demonstrations of the run, as rivals are, on the prior's features and nothing else of it."""
-    config, seen, done = features.config, features.demonstrated_features, features.demonstrated_actions
+    """Cloned from all demonstrations of the run, as rivals are, on the prior's features and nothing
+    else of it.
+    """
+    config, seen, done = (
+        features.config,
+        features.demonstrated_features,
+        features.demonstrated_actions,
+    )
     with seeded(config.seed):
         flow = ConditionalRealNVP(features.action_dim, features.dim)
     return features.trained_once(

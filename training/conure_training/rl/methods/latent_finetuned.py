@@ -25,7 +25,9 @@ from conure_training.rl.replay import Source
 
 
 class EncodingPolicy(nn.Module):
-    """A Gaussian policy in z behind a copy of the prior's encoder, which it trains: (image, proprio) -> mean, std."""
+    """A Gaussian policy in z behind a copy of the prior's encoder, which it trains: (image,
+    proprio) -> mean, std.
+    """
 
     def __init__(self, encoder: nn.Module, head: GaussianPolicy) -> None:
         super().__init__()
@@ -48,8 +50,9 @@ class EncodingPolicy(nn.Module):
 class FinetunedSac(LatentSac):
     """Latent SAC on "image" and "proprio"; the flow's context stays the prior's frozen "features".
 
-    An encoder that moved under the flow would move the prior; so there are two, and the first rollouts stay the
-    prior's. Each update runs the encoder forward and back: several times slower than cached features.
+    An encoder that moved under the flow would move the prior; so there are two, and the first
+    rollouts stay the prior's. Each update runs the encoder forward and back: several times slower
+    than cached features.
     """
 
     def fit_normalizers(self, source: Source) -> None:
@@ -60,7 +63,9 @@ class FinetunedSac(LatentSac):
         return self.policy.draw(observation["image"], observation["proprio"], noise)  # type: ignore[operator]
 
     def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["image"], observation["proprio"])
+        mean_and_std: tuple[Tensor, Tensor] = self.policy(
+            observation["image"], observation["proprio"]
+        )
         return mean_and_std
 
 

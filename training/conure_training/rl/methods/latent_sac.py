@@ -26,16 +26,25 @@ BOUND_SAMPLES = 2000
 
 @dataclass(frozen=True)
 class LatentSacConfig(LearnerConfig):
-    """Defaults for short sparse episodes: +1 at success, which ends them, so that every return lies in [0, 1]."""
+    """Defaults for short sparse episodes: +1 at success, which ends them, so that every return lies
+    in [0, 1].
+    """
 
     initial_alpha: float = 0.03
     target_min: float = field(default=0.0, metadata=MAY_BE_INFINITE)
     target_max: float = field(default=1.0, metadata=MAY_BE_INFINITE)
     cost_in_target: bool = False
-    actor_on_demonstrations: bool = False  # they were after other objects, which the critics' state tells and no image
-    target_kl_per_dim: float = 0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average
-    cost: str = "kl"  # or entropy: how far the policy's entropy lies below that of N(0, 1), in the same nats
-    z_bound_quantile: float = 1.0  # of chi-square: |z| stays below its root, the exploration dial; 1: no bound
+    actor_on_demonstrations: bool = (
+        False  # they were after other objects, which the critics' state tells and no image
+    )
+    target_kl_per_dim: float = (
+        0.5  # nats from N(0, 1) that alpha steers every latent coordinate to, on average
+    )
+    # Or entropy: how far the policy's entropy lies below that of N(0, 1), in the same nats.
+    cost: str = "kl"
+    z_bound_quantile: float = (
+        1.0  # of chi-square: |z| stays below its root, the exploration dial; 1: no bound
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +60,9 @@ def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
 
 
 def entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
-    """H(N(0, I)) - H(N(mean, diag std^2)), nats, (B,), for mean and std (B, A). The mean is free to go anywhere."""
+    """H(N(0, I)) - H(N(mean, diag std^2)), nats, (B,), for mean and std (B, A). The mean is free to
+    go anywhere.
+    """
     return -std.log().sum(dim=-1)
 
 
@@ -59,21 +70,26 @@ COSTS = {"kl": kl_to_standard_normal, "entropy": entropy_below_standard_normal}
 """What being another distribution than the prior's base costs, by the name in the config."""
 
 
-def drawn(mean: Tensor, std: Tensor, noise: Tensor | None, radius: float, cost: Cost) -> tuple[Tensor, Tensor]:
-    """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats, (B,)."""
+def drawn(
+    mean: Tensor, std: Tensor, noise: Tensor | None, radius: float, cost: Cost
+) -> tuple[Tensor, Tensor]:
+    """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats,
+    (B,).
+    """
     return bounded_radially(mean if noise is None else mean + std * noise, radius), cost(mean, std)
 
 
 class LatentSac(ActorCritic):
     """The policy draws z ~ N(mean(features), std(features)^2) and the arm gets a = f(z; features).
 
-    The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient passing through the
-    frozen flow, so that critics live on actions and demonstrations need no inversion. (In place of the KL: COSTS.)
-    Before the first update pi is N(0, I) exactly: the first rollouts are the prior's.
+    The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient
+    passing through the frozen flow, so that critics live on actions and demonstrations need no
+    inversion. (In place of the KL: COSTS.) Before the first update pi is N(0, I) exactly: the first
+    rollouts are the prior's.
 
-    Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state" (B, S), the
-    simulator's, for the critics alone.
-    Source: Singh et al., PARROT, arXiv 2011.10024; the KL, the critic on actions and what is in the config are ours.
+    Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state"
+    (B, S), the simulator's, for the critics alone. Source: Singh et al., PARROT, arXiv 2011.10024;
+    the KL, the critic on actions and what is in the config are ours.
     """
 
     def __init__(
@@ -89,14 +105,18 @@ class LatentSac(ActorCritic):
         critic_input: str = "state",
         policy: nn.Module | None = None,
     ) -> None:
-        """`prior` is frozen in place if it is a torch module; `slots`: of the GaussianPolicy made for None."""
+        """`prior` is frozen in place if it is a torch module; `slots`: of the GaussianPolicy made
+        for None.
+        """
         config = config or LatentSacConfig()
         if policy is None:
             radius = chi_square_radius(config.z_bound_quantile, action_dim)
             with seeded(seed):
                 policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots, radius)
         target_cost = config.target_kl_per_dim * action_dim
-        super().__init__(config, policy, state_dim, action_dim, target_cost, seed, device, critic_input)
+        super().__init__(
+            config, policy, state_dim, action_dim, target_cost, seed, device, critic_input
+        )
         self._cost = COSTS[config.cost]
         self.prior = prior
         if isinstance(prior, nn.Module):
@@ -107,7 +127,9 @@ class LatentSac(ActorCritic):
         self.policy.fit_normalizers(source.rows("features"))  # type: ignore[operator]
 
     @torch.no_grad()
-    def latent(self, observation: Observation, generator: torch.Generator, deterministic: bool = False) -> Tensor:
+    def latent(
+        self, observation: Observation, generator: torch.Generator, deterministic: bool = False
+    ) -> Tensor:
         """The z (n, A) that `act` decodes."""
         noise = None if deterministic else self._noise(len(observation["features"]), generator)
         return self._latent(observation, noise)
@@ -117,7 +139,9 @@ class LatentSac(ActorCritic):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if state.get("prior") != _fingerprint(self.prior):
-            raise SpecMismatch("the checkpoint was trained in the latent space of another prior; give it its own")
+            raise SpecMismatch(
+                "the checkpoint was trained in the latent space of another prior; give it its own"
+            )
         super().load_state_dict(state)
 
     def _latent(self, observation: Observation, noise: Tensor | None) -> Tensor:

@@ -1,4 +1,6 @@
-"""What the methods on the prior's frozen features share: observations, demonstrations, replay, saving."""
+"""What the methods on the prior's frozen features share: observations, demonstrations, replay,
+saving.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,9 +30,11 @@ WHOLE_EPISODE = 1000
 
 @dataclass(frozen=True)
 class Features:
-    """A prior's frozen features of what is seen, beside the simulator's state, and the run's demonstrations.
+    """A prior's frozen features of what is seen, beside the simulator's state, and the run's
+    demonstrations.
 
-    Raises: DataError if the prior cannot be read; SpecMismatch if it is for another arm or image size.
+    Raises: DataError if the prior cannot be read; SpecMismatch if it is for another arm or image
+    size.
     """
 
     config: RunConfig
@@ -43,7 +47,9 @@ class Features:
 
     @cached_property
     def data(self) -> Demonstrations:
-        """The demonstrations of every task: what is learned before RL learns from all, as a prior does."""
+        """The demonstrations of every task: what is learned before RL learns from all, as a prior
+        does.
+        """
         return load_demonstrations(Path(self.config.demos), images=self.config.finetune_encoder)
 
     @cached_property
@@ -93,15 +99,22 @@ class Features:
 
     def observe(self, observation: dict[str, NDArray]) -> dict[str, Tensor]:
         """The environment's observation, encoded once."""
-        return {"features": self.prior.features(observation)[0], "state": torch.from_numpy(observation["state"])}
+        return {
+            "features": self.prior.features(observation)[0],
+            "state": torch.from_numpy(observation["state"]),
+        }
 
     def task_demonstrations(self, images: bool = False) -> list[Episode]:
-        """The task's own, told again as failures where `relabel` asks for it; `images`: with what was seen."""
+        """The task's own, told again as failures where `relabel` asks for it; `images`: with what
+        was seen.
+        """
         relabel_seed = self.config.seed if self.config.relabel else None
         return demonstrated(self.data, self.config.task, self.encoded, relabel_seed, images)
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
-        """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are whole returns."""
+        """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are
+        whole returns.
+        """
         return mixed(episodes or self.task_demonstrations(), self.config)
 
     def policy(self, hidden_dims: tuple[int, ...]) -> GaussianPolicy:
@@ -111,7 +124,9 @@ class Features:
 
     def trained_once(self, module: Module, train: Callable[[Module], None]) -> Module:
         """See pretraining.trained_once; kept under the run's `out` until its end."""
-        return trained_once(Path(self.config.out) / "pretrained.pt", str(asdict(self.config)), module, train)
+        return trained_once(
+            Path(self.config.out) / "pretrained.pt", str(asdict(self.config)), module, train
+        )
 
     def saving(
         self,
@@ -121,8 +136,15 @@ class Features:
         radius: float = np.inf,
         **more_sizes: Any,
     ) -> Callable[[Path, dict[str, Any]], None]:
-        """What writes `policy.pt`: the module as it is then, of the prior, a policy and parts of `more_sizes`."""
-        sizes = {"prior": self.prior.size.__dict__, "hidden": list(hidden), "slots": self.slots, "radius": radius}
+        """What writes `policy.pt`: the module as it is then, of the prior, a policy and parts of
+        `more_sizes`.
+        """
+        sizes = {
+            "prior": self.prior.size.__dict__,
+            "hidden": list(hidden),
+            "slots": self.slots,
+            "radius": radius,
+        }
 
         def save(path: Path, note: dict[str, Any]) -> None:
             save_module(path, kind, module(), self.prior.contract, {**sizes, **more_sizes}, note)
@@ -136,7 +158,9 @@ def mixed(episodes: list[Episode], config: RunConfig, steps_an_action: int = 1) 
     Where an action takes several steps, the discount is that of so many.
     """
     first = episodes[0]
-    fields = {name: Field(tuple(rows.shape[1:]), rows.dtype) for name, rows in first.observations.items()}
+    fields = {
+        name: Field(tuple(rows.shape[1:]), rows.dtype) for name, rows in first.observations.items()
+    }
     action_dim = first.action.shape[1]
     size = replace(config.replay, gamma=config.replay.gamma**steps_an_action)
     rows = sum(len(episode.action) + 1 for episode in episodes)

@@ -1,4 +1,6 @@
-"""`method=scratch`: soft actor-critic on images, without demonstrations or prior, which it is compared with."""
+"""`method=scratch`: soft actor-critic on images, without demonstrations or prior, which it is
+compared with.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,13 +32,19 @@ class SacConfig(LearnerConfig):
 
 
 class ImagePolicy(nn.Module):
-    """N(mean, diag std^2), unsquashed, from images (B, H, W, 3) uint8 and proprioception (B, P); N(0, I) at first."""
+    """N(mean, diag std^2), unsquashed, from images (B, H, W, 3) uint8 and proprioception (B, P);
+    N(0, I) at first.
+    """
 
-    def __init__(self, image_size: int, proprio_dim: int, action_dim: int, config: SacConfig) -> None:
+    def __init__(
+        self, image_size: int, proprio_dim: int, action_dim: int, config: SacConfig
+    ) -> None:
         super().__init__()
         self.encoder = SmallImageEncoder(image_size, image_size, config.image_features)
         self.normalize = Normalizer(proprio_dim)
-        self.head = GaussianPolicy(config.image_features + proprio_dim, action_dim, config.hidden_dims)
+        self.head = GaussianPolicy(
+            config.image_features + proprio_dim, action_dim, config.hidden_dims
+        )
 
     def forward(self, image: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
         mean_and_std: tuple[Tensor, Tensor] = self.head(
@@ -46,10 +54,11 @@ class ImagePolicy(nn.Module):
 
 
 class Sac(ActorCritic):
-    """a = tanh(u), u ~ N(mean, std^2) of image and proprioception; the cost of an action is its log-probability.
+    """a = tanh(u), u ~ N(mean, std^2) of image and proprioception; the cost of an action is its
+    log-probability.
 
-    Observations: "image" (B, H, W, 3) uint8, "proprio" (B, P), for the actor, whose encoder is trained end to end;
-    "state" (B, S) for the critics alone.
+    Observations: "image" (B, H, W, 3) uint8, "proprio" (B, P), for the actor, whose encoder is
+    trained end to end; "state" (B, S) for the critics alone.
     """
 
     def __init__(
@@ -73,7 +82,9 @@ class Sac(ActorCritic):
         self.policy.normalize.fit(source.rows("proprio"))  # type: ignore[union-attr, operator]
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        mean, std = self.policy(observation["image"].to(self.device), observation["proprio"].to(self.device))
+        mean, std = self.policy(
+            observation["image"].to(self.device), observation["proprio"].to(self.device)
+        )
         return torch.tanh(mean if noise is None else mean + std * noise)
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
@@ -93,7 +104,9 @@ class OnImages(PolicyModule):
         return torch.tanh(mean + std * noise)
 
 
-def save_policy(path: Path, policy: nn.Module, contract: Contract, config: SacConfig, note: dict[str, Any]) -> None:
+def save_policy(
+    path: Path, policy: nn.Module, contract: Contract, config: SacConfig, note: dict[str, Any]
+) -> None:
     """Write an ImagePolicy, whole or not at all."""
     data = {"kind": "scratch", "contract": contract.to_dict(), "note": note}
     save_torch(path, {**data, "sac": config.__dict__, "policy": policy.state_dict()})
@@ -102,18 +115,30 @@ def save_policy(path: Path, policy: nn.Module, contract: Contract, config: SacCo
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     """What `save_policy` wrote."""
     contract = Contract.from_dict(data["contract"])
-    image_size, proprio_dim = contract.observation.image.shape[0], contract.observation.proprio.shape[0]
-    policy = ImagePolicy(image_size, proprio_dim, contract.action.values.shape[0], SacConfig(**data["sac"]))
+    image_size, proprio_dim = (
+        contract.observation.image.shape[0],
+        contract.observation.proprio.shape[0],
+    )
+    policy = ImagePolicy(
+        image_size, proprio_dim, contract.action.values.shape[0], SacConfig(**data["sac"])
+    )
     policy.load_state_dict(data["policy"])
     return ModuleAgent(OnImages(policy=policy).eval().requires_grad_(False), contract)
 
 
 def build(config: RunConfig, env: Any, sac: SacConfig) -> Method:
-    """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's state."""
+    """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's
+    state.
+    """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim = env.action_space.shape[0]
-    learner = Sac(config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, sac, config.seed)
-    fields = {name: Field(shape, torch.uint8 if name == "image" else torch.float32) for name, shape in shapes.items()}
+    learner = Sac(
+        config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, sac, config.seed
+    )
+    fields = {
+        name: Field(shape, torch.uint8 if name == "image" else torch.float32)
+        for name, shape in shapes.items()
+    }
 
     def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
         return {name: torch.from_numpy(value) for name, value in observation.items()}

@@ -2,9 +2,9 @@
 
 One latent decides about many actions; RL chooses the latent, a few times an episode.
 
-The autoencoder of skills learns on the data set that the prior is trained on, on the same features. RL is latent SAC in
-the skills' latent, whose prior is N(0, I) too, with the same critics; demonstrations are in the replay as the latents
-that the autoencoder infers for them.
+The autoencoder of skills learns on the data set that the prior is trained on, on the same features.
+RL is latent SAC in the skills' latent, whose prior is N(0, I) too, with the same critics;
+demonstrations are in the replay as the latents that the autoencoder infers for them.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,8 @@ from conure_training.rl.replay import Episode
 
 @dataclass(frozen=True)
 class SkillConfig(PretrainingConfig):
-    """`horizon`: steps that one latent decides about; `action_deviation`: of the demonstrations about the decoder's.
+    """`horizon`: steps that one latent decides about; `action_deviation`: of the demonstrations
+    about the decoder's.
 
     The default horizon is a whole demonstration, as trajectory-level imitation has it.
     """
@@ -53,27 +54,34 @@ class SkillConfig(PretrainingConfig):
 
 
 class SkillVae(nn.Module):
-    """q(z | s_0, a_0..h-1), p(a_i | s_i, z) with deviation sigma, p(z) = N(0, I); z has an action's dimension.
+    """q(z | s_0, a_0..h-1), p(a_i | s_i, z) with deviation sigma, p(z) = N(0, I); z has an action's
+    dimension.
 
     Loss: sum_i |a_i - decoder(s_i, z)|^2 / (2 sigma^2) + KL(q || p).
 
-    `closed_loop`: the decoder sees the features of every step (a low-level policy with z as its goal: hierarchical
-    imitation). Otherwise it sees those of the first step and the step's number (a whole sequence of actions from one
-    latent: trajectory-level imitation).
-    Source: the rivals HIRL and TrajRL in Singh et al., PARROT, arXiv 2011.10024, which describes them in words alone;
+    `closed_loop`: the decoder sees the features of every step (a low-level policy with z as its
+    goal: hierarchical imitation). Otherwise it sees those of the first step and the step's number
+    (a whole sequence of actions from one latent: trajectory-level imitation). Source: the rivals
+    HIRL and TrajRL in Singh et al., PARROT, arXiv 2011.10024, which describes them in words alone;
     the autoencoder of skills as in Pertsch et al., SPiRL, arXiv 2010.11944.
     """
 
-    def __init__(self, feature_dim: int, action_dim: int, horizon: int, closed_loop: bool, width: int) -> None:
+    def __init__(
+        self, feature_dim: int, action_dim: int, horizon: int, closed_loop: bool, width: int
+    ) -> None:
         super().__init__()
         self.horizon, self.closed_loop, self.action_dim = horizon, closed_loop, action_dim
         self.normalize = Normalizer(feature_dim)
-        self.posterior = mlp([feature_dim + horizon * (action_dim + 1), width, width, 2 * action_dim])
+        self.posterior = mlp(
+            [feature_dim + horizon * (action_dim + 1), width, width, 2 * action_dim]
+        )
         phase = 0 if closed_loop else horizon
         self.decoder = mlp([feature_dim + action_dim + phase, width, width, action_dim])
 
     def decode(self, z: Tensor, features: Tensor, step: int) -> Tensor:
-        """Actions (B, A) of step `step`, for latents (B, A) and features (B, F), see the class for whose."""
+        """Actions (B, A) of step `step`, for latents (B, A) and features (B, F), see the class for
+        whose.
+        """
         parts = [self.normalize(features), z]
         if not self.closed_loop:
             phase = functional.one_hot(torch.full((len(z),), step), self.horizon)
@@ -81,15 +89,26 @@ class SkillVae(nn.Module):
         return torch.tanh(self.decoder(torch.cat(parts, dim=-1)))
 
     def infer(self, features: Tensor, action: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log std of z, each (B, A): features (B, F) at first, actions (B, h, A), present (B, h), 0 or 1."""
+        """Mean and log std of z, each (B, A): features (B, F) at first, actions (B, h, A), present
+        (B, h), 0 or 1.
+        """
         shown = torch.cat([action * present[:, :, None], present[:, :, None]], dim=-1).flatten(1)
-        mean, log_std = self.posterior(torch.cat([self.normalize(features), shown], dim=-1)).chunk(2, dim=-1)
+        mean, log_std = self.posterior(torch.cat([self.normalize(features), shown], dim=-1)).chunk(
+            2, dim=-1
+        )
         return mean, log_std.clamp(-6.0, 2.0)
 
     def loss(
-        self, features: Tensor, action: Tensor, present: Tensor, sigma: float, generator: torch.Generator
+        self,
+        features: Tensor,
+        action: Tensor,
+        present: Tensor,
+        sigma: float,
+        generator: torch.Generator,
     ) -> Tensor:
-        """See the class. features (B, h, F), action (B, h, A), present (B, h): 0 beyond an episode's end."""
+        """See the class. features (B, h, F), action (B, h, A), present (B, h): 0 beyond an
+        episode's end.
+        """
         mean, log_std = self.infer(features[:, 0], action, present)
         z = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
         error = torch.zeros(len(z))
@@ -101,7 +120,12 @@ class SkillVae(nn.Module):
 
 
 def train_skills(
-    skills: SkillVae, features: Tensor, action: Tensor, ends: NDArray[np.int64], config: SkillConfig, seed: int
+    skills: SkillVae,
+    features: Tensor,
+    action: Tensor,
+    ends: NDArray[np.int64],
+    config: SkillConfig,
+    seed: int,
 ) -> None:
     """On episodes laid end to end: features (n, F), actions (n, A), ends (e,). Leaves it frozen."""
     skills.normalize.fit(features, least_deviation=0.05)
@@ -121,7 +145,9 @@ def train_skills(
 
 @torch.no_grad()
 def told_in_skills(skills: SkillVae, features: Tensor, action: Tensor) -> tuple[list[int], Tensor]:
-    """A demonstration of T steps as choices: the first steps of its pieces, and the mean z of each, (pieces, A)."""
+    """A demonstration of T steps as choices: the first steps of its pieces, and the mean z of each,
+    (pieces, A).
+    """
     starts = list(range(0, len(action), skills.horizon))
     shown = torch.zeros(len(starts), skills.horizon, action.shape[1])
     present = torch.zeros(len(starts), skills.horizon)
@@ -132,7 +158,9 @@ def told_in_skills(skills: SkillVae, features: Tensor, action: Tensor) -> tuple[
 
 
 class SkillRun:
-    """One latent being carried out: `action` gives its next action; `left` says how many are left."""
+    """One latent being carried out: `action` gives its next action; `left` says how many are
+    left.
+    """
 
     def __init__(self, skills: SkillVae, encode: Callable[[Observation], Tensor]) -> None:
         self.skills, self.encode = skills, encode
@@ -152,9 +180,11 @@ class SkillRun:
 
 
 class SkillEnvironment:
-    """An environment whose action is a latent: each step carries it out, to its end or the episode's.
+    """An environment whose action is a latent: each step carries it out, to its end or the
+    episode's.
 
-    The reward is the sum of theirs; `info["env_steps"]` says how many steps it took. Everything else is the bare one's.
+    The reward is the sum of theirs; `info["env_steps"]` says how many steps it took. Everything
+    else is the bare one's.
     """
 
     def __init__(self, env: Any, skills: SkillVae, encode: Callable[[Observation], Tensor]) -> None:
@@ -196,7 +226,9 @@ class Skilled(PolicyModule):
             self._left = self.skills.horizon
         step = self.skills.horizon - self._left
         self._left -= 1
-        action: Tensor = self.skills.decode(self._z, features if self.skills.closed_loop else self._first, step)
+        action: Tensor = self.skills.decode(
+            self._z, features if self.skills.closed_loop else self._first, step
+        )
         return action
 
 
@@ -208,17 +240,23 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Skilled(prior=prior, skills=skills, policy=policy), data)
 
 
-def build_trajectory(config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig) -> Method:
+def build_trajectory(
+    config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig
+) -> Method:
     """One latent for a whole sequence of actions, carried out without looking."""
     return _skilled(Features(config, env), latent, size, closed_loop=False)
 
 
-def build_hierarchical(config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig) -> Method:
+def build_hierarchical(
+    config: RunConfig, env: Any, latent: LatentSacConfig, size: SkillConfig
+) -> Method:
     """A latent every few steps, as the goal of a low-level policy that looks at every one."""
     return _skilled(Features(config, env), latent, size, closed_loop=True)
 
 
-def _skilled(features: Features, latent: LatentSacConfig, size: SkillConfig, closed_loop: bool) -> Method:
+def _skilled(
+    features: Features, latent: LatentSacConfig, size: SkillConfig, closed_loop: bool
+) -> Method:
     config = features.config
     sizes = {"horizon": size.horizon, "closed_loop": closed_loop, "width": size.hidden_width}
     with seeded(config.seed):
@@ -265,4 +303,9 @@ def _in_skills(skills: SkillVae, episode: Episode) -> Episode:
     kept = torch.tensor([*starts, len(episode.action)])
     pieces = episode.reward.split(skills.horizon)
     observations = {name: rows[kept] for name, rows in episode.observations.items()}
-    return replace(episode, observations=observations, action=z, reward=torch.stack([piece.sum() for piece in pieces]))
+    return replace(
+        episode,
+        observations=observations,
+        action=z,
+        reward=torch.stack([piece.sum() for piece in pieces]),
+    )

@@ -1,4 +1,6 @@
-"""`method=steered`: DSRL, a flow-matching policy cloned from demonstrations that RL steers by its noise."""
+"""`method=steered`: DSRL, a flow-matching policy cloned from demonstrations that RL steers by its
+noise.
+"""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -40,13 +42,17 @@ class FlowMatchingConfig(PretrainingConfig):
 
 
 class FlowMatchingPolicy(nn.Module):
-    """dx/dt = v(x, t; features) from x(0) = w ~ N(0, I) to the action x(1), by Euler's method in few steps.
+    """dx/dt = v(x, t; features) from x(0) = w ~ N(0, I) to the action x(1), by Euler's method in
+    few steps.
 
-    Training: minimise |v((1 - t) w + t a, t; features) - (a - w)|^2 over t ~ U(0, 1), w ~ N(0, I), demonstrated a.
-    Source: Lipman et al., Flow Matching for Generative Modeling, arXiv 2210.02747 (the straight path).
+    Training: minimise |v((1 - t) w + t a, t; features) - (a - w)|^2 over t ~ U(0, 1), w ~ N(0, I),
+    demonstrated a. Source: Lipman et al., Flow Matching for Generative Modeling, arXiv 2210.02747
+    (the straight path).
     """
 
-    def __init__(self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int], integration_steps: int) -> None:
+    def __init__(
+        self, feature_dim: int, action_dim: int, hidden_dims: Sequence[int], integration_steps: int
+    ) -> None:
         super().__init__()
         self.normalize = Normalizer(feature_dim)
         self.velocity = mlp([feature_dim + action_dim + 1, *hidden_dims, action_dim])
@@ -73,7 +79,11 @@ class FlowMatchingPolicy(nn.Module):
 
 
 def train_flow_matching(
-    policy: FlowMatchingPolicy, features: Tensor, action: Tensor, config: FlowMatchingConfig, seed: int
+    policy: FlowMatchingPolicy,
+    features: Tensor,
+    action: Tensor,
+    config: FlowMatchingConfig,
+    seed: int,
 ) -> None:
     """On demonstrated features (n, F) and actions (n, A); leaves it frozen."""
     policy.normalize.fit(features, least_deviation=0.05)
@@ -87,15 +97,17 @@ def train_flow_matching(
 
 
 class SteeredSac(LatentSac):
-    """The policy draws w ~ N(mean(features), std^2), the arm gets a = g(w; features) of a frozen generative policy g.
+    """The policy draws w ~ N(mean(features), std^2), the arm gets a = g(w; features) of a frozen
+    generative policy g.
 
-    Critics Q(s, a) learn on actions, so that demonstrations need no inversion. No gradient passes through g: critics of
-    noise are distilled from them, Q_w(s, w) <- min_i Q_i(s, g(w; s)) at w ~ N(0, I), and the actor maximises those:
+    Critics Q(s, a) learn on actions, so that demonstrations need no inversion. No gradient passes
+    through g: critics of noise are distilled from them, Q_w(s, w) <- min_i Q_i(s, g(w; s)) at w ~
+    N(0, I), and the actor maximises those:
 
         alpha KL(pi || N(0, I)) - min_i Q_w,i(s, w)
 
-    Source: Wagenmaker et al., DSRL, arXiv 2506.15799 (its noise-aliased form); the KL in place of a bound on |w| is
-    ours, and makes the first rollouts those of g.
+    Source: Wagenmaker et al., DSRL, arXiv 2506.15799 (its noise-aliased form); the KL in place of a
+    bound on |w| is ours, and makes the first rollouts those of g.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -111,7 +123,9 @@ class SteeredSac(LatentSac):
         self.noise_critics = critics.to(self.device)
         self._saved.append("noise_critics")
         parameters = self.noise_critics.parameters()
-        self._optimizers["noise_critics"] = torch.optim.Adam(parameters, self.config.learning_rate, fused=True)
+        self._optimizers["noise_critics"] = torch.optim.Adam(
+            parameters, self.config.learning_rate, fused=True
+        )
 
     def fit_normalizers(self, source: Source) -> None:
         super().fit_normalizers(source)
@@ -150,13 +164,19 @@ class Steered(PolicyModule):
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     """See policy_file."""
     prior = untrained_prior(data)
-    generator = FlowMatchingPolicy(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["generator"])
+    generator = FlowMatchingPolicy(
+        prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["generator"]
+    )
     policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
     return loaded_module(Steered(prior=prior, generator=generator, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, latent: LatentSacConfig, settings: FlowMatchingConfig) -> Method:
-    """Sees what latent SAC sees; the generative policy learns on the data set that the prior is trained on."""
+def build(
+    config: RunConfig, env: Any, latent: LatentSacConfig, settings: FlowMatchingConfig
+) -> Method:
+    """Sees what latent SAC sees; the generative policy learns on the data set that the prior is
+    trained on.
+    """
     features = Features(config, env)
     sizes = {
         "hidden_dims": (settings.hidden_width,) * settings.hidden_layers,

@@ -1,4 +1,6 @@
-"""Two actors, chosen between by what the critics expect of them: what IBRL and the escape from a wrong prior share."""
+"""Two actors, chosen between by what the critics expect of them: what IBRL and the escape from a
+wrong prior share.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,11 +19,12 @@ from conure_training.rl.replay import Source
 
 
 class Chooser(nn.Module):
-    """g(features), (B,): by how much the second actor's action is worth more than the first's, and a margin.
+    """g(features), (B,): by how much the second actor's action is worth more than the first's, and
+    a margin.
 
-    It is regressed onto the difference of the critics' values plus the margin, at which it begins. Critics may see the
-    simulator's state; a robot does not, and the mean of that difference given the features is what the best choice by
-    features alone needs.
+    It is regressed onto the difference of the critics' values plus the margin, at which it begins.
+    Critics may see the simulator's state; a robot does not, and the mean of that difference given
+    the features is what the best choice by features alone needs.
     """
 
     def __init__(self, feature_dim: int, hidden_dims: Sequence[int], margin: float = 0.0) -> None:
@@ -38,7 +41,9 @@ class Chooser(nn.Module):
 
 
 class TwoPolicies(nn.Module):
-    """First and second policy, and the chooser: one module, so that they are averaged and saved together."""
+    """First and second policy, and the chooser: one module, so that they are averaged and saved
+    together.
+    """
 
     def __init__(self, first: GaussianPolicy, second: GaussianPolicy, chooser: Chooser) -> None:
         super().__init__()
@@ -50,13 +55,15 @@ class TwoPolicies(nn.Module):
 
 
 class TwoActors(ActorCritic):
-    """Acts by the actor whose action the critics value more, and the targets take the better of both:
+    """Acts by the actor whose action the critics value more, and the targets take the better of
+    both:
 
         target:   r + discount * max(min_i Q'_i(s', a_1'), min_i Q'_i(s', a_2'))
         chooser:  E[(g(features) - (Q(s, a_2) - Q(s, a_1) + margin))^2]; acts by a_2 where g > 0
 
-    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says what the first actor is,
-    and what the second, unless it is SAC in the action space, a_2 = tanh(u), on features.
+    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says what
+    the first actor is, and what the second, unless it is SAC in the action space, a_2 = tanh(u), on
+    features.
     """
 
     def __init__(
@@ -71,19 +78,31 @@ class TwoActors(ActorCritic):
         critic_input: str = "state",
         pretrained: bool = False,
     ) -> None:
-        """`target_costs`: of the first and the second, nats; `pretrained`: the policies know their input scales."""
-        super().__init__(config, policies, state_dim, action_dim, target_costs[0], seed, device, critic_input)
+        """`target_costs`: of the first and the second, nats; `pretrained`: the policies know their
+        input scales.
+        """
+        super().__init__(
+            config, policies, state_dim, action_dim, target_costs[0], seed, device, critic_input
+        )
         self.pretrained, self.second_target_cost = pretrained, target_costs[1]
         self.second_temperature = nn.ParameterDict({"log_alpha": self.log_alpha.detach().clone()})
         self._saved.append("second_temperature")
         temperature = self.second_temperature.parameters()
-        self._optimizers["second_alpha"] = torch.optim.Adam(temperature, config.alpha_learning_rate, fused=True)
+        self._optimizers["second_alpha"] = torch.optim.Adam(
+            temperature, config.alpha_learning_rate, fused=True
+        )
 
-    def _first(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The first actor's actions (B, A), differentiable where it learns, and their cost, (B,); None: its middle."""
+    def _first(
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The first actor's actions (B, A), differentiable where it learns, and their cost, (B,);
+        None: its middle.
+        """
         raise NotImplementedError
 
-    def _second(self, policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _second(
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The same of the second."""
         mean, std = policies.second(features)
         return squashed_sample(mean, std, torch.zeros_like(mean) if noise is None else noise)
@@ -113,16 +132,25 @@ class TwoActors(ActorCritic):
 
     def _both(self, features: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         first = self._first(self.policies, features, self._noise(len(features), self.generator))
-        return first, self._second(self.policies, features, self._noise(len(features), self.generator))
+        return first, self._second(
+            self.policies, features, self._noise(len(features), self.generator)
+        )
 
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         features, chooser = observation["features"], self.policies.chooser
         (first, cost), (second, second_cost) = self._both(features)
         first_q, second_q = self._value(observation, first), self._value(observation, second)
         log_alpha = self.second_temperature["log_alpha"]
-        loss = self.log_alpha.detach().exp() * cost - first_q + log_alpha.detach().exp() * second_cost - second_q
+        loss = (
+            self.log_alpha.detach().exp() * cost
+            - first_q
+            + log_alpha.detach().exp() * second_cost
+            - second_q
+        )
         wrong = chooser(features) - (second_q - first_q).detach() - chooser.margin
-        self._step("second_alpha", log_alpha * (self.second_target_cost - second_cost.detach().mean()))
+        self._step(
+            "second_alpha", log_alpha * (self.second_target_cost - second_cost.detach().mean())
+        )
         with torch.no_grad():
             log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
         return (loss + wrong.square()).mean(), cost, torch.maximum(first_q, second_q)
@@ -139,11 +167,17 @@ def two_policies(
 ) -> TwoPolicies:
     """Both at N(0, I); `radius` bounds what they draw, `margin`: see Chooser."""
     with seeded(seed):
-        first, second = (GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius) for _ in range(2))
+        first, second = (
+            GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius) for _ in range(2)
+        )
         return TwoPolicies(first, second, Chooser(feature_dim, hidden_dims, margin))
 
 
-def untrained_two_policies(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> TwoPolicies:
+def untrained_two_policies(
+    data: Mapping[str, Any], feature_dim: int, action_dim: int
+) -> TwoPolicies:
     """Of the sizes in a policy's file."""
     sizes = data["sizes"]
-    return two_policies(feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"], seed=0)
+    return two_policies(
+        feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"], seed=0
+    )

@@ -1,4 +1,6 @@
-"""`method=vae`: SAC from scratch on the frozen features of a variational autoencoder of demonstrations' images."""
+"""`method=vae`: SAC from scratch on the frozen features of a variational autoencoder of
+demonstrations' images.
+"""
 
 import math
 from collections.abc import Mapping
@@ -34,12 +36,13 @@ class VaeConfig(PretrainingConfig):
 
 
 class ImageVae(nn.Module):
-    """q(c | x) = N(mean(x), diag std(x)^2), p(x | c) = N(decoder(c), 0.1^2) per pixel in [0, 1], p(c) = N(0, I).
+    """q(c | x) = N(mean(x), diag std(x)^2), p(x | c) = N(decoder(c), 0.1^2) per pixel in [0, 1],
+    p(c) = N(0, I).
 
-    Loss: |x - decoder(c)|^2 / (2 * 0.1^2) + beta KL(q || p), summed over pixels and coordinates.
-    As an encoder: (image (B, H, W, 3) uint8, proprio (B, P)) -> features (B, code_dim + P), the mean beside
-    proprioception, as a prior's encoder does it.
-    Source: Kingma & Welling, arXiv 1312.6114; beta: Higgins et al., ICLR 2017.
+    Loss: |x - decoder(c)|^2 / (2 * 0.1^2) + beta KL(q || p), summed over pixels and coordinates. As
+    an encoder: (image (B, H, W, 3) uint8, proprio (B, P)) -> features (B, code_dim + P), the mean
+    beside proprioception, as a prior's encoder does it. Source: Kingma & Welling, arXiv 1312.6114;
+    beta: Higgins et al., ICLR 2017.
     """
 
     CHANNELS = (3, 16, 32, 32, 32)
@@ -57,7 +60,9 @@ class ImageVae(nn.Module):
             up = [nn.ConvTranspose2d(outputs, inputs, 4, stride=2, padding=1), nn.ReLU(), *up]
         self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, 2 * code_dim))
         shape = (self.CHANNELS[-1], self.side, self.side)
-        self.decoder = nn.Sequential(nn.Linear(code_dim, flat), nn.Unflatten(1, shape), nn.ReLU(), *up[:-1])
+        self.decoder = nn.Sequential(
+            nn.Linear(code_dim, flat), nn.Unflatten(1, shape), nn.ReLU(), *up[:-1]
+        )
         self.proprio = Normalizer(proprio_dim)
 
     @property
@@ -79,7 +84,9 @@ class ImageVae(nn.Module):
         mean, log_std = self.code(image)
         code = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
         size = self.image_size
-        error = (self.decoder(code)[:, :, :size, :size] - _pixels(image)).square().sum(dim=(1, 2, 3))
+        error = (
+            (self.decoder(code)[:, :, :size, :size] - _pixels(image)).square().sum(dim=(1, 2, 3))
+        )
         kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0 - 2.0 * log_std).sum(dim=-1)
         return (error / (2.0 * self.DEVIATION**2) + beta * kl).mean()
 
@@ -113,15 +120,19 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     """See policy_file."""
     contract = Contract.from_dict(data["contract"])
     observation = contract.observation
-    vae = ImageVae(observation.image.shape[0], observation.proprio.shape[0], data["sizes"]["code_dim"])
+    vae = ImageVae(
+        observation.image.shape[0], observation.proprio.shape[0], data["sizes"]["code_dim"]
+    )
     policy = untrained_policy(data, vae.feature_dim, contract.action.values.shape[0])
     return loaded_module(OnCode(encoder=vae, policy=policy), data)
 
 
 def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfig) -> Method:
-    """Actor: the image's code and proprioception. Critics: the simulator's state, or the same features.
+    """Actor: the image's code and proprioception. Critics: the simulator's state, or the same
+    features.
 
-    The demonstrations give their images alone: from scratch means that no demonstrated action is learned from.
+    The demonstrations give their images alone: from scratch means that no demonstrated action is
+    learned from.
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
@@ -130,16 +141,32 @@ def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfi
     with seeded(config.seed):
         policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
     critic_dim = shapes["state"][0] if config.critic == "state" else vae.feature_dim
-    learner = FeatureSac(policy, critic_dim, action_dim, sac, config.seed, critic_input=config.critic)
+    learner = FeatureSac(
+        policy, critic_dim, action_dim, sac, config.seed, critic_input=config.critic
+    )
 
     @torch.inference_mode()
     def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
-        image, proprio = (torch.from_numpy(observation[name])[None] for name in ("image", "proprio"))
+        image, proprio = (
+            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
+        )
         return {"features": vae(image, proprio)[0], "state": torch.from_numpy(observation["state"])}
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        sizes = {"code_dim": settings.code_dim, "hidden": list(hidden), "slots": 0, "radius": float("inf")}
-        save_module(path, "vae", OnCode(encoder=vae, policy=learner.averaged_policy), env.contract, sizes, note)
+        sizes = {
+            "code_dim": settings.code_dim,
+            "hidden": list(hidden),
+            "slots": 0,
+            "radius": float("inf"),
+        }
+        save_module(
+            path,
+            "vae",
+            OnCode(encoder=vae, policy=learner.averaged_policy),
+            env.contract,
+            sizes,
+            note,
+        )
 
     fields = {"features": Field((vae.feature_dim,)), "state": Field(shapes["state"])}
     return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
@@ -151,6 +178,12 @@ def _trained(config: RunConfig, settings: VaeConfig, proprio_dim: int) -> ImageV
         vae = ImageVae(config.image_size, proprio_dim, settings.code_dim)
 
     def train(module: ImageVae) -> None:
-        train_vae(module, torch.from_numpy(data.image), torch.from_numpy(data.proprio), settings, config.seed)
+        train_vae(
+            module,
+            torch.from_numpy(data.image),
+            torch.from_numpy(data.proprio),
+            settings,
+            config.seed,
+        )
 
     return trained_once(Path(config.out) / "pretrained.pt", str(asdict(config)), vae, train)

@@ -1,1 +1,3 @@
-"""What driver and simulated servos must agree on: control tables, the bus of an arm, counts and angles. No I/O."""
+"""What driver and simulated servos must agree on: control tables, the bus of an arm, counts and
+angles. No I/O.
+"""

@@ -18,14 +18,17 @@ SIMULATED = "sim"
 
 @dataclass(frozen=True)
 class ServoConfig:
-    """One servo. angle (rad) = direction * (counts - zero_counts) * 2 pi / counts_per_turn; 0 where the joint is at 0.
+    """One servo. angle (rad) = direction * (counts - zero_counts) * 2 pi / counts_per_turn; 0 where
+    the joint is at 0.
 
-    Two servos that name the same joint drive it together, the first one is measured. `mode`: an operating mode of the
-    family; empty: extended_position where the family has it, else position. `homing_offset_counts` is what the servo's
-    own register is to hold. `current_limit_ma` 0 leaves the servo's limit as it is; so does -1 of
-    `min_position_counts` and `max_position_counts`, its own limits in a single turn. A finger is driven through a crank
-    c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)).
-    A jaw that swings on the servo's axis has a lever, from axis to tip (`lever_m`): x = lever a, the arc of its tip.
+    Two servos that name the same joint drive it together, the first one is measured. `mode`: an
+    operating mode of the family; empty: extended_position where the family has it, else position.
+    `homing_offset_counts` is what the servo's own register is to hold. `current_limit_ma` 0 leaves
+    the servo's limit as it is; so does -1 of `min_position_counts` and `max_position_counts`, its
+    own limits in a single turn. A finger is driven through a crank c (`crank_m`) and a rod r
+    (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)). A jaw
+    that swings on the servo's axis has a lever, from axis to tip (`lever_m`): x = lever a, the arc
+    of its tip.
     """
 
     joint: str
@@ -53,10 +56,11 @@ class ServoConfig:
 class BusConfig:
     """All servos of one arm on one port.
 
-    rate_hz: cycles of reading and writing. latency_s: the longest silence, beyond the time on the wire, before a packet
-    counts as lost; an FTDI adapter needs its latency timer at 1 ms for the default. retries: within a cycle, of what
-    did not come. lost_s: silence after which a servo is lost. max_temperature_c: the arm stops above it.
-    max_disagreement_rad: how far two servos of one joint may be apart before they would fight.
+    rate_hz: cycles of reading and writing. latency_s: the longest silence, beyond the time on the
+    wire, before a packet counts as lost; an FTDI adapter needs its latency timer at 1 ms for the
+    default. retries: within a cycle, of what did not come. lost_s: silence after which a servo is
+    lost. max_temperature_c: the arm stops above it. max_disagreement_rad: how far two servos of one
+    joint may be apart before they would fight.
     """
 
     family: str
@@ -87,9 +91,14 @@ class BusConfig:
             if servo.mode and servo.mode not in self.table.modes:
                 raise unknown_name(f"mode of servo {servo.id}", servo.mode, self.table.modes)
             if servo.direction not in (-1, 1):
-                raise ConfigError(f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}")
+                raise ConfigError(
+                    f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}"
+                )
             if servo.current_limit_ma and not self.table.models[servo.model].current_unit_ma:
-                raise ConfigError(f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma out")
+                raise ConfigError(
+                    f"servo {servo.id}: a {servo.model} has no current limit; leave"
+                    " current_limit_ma out"
+                )
             self._require_position_limits(servo)
             if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
@@ -105,11 +114,14 @@ class BusConfig:
                 raise ConfigError(f"servo {servo.id}: {name}: {error}") from error
 
     def _require_position_limits(self, servo: ServoConfig) -> None:
-        turn, limits = self.table.counts_per_turn, (servo.min_position_counts, servo.max_position_counts)
+        turn, limits = (
+            self.table.counts_per_turn,
+            (servo.min_position_counts, servo.max_position_counts),
+        )
         if limits != (-1, -1) and not 0 <= limits[0] < limits[1] < turn:
             raise ConfigError(
-                f"servo {servo.id}: min_position_counts and max_position_counts must be given both, the smaller first, "
-                f"in 0..{turn - 1}, got {limits[0]} and {limits[1]}"
+                f"servo {servo.id}: min_position_counts and max_position_counts must be given both,"
+                f" the smaller first, in 0..{turn - 1}, got {limits[0]} and {limits[1]}"
             )
 
     @property
@@ -126,7 +138,9 @@ class BusConfig:
 
     def mode(self, servo: ServoConfig) -> str:
         """The operating mode that a servo is to have."""
-        return servo.mode or ("extended_position" if "extended_position" in self.table.modes else "position")
+        return servo.mode or (
+            "extended_position" if "extended_position" in self.table.modes else "position"
+        )
 
     def is_single_turn(self, servo: ServoConfig) -> bool:
         """Whether its goals must lie within one turn."""
@@ -146,21 +160,29 @@ class BusConfig:
 
     def label(self, servo_id: int) -> str:
         """'elbow (servo 4)', for messages."""
-        return next((f"{servo.joint} (servo {servo.id})" for servo in self.servos if servo.id == servo_id), "no servo")
+        return next(
+            (f"{servo.joint} (servo {servo.id})" for servo in self.servos if servo.id == servo_id),
+            "no servo",
+        )
 
     def require_joints(self, robot: RobotConfig) -> None:
         """Raises: ConfigError naming joints without a servo, or servos without a joint."""
         driven = {servo.joint for servo in self.servos}
         missing, unknown = set(robot.command_names) - driven, driven - set(robot.command_names)
         if missing or unknown:
-            raise ConfigError(f"bus of {robot.name}: no servo for {sorted(missing)}, no joint for {sorted(unknown)}")
+            raise ConfigError(
+                f"bus of {robot.name}: no servo for {sorted(missing)}, no joint for"
+                f" {sorted(unknown)}"
+            )
 
 
 @cache
 def load_bus(name: str) -> BusConfig:
-    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if it has none.
+    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if
+    it has none.
 
-    A bus with a field `like`, the path of another robot's file, is that file's with the fields that it gives itself.
+    A bus with a field `like`, the path of another robot's file, is that file's with the fields that
+    it gives itself.
     """
     path = robot_file(name)
     own = read_mapping(path)
@@ -181,15 +203,16 @@ def _with_base(bus: Any, path: Path) -> Any:
 
 
 def port_path(port: str, bus: BusConfig, domain: str = "") -> Path:
-    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain shares.
+    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain
+    shares.
 
-    `domain`: that domain; empty: this process's. Raises: ConfigError for the port of a real arm, if the robot's limits
-    are for simulated servos.
+    `domain`: that domain; empty: this process's. Raises: ConfigError for the port of a real arm, if
+    the robot's limits are for simulated servos.
     """
     if bus.port == SIMULATED and port not in ("", SIMULATED):
         raise ConfigError(
-            f"port {port}: this robot's limits are for simulated servos only (its bus has port: {SIMULATED}); take the "
-            "file without '_sim', or a copy of it"
+            f"port {port}: this robot's limits are for simulated servos only (its bus has port:"
+            f" {SIMULATED}); take the file without '_sim', or a copy of it"
         )
     port = port or bus.port
     if port == SIMULATED:

@@ -1,4 +1,6 @@
-"""The channel by which simulated servos are told to misbehave, and asked how they are: the asking end."""
+"""The channel by which simulated servos are told to misbehave, and asked how they are: the asking
+end.
+"""
 
 import json
 import socket

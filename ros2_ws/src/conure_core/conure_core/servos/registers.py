@@ -1,6 +1,7 @@
 """Control tables of two servo families: where a value lies, how it is written, what its unit is.
 
-Sources: ROBOTIS e-Manual, control tables of XM430-W350 and XL430-W250 (Protocol 2.0); Feetech, STS3215 memory table.
+Sources: ROBOTIS e-Manual, control tables of XM430-W350 and XL430-W250 (Protocol 2.0); Feetech,
+STS3215 memory table.
 """
 
 import math
@@ -17,8 +18,8 @@ RPM = 2 * math.pi / 60
 class Register:
     """`size` bytes from `address` on, the lowest first.
 
-    `sign_bit`: None for unsigned, "two" for two's complement, else the bit that says minus beside a magnitude.
-    `eeprom`: kept without power, and writable only while the torque is off.
+    `sign_bit`: None for unsigned, "two" for two's complement, else the bit that says minus beside a
+    magnitude. `eeprom`: kept without power, and writable only while the torque is off.
     """
 
     address: int
@@ -30,14 +31,20 @@ class Register:
         """The bytes of a value. Raises: ConfigError if it does not fit."""
         bits = 8 * self.size
         if self.sign_bit == "two":
-            lowest, highest, raw = -(1 << (bits - 1)), (1 << (bits - 1)) - 1, value & ((1 << bits) - 1)
+            lowest, highest, raw = (
+                -(1 << (bits - 1)),
+                (1 << (bits - 1)) - 1,
+                value & ((1 << bits) - 1),
+            )
         elif self.sign_bit is None:
             lowest, highest, raw = 0, (1 << bits) - 1, value
         else:
             highest = (1 << self.sign_bit) - 1
             lowest, raw = -highest, (-value | 1 << self.sign_bit) if value < 0 else value
         if not lowest <= value <= highest:
-            raise ConfigError(f"the register at {self.address} takes {lowest} to {highest}, got {value}")
+            raise ConfigError(
+                f"the register at {self.address} takes {lowest} to {highest}, got {value}"
+            )
         return raw.to_bytes(self.size, "little")
 
     def decode(self, data: bytes | bytearray) -> int:
@@ -50,7 +57,9 @@ class Register:
 
 @dataclass(frozen=True)
 class Model:
-    """Number that the servo reports, and mA of one unit of its current registers (0: it measures none)."""
+    """Number that the servo reports, and mA of one unit of its current registers (0: it measures
+    none).
+    """
 
     number: int
     current_unit_ma: float
@@ -60,13 +69,14 @@ class Model:
 class Family:
     """Servos that share a protocol and a control table.
 
-    `state` is the block of registers read in every cycle, `health` those read now and then: first and last name.
-    `errors` says what a set bit of `hardware_error` means. `always`: settings that every servo gets at configuration.
-    `at_rest` and `full`: registers that another program may have left until the power goes off. They are written before
-    the torque is switched on: with a value, and with what the register of the servo's largest value holds.
-    `no_limits`: smallest and largest position in the servo's own limits that stand for none.
-    `homing_sign`: whether the homing offset is added to what the encoder says, or taken away.
-    `single_turn`: modes in which goals must lie in [0, counts_per_turn).
+    `state` is the block of registers read in every cycle, `health` those read now and then: first
+    and last name. `errors` says what a set bit of `hardware_error` means. `always`: settings that
+    every servo gets at configuration. `at_rest` and `full`: registers that another program may have
+    left until the power goes off. They are written before the torque is switched on: with a value,
+    and with what the register of the servo's largest value holds. `no_limits`: smallest and largest
+    position in the servo's own limits that stand for none. `homing_sign`: whether the homing offset
+    is added to what the encoder says, or taken away. `single_turn`: modes in which goals must lie
+    in [0, counts_per_turn).
     """
 
     name: str
@@ -156,7 +166,13 @@ DYNAMIXEL_X = Family(
     voltage_unit_v=0.1,
     state=("present_current", "present_position"),
     health=(("present_voltage", "present_temperature"), ("torque_enable", "hardware_error")),
-    errors={1: "input voltage", 4: "overheating", 8: "motor encoder", 16: "electrical shock", 32: "overload"},
+    errors={
+        1: "input voltage",
+        4: "overheating",
+        8: "motor encoder",
+        16: "electrical shock",
+        32: "overload",
+    },
     # The second servo of a joint is driven by goals of its own, so nobody listens to another's id.
     always={"return_delay": 0, "drive_mode": 0, "secondary_id": 255},
     # The watchdog first: once it has run out, it keeps the others from being written.
@@ -200,7 +216,13 @@ FEETECH_STS = Family(
     voltage_unit_v=0.1,
     state=("present_position", "present_velocity"),
     health=(("torque_enable", "hardware_error"),),
-    errors={1: "input voltage", 2: "motor encoder", 4: "overheating", 8: "over-current", 32: "overload"},
+    errors={
+        1: "input voltage",
+        2: "motor encoder",
+        4: "overheating",
+        8: "over-current",
+        32: "overload",
+    },
     always={"return_delay": 0},
     at_rest={"profile_acceleration": 0, "profile_velocity": 0, "goal_time": 0},
     no_limits=(0, 0),

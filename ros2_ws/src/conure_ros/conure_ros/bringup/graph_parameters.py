@@ -1,4 +1,6 @@
-"""What each node of a graph is told: shipped file, graph's arguments, `node.parameter`, the user's file. No ROS."""
+"""What each node of a graph is told: shipped file, graph's arguments, `node.parameter`, the user's
+file. No ROS.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +40,9 @@ TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy mov
 
 @dataclass(frozen=True)
 class ParameterSet:
-    """Parameters that somebody gave by node: `by_node` has names, or one of EVERY_NODE. `source` names it in errors."""
+    """Parameters that somebody gave by node: `by_node` has names, or one of EVERY_NODE. `source`
+    names it in errors.
+    """
 
     source: str
     by_node: Mapping[str, Mapping[str, Any]]
@@ -49,9 +53,10 @@ def node_parameters(
 ) -> dict[str, dict[str, Any]]:
     """Every node's parameters beyond its shipped file.
 
-    Args: `given` by graph argument or `node.parameter`; its `params_file` and then `others` are applied last.
-    Raises: ConfigError for an unknown argument, node or parameter, an argument that no chosen node takes, a value of
-    another type, a parameter that is given twice with different values, or a start_mode that would move a real arm.
+    Args: `given` by graph argument or `node.parameter`; its `params_file` and then `others` are
+    applied last. Raises: ConfigError for an unknown argument, node or parameter, an argument that
+    no chosen node takes, a value of another type, a parameter that is given twice with different
+    values, or a start_mode that would move a real arm.
     """
     nodes = {node.name: node for node in find_graph(graph, given)}
     told = _Told(graph, nodes)
@@ -69,12 +74,20 @@ def node_parameters(
     return told.values
 
 
-def unknown_argument(graph: str, name: str, arguments: Iterable[str], nodes: Iterable[str]) -> ConureError:
-    """The error for what is neither an argument of the graph nor `node.parameter` of one of these nodes."""
+def unknown_argument(
+    graph: str, name: str, arguments: Iterable[str], nodes: Iterable[str]
+) -> ConureError:
+    """The error for what is neither an argument of the graph nor `node.parameter` of one of these
+    nodes.
+    """
     owner, dot, _ = name.partition(".")
     if dot:
-        return unknown_name(f"argument of graph {graph} '{name}': the graph has no node", owner, nodes)
-    return unknown_name(f"argument of graph {graph}", name, [*arguments, *(f"{node}.PARAMETER" for node in nodes)])
+        return unknown_name(
+            f"argument of graph {graph} '{name}': the graph has no node", owner, nodes
+        )
+    return unknown_name(
+        f"argument of graph {graph}", name, [*arguments, *(f"{node}.PARAMETER" for node in nodes)]
+    )
 
 
 class _Told:
@@ -98,7 +111,8 @@ class _Told:
             return
         if not takers and argument.name not in OF_NO_NODE:
             raise ConfigError(
-                f"{argument.name}={value}: with this arm no node of the graph takes it; arm= chooses another"
+                f"{argument.name}={value}: with this arm no node of the graph takes it; arm="
+                " chooses another"
             )
         for node in takers:
             self._set(node.name, node.taken[argument.name], typed, argument.name)
@@ -109,11 +123,16 @@ class _Told:
         if parameter not in like and not parameter.startswith(OF_EVERY_TOPIC):
             raise unknown_name(f"parameter of {node.name}", parameter, like)
         name = f"{node.name}.{parameter}"
-        self._set(node.name, parameter, _as_before(name, value, like.get(parameter)), source or name)
+        self._set(
+            node.name, parameter, _as_before(name, value, like.get(parameter)), source or name
+        )
 
     def parameter_set(self, some: ParameterSet) -> None:
         """Raises: ConfigError naming its source and what no node has."""
-        known = {node.name for graph in GRAPHS.values() for node in graph.possible()} | {MANAGER.name, *self.nodes}
+        known = {node.name for graph in GRAPHS.values() for node in graph.possible()} | {
+            MANAGER.name,
+            *self.nodes,
+        }
         for pattern, parameters in some.by_node.items():
             name = pattern.removeprefix("/")
             if pattern in EVERY_NODE:
@@ -137,14 +156,21 @@ class _Told:
     def _set(self, node: str, parameter: str, value: Any, source: str) -> None:
         before, own = self._asked.get((node, parameter)), self.values[node].get(parameter)
         if before and own != value:
-            raise ConfigError(f"{before} sets {node}.{parameter} to {own!r} and {source} to {value!r}; give one value")
+            raise ConfigError(
+                f"{before} sets {node}.{parameter} to {own!r} and {source} to {value!r}; give one"
+                " value"
+            )
         self._asked[node, parameter] = source
         self.values[node][parameter] = value
 
 
 def parameters_of(node: NodeSpec) -> dict[str, Any]:
-    """A node's parameters by name, each with a value of its type, None where no file of this package says one."""
-    arguments = {name: argument.default for name, argument in ARGUMENTS.items() if name not in OF_THE_GRAPH}
+    """A node's parameters by name, each with a value of its type, None where no file of this
+    package says one.
+    """
+    arguments = {
+        name: argument.default for name, argument in ARGUMENTS.items() if name not in OF_THE_GRAPH
+    }
     taken = {own: ARGUMENTS[name].default for name, own in node.taken.items()}
     return {**OF_EVERY_NODE, **arguments, **dict(node.parameters), **taken, **file_parameters(node)}
 
@@ -159,13 +185,17 @@ def _typed(argument: Argument, value: Any) -> Any:
     try:
         return argument.type(value)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{argument.name} must be of type {argument.type.__name__}, got {value!r}") from error
+        raise ConfigError(
+            f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
+        ) from error
 
 
 def _as_before(name: str, value: Any, before: Any) -> Any:
-    """A value as the type of the one before it: a whole number for a real one, a text of `ros2 launch` for any.
+    """A value as the type of the one before it: a whole number for a real one, a text of `ros2
+    launch` for any.
 
-    What does not fit stays as it is: the node refuses it by name. Raises: ConfigError for a number that is not finite.
+    What does not fit stays as it is: the node refuses it by name. Raises: ConfigError for a number
+    that is not finite.
     """
     if isinstance(value, str) and not isinstance(before, str):
         value = _parsed(value, before)
@@ -190,7 +220,9 @@ def _parsed(text: str, before: Any) -> Any:
         return text
 
 
-def _choose_start_mode(graph: str, nodes: Mapping[str, NodeSpec], values: dict[str, dict[str, Any]]) -> None:
+def _choose_start_mode(
+    graph: str, nodes: Mapping[str, NodeSpec], values: dict[str, dict[str, Any]]
+) -> None:
     """Nothing moves a real arm before a person says so. Raises: ConfigError."""
     manager = values.get(MANAGER.name, {})
     if "start_mode" not in manager:
@@ -201,17 +233,23 @@ def _choose_start_mode(graph: str, nodes: Mapping[str, NodeSpec], values: dict[s
         raise unknown_name("start_mode", str(mode), START_MODES)
     if mode != "hold" and not simulated:
         raise ConfigError(
-            f"start_mode={mode}: only a simulated arm (arm=sim, or port=sim) may begin so, and this graph's arm is not "
-            f"simulated; it begins in hold, and {TO_A_PERSON}"
+            f"start_mode={mode}: only a simulated arm (arm=sim, or port=sim) may begin so, and this"
+            f" graph's arm is not simulated; it begins in hold, and {TO_A_PERSON}"
         )
     manager["start_mode"] = mode
 
 
 def _is_simulated(nodes: Iterable[NodeSpec], values: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the graph's arm is: the simulated one, without a serial arm on a port of this machine."""
+    """Whether the graph's arm is: the simulated one, without a serial arm on a port of this
+    machine.
+    """
     found = list(nodes)
-    ports = [values[node.name].get("port") for node in found if node.executable == SERIAL_ARM.executable]
-    return any(node.executable == SIM_ROBOT.executable for node in found) and all(port == SIMULATED for port in ports)
+    ports = [
+        values[node.name].get("port") for node in found if node.executable == SERIAL_ARM.executable
+    ]
+    return any(node.executable == SIM_ROBOT.executable for node in found) and all(
+        port == SIMULATED for port in ports
+    )
 
 
 def file_parameters(node: NodeSpec) -> dict[str, Any]:
@@ -238,16 +276,24 @@ def read_parameter_file(path: Path) -> ParameterSet:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"parameter file {path} cannot be read: {error}") from error
     if not isinstance(data, dict) or not data:
-        raise ConfigError(f"parameter file {path} must map nodes to ros__parameters, got {type(data).__name__}")
-    return ParameterSet(f"parameter file {path}", {str(node): _section(path, node, data[node]) for node in data})
+        raise ConfigError(
+            f"parameter file {path} must map nodes to ros__parameters, got {type(data).__name__}"
+        )
+    return ParameterSet(
+        f"parameter file {path}", {str(node): _section(path, node, data[node]) for node in data}
+    )
 
 
 def _section(path: Path, node: Any, section: Any) -> dict[str, Any]:
     if not isinstance(section, dict) or set(section) != {"ros__parameters"}:
-        raise ConfigError(f"parameter file {path}: '{node}' must hold ros__parameters and nothing else")
+        raise ConfigError(
+            f"parameter file {path}: '{node}' must hold ros__parameters and nothing else"
+        )
     parameters = section["ros__parameters"]
     if not isinstance(parameters, dict):
-        raise ConfigError(f"parameter file {path}: ros__parameters of '{node}' must map names to values")
+        raise ConfigError(
+            f"parameter file {path}: ros__parameters of '{node}' must map names to values"
+        )
     return dict(_flat(parameters))
 
 

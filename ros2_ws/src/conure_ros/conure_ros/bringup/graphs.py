@@ -1,4 +1,6 @@
-"""Which nodes make up which graph: read by the plain starter, by the launch files and by the tests. No ROS."""
+"""Which nodes make up which graph: read by the plain starter, by the launch files and by the tests.
+No ROS.
+"""
 
 import os
 import sys
@@ -18,11 +20,12 @@ Ends = Literal["never", "when done", "the graph"]
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. `arguments` are the graph's arguments that it takes as parameters of the same name, `renamed` those
-    that it takes as a parameter of another: (argument, parameter).
+    """One process. `arguments` are the graph's arguments that it takes as parameters of the same
+    name, `renamed` those that it takes as a parameter of another: (argument, parameter).
 
-    `ends`: a node that may `never` end by itself, one that ends `when done`, or one whose end, with status 0, is the
-    end of `the graph`. `sends_images`: it gets a shared-memory segment that holds them, of 17 MB.
+    `ends`: a node that may `never` end by itself, one that ends `when done`, or one whose end, with
+    status 0, is the end of `the graph`. `sends_images`: it gets a shared-memory segment that holds
+    them, of 17 MB.
     """
 
     executable: str
@@ -48,7 +51,9 @@ class NodeSpec:
         return f"{ENCLAVES}/{self.name}"
 
     def environment(self) -> dict[str, str]:
-        """Variables of this node alone. Raises: ConfigError where the launch configuration is not installed."""
+        """Variables of this node alone. Raises: ConfigError where the launch configuration is not
+        installed.
+        """
         profile = "fastdds_images.xml" if self.sends_images else "fastdds.xml"
         return dict.fromkeys(PROFILE_VARIABLES, str(launch_folder() / "config" / profile))
 
@@ -67,25 +72,55 @@ ARGUMENTS = {
     argument.name: argument
     for argument in (
         Argument("robot", str, "wx250s", "name of a robot, or the path of its YAML file"),
-        Argument("arm", str, "sim", "sim: simulated; serial: servos on a port; external: its own driver runs beside"),
-        Argument("port", str, "", "a serial arm's port; empty: the one in the robot's file; sim: simulated servos"),
+        Argument(
+            "arm",
+            str,
+            "sim",
+            "sim: simulated; serial: servos on a port; external: its own driver runs beside",
+        ),
+        Argument(
+            "port",
+            str,
+            "",
+            "a serial arm's port; empty: the one in the robot's file; sim: simulated servos",
+        ),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
         Argument("objects", str, "test", "which objects: train or test"),
         Argument("image_size_px", int, 48, "side of the square images that the policy sees, px"),
-        Argument("noise_scale", float, 0.0, "standard deviation of the policy's noise; 0 takes the mean z"),
         Argument(
-            "start_mode", str, "", "who may move a simulated arm at first: hold or policy; empty: the graph's own"
+            "noise_scale",
+            float,
+            0.0,
+            "standard deviation of the policy's noise; 0 takes the mean z",
+        ),
+        Argument(
+            "start_mode",
+            str,
+            "",
+            "who may move a simulated arm at first: hold or policy; empty: the graph's own",
         ),
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),
         Argument("trials", int, 10, "how many trials to run"),
         Argument("first_seed", int, 0, "seed of the first trial's scene"),
-        Argument("camera_source", str, "", "the camera: device, stream, file or folder; empty: another driver's"),
-        Argument("camera_calibration", str, "", "its calibration, a YAML file in ROS's camera_info format"),
+        Argument(
+            "camera_source",
+            str,
+            "",
+            "the camera: device, stream, file or folder; empty: another driver's",
+        ),
+        Argument(
+            "camera_calibration",
+            str,
+            "",
+            "its calibration, a YAML file in ROS's camera_info format",
+        ),
         Argument("wrist_source", str, "", "the same for the camera on the wrist; empty: none"),
         Argument("wrist_calibration", str, "", "its calibration"),
-        Argument("timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"),
+        Argument(
+            "timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"
+        ),
         Argument("params_file", str, "", "a ROS parameter file, applied last; empty: none"),
     )
 }
@@ -148,10 +183,28 @@ POLICY = NodeSpec(
     ("robot", "bundle", "image_size_px", "noise_scale"),
     lifecycle=True,
 )
-TELEOP = NodeSpec("teleop_node", "conure_ros.nodes.teleop_node", "teleop", "teleop.yaml", ("robot",), lifecycle=True)
-RECORDER = NodeSpec("recorder_node", "conure_ros.nodes.recorder_node", "recorder", "recorder.yaml", ("folder",))
-FAULT = NodeSpec("fault_node", "conure_ros.nodes.fault_node", "fault", "fault.yaml", ("robot",), sends_images=True)
-ARM_MODEL = NodeSpec("arm_model_node", "conure_ros.nodes.arm_model_node", "arm_model", "arm_model.yaml", ("robot",))
+TELEOP = NodeSpec(
+    "teleop_node",
+    "conure_ros.nodes.teleop_node",
+    "teleop",
+    "teleop.yaml",
+    ("robot",),
+    lifecycle=True,
+)
+RECORDER = NodeSpec(
+    "recorder_node", "conure_ros.nodes.recorder_node", "recorder", "recorder.yaml", ("folder",)
+)
+FAULT = NodeSpec(
+    "fault_node",
+    "conure_ros.nodes.fault_node",
+    "fault",
+    "fault.yaml",
+    ("robot",),
+    sends_images=True,
+)
+ARM_MODEL = NodeSpec(
+    "arm_model_node", "conure_ros.nodes.arm_model_node", "arm_model", "arm_model.yaml", ("robot",)
+)
 EVALUATOR = NodeSpec(
     "evaluator_node",
     "conure_ros.nodes.evaluator_node",
@@ -162,15 +215,19 @@ EVALUATOR = NodeSpec(
 )
 
 
-MANAGER = NodeSpec("manager_node", "conure_ros.nodes.manager_node", "manager", "manager.yaml", ends="when done")
+MANAGER = NodeSpec(
+    "manager_node", "conure_ros.nodes.manager_node", "manager", "manager.yaml", ends="when done"
+)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes of a graph. One with an `arm` begins with that arm and its cameras, unless others are asked for.
+    """The nodes of a graph. One with an `arm` begins with that arm and its cameras, unless others
+    are asked for.
 
-    `settings`: parameters, (node, parameter, value), that hold in this graph alone, for whichever of the nodes it has.
-    `start_mode`: who may move the arm at first, where it is simulated; a real one always begins in hold.
+    `settings`: parameters, (node, parameter, value), that hold in this graph alone, for whichever
+    of the nodes it has. `start_mode`: who may move the arm at first, where it is simulated; a real
+    one always begins in hold.
     """
 
     nodes: tuple[NodeSpec, ...]
@@ -179,7 +236,9 @@ class Graph:
     start_mode: str = "hold"
 
     def chosen(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
-        """The nodes, with the manager that brings their lifecycle nodes up in this order. Raises: ConfigError."""
+        """The nodes, with the manager that brings their lifecycle nodes up in this order. Raises:
+        ConfigError.
+        """
         nodes = (*(hardware(given.get("arm", self.arm), given) if self.arm else ()), *self.nodes)
         nodes = tuple(self._set(node) for node in nodes)
         names = [node.name for node in nodes if node.lifecycle]
@@ -188,12 +247,16 @@ class Graph:
         return (*nodes, replace(self._manager(), parameters=(("nodes", names),)))
 
     def _manager(self) -> NodeSpec:
-        """It chooses the mode, once all are up: a control node that is started again by itself holds."""
+        """It chooses the mode, once all are up: a control node that is started again by itself
+        holds.
+        """
         controlled = any(node.executable == CONTROL.executable for node in self.nodes)
         return replace(MANAGER, arguments=("start_mode",)) if controlled else MANAGER
 
     def _set(self, node: NodeSpec) -> NodeSpec:
-        own = tuple((parameter, value) for name, parameter, value in self.settings if name == node.name)
+        own = tuple(
+            (parameter, value) for name, parameter, value in self.settings if name == node.name
+        )
         return replace(node, parameters=(*node.parameters, *own))
 
     def possible(self) -> tuple[NodeSpec, ...]:
@@ -206,21 +269,29 @@ ARMS = ("sim", "serial", "external")
 
 
 def hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
-    """Arm and cameras. Raises: ConfigError for an unknown arm, or a port of an arm that has none."""
+    """Arm and cameras. Raises: ConfigError for an unknown arm, or a port of an arm that has
+    none.
+    """
     if arm not in ARMS:
         raise unknown_name("arm", arm, ARMS)
     port = given.get("port", "")
     if port == SIMULATED and arm != "external":
         return SIM_SERVOS
     if port and arm != "serial":
-        raise ConfigError(f"arm={arm} has no serial port, got port={port}; arm=serial has one, port=sim simulates it")
+        raise ConfigError(
+            f"arm={arm} has no serial port, got port={port}; arm=serial has one, port=sim"
+            " simulates it"
+        )
     sources = {"camera_source": CAMERA, "wrist_source": WRIST_CAMERA}
     cameras = tuple(node for source, node in sources.items() if given.get(source))
     return {"sim": (SIM_ROBOT,), "serial": (SERIAL_ARM, *cameras), "external": cameras}[arm]
 
 
 def managed(
-    *nodes: NodeSpec, arm: str = "", settings: tuple[tuple[str, str, Any], ...] = (), start_mode: str = "hold"
+    *nodes: NodeSpec,
+    arm: str = "",
+    settings: tuple[tuple[str, str, Any], ...] = (),
+    start_mode: str = "hold",
 ) -> Graph:
     """A graph of these nodes, above that arm."""
     return Graph(nodes, arm, settings, start_mode)
@@ -232,7 +303,11 @@ def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
 
 
 # A calibration needs all of an image, and one that is large enough.
-WHOLE_IMAGES = (("camera", "fit", "none"), ("wrist", "fit", "none"), ("sim_robot", "camera_scale", 10))
+WHOLE_IMAGES = (
+    ("camera", "fit", "none"),
+    ("wrist", "fit", "none"),
+    ("sim_robot", "camera_scale", 10),
+)
 
 ASIDE = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
 
@@ -254,14 +329,19 @@ GRAPHS = {
     ),
     # An arm with somebody else's controllers; the faults themselves are its policy and its person.
     "faults_arm": managed(spoiled(ARM_MODEL, "joint_states"), UNLED_CONTROL, FAULT),
-    # A camera of its own, with large images; what the policy sees has nothing to do with the simulated arm.
+    # A camera of its own, with large images; what the policy sees has nothing to do with the
+    # simulated arm.
     "soak": managed(
         spoiled(replace(SIM_ROBOT, remaps=ASIDE), "joint_states"),
         spoiled(CAMERA, "camera/image_raw"),
         CONTROL,
         spoiled(POLICY, "command/policy"),
         FAULT,
-        settings=(("camera", "fit", "none"), ("policy", "image_fit", "crop"), ("sim_robot", "camera_period_s", 10.0)),
+        settings=(
+            ("camera", "fit", "none"),
+            ("policy", "image_fit", "crop"),
+            ("sim_robot", "camera_period_s", 10.0),
+        ),
     ),
     "faults_serial": managed(
         spoiled(SIM_SERVOS[0], "camera/image_raw"),
@@ -281,12 +361,16 @@ def named_graph(name: str) -> Graph:
 
 
 def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeSpec, ...]:
-    """The nodes of a graph, as its arguments choose them. Raises: ConfigError listing the known graphs or arms."""
+    """The nodes of a graph, as its arguments choose them. Raises: ConfigError listing the known
+    graphs or arms.
+    """
     return named_graph(name).chosen(given or {})
 
 
 def graph_arguments(name: str) -> list[Argument]:
-    """The arguments that a graph takes, whichever its arm, in the order of ARGUMENTS. Raises: ConfigError."""
+    """The arguments that a graph takes, whichever its arm, in the order of ARGUMENTS. Raises:
+    ConfigError.
+    """
     graph = named_graph(name)
     taken = {argument for node in graph.possible() for argument in node.taken}
     taken |= {"params_file", "arm"} if graph.arm else {"params_file"}
@@ -324,4 +408,7 @@ def launch_folder() -> Path:
     for place in places:
         if (place / "config" / "control.yaml").is_file():
             return place
-    raise ConfigError(f"the launch configuration is in none of {', '.join(map(str, places))}; install conure_bringup")
+    raise ConfigError(
+        f"the launch configuration is in none of {', '.join(map(str, places))}; install"
+        " conure_bringup"
+    )

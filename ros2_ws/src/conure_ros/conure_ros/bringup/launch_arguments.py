@@ -1,4 +1,6 @@
-"""What `ros2 launch` was told, as the node table takes it: nothing that was meant for a node is dropped. No ROS."""
+"""What `ros2 launch` was told, as the node table takes it: nothing that was meant for a node is
+dropped. No ROS.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.errors import ConfigError
-from conure_ros.bringup.graph_parameters import ParameterSet, parameters_of, read_parameter_file, unknown_argument
+from conure_ros.bringup.graph_parameters import (
+    ParameterSet,
+    parameters_of,
+    read_parameter_file,
+    unknown_argument,
+)
 from conure_ros.bringup.graphs import NodeSpec, find_graph, graph_arguments, launch_folder
 
 PACKAGE = "conure_bringup"
@@ -24,9 +31,13 @@ OF_LAUNCH = (
     "sigkill_timeout",
     "sigterm_timeout",
 )
-"""Names that launch and launch_ros read or set themselves; those that begin with two underscores are theirs, too."""
+"""Names that launch and launch_ros read or set themselves; those that begin with two underscores
+are theirs, too.
+"""
 ALIKE = 0.8
-"""How like a node's name another must be to count as misspelt, where it might be an including launch file's own."""
+"""How like a node's name another must be to count as misspelt, where it might be an including
+launch file's own.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,9 +52,9 @@ class Told:
 def told_by_launch(graph: str, configurations: Mapping[str, Any], directly: bool) -> Told:
     """The graph's arguments, `node.parameter`, and what was set for all nodes around an include.
 
-    Args: `configurations` are the launch context's; `directly`: nobody includes our launch file, so that each of them
-    is meant for it.
-    Raises: ConfigError for what is meant for the graph and fits nothing in it.
+    Args: `configurations` are the launch context's; `directly`: nobody includes our launch file, so
+    that each of them is meant for it. Raises: ConfigError for what is meant for the graph and fits
+    nothing in it.
     """
     arguments = [argument.name for argument in graph_arguments(graph)]
     given = {name: configurations[name] for name in arguments if name in configurations}
@@ -59,12 +70,16 @@ def told_by_launch(graph: str, configurations: Mapping[str, Any], directly: bool
             raise unknown_argument(graph, name, arguments, names)
         elif not dot and get_close_matches(name, arguments, n=1, cutoff=ALIKE):
             (close,) = get_close_matches(name, arguments, n=1, cutoff=ALIKE)
-            doubts.append(f"launch argument '{name}' is not one of graph {graph}; did you mean '{close}'?")
+            doubts.append(
+                f"launch argument '{name}' is not one of graph {graph}; did you mean '{close}'?"
+            )
     return Told(given, _set_around(nodes, configurations.get(GLOBAL_PARAMETERS, ())), doubts)
 
 
 def _set_around(nodes: Iterable[NodeSpec], set_for_all: Any) -> list[ParameterSet]:
-    """launch_ros gives these to every node before its own, and ours would override them: they are applied last."""
+    """launch_ros gives these to every node before its own, and ours would override them: they are
+    applied last.
+    """
     found = []
     for some in set_for_all:
         if isinstance(some, tuple):
@@ -78,7 +93,9 @@ def _set_around(nodes: Iterable[NodeSpec], set_for_all: Any) -> list[ParameterSe
 
 
 def started_directly(graph: str, words: Sequence[str]) -> bool:
-    """Whether this command line, `ros2 launch ...`, names the graph's own launch file and none that includes it."""
+    """Whether this command line, `ros2 launch ...`, names the graph's own launch file and none that
+    includes it.
+    """
     for before, word in zip(("", *words), words, strict=False):
         if Path(word).name == f"{graph}.launch.py":
             return before == PACKAGE or _is_ours(Path(word))

@@ -5,7 +5,13 @@ import sys
 from typing import Any
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch_ros.actions import Node
@@ -25,11 +31,15 @@ def launch_description(graph: str) -> LaunchDescription:
 
 
 def _declared(argument: Argument) -> DeclareLaunchArgument:
-    return DeclareLaunchArgument(argument.name, default_value=str(argument.default), description=argument.description)
+    return DeclareLaunchArgument(
+        argument.name, default_value=str(argument.default), description=argument.description
+    )
 
 
 def _actions(context: Any, graph: str) -> list[Any]:
-    """The nodes that the arguments choose, and the end of all when one ends that should not, or that ends the graph."""
+    """The nodes that the arguments choose, and the end of all when one ends that should not, or
+    that ends the graph.
+    """
     told = told_by_launch(graph, context.launch_configurations, started_directly(graph, sys.argv))
     parameters = node_parameters(graph, told.given, told.others)
     # The nodes end with this process, and their manager leads no other's.
@@ -37,12 +47,17 @@ def _actions(context: Any, graph: str) -> list[Any]:
     actions = [LogInfo(msg=doubt) for doubt in told.doubts]
     for node in find_graph(graph, told.given):
         action = _action(node, parameters[node.name], common)
-        actions += [action, RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node)))]
+        actions += [
+            action,
+            RegisterEventHandler(OnProcessExit(target_action=action, on_exit=_on_exit(node))),
+        ]
     return actions
 
 
 def _action(node: NodeSpec, parameters: dict[str, Any], environment: dict[str, str]) -> Node:
-    """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves the same."""
+    """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves
+    the same.
+    """
     # A bare text would be read as YAML: camera_source "0" as a number.
     typed = {
         name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
@@ -64,6 +79,8 @@ def _on_exit(node: NodeSpec) -> Any:
     def ended(event: Any, context: Any) -> list[Any]:
         if event.returncode == 0 and node.ends == "when done":
             return []
-        return [EmitEvent(event=Shutdown(reason=f"{node.name} ended with status {event.returncode}"))]
+        return [
+            EmitEvent(event=Shutdown(reason=f"{node.name} ended with status {event.returncode}"))
+        ]
 
     return ended

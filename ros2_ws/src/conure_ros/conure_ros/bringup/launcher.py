@@ -38,23 +38,28 @@ def run_graph(
     on_line: OnLine | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a graph until the node that ends it is done; a graph without one runs until it is interrupted.
+    """Run a graph until the node that ends it is done; a graph without one runs until it is
+    interrupted.
 
-    Args: `parameters` by graph argument or `node.parameter`; `on_line` hears the name of a node and a line of its
-    output (default: print); `environment` is added to the nodes'.
-    Raises: GraphError naming the node that failed and why; KeyboardInterrupt on SIGINT, SystemExit with 128 and the
+    Args: `parameters` by graph argument or `node.parameter`; `on_line` hears the name of a node and
+    a line of its output (default: print); `environment` is added to the nodes'. Raises: GraphError
+    naming the node that failed and why; KeyboardInterrupt on SIGINT, SystemExit with 128 and the
     number of another signal.
     """
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_deferred_signals())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
         variables = {**stack.enter_context(ros_environment()), **(environment or {})}
-        running = RunningGraph(graph, dict(parameters or {}), folder, variables, on_line or print_line)
+        running = RunningGraph(
+            graph, dict(parameters or {}), folder, variables, on_line or print_line
+        )
         try:
             running.start()
             running.wait(signals)
         except BrokenPipeError as error:
-            raise GraphError("nobody reads the nodes' output any more: the graph was ended") from error
+            raise GraphError(
+                "nobody reads the nodes' output any more: the graph was ended"
+            ) from error
         finally:
             running.stop()
     if signals:
@@ -65,7 +70,12 @@ class RunningGraph:
     """The processes of one graph: each a session of its own, their output read line by line."""
 
     def __init__(
-        self, graph: str, parameters: dict[str, Any], folder: Path, environment: dict[str, str], on_line: OnLine
+        self,
+        graph: str,
+        parameters: dict[str, Any],
+        folder: Path,
+        environment: dict[str, str],
+        on_line: OnLine,
     ) -> None:
         self.nodes = find_graph(graph, parameters)
         self._parameters = node_parameters(graph, parameters)
@@ -81,9 +91,14 @@ class RunningGraph:
             self.start_node(node, self._parameters[node.name])
 
     def start_node(self, node: NodeSpec, parameters: Mapping[str, Any]) -> None:
-        """Start one node, one of the graph's again or another beside them; `parameters` come on top of its file's."""
-        # One file: of two, ROS silently takes the first where they give a parameter values of different types.
-        path = write_parameters(self._folder / f"{node.name}.yaml", {**file_parameters(node), **parameters})
+        """Start one node, one of the graph's again or another beside them; `parameters` come on top
+        of its file's.
+        """
+        # One file: of two, ROS silently takes the first where they give a parameter values of
+        # different types.
+        path = write_parameters(
+            self._folder / f"{node.name}.yaml", {**file_parameters(node), **parameters}
+        )
         self._start(node, command_line(node, [path]))
 
     def parameters(self, name: str) -> dict[str, Any]:
@@ -91,7 +106,9 @@ class RunningGraph:
         return dict(self._parameters[name])
 
     def listen(self, timeout_s: float) -> None:
-        """Give waiting lines to whoever listens, for who looks after the processes instead of `wait`."""
+        """Give waiting lines to whoever listens, for who looks after the processes instead of
+        `wait`.
+        """
         self._hand_on(timeout_s)
 
     def _start(self, node: NodeSpec, words: list[str]) -> None:
@@ -140,19 +157,28 @@ class RunningGraph:
         self._readers[name].join(LAST_LINES_S)
         for _ in range(3):
             self._hand_on(POLL_S)
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        how = (
+            f"was killed by {signal.Signals(-status).name}"
+            if status < 0
+            else f"ended with status {status}"
+        )
         causes = self._words.causes(name)
         return f"node {name} {how}{' - ' + causes if causes else ''}"
 
     def stop(self) -> None:
-        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when all are reaped.
+        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when
+        all are reaped.
 
-        What is killed is asked first where it hangs (see running.ros_context), so that its last lines tell.
+        What is killed is asked first where it hangs (see running.ros_context), so that its last
+        lines tell.
         """
         self._on_line = quietly(self._on_line)
         self._signal(signal.SIGINT)
         deadline_s = time.monotonic() + GRACE_S
-        while any(process.poll() is None for process in self.processes.values()) and time.monotonic() < deadline_s:
+        while (
+            any(process.poll() is None for process in self.processes.values())
+            and time.monotonic() < deadline_s
+        ):
             self._hand_on(0.02)
         late = [name for name, process in self.processes.items() if process.poll() is None]
         for name in late:
@@ -178,11 +204,14 @@ class RunningGraph:
 
 @contextlib.contextmanager
 def ros_environment() -> Iterator[dict[str, str]]:
-    """The variables that nodes run with: local discovery, a domain of their own unless one is set."""
+    """The variables that nodes run with: local discovery, a domain of their own unless one is
+    set.
+    """
     remove_dead_segments()
     defaults = {
         "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
-        # Numerical libraries that spin a thread on every core take the time that the control loop needs.
+        # Numerical libraries that spin a thread on every core take the time that the control loop
+        # needs.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -202,7 +231,9 @@ def ros_environment() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
-    """SIGINT, SIGTERM and SIGHUP are noted in the list, not raised, so that none can cut a start or an end short."""
+    """SIGINT, SIGTERM and SIGHUP are noted in the list, not raised, so that none can cut a start or
+    an end short.
+    """
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
@@ -211,7 +242,10 @@ def _deferred_signals() -> Iterator[list[int]]:
     # A closed terminal; `nohup` has it ignored.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, lambda received, _: noted.append(received)) for number in numbers}
+    before = {
+        number: signal.signal(number, lambda received, _: noted.append(received))
+        for number in numbers
+    }
     try:
         yield noted
     finally:
@@ -246,7 +280,9 @@ class LastWords:
 
 
 def quietly(on_line: OnLine) -> OnLine:
-    """The same, for the way out: whoever listens may be gone, and no node may stay behind for that."""
+    """The same, for the way out: whoever listens may be gone, and no node may stay behind for
+    that.
+    """
 
     def told(name: str, line: str) -> None:
         with contextlib.suppress(Exception):

@@ -1,4 +1,6 @@
-"""`python -m conure_ros.bringup.node_process MODULE --ros-args ...`: a node that is tied to its launcher."""
+"""`python -m conure_ros.bringup.node_process MODULE --ros-args ...`: a node that is tied to its
+launcher.
+"""
 
 import signal
 import sys
@@ -8,6 +10,7 @@ from conure_ros.comms.ending import tie_to_starter
 
 if __name__ == "__main__":
     tie_to_starter()
-    # An interrupt ends a node that is still importing without a traceback; from its start on the node handles it.
+    # An interrupt ends a node that is still importing without a traceback; from its start on the
+    # node handles it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import_module(sys.argv[1]).main()

@@ -1,6 +1,8 @@
-"""What each node may do, as an SROS 2 policy: `python -m conure_ros.bringup.security` prints that of the running graph.
+"""What each node may do, as an SROS 2 policy: `python -m conure_ros.bringup.security` prints that
+of the running graph.
 
-Format: https://design.ros2.org/articles/ros2_access_control_policies.html, version 0.2.0. docs/security.md.
+Format: https://design.ros2.org/articles/ros2_access_control_policies.html, version 0.2.0.
+docs/security.md.
 """
 
 import time
@@ -11,7 +13,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import rclpy
-from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
+from rclpy.action import (
+    get_action_client_names_and_types_by_node,
+    get_action_server_names_and_types_by_node,
+)
 
 from conure_ros.bringup.graphs import ENCLAVES
 from conure_ros.comms.domains import join_running_graph
@@ -34,7 +39,9 @@ class Profile:
     call: frozenset[str] = frozenset()
 
     def __or__(self, other: "Profile") -> "Profile":
-        return Profile(*(getattr(self, field.name) | getattr(other, field.name) for field in fields(self)))
+        return Profile(
+            *(getattr(self, field.name) | getattr(other, field.name) for field in fields(self))
+        )
 
 
 ELEMENTS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
@@ -55,7 +62,9 @@ def live_profile(node: Any, name: str) -> Profile:
     """What the node of this name, in the root namespace, has open now."""
 
     def names(found: Iterable[tuple[str, Any]]) -> frozenset[str]:
-        return frozenset(topic for topic, _ in found if HIDDEN not in topic and f"/{CLAIM}" not in topic)
+        return frozenset(
+            topic for topic, _ in found if HIDDEN not in topic and f"/{CLAIM}" not in topic
+        )
 
     return Profile(
         publish=names(node.get_publisher_names_and_types_by_node(name, "/")),
@@ -73,7 +82,9 @@ def policy_text(profiles: dict[str, Profile]) -> str:
     enclaves = ElementTree.SubElement(policy, "enclaves")
     for name, profile in sorted(profiles.items()):
         enclave = ElementTree.SubElement(enclaves, "enclave", path=f"{ENCLAVES}/{name}")
-        element = ElementTree.SubElement(ElementTree.SubElement(enclave, "profiles"), "profile", ns="/", node=name)
+        element = ElementTree.SubElement(
+            ElementTree.SubElement(enclave, "profiles"), "profile", ns="/", node=name
+        )
         for right, kind in ELEMENTS.items():
             allowed = sorted(getattr(profile, right))
             if allowed:
@@ -81,7 +92,11 @@ def policy_text(profiles: dict[str, Profile]) -> str:
                 for topic in allowed:
                     ElementTree.SubElement(listed, kind).text = topic
     ElementTree.indent(policy)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(policy, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + ElementTree.tostring(policy, encoding="unicode")
+        + "\n"
+    )
 
 
 def read_policy(path: Path) -> dict[str, Profile]:
@@ -89,7 +104,12 @@ def read_policy(path: Path) -> dict[str, Profile]:
     profiles: dict[str, Profile] = {}
     for element in ElementTree.parse(path).iter("profile"):
         rights = {
-            right: frozenset(str(item.text) for listed in element if listed.get(right) == "ALLOW" for item in listed)
+            right: frozenset(
+                str(item.text)
+                for listed in element
+                if listed.get(right) == "ALLOW"
+                for item in listed
+            )
             for right in ELEMENTS
         }
         profiles[str(element.get("node"))] = Profile(**rights)
@@ -110,7 +130,9 @@ def main() -> None:
     with ros_context():
         node = rclpy.create_node(OWN)
         time.sleep(DISCOVERY_S)
-        names = {name for name, namespace in node.get_node_names_and_namespaces() if namespace == "/"}
+        names = {
+            name for name, namespace in node.get_node_names_and_namespaces() if namespace == "/"
+        }
         print(policy_text(live_policy(node, names - {OWN})), end="")
 
 

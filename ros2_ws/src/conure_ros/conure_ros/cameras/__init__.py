@@ -1,1 +1,3 @@
-"""Real cameras: where frames come from, whether they are fit to be acted on, and what becomes of them. No ROS."""
+"""Real cameras: where frames come from, whether they are fit to be acted on, and what becomes of
+them. No ROS.
+"""

@@ -1,4 +1,6 @@
-"""A camera's calibration, from the YAML that ROS's calibrators write (camera_info format), and its pose."""
+"""A camera's calibration, from the YAML that ROS's calibrators write (camera_info format), and its
+pose.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -37,39 +39,61 @@ class Calibration:
     @classmethod
     def absent(cls, width_px: int, height_px: int) -> "Calibration":
         """Of a camera that nobody calibrated."""
-        return cls(width_px, height_px, "", np.zeros((3, 3)), np.zeros(0), np.eye(3), np.zeros((3, 4)))
+        return cls(
+            width_px, height_px, "", np.zeros((3, 3)), np.zeros(0), np.eye(3), np.zeros((3, 4))
+        )
 
     def require_size(self, width_px: int, height_px: int) -> None:
-        """Raises: ConfigError if frames are of another size: focal lengths in px hold for one size only."""
+        """Raises: ConfigError if frames are of another size: focal lengths in px hold for one size
+        only.
+        """
         if (width_px, height_px) != (self.width_px, self.height_px):
             raise ConfigError(
-                f"the calibration is for {self.width_px}x{self.height_px} px, the camera gives {width_px}x{height_px} "
-                "px; calibrate at that size, or set width_px and height_px to the calibration's"
+                f"the calibration is for {self.width_px}x{self.height_px} px, the camera gives"
+                f" {width_px}x{height_px} px; calibrate at that size, or set width_px and height_px"
+                " to the calibration's"
             )
 
     def undistorted(self) -> "Calibration":
         """Of the frames that `undistort` gives."""
         matrix, none = self.projection[:, :3].copy(), np.zeros(5)
-        return replace(self, model="plumb_bob", matrix=matrix, distortion=none, rectification=np.eye(3))
+        return replace(
+            self, model="plumb_bob", matrix=matrix, distortion=none, rectification=np.eye(3)
+        )
 
     def framed(self, placement: Placement) -> "Calibration":
         """Of the images that a placement makes of the frames."""
         if not self.matrix.any():
             return replace(self, width_px=placement.size[0], height_px=placement.size[1])
-        matrix, projection = placement.intrinsics(self.matrix), placement.intrinsics(self.projection)
+        matrix, projection = (
+            placement.intrinsics(self.matrix),
+            placement.intrinsics(self.projection),
+        )
         return replace(
-            self, width_px=placement.size[0], height_px=placement.size[1], matrix=matrix, projection=projection
+            self,
+            width_px=placement.size[0],
+            height_px=placement.size[1],
+            matrix=matrix,
+            projection=projection,
         )
 
     @cached_property
     def _maps(self) -> tuple[NDArray[Any], NDArray[Any]]:
         size, matrix = (self.width_px, self.height_px), self.projection[:, :3]
-        make = cv2.fisheye.initUndistortRectifyMap if self.model == "equidistant" else cv2.initUndistortRectifyMap
-        first, second = make(self.matrix, self.distortion, self.rectification, matrix, size, cv2.CV_16SC2)
+        make = (
+            cv2.fisheye.initUndistortRectifyMap
+            if self.model == "equidistant"
+            else cv2.initUndistortRectifyMap
+        )
+        first, second = make(
+            self.matrix, self.distortion, self.rectification, matrix, size, cv2.CV_16SC2
+        )
         return first, second
 
     def undistort(self, pixels: Pixels) -> Pixels:
-        """The frame (height, width, 3) as a camera without distortion, with P as its intrinsics, would see it."""
+        """The frame (height, width, 3) as a camera without distortion, with P as its intrinsics,
+        would see it.
+        """
         first, second = self._maps
         straight: Pixels = cv2.remap(pixels, first, second, cv2.INTER_LINEAR)
         return straight
@@ -95,14 +119,23 @@ def read_calibration(path: Path) -> Calibration:
             _matrix(data["projection_matrix"], (3, 4), "projection_matrix"),
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from error
     except KeyError as error:
-        raise ConfigError(f"{path} lacks the field {error}; expected ROS's camera_info format") from error
+        raise ConfigError(
+            f"{path} lacks the field {error}; expected ROS's camera_info format"
+        ) from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    for name, matrix in (("camera_matrix", calibration.matrix), ("projection_matrix", calibration.projection)):
+    for name, matrix in (
+        ("camera_matrix", calibration.matrix),
+        ("projection_matrix", calibration.projection),
+    ):
         if not min(matrix[0, 0], matrix[1, 1]) > 0:
-            raise ConfigError(f"{path}: {name} needs focal lengths above 0 px, got {matrix[0, 0]}, {matrix[1, 1]}")
+            raise ConfigError(
+                f"{path}: {name} needs focal lengths above 0 px, got {matrix[0, 0]}, {matrix[1, 1]}"
+            )
     return calibration
 
 
@@ -135,13 +168,17 @@ def _distortion(field: Any, model: Any) -> Array:
     values = _numbers(field, "distortion_coefficients")
     if values.size not in MODELS[model]:
         counts = " or ".join(map(str, MODELS[model]))
-        raise ConfigError(f"distortion_coefficients of {model} must be {counts} values, got {values.size}")
+        raise ConfigError(
+            f"distortion_coefficients of {model} must be {counts} values, got {values.size}"
+        )
     return values
 
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where the camera's optical frame (REP 103: z forward, x right, y down) stands in the frame `parent`."""
+    """Where the camera's optical frame (REP 103: z forward, x right, y down) stands in the frame
+    `parent`.
+    """
 
     parent: str
     translation_m: tuple[float, float, float]
@@ -150,7 +187,10 @@ class CameraPose:
     def __post_init__(self) -> None:
         norm = math.hypot(*self.rotation_xyzw)
         if abs(norm - 1.0) > 1e-3:
-            raise ConfigError(f"rotation_xyzw must be a unit quaternion, got {self.rotation_xyzw} of length {norm:.4f}")
+            raise ConfigError(
+                f"rotation_xyzw must be a unit quaternion, got {self.rotation_xyzw} of length"
+                f" {norm:.4f}"
+            )
 
 
 def read_pose(path: Path) -> CameraPose:

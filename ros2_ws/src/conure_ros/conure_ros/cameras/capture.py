@@ -1,4 +1,6 @@
-"""A thread that takes frames as they come, stamps each at its capture, and opens the source again after a loss."""
+"""A thread that takes frames as they come, stamps each at its capture, and opens the source again
+after a loss.
+"""
 
 import threading
 import time
@@ -12,7 +14,9 @@ from conure_ros.cameras.sources import BadFrame, CameraLost, Source, SourceEnded
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded frame (height, width, 3), BGR, with its time of capture on the stamps' clock and on the steady one."""
+    """A decoded frame (height, width, 3), BGR, with its time of capture on the stamps' clock and on
+    the steady one.
+    """
 
     pixels: Pixels
     stamp_ns: int
@@ -21,7 +25,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waiting times between attempts to open a lost source: doubled from the first to the most, s."""
+    """Waiting times between attempts to open a lost source: doubled from the first to the most,
+    s.
+    """
 
     first_s: float = 0.5
     most_s: float = 8.0
@@ -32,11 +38,13 @@ class Backoff:
 
 
 class Capture:
-    """`grab`, stamp, `retrieve`, hand on; never waits for who takes the frames beyond the call itself.
+    """`grab`, stamp, `retrieve`, hand on; never waits for who takes the frames beyond the call
+    itself.
 
-    `on_frame` takes each frame, `on_bad` the steady time of one that cannot be used and why, `on_lost` why the source
-    gives no more. `period_s` above 0 paces a source that does not pace itself. An error that nobody foresaw is kept in
-    `error`, where the owner's own thread finds it: a dead camera must not look idle.
+    `on_frame` takes each frame, `on_bad` the steady time of one that cannot be used and why,
+    `on_lost` why the source gives no more. `period_s` above 0 paces a source that does not pace
+    itself. An error that nobody foresaw is kept in `error`, where the owner's own thread finds it:
+    a dead camera must not look idle.
     """
 
     def __init__(
@@ -62,7 +70,9 @@ class Capture:
         self._thread.start()
 
     def close(self, timeout_s: float) -> None:
-        """No frame is handed on afterwards. A read that hangs longer than this is left to itself."""
+        """No frame is handed on afterwards. A read that hangs longer than this is left to
+        itself.
+        """
         self._ended.set()
         self._thread.join(timeout_s)
 

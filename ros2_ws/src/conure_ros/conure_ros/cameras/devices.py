@@ -9,7 +9,9 @@ DEVICES, CLASSES = Path("/dev"), Path("/sys/class/video4linux")
 
 @dataclass(frozen=True)
 class VideoDevice:
-    """A device that frames can be had from. `source`: the name that survives plugging in again, where there is one."""
+    """A device that frames can be had from. `source`: the name that survives plugging in again,
+    where there is one.
+    """
 
     path: Path
     name: str
@@ -18,10 +20,14 @@ class VideoDevice:
 
 
 def video_devices(devices: Path = DEVICES, classes: Path = CLASSES) -> list[VideoDevice]:
-    """In the order of their numbers. A camera's further devices, which carry metadata, are left out."""
+    """In the order of their numbers. A camera's further devices, which carry metadata, are left
+    out.
+    """
     by_id = {link.resolve(): link for link in sorted((devices / "v4l" / "by-id").glob("*"))}
     found = []
-    for path in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name.removeprefix("video"))):
+    for path in sorted(
+        devices.glob("video[0-9]*"), key=lambda path: int(path.name.removeprefix("video"))
+    ):
         if _text(classes / path.name / "index") not in ("0", ""):
             continue
         name = _text(classes / path.name / "name") or "unnamed"

@@ -1,4 +1,6 @@
-"""From a camera's frame to a policy's square image: crop and resize by a rule that is written down, never silently."""
+"""From a camera's frame to a policy's square image: crop and resize by a rule that is written down,
+never silently.
+"""
 
 from dataclasses import dataclass
 
@@ -15,10 +17,12 @@ FITS = ("none", "crop", "pad", "stretch")
 
 @dataclass(frozen=True)
 class Framing:
-    """The rule: first the part of the frame in `crop_px` (left, top, width, height; all 0: the whole), then `fit`.
+    """The rule: first the part of the frame in `crop_px` (left, top, width, height; all 0: the
+    whole), then `fit`.
 
-    `none` leaves that part as it is; `crop` takes the largest square in its middle, `pad` adds black bars to a square,
-    `stretch` squeezes it to a square; all three then resize to `size_px`, by area averaging where they shrink.
+    `none` leaves that part as it is; `crop` takes the largest square in its middle, `pad` adds
+    black bars to a square, `stretch` squeezes it to a square; all three then resize to `size_px`,
+    by area averaging where they shrink.
 
     >>> Framing("crop", 48).placement(640, 480).size
     (48, 48)
@@ -32,16 +36,27 @@ class Framing:
         if self.fit not in FITS:
             raise unknown_name("fit", self.fit, FITS)
         if self.fit != "none" and self.size_px < 1:
-            raise ConfigError(f"fit '{self.fit}' needs an image size above 0 px, got {self.size_px}")
+            raise ConfigError(
+                f"fit '{self.fit}' needs an image size above 0 px, got {self.size_px}"
+            )
         if len(self.crop_px) != 4:
-            raise ConfigError(f"crop_px must be [left, top, width, height], got {list(self.crop_px)}")
+            raise ConfigError(
+                f"crop_px must be [left, top, width, height], got {list(self.crop_px)}"
+            )
 
     def placement(self, width_px: int, height_px: int) -> "Placement":
-        """What the rule does to frames of this size. Raises: ConfigError if `crop_px` leaves the frame."""
-        left, top, width, height = self.crop_px if any(self.crop_px) else (0, 0, width_px, height_px)
+        """What the rule does to frames of this size. Raises: ConfigError if `crop_px` leaves the
+        frame.
+        """
+        left, top, width, height = (
+            self.crop_px if any(self.crop_px) else (0, 0, width_px, height_px)
+        )
         inside = left >= 0 and top >= 0 and left + width <= width_px and top + height <= height_px
         if not inside or width < 1 or height < 1:
-            raise ConfigError(f"crop_px {list(self.crop_px)} does not lie in the camera's {width_px}x{height_px} px")
+            raise ConfigError(
+                f"crop_px {list(self.crop_px)} does not lie in the camera's"
+                f" {width_px}x{height_px} px"
+            )
         if self.fit == "none":
             return Placement((left, top, width, height), (width, height), (0, 0), (width, height))
         square = (self.size_px, self.size_px)
@@ -54,12 +69,15 @@ class Framing:
             return Placement(box, square, (0, 0), square)
         factor = self.size_px / max(width, height)
         scaled = (max(1, round(width * factor)), max(1, round(height * factor)))
-        return Placement(box, scaled, ((square[0] - scaled[0]) // 2, (square[1] - scaled[1]) // 2), square)
+        return Placement(
+            box, scaled, ((square[0] - scaled[0]) // 2, (square[1] - scaled[1]) // 2), square
+        )
 
 
 @dataclass(frozen=True)
 class Placement:
-    """`box` (left, top, width, height) of a frame, resized to `scaled`, put at `offset` in a black image of `size`.
+    """`box` (left, top, width, height) of a frame, resized to `scaled`, put at `offset` in a black
+    image of `size`.
 
     Sizes are (width, height); all px.
     """
@@ -75,7 +93,9 @@ class Placement:
         part = pixels[top : top + height, left : left + width]
         if self.scaled != (width, height):
             shrinks = self.scaled[0] <= width and self.scaled[1] <= height
-            part = cv2.resize(part, self.scaled, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            part = cv2.resize(
+                part, self.scaled, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            )
         if self.scaled == self.size:
             return part
         image = np.zeros((self.size[1], self.size[0], 3), np.uint8)
@@ -86,7 +106,8 @@ class Placement:
     def intrinsics(self, matrix: Array) -> Array:
         """Intrinsic (3, 3) or projection matrix (3, 4), px, of the image, from that of the frame.
 
-        The centre of the first pixel is at 0, as in OpenCV and camera_info, so that u' + 1/2 = s (u - left + 1/2).
+        The centre of the first pixel is at 0, as in OpenCV and camera_info, so that u' + 1/2 = s (u
+        - left + 1/2).
         """
         scale = np.array(self.scaled) / np.array(self.box[2:])
         moved = np.array(matrix, dtype=np.float64)

@@ -24,13 +24,14 @@ TOLERATED = ("late", "repeated")
 class HealthRules:
     """What counts as a bad frame, and when bad frames are a fault.
 
-    Every bad frame is withheld. Bad frames only (or none) for `fault_periods` expected periods are a fault. It ends
-    after `resume_s` without any bad frame, single late and repeated ones aside.
+    Every bad frame is withheld. Bad frames only (or none) for `fault_periods` expected periods are
+    a fault. It ends after `resume_s` without any bad frame, single late and repeated ones aside.
 
-    A frame is repeated if it is the same to the bit as the last good one, or if their mean difference is less than
-    `frozen_noise_fraction` of the sensor's usual noise (below 0: neither is looked for). It is dark (overexposed) if
-    `dark_fraction` (`bright_fraction`) of its pixels are at or below `dark_level` (at or above `bright_level`), of 255;
-    a fraction above 1 turns that off.
+    A frame is repeated if it is the same to the bit as the last good one, or if their mean
+    difference is less than `frozen_noise_fraction` of the sensor's usual noise (below 0: neither is
+    looked for). It is dark (overexposed) if `dark_fraction` (`bright_fraction`) of its pixels are
+    at or below `dark_level` (at or above `bright_level`), of 255; a fraction above 1 turns that
+    off.
     """
 
     period_s: float
@@ -46,7 +47,8 @@ class HealthRules:
 class StreamHealth:
     """Judges one camera's frames. One thread brings frames, another asks; steady seconds come in.
 
-    `live`: frames come when they please; otherwise whoever reads them sets the pace, and none is late.
+    `live`: frames come when they please; otherwise whoever reads them sets the pace, and none is
+    late.
 
     >>> health = StreamHealth(HealthRules(period_s=1 / 30, resume_s=0.0), live=True)
     >>> health.fault
@@ -74,7 +76,9 @@ class StreamHealth:
     def frame(self, now_s: float, pixels: Pixels) -> bool:
         """Judge a frame (height, width, 3) that was taken now; True if it may be published."""
         with self._lock:
-            kind, why = self._late(now_s) or self._exposure(pixels) or self._repeated(pixels) or ("", "")
+            kind, why = (
+                self._late(now_s) or self._exposure(pixels) or self._repeated(pixels) or ("", "")
+            )
             self._last_s = now_s
             return self._judged(now_s, kind, why)
 
@@ -116,7 +120,9 @@ class StreamHealth:
         return not self.fault
 
     def _late(self, now_s: float) -> tuple[str, str] | None:
-        """A frame after a gap may have waited on its way, and those that follow at once did: their stamps would lie."""
+        """A frame after a gap may have waited on its way, and those that follow at once did: their
+        stamps would lie.
+        """
         if not self.live or self._last_s is None:
             return None
         periods = (now_s - self._last_s) / self.rules.period_s
@@ -124,21 +130,41 @@ class StreamHealth:
         self._behind = periods > GAP_PERIODS or (self._behind and periods < BURST_PERIODS)
         if periods < BURST_PERIODS or self._behind:
             rate = f"{1 / self.rules.period_s:.4g} Hz that rate_hz expects"
-            return "late", f"frames do not come at the {rate}, but {periods:.1f} periods apart; they may have waited"
+            return (
+                "late",
+                (
+                    f"frames do not come at the {rate}, but {periods:.1f} periods apart; they may"
+                    " have waited"
+                ),
+            )
         return None
 
     def _exposure(self, pixels: Pixels) -> tuple[str, str] | None:
         sample, rules = pixels[::STRIDE, ::STRIDE], self.rules
         dark = float((sample.max(axis=2) <= rules.dark_level).mean())
         if dark >= rules.dark_fraction:
-            return "dark", f"the image is black: {dark:.0%} of it at most {rules.dark_level} of 255; lens cap or light?"
+            return (
+                "dark",
+                (
+                    f"the image is black: {dark:.0%} of it at most {rules.dark_level} of 255; lens"
+                    " cap or light?"
+                ),
+            )
         bright = float((sample.min(axis=2) >= rules.bright_level).mean())
         if bright >= rules.bright_fraction:
-            return "overexposed", f"the image is overexposed: {bright:.0%} of it at least {rules.bright_level} of 255"
+            return (
+                "overexposed",
+                (
+                    f"the image is overexposed: {bright:.0%} of it at least {rules.bright_level}"
+                    " of 255"
+                ),
+            )
         return None
 
     def _repeated(self, pixels: Pixels) -> tuple[str, str] | None:
-        """Two exposures of a sensor are never the same: its noise differs, and how much is learnt from good frames."""
+        """Two exposures of a sensor are never the same: its noise differs, and how much is learnt
+        from good frames.
+        """
         if self.rules.frozen_noise_fraction < 0:
             return None
         sample: NDArray[np.int16] = pixels[::STRIDE, ::STRIDE].astype(np.int16)
@@ -149,7 +175,13 @@ class StreamHealth:
                 return "repeated", "the image is frozen: every frame is the same to the bit"
             noise = self._noise()
             if difference < self.rules.frozen_noise_fraction * noise:
-                return "repeated", f"the image is frozen: frames differ by {difference:.3f}, the sensor by {noise:.3f}"
+                return (
+                    "repeated",
+                    (
+                        f"the image is frozen: frames differ by {difference:.3f}, the sensor by"
+                        f" {noise:.3f}"
+                    ),
+                )
             self._differences.append(difference)
         self._sample, self._whole = sample, pixels
         return None

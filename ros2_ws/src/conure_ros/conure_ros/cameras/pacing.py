@@ -5,13 +5,15 @@ EARLY = 0.25
 
 
 class Pace:
-    """A grid of times one period apart, that moves with the images taken; the images between are for nobody.
+    """A grid of times one period apart, that moves with the images taken; the images between are
+    for nobody.
 
-    An action is what is to happen within one control period: answered more often, the arm would be told more than the
-    demonstrations ever asked for. Where a camera's rate is no multiple of the control rate, the mean rate is kept.
+    An action is what is to happen within one control period: answered more often, the arm would be
+    told more than the demonstrations ever asked for. Where a camera's rate is no multiple of the
+    control rate, the mean rate is kept.
 
     >>> pace = Pace(period_ns=100_000_000)
-    >>> [pace.takes(index * 33_333_333) for index in range(7)]  # 30 Hz, of which a policy at 10 Hz answers a third
+    >>> [pace.takes(index * 33_333_333) for index in range(7)]  # 30 Hz, a policy at 10 Hz
     [True, False, False, True, False, False, True]
     """
 
@@ -21,7 +23,9 @@ class Pace:
         self._due_ns: int | None = None
 
     def takes(self, captured_ns: int) -> bool:
-        """Whether the image captured at this time is to be answered. A clock that went back begins anew."""
+        """Whether the image captured at this time is to be answered. A clock that went back begins
+        anew.
+        """
         due_ns = self._due_ns
         if due_ns is None or captured_ns < due_ns - 2 * self._period_ns:
             due_ns = captured_ns

@@ -1,4 +1,6 @@
-"""Where frames come from: V4L2 devices, network streams, GStreamer pipelines, video files, folders of images."""
+"""Where frames come from: V4L2 devices, network streams, GStreamer pipelines, video files, folders
+of images.
+"""
 
 import os
 import re
@@ -22,8 +24,9 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".we
 FFMPEG_OPTIONS = "fflags;nobuffer|flags;low_delay|rtsp_transport;tcp"
 FFMPEG_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 HINT = (
-    "give a V4L2 index (0), a device (/dev/v4l/by-id/...), a stream (rtsp://, http://, ...), a GStreamer pipeline "
-    "(gst:v4l2src ! ... ! appsink), a video file or a folder of images; `conure doctor` lists the cameras found"
+    "give a V4L2 index (0), a device (/dev/v4l/by-id/...), a stream (rtsp://, http://, ...), a"
+    " GStreamer pipeline (gst:v4l2src ! ... ! appsink), a video file or a folder of images; `conure"
+    " doctor` lists the cameras found"
 )
 
 
@@ -73,7 +76,9 @@ def parse_source(text: str) -> SourceSpec:
     if scheme in SCHEMES:
         return SourceSpec(Kind.STREAM, text, re.sub(r"://[^/@]*@", "://...@", text))
     if scheme:
-        raise ConfigError(f"unknown scheme '{scheme}://' of a camera stream; valid: {', '.join(SCHEMES)}")
+        raise ConfigError(
+            f"unknown scheme '{scheme}://' of a camera stream; valid: {', '.join(SCHEMES)}"
+        )
     path = Path(text)
     if text.startswith("/dev/"):
         return SourceSpec(Kind.DEVICE, text, text)
@@ -81,12 +86,16 @@ def parse_source(text: str) -> SourceSpec:
         return SourceSpec(Kind.FOLDER, text, text)
     if text and path.is_file():
         return SourceSpec(Kind.FILE, text, text)
-    raise ConfigError(f"no camera at '{text}'; {HINT}" if text else f"the parameter 'source' is empty; {HINT}")
+    raise ConfigError(
+        f"no camera at '{text}'; {HINT}" if text else f"the parameter 'source' is empty; {HINT}"
+    )
 
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """What is asked of a source when it is opened. 0 and '' leave a device's own size and pixel format."""
+    """What is asked of a source when it is opened. 0 and '' leave a device's own size and pixel
+    format.
+    """
 
     width_px: int = 0
     height_px: int = 0
@@ -98,13 +107,20 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         if len(self.fourcc) not in (0, 4):
-            raise ConfigError(f"fourcc must be four letters such as MJPG, or empty, got '{self.fourcc}'")
+            raise ConfigError(
+                f"fourcc must be four letters such as MJPG, or empty, got '{self.fourcc}'"
+            )
         if (self.width_px > 0) != (self.height_px > 0):
-            raise ConfigError(f"give both width_px and height_px or neither, got {self.width_px} and {self.height_px}")
+            raise ConfigError(
+                f"give both width_px and height_px or neither, got {self.width_px} and"
+                f" {self.height_px}"
+            )
 
 
 class Source(Protocol):
-    """An open source. `grab` waits for a frame and takes it, `retrieve` decodes the one that was taken."""
+    """An open source. `grab` waits for a frame and takes it, `retrieve` decodes the one that was
+    taken.
+    """
 
     def grab(self) -> bool: ...
     def retrieve(self) -> Pixels: ...
@@ -112,7 +128,9 @@ class Source(Protocol):
 
 
 def open_source(spec: SourceSpec, settings: SourceSettings) -> Source:
-    """Raises: CameraLost saying why it cannot be opened; ConfigError if this OpenCV cannot open such a source."""
+    """Raises: CameraLost saying why it cannot be opened; ConfigError if this OpenCV cannot open
+    such a source.
+    """
     if spec.kind is Kind.FOLDER:
         return FolderSource(spec, settings)
     return CaptureSource(spec, settings)
@@ -127,7 +145,9 @@ class CaptureSource:
             raise CameraLost(f"{spec.shown} is not there; is the camera plugged in?")
         self._capture = _opened(spec, settings)
         if not self._capture.isOpened():
-            raise CameraLost(f"{spec.kind.value} {spec.shown} cannot be opened; is it there, and is it free?")
+            raise CameraLost(
+                f"{spec.kind.value} {spec.shown} cannot be opened; is it there, and is it free?"
+            )
 
     def grab(self) -> bool:
         if self._capture.grab():
@@ -155,7 +175,10 @@ class CaptureSource:
 def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
     if spec.kind is Kind.PIPELINE:
         if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends() or not has_gstreamer():
-            raise ConfigError("this OpenCV has no GStreamer; apt's python3-opencv has, the wheels of PyPI have not")
+            raise ConfigError(
+                "this OpenCV has no GStreamer; apt's python3-opencv has, the wheels of PyPI"
+                " have not"
+            )
         return cv2.VideoCapture(spec.address, cv2.CAP_GSTREAMER)
     if spec.kind is Kind.DEVICE:
         return _configured(cv2.VideoCapture(spec.address, cv2.CAP_V4L2), settings)
@@ -170,7 +193,9 @@ def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
 
 @contextmanager
 def _without_buffering() -> Iterator[None]:
-    """OpenCV takes FFmpeg's options from the environment alone, where they would spoil files opened afterwards."""
+    """OpenCV takes FFmpeg's options from the environment alone, where they would spoil files opened
+    afterwards.
+    """
     if FFMPEG_VARIABLE in os.environ:
         yield
         return
@@ -205,7 +230,9 @@ class FolderSource:
         self.spec, self.settings = spec, settings
         self._paths, self._next = self._listed(), 0
         if not self._paths:
-            raise CameraLost(f"{spec.shown} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+            raise CameraLost(
+                f"{spec.shown} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            )
 
     def _listed(self) -> list[Path]:
         folder = Path(self.spec.address)
@@ -235,6 +262,8 @@ class FolderSource:
 
 def _coloured(frame: Any, shown: str) -> Pixels:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise BadFrame(f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}")
+        raise BadFrame(
+            f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}"
+        )
     pixels: Pixels = frame
     return pixels

@@ -18,7 +18,9 @@ def publish_static(node: Any, pose: CameraPose, frame: str, stamp_ns: int) -> An
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError as error:
-        advice = "make setup builds it; on a ROS machine: sudo apt-get install ros-$ROS_DISTRO-tf2-msgs"
+        advice = (
+            "make setup builds it; on a ROS machine: sudo apt-get install ros-$ROS_DISTRO-tf2-msgs"
+        )
         raise ConfigError(f"a pose needs tf2_msgs for /tf_static ({error}); {advice}") from error
     publisher = node.create_publisher(TFMessage, "/tf_static", LATCHED)
     publisher.publish(TFMessage(transforms=[transform_message(pose, frame, stamp_ns)]))

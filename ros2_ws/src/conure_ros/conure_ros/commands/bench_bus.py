@@ -1,4 +1,6 @@
-"""`conure bench bus`: the loop of a serial arm on this machine, as lines and as out/bench/bus.json."""
+"""`conure bench bus`: the loop of a serial arm on this machine, as lines and as
+out/bench/bus.json.
+"""
 
 import contextlib
 import math
@@ -40,7 +42,9 @@ class BenchBusConfig:
     def __post_init__(self) -> None:
         load_bus(self.robot)
         if not (self.seconds >= 1.0 and 0.0 <= self.corrupt <= 1.0):
-            raise ConfigError(f"seconds must be at least 1, corrupt in 0..1, got {self.seconds}, {self.corrupt}")
+            raise ConfigError(
+                f"seconds must be at least 1, corrupt in 0..1, got {self.seconds}, {self.corrupt}"
+            )
 
     @property
     def simulated(self) -> bool:
@@ -50,7 +54,11 @@ class BenchBusConfig:
 def run(overrides: list[str]) -> None:
     """Measure without faults and, on simulated servos, with spoilt packets."""
     config = load_config("conure_ros.conf", "bench_bus", BenchBusConfig, overrides)
-    with simulated_servos(config.robot) if config.simulated else contextlib.nullcontext(Path(config.port)) as port:
+    with (
+        simulated_servos(config.robot)
+        if config.simulated
+        else contextlib.nullcontext(Path(config.port))
+    ) as port:
         results = {"clean": measure(config, port)}
         if config.simulated and config.corrupt:
             ask(port, "faults", corrupt=config.corrupt)
@@ -63,7 +71,9 @@ def run(overrides: list[str]) -> None:
 
 
 def measure(config: BenchBusConfig, port: Path) -> dict[str, float]:
-    """Figures of CycleTimes, with the rate reached and the packets asked for again. Raises: RobotError, ConureError."""
+    """Figures of CycleTimes, with the rate reached and the packets asked for again. Raises:
+    RobotError, ConureError.
+    """
     loop = ArmLoop(ServoScale(load_bus(config.robot), load_robot(config.robot)), str(port))
     try:
         move = config.simulated if config.move is None else config.move
@@ -80,27 +90,39 @@ def measure(config: BenchBusConfig, port: Path) -> dict[str, float]:
     finally:
         loop.close()
     figures = loop.times.figures()
-    return {"rate_hz": figures["cycles"] / elapsed_s, **figures, "retried": sum(loop.servos.bus.retried.values())}
+    return {
+        "rate_hz": figures["cycles"] / elapsed_s,
+        **figures,
+        "retried": sum(loop.servos.bus.retried.values()),
+    }
 
 
 def _swing(loop: ArmLoop, elapsed_s: float) -> JointCommand:
     """A step of a slow swing about the middle between where the arm is and its home."""
     home = np.array(loop.robot.home_rad)
     offset_rad = SWING_RAD * math.sin(2 * math.pi * elapsed_s / SWING_PERIOD_S)
-    nearer = loop.measured.positions[:-1] + np.clip(home - loop.measured.positions[:-1], -SWING_RAD, SWING_RAD)
+    nearer = loop.measured.positions[:-1] + np.clip(
+        home - loop.measured.positions[:-1], -SWING_RAD, SWING_RAD
+    )
     return JointCommand(nearer + offset_rad, float(loop.measured.positions[-1]), COMMAND_PERIOD_S)
 
 
 @contextlib.contextmanager
 def simulated_servos(robot: str) -> Iterator[Path]:
-    """An arm on simulated servos, in a process of its own; its port. Raises: ConureError if it does not come up."""
+    """An arm on simulated servos, in a process of its own; its port. Raises: ConureError if it does
+    not come up.
+    """
     with tempfile.TemporaryDirectory(prefix="conure-servos-") as folder:
         port = Path(folder) / "port"
         words = [sys.executable, "-m", "conure_sim.servos", robot, str(port)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=ended_with_this_process())
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, preexec_fn=ended_with_this_process()
+        )
         try:
             if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise ConureError("the simulated servos did not start; pip install 'conure[sim]', or give a port")
+                raise ConureError(
+                    "the simulated servos did not start; pip install 'conure[sim]', or give a port"
+                )
             yield port
         finally:
             process.terminate()

@@ -1,4 +1,6 @@
-"""`conure doctor [bundle=FOLDER]`: what of this machine works, a line each, and what to do about the rest."""
+"""`conure doctor [bundle=FOLDER]`: what of this machine works, a line each, and what to do about
+the rest.
+"""
 
 import importlib
 import importlib.metadata
@@ -25,7 +27,9 @@ RMW = "rmw_fastrtps_cpp"
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """What to look at beside the machine: a bundle, and the robot and image size that it is meant for."""
+    """What to look at beside the machine: a bundle, and the robot and image size that it is meant
+    for.
+    """
 
     bundle: str | None = None
     robot: str = "wx250s"
@@ -69,7 +73,9 @@ def line(finding: Finding) -> str:
 
 
 def examine(config: DoctorConfig) -> Any:
-    """The findings, one after the other; a check that fails in an unforeseen way is a finding as well."""
+    """The findings, one after the other; a check that fails in an unforeseen way is a finding as
+    well.
+    """
     checks: list[tuple[str, Callable[[], str], bool]] = [
         ("Python", python, True),
         ("ROS 2", ros, True),
@@ -92,7 +98,12 @@ def examine(config: DoctorConfig) -> Any:
         except Missing as missing:
             yield Finding(subject, missing.found, missing.advice, required)
         except Exception as error:
-            yield Finding(subject, f"{type(error).__name__}: {error}", "look at the message; then " + SETUP, required)
+            yield Finding(
+                subject,
+                f"{type(error).__name__}: {error}",
+                "look at the message; then " + SETUP,
+                required,
+            )
 
 
 def python() -> str:
@@ -105,11 +116,16 @@ def ros() -> str:
     rclpy = imported("rclpy", f"{SETUP}, or source /opt/ros/<distribution>/setup.bash")
     inside = Path(rclpy.__file__).is_relative_to(sys.prefix)
     source = "wheels of this environment" if inside else str(Path(rclpy.__file__).parents[4])
-    return f"{os.environ.get('ROS_DISTRO', 'jazzy' if inside else 'unknown distribution')}, {source}"
+    return (
+        f"{os.environ.get('ROS_DISTRO', 'jazzy' if inside else 'unknown distribution')}, {source}"
+    )
 
 
 def messages() -> str:
-    imported("conure_msgs.msg", f"{SETUP} builds them; on a ROS machine: colcon build, then source install/setup.bash")
+    imported(
+        "conure_msgs.msg",
+        f"{SETUP} builds them; on a ROS machine: colcon build, then source install/setup.bash",
+    )
     return "built"
 
 
@@ -134,25 +150,39 @@ def module(name: str, distribution: str) -> str:
 
 
 def middleware() -> str:
-    """A message from another process, through the middleware that the nodes use, with the nodes' own settings."""
+    """A message from another process, through the middleware that the nodes use, with the nodes'
+    own settings.
+    """
     try:
         from conure_ros.bringup.launcher import ros_environment
     except ImportError as error:
         raise Missing(str(error), SETUP) from error
     with ros_environment() as variables:
         words = [sys.executable, "-c", "from conure_ros.commands.doctor import {}; {}()"]
-        talker, listener = ([*words[:2], words[2].format(role, role)] for role in ("talk", "listen"))
+        talker, listener = (
+            [*words[:2], words[2].format(role, role)] for role in ("talk", "listen")
+        )
         began_s = time.monotonic()
-        with subprocess.Popen(talker, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as talking:
+        with subprocess.Popen(
+            talker, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as talking:
             try:
-                heard = subprocess.run(listener, env=variables, capture_output=True, text=True, timeout=2 * HELLO_S)
+                heard = subprocess.run(
+                    listener, env=variables, capture_output=True, text=True, timeout=2 * HELLO_S
+                )
             finally:
                 talking.kill()
         if heard.returncode:
             reason = heard.stderr.strip().splitlines()[-1:] or ["no message came"]
-            raise Missing(reason[0], "see whether UDP on the loopback is blocked, and whether /dev/shm is writable")
+            raise Missing(
+                reason[0],
+                "see whether UDP on the loopback is blocked, and whether /dev/shm is writable",
+            )
         name = variables.get("RMW_IMPLEMENTATION", RMW)
-        return f"{name}: a message between two processes after {time.monotonic() - began_s:.1f} s, start-up included"
+        return (
+            f"{name}: a message between two processes after {time.monotonic() - began_s:.1f} s,"
+            " start-up included"
+        )
 
 
 def talk() -> None:
@@ -183,25 +213,38 @@ def listen() -> None:
 
 
 def cameras() -> str:
-    """Video devices, each as camera_node's `source` takes it, with the names that their drivers gave them."""
+    """Video devices, each as camera_node's `source` takes it, with the names that their drivers
+    gave them.
+    """
     from conure_ros.cameras.devices import video_devices
     from conure_ros.cameras.sources import has_gstreamer
 
-    opencv = f"OpenCV {module('cv2', 'opencv-python-headless')} {'with' if has_gstreamer() else 'without'} GStreamer"
+    opencv = (
+        f"OpenCV {module('cv2', 'opencv-python-headless')}"
+        f" {'with' if has_gstreamer() else 'without'} GStreamer"
+    )
     devices = video_devices()
     if not devices:
-        raise Missing(f"no video device; {opencv}", "connect a camera; the simulated robot needs none")
+        raise Missing(
+            f"no video device; {opencv}", "connect a camera; the simulated robot needs none"
+        )
     locked = [str(device.path) for device in devices if not device.accessible]
     if locked:
-        raise Missing(f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again")
+        raise Missing(
+            f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again"
+        )
     return f"{', '.join(f'{device.source} ({device.name})' for device in devices)}; {opencv}"
 
 
 def gpu() -> str:
     """What training would use."""
-    torch = imported("torch", "pip install 'conure[training]' where you train; the robot needs none")
+    torch = imported(
+        "torch", "pip install 'conure[training]' where you train; the robot needs none"
+    )
     if not torch.cuda.is_available():
-        raise Missing(f"torch {torch.__version__} sees no CUDA device", "none needed: all runs on the CPU")
+        raise Missing(
+            f"torch {torch.__version__} sees no CUDA device", "none needed: all runs on the CPU"
+        )
     return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
 
 
@@ -210,7 +253,9 @@ def robot(config: DoctorConfig) -> str:
     from conure_core.arm import Arm
 
     found = Arm(load_robot(config.robot)).config
-    return f"{found.name}: {len(found.joint_names)} joints, {found.control_period_s} s control period"
+    return (
+        f"{found.name}: {len(found.joint_names)} joints, {found.control_period_s} s control period"
+    )
 
 
 def bundle(config: DoctorConfig) -> str:
@@ -221,5 +266,7 @@ def bundle(config: DoctorConfig) -> str:
     try:
         loaded = load_bundle(Path(config.bundle or ""), contract)
     except ConureError as error:
-        raise Missing(str(error), "export again, or give robot= and image_size_px= of this bundle") from error
+        raise Missing(
+            str(error), "export again, or give robot= and image_size_px= of this bundle"
+        ) from error
     return f"{config.bundle}, {loaded.hash[:12]}"

@@ -27,27 +27,37 @@ from conure_ros.control.control_state import confirms_stop
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
-    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold ctrl-R clear stop | "
-    "e record 1 success 0 failure x discard | q quit"
+    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold"
+    " ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
 )
 STOP, QUIT = " ", ("q", "\x04")
 SENT_S = 0.04
 STOP_S = 0.5
-"""A stop that is not confirmed after so long is said to be so, again and again; it is asked for all the time."""
+"""A stop that is not confirmed after so long is said to be so, again and again; it is asked for all
+the time.
+"""
 WARN_S = 2.0
-# Each pair of keys: plus and minus of x, y, z, then of the turns about them (REP 103: forward, left, up).
+# Each pair of keys: plus and minus of x, y, z, then of the turns about them (REP 103: forward,
+# left, up).
 AXES = ("ws", "ad", "rf", "uo", "ik", "jl")
-MOVES = {key: (axis, sign) for axis, pair in enumerate(AXES) for key, sign in zip(pair, (1.0, -1.0), strict=True)}
+MOVES = {
+    key: (axis, sign)
+    for axis, pair in enumerate(AXES)
+    for key, sign in zip(pair, (1.0, -1.0), strict=True)
+}
 GRIPPER = {"n": "gripper_open_m", "m": "gripper_closed_m"}
 MODES = {"p": "policy", "h": "hold"}
 LABELS = {"1": "success", "0": "failure", "x": "discard"}
-# Control characters: no escape sequence ends in one, and Caps Lock does not make one of another key.
+# Control characters: no escape sequence ends in one, and Caps Lock does not make one of another
+# key.
 CLEAR, RECORD = "\x12", "e"
 
 
 @dataclass(frozen=True)
 class KeysConfig:
-    """Speeds while a key is held, m/s and rad/s; `release_s` after its last sign it counts as released."""
+    """Speeds while a key is held, m/s and rad/s; `release_s` after its last sign it counts as
+    released.
+    """
 
     robot: str = "wx250s"
     linear_m_s: float = 0.1
@@ -62,7 +72,9 @@ class KeysConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConfigError without a terminal; RobotError if it ends while a stop is not confirmed."""
+    """Raises: ConfigError without a terminal; RobotError if it ends while a stop is not
+    confirmed.
+    """
     config = load_config("conure_ros.conf", "keys", KeysConfig, overrides)
     robot = load_robot(config.robot)
     require_terminal("keys")
@@ -105,7 +117,9 @@ class Held:
 
 
 class Keys(Stopper):
-    """Publishes `teleop/twist` and `teleop/gripper` while keys are held, `stop` on space, the operator's heartbeat."""
+    """Publishes `teleop/twist` and `teleop/gripper` while keys are held, `stop` on space, the
+    operator's heartbeat.
+    """
 
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
@@ -113,7 +127,12 @@ class Keys(Stopper):
         self._held = Held(config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3))
         self._twists = self.create_publisher(TwistStamped, "teleop/twist", NEWEST)
         self._grippers = self.create_publisher(JointState, "teleop/gripper", NEWEST)
-        kinds = {"set_mode": SetMode, "reset_stop": Trigger, "start_episode": StartEpisode, "stop_episode": StopEpisode}
+        kinds = {
+            "set_mode": SetMode,
+            "reset_stop": Trigger,
+            "start_episode": StartEpisode,
+            "stop_episode": StopEpisode,
+        }
         self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
         self._sent_s, self._began_s, self._told = 0.0, time.monotonic(), ""
         self._moved = self._hinted = False
@@ -146,7 +165,10 @@ class Keys(Stopper):
             self._go_on_stopping()
         else:
             self._move()
-        starting = self.control.last_since(-math.inf) is None and time.monotonic() - self._began_s < SEARCH_S
+        starting = (
+            self.control.last_since(-math.inf) is None
+            and time.monotonic() - self._began_s < SEARCH_S
+        )
         told = "" if starting else self.control.text
         if told != self._told:
             self._told = told
@@ -185,7 +207,9 @@ class Keys(Stopper):
             **dict.fromkeys(MODES, lambda key: self._ask("set_mode", mode=MODES[key])),
             **dict.fromkeys(LABELS, lambda key: self._ask("stop_episode", label=LABELS[key])),
             CLEAR: self._clear,
-            RECORD: lambda key: self._ask("start_episode", name=time.strftime("episode_%Y%m%d_%H%M%S")),
+            RECORD: lambda key: self._ask(
+                "start_episode", name=time.strftime("episode_%Y%m%d_%H%M%S")
+            ),
         }
         if key in actions:
             self._hinted = False
@@ -203,13 +227,18 @@ class Keys(Stopper):
             return
         self._moved = not let_go
         message, self._sent_s = TwistStamped(), now_s
-        message.header.stamp, message.header.frame_id = self.get_clock().now().to_msg(), self._robot.base_frame
+        message.header.stamp, message.header.frame_id = (
+            self.get_clock().now().to_msg(),
+            self._robot.base_frame,
+        )
         linear, angular = message.twist.linear, message.twist.angular
         linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = velocity
         self._twists.publish(message)
 
     def _grip(self, key: str) -> None:
-        message = JointState(name=[self._robot.gripper_joint], position=[getattr(self._robot, GRIPPER[key])])
+        message = JointState(
+            name=[self._robot.gripper_joint], position=[getattr(self._robot, GRIPPER[key])]
+        )
         message.header.stamp = self.get_clock().now().to_msg()
         self._grippers.publish(message)
 

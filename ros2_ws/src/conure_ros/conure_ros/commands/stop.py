@@ -1,4 +1,6 @@
-"""`conure stop`: every arm that can be reached stops and stays stopped until reset_stop. `key=true` waits for a key."""
+"""`conure stop`: every arm that can be reached stops and stays stopped until reset_stop. `key=true`
+waits for a key.
+"""
 
 import contextlib
 import os
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 POLL_S = 0.02
 SEARCH_S = 4.0
-"""How long a process that has just begun may take to discover those of other machines; see exclusive.DISCOVERY_S."""
+"""How long a process that has just begun may take to discover those of other machines; see
+exclusive.DISCOVERY_S.
+"""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,7 +39,9 @@ class StopConfig:
     timeout_s: float = 5.0
     """How long to ask for a confirmation."""
     domains: list[int] = field(default_factory=list)
-    """The ROS domains to stop; empty: every one with a graph of this machine, that of ROS_DOMAIN_ID, and 0."""
+    """The ROS domains to stop; empty: every one with a graph of this machine, that of
+    ROS_DOMAIN_ID, and 0.
+    """
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
@@ -46,10 +52,14 @@ class StopConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: RobotError if not every control node that was seen, or none at all, says that its arm is stopped."""
+    """Raises: RobotError if not every control node that was seen, or none at all, says that its arm
+    is stopped.
+    """
     _leave_removed_folder()
     # Without overrides nothing is parsed: the arm moves meanwhile.
-    config = load_config("conure_ros.conf", "stop", StopConfig, overrides) if overrides else StopConfig()
+    config = (
+        load_config("conure_ros.conf", "stop", StopConfig, overrides) if overrides else StopConfig()
+    )
     if config.key:
         require_terminal("stop key=true")
     with opened_graphs(config.domains) as graphs:
@@ -73,11 +83,16 @@ def opened_graphs(domains: list[int]) -> Iterator["Graphs"]:
     """Raises: RobotError where ROS 2 is not installed."""
     unknown = drop_unknown_middleware()
     if unknown:
-        say(f"RMW_IMPLEMENTATION={unknown} is not installed here: the default middleware is used", sys.stderr)
+        say(
+            f"RMW_IMPLEMENTATION={unknown} is not installed here: the default middleware is used",
+            sys.stderr,
+        )
     try:
         from conure_ros.commands.stopping import Graphs
     except ModuleNotFoundError as error:
-        raise RobotError(f"conure stop needs '{error.name}', which is not installed; cut the arm's power") from error
+        raise RobotError(
+            f"conure stop needs '{error.name}', which is not installed; cut the arm's power"
+        ) from error
     graphs = Graphs(domains)
     try:
         yield graphs
@@ -86,7 +101,9 @@ def opened_graphs(domains: list[int]) -> Iterator["Graphs"]:
 
 
 def stop_all(graphs: "Graphs", timeout_s: float) -> None:
-    """Ask every graph until all have confirmed, and say who did. Raises: RobotError if one has not in time."""
+    """Ask every graph until all have confirmed, and say who did. Raises: RobotError if one has not
+    in time.
+    """
     began_s, local = time.monotonic(), is_local()
     said: set[str] = set()
     while True:
@@ -97,7 +114,8 @@ def stop_all(graphs: "Graphs", timeout_s: float) -> None:
                 say(line)
         waited_s = time.monotonic() - began_s
         missing = graphs.missing()
-        # All control nodes of this machine are known from the first; those of others have to be discovered.
+        # All control nodes of this machine are known from the first; those of others have to be
+        # discovered.
         if said and not missing and (local or waited_s > min(SEARCH_S, timeout_s)):
             return
         if waited_s > timeout_s:
@@ -111,9 +129,14 @@ def _unconfirmed(missing: list[str], graphs: "Graphs", timeout_s: float) -> str:
 
 
 def wait_for_key(meanwhile: Callable[[], None]) -> None:
-    """Returns with the first key pressed in this terminal, at Ctrl-C and SIGTERM, or when the terminal is gone."""
+    """Returns with the first key pressed in this terminal, at Ctrl-C and SIGTERM, or when the
+    terminal is gone.
+    """
     ended: list[int] = []
-    before = {number: signal.signal(number, lambda received, _: ended.append(received)) for number in ENDING}
+    before = {
+        number: signal.signal(number, lambda received, _: ended.append(received))
+        for number in ENDING
+    }
     try:
         with keyboard() as keys:
             while not ended and keys.read(POLL_S) == b"":

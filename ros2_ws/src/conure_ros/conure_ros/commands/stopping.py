@@ -31,7 +31,9 @@ WITHOUT_LOGS = ("--ros-args", "--disable-external-lib-logs", "--disable-rosout-l
 
 
 class Stopper(Node):
-    """Publishes `stop`, and `operator/heartbeat` as long as it is asked to; `control` is what control says."""
+    """Publishes `stop`, and `operator/heartbeat` as long as it is asked to; `control` is what
+    control says.
+    """
 
     def __init__(self, name: str = "stop_key", context: Any = None) -> None:
         super().__init__(name, context=context)
@@ -92,7 +94,8 @@ class Reach:
     def __init__(self, domain: int, changes: dict[str, str]) -> None:
         self.domain, self.context = domain, rclpy.Context()
         self.asked_s = math.inf
-        """When a stop was asked for first, on the steady clock: what came before confirms nothing."""
+        """When a stop was asked for first, on the steady clock: what came before confirms nothing.
+        """
         with _environment(changes):
             rclpy.init(args=list(WITHOUT_LOGS), context=self.context, domain_id=domain)
             try:
@@ -147,14 +150,18 @@ class Reach:
 
 
 def reachable_domains(given: list[int]) -> list[int]:
-    """Those given; or that of ROS_DOMAIN_ID, those of this machine's graphs, and 0. The most likely comes first."""
+    """Those given; or that of ROS_DOMAIN_ID, those of this machine's graphs, and 0. The most likely
+    comes first.
+    """
     own = own_domain()
     found = [*([] if own is None else [own]), *sorted(domains_in_use()), 0]
     return list(dict.fromkeys(given or found))
 
 
 class Graphs:
-    """Every graph that can be reached: of this machine, of ROS_DOMAIN_ID, and of domain 0; or of the given domains."""
+    """Every graph that can be reached: of this machine, of ROS_DOMAIN_ID, and of domain 0; or of
+    the given domains.
+    """
 
     def __init__(self, domains: list[int]) -> None:
         self._given = list(domains)
@@ -180,7 +187,9 @@ class Graphs:
             try:
                 self._reaches.append(_opened(domain, changes))
             except Exception as error:
-                self._failed[domain] = f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
+                self._failed[domain] = (
+                    f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
+                )
 
     def wait(self, beat: bool) -> None:
         """One turn of waiting. Beats go to the graphs that are this operator's."""
@@ -212,10 +221,15 @@ class Graphs:
         return [f"{name} on domain {domain}: stopped" for domain, name in sorted(self._confirmed())]
 
     def missing(self) -> list[str]:
-        """A line for each that was seen and did not, and for each domain that could not be reached."""
+        """A line for each that was seen and did not, and for each domain that could not be
+        reached.
+        """
         announced = self._announced()
         lines = {
-            (node.domain, node.name): f"{node.name} on domain {node.domain} (process {node.process}): it says nothing"
+            (
+                node.domain,
+                node.name,
+            ): f"{node.name} on domain {node.domain} (process {node.process}): it says nothing"
             for node in announced
         }
         for reach in self._reaches:
@@ -224,11 +238,16 @@ class Graphs:
             topic = f"{name.rpartition('/')[0]}/robot_state"
             lines[domain, name] = f"{name} on domain {domain}: {SEVERAL.format(topic)}"
         done = self._confirmed()
-        return [*(line for key, line in sorted(lines.items()) if key not in done), *self._failed.values()]
+        return [
+            *(line for key, line in sorted(lines.items()) if key not in done),
+            *self._failed.values(),
+        ]
 
     def _announced(self) -> list[LocalNode]:
         """The control nodes of this machine, also those that discovery has not shown yet."""
-        return [node for node in running_nodes() if node.kind == CONTROL and node.domain in self.domains]
+        return [
+            node for node in running_nodes() if node.kind == CONTROL and node.domain in self.domains
+        ]
 
     def _confirmed(self) -> set[tuple[int, str]]:
         """Two of one name cannot be told apart: of them, nothing is confirmed."""
@@ -247,7 +266,9 @@ def _twins(nodes: list[LocalNode]) -> set[tuple[int, str]]:
 
 
 def _opened(domain: int, changes: dict[str, str]) -> Reach:
-    """Where the environment's own peers cannot be used, without them: at least this machine is reached."""
+    """Where the environment's own peers cannot be used, without them: at least this machine is
+    reached.
+    """
     try:
         return Reach(domain, changes)
     except Exception:
@@ -258,7 +279,9 @@ def _opened(domain: int, changes: dict[str, str]) -> Reach:
 
 def _publishers(node: Node, topic: str) -> list[Any]:
     """Those whose node is known by name already."""
-    return [info for info in node.get_publishers_info_by_topic(topic) if UNNAMED not in info.node_name]
+    return [
+        info for info in node.get_publishers_info_by_topic(topic) if UNNAMED not in info.node_name
+    ]
 
 
 @contextlib.contextmanager

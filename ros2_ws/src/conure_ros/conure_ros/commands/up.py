@@ -40,14 +40,23 @@ class UpConfig:
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if any("bundle" in node.taken for node in find_graph(self.graph, self.given())) and not self.bundle:
+        if (
+            any("bundle" in node.taken for node in find_graph(self.graph, self.given()))
+            and not self.bundle
+        ):
             raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
         node_parameters(self.graph, self.given())
 
     def given(self) -> dict[str, Any]:
         """What run_graph takes."""
-        arguments = {name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None}
-        others = {f"{node}.{key}": value for node, some in self.parameters.items() for key, value in some.items()}
+        arguments = {
+            name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None
+        }
+        others = {
+            f"{node}.{key}": value
+            for node, some in self.parameters.items()
+            for key, value in some.items()
+        }
         return {**arguments, **others}
 
 

@@ -12,7 +12,9 @@ WINDOW = 600
 
 
 class Tally:
-    """Durations of the last `WINDOW` ticks and a count for each kind of drop. One thread adds, another reads."""
+    """Durations of the last `WINDOW` ticks and a count for each kind of drop. One thread adds,
+    another reads.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,12 +34,19 @@ class Tally:
             self._drops[why] = self._drops.get(why, 0) + 1
 
     def values(self) -> dict[str, str]:
-        """rate_hz over the last five seconds, p50_ms and p99_ms of the window, worst_ms ever, and every drop."""
+        """rate_hz over the last five seconds, p50_ms and p99_ms of the window, worst_ms ever, and
+        every drop.
+        """
         with self._lock:
             recent = sum(tick > time.monotonic() - 5.0 for tick in self._ticks)
             durations, drops = np.array(self._durations_s), dict(self._drops)
         p50, p99 = np.percentile(durations, [50, 99]) * 1e3 if durations.size else (0.0, 0.0)
-        figures = {"rate_hz": recent / 5.0, "p50_ms": p50, "p99_ms": p99, "worst_ms": self.worst_s * 1e3}
+        figures = {
+            "rate_hz": recent / 5.0,
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "worst_ms": self.worst_s * 1e3,
+        }
         texts = {name: f"{value:.3f}" for name, value in figures.items()}
         return {**texts, **{f"dropped: {why}": str(count) for why, count in drops.items()}}
 

@@ -1,8 +1,9 @@
 """Which ROS domains Conure's graphs have on this machine. No ROS.
 
-Claims and announcements are names of abstract Unix sockets: no file is left behind, the kernel takes a name back when
-its process ends, and every user of the machine sees it, as far as the middleware reaches (both end with the network
-namespace). Linux only; elsewhere nothing is announced, and a graph needs ROS_DOMAIN_ID.
+Claims and announcements are names of abstract Unix sockets: no file is left behind, the kernel
+takes a name back when its process ends, and every user of the machine sees it, as far as the
+middleware reaches (both end with the network namespace). Linux only; elsewhere nothing is
+announced, and a graph needs ROS_DOMAIN_ID.
 """
 
 import contextlib
@@ -30,7 +31,9 @@ MOST = 232
 
 @dataclass(frozen=True)
 class LocalNode:
-    """A process of this machine that announced its node: `kind` is the node's class, `name` its full name."""
+    """A process of this machine that announced its node: `kind` is the node's class, `name` its
+    full name.
+    """
 
     domain: int
     process: int
@@ -48,7 +51,8 @@ def own_domain() -> int | None:
 def claimed_domain() -> Iterator[int]:
     """A domain id that nobody else on this machine uses, given back at the end, however that comes.
 
-    Of the free ones, one that this user did not use for long: what the last graph on it left is forgotten by then.
+    Of the free ones, one that this user did not use for long: what the last graph on it left is
+    forgotten by then.
     Raises: ConfigError if all are taken.
     """
     taken = domains_in_use()
@@ -62,12 +66,17 @@ def claimed_domain() -> Iterator[int]:
                 _note_use(number)
                 claim.close()
             return
-    raise ConfigError(f"all ROS domains {DOMAINS[0]}..{DOMAINS[-1]} are in use here; end a graph or set ROS_DOMAIN_ID")
+    raise ConfigError(
+        f"all ROS domains {DOMAINS[0]}..{DOMAINS[-1]} are in use here; end a graph or set"
+        " ROS_DOMAIN_ID"
+    )
 
 
 @contextlib.contextmanager
 def announced(kind: str, name: str) -> Iterator[None]:
-    """Let `conure stop` find this process's node, whoever started it and on whichever domain. Never fails."""
+    """Let `conure stop` find this process's node, whoever started it and on whichever domain. Never
+    fails.
+    """
     token = secrets.token_hex(2)
     text = f"{PREFIX}{own_domain()}/{os.getpid()}.{token}/{kind}{name}"
     handle = None
@@ -102,7 +111,8 @@ def domains_in_use() -> set[int]:
 def join_running_graph() -> None:
     """Set this process's ROS domain to that of the graph that runs here, unless one is set.
 
-    Before rclpy begins. Where no graph of this machine has a domain of its own, ROS's default stays.
+    Before rclpy begins. Where no graph of this machine has a domain of its own, ROS's default
+    stays.
     Raises: ConfigError naming the domains if there are several.
     """
     if "ROS_DOMAIN_ID" in os.environ:
@@ -110,7 +120,8 @@ def join_running_graph() -> None:
     taken = sorted(domains_in_use())
     if len(taken) > 1:
         raise ConfigError(
-            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to the one that is meant"
+            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to the one that is"
+            " meant"
         )
     if taken and taken != [0]:
         os.environ["ROS_DOMAIN_ID"] = str(taken[0])
@@ -131,7 +142,9 @@ def _bound(name: str) -> socket.socket | None:
         handle.close()
         if error.errno == errno.EADDRINUSE:
             return None
-        raise ConfigError(f"a ROS domain cannot be claimed here ({error}); set ROS_DOMAIN_ID") from error
+        raise ConfigError(
+            f"a ROS domain cannot be claimed here ({error}); set ROS_DOMAIN_ID"
+        ) from error
 
 
 def _names() -> Iterator[str]:
@@ -148,7 +161,9 @@ def _names() -> Iterator[str]:
 
 def _own_folder() -> Path | None:
     """A folder of this user that nobody else can write to; None if there is none."""
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"conure-{os.getuid()}"
+    folder = (
+        Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"conure-{os.getuid()}"
+    )
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

@@ -20,23 +20,30 @@ _tied = threading.Event()
 
 
 def tie_to_starter() -> None:
-    """From now on this process is interrupted when its starter ends, however that ends, and killed if it goes on.
+    """From now on this process is interrupted when its starter ends, however that ends, and killed
+    if it goes on.
 
-    An interrupt first, so that an arm is left in hold. Linux; elsewhere, or without a starter, nothing happens.
+    An interrupt first, so that an arm is left in hold. Linux; elsewhere, or without a starter,
+    nothing happens.
     """
     starter = os.environ.get(STARTER_VARIABLE, "")
     if _tied.is_set() or not starter.isdecimal() or not sys.platform.startswith("linux"):
         return
     _tied.set()
-    # First the handle, then the look: an ancestor lives, so that the number cannot be another process's by now.
+    # First the handle, then the look: an ancestor lives, so that the number cannot be another
+    # process's by now.
     handle = _handle(int(starter))
     if not is_ancestor(int(starter)):
         sys.exit(f"the process {starter} that started this node is gone")
-    threading.Thread(target=_end_with, args=(int(starter), handle), daemon=True, name="starter's end").start()
+    threading.Thread(
+        target=_end_with, args=(int(starter), handle), daemon=True, name="starter's end"
+    ).start()
 
 
 def _handle(process: int) -> int | None:
-    """What becomes readable at the end of the process; None where the kernel has no such thing (before 5.3)."""
+    """What becomes readable at the end of the process; None where the kernel has no such thing
+    (before 5.3).
+    """
     try:
         return os.pidfd_open(process)
     except OSError:
@@ -54,7 +61,9 @@ def _end_with(starter: int, handle: int | None) -> None:
 
 
 def is_ancestor(process: int) -> bool:
-    """Whether that process started this one, directly or not. Whoever loses its parent gets another."""
+    """Whether that process started this one, directly or not. Whoever loses its parent gets
+    another.
+    """
     current = os.getpid()
     while current > 1:
         current = _parent(current)
@@ -73,9 +82,11 @@ def _parent(process: int) -> int:
 
 @contextlib.contextmanager
 def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set at once, even while the main thread waits in the middleware.
+    """An event that SIGINT, SIGTERM and SIGHUP set at once, even while the main thread waits in the
+    middleware.
 
-    `wake` is called after it, on another thread. For the main thread; the handlers of before are back at the end.
+    `wake` is called after it, on another thread. For the main thread; the handlers of before are
+    back at the end.
     """
     asked = threading.Event()
     receiver, sender = socket.socketpair()
@@ -91,7 +102,8 @@ def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    # Python's own part of a signal is done when the main thread comes to it; the byte is sent at once.
+    # Python's own part of a signal is done when the main thread comes to it; the byte is sent at
+    # once.
     fd_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:

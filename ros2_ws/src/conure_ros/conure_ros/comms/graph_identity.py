@@ -1,4 +1,6 @@
-"""Which graph a node belongs to: of two on one ROS domain, neither may lead the other's nodes. No ROS."""
+"""Which graph a node belongs to: of two on one ROS domain, neither may lead the other's nodes. No
+ROS.
+"""
 
 import os
 import socket
@@ -14,5 +16,7 @@ def new_graph_id() -> str:
 
 
 def own_graph_id() -> str:
-    """Of the graph that this process was started for; empty for a node that somebody started by itself."""
+    """Of the graph that this process was started for; empty for a node that somebody started by
+    itself.
+    """
     return os.environ.get(GRAPH_VARIABLE, "")

@@ -26,9 +26,11 @@ from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
 
 
 class ManagedNode(LifecycleNode):
-    """A lifecycle node whose steps are plain methods that may raise ConureError: a refusal, logged as one line.
+    """A lifecycle node whose steps are plain methods that may raise ConureError: a refusal, logged
+    as one line.
 
-    `configure` loads, checks and subscribes; `activate` arms; `deactivate` holds; `release` gives everything back.
+    `configure` loads, checks and subscribes; `activate` arms; `deactivate` holds; `release` gives
+    everything back.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +38,9 @@ class ManagedNode(LifecycleNode):
         self.created_s, self.active = time.monotonic(), False
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         about = "the graph that the node was started for; managers of others leave it alone"
-        self.declare_parameter(GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True))
+        self.declare_parameter(
+            GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True)
+        )
         self._survive_invalid_transitions()
 
     def configure(self) -> None: ...
@@ -83,7 +87,9 @@ class ManagedNode(LifecycleNode):
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         result = self._step("deactivate", self.deactivate)
         self.active = False
-        return result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+        return (
+            result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+        )
 
     def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
         result = self._step("clean up", self.release)
@@ -100,16 +106,22 @@ class ManagedNode(LifecycleNode):
         return self.on_cleanup(state)
 
     def _survive_invalid_transitions(self) -> None:
-        """rclpy raises where the state machine knows no such transition now, and that would end the process."""
+        """rclpy raises where the state machine knows no such transition now, and that would end the
+        process.
+        """
         (service,) = (some for some in self.services if some.srv_type is ChangeState)
         change = service.callback
 
-        def answered(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        def answered(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
             try:
                 return change(request, response)
             except Exception as error:
                 asked = request.transition.label or request.transition.id
-                self.get_logger().warning(one_line(f"transition {asked} is not possible now: {error}"))
+                self.get_logger().warning(
+                    one_line(f"transition {asked} is not possible now: {error}")
+                )
                 return ChangeState.Response(success=False)
 
         service.callback = answered
@@ -139,7 +151,8 @@ def one_line(text: object) -> str:
 def run_node(create: Callable[[], Node]) -> None:
     """Spin one node until it is told to end; the process's exit status is 0 then.
 
-    It is 1 if the node refused to start, or if a callback raised: such a node holds, says so in one line and ends.
+    It is 1 if the node refused to start, or if a callback raised: such a node holds, says so in one
+    line and ends.
     """
     with ros_context(SignalHandlerOptions.NO):
         executor = SingleThreadedExecutor()
@@ -179,7 +192,9 @@ def _end(node: Node, failure: Exception | None) -> None:
 
 
 def turn(executor: SingleThreadedExecutor) -> None:
-    """Spin until the context ends. rclpy may notice that end in the midst of its work, as an error of any kind."""
+    """Spin until the context ends. rclpy may notice that end in the midst of its work, as an error
+    of any kind.
+    """
     try:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -200,7 +215,8 @@ def created(create: Callable[[], Node]) -> Node:
 
 @contextlib.contextmanager
 def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Iterator[None]:
-    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly end.
+    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly
+    end.
 
     Every node comes through here, under whichever starter, and ends with it.
     At SIGUSR1 the process says on stderr where each of its threads is, even in a deadlock.

@@ -46,24 +46,32 @@ def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image
 
 
 def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of an rgb8 image, a view of `shape` (height, width, 3). Raises: DataError naming what differs."""
+    """The pixels of an rgb8 image, a view of `shape` (height, width, 3). Raises: DataError naming
+    what differs.
+    """
     if message.encoding != "rgb8":
         raise DataError(f"camera/image_raw: expected encoding rgb8, got '{message.encoding}'")
     if (message.height, message.width) != shape[:2] or message.step != 3 * message.width:
         raise DataError(
-            f"camera/image_raw: the policy sees {shape[1]}x{shape[0]} px, "
-            f"the camera sends {message.width}x{message.height} px; set camera_node's image_size_px and fit, or "
-            "policy_node's image_fit"
+            f"camera/image_raw: the policy sees {shape[1]}x{shape[0]} px, the camera sends"
+            f" {message.width}x{message.height} px; set camera_node's image_size_px and fit, or"
+            " policy_node's image_fit"
         )
     pixels = np.frombuffer(message.data, np.uint8)
     if pixels.size != message.height * message.step:
-        raise DataError(f"camera/image_raw: expected {message.height * message.step} bytes, got {pixels.size}")
+        raise DataError(
+            f"camera/image_raw: expected {message.height * message.step} bytes, got {pixels.size}"
+        )
     return pixels.reshape(shape)
 
 
-def camera_info_message(matrix: Array, width_px: int, height_px: int, stamp_ns: int, frame: str) -> CameraInfo:
+def camera_info_message(
+    matrix: Array, width_px: int, height_px: int, stamp_ns: int, frame: str
+) -> CameraInfo:
     """Intrinsics (3, 3), px, of a camera without distortion."""
-    message = CameraInfo(width=width_px, height=height_px, distortion_model="plumb_bob", d=[0.0] * 5)
+    message = CameraInfo(
+        width=width_px, height=height_px, distortion_model="plumb_bob", d=[0.0] * 5
+    )
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame
     message.k, message.r = matrix.ravel().tolist(), np.eye(3).ravel().tolist()
     message.p = np.hstack([matrix, np.zeros((3, 1))]).ravel().tolist()
@@ -72,7 +80,9 @@ def camera_info_message(matrix: Array, width_px: int, height_px: int, stamp_ns: 
 
 @dataclass(frozen=True)
 class JointSample:
-    """Measured angles (n,) rad, in the robot's order, and the gripper joint's position, m, at a time."""
+    """Measured angles (n,) rad, in the robot's order, and the gripper joint's position, m, at a
+    time.
+    """
 
     stamp_ns: int
     joint_rad: Array
@@ -90,7 +100,9 @@ def joint_state_message(
 
 
 def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
-    """The robot's joints, picked by name. Raises: RobotError naming what is missing, UnsafeCommand if not finite."""
+    """The robot's joints, picked by name. Raises: RobotError naming what is missing, UnsafeCommand
+    if not finite.
+    """
     positions = by_name(message.name, message.position, robot.command_names, "joint_states")
     return JointSample(to_ns(message.header.stamp), positions[:-1], float(positions[-1]))
 
@@ -98,7 +110,8 @@ def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
 def trajectory_message(
     robot: RobotConfig, command: JointCommand, stamp_ns: int, joints: Sequence[str] = ()
 ) -> JointTrajectory:
-    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after the stamp.
+    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after
+    the stamp.
 
     `joints`: which, in which order; by default all, the gripper's last.
     """
@@ -116,7 +129,9 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
     """Inverse of `trajectory_message`, joints in any order. Raises: RobotError, UnsafeCommand."""
     if len(message.points) != 1:
         raise UnsafeCommand(f"joint_trajectory: expected one point, got {len(message.points)}")
-    positions = by_name(message.joint_names, message.points[0].positions, robot.command_names, "joint_trajectory")
+    positions = by_name(
+        message.joint_names, message.points[0].positions, robot.command_names, "joint_trajectory"
+    )
     time_from_start = message.points[0].time_from_start
     duration_s = time_from_start.sec + time_from_start.nanosec / NANOSECONDS
     return JointCommand(positions[:-1], float(positions[-1]), duration_s)
@@ -125,13 +140,16 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
 def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str) -> Array:
     """The values of the wanted names, in their order.
 
-    Raises: RobotError for a missing or doubled name or a wrong number of values; UnsafeCommand if one is not finite.
+    Raises: RobotError for a missing or doubled name or a wrong number of values; UnsafeCommand if
+    one is not finite.
     """
     if len(names) != len(values):
         raise RobotError(f"{what}: {len(names)} names but {len(values)} positions")
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise RobotError(f"{what} lacks {', '.join(map(repr, missing))}; it has: {', '.join(names) or 'nothing'}")
+        raise RobotError(
+            f"{what} lacks {', '.join(map(repr, missing))}; it has: {', '.join(names) or 'nothing'}"
+        )
     doubled = sorted({name for name in wanted if list(names).count(name) > 1})
     if doubled:
         raise RobotError(f"{what} has {', '.join(map(repr, doubled))} more than once")

@@ -1,4 +1,6 @@
-"""What the middleware leaves to its users: who may discover whom, which one it is, memory of the dead. No ROS."""
+"""What the middleware leaves to its users: who may discover whom, which one it is, memory of the
+dead. No ROS.
+"""
 
 import contextlib
 import ctypes
@@ -14,7 +16,9 @@ SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_LOCKS = "fastrtps_" + "[0-9a-f]" * 16 + "_el"
 RANGE, LOCAL_ONLY, RMW = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "RMW_IMPLEMENTATION"
 WITHOUT_RANGE = ("foxy", "galactic", "humble")
-"""Distributions of ROS 2 that know LOCAL_ONLY and not RANGE. Those after them warn about LOCAL_ONLY."""
+"""Distributions of ROS 2 that know LOCAL_ONLY and not RANGE. Those after them warn about
+LOCAL_ONLY.
+"""
 FIRST_RCLPY_WITH_RANGE = 4
 
 
@@ -34,8 +38,9 @@ def knows_discovery_range(environment: Mapping[str, str] = os.environ) -> bool:
 def add_local_discovery(environment: MutableMapping[str, str]) -> None:
     """Keep discovery on this machine, unless the environment says otherwise.
 
-    Somebody who set ROS_AUTOMATIC_DISCOVERY_RANGE to more keeps it, on every distribution. Humble does not know that
-    variable and would let the whole network in: there ROS_LOCALHOST_ONLY says the same, unless it is set.
+    Somebody who set ROS_AUTOMATIC_DISCOVERY_RANGE to more keeps it, on every distribution. Humble
+    does not know that variable and would let the whole network in: there ROS_LOCALHOST_ONLY says
+    the same, unless it is set.
     """
     chosen = environment.setdefault(RANGE, "LOCALHOST")
     if chosen in ("LOCALHOST", "OFF") and not knows_discovery_range(environment):
@@ -45,14 +50,17 @@ def add_local_discovery(environment: MutableMapping[str, str]) -> None:
 def is_local(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether processes with this environment discover those of this machine only."""
     local_only = environment.get(LOCAL_ONLY) == "1"
-    return local_only or (knows_discovery_range(environment) and environment.get(RANGE) in ("LOCALHOST", "OFF"))
+    return local_only or (
+        knows_discovery_range(environment) and environment.get(RANGE) in ("LOCALHOST", "OFF")
+    )
 
 
 def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
-    """Changes to the environment with which, taken together, every graph is reached that it lets be reached.
+    """Changes to the environment with which, taken together, every graph is reached that it lets be
+    reached.
 
-    Those that keep to this machine are always among them: OFF would not even reach these. From Iron on, a process whose
-    discovery goes further finds them as well; on Humble nothing promises that.
+    Those that keep to this machine are always among them: OFF would not even reach these. From Iron
+    on, a process whose discovery goes further finds them as well; on Humble nothing promises that.
     """
     if knows_discovery_range(environment):
         return [{RANGE: "LOCALHOST"}] if environment.get(RANGE) == "OFF" else [{}]
@@ -60,7 +68,8 @@ def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str,
 
 
 def drop_unknown_middleware() -> str:
-    """Take an RMW_IMPLEMENTATION that is not installed out of the environment: with it, rclpy ends the process.
+    """Take an RMW_IMPLEMENTATION that is not installed out of the environment: with it, rclpy ends
+    the process.
 
     Before rclpy is imported. Returns its name, or ''.
     """
@@ -76,10 +85,11 @@ def drop_unknown_middleware() -> str:
 
 
 def remove_dead_segments(folder: Path = SHARED_MEMORY, older_than_s: float = 60.0) -> int:
-    """Remove the shared memory of FastDDS processes that were killed; returns how many segments that were.
+    """Remove the shared memory of FastDDS processes that were killed; returns how many segments
+    that were.
 
-    A living process holds a lock on its segment's `_el` file. As `fastdds shm clean`, but nothing that is just being
-    made is touched.
+    A living process holds a lock on its segment's `_el` file. As `fastdds shm clean`, but nothing
+    that is just being made is touched.
     """
     removed = 0
     for path in folder.glob(SEGMENT_LOCKS):

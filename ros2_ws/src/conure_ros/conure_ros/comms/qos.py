@@ -1,16 +1,25 @@
-"""Qualities of service. Each can be overridden by the standard `qos_overrides.<topic>...` parameters.
+"""Qualities of service. Each can be overridden by the standard `qos_overrides.<topic>...`
+parameters.
 
-Images and commands are reliable with a depth of one: the newest always arrives, an older one is never acted on. Best
-effort dropped half of the 640x480 images on two busy cores.
+Images and commands are reliable with a depth of one: the newest always arrives, an older one is
+never acted on. Best effort dropped half of the 640x480 images on two busy cores.
 """
 
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 STREAM = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 STATE_PERIOD_S = 0.2
 """control_node publishes robot_state at least this often."""
 STATE_SILENT_S = 0.5
@@ -25,8 +34,10 @@ STATE = QoSProfile(
 )
 """What control_node offers on robot_state; LATCHED subscriptions are compatible with it."""
 RECORDED = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
-"""Nothing that arrived is overwritten before it is taken: what is lost nevertheless, the middleware reports (measured
-with FastDDS; with a depth, it says nothing of what a reader's own history overwrites)."""
+"""Nothing that arrived is overwritten before it is taken: what is lost nevertheless, the middleware
+reports (measured with FastDDS; with a depth, it says nothing of what a reader's own history
+overwrites).
+"""
 RECORDED_LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_ALL,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -35,5 +46,7 @@ RECORDED_LATCHED = QoSProfile(
 
 
 def overridable() -> QoSOverridingOptions:
-    """Lets the user's parameters change history, depth and reliability of one publisher or subscription."""
+    """Lets the user's parameters change history, depth and reliability of one publisher or
+    subscription.
+    """
     return QoSOverridingOptions.with_default_policies()

@@ -16,7 +16,8 @@ PRIMITIVES = {
 
 
 def schema_text(type_name: str) -> str:
-    """The definition of `package/msg/Name`, then that of each type it uses, under `MSG: package/Name` headings.
+    """The definition of `package/msg/Name`, then that of each type it uses, under `MSG:
+    package/Name` headings.
 
     Raises: ConfigError if a package's definitions are not installed.
     """
@@ -37,11 +38,18 @@ def _definition(package: str, name: str) -> str:
         path = Path(get_package_share_directory(package)) / "msg" / f"{name}.msg"
         return path.read_text()
     except (PackageNotFoundError, OSError) as error:
-        raise ConfigError(f"the definition of {package}/msg/{name} is not installed: {error}") from error
+        raise ConfigError(
+            f"the definition of {package}/msg/{name} is not installed: {error}"
+        ) from error
 
 
 def _uses(package: str, text: str) -> list[tuple[str, str]]:
-    """Package and name of every type that the fields of a definition have, builtin ones left out."""
+    """Package and name of every type that the fields of a definition have, builtin ones left
+    out.
+    """
     lines = "\n".join(line.split("#", 1)[0] for line in text.splitlines())
     names = [name for name in FIELD.findall(lines) if name not in PRIMITIVES]
-    return [(name.split("/")[0], name.split("/")[-1]) if "/" in name else (package, name) for name in names]
+    return [
+        (name.split("/")[0], name.split("/")[-1]) if "/" in name else (package, name)
+        for name in names
+    ]

@@ -16,8 +16,10 @@ from conure_ros.comms.qos import overridable
 SETTLE_S = 0.3
 """How long nodes that run take to discover what is new about each other."""
 DISCOVERY_S = 4.0
-"""How long a process that has just begun takes to discover the others. FastDDS: until they announce themselves the next
-time, which they do every 3 s unless a profile says otherwise; measured, up to 3.3 s."""
+"""How long a process that has just begun takes to discover the others. FastDDS: until they announce
+themselves the next time, which they do every 3 s unless a profile says otherwise; measured, up to
+3.3 s.
+"""
 NAMED_S = 2.0
 """How much longer until they know each other's names."""
 PARTICIPANT_BYTES = 12
@@ -32,8 +34,9 @@ REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20
 class SolePublisher:
     """Publishes on a topic while it holds the claim to it; without one, `publish` does nothing.
 
-    Discovery takes time, so claiming has two steps: for a while nobody else may publish the topic; and of those that
-    then begin at the same moment, the one with the lowest GID stays. Any thread may publish.
+    Discovery takes time, so claiming has two steps: for a while nobody else may publish the topic;
+    and of those that then begin at the same moment, the one with the lowest GID stays. Any thread
+    may publish.
     """
 
     def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
@@ -81,7 +84,10 @@ class SolePublisher:
     def _refuse_if(self, others: list[Any]) -> None:
         if others:
             self.release()
-            raise RobotError(f"node {self._names(others)} publishes {self.topic} already, and only one may; {REMEDY}")
+            raise RobotError(
+                f"node {self._names(others)} publishes {self.topic} already, and only one may;"
+                f" {REMEDY}"
+            )
 
     def _names(self, others: list[Any]) -> str:
         """Endpoints are discovered before the names of their nodes."""
@@ -103,7 +109,8 @@ class SolePublisher:
 
 
 class PublisherWatch:
-    """Whether more than one node publishes a topic that only one may. Never blocks: for every control tick.
+    """Whether more than one node publishes a topic that only one may. Never blocks: for every
+    control tick.
 
     >>> watch = PublisherWatch(node, "joint_states")
     >>> watch.rivals()  # '' or '/driver, /other_driver'
@@ -136,7 +143,9 @@ def _polls(seconds: float) -> Iterator[None]:
 
 
 def _participant(node: ManagedNode) -> tuple[int, ...]:
-    """What the GIDs of this process's endpoints begin with, read off a topic that nobody else has."""
+    """What the GIDs of this process's endpoints begin with, read off a topic that nobody else
+    has.
+    """
     topic = node.resolve_topic_name(f"{CLAIM}{uuid.uuid4().hex}")
     probe = node.create_publisher(Empty, topic, 1)
     try:
@@ -145,7 +154,10 @@ def _participant(node: ManagedNode) -> tuple[int, ...]:
                 return _gid(info)[:PARTICIPANT_BYTES]
     finally:
         node.destroy_publisher(probe)
-    raise RobotError("the middleware does not show this node's own publishers; is RMW_IMPLEMENTATION one that works?")
+    raise RobotError(
+        "the middleware does not show this node's own publishers; is RMW_IMPLEMENTATION one that"
+        " works?"
+    )
 
 
 def _gid(info: Any) -> tuple[int, ...]:

@@ -1,4 +1,6 @@
-"""One thread that always works on the newest job: an older one that nobody began is dropped and counted."""
+"""One thread that always works on the newest job: an older one that nobody began is dropped and
+counted.
+"""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +12,8 @@ Job = TypeVar("Job")
 class NewestWins(Generic[Job]):
     """Keeps slow work off the thread that receives messages.
 
-    An error of the work is kept in `error`, where the owner's own thread finds it: a dead worker must not look idle.
+    An error of the work is kept in `error`, where the owner's own thread finds it: a dead worker
+    must not look idle.
     """
 
     def __init__(self, work: Callable[[Job], None]) -> None:

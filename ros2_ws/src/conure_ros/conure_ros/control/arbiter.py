@@ -19,9 +19,11 @@ SELECTABLE = {"hold": Mode.HOLD, "policy": Mode.POLICY, "teleop": Mode.TELEOP}
 
 
 class Arbiter:
-    """Stop over person over policy. A source that falls silent, or sends what must not move the arm, means hold.
+    """Stop over person over policy. A source that falls silent, or sends what must not move the
+    arm, means hold.
 
-    The selected source moves the arm again with its next good command; a latched stop ends only with `reset`.
+    The selected source moves the arm again with its next good command; a latched stop ends only
+    with `reset`.
 
     >>> arbiter = Arbiter(stale_s=0.2)
     >>> arbiter.select(Mode.POLICY, now_s=0.0)
@@ -52,14 +54,20 @@ class Arbiter:
         return self.mode in (Mode.POLICY, Mode.TELEOP)
 
     def select(self, mode: Mode, now_s: float, why: str = "") -> None:
-        """Let this source, or nobody (HOLD), move the arm from now on. Raises: RobotError while stopped."""
+        """Let this source, or nobody (HOLD), move the arm from now on. Raises: RobotError while
+        stopped.
+        """
         if self.stop_reason:
             raise RobotError(f"stopped ({self.stop_reason}); call reset_stop first")
         self.selected, self._fresh_s = mode, now_s
-        self._why = why if mode is Mode.HOLD else f"waiting for the first {mode.name.lower()} command"
+        self._why = (
+            why if mode is Mode.HOLD else f"waiting for the first {mode.name.lower()} command"
+        )
 
     def admits(self, source: Mode) -> bool:
-        """Whether a command from this source may be tried: a person's always, except during a stop."""
+        """Whether a command from this source may be tried: a person's always, except during a
+        stop.
+        """
         return not self.stop_reason and source in (Mode.TELEOP, self.selected)
 
     def accept(self, now_s: float) -> None:
@@ -80,11 +88,16 @@ class Arbiter:
         self.stop_reason, self._why, self.selected = "", "the stop was reset", Mode.HOLD
 
     def silent(self, now_s: float) -> bool:
-        """Whether the source that moves the arm has just fallen silent; then it holds, and says why."""
+        """Whether the source that moves the arm has just fallen silent; then it holds, and says
+        why.
+        """
         age_s = now_s - self._fresh_s
         if not self.moving or age_s <= self.stale_s:
             return False
-        self.hold(f"no {self.selected.name.lower()} command for {age_s:.2f} s (limit {self.stale_s:.2f} s)")
+        self.hold(
+            f"no {self.selected.name.lower()} command for {age_s:.2f} s (limit"
+            f" {self.stale_s:.2f} s)"
+        )
         return True
 
 

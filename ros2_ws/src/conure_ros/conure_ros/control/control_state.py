@@ -14,8 +14,9 @@ from conure_ros.control.arbiter import Mode
 class ControlState:
     """The state that control published last, for as long as that is news.
 
-    The subscription is volatile on purpose. control publishes at least every qos.STATE_PERIOD_S, so what comes was said
-    after this began to listen; the latched state of a control that died, or hangs, never counts.
+    The subscription is volatile on purpose. control publishes at least every qos.STATE_PERIOD_S, so
+    what comes was said after this began to listen; the latched state of a control that died, or
+    hangs, never counts.
 
     >>> control = ControlState(node)
     >>> control.text  # 'control is silent', or 'policy', or 'hold: waiting for joint_states'
@@ -39,7 +40,9 @@ class ControlState:
         return None if self.silent else self._last
 
     def last_since(self, steady_s: float) -> RobotState | None:
-        """The newest state, if it came after this time (time.monotonic), however long ago that is."""
+        """The newest state, if it came after this time (time.monotonic), however long ago that
+        is.
+        """
         return self._last if self._heard_s > steady_s else None
 
     @property

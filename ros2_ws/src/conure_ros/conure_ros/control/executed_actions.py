@@ -1,4 +1,6 @@
-"""The price of safety: what was executed instead of what the policy chose, as an action and in the prior's z."""
+"""The price of safety: what was executed instead of what the policy chose, as an action and in the
+prior's z.
+"""
 
 import itertools
 import math
@@ -34,7 +36,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Change:
-    """A decision that safety changed: the arm was told to go from the first pose (n,) rad to the second."""
+    """A decision that safety changed: the arm was told to go from the first pose (n,) rad to the
+    second.
+    """
 
     decision: Decision
     before_rad: Array
@@ -42,10 +46,12 @@ class Change:
 
 
 class ExecutedActions:
-    """Inverts, on a thread of its own, every action that safety changed; `publish` gets it as a command.
+    """Inverts, on a thread of its own, every action that safety changed; `publish` gets it as a
+    command.
 
-    Its `action` is the delta between the last two joint commands, its z and log-likelihood those that the prior gives
-    that action for the same observation, its source "executed". The gripper opening is the one asked for.
+    Its `action` is the delta between the last two joint commands, its z and log-likelihood those
+    that the prior gives that action for the same observation, its source "executed". The gripper
+    opening is the one asked for.
     """
 
     def __init__(self, arm: Arm, bundle: Bundle, publish: Callable[[PolicyCommand], None]) -> None:
@@ -60,7 +66,9 @@ class ExecutedActions:
         """Remember what a command was chosen from, before it is sent."""
         with self._lock:
             self._decisions[decision.captured_ns] = decision
-            for old in list(itertools.islice(self._decisions, max(0, len(self._decisions) - REMEMBERED))):
+            for old in list(
+                itertools.islice(self._decisions, max(0, len(self._decisions) - REMEMBERED))
+            ):
                 del self._decisions[old]
 
     def commanded(self, state: RobotState) -> None:
@@ -72,7 +80,10 @@ class ExecutedActions:
             return
         captured_ns = to_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
         with self._lock:
-            decision = next((d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS), None)
+            decision = next(
+                (d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS),
+                None,
+            )
         if decision is not None:
             self.worker.submit(Change(decision, before_rad, self._last_rad))
 
@@ -84,8 +95,13 @@ class ExecutedActions:
             z, log_likelihood = self._bundle.invert(decision.observation, action)
         except ConureError:
             return
-        command = PolicyCommand(source="executed", bundle_hash=self._bundle.hash, log_likelihood=log_likelihood)
-        command.header.stamp, command.header.frame_id = to_time(decision.captured_ns), config.base_frame
+        command = PolicyCommand(
+            source="executed", bundle_hash=self._bundle.hash, log_likelihood=log_likelihood
+        )
+        command.header.stamp, command.header.frame_id = (
+            to_time(decision.captured_ns),
+            config.base_frame,
+        )
         command.action, command.z = action.tolist(), np.asarray(z, np.float64).tolist()
         self._publish(command)
         with self._lock:
@@ -99,7 +115,11 @@ class ExecutedActions:
         if not prices.size:
             return {"safety changed": "0"}
         mean, worst = f"{prices.mean():.3f}", f"{prices.max():.3f}"
-        return {"safety changed": str(count), "price of safety |z| mean": mean, "price of safety |z| worst": worst}
+        return {
+            "safety changed": str(count),
+            "price of safety |z| mean": mean,
+            "price of safety |z| worst": worst,
+        }
 
     def close(self) -> None:
         self.worker.close()

@@ -1,4 +1,6 @@
-"""One request to go home, until it is answered: when its steps are due, and how long the arm may take. Pure."""
+"""One request to go home, until it is answered: when its steps are due, and how long the arm may
+take. Pure.
+"""
 
 from collections.abc import Callable
 
@@ -13,7 +15,8 @@ from conure_ros.control.parameters import ControlParameters
 
 
 class HomeRequest:
-    """Waits for an arm at rest, then gives the steps of a `Homing`, then waits for the arm to settle.
+    """Waits for an arm at rest, then gives the steps of a `Homing`, then waits for the arm to
+    settle.
 
     >>> request = HomeRequest(loop, settings, answer, asked_ns, now_s)
     >>> request.start(now_s)
@@ -29,7 +32,9 @@ class HomeRequest:
         asked_ns: int,
         now_s: float,
     ) -> None:
-        """`answer` hears '' when the arm is at home, or why it is not. `asked_ns`: by the clock of the stamps."""
+        """`answer` hears '' when the arm is at home, or why it is not. `asked_ns`: by the clock of
+        the stamps.
+        """
         self.answer, self.asked_ns, self.started = answer, asked_ns, False
         self._config, self._settings = loop.arm.config, settings
         self._homing = Homing(loop, settings.home_speed_rad_s)
@@ -41,7 +46,9 @@ class HomeRequest:
         return self._homing.arrived
 
     def late(self, now_s: float) -> bool:
-        """Whether it has waited too long for the arm: to rest before it starts, or to settle at home."""
+        """Whether it has waited too long for the arm: to rest before it starts, or to settle at
+        home.
+        """
         return now_s - self._waiting_since_s > self._settings.home_settle_s
 
     def start(self, now_s: float) -> None:
@@ -49,14 +56,18 @@ class HomeRequest:
         self.started, self._due_s = True, now_s
 
     def due(self, now_s: float) -> bool:
-        """Whether the next step is due, once a control period; then the one after it waits for its turn."""
+        """Whether the next step is due, once a control period; then the one after it waits for its
+        turn.
+        """
         if now_s < self._due_s:
             return False
         self._due_s = max(self._due_s + self._config.control_period_s, now_s)
         return True
 
     def step(self, age_s: float, now_s: float) -> JointCommand:
-        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is blocked; StaleInput."""
+        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is
+        blocked; StaleInput.
+        """
         self._waiting_since_s = now_s
         return self._homing.step(age_s)
 
@@ -67,5 +78,7 @@ class HomeRequest:
             return True
         if self.late(now_s):
             limit_s = self._settings.home_settle_s
-            raise RobotError(f"the arm did not settle at home within {limit_s} s: {away_rad:.3f} rad away")
+            raise RobotError(
+                f"the arm did not settle at home within {limit_s} s: {away_rad:.3f} rad away"
+            )
         return False

@@ -17,14 +17,17 @@ ATTEMPTS = 4
 PATIENCE, SHRINKS = 50, 1e-3
 THERE_STEPS = 1e-2
 WAYS = ("joints", "position", "joints", "pose", "joints")
-"""One after the other, where the one before leads no further: joints straight, the tool's position, its pose."""
+"""One after the other, where the one before leads no further: joints straight, the tool's position,
+its pose.
+"""
 BY_HAND = "move the arm by hand, or as a person who sees it"
 HARMLESS = ("speed", "acceleration", "braking room", "singularity", "escape")
 """What safety may change on the way: it only makes the arm slower."""
 
 
 class Homing:
-    """Commands one control period apart, each aimed home from the last one; through the gate, as every command.
+    """Commands one control period apart, each aimed home from the last one; through the gate, as
+    every command.
 
     >>> homing = Homing(loop, speed_rad_s=0.8)
     >>> while not homing.arrived:
@@ -54,7 +57,9 @@ class Homing:
         return bool(np.abs(self._home_rad - self._last_rad).max() <= ARRIVED_RAD)
 
     def step(self, age_s: float) -> JointCommand:
-        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is blocked; StaleInput."""
+        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is
+        blocked; StaleInput.
+        """
         if self._loop.gate.violations() is not None:
             return self._way_out(age_s)
         blocked = ""
@@ -71,8 +76,13 @@ class Homing:
         before, left = self._loop.get_state(), self._left(way)
         if self._patience.lost(left):
             raise _Blocked("it comes no nearer")
-        command = self._loop.step_joints(self._next() if way == "joints" else self._by_tool(way, left), age_s)
-        blocked, moved_rad = _blocked_by(command), float(np.abs(command.joint_rad - before[1][0].joint_rad).max())
+        command = self._loop.step_joints(
+            self._next() if way == "joints" else self._by_tool(way, left), age_s
+        )
+        blocked, moved_rad = (
+            _blocked_by(command),
+            float(np.abs(command.joint_rad - before[1][0].joint_rad).max()),
+        )
         # A way of the tool may be cut: it bends around what it meets.
         if blocked and (way == "joints" or moved_rad <= STUCK_RAD):
             self._loop.set_state(before)
@@ -80,12 +90,15 @@ class Homing:
         return command
 
     def _left(self, way: str) -> float:
-        """How far home is: rad of the joints, or steps of the tool. Raises: _Blocked where the tool is there."""
+        """How far home is: rad of the joints, or steps of the tool. Raises: _Blocked where the tool
+        is there.
+        """
         if way == "joints":
             return float(np.abs(self._home_rad - self._last_rad).max())
         config, error = self._loop.arm.config, self._tool_way(way)
         steps = max(
-            np.linalg.norm(error[:3]) / config.max_translation_m, np.linalg.norm(error[3:]) / config.max_rotation_rad
+            np.linalg.norm(error[:3]) / config.max_translation_m,
+            np.linalg.norm(error[3:]) / config.max_rotation_rad,
         )
         if steps < THERE_STEPS:
             raise _Blocked("")
@@ -95,7 +108,9 @@ class Homing:
         """Straight on, all joints in proportion, and slow enough to stop at home."""
         way = self._home_rad - self._last_rad
         speed = self._loop.gate.last_speed
-        highest = np.minimum(self._limit, brakeable_speed(np.abs(way) / self._settle_s, self._change))
+        highest = np.minimum(
+            self._limit, brakeable_speed(np.abs(way) / self._settle_s, self._change)
+        )
         highest = np.minimum(highest, np.maximum(speed * np.sign(way), 0.0) + self._change)
         moving = np.abs(way) > ARRIVED_RAD
         shares = highest[moving] * self._settle_s / np.abs(way[moving])
@@ -104,20 +119,30 @@ class Homing:
 
     def _tool_way(self, way: str) -> Array:
         """(6,), m and rad, from the tool's pose to that at home; by 'position' it does not turn."""
-        error = pose_error(self._loop.arm.forward(self._last_rad).copy(), self._loop.arm.forward(self._home_rad))
+        error = pose_error(
+            self._loop.arm.forward(self._last_rad).copy(), self._loop.arm.forward(self._home_rad)
+        )
         return np.concatenate([error[:3], np.zeros(3) if way == "position" else error[3:]])
 
     def _by_tool(self, way: str, steps: float) -> JointTarget:
-        """The tool straight home, which stays inside the box, where the joints' straight way does not."""
+        """The tool straight home, which stays inside the box, where the joints' straight way does
+        not.
+        """
         arm, error = self._loop.arm, self._tool_way(way) / max(1.0, steps)
-        goal_rad = arm.solve(moved(arm.forward(self._last_rad).copy(), error[:3], error[3:]), self._last_rad)
+        goal_rad = arm.solve(
+            moved(arm.forward(self._last_rad).copy(), error[:3], error[3:]), self._last_rad
+        )
         ahead = np.abs(goal_rad - self._last_rad) / (self._limit * self._settle_s)
-        return JointTarget(self._last_rad + (goal_rad - self._last_rad) / max(1.0, float(ahead.max())), self._gripper_m)
+        return JointTarget(
+            self._last_rad + (goal_rad - self._last_rad) / max(1.0, float(ahead.max())),
+            self._gripper_m,
+        )
 
     def _way_out(self, age_s: float) -> JointCommand:
         """One step out of a pose that may not be. Raises: UnsafeCommand saying what blocks it.
 
-        Against all violations at once; where that meets another limit, against that as well; or else home.
+        Against all violations at once; where that meets another limit, against that as well; or
+        else home.
         """
         depths, begun_rad, before = self._loop.gate.depths, self._last_rad, self._loop.get_state()
         begun = depths(begun_rad)
@@ -171,9 +196,11 @@ def _blocked_by(command: JointCommand) -> str:
 
 
 def _smallest_mixture(rows: Array) -> Array:
-    """The shortest vector (n,) among the mixtures of rows (m, n): against it, all of them fall. 0: none is, or no rows.
+    """The shortest vector (n,) among the mixtures of rows (m, n): against it, all of them fall. 0:
+    none is, or no rows.
 
-    By Frank and Wolfe's steps. Source: Desideri, Comptes Rendus Mathematique 350, 2012 (multiple gradient descent).
+    By Frank and Wolfe's steps. Source: Desideri, Comptes Rendus Mathematique 350, 2012 (multiple
+    gradient descent).
     """
     mixture = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
     for _ in range(MIXTURE_STEPS if len(rows) else 0):

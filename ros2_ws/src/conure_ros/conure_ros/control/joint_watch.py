@@ -10,7 +10,8 @@ from conure_core.measured import implausible
 from conure_ros.comms.messages import NANOSECONDS, JointSample
 
 REST_SAMPLES = 5
-"""So many trusted samples in a row, of an arm at rest, make an anchor: one wrong sample never does."""
+"""So many trusted samples in a row, of an arm at rest, make an anchor: one wrong sample never does.
+"""
 REST_RAD = 0.01
 """How far apart they may lie."""
 REST_STEP_S = 0.008
@@ -30,9 +31,10 @@ FASTEST_RAD_S = 20.0
 class JointWatch:
     """Judges every sample of joint_states: plausible, possible after the one before, of this time.
 
-    A sample that the arm cannot have reached is refused, and so are those after it that agree with it: an encoder that
-    slipped reads wrong for good. They count only from `begin_anew` on, which a person's choice leads to. One that
-    agrees with the last good sample again ends the fault by itself.
+    A sample that the arm cannot have reached is refused, and so are those after it that agree with
+    it: an encoder that slipped reads wrong for good. They count only from `begin_anew` on, which a
+    person's choice leads to. One that agrees with the last good sample again ends the fault by
+    itself.
 
     >>> watch = JointWatch(arm, stale_s=0.185)
     >>> watch.take(sample, now_s, now_ns)
@@ -46,7 +48,12 @@ class JointWatch:
         self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
         self._trusted: JointSample | None = None
         self._settled = False
-        self._trusted_s, self._heard_s, self._stamp_ns, self._stamped_s = -np.inf, -np.inf, -1, -np.inf
+        self._trusted_s, self._heard_s, self._stamp_ns, self._stamped_s = (
+            -np.inf,
+            -np.inf,
+            -1,
+            -np.inf,
+        )
         self._row: deque[tuple[float, JointSample]] = deque(maxlen=REST_SAMPLES)
         self.fault = "waiting for joint_states"
         """Why the newest sample cannot be relied on; '' if it can."""
@@ -58,7 +65,9 @@ class JointWatch:
         self.fault = "waiting for joint_states"
 
     def settle(self) -> None:
-        """Control starts from what was measured: from now on a sample must be possible after the one before."""
+        """Control starts from what was measured: from now on a sample must be possible after the
+        one before.
+        """
         self._settled = True
 
     def refuse(self, why: str) -> None:
@@ -67,20 +76,25 @@ class JointWatch:
         self._row.clear()
 
     def take(self, sample: JointSample, now_s: float, now_ns: int) -> None:
-        """One sample. Raises: RobotError, UnsafeCommand, StaleInput saying what is wrong with it."""
+        """One sample. Raises: RobotError, UnsafeCommand, StaleInput saying what is wrong with
+        it.
+        """
         gap_s, self._heard_s = now_s - self._heard_s, now_s
         try:
             new = self._require_stamp(sample, now_s, now_ns)
             wrong = implausible(self._arm, sample.joint_rad, sample.gripper_m)
             if wrong:
-                raise UnsafeCommand(f"joint_states: {'; '.join(wrong)}; check zero and turns of the joint")
+                raise UnsafeCommand(
+                    f"joint_states: {'; '.join(wrong)}; check zero and turns of the joint"
+                )
             impossible = self._impossible(sample, now_s, gap_s)
             if impossible and self._settled:
                 raise UnsafeCommand(impossible)
         except RobotError as error:
             self.refuse(str(error))
             raise
-        if impossible:  # a late sample of before, or a wrong one: nothing starts from either, so it begins again
+        # A late sample of before, or a wrong one: nothing starts from either, so it begins again.
+        if impossible:
             self._row.clear()
         self._trusted, self._trusted_s, self.fault = sample, now_s, ""
         if new and (not self._row or now_s - self._row[-1][0] >= REST_STEP_S):
@@ -89,12 +103,20 @@ class JointWatch:
     def _require_stamp(self, sample: JointSample, now_s: float, now_ns: int) -> bool:
         """Whether the stamp is another one than before."""
         if sample.stamp_ns <= 0:
-            raise RobotError("joint_states have no stamp, so their age is not known; set the driver to stamp them")
+            raise RobotError(
+                "joint_states have no stamp, so their age is not known; set the driver to stamp"
+                " them"
+            )
         ahead_s = (sample.stamp_ns - now_ns) / NANOSECONDS
         if ahead_s > FUTURE_S:
-            raise StaleInput(f"joint_states are stamped {ahead_s:.2f} s in the future; set both clocks alike")
+            raise StaleInput(
+                f"joint_states are stamped {ahead_s:.2f} s in the future; set both clocks alike"
+            )
         if -ahead_s > self._stale_s:
-            raise StaleInput(f"joint_states were {-ahead_s:.2f} s old when they came (limit {self._stale_s:.2f} s)")
+            raise StaleInput(
+                f"joint_states were {-ahead_s:.2f} s old when they came (limit"
+                f" {self._stale_s:.2f} s)"
+            )
         if sample.stamp_ns == self._stamp_ns:
             return False
         self._stamp_ns, self._stamped_s = sample.stamp_ns, now_s
@@ -112,12 +134,14 @@ class JointWatch:
             return ""
         name = self._arm.config.joint_names[worst]
         return (
-            f"joint_states: '{name}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can move "
-            f"{allowed_rad[worst]:.2f}; if this stays, check its encoder, then choose a mode"
+            f"joint_states: '{name}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can"
+            f" move {allowed_rad[worst]:.2f}; if this stays, check its encoder, then choose a mode"
         )
 
     def present(self, now_s: float) -> JointSample:
-        """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is old."""
+        """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is
+        old.
+        """
         if self.fault or self._trusted is None:
             raise RobotError(self.fault or "waiting for joint_states")
         age_s = self.age_s(now_s)
@@ -126,20 +150,29 @@ class JointWatch:
         return self._trusted
 
     def age_s(self, now_s: float) -> float:
-        """Since a sample with a new stamp came: a clock or a driver that stands still makes none younger."""
+        """Since a sample with a new stamp came: a clock or a driver that stands still makes none
+        younger.
+        """
         return now_s - self._stamped_s
 
     def at_rest(self, now_s: float) -> JointSample:
-        """The newest sample, of an arm that several in a row show at rest. Raises: RobotError, StaleInput."""
+        """The newest sample, of an arm that several in a row show at rest. Raises: RobotError,
+        StaleInput.
+        """
         newest = self.present(now_s)
-        recent = np.array([sample.joint_rad for taken_s, sample in self._row if now_s - taken_s <= REST_WITHIN_S])
+        recent = np.array(
+            [sample.joint_rad for taken_s, sample in self._row if now_s - taken_s <= REST_WITHIN_S]
+        )
         if len(recent) < REST_SAMPLES:
-            raise RobotError(f"waiting for {REST_SAMPLES} joint_states in a row, {len(recent)} came")
+            raise RobotError(
+                f"waiting for {REST_SAMPLES} joint_states in a row, {len(recent)} came"
+            )
         apart_rad = recent.max(axis=0) - recent.min(axis=0)
         worst = int(apart_rad.argmax())
         if apart_rad[worst] > REST_RAD:
             name = self._arm.config.joint_names[worst]
             raise RobotError(
-                f"waiting for the arm to rest: '{name}' moves, {apart_rad[worst]:.3f} rad in the last samples"
+                f"waiting for the arm to rest: '{name}' moves, {apart_rad[worst]:.3f} rad in the"
+                " last samples"
             )
         return newest

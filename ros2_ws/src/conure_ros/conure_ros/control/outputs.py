@@ -1,4 +1,6 @@
-"""How joint commands leave control_node: as a trajectory of one point, or as a stream of joint positions."""
+"""How joint commands leave control_node: as a trajectory of one point, or as a stream of joint
+positions.
+"""
 
 from typing import Any, Protocol
 
@@ -32,18 +34,28 @@ class Output(Protocol):
 
 
 class _Controllers:
-    """The arm's controller, and the gripper's where it has one of its own. Nothing is sent without the arm's claim."""
+    """The arm's controller, and the gripper's where it has one of its own. Nothing is sent without
+    the arm's claim.
+    """
 
-    def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig, kind: Any) -> None:
-        """Raises: ConfigError for joints that are not the robot's, or one of the arm's that is not commanded."""
+    def __init__(
+        self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig, kind: Any
+    ) -> None:
+        """Raises: ConfigError for joints that are not the robot's, or one of the arm's that is not
+        commanded.
+        """
         self._robot, self._joints = robot, config.arm_joints(robot)
         self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
         self._gripper: Any = None
         if config.gripper_topic:
-            created = node.create_publisher(kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable())
+            created = node.create_publisher(
+                kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable()
+            )
             self._gripper = node.kept(node.destroy_publisher, created)
         elif robot.gripper_joint not in self._joints:
-            node.get_logger().warning(f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic")
+            node.get_logger().warning(
+                f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic"
+            )
 
     def _tell_gripper(self, message: Any) -> None:
         if self._gripper is not None and self.sole.held:
@@ -58,7 +70,9 @@ class TrajectoryOutput(_Controllers):
 
     def send(self, command: JointCommand, now_ns: int) -> None:
         self.sole.publish(trajectory_message(self._robot, command, now_ns, self._joints))
-        self._tell_gripper(trajectory_message(self._robot, command, now_ns, (self._robot.gripper_joint,)))
+        self._tell_gripper(
+            trajectory_message(self._robot, command, now_ns, (self._robot.gripper_joint,))
+        )
 
     def begin(self, joint_rad: Array, gripper_m: float) -> None: ...
 
@@ -66,8 +80,8 @@ class TrajectoryOutput(_Controllers):
 class PositionStream(_Controllers):
     """What forward_command_controller takes on position interfaces, at 100 Hz.
 
-    That controller goes to a position at once, so the way from one command to the next is interpolated here; the values
-    have the order of the controller's own list of joints.
+    That controller goes to a position at once, so the way from one command to the next is
+    interpolated here; the values have the order of the controller's own list of joints.
     """
 
     def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> None:
@@ -81,8 +95,8 @@ class PositionStream(_Controllers):
         goal = np.append(command.joint_rad, command.gripper_m)
         if self._follower is None:
             self._follower = LinearFollower(goal)
-        # A command comes between two positions, or after some that a busy machine left out: the way that is left is
-        # longer than control knows, and must not be faster for that.
+        # A command comes between two positions, or after some that a busy machine left out: the way
+        # that is left is longer than control knows, and must not be faster for that.
         way_rad = np.abs(command.joint_rad - self._follower.position[:-1])
         duration_s = max(command.duration_s, float((way_rad / self._robot.max_speed_rad_s).max()))
         self._follower.follow(goal, duration_s)
@@ -101,5 +115,9 @@ class PositionStream(_Controllers):
 
 
 def open_output(node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> Output:
-    """The output of the kind that the configuration names. Raises: ConfigError as Ros2ControlConfig.arm_joints."""
-    return (PositionStream if config.output == "positions" else TrajectoryOutput)(node, robot, config)
+    """The output of the kind that the configuration names. Raises: ConfigError as
+    Ros2ControlConfig.arm_joints.
+    """
+    return (PositionStream if config.output == "positions" else TrajectoryOutput)(
+        node, robot, config
+    )

@@ -1,4 +1,6 @@
-"""Whether a policy's command may be followed: is it the bundle that was agreed on, and does its prior know the like?"""
+"""Whether a policy's command may be followed: is it the bundle that was agreed on, and does its
+prior know the like?
+"""
 
 import hashlib
 from pathlib import Path
@@ -30,16 +32,22 @@ class PolicyWatch:
     def _read(self, parameters: ControlParameters, robot: RobotConfig) -> None:
         text = read_file(Path(parameters.bundle), SPEC)
         spec = BundleSpec.from_json(text)
-        require_match(robot.contract(spec.contract.observation.image.shape[0]), spec.contract, "the bundle")
+        require_match(
+            robot.contract(spec.contract.observation.image.shape[0]), spec.contract, "the bundle"
+        )
         self._hash = hashlib.sha256(text).hexdigest()
         thresholds, levels = spec.log_likelihood_thresholds, _levels(parameters)
         if not parameters.monitor or not levels:
             self.summary = "the prior does not watch the policy: it is switched off"
         elif not thresholds:
-            self.summary = "the prior does not watch the policy: the bundle has no log-likelihood thresholds"
+            self.summary = (
+                "the prior does not watch the policy: the bundle has no log-likelihood thresholds"
+            )
         else:
             self._monitor = PriorMonitor(thresholds, levels)
-            steps = ", ".join(f"{level.verdict.name.lower()} after {level.ticks}" for level in levels)
+            steps = ", ".join(
+                f"{level.verdict.name.lower()} after {level.ticks}" for level in levels
+            )
             self.summary = f"the prior watches the policy: {steps} unlikely actions"
 
     def reset(self) -> None:
@@ -47,13 +55,17 @@ class PolicyWatch:
             self._monitor.reset()
 
     def judge(self, bundle_hash: str, log_likelihood: float) -> tuple[Verdict, str]:
-        """What the policy may do, and why. Raises: UnsafeCommand for a command of another bundle."""
+        """What the policy may do, and why. Raises: UnsafeCommand for a command of another
+        bundle.
+        """
         if self._hash and bundle_hash != self._hash:
             raise UnsafeCommand(
-                f"the command is of bundle {bundle_hash[:8] or '(none)'}, and {self._hash[:8]} was agreed on; "
-                "start the policy and control with the same bundle"
+                f"the command is of bundle {bundle_hash[:8] or '(none)'}, and {self._hash[:8]} was"
+                " agreed on; start the policy and control with the same bundle"
             )
-        return self._monitor.judge(log_likelihood) if self._monitor is not None else (Verdict.GO, "")
+        return (
+            self._monitor.judge(log_likelihood) if self._monitor is not None else (Verdict.GO, "")
+        )
 
 
 def _levels(parameters: ControlParameters) -> list[Level]:

@@ -1,4 +1,6 @@
-"""Where an arm's controller is heading, and where it is on its way: as far as whoever commands it can know. Pure."""
+"""Where an arm's controller is heading, and where it is on its way: as far as whoever commands it
+can know. Pure.
+"""
 
 import math
 

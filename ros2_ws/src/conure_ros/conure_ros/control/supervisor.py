@@ -1,4 +1,6 @@
-"""All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the clock is handed in."""
+"""All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the
+clock is handed in.
+"""
 
 import contextlib
 import math
@@ -78,12 +80,16 @@ class Sink(Protocol):
 
 
 class Supervisor:
-    """Nothing moves the arm but by the methods of this class, each at the time that the clock shows.
+    """Nothing moves the arm but by the methods of this class, each at the time that the clock
+    shows.
 
-    Whatever is wrong leads to `_hold`: the set point stays where it is now, not where it was heading.
+    Whatever is wrong leads to `_hold`: the set point stays where it is now, not where it was
+    heading.
     """
 
-    def __init__(self, arm: Arm, settings: ControlParameters, clock: Clock, sink: Sink, stopped_by: str = "") -> None:
+    def __init__(
+        self, arm: Arm, settings: ControlParameters, clock: Clock, sink: Sink, stopped_by: str = ""
+    ) -> None:
         """`stopped_by`: why an earlier one of this node was stopped; the stop lasts.
 
         Raises: BundleError, SpecMismatch for a bundle that does not fit this robot.
@@ -165,7 +171,9 @@ class Supervisor:
         """Start from where the arm rests: nothing captured before may move it."""
         self.loop.reset(sample.joint_rad, sample.gripper_m)
         self.sink.begin(sample.joint_rad, sample.gripper_m)
-        self._set_point = SetPoint(np.append(sample.joint_rad, sample.gripper_m), self.clock.steady_s())
+        self._set_point = SetPoint(
+            np.append(sample.joint_rad, sample.gripper_m), self.clock.steady_s()
+        )
         self._anchored = True
         self.watch.settle()
         self._anchor_ns = max(self._anchor_ns, min(sample.stamp_ns, self.clock.now_ns()))
@@ -195,7 +203,9 @@ class Supervisor:
         return measured
 
     def _require_following(self, measured: JointSample) -> None:
-        """Raises: UnsafeCommand naming the joint that stays behind: it is blocked, or slower than commanded."""
+        """Raises: UnsafeCommand naming the joint that stays behind: it is blocked, or slower than
+        commanded.
+        """
         behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
         behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
         worst = int(behind_rad.argmax())
@@ -203,8 +213,9 @@ class Supervisor:
         if behind_rad[worst] > limit_rad:
             self._rest_at(measured)
             raise UnsafeCommand(
-                f"'{self.robot.joint_names[worst]}' is {behind_rad[worst]:.2f} rad from where it was commanded "
-                f"(max_following_error_rad {limit_rad}): blocked, or another controller moves it"
+                f"'{self.robot.joint_names[worst]}' is {behind_rad[worst]:.2f} rad from where it"
+                f" was commanded (max_following_error_rad {limit_rad}): blocked, or another"
+                " controller moves it"
             )
 
     # What moves the arm.
@@ -215,7 +226,10 @@ class Supervisor:
         if not self.active or not self.arbiter.admits(source):
             return
         if request.captured_ns < self._anchor_ns:
-            self._refuse("it answers what was seen before the mode was chosen, or before the arm was measured")
+            self._refuse(
+                "it answers what was seen before the mode was chosen, or before the arm was"
+                " measured"
+            )
             return
         now_s = self.clock.steady_s()
         if self._waiting_s > self.robot.control_period_s:
@@ -242,11 +256,16 @@ class Supervisor:
         self._send(command, measured, request.captured_ns)
 
     def _age_s(self, source: Mode, request: Request) -> float:
-        """By the stamp; for one that is not newer than the last, also since that came: a clock may stand still.
+        """By the stamp; for one that is not newer than the last, also since that came: a clock may
+        stand still.
 
-        A stamp of the future, which the gate refuses, is not remembered: all later commands would look old beside it.
+        A stamp of the future, which the gate refuses, is not remembered: all later commands would
+        look old beside it.
         """
-        now_s, age_s = self.clock.steady_s(), (self.clock.now_ns() - request.captured_ns) / NANOSECONDS
+        now_s, age_s = (
+            self.clock.steady_s(),
+            (self.clock.now_ns() - request.captured_ns) / NANOSECONDS,
+        )
         if age_s < -self.robot.control_period_s:
             return age_s
         newest_ns, since_s = self._stamps.get(source, (-1, now_s))
@@ -259,7 +278,9 @@ class Supervisor:
         self._refused, self._refusal, self._refused_since_selection = self._refused + 1, why, True
 
     def _trusted(self, request: Request) -> Array:
-        """The policy's action as far as the prior trusts it. Raises: UnsafeCommand if not at all."""
+        """The policy's action as far as the prior trusts it. Raises: UnsafeCommand if not at
+        all.
+        """
         action = np.array(request.action)
         verdict, self._caution = self.policy.judge(request.bundle_hash, request.log_likelihood)
         if verdict is Verdict.HAND_OVER:
@@ -273,7 +294,9 @@ class Supervisor:
         return action
 
     def _moved_by_hand(self, measured: JointSample) -> JointSample:
-        """An arm that was moved while it held goes on from where it rests now. Raises: RobotError while it moves."""
+        """An arm that was moved while it held goes on from where it rests now. Raises: RobotError
+        while it moves.
+        """
         away_rad = float(np.abs(measured.joint_rad - self.set_point_rad).max())
         if not self._in_motion and away_rad > self.robot.max_start_error_rad:
             self._anchor(self.watch.at_rest(self.clock.steady_s()))
@@ -284,7 +307,9 @@ class Supervisor:
         """Whether somebody moves the arm, or the last command is not over."""
         return self.arbiter.moving or self._waiting_s > 0.0
 
-    def _send(self, command: JointCommand, measured: JointSample, captured_ns: int | None = None) -> None:
+    def _send(
+        self, command: JointCommand, measured: JointSample, captured_ns: int | None = None
+    ) -> None:
         """To the arm, no further than it can be by then."""
         command = self._after_the_last(command)
         seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
@@ -305,19 +330,24 @@ class Supervisor:
         self._caution = ""
 
     def _after_the_last(self, command: JointCommand) -> JointCommand:
-        """With the time that the last command still needs: one that comes early must not make the arm faster."""
+        """With the time that the last command still needs: one that comes early must not make the
+        arm faster.
+        """
         return replace(command, duration_s=command.duration_s + self._waiting_s)
 
     # What ends motion.
 
     def _hold(self, why: str) -> None:
-        """Nothing moves until the next good command. An arm at rest is told nothing: it may have been put elsewhere."""
+        """Nothing moves until the next good command. An arm at rest is told nothing: it may have
+        been put elsewhere.
+        """
         if self.arbiter.selected is not Mode.HOLD:
             self.arbiter.hold(why)
         self._rest()
 
     def _rest(self) -> None:
-        """A command that is not over ends where the set point is now; the gripper stays where it was commanded.
+        """A command that is not over ends where the set point is now; the gripper stays where it
+        was commanded.
 
         One that ends motion is left alone: it may lead back to an arm that cannot follow.
         """
@@ -329,15 +359,20 @@ class Supervisor:
     def _rest_at(self, measured: JointSample) -> None:
         """At the measured pose: an arm that cannot follow must not go on pressing.
 
-        Never further beyond a joint's limit than the set point is: what is measured there may be wrong.
+        Never further beyond a joint's limit than the set point is: what is measured there may be
+        wrong.
         """
         here = self.set_point_rad
         arm = self.loop.arm
-        joint_rad = within(measured.joint_rad, np.minimum(arm.lower_rad, here), np.maximum(arm.upper_rad, here))
+        joint_rad = within(
+            measured.joint_rad, np.minimum(arm.lower_rad, here), np.maximum(arm.upper_rad, here)
+        )
         self._stand(joint_rad, self.loop.hold().gripper_m)
 
     def _stand(self, joint_rad: Array, gripper_m: float) -> None:
-        """Go there, no faster than the joints may; where the set point is already, nothing is left to wait for."""
+        """Go there, no faster than the joints may; where the set point is already, nothing is left
+        to wait for.
+        """
         away_s = float((np.abs(joint_rad - self.set_point_rad) / self._fastest_rad_s).max())
         self.loop.reset(joint_rad, gripper_m)
         self._emit(JointCommand(joint_rad, gripper_m, max(self.robot.settle_s, away_s), ("hold",)))
@@ -403,7 +438,10 @@ class Supervisor:
         away_s = self.clock.steady_s() - self._tick_s
         if self.active and away_s > self.settings.stall_s:
             self._tick_s = self.clock.steady_s()
-            why = f"control did not run for {away_s:.2f} s (stall_s {self.settings.stall_s}); choose a mode to go on"
+            why = (
+                f"control did not run for {away_s:.2f} s (stall_s {self.settings.stall_s}); choose"
+                " a mode to go on"
+            )
             self._hold_until_chosen(why)
 
     def _hold_until_chosen(self, why: str) -> None:
@@ -422,7 +460,9 @@ class Supervisor:
         silent_s, limit_s = now_s - self._heartbeat_s, self.settings.heartbeat_s
         if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
             self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
-        self._rivals = "; ".join(f"nodes {names} all publish {topic}" for topic, names in publishers.items())
+        self._rivals = "; ".join(
+            f"nodes {names} all publish {topic}" for topic, names in publishers.items()
+        )
         why = f"several publishers: {self._rivals}"
         if self._rivals and not self.arbiter.stop_reason:
             self.stop(why)
@@ -466,7 +506,9 @@ class Supervisor:
             return
         self._end_homing("another way home was asked for")
         self._rest()
-        self._home_request = HomeRequest(self.loop, self.settings, answer, self.clock.now_ns(), now_s)
+        self._home_request = HomeRequest(
+            self.loop, self.settings, answer, self.clock.now_ns(), now_s
+        )
 
     def _end_homing(self, why: str) -> None:
         request, self._home_request = self._home_request, None
@@ -491,7 +533,9 @@ class Supervisor:
             self._rest()
 
     def _start_homing(self, request: HomeRequest, now_s: float) -> None:
-        """From where the arm rests, measured since home was asked for: its driver may be putting up a new scene."""
+        """From where the arm rests, measured since home was asked for: its driver may be putting up
+        a new scene.
+        """
         if self._anchored and self._anchor_ns <= request.asked_ns:
             self._forget_the_arm()
         if self._anchored:
@@ -528,7 +572,10 @@ class Supervisor:
     @property
     def alarm(self) -> str:
         """What cannot be promised now."""
-        rivals = f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut the arm's power"
+        rivals = (
+            f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut"
+            " the arm's power"
+        )
         return "; ".join(filter(None, [rivals if self._rivals else "", self._torque.alarm]))
 
     def _report_changes(self) -> None:
@@ -536,9 +583,15 @@ class Supervisor:
             self._report()
 
     def _report(
-        self, command: JointCommand | None = None, latency_s: float = math.nan, now_ns: int | None = None
+        self,
+        command: JointCommand | None = None,
+        latency_s: float = math.nan,
+        now_ns: int | None = None,
     ) -> None:
-        self._reported, self._reported_s = (self.mode, self.reason, self.alarm), self.clock.steady_s()
+        self._reported, self._reported_s = (
+            (self.mode, self.reason, self.alarm),
+            self.clock.steady_s(),
+        )
         changes = () if command is None else (*command.changes, *filter(None, [self._caution]))
         self.sink.report(
             Status(

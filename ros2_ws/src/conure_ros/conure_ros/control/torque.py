@@ -1,4 +1,6 @@
-"""Whether the arm's driver switched the torque as it was asked to. Pure: times come in, no clock is read."""
+"""Whether the arm's driver switched the torque as it was asked to. Pure: times come in, no clock is
+read.
+"""
 
 CONFIRM_S = 3.0
 """How long a driver may take to answer."""
@@ -20,7 +22,9 @@ class Torque:
         self.on = on
         """The torque that was asked for last; an arm has its torque from the start."""
         self.request = 0
-        """Its number; requests for the same, one after the other, have one number: the first answer counts for all."""
+        """Its number; requests for the same, one after the other, have one number: the first answer
+        counts for all.
+        """
         self.alarm = ""
         """Why the arm may still be held though it should be limp; '' if it is not so."""
         self._asked_s: float | None = None
@@ -38,7 +42,9 @@ class Torque:
         return self.request
 
     def answered(self, request: int, success: bool, message: str) -> bool:
-        """The driver's answer to a request. Returns whether it counts: one that the opposite overtook does not."""
+        """The driver's answer to a request. Returns whether it counts: one that the opposite
+        overtook does not.
+        """
         if request != self.request:
             return False
         self._asked_s = None

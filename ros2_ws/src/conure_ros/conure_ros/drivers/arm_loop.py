@@ -1,4 +1,6 @@
-"""The loop beside an arm of servos: measure, follow, watch, a hundred times a second, whatever the bus does."""
+"""The loop beside an arm of servos: measure, follow, watch, a hundred times a second, whatever the
+bus does.
+"""
 
 import threading
 import time
@@ -31,7 +33,9 @@ WINDOW = 6000
 
 
 class State(Enum):
-    """READY measures; ARMED follows commands; LIMP would, if it had torque; HALTED holds, or not, until armed again."""
+    """READY measures; ARMED follows commands; LIMP would, if it had torque; HALTED holds, or not,
+    until armed again.
+    """
 
     READY = "ready"
     ARMED = "armed"
@@ -42,7 +46,9 @@ class State(Enum):
 
 @dataclass
 class CycleTimes:
-    """Lateness and duration of the last cycles, s, and counts since the start. `missed`: cycles that never began."""
+    """Lateness and duration of the last cycles, s, and counts since the start. `missed`: cycles
+    that never began.
+    """
 
     late_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     duration_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -52,7 +58,11 @@ class CycleTimes:
 
     def figures(self) -> dict[str, float]:
         """Milliseconds: percentiles of lateness (jitter) and duration; and the counts."""
-        result = {"cycles": float(self.cycles), "missed": float(self.missed), "incomplete": float(self.incomplete)}
+        result = {
+            "cycles": float(self.cycles),
+            "missed": float(self.missed),
+            "incomplete": float(self.incomplete),
+        }
         for name, values in (("jitter", self.late_s), ("cycle", self.duration_s)):
             p50, p99, worst = np.percentile(np.array(values or [0.0]), [50, 99, 100]) * 1e3
             result |= {f"{name}_p50_ms": p50, f"{name}_p99_ms": p99, f"{name}_worst_ms": worst}
@@ -60,13 +70,16 @@ class CycleTimes:
 
 
 class ArmLoop:
-    """Runs on a thread of its own from `start` to `close`; `arm`, `disarm` and `command` may be called from others.
+    """Runs on a thread of its own from `start` to `close`; `arm`, `disarm` and `command` may be
+    called from others.
 
-    A command is followed for at most `silence_s`, then the arm holds where its set point is: nobody steers any more.
-    No joint's set point is faster than the robot's limit, whatever is commanded, nor further than
-    `max_following_error_rad` from where the joint is measured: an arm that is blocked does not wind up.
+    A command is followed for at most `silence_s`, then the arm holds where its set point is: nobody
+    steers any more. No joint's set point is faster than the robot's limit, whatever is commanded,
+    nor further than `max_following_error_rad` from where the joint is measured: an arm that is
+    blocked does not wind up.
 
-    `stopped`: why nothing may move now; the set point stands still within a cycle. '': it may. Any thread may set it.
+    `stopped`: why nothing may move now; the set point stands still within a cycle. '': it may. Any
+    thread may set it.
     """
 
     def __init__(
@@ -77,7 +90,9 @@ class ArmLoop:
         on_measurement: Callable[[Measurement], None] = lambda measurement: None,
         on_fault: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """Opens the port and checks every servo. Raises: RobotError naming the servo; nothing has moved then."""
+        """Opens the port and checks every servo. Raises: RobotError naming the servo; nothing has
+        moved then.
+        """
         self.scale, self.config, self.robot = scale, scale.bus, scale.robot
         self.port, self._silence_s = port, silence_s
         self._on_measurement, self._on_fault = on_measurement, on_fault
@@ -85,7 +100,10 @@ class ArmLoop:
         self.error: BaseException | None = None
         self.stopped = self.behind = ""
         self.lock = threading.RLock()
-        speeds = [*self.robot.max_speed_rad_s, self.robot.gripper_speed_m_s / self.robot.settle_fraction]
+        speeds = [
+            *self.robot.max_speed_rad_s,
+            self.robot.gripper_speed_m_s / self.robot.settle_fraction,
+        ]
         self._max_speed = np.array(speeds)
         self.servos = SerialArm(open_bus(self.config, port), scale)
         try:
@@ -95,7 +113,12 @@ class ArmLoop:
             raise
         self._follower = LinearFollower(first.positions)
         now_s = time.monotonic()
-        self.measured, self._measured_s, self._commanded_s, self._stepped_s = first, now_s, now_s, now_s
+        self.measured, self._measured_s, self._commanded_s, self._stepped_s = (
+            first,
+            now_s,
+            now_s,
+            now_s,
+        )
         self._health_s, self._retry_s, self._repeats, self._misses = now_s, now_s, 0, 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
@@ -118,7 +141,9 @@ class ArmLoop:
     # What others ask for.
 
     def arm(self) -> None:
-        """Check every servo, hold the present pose with torque, and follow commands from now on. Raises: RobotError."""
+        """Check every servo, hold the present pose with torque, and follow commands from now on.
+        Raises: RobotError.
+        """
         with self.lock:
             self._require_port()
             try:
@@ -142,8 +167,13 @@ class ArmLoop:
             if self.stopped:
                 raise RobotError(f"stopped by {self.stopped}; ignored")
             if self.state is not State.ARMED:
-                raise RobotError(f"the arm is {self.state.value}{': ' if self.fault else ''}{self.fault}; ignored")
-            goal = np.clip(np.append(command.joint_rad, command.gripper_m), self.scale.lower, self.scale.upper)
+                raise RobotError(
+                    f"the arm is {self.state.value}{': ' if self.fault else ''}{self.fault};"
+                    " ignored"
+                )
+            goal = np.clip(
+                np.append(command.joint_rad, command.gripper_m), self.scale.lower, self.scale.upper
+            )
             self._expect_no_jump()
             shortest_s = float(np.max(np.abs(goal - self._follower.position) / self._max_speed))
             self._follower.follow(goal, max(command.duration_s, shortest_s))
@@ -152,7 +182,9 @@ class ArmLoop:
             self._stepped_s = max(self._stepped_s, self._commanded_s - self.config.period_s)
 
     def let_go(self) -> None:
-        """Torque off, of an arm that is not active. Raises: RobotError while armed, and naming who may have torque."""
+        """Torque off, of an arm that is not active. Raises: RobotError while armed, and naming who
+        may have torque.
+        """
         with self._soon():
             self._require_disarmed("let go")
             self._all_let_go()
@@ -160,14 +192,17 @@ class ArmLoop:
     def set_torque(self, on: bool) -> None:
         """Of a stopped arm: off, it falls and follows nothing; on again, it holds where it is then.
 
-        A halted arm stays halted. Within two seconds, whatever the bus does. Raises: RobotError unless armed, limp or
-        halted; off, unless every servo says that it has no torque.
+        A halted arm stays halted. Within two seconds, whatever the bus does. Raises: RobotError
+        unless armed, limp or halted; off, unless every servo says that it has no torque.
         """
         with self._soon():
             if self.state is State.UNPLUGGED:
                 raise PortLost(f"{self.port} is unplugged: {CUT_POWER}")
             if self.state is State.READY:
-                raise RobotError("the arm is not active; activate it, which puts the torque on, or see torque_off")
+                raise RobotError(
+                    "the arm is not active; activate it, which puts the torque on, or see"
+                    " torque_off"
+                )
             if not on:
                 self._stop_moving()
                 self.state = State.LIMP if self.state is State.ARMED else self.state
@@ -178,7 +213,9 @@ class ArmLoop:
 
     @contextmanager
     def _soon(self) -> Iterator[None]:
-        """The lock, soon or not at all: a caller who waits for a hanging bus learns nothing. Raises: RobotError."""
+        """The lock, soon or not at all: a caller who waits for a hanging bus learns nothing.
+        Raises: RobotError.
+        """
         if not self.lock.acquire(timeout=BUSY_S):
             raise RobotError(f"the servo loop has hung for {BUSY_S} s: {CUT_POWER}")
         try:
@@ -248,7 +285,9 @@ class ArmLoop:
             self._halt(str(error))
 
     def _measure(self, now_s: float) -> None:
-        """A cycle in which a servo stayed silent goes without a measurement; too many of them halt the arm."""
+        """A cycle in which a servo stayed silent goes without a measurement; too many of them halt
+        the arm.
+        """
         try:
             self.measured = self.servos.measure()
         except ServoSilent:
@@ -264,7 +303,9 @@ class ArmLoop:
     def _lost(self) -> str:
         silent = self.servos.silent_servos() or self.servos.missing
         names = ", ".join(self.config.label(servo_id) for servo_id in silent)
-        everyone = " (all of them: is the arm powered?)" if len(silent) == len(self.config.ids) else ""
+        everyone = (
+            " (all of them: is the arm powered?)" if len(silent) == len(self.config.ids) else ""
+        )
         return f"lost {names}{everyone}; no intact answer for {self.config.lost_s} s"
 
     def _follow(self, now_s: float, elapsed_s: float) -> None:
@@ -291,7 +332,10 @@ class ArmLoop:
             return
         index = int(np.abs(set_point - measured)[:-1].argmax())
         name, error_rad = self.robot.command_names[index], set_point[index] - measured[index]
-        self.behind = f"{name} was {error_rad:+.2f} rad from its command: is it blocked, or too heavy for its servo?"
+        self.behind = (
+            f"{name} was {error_rad:+.2f} rad from its command: is it blocked, or too heavy for its"
+            " servo?"
+        )
         self._follower = LinearFollower(near)
 
     def _watch(self, now_s: float) -> None:
@@ -305,12 +349,15 @@ class ArmLoop:
             self.servos.poll_health(powered=self.state is State.ARMED)
 
     def _require_in_turn(self) -> None:
-        """A servo in a single turn that was pushed past its end would go back to its goal the long way round."""
+        """A servo in a single turn that was pushed past its end would go back to its goal the long
+        way round.
+        """
         beyond = self.servos.beyond_turn()
         if beyond:
             self._rest(self.servos.goals_at_present())
             raise ServoFault(
-                f"{beyond} was moved past the end of its single turn; move it back by hand, without torque"
+                f"{beyond} was moved past the end of its single turn; move it back by hand, without"
+                " torque"
             )
 
     def _stop_moving(self) -> None:
@@ -321,7 +368,9 @@ class ArmLoop:
         self._follower, self._repeats = LinearFollower(measurement.positions), 0
 
     def _expect_no_jump(self) -> None:
-        """An arm that was moved while it held goes on from where it is now; the gripper may press on something."""
+        """An arm that was moved while it held goes on from where it is now; the gripper may press
+        on something.
+        """
         away = self.measured.positions - self._follower.position
         if not self._follower.speed.any() and np.abs(away[:-1]).max() > MOVED_RAD:
             self._rest(self.measured)
@@ -342,7 +391,9 @@ class ArmLoop:
         self._on_fault(str(error))
 
     def _reconnect(self, now_s: float) -> None:
-        """The port may be back: look at every servo, let those that hold go on where they are, and wait to be armed."""
+        """The port may be back: look at every servo, let those that hold go on where they are, and
+        wait to be armed.
+        """
         if now_s - self._retry_s < RECONNECT_S:
             return
         self._retry_s = now_s
@@ -361,5 +412,8 @@ class ArmLoop:
         bus.retried.update(retried)
         self.servos, self._measured_s = servos, now_s
         self._rest(measurement)
-        self.state, self.fault = State.HALTED, f"{self.port} was unplugged and is back; activate again"
+        self.state, self.fault = (
+            State.HALTED,
+            f"{self.port} was unplugged and is back; activate again",
+        )
         self._on_fault(self.fault)

@@ -13,9 +13,13 @@ from conure_core.errors import RobotError
 
 DRAIN_S = 0.001
 DRAINED_S = 0.05
-"""How long what still comes is waited out: a line on which noise never ends is one more that does not answer."""
+"""How long what still comes is waited out: a line on which noise never ends is one more that does
+not answer.
+"""
 WRITE_S = 0.1
-"""How long a packet may take to leave, beyond its time on the wire. A port that takes nothing is lost."""
+"""How long a packet may take to leave, beyond its time on the wire. A port that takes nothing is
+lost.
+"""
 PACKETS_BYTES = 4096
 """More than all servos of a bus answer to one instruction."""
 
@@ -25,11 +29,12 @@ class PortLost(RobotError):
 
 
 class SerialPort(PortHandler):
-    """An SDK's port handler that waits without spinning, times out on a steady clock, and drops stale input.
+    """An SDK's port handler that waits without spinning, times out on a steady clock, and drops
+    stale input.
 
-    The SDKs' own handlers poll a port without waiting, which takes a whole core; Feetech's does not clear its input, so
-    that an answer that came late would be taken for the next one. `latency_s`: silence, beyond the time that the bytes
-    take on the wire, after which a packet counts as lost.
+    The SDKs' own handlers poll a port without waiting, which takes a whole core; Feetech's does not
+    clear its input, so that an answer that came late would be taken for the next one. `latency_s`:
+    silence, beyond the time that the bytes take on the wire, after which a packet counts as lost.
     """
 
     def __init__(self, path: str, baud: int, latency_s: float) -> None:
@@ -39,7 +44,9 @@ class SerialPort(PortHandler):
         try:
             self.ser = serial.Serial(path, baud, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:
-            raise PortLost(f"{path}: {error}; is the arm plugged in, and may this user open the port?") from error
+            raise PortLost(
+                f"{path}: {error}; is the arm plugged in, and may this user open the port?"
+            ) from error
         self.is_open, self.tx_time_per_byte = True, 1e4 / baud
 
     def setPacketTimeout(self, packet_length: int) -> None:
@@ -52,10 +59,12 @@ class SerialPort(PortHandler):
         return time.monotonic() > self._deadline_s
 
     def readPort(self, length: int) -> bytes:
-        """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost at its end.
+        """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost
+        at its end.
 
-        The SDKs ask for less than nothing after a packet whose length came spoilt, and see by its checksum that it did.
-        They look for a packet's head as long as bytes come: noise without end is cut off.
+        The SDKs ask for less than nothing after a packet whose length came spoilt, and see by its
+        checksum that it did. They look for a packet's head as long as bytes come: noise without end
+        is cut off.
         """
         if length <= 0 or self._taken > PACKETS_BYTES:
             return b""
@@ -75,15 +84,23 @@ class SerialPort(PortHandler):
         return data
 
     def writePort(self, packet: list[int]) -> int:
-        """Send a packet. Raises: PortLost, also where the port takes nothing: an adapter may hang."""
-        data, until_s = bytes(packet), time.monotonic() + WRITE_S + len(packet) * self.tx_time_per_byte / 1e3
+        """Send a packet. Raises: PortLost, also where the port takes nothing: an adapter may
+        hang.
+        """
+        data, until_s = (
+            bytes(packet),
+            time.monotonic() + WRITE_S + len(packet) * self.tx_time_per_byte / 1e3,
+        )
         while True:
             data = data[self._write(data) :]
             if not data:
                 return len(packet)
             left_s = until_s - time.monotonic()
             if left_s <= 0:
-                raise PortLost(f"{self.port_name} takes nothing any more; unplug the adapter and plug it in again")
+                raise PortLost(
+                    f"{self.port_name} takes nothing any more; unplug the adapter and plug it in"
+                    " again"
+                )
             select.select([], [self.ser.fd], [], left_s)
 
     def _write(self, data: bytes) -> int:
@@ -101,7 +118,8 @@ class SerialPort(PortHandler):
     def drain(self) -> None:
         """Drop what still comes, until the line is quiet: the rest of an exchange that went wrong.
 
-        After a time-out the answer may be on its way; taken for the next one, it would put all that follow off by one.
+        After a time-out the answer may be on its way; taken for the next one, it would put all that
+        follow off by one.
         """
         self._drop(self._latency_s if self.isPacketTimeout() else DRAIN_S)
 
@@ -113,5 +131,6 @@ class SerialPort(PortHandler):
     def closePort(self) -> None:
         self.is_open = False
         with contextlib.suppress(OSError, termios.error):
-            self.ser.reset_output_buffer()  # or the kernel waits, for up to half a minute, until it is sent
+            # Or the kernel waits, for up to half a minute, until it is sent.
+            self.ser.reset_output_buffer()
         self.ser.close()

@@ -1,4 +1,6 @@
-"""An arm of servos: its checks, its measurement, its goals. Whatever could move it starts at the present pose."""
+"""An arm of servos: its checks, its measurement, its goals. Whatever could move it starts at the
+present pose.
+"""
 
 import time
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ class ServoFault(RobotError):
 
 @dataclass(frozen=True)
 class Measurement:
-    """Positions (n + 1,) of the joints in `robot.command_names`, rad and m; speeds (n,) rad/s of the arm's."""
+    """Positions (n + 1,) of the joints in `robot.command_names`, rad and m; speeds (n,) rad/s of
+    the arm's.
+    """
 
     positions: Array
     speeds: Array
@@ -41,15 +45,19 @@ class SerialArm:
         self.health: dict[int, dict[str, int]] = {servo_id: {} for servo_id in self.config.ids}
         self.missing: list[int] = []
         self._encoders: Encoders | None = None
-        self._goal_limits: dict[int, tuple[int, int]] = {}  # of servos that go by numbers within a single turn
+        self._goal_limits: dict[
+            int, tuple[int, int]
+        ] = {}  # of servos that go by numbers within a single turn
         self._polls = 0
 
     def check(self, tracked: bool = False) -> Measurement:
-        """Models, settings, limits, errors, range, agreement of double servos; nothing moves and no torque changes.
+        """Models, settings, limits, errors, range, agreement of double servos; nothing moves and no
+        torque changes.
 
-        Settings that differ are written, which a servo takes only without torque. `tracked`: the servos were read all
-        the time until now, so that each one's turn is known; else it must follow from the joint's range. Raises:
-        ServoSilent, ServoRefused, ServoFault, RobotError naming the servo by its joint.
+        Settings that differ are written, which a servo takes only without torque. `tracked`: the
+        servos were read all the time until now, so that each one's turn is known; else it must
+        follow from the joint's range. Raises: ServoSilent, ServoRefused, ServoFault, RobotError
+        naming the servo by its joint.
         """
         with self.bus.patient():
             for servo in self.config.servos:
@@ -67,12 +75,14 @@ class SerialArm:
         texts = implausible(self.scale.arm, positions[:-1], float(positions[-1]))
         if texts:
             raise RobotError(
-                f"{'; '.join(texts)}; move it by hand into its range, without torque, or correct zero_counts, "
-                "direction or homing_offset_counts"
+                f"{'; '.join(texts)}; move it by hand into its range, without torque, or correct"
+                " zero_counts, direction or homing_offset_counts"
             )
 
     def _measure_in_agreement(self) -> Measurement:
-        """Two servos of a joint that moves look apart when one of them is asked again: they are if they stay apart."""
+        """Two servos of a joint that moves look apart when one of them is asked again: they are if
+        they stay apart.
+        """
         for _ in range(self.config.retries + 1):
             measurement = self.measure()
             self.require_no_error()
@@ -81,8 +91,9 @@ class SerialArm:
                 return measurement
         worst = int(apart.argmax())
         raise ServoFault(
-            f"{self.config.label(self.config.ids[worst])} is {apart[worst]:.3f} rad off the joint's first servo "
-            f"(limit {self.config.max_disagreement_rad}): they would fight; correct zero_counts or direction"
+            f"{self.config.label(self.config.ids[worst])} is {apart[worst]:.3f} rad off the joint's"
+            f" first servo (limit {self.config.max_disagreement_rad}): they would fight; correct"
+            " zero_counts or direction"
         )
 
     def _check_model(self, servo: ServoConfig) -> None:
@@ -90,19 +101,27 @@ class SerialArm:
         if number != wanted:
             names = {model.number: name for name, model in self.table.models.items()}
             raise RobotError(
-                f"{self.config.label(servo.id)} is a {names.get(number, f'model {number}')}, expected a {servo.model}; "
-                "correct the id or the model in the robot's file"
+                f"{self.config.label(servo.id)} is a {names.get(number, f'model {number}')},"
+                f" expected a {servo.model}; correct the id or the model in the robot's file"
             )
 
     def _check_settings(self, servo: ServoConfig) -> None:
         """Registers that live in EEPROM are written only where they differ: it wears out."""
         present = {name: self.bus.read(servo.id, name) for name in self.config.settings(servo)}
-        differing = {name: value for name, value in self.config.settings(servo).items() if present[name] != value}
+        differing = {
+            name: value
+            for name, value in self.config.settings(servo).items()
+            if present[name] != value
+        }
         if not differing:
             return
         if self.bus.read(servo.id, "torque_enable"):
-            what = ", ".join(f"{name} is {present[name]}, needs {value}" for name, value in differing.items())
-            raise RobotError(f"{self.config.label(servo.id)}: {what}, and its torque is on; see torque_off")
+            what = ", ".join(
+                f"{name} is {present[name]}, needs {value}" for name, value in differing.items()
+            )
+            raise RobotError(
+                f"{self.config.label(servo.id)}: {what}, and its torque is on; see torque_off"
+            )
         locked = "lock" in self.table.registers
         if locked:
             self.bus.write(servo.id, "lock", 0)
@@ -115,7 +134,10 @@ class SerialArm:
         """A servo stops at its own limits of position, without a word, where its mode has them."""
         if not self.config.is_single_turn(servo):
             return
-        limits = self.bus.read(servo.id, "min_position_limit"), self.bus.read(servo.id, "max_position_limit")
+        limits = (
+            self.bus.read(servo.id, "min_position_limit"),
+            self.bus.read(servo.id, "max_position_limit"),
+        )
         if limits == self.table.no_limits:
             self._goal_limits.pop(servo.id, None)
             return
@@ -124,15 +146,15 @@ class SerialArm:
         wanted = int(self.scale.lowest_goal[index]), int(self.scale.highest_goal[index])
         if wanted[0] < low or high < wanted[1]:
             raise RobotError(
-                f"{self.config.label(servo.id)} limits itself to {low} to {high} counts (min_position_limit, "
-                f"max_position_limit), and its joint needs {wanted[0]} to {wanted[1]}; give min_position_counts and "
-                "max_position_counts in the robot's file, which are written to the servo, or narrow the joint's limits "
-                "in the URDF"
+                f"{self.config.label(servo.id)} limits itself to {low} to {high} counts"
+                f" (min_position_limit, max_position_limit), and its joint needs {wanted[0]} to"
+                f" {wanted[1]}; give min_position_counts and max_position_counts in the robot's"
+                " file, which are written to the servo, or narrow the joint's limits in the URDF"
             )
 
     def measure(self) -> Measurement:
-        """The joints now. Raises: ServoSilent naming the first servo that did not answer (`missing` lists all), and at
-        the first reading RobotError naming servos whose turn is not known.
+        """The joints now. Raises: ServoSilent naming the first servo that did not answer (`missing`
+        lists all), and at the first reading RobotError naming servos whose turn is not known.
         """
         raw, velocities = self._read_state()
         if self._encoders is None:
@@ -146,14 +168,21 @@ class SerialArm:
             raise ServoSilent(f"{self.config.label(self.missing[0])} did not answer")
 
         def column(name: str) -> list[int]:
-            return [self.table.value(name, self.table.state, found[servo_id]) for servo_id in self.config.ids]
+            return [
+                self.table.value(name, self.table.state, found[servo_id])
+                for servo_id in self.config.ids
+            ]
 
-        return np.array(column("present_position"), dtype=np.int64), np.array(column("present_velocity"), np.float64)
+        return np.array(column("present_position"), dtype=np.int64), np.array(
+            column("present_velocity"), np.float64
+        )
 
     def hold_present(self, torque: bool = True) -> Measurement:
-        """Make every goal the present position, make sure that it is, and only then switch the torque on.
+        """Make every goal the present position, make sure that it is, and only then switch the
+        torque on.
 
-        Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused, RobotError.
+        Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused,
+        RobotError.
         """
         with self.bus.patient():
             for servo in self.config.servos:
@@ -176,9 +205,11 @@ class SerialArm:
             self.bus.write(servo.id, name, self.bus.read(servo.id, largest))
 
     def _require_reachable(self, servo: ServoConfig) -> None:
-        """A servo in a single turn goes by numbers: from 4090 to 100 it turns the long way, and to its limits it jumps.
+        """A servo in a single turn goes by numbers: from 4090 to 100 it turns the long way, and to
+        its limits it jumps.
 
-        Raises: RobotError for one that stands where its goals cannot hold it, or lead it into its range.
+        Raises: RobotError for one that stands where its goals cannot hold it, or lead it into its
+        range.
         """
         if servo.id not in self._goal_limits:
             return
@@ -186,27 +217,41 @@ class SerialArm:
         counts = int(self._unwrapped()[self.config.ids.index(servo.id)])
         if not low <= counts <= high:
             raise RobotError(
-                f"{self.config.label(servo.id)} stands at {counts} counts, and in mode '{self.config.mode(servo)}' it "
-                f"can be driven between {low} and {high} only; without torque, move the joint by hand into its range, "
-                "or correct homing_offset_counts or the servo's limits"
+                f"{self.config.label(servo.id)} stands at {counts} counts, and in mode"
+                f" '{self.config.mode(servo)}' it can be driven between {low} and {high} only;"
+                " without torque, move the joint by hand into its range, or correct"
+                " homing_offset_counts or the servo's limits"
             )
 
     def goals_at_present(self) -> Measurement:
-        """Make every goal the present position, and make sure that it is; servos that hold go on holding, there."""
+        """Make every goal the present position, and make sure that it is; servos that hold go on
+        holding, there.
+        """
         for _ in range(self.config.retries + 1):
             measurement = self.measure()
             goals = self._goals(self._unwrapped())
             self.bus.write_all("goal_position", goals)
             ends = ("goal_position", "goal_position")
             found, _ = self.bus.read_block(ends)
-            kept = {servo_id: self.table.value("goal_position", ends, data) for servo_id, data in found.items()}
+            kept = {
+                servo_id: self.table.value("goal_position", ends, data)
+                for servo_id, data in found.items()
+            }
             if kept == goals:
                 return measurement
-        names = ", ".join(self.config.label(servo_id) for servo_id in goals if kept.get(servo_id) != goals[servo_id])
-        raise RobotError(f"{names} did not take the present position as goal; the torque stays as it is")
+        names = ", ".join(
+            self.config.label(servo_id)
+            for servo_id in goals
+            if kept.get(servo_id) != goals[servo_id]
+        )
+        raise RobotError(
+            f"{names} did not take the present position as goal; the torque stays as it is"
+        )
 
     def beyond_turn(self) -> str:
-        """Servos that were pushed past the end of the single turn in which they go by numbers; '' for none."""
+        """Servos that were pushed past the end of the single turn in which they go by numbers; ''
+        for none.
+        """
         moved = [
             self.config.label(servo_id)
             for servo_id, turns in zip(self.config.ids, self._tracked().turns, strict=True)
@@ -232,19 +277,26 @@ class SerialArm:
         self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
     def let_go(self, within_s: float = LET_GO_S) -> None:
-        """Torque off, of every servo that hears it: each is read back, and asked again for so long. The arm falls.
+        """Torque off, of every servo that hears it: each is read back, and asked again for so long.
+        The arm falls.
 
         Raises: ServoSilent naming those whose torque may still be on.
         """
         until_s, holding = time.monotonic() + within_s, list(self.config.ids)
         while True:
             self.bus.write_all("torque_enable", dict.fromkeys(holding, 0))
-            holding = [servo_id for servo_id in holding if time.monotonic() > until_s or not self._let_go(servo_id)]
+            holding = [
+                servo_id
+                for servo_id in holding
+                if time.monotonic() > until_s or not self._let_go(servo_id)
+            ]
             if not holding:
                 return
             if time.monotonic() > until_s:
                 names = ", ".join(map(self.config.label, holding))
-                raise ServoSilent(f"{names} did not answer, and may still have torque; cut the arm's power")
+                raise ServoSilent(
+                    f"{names} did not answer, and may still have torque; cut the arm's power"
+                )
 
     def _let_go(self, servo_id: int) -> bool:
         """Whether it says that it has no torque."""
@@ -261,7 +313,9 @@ class SerialArm:
         faulty = [servo_id for servo_id, alert in self.bus.alerts.items() if alert]
         if faulty:
             raise ServoFault(
-                "; ".join(f"{self.config.label(servo_id)}: {self._error(servo_id)}" for servo_id in faulty)
+                "; ".join(
+                    f"{self.config.label(servo_id)}: {self._error(servo_id)}" for servo_id in faulty
+                )
             )
 
     def _error(self, servo_id: int) -> str:
@@ -270,7 +324,9 @@ class SerialArm:
         return self.table.error_texts(bits) or "an error that is over"
 
     def poll_health(self, powered: bool) -> None:
-        """Read the next block of health. Raises: ServoFault for a servo with an error, hot or, if `powered`, limp."""
+        """Read the next block of health. Raises: ServoFault for a servo with an error, hot or, if
+        `powered`, limp.
+        """
         ends = self.table.health[self._polls % len(self.table.health)]
         self._polls += 1
         found, _ = self.bus.read_block(ends)
@@ -285,10 +341,14 @@ class SerialArm:
                     f"(limit {self.config.max_temperature_c:.0f}); let it cool down"
                 )
             if powered and not values.get("torque_enable", 1):
-                raise ServoFault(f"{self.config.label(servo_id)} has no torque any more; did it lose its power?")
+                raise ServoFault(
+                    f"{self.config.label(servo_id)} has no torque any more; did it lose its power?"
+                )
 
     def silent_servos(self) -> list[int]:
-        """Of those that were missing in the last measurement, the ones that do not answer a ping either."""
+        """Of those that were missing in the last measurement, the ones that do not answer a ping
+        either.
+        """
         silent = []
         for servo_id in self.missing:
             try:

@@ -1,4 +1,6 @@
-"""Reading and writing servos' registers through their vendors' SDKs, with every packet checked, retried and counted."""
+"""Reading and writing servos' registers through their vendors' SDKs, with every packet checked,
+retried and counted.
+"""
 
 import time
 from abc import ABC, abstractmethod
@@ -18,7 +20,9 @@ SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
 ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
 REBOOT = 0x08
 STEP_BYTES = range(23, 31)
-"""Lengths of answers that nothing else asks for: by them a late answer is told from the one that is waited for."""
+"""Lengths of answers that nothing else asks for: by them a late answer is told from the one that is
+waited for.
+"""
 
 
 class ServoSilent(RobotError):
@@ -30,9 +34,11 @@ class ServoRefused(RobotError):
 
 
 class ServoBus(ABC):
-    """One bus of servos. `retried` counts packets asked for again, by servo id; `errors` what a servo last reported.
+    """One bus of servos. `retried` counts packets asked for again, by servo id; `errors` what a
+    servo last reported.
 
-    Every method may raise PortLost. Values are the registers' own numbers, see conure_core.servos.registers.
+    Every method may raise PortLost. Values are the registers' own numbers, see
+    conure_core.servos.registers.
     """
 
     def __init__(self, config: BusConfig, port: SerialPort) -> None:
@@ -63,7 +69,9 @@ class ServoBus(ABC):
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """Within, a servo is silent after `lost_s` as for the loop, however often it was asked: no cycle waits."""
+        """Within, a servo is silent after `lost_s` as for the loop, however often it was asked: no
+        cycle waits.
+        """
         before, self._patience_s = self._patience_s, self.config.lost_s
         try:
             yield
@@ -77,18 +85,26 @@ class ServoBus(ABC):
             attempt += 1
 
     def ping(self, servo_id: int) -> int:
-        """The model number, read as a register: an SDK's own ping takes any late answer for it. Raises: ServoSilent."""
+        """The model number, read as a register: an SDK's own ping takes any late answer for it.
+        Raises: ServoSilent.
+        """
         return self.read(servo_id, "model_number")
 
     def read(self, servo_id: int, name: str) -> int:
         """One register of one servo. Raises: ServoSilent."""
         register = self.table.register(name)
         read = self._handler.readTxRx
-        data = self._tried(servo_id, register.size, lambda: read(self.port, servo_id, register.address, register.size))
+        data = self._tried(
+            servo_id,
+            register.size,
+            lambda: read(self.port, servo_id, register.address, register.size),
+        )
         return register.decode(bytes(data))
 
     def write(self, servo_id: int, name: str, value: int) -> None:
-        """Write a register of one servo and wait for its word. Raises: ServoSilent, ServoRefused."""
+        """Write a register of one servo and wait for its word. Raises: ServoSilent,
+        ServoRefused.
+        """
         register = self.table.register(name)
         data = list(register.encode(value))
         write = self._handler.writeTxRx
@@ -99,8 +115,15 @@ class ServoBus(ABC):
             f"write {value} to {name}",
         )
 
-    def _tried(self, servo_id: int, length: int, exchange: Callable[[], tuple[Any, int, int]], what: str = "") -> Any:
-        """The first intact answer, of so many bytes, of `retries` + 1 attempts or more, see `patient`.
+    def _tried(
+        self,
+        servo_id: int,
+        length: int,
+        exchange: Callable[[], tuple[Any, int, int]],
+        what: str = "",
+    ) -> Any:
+        """The first intact answer, of so many bytes, of `retries` + 1 attempts or more, see
+        `patient`.
 
         One of another length answers another question, asked before and given up: it came late.
         """
@@ -118,14 +141,16 @@ class ServoBus(ABC):
                 return value
             self._recover()
         raise ServoSilent(
-            f"{self.config.label(servo_id)} does not answer on {self.port.port_name}; check its cable, power and id"
+            f"{self.config.label(servo_id)} does not answer on {self.port.port_name}; check its"
+            " cable, power and id"
         )
 
     def _in_step(self, servo_id: int) -> bool:
-        """Whether an answer of a length of its own came: whatever was asked for before it is answered, and dropped.
+        """Whether an answer of a length of its own came: whatever was asked for before it is
+        answered, and dropped.
 
-        Without it, an answer that comes later than any wait would be taken for that of the next question: a register's
-        value for another's.
+        Without it, an answer that comes later than any wait would be taken for that of the next
+        question: a register's value for another's.
         """
         self._step = (self._step + 1) % len(STEP_BYTES)
         length, until_s = STEP_BYTES[self._step], time.monotonic() + self._patience_s
@@ -141,7 +166,8 @@ class ServoBus(ABC):
         refused = error & ~ALERT & ~self._hardware_error(error)
         if refused and what:
             raise ServoRefused(
-                f"{self.config.label(servo_id)} refused to {what}: {self._handler.getRxPacketError(error)}"
+                f"{self.config.label(servo_id)} refused to {what}:"
+                f" {self._handler.getRxPacketError(error)}"
             )
 
     def _note(self, servo_id: int, error: int) -> None:
@@ -153,9 +179,11 @@ class ServoBus(ABC):
         self.port.drain()
 
     def read_block(self, ends: tuple[str, str]) -> tuple[dict[int, bytes], list[int]]:
-        """A block of registers of every servo, by sync read: the bytes by id, and the ids that stayed silent.
+        """A block of registers of every servo, by sync read: the bytes by id, and the ids that
+        stayed silent.
 
-        What did not come intact is asked for again, `retries` times or more, see `patient`, and only that.
+        What did not come intact is asked for again, `retries` times or more, see `patient`, and
+        only that.
         """
         address, length = self.table.block(ends)
         found: dict[int, bytes] = {}
@@ -171,7 +199,9 @@ class ServoBus(ABC):
         return found, missing
 
     def _collect(self, ids: Sequence[int], length: int, found: dict[int, bytes]) -> None:
-        """Answers come in the order of the ids; one that is spoilt costs only itself, a silence ends them."""
+        """Answers come in the order of the ids; one that is spoilt costs only itself, a silence
+        ends them.
+        """
         for servo_id in ids:
             data, result, error = self._handler.readRx(self.port, servo_id, length)
             if result == SUCCESS and self._handler.data_length == length:
@@ -183,14 +213,20 @@ class ServoBus(ABC):
     def write_all(self, name: str, values: Mapping[int, int]) -> None:
         """One register of several servos by sync write, which nobody answers."""
         register = self.table.register(name)
-        flat = [byte for servo_id, value in values.items() for byte in (servo_id, *register.encode(value))]
+        flat = [
+            byte
+            for servo_id, value in values.items()
+            for byte in (servo_id, *register.encode(value))
+        ]
         self._handler.syncWriteTxOnly(self.port, register.address, register.size, flat, len(flat))
 
 
 class _DynamixelHandler(dynamixel_sdk.Protocol2PacketHandler):
-    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads what it overwrites.
+    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads
+    what it overwrites.
 
-    Neither SDK looks whether a status packet holds as much as was asked for: `data_length` is what the last one held.
+    Neither SDK looks whether a status packet holds as much as was asked for: `data_length` is what
+    the last one held.
     """
 
     data_length = 0
@@ -224,11 +260,15 @@ class DynamixelBus(ServoBus):
         return error & ALERT
 
     def reboot(self, servo_id: int) -> None:
-        self._tried(servo_id, 0, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot")
+        self._tried(
+            servo_id, 0, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot"
+        )
 
 
 class _FeetechHandler(scservo_sdk.protocol_packet_handler):
-    """As above; SCS_END, which the SDK keeps for all of a process, is 0 for STS: the lowest byte first."""
+    """As above; SCS_END, which the SDK keeps for all of a process, is 0 for STS: the lowest byte
+    first.
+    """
 
     data_length = 0
 
@@ -253,7 +293,9 @@ class FeetechBus(ServoBus):
 
     def reboot(self, servo_id: int) -> None:
         packet = [0, 0, servo_id, 2, REBOOT, 0]  # the SDK has no function for it
-        self._tried(servo_id, 0, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot")
+        self._tried(
+            servo_id, 0, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot"
+        )
 
 
 BUSES: dict[str, type[ServoBus]] = {"dynamixel_x": DynamixelBus, "feetech_sts": FeetechBus}

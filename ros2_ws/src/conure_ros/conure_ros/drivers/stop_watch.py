@@ -1,4 +1,6 @@
-"""The part that a driver's node takes in a stop: what it hears, what it says, and who else commands its arm."""
+"""The part that a driver's node takes in a stop: what it hears, what it says, and who else commands
+its arm.
+"""
 
 from collections.abc import Callable
 
@@ -16,17 +18,21 @@ COMMANDS = "joint_trajectory"
 
 
 class StopWatch:
-    """Listens to `stop` and `robot_state` from the node's birth to its end, whatever its lifecycle state.
+    """Listens to `stop` and `robot_state` from the node's birth to its end, whatever its lifecycle
+    state.
 
-    `changed` is called with the reason of a new stop, and with '' when it is over. While several nodes publish
-    `joint_trajectory`, an active driver is stopped, and says so on `stop` to everybody.
+    `changed` is called with the reason of a new stop, and with '' when it is over. While several
+    nodes publish `joint_trajectory`, an active driver is stopped, and says so on `stop` to
+    everybody.
     """
 
     def __init__(self, node: ManagedNode, changed: Callable[[str], None]) -> None:
         self._node, self._changed, self._latch, self._named = node, changed, StopLatch(), ""
         overrides = {"qos_overriding_options": overridable()}
         self._stops = node.create_publisher(Empty, "stop", NEWEST, **overrides)
-        node.create_subscription(Empty, "stop", lambda _: self.stop("the stop topic"), NEWEST, **overrides)
+        node.create_subscription(
+            Empty, "stop", lambda _: self.stop("the stop topic"), NEWEST, **overrides
+        )
         node.create_subscription(RobotState, "robot_state", self._on_state, LATCHED, **overrides)
         self._commands = PublisherWatch(node, COMMANDS)
 
@@ -58,8 +64,13 @@ class StopWatch:
         """Stop everybody if several nodes command this arm. Never blocks: to be called often."""
         rivals = self._commands.rivals() if self._node.active else ""
         if rivals and (not self.reason or rivals != self._named):
-            self._node.get_logger().error(one_line(f"several nodes publish {self._commands.topic}: {rivals}"))
-            self.stop_all(f"several publishers of {self._commands.topic}: {rivals}; end all but one, then reset_stop")
+            self._node.get_logger().error(
+                one_line(f"several nodes publish {self._commands.topic}: {rivals}")
+            )
+            self.stop_all(
+                f"several publishers of {self._commands.topic}: {rivals}; end all but one, then"
+                " reset_stop"
+            )
         self._named = rivals
 
     def _on_state(self, state: RobotState) -> None:
@@ -70,6 +81,10 @@ class StopWatch:
 
     def _say(self) -> None:
         reason = self.reason
-        text = f"stopped by {reason}; commands are ignored until reset_stop" if reason else "the stop was reset"
+        text = (
+            f"stopped by {reason}; commands are ignored until reset_stop"
+            if reason
+            else "the stop was reset"
+        )
         self._node.get_logger().warning(one_line(text))
         self._changed(reason)

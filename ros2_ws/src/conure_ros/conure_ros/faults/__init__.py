@@ -1,1 +1,3 @@
-"""What must happen when something fails: faults on the live graph, and random commands through the gate."""
+"""What must happen when something fails: faults on the live graph, and random commands through the
+gate.
+"""

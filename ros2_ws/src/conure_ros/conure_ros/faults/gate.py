@@ -1,11 +1,14 @@
-"""Millions of random commands through the real gate and the real control loop; the judge knows neither. No ROS.
+"""Millions of random commands through the real gate and the real control loop; the judge knows
+neither. No ROS.
 
-An episode begins anywhere: at home, elsewhere within the limits, or where the arm may not be (folded, on the table,
-outside its box, beyond a joint limit). A model of an arm lags behind, and what it measures is what control is told.
+An episode begins anywhere: at home, elsewhere within the limits, or where the arm may not be
+(folded, on the table, outside its box, beyond a joint limit). A model of an arm lags behind, and
+what it measures is what control is told.
 
-Every command is judged by every rule; a distance is measured by PyBullet wherever two parts may be near each other.
-The model's joints are judged at every step by speed, and at one of `SEEN_EVERY` by their limits; between two random
-commands a lagging arm cuts corners, so how far it was out of its box or within a clearance then is only reported.
+Every command is judged by every rule; a distance is measured by PyBullet wherever two parts may be
+near each other. The model's joints are judged at every step by speed, and at one of `SEEN_EVERY` by
+their limits; between two random commands a lagging arm cuts corners, so how far it was out of its
+box or within a clearance then is only reported.
 """
 
 from collections.abc import Iterable
@@ -31,22 +34,24 @@ SEEN_EVERY = 20
 BEYOND_RAD = 0.3
 """How far beyond its limits a joint may be at the start."""
 DEEP_M = 0.02
-"""How far into each other, or into the table, two parts may be at the start: no arm gets further."""
+"""How far into each other, or into the table, two parts may be at the start: no arm gets further.
+"""
 MOVED_RAD = 1e-3
 FASTER = 4.0
 """Than its limits: the arm itself would not keep them."""
 REPORTED = ("box_m", "pair_m", "table_m")
 SMALL_MOVES, SMALL_RAD = 2000, 0.01
 STUCK_SHARE = 0.05
-"""Of the episodes that begin where the arm may not be: this many may lead nowhere; one always may."""
+"""Of the episodes that begin where the arm may not be: this many may lead nowhere; one always may.
+"""
 
 
 @dataclass(frozen=True)
 class GateRun:
     """What came of it. `told` and `seen` judge the commands and the arm's joints.
 
-    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which nothing ever moved, nor
-    would have by one of `SMALL_MOVES` in random directions.
+    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which
+    nothing ever moved, nor would have by one of `SMALL_MOVES` in random directions.
     """
 
     told: Judgement
@@ -72,17 +77,28 @@ class GateRun:
 
     def figures(self) -> dict[str, float]:
         """For a report: excesses, of which 0 or less is none."""
-        counts = {name: float(getattr(self, name)) for name in ("refused", "episodes", "violating", "stuck")}
+        counts = {
+            name: float(getattr(self, name))
+            for name in ("refused", "episodes", "violating", "stuck")
+        }
         for what, judgement in (("commanded", self.told), ("measured", self.seen)):
-            excesses = {f"{what}: {name}": value for name, value in asdict(judgement).items() if name != "worst"}
+            excesses = {
+                f"{what}: {name}": value
+                for name, value in asdict(judgement).items()
+                if name != "worst"
+            }
             counts |= {name: float(value) for name, value in excesses.items()}
         return counts
 
 
-def run_gate(robot: str, commands: int, seed: int = 0, acceleration_scale: float = 1.0, workers: int = 1) -> GateRun:
-    """Random targets, some of them huge, NaN, infinite, stale or of another shape, through the gate of `robot`.
+def run_gate(
+    robot: str, commands: int, seed: int = 0, acceleration_scale: float = 1.0, workers: int = 1
+) -> GateRun:
+    """Random targets, some of them huge, NaN, infinite, stale or of another shape, through the gate
+    of `robot`.
 
-    `acceleration_scale` multiplies the robot's acceleration limits: at a tenth, the arm needs several periods to brake.
+    `acceleration_scale` multiplies the robot's acceleration limits: at a tenth, the arm needs
+    several periods to brake.
     """
     sizes = [min(BATCH, commands - start) for start in range(0, commands, BATCH)]
     jobs = [(robot, size, seed + number, acceleration_scale) for number, size in enumerate(sizes)]
@@ -125,7 +141,9 @@ def _judged(judge: Judge, episode: "Episode", scale: float) -> GateRun:
 
 
 def start_poses(judge: Judge, rng: np.random.Generator, count: int) -> Array:
-    """(count, n), rad, of five kinds: at home, near it, anywhere (limits or not), folded, on the table."""
+    """(count, n), rad, of five kinds: at home, near it, anywhere (limits or not), folded, on the
+    table.
+    """
     robot = judge.robot
     home = np.tile(robot.home_rad, (count, 1))
     near = np.clip(home + rng.normal(0.0, 0.2, home.shape), robot.lower_rad, robot.upper_rad)
@@ -134,7 +152,9 @@ def start_poses(judge: Judge, rng: np.random.Generator, count: int) -> Array:
 
 
 def _bad_poses(judge: Judge, rng: np.random.Generator, count: int) -> list[Array]:
-    """Poses (count, n) of each kind: anywhere, folded, on the table. None is deeper in anything than `DEEP_M`."""
+    """Poses (count, n) of each kind: anywhere, folded, on the table. None is deeper in anything
+    than `DEEP_M`.
+    """
     robot, pairs = judge.robot, len(judge.clearances.pairs)
     lower, upper = robot.lower_rad - BEYOND_RAD, robot.upper_rad + BEYOND_RAD
     pools = [np.empty((0, len(lower)))] * 3
@@ -160,7 +180,9 @@ class _Part:
 
 
 class Episode:
-    """One command after the other, from one pose; the style of the targets and the arm's lag are drawn once."""
+    """One command after the other, from one pose; the style of the targets and the arm's lag are
+    drawn once.
+    """
 
     def __init__(self, loop: ControlLoop, start_rad: Array, rng: np.random.Generator) -> None:
         self.loop, self.start_rad, self._rng = loop, start_rad, rng
@@ -183,16 +205,24 @@ class Episode:
     @property
     def moved_rad(self) -> float:
         """The furthest that a command led from the start."""
-        ways = [np.abs(command - self.start_rad).max() for part in self._parts for command in part.commands]
+        ways = [
+            np.abs(command - self.start_rad).max()
+            for part in self._parts
+            for command in part.commands
+        ]
         return float(max(ways, default=0.0))
 
     def can_leave(self) -> bool:
-        """Whether small moves lead away from the start; commands often lead one way only, such as to a far target."""
+        """Whether small moves lead away from the start; commands often lead one way only, such as
+        to a far target.
+        """
         rng = np.random.default_rng(len(self._parts))
         for _ in range(SMALL_MOVES):
             self.loop.reset(self.start_rad, self.config.gripper_open_m)
             move = rng.normal(0.0, SMALL_RAD, len(self.start_rad))
-            command = self.loop.gate.check(JointTarget(self.start_rad + move, self.config.gripper_open_m), 0.0)
+            command = self.loop.gate.check(
+                JointTarget(self.start_rad + move, self.config.gripper_open_m), 0.0
+            )
             if np.abs(command.joint_rad - self.start_rad).max() > MOVED_RAD:
                 return True
         return False
@@ -236,7 +266,9 @@ class Episode:
 
     def _age_s(self) -> float:
         fresh = self._rng.random() > 0.025
-        return float(self._rng.uniform(0.0, 0.1) if fresh else self._rng.choice([-5.0, 1.0, np.nan]))
+        return float(
+            self._rng.uniform(0.0, 0.1) if fresh else self._rng.choice([-5.0, 1.0, np.nan])
+        )
 
     def _target(self) -> JointTarget:
         joints, kind = len(self._last), self._rng.integers(0, 40)

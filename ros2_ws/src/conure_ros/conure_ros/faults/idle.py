@@ -12,13 +12,17 @@ NODES = ("sim_robot", "control", "policy", "fault")
 
 
 def jitter_and_cpu(session: Session, sizes: Sizes) -> Outcome:
-    """Half the time holding, half under the policy. Reported, not judged: it depends on the machine."""
+    """Half the time holding, half under the policy. Reported, not judged: it depends on the
+    machine.
+    """
     session.call("set_mode", mode="hold")
     figures = _cpu(session, "idle", sizes.jitter_s / 2)
     session.let_policy_move(1)
     start = len(session.trajectories)
     figures |= _cpu(session, "moving", sizes.jitter_s / 2)
-    stamps_ms = np.array([to_ns(message.header.stamp) for message in session.trajectories[start:]]) / 1e6
+    stamps_ms = (
+        np.array([to_ns(message.header.stamp) for message in session.trajectories[start:]]) / 1e6
+    )
     deviations = np.abs(np.diff(stamps_ms) - session.robot.control_period_s * 1e3)
     if not deviations.size:
         return Outcome(False, figures, "the policy did not move the arm")
@@ -31,4 +35,7 @@ def _cpu(session: Session, what: str, seconds: float) -> dict[str, float]:
     before, began_s = {name: session.cpu_s(name) for name in NODES}, time.monotonic()
     time.sleep(seconds)
     elapsed_s = time.monotonic() - began_s
-    return {f"CPU {name}, {what}, %": 100 * (session.cpu_s(name) - before[name]) / elapsed_s for name in NODES}
+    return {
+        f"CPU {name}, {what}, %": 100 * (session.cpu_s(name) - before[name]) / elapsed_s
+        for name in NODES
+    }

@@ -1,4 +1,6 @@
-"""What each fault does to the messages that pass. Pure: messages in, messages and their delays out."""
+"""What each fault does to the messages that pass. Pure: messages in, messages and their delays
+out.
+"""
 
 import copy
 import math
@@ -124,7 +126,9 @@ def _other_order(injector: Injector, message: Any) -> list[Passed]:
     return [(message, 0.0)]
 
 
-def _action(change: Callable[[list[float]], list[float]]) -> Callable[[Injector, Any], list[Passed]]:
+def _action(
+    change: Callable[[list[float]], list[float]],
+) -> Callable[[Injector, Any], list[Passed]]:
     def changed(injector: Injector, message: Any) -> list[Passed]:
         message.action = change(list(message.action))
         return [(message, 0.0)]

@@ -1,4 +1,6 @@
-"""Hands for the rows about motion: senders of commands, the foreign arm's levers, and what the judge says."""
+"""Hands for the rows about motion: senders of commands, the foreign arm's levers, and what the
+judge says.
+"""
 
 import contextlib
 import json
@@ -55,7 +57,9 @@ def judged(session: Session, since_ns: int = 0) -> Judgement:
 
 
 def moved_rad(session: Session, since_ns: int, until_ns: int | None = None) -> float:
-    """How far the fastest joint was ever from where it was first; infinite if nothing was measured."""
+    """How far the fastest joint was ever from where it was first; infinite if nothing was
+    measured.
+    """
     joints = seen(session, since_ns, until_ns).joint_rad
     return float(np.abs(joints - joints[0]).max()) if len(joints) else math.inf
 
@@ -64,7 +68,9 @@ def after_stop(session: Session, asked_ns: int, until_ns: int, stop_s: float) ->
     """Raises: RobotError if the joints were not measured all the time."""
     limits = np.array(session.robot.max_acceleration_rad_s2)
     try:
-        return motion_after_stop(seen(session, asked_ns - 10**9), asked_ns / 1e9, until_ns / 1e9, limits, stop_s)
+        return motion_after_stop(
+            seen(session, asked_ns - 10**9), asked_ns / 1e9, until_ns / 1e9, limits, stop_s
+        )
     except ValueError as error:
         raise RobotError(str(error)) from error
 
@@ -84,13 +90,20 @@ def sending(
     offset_s: float = 0.0,
     half_s: float = HALF_S,
 ) -> Iterator[list[int]]:
-    """Commands of one more publisher of `source`, as fresh as can be, there and back every `half_s`.
+    """Commands of one more publisher of `source`, as fresh as can be, there and back every
+    `half_s`.
 
     Yields the stamps that were sent, ns.
     """
     topic = f"{session.raw}command/policy" if source == "policy" else f"command/{source}"
-    publisher, ended, sent = session.node.create_publisher(PolicyCommand, topic, NEWEST), threading.Event(), list[int]()
-    session.wait(lambda: publisher.get_subscription_count() > 0, 10.0, f"somebody listens to {topic}")
+    publisher, ended, sent = (
+        session.node.create_publisher(PolicyCommand, topic, NEWEST),
+        threading.Event(),
+        list[int](),
+    )
+    session.wait(
+        lambda: publisher.get_subscription_count() > 0, 10.0, f"somebody listens to {topic}"
+    )
 
     def send() -> None:
         ended.wait(offset_s)
@@ -127,7 +140,10 @@ class ForeignArm:
         session, answers = self._session, list[dict[str, Any]]()
         publisher = session.node.create_publisher(String, "arm_model/do", STREAM)
         heard = session.node.create_subscription(
-            String, "arm_model/done", lambda message: answers.append(json.loads(message.data)), STREAM
+            String,
+            "arm_model/done",
+            lambda message: answers.append(json.loads(message.data)),
+            STREAM,
         )
 
         def answer(asked: str) -> dict[str, Any] | None:
@@ -143,7 +159,9 @@ class ForeignArm:
             session.wait(connected, 10.0, "arm_model_node is there")
             asked = json.dumps(words)
             publisher.publish(String(data=asked))
-            done: dict[str, Any] = session.wait(lambda: answer(asked), 5.0, f"arm_model_node does {asked}")
+            done: dict[str, Any] = session.wait(
+                lambda: answer(asked), 5.0, f"arm_model_node does {asked}"
+            )
             if done["error"]:
                 raise RobotError(done["error"])
         finally:
@@ -158,7 +176,9 @@ class ForeignArm:
         self.recover()
 
     def recover(self) -> None:
-        """What a person does after a stop: reset it, and wait until control holds. Raises: RobotError."""
+        """What a person does after a stop: reset it, and wait until control holds. Raises:
+        RobotError.
+        """
         session = self._session
         session.call("reset_stop")
         began_ns = session.now_ns() + int(SETTLED_S * 1e9)
@@ -180,7 +200,9 @@ def foreign_case(name: str, must: str, run: Row) -> Case:
     return Case(f"foreign arm: {name}", must, partial(on_foreign_arm, run), FOREIGN)
 
 
-def wait_for_motion(session: Session, since_ns: int, rad: float = 0.03, timeout_s: float = 5.0) -> None:
+def wait_for_motion(
+    session: Session, since_ns: int, rad: float = 0.03, timeout_s: float = 5.0
+) -> None:
     """Raises: RobotError if the arm does not move."""
     session.wait(lambda: rad < moved_rad(session, since_ns) < math.inf, timeout_s, "the arm moves")
 

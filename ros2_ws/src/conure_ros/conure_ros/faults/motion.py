@@ -12,7 +12,9 @@ from conure_ros.comms.messages import joint_command, joint_sample, to_ns
 from conure_ros.faults.table import Outcome
 
 TRACKING_M = 0.005
-"""How far beyond its box a tool may be whose commands stay inside: a command is reached within 3 mm."""
+"""How far beyond its box a tool may be whose commands stay inside: a command is reached within 3
+mm.
+"""
 ROUNDING = 1e-6
 RECENT_S = 0.5
 """How old a measurement may be that control started from anew."""
@@ -22,8 +24,9 @@ RECENT_S = 0.5
 class Motion:
     """Commands and measurements of the joints (rows, n), rad, rad/s; times in s.
 
-    `true_s`, `true_rad`: the motion that is judged. Servos answer one after the other, some when they are asked again,
-    so that a measurement of theirs may hold joints of different instants; where these truly were counts then.
+    `true_s`, `true_rad`: the motion that is judged. Servos answer one after the other, some when
+    they are asked again, so that a measurement of theirs may hold joints of different instants;
+    where these truly were counts then.
     """
 
     command_s: Array
@@ -36,9 +39,13 @@ class Motion:
 
 
 def motion(
-    robot: RobotConfig, trajectories: Sequence[Any], joints: Sequence[Any], true: tuple[Array, Array] | None = None
+    robot: RobotConfig,
+    trajectories: Sequence[Any],
+    joints: Sequence[Any],
+    true: tuple[Array, Array] | None = None,
 ) -> Motion:
-    """From the messages; `true`, from elsewhere: times (rows,), s, by the arm's own clock, and joints (rows, n), rad.
+    """From the messages; `true`, from elsewhere: times (rows,), s, by the arm's own clock, and
+    joints (rows, n), rad.
 
     Raises: RobotError, UnsafeCommand for a command that lacks a joint or is not finite.
     """
@@ -46,10 +53,14 @@ def motion(
     arm = len(robot.joint_names)
     names = [list(joints[0].name).index(name) for name in robot.joint_names] if joints else []
     measured_s = np.array([to_ns(message.header.stamp) for message in joints]) / 1e9
-    measured_rad = np.array([joint_sample(message, robot).joint_rad for message in joints]).reshape(-1, arm)
+    measured_rad = np.array([joint_sample(message, robot).joint_rad for message in joints]).reshape(
+        -1, arm
+    )
     return Motion(
         np.array([to_ns(message.header.stamp) for message in trajectories]) / 1e9,
-        np.array([joint_command(message, robot).joint_rad for message in trajectories]).reshape(-1, arm),
+        np.array([joint_command(message, robot).joint_rad for message in trajectories]).reshape(
+            -1, arm
+        ),
         measured_s,
         measured_rad,
         np.array([np.array(message.velocity)[names] for message in joints]).reshape(-1, arm),
@@ -60,15 +71,20 @@ def motion(
 def judged(arm: Arm, moved: Motion) -> Outcome:
     """Commands by the robot's limits; the joints' true motion by the URDF's; the tool by the box.
 
-    Speed is that of a whole command, as the gate limits it, so joints are measured over `settle_s` as well; the
-    instantaneous peak, in which a simulated motor overshoots for a few milliseconds, is reported beside it.
+    Speed is that of a whole command, as the gate limits it, so joints are measured over `settle_s`
+    as well; the instantaneous peak, in which a simulated motor overshoots for a few milliseconds,
+    is reported beside it.
     """
     config = arm.config
     command_rad = _beyond(moved.commands_rad, arm.lower_rad, arm.upper_rad)
     true_rad = _beyond(
-        moved.true_rad, arm.lower_rad - config.position_margin_rad, arm.upper_rad + config.position_margin_rad
+        moved.true_rad,
+        arm.lower_rad - config.position_margin_rad,
+        arm.upper_rad + config.position_margin_rad,
     )
-    command_speed = float((_command_speed(config, moved) - np.array(config.max_speed_rad_s)).max(initial=-np.inf))
+    command_speed = float(
+        (_command_speed(config, moved) - np.array(config.max_speed_rad_s)).max(initial=-np.inf)
+    )
     true_speed = float((_true_speed(config, moved) - arm.velocity_limit_rad_s).max(initial=-np.inf))
     peak = float(np.abs(moved.measured_rad_s).max(initial=0.0))
     tool_m = _outside_m(arm, moved.true_rad)
@@ -92,9 +108,13 @@ def _beyond(values: Array, lower: Array, upper: Array) -> float:
 
 
 def _command_speed(config: RobotConfig, moved: Motion) -> Array:
-    """Of each command (rows, n), from the one before, or from where the arm was measured: a new start begins there."""
+    """Of each command (rows, n), from the one before, or from where the arm was measured: a new
+    start begins there.
+    """
     speeds = []
-    for row, (command_s, command_rad) in enumerate(zip(moved.command_s, moved.commands_rad, strict=True)):
+    for row, (command_s, command_rad) in enumerate(
+        zip(moved.command_s, moved.commands_rad, strict=True)
+    ):
         recent = (moved.measured_s <= command_s) & (moved.measured_s > command_s - RECENT_S)
         starts = np.vstack([moved.measured_rad[recent], moved.commands_rad[max(0, row - 1) : row]])
         if len(starts):

@@ -37,12 +37,15 @@ def page(results: Sequence[Result], about: dict[str, Any]) -> str:
     summary = f"{passed} of {len(results)} as they must be. {facts}"
     body = "".join(_row(result) for result in results)
     head = f'{HEAD}<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-    return f"{head}<body><h1>Faults</h1><p>{html.escape(summary)}</p><table>{COLUMNS}{body}</table></body></html>\n"
+    table = f"<table>{COLUMNS}{body}</table>"
+    return f"{head}<body><h1>Faults</h1><p>{html.escape(summary)}</p>{table}</body></html>\n"
 
 
 def _row(result: Result) -> str:
     kind = "passed" if result.passed else "failed"
-    figures = "<br>".join(f"{html.escape(name)}: {value:.6g}" for name, value in result.outcome.figures.items())
+    figures = "<br>".join(
+        f"{html.escape(name)}: {value:.6g}" for name, value in result.outcome.figures.items()
+    )
     detail = f"<small>{html.escape(result.outcome.detail)}</small>" if result.outcome.detail else ""
     cells = f"<td>{html.escape(result.name)}</td><td>{html.escape(result.must)}</td>"
     return f'<tr>{cells}<td class="{kind}">{kind}</td><td>{figures}{detail}</td></tr>'
@@ -50,6 +53,8 @@ def _row(result: Result) -> str:
 
 def line(result: Result) -> str:
     """One row for the terminal."""
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(result.outcome.figures.items())[:4])
+    figures = ", ".join(
+        f"{name} {value:.4g}" for name, value in list(result.outcome.figures.items())[:4]
+    )
     told = " - ".join(filter(None, [figures, result.outcome.detail]))
     return f"{'ok    ' if result.passed else 'FAILED'} {result.name}: {told}"

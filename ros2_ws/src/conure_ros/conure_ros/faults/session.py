@@ -40,7 +40,8 @@ CLAIM_S = 30.0
 
 
 class Session:
-    """Topics as lists that grow: `states`, `trajectories`, `joints` (as the arm measured them, before any fault).
+    """Topics as lists that grow: `states`, `trajectories`, `joints` (as the arm measured them,
+    before any fault).
 
     Times are those of the stamps, in ns on this machine's clock.
     """
@@ -69,8 +70,12 @@ class Session:
     def _connect(self) -> None:
         node = self.node
         node.create_subscription(RobotState, "robot_state", self.states.append, RECORDED)
-        node.create_subscription(JointTrajectory, "joint_trajectory", self.trajectories.append, RECORDED)
-        node.create_subscription(JointState, f"{self.raw}joint_states", self.joints.append, RECORDED)
+        node.create_subscription(
+            JointTrajectory, "joint_trajectory", self.trajectories.append, RECORDED
+        )
+        node.create_subscription(
+            JointState, f"{self.raw}joint_states", self.joints.append, RECORDED
+        )
         node.create_subscription(RobotState, "robot_state", lambda state: None, LATCHED)
         node.create_subscription(String, "faults/injected", self._on_injected, STREAM)
         self._inject = node.create_publisher(String, "faults/inject", STREAM)
@@ -82,7 +87,9 @@ class Session:
         self.injected.append(json.loads(message.data))
 
     def destroy(self, entity: Any) -> None:
-        """A publisher, subscription or client, by the thread that spins: another would pull it away from under that."""
+        """A publisher, subscription or client, by the thread that spins: another would pull it away
+        from under that.
+        """
         kinds = {Publisher: "publisher", Subscription: "subscription", Client: "client"}
         kind = next(name for kind, name in kinds.items() if isinstance(entity, kind))
         done = self._executor.create_task(getattr(self.node, f"destroy_{kind}"), entity)
@@ -137,7 +144,9 @@ class Session:
         if not client.wait_for_service(CALL_S):
             raise RobotError(f"nobody offers the service {name}")
         future = client.call_async(request)
-        response = self.wait(lambda: future.done() and future.result(), CALL_S, f"an answer of {name}")
+        response = self.wait(
+            lambda: future.done() and future.result(), CALL_S, f"an answer of {name}"
+        )
         if not getattr(response, "success", True) and client.srv_type is not ChangeState:
             raise RobotError(f"{name}: {response.message}")
         return response
@@ -151,7 +160,9 @@ class Session:
         self.wait(lambda: self._moves_since(before) >= commands, 20.0, "the policy moves the arm")
 
     def _go_home(self) -> None:
-        """A machine that stalls for two periods on the way ends it, as it must; the way is begun again then."""
+        """A machine that stalls for two periods on the way ends it, as it must; the way is begun
+        again then.
+        """
         for _ in range(HOME_TRIES - 1):
             with contextlib.suppress(RobotError):
                 self.call("home")
@@ -160,10 +171,14 @@ class Session:
 
     def _moves_since(self, start: int) -> int:
         states = self.states[start:]
-        return sum(state.mode == RobotState.POLICY and len(state.commanded_rad) > 0 for state in states)
+        return sum(
+            state.mode == RobotState.POLICY and len(state.commanded_rad) > 0 for state in states
+        )
 
     def inject(self, fault: str) -> int:
-        """Begin a fault, or with '' end it; returns when it began, ns. Raises: RobotError for an unknown one."""
+        """Begin a fault, or with '' end it; returns when it began, ns. Raises: RobotError for an
+        unknown one.
+        """
         count = len(self.injected)
         self._inject.publish(String(data=fault))
         self.wait(lambda: len(self.injected) > count, 5.0, f"fault_node takes '{fault}'")
@@ -178,12 +193,16 @@ class Session:
         return int(self.injected[-1]["stamp_ns"])
 
     def held_after(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
-        """The first state in which the policy does not move the arm; the one before, if it held then already."""
+        """The first state in which the policy does not move the arm; the one before, if it held
+        then already.
+        """
 
         def found() -> RobotState | None:
             recent = self.states[-200:]
             later = [state for state in recent if to_ns(state.header.stamp) >= since_ns]
-            return next((state for state in later or recent[-1:] if state.mode != RobotState.POLICY), None)
+            return next(
+                (state for state in later or recent[-1:] if state.mode != RobotState.POLICY), None
+            )
 
         state: RobotState = self.wait(found, timeout_s, "the arm holds")
         return state
@@ -191,7 +210,9 @@ class Session:
     def moves_again(self, timeout_s: float = 5.0) -> None:
         """Raises: RobotError if the policy does not move the arm again by itself."""
         before = len(self.states)
-        self.wait(lambda: self._moves_since(before) >= 2, timeout_s, "the policy moves the arm again")
+        self.wait(
+            lambda: self._moves_since(before) >= 2, timeout_s, "the policy moves the arm again"
+        )
 
     # Nodes.
 
@@ -209,7 +230,9 @@ class Session:
             self.destroy(client)
 
     def _wait_for_node(self, name: str) -> None:
-        """Until it answers. The services of a killed one still seem to be there, and what they are asked is lost."""
+        """Until it answers. The services of a killed one still seem to be there, and what they are
+        asked is lost.
+        """
         client = self.node.create_client(GetState, f"{name}/get_state")
         futures: list[Any] = []
 
@@ -245,7 +268,9 @@ class Session:
         self.activate(name)
 
     def activate(self, name: str) -> None:
-        """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError with its reason."""
+        """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError
+        with its reason.
+        """
         until_s = time.monotonic() + CLAIM_S
         while not self.change(name, Transition.TRANSITION_ACTIVATE):
             if time.monotonic() > until_s:
@@ -256,7 +281,9 @@ class Session:
         """The last error that a node logged, once it is here; '' if none comes."""
 
         def last() -> str:
-            errors = [line for node, line in self.lines if node == name and line.startswith("[ERROR]")]
+            errors = [
+                line for node, line in self.lines if node == name and line.startswith("[ERROR]")
+            ]
             return errors[-1] if errors else ""
 
         with contextlib.suppress(RobotError):
@@ -270,7 +297,12 @@ class Session:
 
     def cpu_s(self, name: str) -> float:
         """Processor time that a node has used. Linux."""
-        fields = Path(f"/proc/{self.graph.processes[name].pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{self.graph.processes[name].pid}/stat")
+            .read_text()
+            .rpartition(")")[2]
+            .split()
+        )
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -278,7 +310,9 @@ class Session:
 def running_session(
     name: str, parameters: dict[str, Any], environment: dict[str, str] | None = None
 ) -> Iterator[Session]:
-    """The graph up and active, and down again at the end. Raises: RobotError if it does not come up."""
+    """The graph up and active, and down again at the end. Raises: RobotError if it does not come
+    up.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
         variables = {**stack.enter_context(ros_environment()), **(environment or {})}
@@ -300,5 +334,7 @@ def _wait_until_up(session: Session) -> None:
     session.wait(lambda: manager.poll() is not None, UP_S, "the graph comes up")
     if manager.returncode:
         time.sleep(0.2)
-        errors = "; ".join(f"{node}: {line}" for node, line in session.lines if line.startswith("[ERROR]"))
+        errors = "; ".join(
+            f"{node}: {line}" for node, line in session.lines if line.startswith("[ERROR]")
+        )
         raise RobotError(f"the graph did not come up: {errors}")

@@ -1,4 +1,6 @@
-"""A long run at full rates: large images, faults in between; holds, memory, latency and commands are counted."""
+"""A long run at full rates: large images, faults in between; holds, memory, latency and commands
+are counted.
+"""
 
 import itertools
 import time
@@ -21,7 +23,13 @@ from conure_ros.faults.table import Outcome
 
 GRAPH = "soak"
 WIDTH_PX, HEIGHT_PX, RATE_HZ, VIDEO_FRAMES = 640, 480, 30, 150
-FAULTS = ("camera unplugged", "camera black", "camera clock 5 s back", "actions NaN", "joint missing")
+FAULTS = (
+    "camera unplugged",
+    "camera black",
+    "camera clock 5 s back",
+    "actions NaN",
+    "joint missing",
+)
 FAULT_EVERY_S = 20.0
 WARM_UP_S = 60.0
 MEMORY_MB, LATENCY_P99_MS = 20.0, 50.0
@@ -32,11 +40,15 @@ UNDER_WAY = -3
 
 
 def write_video(path: Path, seed: int = 0) -> Path:
-    """Coloured patches that drift, with a sensor's noise: every frame differs from the one before."""
+    """Coloured patches that drift, with a sensor's noise: every frame differs from the one
+    before.
+    """
     rng = np.random.default_rng(seed)
     patches = rng.integers(40, 220, (HEIGHT_PX // 40, 2 * WIDTH_PX // 40, 3), dtype=np.uint8)
     wide = cv2.resize(patches, (2 * WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE_HZ, (WIDTH_PX, HEIGHT_PX))
+    video = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE_HZ, (WIDTH_PX, HEIGHT_PX)
+    )
     for frame in range(VIDEO_FRAMES):
         left = round(WIDTH_PX * 0.5 * (1 - np.cos(2 * np.pi * frame / VIDEO_FRAMES)))
         noise = rng.normal(0, 6, (HEIGHT_PX, WIDTH_PX, 3))
@@ -57,12 +69,16 @@ class Soak:
 
 
 def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Outcome:
-    """Under the policy, a fault every FAULT_EVERY_S. Raises: RobotError if the graph does not do its part.
+    """Under the policy, a fault every FAULT_EVERY_S. Raises: RobotError if the graph does not do
+    its part.
 
-    Whether the arm kept its limits is reported here and judged by the table, whose graph runs at the arm's own rate.
+    Whether the arm kept its limits is reported here and judged by the table, whose graph runs at
+    the arm's own rate.
     """
     seen = Soak()
-    session.node.create_subscription(PolicyCommand, "command/policy", seen.commands.append, RECORDED)
+    session.node.create_subscription(
+        PolicyCommand, "command/policy", seen.commands.append, RECORDED
+    )
     session.let_policy_move(1)
     time.sleep(warm_up_s)
     nodes = [node.name for node in session.graph.nodes if node.ends == "never"]
@@ -76,7 +92,9 @@ def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Ou
         if time.monotonic() >= ends_s:
             break
         _break(session, fault, seen)
-    grown_mb = {f"memory growth {name}, MB": session.memory_mb(name) - memory_mb[name] for name in nodes}
+    grown_mb = {
+        f"memory growth {name}, MB": session.memory_mb(name) - memory_mb[name] for name in nodes
+    }
     return _judged(session, seen, minutes, grown_mb)
 
 
@@ -100,15 +118,22 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
     latency_ms = latency_ms[np.isfinite(latency_ms)]
     unasked = [_stamp(now) for before, now in pairwise(states) if _gave_way(before, now)]
     unasked = [stamp for stamp in unasked if not _within(stamp, seen.faulty_ns)]
-    # A policy's command is lost if nothing is wrong and control does not follow it; holds are counted by themselves.
+    # A policy's command is lost if nothing is wrong and control does not follow it; holds are
+    # counted by themselves.
     wrong = [*seen.faulty_ns, *((stamp, stamp) for stamp in unasked)]
-    followed = np.array([_captured(state) for state in commanded if np.isfinite(state.capture_to_command_s)])
-    policys = [stamp for stamp in map(_stamp, seen.commands[:UNDER_WAY]) if not _within(stamp, wrong)]
+    followed = np.array(
+        [_captured(state) for state in commanded if np.isfinite(state.capture_to_command_s)]
+    )
+    policys = [
+        stamp for stamp in map(_stamp, seen.commands[:UNDER_WAY]) if not _within(stamp, wrong)
+    ]
     # What was on its way while the records were emptied may be in one of them alone.
     policys = [stamp for stamp in policys if stamp >= seen.began_ns]
     sent = np.array([to_ns(message.header.stamp) for message in session.trajectories])
     joints = [stamp for stamp in map(_stamp, commanded[:UNDER_WAY]) if stamp >= seen.began_ns]
-    lost = sum(_missing(stamp, followed) for stamp in policys) + sum(_missing(stamp, sent) for stamp in joints)
+    lost = sum(_missing(stamp, followed) for stamp in policys) + sum(
+        _missing(stamp, sent) for stamp in joints
+    )
     limits = judged(Arm(session.robot), motion(session.robot, session.trajectories, session.joints))
     figures = {
         "minutes": minutes,
@@ -118,15 +143,24 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
         "holds missed": float(len(seen.missed)),
         "hold after, worst, ms": max(seen.holds_ms, default=0.0),
         "holds without a fault": float(len(unasked)),
-        "capture to command p50, ms": float(np.percentile(latency_ms, 50)) if latency_ms.size else np.inf,
-        "capture to command p99, ms": float(np.percentile(latency_ms, 99)) if latency_ms.size else np.inf,
+        "capture to command p50, ms": (
+            float(np.percentile(latency_ms, 50)) if latency_ms.size else np.inf
+        ),
+        "capture to command p99, ms": (
+            float(np.percentile(latency_ms, 99)) if latency_ms.size else np.inf
+        ),
         "capture to command worst, ms": float(latency_ms.max(initial=0.0)),
         "lost commands": float(lost),
         **grown_mb,
         **limits.figures,
     }
     flat = max(grown_mb.values()) <= MEMORY_MB
-    passed = not seen.missed and not lost and flat and figures["capture to command p99, ms"] <= LATENCY_P99_MS
+    passed = (
+        not seen.missed
+        and not lost
+        and flat
+        and figures["capture to command p99, ms"] <= LATENCY_P99_MS
+    )
     return Outcome(bool(passed), figures, ", ".join(seen.missed))
 
 
@@ -143,7 +177,9 @@ def _captured(state: RobotState) -> int:
 
 
 def _within(stamp_ns: int, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(began - AROUND_A_HOLD_NS <= stamp_ns <= ended + AROUND_A_HOLD_NS for began, ended in spans)
+    return any(
+        began - AROUND_A_HOLD_NS <= stamp_ns <= ended + AROUND_A_HOLD_NS for began, ended in spans
+    )
 
 
 def _missing(stamp_ns: int, among: Array) -> bool:

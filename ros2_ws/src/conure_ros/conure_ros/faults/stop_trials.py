@@ -1,6 +1,8 @@
-"""Stops at random moments under every kind of sender, in simulated time; the motion of the joints is judged. No ROS.
+"""Stops at random moments under every kind of sender, in simulated time; the motion of the joints
+is judged. No ROS.
 
-What decides is behind `Controlled`: the same trials judge control's core and, in the tests, cores that are wrong.
+What decides is behind `Controlled`: the same trials judge control's core and, in the tests, cores
+that are wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,9 @@ BEGIN_S = 100.0
 
 
 class Controlled(Protocol):
-    """What decides whether and how the arm moves. Times are those of the clock that it was given, in s."""
+    """What decides whether and how the arm moves. Times are those of the clock that it was given,
+    in s.
+    """
 
     def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None: ...
     def command(self, source: str, action: Array, stamp_s: float) -> None: ...
@@ -42,7 +46,9 @@ Build = Callable[[RobotConfig, Callable[[], float], Sink], Controlled]
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends an action `rate_hz` times a second, from `offset_s` on, each time `burst` of them at once."""
+    """Sends an action `rate_hz` times a second, from `offset_s` on, each time `burst` of them at
+    once.
+    """
 
     source: str
     rate_hz: float
@@ -68,7 +74,8 @@ ARMS = ("trajectory", "stream", "serial")
 
 @dataclass(frozen=True)
 class StopTrials:
-    """What came of the stops: by sender and arm those that did not end motion, and the judgement of all motion.
+    """What came of the stops: by sender and arm those that did not end motion, and the judgement of
+    all motion.
 
     `moved`: stops before which the arm had moved; without motion a stop proves nothing.
     """
@@ -124,7 +131,9 @@ def run_stop_trials(
         share = (stops * (number + 1)) // len(pairs) - (stops * number) // len(pairs)
         if not share:
             continue
-        trial = Trial(build, load_robot(robot), SENDERS[sender], arm, np.random.default_rng([seed, number]))
+        trial = Trial(
+            build, load_robot(robot), SENDERS[sender], arm, np.random.default_rng([seed, number])
+        )
         for _ in range(share):
             total = total.joined(trial.stopped(f"{sender}, {arm} arm"))
         total = total.joined(StopTrials(seen=trial.judged(judge)))
@@ -136,12 +145,19 @@ class Trial:
     """One arm, its control and its senders, from stop to stop."""
 
     def __init__(
-        self, build: Build, robot: RobotConfig, senders: Sequence[Sender], arm: str, rng: np.random.Generator
+        self,
+        build: Build,
+        robot: RobotConfig,
+        senders: Sequence[Sender],
+        arm: str,
+        rng: np.random.Generator,
     ) -> None:
         self._robot, self._rng, self.now_s = robot, rng, BEGIN_S
         start = np.append(robot.home_rad, robot.gripper_open_m)
         faster = 4.0 * np.append(robot.max_speed_rad_s, robot.gripper_speed_m_s)
-        self.arm: ArmModel = arm_model(arm, start, faster, {"lag_s": float(rng.uniform(0.01, 0.04))}, STEP_S)
+        self.arm: ArmModel = arm_model(
+            arm, start, faster, {"lag_s": float(rng.uniform(0.01, 0.04))}, STEP_S
+        )
         self.arm.now_s = BEGIN_S
         self.refused = 0
         self.control = build(robot, lambda: self.now_s, self._take)
@@ -205,7 +221,9 @@ class Trial:
         self._run(BETWEEN_S)
         times, positions = zip(*self.arm.history[began:], strict=True)
         seen = Seen(np.array(times), np.array(positions)[:, :joints])
-        motion = motion_after_stop(seen, asked_s, until_s, np.array(self._robot.max_acceleration_rad_s2))
+        motion = motion_after_stop(
+            seen, asked_s, until_s, np.array(self._robot.max_acceleration_rad_s2)
+        )
         moved = int(np.ptp(before, axis=0).max() > 0.02)
         failures = () if motion.kept else ((what, motion),)
         late_rad = max(0.0, motion.late_rad - motion.braking_rad)
@@ -218,4 +236,6 @@ class Trial:
 
     def judged(self, judge: Judge) -> Judgement:
         """All of the motion."""
-        return judge.seen(Seen(*self.arm.seen(len(self._robot.joint_names))), window_s=2 * STEP_S, every=20)
+        return judge.seen(
+            Seen(*self.arm.seen(len(self._robot.joint_names))), window_s=2 * STEP_S, every=20
+        )

@@ -1,4 +1,6 @@
-"""Control's core in simulated time: what `stop_trials` stops when control itself is judged. No node, no graph."""
+"""Control's core in simulated time: what `stop_trials` stops when control itself is judged. No
+node, no graph.
+"""
 
 from collections.abc import Callable
 
@@ -19,7 +21,9 @@ SOURCES = {"policy": Mode.POLICY, "teleop": Mode.TELEOP}
 
 
 class SupervisedArm:
-    """A `Supervisor` as `stop_trials.Controlled`, active from the start; it is its own clock and sink."""
+    """A `Supervisor` as `stop_trials.Controlled`, active from the start; it is its own clock and
+    sink.
+    """
 
     def __init__(self, robot: RobotConfig, clock: Callable[[], float], sink: Sink) -> None:
         self._clock, self._sink = clock, sink

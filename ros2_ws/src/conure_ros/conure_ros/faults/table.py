@@ -36,7 +36,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`figures` are measured, by name with its unit; `detail` is for a person, such as the published reason."""
+    """`figures` are measured, by name with its unit; `detail` is for a person, such as the
+    published reason.
+    """
 
     passed: bool
     figures: dict[str, float] = field(default_factory=dict)
@@ -45,7 +47,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `run` breaks the live graph of its `arm` and looks; it leaves the graph able to go on."""
+    """One row. `run` breaks the live graph of its `arm` and looks; it leaves the graph able to go
+    on.
+    """
 
     name: str
     must: str
@@ -73,7 +77,9 @@ def all_cases() -> dict[str, Case]:
 
 
 def chosen_cases(names: list[str]) -> list[Case]:
-    """The cases of these names, in the table's order; none given: all. Raises: ConfigError for an unknown one."""
+    """The cases of these names, in the table's order; none given: all. Raises: ConfigError for an
+    unknown one.
+    """
     cases = all_cases()
     for name in names:
         if name not in cases:

@@ -36,9 +36,18 @@ from conure_ros.faults.table import (
 
 GATE, SOAK = "gate", "soak"
 SOAK_MUST = "no missed hold, memory flat, p99 capture to command under 50 ms, no lost command"
-GATE_MUST = "none outside position, speed, acceleration, workspace, clearance; from a bad pose slowly, and out of it"
-STOPS_MUST = "no motion later than 60 ms after the request beyond braking, none while stopped; speed within 5 %"
-LIMITS, LIMITS_MUST = "{} arm during all faults", "never beyond a limit of position, speed or workspace"
+GATE_MUST = (
+    "none outside position, speed, acceleration, workspace, clearance; from a bad pose slowly, and"
+    " out of it"
+)
+STOPS_MUST = (
+    "no motion later than 60 ms after the request beyond braking, none while stopped; speed"
+    " within 5 %"
+)
+LIMITS, LIMITS_MUST = (
+    "{} arm during all faults",
+    "never beyond a limit of position, speed or workspace",
+)
 QUIET, QUIET_MUST = "no fault", "control jitter and CPU a node, reported"
 
 
@@ -80,7 +89,9 @@ class FaultsConfig:
         )
         for name in positive:
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} of conure faults must be positive, got {getattr(self, name)}")
+                raise ConfigError(
+                    f"{name} of conure faults must be positive, got {getattr(self, name)}"
+                )
         chosen_cases(self.only)
 
     @property
@@ -89,12 +100,17 @@ class FaultsConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConureError naming the rows that are not as they must be; the report is written first."""
+    """Raises: ConureError naming the rows that are not as they must be; the report is written
+    first.
+    """
     word = overrides[0] if overrides[:1] in ([GATE], [SOAK]) else ""
-    config = load_config("conure_ros.conf", "faults", FaultsConfig, overrides[1:] if word else overrides)
+    config = load_config(
+        "conure_ros.conf", "faults", FaultsConfig, overrides[1:] if word else overrides
+    )
     if word != GATE and not config.bundle:
         raise ConfigError(
-            "conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for what needs no graph"
+            "conure faults needs a policy: bundle=FOLDER; or 'conure faults gate' for what needs no"
+            " graph"
         )
     results = {GATE: _without_graph, SOAK: _soak}.get(word, _table)(config)
     about = {"robot": config.robot, "commit": git_commit(), **machine()}
@@ -102,7 +118,9 @@ def run(overrides: list[str]) -> None:
     print(f"wrote {config.out} and {Path(config.out).with_suffix('.json')}")
     failed = [result.name for result in results if not result.passed]
     if failed:
-        raise ConureError(f"{len(failed)} of {len(results)} faults did not end as they must: {', '.join(failed)}")
+        raise ConureError(
+            f"{len(failed)} of {len(results)} faults did not end as they must: {', '.join(failed)}"
+        )
 
 
 def _told(name: str, must: str, work: Callable[[], Outcome]) -> Result:
@@ -130,7 +148,9 @@ def _soak(config: FaultsConfig) -> list[Result]:
         video = write_video(Path(folder) / "camera.mp4", config.seed)
         camera = {"camera_source": str(video), "camera.rate_hz": float(RATE_HZ)}
         with running_session(GRAPH, {**_policy_of(config), **camera}) as session:
-            return [_told(SOAK, SOAK_MUST, lambda: soaked(session, config.minutes, config.warm_up_s))]
+            return [
+                _told(SOAK, SOAK_MUST, lambda: soaked(session, config.minutes, config.warm_up_s))
+            ]
 
 
 def _policy_of(config: FaultsConfig) -> dict[str, Any]:
@@ -141,7 +161,9 @@ def _policy_of(config: FaultsConfig) -> dict[str, Any]:
 def _gate(config: FaultsConfig) -> Result:
     def work() -> Outcome:
         run = run_gate(config.robot, config.commands, config.seed, workers=config.workers)
-        slow = run_gate(config.robot, max(1, config.commands // 10), config.seed, 0.1, config.workers)
+        slow = run_gate(
+            config.robot, max(1, config.commands // 10), config.seed, 0.1, config.workers
+        )
         both = run.joined(slow)
         worst = ", ".join([*both.told.broken, *both.told.worst, *both.seen.broken])
         return Outcome(both.kept, both.figures(), worst)
@@ -155,7 +177,11 @@ def _stops(config: FaultsConfig) -> Result:
 
     def work() -> Outcome:
         trials = run_stop_trials(SupervisedArm, config.robot, config.simulated_stops, config.seed)
-        return Outcome(trials.kept, trials.figures(), ", ".join(dict.fromkeys(what for what, _ in trials.failures)))
+        return Outcome(
+            trials.kept,
+            trials.figures(),
+            ", ".join(dict.fromkeys(what for what, _ in trials.failures)),
+        )
 
     return _told(f"stops under {len(SENDERS)} kinds of sender, {len(ARMS)} arms", STOPS_MUST, work)
 
@@ -176,11 +202,19 @@ def _graph(config: FaultsConfig, arm: str) -> list[Result]:
         session = stack.enter_context(running_session(GRAPHS[arm], parameters))
         truth = stack.enter_context(Servos(session).watched()) if arm == SERIAL else None
         quiet = arm == SIMULATED and not config.only
-        results = [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))] if quiet else []
+        results = (
+            [_told(QUIET, QUIET_MUST, lambda: jitter_and_cpu(session, config.sizes))]
+            if quiet
+            else []
+        )
         results += [_run(case, session, config.sizes) for case in cases]
         if arm != FOREIGN:  # which a hand puts elsewhere; each of its rows judges its own motion
-            recorded = motion(session.robot, session.trajectories, session.joints, truth.motion if truth else None)
-            results.append(_told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded)))
+            recorded = motion(
+                session.robot, session.trajectories, session.joints, truth.motion if truth else None
+            )
+            results.append(
+                _told(LIMITS.format(arm), LIMITS_MUST, lambda: judged(Arm(session.robot), recorded))
+            )
     return results
 
 

@@ -1,9 +1,10 @@
-"""arm_model_node: an arm with somebody else's controllers, for tests and `conure faults`; it lags, and can be broken.
+"""arm_model_node: an arm with somebody else's controllers, for tests and `conure faults`; it lags,
+and can be broken.
 
-What joint_trajectory_controller and forward_command_controller refuse is refused in their own words, on `refused`.
-joint_states come in an order of their own, with joints that are nobody's. `arm_model/do` takes one JSON object:
-{"block": "elbow"}, {"block": "elbow", "at": 0.3}, {"free": true}, {"place": [..]}, {"wrong": [..]}, {"silent": true};
-`arm_model/done` answers.
+What joint_trajectory_controller and forward_command_controller refuse is refused in their own
+words, on `refused`. joint_states come in an order of their own, with joints that are nobody's.
+`arm_model/do` takes one JSON object: {"block": "elbow"}, {"block": "elbow", "at": 0.3}, {"free":
+true}, {"place": [..]}, {"wrong": [..]}, {"silent": true}; `arm_model/done` answers.
 """
 
 import json
@@ -42,11 +43,19 @@ class ArmModelParameters:
     """Parameters of arm_model_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    model: str = parameter("", "how its controllers behave: trajectory, queue or positions; empty: as its file says")
+    model: str = parameter(
+        "", "how its controllers behave: trajectory, queue or positions; empty: as its file says"
+    )
     plant: str = parameter("{}", "JSON: lag_s, order, damping of the joints")
-    joints: tuple[str, ...] = parameter(("",), "the arm's controller's joints in order; '': as the robot's file says")
-    gripper_topic: str = parameter("", "of the gripper's own controller; empty: as the robot's file says")
-    start: tuple[float, ...] = parameter((0.0,), "where the joints and the gripper begin; one value: at home, open")
+    joints: tuple[str, ...] = parameter(
+        ("",), "the arm's controller's joints in order; '': as the robot's file says"
+    )
+    gripper_topic: str = parameter(
+        "", "of the gripper's own controller; empty: as the robot's file says"
+    )
+    start: tuple[float, ...] = parameter(
+        (0.0,), "where the joints and the gripper begin; one value: at home, open"
+    )
 
     @property
     def words(self) -> dict[str, Any]:
@@ -54,7 +63,9 @@ class ArmModelParameters:
         try:
             words = json.loads(self.plant)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"plant must be a JSON object, got {self.plant!r}: {error}") from error
+            raise ConfigError(
+                f"plant must be a JSON object, got {self.plant!r}: {error}"
+            ) from error
         if not isinstance(words, dict):
             raise ConfigError(f"plant must be a JSON object, got {self.plant!r}")
         return words
@@ -73,14 +84,18 @@ class Part:
         if self.kind == "positions":
             if len(message.data) != len(self.joints):
                 count, wanted = len(message.data), len(self.joints)
-                raise Refused(f"command size ({count}) does not match number of interfaces ({wanted})")
+                raise Refused(
+                    f"command size ({count}) does not match number of interfaces ({wanted})"
+                )
             return Order(np.array(message.data, dtype=np.float64), 0.0)
         why = invalid(message, self.joints, now_s)
         if why:
             raise Refused(why)
         values = dict(zip(message.joint_names, message.points[-1].positions, strict=True))
         positions = np.array([values[name] for name in self.joints], dtype=np.float64)
-        return Order(positions, _seconds(message.points[-1].time_from_start), _seconds(message.header.stamp))
+        return Order(
+            positions, _seconds(message.points[-1].time_from_start), _seconds(message.header.stamp)
+        )
 
 
 class ArmModelNode(Node):
@@ -105,7 +120,9 @@ class ArmModelNode(Node):
         given = list(parameters.start)
         start = given if len(given) > 1 else [*robot.home_rad, robot.gripper_open_m]
         places = dict(zip(robot.command_names, start, strict=True))
-        speeds = dict(zip(robot.command_names, [*robot.max_speed_rad_s, robot.gripper_speed_m_s], strict=True))
+        speeds = dict(
+            zip(robot.command_names, [*robot.max_speed_rad_s, robot.gripper_speed_m_s], strict=True)
+        )
         gripper_topic = parameters.gripper_topic or wiring.gripper_topic
         names = tuple(filter(None, parameters.joints)) or wiring.arm_joints(robot)
         parts = []
@@ -117,7 +134,9 @@ class ArmModelNode(Node):
             arm = arm_model(model, positions, fastest, parameters.words, STEP_S)
             arm.now_s = self._now_s()
             parts.append(Part(joints, arm, kind))
-            self.create_subscription(KINDS[kind], topic, partial(self._on_command, parts[-1]), STREAM)
+            self.create_subscription(
+                KINDS[kind], topic, partial(self._on_command, parts[-1]), STREAM
+            )
         return parts
 
     def _now_s(self) -> float:
@@ -182,7 +201,9 @@ class ArmModelNode(Node):
             part.model.free()
 
     def _put(self, positions: Sequence[float], really: bool) -> None:
-        """The arm, or one sample of it: positions in the robot's order, the gripper's last or left out."""
+        """The arm, or one sample of it: positions in the robot's order, the gripper's last or left
+        out.
+        """
         places = self._by_name(positions)
         for part in self.parts:
             present = dict(zip(part.joints, part.model.plant.positions.tolist(), strict=True))
@@ -195,7 +216,9 @@ class ArmModelNode(Node):
     def _by_name(self, positions: Sequence[float]) -> dict[str, float]:
         names = self.robot.command_names
         if len(positions) not in (len(names) - 1, len(names)):
-            raise ConfigError(f"expected positions of {', '.join(names)}, got {len(positions)} values")
+            raise ConfigError(
+                f"expected positions of {', '.join(names)}, got {len(positions)} values"
+            )
         return dict(zip(names, positions, strict=False))
 
 

@@ -1,4 +1,6 @@
-"""camera_node: one real camera by OpenCV. What it publishes was just seen; what is not fit to act on stays here."""
+"""camera_node: one real camera by OpenCV. What it publishes was just seen; what is not fit to act
+on stays here.
+"""
 
 import time
 from dataclasses import dataclass
@@ -31,30 +33,61 @@ DIAGNOSTICS_PERIOD_S = 1.0
 class CameraParameters:
     """Parameters of camera_node."""
 
-    source: str = parameter("", "V4L2 index or device, rtsp:// or http:// stream, gst:PIPELINE, video file or folder")
-    width_px: int = parameter(0, "width to ask a V4L2 device for, and to insist on, px; 0: the camera's own", 0, 16384)
+    source: str = parameter(
+        "", "V4L2 index or device, rtsp:// or http:// stream, gst:PIPELINE, video file or folder"
+    )
+    width_px: int = parameter(
+        0, "width to ask a V4L2 device for, and to insist on, px; 0: the camera's own", 0, 16384
+    )
     height_px: int = parameter(0, "the same for the height, px", 0, 16384)
-    rate_hz: float = parameter(30.0, "frames that are expected a second; files are played at this rate", 0.1, 1000.0)
-    fourcc: str = parameter("", "pixel format to ask a V4L2 device for, such as MJPG; empty: the camera's own")
+    rate_hz: float = parameter(
+        30.0, "frames that are expected a second; files are played at this rate", 0.1, 1000.0
+    )
+    fourcc: str = parameter(
+        "", "pixel format to ask a V4L2 device for, such as MJPG; empty: the camera's own"
+    )
     loop: bool = parameter(True, "start a video file or a folder over at its end")
-    capture_delay_s: float = parameter(0.0, "measured time from exposure to grab, taken off every stamp, s", 0.0, 1.0)
-    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
+    capture_delay_s: float = parameter(
+        0.0, "measured time from exposure to grab, taken off every stamp, s", 0.0, 1.0
+    )
+    image_size_px: int = parameter(
+        48, "side of the square images that the policy sees, px", 16, 1024
+    )
     fit: str = parameter("crop", "how frames become square: none, crop, pad or stretch")
-    crop_px: tuple[int, ...] = parameter((0, 0, 0, 0), "part of the frame taken first: left, top, width, height, px")
+    crop_px: tuple[int, ...] = parameter(
+        (0, 0, 0, 0), "part of the frame taken first: left, top, width, height, px"
+    )
     calibration: str = parameter("", "YAML file in ROS's camera_info format; empty: not calibrated")
     undistort: bool = parameter(False, "take the lens distortion out of the images")
-    pose: str = parameter("", "YAML file with the pose of the optical frame, for /tf_static; empty: none")
-    frame: str = parameter("camera_optical_frame", "name of the optical frame: z forward, x right, y down (REP 103)")
-    fault_periods: float = parameter(6.0, "expected periods without a good frame until that is a fault", 1.0, 1000.0)
-    resume_s: float = parameter(1.0, "how long frames must be good again until images are published, s", 0.0, 60.0)
+    pose: str = parameter(
+        "", "YAML file with the pose of the optical frame, for /tf_static; empty: none"
+    )
+    frame: str = parameter(
+        "camera_optical_frame", "name of the optical frame: z forward, x right, y down (REP 103)"
+    )
+    fault_periods: float = parameter(
+        6.0, "expected periods without a good frame until that is a fault", 1.0, 1000.0
+    )
+    resume_s: float = parameter(
+        1.0, "how long frames must be good again until images are published, s", 0.0, 60.0
+    )
     frozen_noise_fraction: float = parameter(
-        0.1, "difference of two frames, of the sensor's noise, below which they are one; -1: off", -1.0, 1.0
+        0.1,
+        "difference of two frames, of the sensor's noise, below which they are one; -1: off",
+        -1.0,
+        1.0,
     )
     dark_level: int = parameter(12, "pixels at or below this are dark, of 255", 0, 255)
-    dark_fraction: float = parameter(0.98, "dark pixels that make an image black; above 1: off", 0.0, 2.0)
+    dark_fraction: float = parameter(
+        0.98, "dark pixels that make an image black; above 1: off", 0.0, 2.0
+    )
     bright_level: int = parameter(250, "pixels at or above this are overexposed, of 255", 0, 255)
-    bright_fraction: float = parameter(0.7, "such pixels that make an image overexposed; above 1: off", 0.0, 2.0)
-    open_timeout_s: float = parameter(5.0, "how long opening a network stream may take, s", 0.1, 50.0)
+    bright_fraction: float = parameter(
+        0.7, "such pixels that make an image overexposed; above 1: off", 0.0, 2.0
+    )
+    open_timeout_s: float = parameter(
+        5.0, "how long opening a network stream may take, s", 0.1, 50.0
+    )
     read_timeout_s: float = parameter(
         2.0, "a network stream that is silent for this long is opened again, s", 0.1, 60.0
     )
@@ -65,7 +98,9 @@ class CameraParameters:
 
 
 class CameraNode(ManagedNode):
-    """Configure opens the camera and checks every size; images go out while the node is active and frames are good."""
+    """Configure opens the camera and checks every size; images go out while the node is active and
+    frames are good.
+    """
 
     def __init__(self) -> None:
         super().__init__("camera")
@@ -129,17 +164,22 @@ class CameraNode(ManagedNode):
         """What the first frame's size decides. Raises: ConfigError, CameraLost."""
         wanted = self.parameters
         if not source.grab():
-            raise CameraLost(f"{self.spec.shown} opens but gives no frame; is another program using it?")
+            raise CameraLost(
+                f"{self.spec.shown} opens but gives no frame; is another program using it?"
+            )
         self.shape = source.retrieve().shape
         height, width, _ = self.shape
         if wanted.width_px and (width, height) != (wanted.width_px, wanted.height_px):
             raise ConfigError(
-                f"{self.spec.shown} gives {width}x{height} px, not the {wanted.width_px}x{wanted.height_px} px asked "
-                "for; v4l2-ctl --list-formats-ext says which sizes it has (set fourcc for some)"
+                f"{self.spec.shown} gives {width}x{height} px, not the"
+                f" {wanted.width_px}x{wanted.height_px} px asked for; v4l2-ctl --list-formats-ext"
+                " says which sizes it has (set fourcc for some)"
             )
         self.placement = framing.placement(width, height)
         if wanted.undistort and not wanted.calibration:
-            raise ConfigError("undistort needs a calibration; give its YAML file as the parameter 'calibration'")
+            raise ConfigError(
+                "undistort needs a calibration; give its YAML file as the parameter 'calibration'"
+            )
         self.calibration = Calibration.absent(width, height)
         if wanted.calibration:
             self.calibration = read_calibration(Path(wanted.calibration))
@@ -149,10 +189,15 @@ class CameraNode(ManagedNode):
 
     def _connect(self) -> None:
         def publisher(kind: Any, topic: str) -> Any:
-            created = self.create_lifecycle_publisher(kind, topic, NEWEST, qos_overriding_options=overridable())
+            created = self.create_lifecycle_publisher(
+                kind, topic, NEWEST, qos_overriding_options=overridable()
+            )
             return self.kept(self.destroy_lifecycle_publisher, created)
 
-        self.images, self.infos = publisher(Image, "camera/image_raw"), publisher(CameraInfo, "camera/camera_info")
+        self.images, self.infos = (
+            publisher(Image, "camera/image_raw"),
+            publisher(CameraInfo, "camera/camera_info"),
+        )
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.kept(self.destroy_publisher, status)
 
@@ -166,13 +211,16 @@ class CameraNode(ManagedNode):
         if frame.pixels.shape != self.shape:
             height, width, _ = frame.pixels.shape
             why = (
-                f"frames are {width}x{height} px now, were {self.shape[1]}x{self.shape[0]} px; configure the node anew"
+                f"frames are {width}x{height} px now, were {self.shape[1]}x{self.shape[0]} px;"
+                " configure the node anew"
             )
             self.health.reject(frame.taken_s, why, "misfit")
             return
         if not self.health.frame(frame.taken_s, frame.pixels) or not self.active:
             return
-        pixels = self.calibration.undistort(frame.pixels) if self.parameters.undistort else frame.pixels
+        pixels = (
+            self.calibration.undistort(frame.pixels) if self.parameters.undistort else frame.pixels
+        )
         image = cv2.cvtColor(self.placement.apply(pixels), cv2.COLOR_BGR2RGB)
         stamp_ns = frame.stamp_ns - round(self.parameters.capture_delay_s * NANOSECONDS)
         self.info.header.stamp = to_time(stamp_ns)
@@ -188,7 +236,9 @@ class CameraNode(ManagedNode):
         if changed and fault:
             self.get_logger().warning(one_line(f"no images: {fault}"))
         elif changed:
-            self.get_logger().info(f"images of {self.spec.shown}, {self.shape[1]}x{self.shape[0]} px")
+            self.get_logger().info(
+                f"images of {self.spec.shown}, {self.shape[1]}x{self.shape[0]} px"
+            )
         if changed or time.monotonic() - self.told_s >= DIAGNOSTICS_PERIOD_S:
             self._diagnose()
 
@@ -198,12 +248,16 @@ class CameraNode(ManagedNode):
             **self.tally.values(),
             "expected_hz": f"{self.parameters.rate_hz:.3f}",
             "dropped: missed": str(self.health.missed),
-            **{f"dropped: {kind}": str(count) for kind, count in dict(self.health.withheld).items()},
+            **{
+                f"dropped: {kind}": str(count) for kind, count in dict(self.health.withheld).items()
+            },
             "reconnects": str(self.capture.reconnects),
             "source": self.spec.shown,
         }
         stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: capture", self.fault, values))
+        self.diagnostics.publish(
+            diagnostics(stamp, f"{self.get_name()}: capture", self.fault, values)
+        )
 
 
 def calibration_message(calibration: Calibration, frame: str) -> CameraInfo:

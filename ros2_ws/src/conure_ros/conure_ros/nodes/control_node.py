@@ -1,4 +1,6 @@
-"""control_node: the only publisher of joint commands. Wiring; what it decides stands in `supervisor`."""
+"""control_node: the only publisher of joint commands. Wiring; what it decides stands in
+`supervisor`.
+"""
 
 import math
 import time
@@ -64,11 +66,15 @@ class ControlNode(ManagedNode):
 
     def _connect(self) -> None:
         def subscribe(kind: Any, topic: str, callback: Any) -> None:
-            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            created = self.create_subscription(
+                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
+            )
             self.kept(self.destroy_subscription, created)
 
         self.output = open_output(self, self.robot, wiring(self.parameters))
-        states = self.create_publisher(RobotState, "robot_state", STATE, qos_overriding_options=overridable())
+        states = self.create_publisher(
+            RobotState, "robot_state", STATE, qos_overriding_options=overridable()
+        )
         self.states = self.kept(self.destroy_publisher, states)
         subscribe(Empty, "stop", lambda _: self.supervisor.stop("the stop topic"))
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
@@ -77,8 +83,11 @@ class ControlNode(ManagedNode):
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
         for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
             self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
-        # It answers late; in the node's own group it would keep everything else from running meanwhile.
-        home = self.create_service(Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup())
+        # It answers late; in the node's own group it would keep everything else from running
+        # meanwhile.
+        home = self.create_service(
+            Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup()
+        )
         self.kept(self.destroy_service, home)
         self.kept(self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode))
         self.torque_client = self.create_client(SetBool, "torque")
@@ -88,10 +97,13 @@ class ControlNode(ManagedNode):
         self.steady_timer(WATCH_PERIOD_S, self._tick)
 
     def activate(self) -> None:
-        """Raises: RobotError if another node commands this arm, or if it is to go limp and nobody offers that."""
+        """Raises: RobotError if another node commands this arm, or if it is to go limp and nobody
+        offers that.
+        """
         if self.parameters.on_stop == "limp" and not self.torque_client.wait_for_service(TORQUE_S):
             raise RobotError(
-                f"on_stop is limp, and no driver offers {self.torque_client.srv_name}; set on_stop to hold"
+                f"on_stop is limp, and no driver offers {self.torque_client.srv_name}; set on_stop"
+                " to hold"
             )
         self.output.sole.claim()
         self.supervisor.activate()
@@ -103,7 +115,9 @@ class ControlNode(ManagedNode):
     def release(self) -> None:
         if hasattr(self, "supervisor"):
             self.stopped_by = self.supervisor.arbiter.stop_reason
-            if self.supervisor.active:  # the process ends: the arm must not go on to where it was heading
+            if (
+                self.supervisor.active
+            ):  # the process ends: the arm must not go on to where it was heading
                 self.supervisor.deactivate()
         if hasattr(self, "output"):
             self.output.sole.release()
@@ -134,12 +148,16 @@ class ControlNode(ManagedNode):
         response.success, response.message = True, "stopped until reset_stop"
         return response
 
-    def _on_reset_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_reset_stop(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
         self.supervisor.reset_stop()
         response.success, response.message = True, "holding; select a mode to go on"
         return response
 
-    async def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    async def _on_home(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
         """Answers when the arm is at home, anchored there, or when it is sure not to get there."""
         done = Future()
         self.supervisor.home(done.set_result)
@@ -147,7 +165,9 @@ class ControlNode(ManagedNode):
         response.success = response.message == ""
         return response
 
-    def _on_set_mode(self, request: SetMode.Request, response: SetMode.Response) -> SetMode.Response:
+    def _on_set_mode(
+        self, request: SetMode.Request, response: SetMode.Response
+    ) -> SetMode.Response:
         try:
             self.supervisor.select(selectable_mode(request.mode))
             response.success = True
@@ -177,11 +197,18 @@ class ControlNode(ManagedNode):
     def report(self, status: Status) -> None:
         state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
-        state.alarm, state.refused_commands, state.refusal = status.alarm, status.refused, status.refusal
+        state.alarm, state.refused_commands, state.refusal = (
+            status.alarm,
+            status.refused,
+            status.refusal,
+        )
         state.reset_stamp = to_time(status.reset_ns)
         state.safety_changes, state.capture_to_command_s = list(status.changes), math.nan
         if status.command is not None:
-            state.commanded_rad, state.capture_to_command_s = status.command.joint_rad.tolist(), status.latency_s
+            state.commanded_rad, state.capture_to_command_s = (
+                status.command.joint_rad.tolist(),
+                status.latency_s,
+            )
             if status.command.requested_rad is not None:
                 state.requested_rad = status.command.requested_rad.tolist()
         self.states.publish(state)

@@ -1,4 +1,6 @@
-"""evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes on from."""
+"""evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes
+on from.
+"""
 
 import json
 import queue
@@ -48,12 +50,20 @@ FEEDBACK = "run_trial/_action/feedback"
 class EvaluatorParameters:
     """Parameters of evaluator_node."""
 
-    trials: int = parameter(10, "how many trials to run, then end; 0: serve the action run_trial only", 0, 100000)
-    first_seed: int = parameter(0, "seed of the first trial's scene; each further trial takes the next", 0, SEEDS - 1)
+    trials: int = parameter(
+        10, "how many trials to run, then end; 0: serve the action run_trial only", 0, 100000
+    )
+    first_seed: int = parameter(
+        0, "seed of the first trial's scene; each further trial takes the next", 0, SEEDS - 1
+    )
     task: str = parameter("Lift", "name of the task")
     target: str = parameter("", "name of the object meant; empty: drawn from each trial's seed")
-    timeout_s: float = parameter(0.0, "longest time under policy control, s; 0: the task's own limit", 0.0, LONGEST_S)
-    folder: str = parameter("out/recordings", "where trials.json is kept, and where the recorder writes")
+    timeout_s: float = parameter(
+        0.0, "longest time under policy control, s; 0: the task's own limit", 0.0, LONGEST_S
+    )
+    folder: str = parameter(
+        "out/recordings", "where trials.json is kept, and where the recorder writes"
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,8 @@ class Interrupted(RobotError):
 
 
 class EvaluatorNode(Node):
-    """Trials run on the main thread; the executor turns on another, so that a service can be called and waited for.
+    """Trials run on the main thread; the executor turns on another, so that a service can be called
+    and waited for.
 
     `ending` is set when the process is to end: a trial that runs then is aborted, the arm in hold.
     """
@@ -84,7 +95,8 @@ class EvaluatorNode(Node):
         self.bundle_hash: str | None = None
         self.goals: queue.Queue[Goal] = queue.Queue()
         self.goal: Goal | None = None
-        # Between the look at what interrupts a trial and the request to move the arm nothing may interrupt it.
+        # Between the look at what interrupts a trial and the request to move the arm nothing may
+        # interrupt it.
         self.lock = threading.Lock()
         self.acted_s, self.recorded = 0.0, ""
         kinds = {
@@ -96,9 +108,12 @@ class EvaluatorNode(Node):
             "home": Trigger,
             WHOSE: GetParameters,
         }
-        self.clients_by_name = {name: self.create_client(kind, name) for name, kind in kinds.items()}
+        self.clients_by_name = {
+            name: self.create_client(kind, name) for name, kind in kinds.items()
+        }
         self.create_subscription(PolicyCommand, "command/policy", self._on_policy_command, NEWEST)
-        # Its goals are waited for; in the node's own group they would keep everything else from running.
+        # Its goals are waited for; in the node's own group they would keep everything else from
+        # running.
         self.action_server = ActionServer(
             self,
             RunTrial,
@@ -109,7 +124,8 @@ class EvaluatorNode(Node):
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
-        # A coroutine that waits for the main thread is looked after whenever something wakes the executor.
+        # A coroutine that waits for the main thread is looked after whenever something wakes the
+        # executor.
         self.create_timer(POLL_S, lambda: None)
 
     def _on_policy_command(self, message: PolicyCommand) -> None:
@@ -120,7 +136,10 @@ class EvaluatorNode(Node):
     def _on_request(self, request: RunTrial.Goal) -> GoalResponse:
         why = refusal(request)
         if self.parameters.trials:
-            why = f"the evaluator runs its own {self.parameters.trials} trials; with trials at 0 it serves the action"
+            why = (
+                f"the evaluator runs its own {self.parameters.trials} trials; with trials at 0 it"
+                " serves the action"
+            )
         elif self.goal is not None:
             why = "another trial runs; wait for its end, or cancel it"
         if not why:
@@ -144,7 +163,11 @@ class EvaluatorNode(Node):
         if outcome.trial is not None:
             handle.succeed()
             trial = outcome.trial
-            result.success, result.duration_s, result.message = trial.success, trial.duration_s, trial.message
+            result.success, result.duration_s, result.message = (
+                trial.success,
+                trial.duration_s,
+                trial.message,
+            )
             result.recording = str((Path(self.parameters.folder) / trial.recording).resolve())
         elif handle.is_cancel_requested:
             handle.canceled()
@@ -169,7 +192,8 @@ class EvaluatorNode(Node):
     def call(self, service: str, /, **fields: Any) -> Any:
         """A service's response.
 
-        Raises: RobotError if it does not come in time, or says that it failed; Interrupted if nobody wants it any more.
+        Raises: RobotError if it does not come in time, or says that it failed; Interrupted if
+        nobody wants it any more.
         """
         client = self._offered(service)
         with self.lock:
@@ -178,11 +202,15 @@ class EvaluatorNode(Node):
         return self._answer(service, future, CALL_S, self._expect_to_go_on)
 
     def _try(self, service: str, /, **fields: Any) -> Any:
-        """A call on the way out, whose own failure must not hide the first one. None if it failed."""
+        """A call on the way out, whose own failure must not hide the first one. None if it
+        failed.
+        """
         client = self.clients_by_name[service]
         try:
             limit_s = LAST_CALL_S if self.ending.is_set() else CALL_S
-            return self._answer(service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None)
+            return self._answer(
+                service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None
+            )
         except RobotError as error:
             self.get_logger().warning(one_line(error))
             return None
@@ -196,7 +224,9 @@ class EvaluatorNode(Node):
             time.sleep(POLL_S)
         return client
 
-    def _answer(self, service: str, future: Future, limit_s: float, look: Callable[[], None]) -> Any:
+    def _answer(
+        self, service: str, future: Future, limit_s: float, look: Callable[[], None]
+    ) -> Any:
         answered, deadline_s = threading.Event(), time.monotonic() + limit_s
         future.add_done_callback(lambda _: answered.set())
         while not answered.wait(POLL_S):
@@ -216,7 +246,9 @@ class EvaluatorNode(Node):
             raise Interrupted(self.goal.why)
 
     def _watch_client(self) -> None:
-        """A client that was killed cancels nothing: nobody listens to the feedback any more, as DDS finds out."""
+        """A client that was killed cancels nothing: nobody listens to the feedback any more, as DDS
+        finds out.
+        """
         goal = self.goal
         if goal is None:
             return
@@ -240,7 +272,10 @@ class EvaluatorNode(Node):
         while self.bundle_hash is None:
             self._expect_to_end_later()
             if time.monotonic() > deadline_s:
-                raise RobotError(f"no policy command within {READY_S} s; is the policy active, and does it see images?")
+                raise RobotError(
+                    f"no policy command within {READY_S} s; is the policy active, and does it see"
+                    " images?"
+                )
             time.sleep(POLL_S)
         self._expect_own_control()
 
@@ -256,16 +291,21 @@ class EvaluatorNode(Node):
         graph = next((value.string_value for value in values), "")
         if graph != own_graph_id() or self.count_publishers("control/transition_event") > 1:
             raise RobotError(
-                f"control belongs to another graph on this ROS domain ({graph or 'no graph'}); end that one"
+                f"control belongs to another graph on this ROS domain ({graph or 'no graph'}); end"
+                " that one"
             )
 
     def _run_all(self) -> None:
         wanted = self.parameters
-        settings = Settings(wanted.task, wanted.target, wanted.first_seed, wanted.timeout_s, self.bundle_hash or "")
+        settings = Settings(
+            wanted.task, wanted.target, wanted.first_seed, wanted.timeout_s, self.bundle_hash or ""
+        )
         file = TrialsFile(Path(wanted.folder), settings)
         for seed in file.unfinished(wanted.trials):
             name = free_name(Path(wanted.folder), f"trial_{seed:06d}")
-            file.add(self.run_trial(Request(seed, wanted.task, wanted.target, wanted.timeout_s, name)))
+            file.add(
+                self.run_trial(Request(seed, wanted.task, wanted.target, wanted.timeout_s, name))
+            )
             last, wins = file.trials[-1], sum(trial.success for trial in file.trials)
             self.get_logger().info(
                 f"trial {len(file.trials)}/{wanted.trials} seed {seed}: {last.message}, "
@@ -285,7 +325,9 @@ class EvaluatorNode(Node):
             feedback.elapsed_s = elapsed_s
             goal.handle.publish_feedback(feedback)
 
-        request = Request(asked.seed, asked.task, asked.target_object, asked.timeout_s, name, progress)
+        request = Request(
+            asked.seed, asked.task, asked.target_object, asked.timeout_s, name, progress
+        )
         try:
             goal.answer.set_result(Outcome(self.run_trial(request)))
         except (ConureError, OSError) as error:
@@ -296,19 +338,29 @@ class EvaluatorNode(Node):
     def run_trial(self, request: Request) -> Trial:
         """Reset, home, record, let the policy act until success or timeout, hold, label.
 
-        Raises: RobotError if a part of the graph does not do its part, Interrupted; the arm holds then, and what was
-        recorded is labelled 'aborted'.
+        Raises: RobotError if a part of the graph does not do its part, Interrupted; the arm holds
+        then, and what was recorded is labelled 'aborted'.
         """
         self.acted_s, self.recorded = 0.0, ""
         try:
             self.call("set_mode", mode="hold")
-            scene = self.call("reset_scene", seed=request.seed, task=request.task, target_object=request.target)
+            scene = self.call(
+                "reset_scene", seed=request.seed, task=request.task, target_object=request.target
+            )
             self.call("home")
-            limit_s = request.timeout_s or float(json.loads(self.call("task_status").detail_json)["time_limit_s"])
-            about = {"seed": request.seed, "task": request.task, "target": scene.target, "objects": list(scene.objects)}
+            limit_s = request.timeout_s or float(
+                json.loads(self.call("task_status").detail_json)["time_limit_s"]
+            )
+            about = {
+                "seed": request.seed,
+                "task": request.task,
+                "target": scene.target,
+                "objects": list(scene.objects),
+            }
             return self._recorded(request, about, limit_s)
         except BaseException:
-            # Again after an interruption: a way home that was asked for just before it may begin only now.
+            # Again after an interruption: a way home that was asked for just before it may begin
+            # only now.
             self._try("set_mode", mode="hold")
             raise
 
@@ -327,16 +379,22 @@ class EvaluatorNode(Node):
         outcome = json.dumps({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
         path = Path(self._keep(label, outcome).path)
         message = f"{label} after {duration_s:.1f} s"
-        return Trial(request.seed, about["target"], success, duration_s, path.name, message, measure(path))
+        return Trial(
+            request.seed, about["target"], success, duration_s, path.name, message, measure(path)
+        )
 
     def _keep(self, label: str, outcome: str) -> Any:
-        """The trial is over: what interrupts now no longer changes how it went. Raises: RobotError."""
+        """The trial is over: what interrupts now no longer changes how it went. Raises:
+        RobotError.
+        """
         request = StopEpisode.Request(label=label, metadata_json=outcome)
         future = self.clients_by_name["stop_episode"].call_async(request)
         return self._answer("stop_episode", future, CALL_S, self._expect_to_end_later)
 
     def _act(self, limit_s: float, progress: Callable[[float], None]) -> tuple[bool, float]:
-        """Success and the seconds under policy control. Raises: RobotError if the arm was stopped meanwhile."""
+        """Success and the seconds under policy control. Raises: RobotError if the arm was stopped
+        meanwhile.
+        """
         began_s = time.monotonic()
         self.call("set_mode", mode="policy")
         success = False

@@ -1,4 +1,6 @@
-"""fault_node: images, joint states and policy commands pass through it, and it can spoil one of them."""
+"""fault_node: images, joint states and policy commands pass through it, and it can spoil one of
+them.
+"""
 
 import heapq
 import itertools
@@ -60,7 +62,9 @@ class FaultNode(Node):
 
     def _tell(self, spoiled: bool = False, error: str = "") -> None:
         answer = {"fault": self.injector.fault, "stamp_ns": self.get_clock().now().nanoseconds}
-        self.injected.publish(String(data=json.dumps({**answer, "spoiled": spoiled, "error": error})))
+        self.injected.publish(
+            String(data=json.dumps({**answer, "spoiled": spoiled, "error": error}))
+        )
 
     def _on_message(self, topic: str, message: Any) -> None:
         if not self.spoils and self.injector.spoils(topic):
@@ -68,7 +72,9 @@ class FaultNode(Node):
             self._tell(spoiled=True)
         for passed, delay_s in self.injector.passed(topic, message):
             if delay_s:
-                heapq.heappush(self.waiting, (time.monotonic() + delay_s, next(self.count), topic, passed))
+                heapq.heappush(
+                    self.waiting, (time.monotonic() + delay_s, next(self.count), topic, passed)
+                )
             else:
                 self.outputs[topic].publish(passed)
 

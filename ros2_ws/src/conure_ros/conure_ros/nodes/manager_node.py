@@ -1,4 +1,6 @@
-"""manager_node: brings the lifecycle nodes of a graph up, in order, and ends. Works the same under any starter."""
+"""manager_node: brings the lifecycle nodes of a graph up, in order, and ends. Works the same under
+any starter.
+"""
 
 import contextlib
 import sys
@@ -34,15 +36,20 @@ LOOK_S = 0.1
 class ManagerParameters:
     """Parameters of manager_node."""
 
-    nodes: tuple[str, ...] = parameter(("sim_robot", "control", "policy"), "lifecycle nodes, in the order they come up")
+    nodes: tuple[str, ...] = parameter(
+        ("sim_robot", "control", "policy"), "lifecycle nodes, in the order they come up"
+    )
     timeout_s: float = parameter(60.0, "how long one step of one node may take, s", 1.0, 600.0)
-    start_mode: str = parameter("hold", "the mode that control is given once all are up; hold: none")
+    start_mode: str = parameter(
+        "hold", "the mode that control is given once all are up; hold: none"
+    )
 
 
 class ManagerNode(Node):
     """Configures every node, then activates every node; the first refusal ends it with status 1.
 
-    It leads nodes of its own graph alone: another's on the same ROS domain, or two with one name, it does not touch.
+    It leads nodes of its own graph alone: another's on the same ROS domain, or two with one name,
+    it does not touch.
     """
 
     def __init__(self) -> None:
@@ -66,7 +73,9 @@ class ManagerNode(Node):
             self._change(name, step, STEPS[step])
 
     def _expect_own(self, name: str) -> None:
-        """Raises: RobotError if the node of this name is another graph's, or does not say whose it is."""
+        """Raises: RobotError if the node of this name is another graph's, or does not say whose it
+        is.
+        """
         until_s = time.monotonic() + self.parameters.timeout_s
         request = GetParameters.Request(names=[GRAPH_PARAMETER])
         with self._client(GetParameters, f"{name}/get_parameters") as client:
@@ -76,7 +85,8 @@ class ManagerNode(Node):
                 future = client.call_async(request)
                 rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
                 if future.done():
-                    # One that somebody started by itself has no graph, and this manager then has none either.
+                    # One that somebody started by itself has no graph, and this manager then has
+                    # none either.
                     graph = next((value.string_value for value in future.result().values), "")
                     break
             else:
@@ -84,12 +94,14 @@ class ManagerNode(Node):
         if graph != own_graph_id():
             owner = f"the graph of {graph}" if graph else "no graph: somebody started it by itself"
             raise RobotError(
-                f"a node {name} runs on this ROS domain already and belongs to {owner}; end it, or set another "
-                "ROS_DOMAIN_ID for this graph"
+                f"a node {name} runs on this ROS domain already and belongs to {owner}; end it, or"
+                " set another ROS_DOMAIN_ID for this graph"
             )
 
     def _expect_no_twins(self) -> None:
-        """Waits until all others are discovered, and for traces of killed nodes to vanish. Raises: RobotError."""
+        """Waits until all others are discovered, and for traces of killed nodes to vanish. Raises:
+        RobotError.
+        """
         until_s = max(time.monotonic(), self.created_s + DISCOVERY_S) + TRACES_S
         while True:
             twins = [name for name in self.parameters.nodes if self._count(name) > 1]
@@ -99,17 +111,21 @@ class ManagerNode(Node):
                 self._expect_own(name)
             if time.monotonic() > until_s:
                 raise RobotError(
-                    f"several nodes are called {', '.join(twins)} on this ROS domain, and none is brought up; end the "
-                    "others, or set another ROS_DOMAIN_ID for this graph"
+                    f"several nodes are called {', '.join(twins)} on this ROS domain, and none is"
+                    " brought up; end the others, or set another ROS_DOMAIN_ID for this graph"
                 )
             time.sleep(LOOK_S)
 
     def _count(self, name: str) -> int:
-        """How many lifecycle nodes of this name are known: endpoints are discovered before the names of nodes."""
+        """How many lifecycle nodes of this name are known: endpoints are discovered before the
+        names of nodes.
+        """
         return self.count_publishers(f"{name}/transition_event")
 
     def _choose_start_mode(self) -> None:
-        """Once: whoever chose another mode meanwhile must not be overruled. A control that refuses goes on holding."""
+        """Once: whoever chose another mode meanwhile must not be overruled. A control that refuses
+        goes on holding.
+        """
         mode, why = self.parameters.start_mode, "it did not answer"
         if self.set_mode.wait_for_service(SILENCE_S):
             future = self.set_mode.call_async(SetMode.Request(mode=mode))
@@ -122,7 +138,9 @@ class ManagerNode(Node):
             )
 
     def _change(self, name: str, step: str, transition: int) -> None:
-        """While nodes still discover each other an answer can get lost: a silent node is asked where it is now."""
+        """While nodes still discover each other an answer can get lost: a silent node is asked
+        where it is now.
+        """
         until_s = time.monotonic() + self.parameters.timeout_s
         request = ChangeState.Request(transition=Transition(id=transition))
         with self._client(ChangeState, f"{name}/change_state") as change:
@@ -132,7 +150,8 @@ class ManagerNode(Node):
                 future = change.call_async(request)
                 while not future.done() and time.monotonic() < until_s:
                     rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
-                    # Nodes answer one question after another: one that says where it is has done what it was told.
+                    # Nodes answer one question after another: one that says where it is has done
+                    # what it was told.
                     state = None if future.done() else self._state_of(name)
                     if state == REACHED[step]:
                         return

@@ -1,4 +1,6 @@
-"""policy_node: camera image and joint angles in, the bundle's action out. Refuses a bundle that does not fit."""
+"""policy_node: camera image and joint angles in, the bundle's action out. Refuses a bundle that
+does not fit.
+"""
 
 import gc
 import math
@@ -22,7 +24,14 @@ from conure_ros.cameras.image_check import SightHealth
 from conure_ros.cameras.pacing import Pace
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import NANOSECONDS, JointSample, image_pixels, joint_sample, to_ns, to_time
+from conure_ros.comms.messages import (
+    NANOSECONDS,
+    JointSample,
+    image_pixels,
+    joint_sample,
+    to_ns,
+    to_time,
+)
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
@@ -39,11 +48,19 @@ class PolicyParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     bundle: str = parameter("", "folder of the policy bundle")
-    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
-    image_fit: str = parameter("none", "what to do with images of another size: none (refuse), crop, pad, stretch")
-    noise_scale: float = parameter(0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0)
+    image_size_px: int = parameter(
+        48, "side of the square images that the policy sees, px", 16, 1024
+    )
+    image_fit: str = parameter(
+        "none", "what to do with images of another size: none (refuse), crop, pad, stretch"
+    )
+    noise_scale: float = parameter(
+        0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0
+    )
     seed: int = parameter(0, "seed of that noise", 0, 2**31 - 1)
-    frozen_motion_rad: float = parameter(0.03, "motion of a joint that must change the image, rad", 0.001, 10.0)
+    frozen_motion_rad: float = parameter(
+        0.03, "motion of a joint that must change the image, rad", 0.001, 10.0
+    )
 
 
 @dataclass(frozen=True)
@@ -88,9 +105,13 @@ class PolicyNode(ManagedNode):
             (CameraInfo, "camera/camera_info", self._on_camera_info),
             (Image, "camera/image_raw", self._on_image),
         ):
-            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            created = self.create_subscription(
+                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
+            )
             self.kept(self.destroy_subscription, created)
-        states = self.create_subscription(RobotState, "robot_state", self.executed.commanded, LATCHED)
+        states = self.create_subscription(
+            RobotState, "robot_state", self.executed.commanded, LATCHED
+        )
         self.kept(self.destroy_subscription, states)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
         self.worker: NewestWins[Sight] = NewestWins(self._infer)
@@ -131,10 +152,15 @@ class PolicyNode(ManagedNode):
     def _on_camera_info(self, message: CameraInfo) -> None:
         height, width, _ = self.image_shape
         if self.framing.fit == "none" and (message.height, message.width) != (height, width):
-            self.fault = f"the policy sees {width}x{height} px, camera_info says {message.width}x{message.height} px"
+            self.fault = (
+                f"the policy sees {width}x{height} px, camera_info says"
+                f" {message.width}x{message.height} px"
+            )
 
     def _pixels(self, image: Image) -> np.ndarray:
-        """What the policy sees of an image. Raises: DataError for one of another size if no rule says what to do."""
+        """What the policy sees of an image. Raises: DataError for one of another size if no rule
+        says what to do.
+        """
         if self.framing.fit == "none":
             return image_pixels(image, self.image_shape)
         pixels = image_pixels(image, (image.height, image.width, 3))
@@ -148,15 +174,21 @@ class PolicyNode(ManagedNode):
         if age_s > self.robot.max_input_age_s:
             limit_s = self.robot.max_input_age_s
             self._drop(
-                "late image", f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera"
+                "late image",
+                f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera",
             )
             return
         if not self.pace.takes(captured_ns):
             return
-        nearest = min(self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None)
+        nearest = min(
+            self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None
+        )
         apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
         if nearest is None or apart_s > self.robot.control_period_s / 2:
-            self._drop("no joint_states near the image", f"the nearest joint_states are {apart_s:.3f} s from the image")
+            self._drop(
+                "no joint_states near the image",
+                f"the nearest joint_states are {apart_s:.3f} s from the image",
+            )
             return
         self.worker.submit(Sight(message, nearest))
 
@@ -173,11 +205,17 @@ class PolicyNode(ManagedNode):
             self._drop("refused", str(error))
             return
         command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
-        command.header.stamp, command.header.frame_id = sight.image.header.stamp, self.robot.base_frame
+        command.header.stamp, command.header.frame_id = (
+            sight.image.header.stamp,
+            self.robot.base_frame,
+        )
         command.action = np.asarray(decision.action, np.float64).tolist()
         command.z = np.asarray(decision.z, np.float64).tolist()
         command.log_likelihood = float(decision.log_likelihood)
-        command.inference_start, command.inference_end = to_time(start_ns), self.get_clock().now().to_msg()
+        command.inference_start, command.inference_end = (
+            to_time(start_ns),
+            self.get_clock().now().to_msg(),
+        )
         action, z = np.array(command.action), np.array(command.z)
         self.executed.decided(Decision(to_ns(command.header.stamp), observation, action, z))
         self.commands.publish(command)
@@ -196,7 +234,10 @@ class PolicyNode(ManagedNode):
         rival = self.commands.rival() if self.commands.held else ""
         if rival:
             self.commands.release()
-            why = f"{rival} also publishes {self.commands.topic}: this policy says no more; deactivate one of the two"
+            why = (
+                f"{rival} also publishes {self.commands.topic}: this policy says no more;"
+                " deactivate one of the two"
+            )
             self._drop("rival", why)
 
     def _diagnose(self) -> None:
@@ -204,9 +245,15 @@ class PolicyNode(ManagedNode):
             if worker.error is not None:
                 raise worker.error
         self._yield_to_rivals()
-        values = {**self.tally.values(), "dropped: newer image": str(self.worker.dropped), **self.executed.values()}
+        values = {
+            **self.tally.values(),
+            "dropped: newer image": str(self.worker.dropped),
+            **self.executed.values(),
+        }
         stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values))
+        self.diagnostics.publish(
+            diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values)
+        )
 
 
 def main() -> None:

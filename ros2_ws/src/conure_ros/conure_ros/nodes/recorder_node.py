@@ -46,7 +46,8 @@ RECORDED_TYPES = {
     "/tf_static": TFMessage,
 }
 LATCHING = {"robot_state", "/tf_static"}
-# Of these the last message before the start belongs to the episode as well; of transforms, each publisher's.
+# Of these the last message before the start belongs to the episode as well; of transforms, each
+# publisher's.
 TRANSFORMS = 100
 SETTLE_S = 0.1
 HEALTH_S = 1.0
@@ -75,8 +76,11 @@ class RecorderNode(Node):
         self.topics: dict[str, Topic] = {}
         self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.create_service(StartEpisode, "start_episode", self._on_start)
-        # It waits for a moment; in the node's own group that would keep everything else from running.
-        self.create_service(StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup())
+        # It waits for a moment; in the node's own group that would keep everything else from
+        # running.
+        self.create_service(
+            StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup()
+        )
         self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.control = ControlState(self)
@@ -101,18 +105,26 @@ class RecorderNode(Node):
             self.recording.put(self.topics[name].name, cdr)
 
     def _on_lost(self, name: str, info: Any) -> None:
-        """Count what the middleware lost; what was sent before a topic's first message came was never ours."""
+        """Count what the middleware lost; what was sent before a topic's first message came was
+        never ours.
+        """
         if self.recording is not None and name in self.heard:
             self.recording.lose(self.topics[name].name, info.total_count_change)
 
-    def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
+    def _on_start(
+        self, request: StartEpisode.Request, response: StartEpisode.Response
+    ) -> StartEpisode.Response:
         try:
             if self.recording is not None:
-                raise DataError(f"{self.recording.path.name} is still being recorded; stop it first")
+                raise DataError(
+                    f"{self.recording.path.name} is still being recorded; stop it first"
+                )
             self._require_sole()
             self.metadata = _parsed(request.metadata_json)
             topics = self.topics.values()
-            self.recording = QueuedRecording(EpisodeWriter(self.folder, request.name, topics, self.metadata))
+            self.recording = QueuedRecording(
+                EpisodeWriter(self.folder, request.name, topics, self.metadata)
+            )
         except (DataError, OSError) as error:
             response.message = one_line(error)
             return response
@@ -124,13 +136,20 @@ class RecorderNode(Node):
         return response
 
     def _require_sole(self) -> None:
-        """Two recorders would both answer every request. Raises: DataError if another node offers this service too."""
+        """Two recorders would both answer every request. Raises: DataError if another node offers
+        this service too.
+        """
         service = self.resolve_service_name("start_episode")
         if self.count_services(service) > 1:
-            remedy = "end all but one, or give them namespaces (traces of a killed one vanish within 20 s)"
+            remedy = (
+                "end all but one, or give them namespaces (traces of a killed one vanish within"
+                " 20 s)"
+            )
             raise DataError(f"several recorders offer {service}; {remedy}")
 
-    async def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+    async def _on_stop(
+        self, request: StopEpisode.Request, response: StopEpisode.Response
+    ) -> StopEpisode.Response:
         recording = self.recording
         try:
             if recording is None or self.stopping:
@@ -150,7 +169,9 @@ class RecorderNode(Node):
         return response
 
     def _ended(self, recording: QueuedRecording, request: StopEpisode.Request) -> str:
-        """The path of the finished recording; of a discarded one, none. Raises: DataError, OSError."""
+        """The path of the finished recording; of a discarded one, none. Raises: DataError,
+        OSError.
+        """
         if request.label == "discard":
             recording.discard()
             return ""
@@ -162,7 +183,9 @@ class RecorderNode(Node):
         return str(recording.close({**self.metadata, **more, "label": request.label}).resolve())
 
     async def _settled(self) -> None:
-        """Let the executor turn for a moment: what came before the request, and what was lost before it, is counted."""
+        """Let the executor turn for a moment: what came before the request, and what was lost
+        before it, is counted.
+        """
         passed = Future()
         timer = self.create_timer(SETTLE_S, lambda: passed.set_result(None), clock=self.steady)
         await passed
@@ -173,13 +196,17 @@ class RecorderNode(Node):
         waiting = []
         for name, subscription in self.recorded.items():
             with subscription.handle:
-                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                while (
+                    taken := subscription.handle.take_message(subscription.msg_type, True)
+                ) is not None:
                     waiting.append((taken[1]["received_timestamp"], name, taken[0]))
         for _, name, cdr in sorted(waiting, key=lambda one: one[0]):
             self._on_message(name, cdr)
 
     def _report_health(self) -> None:
-        """Say on /diagnostics, and once in the log, what goes wrong with the episode that is being recorded."""
+        """Say on /diagnostics, and once in the log, what goes wrong with the episode that is being
+        recorded.
+        """
         recording, fault = self.recording, ""
         values = {"control": self.control.text, "episode": ""}
         if recording is not None:
@@ -203,7 +230,10 @@ def _losses(recording: QueuedRecording) -> str:
     if not lost:
         return ""
     topics = ", ".join(f"{topic} {count}" for topic, count in sorted(lost.items()))
-    return f"{sum(lost.values())} messages are missing from {recording.path.name}, they came too fast: {topics}"
+    return (
+        f"{sum(lost.values())} messages are missing from {recording.path.name}, they came too fast:"
+        f" {topics}"
+    )
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""serial_arm_node: drives an arm of Dynamixel or Feetech servos over a serial port, without a vendor's driver."""
+"""serial_arm_node: drives an arm of Dynamixel or Feetech servos over a serial port, without a
+vendor's driver.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,18 +30,25 @@ DIAGNOSTICS_PERIOD_S = 1.0
 class SerialArmParameters:
     """Parameters of serial_arm_node."""
 
-    robot: str = parameter("wx250s_serial", "name of a robot with a bus, or the path of its YAML file")
-    port: str = parameter("", "the serial port; empty: the one in the robot's file; sim: the simulated servos'")
-    silence_s: float = parameter(0.1, "how long one command is followed; then the arm holds, s", 0.01, 10.0)
+    robot: str = parameter(
+        "wx250s_serial", "name of a robot with a bus, or the path of its YAML file"
+    )
+    port: str = parameter(
+        "", "the serial port; empty: the one in the robot's file; sim: the simulated servos'"
+    )
+    silence_s: float = parameter(
+        0.1, "how long one command is followed; then the arm holds, s", 0.01, 10.0
+    )
     limp_at_end: bool = parameter(False, "torque off when the node ends: the arm falls")
 
 
 class SerialArmNode(ManagedNode):
-    """Follows `joint_trajectory`, publishes `joint_states`; a fault halts the arm and stops control by `stop`.
+    """Follows `joint_trajectory`, publishes `joint_states`; a fault halts the arm and stops control
+    by `stop`.
 
-    configure checks every servo and moves nothing; activate switches the torque on at the present pose; deactivate
-    holds. A stop is latched in here, whatever the lifecycle state, until control's reset_stop. After a fault, which is
-    a stop, deactivate and activate are needed as well.
+    configure checks every servo and moves nothing; activate switches the torque on at the present
+    pose; deactivate holds. A stop is latched in here, whatever the lifecycle state, until control's
+    reset_stop. After a fault, which is a stop, deactivate and activate are needed as well.
     """
 
     def __init__(self) -> None:
@@ -54,16 +63,25 @@ class SerialArmNode(ManagedNode):
         self.joint_states = self._publisher(JointState, "joint_states", 1)
         self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
         trajectories = self.create_subscription(
-            JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
+            JointTrajectory,
+            "joint_trajectory",
+            self._on_trajectory,
+            NEWEST,
+            qos_overriding_options=overridable(),
         )
         self.kept(self.destroy_subscription, trajectories)
-        for name, answer in {"~/torque_off": self._on_torque_off, "~/reboot_servos": self._on_reboot_servos}.items():
+        for name, answer in {
+            "~/torque_off": self._on_torque_off,
+            "~/reboot_servos": self._on_reboot_servos,
+        }.items():
             self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
         self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._report)
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
-        self.loop = ArmLoop(scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault)
+        self.loop = ArmLoop(
+            scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault
+        )
         self.loop.stopped = self.stop_watch.reason
         self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
         self.loop.start()
@@ -71,7 +89,9 @@ class SerialArmNode(ManagedNode):
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
         quality = NEWEST if depth == 1 else depth
         overrides = {"qos_overriding_options": overridable()} if depth == 1 else {}
-        return self.kept(self.destroy_publisher, self.create_publisher(kind, topic, quality, **overrides))
+        return self.kept(
+            self.destroy_publisher, self.create_publisher(kind, topic, quality, **overrides)
+        )
 
     @property
     def arm(self) -> ArmLoop:
@@ -79,7 +99,9 @@ class SerialArmNode(ManagedNode):
         if self.loop is None:
             raise RobotError("the arm is not configured")
         if self.loop.error is not None:
-            raise RobotError(f"the servo loop ended: {self.loop.error!r}; configure again") from self.loop.error
+            raise RobotError(
+                f"the servo loop ended: {self.loop.error!r}; configure again"
+            ) from self.loop.error
         return self.loop
 
     def activate(self) -> None:
@@ -100,7 +122,13 @@ class SerialArmNode(ManagedNode):
         if self.active:
             positions = measurement.positions
             self.joint_states.publish(
-                joint_state_message(self.robot, positions[:-1], measurement.speeds, float(positions[-1]), self.now_ns())
+                joint_state_message(
+                    self.robot,
+                    positions[:-1],
+                    measurement.speeds,
+                    float(positions[-1]),
+                    self.now_ns(),
+                )
             )
 
     def _on_fault(self, why: str) -> None:
@@ -132,7 +160,9 @@ class SerialArmNode(ManagedNode):
             response.message = one_line(error)
         return response
 
-    def _on_torque_off(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_torque_off(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
         try:
             self.arm.let_go()
             response.success, response.message = True, "no servo has torque"
@@ -140,11 +170,15 @@ class SerialArmNode(ManagedNode):
             response.message = one_line(error)
         return response
 
-    def _on_reboot_servos(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_reboot_servos(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
         try:
             rebooted = self.arm.reboot_faulty()
             response.success = True
-            response.message = f"rebooted {', '.join(rebooted)}" if rebooted else "no servo reports an error"
+            response.message = (
+                f"rebooted {', '.join(rebooted)}" if rebooted else "no servo reports an error"
+            )
         except RobotError as error:
             response.message = one_line(error)
         return response
@@ -156,8 +190,15 @@ class SerialArmNode(ManagedNode):
             return
         fault = loop.fault if loop.error is None else f"the servo loop ended: {loop.error!r}"
         figures = {name: f"{value:.3f}" for name, value in loop.times.figures().items()}
-        figures |= {"state": loop.state.value, "retried": str(sum(loop.servos.bus.retried.values()))}
-        stopped = f"stopped by {self.stop_watch.reason}; reset_stop ends it" if self.stop_watch.reason else ""
+        figures |= {
+            "state": loop.state.value,
+            "retried": str(sum(loop.servos.bus.retried.values())),
+        }
+        stopped = (
+            f"stopped by {self.stop_watch.reason}; reset_stop ends it"
+            if self.stop_watch.reason
+            else ""
+        )
         said = one_line(fault or stopped or loop.behind)
         message = diagnostics(self.get_clock().now().to_msg(), self.get_name(), said, figures)
         if fault:
@@ -170,7 +211,9 @@ class SerialArmNode(ManagedNode):
         error = table.error_texts(health.get("hardware_error", 0))
         level = DiagnosticStatus.ERROR if error else DiagnosticStatus.OK
         status = DiagnosticStatus(
-            name=f"{self.get_name()}: {loop.config.label(servo_id)}", level=level, message=error or "ok"
+            name=f"{self.get_name()}: {loop.config.label(servo_id)}",
+            level=level,
+            message=error or "ok",
         )
         values = {"retried": str(loop.servos.bus.retried[servo_id])}
         if "present_temperature" in health:

@@ -1,6 +1,8 @@
-"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and camera stand.
+"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and
+camera stand.
 
-With a `port` it stands where the arm itself does: its servos are on a pseudo-terminal, for the serial driver to drive.
+With a `port` it stands where the arm itself does: its servos are on a pseudo-terminal, for the
+serial driver to drive.
 """
 
 import json
@@ -49,16 +51,25 @@ class SimRobotParameters:
     distractors: int = parameter(2, "objects beside the one meant", 0, 5)
     randomization: str = parameter("none", "preset that light, colours and delays are drawn from")
     seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
-    image_size_px: int = parameter(48, "side of the square images that the policy sees, px", 16, 1024)
+    image_size_px: int = parameter(
+        48, "side of the square images that the policy sees, px", 16, 1024
+    )
     camera_scale: int = parameter(1, "the camera's images are this many times larger", 1, 32)
-    port: str = parameter("", "where the arm's simulated servos are to be; empty: joint topics instead; sim: a default")
-    camera_period_s: float = parameter(0.0, "time between images, s; 0: the robot's control period", 0.0, 10.0)
+    port: str = parameter(
+        "",
+        "where the arm's simulated servos are to be; empty: joint topics instead; sim: a default",
+    )
+    camera_period_s: float = parameter(
+        0.0, "time between images, s; 0: the robot's control period", 0.0, 10.0
+    )
 
 
 class SimRobotNode(ManagedNode):
-    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when commands stop.
+    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when
+    commands stop.
 
-    A stop is latched in here, whatever the lifecycle state, until control's reset_stop; a new scene does not end it.
+    A stop is latched in here, whatever the lifecycle state, until control's reset_stop; a new scene
+    does not end it.
     """
 
     def __init__(self) -> None:
@@ -85,16 +96,28 @@ class SimRobotNode(ManagedNode):
         if self.stop_watch is not None:
             self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
             trajectories = self.create_subscription(
-                JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST, qos_overriding_options=overridable()
+                JointTrajectory,
+                "joint_trajectory",
+                self._on_trajectory,
+                NEWEST,
+                qos_overriding_options=overridable(),
             )
             self.kept(self.destroy_subscription, trajectories)
             self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
-        self.kept(self.destroy_service, self.create_service(ResetScene, "reset_scene", self._on_reset_scene))
-        self.kept(self.destroy_service, self.create_service(TaskStatus, "task_status", self._on_task_status))
+        self.kept(
+            self.destroy_service,
+            self.create_service(ResetScene, "reset_scene", self._on_reset_scene),
+        )
+        self.kept(
+            self.destroy_service,
+            self.create_service(TaskStatus, "task_status", self._on_task_status),
+        )
         self.steady_timer(TICK_S, self._tick)
 
     def _publisher(self, kind: Any, topic: str) -> Any:
-        created = self.create_lifecycle_publisher(kind, topic, NEWEST, qos_overriding_options=overridable())
+        created = self.create_lifecycle_publisher(
+            kind, topic, NEWEST, qos_overriding_options=overridable()
+        )
         return self.kept(self.destroy_lifecycle_publisher, created)
 
     def _environment(self, task: str) -> TabletopEnv:
@@ -130,10 +153,15 @@ class SimRobotNode(ManagedNode):
         self.reset_s = self.began_s
 
     def _catch_up(self) -> None:
-        """Run the physics up to the present; a machine too slow for it loses simulated time, and says so."""
+        """Run the physics up to the present; a machine too slow for it loses simulated time, and
+        says so.
+        """
         due = int((time.monotonic() - self.began_s) * PHYSICS_HZ) - self.steps
         if due > (MAX_LAG_S if self.servos is None else MAX_SERVO_LAG_S) * PHYSICS_HZ:
-            self._complain(f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is left out")
+            self._complain(
+                f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is"
+                " left out"
+            )
             self.began_s += due / PHYSICS_HZ - TICK_S
             due = int(TICK_S * PHYSICS_HZ)
         if due > 0:
@@ -160,7 +188,9 @@ class SimRobotNode(ManagedNode):
         if self.servos is None:
             state = self.env.world.joint_state()
             self.joint_states.publish(
-                joint_state_message(self.robot, state.joint_rad, state.joint_speed_rad_s, state.gripper_m, stamp_ns)
+                joint_state_message(
+                    self.robot, state.joint_rad, state.joint_speed_rad_s, state.gripper_m, stamp_ns
+                )
             )
         frames_due = int((time.monotonic() - self.began_s) / self.camera_period_s)
         if frames_due > self.frames:
@@ -170,10 +200,14 @@ class SimRobotNode(ManagedNode):
     def _capture(self, stamp_ns: int) -> None:
         """The task is judged when an image is taken, as often as the environment judges it."""
         self.succeeded = self.succeeded or self.env.success()
-        camera = self.env.sample.displaced(self.env.world.camera.scaled(self.parameters.camera_scale))
+        camera = self.env.sample.displaced(
+            self.env.world.camera.scaled(self.parameters.camera_scale)
+        )
         pixels = self.env.sample.degraded(self.env.world.render(camera), self.env.np_random)
         self.camera_infos.publish(
-            camera_info_message(camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame)
+            camera_info_message(
+                camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame
+            )
         )
         self.images.publish(image_message(pixels, stamp_ns, camera.frame))
 
@@ -190,7 +224,11 @@ class SimRobotNode(ManagedNode):
             self.env.world.hold()
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if not self.active or self.limp or (self.stop_watch is not None and not self.stop_watch.admits()):
+        if (
+            not self.active
+            or self.limp
+            or (self.stop_watch is not None and not self.stop_watch.admits())
+        ):
             return
         try:
             command = joint_command(message, self.robot)
@@ -211,14 +249,18 @@ class SimRobotNode(ManagedNode):
         return response
 
     def _let_go(self) -> None:
-        """No motor holds; the set point goes along with the arm, so that it can hold anywhere at once."""
+        """No motor holds; the set point goes along with the arm, so that it can hold anywhere at
+        once.
+        """
         world = self.env.world
         state = world.joint_state()
         world.power(np.zeros(len(world.driven), dtype=bool))
         world.follow(state.joint_rad, state.gripper_m, 0.0)
 
     def _await_rest(self, servos: ServoArm) -> None:
-        """Until the driver sends no goals: one that still does would pull the arm back from where it is put."""
+        """Until the driver sends no goals: one that still does would pull the arm back from where
+        it is put.
+        """
         until_s = time.monotonic() + REST_WITHIN_S
         while servos.untold_s() < REST_S:
             if time.monotonic() > until_s:
@@ -233,7 +275,9 @@ class SimRobotNode(ManagedNode):
             self.servos.moved_by_hand(self.env.world)
         self._rewind()
 
-    def _on_reset_scene(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
+    def _on_reset_scene(
+        self, request: ResetScene.Request, response: ResetScene.Response
+    ) -> ResetScene.Response:
         try:
             if request.task and request.task != self.task:
                 new = self._environment(request.task)
@@ -252,10 +296,16 @@ class SimRobotNode(ManagedNode):
         response.objects, response.target = list(self.info["objects"]), self.info["target"]
         return response
 
-    def _on_task_status(self, request: TaskStatus.Request, response: TaskStatus.Response) -> TaskStatus.Response:
+    def _on_task_status(
+        self, request: TaskStatus.Request, response: TaskStatus.Response
+    ) -> TaskStatus.Response:
         response.success_now, response.success_ever = bool(self.env.success()), bool(self.succeeded)
         response.elapsed_s = time.monotonic() - self.reset_s
-        detail = {"task": self.task, "target": self.info["target"], "time_limit_s": self.env.time_limit_s}
+        detail = {
+            "task": self.task,
+            "target": self.info["target"],
+            "time_limit_s": self.env.time_limit_s,
+        }
         response.detail_json = json.dumps(detail)
         return response
 

@@ -1,4 +1,6 @@
-"""teleop_node: a person's joystick, SpaceMouse or keyboard in, commands for control_node out. Silence sends nothing."""
+"""teleop_node: a person's joystick, SpaceMouse or keyboard in, commands for control_node out.
+Silence sends nothing.
+"""
 
 import math
 import time
@@ -34,21 +36,39 @@ class TeleopParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused")
-    button_count: int = parameter(11, "buttons of the joystick; a Joy with another number is refused")
-    axes: tuple[int, ...] = parameter((1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none")
-    axis_scales: tuple[float, ...] = parameter((1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]")
+    button_count: int = parameter(
+        11, "buttons of the joystick; a Joy with another number is refused"
+    )
+    axes: tuple[int, ...] = parameter(
+        (1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none"
+    )
+    axis_scales: tuple[float, ...] = parameter(
+        (1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]"
+    )
     dead_man_button: int = parameter(4, "the button without which a Joy sends nothing")
     open_button: int = parameter(1, "the button that opens the gripper")
     close_button: int = parameter(0, "the button that closes the gripper")
-    dead_zone: float = parameter(0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9)
-    twist_linear_full_m_s: float = parameter(0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0)
-    twist_angular_full_rad_s: float = parameter(1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0)
-    stale_s: float = parameter(0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0)
-    unchanged_s: float = parameter(3.0, "how long input that never changes may move the arm, s; 0: ever", 0.0, 600.0)
+    dead_zone: float = parameter(
+        0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9
+    )
+    twist_linear_full_m_s: float = parameter(
+        0.2, "twist.linear that is the largest step, m/s", 0.001, 10.0
+    )
+    twist_angular_full_rad_s: float = parameter(
+        1.5, "twist.angular that is the largest turn, rad/s", 0.001, 30.0
+    )
+    stale_s: float = parameter(
+        0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0
+    )
+    unchanged_s: float = parameter(
+        3.0, "how long input that never changes may move the arm, s; 0: ever", 0.0, 600.0
+    )
 
 
 class TeleopNode(ManagedNode):
-    """The newest input is sent once a control period, the first one at once. control_node lets a person take over."""
+    """The newest input is sent once a control period, the first one at once. control_node lets a
+    person take over.
+    """
 
     def __init__(self) -> None:
         super().__init__("teleop")
@@ -57,9 +77,19 @@ class TeleopNode(ManagedNode):
     def configure(self) -> None:
         given = self.parameters
         self.robot = load_robot(given.robot)
-        names = ("axis_count", "button_count", "axes", "axis_scales", "dead_man_button", "open_button", "close_button")
+        names = (
+            "axis_count",
+            "button_count",
+            "axes",
+            "axis_scales",
+            "dead_man_button",
+            "open_button",
+            "close_button",
+        )
         self.layout = JoyLayout(**{name: getattr(given, name) for name in (*names, "dead_zone")})
-        self.scale = TwistScale(given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone)
+        self.scale = TwistScale(
+            given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone
+        )
         self.intent: Intent | None = None
         self.watch, self.sent_s = InputWatch(given.stale_s, given.unchanged_s), -math.inf
         # Whether the dead man's button was seen held while the node was not active.
@@ -78,7 +108,9 @@ class TeleopNode(ManagedNode):
             (JointState, "joint_states", self._on_joint_states),
             (JointTrajectory, "joint_trajectory", self._on_trajectory),
         ):
-            created = self.create_subscription(kind, topic, callback, NEWEST, qos_overriding_options=overridable())
+            created = self.create_subscription(
+                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
+            )
             self.kept(self.destroy_subscription, created)
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
@@ -103,13 +135,17 @@ class TeleopNode(ManagedNode):
         try:
             intent = self.layout.intent(message.axes, message.buttons)
             if not self._released(intent is not None):
-                raise UnsafeCommand("joy: the dead man's button was held before activation; let it go first")
+                raise UnsafeCommand(
+                    "joy: the dead man's button was held before activation; let it go first"
+                )
             self._take("joy", intent, message, (*message.axes, *message.buttons))
         except ConureError as error:
             self._refuse("joy", error)
 
     def _released(self, held: bool) -> bool:
-        """Whether the dead man's button was let go since the node is active: one that sticks arms nothing."""
+        """Whether the dead man's button was let go since the node is active: one that sticks arms
+        nothing.
+        """
         self.stuck = held and (self.stuck or not self.active)
         return not (self.active and self.stuck)
 
@@ -137,14 +173,20 @@ class TeleopNode(ManagedNode):
             self._refuse(name, error)
 
     def _is_new(self, source: str, message: Any) -> bool:
-        """An old one is silence, and is said. Raises: UnsafeCommand where its time is not known or is to come."""
+        """An old one is silence, and is said. Raises: UnsafeCommand where its time is not known or
+        is to come.
+        """
         try:
-            return self.active and self.watch.is_new(source, to_ns(message.header.stamp), self._now())
+            return self.active and self.watch.is_new(
+                source, to_ns(message.header.stamp), self._now()
+            )
         except StaleInput as error:
             self._say(source, error)
             return False
 
-    def _take(self, source: str, intent: Intent | None, message: Any, values: tuple[float, ...]) -> None:
+    def _take(
+        self, source: str, intent: Intent | None, message: Any, values: tuple[float, ...]
+    ) -> None:
         """Raises: UnsafeCommand for an input that must not move the arm."""
         if intent is None:
             self.fault = ""
@@ -168,7 +210,9 @@ class TeleopNode(ManagedNode):
             self._send()
 
     def _let_go(self) -> None:
-        """Whoever takes over again does so with the gripper as it is then, where control tells that."""
+        """Whoever takes over again does so with the gripper as it is then, where control tells
+        that.
+        """
         self.intent = None
         if self.commanded_m is not None:
             self.asked = None
@@ -199,7 +243,9 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_states", error)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        """One without the gripper is for an arm whose gripper has a controller of its own: it says nothing here."""
+        """One without the gripper is for an arm whose gripper has a controller of its own: it says
+        nothing here.
+        """
         gripper = self.robot.gripper_joint
         if gripper not in message.joint_names or not message.points:
             return
@@ -211,7 +257,9 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_trajectory", error)
 
     def _gripper(self) -> float:
-        """As asked, else as commanded last, else as measured. Raises: StaleInput where none is known yet."""
+        """As asked, else as commanded last, else as measured. Raises: StaleInput where none is
+        known yet.
+        """
         if self.asked is not None:
             return self.asked
         position_m = self.commanded_m if self.commanded_m is not None else self.measured_m
@@ -234,7 +282,10 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_states", error)
             return
         command = PolicyCommand(action=action, log_likelihood=math.nan, source="teleop")
-        command.header.stamp, command.header.frame_id = to_time(self.watch.stamp_ns), self.robot.base_frame
+        command.header.stamp, command.header.frame_id = (
+            to_time(self.watch.stamp_ns),
+            self.robot.base_frame,
+        )
         self.commands.publish(command)
         self.tally.add(max(0.0, self.watch.age_s(self._now())))
         self.sent_s = time.monotonic()
@@ -246,7 +297,8 @@ class TeleopNode(ManagedNode):
         if rival:
             self.commands.release()
             self.rival = (
-                f"{rival} also publishes {self.commands.topic}: this node sends no more; deactivate one of both"
+                f"{rival} also publishes {self.commands.topic}: this node sends no more; deactivate"
+                " one of both"
             )
             self._refuse("rival", RobotError(self.rival))
 
@@ -254,7 +306,9 @@ class TeleopNode(ManagedNode):
         self._yield_to_rivals()
         stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(
-            diagnostics(stamp, f"{self.get_name()}: input", self.rival or self.fault, self.tally.values())
+            diagnostics(
+                stamp, f"{self.get_name()}: input", self.rival or self.fault, self.tally.values()
+            )
         )
 
 

@@ -1,6 +1,8 @@
-"""Episodes as MCAP files that Foxglove, PlotJuggler and the MCAP tools open: CDR messages, ros2msg schemas.
+"""Episodes as MCAP files that Foxglove, PlotJuggler and the MCAP tools open: CDR messages, ros2msg
+schemas.
 
-Writing needs ROS's message definitions; reading needs no ROS at all. `conure_ros.recording.writer` writes them.
+Writing needs ROS's message definitions; reading needs no ROS at all. `conure_ros.recording.writer`
+writes them.
 """
 
 import mmap
@@ -27,7 +29,8 @@ RECOVER = "conure recordings recover"
 SMALLEST_RECORD_LIMIT = 1 << 20
 RECORD_HEADER_BYTES, BLOCK_BYTES = 9, 1 << 20
 CHUNK_MARK, CHUNK_MARK_AT = b"\x03\0\0\0lz4", 37
-"""Every chunk that we write has this so many bytes behind its beginning, and its index has it too."""
+"""Every chunk that we write has this so many bytes behind its beginning, and its index has it too.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Topic:
 class Recorded:
     """One message of a recording, decoded, with the time it reached the recorder.
 
-    `log_ns` never goes back within an episode: it is the wall clock's time at the start, and a steady clock from there.
+    `log_ns` never goes back within an episode: it is the wall clock's time at the start, and a
+    steady clock from there.
     """
 
     topic: str
@@ -61,7 +65,9 @@ class Raw:
 
 
 def free_name(folder: Path, name: str) -> str:
-    """This episode name, or with a number behind it: neither a recording nor a partial file has it."""
+    """This episode name, or with a number behind it: neither a recording nor a partial file has
+    it.
+    """
     number, found = 1, name
     while (folder / f"{found}.mcap").exists() or (folder / f"{found}.mcap{PARTIAL}").exists():
         number += 1
@@ -72,7 +78,8 @@ def free_name(folder: Path, name: str) -> str:
 class Scan:
     """What can be read of a recording from its beginning, whether it was finished or not.
 
-    After the iteration: `metadata`, `finished`, and `damage`: what cannot be read, beside a last torn record.
+    After the iteration: `metadata`, `finished`, and `damage`: what cannot be read, beside a last
+    torn record.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +89,9 @@ class Scan:
         self.damage = ""
 
     def __iter__(self) -> Iterator[Raw]:
-        """Messages in the order they were recorded. Raises: DataError if the file is missing or not a recording."""
+        """Messages in the order they were recorded. Raises: DataError if the file is missing or not
+        a recording.
+        """
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, 2)
@@ -95,19 +104,27 @@ class Scan:
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
         limit = max(size, SMALLEST_RECORD_LIMIT)
-        records = StreamReader(file, emit_chunks=True, validate_crcs=True, record_size_limit=limit).records
+        records = StreamReader(
+            file, emit_chunks=True, validate_crcs=True, record_size_limit=limit
+        ).records
         chunks = 0
         while True:
             began = file.tell()
             try:
                 record = next(records)
-                parts = breakup_chunk(record, validate_crc=True) if isinstance(record, Chunk) else [record]
+                parts = (
+                    breakup_chunk(record, validate_crc=True)
+                    if isinstance(record, Chunk)
+                    else [record]
+                )
             except StopIteration:
                 self.finished = True
                 break
             except OSError:
                 raise
-            except Exception as error:  # of a record that was not written to its end, anything may come
+            except (
+                Exception
+            ) as error:  # of a record that was not written to its end, anything may come
                 if not _is_torn(file, began, size):
                     self.damage = str(error) or type(error).__name__
                 break
@@ -116,9 +133,13 @@ class Scan:
                 yield from self._taken(part, schemas, channels)
         left_out = _count_marks(file, size, None if self.finished else began) - chunks
         if left_out > 0:
-            self.damage = self.damage or f"{left_out} chunks of it are not where they are looked for"
+            self.damage = (
+                self.damage or f"{left_out} chunks of it are not where they are looked for"
+            )
 
-    def _taken(self, record: McapRecord, schemas: dict[int, Schema], channels: dict[int, Channel]) -> Iterator[Raw]:
+    def _taken(
+        self, record: McapRecord, schemas: dict[int, Schema], channels: dict[int, Channel]
+    ) -> Iterator[Raw]:
         if isinstance(record, Schema):
             schemas[record.id] = record
         elif isinstance(record, Channel):
@@ -129,13 +150,18 @@ class Scan:
             channel = channels.get(record.channel_id)
             schema = None if channel is None else schemas.get(channel.schema_id)
             if channel is None or schema is None:
-                self.damage = self.damage or f"messages of channel {record.channel_id}, which has no topic or type"
+                self.damage = (
+                    self.damage
+                    or f"messages of channel {record.channel_id}, which has no topic or type"
+                )
             else:
                 yield Raw(schema, channel, record)
 
 
 def _is_torn(file: Any, began: int, size: int) -> bool:
-    """Whether the record that began there goes beyond the end of the file, or is the zeros that a power cut left."""
+    """Whether the record that began there goes beyond the end of the file, or is the zeros that a
+    power cut left.
+    """
     file.seek(began)
     header = file.read(RECORD_HEADER_BYTES)
     if not any(header):
@@ -163,17 +189,19 @@ class Episode:
     """A recording, read back.
 
     >>> episode = Episode(Path("trial_0001.mcap"))
-    >>> episode.metadata["label"], [record.message.header.stamp for record in episode.messages("camera/image_raw")]
+    >>> images = list(episode.messages("camera/image_raw"))
+    >>> episode.metadata["label"], images[0].message.header.stamp
     """
 
     def __init__(self, path: Path, partial: bool = False) -> None:
         """Open a recording.
 
         Args:
-            path: The file.
-            partial: Take what there is of a file that was not finished, such as a killed recorder's `.mcap.partial`.
+            path: The file. partial: Take what there is of a file that was not finished, such as a
+            killed recorder's `.mcap.partial`.
 
-        Raises: DataError if the file is missing or not a finished recording; with `partial`, not the beginning of one.
+        Raises: DataError if the file is missing or not a finished recording; with `partial`, not
+        the beginning of one.
         """
         self.path, self.partial = path, partial
         self.metadata: dict[str, str] = {}
@@ -198,28 +226,41 @@ class Episode:
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error}") from error
         except Exception as error:  # struct, MCAP and decompression errors of damaged files
-            raise DataError(f"{self.path} is damaged ({str(error) or type(error).__name__}); {remedy}") from error
+            raise DataError(
+                f"{self.path} is damaged ({str(error) or type(error).__name__}); {remedy}"
+            ) from error
         if summary is None or summary.statistics is None:
-            raise DataError(f"{self.path} is damaged (it has no summary: it was not finished); {remedy}")
+            raise DataError(
+                f"{self.path} is damaged (it has no summary: it was not finished); {remedy}"
+            )
         counts = summary.statistics.channel_message_counts
-        self.counts = {channel.topic: counts.get(channel.id, 0) for channel in summary.channels.values()}
+        self.counts = {
+            channel.topic: counts.get(channel.id, 0) for channel in summary.channels.values()
+        }
 
     def _open_partial(self) -> None:
         scan = Scan(self.path)
         for raw in scan:
             self.counts[raw.channel.topic] = self.counts.get(raw.channel.topic, 0) + 1
         if not self.counts and not scan.metadata and not scan.finished:
-            raise DataError(f"{self.path} is damaged (no message of it can be read); there is nothing to recover")
+            raise DataError(
+                f"{self.path} is damaged (no message of it can be read); there is nothing to"
+                " recover"
+            )
         self.metadata, self.damage = scan.metadata, scan.damage
 
     def messages(self, *topics: str) -> Iterator[Recorded]:
-        """The messages of these topics (none given: of all), in the order they were recorded. Raises: DataError."""
+        """The messages of these topics (none given: of all), in the order they were recorded.
+        Raises: DataError.
+        """
         factory = DecoderFactory()
         try:
             for raw in self._raw(topics):
                 decode = factory.decoder_for(raw.channel.message_encoding, raw.schema)
                 if decode is None:
-                    raise DataError(f"{self.path}: '{raw.channel.topic}' is not a topic of ROS 2 messages")
+                    raise DataError(
+                        f"{self.path}: '{raw.channel.topic}' is not a topic of ROS 2 messages"
+                    )
                 yield Recorded(raw.channel.topic, raw.message.log_time, decode(raw.message.data))
         except (DataError, OSError):
             raise
@@ -233,14 +274,18 @@ class Episode:
             return
         with self.path.open("rb") as file:
             reader = make_reader(file)
-            for schema, channel, message in reader.iter_messages(topics=list(topics) or None, log_time_order=False):
+            for schema, channel, message in reader.iter_messages(
+                topics=list(topics) or None, log_time_order=False
+            ):
                 yield Raw(schema, channel, message)
 
     def images(self, topic: str = "/camera/image_raw") -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Capture time, ns, and pixels (height, width, 3) of every rgb8 image."""
         for record in self.messages(topic):
             image = record.message
-            pixels = np.frombuffer(bytes(image.data), np.uint8).reshape(image.height, image.width, 3)
+            pixels = np.frombuffer(bytes(image.data), np.uint8).reshape(
+                image.height, image.width, 3
+            )
             yield stamp_ns(image.header.stamp), pixels
 
 

@@ -1,4 +1,6 @@
-"""A thread that writes what is recorded, so that a slow disk never keeps messages from being received."""
+"""A thread that writes what is recorded, so that a slow disk never keeps messages from being
+received.
+"""
 
 import threading
 import time
@@ -22,10 +24,13 @@ LOST_BY_TOPIC = "lost_messages_by_topic"
 class QueuedRecording:
     """An episode that is being written by a thread of its own, from a queue with a bound.
 
-    What finds the queue full is lost, and so is what the middleware reports as lost; both are counted by topic.
+    What finds the queue full is lost, and so is what the middleware reports as lost; both are
+    counted by topic.
     """
 
-    def __init__(self, episode: EpisodeWriter, max_bytes: int = MAX_BYTES, max_messages: int = MAX_MESSAGES) -> None:
+    def __init__(
+        self, episode: EpisodeWriter, max_bytes: int = MAX_BYTES, max_messages: int = MAX_MESSAGES
+    ) -> None:
         self.path = episode.path
         self._episode, self._max_bytes, self._max_messages = episode, max_bytes, max_messages
         self._changed = threading.Condition()
@@ -56,9 +61,14 @@ class QueuedRecording:
             return dict(self._lost)
 
     def put(self, topic: str, cdr: bytes) -> None:
-        """Record one serialized message. Never waits for the disk: a message that finds no room is counted as lost."""
+        """Record one serialized message. Never waits for the disk: a message that finds no room is
+        counted as lost.
+        """
         with self._changed:
-            full = self._queued_bytes + len(cdr) > self._max_bytes or self._waiting >= self._max_messages
+            full = (
+                self._queued_bytes + len(cdr) > self._max_bytes
+                or self._waiting >= self._max_messages
+            )
             if full or self._failure:
                 self._lost[topic] += 1
                 return

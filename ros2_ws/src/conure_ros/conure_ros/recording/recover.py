@@ -1,4 +1,6 @@
-"""The verb `conure recordings recover FILE...`: finished recordings of what killed recorders left."""
+"""The verb `conure recordings recover FILE...`: finished recordings of what killed recorders
+left.
+"""
 
 import fcntl
 import os
@@ -28,9 +30,13 @@ class Recovered:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb: each file in turn; what cannot be recovered is named at the end, the others are done nevertheless."""
+    """The verb: each file in turn; what cannot be recovered is named at the end, the others are
+    done nevertheless.
+    """
     if not overrides or "--help" in overrides or "-h" in overrides:
-        print(f"{USAGE}\n\nWrites each partial file's messages to FILE.mcap, labelled 'interrupted'.")
+        print(
+            f"{USAGE}\n\nWrites each partial file's messages to FILE.mcap, labelled 'interrupted'."
+        )
         return
     failures = []
     for word in overrides:
@@ -45,16 +51,21 @@ def run(overrides: list[str]) -> None:
 def _report(partial: Path, found: Recovered) -> None:
     print(f"{found.path}: {found.messages} messages")
     if found.damage:
-        print(f"  {partial} is damaged in its midst ({found.damage}); it was kept, as there may be more in it")
+        print(
+            f"  {partial} is damaged in its midst ({found.damage}); it was kept, as there may be"
+            " more in it"
+        )
 
 
 def recover(partial: Path) -> Recovered:
-    """Make a finished recording of a partial file; that one is removed when the new one is safe on disk.
+    """Make a finished recording of a partial file; that one is removed when the new one is safe on
+    disk.
 
-    A partial file that is damaged in its midst is kept. The new recording is labelled "interrupted"; its metadata say
-    "recovered".
+    A partial file that is damaged in its midst is kept. The new recording is labelled
+    "interrupted"; its metadata say "recovered".
 
-    Raises: ConfigError for another name; DataError if it is being written, holds no recording, or the name is taken.
+    Raises: ConfigError for another name; DataError if it is being written, holds no recording, or
+    the name is taken.
     """
     if not partial.name.endswith(f".mcap{PARTIAL}"):
         raise ConfigError(f"{partial}: a partial file's name ends in .mcap{PARTIAL}; {USAGE}")
@@ -82,13 +93,16 @@ def _locked(partial: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"no file {partial}") from error
     except BlockingIOError as error:
-        raise DataError(f"{partial} is being written by a recorder; stop the episode, or end that recorder") from error
+        raise DataError(
+            f"{partial} is being written by a recorder; stop the episode, or end that recorder"
+        ) from error
     except OSError as error:
         raise DataError(f"{partial} cannot be recovered: {error}; it is as it was") from error
 
 
 def _require_done(partial: Path, final: Path) -> str:
-    """Check that the final file is this very recording: a kill came before the partial name was removed.
+    """Check that the final file is this very recording: a kill came before the partial name was
+    removed.
 
     Returns: What of the partial file could not be read, if anything: then it stays.
     Raises: DataError if it is another one.
@@ -128,7 +142,9 @@ def _rewritten(partial: Path, final: Path) -> Recovered:
     try:
         written = _copy(scan, beside)
         if _messages(beside) != written:
-            raise DataError(f"{beside} holds {_messages(beside)} of {written} messages; is the disk in order?")
+            raise DataError(
+                f"{beside} holds {_messages(beside)} of {written} messages; is the disk in order?"
+            )
         finish_name(beside, final)
     finally:
         beside.unlink(missing_ok=True)
@@ -138,7 +154,9 @@ def _rewritten(partial: Path, final: Path) -> Recovered:
 
 
 def _copy(scan: Scan, path: Path) -> int:
-    """Write what is read into a finished recording, on the disk when this returns; how many messages."""
+    """Write what is read into a finished recording, on the disk when this returns; how many
+    messages.
+    """
     count = 0
     channels: dict[int, int] = {}
     with path.open("wb") as file:
@@ -146,13 +164,19 @@ def _copy(scan: Scan, path: Path) -> int:
         writer.start(profile="ros2", library="conure")
         for raw in scan:
             if raw.channel.id not in channels:
-                schema = writer.register_schema(raw.schema.name, raw.schema.encoding, raw.schema.data)
+                schema = writer.register_schema(
+                    raw.schema.name, raw.schema.encoding, raw.schema.data
+                )
                 channels[raw.channel.id] = writer.register_channel(
                     raw.channel.topic, raw.channel.message_encoding, schema, raw.channel.metadata
                 )
             message = raw.message
             writer.add_message(
-                channels[raw.channel.id], message.log_time, message.data, message.publish_time, message.sequence
+                channels[raw.channel.id],
+                message.log_time,
+                message.data,
+                message.publish_time,
+                message.sequence,
             )
             count += 1
         about = {"label": "interrupted", "recovered": True, FROM: scan.path.name}

@@ -15,7 +15,9 @@ SEEDS = 2**31
 
 @dataclass
 class Goal:
-    """A client's goal, from its acceptance until its result is given. `why`: what interrupted it."""
+    """A client's goal, from its acceptance until its result is given. `why`: what interrupted
+    it.
+    """
 
     handle: Any
     answer: Future = field(default_factory=Future)
@@ -26,7 +28,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a goal: a trial, or why there is none. `recording`: what was recorded of one that was aborted."""
+    """What came of a goal: a trial, or why there is none. `recording`: what was recorded of one
+    that was aborted.
+    """
 
     trial: Trial | None = None
     message: str = ""

@@ -17,7 +17,9 @@ AGAIN = "move it away to start over"
 
 @dataclass(frozen=True)
 class Settings:
-    """What trials have in common; number i has the seed `first_seed + i`. `timeout_s` 0: the task's own limit."""
+    """What trials have in common; number i has the seed `first_seed + i`. `timeout_s` 0: the task's
+    own limit.
+    """
 
     task: str
     target: str
@@ -28,7 +30,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measures:
-    """What a trial's recording says. Lists have one value a tick; durations in ms, likelihoods in nats."""
+    """What a trial's recording says. Lists have one value a tick; durations in ms, likelihoods in
+    nats.
+    """
 
     capture_to_command_ms: list[float] = field(default_factory=list)
     inference_ms: list[float] = field(default_factory=list)
@@ -52,10 +56,14 @@ class Trial:
 
 
 class TrialsFile:
-    """`trials.json`: settings and finished trials, replaced as a whole after every trial, so that a restart goes on."""
+    """`trials.json`: settings and finished trials, replaced as a whole after every trial, so that a
+    restart goes on.
+    """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        """Raises: ConfigError if the folder holds trials of other settings; DataError if its file cannot be read."""
+        """Raises: ConfigError if the folder holds trials of other settings; DataError if its file
+        cannot be read.
+        """
         self.path, self.settings = folder / FILE_NAME, settings
         self.trials: list[Trial] = []
         if self.path.exists():
@@ -67,14 +75,18 @@ class TrialsFile:
         for name, wanted in dataclasses.asdict(self.settings).items():
             if getattr(settings, name) != wanted:
                 raise ConfigError(
-                    f"{self.path} holds trials with {name} {getattr(settings, name)!r}, not {wanted!r}; "
-                    "choose another folder or move that one away"
+                    f"{self.path} holds trials with {name} {getattr(settings, name)!r}, not"
+                    f" {wanted!r}; choose another folder or move that one away"
                 )
 
     def unfinished(self, trials: int) -> list[int]:
         """The seeds still to be run, in order."""
         done = {trial.seed for trial in self.trials}
-        return [seed for seed in range(self.settings.first_seed, self.settings.first_seed + trials) if seed not in done]
+        return [
+            seed
+            for seed in range(self.settings.first_seed, self.settings.first_seed + trials)
+            if seed not in done
+        ]
 
     def add(self, trial: Trial) -> None:
         """Keep a finished trial, on disk when this returns."""
@@ -93,7 +105,10 @@ def read_trials(path: Path) -> tuple[Settings, list[Trial]]:
         data: dict[str, Any] = read_json(path, AGAIN)
         if data["format"] != FORMAT:
             raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
-        trials = [Trial(**{**trial, "measures": Measures(**trial["measures"])}) for trial in data["trials"]]
+        trials = [
+            Trial(**{**trial, "measures": Measures(**trial["measures"])})
+            for trial in data["trials"]
+        ]
         return Settings(**data["settings"]), trials
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error, AGAIN) from error
@@ -113,13 +128,21 @@ def measure(recording: Path) -> Measures:
         elif topic.endswith("joint_trajectory"):
             commands.append(stamp_ns(record.message.header.stamp))
         elif topic.endswith("robot_state"):
-            changes += bool([change for change in record.message.safety_changes if change != "hold"])
+            changes += bool(
+                [change for change in record.message.safety_changes if change != "hold"]
+            )
         images += topic.endswith("camera/image_raw")
     answers = _answers(decisions, sorted(commands))
     return Measures(
-        capture_to_command_ms=[(command - stamp_ns(decision.header.stamp)) / 1e6 for decision, command in answers],
-        inference_ms=[(stamp_ns(d.inference_end) - stamp_ns(d.inference_start)) / 1e6 for d in decisions],
-        command_interval_ms=[(after - before) / 1e6 for (_, before), (_, after) in itertools.pairwise(answers)],
+        capture_to_command_ms=[
+            (command - stamp_ns(decision.header.stamp)) / 1e6 for decision, command in answers
+        ],
+        inference_ms=[
+            (stamp_ns(d.inference_end) - stamp_ns(d.inference_start)) / 1e6 for d in decisions
+        ],
+        command_interval_ms=[
+            (after - before) / 1e6 for (_, before), (_, after) in itertools.pairwise(answers)
+        ],
         log_likelihood=[float(decision.log_likelihood) for decision in decisions],
         safety_changes=changes,
         images=images,
@@ -127,7 +150,9 @@ def measure(recording: Path) -> Measures:
 
 
 def _answers(decisions: list[Any], commands_ns: list[int]) -> list[tuple[Any, int]]:
-    """Every decision with the first command after the end of its inference and before that of the next one's."""
+    """Every decision with the first command after the end of its inference and before that of the
+    next one's.
+    """
     ends = [stamp_ns(decision.inference_end) for decision in decisions]
     answers = []
     for decision, end, until in zip(decisions, ends, [*ends[1:], float("inf")], strict=True):

@@ -1,4 +1,6 @@
-"""Writes one episode: exclusively, locked while it is written, never over anything that is there."""
+"""Writes one episode: exclusively, locked while it is written, never over anything that is
+there.
+"""
 
 import contextlib
 import errno
@@ -24,14 +26,20 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 
 
 class EpisodeWriter:
-    """Writes to `<name>.mcap.partial`; only `close` gives the file its final name, after it is safe on disk.
+    """Writes to `<name>.mcap.partial`; only `close` gives the file its final name, after it is safe
+    on disk.
 
-    The partial file is created exclusively and locked for as long as it is written: neither a finished recording nor
-    the partial file of another recorder, living or dead, is ever written over.
+    The partial file is created exclusively and locked for as long as it is written: neither a
+    finished recording nor the partial file of another recorder, living or dead, is ever written
+    over.
     """
 
     def __init__(
-        self, folder: Path, name: str, topics: Iterable[Topic], metadata: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        name: str,
+        topics: Iterable[Topic],
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Begin an episode. `metadata`: what is known already, kept even if the recorder is killed.
 
@@ -60,17 +68,23 @@ class EpisodeWriter:
         return int(self._writer.register_channel(topic.name, "cdr", schema))
 
     def now_ns(self) -> int:
-        """The time to log a message with: the wall clock's at the start, a steady clock from there."""
+        """The time to log a message with: the wall clock's at the start, a steady clock from
+        there.
+        """
         return self._anchor_ns + time.monotonic_ns()
 
     def write(self, topic: str, cdr: bytes, log_ns: int, publish_ns: int) -> None:
         """One serialized message. Raises: OSError, such as a full disk."""
         channel = self._channels[topic]
-        self._writer.add_message(channel, log_ns, data=cdr, publish_time=publish_ns, sequence=self.messages)
+        self._writer.add_message(
+            channel, log_ns, data=cdr, publish_time=publish_ns, sequence=self.messages
+        )
         self.messages += 1
 
     def flush(self) -> None:
-        """Put all that was written so far on the disk, readable whatever happens then. Raises: OSError."""
+        """Put all that was written so far on the disk, readable whatever happens then. Raises:
+        OSError.
+        """
         self._writer.flush()
         os.fdatasync(self._file.fileno())
 
@@ -83,7 +97,10 @@ class EpisodeWriter:
         try:
             self._complete(metadata)
             if _identity(self.partial.stat()) != mine:
-                raise DataError(f"{self.partial} was replaced while it was written; look for it where it was moved to")
+                raise DataError(
+                    f"{self.partial} was replaced while it was written; look for it where it was"
+                    " moved to"
+                )
             finish_name(self.partial, self.path)
         finally:
             self.abandon()
@@ -118,11 +135,16 @@ class EpisodeWriter:
 
 def texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Metadata as MCAP holds it: text by text."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in metadata.items()
+    }
 
 
 def exclusive(path: Path) -> IO[bytes]:
-    """A new file of this name, locked until it is closed. Raises: DataError if there is one already; OSError."""
+    """A new file of this name, locked until it is closed. Raises: DataError if there is one
+    already; OSError.
+    """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError as error:
@@ -135,8 +157,8 @@ def _taken(path: Path) -> str:
     if is_written(path):
         return f"{path} is being written by another recorder; choose another name, or end that one"
     return (
-        f"{path} is what a recorder left that was interrupted; '{RECOVER} {path}' makes a recording of it, "
-        "or move it away, or choose another name"
+        f"{path} is what a recorder left that was interrupted; '{RECOVER} {path}' makes a recording"
+        " of it, or move it away, or choose another name"
     )
 
 
@@ -153,7 +175,9 @@ def is_written(path: Path) -> bool:
 
 
 def finish_name(partial: Path, final: Path) -> None:
-    """Give a complete file its final name, unless that is taken. Raises: DataError if it is; OSError."""
+    """Give a complete file its final name, unless that is taken. Raises: DataError if it is;
+    OSError.
+    """
     try:
         try:
             os.link(partial, final)
@@ -163,7 +187,9 @@ def finish_name(partial: Path, final: Path) -> None:
             os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
             partial.replace(final)
     except FileExistsError as error:
-        raise DataError(f"{final} appeared meanwhile and stays; {partial} is whole: move one of them") from error
+        raise DataError(
+            f"{final} appeared meanwhile and stays; {partial} is whole: move one of them"
+        ) from error
     sync(final.parent)
     partial.unlink(missing_ok=True)
     sync(final.parent)

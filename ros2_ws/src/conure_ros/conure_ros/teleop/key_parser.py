@@ -4,13 +4,23 @@ from enum import Enum, auto
 
 ESC, CAN, SUB, BEL, SPACE = 0x1B, 0x18, 0x1A, 0x07, 0x20
 ALT_S = 0.1
-"""A byte so soon after an ESC belongs to it: Alt and a key. Later, the ESC was the key of that name."""
+"""A byte so soon after an ESC belongs to it: Alt and a key. Later, the ESC was the key of that
+name.
+"""
 SILENT_S = 1.0
 """A string, a paste or a mouse report that says nothing for so long is over."""
 MOUSE_BYTES = 3
 PASTE_BEGINS, PASTE_ENDS = b"200", b"\x1b[201~"
 # Sequences of one byte (8-bit terminals) and what they are with ESC.
-C1 = {0x9B: ord("["), 0x8F: ord("O"), 0x90: ord("P"), 0x98: ord("X"), 0x9D: ord("]"), 0x9E: ord("^"), 0x9F: ord("_")}
+C1 = {
+    0x9B: ord("["),
+    0x8F: ord("O"),
+    0x90: ord("P"),
+    0x98: ord("X"),
+    0x9D: ord("]"),
+    0x9E: ord("^"),
+    0x9F: ord("_"),
+}
 STRINGS = b"PX]^_"
 
 
@@ -31,16 +41,19 @@ TIMED = (_In.STRING, _In.MOUSE, _In.PASTE)
 
 
 class KeyParser:
-    r"""Keys of one character. Escape sequences, pasted text and what is not ASCII give none, however they are split.
+    r"""Keys of one character. Escape sequences, pasted text and what is not ASCII give none,
+    however they are split.
 
-    Only space comes out of wherever it is in: it stops the arm. A sequence that began with ESC and [ or O ends with its
-    last byte alone, however late that comes, as digits and letters that are left over would be keys.
+    Only space comes out of wherever it is in: it stops the arm. A sequence that began with ESC and
+    [ or O ends with its last byte alone, however late that comes, as digits and letters that are
+    left over would be keys.
 
     >>> parser = KeyParser()
     >>> parser.feed(b"w\x1b[15", now_s=0.0), parser.feed(b"~d", now_s=2.0)
     ('w', 'd')
 
-    Source: ECMA-48, 5.4 and 5.6; xterm's ctlseqs (SS3, mouse, bracketed paste); linux console: ESC [ [ A is F1.
+    Source: ECMA-48, 5.4 and 5.6; xterm's ctlseqs (SS3, mouse, bracketed paste); linux console: ESC
+    [ [ A is F1.
     """
 
     def __init__(self) -> None:
@@ -69,7 +82,9 @@ class KeyParser:
         return ""
 
     def _space(self) -> str:
-        """A key everywhere. It ends what no space may be in; in the others it may be text or a coordinate."""
+        """A key everywhere. It ends what no space may be in; in the others it may be text or a
+        coordinate.
+        """
         self._utf8 = 0
         if self._in is _In.MOUSE:
             self._in = self._in_mouse(SPACE)
@@ -116,7 +131,9 @@ class KeyParser:
         return _In.STRING if byte in STRINGS else _In.GROUND
 
     def _in_csi(self, byte: int) -> _In:
-        """Parameters, then one last byte. rxvt ends with $ as well; ESC [ [ and a letter is the linux console's."""
+        """Parameters, then one last byte. rxvt ends with $ as well; ESC [ [ and a letter is the
+        linux console's.
+        """
         if byte == ord("[") and not self._parameters:
             return _In.LAST
         if byte == ord("M") and not self._parameters:

@@ -1,4 +1,6 @@
-"""From what a person's hand does to a normalized action. Pure: numbers come in, an intent comes out."""
+"""From what a person's hand does to a normalized action. Pure: numbers come in, an intent comes
+out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ OPEN, CLOSED = 1.0, -1.0
 class Intent:
     """What a person wants.
 
-    motion (6,): an action's first six values, each in [-1, 1]; gripper: -1 closed, 1 open, None: as it is.
+    motion (6,): an action's first six values, each in [-1, 1]; gripper: -1 closed, 1 open, None: as
+    it is.
     """
 
     motion: Array
@@ -28,8 +31,8 @@ class Intent:
 class JoyLayout:
     """Where on a sensor_msgs/Joy everything is.
 
-    `axes`: for x, y, z and the turns about x, y, z the number of the axis, -1 for none; each is multiplied by its
-    scale. An axis within `dead_zone` of its middle is there.
+    `axes`: for x, y, z and the turns about x, y, z the number of the axis, -1 for none; each is
+    multiplied by its scale. An axis within `dead_zone` of its middle is there.
     """
 
     axis_count: int
@@ -44,7 +47,8 @@ class JoyLayout:
     def __post_init__(self) -> None:
         if len(self.axes) != MOTIONS or len(self.axis_scales) != MOTIONS:
             raise ConfigError(
-                f"axes and axis_scales need {MOTIONS} values each, got {len(self.axes)} and {len(self.axis_scales)}"
+                f"axes and axis_scales need {MOTIONS} values each, got {len(self.axes)} and"
+                f" {len(self.axis_scales)}"
             )
         _expect_finite(axis_scales=self.axis_scales, dead_zone=(self.dead_zone,))
         wrong = [axis for axis in self.axes if not -1 <= axis < self.axis_count]
@@ -59,17 +63,23 @@ class JoyLayout:
             raise ConfigError(f"dead man, open and close must be different buttons, got {buttons}")
 
     def intent(self, axes: Sequence[float], buttons: Sequence[int]) -> Intent | None:
-        """None while the dead man's button is not held. Raises: UnsafeCommand for another device, or a NaN."""
+        """None while the dead man's button is not held. Raises: UnsafeCommand for another device,
+        or a NaN.
+        """
         came, wanted = (len(axes), len(buttons)), (self.axis_count, self.button_count)
         if came != wanted:
             raise UnsafeCommand(
-                f"joy has {came[0]} axes and {came[1]} buttons, the layout is for {wanted[0]} and {wanted[1]}; "
-                "set axis_count, button_count and the layout to this device"
+                f"joy has {came[0]} axes and {came[1]} buttons, the layout is for {wanted[0]} and"
+                f" {wanted[1]}; set axis_count, button_count and the layout to this device"
             )
         if not buttons[self.dead_man_button]:
             return None
-        values = np.array([axes[axis] if axis >= 0 else 0.0 for axis in self.axes], dtype=np.float64)
-        return Intent(_limited(values * self.axis_scales, "joy", self.dead_zone), self._gripper(buttons))
+        values = np.array(
+            [axes[axis] if axis >= 0 else 0.0 for axis in self.axes], dtype=np.float64
+        )
+        return Intent(
+            _limited(values * self.axis_scales, "joy", self.dead_zone), self._gripper(buttons)
+        )
 
     def _gripper(self, buttons: Sequence[int]) -> float | None:
         """Both buttons together say nothing."""
@@ -92,14 +102,17 @@ class TwistScale:
             raise ConfigError(f"the largest velocities must be above 0, got {self}")
 
     def intent(self, velocity: Sequence[float], frame: str, base_frame: str) -> Intent | None:
-        """Of a velocity (6,), m/s and rad/s, in the base frame ('' is that one). None for a hand that rests.
+        """Of a velocity (6,), m/s and rad/s, in the base frame ('' is that one). None for a hand
+        that rests.
 
         Raises: UnsafeCommand for another frame, or a NaN.
         """
         if frame not in ("", base_frame):
             raise UnsafeCommand(f"teleop/twist must be in frame '{base_frame}', got '{frame}'")
         full = np.repeat([self.linear_full_m_s, self.angular_full_rad_s], 3)
-        motion = _limited(np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone)
+        motion = _limited(
+            np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone
+        )
         return Intent(motion) if motion.any() else None
 
 

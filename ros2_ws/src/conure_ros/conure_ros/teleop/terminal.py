@@ -46,10 +46,11 @@ class Keyboard:
 
 @contextlib.contextmanager
 def keyboard() -> Iterator[Keyboard]:
-    """Keys come without Enter and are not shown; the terminal is put back as it was, however this ends.
+    """Keys come without Enter and are not shown; the terminal is put back as it was, however this
+    ends.
 
-    Ctrl-S would hold up what is printed and with it the keys, Ctrl-Z all of it: both are keys here. What is pasted is
-    marked, so that it can be told from keys.
+    Ctrl-S would hold up what is printed and with it the keys, Ctrl-Z all of it: both are keys here.
+    What is pasted is marked, so that it can be told from keys.
     """
     before = termios.tcgetattr(sys.stdin)
     try:

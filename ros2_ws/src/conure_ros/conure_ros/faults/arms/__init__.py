@@ -1,1 +1,3 @@
-"""Arms that behave as arms do: they lag, have speeds of their own, queue, get stuck, are moved, and measure wrongly."""
+"""Arms that behave as arms do: they lag, have speeds of their own, queue, get stuck, are moved, and
+measure wrongly.
+"""

@@ -1,6 +1,8 @@
-"""An arm and its controller in simulated time. Pure: no ROS, no clock; the same steps give the same motion.
+"""An arm and its controller in simulated time. Pure: no ROS, no clock; the same steps give the same
+motion.
 
-An `ArmModel` is a controller, which turns commands into set points, and a plant, which comes after them.
+An `ArmModel` is a controller, which turns commands into set points, and a plant, which comes after
+them.
 """
 
 from collections import deque
@@ -20,7 +22,9 @@ STREAM_S = 0.01
 
 @dataclass(frozen=True)
 class Order:
-    """Positions (m,), rad and m, to be reached `duration_s` after `stamp_s`; a stamp of 0 means: from now on."""
+    """Positions (m,), rad and m, to be reached `duration_s` after `stamp_s`; a stamp of 0 means:
+    from now on.
+    """
 
     positions: Array
     duration_s: float
@@ -28,7 +32,9 @@ class Order:
 
 
 class Refused(Exception):
-    """The controller does not take this command; the message says why, in the controller's own words."""
+    """The controller does not take this command; the message says why, in the controller's own
+    words.
+    """
 
 
 class Controller(Protocol):
@@ -61,10 +67,11 @@ class _Way:
 
 
 class TrajectoryController:
-    """As joint_trajectory_controller: a new trajectory replaces the old one, from the present set point on.
+    """As joint_trajectory_controller: a new trajectory replaces the old one, from the present set
+    point on.
 
-    A stamped one begins at its stamp, and is refused when its end is over. Source: ros2_controllers,
-    joint_trajectory_controller, validate_trajectory_msg and Trajectory::sample.
+    A stamped one begins at its stamp, and is refused when its end is over. Source:
+    ros2_controllers, joint_trajectory_controller, validate_trajectory_msg and Trajectory::sample.
     """
 
     def __init__(self, positions: Array) -> None:
@@ -76,8 +83,11 @@ class TrajectoryController:
         if order.stamp_s and start_s + order.duration_s < now_s:
             raise Refused("Received trajectory with non-zero start time that ends in the past")
         start = self.step(now_s)
-        # Sampled between the present set point and the point, from now on; one of the future waits for its stamp.
-        self._ways = deque([_Way(start, order.positions, max(start_s, now_s), start_s + order.duration_s)])
+        # Sampled between the present set point and the point, from now on; one of the future waits
+        # for its stamp.
+        self._ways = deque(
+            [_Way(start, order.positions, max(start_s, now_s), start_s + order.duration_s)]
+        )
 
     def step(self, now_s: float) -> Array:
         while self._ways and now_s >= self._ways[0].began_s:
@@ -102,7 +112,9 @@ class QueueingController(TrajectoryController):
 
 
 class ForwardController:
-    """As forward_command_controller on position interfaces: the set point is the command, at once."""
+    """As forward_command_controller on position interfaces: the set point is the command, at
+    once.
+    """
 
     def __init__(self, positions: Array) -> None:
         self.set_point = np.array(positions, dtype=np.float64)
@@ -118,9 +130,11 @@ class ForwardController:
 
 
 class StreamedController(TrajectoryController):
-    """As forward_command_controller behind control_node, which interpolates: a new set point every `STREAM_S`.
+    """As forward_command_controller behind control_node, which interpolates: a new set point every
+    `STREAM_S`.
 
-    A way begins where and when the last set point was sent, so an order between two of them is no faster.
+    A way begins where and when the last set point was sent, so an order between two of them is no
+    faster.
     """
 
     def take(self, order: Order, now_s: float) -> None:
@@ -137,9 +151,11 @@ def _streamed_s(now_s: float) -> float:
 
 
 class SerialServos(TrajectoryController):
-    """As servos behind a driver of ours: goals in whole counts; a command is followed for `silence_s`, then they hold.
+    """As servos behind a driver of ours: goals in whole counts; a command is followed for
+    `silence_s`, then they hold.
 
-    Such a driver hears of a stop itself: it holds its set point and takes no command until the stop is reset.
+    Such a driver hears of a stop itself: it holds its set point and takes no command until the stop
+    is reset.
     """
 
     def __init__(self, positions: Array, silence_s: float = 0.1) -> None:
@@ -176,9 +192,11 @@ CONTROLLERS: dict[str, type[Any]] = {
 
 @dataclass
 class Plant:
-    """Joints that come after their set points with a lag of `lag_s`: of first order, or of second with `damping`.
+    """Joints that come after their set points with a lag of `lag_s`: of first order, or of second
+    with `damping`.
 
-    `speed`: (m,) the fastest that each turns by itself. `blocked`: joints that something holds, and where.
+    `speed`: (m,) the fastest that each turns by itself. `blocked`: joints that something holds, and
+    where.
     """
 
     positions: Array
@@ -193,7 +211,9 @@ class Plant:
         self.positions = np.array(self.positions, dtype=np.float64)
         self.speeds = np.zeros_like(self.positions)
         if self.order not in (1, 2) or not self.lag_s > 0.0:
-            raise ConfigError(f"a plant has order 1 or 2 and a lag above 0 s, got {self.order} and {self.lag_s}")
+            raise ConfigError(
+                f"a plant has order 1 or 2 and a lag above 0 s, got {self.order} and {self.lag_s}"
+            )
 
     def step(self, set_point: Array, seconds: float) -> None:
         away = set_point - self.positions
@@ -249,7 +269,9 @@ class ArmModel:
 
     def block(self, joint: int, angle_rad: float | None = None) -> None:
         """Something holds a joint, where it is or at an angle."""
-        self.plant.blocked[joint] = float(self.plant.positions[joint] if angle_rad is None else angle_rad)
+        self.plant.blocked[joint] = float(
+            self.plant.positions[joint] if angle_rad is None else angle_rad
+        )
 
     def free(self) -> None:
         self.plant.blocked.clear()
@@ -268,9 +290,15 @@ class ArmModel:
 
 
 def arm_model(
-    kind: str, positions: Array, speed: Array, plant: Mapping[str, Any] | None = None, step_s: float = 0.005
+    kind: str,
+    positions: Array,
+    speed: Array,
+    plant: Mapping[str, Any] | None = None,
+    step_s: float = 0.005,
 ) -> ArmModel:
-    """An arm of one of CONTROLLERS, at rest at `positions` (m,). Raises: ConfigError listing the known ones."""
+    """An arm of one of CONTROLLERS, at rest at `positions` (m,). Raises: ConfigError listing the
+    known ones.
+    """
     if kind not in CONTROLLERS:
         raise unknown_name("arm model", kind, CONTROLLERS)
     return ArmModel(CONTROLLERS[kind](positions), Plant(positions, speed, **(plant or {})), step_s)

@@ -1,4 +1,6 @@
-"""What an arm does or measures that it should not, and arms that are where they may not be. The arm is foreign."""
+"""What an arm does or measures that it should not, and arms that are where they may not be. The arm
+is foreign.
+"""
 
 import contextlib
 import math
@@ -53,7 +55,8 @@ def with_figures(session: Session, since_ns: int) -> tuple[bool, dict[str, float
 
 
 def first_sample_is_wrong(fault: str, session: Session, arm: ForeignArm) -> int:
-    """The stop is reset while nothing is measured: the first sample, from which control would begin, is the wrong one.
+    """The stop is reset while nothing is measured: the first sample, from which control would
+    begin, is the wrong one.
 
     Returns when that was, ns.
     """
@@ -78,12 +81,20 @@ def wrong_sample(fault: str, session: Session, sizes: Sizes) -> Outcome:
         passes(session, 1.5)
     moved = moved_rad(session, began_ns)
     kept, figures = with_figures(session, began_ns)
-    commands = [state.commanded_rad for state in list(session.states) if _commanded(state, began_ns)]
-    furthest = float(np.abs(np.array(commands) - np.array(session.robot.home_rad)).max()) if commands else math.inf
+    commands = [
+        state.commanded_rad for state in list(session.states) if _commanded(state, began_ns)
+    ]
+    furthest = (
+        float(np.abs(np.array(commands) - np.array(session.robot.home_rad)).max())
+        if commands
+        else math.inf
+    )
     figures |= {"moved, rad": moved, "command away from where the arm was, at most, rad": furthest}
     detail = told(session)
     arm.begin()
-    return Outcome(kept and moved <= AFTER_A_SAMPLE_RAD and furthest <= AFTER_A_SAMPLE_RAD, figures, detail)
+    return Outcome(
+        kept and moved <= AFTER_A_SAMPLE_RAD and furthest <= AFTER_A_SAMPLE_RAD, figures, detail
+    )
 
 
 def impossible_joints(session: Session, sizes: Sizes) -> Outcome:
@@ -106,7 +117,9 @@ def impossible_joints(session: Session, sizes: Sizes) -> Outcome:
 
 
 def future_stamp(session: Session, sizes: Sizes) -> Outcome:
-    """One stamp of the future as control anchors; the policy moves the arm all the same, or it is said why not."""
+    """One stamp of the future as control anchors; the policy moves the arm all the same, or it is
+    said why not.
+    """
     arm = ForeignArm(session)
     first_sample_is_wrong("one joint stamp 5 s in the future", session, arm)
     session.call("set_mode", mode="policy")
@@ -130,7 +143,9 @@ def second_joint_states(session: Session, away_rad: float) -> Iterator[None]:
 
     def send() -> None:
         while not ended.wait(0.01):
-            message = joint_state_message(robot, joints, np.zeros_like(joints), robot.gripper_open_m, session.now_ns())
+            message = joint_state_message(
+                robot, joints, np.zeros_like(joints), robot.gripper_open_m, session.now_ns()
+            )
             publisher.publish(message)
 
     thread = threading.Thread(target=send)
@@ -158,7 +173,11 @@ def two_drivers(session: Session, sizes: Sizes) -> Outcome:
             detail = told(session)
             passes(session, 0.3)
     kept, figures = with_figures(session, began_ns)
-    session.wait(lambda: session.node.count_publishers("joint_states") == 1, 10.0, "the second driver is gone")
+    session.wait(
+        lambda: session.node.count_publishers("joint_states") == 1,
+        10.0,
+        "the second driver is gone",
+    )
     arm.begin()
     named = "/faults" in detail and "/fault" in detail.replace("/faults", "")
     return Outcome(kept and named, figures, detail)
@@ -182,7 +201,12 @@ def stop_under(senders: Sequence[tuple[str, float]], session: Session, sizes: Si
             session.call("stop")
             passes(session, STOPPED_S)
             motion = after_stop(session, asked_ns, session.now_ns(), stop_s)
-        kept = kept and motion.kept and session.states[-1].stopped and with_figures(session, began_ns)[0]
+        kept = (
+            kept
+            and motion.kept
+            and session.states[-1].stopped
+            and with_figures(session, began_ns)[0]
+        )
         late.append(max(0.0, motion.late_rad - motion.braking_rad))
         stopped.append(motion.stopped_rad)
         ended.append(1e3 * motion.ended_s)
@@ -196,7 +220,9 @@ def stop_under(senders: Sequence[tuple[str, float]], session: Session, sizes: Si
 
 
 def second_teleop(session: Session, sizes: Sizes) -> Outcome:
-    """A second node begins to command as a person: a latched stop that names both, and no motion after it."""
+    """A second node begins to command as a person: a latched stop that names both, and no motion
+    after it.
+    """
     arm = ForeignArm(session)
     arm.begin()
     session.call("set_mode", mode="teleop")
@@ -213,9 +239,14 @@ def second_teleop(session: Session, sizes: Sizes) -> Outcome:
         moved = moved_rad(session, stopped_ns + round(REST_S * 1e9))
         stays = session.states[-1].stopped
     session.destroy(other)
-    session.wait(lambda: session.node.count_publishers("command/teleop") == 0, 10.0, "both are gone")
+    session.wait(
+        lambda: session.node.count_publishers("command/teleop") == 0, 10.0, "both are gone"
+    )
     arm.begin()
-    figures = {"stopped after, ms": (stopped_ns - joined_ns) / 1e6, "moved while stopped, rad": moved}
+    figures = {
+        "stopped after, ms": (stopped_ns - joined_ns) / 1e6,
+        "moved while stopped, rad": moved,
+    }
     return Outcome(stays and moved <= STILL_RAD and "command/teleop" in detail, figures, detail)
 
 
@@ -250,7 +281,9 @@ def violating_pose(kind: str, session: Session, seed: int) -> Array:
 
 
 def leaves(kind: str, session: Session, sizes: Sizes) -> Outcome:
-    """`home` from there: slowly, nothing gets worse on the way, and the arm arrives or has at least come out."""
+    """`home` from there: slowly, nothing gets worse on the way, and the arm arrives or has at least
+    come out.
+    """
     arm = ForeignArm(session)
     pose = violating_pose(kind, session, sizes.seed)
     arm.begin(pose)
@@ -265,7 +298,9 @@ def leaves(kind: str, session: Session, sizes: Sizes) -> Outcome:
 
 
 def _asked_home(session: Session) -> str:
-    """Why the arm is not at home; '' if it is. A machine that stalls ends the way, as it must: it is asked again."""
+    """Why the arm is not at home; '' if it is. A machine that stalls ends the way, as it must: it
+    is asked again.
+    """
     for _ in range(HOME_TRIES):
         try:
             session.call("home")
@@ -278,7 +313,9 @@ def _asked_home(session: Session) -> str:
 
 
 def blocked(action: Sequence[float], joint: str, session: Session, sizes: Sizes) -> Outcome:
-    """Something holds a joint; the command does not run away from it, or control says which joint does not follow."""
+    """Something holds a joint; the command does not run away from it, or control says which joint
+    does not follow.
+    """
     arm = ForeignArm(session)
     arm.begin()
     index = session.robot.joint_names.index(joint)
@@ -290,8 +327,12 @@ def blocked(action: Sequence[float], joint: str, session: Session, sizes: Sizes)
         for _ in range(20):
             passes(session, 0.1)
             detail = detail or (told(session) if joint in told(session) else "")
-    commands = [state.commanded_rad[index] for state in list(session.states) if _commanded(state, began_ns)]
-    ahead = max((abs(value - session.robot.home_rad[index]) for value in commands), default=math.inf)
+    commands = [
+        state.commanded_rad[index] for state in list(session.states) if _commanded(state, began_ns)
+    ]
+    ahead = max(
+        (abs(value - session.robot.home_rad[index]) for value in commands), default=math.inf
+    )
     freed_ns = session.now_ns()
     arm.do(free=True)
     passes(session, 0.5)
@@ -332,7 +373,9 @@ def turn_off(session: Session, sizes: Sizes) -> Outcome:
 JUDGED = "no jump: speed at the joints within 5 % of the limit"
 STOPS = "no motion later than 60 ms after the request beyond braking, none while stopped"
 OUT = "home leaves it slowly; no violated distance shrinks on the way"
-NAMED_HOLD = "the command stays near the joint; beyond max_following_error_rad it holds and names it"
+NAMED_HOLD = (
+    "the command stays near the joint; beyond max_following_error_rad it holds and names it"
+)
 
 
 SENDERS = {
@@ -344,14 +387,29 @@ SENDERS = {
 KINDS = ("folded", "on the table", "outside the box", "beyond a joint limit")
 CASES = (
     foreign_case("one joint sample leaps", JUDGED, partial(wrong_sample, "one joint sample leaps")),
-    foreign_case("one joint sample is huge", JUDGED, partial(wrong_sample, "one joint sample is huge")),
+    foreign_case(
+        "one joint sample is huge", JUDGED, partial(wrong_sample, "one joint sample is huge")
+    ),
     foreign_case("joints of 1e308", "named, holds, control lives", impossible_joints),
-    foreign_case("one joint stamp of the future", "moves on, or says that and why it does not", future_stamp),
-    foreign_case("two publishers of joint_states", "latched stop, both named, no jump", two_drivers),
-    *(foreign_case(f"stop under {name}", STOPS, partial(stop_under, senders)) for name, senders in SENDERS.items()),
-    foreign_case("a second teleop", "latched stop, both named, no motion while stopped", second_teleop),
+    foreign_case(
+        "one joint stamp of the future", "moves on, or says that and why it does not", future_stamp
+    ),
+    foreign_case(
+        "two publishers of joint_states", "latched stop, both named, no jump", two_drivers
+    ),
+    *(
+        foreign_case(f"stop under {name}", STOPS, partial(stop_under, senders))
+        for name, senders in SENDERS.items()
+    ),
+    foreign_case(
+        "a second teleop", "latched stop, both named, no motion while stopped", second_teleop
+    ),
     *(foreign_case(f"begins {kind}", OUT, partial(leaves, kind)) for kind in KINDS),
-    foreign_case("elbow blocked", NAMED_HOLD, partial(blocked, (0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "elbow")),
-    foreign_case("forearm_roll blocked, rotation", NAMED_HOLD, partial(blocked, TURNING, "forearm_roll")),
+    foreign_case(
+        "elbow blocked", NAMED_HOLD, partial(blocked, (0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0), "elbow")
+    ),
+    foreign_case(
+        "forearm_roll blocked, rotation", NAMED_HOLD, partial(blocked, TURNING, "forearm_roll")
+    ),
     foreign_case("a joint reads a turn off", "named, nothing moves", turn_off),
 )

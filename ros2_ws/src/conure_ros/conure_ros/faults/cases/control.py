@@ -1,4 +1,6 @@
-"""Control that hangs, dies, is reset or has rivals: the arm must not move, and somebody must say so."""
+"""Control that hangs, dies, is reset or has rivals: the arm must not move, and somebody must say
+so.
+"""
 
 import contextlib
 import signal
@@ -21,7 +23,15 @@ from conure_ros.comms.domains import claimed_domain
 from conure_ros.comms.messages import to_ns, trajectory_message
 from conure_ros.comms.qos import NEWEST, STATE_PERIOD_S, STATE_SILENT_S
 from conure_ros.faults.cases.arm import STILL_RAD
-from conure_ros.faults.live import ForeignArm, foreign_case, moved_rad, passes, sending, told, wait_for_motion
+from conure_ros.faults.live import (
+    ForeignArm,
+    foreign_case,
+    moved_rad,
+    passes,
+    sending,
+    told,
+    wait_for_motion,
+)
 from conure_ros.faults.session import Session, running_session
 from conure_ros.faults.table import FOREIGN, GRAPHS, SIMULATED, Case, Outcome, Sizes
 
@@ -43,7 +53,9 @@ def own_graph(**parameters: object) -> Iterator[Session]:
 
 
 def hung(stop: bool, session: Session, sizes: Sizes) -> Outcome:
-    """Control does not run for a while, is or is not stopped meanwhile, and goes on; the policy never ceased."""
+    """Control does not run for a while, is or is not stopped meanwhile, and goes on; the policy
+    never ceased.
+    """
     arm, control = ForeignArm(session), session.graph.processes["control"]
     arm.begin()
     session.call("set_mode", mode="policy")
@@ -59,14 +71,20 @@ def hung(stop: bool, session: Session, sizes: Sizes) -> Outcome:
         finally:
             control.send_signal(signal.SIGCONT)
         passes(session, 2.0)
-    moved, state, detail = moved_rad(session, hung_ns + round(BRAKED_S * 1e9)), session.states[-1], told(session)
+    moved, state, detail = (
+        moved_rad(session, hung_ns + round(BRAKED_S * 1e9)),
+        session.states[-1],
+        told(session),
+    )
     arm.begin()
     holds = state.stopped if stop else state.mode in (RobotState.HOLD, RobotState.STOPPED)
     return Outcome(holds and moved <= STILL_RAD, {"moved after it went on, rad": moved}, detail)
 
 
 def stop_survives(session: Session, sizes: Sizes) -> Outcome:
-    """Stopped, deactivated, cleaned up, configured and activated again, while the policy goes on."""
+    """Stopped, deactivated, cleaned up, configured and activated again, while the policy goes
+    on.
+    """
     arm = ForeignArm(session)
     arm.begin()
     session.call("set_mode", mode="policy")
@@ -79,13 +97,19 @@ def stop_survives(session: Session, sizes: Sizes) -> Outcome:
             session.change("control", getattr(Transition, f"TRANSITION_{step}"))
         session.activate("control")
         passes(session, 1.0)
-    moved, stopped, detail = moved_rad(session, stopped_ns), session.states[-1].stopped, told(session)
+    moved, stopped, detail = (
+        moved_rad(session, stopped_ns),
+        session.states[-1].stopped,
+        told(session),
+    )
     arm.begin()
     return Outcome(stopped and moved <= STILL_RAD, {"moved while stopped, rad": moved}, detail)
 
 
 def restarted(session: Session, sizes: Sizes) -> Outcome:
-    """Killed and started again beside an arm that a policy commands: it holds until somebody chooses a mode."""
+    """Killed and started again beside an arm that a policy commands: it holds until somebody
+    chooses a mode.
+    """
     arm = ForeignArm(session)
     arm.begin()
     session.call("set_mode", mode="policy")
@@ -103,7 +127,9 @@ def restarted(session: Session, sizes: Sizes) -> Outcome:
 
 
 def silent(session: Session, sizes: Sizes) -> Outcome:
-    """robot_state comes all the time while the arm holds; when control is killed, its readers are told."""
+    """robot_state comes all the time while the arm holds; when control is killed, its readers are
+    told.
+    """
     arm, lost = ForeignArm(session), list[int]()
     arm.begin()
     quality = QoSProfile(
@@ -120,24 +146,35 @@ def silent(session: Session, sizes: Sizes) -> Outcome:
         session.wait(lambda: lost and lost[-1] == 1, 3.0, "control offers robot_state with a lease")
         began_ns = session.now_ns()
         passes(session, 1.5)
-        stamps = [to_ns(state.header.stamp) for state in session.states if to_ns(state.header.stamp) >= began_ns]
+        stamps = [
+            to_ns(state.header.stamp)
+            for state in session.states
+            if to_ns(state.header.stamp) >= began_ns
+        ]
         gap_s = float(np.diff([began_ns, *stamps, session.now_ns()]).max()) / 1e9
         session.graph.processes["control"].send_signal(signal.SIGSTOP)
         hung_ns = session.now_ns()
         try:
-            session.wait(lambda: lost[-1] == 0, 3.0, "the readers of robot_state hear that control is silent")
+            session.wait(
+                lambda: lost[-1] == 0, 3.0, "the readers of robot_state hear that control is silent"
+            )
         finally:
             session.graph.processes["control"].send_signal(signal.SIGCONT)
         told_s = (session.now_ns() - hung_ns) / 1e9
     finally:
         session.destroy(reader)
     arm.begin()
-    figures = {"longest silence while it held, ms": 1e3 * gap_s, "silence heard of after, ms": 1e3 * told_s}
+    figures = {
+        "longest silence while it held, ms": 1e3 * gap_s,
+        "silence heard of after, ms": 1e3 * told_s,
+    }
     return Outcome(gap_s <= GAP_S and told_s <= 2 * STATE_SILENT_S, figures)
 
 
 def rival(arm: str, session: Session, sizes: Sizes) -> Outcome:
-    """Another node commands the arm. A driver of ours refuses; of a foreign one it is said that nobody can."""
+    """Another node commands the arm. A driver of ours refuses; of a foreign one it is said that
+    nobody can.
+    """
     if arm == FOREIGN:
         ForeignArm(session).begin()
     else:
@@ -154,23 +191,37 @@ def rival(arm: str, session: Session, sizes: Sizes) -> Outcome:
         sent_ns = session.now_ns()
         publisher.publish(trajectory_message(robot, command, sent_ns))
         with contextlib.suppress(RobotError):
-            session.wait(lambda: session.states[-1].stopped and session.states[-1].alarm, 2.0, "control says so")
+            session.wait(
+                lambda: session.states[-1].stopped and session.states[-1].alarm,
+                2.0,
+                "control says so",
+            )
         detail = told(session)
         passes(session, 1.0)
         moved = moved_rad(session, sent_ns)
         state = session.states[-1]
     finally:
         session.destroy(publisher)
-    session.wait(lambda: session.node.count_publishers("joint_trajectory") == 1, 20.0, "the rival is gone")
+    session.wait(
+        lambda: session.node.count_publishers("joint_trajectory") == 1, 20.0, "the rival is gone"
+    )
     session.call("reset_stop")
     if arm == FOREIGN:
         ForeignArm(session).begin()
-        return Outcome(state.stopped and "/faults" in detail and state.alarm != "", {"moved, rad": moved}, detail)
-    return Outcome(state.stopped and "/faults" in detail and moved <= STILL_RAD, {"moved, rad": moved}, detail)
+        return Outcome(
+            state.stopped and "/faults" in detail and state.alarm != "",
+            {"moved, rad": moved},
+            detail,
+        )
+    return Outcome(
+        state.stopped and "/faults" in detail and moved <= STILL_RAD, {"moved, rad": moved}, detail
+    )
 
 
 def torque_not_confirmed(session: Session, sizes: Sizes) -> Outcome:
-    """A driver that takes the call for torque and never answers: the stopped arm may still have it."""
+    """A driver that takes the call for torque and never answers: the stopped arm may still have
+    it.
+    """
     with own_graph(robot=session.robot_name) as own:
         hanging = Node("driver", context=own.node.context)  # nobody spins it
         hanging.create_service(SetBool, "torque", lambda request, response: response)
@@ -182,7 +233,9 @@ def torque_not_confirmed(session: Session, sizes: Sizes) -> Outcome:
 
 def _limp(session: Session) -> Outcome:
     session.graph.processes["control"].kill()
-    session.graph.start_node(session.spec("control"), {**session.graph.parameters("control"), "on_stop": "limp"})
+    session.graph.start_node(
+        session.spec("control"), {**session.graph.parameters("control"), "on_stop": "limp"}
+    )
     session.change("control", Transition.TRANSITION_CONFIGURE)
     session.activate("control")
     ForeignArm(session).recover()
@@ -200,11 +253,25 @@ HANGS = "holds until a mode is chosen; no motion"
 NO_HAND = "stopped, the rival named, and said that this arm cannot be held"
 CASES = (
     foreign_case("control hangs and goes on", HANGS, partial(hung, False)),
-    foreign_case("stop while control hangs", "stopped when it goes on; no motion", partial(hung, True)),
-    foreign_case("control configured anew after a stop", "the stop survives; no motion", stop_survives),
+    foreign_case(
+        "stop while control hangs", "stopped when it goes on; no motion", partial(hung, True)
+    ),
+    foreign_case(
+        "control configured anew after a stop", "the stop survives; no motion", stop_survives
+    ),
     foreign_case("control killed and restarted", HANGS, restarted),
-    foreign_case("control silent", "robot_state every 0.2 s; its readers hear of the silence", silent),
+    foreign_case(
+        "control silent", "robot_state every 0.2 s; its readers hear of the silence", silent
+    ),
     foreign_case("a rival commands it", NO_HAND, partial(rival, FOREIGN)),
-    Case("a rival commands the arm", "the driver refuses; stopped, the rival named", partial(rival, SIMULATED)),
-    foreign_case("torque off is never confirmed", "stopped, and said that it is not confirmed", torque_not_confirmed),
+    Case(
+        "a rival commands the arm",
+        "the driver refuses; stopped, the rival named",
+        partial(rival, SIMULATED),
+    ),
+    foreign_case(
+        "torque off is never confirmed",
+        "stopped, and said that it is not confirmed",
+        torque_not_confirmed,
+    ),
 )

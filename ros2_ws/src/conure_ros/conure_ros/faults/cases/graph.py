@@ -1,4 +1,6 @@
-"""Faults of the graph and of its recordings: transitions nobody asked for, a killed starter, a stalled recorder."""
+"""Faults of the graph and of its recordings: transitions nobody asked for, a killed starter, a
+stalled recorder.
+"""
 
 import contextlib
 import os
@@ -61,7 +63,9 @@ def beside(session: Session, node: NodeSpec, **parameters: Any) -> Iterator[None
 
 
 def impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
-    """An active node is told to activate, configure and clean up: it says no and lives on; the policy goes on."""
+    """An active node is told to activate, configure and clean up: it says no and lives on; the
+    policy goes on.
+    """
     session.let_policy_move()
     ended, followed = [], []
     for node in [spec.name for spec in session.graph.nodes if spec.lifecycle]:
@@ -75,7 +79,11 @@ def impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
                 break
     if not ended:
         session.moves_again()
-    return Outcome(not ended and not followed, {}, f"ended: {', '.join(ended)}" if ended else ", ".join(followed))
+    return Outcome(
+        not ended and not followed,
+        {},
+        f"ended: {', '.join(ended)}" if ended else ", ".join(followed),
+    )
 
 
 def starter_killed(session: Session, sizes: Sizes) -> Outcome:
@@ -86,7 +94,12 @@ def starter_killed(session: Session, sizes: Sizes) -> Outcome:
         chosen = [f"graph={GRAPHS[FOREIGN]}", f"robot={session.robot_name}"]
         words = [sys.executable, "-m", "conure_core.cli", "up", *chosen]
         starter = subprocess.Popen(
-            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            words,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
         lines: queue.Queue[str] = queue.Queue()
         reader = threading.Thread(target=_read, args=(starter.stdout, lines), daemon=True)
@@ -105,7 +118,11 @@ def starter_killed(session: Session, sizes: Sizes) -> Outcome:
             starter.wait()
             for pid in filter(_alive, nodes):
                 os.kill(pid, signal.SIGKILL)
-    figures = {"nodes": float(len(nodes)), "nodes left": float(len(left)), "ended after, ms": 1e3 * took_s}
+    figures = {
+        "nodes": float(len(nodes)),
+        "nodes left": float(len(left)),
+        "ended after, ms": 1e3 * took_s,
+    }
     return Outcome(bool(nodes) and not left, figures)
 
 
@@ -121,7 +138,9 @@ def _wait_for(lines: "queue.Queue[str]", text: str) -> None:
         try:
             last = lines.get(timeout=max(0.01, until_s - time.monotonic()))
         except queue.Empty as error:
-            raise RobotError(f"conure up did not come up within {UP_S:.0f} s; its last line: {last}") from error
+            raise RobotError(
+                f"conure up did not come up within {UP_S:.0f} s; its last line: {last}"
+            ) from error
 
 
 def _children(pid: int) -> list[int]:
@@ -152,14 +171,19 @@ def _ask(session: Session, kind: Any, service: str, **fields: Any) -> Any:
     try:
         session.wait(client.service_is_ready, 20.0, f"somebody offers {service}")
         future = client.call_async(kind.Request(**fields))
-        return session.wait(lambda: future.done() and future.result(), 20.0, f"an answer of {service}")
+        return session.wait(
+            lambda: future.done() and future.result(), 20.0, f"an answer of {service}"
+        )
     finally:
         session.destroy(client)
 
 
 def recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
     """Nothing is lost, or what was lost is counted in the answer and in the recording."""
-    with tempfile.TemporaryDirectory(prefix="conure-") as folder, beside(session, RECORDER, folder=folder):
+    with (
+        tempfile.TemporaryDirectory(prefix="conure-") as folder,
+        beside(session, RECORDER, folder=folder),
+    ):
         recorder = session.graph.processes["recorder"]
         started = _start(session, "", "stalled")
         passes(session, 0.5)
@@ -174,9 +198,17 @@ def recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
         answer = _ask(session, StopEpisode, "stop_episode", label="success")
         episode = Episode(Path(answer.path))
         recorded = sum(count for topic, count in episode.counts.items() if topic.endswith(JOINTS))
-        said = [key for key, value in episode.metadata.items() if "lost" in key and str(value) not in ("0", "")]
+        said = [
+            key
+            for key, value in episode.metadata.items()
+            if "lost" in key and str(value) not in ("0", "")
+        ]
     missing = max(0, sent - recorded)
-    figures = {"sent, at least": float(sent), "recorded": float(recorded), "lost, it says": float(answer.lost_messages)}
+    figures = {
+        "sent, at least": float(sent),
+        "recorded": float(recorded),
+        "lost, it says": float(answer.lost_messages),
+    }
     counted = missing == 0 or (answer.lost_messages >= missing and bool(said))
     return Outcome(bool(started.success) and sent > 100 and counted, figures, ", ".join(said))
 
@@ -201,7 +233,10 @@ def two_recorders(session: Session, sizes: Sizes) -> Outcome:
         readable = [path for path in paths if _readable(Path(path))]
     promised = sum(bool(answer.success) for answer in answers)
     detail = "; ".join(answer.message for answer in answers if not answer.success)
-    figures = {"recordings begun": float(promised), "recordings that can be read": float(len(set(readable)))}
+    figures = {
+        "recordings begun": float(promised),
+        "recordings that can be read": float(len(set(readable))),
+    }
     return Outcome(promised >= 1 and len(set(readable)) == promised, figures, detail)
 
 
@@ -215,7 +250,14 @@ def _readable(path: Path) -> bool:
 def trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
     """A second goal is rejected at once; cancelling the first holds the arm at once."""
     with tempfile.TemporaryDirectory(prefix="conure-") as folder:
-        parameters = {"task": "Lift", "target": "", "folder": folder, "trials": 0, "first_seed": 0, "timeout_s": 20.0}
+        parameters = {
+            "task": "Lift",
+            "target": "",
+            "folder": folder,
+            "trials": 0,
+            "first_seed": 0,
+            "timeout_s": 20.0,
+        }
         with beside(session, RECORDER, folder=folder), beside(session, EVALUATOR, **parameters):
             return _cancelled(session)
 
@@ -231,7 +273,9 @@ def _cancelled(session: Session) -> Outcome:
         result = goal.get_result_async()
         session.wait(lambda: progress and progress[-1] > 0.5, 40.0, "the trial runs")
         second = ask()
-        other = session.wait(lambda: second.done() and second.result(), 5.0, "an answer to the second goal")
+        other = session.wait(
+            lambda: second.done() and second.result(), 5.0, "an answer to the second goal"
+        )
         asked_ns = session.now_ns()
         cancel = goal.cancel_goal_async()
         session.wait(cancel.done, 5.0, "an answer to the cancelling")
@@ -243,12 +287,19 @@ def _cancelled(session: Session) -> Outcome:
         message = result.result().result.message if ended else "no result"
     finally:
         client.destroy()
-    figures = {"moved after the cancelling, rad": moved, "second goal accepted": float(other.accepted)}
-    return Outcome(accepted and holds and moved <= STILL_RAD and not other.accepted and ended, figures, message)
+    figures = {
+        "moved after the cancelling, rad": moved,
+        "second goal accepted": float(other.accepted),
+    }
+    return Outcome(
+        accepted and holds and moved <= STILL_RAD and not other.accepted and ended, figures, message
+    )
 
 
 def clock_stands(session: Session, sizes: Sizes) -> Outcome:
-    """`use_sim_time` with a clock that stops: teleoperation does not repeat its last input, and the arm holds."""
+    """`use_sim_time` with a clock that stops: teleoperation does not repeat its last input, and the
+    arm holds.
+    """
     parameters = {"robot": session.robot_name, "control.use_sim_time": True}
     with _ticking() as clock, own_graph(**parameters) as own:
         publisher = own.node.create_publisher(Clock, "/clock", NEWEST)
@@ -308,16 +359,37 @@ def _with_clock(session: Session, clock: _Ticking) -> Outcome:
     stood_ns, before = session.now_ns(), len(commands)
     passes(session, 2.0)
     moved, repeated = moved_rad(session, stood_ns + round(BRAKED_S * 1e9)), len(commands) - before
-    figures = {"commands before": float(before), "commands after the clock stopped": float(repeated)}
+    figures = {
+        "commands before": float(before),
+        "commands after the clock stopped": float(repeated),
+    }
     figures["moved after the clock stopped, rad"] = moved
     return Outcome(before > 0 and repeated <= STATED and moved <= STILL_RAD, figures)
 
 
 CASES = (
-    Case("transitions that are not possible", "refused; every node lives, the policy goes on", impossible_transitions),
-    foreign_case("the graph's starter is killed (SIGKILL)", "its nodes end by themselves within 8 s", starter_killed),
-    Case("trial cancelled, two goals at once", "holds at once; the second is rejected", trial_cancelled),
-    foreign_case("the clock stands still", "the last input is not repeated; the arm holds", clock_stands),
-    Case("the recorder stalls for 3 s", "nothing lost, or all that was is counted and said", recorder_stalls),
+    Case(
+        "transitions that are not possible",
+        "refused; every node lives, the policy goes on",
+        impossible_transitions,
+    ),
+    foreign_case(
+        "the graph's starter is killed (SIGKILL)",
+        "its nodes end by themselves within 8 s",
+        starter_killed,
+    ),
+    Case(
+        "trial cancelled, two goals at once",
+        "holds at once; the second is rejected",
+        trial_cancelled,
+    ),
+    foreign_case(
+        "the clock stands still", "the last input is not repeated; the arm holds", clock_stands
+    ),
+    Case(
+        "the recorder stalls for 3 s",
+        "nothing lost, or all that was is counted and said",
+        recorder_stalls,
+    ),
     Case("two recorders with one name", "neither destroys the other's file", two_recorders),
 )

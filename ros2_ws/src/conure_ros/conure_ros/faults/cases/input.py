@@ -60,6 +60,14 @@ HELD = (
 )
 CASES = (
     *(Case(fault, HOLD, partial(spoiled_input, fault)) for fault in HELD),
-    Case("joints in another order", "taken by name, goes on", partial(harmless_input, "joints in another order")),
-    Case("actions huge", "clipped to the largest step, no limit exceeded", partial(harmless_input, "actions huge")),
+    Case(
+        "joints in another order",
+        "taken by name, goes on",
+        partial(harmless_input, "joints in another order"),
+    ),
+    Case(
+        "actions huge",
+        "clipped to the largest step, no limit exceeded",
+        partial(harmless_input, "actions huge"),
+    ),
 )

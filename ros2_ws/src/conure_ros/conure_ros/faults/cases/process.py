@@ -50,7 +50,9 @@ def policy_killed(session: Session, sizes: Sizes) -> Outcome:
 
 
 def driver_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The simulated arm is its own driver: the one that comes back stands at home, and must stay there."""
+    """The simulated arm is its own driver: the one that comes back stands at home, and must stay
+    there.
+    """
     session.let_policy_move()
     killed_ns = session.now_ns()
     session.graph.processes["sim_robot"].kill()
@@ -60,32 +62,46 @@ def driver_killed(session: Session, sizes: Sizes) -> Outcome:
     session.restart("sim_robot")
     time.sleep(RETURN_S)
     joints = [message for message in session.joints[-300:] if to_ns(message.header.stamp) > back_ns]
-    moved_rad = largest_move_rad([joint_sample(message, session.robot).joint_rad for message in joints])
+    moved_rad = largest_move_rad(
+        [joint_sample(message, session.robot).joint_rad for message in joints]
+    )
     session.let_policy_move()
-    return Outcome(passed and moved_rad <= STILL_RAD, {**figures, "motion on return, rad": moved_rad}, reason)
+    return Outcome(
+        passed and moved_rad <= STILL_RAD, {**figures, "motion on return, rad": moved_rad}, reason
+    )
 
 
 def largest_move_rad(joints_rad: Sequence[Array]) -> float:
-    """How far the fastest joint (n,) was ever from where it was first, rad; infinite if nothing was measured."""
+    """How far the fastest joint (n,) was ever from where it was first, rad; infinite if nothing was
+    measured.
+    """
     if not joints_rad:
         return float("inf")
     return float(np.abs(np.array(joints_rad) - joints_rad[0]).max())
 
 
 def control_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The driver has no more commands: where is the arm 100 ms later, and where half a second later?"""
+    """The driver has no more commands: where is the arm 100 ms later, and where half a second
+    later?
+    """
     session.let_policy_move()
     killed_ns = session.now_ns()
     session.graph.processes["control"].kill()
     time.sleep(0.8)
-    times_s = np.array([(to_ns(message.header.stamp) - killed_ns) / 1e9 for message in session.joints[-300:]])
-    joints_rad = np.array([joint_sample(message, session.robot).joint_rad for message in session.joints[-300:]])
+    times_s = np.array(
+        [(to_ns(message.header.stamp) - killed_ns) / 1e9 for message in session.joints[-300:]]
+    )
+    joints_rad = np.array(
+        [joint_sample(message, session.robot).joint_rad for message in session.joints[-300:]]
+    )
     away_rad = np.abs(joints_rad - joints_rad[-1]).max(axis=1)
     last_s = float(times_s[away_rad > STILL_RAD].max(initial=0.0))
     session.restart("control")
     session.let_policy_move()
     figures = {"last motion after the kill, ms": last_s * 1e3}
-    return Outcome(last_s <= DRIVER_HOLD_S, figures, f"still: within {STILL_RAD} rad of where it comes to rest")
+    return Outcome(
+        last_s <= DRIVER_HOLD_S, figures, f"still: within {STILL_RAD} rad of where it comes to rest"
+    )
 
 
 def second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Outcome:
@@ -97,7 +113,9 @@ def second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Out
     return Outcome(refused and f"/{name} publishes" in reason and topic in reason, {}, reason)
 
 
-def misfit_refuses(field: str, parameters: dict[str, Any], session: Session, sizes: Sizes) -> Outcome:
+def misfit_refuses(
+    field: str, parameters: dict[str, Any], session: Session, sizes: Sizes
+) -> Outcome:
     with session.second("policy", **parameters) as other:
         configured = session.change(other, Transition.TRANSITION_CONFIGURE)
         reason = session.error_of(other)
@@ -110,7 +128,9 @@ def other_rate(session: Session, sizes: Sizes) -> Outcome:
         source = ROBOTS_DIR / f"{session.robot.name}.yaml"
         fields = {**yaml.safe_load(source.read_text()), "urdf": str(session.robot.urdf)}
         path = Path(folder) / "robot.yaml"
-        path.write_text(yaml.safe_dump({**fields, "control_period_s": session.robot.control_period_s / 2}))
+        path.write_text(
+            yaml.safe_dump({**fields, "control_period_s": session.robot.control_period_s / 2})
+        )
         return misfit_refuses("control_period_s", {"robot": str(path)}, session, sizes)
 
 
@@ -127,9 +147,25 @@ CASES = (
     Case("two policies", REFUSES, partial(second_refuses, "policy", "command/policy")),
     Case("two control nodes", REFUSES, partial(second_refuses, "control", "joint_trajectory")),
     Case("bundle of another arm", MISFIT, other_arm),
-    Case("bundle of another image size", MISFIT, partial(misfit_refuses, IMAGE_SHAPE, {"image_size_px": 64})),
+    Case(
+        "bundle of another image size",
+        MISFIT,
+        partial(misfit_refuses, IMAGE_SHAPE, {"image_size_px": 64}),
+    ),
     Case("bundle of another rate", MISFIT, other_rate),
-    Case("policy killed (SIGKILL)", "hold within 2 control periods; restarted, it goes on", policy_killed),
-    Case("driver killed (SIGKILL)", "hold within 2 control periods; no jump when it returns", driver_killed),
-    Case("control killed (SIGKILL)", "the driver holds within 100 ms; restarted, it goes on", control_killed),
+    Case(
+        "policy killed (SIGKILL)",
+        "hold within 2 control periods; restarted, it goes on",
+        policy_killed,
+    ),
+    Case(
+        "driver killed (SIGKILL)",
+        "hold within 2 control periods; no jump when it returns",
+        driver_killed,
+    ),
+    Case(
+        "control killed (SIGKILL)",
+        "the driver holds within 100 ms; restarted, it goes on",
+        control_killed,
+    ),
 )

@@ -1,4 +1,6 @@
-"""Faults of an arm on a serial bus: its driver, its servos, its line. The servos are simulated, the driver is not."""
+"""Faults of an arm on a serial bus: its driver, its servos, its line. The servos are simulated, the
+driver is not.
+"""
 
 import contextlib
 import threading
@@ -33,10 +35,11 @@ ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls
 
 @dataclass
 class TrueJoints:
-    """Where the simulated joints truly are, whatever the driver says: times, ns, and angles (n,), rad.
+    """Where the simulated joints truly are, whatever the driver says: times, ns, and angles (n,),
+    rad.
 
-    `goals`: where the driver tells the servos to go, their own numbers (m,); `elapsed_s`: the simulation's own time,
-    which stalls and catches up where the machine is busy.
+    `goals`: where the driver tells the servos to go, their own numbers (m,); `elapsed_s`: the
+    simulation's own time, which stalls and catches up where the machine is busy.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
@@ -55,8 +58,13 @@ class TrueJoints:
         return largest_move_rad(self.joints_rad)
 
     def last_motion_s(self, since_ns: int) -> float:
-        """When a joint was last further than STILL_RAD from where the arm came to rest, s after `since_ns`."""
-        return self._last_s(np.abs(np.array(self.joints_rad) - self.joints_rad[-1]).max(axis=1) > STILL_RAD, since_ns)
+        """When a joint was last further than STILL_RAD from where the arm came to rest, s after
+        `since_ns`.
+        """
+        return self._last_s(
+            np.abs(np.array(self.joints_rad) - self.joints_rad[-1]).max(axis=1) > STILL_RAD,
+            since_ns,
+        )
 
     def last_goal_s(self, since_ns: int) -> float:
         """When a servo last had another goal than in the end, s after `since_ns`."""
@@ -101,9 +109,11 @@ class Servos:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of servos or line: how it begins and ends (words for the control channel), and what the driver says.
+    """A fault of servos or line: how it begins and ends (words for the control channel), and what
+    the driver says.
 
-    `within_s`: how long the driver may take to see it; None: control must hold within two control periods.
+    `within_s`: how long the driver may take to see it; None: control must hold within two control
+    periods.
     """
 
     begin: tuple[str, dict[str, Any]]
@@ -114,7 +124,9 @@ class Fault:
 
 
 def driver_stops(fault: Fault, session: Session, sizes: Sizes) -> Outcome:
-    """The fault; the latched stop; the fault's end, at which nothing moves; and the way back that a person takes."""
+    """The fault; the latched stop; the fault's end, at which nothing moves; and the way back that a
+    person takes.
+    """
     servos = Servos(session)
     session.let_policy_move()
     lines, began_ns = len(session.lines), session.now_ns()
@@ -138,7 +150,9 @@ def _said(session: Session, start: int, text: str) -> str:
     """The driver's line with this text since then; '' if none comes."""
 
     def found() -> str:
-        return next((line for node, line in session.lines[start:] if node == DRIVER and text in line), "")
+        return next(
+            (line for node, line in session.lines[start:] if node == DRIVER and text in line), ""
+        )
 
     with contextlib.suppress(RobotError):
         session.wait(found, TOLD_S, f"the driver says '{text}'")
@@ -146,7 +160,9 @@ def _said(session: Session, start: int, text: str) -> str:
 
 
 def _come_back(session: Session, reboot: bool = False) -> None:
-    """What a person does: deactivate, see to it, activate, reset the stop. Then wait whether anything moves."""
+    """What a person does: deactivate, see to it, activate, reset the stop. Then wait whether
+    anything moves.
+    """
     session.change(DRIVER, Transition.TRANSITION_DEACTIVATE)
     if reboot:
         session.once(Trigger, f"{DRIVER}/reboot_servos")
@@ -170,12 +186,19 @@ def driver_killed(session: Session, sizes: Sizes) -> Outcome:
         session.restart(DRIVER)
         time.sleep(RETURN_S)
     session.let_policy_move()
-    figures |= {"last motion after the kill, ms": last_s * 1e3, "motion on return, rad": back.moved_rad}
-    return Outcome(in_time and last_s <= DRIVER_HOLD_S and back.moved_rad <= STILL_RAD, figures, reason)
+    figures |= {
+        "last motion after the kill, ms": last_s * 1e3,
+        "motion on return, rad": back.moved_rad,
+    }
+    return Outcome(
+        in_time and last_s <= DRIVER_HOLD_S and back.moved_rad <= STILL_RAD, figures, reason
+    )
 
 
 def control_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The driver sends no new goals then; the joints come after their servos' goals, each with its own lag."""
+    """The driver sends no new goals then; the joints come after their servos' goals, each with its
+    own lag.
+    """
     session.let_policy_move()
     with Servos(session).watched() as seen:
         killed_ns = session.now_ns()
@@ -184,14 +207,21 @@ def control_killed(session: Session, sizes: Sizes) -> Outcome:
     session.restart("control")
     session.let_policy_move()
     goal_s, motion_s = seen.last_goal_s(killed_ns), seen.last_motion_s(killed_ns)
-    figures = {"last new goal after the kill, ms": goal_s * 1e3, "last motion after the kill, ms": motion_s * 1e3}
+    figures = {
+        "last new goal after the kill, ms": goal_s * 1e3,
+        "last motion after the kill, ms": motion_s * 1e3,
+    }
     return Outcome(goal_s <= DRIVER_HOLD_S, figures, "")
 
 
 def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
-    """The policy goes on moving the arm; packets are asked for again and counted, and the loop goes on."""
+    """The policy goes on moving the arm; packets are asked for again and counted, and the loop goes
+    on.
+    """
     servos, reports = Servos(session), list[dict[str, str]]()
-    listening = session.node.create_subscription(DiagnosticArray, "/diagnostics", partial(_take, reports), 10)
+    listening = session.node.create_subscription(
+        DiagnosticArray, "/diagnostics", partial(_take, reports), 10
+    )
     try:
         session.let_policy_move()
         before = session.wait(lambda: reports and reports[-1], TOLD_S, "the driver's diagnostics")
@@ -199,14 +229,24 @@ def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
         time.sleep(CORRUPT_S)
         session.moves_again()
         count = len(reports)
-        after = session.wait(lambda: len(reports) > count and reports[-1], TOLD_S, "the driver's diagnostics")
+        after = session.wait(
+            lambda: len(reports) > count and reports[-1], TOLD_S, "the driver's diagnostics"
+        )
     finally:
         servos.ask("faults")
         session.destroy(listening)
-    names = {"retried": "packets asked for again", "cycles": "cycles", "incomplete": "cycles without a measurement"}
+    names = {
+        "retried": "packets asked for again",
+        "cycles": "cycles",
+        "incomplete": "cycles without a measurement",
+    }
     figures = {what: float(after[name]) - float(before[name]) for name, what in names.items()}
     figures["jitter, p99, ms"] = float(after["jitter_p99_ms"])
-    passed = after["state"] == "armed" and figures["packets asked for again"] > 0 and figures["cycles"] > 0
+    passed = (
+        after["state"] == "armed"
+        and figures["packets asked for again"] > 0
+        and figures["cycles"] > 0
+    )
     return Outcome(passed, figures, f"the driver is {after['state']}")
 
 
@@ -217,9 +257,13 @@ def _take(reports: list[dict[str, str]], message: DiagnosticArray) -> None:
 
 
 def too_hot(session: Session, sizes: Sizes) -> Outcome:
-    """A servo above the driver's limit, which is below its own. The driver looks at it every few health periods."""
+    """A servo above the driver's limit, which is below its own. The driver looks at it every few
+    health periods.
+    """
     config = Servos(session).config
-    looked_s = config.health_period_s * len(config.table.health) + 2 * session.robot.control_period_s
+    looked_s = (
+        config.health_period_s * len(config.table.health) + 2 * session.robot.control_period_s
+    )
     hot = ("servo", {"servo_id": WAIST, "temperature_c": round(config.max_temperature_c) + 5})
     cool = ("servo", {"servo_id": WAIST, "temperature_c": 35})
     return driver_stops(Fault(hot, cool, f"waist (servo {WAIST}) is at", looked_s), session, sizes)
@@ -232,8 +276,8 @@ def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Cas
 def _tidied(run: Callable[[Session, Sizes], Outcome], session: Session, sizes: Sizes) -> Outcome:
     """A row that breaks off or fails leaves the next ones an arm that can go on.
 
-    One that breaks off is begun once more: a machine on which even the simulated servos stall stops the arm, as it
-    must, where no fault was asked for.
+    One that breaks off is begun once more: a machine on which even the simulated servos stall stops
+    the arm, as it must, where no fault was asked for.
     """
     try:
         return _run_once(run, session, sizes)
@@ -257,15 +301,32 @@ def _run_once(run: Callable[[Session, Sizes], Outcome], session: Session, sizes:
 STOPS = "hold within 2 control periods, latched stop, servo named; no jump on return"
 LOST = Fault(("faults", {"lost": [ELBOW]}), ("faults", {}), f"lost elbow (servo {ELBOW})")
 OVERLOAD = Fault(
-    ("servo", {"servo_id": ELBOW, "overload": True}), ("state", {}), f"elbow (servo {ELBOW}): overload", reboot=True
+    ("servo", {"servo_id": ELBOW, "overload": True}),
+    ("state", {}),
+    f"elbow (servo {ELBOW}): overload",
+    reboot=True,
 )
 UNPLUGGED = Fault(("plug", {"plugged": False}), ("plug", {"plugged": True}), "the arm stopped: ")
 CASES = (
-    _case("5 % of the packets corrupted", "asked for again and counted; goes on", packets_corrupted),
+    _case(
+        "5 % of the packets corrupted", "asked for again and counted; goes on", packets_corrupted
+    ),
     _case("servo lost", STOPS, partial(driver_stops, LOST)),
     _case("servo overloaded", STOPS, partial(driver_stops, OVERLOAD)),
-    _case("servo too hot", "latched stop at the next look at it, servo named; no jump on return", too_hot),
+    _case(
+        "servo too hot",
+        "latched stop at the next look at it, servo named; no jump on return",
+        too_hot,
+    ),
     _case("unplugged and back", STOPS.replace("servo", "port"), partial(driver_stops, UNPLUGGED)),
-    _case("driver killed (SIGKILL)", "servos hold within 100 ms, control within 2 periods; no jump", driver_killed),
-    _case("control killed (SIGKILL)", "the driver holds within 100 ms; restarted, it goes on", control_killed),
+    _case(
+        "driver killed (SIGKILL)",
+        "servos hold within 100 ms, control within 2 periods; no jump",
+        driver_killed,
+    ),
+    _case(
+        "control killed (SIGKILL)",
+        "the driver holds within 100 ms; restarted, it goes on",
+        control_killed,
+    ),
 )

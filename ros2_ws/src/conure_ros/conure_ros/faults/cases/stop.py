@@ -1,4 +1,6 @@
-"""The stop at any moment of a trial. The motion of the joints is judged, and the commands are counted beside it."""
+"""The stop at any moment of a trial. The motion of the joints is judged, and the commands are
+counted beside it.
+"""
 
 import numpy as np
 
@@ -17,7 +19,9 @@ BRAKING_S = 0.04
 
 
 def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
-    """No motion later than the bar beyond braking, none while stopped; no new goal, until an explicit reset."""
+    """No motion later than the bar beyond braking, none while stopped; no new goal, until an
+    explicit reset.
+    """
     rng, latencies_ms, later = np.random.default_rng(sizes.seed), [], 0
     motions: list[StopMotion] = []
     period_s = session.robot.control_period_s
@@ -32,16 +36,22 @@ def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
         session.call("stop")
         session.wait(lambda: session.states[-1].stopped, 3.0, "the stop is published")
         passes(session, STOPPED_S)
-        motions.append(after_stop(session, asked_ns, session.now_ns(), BRAKING_S + sizes.stop_p99_ms / 1e3))
+        motions.append(
+            after_stop(session, asked_ns, session.now_ns(), BRAKING_S + sizes.stop_p99_ms / 1e3)
+        )
         latency_ms, after = _after_the_stop(session, asked_ns)
         latencies_ms.append(latency_ms)
         later += after
         session.call("reset_stop")
-        session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "the reset is published")
+        session.wait(
+            lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "the reset is published"
+        )
     p99_ms = float(np.percentile(latencies_ms, 99))
     figures = {
         "stops": float(len(latencies_ms)),
-        "motion after the stop beyond braking, rad": max(motion.late_rad - motion.braking_rad for motion in motions),
+        "motion after the stop beyond braking, rad": max(
+            motion.late_rad - motion.braking_rad for motion in motions
+        ),
         "motion while stopped, rad": max(motion.stopped_rad for motion in motions),
         "last motion after the request, ms": 1e3 * max(motion.ended_s for motion in motions),
         "last command after the request, p50, ms": float(np.median(latencies_ms)),
@@ -54,9 +64,13 @@ def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
 
 
 def _after_the_stop(session: Session, asked_ns: int) -> tuple[float, int]:
-    """Time of the last command after the request, ms (0: none came), and commands after the stop was published."""
+    """Time of the last command after the request, ms (0: none came), and commands after the stop
+    was published.
+    """
     stopped_ns = next(
-        to_ns(state.header.stamp) for state in session.states if state.stopped and to_ns(state.header.stamp) >= asked_ns
+        to_ns(state.header.stamp)
+        for state in session.states
+        if state.stopped and to_ns(state.header.stamp) >= asked_ns
     )
     stamps = [to_ns(message.header.stamp) for message in session.trajectories[-50:]]
     last_ns = max((stamp for stamp in stamps if stamp >= asked_ns), default=asked_ns)
@@ -66,7 +80,8 @@ def _after_the_stop(session: Session, asked_ns: int) -> tuple[float, int]:
 CASES = (
     Case(
         "stop at random moments",
-        "no motion later than 60 ms beyond braking, none while stopped; commands end within 20 ms (p99)",
+        "no motion later than 60 ms beyond braking, none while stopped; commands end within 20 ms"
+        " (p99)",
         stopped_at_random_moments,
     ),
 )

@@ -1,4 +1,6 @@
-"""Whether an arm kept its promises, decided without anything of conure_core but the files of its robots and its errors.
+"""Whether an arm kept its promises, decided without anything of conure_core but the files of its
+robots and its errors.
 
-`description` and `meshes` read a robot's YAML and URDF, `clearances` measures by PyBullet, `rules` judges.
+`description` and `meshes` read a robot's YAML and URDF, `clearances` measures by PyBullet, `rules`
+judges.
 """

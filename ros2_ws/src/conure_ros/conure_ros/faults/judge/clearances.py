@@ -1,8 +1,10 @@
-"""Distances between the arm's parts, and from them to the table. PyBullet measures; a cheap bound says where it must.
+"""Distances between the arm's parts, and from them to the table. PyBullet measures; a cheap bound
+says where it must.
 
-Every pose gets a lower bound for every pair: the distance of the capsules around the two shapes. Only pairs for which
-that bound is below `LOOK_M` plus the clearance are measured by PyBullet. The height over the table is exact for boxes,
-cylinders and spheres, so it is computed for every pose without PyBullet.
+Every pose gets a lower bound for every pair: the distance of the capsules around the two shapes.
+Only pairs for which that bound is below `LOOK_M` plus the clearance are measured by PyBullet. The
+height over the table is exact for boxes, cylinders and spheres, so it is computed for every pose
+without PyBullet.
 """
 
 from dataclasses import dataclass
@@ -17,12 +19,16 @@ LOOK_M = 0.005
 """Pairs that are certainly further apart than their clearance and this are not measured."""
 FAR_M = 1.0
 TOUCH_M = 1e-4
-"""What touches at home may be this far apart there: PyBullet rounds the edges of its shapes by 1 mm at most."""
+"""What touches at home may be this far apart there: PyBullet rounds the edges of its shapes by 1 mm
+at most.
+"""
 
 
 @dataclass(frozen=True)
 class Nearness:
-    """(k, pairs): clearance left, m: negative where a pair is nearer than it may be; `inf` where it is surely far."""
+    """(k, pairs): clearance left, m: negative where a pair is nearer than it may be; `inf` where it
+    is surely far.
+    """
 
     left_m: Array
     names: tuple[str, ...]
@@ -30,7 +36,9 @@ class Nearness:
 
 
 class Clearances:
-    """Pairs that count: not the parts of one joint or of neighbouring joints, nor what touches at home."""
+    """Pairs that count: not the parts of one joint or of neighbouring joints, nor what touches at
+    home.
+    """
 
     def __init__(self, robot: RobotDescription) -> None:
         import pybullet  # a developer's tool: nothing that runs on a robot may need it
@@ -46,8 +54,12 @@ class Clearances:
         rows, columns = np.zeros(len(pairs), dtype=int), np.arange(len(pairs))
         apart = self._distances(poses, rows, columns, FAR_M) > TOUCH_M
         self.pairs = [pair for pair, is_apart in zip(pairs, apart, strict=True) if is_apart]
-        lowest = [float(lowest_m(shape, poses[:, index])[0]) for index, shape in enumerate(robot.shapes)]
-        self.over_table = [index for index, height_m in enumerate(lowest) if height_m - robot.table_m > TOUCH_M]
+        lowest = [
+            float(lowest_m(shape, poses[:, index])[0]) for index, shape in enumerate(robot.shapes)
+        ]
+        self.over_table = [
+            index for index, height_m in enumerate(lowest) if height_m - robot.table_m > TOUCH_M
+        ]
         shapes = robot.shapes
         between = (f"{shapes[a].name} and {shapes[b].name}" for a, b in self.pairs)
         self.names = (*between, *(f"{shapes[index].name} and {TABLE}" for index in self.over_table))
@@ -77,11 +89,16 @@ class Clearances:
         distances = self._distances(poses, rows, columns, clearance_m + LOOK_M)
         left_m[rows, columns] = distances - clearance_m
         floor_m = self.robot.table_m + self.robot.table_clearance_m
-        heights = [lowest_m(self.robot.shapes[index], poses[:, index]) - floor_m for index in self.over_table]
+        heights = [
+            lowest_m(self.robot.shapes[index], poses[:, index]) - floor_m
+            for index in self.over_table
+        ]
         return Nearness(np.column_stack([left_m, *heights]), self.names, len(rows))
 
     def _distances(self, poses: Array, rows: Any, columns: Any, within_m: float) -> Array:
-        """Distances, m, of pairs (columns) in poses (rows): negative where they overlap; infinite beyond `within_m`."""
+        """Distances, m, of pairs (columns) in poses (rows): negative where they overlap; infinite
+        beyond `within_m`.
+        """
         found = np.full(len(rows), np.inf)
         sides = np.array(self.pairs, dtype=int).reshape(-1, 2)[columns]
         placed = [poses[rows, sides[:, side]] for side in (0, 1)]
@@ -109,17 +126,26 @@ class Clearances:
         directions, halves, radii = self._capsules
         axes = np.einsum("ksij,sj->ksi", poses[:, :, :3, :3], directions)
         centres = poses[:, :, :3, 3]
-        first, second = (np.array([pair[side] for pair in self.pairs], dtype=int) for side in (0, 1))
+        first, second = (
+            np.array([pair[side] for pair in self.pairs], dtype=int) for side in (0, 1)
+        )
         between = segment_distance(
-            centres[:, first], axes[:, first], halves[first], centres[:, second], axes[:, second], halves[second]
+            centres[:, first],
+            axes[:, first],
+            halves[first],
+            centres[:, second],
+            axes[:, second],
+            halves[second],
         )
         return between - radii[first] - radii[second]
 
 
 def segment_distance(p: Array, u: Array, a: Array, q: Array, v: Array, b: Array) -> Array:
-    """(...,): distance of the segments p + s u, |s| <= a, and q + t v, |t| <= b, for unit vectors u and v (..., 3).
+    """(...,): distance of the segments p + s u, |s| <= a, and q + t v, |t| <= b, for unit vectors u
+    and v (..., 3).
 
-    Source: Ericson, Real-Time Collision Detection, 2005, 5.1.9, for segments given by centre and half length.
+    Source: Ericson, Real-Time Collision Detection, 2005, 5.1.9, for segments given by centre and
+    half length.
     """
     r = p - q
     c = (u * v).sum(axis=-1)
@@ -134,7 +160,8 @@ def segment_distance(p: Array, u: Array, a: Array, q: Array, v: Array, b: Array)
 def quaternions(rotations: Array) -> Array:
     """x, y, z, w, (k, 4), of rotation matrices (k, 3, 3).
 
-    Source: Shepperd, J. Guidance and Control 1(3), 1978: of four formulas, the one with the largest denominator.
+    Source: Shepperd, J. Guidance and Control 1(3), 1978: of four formulas, the one with the largest
+    denominator.
     """
     m = rotations
     x, y, z = m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]

@@ -1,4 +1,6 @@
-"""The robot as its files describe it: limits, kinematics and collision shapes. Reads YAML and URDF by itself."""
+"""The robot as its files describe it: limits, kinematics and collision shapes. Reads YAML and URDF
+by itself.
+"""
 
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -22,7 +24,9 @@ TABLE = "table"
 
 @dataclass(frozen=True)
 class Joint:
-    """One joint of the URDF, from its parent link to its child: `origin` (4, 4), then turned or shifted by `axis`."""
+    """One joint of the URDF, from its parent link to its child: `origin` (4, 4), then turned or
+    shifted by `axis`.
+    """
 
     name: str
     kind: str
@@ -36,9 +40,11 @@ class Joint:
 
 @dataclass(frozen=True)
 class Shape:
-    """A collision shape: `half` are a box's half sides, or a cylinder's or sphere's (radius, radius, half length).
+    """A collision shape: `half` are a box's half sides, or a cylinder's or sphere's (radius,
+    radius, half length).
 
-    A mesh is taken for its convex hull: `points` (k, 3) about the centre of its box, whose half sides are `half`.
+    A mesh is taken for its convex hull: `points` (k, 3) about the centre of its box, whose half
+    sides are `half`.
     """
 
     name: str
@@ -50,7 +56,9 @@ class Shape:
 
     @property
     def capsule(self) -> tuple[Array, float, float]:
-        """A capsule around it: the direction of its axis, half the axis's length and the radius, m."""
+        """A capsule around it: the direction of its axis, half the axis's length and the radius,
+        m.
+        """
         if self.kind == "sphere":
             return np.array([1.0, 0.0, 0.0]), 0.0, float(self.half[0])
         if self.kind == "cylinder":
@@ -75,7 +83,9 @@ class RobotDescription:
         self.settle_s = self.period_s * float(fields["settle_fraction"])
         self.speed_rad_s = np.array(fields["max_speed_rad_s"], dtype=np.float64)
         self.acceleration_rad_s2 = np.array(fields["max_acceleration_rad_s2"], dtype=np.float64)
-        self.box_m = np.array([fields["workspace_lower_m"], fields["workspace_upper_m"]], dtype=np.float64)
+        self.box_m = np.array(
+            [fields["workspace_lower_m"], fields["workspace_upper_m"]], dtype=np.float64
+        )
         self.table_m = float(fields["table_height_m"])
         self.table_clearance_m = float(fields["table_clearance_m"])
         self.self_clearance_m = float(fields["self_collision_margin_m"])
@@ -90,7 +100,9 @@ class RobotDescription:
         margin = float(fields["position_margin_rad"])
         self.lower_rad = np.array([self.by_name[name].lower for name in self.joints]) + margin
         self.upper_rad = np.array([self.by_name[name].upper for name in self.joints]) - margin
-        self.shapes = tuple(shape for link in root.findall("link") for shape in _shapes(link, urdf.parent))
+        self.shapes = tuple(
+            shape for link in root.findall("link") for shape in _shapes(link, urdf.parent)
+        )
 
     @cached_property
     def fingers(self) -> dict[str, float]:
@@ -98,7 +110,9 @@ class RobotDescription:
         grip = str(self.fields["gripper_joint"])
         open_m = float(self.fields["gripper_open_m"])
         return {grip: open_m} | {
-            name: open_m * multiplier for name, (other, multiplier) in self._mimic.items() if other == grip
+            name: open_m * multiplier
+            for name, (other, multiplier) in self._mimic.items()
+            if other == grip
         }
 
     def link_poses(self, joint_rad: Array) -> dict[str, Array]:
@@ -112,7 +126,9 @@ class RobotDescription:
                 joint = self.chain.get(link)
                 fixed = np.broadcast_to(np.eye(4), (count, 4, 4))
                 poses[link] = (
-                    fixed if joint is None else pose(joint.parent) @ joint.origin @ self._motion(joint, joint_rad)
+                    fixed
+                    if joint is None
+                    else pose(joint.parent) @ joint.origin @ self._motion(joint, joint_rad)
                 )
             return poses[link]
 
@@ -141,7 +157,9 @@ class RobotDescription:
         return np.asarray(self.link_poses(joint_rad)[str(self.fields["tool_frame"])][:, :3, 3])
 
     def outside_m(self, joint_rad: Array) -> Array:
-        """How far the tool is from the box, (k,), m; inside, negative: how near the nearest side is."""
+        """How far the tool is from the box, (k,), m; inside, negative: how near the nearest side
+        is.
+        """
         tools = self.tools(joint_rad)
         beyond = np.maximum(self.box_m[0] - tools, tools - self.box_m[1])
         distance = np.linalg.norm(np.maximum(beyond, 0.0), axis=1)
@@ -152,7 +170,11 @@ class RobotDescription:
         links = self.link_poses(joint_rad)
         count = len(joint_rad)
         return np.stack(
-            [np.broadcast_to(links[shape.link] @ shape.origin, (count, 4, 4)) for shape in self.shapes], axis=1
+            [
+                np.broadcast_to(links[shape.link] @ shape.origin, (count, 4, 4))
+                for shape in self.shapes
+            ],
+            axis=1,
         )
 
     def moving_body(self, link: str) -> int:
@@ -182,11 +204,16 @@ def _floats(text: str | None, default: str) -> Array:
 
 
 def _origin(node: ElementTree.Element | None) -> Array:
-    """(4, 4), from an <origin>: roll about x, then pitch about y, then yaw about z, all of the parent."""
+    """(4, 4), from an <origin>: roll about x, then pitch about y, then yaw about z, all of the
+    parent.
+    """
     pose = np.eye(4)
     if node is not None:
         roll, pitch, yaw = _floats(node.get("rpy"), "0 0 0")
-        turns = [_turned(axis, np.array([angle]))[0] for axis, angle in zip(np.eye(3), (roll, pitch, yaw), strict=True)]
+        turns = [
+            _turned(axis, np.array([angle]))[0]
+            for axis, angle in zip(np.eye(3), (roll, pitch, yaw), strict=True)
+        ]
         pose[:3, :3] = turns[2] @ turns[1] @ turns[0]
         pose[:3, 3] = _floats(node.get("xyz"), "0 0 0")
     return pose
@@ -206,11 +233,19 @@ def _joint(node: ElementTree.Element) -> Joint:
         return str(child.get(key)) if child is not None else ""
 
     limit, axis = node.find("limit"), node.find("axis")
-    bounds = (float(limit.get(key, "0")) if limit is not None else 0.0 for key in ("lower", "upper"))
+    bounds = (
+        float(limit.get(key, "0")) if limit is not None else 0.0 for key in ("lower", "upper")
+    )
     direction = _floats(axis.get("xyz") if axis is not None else None, "1 0 0")
     kind, name = str(node.get("type")), str(node.get("name"))
     return Joint(
-        name, kind, of("parent", "link"), of("child", "link"), _origin(node.find("origin")), direction, *bounds
+        name,
+        kind,
+        of("parent", "link"),
+        of("child", "link"),
+        _origin(node.find("origin")),
+        direction,
+        *bounds,
     )
 
 
@@ -219,12 +254,24 @@ def _shapes(link: ElementTree.Element, folder: Path) -> list[Shape]:
     for number, node in enumerate(link.findall("collision")):
         geometry = node.find("geometry/*")
         if geometry is not None:
-            shapes.append(_shape(f"{link.get('name')}_{number}", str(link.get("name")), geometry, node, folder))
+            shapes.append(
+                _shape(
+                    f"{link.get('name')}_{number}", str(link.get("name")), geometry, node, folder
+                )
+            )
     return shapes
 
 
-def _shape(name: str, link: str, geometry: ElementTree.Element, collision: ElementTree.Element, folder: Path) -> Shape:
-    """Raises: ConfigError for a geometry that the judge does not know, or a mesh that it cannot read."""
+def _shape(
+    name: str,
+    link: str,
+    geometry: ElementTree.Element,
+    collision: ElementTree.Element,
+    folder: Path,
+) -> Shape:
+    """Raises: ConfigError for a geometry that the judge does not know, or a mesh that it cannot
+    read.
+    """
     origin, kind = _origin(collision.find("origin")), geometry.tag
     if kind == "mesh":
         scale = _floats(geometry.get("scale"), "1 1 1")
@@ -239,7 +286,9 @@ def _shape(name: str, link: str, geometry: ElementTree.Element, collision: Eleme
         return Shape(name, link, kind, np.full(3, radius), origin)
     if kind == "cylinder":
         return Shape(name, link, kind, np.array([radius, radius, length / 2]), origin)
-    raise ConfigError(f"link {link}: the judge knows boxes, cylinders, spheres and meshes, got a {kind}")
+    raise ConfigError(
+        f"link {link}: the judge knows boxes, cylinders, spheres and meshes, got a {kind}"
+    )
 
 
 def lowest_m(shape: Shape, poses: Array) -> Array:

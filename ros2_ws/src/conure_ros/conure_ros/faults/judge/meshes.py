@@ -1,4 +1,6 @@
-"""The points of a mesh file, OBJ or STL: what the judge needs of it, as it takes a mesh for its convex hull."""
+"""The points of a mesh file, OBJ or STL: what the judge needs of it, as it takes a mesh for its
+convex hull.
+"""
 
 from pathlib import Path
 
@@ -8,9 +10,13 @@ from numpy.typing import NDArray
 from conure_core.errors import ConfigError
 
 Array = NDArray[np.float64]
-STL_HEADER, STL_TRIANGLE = 84, np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attribute", "<u2")])
+STL_HEADER, STL_TRIANGLE = (
+    84,
+    np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attribute", "<u2")]),
+)
 MOST_POINTS = 2000
-"""A hull has few corners: of a finer mesh, the outermost points along so many directions are kept."""
+"""A hull has few corners: of a finer mesh, the outermost points along so many directions are kept.
+"""
 
 
 def mesh_points(path: Path) -> Array:
@@ -19,7 +25,9 @@ def mesh_points(path: Path) -> Array:
         data = path.read_bytes()
         points = _stl(data) if path.suffix.lower() == ".stl" else _obj(data.decode())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected an OBJ or STL mesh; the judge cannot read it: {error}") from error
+        raise ConfigError(
+            f"{path}: expected an OBJ or STL mesh; the judge cannot read it: {error}"
+        ) from error
     if len(points) < 4:
         raise ConfigError(f"{path}: expected a mesh, got {len(points)} points")
     return _outermost(np.unique(points, axis=0))
@@ -36,14 +44,19 @@ def _stl(data: bytes) -> Array:
         if len(data) == STL_HEADER + count * STL_TRIANGLE.itemsize:
             triangles = np.frombuffer(data, STL_TRIANGLE, count, STL_HEADER)
             return np.asarray(triangles["points"].reshape(-1, 3), dtype=np.float64)
-    rows = [line.split()[1:4] for line in data.decode().splitlines() if line.strip().startswith("vertex")]
+    rows = [
+        line.split()[1:4]
+        for line in data.decode().splitlines()
+        if line.strip().startswith("vertex")
+    ]
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
 def _outermost(points: Array) -> Array:
     if len(points) <= MOST_POINTS:
         return points
-    # Directions on a spiral over the sphere. Source: Saff & Kuijlaars, Math. Intelligencer 19(1), 1997.
+    # Directions on a spiral over the sphere. Source: Saff & Kuijlaars, Math. Intelligencer 19(1),
+    # 1997.
     number = np.arange(MOST_POINTS) + 0.5
     height, turn = 1 - 2 * number / MOST_POINTS, np.pi * (1 + 5**0.5) * number
     ring = np.sqrt(1 - height**2)

@@ -12,7 +12,9 @@ POSITION_RAD = 1e-6
 BOX_M = 1e-3
 """A command may leave the box by this much: what inverse kinematics leaves over."""
 PAIR_M = 2e-3
-"""How exactly two shapes' distance is known: PyBullet rounds their edges by its margin of 1 mm, each."""
+"""How exactly two shapes' distance is known: PyBullet rounds their edges by its margin of 1 mm,
+each.
+"""
 TABLE_M = 1e-4
 SPEED, ACCELERATION, ROUNDING_M = 1e-6, 1e-4, 2e-6
 """A micrometre deeper, in all, is no deeper."""
@@ -23,7 +25,9 @@ MEASURED_RAD, MEASURED_M = 0.01, 5e-3
 MEASURED_SPEED = 0.05
 """Share of the speed limit by which a measured speed may exceed it."""
 STOP_S, COAST_RAD = 0.06, 0.02
-"""A stop has this long to reach the arm; from then on it brakes, and its joints settle within `COAST_RAD`."""
+"""A stop has this long to reach the arm; from then on it brakes, and its joints settle within
+`COAST_RAD`.
+"""
 REST_S, REST_RAD = 0.35, 5e-3
 """Later than this after the stop must have reached the arm, no joint moves by more than that."""
 
@@ -32,8 +36,8 @@ REST_S, REST_RAD = 0.35, 5e-3
 class Told:
     """Joint commands (k, n), rad, in order, that lead from `start_rad` (n,), at rest.
 
-    `rested`: (k,) whether the arm held before that command, so that its speed began at zero; `duration_s` (k,): how
-    long each takes; None: the robot's settling time.
+    `rested`: (k,) whether the arm held before that command, so that its speed began at zero;
+    `duration_s` (k,): how long each takes; None: the robot's settling time.
     """
 
     start_rad: Array
@@ -52,9 +56,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The worst excess beyond each rule; 0 or less: it was kept. `-inf`: there was nothing to judge.
+    """The worst excess beyond each rule; 0 or less: it was kept. `-inf`: there was nothing to
+    judge.
 
-    From a pose that violates a rule, the excess is what the violation grew by since it was smallest.
+    From a pose that violates a rule, the excess is what the violation grew by since it was
+    smallest.
     """
 
     rows: int = 0
@@ -112,52 +118,82 @@ class Judge:
         commands = np.asarray(told.commands_rad, dtype=np.float64)
         good = np.isfinite(commands).all(axis=1)
         if not good.all():
-            return Judgement(rows=len(commands), not_finite=int((~good).sum()), worst=("a command is not finite",))
+            return Judgement(
+                rows=len(commands),
+                not_finite=int((~good).sum()),
+                worst=("a command is not finite",),
+            )
         if not len(commands):
             return Judgement()
         places = self._places(np.vstack([told.start_rad, commands]))
-        speed, acceleration = self._motion(told, places.violated(COMMANDED)[:-1], acceleration_scale)
-        return self._judged(places, COMMANDED, {"speed": speed, "acceleration": acceleration}, len(commands))
+        speed, acceleration = self._motion(
+            told, places.violated(COMMANDED)[:-1], acceleration_scale
+        )
+        return self._judged(
+            places, COMMANDED, {"speed": speed, "acceleration": acceleration}, len(commands)
+        )
 
-    def _motion(self, told: Told, slow: NDArray[np.bool_], acceleration_scale: float) -> tuple[float, float]:
+    def _motion(
+        self, told: Told, slow: NDArray[np.bool_], acceleration_scale: float
+    ) -> tuple[float, float]:
         """Largest excess over the speed limit, rad/s, and over the acceleration limit, rad/s2."""
         robot = self.robot
         before = np.vstack([told.start_rad, told.commands_rad[:-1]])
         duration_s = robot.settle_s if told.duration_s is None else told.duration_s[:, None]
         speed = (told.commands_rad - before) / duration_s
         limit = robot.speed_rad_s * np.where(slow, SLOW, 1.0)[:, None]
-        previous = np.vstack([np.zeros_like(speed[:1]), speed[:-1]]) * ~told.rested.astype(bool)[:, None]
+        previous = (
+            np.vstack([np.zeros_like(speed[:1]), speed[:-1]]) * ~told.rested.astype(bool)[:, None]
+        )
         acceleration = np.abs(speed - previous) / robot.period_s
         over = acceleration - acceleration_scale * robot.acceleration_rad_s2
         # An arm that finds itself where it may not be must slow down at once.
         over = over[~slow]
-        return float((np.abs(speed) - limit).max() - SPEED), float(over.max(initial=-np.inf) - ACCELERATION)
+        return float((np.abs(speed) - limit).max() - SPEED), float(
+            over.max(initial=-np.inf) - ACCELERATION
+        )
 
-    def seen(self, seen: Seen, window_s: float = 0.0, speed_rad_s: Array | None = None, every: int = 1) -> Judgement:
-        """Joints alone. A speed is taken over at least `window_s`; its limit is the robot's, or another one (n,).
+    def seen(
+        self, seen: Seen, window_s: float = 0.0, speed_rad_s: Array | None = None, every: int = 1
+    ) -> Judgement:
+        """Joints alone. A speed is taken over at least `window_s`; its limit is the robot's, or
+        another one (n,).
 
         Speeds are those of all samples; where the arm was is judged at one of `every`.
         """
         joints = np.asarray(seen.joint_rad, dtype=np.float64)
         good = np.isfinite(joints).all(axis=1)
         if not good.all():
-            return Judgement(rows=len(joints), not_finite=int((~good).sum()), worst=("a joint is not finite",))
+            return Judgement(
+                rows=len(joints), not_finite=int((~good).sum()), worst=("a joint is not finite",)
+            )
         if not len(joints):
             return Judgement()
         limit = self.robot.speed_rad_s if speed_rad_s is None else speed_rad_s
         speed = measured_speed(seen, window_s) - limit * (1.0 + MEASURED_SPEED)
         fastest = float(speed.max(initial=-np.inf)) - SPEED
-        return self._judged(self._places(joints[::every]), MEASURED, {"speed": fastest}, len(joints))
+        return self._judged(
+            self._places(joints[::every]), MEASURED, {"speed": fastest}, len(joints)
+        )
 
     def _places(self, joints: Array) -> "_Places":
         robot = self.robot
         position = np.maximum(robot.lower_rad - joints, joints - robot.upper_rad)
-        return _Places(position, robot.outside_m(joints), self.clearances.near(joints), len(self.clearances.pairs))
+        return _Places(
+            position,
+            robot.outside_m(joints),
+            self.clearances.near(joints),
+            len(self.clearances.pairs),
+        )
 
-    def _judged(self, places: "_Places", allowed: "Tolerances", rules: dict[str, float], rows: int) -> Judgement:
+    def _judged(
+        self, places: "_Places", allowed: "Tolerances", rules: dict[str, float], rows: int
+    ) -> Judgement:
         pairs, tables = places.split
         growths = {
-            "position_rad": _growth(np.maximum(places.position_rad, 0.0), 0.0) - allowed.position_rad,
+            "position_rad": (
+                _growth(np.maximum(places.position_rad, 0.0), 0.0) - allowed.position_rad
+            ),
             "box_m": _growth(np.maximum(places.box_m, 0.0)[:, None], allowed.box_m) - ROUNDING_M,
             "pair_m": _growth(np.maximum(-pairs, 0.0), 0.0) - allowed.pair_m,
             "table_m": _growth(np.maximum(-tables, 0.0), 0.0) - allowed.table_m,
@@ -165,7 +201,9 @@ class Judge:
         beside = [f"limit of {name}" for name in self.robot.joints], ["box"]
         names = [*beside[0], *beside[1], *places.near.names]
         broken = np.concatenate([(growth > 0.0).any(axis=0) for growth in growths.values()])
-        rules = rules | {name: float(growth.max(initial=-np.inf)) for name, growth in growths.items()}
+        rules = rules | {
+            name: float(growth.max(initial=-np.inf)) for name, growth in growths.items()
+        }
         worst = tuple(name for name, is_broken in zip(names, broken, strict=True) if is_broken)
         empty = Judgement(rows=rows, distances_measured=places.near.measured, worst=worst[:5])
         return replace(empty, **rules)  # type: ignore[arg-type]  # every one of RULES is a float
@@ -187,7 +225,8 @@ MEASURED = Tolerances(MEASURED_RAD, BOX_M + MEASURED_M, PAIR_M + MEASURED_M, TAB
 
 @dataclass(frozen=True)
 class _Places:
-    """Poses: excess of each joint (k, n), rad, depth outside the box (k,), m, and the clearances left.
+    """Poses: excess of each joint (k, n), rad, depth outside the box (k,), m, and the clearances
+    left.
 
     The first `pairs` of these are those of two parts of the arm, the others are over the table.
     """
@@ -210,7 +249,9 @@ class _Places:
 
 
 def _growth(excess: Array, allowed: float) -> Array:
-    """(k - 1, m): how much larger each excess (k, m) is than its smallest before, or than what is allowed."""
+    """(k - 1, m): how much larger each excess (k, m) is than its smallest before, or than what is
+    allowed.
+    """
     best = np.minimum.accumulate(excess, axis=0)[:-1]
     return (
         np.asarray(excess[1:] - np.maximum(best, allowed))
@@ -220,7 +261,9 @@ def _growth(excess: Array, allowed: float) -> Array:
 
 
 def measured_speed(seen: Seen, window_s: float = 0.0) -> Array:
-    """Mean speed (rows, n), rad/s, from each sample to the first one that is at least `window_s` later."""
+    """Mean speed (rows, n), rad/s, from each sample to the first one that is at least `window_s`
+    later.
+    """
     later = np.searchsorted(seen.times_s, seen.times_s + max(window_s, 1e-9))
     rows = np.flatnonzero(later < len(seen.times_s))
     seconds = seen.times_s[later[rows]] - seen.times_s[rows]
@@ -229,10 +272,11 @@ def measured_speed(seen: Seen, window_s: float = 0.0) -> Array:
 
 @dataclass(frozen=True)
 class StopMotion:
-    """The fastest joint after a stop, rad: how far it went later than `STOP_S` after the request, and how far it might.
+    """The fastest joint after a stop, rad: how far it went later than `STOP_S` after the request,
+    and how far it might.
 
-    `stopped_rad`: how far it went while it should have been at rest; `ended_s`: when it last moved, s after the
-    request.
+    `stopped_rad`: how far it went while it should have been at rest; `ended_s`: when it last moved,
+    s after the request.
     """
 
     late_rad: float
@@ -248,16 +292,19 @@ class StopMotion:
 def motion_after_stop(
     seen: Seen, asked_s: float, until_s: float, acceleration_rad_s2: Array, stop_s: float = STOP_S
 ) -> StopMotion:
-    """From the request for a stop until it was reset. Raises: ValueError if the joints were not seen all the time.
+    """From the request for a stop until it was reset. Raises: ValueError if the joints were not
+    seen all the time.
 
-    An arm that brakes at its acceleration from the speed that it has `stop_s` after the request goes v^2 / 2a.
+    An arm that brakes at its acceleration from the speed that it has `stop_s` after the request
+    goes v^2 / 2a.
     """
     times, joints = seen.times_s, seen.joint_rad
     from_s, rest_s = asked_s + stop_s, asked_s + stop_s + REST_S
     late, rest = (times >= from_s) & (times <= until_s), (times >= rest_s) & (times <= until_s)
     if not rest.any():
         raise ValueError(
-            f"the joints were not seen from {stop_s + REST_S:.2f} s after the stop on: it was reset too early"
+            f"the joints were not seen from {stop_s + REST_S:.2f} s after the stop on: it was reset"
+            " too early"
         )
     first = int(np.flatnonzero(late)[0])
     way = np.abs(joints[late] - joints[first])
@@ -268,4 +315,9 @@ def motion_after_stop(
     resting = joints[rest]
     moving = np.abs(joints[late] - joints[late][-1]).max(axis=1) > REST_RAD
     ended_s = float((times[late][moving] - asked_s).max(initial=0.0))
-    return StopMotion(float(way[:, worst].max()), float(braking[worst]), float(np.ptp(resting, axis=0).max()), ended_s)
+    return StopMotion(
+        float(way[:, worst].max()),
+        float(braking[worst]),
+        float(np.ptp(resting, axis=0).max()),
+        ended_s,
+    )
