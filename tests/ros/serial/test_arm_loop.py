@@ -29,9 +29,8 @@ def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, 
         for servo_id in loop.config.ids:
             loop.servos.bus.write(servo_id, "goal_position", 1000)
     assert not any(rig.ask("state")["torque"])
-    with (
-        loop.lock
-    ):  # Else the next cycle's measurement may take the place of the one that became the goal.
+    # Else the next cycle's measurement may take the place of the one that became the goal.
+    with loop.lock:
         loop.arm()
         at_arming = loop.measured.positions[:-1]
     assert all(rig.ask("state")["torque"])

@@ -202,9 +202,8 @@ def _require_turning(model: pin.Model, config: RobotConfig) -> None:
     could judge.
     """
     data = model.createData()
-    pin.forwardKinematics(
-        model, data, np.where(np.isfinite(pin.neutral(model)), pin.neutral(model) + 1.0, 0.0)
-    )
+    turned = pin.integrate(model, pin.neutral(model), np.ones(model.nv))
+    pin.forwardKinematics(model, data, turned)
     for name in config.joint_names:
         placement = np.array(data.liMi[model.getJointId(name)].homogeneous)
         turn = placement[:3, :3]

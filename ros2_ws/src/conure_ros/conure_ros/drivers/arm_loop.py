@@ -20,6 +20,7 @@ from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import Measurement, SerialArm, ServoFault
 from conure_ros.drivers.servo_bus import ServoSilent, open_bus
+from conure_ros.drivers.turn_lock import TurnLock
 
 Array = NDArray[np.float64]
 RECONNECT_S = 0.5
@@ -99,7 +100,7 @@ class ArmLoop:
         self.state, self.fault, self.times = State.READY, "", CycleTimes()
         self.error: BaseException | None = None
         self.stopped = self.behind = ""
-        self.lock = threading.RLock()
+        self.lock = TurnLock()
         speeds = [
             *self.robot.max_speed_rad_s,
             self.robot.gripper_speed_m_s / self.robot.settle_fraction,

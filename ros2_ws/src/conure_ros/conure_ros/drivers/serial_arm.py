@@ -277,12 +277,13 @@ class SerialArm:
         self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
     def let_go(self, within_s: float = LET_GO_S) -> None:
-        """Torque off, of every servo that hears it: each is read back, and asked again for so long.
-        The arm falls.
+        """Torque off, of every servo that hears it: each is read back, and asked again for so long,
+        those last that were silent before. The arm falls.
 
         Raises: ServoSilent naming those whose torque may still be on.
         """
-        until_s, holding = time.monotonic() + within_s, list(self.config.ids)
+        until_s = time.monotonic() + within_s
+        holding = sorted(self.config.ids, key=lambda servo_id: servo_id in self.missing)
         while True:
             self.bus.write_all("torque_enable", dict.fromkeys(holding, 0))
             holding = [
