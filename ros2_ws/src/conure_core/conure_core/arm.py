@@ -16,6 +16,10 @@ TABLE = "table"
 TABLE_SIDE_M = 4.0
 POSE_SIZE = 6
 SETTLED_RAD = 1e-6
+TOUCHING_M = 1e-4
+"""The least clearance. Of 100,000 pairs of boxes that lie some mm in each other, coal 3.0.3 takes
+one for a pair that just touches: its descent ends 1e-7 m before the contact.
+"""
 
 
 class Arm:
@@ -167,14 +171,15 @@ class Arm:
             if touches or self._adjacent(first, second):
                 geometry.removeCollisionPair(pair)
         data = pin.GeometryData(geometry)
-        _forget_guesses(data)
+        _judge_each_pose_alone(data)
         for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
             table = any(
                 geometry.geometryObjects[side].name == TABLE for side in (pair.first, pair.second)
             )
-            request.security_margin = (
+            clearance_m = (
                 self.config.table_clearance_m if table else self.config.self_collision_margin_m
             )
+            request.security_margin = max(clearance_m, TOUCHING_M)
         return geometry, data
 
     @staticmethod
@@ -222,12 +227,10 @@ class Arm:
         return deficits
 
 
-def _forget_guesses(data: pin.GeometryData) -> None:
-    """Each pose is judged alone.
+def _judge_each_pose_alone(data: pin.GeometryData) -> None:
+    """Begin no query of a pair where the last one ended.
 
-    Begun where the last query of a pair ended, coal 3.0.3 now and then finds no collision of two
-    boxes that lie 7 mm in each other. The flag is deprecated, but what shall replace it does not
-    switch it off.
+    The flag is deprecated, but what shall replace it does not switch it off.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
