@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from conure_core.processes import TIED
+
 GONE_S = 10.0
 WORKERS = """
 import os, signal, sys, time
@@ -148,3 +150,20 @@ except WorkerError as error:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     )
     assert "a worker process was killed" in done.stdout
+
+
+class InterruptsItsMaker:
+    """Ctrl-C comes while a process is being started."""
+
+    def __reduce__(self):
+        signal.raise_signal(signal.SIGINT)
+        return int, ()
+
+
+def test_a_child_whose_start_was_interrupted_is_killed_because_nobody_knows_of_it():
+    process = TIED.Process(target=time.sleep, args=(60,), kwargs={})
+    process._interrupt = InterruptsItsMaker()
+    with pytest.raises(KeyboardInterrupt):
+        process.start()
+    process.join(10)
+    assert process.exitcode == -signal.SIGKILL

@@ -217,6 +217,7 @@ groups:
 """
     )
     words = [f"{name}={tmp_path / name}" for name in ("out", "results")]
+    began_s = time.monotonic()
     assert (
         main(["results", "headline", f"plan={tmp_path / 'plan.yaml'}", "scale=first", *words]) == 0
     )
@@ -225,7 +226,7 @@ groups:
     assert record.seed == 3
     assert record.configs["rl"]["target"] == "random_904"
     assert record.results["rl"]["curve"]["steps"][-1] >= 30
-    assert 0 < record.seconds["rl"] < 60
+    assert 0 < record.seconds["rl"] < time.monotonic() - began_s
     assert str(tmp_path) not in json.dumps([record.commands, record.configs, record.results])
     assert "| headline |" in (tmp_path / "results/README.md").read_text()
     assert (

@@ -156,10 +156,15 @@ class TiedProcess(SpawnProcess):
 
     def start(self) -> None:
         """Whole: cut short by Ctrl-C, it would leave a child that never hears what it is for, and
-        complains.
+        complains. So would one that nobody knows of yet: it is killed.
         """
-        with _signals_later():
-            super().start()
+        try:
+            with _signals_later():
+                super().start()
+        except BaseException:
+            if self.pid is not None:
+                self.kill()
+            raise
 
     def run(self) -> None:
         """In the child."""
