@@ -2,6 +2,7 @@
 damage.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -108,17 +109,22 @@ def group_lives(group: int) -> bool:
     return True
 
 
+def workers_at_work(parent: int) -> int:
+    """Children with a thread that watches their parent: they have heard what their work is."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    with contextlib.suppress(FileNotFoundError):
+        return sum(len(list(Path(f"/proc/{child}/task").iterdir())) > 1 for child in children)
+    return 0
+
+
 def collecting(out: Path) -> "subprocess.Popen[str]":
     """A collection whose workers are at work."""
     command = [*CONURE, "demos", "episodes.Lift=2000", f"out={out}", "workers=2"]
     process = subprocess.Popen(
         command, cwd=out.parent, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    children, until_s = (
-        Path(f"/proc/{process.pid}/task/{process.pid}/children"),
-        time.monotonic() + 60.0,
-    )
-    while len(children.read_text().split()) < 3:  # and the resource tracker
+    until_s = time.monotonic() + 60.0
+    while workers_at_work(process.pid) < 2:
         assert process.poll() is None and time.monotonic() < until_s
         time.sleep(0.05)
     return process
