@@ -191,7 +191,7 @@ def on_foreign_arm(run: Row, session: Session, sizes: Sizes) -> Outcome:
     """A row that begins with every node alive, whatever the row before it did."""
     session.inject("")
     if session.graph.processes["control"].poll() is not None:
-        session.restart("control")
+        session.restart_control()
     return run(session, sizes)
 
 

@@ -267,6 +267,11 @@ class Session:
             raise RobotError(f"{name} did not configure after its restart: {self.error_of(name)}")
         self.activate(name)
 
+    def restart_control(self) -> None:
+        """The driver may have taken the dead one and its successor for rivals, and be stopped."""
+        self.restart("control")
+        self.call("reset_stop")
+
     def activate(self, name: str) -> None:
         """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError
         with its reason.

@@ -92,7 +92,7 @@ def starter_killed(session: Session, sizes: Sizes) -> Outcome:
         environment = {**variables, "ROS_DOMAIN_ID": str(domain)}
         environment.pop("CONURE_STARTER_PID", None)
         chosen = [f"graph={GRAPHS[FOREIGN]}", f"robot={session.robot_name}"]
-        words = [sys.executable, "-m", "conure_core.cli", "up", *chosen]
+        words = [sys.executable, "-m", "conure_core", "up", *chosen]
         starter = subprocess.Popen(
             words,
             env=environment,

@@ -96,7 +96,7 @@ def control_killed(session: Session, sizes: Sizes) -> Outcome:
     )
     away_rad = np.abs(joints_rad - joints_rad[-1]).max(axis=1)
     last_s = float(times_s[away_rad > STILL_RAD].max(initial=0.0))
-    session.restart("control")
+    session.restart_control()
     session.let_policy_move()
     figures = {"last motion after the kill, ms": last_s * 1e3}
     return Outcome(

@@ -204,7 +204,7 @@ def control_killed(session: Session, sizes: Sizes) -> Outcome:
         killed_ns = session.now_ns()
         session.graph.processes["control"].kill()
         time.sleep(RETURN_S)
-    session.restart("control")
+    session.restart_control()
     session.let_policy_move()
     goal_s, motion_s = seen.last_goal_s(killed_ns), seen.last_motion_s(killed_ns)
     figures = {
