@@ -36,6 +36,10 @@ CALL_S = 20.0
 UP_S = 90.0
 HOME_TRIES = 4
 CLAIM_S = 30.0
+RIVAL = "rival"
+"""Frame of commands that do not come from control."""
+SETTLED_S = 1.5
+"""After a reset, a driver that still sees two publishers has stopped the arm again by then."""
 """How long traces of a killed node may keep its successor from the topic."""
 
 
@@ -67,12 +71,15 @@ class Session:
         for thread in self._threads:
             thread.start()
 
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        """What control commands; a rival of ours is not judged by control's limits."""
+        if message.header.frame_id != RIVAL:
+            self.trajectories.append(message)
+
     def _connect(self) -> None:
         node = self.node
         node.create_subscription(RobotState, "robot_state", self.states.append, RECORDED)
-        node.create_subscription(
-            JointTrajectory, "joint_trajectory", self.trajectories.append, RECORDED
-        )
+        node.create_subscription(JointTrajectory, "joint_trajectory", self._on_trajectory, RECORDED)
         node.create_subscription(
             JointState, f"{self.raw}joint_states", self.joints.append, RECORDED
         )
@@ -268,9 +275,20 @@ class Session:
         self.activate(name)
 
     def restart_control(self) -> None:
-        """The driver may have taken the dead one and its successor for rivals, and be stopped."""
+        """As a person would: while a driver takes the dead one and its successor for rivals, it
+        stops the arm again.
+
+        Raises: RobotError if the stop does not end with the traces of the dead one.
+        """
         self.restart("control")
-        self.call("reset_stop")
+        until_s = time.monotonic() + CLAIM_S
+        while True:
+            self.call("reset_stop")
+            time.sleep(SETTLED_S)
+            if not self.states[-1].stopped:
+                return
+            if time.monotonic() > until_s:
+                raise RobotError(f"the arm stays stopped: {self.states[-1].reason}")
 
     def activate(self, name: str) -> None:
         """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError

@@ -32,7 +32,7 @@ from conure_ros.faults.live import (
     told,
     wait_for_motion,
 )
-from conure_ros.faults.session import Session, running_session
+from conure_ros.faults.session import RIVAL, Session, running_session
 from conure_ros.faults.table import FOREIGN, GRAPHS, SIMULATED, Case, Outcome, Sizes
 
 HUNG_S = 1.0
@@ -189,7 +189,9 @@ def rival(arm: str, session: Session, sizes: Sizes) -> Outcome:
         passes(session, 0.3)
         command = JointCommand(away, robot.gripper_open_m, 2.0)
         sent_ns = session.now_ns()
-        publisher.publish(trajectory_message(robot, command, sent_ns))
+        message = trajectory_message(robot, command, sent_ns)
+        message.header.frame_id = RIVAL
+        publisher.publish(message)
         with contextlib.suppress(RobotError):
             session.wait(
                 lambda: session.states[-1].stopped and session.states[-1].alarm,
