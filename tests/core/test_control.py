@@ -43,6 +43,16 @@ def test_the_target_cannot_run_away_from_an_arm_that_is_blocked() -> None:
     assert ahead < 2.1 * ROBOT.max_translation_m
 
 
+def test_after_a_joint_target_an_action_goes_on_from_where_that_led() -> None:
+    loop, away = ControlLoop(ARM), HOME + [0.3, 0.0, 0.0, 0.0, 0.0, 0.0]
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    for _ in range(20):
+        there = loop.step_joints(JointTarget(away, ROBOT.gripper_open_m), 0.0).joint_rad
+    still = loop.step(np.zeros(7), there, 0.0).joint_rad
+    np.testing.assert_allclose(there, away, atol=1e-6)
+    np.testing.assert_allclose(still, away, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "bad", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.append(np.zeros(6), np.inf)]
 )

@@ -89,7 +89,7 @@ def test_an_arm_that_gains_speed_slowly_goes_home_as_fast_as_it_can(direction):
 
 def test_a_joint_that_moves_the_other_way_is_turned_round():
     loop, homing = begin(HOME - [0.4, 0.0, 0.0, 0.0, 0.0, 0.0], arm=HEAVY)
-    loop.step_joints(JointTarget(loop.gate.last_rad - 0.1 * np.eye(6)[0], GRIPPER_M))
+    loop.step_joints(JointTarget(loop.gate.last_rad - 0.1 * np.eye(6)[0], GRIPPER_M), 0.0)
     assert loop.gate.last_speed[0] < 0.0
     for command in go(homing):
         assert not [

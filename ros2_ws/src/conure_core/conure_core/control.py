@@ -44,7 +44,7 @@ class ControlLoop:
             self.controller.reset(command.joint_rad)
         return command
 
-    def step_joints(self, target: JointTarget, age_s: float = 0.0) -> JointCommand:
+    def step_joints(self, target: JointTarget, age_s: float) -> JointCommand:
         """The command for a joint target, such as the next one on the way home. Raises:
         UnsafeCommand, StaleInput.
         """
