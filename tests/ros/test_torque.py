@@ -46,12 +46,24 @@ def test_an_arm_that_did_not_get_its_torque_is_limp_which_is_no_alarm():
 
 @pytest.mark.parametrize("on", [False, True])
 def test_an_answer_that_another_request_overtook_counts_for_nothing(on):
-    torque = asked(not on)
+    torque = Torque(on=on)
+    overtaken = torque.ask(not on, 100.0)
     torque.ask(on, 101.0)
     alarm = torque.alarm
-    assert not torque.answered(torque.request - 1, True, "done")
-    assert not torque.answered(torque.request - 1, False, "bus error")
+    assert not torque.answered(overtaken, True, "done")
+    assert not torque.answered(overtaken, False, "bus error")
     assert (torque.unanswered, torque.alarm) == (True, alarm)
+
+
+def test_the_first_answer_counts_for_all_requests_for_the_same_and_for_none_before():
+    torque = Torque()
+    requests = [torque.ask(on, 100.0) for on in (False, False, True, False, False)]
+    assert requests[0] == requests[1] and requests[3] == requests[4]
+    assert len(set(requests)) == 3
+    for request in requests[:3]:
+        assert not torque.answered(request, True, "done")
+    assert torque.answered(requests[3], True, "limp")
+    assert torque.alarm == ""
 
 
 def test_an_answer_that_comes_too_late_still_counts():
