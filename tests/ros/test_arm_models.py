@@ -63,6 +63,19 @@ def test_a_new_trajectory_replaces_the_old_one_from_the_present_set_point():
     assert arm.seen(2)[1][:, 0].max() < 0.51
 
 
+@pytest.mark.parametrize("kind", ["stream", "serial"])
+def test_drivers_of_ours_take_longer_than_told_where_a_joint_would_be_too_fast(kind):
+    limit = np.array([1.0, 2.0])
+    arm = arm_model(kind, HERE, FAST, {"lag_s": 0.01}, limit=limit)
+    for now_s in np.arange(0.0, 0.5, 0.1):
+        arm.take(Order(ONE_RAD, 0.05), now_s)
+    arm.advance(0.6)
+    times, joints = arm.seen(2)
+    assert np.abs(joints[-1] - joints[0]).max() > 0.3, "it moved"
+    speeds = (joints[20:] - joints[:-20])[:, 0] / (times[20:] - times[:-20])
+    assert speeds.max() < 1.05 and speeds.max() > 0.9
+
+
 def test_an_arm_that_queues_does_all_that_it_was_ever_told():
     arm = model("queue")
     arm.take(Order(ONE_RAD, 1.0), 0.0)

@@ -353,6 +353,14 @@ def test_a_joint_that_is_faster_than_its_limit_by_more_than_5_percent_is_seen(ju
     assert judge.seen(turning(1.06 * ROBOT.max_speed_rad_s[5]), speed_rad_s=np.full(6, 3.3)).kept
 
 
+def test_a_speed_is_taken_over_its_window_also_where_times_are_sums_of_steps():
+    """Every other step moves: over two of them the speed is 1 rad/s, over three it would be 4/3."""
+    times = 100.0 + np.cumsum(np.full(4000, 0.005))
+    angles = np.repeat(np.arange(2000) * 0.01, 2)[:, None]
+    speeds = measured_speed(Seen(times, angles), window_s=0.01)
+    assert speeds.max() == pytest.approx(1.0, rel=1e-6)
+
+
 def test_a_jump_between_two_samples_is_a_speed(judge):
     jump = np.vstack([np.tile(HOME, (5, 1)), np.tile(HOME + 0.1 * np.eye(6)[5], (5, 1))])
     assert broken(judge.seen(seen(jump))) == {"speed"}

@@ -156,3 +156,10 @@ def test_commands_that_come_early_and_make_the_arm_faster_are_seen():
 def test_stops_of_an_arm_that_never_moved_prove_nothing():
     trials = run_stop_trials(Deaf, stops=2, senders=["policy at 10 Hz"], arms=["trajectory"])
     assert not trials.failures and not trials.kept
+
+
+@pytest.mark.parametrize("sender", ["teleop at 20 Hz", "two teleops"])
+def test_a_hold_is_no_faster_where_the_controller_queues_motions(sender):
+    """It goes on after a stop, which is not promised of such a controller; its speed is."""
+    trials = run_stop_trials(SupervisedArm, stops=4, senders=[sender], arms=["queue"])
+    assert trials.moved and "speed" not in trials.seen.broken, trials.seen

@@ -25,6 +25,11 @@ class LinearFollower:
         return self._start + self._way * min(1.0, self._elapsed_s / self._duration_s)
 
     @property
+    def goal(self) -> Array:
+        """Where the set point ends."""
+        return self._start + self._way
+
+    @property
     def speed(self) -> Array:
         """The present speed of the set point; zero once the goal is reached."""
         return (

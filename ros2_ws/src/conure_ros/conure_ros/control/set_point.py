@@ -28,6 +28,11 @@ class SetPoint:
         self._now_s = max(self._now_s, now_s)
         return np.array(position)
 
+    @property
+    def goal(self) -> Array:
+        """Where the last command leads, (n + 1,)."""
+        return self._follower.goal
+
     def follow(self, goal: Array, duration_s: float, now_s: float) -> None:
         """A command to be there so much later."""
         self.at(now_s)

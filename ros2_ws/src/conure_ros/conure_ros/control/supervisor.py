@@ -372,10 +372,17 @@ class Supervisor:
     def _stand(self, joint_rad: Array, gripper_m: float) -> None:
         """Go there, no faster than the joints may; where the set point is already, nothing is left
         to wait for.
+
+        A controller that queues motions goes there from the last goal, and must not be faster
+        either.
         """
-        away_s = float((np.abs(joint_rad - self.set_point_rad) / self._fastest_rad_s).max())
+        away_s, back_s = (
+            float((np.abs(joint_rad - start_rad) / self._fastest_rad_s).max())
+            for start_rad in (self.set_point_rad, self._followed.goal[:-1])
+        )
         self.loop.reset(joint_rad, gripper_m)
-        self._emit(JointCommand(joint_rad, gripper_m, max(self.robot.settle_s, away_s), ("hold",)))
+        duration_s = max(self.robot.settle_s, away_s, back_s)
+        self._emit(JointCommand(joint_rad, gripper_m, duration_s, ("hold",)))
         self._resting = True
         if away_s < NOWHERE_S:
             self._followed.rests()

@@ -20,6 +20,8 @@ STEP_S, TICK_S, MEASURE_S = 0.005, 0.01, 0.01
 RUN_S, STOPPED_S, BETWEEN_S = (0.3, 1.5), 1.0, 0.2
 HEARD_S = 0.02
 """When a driver of ours has heard of a stop."""
+FASTER = 4.0
+"""Than the robot's limits: the arm itself would not keep them."""
 DIRECTION_S = 0.6
 """How long a sender keeps to one direction."""
 BEGIN_S = 100.0
@@ -154,10 +156,9 @@ class Trial:
     ) -> None:
         self._robot, self._rng, self.now_s = robot, rng, BEGIN_S
         start = np.append(robot.home_rad, robot.gripper_open_m)
-        faster = 4.0 * np.append(robot.max_speed_rad_s, robot.gripper_speed_m_s)
-        self.arm: ArmModel = arm_model(
-            arm, start, faster, {"lag_s": float(rng.uniform(0.01, 0.04))}, STEP_S
-        )
+        limit = np.append(robot.max_speed_rad_s, robot.gripper_speed_m_s)
+        lag_s = float(rng.uniform(0.01, 0.04))
+        self.arm: ArmModel = arm_model(arm, start, FASTER * limit, {"lag_s": lag_s}, STEP_S, limit)
         self.arm.now_s = BEGIN_S
         self.refused = 0
         self.control = build(robot, lambda: self.now_s, self._take)

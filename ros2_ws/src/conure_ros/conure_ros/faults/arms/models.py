@@ -129,16 +129,29 @@ class ForwardController:
         self.set_point = np.array(positions, dtype=np.float64)
 
 
-class StreamedController(TrajectoryController):
+class OwnDriver(TrajectoryController):
+    """What our outputs and drivers do with a command: begin at once, and take longer than it says
+    where a set point would be faster than `limit` (m,), rad/s and m/s.
+    """
+
+    def __init__(self, positions: Array, limit: Array | float = np.inf) -> None:
+        super().__init__(positions)
+        self._limit = limit
+
+    def take(self, order: Order, now_s: float) -> None:
+        shortest_s = float(np.max(np.abs(order.positions - self.step(now_s)) / self._limit))
+        super().take(Order(order.positions, max(order.duration_s, shortest_s)), now_s)
+
+
+class StreamedController(OwnDriver):
     """As forward_command_controller behind control_node, which interpolates: a new set point every
     `STREAM_S`.
 
-    A way begins where and when the last set point was sent, so an order between two of them is no
-    faster.
+    A way begins where and when the last set point was sent.
     """
 
     def take(self, order: Order, now_s: float) -> None:
-        super().take(Order(order.positions, order.duration_s), now_s)
+        super().take(order, now_s)
         self._ways[-1].began_s = _streamed_s(now_s)
 
     def step(self, now_s: float) -> Array:
@@ -150,7 +163,7 @@ def _streamed_s(now_s: float) -> float:
     return float(np.floor(now_s / STREAM_S + 1e-6) * STREAM_S)
 
 
-class SerialServos(TrajectoryController):
+class SerialServos(OwnDriver):
     """As servos behind a driver of ours: goals in whole counts; a command is followed for
     `silence_s`, then they hold.
 
@@ -158,8 +171,10 @@ class SerialServos(TrajectoryController):
     is reset.
     """
 
-    def __init__(self, positions: Array, silence_s: float = 0.1) -> None:
-        super().__init__(positions)
+    def __init__(
+        self, positions: Array, limit: Array | float = np.inf, silence_s: float = 0.1
+    ) -> None:
+        super().__init__(positions, limit)
         self._silence_s, self._told_s, self._stopped = silence_s, -np.inf, False
 
     def stop(self, stopped: bool) -> None:
@@ -170,7 +185,7 @@ class SerialServos(TrajectoryController):
     def take(self, order: Order, now_s: float) -> None:
         if self._stopped:
             raise Refused("stopped")
-        super().take(Order(order.positions, order.duration_s), now_s)
+        super().take(order, now_s)
         self._told_s = now_s
 
     def step(self, now_s: float) -> Array:
@@ -295,10 +310,24 @@ def arm_model(
     speed: Array,
     plant: Mapping[str, Any] | None = None,
     step_s: float = 0.005,
+    limit: Array | float = np.inf,
 ) -> ArmModel:
-    """An arm of one of CONTROLLERS, at rest at `positions` (m,). Raises: ConfigError listing the
-    known ones.
+    """Build an arm at rest.
+
+    Args:
+        kind: One of CONTROLLERS.
+        positions: Joints and gripper, shape (m,), rad and m.
+        speed: The fastest that each turns by itself, shape (m,), rad/s and m/s.
+        plant: Further fields of `Plant`.
+        step_s: Time step of the simulation.
+        limit: The robot's speed limits, shape (m,), which drivers of ours keep; other controllers
+            do not know of them.
+
+    Raises:
+        ConfigError: Unknown kind; it lists the known ones.
     """
     if kind not in CONTROLLERS:
         raise unknown_name("arm model", kind, CONTROLLERS)
-    return ArmModel(CONTROLLERS[kind](positions), Plant(positions, speed, **(plant or {})), step_s)
+    build = CONTROLLERS[kind]
+    controller = build(positions, limit) if issubclass(build, OwnDriver) else build(positions)
+    return ArmModel(controller, Plant(positions, speed, **(plant or {})), step_s)

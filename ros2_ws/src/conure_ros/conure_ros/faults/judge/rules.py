@@ -23,6 +23,7 @@ SLOW = 0.1
 MEASURED_RAD, MEASURED_M = 0.01, 5e-3
 """How far the joints may be beyond what they were told: an arm follows its commands within that."""
 MEASURED_SPEED = 0.05
+WINDOW_ROUNDING_S = 1e-6
 """Share of the speed limit by which a measured speed may exceed it."""
 STOP_S, COAST_RAD = 0.06, 0.02
 """A stop has this long to reach the arm; from then on it brakes, and its joints settle within
@@ -264,7 +265,8 @@ def measured_speed(seen: Seen, window_s: float = 0.0) -> Array:
     """Mean speed (rows, n), rad/s, from each sample to the first one that is at least `window_s`
     later.
     """
-    later = np.searchsorted(seen.times_s, seen.times_s + max(window_s, 1e-9))
+    # Times are sums of steps: without the allowance a window of two steps often spans three.
+    later = np.searchsorted(seen.times_s, seen.times_s + max(window_s - WINDOW_ROUNDING_S, 1e-9))
     rows = np.flatnonzero(later < len(seen.times_s))
     seconds = seen.times_s[later[rows]] - seen.times_s[rows]
     return np.asarray(np.abs(seen.joint_rad[later[rows]] - seen.joint_rad[rows]) / seconds[:, None])
