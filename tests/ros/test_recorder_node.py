@@ -24,6 +24,8 @@ TOPIC = "position_commands"
 PERIOD_S = 0.01
 STALL = 300
 """Messages that are sent while the recorder does not run."""
+LARGE = 2000
+"""Numbers in each of them: more than the middleware keeps for a reader that does not take them."""
 
 
 @pytest.fixture
@@ -52,11 +54,11 @@ def numbers(peer, wait_until):
     publisher = peer.node.create_publisher(Float64MultiArray, TOPIC, NEWEST)
     sent = 0
 
-    def send(count):
+    def send(count, size=1):
         nonlocal sent
         wait_until(lambda: publisher.get_subscription_count() > 0, 20, "a recorder")
         for _ in range(count):
-            publisher.publish(Float64MultiArray(data=[float(sent)]))
+            publisher.publish(Float64MultiArray(data=[float(sent)] * size))
             sent += 1
             time.sleep(PERIOD_S)
         return sent
@@ -78,7 +80,7 @@ def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(
     assert started.success, started.message
     first = numbers(50)
     process.send_signal(signal.SIGSTOP)
-    numbers(STALL)
+    numbers(STALL, LARGE)
     process.send_signal(signal.SIGCONT)
     sent = numbers(50)
     wait_until(
