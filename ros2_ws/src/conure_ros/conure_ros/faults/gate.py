@@ -13,7 +13,7 @@ box or within a clearance then is only reported.
 
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from conure_core.processes import TIED
 from conure_core.robot import load_robot
 from conure_core.safety import JointCommand
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
-from conure_ros.faults.judge.rules import Judge, Judgement, Seen, Told
+from conure_ros.faults.judge.rules import RULES, Judge, Judgement, Seen, Told
 
 EPISODE = 250
 BATCH = 20_000
@@ -76,19 +76,21 @@ class GateRun:
         return GateRun(self.told.joined(other.told), self.seen.joined(other.seen), **values)
 
     def figures(self) -> dict[str, float]:
-        """For a report: excesses, of which 0 or less is none."""
-        counts = {
-            name: float(getattr(self, name))
-            for name in ("refused", "episodes", "violating", "stuck")
+        """For a report: counts, and the worst excess beyond each limit; 0 or less: none."""
+        return {
+            "commands refused": float(self.refused),
+            "episodes": float(self.episodes),
+            "episodes that began where the arm may not be": float(self.violating),
+            "of these without a way out": float(self.stuck),
+            **self.told.figures("commands"),
+            **self.seen.figures("joint samples"),
         }
-        for what, judgement in (("commanded", self.told), ("measured", self.seen)):
-            excesses = {
-                f"{what}: {name}": value
-                for name, value in asdict(judgement).items()
-                if name != "worst"
-            }
-            counts |= {name: float(value) for name, value in excesses.items()}
-        return counts
+
+    @property
+    def broken(self) -> list[str]:
+        """What was exceeded that may not be, and where at worst."""
+        rules = [*self.told.broken, *(set(self.seen.broken) - set(REPORTED))]
+        return [*(RULES.get(rule, rule) for rule in rules), *self.told.worst]
 
 
 def run_gate(
