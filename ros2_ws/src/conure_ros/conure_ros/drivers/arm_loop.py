@@ -163,7 +163,12 @@ class ArmLoop:
                 self.state = State.READY
 
     def command(self, command: JointCommand) -> None:
-        """Head for a command. Raises: RobotError unless armed, and while stopped."""
+        """Head for a command. Raises: RobotError unless armed, while stopped, and for a command
+        that is not finite.
+        """
+        values = np.append(command.joint_rad, [command.gripper_m, command.duration_s])
+        if not np.isfinite(values).all():
+            raise RobotError(f"a command must be finite, got {values.tolist()}; ignored")
         with self.lock:
             if self.stopped:
                 raise RobotError(f"stopped by {self.stopped}; ignored")
