@@ -23,6 +23,18 @@ OURS = {*PACKAGES, "conure_msgs"}
 
 # What a distribution consists of, lowest first: an import goes to the same or a lower one.
 LAYERS = {
+    "conure_core": [
+        "errors",
+        "types",
+        "runtime",
+        "config",
+        "contract",
+        "robot",
+        "servos",
+        "control",
+        "cli",
+        "__main__",
+    ],
     "conure_ros": [
         "conf",
         "comms",
@@ -202,17 +214,17 @@ def test_package_imports_only_where_its_arrows_point(package):
 @pytest.mark.parametrize(
     ("package", "module", "source", "wrong"),
     [
-        ("conure_core", "conure_core.spec", "def f():\n    import torch.nn", {"torch"}),
+        ("conure_core", "conure_core.contract.spec", "def f():\n    import torch.nn", {"torch"}),
         (
             "conure_core",
-            "conure_core.spec",
+            "conure_core.contract.spec",
             "from conure_sim.physics.world import World",
             {"conure_sim"},
         ),
         (
             "conure_sim",
             "conure_sim.physics.world",
-            "from conure_core import spec\nimport pybullet",
+            "from conure_core.contract import spec\nimport pybullet",
             set(),
         ),
         ("conure_ros", "conure_ros.nodes.policy_node", "import conure_sim", {"conure_sim"}),

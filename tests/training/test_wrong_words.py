@@ -14,9 +14,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import conure_core.config as config_module
+import conure_core.config.loader as config_module
 from conure_core.cli import VERBS, main
-from conure_core.config import filled, load_config
+from conure_core.config.loader import filled, load_config
 from conure_core.errors import ConfigError, ConureError, DataError
 from conure_training.prior.model import load_prior
 from conure_training.rl.policy_file import load_policy

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pybullet
 
-from conure_core.processes import TIED
+from conure_core.runtime.processes import TIED
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.tools.tracking import Tracking, free_space_tracking
 from conure_sim.vision.rendering import render_view

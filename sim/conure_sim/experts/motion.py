@@ -8,11 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import NDArray
 
+from conure_core.types import Array
 from conure_sim.scenes.scene import Scene
 
-Array = NDArray[np.float64]
 OPEN, CLOSED = 0.9, -0.9
 HOVER_M = 0.07
 FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008

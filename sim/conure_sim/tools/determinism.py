@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.processes import TIED
+from conure_core.runtime.processes import TIED
 
 STEPS = 500
 DOWNWARD = np.array([0.0, 0.0, -0.15, 0.0, 0.0, 0.0, 0.0])

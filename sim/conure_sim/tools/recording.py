@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.types import Array, Image
 from conure_sim.envs.viewpoints import viewpoint
 
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
 Actor = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 """An action (7,) for an observation."""
 Driver = Callable[[Any], Actor]

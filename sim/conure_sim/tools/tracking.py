@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import moved, pose_error
+from conure_core.robot.arm import moved, pose_error
+from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
 
-Array = NDArray[np.float64]
 EPISODE_STEPS = 25
 WANDER_M, WANDER_RAD = 0.05, 0.3
 

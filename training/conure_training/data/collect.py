@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
 from conure_core.errors import ConfigError
+from conure_core.runtime.claim import claimed
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import ARRAYS, Demonstrations, save_demonstrations

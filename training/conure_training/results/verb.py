@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from conure_core.config import load_config
-from conure_core.config_values import bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_training.results.checks import CHECKS, INCOMPLETE
 from conure_training.results.job import holder, read_state

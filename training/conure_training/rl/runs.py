@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import DataError
 
 RECENT_EPISODES = 50

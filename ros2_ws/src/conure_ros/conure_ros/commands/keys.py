@@ -15,9 +15,9 @@ from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, RobotError
-from conure_core.robot import RobotConfig, load_robot
+from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper

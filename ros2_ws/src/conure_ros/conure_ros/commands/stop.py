@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, RobotError
 from conure_ros.comms.domains import MOST
 from conure_ros.comms.middleware import drop_unknown_middleware, is_local

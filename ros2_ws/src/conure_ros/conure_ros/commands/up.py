@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import node_parameters
 from conure_ros.bringup.graphs import ARGUMENTS, find_graph

@@ -17,13 +17,14 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.processes import TIED
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.runtime.processes import TIED
+from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, Told
 

@@ -16,10 +16,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from conure_core.errors import RobotError
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.qos import NEWEST, STREAM
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from conure_core.robot import RobotConfig, load_robot
+from conure_core.robot.description import RobotConfig, load_robot
+from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, SerialServos, arm_model
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 
 STEP_S, TICK_S, MEASURE_S = 0.005, 0.01, 0.01

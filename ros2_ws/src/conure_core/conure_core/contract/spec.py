@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conure_core.config.yaml_fields import checked_fields
 from conure_core.errors import ConfigError, SpecMismatch
-from conure_core.fields import checked_fields
 
 ACTION_MEANING = (
     "translation and rotation vector of the tool in the base frame, added to the last commanded"

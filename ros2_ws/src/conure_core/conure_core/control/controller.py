@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, moved, pose_error, within
 from conure_core.errors import UnsafeCommand
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm, moved, pose_error, within
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array
 
 
 @dataclass(frozen=True)
