@@ -283,6 +283,28 @@ def test_an_upward_import_and_a_circle_are_seen_however_they_are_written(source,
     assert bool(circle(toy)) == circular
 
 
+def strings(source):
+    """Every string in the code of a source; docstrings are not code."""
+    nodes = list(ast.walk(ast.parse(source)))
+    said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+
+
+def test_core_names_none_of_the_packages_above_it():
+    above = OURS - {"conure_core"}
+    naming = {
+        module: text
+        for module, file in modules("conure_core")
+        for text in strings(file.read_text())
+        if any(package in text for package in above)
+    }
+    assert not naming
+
+
 def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():
     timed = (
         "import time\nstart = time.perf_counter()\nimport conure_core\nprint(time.perf_counter() -"

@@ -66,7 +66,7 @@ class GalleryConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Show every task, arm, preset, object and fixture on one page."""
     config = load_config("conure_sim.conf", "gallery", GalleryConfig, overrides)
     print(f"written: {write_gallery(config)}")
 

@@ -64,7 +64,7 @@ class BenchTrainingConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Measure flow, prior and learner against their peers."""
     measure_rows(
         load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides),
         MEASUREMENTS,

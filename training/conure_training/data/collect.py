@@ -90,7 +90,7 @@ class Block:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Collect scripted demonstrations."""
     collect(load_config("conure_training.conf", "demos", DemosConfig, overrides))
 
 

@@ -84,7 +84,7 @@ class DemoConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Run the whole pipeline: from demonstrations to a report."""
     config = load_config("conure_training.conf", "demo", DemoConfig, overrides)
     stages = stages_of(config)
     with claimed(config.folder, "conure demo"):

@@ -61,7 +61,7 @@ class EvaluateConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Roll a prior, a policy or a bundle out in simulation."""
     config = load_config("conure_training.conf", "evaluate", EvaluateConfig, overrides)
     result = evaluate(config)
     for name in ("success", "any_lifted"):

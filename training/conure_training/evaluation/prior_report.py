@@ -95,7 +95,7 @@ class Card:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Judge a prior before any reinforcement learning: a table, JSON and a picture."""
     config = load_config("conure_training.conf", "card", CardConfig, overrides)
     Console().print(table_of(make_card(config)))
     print(f"written: {config.out}/card.json and calibration.png")

@@ -15,7 +15,7 @@ from conure_sim.tools.view import ViewConfig, make_environment, scripted_driver,
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Show one episode: a video and a contact sheet, or a window."""
     config = load_config("conure_training.conf", "view", ViewConfig, overrides)
     env, driver = prepared(config)
     try:

@@ -55,7 +55,7 @@ class ExportConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Write an ONNX bundle."""
     config = load_config("conure_training.conf", "export", ExportConfig, overrides)
     result = export_agent(config)
     parity, p99_ms = result["parity"], np.percentile(result["inference_ms"], 99)

@@ -114,7 +114,7 @@ class PriorConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Train the behavioral prior."""
     train_prior(load_config("conure_training.conf", "prior", PriorConfig, overrides))
 
 

@@ -57,7 +57,10 @@ class ResultsConfig:
 
 
 def run(words: list[str]) -> None:
-    """The verb. Words without '=' are names of experiments, or all, plan or page."""
+    """Show the ledger of experiments, or fill it.
+
+    Words without '=' are names of experiments, or all, plan or page.
+    """
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     config = load_config(
         "conure_training.conf",

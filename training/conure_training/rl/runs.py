@@ -43,7 +43,7 @@ class Run:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """List the runs of `conure rl` with their metrics."""
     root = Path(load_config("conure_training.conf", "runs", RunsConfig, overrides).root)
     found = find_runs(root)
     if not found:

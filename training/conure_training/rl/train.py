@@ -23,7 +23,7 @@ __all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Train a policy by reinforcement learning, in z or from scratch."""
     train_rl(load_config("conure_training.conf", "rl", RlConfig, overrides))
 
 

@@ -52,7 +52,10 @@ class BenchBusConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Measure without faults and, on simulated servos, with spoilt packets."""
+    """Measure the loop of a serial arm, jitter and retries.
+
+    Without faults and, on simulated servos, with spoilt packets.
+    """
     config = load_config("conure_ros.conf", "bench_bus", BenchBusConfig, overrides)
     with (
         simulated_servos(config.robot)

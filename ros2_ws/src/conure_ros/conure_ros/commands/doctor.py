@@ -55,7 +55,10 @@ class Missing(Exception):
 
 
 def run(overrides: list[str]) -> None:
-    """Prints the table. Raises: ConureError naming the required parts that are missing."""
+    """Check this machine's setup, a line a part.
+
+    Raises: ConureError naming the required parts that are missing.
+    """
     config = load_config("conure_ros.conf", "doctor", DoctorConfig, overrides)
     findings = []
     for finding in examine(config):

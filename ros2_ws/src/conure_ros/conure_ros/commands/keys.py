@@ -72,7 +72,9 @@ class KeysConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConfigError without a terminal; RobotError if it ends while a stop is not
+    """Move the arm by this terminal's keyboard; space stops it.
+
+    Raises: ConfigError without a terminal; RobotError if it ends while a stop is not
     confirmed.
     """
     config = load_config("conure_ros.conf", "keys", KeysConfig, overrides)

@@ -52,7 +52,9 @@ class StopConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: RobotError if not every control node that was seen, or none at all, says that its arm
+    """Stop the arm at once; stop key=true waits for a key.
+
+    Raises: RobotError if not every control node that was seen, or none at all, says that its arm
     is stopped.
     """
     _leave_removed_folder()

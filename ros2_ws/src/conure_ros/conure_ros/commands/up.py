@@ -61,5 +61,6 @@ class UpConfig:
 
 
 def run(overrides: list[str]) -> None:
+    """Start a set of nodes, as `ros2 launch` would."""
     config = load_config("conure_ros.conf", "up", UpConfig, overrides)
     run_graph(config.graph, config.given())

@@ -100,7 +100,9 @@ class FaultsConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConureError naming the rows that are not as they must be; the report is written
+    """Break the live graph in every way of the table; `faults gate` needs no graph.
+
+    Raises: ConureError naming the rows that are not as they must be; the report is written
     first.
     """
     word = overrides[0] if overrides[:1] in ([GATE], [SOAK]) else ""
