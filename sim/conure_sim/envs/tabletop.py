@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from conure_core.contract.action import ACTION_SIZE
 from conure_core.contract.spec import Contract
 from conure_core.control.controller import gripper_position_m
 from conure_core.control.loop import ControlLoop
@@ -48,7 +49,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see
     conure_core.robot.proprioception; `state` float32, the simulator's truth, see Scene. Action:
-    (7,) in [-1, 1], see conure_core.contract.spec. Reward: 1 at success, which ends the episode,
+    (7,) in [-1, 1], see conure_core.contract.action. Reward: 1 at success, which ends the episode,
     else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew,
     numbers). `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors;
     `depth` and `segmentation` add images of those kinds. `randomization`: a preset, a YAML file or
@@ -127,7 +128,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             self.task.max_steps,
             self.task.max_steps * self.robot.control_period_s,
         )
-        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
         size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.observation_space = spaces.Dict({**self.sensors.spaces(), "state": state})

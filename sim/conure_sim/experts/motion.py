@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import pinocchio as pin
 
+from conure_core.contract.action import GRIPPER
 from conure_core.types import Array
 from conure_sim.scenes.scene import Scene
 
@@ -95,7 +96,7 @@ class Motion:
                 touching.append(
                     np.array(self.world.client.getLinkState(self.world.body, finger)[0])
                 )
-        if action[6] != CLOSED or len(touching) != 1:
+        if action[GRIPPER] != CLOSED or len(touching) != 1:
             return action
         pose = self.pose
         return self.towards(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.contract.action import ACTION_SIZE
 from conure_core.types import Array, Image
 from conure_sim.envs.viewpoints import viewpoint
 
@@ -66,4 +67,4 @@ def expert(env: Any) -> Actor:
 def random_actions(seed: int) -> Driver:
     """Actions drawn evenly from all that there are."""
     rng = np.random.default_rng(seed)
-    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, 7)
+    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, ACTION_SIZE)

@@ -16,6 +16,7 @@ from conure_core.config.yaml_fields import (
     read_mapping,
     require_bounds,
 )
+from conure_core.contract.action import ACTION_SIZE
 from conure_core.contract.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 from conure_core.errors import ConfigError, unknown_name
 
@@ -233,7 +234,7 @@ class RobotConfig:
                 ),
             ),
             action=ActionSpec(
-                values=FieldSpec("action", (7,), "float32", "fraction", self.base_frame),
+                values=FieldSpec("action", (ACTION_SIZE,), "float32", "fraction", self.base_frame),
                 translation_m=self.max_translation_m,
                 rotation_rad=self.max_rotation_rad,
             ),

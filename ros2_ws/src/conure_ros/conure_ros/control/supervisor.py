@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from conure_core.contract.action import MOTION
 from conure_core.control.loop import ControlLoop
 from conure_core.control.safety import JointCommand, reachable
 from conure_core.errors import RobotError, UnsafeCommand
@@ -291,7 +292,7 @@ class Supervisor:
         if verdict is Verdict.HOLD:
             raise UnsafeCommand(self._caution)
         if verdict is Verdict.SLOW:
-            action[:6] *= self.settings.slow_fraction
+            action[MOTION] *= self.settings.slow_fraction
         return action
 
     def _moved_by_hand(self, measured: JointSample) -> JointSample:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from conure_core.contract.action import ACTION_SIZE
 from conure_core.control.controller import JointTarget
 from conure_core.control.loop import ControlLoop
 from conure_core.control.safety import JointCommand
@@ -259,8 +260,8 @@ class Episode:
         """Raises: RobotError."""
         measured = self.arm.measured()
         if self._actions:
-            action = self._rng.normal(0.0, max(self._spread, 0.3), 7)
-            action[self._rng.integers(7)] *= 1.0 if self._rng.random() > 0.02 else np.nan
+            action = self._rng.normal(0.0, max(self._spread, 0.3), ACTION_SIZE)
+            action[self._rng.integers(ACTION_SIZE)] *= 1.0 if self._rng.random() > 0.02 else np.nan
             return self.loop.step(action, measured[:-1], self._age_s(), float(measured[-1]))
         target = self._target()
         return self.loop.gate.check(target, self._age_s(), float(measured[-1]))
