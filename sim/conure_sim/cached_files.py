@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import write_bytes
 from conure_core.errors import ConureError
+from conure_core.runtime.atomic_files import write_bytes
 
 
 def mesh_file(

@@ -5,7 +5,7 @@ may not be.
 import numpy as np
 import pytest
 
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import UnsafeCommand
 from conure_ros.control.homing import WAYS, Homing, _blocked_by
 from conure_ros.faults.judge.rules import Judge, Told

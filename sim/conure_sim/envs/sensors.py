@@ -10,8 +10,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.observation import proprioception
-from conure_core.robot import RobotConfig
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.proprioception import proprioception
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import RandomizationSample
 from conure_sim.vision.camera import (

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Array
-from conure_core.observation import proprioception
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.robot.proprioception import proprioception
+from conure_core.types import Array
 from conure_sim.objects.fixtures import Colour, ContainerModel, container_models
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.objects.sets import object_set

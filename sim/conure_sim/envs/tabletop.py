@@ -9,13 +9,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from conure_core.arm import moved
-from conure_core.control import ControlLoop
-from conure_core.controller import gripper_position_m
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.contract.spec import Contract
+from conure_core.control.controller import gripper_position_m
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
-from conure_core.spec import Contract
+from conure_core.robot.arm import moved
+from conure_core.robot.description import load_robot
+from conure_core.types import Array
 from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, require_sight
 from conure_sim.envs.state import (
     Attributes,
@@ -37,7 +39,6 @@ from conure_sim.scenes.scene import state_size
 from conure_sim.tasks import find_task
 from conure_sim.vision.camera import Camera
 
-Array = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
 IMAGE_SIZE_RANGE_PX = (16, 1024)
 
@@ -46,14 +47,14 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     """One task for one arm: what stands on the table, when it has succeeded and how long it may
     take are the task's.
 
-    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation;
-    `state` float32, the simulator's truth, see Scene. Action: (7,) in [-1, 1], see
-    conure_core.spec. Reward: 1 at success, which ends the episode, else 0. `info`: is_success,
-    any_lifted, target, objects, randomization (what the episode drew, numbers). `cameras`: names,
-    `table` and `wrist`, or names with cameras of your own, see Sensors; `depth` and `segmentation`
-    add images of those kinds. `randomization`: a preset, a YAML file or a mapping, see
-    find_randomization. `physics_substeps`: physics steps in a control period, in place of the
-    robot's own period.
+    Observation: `image` (size, size, 3) uint8; `proprio` float32, see
+    conure_core.robot.proprioception; `state` float32, the simulator's truth, see Scene. Action:
+    (7,) in [-1, 1], see conure_core.contract.action. Reward: 1 at success, which ends the episode,
+    else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew,
+    numbers). `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors;
+    `depth` and `segmentation` add images of those kinds. `randomization`: a preset, a YAML file or
+    a mapping, see find_randomization. `physics_substeps`: physics steps in a control period, in
+    place of the robot's own period.
 
     `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which
     the prior never sees. `reset(options={"target": name})` picks the target, `options={"tool": (x,
@@ -127,7 +128,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             self.task.max_steps,
             self.task.max_steps * self.robot.control_period_s,
         )
-        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
         size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.observation_space = spaces.Dict({**self.sensors.spaces(), "state": state})

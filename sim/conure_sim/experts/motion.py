@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import NDArray
 
+from conure_core.contract.action import GRIPPER
+from conure_core.types import Array
 from conure_sim.scenes.scene import Scene
 
-Array = NDArray[np.float64]
 OPEN, CLOSED = 0.9, -0.9
 HOVER_M = 0.07
 FUNNEL_SLOPE, FUNNEL_RADIUS_M = 2.5, 0.008
@@ -96,7 +96,7 @@ class Motion:
                 touching.append(
                     np.array(self.world.client.getLinkState(self.world.body, finger)[0])
                 )
-        if action[6] != CLOSED or len(touching) != 1:
+        if action[GRIPPER] != CLOSED or len(touching) != 1:
             return action
         pose = self.pose
         return self.towards(

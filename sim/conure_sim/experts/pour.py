@@ -3,7 +3,8 @@
 import numpy as np
 import pinocchio as pin
 
-from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion, down, signed
+from conure_core.types import Array
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Motion, down, signed
 from conure_sim.orientation import flat_axis, yaw_of
 from conure_sim.scenes.pour import PourScene
 

@@ -9,12 +9,11 @@ the origin.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import unknown_name
+from conure_core.types import Array
 from conure_sim.orientation import turned
 
-Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 SIDES = 8

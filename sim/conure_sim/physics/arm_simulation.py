@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.config.yaml_fields import read_fields
 from conure_core.errors import ConfigError
-from conure_core.fields import read_fields
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.processes import TIED
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.runtime.processes import TIED
 
 STEPS = 500
 DOWNWARD = np.array([0.0, 0.0, -0.15, 0.0, 0.0, 0.0, 0.0])
@@ -69,11 +70,11 @@ def run(env: Any, steps: int, seed: int) -> list[str]:
     The actions are a random walk from the seed, drawn towards the table, where there is something
     to touch.
     """
-    rng, action = np.random.default_rng(seed), np.zeros(7)
+    rng, action = np.random.default_rng(seed), np.zeros(ACTION_SIZE)
     observation, info = env.reset(seed=seed)
     digests = [digest(observation, info)]
     for _ in range(steps):
-        action = np.clip(0.8 * action + 0.6 * rng.normal(size=7) + DOWNWARD, -1.0, 1.0)
+        action = np.clip(0.8 * action + 0.6 * rng.normal(size=ACTION_SIZE) + DOWNWARD, -1.0, 1.0)
         observation, reward, terminated, truncated, info = env.step(action)
         if terminated or truncated:
             observation, info = env.reset()

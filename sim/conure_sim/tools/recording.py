@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.types import Array, Image
 from conure_sim.envs.viewpoints import viewpoint
 
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
 Actor = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 """An action (7,) for an observation."""
 Driver = Callable[[Any], Actor]
@@ -67,4 +67,4 @@ def expert(env: Any) -> Actor:
 def random_actions(seed: int) -> Driver:
     """Actions drawn evenly from all that there are."""
     rng = np.random.default_rng(seed)
-    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, 7)
+    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, ACTION_SIZE)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import moved, pose_error
+from conure_core.contract.action import ACTION_SIZE, MOTION, ROTATION, TRANSLATION
+from conure_core.robot.arm import moved, pose_error
+from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
 
-Array = NDArray[np.float64]
 EPISODE_STEPS = 25
 WANDER_M, WANDER_RAD = 0.05, 0.3
 
@@ -50,13 +51,15 @@ def free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Tracking:
         if step % EPISODE_STEPS == 0:
             env.reset(seed=seed + step)
             commanded = env.loop.hold()
-        before, action = arm.forward(commanded.joint_rad).copy(), rng.uniform(-1, 1, 7)
+        before, action = arm.forward(commanded.joint_rad).copy(), rng.uniform(-1, 1, ACTION_SIZE)
         offset = pose_error(home, before)
-        action[:6] = np.where(
-            np.abs(offset) > limits, -np.sign(offset) * np.abs(action[:6]), action[:6]
+        action[MOTION] = np.where(
+            np.abs(offset) > limits, -np.sign(offset) * np.abs(action[MOTION]), action[MOTION]
         )
         wanted = moved(
-            before, action[:3] * robot.max_translation_m, action[3:6] * robot.max_rotation_rad
+            before,
+            action[TRANSLATION] * robot.max_translation_m,
+            action[ROTATION] * robot.max_rotation_rad,
         )
         env.step(action)
         commanded = env.command

@@ -11,8 +11,8 @@ import pinocchio as pin
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 NEAR_M, FAR_M = 0.05, 3.0
 MAX_ENLARGEMENT = 4
 UNDISTORTED_WITHIN = 1e-6

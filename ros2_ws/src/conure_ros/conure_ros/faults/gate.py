@@ -17,13 +17,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.control.controller import JointTarget
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.processes import TIED
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.runtime.processes import TIED
+from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
 from conure_ros.faults.judge.rules import RULES, Judge, Judgement, Seen, Told
 
@@ -260,8 +262,8 @@ class Episode:
         """Raises: RobotError."""
         measured = self.arm.measured()
         if self._actions:
-            action = self._rng.normal(0.0, max(self._spread, 0.3), 7)
-            action[self._rng.integers(7)] *= 1.0 if self._rng.random() > 0.02 else np.nan
+            action = self._rng.normal(0.0, max(self._spread, 0.3), ACTION_SIZE)
+            action[self._rng.integers(ACTION_SIZE)] *= 1.0 if self._rng.random() > 0.02 else np.nan
             return self.loop.step(action, measured[:-1], self._age_s(), float(measured[-1]))
         target = self._target()
         return self.loop.gate.check(target, self._age_s(), float(measured[-1]))

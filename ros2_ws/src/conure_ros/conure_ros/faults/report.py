@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from conure_core.atomic_files import write_json, write_text
+from conure_core.runtime.atomic_files import write_json, write_text
 from conure_ros.faults.table import Result
 
 STYLE = """

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conure_core.arm import Arm
-from conure_core.config import load_config
-from conure_core.config_values import SEED
+from conure_core.config.loader import load_config
+from conure_core.config.values import SEED
 from conure_core.errors import ConfigError, ConureError
-from conure_core.provenance import git_commit, machine
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.runtime.provenance import git_commit, machine
 from conure_core.servos.bus_config import load_bus
 from conure_ros.faults.gate import run_gate
 from conure_ros.faults.report import line, write_report
@@ -100,7 +100,9 @@ class FaultsConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConureError naming the rows that are not as they must be; the report is written
+    """Break the live graph in every way of the table; `faults gate` needs no graph.
+
+    Raises: ConureError naming the rows that are not as they must be; the report is written
     first.
     """
     word = overrides[0] if overrides[:1] in ([GATE], [SOAK]) else ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.types import Array
 from conure_ros.faults.judge.clearances import Clearances, Nearness
-from conure_ros.faults.judge.description import Array, describe
+from conure_ros.faults.judge.description import describe
 
 POSITION_RAD = 1e-6
 BOX_M = 1e-3
