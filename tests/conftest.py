@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import os
 import signal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
-GRAPHS_ELSEWHERE = ("tests/training/test_demo.py",)
+REAL_TIME = "pytest.mark.ros"
+"""What a file says whose tests keep real time."""
+
+# Read when numpy and torch are first imported. Of two workers on two cores, each with threads on
+# both, every product waits for the scheduler: see FreeCores.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
 # pytest-timeout.
@@ -25,15 +33,36 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class GraphsInTurn(LoadScopeScheduling):
-    """The tests of a file share a worker, so that its fixtures are made once; all that run graphs
-    share one.
+    """The tests of a file share a worker, so that its fixtures are made once; all that keep real
+    time share one, and are begun first: they are half of the whole.
 
     Two graphs at once are too much for real time on two cores.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "graphs" if file.startswith("tests/ros/") or file in GRAPHS_ELSEWHERE else file
+        return "graphs" if keeps_real_time(file) else file
+
+
+@cache
+def keeps_real_time(file: str) -> bool:
+    """Whether tests of this file, named from the repository's root, start nodes or servos."""
+    return REAL_TIME in (ROOT / file).read_text()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker ends long before the other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: place_in_turn(item.nodeid.partition("::")[0]))
+
+
+def place_in_turn(file: str) -> int:
+    """Graphs, then trainings, then simulations, then the rest."""
+    if keeps_real_time(file):
+        return 0
+    folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
+    return 1 + [*folders, True].index(True)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
