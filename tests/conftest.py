@@ -1,7 +1,10 @@
 """What all tests share."""
 
+import fcntl
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -67,3 +70,26 @@ def place_in_turn(file: str) -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return GraphsInTurn(config, log)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`made_once(name, make)`: a path that `make(path)` filled, once for all parallel workers.
+
+    Whoever comes first makes it, the others wait. Nobody writes there afterwards.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        path, finished = folder / name, folder / f"{name}.finished"
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                make(path)
+                finished.touch()
+        return path
+
+    return made
