@@ -13,10 +13,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_TIME = "pytest.mark.ros"
 """What a file says whose tests keep real time."""
+GRAPHS, FIRST_WORKER, NICENESS = "graphs", "gw0", 5
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+# Graphs come first: trainings beside them take what is left of two cores.
+if WORKER not in ("", FIRST_WORKER):
+    os.nice(NICENESS)
 
 # Read when numpy and torch are first imported. Of two workers on two cores, each with threads on
 # both, every product waits for the scheduler: see FreeCores.
@@ -37,26 +44,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 class GraphsInTurn(LoadScopeScheduling):
     """The tests of a file share a worker, so that its fixtures are made once; all that keep real
-    time share one, and are begun first: they are half of the whole.
+    time share the first one, and are begun first: they take longest.
 
     Two graphs at once are too much for real time on two cores.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "graphs" if keeps_real_time(file) else file
+        return GRAPHS if keeps_real_time(file) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if GRAPHS in self.workqueue:
+            self.workqueue.move_to_end(GRAPHS, last=node.gateway.id != FIRST_WORKER)
+        super()._assign_work_unit(node)
 
 
 @cache
 def keeps_real_time(file: str) -> bool:
-    """Whether tests of this file, named from the repository's root, start nodes or servos."""
+    """Whether tests of this file, named from the repository's root, start nodes."""
     return REAL_TIME in (ROOT / file).read_text()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that no worker ends long before the other."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if WORKER:
         items.sort(key=lambda item: place_in_turn(item.nodeid.partition("::")[0]))
 
 
@@ -79,7 +91,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     Whoever comes first makes it, the others wait. Nobody writes there afterwards.
     """
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if WORKER:
         folder = folder.parent
 
     def made(name: str, make: Callable[[Path], object]) -> Path:
