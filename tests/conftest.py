@@ -61,7 +61,7 @@ class GraphsInTurn(LoadScopeScheduling):
 
 @cache
 def keeps_real_time(file: str) -> bool:
-    """Whether tests of this file, named from the repository's root, start nodes."""
+    """Whether tests of this file, named from the repository's root, keep real time."""
     return REAL_TIME in (ROOT / file).read_text()
 
 
