@@ -12,7 +12,7 @@ HARDEST = "full"
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_environment_s_past_leaves_no_trace_after_a_reset(task):
-    fresh, used = two_runs(task, 100, 3, {"randomization": HARDEST})
+    fresh, used = two_runs(task, 50, 3, {"randomization": HARDEST})
     assert fresh == used
 
 

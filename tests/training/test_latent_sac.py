@@ -170,7 +170,7 @@ def test_alpha_steers_the_kl_to_its_target(target):
         replace(SMALL, target_kl_per_dim=target, learning_rate=1e-3, alpha_learning_rate=2e-2)
     )
     batch = random_batch(64)
-    costs = [sac._update_actor(batch)["cost_nats"] for _ in range(800)]
+    costs = [sac._update_actor(batch)["cost_nats"] for _ in range(400)]
     assert sum(costs[-200:]) / 200 == pytest.approx(target * ACTION, rel=0.15)
 
 
@@ -287,7 +287,7 @@ def test_no_update_is_lost_or_done_twice_however_the_steps_come(updates_per_step
 
 
 def test_latent_sac_solves_a_sparse_task_that_sac_from_scratch_does_not_in_the_same_steps():
-    steps = 1500
+    steps = 1000
     small = {"hidden_width": 64, "batch_size": 128}
     config = LatentSacConfig(**small, critic_pretraining_updates=200)
     latent = LatentSac(

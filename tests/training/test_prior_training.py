@@ -45,19 +45,6 @@ def one_core():
         yield
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "demos"
-    words = [
-        "episodes.Lift=4",
-        "episodes.PlaceInTray=2",
-        "episodes.PlaceInBox=0",
-        f"out={out}",
-        "workers=1",
-    ]
-    return collect(load_config(CONF, "demos", DemosConfig, words))
-
-
 def config_of(demos: Path, out: Path, *words: str) -> PriorConfig:
     return load_config(
         CONF, "prior", PriorConfig, [f"demos={demos}", f"out={out}", "workers=1", *TINY, *words]
@@ -65,15 +52,14 @@ def config_of(demos: Path, out: Path, *words: str) -> PriorConfig:
 
 
 @pytest.fixture(scope="module")
-def chunked(demos: Path) -> Path:
-    return train_prior(
-        config_of(demos, demos.parent / "chunked", "size.chunk=3", "static_scenes=0")
-    )
+def chunked(demos: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("chunked")
+    return train_prior(config_of(demos, out, "size.chunk=3", "static_scenes=0"))
 
 
 @pytest.fixture(scope="module")
-def whole(demos: Path) -> Path:
-    return train_prior(config_of(demos, demos.parent / "whole", "checkpoint_every=1"))
+def whole(demos: Path, tmp_path_factory) -> Path:
+    return train_prior(config_of(demos, tmp_path_factory.mktemp("whole"), "checkpoint_every=1"))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

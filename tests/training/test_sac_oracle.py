@@ -201,7 +201,7 @@ def assert_alike(ours: nn.Module, theirs: nn.Module) -> None:
 # --- a run of each
 # --------------------------------------------------------------------------------------------------
 
-HORIZON, EPISODES = 10, 100
+HORIZON, EPISODES = 10, 70
 
 
 class PointMass(gymnasium.Env):
