@@ -22,12 +22,12 @@ from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fres
 from conure_training.results.ledger import read_records, record_path, resolved
 from conure_training.results.page import write_page
 from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
-from conure_training.rl.train import RlConfig
+from conure_training.rl.train import RunConfig
 
 from .toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = {"demos": DemosConfig, "prior": PriorConfig, "rl": RlConfig, "evaluate": EvaluateConfig}
+SCHEMAS = {"demos": DemosConfig, "prior": PriorConfig, "rl": RunConfig, "evaluate": EvaluateConfig}
 PLAN = load_plan()
 
 

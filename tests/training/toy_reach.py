@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from conure_training.rl.actor_critic import ActorCritic
+from conure_training.rl.learners.actor_critic import ActorCritic
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 IMAGE_SIZE = 16
