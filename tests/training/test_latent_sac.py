@@ -289,17 +289,20 @@ def test_no_update_is_lost_or_done_twice_however_the_steps_come(updates_per_step
 def test_latent_sac_solves_a_sparse_task_that_sac_from_scratch_does_not_in_the_same_steps():
     steps = 1500
     small = {"hidden_width": 64, "batch_size": 128}
-    config = LatentConfig(**small, critic_pretraining_updates=200)
+    config = LatentConfig(
+        **small, critic_pretraining_updates=200, updates_per_step=0.5, target_kl_per_dim=0.5
+    )
     latent = LatentSac(
         TwoObjectFlow(), feature_dim=7, state_dim=7, action_dim=2, config=config, seed=0
     )
     before = success_rate(latent, image=False)
-    online = Replay(fields(image=False), 2, ReplayConfig(10_000))
+    size = ReplayConfig(10_000, n_step=3, gamma=0.99)
+    online = Replay(fields(image=False), 2, size)
     train(latent, MixedReplay(online, demonstrations(200, seed=0)), steps, image=False, seed=0)
     scratch = Sac(
         IMAGE_SIZE, proprio_dim=2, state_dim=7, action_dim=2, config=ScratchConfig(**small), seed=0
     )
-    train(scratch, Replay(fields(image=True), 2, ReplayConfig(10_000)), steps, image=True, seed=0)
+    train(scratch, Replay(fields(image=True), 2, size), steps, image=True, seed=0)
     assert before < 0.4
     assert success_rate(latent, image=False) > 0.9
     assert success_rate(latent, image=False, deterministic=True) > 0.9

@@ -252,7 +252,7 @@ def our_return(seed: int = 0) -> float:
         "state": Field((2,)),
     }
     replay, generator = (
-        Replay(fields, 1, ReplayConfig(5000, n_step=1)),
+        Replay(fields, 1, ReplayConfig(5000, n_step=1, gamma=0.99)),
         torch.Generator().manual_seed(seed),
     )
 

@@ -168,7 +168,7 @@ def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes(
     for row, chosen, got in zip(seen, action, reward, strict=True):
         pair = {"features": row.expand(2, 7), "state": row.expand(2, 7)}
         replay.add(Episode(pair, chosen[None], got[None], terminated=True))
-    config = LatentConfig(hidden_width=32, batch_size=64, learning_rate=3e-3)
+    config = LatentConfig(hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=0.5)
 
     def earned(learner: LatentSac | EscapingSac) -> float:
         learner.fit_normalizers(replay)

@@ -60,10 +60,12 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
             groups = _groups(base, plain, _schemas(module))
             words = _current(module, name, words, groups)
             options = [_chosen(word, groups) for word in words if _chooses(word, groups)]
-            if options:
-                plain = _composed(module, base, options)
             words_of_hydra = [_chosen(word, groups) for word in words]
-            merged = _composed(module, base, words_of_hydra, hydra_too=False)
+            try:
+                merged = _composed(module, base, words_of_hydra, hydra_too=False)
+            except (OmegaConfBaseException, HydraException):
+                plain = _composed(module, base, options)  # its keys are the valid ones
+                raise
             if wants_help:
                 print(_help(_verb(name), merged, groups))
                 raise SystemExit(0)

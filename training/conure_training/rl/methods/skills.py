@@ -42,6 +42,7 @@ class SkillSacConfig(LatentConfig):
     """Of SAC in the skills' latent as of latent SAC in z."""
 
     closed_loop: ClassVar[bool] = False
+    """Whether the decoder of skills looks at every step, see SkillVae."""
     skills: SkillConfig = field(default_factory=SkillConfig)
     """The autoencoder of skills, and how it learns."""
 
