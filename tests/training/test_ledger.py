@@ -211,7 +211,7 @@ def test_a_learner_fills_an_entry_for_real(tmp_path: Path, capsys: pytest.Captur
 groups:
   - experiment: headline
     name: "{method}-{evaluation}-{seed}"
-    over: {first: {seed: [3], evaluation: [pick_azure], method: {scratch: method=scratch scratch.batch_size=8}}}
+    over: {first: {seed: [3], evaluation: [pick_azure], method: {scratch: method=scratch method.batch_size=8}}}
     commands:
       rl: "rl {method} {evaluation} steps={steps} seed={seed} image_size=16"
 """

@@ -23,7 +23,7 @@ from conure_training.prior.encoder import SceneEncoder
 from conure_training.prior.model import PriorSize, load_prior, prior_note
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.policy_file import load_policy
-from conure_training.rl.train import RlConfig, train_rl
+from conure_training.rl.train import RunConfig, train_rl
 from conure_training.runtime.torch_files import save_torch
 
 CONF = "conure_training.conf"
@@ -307,7 +307,7 @@ def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_nee
     with pytest.raises(ConfigError, match=r"execute must lie in 0\.\.3"):
         evaluate(load_config(CONF, "evaluate", EvaluateConfig, [*words[:-1], "execute=4"]))
     rl = load_config(
-        CONF, "rl", RlConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"]
+        CONF, "rl", RunConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"]
     )
     with pytest.raises(SpecMismatch, match=r"decides 3 actions at once.*size\.chunk=1"):
         train_rl(rl)
