@@ -1,15 +1,10 @@
-"""The table of results in README.md, made of the same records as the page of results.
-
-What stands between a pair of markers is written; the rest of the file is left as it is.
-"""
+"""The table of results in README.md, made of the same records as the page of results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from conure_core.atomic_files import write_text
-from conure_core.errors import DataError
 from conure_training.results.checks import (
     CHECKS,
     INCOMPLETE,
@@ -28,6 +23,7 @@ from conure_training.results.checks import (
 from conure_training.results.ledger import Record
 from conure_training.results.page import runs_of
 from conure_training.results.plan import SCALES, Plan
+from conure_training.runtime.marked_blocks import write_block
 
 TABLE = "results"
 NAMES = {"scratch": "SAC from scratch", "bc_sac": "behavior cloning, then SAC"}
@@ -42,30 +38,7 @@ def write_table(plan: Plan, results: Path, readme: Path) -> Path:
 
     Raises: DataError if the file is not there or lacks the markers.
     """
-    try:
-        text = readme.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"there is no {readme}; give its path: readme=PATH") from error
-    write_text(readme, with_block(text, TABLE, results_table(plan, results), str(readme)))
-    return readme
-
-
-def with_block(text: str, name: str, block: str, where: str = "the text") -> str:
-    """The text with a block in place of what stands between this name's markers.
-
-    Raises: DataError if the markers are missing.
-    """
-    begin, end = markers(name)
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise DataError(f"{where} lacks the lines '{begin}' and '{end}'; add them, in this order")
-    return f"{before}{begin}\n{block.strip()}\n{end}{after}"
-
-
-def markers(name: str) -> tuple[str, str]:
-    """The lines before and after a block that a command writes."""
-    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    return write_block(readme, TABLE, results_table(plan, results))
 
 
 def results_table(plan: Plan, results: Path) -> str:

@@ -74,6 +74,11 @@ VERBS = {
     "gallery": Verb(
         "conure_sim.tools.gallery", "sim", "a page with every task, arm, preset, object and fixture"
     ),
+    "pictures": Verb(
+        "conure_training.demo.pictures",
+        "training",
+        "the pictures of README and docs, from a finished demo",
+    ),
     "bench sim": Verb(
         "conure_sim.benchmarks.command",
         "sim",
