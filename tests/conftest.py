@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAPHS_ELSEWHERE = ("tests/training/test_demo.py",)
+TRIED_TOGETHER = ("tests/test_readme.py", "tests/test_examples.py")
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
 # pytest-timeout.
@@ -33,7 +34,17 @@ class GraphsInTurn(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in TRIED_TOGETHER:
+            return TRIED_TOGETHER[0]
         return "graphs" if file.startswith("tests/ros/") or file in GRAPHS_ELSEWHERE else file
+
+
+@pytest.fixture(scope="session")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working tree in which every command of the README has been run, at toy size."""
+    from tests.readme_commands import try_all  # torch, which most tests do without
+
+    return try_all(tmp_path_factory.mktemp("tried"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
