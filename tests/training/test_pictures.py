@@ -54,9 +54,12 @@ def test_the_caption_counts_every_outcome():
         "policy": [TARGET] * 3,
     }
     shown = {"task": "Lift", "target": "random_904", "seed": 5, "scenes": 3, "outcomes": outcomes}
+    rate = {"rate": 0.995, "low": 0.972, "high": 0.999, "trials": 200}
+    shown["evaluations"] = {"policy": {"success": rate, "any_lifted": rate}}
     assert caption(shown).endswith(
         "Lifted: 0 of 3 by random actions, 1 of 3 by the prior (another object in 2), 3 of 3 by the"
-        " policy.*"
+        " policy. In the demo's evaluations the policy lifts its target in 99.5 % [97, 100] of 200"
+        " episodes.*"
     )
 
 

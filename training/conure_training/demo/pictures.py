@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import conure_sim  # noqa: F401  (registers the environments)
-from conure_core.atomic_files import replacing, write_json
+from conure_core.atomic_files import read_json, replacing, write_json
 from conure_core.claim import claimed
 from conure_core.config import load_config
 from conure_core.config_values import COUNT, SEED, bounds, check_values
@@ -48,6 +48,7 @@ from conure_training.runtime.marked_blocks import write_block
 
 FILM, RECORD, CAPTION = "rollouts.gif", "rollouts.json", "rollouts"
 AGENTS = {"prior": Path("prior/prior.pt"), "policy": Path("rl/latent/policy.pt")}
+EVALUATIONS = {"prior": Path("prior/rollouts.json"), "policy": Path("rl/rollouts.json")}
 TITLES = {
     "random": "random actions",
     "prior": "the prior, z drawn from N(0, I)",
@@ -128,6 +129,7 @@ def _write_pictures(config: PicturesConfig, out: Path) -> list[Path]:
             name: hashlib.sha256(path.read_bytes()).hexdigest()
             for name, path in trained(demo).items()
         },
+        "evaluations": evaluations(demo),
         "commit": git_commit(),
     }
     write_json(out / RECORD, shown)
@@ -147,6 +149,16 @@ def trained(demo: Path) -> dict[str, Path]:
     found = {name: demo / path for name, path in AGENTS.items() if (demo / path).is_file()}
     if "prior" not in found:
         raise DataError(f"no prior at {demo / AGENTS['prior']}; run make demo, or give demo=FOLDER")
+    return found
+
+
+def evaluations(demo: Path) -> dict[str, dict[str, Any]]:
+    """What the demo measured of prior and policy, where it has: rates with their intervals."""
+    found = {}
+    for name, path in EVALUATIONS.items():
+        if (demo / path).is_file():
+            result = read_json(demo / path, "run make demo again")
+            found[name] = {key: result[key] for key in ("success", "any_lifted")}
     return found
 
 
@@ -180,8 +192,24 @@ def caption(shown: Mapping[str, Any]) -> str:
     return (
         f"*`{shown['task']}` of `{shown['target']}`, an object that training never showed (ringed"
         f" at first), at twice the arm's speed; orange is the tool's path. Scenes are the first"
-        f" {count} from seed {shown['seed']}, not chosen. Lifted: {', '.join(parts)}.*"
+        f" {count} from seed {shown['seed']}, not chosen. Lifted: {', '.join(parts)}."
+        f"{_measured(shown['evaluations'])}*"
     )
+
+
+def _measured(rates: Mapping[str, Any]) -> str:
+    """The demo's own evaluations, in episodes that no film shows."""
+    texts = []
+    if "prior" in rates:
+        texts.append(f"the prior lifts some object in {_rate(rates['prior']['any_lifted'])}")
+    if "policy" in rates:
+        texts.append(f"the policy lifts its target in {_rate(rates['policy']['success'])}")
+    return f" In the demo's evaluations {', '.join(texts)}." if texts else ""
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    low, high = (f"{100 * rate[end]:.0f}" for end in ("low", "high"))
+    return f"{100 * rate['rate']:.1f} % [{low}, {high}] of {rate['trials']} episodes"
 
 
 def write_sheets(out: Path) -> list[Path]:
