@@ -13,6 +13,7 @@ from conure_ros.bringup.graphs import GRAPHS
 from conure_sim.tasks import TASKS
 from conure_sim.tools.gallery import arm_names
 from conure_training.demo import pictures
+from conure_training.demo.summary import DEMO_LIMIT_S
 from conure_training.results import readme
 from conure_training.results.plan import load_plan
 from conure_training.runtime.marked_blocks import read_block
@@ -84,3 +85,7 @@ def test_the_citation_file_names_this_version_and_only_papers_that_the_code_name
     for paper in citation["references"]:
         named = re.compile(rf"{paper['authors'][0]['family-names']}\b")
         assert named.search(sources), f"no source names {paper['title']}"
+
+
+def test_the_time_that_the_demo_has_is_the_one_that_its_report_judges_by():
+    assert f"under {DEMO_LIMIT_S / 60:.0f} minutes" in README.read_text()

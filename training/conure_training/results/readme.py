@@ -167,4 +167,6 @@ def _judged(runs: Runs) -> str:
         parts.append(f"Missed: {missed}.")
     if by_state[INCOMPLETE]:
         parts.append(f"{len(by_state[INCOMPLETE])} wait for runs.")
+    if {record.device for record in runs.records.values()} == {"cpu"}:
+        parts.append("No run used a GPU.")
     return " ".join(parts)
