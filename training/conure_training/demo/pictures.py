@@ -44,7 +44,7 @@ from conure_training.demo.rollout_film import (
 )
 from conure_training.policies.policy import Agent
 from conure_training.rl.policy_file import load_policy
-from conure_training.runtime.marked_blocks import write_block
+from conure_training.runtime.marked_blocks import read_block, write_block
 
 FILM, RECORD, CAPTION = "rollouts.gif", "rollouts.json", "rollouts"
 AGENTS = {"prior": Path("prior/prior.pt"), "policy": Path("rl/latent/policy.pt")}
@@ -96,7 +96,9 @@ def run(overrides: list[str]) -> None:
 def write_pictures(config: PicturesConfig) -> list[Path]:
     """Write pictures, record and caption; returns their paths.
 
-    Raises: DataError if the demo has no prior yet; without a policy, the film has no third panel.
+    Without a policy, the film has no third panel.
+
+    Raises: DataError if the demo has no prior yet, or `config.readme` lacks the caption's markers.
     """
     out = Path(config.out)
     with claimed(out, "conure pictures"):
@@ -105,6 +107,8 @@ def write_pictures(config: PicturesConfig) -> list[Path]:
 
 
 def _write_pictures(config: PicturesConfig, out: Path) -> list[Path]:
+    if config.readme:  # before minutes of work
+        read_block(Path(config.readme), CAPTION)
     demo = Path(config.demo)
     agents = {name: load_policy(path) for name, path in trained(demo).items()}
     image_px = agents["prior"].contract.observation.image.shape[0]

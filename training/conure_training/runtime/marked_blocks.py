@@ -20,19 +20,15 @@ def write_block(path: Path, name: str, block: str) -> Path:
     Raises:
         DataError: The file or its markers are missing.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"there is no {path}; give the path of the file to write in") from error
-    before, _, after = _parts(text, name, path)
+    before, _, after = _parts(name, path)
     begin, end = markers(name)
     write_text(path, f"{before}{begin}\n{block.strip()}\n{end}{after}")
     return path
 
 
 def read_block(path: Path, name: str) -> str:
-    """What stands between this name's markers. Raises: DataError if they are missing."""
-    return _parts(path.read_text(encoding="utf-8"), name, path)[1].strip()
+    """What stands between this name's markers. Raises: DataError as `write_block` does."""
+    return _parts(name, path)[1].strip()
 
 
 def markers(name: str) -> tuple[str, str]:
@@ -40,7 +36,11 @@ def markers(name: str) -> tuple[str, str]:
     return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
 
 
-def _parts(text: str, name: str, path: Path) -> tuple[str, str, str]:
+def _parts(name: str, path: Path) -> tuple[str, str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {path}; give the path of the file to write in") from error
     begin, end = markers(name)
     before, found, rest = text.partition(begin)
     block, closed, after = rest.partition(end)
