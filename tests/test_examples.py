@@ -15,6 +15,7 @@ from conure_ros.comms.schemas import schema_text
 from conure_ros.recording.episodes import Topic
 from conure_ros.recording.writer import EpisodeWriter
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MOST_LINES = 45
 

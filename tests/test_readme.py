@@ -19,6 +19,7 @@ from conure_training.results.plan import load_plan
 from conure_training.runtime.marked_blocks import read_block
 from tests.pages import README, ROOT, blocks
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LARGEST_PICTURES_BYTES = 3_000_000
 
 
