@@ -29,6 +29,7 @@ if WORKER not in ("", FIRST_WORKER):
 # both, every product waits for the scheduler: see FreeCores.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+TRIED_TOGETHER = ("tests/test_readme.py", "tests/test_examples.py")
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
 # pytest-timeout.
@@ -51,6 +52,8 @@ class GraphsInTurn(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in TRIED_TOGETHER:
+            return TRIED_TOGETHER[0]
         return GRAPHS if keeps_real_time(file) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
@@ -78,6 +81,14 @@ def place_in_turn(file: str) -> int:
         return 0
     folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
     return 1 + [*folders, True].index(True)
+
+
+@pytest.fixture(scope="session")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working tree in which every command of the README has been run, at toy size."""
+    from tests.readme_commands import try_all  # torch, which most tests do without
+
+    return try_all(tmp_path_factory.mktemp("tried"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

@@ -22,6 +22,7 @@ from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fres
 from conure_training.results.ledger import read_records, record_path, resolved
 from conure_training.results.page import write_page
 from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
+from conure_training.results.readme import results_table
 from conure_training.rl.train import RunConfig
 
 from .toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
@@ -350,3 +351,17 @@ def test_the_committed_page_is_what_the_committed_records_make(tmp_path):
     assert (committed / "README.md").read_text() == page, "conure results page writes it anew"
     names = [{path.name for path in (folder / "figures").glob("*")} for folder in (committed, copy)]
     assert names[0] == names[1]
+
+
+def test_the_table_of_the_readme_has_a_row_for_what_is_complete_and_for_nothing_else(tmp_path):
+    fill_with_made_up(PLAN, "first", tmp_path, as_measured)
+    whole = results_table(PLAN, tmp_path)
+    assert all(word in whole for word in ("SAC from scratch", "minutes", "`randomization=none`"))
+    assert "-core" in whole.splitlines()[2], "what it cost, and on which machine"
+    next((tmp_path / "runs/fresh_start").glob("*.json")).unlink()
+    next((tmp_path / "runs/headline").glob("scratch-*.json")).unlink()
+    rest = results_table(PLAN, tmp_path)
+    assert "minutes" not in rest
+    assert "SAC from scratch" not in rest
+    assert "`randomization=none`" in rest
+    assert "wait for runs" in rest

@@ -50,7 +50,7 @@ def made_up_result(
             "success": {"successes": round(trials * reached), "trials": trials, "rate": reached}
         }
     if verb == "demos":
-        return {"image_size": int(settings.get("image_size", 48))}, {}
+        return {"image_size": int(settings.get("image_size", 48))}, {"episodes": {"Lift": 100}}
     if verb == "prior":
         return {"static_scenes": 48000}, {"objects_found": 0.9, "object_position_error_mm": None}
     figures = {"entropy_nats": -16.7, "nll_nats_ours": -16.5, "excess_nats_ours": 0.2}

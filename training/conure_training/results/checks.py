@@ -342,7 +342,7 @@ def transfer(runs: Runs) -> list[Check]:
     for training in runs.values("transfer", "training"):
         records = runs.of("transfer", training=training)
         if records:
-            rates = (_rate(_counted(records, world)) for world in ("calm", "perturbed"))
+            rates = (counted_rate(records, world) for world in ("calm", "perturbed"))
             parts.append(f"{training} {' / '.join(rates)}")
     complete = runs.complete("transfer")
     return [
@@ -459,7 +459,9 @@ def _rate_check(
     )
 
 
-def _rate(count: tuple[int, int]) -> str:
+def counted_rate(records: Iterable[Record], command: str) -> str:
+    """Success of a command's episodes in all these records, with Wilson's interval, in percent."""
+    count = _counted(records, command)
     low, high = wilson_interval(*count)
     return f"{percent(count[0] / max(1, count[1]))} [{100 * low:.0f}, {100 * high:.0f}]"
 

@@ -1,5 +1,5 @@
 """`conure results`: what the ledger holds; NAME or `all` fills it, `plan` prints it, `page` writes
-the page.
+the page, `readme` the table in README.md.
 """
 
 import shutil
@@ -22,6 +22,7 @@ from conure_training.results.ledger import read_record, record_path
 from conure_training.results.page import PAGE, runs_of, write_page
 from conure_training.results.plan import SCALES, Entry, Plan, hours, load_plan
 from conure_training.results.provenance import provenance
+from conure_training.results.readme import write_table
 from conure_training.results.runner import Outcome, Places, Runner
 
 WIDTH = 160  # where the output is no terminal
@@ -38,6 +39,7 @@ class ResultsConfig:
     niceness: int = field(metadata=bounds(0, 19))
     fresh: bool
     plan: str
+    readme: str
 
     def __post_init__(self) -> None:
         if self.scale not in ("auto", *SCALES):
@@ -59,7 +61,7 @@ class ResultsConfig:
 def run(words: list[str]) -> None:
     """Show the ledger of experiments, or fill it.
 
-    Words without '=' are names of experiments, or all, plan or page.
+    Words without '=' are names of experiments, or all, plan, page or readme.
     """
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     config = load_config(
@@ -75,6 +77,8 @@ def run(words: list[str]) -> None:
         print_plan(plan, config)
     elif names == ["page"]:
         print(f"written: {write_page(plan, config.places.results)}")
+    elif names == ["readme"]:
+        print(f"written: {write_table(plan, config.places.results, Path(config.readme))}")
     else:
         fill(plan, config, names)
 
