@@ -5,14 +5,14 @@ import pytest
 
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.tasks import TASKS
-from conure_sim.tools.determinism import compare_runs, digest, run, two_runs
+from conure_sim.tools.determinism import compare_runs, digest, run, run_twice
 
 HARDEST = "full"
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_environment_s_past_leaves_no_trace_after_a_reset(task):
-    fresh, used = two_runs(task, 100, 3, {"randomization": HARDEST})
+    fresh, used = run_twice(task, 100, 3, {"randomization": HARDEST})
     assert fresh == used
 
 

@@ -1,9 +1,8 @@
-"""What stands on the table beside the objects: containers, a carry box, cups, a drawer, a button, a
-goal mark.
+"""Fixtures, which stand on the table beside the objects: containers, a carry box, cups, a drawer, a
+button, a goal mark.
 
-All of it is made here from boxes, so that every part is convex and a few hundred triangles show it
-all. Lengths m, colours rgb in [0, 1]; the underside of every model lies at z = 0, its middle above
-the origin.
+All are made of boxes, so that every part is convex and a few hundred triangles show it all. Lengths
+m, colours rgb in [0, 1]; the underside of every model lies at z = 0, its centre above the origin.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import unknown_name
-from conure_sim.orientation import turned
+from conure_sim.orientation import quaternion_from_yaw
 
 Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
@@ -23,121 +22,135 @@ THICKNESS_M = 0.003
 
 @dataclass(frozen=True)
 class BoxPart:
-    """One box of a fixture: centre (3,) and half size (3,), m, quaternion (xyzw); without a colour,
-    the fixture's.
-    """
+    """One box of a fixture."""
 
     centre: Array
+    """In the fixture's frame, (3,) m."""
     half: Array
+    """Half of its size, (3,) m."""
     quaternion: tuple[float, ...] = UPRIGHT
+    """Its orientation (xyzw)."""
     colour: Colour | None = None
+    """None: the fixture's."""
 
 
 @dataclass(frozen=True)
 class Grip:
-    """An upright slab that fingers take from above.
+    """An upright slab that fingers grasp from above."""
 
-    Its middle (x, y), thickness along y, between the fingers, breadth along x, height; a stem along
-    x, `stem_m` long, joins it to its body.
-    """
-
-    middle: tuple[float, float]
+    centre: tuple[float, float]
+    """(x, y) in the fixture's frame, m."""
     thickness_m: float
+    """Along y, between the fingers."""
     breadth_m: float
+    """Along x."""
     height_m: float
+    """Of its upper edge."""
     colour: Colour
+    """Of the slab; the stem has the fixture's."""
     stem_m: float = 0.0
+    """Length of the stem along x that joins the slab to its body; 0: no stem."""
 
     def boxes(self) -> list[BoxPart]:
         """Slab and stem, from just above the underside up."""
-        x, y = self.middle
+        x, y = self.centre
         half = np.array([self.breadth_m, self.thickness_m, self.height_m - THICKNESS_M]) / 2
         slab = BoxPart(np.array([x, y, half[2] + THICKNESS_M]), half, colour=self.colour)
         if not self.stem_m:
             return [slab]
-        middle = x - np.sign(x) * (self.breadth_m + self.stem_m) / 2
-        stem = BoxPart(
-            np.array([middle, y, 0.4 * self.height_m]), np.array([self.stem_m / 2, 0.004, 0.008])
-        )
+
+        stem_x = x - np.sign(x) * (self.breadth_m + self.stem_m) / 2
+        stem_centre = np.array([stem_x, y, 0.4 * self.height_m])
+        stem = BoxPart(stem_centre, np.array([self.stem_m / 2, 0.004, 0.008]))
         return [slab, stem]
 
 
 @dataclass(frozen=True)
 class ContainerModel:
-    """A container: a floor and the walls around it, square or round (eight-sided).
-
-    `side_m` is its outer width, `wall_m` the height of its walls, `flare_m` how far the rim of a
-    round one lies outside its floor. `mass_kg` 0: it stands fixed. `grip`: a wall in its middle by
-    which it is carried.
-    """
+    """A container: a floor and the walls around it, square or round (eight-sided)."""
 
     name: str
     side_m: float
+    """Its outer width."""
     wall_m: float
+    """The height of its walls."""
     colour: Colour
+    """Of floor and walls."""
     round: bool = False
+    """Whether it has eight sides, not four."""
     flare_m: float = 0.0
+    """How far the rim of a round one lies outside its floor."""
     mass_kg: float = 0.0
+    """0: it is fixed."""
     grip: Grip | None = None
+    """By which it is carried."""
 
     def boxes(self) -> list[BoxPart]:
         """Its parts: floor, walls, grip."""
         floor_and_walls = self._round_boxes() if self.round else self._square_boxes()
         return floor_and_walls + ([] if self.grip is None else self.grip.boxes())
 
-    def holds(self, offset: Array) -> bool:
-        """Whether a point, (3,) m from the middle of the floor's underside in the container's
-        frame, lies inside.
+    def contains(self, offset: Array) -> bool:
+        """Whether a point lies inside: (3,) m from the centre of the floor's underside, in the
+        container's frame.
         """
-        across = (
-            float(np.linalg.norm(offset[:2])) if self.round else float(np.abs(offset[:2]).max())
-        )
-        return bool(across < self.side_m / 2 and -0.005 < offset[2] < self.wall_m + 0.005)
+        if self.round:
+            across_m = float(np.linalg.norm(offset[:2]))
+        else:
+            across_m = float(np.abs(offset[:2]).max())
+        return bool(across_m < self.side_m / 2 and -0.005 < offset[2] < self.wall_m + 0.005)
 
     def _square_boxes(self) -> list[BoxPart]:
-        half, thick, wall = self.side_m / 2, THICKNESS_M, self.wall_m / 2
+        half = self.side_m / 2
+        thick = THICKNESS_M
+        wall = self.wall_m / 2
+        offset = half - thick
+
         floor = BoxPart(np.array([0, 0, thick]), np.array([half, half, thick]))
-        along_x = [
-            (np.array([0, s * (half - thick), wall]), np.array([half, thick, wall]))
-            for s in (-1, 1)
+        along_x = np.array([half, thick, wall])
+        along_y = np.array([thick, half, wall])
+        return [
+            floor,
+            BoxPart(np.array([0, -offset, wall]), along_x),
+            BoxPart(np.array([0, offset, wall]), along_x),
+            BoxPart(np.array([-offset, 0, wall]), along_y),
+            BoxPart(np.array([offset, 0, wall]), along_y),
         ]
-        along_y = [
-            (np.array([s * (half - thick), 0, wall]), np.array([thick, half, wall]))
-            for s in (-1, 1)
-        ]
-        return [floor, *(BoxPart(*part) for part in [*along_x, *along_y])]
 
     def _round_boxes(self) -> list[BoxPart]:
         inner = self.side_m / 2 - self.flare_m
-        floor = octagon(inner, THICKNESS_M)
-        length, lean = (
-            float(np.hypot(self.flare_m, self.wall_m)),
-            float(np.arctan2(self.flare_m, self.wall_m)),
-        )
-        middle = inner + self.flare_m / 2 - THICKNESS_M / 2
+        floor = _octagon(inner, THICKNESS_M)
+        length = float(np.hypot(self.flare_m, self.wall_m))
+        lean_rad = float(np.arctan2(self.flare_m, self.wall_m))
+        radius = inner + self.flare_m / 2 - THICKNESS_M / 2
         half = np.array([THICKNESS_M / 2, self.side_m / 2 * np.tan(np.pi / SIDES), length / 2])
+
         walls = []
         for angle in np.arange(SIDES) * 2 * np.pi / SIDES:
-            centre = np.array([middle * np.cos(angle), middle * np.sin(angle), self.wall_m / 2])
-            walls.append(BoxPart(centre, half, turned(angle, lean)))
+            centre = np.array([radius * np.cos(angle), radius * np.sin(angle), self.wall_m / 2])
+            walls.append(BoxPart(centre, half, quaternion_from_yaw(angle, lean_rad)))
         return [*floor, *walls]
 
 
 @dataclass(frozen=True)
 class DrawerModel:
-    """A cabinet with one drawer that slides out along +x, and a grip on its front. Sizes are outer
-    ones.
-    """
+    """A cabinet with one drawer that slides out along +x, and a grip on its front."""
 
     name: str
     depth_m: float
+    """Of the cabinet along x, outside."""
     width_m: float
+    """Of the cabinet along y, outside."""
     height_m: float
+    """Of the cabinet, outside."""
     travel_m: float
+    """How far the drawer slides."""
     cabinet_colour: Colour
     drawer_colour: Colour
     wall_m: float = 0.026
+    """The height of the drawer's walls."""
     grip: Grip = Grip((0.024, 0.0), 0.020, 0.020, 0.050, (0.92, 0.92, 0.90), stem_m=0.016)
+    """Its centre is measured from the cabinet's front."""
 
     @property
     def inside_m(self) -> Array:
@@ -146,77 +159,96 @@ class DrawerModel:
 
     def cabinet_boxes(self) -> list[BoxPart]:
         """Two sides, a back and a roof; its front is open."""
-        x, y, z, thick = self.depth_m / 2, self.width_m / 2, self.height_m / 2, 0.0025
-        sides = [
-            BoxPart(np.array([0, s * (y - thick), z]), np.array([x, thick, z])) for s in (-1, 1)
-        ]
+        x = self.depth_m / 2
+        y = self.width_m / 2
+        z = self.height_m / 2
+        thick = 0.0025
+
+        side = np.array([x, thick, z])
+        right = BoxPart(np.array([0, thick - y, z]), side)
+        left = BoxPart(np.array([0, y - thick, z]), side)
         back = BoxPart(np.array([thick - x, 0, z]), np.array([thick, y, z]))
         roof = BoxPart(np.array([0, 0, self.height_m - thick]), np.array([x, y, thick]))
-        return [*sides, back, roof]
+        return [right, left, back, roof]
 
     def drawer_boxes(self) -> list[BoxPart]:
-        """The drawer, closed: a floor, four walls and the grip before its front."""
-        x, y = self.depth_m / 2 - 0.004, self.width_m / 2 - 0.008
-        middle, wall, thick, low = 0.003, self.wall_m / 2, 0.002, 0.002
-        floor = BoxPart(np.array([middle, 0, low + thick]), np.array([x, y, thick]))
-        walls = [
-            BoxPart(np.array([middle, s * (y - thick), low + wall]), np.array([x, thick, wall]))
-            for s in (-1, 1)
-        ]
-        ends = [
-            BoxPart(np.array([middle + s * (x - thick), 0, low + wall]), np.array([thick, y, wall]))
-            for s in (-1, 1)
-        ]
+        """The drawer, closed: a floor, four walls and the grip in front."""
+        x = self.depth_m / 2 - 0.004
+        y = self.width_m / 2 - 0.008
+        centre = 0.003
+        wall = self.wall_m / 2
+        thick = 0.002
+        low = 0.002
+
+        floor = BoxPart(np.array([centre, 0, low + thick]), np.array([x, y, thick]))
+        along_x = np.array([x, thick, wall])
+        along_y = np.array([thick, y, wall])
+        walls = []
+        for sign in (-1, 1):
+            walls.append(BoxPart(np.array([centre, sign * (y - thick), low + wall]), along_x))
+        for sign in (-1, 1):
+            walls.append(BoxPart(np.array([centre + sign * (x - thick), 0, low + wall]), along_y))
+
+        front = np.array([self.depth_m / 2, 0, 0])
+        colour = self.grip.colour
         grip = [
-            replace(part, centre=part.centre + [self.depth_m / 2, 0, 0], colour=self.grip.colour)
-            for part in self.grip.boxes()
+            replace(part, centre=part.centre + front, colour=colour) for part in self.grip.boxes()
         ]
-        return [floor, *walls, *ends, *grip]
+        return [floor, *walls, *grip]
 
 
 @dataclass(frozen=True)
 class ButtonModel:
-    """A base with a cap that a spring holds up; pressed when the cap is `press_m` of its `travel_m`
-    down.
-    """
+    """A base with a cap that a spring holds up."""
 
     name: str
     base_m: float
+    """Width of the square base."""
     height_m: float
+    """Height of the base."""
     cap_m: float
+    """Width of the cap."""
     travel_m: float
+    """How far the cap moves down."""
     press_m: float
+    """How far down it counts as pressed."""
     base_colour: Colour
     cap_colour: Colour
 
     def base_boxes(self) -> list[BoxPart]:
-        """A square foot."""
+        """A square base."""
         half = np.array([self.base_m, self.base_m, self.height_m]) / 2
         return [BoxPart(np.array([0, 0, half[2]]), half)]
 
     def cap_boxes(self) -> list[BoxPart]:
-        """An eight-sided cap, its underside at z = 0, a hair into the base when pressed."""
-        return octagon(self.cap_m / 2, (self.travel_m + 0.004) / 2)
+        """An eight-sided cap, its underside at z = 0, 4 mm taller than its travel."""
+        return _octagon(self.cap_m / 2, (self.travel_m + 0.004) / 2)
 
 
-def octagon(apothem_m: float, half_height_m: float) -> list[BoxPart]:
+def _octagon(apothem_m: float, half_height_m: float) -> list[BoxPart]:
     """An upright eight-sided prism standing at z = 0: four boxes, crossed, cover it exactly."""
     half = np.array([apothem_m, apothem_m * np.tan(np.pi / SIDES), half_height_m])
-    middle = np.array([0, 0, half_height_m])
-    return [BoxPart(middle, half, turned(k * np.pi / 4)) for k in range(4)]
+    centre = np.array([0, 0, half_height_m])
+    return [BoxPart(centre, half, quaternion_from_yaw(k * np.pi / 4)) for k in range(4)]
 
 
 def goal_mark(radius_m: float, colour: Colour) -> list[BoxPart]:
-    """A flat eight-sided mark, to be seen only."""
-    return [
-        BoxPart(part.centre, part.half, part.quaternion, colour)
-        for part in octagon(radius_m, 0.0005)
-    ]
+    """A flat eight-sided mark.
+
+    Args:
+        radius_m: Distance of its sides from its centre, m.
+        colour: Rgb in [0, 1].
+
+    Returns:
+        Boxes 1 mm high, their underside at z = 0.
+    """
+    return [replace(part, colour=colour) for part in _octagon(radius_m, 0.0005)]
 
 
 def _containers(
     kind: str, split: str, sizes: list[tuple[float, float, Colour]], **shape: float | bool
 ) -> list[ContainerModel]:
+    """Variants of a kind, from their sides, walls (m) and colours."""
     return [
         ContainerModel(f"{kind}_{split}_{index}", side, wall, colour, **shape)  # type: ignore[arg-type]
         for index, (side, wall, colour) in enumerate(sizes)
@@ -225,7 +257,8 @@ def _containers(
 
 TRAY = ContainerModel("tray", 0.11, 0.012, (0.45, 0.45, 0.50))
 BOX = ContainerModel("box", 0.11, 0.035, (0.55, 0.40, 0.25))
-BOWL, PLATE = {"round": True, "flare_m": 0.018}, {"round": True, "flare_m": 0.012}
+BOWL = {"round": True, "flare_m": 0.018}
+PLATE = {"round": True, "flare_m": 0.012}
 CONTAINERS: dict[str, dict[str, list[ContainerModel]]] = {
     "train": {
         "tray": [TRAY],
@@ -301,8 +334,17 @@ BUTTONS = {
 
 
 def container_models(kind: str, split: str) -> list[ContainerModel]:
-    """The variants of a kind of container in a split, 'train' or 'test'. Raises: ConfigError for
-    other names.
+    """The variants of a kind of container.
+
+    Args:
+        kind: 'tray', 'box', 'bowl', 'plate' or 'bin'.
+        split: 'train' or 'test'.
+
+    Returns:
+        At least one model.
+
+    Raises:
+        ConfigError: The kind or the split is unknown.
     """
     if split not in CONTAINERS:
         raise unknown_name("container set", split, CONTAINERS)

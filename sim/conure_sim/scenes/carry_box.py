@@ -13,9 +13,10 @@ class CarryBoxScene(Scene):
         self.box = box
 
     def box_height_m(self) -> float:
-        """How far the box stands above the table."""
+        """The height of the box above the table."""
         return float(self.box.position[2]) - self.world.robot.table_height_m
 
     def fixture_state(self) -> Array:
-        """The box's orientation (xyzw)."""
-        return self.world.pose(self.box.body)[1]
+        """The box's orientation, quaternion (xyzw)."""
+        _, orientation = self.world.pose(self.box.body)
+        return orientation
