@@ -23,6 +23,18 @@ OURS = {*PACKAGES, "conure_msgs"}
 
 # What a distribution consists of, lowest first: an import goes to the same or a lower one.
 LAYERS = {
+    "conure_core": [
+        "errors",
+        "types",
+        "runtime",
+        "config",
+        "contract",
+        "robot",
+        "servos",
+        "control",
+        "cli",
+        "__main__",
+    ],
     "conure_ros": [
         "conf",
         "comms",
@@ -202,17 +214,17 @@ def test_package_imports_only_where_its_arrows_point(package):
 @pytest.mark.parametrize(
     ("package", "module", "source", "wrong"),
     [
-        ("conure_core", "conure_core.spec", "def f():\n    import torch.nn", {"torch"}),
+        ("conure_core", "conure_core.contract.spec", "def f():\n    import torch.nn", {"torch"}),
         (
             "conure_core",
-            "conure_core.spec",
+            "conure_core.contract.spec",
             "from conure_sim.physics.world import World",
             {"conure_sim"},
         ),
         (
             "conure_sim",
             "conure_sim.physics.world",
-            "from conure_core import spec\nimport pybullet",
+            "from conure_core.contract import spec\nimport pybullet",
             set(),
         ),
         ("conure_ros", "conure_ros.nodes.policy_node", "import conure_sim", {"conure_sim"}),
@@ -269,6 +281,28 @@ def test_an_upward_import_and_a_circle_are_seen_however_they_are_written(source,
     }
     assert upward_imports(["low", "high"], toy) == upward
     assert bool(circle(toy)) == circular
+
+
+def strings(source):
+    """Every string in the code of a source; docstrings are not code."""
+    nodes = list(ast.walk(ast.parse(source)))
+    said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+
+
+def test_core_names_none_of_the_packages_above_it():
+    above = OURS - {"conure_core"}
+    naming = {
+        module: text
+        for module, file in modules("conure_core")
+        for text in strings(file.read_text())
+        if any(package in text for package in above)
+    }
+    assert not naming
 
 
 def test_core_imports_in_half_a_second_without_torch_pybullet_and_rclpy():

@@ -15,14 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import write_bytes
 from conure_core.errors import ConureError
+from conure_core.runtime.atomic_files import write_bytes
+from conure_core.types import Array, Image
 
 
 def mesh_file(
-    vertices: NDArray[np.float64],
+    vertices: Array,
     faces: NDArray[np.int64],
-    normals: NDArray[np.float64] | None = None,
+    normals: Array | None = None,
 ) -> Path:
     """Write a mesh as a Wavefront file.
 
@@ -45,7 +46,7 @@ def mesh_file(
     return _cached_file("\n".join(lines).encode(), ".obj")
 
 
-def image_file(image: NDArray[np.uint8]) -> Path:
+def image_file(image: Image) -> Path:
     """Write an image (h, w, 3) uint8, sRGB, as a PNG file; equal images share one."""
     _, data = cv2.imencode(".png", image[..., ::-1])
     return _cached_file(data.tobytes(), ".png")

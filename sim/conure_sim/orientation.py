@@ -1,9 +1,8 @@
 """Rotations about the vertical, as angles, quaternions (xyzw) and directions."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from conure_core.types import Array
 
 
 def quaternion_from_yaw(yaw_rad: float, lean_rad: float = 0.0) -> tuple[float, ...]:

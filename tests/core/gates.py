@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conure_core.arm import Arm
-from conure_core.controller import JointTarget
-from conure_core.robot import load_robot
-from conure_core.safety import SafetyGate
+from conure_core.control.controller import JointTarget
+from conure_core.control.safety import SafetyGate
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 
 from .witness import Witness
 

@@ -4,9 +4,9 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-from conure_core.arm import Arm, moved, pose_error
 from conure_core.errors import ConfigError
-from conure_core.robot import ROBOTS_DIR, load_robot
+from conure_core.robot.arm import Arm, moved, pose_error
+from conure_core.robot.description import ROBOTS_DIR, load_robot
 
 ARMS = ("wx250s", "panda", "ur5e")
 

@@ -11,9 +11,16 @@ import sys
 
 import pytest
 
-from conure_core import atomic_files
-from conure_core.atomic_files import last_whole, read_json, replacing, sweep, write_json, write_text
 from conure_core.errors import DataError
+from conure_core.runtime import atomic_files
+from conure_core.runtime.atomic_files import (
+    last_whole,
+    read_json,
+    replacing,
+    sweep,
+    write_json,
+    write_text,
+)
 
 CALLS = ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir", "open", "close", "listdir")
 MORE_THAN_ALL = 1000

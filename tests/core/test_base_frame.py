@@ -5,10 +5,10 @@ import pinocchio as pin
 import pytest
 import yaml
 
-from conure_core.arm import Arm
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import ConfigError
-from conure_core.robot import ROBOTS_DIR, RobotConfig, load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import ROBOTS_DIR, RobotConfig, load_robot
 
 PLAIN = Arm(load_robot("wx250s"))
 HOME = np.array(PLAIN.config.home_rad)

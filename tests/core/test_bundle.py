@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.bundle import (
+from conure_core.contract.bundle import (
     GOLDEN,
     INVERSE,
     POLICY,
@@ -23,9 +23,9 @@ from conure_core.bundle import (
     FileDigest,
     load_bundle,
 )
+from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
-from conure_core.robot import load_robot
-from conure_core.spec import Contract
+from conure_core.robot.description import load_robot
 
 CONTRACT = load_robot("wx250s").contract(image_size_px=8)
 FILES = (SPEC, POLICY, INVERSE, GOLDEN)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from conure_core.claim import claimed
 from conure_core.errors import ConfigError
+from conure_core.runtime.claim import claimed
 
 HOLDER = """
 import signal, sys
-from conure_core.claim import claimed
+from conure_core.runtime.claim import claimed
 with claimed(sys.argv[1], "conure prior"):
     print("held", flush=True)
     signal.pause()
@@ -64,7 +64,7 @@ def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_new_one(
     tmp_path: Path, monkeypatch
 ) -> None:
     """Between open and lock the last holder ends: a lock on its removed file would let two in."""
-    from conure_core import claim
+    from conure_core.runtime import claim
 
     flock, removed = claim.fcntl.flock, []
 

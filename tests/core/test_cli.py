@@ -1,4 +1,4 @@
-"""Verbs of one word and of two."""
+"""Verbs of one word and of two, from whatever distributions are installed."""
 
 import os
 import subprocess
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 
 from conure_core import cli
-from conure_core.cli import VERBS, main
+from conure_core.cli import ANYWHERE, GROUP, main, summary, verbs
 
-BENCHES = [name for name in VERBS if name.startswith("bench ")]
+ROOT = Path(__file__).parents[2]
+
+BENCHES = [name for name in verbs() if name.startswith("bench ")]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
@@ -20,7 +23,29 @@ def test_conure_alone_lists_every_verb(
 ) -> None:
     assert main(words) == 0
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text for name in VERBS)
+    assert all(f"  {name} " in text for name in verbs())
+
+
+@pytest.mark.parametrize("group", [GROUP, ANYWHERE])
+def test_the_verbs_installed_are_those_of_pyproject(group: str) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    installed = {name: verb.value for name, verb in verbs().items() if verb.group == group}
+    assert installed == declared[group], "the installation is older: run make setup"
+
+
+@pytest.mark.parametrize("name", verbs())
+def test_a_verb_is_listed_with_the_first_line_of_its_function(name: str) -> None:
+    verb = verbs()[name]
+    assert verb.load().__doc__.startswith(summary(verb))
+
+
+def test_listing_the_verbs_imports_none_of_them() -> None:
+    code = (
+        "import sys; from conure_core.cli import main; main([]);"
+        " print({'conure_ros', 'conure_sim', 'conure_training', 'numpy'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "set()"), run.stderr
 
 
 @pytest.mark.parametrize("words", [["bench"], ["bench", "--help"]])
@@ -127,3 +152,58 @@ def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
     monkeypatch.setattr(cli, "_load", lambda _: run)
     with pytest.raises(ZeroDivisionError):
         main(["runs"])
+
+
+def install(folder: Path, entry_points: str, source: str) -> Path:
+    """Another distribution in a folder, as pip lays it down."""
+    (folder / "greetings-1.0.dist-info").mkdir(parents=True)
+    (folder / "greetings-1.0.dist-info/METADATA").write_text("Name: greetings\nVersion: 1.0\n")
+    (folder / "greetings-1.0.dist-info/entry_points.txt").write_text(entry_points)
+    (folder / "greetings").mkdir()
+    (folder / "greetings/__init__.py").touch()
+    (folder / "greetings/wave.py").write_text(source)
+    return folder
+
+
+def conure_with(folder: Path, words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return conure(words, env=environment, stdout=subprocess.PIPE)
+
+
+WAVE = '''def wave(words: list[str]) -> None:
+    """Wave with the arm."""
+    print("waves", *words)
+'''
+
+
+def test_a_verb_of_another_distribution_is_listed_and_called(tmp_path: Path) -> None:
+    folder = install(tmp_path, f"[{GROUP}]\nwave = greetings.wave:wave\n", WAVE)
+    assert "Wave with the arm\n" in conure_with(folder, "").stdout
+    assert conure_with(folder, "wave times=2").stdout == "waves times=2\n"
+
+
+def test_a_verb_whose_packages_are_missing_says_which_extra_brings_them(tmp_path: Path) -> None:
+    points = f"[{GROUP}]\nwave = greetings.wave:wave [sim]\n"
+    folder = install(tmp_path, points, "import a_missing_package\n")
+    said = conure_with(folder, "wave").stderr
+    assert said == (
+        "conure wave: 'conure wave' needs 'a_missing_package': pip install 'conure[sim]', or make"
+        " setup\n"
+    )
+
+
+@pytest.mark.parametrize("group", [GROUP, ANYWHERE])
+def test_no_other_distribution_replaces_a_verb_of_conure(group: str, tmp_path: Path) -> None:
+    folder = install(tmp_path, f"[{group}]\nstop = greetings.wave:wave\n", WAVE)
+    done = conure_with(folder, "stop --help")
+    assert done.stdout.startswith("conure stop "), done.stderr
+
+
+def test_without_installed_verbs_it_says_how_to_install_them(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cli, "entry_points", lambda group: ())
+    cli.verbs.cache_clear()
+    try:
+        assert main([]) == 1
+    finally:
+        cli.verbs.cache_clear()
+    assert "run make setup" in capsys.readouterr().err

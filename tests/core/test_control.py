@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conure_core.arm import Arm, pose_error
-from conure_core.control import ControlLoop, executed_action
-from conure_core.controller import CartesianController, JointTarget
+from conure_core.control.controller import CartesianController, JointTarget
+from conure_core.control.loop import ControlLoop, executed_action
+from conure_core.control.safety import SafetyGate
 from conure_core.errors import StaleInput, UnsafeCommand
-from conure_core.robot import load_robot
-from conure_core.safety import SafetyGate
+from conure_core.robot.arm import Arm, pose_error
+from conure_core.robot.description import load_robot
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)

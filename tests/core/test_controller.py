@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
-from conure_core.controller import CartesianController, checked_action, gripper_position_m
+from conure_core.control.controller import CartesianController, checked_action, gripper_position_m
 from conure_core.errors import UnsafeCommand
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 
 from .witness import Witness
 

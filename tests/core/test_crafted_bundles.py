@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.bundle import BundleSpec, FileDigest, load_bundle, require_thresholds
-from conure_core.bundle_files import (
+from conure_core.contract.bundle import BundleSpec, FileDigest, load_bundle, require_thresholds
+from conure_core.contract.bundle_files import (
     GOLDEN,
     INVERSE,
     LARGEST_BYTES,
@@ -27,7 +27,7 @@ from conure_core.bundle_files import (
     read_arrays,
 )
 from conure_core.errors import BundleError, ConureError, SpecMismatch
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 
 CONTRACT = load_robot("wx250s").contract(image_size_px=8)
 FILES = (POLICY, INVERSE, GOLDEN)

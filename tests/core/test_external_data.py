@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, SparseTensorProto, TensorProto, helper
 
+from conure_core.contract.external_data import require_own_weights
 from conure_core.errors import BundleError
-from conure_core.external_data import require_own_weights
 
 PLACES = (
     "initializer",

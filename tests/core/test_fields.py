@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_core.config.yaml_fields import Bounds, bounded, read_fields, read_yaml, require_bounds
 from conure_core.errors import ConfigError
-from conure_core.fields import Bounds, bounded, read_fields, read_yaml, require_bounds
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{now}: &{now} [{', '.join([f'*{before}'] * 9)}]\n"

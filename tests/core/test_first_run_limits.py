@@ -2,9 +2,9 @@
 
 import pytest
 
+from conure_core.config.yaml_fields import read_yaml
 from conure_core.errors import ConfigError
-from conure_core.fields import read_yaml
-from conure_core.robot import ROBOTS_DIR, load_robot
+from conure_core.robot.description import ROBOTS_DIR, load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 
 FILES = {path.stem: read_yaml(path) for path in sorted(ROBOTS_DIR.glob("*.yaml"))}

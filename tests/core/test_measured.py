@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
 from conure_core.errors import ConfigError
-from conure_core.measured import implausible, measured_range
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.robot.measured_range import implausible, measured_range
 
 ARM = Arm(load_robot("wx250s"))
 HOME = np.array(ARM.config.home_rad)

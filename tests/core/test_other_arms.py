@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm, moved, pose_error
-from conure_core.control import ControlLoop
-from conure_core.robot import ROBOTS_DIR, load_robot
+from conure_core.control.loop import ControlLoop
+from conure_core.robot.arm import Arm, moved, pose_error
+from conure_core.robot.description import ROBOTS_DIR, load_robot
 
 ROBOTS = sorted(path.stem for path in ROBOTS_DIR.glob("*.yaml"))
 SO101 = Arm(load_robot("so101"))

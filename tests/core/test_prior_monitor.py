@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_core.control.prior_monitor import Level, PriorMonitor, Verdict
 from conure_core.errors import ConfigError
-from conure_core.prior_monitor import Level, PriorMonitor, Verdict
 
 LEVELS = [
     Level(Verdict.SLOW, "p05", 2, 0.0),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conure_core.processes import TIED
+from conure_core.runtime.processes import TIED
 
 GONE_S = 10.0
 WORKERS = """
@@ -50,7 +50,7 @@ PROGRAM = """
 import signal, subprocess, sys, threading
 import workers
 from conure_core.cli import _sigterm_raises
-from conure_core.processes import TIED, ended_with_this_process, run_on_processes
+from conure_core.runtime.processes import TIED, ended_with_this_process, run_on_processes
 folder = sys.argv[1]
 with _sigterm_raises():
 """
@@ -139,7 +139,7 @@ def test_a_worker_that_is_killed_is_a_refusal_not_a_traceback(tmp_path: Path) ->
     program = """
 import workers
 from conure_core.errors import WorkerError
-from conure_core.processes import run_on_processes
+from conure_core.runtime.processes import run_on_processes
 try:
     list(run_on_processes(workers.die, [1], 1))
 except WorkerError as error:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conure_core import provenance
+from conure_core.runtime import provenance
 
 
 def test_the_commit_is_whole_marked_if_dirty_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
-from conure_core.control import ControlLoop
+from conure_core.config.yaml_fields import bounds_of
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import ConfigError
-from conure_core.fields import bounds_of
-from conure_core.robot import ROBOTS_DIR, RobotConfig, load_robot
-from conure_core.ros2_control import Ros2ControlConfig, load_ros2_control
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import ROBOTS_DIR, RobotConfig, load_robot
+from conure_core.robot.ros2_control import Ros2ControlConfig, load_ros2_control
 from conure_core.servos.bus_config import BusConfig, ServoConfig, load_bus
 from conure_core.servos.scale import ServoScale
 

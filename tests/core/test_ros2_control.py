@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from conure_core.errors import ConfigError
-from conure_core.robot import ROBOTS_DIR, load_robot, robot_file
-from conure_core.ros2_control import Ros2ControlConfig, joint_order, load_ros2_control
+from conure_core.robot.description import ROBOTS_DIR, load_robot, robot_file
+from conure_core.robot.ros2_control import Ros2ControlConfig, joint_order, load_ros2_control
 
 ROBOT = load_robot("wx250s")
 BACKWARDS = ROBOT.joint_names[::-1]

@@ -1,7 +1,8 @@
 """What the gate promises of every command, by arithmetic of this file's own and PyBullet's
 distances.
 
-Limits are read from the robot's files here; nothing of `conure_core.safety` says what is right.
+Limits are read from the robot's files here; nothing of `conure_core.control.safety` says
+what is right.
 """
 
 import math
@@ -11,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
+from conure_core.control.safety import SafetyGate
 from conure_core.errors import StaleInput, UnsafeCommand
-from conure_core.safety import SafetyGate
+from conure_core.robot.arm import Arm
 
 from .gates import (
     CLOSED_M,

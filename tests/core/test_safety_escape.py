@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
+from conure_core.control.safety import NO_WORSE, JointCommand, SafetyGate, Violations, reachable
 from conure_core.errors import UnsafeCommand
-from conure_core.robot import load_robot
-from conure_core.safety import NO_WORSE, JointCommand, SafetyGate, Violations, reachable
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)

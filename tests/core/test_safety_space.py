@@ -1,7 +1,8 @@
 """What the gate promises of space: singularities, the box, the table, the arm itself; and of the
 way back from outside.
 
-Poses and distances are PyBullet's; nothing of `conure_core.safety` says what is right.
+Poses and distances are PyBullet's; nothing of `conure_core.control.safety` says
+what is right.
 """
 
 from copy import deepcopy
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.safety import SafetyGate
+from conure_core.control.safety import SafetyGate
 
 from .gates import (
     BULLET_M,

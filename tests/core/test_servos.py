@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, RobotError
-from conure_core.robot import load_robot, robot_file
+from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.bus_config import BusConfig, ServoConfig, load_bus
 from conure_core.servos.registers import FAMILIES
 from conure_core.servos.scale import Encoders, ServoScale, crank_angle, crank_position

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_core.contract.spec import Contract, mismatches, require_match
+from conure_core.control.interpolation import LinearFollower
 from conure_core.errors import SpecMismatch
-from conure_core.interpolation import LinearFollower
-from conure_core.robot import load_robot
-from conure_core.spec import Contract, mismatches, require_match
+from conure_core.robot.description import load_robot
 
 CONTRACT = load_robot("wx250s").contract(48)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conure_core.fields import bounds_of
-from conure_core.robot import ROBOTS_DIR, RobotConfig
-from conure_core.ros2_control import Ros2ControlConfig
+from conure_core.config.yaml_fields import bounds_of
+from conure_core.robot.description import ROBOTS_DIR, RobotConfig
+from conure_core.robot.ros2_control import Ros2ControlConfig
 from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_sim.physics.arm_simulation import ArmSimulation
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from conure_core.robot import load_robot, robot_file
+from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.control_channel import ask
 from conure_ros.bringup.launcher import GraphError, RunningGraph, ros_environment
 from conure_ros.comms.messages import to_ns, to_time

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conure_core.arm import Arm
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_ros.comms.messages import JointSample
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters

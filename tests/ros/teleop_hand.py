@@ -8,7 +8,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState, Joy
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_ros.comms.messages import joint_state_message, to_time
 from conure_ros.nodes import teleop_node
 from conure_ros.nodes.teleop_node import TeleopParameters

@@ -10,8 +10,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.control.safety import JointCommand
+from conure_core.robot.description import load_robot
 from conure_ros.bringup.graphs import ARM_MODEL, GRAPHS, managed
 from conure_ros.comms.messages import joint_sample, trajectory_message
 from conure_ros.comms.qos import STREAM

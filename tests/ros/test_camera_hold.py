@@ -9,7 +9,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, managed
 from conure_ros.comms.qos import LATCHED

@@ -11,8 +11,8 @@ from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.arm import Arm
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed

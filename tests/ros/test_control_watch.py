@@ -15,9 +15,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, Float64MultiArray
 from std_srvs.srv import Trigger
 
-from conure_core.bundle import SPEC, BundleSpec
+from conure_core.contract.bundle import SPEC, BundleSpec
 from conure_core.errors import ConfigError, DataError, RobotError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed

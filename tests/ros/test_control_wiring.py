@@ -15,9 +15,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.messages import joint_state_message, to_ns, to_time

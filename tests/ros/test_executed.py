@@ -5,11 +5,11 @@ terms.
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
-from conure_core.bundle import load_bundle
-from conure_core.control import ControlLoop
-from conure_core.observation import proprioception
-from conure_core.robot import load_robot
+from conure_core.contract.bundle import load_bundle
+from conure_core.control.loop import ControlLoop
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import RobotState
 from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.control.executed_actions import Decision, ExecutedActions

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image, JointState
 
-from conure_core.arm import Arm
 from conure_core.errors import ConfigError, ConureError
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.faults import soak, verb
 from conure_ros.faults.injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector

@@ -5,10 +5,10 @@ millions of them.
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
-from conure_core.control import ControlLoop
-from conure_core.robot import load_robot
-from conure_core.safety import SafetyGate
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import SafetyGate
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_ros.faults import gate
 from conure_ros.faults.gate import EPISODE, Episode, run_gate, start_poses
 from conure_ros.faults.judge.rules import Judge
@@ -54,7 +54,7 @@ class Careless(SafetyGate):
 
 
 def test_a_gate_that_forgets_box_and_clearances_is_seen(monkeypatch):
-    monkeypatch.setattr("conure_core.control.SafetyGate", Careless)
+    monkeypatch.setattr("conure_core.control.loop.SafetyGate", Careless)
     run = run_gate("wx250s", 6 * EPISODE, seed=1)
     assert {"box_m", "table_m"} <= set(run.told.broken)
     assert not run.kept

@@ -13,7 +13,7 @@ from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode

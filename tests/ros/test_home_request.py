@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import RobotError
 from conure_ros.control.home_request import HomeRequest
 from conure_ros.control.parameters import ControlParameters

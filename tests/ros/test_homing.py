@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conure_core.arm import Arm, moved
-from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import UnsafeCommand
-from conure_core.safety import JointCommand
+from conure_core.robot.arm import Arm, moved
 from conure_ros.control.homing import ARRIVED_RAD, Homing, _Patience, _smallest_mixture
 from tests.ros.supervised import ARM, HOME, ROBOT
 

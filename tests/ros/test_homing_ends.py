@@ -5,9 +5,9 @@ may not be.
 import numpy as np
 import pytest
 
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import UnsafeCommand
-from conure_ros.control.homing import Homing
+from conure_ros.control.homing import WAYS, Homing, _blocked_by
 from conure_ros.faults.judge.rules import Judge, Told
 
 from .supervised import ARM, HOME, ROBOT
@@ -59,3 +59,30 @@ def test_the_tools_way_leads_on_where_the_joints_straight_way_leaves_the_box(jud
     commands, blocked = way_home([-0.47, -1.1515, -0.7342, -2.62, 0.9519, 2.96])
     assert blocked == ""
     assert judge.robot.outside_m(commands).max() <= 1e-3
+
+
+def test_a_way_of_the_joints_that_would_be_cut_is_left_for_one_of_the_tool():
+    """Cut, it would not be straight any more; nobody could say where it leads."""
+    loop = ControlLoop(ARM)
+    loop.reset(np.array([-0.47, -1.1515, -0.7342, -2.62, 0.9519, 2.96]), ROBOT.gripper_open_m)
+    homing, taken = Homing(loop, speed_rad_s=0.8), []
+    while not homing.arrived:
+        cut = _blocked_by(homing.step(age_s=0.0))
+        taken.append(homing._ways[0])
+        assert not (cut and taken[-1] == "joints"), cut
+    assert taken[0] == "position" and taken[-1] == "joints"
+
+
+@pytest.mark.parametrize(
+    "offset_rad", [[0.9, 0, 0, 0, 0, 0], [-0.9, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0.9, 0]]
+)
+def test_a_slow_way_of_one_joint_comes_nearer_all_the_time(offset_rad):
+    """It lasts longer than homing waits for a way that comes no nearer."""
+    loop = ControlLoop(ARM)
+    loop.reset(HOME + offset_rad, ROBOT.gripper_open_m)
+    homing, steps = Homing(loop, speed_rad_s=0.1), 0
+    while not homing.arrived:
+        homing.step(age_s=0.0)
+        steps += 1
+        assert homing._ways == WAYS and steps < LONG
+    assert steps > 60

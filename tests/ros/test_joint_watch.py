@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
 from conure_core.errors import RobotError, StaleInput, UnsafeCommand
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_ros.comms.messages import JointSample
 from conure_ros.control.joint_watch import JointWatch
 

@@ -10,9 +10,9 @@ import pybullet
 import pytest
 import yaml
 
-from conure_core.arm import Arm
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot, robot_file
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot, robot_file
 from conure_ros.faults import judge as judge_package
 from conure_ros.faults.judge.clearances import quaternions, segment_distance
 from conure_ros.faults.judge.description import describe
@@ -56,14 +56,14 @@ def broken(judgement):
     return set(judgement.broken)
 
 
-def test_it_takes_from_the_core_only_its_errors_and_the_place_of_the_robots_files():
+def test_it_takes_from_the_core_only_errors_array_types_and_the_place_of_the_robots_files():
     folder = Path(judge_package.__file__).parent
     trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     ours = {name for name in names if name.startswith("conure_")}
-    allowed = {"conure_core", "conure_core.errors"}
+    allowed = {"conure_core", "conure_core.errors", "conure_core.types"}
     assert {name for name in ours if not name.startswith("conure_ros.faults.judge")} == allowed
 
 

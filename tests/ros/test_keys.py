@@ -16,7 +16,7 @@ import pytest
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
 from conure_ros.comms.qos import LATCHED

@@ -7,7 +7,7 @@ import pytest
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, managed

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import DataError, RobotError, UnsafeCommand
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.description import load_robot
 from conure_ros.comms.messages import (
     by_name,
     image_message,

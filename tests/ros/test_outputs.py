@@ -7,10 +7,10 @@ import pytest
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot
-from conure_core.ros2_control import Ros2ControlConfig
-from conure_core.safety import JointCommand
+from conure_core.robot.description import load_robot
+from conure_core.robot.ros2_control import Ros2ControlConfig
 from conure_ros.control import outputs
 from conure_ros.control.outputs import PositionStream, TrajectoryOutput, open_output
 

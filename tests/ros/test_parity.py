@@ -7,8 +7,8 @@ import pytest
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
-from conure_core.arm import Arm
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, managed

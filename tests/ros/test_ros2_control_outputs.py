@@ -12,9 +12,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from conure_core.arm import Arm
-from conure_core.robot import load_robot, robot_file
-from conure_core.ros2_control import load_ros2_control
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot, robot_file
+from conure_core.robot.ros2_control import load_ros2_control
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, managed

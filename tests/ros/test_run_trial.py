@@ -19,7 +19,7 @@ from action_msgs.srv import CancelGoal
 from rclpy.action import ActionClient
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, managed

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rclpy
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_ros.bringup.graphs import (
     CAMERA,
     CONTROL,

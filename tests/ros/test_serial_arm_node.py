@@ -16,9 +16,9 @@ from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_msgs.srv import ResetScene

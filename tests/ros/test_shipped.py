@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conure_core.errors import RobotError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import CONTROL

@@ -10,8 +10,8 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Empty
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.control.safety import JointCommand
+from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, managed
 from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message

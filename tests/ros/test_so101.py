@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from conure_core.arm import Arm
-from conure_core.control import ControlLoop
-from conure_core.robot import load_robot, robot_file
+from conure_core.control.loop import ControlLoop
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale

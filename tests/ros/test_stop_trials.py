@@ -5,9 +5,9 @@ not.
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
 from conure_core.errors import RobotError
+from conure_core.robot.arm import Arm
 from conure_ros.control.supervisor import Supervisor
 from conure_ros.faults.arms.models import Order
 from conure_ros.faults.stop_trials import ARMS, SENDERS, run_stop_trials

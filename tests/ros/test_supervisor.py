@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.arm import Arm
 from conure_core.errors import RobotError
+from conure_core.robot.arm import Arm
 from conure_ros.comms.sole_publisher import NO_NAME
 from conure_ros.control.arbiter import Mode
 from tests.ros.supervised import FORWARD, HOME, PERIOD_S, ROBOT, Rig, ready

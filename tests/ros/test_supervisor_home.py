@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
+from conure_core.robot.arm import Arm
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ARM, ELSEWHERE, FAR, FORWARD, HOME, ROBOT, going_home, ready

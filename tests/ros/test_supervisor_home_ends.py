@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
+from conure_core.robot.arm import Arm
 from conure_ros.control.arbiter import Mode
 from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, ROBOT, TICK_S, Rig, going_home, ready
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conure_core.arm import Arm
+from conure_core.robot.arm import Arm
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.policy_monitor import Verdict

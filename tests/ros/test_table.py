@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 import setuptools
+import tomllib
 
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
@@ -71,6 +72,14 @@ def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup
     assert scripts == {name: f"{node.module}:main" for name, node in NODES.items()}
     modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros/nodes").glob("*_node.py")}
     assert modules == set(NODES)
+
+
+def test_a_workspace_built_by_colcon_has_the_verbs_of_conure_ros(setup_of):
+    offered = setup_of("conure_ros")["entry_points"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    for group, verbs in declared.items():
+        own = {name: value for name, value in verbs.items() if value.startswith("conure_ros.")}
+        assert dict(line.split(" = ") for line in offered[group]) == own
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)

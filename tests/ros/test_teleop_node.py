@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.bringup.graph_parameters import file_parameters

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, UnsafeCommand
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import TELEOP
 from conure_ros.commands.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, MOVES, QUIT, RECORD, Held

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError
-from conure_core.robot import ROBOTS_DIR, load_robot
-from conure_core.spec import Contract
+from conure_core.robot.description import ROBOTS_DIR, load_robot
 from conure_sim.envs.expert_success import success_rate
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.envs.tabletop import TabletopEnv

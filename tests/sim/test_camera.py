@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.envs.sensors import wrist_camera
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.envs.tabletop import TabletopEnv

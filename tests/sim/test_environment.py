@@ -6,8 +6,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import conure_sim  # noqa: F401
-from conure_core.arm import pose_error
 from conure_core.errors import ConfigError, UnsafeCommand
+from conure_core.robot.arm import pose_error
 from conure_sim.objects.sets import object_set
 from conure_sim.tasks import TASKS
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import BusConfig, ServoConfig
 from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost

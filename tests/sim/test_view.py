@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conure_core.cli import main
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_sim.envs.rollout import expert, random_actions
 from conure_sim.envs.viewpoints import VIEWPOINTS
 from conure_sim.tools.pictures import MARGIN_PX, add_caption, contact_sheet, write_video

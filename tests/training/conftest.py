@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.prior.train import PriorConfig, train_prior
 

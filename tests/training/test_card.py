@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.data import collect as collecting
 from conure_training.data.collect import DemosConfig, collect

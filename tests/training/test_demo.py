@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conure_core.claim import claimed
 from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.runtime.claim import claimed
 from conure_training.demo.demo import run
 from conure_training.demo.pipeline import read_record
 from conure_training.demo.summary import STAGES, read_summary

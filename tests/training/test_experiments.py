@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.experiments import precise_demonstrations
 from conure_training.experiments.precise_demonstrations import PreciseDemonstrations, run

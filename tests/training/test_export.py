@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_core.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bundle
+from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bundle
 from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_training.export import bundle_writer, export
 from conure_training.export.bundle_writer import export_bundle
 from conure_training.export.parity import Parity, onnx_parity

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_sim.physics.arm_simulation import table_camera
 from conure_training.export.bundle_writer import export_bundle

@@ -19,9 +19,9 @@ import torch
 import zarr
 
 from conure_core.cli import main
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, ConureError, DataError, SpecMismatch
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.objects.fixtures import CONTAINERS
 from conure_sim.scenes.scene import MAX_OBJECTS, SLOT_STATE
 from conure_training.data.collect import DemosConfig, collect

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_training.nn.float64 import MatrixConv2d, in_float64
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import InverseGraph, PolicyGraph

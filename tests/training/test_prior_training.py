@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_sim.physics.arm_simulation import table_camera
 from conure_training.data.collect import DemosConfig, collect

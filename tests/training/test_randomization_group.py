@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_sim.benchmarks.command import BenchConfig
 from conure_sim.randomization.factors import Randomization, find_randomization, preset_names

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError
 from conure_sim.envs.evaluation_sets import HELD_OUT
 from conure_sim.randomization.factors import find_randomization

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from conure_core.errors import DataError
-from conure_core.provenance import git_commit
+from conure_core.runtime.provenance import git_commit
 from conure_training.demo.display import StageDisplay, duration
 from conure_training.demo.pipeline import Stage, read_record, remove_stages, run_stages
 

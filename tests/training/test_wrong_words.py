@@ -14,9 +14,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import conure_core.config as config_module
-from conure_core.cli import VERBS, main
-from conure_core.config import filled, load_config
+import conure_core.config.loader as config_module
+from conure_core.cli import main, verbs
+from conure_core.config.loader import filled, load_config
 from conure_core.errors import ConfigError, ConureError, DataError
 from conure_training.prior.model import load_prior
 from conure_training.rl.policy_file import load_policy
@@ -46,7 +46,7 @@ WRONG: dict[str, Any] = {
 FIRST_WORDS = {"faults": ["gate"], "stop": ["timeout_s=5.0"]}
 """What makes a verb read its configuration: without a word, `conure stop` stops every arm at once.
 """
-CONFIGURED = [verb for verb in VERBS if verb != "recordings recover"]
+CONFIGURED = [verb for verb in verbs() if verb != "recordings recover"]
 """Verbs with keys; the other takes files."""
 
 
@@ -64,7 +64,7 @@ class Loaded:
 
 def loaded(verb: str, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     """What `verb` hands to `filled`, without any override."""
-    module, caught = import_module(VERBS[verb].module), []
+    module, caught = import_module(verbs()[verb].module), []
 
     def catch(schema: type[Any], merged: DictConfig) -> Any:
         caught.append(Loaded(schema, merged))
@@ -189,7 +189,7 @@ WORDS = {
 
 
 def test_no_word_gives_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    module = import_module(VERBS["prior"].module)
+    module = import_module(verbs()["prior"].module)
 
     def load(*arguments: Any) -> Any:
         raise Began(load_config(*arguments))

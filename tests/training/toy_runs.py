@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_training.rl.train import RlConfig
 
 CONF = "conure_training.conf"

@@ -15,6 +15,19 @@ NODES = [
     "teleop_node",
 ]
 
+# The same as in the root's pyproject.toml.
+VERBS = [
+    "bench bus = conure_ros.commands.bench_bus:run [robot]",
+    "doctor = conure_ros.commands.doctor:run [robot]",
+    "faults = conure_ros.faults.verb:run [robot]",
+    "recordings recover = conure_ros.recording.recover:run [robot]",
+    "up = conure_ros.commands.up:run [robot]",
+]
+VERBS_ANYWHERE = [
+    "keys = conure_ros.commands.keys:run [robot]",
+    "stop = conure_ros.commands.stop:run [robot]",
+]
+
 setup(
     name=PACKAGE,
     version="0.1.0",
@@ -31,5 +44,9 @@ setup(
     description="The ROS 2 nodes of Conure",
     license="Apache-2.0",
     # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there.
-    entry_points={"console_scripts": [f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES]},
+    entry_points={
+        "console_scripts": [f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES],
+        "conure.commands": VERBS,
+        "conure.commands.anywhere": VERBS_ANYWHERE,
+    },
 )

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from conure_core.errors import ConureError
-from conure_core.processes import ended_with_this_process
+from conure_core.runtime.processes import ended_with_this_process
 
 TRANSITIONS = 50_000
 COMMAND = "from conure_core.cli import main; raise SystemExit(main())"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import conure_sim.benchmarks.measurements as measure
-from conure_core.config import load_config
-from conure_core.config_values import BATCH, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import BATCH, bounds, check_values
 from conure_core.errors import unknown_name
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.benchmarks.collection import collection_minutes
 from conure_sim.benchmarks.experts import Cell, expert_rates
 from conure_sim.benchmarks.report import Row, measure_rows
@@ -70,6 +70,7 @@ class BenchConfig:
 
 
 def run(overrides: list[str]) -> None:
+    """Measure the environments: speed, resets, memory, experts."""
     config = load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides)
     measure_rows(config, MEASUREMENTS)
 

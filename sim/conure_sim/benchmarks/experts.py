@@ -6,9 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from conure_core.atomic_files import write_json
-from conure_core.processes import run_on_processes
-from conure_core.provenance import git_commit
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.processes import run_on_processes
+from conure_core.runtime.provenance import git_commit
 from conure_sim.envs.expert_success import success_rate
 
 BLOCK_EPISODES = 20

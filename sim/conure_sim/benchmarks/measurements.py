@@ -7,7 +7,8 @@ import numpy as np
 import psutil
 import pybullet
 
-from conure_core.processes import TIED
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.runtime.processes import TIED
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.tools.tracking import Tracking, measure_free_space_tracking
 from conure_sim.vision.rendering import render_view
@@ -33,7 +34,7 @@ def step_rates(steps: int, **settings: Any) -> tuple[float, float, float]:
     bare_s = 0.0
 
     for seed in range(BLOCKS):
-        actions = rng.uniform(-0.5, 0.5, (block, 7))
+        actions = rng.uniform(-0.5, 0.5, (block, ACTION_SIZE))
         env.reset(seed=seed)
         targets = []
         began = time.perf_counter()
@@ -125,7 +126,7 @@ def _step_together(
     barrier.wait(timeout=300)
     began = time.perf_counter()
     for step in range(steps):
-        env.step(rng.uniform(-0.5, 0.5, 7))
+        env.step(rng.uniform(-0.5, 0.5, ACTION_SIZE))
         if step % env.max_steps == env.max_steps - 1:
             env.reset()
     results.put(time.perf_counter() - began)

@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from conure_core.atomic_files import write_json
-from conure_core.claim import claimed
-from conure_core.provenance import git_commit, machine
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.claim import claimed
+from conure_core.runtime.provenance import git_commit, machine
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.types import Array
+
 Observation = dict[str, NDArray[Any]]
 Policy = Callable[[Observation], NDArray[Any]]
 """An action (7,) in [-1, 1] for an observation."""
@@ -20,7 +23,7 @@ class Transition:
 
     observation: Observation
     """Before the action."""
-    action: NDArray[np.float64]
+    action: Array
     """(7,), in [-1, 1]."""
     reward: float
     """1 at success, else 0."""
@@ -94,4 +97,4 @@ def expert(env: Any) -> Policy:
 def random_actions(seed: int) -> Driver:
     """A driver whose actions are uniform in [-1, 1], drawn from this seed."""
     rng = np.random.default_rng(seed)
-    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, 7)
+    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, ACTION_SIZE)

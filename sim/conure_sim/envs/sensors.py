@@ -8,8 +8,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.observation import proprioception
-from conure_core.robot import RobotConfig
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.proprioception import proprioception
+from conure_core.types import Array
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import RandomizationSample
 from conure_sim.vision.camera import (
@@ -215,7 +216,7 @@ def _key(kind: str, camera: str) -> str:
     return kind if camera == TABLE else f"{kind}_{camera}"
 
 
-def _pose(values: Any) -> NDArray[np.float64]:
+def _pose(values: Any) -> Array:
     pose = np.array(values, dtype=np.float64)
     if pose.shape != (4, 4) or not _is_rotation(pose[:3, :3]):
         raise ConfigError(
@@ -224,5 +225,5 @@ def _pose(values: Any) -> NDArray[np.float64]:
     return pose
 
 
-def _is_rotation(matrix: NDArray[np.float64]) -> bool:
+def _is_rotation(matrix: Array) -> bool:
     return bool(np.abs(matrix @ matrix.T - np.eye(3)).max() <= 1e-3)

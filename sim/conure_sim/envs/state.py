@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import StateError
+from conure_core.types import Array
 from conure_sim.physics.journal import Call, repeat
 
 VERSION = 2
@@ -100,7 +100,7 @@ class EnvironmentState:
     """Recorded calls of World since the reset."""
     components: dict[str, Any]
     """State of every component, by name."""
-    physics: NDArray[np.float64]
+    physics: Array
     """World.physics() at this moment, to check a restore with."""
 
 

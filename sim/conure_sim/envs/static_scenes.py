@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Array
-from conure_core.observation import proprioception
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.robot.proprioception import proprioception
+from conure_core.types import Array, Image
 from conure_sim.objects.fixtures import Colour, ContainerModel, container_models
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.objects.sets import object_set
@@ -41,10 +41,10 @@ EDITION = 3
 class LabelledImages:
     """Images and the truth about them; base frame."""
 
-    image: NDArray[np.uint8]
+    image: Image
     """(n, h, w, 3), sRGB."""
     proprio: NDArray[np.float32]
-    """(n, p), see conure_core.observation."""
+    """(n, p), see conure_core.robot.proprioception."""
     positions: NDArray[np.float32]
     """Centres of the objects, (n, MAX_OBJECTS, 3) m; NaN where absent."""
     colours: NDArray[np.float32]

@@ -9,13 +9,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from conure_core.arm import moved
-from conure_core.control import ControlLoop
-from conure_core.controller import gripper_position_m
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.contract.spec import Contract
+from conure_core.control.controller import gripper_position_m
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
-from conure_core.spec import Contract
+from conure_core.robot.arm import moved
+from conure_core.robot.description import load_robot
+from conure_core.types import Array, Image
 from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, require_sight
 from conure_sim.envs.state import (
     Attributes,
@@ -37,7 +39,6 @@ from conure_sim.scenes.scene import state_size
 from conure_sim.tasks import find_task
 from conure_sim.vision.camera import Camera
 
-Array = NDArray[np.float64]
 Observation = dict[str, NDArray[Any]]
 IMAGE_SIZE_RANGE_PX = (16, 1024)
 
@@ -45,12 +46,12 @@ IMAGE_SIZE_RANGE_PX = (16, 1024)
 class TabletopEnv(gymnasium.Env[Any, Any]):
     """One task for one arm on a table, with a sparse reward.
 
-    Observation: `image` (size, size, 3) uint8; `proprio` float32, see conure_core.observation;
-    `state` float32, the privileged state, see Scene; and what `cameras`, `depth` and `segmentation`
-    add, see Sensors. Action: (7,) in [-1, 1], see conure_core.spec. Reward: 1 at success, which
-    ends the episode, else 0. `info`: is_success, any_lifted, target, objects, randomization (the
-    episode's draw, numbers). The attribute `command` is what the safety gate let through in the
-    last step.
+    Observation: `image` (size, size, 3) uint8; `proprio` float32, see
+    conure_core.robot.proprioception; `state` float32, the privileged state, see Scene; and what
+    `cameras`, `depth` and `segmentation` add, see Sensors. Action: (7,) in [-1, 1], see
+    conure_core.contract.action. Reward: 1 at success, which ends the episode, else 0. `info`:
+    is_success, any_lifted, target, objects, randomization (the episode's draw, numbers). The
+    attribute `command` is what the safety gate let through in the last step.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -142,7 +143,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.loop = ControlLoop(self.world.arm)
         self.contract: Contract = self.robot.contract(image_size)
 
-        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
         size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.observation_space = spaces.Dict({**self.sensors.spaces(), "state": state})
@@ -271,7 +272,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         """Whether the task is done in the present physical state."""
         return self.task.success(self.scene)
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> Image:
         """The table camera's present image, (h, w, 3) uint8, sRGB."""
         return self.world.render()
 

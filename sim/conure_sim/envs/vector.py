@@ -12,13 +12,11 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
-from numpy.typing import NDArray
 
-from conure_core.controller import checked_action
+from conure_core.control.controller import checked_action
 from conure_core.errors import ConfigError, UnsafeCommand, WorkerError, unknown_name
-from conure_core.processes import end_with_parent
-
-Array = NDArray[np.float64]
+from conure_core.runtime.processes import end_with_parent
+from conure_core.types import Array
 
 
 def make_vector(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Array, Motion
+from conure_core.types import Array
+from conure_sim.experts.motion import CLOSED, TURN_FIRST_M, Motion
 from conure_sim.experts.pick_place import pick
 from conure_sim.orientation import flat_axis, yaw_of
 from conure_sim.scenes.carry_box import CarryBoxScene

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import NDArray
 
+from conure_core.contract.action import GRIPPER
+from conure_core.types import Array
 from conure_sim.scenes.scene import Scene
 
-Array = NDArray[np.float64]
 OPEN = 0.9
 CLOSED = -0.9
 HOVER_M = 0.07
@@ -128,7 +128,7 @@ class Motion:
         action = self.grasp(point, axis, TURN_FIRST_M)
         fingers = self.world.fingers
         touching = [finger for finger in fingers if self.world.touching(body, finger, link)]
-        if action[6] != CLOSED or len(touching) != 1:
+        if action[GRIPPER] != CLOSED or len(touching) != 1:
             return action
 
         pose = self.pose

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, OPEN, TURN_FIRST_M, Array, Motion
+from conure_core.types import Array
+from conure_sim.experts.motion import CLOSED, OPEN, TURN_FIRST_M, Motion
 from conure_sim.orientation import flat_axis, yaw_of
 from conure_sim.scenes.scene import Container, Scene, SceneObject
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pinocchio as pin
 
+from conure_core.types import Array
 from conure_sim.experts.motion import (
     CLOSED,
     TURN_FIRST_M,
-    Array,
     Motion,
     align_direction,
     downward_rotation,

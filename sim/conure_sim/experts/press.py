@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, Array, Motion
+from conure_core.types import Array
+from conure_sim.experts.motion import CLOSED, Motion
 from conure_sim.scenes.button import ButtonScene
 
 OVER_RADIUS_M = 0.008

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from conure_sim.experts.motion import CLOSED, Array, Motion, align_direction
+from conure_core.types import Array
+from conure_sim.experts.motion import CLOSED, Motion, align_direction
 from conure_sim.scenes.push import PushScene
 
 PUSH_HEIGHT_M = 0.020

@@ -8,12 +8,11 @@ m, colours rgb in [0, 1]; the underside of every model lies at z = 0, its centre
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import unknown_name
+from conure_core.types import Array
 from conure_sim.orientation import quaternion_from_yaw
 
-Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 SIDES = 8

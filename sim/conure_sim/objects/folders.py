@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import NDArray
 from scipy.spatial import QhullError
 
+from conure_core.config.yaml_fields import checked_fields, read_fields
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import checked_fields, read_fields
+from conure_core.types import Array
 from conure_sim.objects.primitives import (
     PALETTE,
     WIDTH_RANGE_M,
@@ -27,7 +27,6 @@ from conure_sim.objects.primitives import (
 )
 from conure_sim.quiet import quiet
 
-Array = NDArray[np.float64]
 SPLITS = ("all", "train", "test")
 YAML_SUFFIXES = (".yaml", ".yml")
 MAX_RADIUS_M = 0.075

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from conure_core.errors import unknown_name
+from conure_core.types import Array
 from conure_sim.cached_files import mesh_file
 
-Array = NDArray[np.float64]
 HEIGHT_RANGE_M = (0.018, 0.045)
 WIDTH_RANGE_M = (0.022, 0.034)
 MAX_LENGTH_M = 0.055

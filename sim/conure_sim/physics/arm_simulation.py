@@ -5,11 +5,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from conure_core.config.yaml_fields import read_fields
 from conure_core.errors import ConfigError
-from conure_core.fields import read_fields
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.types import Array
 from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"
@@ -100,7 +100,7 @@ class ArmSimulation:
             )
 
     @property
-    def region(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def region(self) -> tuple[Array, Array]:
         """Lower and upper corner, (2,) each, m, of the part of the table where objects are put."""
         return np.array(self.objects_lower_m), np.array(self.objects_upper_m)
 

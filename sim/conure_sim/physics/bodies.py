@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pybullet
 
+from conure_core.types import Array
 from conure_sim.cached_files import mesh_file
-from conure_sim.objects.fixtures import Array, BoxPart, Colour
+from conure_sim.objects.fixtures import BoxPart, Colour
 from conure_sim.orientation import quaternion_from_yaw
 from conure_sim.physics.shapes import box_collision, box_visual, icosahedron
 from conure_sim.physics.world import World

@@ -8,7 +8,8 @@ import pybullet
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
-from conure_sim.objects.fixtures import Array, BoxPart
+from conure_core.types import Array
+from conure_sim.objects.fixtures import BoxPart
 
 
 def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:

@@ -10,10 +10,11 @@ import pybullet
 from numpy.typing import NDArray
 from pybullet_utils.bullet_client import BulletClient
 
-from conure_core.arm import Arm
+from conure_core.control.interpolation import LinearFollower
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.interpolation import LinearFollower
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array, Image
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
@@ -33,7 +34,6 @@ from conure_sim.vision.rendering import (
 )
 from conure_sim.vision.textures import texture_files
 
-Array = NDArray[np.float64]
 PHYSICS_HZ = 240
 SOLVER_ITERATIONS = 50
 OBJECT_FRICTION = 1.0
@@ -439,7 +439,7 @@ class World:
             velocityGains=self._unit_gains,
         )
 
-    def render(self, camera: Camera | None = None) -> NDArray[np.uint8]:
+    def render(self, camera: Camera | None = None) -> Image:
         """The camera's present image, (height, width, 3) uint8, sRGB."""
         return self.view(camera or self.camera).image
 

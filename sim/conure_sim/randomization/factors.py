@@ -12,16 +12,15 @@ from typing import Any, overload
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.types import Array, Image
 from conure_sim.randomization.dynamics import Dynamics
 from conure_sim.vision.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.vision.imaging import ImageChain
 from conure_sim.vision.rendering import Appearance
 from conure_sim.vision.textures import texture_files
 
-Array = NDArray[np.float64]
 Range = tuple[float, float]
 PRESETS_DIR = Path(__file__).parent.parent / "conf" / "randomization"
 JOINTS_AT_MOST = 8
@@ -73,7 +72,7 @@ class RandomizationSample:
         shift = rng.uniform(-1, 1, 3) * self.tint
         return list(np.clip(np.asarray(colour) + shift, 0.0, 1.0))
 
-    def degrade(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    def degrade(self, image: Image, rng: np.random.Generator) -> Image:
         """Degrade a rendered image as the episode's camera does.
 
         Args:

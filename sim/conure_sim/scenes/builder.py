@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from conure_core.errors import unknown_name
-from conure_sim.objects.fixtures import Array, ContainerModel, container_models
+from conure_core.types import Array
+from conure_sim.objects.fixtures import ContainerModel, container_models
 from conure_sim.objects.primitives import ObjectModel, block_set
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import RandomizationSample

@@ -1,6 +1,6 @@
 """An object, and a box that can be carried."""
 
-from conure_sim.objects.fixtures import Array
+from conure_core.types import Array
 from conure_sim.physics.world import World
 from conure_sim.scenes.scene import Container, Scene, SceneObject
 

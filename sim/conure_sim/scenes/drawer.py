@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conure_sim.objects.fixtures import Array, DrawerModel
+from conure_core.types import Array
+from conure_sim.objects.fixtures import DrawerModel
 from conure_sim.orientation import flat_axis, yaw_of
 from conure_sim.physics.world import World
 from conure_sim.scenes.scene import Scene, SceneObject

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conure_sim.objects.fixtures import Array
+from conure_core.types import Array
 from conure_sim.physics.world import World
 from conure_sim.scenes.scene import MAX_OBJECTS, Container, Scene, SceneObject
 

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
-from conure_core.observation import proprioception
+from conure_core.robot.proprioception import proprioception
+from conure_core.types import Array
 from conure_sim.objects.fixtures import ContainerModel
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.objects.sets import find_object
 from conure_sim.physics.world import World
 
-Array = NDArray[np.float64]
 MAX_OBJECTS = 4
 SPACING_M = 0.075
 COLOUR_DISTANCE = 0.35

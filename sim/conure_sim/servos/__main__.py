@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.servos.arm import ServoArm

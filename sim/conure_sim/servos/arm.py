@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from conure_core.errors import ConureError, RobotError, unknown_name
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from conure_core.types import Array
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pick_place import SortExpert
-from conure_sim.objects.fixtures import Array, ContainerModel
+from conure_sim.objects.fixtures import ContainerModel
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.orders import OrderScene

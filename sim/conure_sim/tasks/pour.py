@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from conure_core.types import Array
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pour import PourExpert
-from conure_sim.objects.fixtures import CUPS, MUGS, Array
+from conure_sim.objects.fixtures import CUPS, MUGS
 from conure_sim.physics.bodies import add_carried, add_sphere
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.pour import PourScene

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.processes import TIED
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.runtime.processes import TIED
 
 STEPS = 500
 DOWNWARD = np.array([0.0, 0.0, -0.15, 0.0, 0.0, 0.0, 0.0])
@@ -94,11 +95,11 @@ def run(env: Any, steps: int, seed: int) -> list[str]:
         steps + 1 digests, the first of the reset.
     """
     rng = np.random.default_rng(seed)
-    action = np.zeros(7)
+    action = np.zeros(ACTION_SIZE)
     observation, info = env.reset(seed=seed)
     digests = [digest(observation, info)]
     for _ in range(steps):
-        action = 0.8 * action + 0.6 * rng.normal(size=7) + DOWNWARD
+        action = 0.8 * action + 0.6 * rng.normal(size=ACTION_SIZE) + DOWNWARD
         action = np.clip(action, -1.0, 1.0)
         observation, reward, terminated, truncated, info = env.step(action)
         if terminated or truncated:

@@ -11,12 +11,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from rich.progress import track
 
-from conure_core.atomic_files import write_text
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import COUNT, SEED, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import COUNT, SEED, bounds, check_values
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.runtime.atomic_files import write_text
+from conure_core.runtime.claim import claimed
 from conure_sim.envs.tabletop import IMAGE_SIZE_RANGE_PX
 from conure_sim.physics.arm_simulation import ARMS_DIR
 from conure_sim.randomization.factors import find_randomization, preset_names
@@ -66,6 +66,7 @@ class GalleryConfig:
 
 
 def run(overrides: list[str]) -> None:
+    """Show every task, arm, preset, object and fixture on one page."""
     config = load_config("conure_sim.conf", "gallery", GalleryConfig, overrides)
     print(f"written: {write_gallery(config)}")
 

@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pybullet
 
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.types import Array, Image
 from conure_sim.envs.rollout import expert
 from conure_sim.envs.viewpoints import OVERVIEW, TABLE, viewpoint
 from conure_sim.objects.fixtures import (
@@ -29,7 +30,7 @@ from conure_sim.physics.world import World
 from conure_sim.randomization.factors import Randomization, RandomizationSample, find_randomization
 from conure_sim.tasks.orders import TRAYS
 from conure_sim.tasks.push import GOAL_COLOURS, GOAL_RADIUS_M
-from conure_sim.tools.recording import Array, Image, Recording, record
+from conure_sim.tools.recording import Recording, record
 from conure_sim.vision.camera import looking_at
 
 MOMENTS = ("start", "middle", "end")

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from conure_core.atomic_files import replacing, write_bytes
 from conure_core.errors import ConureError
-from conure_sim.tools.recording import Array, Image, Recording
+from conure_core.runtime.atomic_files import replacing, write_bytes
+from conure_core.types import Array, Image
+from conure_sim.tools.recording import Recording
 
 CODEC = "vp09"
 """VP9 in MP4: in every wheel of OpenCV, and browsers play it, unlike MPEG-4 part 2 (mp4v)."""

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.types import Array, Image
 from conure_sim.envs.rollout import Driver, Transition, rollout
 from conure_sim.envs.viewpoints import viewpoint
 from conure_sim.vision.camera import AnyCamera
-
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,5 +65,5 @@ def record(env: Any, driver: Driver, seed: int, cameras: Sequence[str], size_px:
         capture()
 
     result = rollout(env, driver, seed, on_step=append, on_reset=start)
-    stacked = np.array(actions).reshape(-1, 7)
+    stacked = np.array(actions).reshape(-1, ACTION_SIZE)
     return Recording(frames, stacked, result.success, str(result.info["target"]))

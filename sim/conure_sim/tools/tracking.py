@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import moved, pose_error
+from conure_core.contract.action import ACTION_SIZE, MOTION, ROTATION, TRANSLATION
+from conure_core.robot.arm import moved, pose_error
+from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
 
-Array = NDArray[np.float64]
 EPISODE_STEPS = 25
 WANDER_M = 0.05
 WANDER_RAD = 0.3
@@ -70,12 +71,12 @@ def measure_free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Trac
             commanded = env.loop.hold()
         before = arm.forward(commanded.joint_rad).copy()
 
-        action = rng.uniform(-1, 1, 7)
+        action = rng.uniform(-1, 1, ACTION_SIZE)
         offset = pose_error(home, before)
-        back = -np.sign(offset) * np.abs(action[:6])
-        action[:6] = np.where(np.abs(offset) > limits, back, action[:6])
-        shift_m = action[:3] * robot.max_translation_m
-        turn_rad = action[3:6] * robot.max_rotation_rad
+        back = -np.sign(offset) * np.abs(action[MOTION])
+        action[MOTION] = np.where(np.abs(offset) > limits, back, action[MOTION])
+        shift_m = action[TRANSLATION] * robot.max_translation_m
+        turn_rad = action[ROTATION] * robot.max_rotation_rad
         wanted = moved(before, shift_m, turn_rad)
 
         env.step(action)

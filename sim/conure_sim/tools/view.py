@@ -13,9 +13,9 @@ import gymnasium
 import numpy as np
 import pybullet
 
-from conure_core.claim import claimed
-from conure_core.config_values import COUNT_OR_NONE, SEED, bounds, check_values
+from conure_core.config.values import COUNT_OR_NONE, SEED, bounds, check_values
 from conure_core.errors import ConfigError
+from conure_core.runtime.claim import claimed
 from conure_sim.envs.rollout import Driver, Transition, expert, random_actions, rollout
 from conure_sim.envs.tabletop import IMAGE_SIZE_RANGE_PX
 from conure_sim.envs.viewpoints import overview, require_viewpoint

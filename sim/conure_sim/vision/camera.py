@@ -9,8 +9,8 @@ import pinocchio as pin
 from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 NEAR_M = 0.05
 FAR_M = 3.0
 MAX_ENLARGEMENT = 4

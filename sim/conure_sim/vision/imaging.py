@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.types import Array, Image
+
 
 @dataclass(frozen=True)
 class ImageChain:
@@ -21,7 +23,7 @@ class ImageChain:
     jpeg_quality: float = 100.0
     """As libjpeg counts it; 100 leaves the image uncompressed."""
 
-    def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    def apply(self, image: Image, rng: np.random.Generator) -> Image:
         """Degrade an image as the camera would.
 
         Args:
@@ -44,21 +46,19 @@ class ImageChain:
             image = self._compress(image)
         return image
 
-    def _expose_with_noise(
-        self, image: NDArray[np.uint8], rng: np.random.Generator
-    ) -> NDArray[np.uint8]:
+    def _expose_with_noise(self, image: Image, rng: np.random.Generator) -> Image:
         exposed: NDArray[np.float32] = rng.standard_normal(image.shape, dtype=np.float32)
         exposed = exposed * np.float32(self.noise)
         exposed += image * np.float32(self.exposure) if self.exposure != 1.0 else image
         return np.clip(exposed, 0, 255, out=exposed).astype(np.uint8)
 
-    def _compress(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _compress(self, image: Image) -> Image:
         quality = [cv2.IMWRITE_JPEG_QUALITY, round(self.jpeg_quality)]
         _, data = cv2.imencode(".jpg", image, quality)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 @lru_cache(maxsize=16)
-def _gaussian(sigma_px: float) -> NDArray[np.float64]:
+def _gaussian(sigma_px: float) -> Array:
     """The kernel of a blur, (n, 1)."""
     return np.asarray(cv2.getGaussianKernel(round(6.0 * sigma_px + 1.0) | 1, sigma_px))

@@ -9,6 +9,7 @@ import numpy as np
 import pybullet
 from numpy.typing import NDArray
 
+from conure_core.types import Image
 from conure_sim.vision.camera import FAR_M, NEAR_M, Camera
 
 NOTHING = -1
@@ -43,7 +44,7 @@ class Appearance:
 class View:
     """A rendered image, with depth and bodies if asked for, else None."""
 
-    image: NDArray[np.uint8]
+    image: Image
     """(h, w, 3), sRGB."""
     depth_m: NDArray[np.float32] | None
     """(h, w), along the optical axis; 0 where nothing is within FAR_M."""

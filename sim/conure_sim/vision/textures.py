@@ -7,11 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from conure_core.types import Array, Image
 from conure_sim.cached_files import image_file
 
-Array = NDArray[np.float64]
 SIZE_PX = 128
 VARIANTS = 4
 
@@ -63,7 +62,7 @@ def _smooth_noise(cells: int, rng: np.random.Generator) -> Array:
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC))
 
 
-def _colour(mix: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _colour(mix: Array, rng: np.random.Generator) -> Image:
     """Blend two random light colours, by shares (h, w), so that a tint still shows."""
     first, second = rng.uniform(0.45, 1.0, (2, 3))
     blend = first + mix[..., None] * (second - first)

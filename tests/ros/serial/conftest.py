@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from conure_core.robot import load_robot, robot_file
-from conure_core.safety import JointCommand
+from conure_core.control.safety import JointCommand
+from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus
 from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost

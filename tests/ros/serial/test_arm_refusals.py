@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.safety import JointCommand
 from conure_core.servos.bus_config import load_bus
 from conure_ros.drivers.arm_loop import State
 from conure_ros.drivers.port import PortLost
@@ -226,6 +226,23 @@ def test_a_blocked_joint_does_not_wind_up_and_does_not_leap_when_it_is_free(rig)
     assert rig.true_rad()[0] - rig.home[0] <= leash + 0.05, "nobody commands it any more"
     assert rig.loop.state is State.ARMED
     rig.go(rig.home, 1.0)
+
+
+def test_a_command_that_is_not_finite_is_refused_and_the_loop_lives_on(rig):
+    for wrong in (np.nan, np.inf, -np.inf):
+        crooked = rig.home.copy()
+        crooked[2] = wrong
+        for command in (
+            JointCommand(crooked, 0.03, 0.075),
+            JointCommand(rig.home + 0.1, wrong, 0.075),
+            JointCommand(rig.home + 0.1, 0.03, wrong),
+        ):
+            with pytest.raises(RobotError, match="must be finite"):
+                rig.loop.command(command)
+    rig.go(rig.home + 0.05, 0.5)
+    rig.simulate(0.3)
+    assert rig.loop.error is None and rig.loop.state is State.ARMED
+    assert np.abs(rig.true_rad() - rig.home - 0.05).max() < 0.02
 
 
 def test_a_stopped_loop_stands_still_within_a_cycle_and_refuses_commands(rig):

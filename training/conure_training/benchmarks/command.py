@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 import conure_training.benchmarks.measurements as measure
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_sim.benchmarks.report import Row, measure_rows
 from conure_training.benchmarks.prior_training import prior_steps
 from conure_training.prior.train import PriorConfig
@@ -64,7 +64,7 @@ class BenchTrainingConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Measure flow, prior and learner against their peers."""
     measure_rows(
         load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides),
         MEASUREMENTS,

@@ -11,8 +11,8 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.profiler import profile
 
-from conure_core.config import load_config
-from conure_core.robot import load_robot
+from conure_core.config.loader import load_config
+from conure_core.robot.description import load_robot
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_training.benchmarks.timing import each_call_s
 from conure_training.data.demonstrations import Demonstrations, save_demonstrations

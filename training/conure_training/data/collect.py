@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
+from conure_core.contract.action import ACTION_SIZE
 from conure_core.errors import ConfigError
+from conure_core.runtime.claim import claimed
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import ARRAYS, Demonstrations, save_demonstrations
@@ -90,7 +91,7 @@ class Block:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Collect scripted demonstrations."""
     collect(load_config("conure_training.conf", "demos", DemosConfig, overrides))
 
 
@@ -189,9 +190,9 @@ def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]
     rows: list[tuple] = []
     done = False
     while not done:
-        action = np.clip(expert.action() + scale * NOISE_SHAPE * rng.normal(size=7), -1, 1).astype(
-            np.float32
-        )
+        action = np.clip(
+            expert.action() + scale * NOISE_SHAPE * rng.normal(size=ACTION_SIZE), -1, 1
+        ).astype(np.float32)
         positions = env.scene.object_positions().astype(np.float32)
         following, reward, terminated, truncated, _ = env.step(action)
         seen = (observation["image"], observation["proprio"], observation["state"])

@@ -8,8 +8,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import damaged, last_whole, replacing
 from conure_core.errors import DataError
+from conure_core.runtime.atomic_files import damaged, last_whole, replacing
 
 FORMAT = 1
 IMAGES = ("image", "final_image")

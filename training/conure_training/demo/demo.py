@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import COUNT, SEED, bounds
+from conure_core.config.loader import load_config
+from conure_core.config.values import COUNT, SEED, bounds
 from conure_core.errors import ConfigError
+from conure_core.runtime.claim import claimed
 from conure_sim.objects.sets import object_set
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.demo.display import StageDisplay
@@ -84,7 +84,7 @@ class DemoConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Run the whole pipeline: from demonstrations to a report."""
     config = load_config("conure_training.conf", "demo", DemoConfig, overrides)
     stages = stages_of(config)
     with claimed(config.folder, "conure demo"):

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from conure_core.atomic_files import damaged, read_json, write_json
-from conure_core.provenance import git_commit
+from conure_core.runtime.atomic_files import damaged, read_json, write_json
+from conure_core.runtime.provenance import git_commit
 
 RECORDS = "stages"
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from conure_core.atomic_files import write_text
+from conure_core.runtime.atomic_files import write_text
 from conure_training.demo import plots
 from conure_training.demo.display import duration
 from conure_training.demo.summary import (

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.errors import DataError
-from conure_core.provenance import git_commit, machine
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.runtime.atomic_files import damaged, read_json, write_json
+from conure_core.runtime.provenance import git_commit, machine
 from conure_training.demo.pipeline import read_record
 from conure_training.evaluation.evaluate import rate_of
 from conure_training.evaluation.robot_trials import LOAD_FILE, RobotTrial, read_trials

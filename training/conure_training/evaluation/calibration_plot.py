@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_core.atomic_files import replacing
+from conure_core.runtime.atomic_files import replacing
 from conure_training.evaluation.prior_metrics import Calibration
 
 BLUE, GREY = "#2a6f97", "#8d99ae"

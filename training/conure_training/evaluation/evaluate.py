@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from conure_core.atomic_files import write_json
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.claim import claimed
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.environments import make_environment
@@ -61,7 +61,7 @@ class EvaluateConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Roll a prior, a policy or a bundle out in simulation."""
     config = load_config("conure_training.conf", "evaluate", EvaluateConfig, overrides)
     result = evaluate(config)
     for name in ("success", "any_lifted"):

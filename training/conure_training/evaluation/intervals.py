@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from conure_core.types import Array
+
 Z_95 = 1.959963984540054
 
 

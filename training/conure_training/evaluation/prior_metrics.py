@@ -12,9 +12,9 @@ from scipy import stats
 from torch import Tensor
 from torch.func import jacrev, vmap
 
+from conure_core.types import Array
 from conure_training.prior.flow import ConditionalRealNVP
 
-FloatArray = NDArray[np.float64]
 BATCH = 4096
 RESAMPLES = 2000
 
@@ -28,7 +28,7 @@ class Estimate:
     high: float | None
 
 
-def mean_over_episodes(values: FloatArray, episode: NDArray[np.int64], seed: int = 0) -> Estimate:
+def mean_over_episodes(values: Array, episode: NDArray[np.int64], seed: int = 0) -> Estimate:
     """Mean of values (n,), with a percentile bootstrap over episodes (n,): steps of one episode are
     alike.
 
@@ -47,7 +47,7 @@ def mean_over_episodes(values: FloatArray, episode: NDArray[np.int64], seed: int
 
 def coverage(
     flow: ConditionalRealNVP, context: Tensor, radius: float, actions: int, seed: int = 0
-) -> FloatArray:
+) -> Array:
     """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)| <= radius, (n,), by that many
     uniform actions.
     """
@@ -76,7 +76,7 @@ def latent_grid(dim: int, radii: Sequence[float], directions: int, seed: int = 0
     )
 
 
-def condition_numbers(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> FloatArray:
+def condition_numbers(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> Array:
     """Condition number of df/dz, (n, k), the largest over the smallest singular value, of contexts
     (n, C) at z (k, D).
 

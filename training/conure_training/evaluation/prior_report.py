@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from conure_core.atomic_files import write_json
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import BATCH, SEED, bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import BATCH, SEED, bounds, check_values
 from conure_core.errors import ConfigError, SpecMismatch
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.claim import claimed
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
 from conure_training.data.selection import choose_episodes, episodes_of, fingerprint, held_out_steps
 from conure_training.evaluation import prior_metrics as measures
@@ -95,7 +95,7 @@ class Card:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Judge a prior before any reinforcement learning: a table, JSON and a picture."""
     config = load_config("conure_training.conf", "card", CardConfig, overrides)
     Console().print(table_of(make_card(config)))
     print(f"written: {config.out}/card.json and calibration.png")

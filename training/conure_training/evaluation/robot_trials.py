@@ -22,10 +22,10 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import damaged, read_json, write_json
-from conure_core.config_values import COUNT, SEED, bounds, check_values
+from conure_core.config.values import COUNT, SEED, bounds, check_values
 from conure_core.errors import ConureError, DataError
-from conure_core.processes import TIED, ended_with_this_process
+from conure_core.runtime.atomic_files import damaged, read_json, write_json
+from conure_core.runtime.processes import TIED, ended_with_this_process
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_training.runtime.parallel import progress_bar
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
+from conure_core.contract.spec import require_match
 from conure_core.errors import ConfigError, ConureError
-from conure_core.spec import require_match
 from conure_sim.envs.rollout import Driver
 from conure_sim.tools.view import ViewConfig, make_environment, scripted_driver, show, view
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Show one episode: a video and a contact sheet, or a window."""
     config = load_config("conure_training.conf", "view", ViewConfig, overrides)
     env, driver = prepared(config)
     try:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.nn.weights import seeded
 from conure_training.prior.flow import AUTHORS_FLOW, ConditionalRealNVP

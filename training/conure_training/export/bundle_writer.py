@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from conure_core.atomic_files import replacing
-from conure_core.bundle import (
+from conure_core.contract.bundle import (
     GOLDEN,
     INVERSE,
     POLICY,
@@ -25,9 +24,10 @@ from conure_core.bundle import (
     replayed,
     require_thresholds,
 )
+from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, SpecMismatch
-from conure_core.provenance import git_commit
-from conure_core.spec import Contract
+from conure_core.runtime.atomic_files import replacing
+from conure_core.runtime.provenance import git_commit
 from conure_training.export.onnx_graphs import write_onnx
 from conure_training.export.parity import (
     Observations,

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import damaged, read_json, write_json
-from conure_core.bundle import Bundle
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import BATCH, SEED, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import BATCH, SEED, check_values
+from conure_core.contract.bundle import Bundle
+from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError, DataError
-from conure_core.spec import Contract
+from conure_core.runtime.atomic_files import damaged, read_json, write_json
+from conure_core.runtime.claim import claimed
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.bundle_writer import export_bundle
@@ -55,7 +55,7 @@ class ExportConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Write an ONNX bundle."""
     config = load_config("conure_training.conf", "export", ExportConfig, overrides)
     result = export_agent(config)
     parity, p99_ms = result["parity"], np.percentile(result["inference_ms"], 99)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conure_core.bundle import ACTION_TOLERANCE, LOG_LIKELIHOOD_TOLERANCE, Bundle
+from conure_core.contract.bundle import ACTION_TOLERANCE, LOG_LIKELIHOOD_TOLERANCE, Bundle
+from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, DataError, SpecMismatch
-from conure_core.spec import Contract
 from conure_training.policies.graph import InverseGraph, PolicyGraph
 
 Observations = Mapping[str, NDArray[Any]]

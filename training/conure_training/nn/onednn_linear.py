@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conure_core.provenance import cpu_name
+from conure_core.runtime.provenance import cpu_name
 
 LEAST_PRODUCTS = 2**20
 """Multiplications from which oneDNN is faster; below, its set-up costs more than the arithmetic."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.bundle import load_bundle
-from conure_core.spec import Contract
+from conure_core.contract.bundle import load_bundle
+from conure_core.contract.spec import Contract
 from conure_training.policies.policy import Observation
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError
-from conure_core.spec import Contract
 from conure_training.policies.graph import PolicyGraph
 from conure_training.policies.policy import Agent
 from conure_training.prior.model import Prior

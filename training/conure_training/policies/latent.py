@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conure_core.spec import Contract
+from conure_core.contract.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
 from conure_training.policies.policy import Observation

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_core.spec import Contract
+from conure_core.contract.spec import Contract
 from conure_training.policies.policy import Observation
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.spec import Contract
+from conure_core.contract.spec import Contract
 
 Observation = dict[str, NDArray[Any]]
 

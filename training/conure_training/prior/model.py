@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from conure_core.contract.spec import Contract, require_match
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_core.spec import Contract, require_match
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.vision.camera import Camera
 from conure_training.prior.encoder import SceneEncoder

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import write_json
-from conure_core.claim import claimed
-from conure_core.config import load_config
-from conure_core.config_values import (
+from conure_core.config.loader import load_config
+from conure_core.config.values import (
     BATCH,
     COUNT,
     COUNT_OR_NONE,
@@ -27,7 +25,9 @@ from conure_core.config_values import (
     check_values,
 )
 from conure_core.errors import DataError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.claim import claimed
 from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
@@ -114,7 +114,7 @@ class PriorConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Train the behavioral prior."""
     train_prior(load_config("conure_training.conf", "prior", PriorConfig, overrides))
 
 

@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from conure_core.atomic_files import write_json
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, ConureError
+from conure_core.runtime.atomic_files import write_json
 
 PACKAGE, CONF = "conure_training.experiments", "conure_training.conf"
 

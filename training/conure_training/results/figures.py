@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import replacing
+from conure_core.runtime.atomic_files import replacing
 from conure_training.evaluation.intervals import stratified_interval
 from conure_training.results.checks import (
     Runs,

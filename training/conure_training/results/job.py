@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from conure_core.atomic_files import write_json
 from conure_core.errors import ConureError
-from conure_core.processes import ended_with_this_process
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.processes import ended_with_this_process
 from conure_training.results.ledger import at, resolved
 from conure_training.results.plan import Command, Entry
 

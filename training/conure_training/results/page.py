@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_core.atomic_files import write_text
+from conure_core.runtime.atomic_files import write_text
 from conure_training.demo.summary import auxiliary_task
 from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean
 from conure_training.results.checks import CHECKS, Runs, areas, curves, finals, fresh_starts

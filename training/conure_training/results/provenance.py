@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from conure_core.provenance import git_commit, machine
+from conure_core.runtime.provenance import git_commit, machine
 from conure_training.demo.summary import versions
 
 

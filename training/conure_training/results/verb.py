@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from conure_core.config import load_config
-from conure_core.config_values import bounds, check_values
+from conure_core.config.loader import load_config
+from conure_core.config.values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_training.results.checks import CHECKS, INCOMPLETE
 from conure_training.results.job import holder, read_state
@@ -57,7 +57,10 @@ class ResultsConfig:
 
 
 def run(words: list[str]) -> None:
-    """The verb. Words without '=' are names of experiments, or all, plan or page."""
+    """Show the ledger of experiments, or fill it.
+
+    Words without '=' are names of experiments, or all, plan or page.
+    """
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     config = load_config(
         "conure_training.conf",

@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from conure_core.config_values import MAY_BE_INFINITE
+from conure_core.config.values import MAY_BE_INFINITE
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_training.nn.critic_ensemble import CriticEnsemble
 from conure_training.nn.weights import frozen, seeded

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from conure_core.atomic_files import write_json
 from conure_core.errors import ConfigError
-from conure_core.provenance import git_commit
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.provenance import git_commit
 from conure_training.rl.method import Method, RunConfig
 from conure_training.rl.replay import Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar

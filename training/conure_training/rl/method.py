@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conure_core.config_values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
+from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
 from conure_core.errors import ConfigError, unknown_name
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from conure_core.errors import ConureError
-from conure_core.processes import TIED
+from conure_core.runtime.processes import TIED
 from conure_training.rl.train import RECENT_EPISODES, RlConfig, train_rl
 from conure_training.runtime.parallel import progress_bar
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conure_core.contract.spec import Contract, require_match
 from conure_core.errors import DataError
-from conure_core.spec import Contract, require_match
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.bundle import BundleAgent
 from conure_training.policies.chunked import ChunkedAgent

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import DataError
 
 RECENT_EPISODES = 50
@@ -43,7 +43,7 @@ class Run:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """List the runs of `conure rl` with their metrics."""
     root = Path(load_config("conure_training.conf", "runs", RunsConfig, overrides).root)
     found = find_runs(root)
     if not found:

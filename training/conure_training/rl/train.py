@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from conure_core.atomic_files import write_json
-from conure_core.claim import claimed
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.claim import claimed
 from conure_training.data.environments import make_environment
 from conure_training.rl.config import RlConfig
 from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
@@ -23,7 +23,7 @@ __all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
 
 
 def run(overrides: list[str]) -> None:
-    """The verb."""
+    """Train a policy by reinforcement learning, in z or from scratch."""
     train_rl(load_config("conure_training.conf", "rl", RlConfig, overrides))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.atomic_files import replacing
+from conure_core.runtime.atomic_files import replacing
 
 UNREADABLE = (
     OSError,

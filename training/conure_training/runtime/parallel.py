@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.processes import Block, Result, run_on_processes, worker_count
+from conure_core.runtime.processes import Block, Result, run_on_processes, worker_count
 from conure_training.runtime.ray_cluster import run_on_cluster
 
 ENGINES = ("processes", "ray")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from conure_core.atomic_files import damaged, replacing
+from conure_core.runtime.atomic_files import damaged, replacing
 from conure_training.runtime.arrays import UNREADABLE
 
 AGAIN = "train it again"

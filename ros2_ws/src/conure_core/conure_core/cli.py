@@ -1,36 +1,27 @@
-"""The one command, `conure VERB [overrides]`. Verbs live where their work is done and are imported
-when called.
+"""The one command, `conure VERB [overrides]`.
+
+A verb is an entry point of any installed distribution: `name = "module:function [extra]"` in the
+group `conure.commands`, where the function takes the list of words after the verb. The module is
+imported when the verb is called. What `conure` lists beside the name is the first line of the
+function's docstring. The extra of `conure` brings what the verb needs. A verb may be two words:
+`conure bench` alone lists every `bench X`.
 """
 
 import errno
 import os
+import re
 import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib import import_module
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from conure_core.errors import ConfigError, ConureError, unknown_name
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A function `run(overrides: list[str]) -> None` in a module, and the pip extra that brings
-    what it needs.
-
-    A verb may be two words: `conure bench` alone lists every `bench X`.
-    """
-
-    module: str
-    extra: str
-    summary: str
-    anywhere: bool = False
-    """Whether it must work even where the current folder was deleted."""
-
 
 HELP = ("-h", "--help", "help")
 ADVICE = {
@@ -42,78 +33,9 @@ ADVICE = {
     errno.EEXIST: "; give another path, or remove it",
     errno.EISDIR: "; a folder stands where a file is needed, give another path",
 }
-VERBS = {
-    "demo": Verb(
-        "conure_training.demo.demo", "all", "the main job, from demonstrations to a report"
-    ),
-    "demos": Verb("conure_training.data.collect", "training", "collect scripted demonstrations"),
-    "prior": Verb("conure_training.prior.train", "training", "train the behavioral prior"),
-    "card": Verb(
-        "conure_training.evaluation.prior_report",
-        "training",
-        "the score card of a prior, before any reinforcement learning",
-    ),
-    "rl": Verb(
-        "conure_training.rl.train", "training", "reinforcement learning, in z or from scratch"
-    ),
-    "runs": Verb("conure_training.rl.runs", "training", "list runs with their key figures"),
-    "export": Verb("conure_training.export.export", "training", "write an ONNX bundle"),
-    "evaluate": Verb(
-        "conure_training.evaluation.evaluate",
-        "training",
-        "roll a prior, a policy or a bundle out in simulation",
-    ),
-    "results": Verb(
-        "conure_training.results.verb", "training", "the ledger of experiments: fill it, show it"
-    ),
-    "view": Verb(
-        "conure_training.evaluation.view",
-        "sim",
-        "one episode as a video and a contact sheet, or in a window",
-    ),
-    "gallery": Verb(
-        "conure_sim.tools.gallery", "sim", "a page with every task, arm, preset, object and fixture"
-    ),
-    "bench sim": Verb(
-        "conure_sim.benchmarks.command",
-        "sim",
-        "measure the environments: speed, resets, memory, experts",
-    ),
-    "bench training": Verb(
-        "conure_training.benchmarks.command",
-        "training,dev",
-        "measure flow, prior, learner against their peers",
-    ),
-    "bench bus": Verb(
-        "conure_ros.commands.bench_bus",
-        "robot",
-        "measure the loop of a serial arm, jitter and retries",
-    ),
-    "up": Verb("conure_ros.commands.up", "robot", "start a set of nodes, as ros2 launch would"),
-    "faults": Verb(
-        "conure_ros.faults.verb",
-        "robot",
-        "break the live graph in every way of the table; faults gate",
-    ),
-    "keys": Verb(
-        "conure_ros.commands.keys",
-        "robot",
-        "move the arm by this terminal's keyboard; space stops it",
-        True,
-    ),
-    "stop": Verb(
-        "conure_ros.commands.stop",
-        "robot",
-        "stop the arm at once; stop key=true waits for a key",
-        True,
-    ),
-    "recordings recover": Verb(
-        "conure_ros.recording.recover",
-        "robot",
-        "finished recordings of what a killed recorder left",
-    ),
-    "doctor": Verb("conure_ros.commands.doctor", "robot", "say what of this machine works"),
-}
+GROUP = "conure.commands"
+ANYWHERE = f"{GROUP}.anywhere"
+"""The group of verbs that must work even where the current folder was deleted."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
             family = _family(words[0]) if words else []
             length = 2 if family else 1
             if len(words) < length or words[length - 1] in HELP:
-                print(usage(family or list(VERBS)))
+                print(usage(family or list(verbs())))
                 return _flushed()
-            verb = _known(" ".join(words[:length]), family or list(VERBS))
+            verb = _known(" ".join(words[:length]), family or list(verbs()))
             name = f"conure {verb}"
             _load(verb)(words[length:])
             return _flushed()
@@ -231,18 +153,51 @@ def _ended(name: str, how: str, status: int) -> int:
     return status
 
 
+@cache
+def verbs() -> dict[str, EntryPoint]:
+    """The verbs of all installed distributions by name. Nobody else's replaces one of Conure's own.
+
+    Raises: ConureError where there are none.
+    """
+    offered = [*entry_points(group=GROUP), *entry_points(group=ANYWHERE)]
+    own_last = sorted(offered, key=lambda verb: verb.module.startswith("conure_"))
+    found = {verb.name: verb for verb in own_last}
+    if not found:
+        raise ConureError(
+            f"expected installed entry points '{GROUP}', found none: the installation is older"
+            " than these sources; run make setup, or in their folder pip install -e ."
+        )
+    return dict(sorted(found.items()))
+
+
 def _family(word: str) -> list[str]:
     """The verbs of two words that begin with this one."""
-    return [name for name in VERBS if name.startswith(f"{word} ")]
+    return [name for name in verbs() if name.startswith(f"{word} ")]
 
 
-def usage(names: Sequence[str] = tuple(VERBS)) -> str:
+def usage(names: Sequence[str]) -> str:
     """These verbs, a line each."""
     width = max(map(len, names))
-    lines = [f"  {name.ljust(width)}  {VERBS[name].summary}" for name in names]
+    lines = [f"  {name.ljust(width)}  {summary(verbs()[name])}" for name in names]
     return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(
         lines
     )
+
+
+def summary(verb: EntryPoint) -> str:
+    """The first line of the docstring of a verb's function, from its source: imports take seconds.
+
+    Where there is no such line, it is what the entry point names.
+    """
+    package, *parts = verb.module.split(".")
+    spec = find_spec(package)
+    docstring = re.compile(rf'^def {verb.attr}\(.*\n    """(.+?)\.?(?:"""|$)', re.MULTILINE)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        source = Path(folder, *parts).with_suffix(".py")
+        found = docstring.search(source.read_text()) if source.is_file() else None
+        if found:
+            return found[1]
+    return verb.value
 
 
 def _known(name: str, valid: Sequence[str]) -> str:
@@ -252,13 +207,14 @@ def _known(name: str, valid: Sequence[str]) -> str:
 
 
 def _load(name: str) -> Callable[[list[str]], None]:
-    verb = VERBS[name]
-    if not verb.anywhere:
+    verb = verbs()[name]
+    if verb.group != ANYWHERE:
         _require_current_folder()
     try:
-        run: Callable[[list[str]], None] = import_module(verb.module).run
+        run: Callable[[list[str]], None] = verb.load()
     except ModuleNotFoundError as error:
-        remedy = f"pip install 'conure[{verb.extra}]', or make setup"
+        extras = ",".join(verb.extras)
+        remedy = f"pip install 'conure[{extras}]', or make setup" if extras else "install it"
         raise ConureError(f"'conure {name}' needs '{error.name}': {remedy}") from error
     return run
 

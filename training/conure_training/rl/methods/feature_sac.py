@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conure_core.config_values import MAY_BE_INFINITE
+from conure_core.config.values import MAY_BE_INFINITE
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.flow import Decoder

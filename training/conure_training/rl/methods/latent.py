@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError
-from conure_core.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.latent import LatentAgent
 from conure_training.prior.model import Prior, PriorSize

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conure_core.config_values import MAY_BE_INFINITE
+from conure_core.config.values import MAY_BE_INFINITE
 from conure_core.errors import SpecMismatch, unknown_name
 from conure_training.nn.gaussian_policy import GaussianPolicy, bounded_radially
 from conure_training.nn.weights import seeded

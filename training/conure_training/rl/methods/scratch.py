@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_core.spec import Contract
+from conure_core.contract.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
 from conure_training.nn.image_encoder import SmallImageEncoder
 from conure_training.nn.normalizer import Normalizer

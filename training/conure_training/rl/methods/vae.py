@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_core.spec import Contract
+from conure_core.contract.spec import Contract
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.normalizer import Normalizer

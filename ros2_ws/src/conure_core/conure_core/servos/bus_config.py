@@ -7,9 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from conure_core.config.yaml_fields import (
+    bounded,
+    checked_fields,
+    read_mapping,
+    read_yaml,
+    require_bounds,
+)
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import bounded, checked_fields, read_mapping, read_yaml, require_bounds
-from conure_core.robot import RobotConfig, base_file, load_robot, robot_file
+from conure_core.robot.description import RobotConfig, base_file, load_robot, robot_file
 from conure_core.servos.registers import FAMILIES, Family
 
 IDS = range(0, 253)

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Arm
 from conure_core.errors import ConfigError, RobotError
-from conure_core.measured import measured_range
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.measured_range import measured_range
 from conure_core.servos.bus_config import BusConfig
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from conure_core.config.yaml_fields import read_fields
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import read_fields
-from conure_ros.cameras.framing import Array, Pixels, Placement
+from conure_core.types import Array, Image
+from conure_ros.cameras.framing import Placement
 
 # How many coefficients a distortion model has, in ROS and OpenCV.
 MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
@@ -90,12 +91,12 @@ class Calibration:
         )
         return first, second
 
-    def undistort(self, pixels: Pixels) -> Pixels:
+    def undistort(self, pixels: Image) -> Image:
         """The frame (height, width, 3) as a camera without distortion, with P as its intrinsics,
         would see it.
         """
         first, second = self._maps
-        straight: Pixels = cv2.remap(pixels, first, second, cv2.INTER_LINEAR)
+        straight: Image = cv2.remap(pixels, first, second, cv2.INTER_LINEAR)
         return straight
 
 

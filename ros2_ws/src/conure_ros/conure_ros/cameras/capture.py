@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from conure_core.errors import ConureError
-from conure_ros.cameras.framing import Pixels
+from conure_core.types import Image
 from conure_ros.cameras.sources import BadFrame, CameraLost, Source, SourceEnded
 
 
@@ -18,7 +18,7 @@ class Frame:
     the steady one.
     """
 
-    pixels: Pixels
+    pixels: Image
     stamp_ns: int
     taken_s: float
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.types import Array, Image
 
-Array = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 FITS = ("none", "crop", "pad", "stretch")
 
 
@@ -87,7 +85,7 @@ class Placement:
     offset: tuple[int, int]
     size: tuple[int, int]
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: Image) -> Image:
         """An image (size[1], size[0], 3) from a frame (height, width, 3)."""
         left, top, width, height = self.box
         part = pixels[top : top + height, left : left + width]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_ros.cameras.framing import Pixels
+from conure_core.types import Image
 
 STRIDE = 4
 NOISE_WINDOW = 300
@@ -69,11 +69,11 @@ class StreamHealth:
         self._good_since_s: float | None = None
         self._bad_since_s: float | None = None
         self._sample: NDArray[np.int16] | None = None
-        self._whole: Pixels | None = None
+        self._whole: Image | None = None
         self._differences: deque[float] = deque(maxlen=NOISE_WINDOW)
         self._behind = False
 
-    def frame(self, now_s: float, pixels: Pixels) -> bool:
+    def frame(self, now_s: float, pixels: Image) -> bool:
         """Judge a frame (height, width, 3) that was taken now; True if it may be published."""
         with self._lock:
             kind, why = (
@@ -139,7 +139,7 @@ class StreamHealth:
             )
         return None
 
-    def _exposure(self, pixels: Pixels) -> tuple[str, str] | None:
+    def _exposure(self, pixels: Image) -> tuple[str, str] | None:
         sample, rules = pixels[::STRIDE, ::STRIDE], self.rules
         dark = float((sample.max(axis=2) <= rules.dark_level).mean())
         if dark >= rules.dark_fraction:
@@ -161,7 +161,7 @@ class StreamHealth:
             )
         return None
 
-    def _repeated(self, pixels: Pixels) -> tuple[str, str] | None:
+    def _repeated(self, pixels: Image) -> tuple[str, str] | None:
         """Two exposures of a sensor are never the same: its noise differs, and how much is learnt
         from good frames.
         """

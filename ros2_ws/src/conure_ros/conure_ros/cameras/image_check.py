@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Array
 from conure_core.errors import DataError
+from conure_core.types import Array
 
 BLACK_LEVEL = 8
 """Of 255: a picture without a brighter pixel shows nothing."""

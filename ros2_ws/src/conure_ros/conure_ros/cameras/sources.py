@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from conure_core.errors import ConfigError, RobotError
-from conure_ros.cameras.framing import Pixels
+from conure_core.types import Image
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt")
 PIPELINE = "gst:"
@@ -123,7 +123,7 @@ class Source(Protocol):
     """
 
     def grab(self) -> bool: ...
-    def retrieve(self) -> Pixels: ...
+    def retrieve(self) -> Image: ...
     def close(self) -> None: ...
 
 
@@ -158,7 +158,7 @@ class CaptureSource:
             raise SourceEnded(f"{self.spec.shown} is at its end, and loop is off")
         return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and self._capture.grab())
 
-    def retrieve(self) -> Pixels:
+    def retrieve(self) -> Image:
         """Raises: BadFrame if the frame cannot be decoded, or is not one of colours with 8 bits."""
         try:
             decoded, frame = self._capture.retrieve()
@@ -250,7 +250,7 @@ class FolderSource:
         self._next += 1
         return True
 
-    def retrieve(self) -> Pixels:
+    def retrieve(self) -> Image:
         """Raises: BadFrame naming a file that is no image."""
         frame = cv2.imread(str(self._path), cv2.IMREAD_COLOR)
         if frame is None:
@@ -260,10 +260,10 @@ class FolderSource:
     def close(self) -> None: ...
 
 
-def _coloured(frame: Any, shown: str) -> Pixels:
+def _coloured(frame: Any, shown: str) -> Image:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise BadFrame(
             f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}"
         )
-    pixels: Pixels = frame
+    pixels: Image = frame
     return pixels

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_core.atomic_files import write_json
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError, ConureError
-from conure_core.processes import ended_with_this_process
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.description import load_robot
+from conure_core.runtime.atomic_files import write_json
+from conure_core.runtime.processes import ended_with_this_process
 from conure_core.servos.bus_config import SIMULATED, load_bus
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
@@ -52,7 +52,10 @@ class BenchBusConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Measure without faults and, on simulated servos, with spoilt packets."""
+    """Measure the loop of a serial arm, jitter and retries.
+
+    Without faults and, on simulated servos, with spoilt packets.
+    """
     config = load_config("conure_ros.conf", "bench_bus", BenchBusConfig, overrides)
     with (
         simulated_servos(config.robot)

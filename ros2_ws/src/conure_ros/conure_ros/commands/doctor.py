@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConureError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 
 SETUP = "make setup"
 PYTHONS = ((3, 10), (3, 11), (3, 12))
@@ -55,7 +55,10 @@ class Missing(Exception):
 
 
 def run(overrides: list[str]) -> None:
-    """Prints the table. Raises: ConureError naming the required parts that are missing."""
+    """Check this machine's setup, a line a part.
+
+    Raises: ConureError naming the required parts that are missing.
+    """
     config = load_config("conure_ros.conf", "doctor", DoctorConfig, overrides)
     findings = []
     for finding in examine(config):
@@ -250,7 +253,7 @@ def gpu() -> str:
 
 def robot(config: DoctorConfig) -> str:
     """Loaded as control_node loads it: its file and its URDF fit together."""
-    from conure_core.arm import Arm
+    from conure_core.robot.arm import Arm
 
     found = Arm(load_robot(config.robot)).config
     return (
@@ -260,7 +263,7 @@ def robot(config: DoctorConfig) -> str:
 
 def bundle(config: DoctorConfig) -> str:
     """Loaded as policy_node loads it: whole, fitting the robot, its golden outputs reproduced."""
-    from conure_core.bundle import load_bundle
+    from conure_core.contract.bundle import load_bundle
 
     contract = load_robot(config.robot).contract(config.image_size_px)
     try:

@@ -15,9 +15,9 @@ from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, RobotError
-from conure_core.robot import RobotConfig, load_robot
+from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
@@ -72,7 +72,9 @@ class KeysConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: ConfigError without a terminal; RobotError if it ends while a stop is not
+    """Move the arm by this terminal's keyboard; space stops it.
+
+    Raises: ConfigError without a terminal; RobotError if it ends while a stop is not
     confirmed.
     """
     config = load_config("conure_ros.conf", "keys", KeysConfig, overrides)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, RobotError
 from conure_ros.comms.domains import MOST
 from conure_ros.comms.middleware import drop_unknown_middleware, is_local
@@ -52,7 +52,9 @@ class StopConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Raises: RobotError if not every control node that was seen, or none at all, says that its arm
+    """Stop the arm at once; stop key=true waits for a key.
+
+    Raises: RobotError if not every control node that was seen, or none at all, says that its arm
     is stopped.
     """
     _leave_removed_folder()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from conure_core.config import load_config
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import node_parameters
 from conure_ros.bringup.graphs import ARGUMENTS, find_graph
@@ -61,5 +61,6 @@ class UpConfig:
 
 
 def run(overrides: list[str]) -> None:
+    """Start a set of nodes, as `ros2 launch` would."""
     config = load_config("conure_ros.conf", "up", UpConfig, overrides)
     run_graph(config.graph, config.given())

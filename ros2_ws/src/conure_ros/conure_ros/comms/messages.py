@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import DataError, RobotError, UnsafeCommand
-from conure_core.robot import RobotConfig
-from conure_core.ros2_control import joint_order
-from conure_core.safety import JointCommand
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.ros2_control import joint_order
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 NANOSECONDS = 1_000_000_000
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.bundle import Bundle
-from conure_core.control import executed_action
-from conure_core.controller import gripper_position_m
+from conure_core.contract.action import GRIPPER
+from conure_core.contract.bundle import Bundle
+from conure_core.control.controller import gripper_position_m
+from conure_core.control.loop import executed_action
 from conure_core.errors import ConureError
+from conure_core.robot.arm import Arm
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import NANOSECONDS, to_ns, to_time
 from conure_ros.comms.worker import NewestWins
@@ -89,7 +91,7 @@ class ExecutedActions:
 
     def _invert(self, change: Change) -> None:
         decision, config = change.decision, self._arm.config
-        opening_m = gripper_position_m(float(decision.action[6]), config)
+        opening_m = gripper_position_m(float(decision.action[GRIPPER]), config)
         try:
             action = executed_action(self._arm, change.before_rad, change.after_rad, opening_m)
             z, log_likelihood = self._bundle.invert(decision.observation, action)

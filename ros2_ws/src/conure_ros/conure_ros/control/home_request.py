@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from conure_core.arm import Array
-from conure_core.control import ControlLoop
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.safety import JointCommand
+from conure_core.types import Array
 from conure_ros.control.homing import Homing
 from conure_ros.control.parameters import ControlParameters
 

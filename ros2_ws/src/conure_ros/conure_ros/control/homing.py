@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Array, moved, pose_error
-from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand, brakeable_speed
 from conure_core.errors import UnsafeCommand
-from conure_core.safety import JointCommand, brakeable_speed
+from conure_core.robot.arm import moved, pose_error
+from conure_core.types import Array
 
 ARRIVED_RAD = 1e-6
 STUCK_RAD = 1e-5

@@ -4,9 +4,10 @@ from collections import deque
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
 from conure_core.errors import RobotError, StaleInput, UnsafeCommand
-from conure_core.measured import implausible
+from conure_core.robot.arm import Arm
+from conure_core.robot.measured_range import implausible
+from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointSample
 
 REST_SAMPLES = 5

@@ -8,11 +8,11 @@ import numpy as np
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.arm import Array
-from conure_core.interpolation import LinearFollower
-from conure_core.robot import RobotConfig
-from conure_core.ros2_control import Ros2ControlConfig, joint_order
-from conure_core.safety import JointCommand
+from conure_core.control.interpolation import LinearFollower
+from conure_core.control.safety import JointCommand
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.ros2_control import Ros2ControlConfig, joint_order
+from conure_core.types import Array
 from conure_ros.comms.lifecycle import ManagedNode
 from conure_ros.comms.messages import trajectory_message
 from conure_ros.comms.qos import NEWEST, overridable

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from conure_core.errors import unknown_name
-from conure_core.ros2_control import Ros2ControlConfig, load_ros2_control
+from conure_core.robot.ros2_control import Ros2ControlConfig, load_ros2_control
 from conure_ros.comms.parameters import parameter
 
 OUTPUTS = ("robot", "trajectory", "positions")

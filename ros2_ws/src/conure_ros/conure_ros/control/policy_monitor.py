@@ -5,12 +5,12 @@ prior know the like?
 import hashlib
 from pathlib import Path
 
-from conure_core.bundle import SPEC, BundleSpec
-from conure_core.bundle_files import read_file
+from conure_core.contract.bundle import SPEC, BundleSpec
+from conure_core.contract.bundle_files import read_file
+from conure_core.contract.spec import require_match
+from conure_core.control.prior_monitor import Level, PriorMonitor, Verdict
 from conure_core.errors import UnsafeCommand
-from conure_core.prior_monitor import Level, PriorMonitor, Verdict
-from conure_core.robot import RobotConfig
-from conure_core.spec import require_match
+from conure_core.robot.description import RobotConfig
 from conure_ros.control.parameters import ControlParameters
 
 __all__ = ["PolicyWatch", "Verdict"]

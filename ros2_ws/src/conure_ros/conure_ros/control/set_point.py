@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from conure_core.arm import Array
-from conure_core.interpolation import LinearFollower
+from conure_core.control.interpolation import LinearFollower
+from conure_core.types import Array
 
 
 class SetPoint:

@@ -10,10 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, within
-from conure_core.control import ControlLoop
+from conure_core.contract.action import MOTION
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand, reachable
 from conure_core.errors import RobotError, UnsafeCommand
-from conure_core.safety import JointCommand, reachable
+from conure_core.robot.arm import Arm, within
+from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointSample
 from conure_ros.comms.qos import STATE_PERIOD_S
 from conure_ros.comms.sole_publisher import NO_NAME
@@ -290,7 +292,7 @@ class Supervisor:
         if verdict is Verdict.HOLD:
             raise UnsafeCommand(self._caution)
         if verdict is Verdict.SLOW:
-            action[:6] *= self.settings.slow_fraction
+            action[MOTION] *= self.settings.slow_fraction
         return action
 
     def _moved_by_hand(self, measured: JointSample) -> JointSample:

@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from conure_core.control.interpolation import LinearFollower
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.interpolation import LinearFollower
-from conure_core.safety import JointCommand
 from conure_core.servos.scale import ServoScale
+from conure_core.types import Array
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import Measurement, SerialArm, ServoFault
 from conure_ros.drivers.servo_bus import ServoSilent, open_bus
 from conure_ros.drivers.turn_lock import TurnLock
 
-Array = NDArray[np.float64]
 RECONNECT_S = 0.5
 MISSES = 3  # a stalled computer is not a lost servo
 REPEATS = 5  # a goal is sent this often after it was reached: nobody acknowledges a sync write
@@ -163,7 +162,12 @@ class ArmLoop:
                 self.state = State.READY
 
     def command(self, command: JointCommand) -> None:
-        """Head for a command. Raises: RobotError unless armed, and while stopped."""
+        """Head for a command. Raises: RobotError unless armed, while stopped, and for a command
+        that is not finite.
+        """
+        values = np.append(command.joint_rad, [command.gripper_m, command.duration_s])
+        if not np.isfinite(values).all():
+            raise RobotError(f"a command must be finite, got {values.tolist()}; ignored")
         with self.lock:
             if self.stopped:
                 raise RobotError(f"stopped by {self.stopped}; ignored")

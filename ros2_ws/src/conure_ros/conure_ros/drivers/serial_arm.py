@@ -6,15 +6,14 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import RobotError
-from conure_core.measured import implausible
+from conure_core.robot.measured_range import implausible
 from conure_core.servos.bus_config import ServoConfig
 from conure_core.servos.scale import Counts, Encoders, ServoScale
+from conure_core.types import Array
 from conure_ros.drivers.servo_bus import ServoBus, ServoRefused, ServoSilent
 
-Array = NDArray[np.float64]
 LET_GO_S = 0.6
 """How long servos are asked whether they let go."""
 

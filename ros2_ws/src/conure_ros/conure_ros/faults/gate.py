@@ -13,19 +13,21 @@ box or within a clearance then is only reported.
 
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.control import ControlLoop
-from conure_core.controller import JointTarget
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.control.controller import JointTarget
+from conure_core.control.loop import ControlLoop
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.processes import TIED
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.runtime.processes import TIED
+from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
-from conure_ros.faults.judge.rules import Judge, Judgement, Seen, Told
+from conure_ros.faults.judge.rules import RULES, Judge, Judgement, Seen, Told
 
 EPISODE = 250
 BATCH = 20_000
@@ -76,19 +78,21 @@ class GateRun:
         return GateRun(self.told.joined(other.told), self.seen.joined(other.seen), **values)
 
     def figures(self) -> dict[str, float]:
-        """For a report: excesses, of which 0 or less is none."""
-        counts = {
-            name: float(getattr(self, name))
-            for name in ("refused", "episodes", "violating", "stuck")
+        """For a report: counts, and the worst excess beyond each limit; 0 or less: none."""
+        return {
+            "commands refused": float(self.refused),
+            "episodes": float(self.episodes),
+            "episodes that began where the arm may not be": float(self.violating),
+            "of these without a way out": float(self.stuck),
+            **self.told.figures("commands"),
+            **self.seen.figures("joint samples"),
         }
-        for what, judgement in (("commanded", self.told), ("measured", self.seen)):
-            excesses = {
-                f"{what}: {name}": value
-                for name, value in asdict(judgement).items()
-                if name != "worst"
-            }
-            counts |= {name: float(value) for name, value in excesses.items()}
-        return counts
+
+    @property
+    def broken(self) -> list[str]:
+        """What was exceeded that may not be, and where at worst."""
+        rules = [*self.told.broken, *(set(self.seen.broken) - set(REPORTED))]
+        return [*(RULES.get(rule, rule) for rule in rules), *self.told.worst]
 
 
 def run_gate(
@@ -258,8 +262,8 @@ class Episode:
         """Raises: RobotError."""
         measured = self.arm.measured()
         if self._actions:
-            action = self._rng.normal(0.0, max(self._spread, 0.3), 7)
-            action[self._rng.integers(7)] *= 1.0 if self._rng.random() > 0.02 else np.nan
+            action = self._rng.normal(0.0, max(self._spread, 0.3), ACTION_SIZE)
+            action[self._rng.integers(ACTION_SIZE)] *= 1.0 if self._rng.random() > 0.02 else np.nan
             return self.loop.step(action, measured[:-1], self._age_s(), float(measured[-1]))
         target = self._target()
         return self.loop.gate.check(target, self._age_s(), float(measured[-1]))

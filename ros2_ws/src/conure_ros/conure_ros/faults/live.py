@@ -15,11 +15,12 @@ import numpy as np
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from conure_core.contract.action import GRIPPER, MOTION
 from conure_core.errors import RobotError
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.qos import NEWEST, STREAM
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, Case, Outcome, Sizes
@@ -112,7 +113,7 @@ def sending(
         while not ended.wait(period_s):
             sign = 1.0 if int(number * period_s / half_s) % 2 == 0 else -1.0
             message = PolicyCommand(source=source, log_likelihood=math.nan)
-            message.action = [sign * value for value in action[:6]] + [float(action[6])]
+            message.action = [sign * value for value in action[MOTION]] + [float(action[GRIPPER])]
             stamp_ns = session.now_ns()
             message.header.stamp = to_time(stamp_ns)
             publisher.publish(message)

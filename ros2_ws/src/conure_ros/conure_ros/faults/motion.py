@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array
 from conure_ros.comms.messages import joint_command, joint_sample, to_ns
 from conure_ros.faults.table import Outcome
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from conure_core.atomic_files import write_json, write_text
+from conure_core.runtime.atomic_files import write_json, write_text
 from conure_ros.faults.table import Result
 
 STYLE = """
@@ -17,6 +17,8 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .7rem; border-bottom: 1px solid #e3e8ee; }
 th { font-weight: 600; color: #50606f; } td.passed { color: #0a6b3d; } td.failed { color: #b3261e; }
 td.passed, td.failed { font-weight: 600; white-space: nowrap; } small { color: #50606f; display: block; }
+table table td { border: 0; padding: 0 .6rem 0 0; } table table td + td { text-align: right; padding: 0;
+  white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
 HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Conure: faults</title>'
 COLUMNS = "<tr><th>Fault</th><th>Must happen</th><th>Result</th><th>Measured</th></tr>"
@@ -43,12 +45,19 @@ def page(results: Sequence[Result], about: dict[str, Any]) -> str:
 
 def _row(result: Result) -> str:
     kind = "passed" if result.passed else "failed"
-    figures = "<br>".join(
-        f"{html.escape(name)}: {value:.6g}" for name, value in result.outcome.figures.items()
+    figures = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{_number(value)}</td></tr>"
+        for name, value in result.outcome.figures.items()
     )
+    measured = f"<table>{figures}</table>" if figures else ""
     detail = f"<small>{html.escape(result.outcome.detail)}</small>" if result.outcome.detail else ""
     cells = f"<td>{html.escape(result.name)}</td><td>{html.escape(result.must)}</td>"
-    return f'<tr>{cells}<td class="{kind}">{kind}</td><td>{figures}{detail}</td></tr>'
+    return f'<tr>{cells}<td class="{kind}">{kind}</td><td>{measured}{detail}</td></tr>'
+
+
+def _number(value: float) -> str:
+    """Counts in full, with separators; everything else with four digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def line(result: Result) -> str:

@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import RobotError
-from conure_core.robot import RobotConfig, load_robot
+from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import NodeSpec

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from conure_core.arm import Arm, Array
+from conure_core.robot.arm import Arm
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import RECORDED

@@ -11,9 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from conure_core.robot import RobotConfig, load_robot
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.robot.description import RobotConfig, load_robot
+from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, SerialServos, arm_model
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
 
 STEP_S, TICK_S, MEASURE_S = 0.005, 0.01, 0.01
@@ -165,7 +166,7 @@ class Trial:
         self._senders = [self._sends(sender) for sender in senders]
         self._mode = senders[0].source
         self._tick_s = self._measure_s = BEGIN_S
-        self._direction, self._turn_s = np.zeros(7), 0.0
+        self._direction, self._turn_s = np.zeros(ACTION_SIZE), 0.0
         self._run(BETWEEN_S)
 
     def _take(self, order: Order) -> None:
@@ -187,7 +188,7 @@ class Trial:
     def _action(self) -> Array:
         if self.now_s > self._turn_s:
             self._turn_s = self.now_s + DIRECTION_S
-            self._direction = self._rng.choice([-1.0, -0.5, 0.5, 1.0], 7)
+            self._direction = self._rng.choice([-1.0, -0.5, 0.5, 1.0], ACTION_SIZE)
         return self._direction.copy()
 
     def _run(self, seconds: float) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from conure_core.arm import Arm
-from conure_core.robot import RobotConfig
-from conure_core.safety import JointCommand
+from conure_core.control.safety import JointCommand
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointSample
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.supervisor import Request, Status, Supervisor
 from conure_ros.faults.arms.models import Order
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.stop_trials import Sink
 
 SOURCES = {"policy": Mode.POLICY, "teleop": Mode.TELEOP}

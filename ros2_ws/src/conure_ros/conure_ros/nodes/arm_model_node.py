@@ -22,8 +22,8 @@ from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConfigError, ConureError, unknown_name
-from conure_core.robot import load_robot
-from conure_core.ros2_control import load_ros2_control
+from conure_core.robot.description import load_robot
+from conure_core.robot.ros2_control import load_ros2_control
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter

@@ -14,10 +14,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 
-from conure_core.arm import Arm, Array
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConureError, RobotError
-from conure_core.robot import load_robot
-from conure_core.safety import JointCommand
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
 from conure_core.errors import ConfigError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.parameters import declare, parameter

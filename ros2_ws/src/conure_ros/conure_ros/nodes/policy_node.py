@@ -13,11 +13,11 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from conure_core.arm import Arm
-from conure_core.bundle import load_bundle
+from conure_core.contract.bundle import load_bundle
 from conure_core.errors import ConfigError, ConureError
-from conure_core.observation import proprioception
-from conure_core.robot import load_robot
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import SightHealth

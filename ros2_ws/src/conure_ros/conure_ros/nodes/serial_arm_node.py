@@ -11,7 +11,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import RobotError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.scale import ServoScale
 from conure_ros.comms.diagnostics import diagnostics

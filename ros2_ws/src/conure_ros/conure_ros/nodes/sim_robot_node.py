@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node

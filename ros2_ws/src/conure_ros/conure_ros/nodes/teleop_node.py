@@ -14,7 +14,7 @@ from sensor_msgs.msg import JointState, Joy
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand
-from conure_core.robot import load_robot
+from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node

@@ -30,8 +30,10 @@ class Recovered:
 
 
 def run(overrides: list[str]) -> None:
-    """The verb: each file in turn; what cannot be recovered is named at the end, the others are
-    done nevertheless.
+    """Write whole recordings from what killed recorders left.
+
+    Each file in turn; what cannot be recovered is named at the end, the others are done
+    nevertheless.
     """
     if not overrides or "--help" in overrides or "-h" in overrides:
         print(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conure_core.atomic_files import damaged, read_json, write_json
 from conure_core.errors import ConfigError, DataError
+from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_ros.recording.episodes import Episode, stamp_ns
 
 FILE_NAME = "trials.json"

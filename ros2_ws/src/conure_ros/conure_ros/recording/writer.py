@@ -15,8 +15,8 @@ from typing import IO, Any
 
 from mcap.writer import CompressionType, Writer
 
-from conure_core.atomic_files import sync
 from conure_core.errors import DataError
+from conure_core.runtime.atomic_files import sync
 from conure_ros.recording.episodes import METADATA, METADATA_AT_START, PARTIAL, RECOVER, Topic
 
 CHUNK_BYTES = 256 * 1024

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, UnsafeCommand
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 MOTIONS = 6
 OPEN, CLOSED = 1.0, -1.0
 

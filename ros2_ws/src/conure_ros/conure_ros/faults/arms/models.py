@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 COUNT_RAD = 2 * np.pi / 4096
 STREAM_S = 0.01
 

@@ -12,12 +12,12 @@ import numpy as np
 from sensor_msgs.msg import JointState
 
 from conure_core.errors import RobotError
+from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import joint_state_message, to_ns
 from conure_ros.comms.qos import NEWEST
 from conure_ros.comms.sole_publisher import NO_NAME
 from conure_ros.faults.gate import start_poses
-from conure_ros.faults.judge.description import Array
 from conure_ros.faults.judge.rules import REST_S
 from conure_ros.faults.live import (
     ForeignArm,

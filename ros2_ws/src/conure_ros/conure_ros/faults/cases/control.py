@@ -16,8 +16,8 @@ from rclpy.qos import LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_core.safety import JointCommand
 from conure_msgs.msg import RobotState
 from conure_ros.comms.domains import claimed_domain
 from conure_ros.comms.messages import to_ns, trajectory_message

@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 from lifecycle_msgs.msg import Transition
 
-from conure_core.arm import Array
-from conure_core.robot import ROBOTS_DIR
+from conure_core.robot.description import ROBOTS_DIR
+from conure_core.types import Array
 from conure_ros.comms.messages import joint_sample, to_ns
 from conure_ros.faults.cases.input import HOLD, hold_figures
 from conure_ros.faults.session import Session

@@ -17,10 +17,10 @@ from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from std_srvs.srv import Trigger
 
-from conure_core.arm import Array
 from conure_core.errors import RobotError
 from conure_core.servos.bus_config import SIMULATED, BusConfig, load_bus, port_path
 from conure_core.servos.control_channel import ask
+from conure_core.types import Array
 from conure_ros.faults.cases.input import hold_figures
 from conure_ros.faults.cases.process import DRIVER_HOLD_S, RETURN_S, STILL_RAD, largest_move_rad
 from conure_ros.faults.session import Session

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from conure_ros.faults.judge.description import TABLE, Array, RobotDescription, lowest_m
+from conure_core.types import Array
+from conure_ros.faults.judge.description import TABLE, RobotDescription, lowest_m
 
 LOOK_M = 0.005
 """Pairs that are certainly further apart than their clearance and this are not measured."""

@@ -10,13 +10,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 import conure_core
 from conure_core.errors import ConfigError
+from conure_core.types import Array
 from conure_ros.faults.judge.meshes import mesh_points
 
-Array = NDArray[np.float64]
 ROBOTS = Path(conure_core.__file__).parent / "robots"
 CONNECTION = ("arm", "bus", "ros2_control")
 TABLE = "table"

@@ -5,11 +5,10 @@ convex hull.
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 STL_HEADER, STL_TRIANGLE = (
     84,
     np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attribute", "<u2")]),

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_core.types import Array
 from conure_ros.faults.judge.clearances import Clearances, Nearness
-from conure_ros.faults.judge.description import Array, describe
+from conure_ros.faults.judge.description import describe
 
 POSITION_RAD = 1e-6
 BOX_M = 1e-3
@@ -91,8 +92,30 @@ class Judgement:
     def kept(self) -> bool:
         return not self.broken
 
+    def figures(self, what: str) -> dict[str, float]:
+        """Counts and excesses for a report; a rule that judged nothing is left out.
 
-RULES = ("position_rad", "speed", "acceleration", "box_m", "pair_m", "table_m")
+        Args:
+            what: The name of what was judged, in the plural.
+        """
+        excesses = {f"{what} beyond {RULES[name]}": getattr(self, name) for name in RULES}
+        return {
+            what: float(self.rows),
+            f"{what} not finite": float(self.not_finite),
+            **{name: value for name, value in excesses.items() if np.isfinite(value)},
+            f"distances measured at {what}": float(self.distances_measured),
+        }
+
+
+RULES = {
+    "position_rad": "joint position, rad",
+    "speed": "joint speed, rad/s",
+    "acceleration": "joint acceleration, rad/s²",
+    "box_m": "workspace box, m",
+    "pair_m": "clearance of two parts, m",
+    "table_m": "clearance of the table, m",
+}
+"""What each rule limits, and the unit of its excess."""
 
 
 class Judge:

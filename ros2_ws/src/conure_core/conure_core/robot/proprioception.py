@@ -5,7 +5,8 @@ and on the robot.
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.arm import Arm, Array
+from conure_core.robot.arm import Arm
+from conure_core.types import Array
 
 
 def proprioception(arm: Arm, joint_rad: Array, gripper_m: float) -> NDArray[np.float32]:

@@ -24,8 +24,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from conure_core.atomic_files import last_whole
-from conure_core.bundle_files import (
+from conure_core.config.yaml_fields import checked_fields
+from conure_core.contract.bundle_files import (
     AGAIN,
     GOLDEN,
     INVERSE,
@@ -35,10 +35,10 @@ from conure_core.bundle_files import (
     read_arrays,
     read_file,
 )
+from conure_core.contract.external_data import require_own_weights
+from conure_core.contract.spec import Contract, FieldSpec, require_match
 from conure_core.errors import BundleError, ConfigError, SpecMismatch, UnsafeCommand
-from conure_core.external_data import require_own_weights
-from conure_core.fields import checked_fields
-from conure_core.spec import Contract, FieldSpec, require_match
+from conure_core.runtime.atomic_files import last_whole
 
 FloatArray = NDArray[np.float32]
 

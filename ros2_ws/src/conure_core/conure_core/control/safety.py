@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, within
-from conure_core.controller import JointTarget
+from conure_core.control.controller import JointTarget
 from conure_core.errors import StaleInput, UnsafeCommand
+from conure_core.robot.arm import Arm, within
+from conure_core.types import Array
 
 BISECTIONS = 5
 BOX_TOLERANCE_M = 1e-3

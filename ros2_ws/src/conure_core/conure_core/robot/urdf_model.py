@@ -9,7 +9,7 @@ import numpy as np
 import pinocchio as pin
 
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.robot import RobotConfig
+from conure_core.robot.description import RobotConfig
 
 PRISMATIC = frozenset(
     {"JointModelPX", "JointModelPY", "JointModelPZ", "JointModelPrismaticUnaligned"}

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from conure_core.arm import Arm, Array
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array
 
 GRIPPER_STROKES = 0.5
 READABLE = 1e6

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, moved, pose_error, within
+from conure_core.contract.action import ACTION_SIZE, GRIPPER, ROTATION, TRANSLATION
 from conure_core.errors import UnsafeCommand
-from conure_core.robot import RobotConfig
+from conure_core.robot.arm import Arm, moved, pose_error, within
+from conure_core.robot.description import RobotConfig
+from conure_core.types import Array
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ class CartesianController:
         config = self.arm.config
         reference = self._leashed(self._reference_rad, measured_rad)
         wanted = moved(
-            reference, action[:3] * config.max_translation_m, action[3:6] * config.max_rotation_rad
+            reference,
+            action[TRANSLATION] * config.max_translation_m,
+            action[ROTATION] * config.max_rotation_rad,
         )
         wanted[:3, 3] = within(wanted[:3, 3], *self.arm.workspace_m)
         self._reference_rad = self.arm.solve(wanted, self._reference_rad)
-        return JointTarget(self._reference_rad.copy(), gripper_position_m(action[6], config))
+        return JointTarget(self._reference_rad.copy(), gripper_position_m(action[GRIPPER], config))
 
     def _leashed(self, reference_rad: Array, measured_rad: Array) -> Array:
         """The reference pose (4, 4), drawn back to within the leash of the measured one."""
@@ -98,8 +102,8 @@ def checked_action(action: Array) -> Array:
     not finite.
     """
     values = np.asarray(action, dtype=np.float64)
-    if values.shape != (7,):
-        raise UnsafeCommand(f"expected an action of shape (7,), got {values.shape}")
+    if values.shape != (ACTION_SIZE,):
+        raise UnsafeCommand(f"expected an action of shape ({ACTION_SIZE},), got {values.shape}")
     if not np.isfinite(values).all():
         raise UnsafeCommand(f"action {values} is not finite; holding position")
     return np.clip(values, -1.0, 1.0)

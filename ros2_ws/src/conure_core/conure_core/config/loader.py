@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conure_core.config_values import check_values
+from conure_core.config.values import check_values
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")

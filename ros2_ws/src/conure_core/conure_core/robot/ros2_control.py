@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conure_core.config.yaml_fields import checked_fields, read_mapping
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import checked_fields, read_mapping
-from conure_core.robot import RobotConfig, load_robot, robot_file
+from conure_core.robot.description import RobotConfig, load_robot, robot_file
 
 OUTPUTS = {"trajectory": "joint_trajectory", "positions": "position_commands"}
 """Kinds of commands, and the topic of each where none is given."""

@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conure_core.config.yaml_fields import checked_fields
+from conure_core.contract.action import ACTION_MEANING
 from conure_core.errors import ConfigError, SpecMismatch
-from conure_core.fields import checked_fields
-
-ACTION_MEANING = (
-    "translation and rotation vector of the tool in the base frame, added to the last commanded"
-    " tool pose, as a fraction of the largest step; then the gripper opening, -1 closed to +1 open"
-)
 
 LARGEST_ARRAY = 2**26
 """Values: an image of 4,096 x 4,096 pixels has fewer."""

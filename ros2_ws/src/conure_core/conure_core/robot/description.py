@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from conure_core.config.yaml_fields import (
+    bounded,
+    checked_fields,
+    path_beside,
+    read_mapping,
+    require_bounds,
+)
+from conure_core.contract.action import ACTION_SIZE
+from conure_core.contract.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 from conure_core.errors import ConfigError, unknown_name
-from conure_core.fields import bounded, checked_fields, path_beside, read_mapping, require_bounds
-from conure_core.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 
-ROBOTS_DIR = Path(__file__).parent / "robots"
+ROBOTS_DIR = Path(__file__).parent.parent / "robots"
 ROTATION_6D = 6
 SHORTEST_STROKE_M = 0.001
 SMALLEST_BOX_M = 0.01
@@ -227,7 +234,7 @@ class RobotConfig:
                 ),
             ),
             action=ActionSpec(
-                values=FieldSpec("action", (7,), "float32", "fraction", self.base_frame),
+                values=FieldSpec("action", (ACTION_SIZE,), "float32", "fraction", self.base_frame),
                 translation_m=self.max_translation_m,
                 rotation_rad=self.max_rotation_rad,
             ),

@@ -4,7 +4,7 @@ joint_trajectory_controller does.
 
 import numpy as np
 
-from conure_core.arm import Array
+from conure_core.types import Array
 
 
 class LinearFollower:

@@ -5,13 +5,17 @@ from functools import cached_property
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError
-from conure_core.robot import RobotConfig
-from conure_core.robot_model import load_model, load_shapes, require_home_in_box, require_limits
+from conure_core.robot.description import RobotConfig
+from conure_core.robot.urdf_model import (
+    load_model,
+    load_shapes,
+    require_home_in_box,
+    require_limits,
+)
+from conure_core.types import Array
 
-Array = NDArray[np.float64]
 TABLE = "table"
 TABLE_SIDE_M = 4.0
 POSE_SIZE = 6

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from conure_core.arm import Arm, Array, pose_error
-from conure_core.controller import CartesianController, JointTarget, checked_action
-from conure_core.safety import JointCommand, SafetyGate
+from conure_core.control.controller import CartesianController, JointTarget, checked_action
+from conure_core.control.safety import JointCommand, SafetyGate
+from conure_core.robot.arm import Arm, pose_error
+from conure_core.types import Array
 
 
 class ControlLoop:

@@ -1,0 +1,1 @@
+"""The contract between environment, policy and robot, and the bundle that carries it."""

@@ -1,0 +1,1 @@
+"""Files, processes, commits. Nothing here knows of robots."""
