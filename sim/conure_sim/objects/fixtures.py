@@ -54,13 +54,14 @@ class Grip:
         """Slab and stem, from just above the underside up."""
         x, y = self.centre
         half = np.array([self.breadth_m, self.thickness_m, self.height_m - THICKNESS_M]) / 2
-        slab = BoxPart(np.array([x, y, half[2] + THICKNESS_M]), half, colour=self.colour)
+        slab_z = half[2] + THICKNESS_M
+        slab = BoxPart(np.array([x, y, slab_z]), half, colour=self.colour)
         if not self.stem_m:
             return [slab]
 
         stem_x = x - np.sign(x) * (self.breadth_m + self.stem_m) / 2
-        stem_centre = np.array([stem_x, y, 0.4 * self.height_m])
-        stem = BoxPart(stem_centre, np.array([self.stem_m / 2, 0.004, 0.008]))
+        stem_z = 0.4 * self.height_m
+        stem = _box((stem_x, y, stem_z), (self.stem_m / 2, 0.004, 0.008))
         return [slab, stem]
 
 
@@ -97,7 +98,9 @@ class ContainerModel:
             across_m = float(np.linalg.norm(offset[:2]))
         else:
             across_m = float(np.abs(offset[:2]).max())
-        return bool(across_m < self.side_m / 2 and -0.005 < offset[2] < self.wall_m + 0.005)
+        if across_m >= self.side_m / 2:
+            return False
+        return bool(-0.005 < offset[2] < self.wall_m + 0.005)
 
     def _square_boxes(self) -> list[BoxPart]:
         half = self.side_m / 2
@@ -105,15 +108,14 @@ class ContainerModel:
         wall = self.wall_m / 2
         offset = half - thick
 
-        floor = BoxPart(np.array([0, 0, thick]), np.array([half, half, thick]))
-        along_x = np.array([half, thick, wall])
-        along_y = np.array([thick, half, wall])
+        along_x = (half, thick, wall)
+        along_y = (thick, half, wall)
         return [
-            floor,
-            BoxPart(np.array([0, -offset, wall]), along_x),
-            BoxPart(np.array([0, offset, wall]), along_x),
-            BoxPart(np.array([-offset, 0, wall]), along_y),
-            BoxPart(np.array([offset, 0, wall]), along_y),
+            _box((0, 0, thick), (half, half, thick)),
+            _box((0, -offset, wall), along_x),
+            _box((0, offset, wall), along_x),
+            _box((-offset, 0, wall), along_y),
+            _box((offset, 0, wall), along_y),
         ]
 
     def _round_boxes(self) -> list[BoxPart]:
@@ -122,12 +124,15 @@ class ContainerModel:
         length = float(np.hypot(self.flare_m, self.wall_m))
         lean_rad = float(np.arctan2(self.flare_m, self.wall_m))
         radius = inner + self.flare_m / 2 - THICKNESS_M / 2
-        half = np.array([THICKNESS_M / 2, self.side_m / 2 * np.tan(np.pi / SIDES), length / 2])
+        half_width = self.side_m / 2 * np.tan(np.pi / SIDES)
+        half = np.array([THICKNESS_M / 2, half_width, length / 2])
 
         walls = []
-        for angle in np.arange(SIDES) * 2 * np.pi / SIDES:
-            centre = np.array([radius * np.cos(angle), radius * np.sin(angle), self.wall_m / 2])
-            walls.append(BoxPart(centre, half, quaternion_from_yaw(angle, lean_rad)))
+        for angle_rad in np.arange(SIDES) * 2 * np.pi / SIDES:
+            x = radius * np.cos(angle_rad)
+            y = radius * np.sin(angle_rad)
+            centre = np.array([x, y, self.wall_m / 2])
+            walls.append(BoxPart(centre, half, quaternion_from_yaw(angle_rad, lean_rad)))
         return [*floor, *walls]
 
 
@@ -148,7 +153,14 @@ class DrawerModel:
     drawer_colour: Colour
     wall_m: float = 0.026
     """The height of the drawer's walls."""
-    grip: Grip = Grip((0.024, 0.0), 0.020, 0.020, 0.050, (0.92, 0.92, 0.90), stem_m=0.016)
+    grip: Grip = Grip(
+        centre=(0.024, 0.0),
+        thickness_m=0.020,
+        breadth_m=0.020,
+        height_m=0.050,
+        colour=(0.92, 0.92, 0.90),
+        stem_m=0.016,
+    )
     """Its centre is measured from the cabinet's front."""
 
     @property
@@ -163,12 +175,13 @@ class DrawerModel:
         z = self.height_m / 2
         thick = 0.0025
 
-        side = np.array([x, thick, z])
-        right = BoxPart(np.array([0, thick - y, z]), side)
-        left = BoxPart(np.array([0, y - thick, z]), side)
-        back = BoxPart(np.array([thick - x, 0, z]), np.array([thick, y, z]))
-        roof = BoxPart(np.array([0, 0, self.height_m - thick]), np.array([x, y, thick]))
-        return [right, left, back, roof]
+        side = (x, thick, z)
+        return [
+            _box((0, thick - y, z), side),
+            _box((0, y - thick, z), side),
+            _box((thick - x, 0, z), (thick, y, z)),
+            _box((0, 0, self.height_m - thick), (x, y, thick)),
+        ]
 
     def drawer_boxes(self) -> list[BoxPart]:
         """The drawer, closed: a floor, four walls and the grip in front."""
@@ -179,21 +192,24 @@ class DrawerModel:
         thick = 0.002
         low = 0.002
 
-        floor = BoxPart(np.array([centre, 0, low + thick]), np.array([x, y, thick]))
-        along_x = np.array([x, thick, wall])
-        along_y = np.array([thick, y, wall])
-        walls = []
-        for sign in (-1, 1):
-            walls.append(BoxPart(np.array([centre, sign * (y - thick), low + wall]), along_x))
-        for sign in (-1, 1):
-            walls.append(BoxPart(np.array([centre + sign * (x - thick), 0, low + wall]), along_y))
+        side = y - thick
+        end = x - thick
+        height = low + wall
+        along_x = (x, thick, wall)
+        along_y = (thick, y, wall)
+        parts = [
+            _box((centre, 0, low + thick), (x, y, thick)),
+            _box((centre, -side, height), along_x),
+            _box((centre, side, height), along_x),
+            _box((centre - end, 0, height), along_y),
+            _box((centre + end, 0, height), along_y),
+        ]
 
         front = np.array([self.depth_m / 2, 0, 0])
-        colour = self.grip.colour
-        grip = [
-            replace(part, centre=part.centre + front, colour=colour) for part in self.grip.boxes()
-        ]
-        return [floor, *walls, *grip]
+        grip = []
+        for part in self.grip.boxes():
+            grip.append(replace(part, centre=part.centre + front, colour=self.grip.colour))
+        return [*parts, *grip]
 
 
 @dataclass(frozen=True)
@@ -216,19 +232,27 @@ class ButtonModel:
 
     def base_boxes(self) -> list[BoxPart]:
         """A square base."""
-        half = np.array([self.base_m, self.base_m, self.height_m]) / 2
-        return [BoxPart(np.array([0, 0, half[2]]), half)]
+        half = self.base_m / 2
+        half_height = self.height_m / 2
+        return [_box((0, 0, half_height), (half, half, half_height))]
 
     def cap_boxes(self) -> list[BoxPart]:
         """An eight-sided cap, its underside at z = 0, 4 mm taller than its travel."""
         return _octagon(self.cap_m / 2, (self.travel_m + 0.004) / 2)
 
 
+def _box(centre: tuple[float, float, float], half: tuple[float, float, float]) -> BoxPart:
+    """An upright box from its centre and half of its size, m."""
+    return BoxPart(np.array(centre), np.array(half))
+
+
 def _octagon(apothem_m: float, half_height_m: float) -> list[BoxPart]:
     """An upright eight-sided prism standing at z = 0: four boxes, crossed, cover it exactly."""
-    half = np.array([apothem_m, apothem_m * np.tan(np.pi / SIDES), half_height_m])
+    half_width = apothem_m * np.tan(np.pi / SIDES)
+    half = np.array([apothem_m, half_width, half_height_m])
     centre = np.array([0, 0, half_height_m])
-    return [BoxPart(centre, half, quaternion_from_yaw(k * np.pi / 4)) for k in range(4)]
+    turns = [quaternion_from_yaw(k * np.pi / 4) for k in range(4)]
+    return [BoxPart(centre, half, turn) for turn in turns]
 
 
 def goal_mark(radius_m: float, colour: Colour) -> list[BoxPart]:
@@ -249,13 +273,29 @@ def _containers(
 ) -> list[ContainerModel]:
     """Variants of a kind, from their sides, walls (m) and colours."""
     return [
-        ContainerModel(f"{kind}_{split}_{index}", side, wall, colour, **shape)  # type: ignore[arg-type]
+        ContainerModel(
+            name=f"{kind}_{split}_{index}",
+            side_m=side,
+            wall_m=wall,
+            colour=colour,
+            **shape,  # type: ignore[arg-type]
+        )
         for index, (side, wall, colour) in enumerate(sizes)
     ]
 
 
-TRAY = ContainerModel("tray", 0.11, 0.012, (0.45, 0.45, 0.50))
-BOX = ContainerModel("box", 0.11, 0.035, (0.55, 0.40, 0.25))
+TRAY = ContainerModel(
+    name="tray",
+    side_m=0.11,
+    wall_m=0.012,
+    colour=(0.45, 0.45, 0.50),
+)
+BOX = ContainerModel(
+    name="box",
+    side_m=0.11,
+    wall_m=0.035,
+    colour=(0.55, 0.40, 0.25),
+)
 BOWL = {"round": True, "flare_m": 0.018}
 PLATE = {"round": True, "flare_m": 0.012}
 CONTAINERS: dict[str, dict[str, list[ContainerModel]]] = {
@@ -292,42 +332,115 @@ CONTAINERS: dict[str, dict[str, list[ContainerModel]]] = {
 }
 
 _GRIP = (0.85, 0.85, 0.82)
-_CARRY_GRIP = Grip((0.0, 0.0), 0.020, 0.108, 0.070, _GRIP)
-_MUG_GRIP = Grip((-0.037, 0.0), 0.020, 0.020, 0.046, _GRIP, stem_m=0.007)
+_CARRY_GRIP = Grip(
+    centre=(0.0, 0.0),
+    thickness_m=0.020,
+    breadth_m=0.108,
+    height_m=0.070,
+    colour=_GRIP,
+)
+_MUG_GRIP = Grip(
+    centre=(-0.037, 0.0),
+    thickness_m=0.020,
+    breadth_m=0.020,
+    height_m=0.046,
+    colour=_GRIP,
+    stem_m=0.007,
+)
 CARRY_BOXES = {
     "train": ContainerModel(
-        "carry_box", 0.120, 0.030, (0.30, 0.42, 0.62), mass_kg=0.08, grip=_CARRY_GRIP
+        name="carry_box",
+        side_m=0.120,
+        wall_m=0.030,
+        colour=(0.30, 0.42, 0.62),
+        mass_kg=0.08,
+        grip=_CARRY_GRIP,
     ),
     "test": ContainerModel(
-        "carry_crate", 0.124, 0.028, (0.58, 0.40, 0.28), mass_kg=0.08, grip=_CARRY_GRIP
+        name="carry_crate",
+        side_m=0.124,
+        wall_m=0.028,
+        colour=(0.58, 0.40, 0.28),
+        mass_kg=0.08,
+        grip=_CARRY_GRIP,
     ),
 }
 MUGS = {
     "train": ContainerModel(
-        "mug", 0.044, 0.050, (0.80, 0.30, 0.25), round=True, mass_kg=0.04, grip=_MUG_GRIP
+        name="mug",
+        side_m=0.044,
+        wall_m=0.050,
+        colour=(0.80, 0.30, 0.25),
+        round=True,
+        mass_kg=0.04,
+        grip=_MUG_GRIP,
     ),
     "test": ContainerModel(
-        "jug", 0.044, 0.050, (0.30, 0.55, 0.62), round=True, mass_kg=0.04, grip=_MUG_GRIP
+        name="jug",
+        side_m=0.044,
+        wall_m=0.050,
+        colour=(0.30, 0.55, 0.62),
+        round=True,
+        mass_kg=0.04,
+        grip=_MUG_GRIP,
     ),
 }
 CUPS = {
-    "train": ContainerModel("cup", 0.076, 0.045, (0.85, 0.85, 0.80), round=True),
-    "test": ContainerModel("beaker", 0.074, 0.048, (0.40, 0.42, 0.46), round=True),
+    "train": ContainerModel(
+        name="cup",
+        side_m=0.076,
+        wall_m=0.045,
+        colour=(0.85, 0.85, 0.80),
+        round=True,
+    ),
+    "test": ContainerModel(
+        name="beaker",
+        side_m=0.074,
+        wall_m=0.048,
+        colour=(0.40, 0.42, 0.46),
+        round=True,
+    ),
 }
 DRAWERS = {
     "train": DrawerModel(
-        "drawer", 0.090, 0.100, 0.055, 0.060, (0.52, 0.38, 0.25), (0.68, 0.54, 0.38)
+        name="drawer",
+        depth_m=0.090,
+        width_m=0.100,
+        height_m=0.055,
+        travel_m=0.060,
+        cabinet_colour=(0.52, 0.38, 0.25),
+        drawer_colour=(0.68, 0.54, 0.38),
     ),
     "test": DrawerModel(
-        "drawer", 0.090, 0.104, 0.055, 0.062, (0.36, 0.40, 0.46), (0.55, 0.60, 0.66)
+        name="drawer",
+        depth_m=0.090,
+        width_m=0.104,
+        height_m=0.055,
+        travel_m=0.062,
+        cabinet_colour=(0.36, 0.40, 0.46),
+        drawer_colour=(0.55, 0.60, 0.66),
     ),
 }
 BUTTONS = {
     "train": ButtonModel(
-        "button", 0.070, 0.020, 0.040, 0.010, 0.007, (0.25, 0.25, 0.28), (0.85, 0.12, 0.10)
+        name="button",
+        base_m=0.070,
+        height_m=0.020,
+        cap_m=0.040,
+        travel_m=0.010,
+        press_m=0.007,
+        base_colour=(0.25, 0.25, 0.28),
+        cap_colour=(0.85, 0.12, 0.10),
     ),
     "test": ButtonModel(
-        "button", 0.064, 0.024, 0.036, 0.010, 0.007, (0.60, 0.60, 0.58), (0.15, 0.55, 0.25)
+        name="button",
+        base_m=0.064,
+        height_m=0.024,
+        cap_m=0.036,
+        travel_m=0.010,
+        press_m=0.007,
+        base_colour=(0.60, 0.60, 0.58),
+        cap_colour=(0.15, 0.55, 0.25),
     ),
 }
 

@@ -136,7 +136,11 @@ def _urdf_paths(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _read(name: str, path: Path, source: ObjectFolder) -> ObjectModel:
+def _read(
+    name: str,
+    path: Path,
+    source: ObjectFolder,
+) -> ObjectModel:
     root = _parse(path)
     colour = _colour(root) or PALETTE[int(_fraction(name) * len(PALETTE))]
     points = _points(root, path)
@@ -150,7 +154,8 @@ def _read(name: str, path: Path, source: ObjectFolder) -> ObjectModel:
 
     if source.graspable:
         low_m, high_m = WIDTH_RANGE_M
-        return make_object(name, points, colour, low_m + _fraction(name) * (high_m - low_m))
+        width_m = low_m + _fraction(name) * (high_m - low_m)
+        return make_object(name, points, colour, width_m)
     if model.radius_m > MAX_RADIUS_M:
         raise ConfigError(
             f"{path}: reaches {model.radius_m:.3g} m from its centre, but at most {MAX_RADIUS_M} m"
@@ -252,4 +257,5 @@ def _colour(root: ElementTree.Element) -> tuple[float, float, float] | None:
 
 def _fraction(name: str) -> float:
     """A number in [0, 1) that is always the same for a name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

@@ -26,10 +26,17 @@ HULL_DIRECTIONS = 40
 KINDS = ("box", "cylinder", "prism", "wedge")
 RANDOM_URDFS_PER_SPLIT = {"train": range(0, 60), "test": range(900, 912)}
 PALETTE = (
-    (0.85, 0.15, 0.12), (0.95, 0.55, 0.10), (0.93, 0.85, 0.15), (0.25, 0.70, 0.20),
-    (0.10, 0.60, 0.60), (0.15, 0.30, 0.85), (0.50, 0.20, 0.70), (0.90, 0.40, 0.65),
-    (0.92, 0.92, 0.90), (0.20, 0.85, 0.90),
-)  # fmt: skip
+    (0.85, 0.15, 0.12),
+    (0.95, 0.55, 0.10),
+    (0.93, 0.85, 0.15),
+    (0.25, 0.70, 0.20),
+    (0.10, 0.60, 0.60),
+    (0.15, 0.30, 0.85),
+    (0.50, 0.20, 0.70),
+    (0.90, 0.40, 0.65),
+    (0.92, 0.92, 0.90),
+    (0.20, 0.85, 0.90),
+)
 # Width (m) and colour, by the colour's name.
 BLOCKS: dict[str, dict[str, tuple[float, tuple[float, float, float]]]] = {
     "train": {
@@ -208,7 +215,8 @@ def _primitives(split: str) -> list[ObjectModel]:
     models = []
     for index in range(count):
         kind = KINDS[index % len(KINDS)]
-        colour = PALETTE[(index * 3 + index // 10) % len(PALETTE)]
+        shade = index * 3 + index // 10
+        colour = PALETTE[shade % len(PALETTE)]
         points = _primitive_points(kind, rng)
         width_m = rng.uniform(*WIDTH_RANGE_M)
         models.append(make_object(f"{kind}_{split}_{index:02d}", points, colour, width_m))
@@ -224,7 +232,9 @@ def _primitive_points(kind: str, rng: np.random.Generator) -> Array:
     sides = {"cylinder": 10, "prism": 6, "wedge": 4}[kind]
     bottom = _ring(sides)
     top = bottom * (rng.uniform(0.7, 0.9) if kind == "wedge" else 1.0)
-    return np.vstack([np.c_[bottom, np.zeros(sides)], np.c_[top, np.full(sides, height)]])
+    lower = np.c_[bottom, np.zeros(sides)]
+    upper = np.c_[top, np.full(sides, height)]
+    return np.vstack([lower, upper])
 
 
 def _box_points(length: float, height: float) -> Array:
@@ -250,8 +260,10 @@ def _random_urdf(index: int) -> ObjectModel:
 
     urdf = (folder / f"{index:03d}.urdf").read_text()
     found = re.search(r'color rgba="([^"]+)"', urdf)
-    red, green, blue, *_ = map(float, found.group(1).split()) if found else (0.5, 0.5, 0.5)
-    width_m = np.random.default_rng(index).uniform(*WIDTH_RANGE_M)
+    rgba = found.group(1) if found else "0.5 0.5 0.5"
+    red, green, blue, *_ = map(float, rgba.split())
+    rng = np.random.default_rng(index)
+    width_m = rng.uniform(*WIDTH_RANGE_M)
     return make_object(f"random_{index:03d}", points, (red, green, blue), width_m)
 
 
