@@ -28,10 +28,15 @@ class Distortion:
     """
 
     k1: float = 0.0
+    """Radial, of r^2."""
     k2: float = 0.0
+    """Radial, of r^4."""
     p1: float = 0.0
+    """Tangential, along y."""
     p2: float = 0.0
+    """Tangential, along x."""
     k3: float = 0.0
+    """Radial, of r^6."""
 
     def apply(self, points: Array) -> Array:
         """Distort normalized points (n, 2): where the lens puts them, (n, 2)."""
@@ -39,8 +44,13 @@ class Distortion:
         y = points[:, 1]
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
-        distorted_x = x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x)
-        distorted_y = y * radial + self.p1 * (r2 + 2 * y * y) + 2 * self.p2 * x * y
+        stretched_x = x * radial
+        stretched_y = y * radial
+
+        p1 = self.p1
+        p2 = self.p2
+        distorted_x = stretched_x + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        distorted_y = stretched_y + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
         return np.stack([distorted_x, distorted_y], axis=1)
 
     def remove(self, points: Array) -> Array:
@@ -230,7 +240,12 @@ class Camera:
         flip = np.diag([1.0, -1.0, -1.0, 1.0])
         return list((flip @ np.linalg.inv(self.base_from_camera)).T.ravel())
 
-    def displace(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
+    def displace(
+        self,
+        shift_m: Array,
+        turn_rad: Array,
+        focal_scale: float,
+    ) -> Self:
         """Move, turn and zoom the camera.
 
         Args:
@@ -262,7 +277,12 @@ class MountedCamera:
         """The camera in the base frame while the link has this pose, (4, 4)."""
         return Camera(self.intrinsics, base_from_link @ self.link_from_camera, self.frame)
 
-    def displace(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
+    def displace(
+        self,
+        shift_m: Array,
+        turn_rad: Array,
+        focal_scale: float,
+    ) -> Self:
         """Move, turn and zoom the camera on its link.
 
         Args:
@@ -352,7 +372,11 @@ def centred_intrinsics(
     )
 
 
-def looking_pose(eye: Array, target: Array, up: Array | None = None) -> Array:
+def looking_pose(
+    eye: Array,
+    target: Array,
+    up: Array | None = None,
+) -> Array:
     """The pose of an optical frame that looks at a point.
 
     Args:

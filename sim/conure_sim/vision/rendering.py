@@ -130,7 +130,11 @@ def _body_ids(camera: Camera, mask: NDArray[Any]) -> NDArray[np.int32]:
     return _through_lens(camera, ids.astype(np.float32), cv2.INTER_NEAREST).astype(np.int32)
 
 
-def _through_lens(camera: Camera, pinhole: NDArray[Any], interpolation: int) -> NDArray[Any]:
+def _through_lens(
+    camera: Camera,
+    pinhole: NDArray[Any],
+    interpolation: int,
+) -> NDArray[Any]:
     if camera.intrinsics.distortion is None:
         return pinhole
     columns, rows = camera.intrinsics.maps

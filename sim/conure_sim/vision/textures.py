@@ -30,8 +30,9 @@ def texture_files() -> tuple[Path, ...]:
 def _checker(rng: np.random.Generator) -> Array:
     cells = rng.integers(8, 24)
     x, y = _grid()
-    parity = (np.floor(x * cells) + np.floor(y * cells)) % 2
-    return np.asarray(parity)
+    columns = np.floor(x * cells)
+    rows = np.floor(y * cells)
+    return np.asarray((columns + rows) % 2)
 
 
 def _stripes(rng: np.random.Generator) -> Array:
@@ -39,7 +40,8 @@ def _stripes(rng: np.random.Generator) -> Array:
     waves = rng.uniform(8, 30)
     x, y = _grid()
     along = x * np.cos(angle) + y * np.sin(angle)
-    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * waves * along))
+    wave = np.sin(2 * np.pi * waves * along)
+    return np.asarray(0.5 + 0.5 * wave)
 
 
 def _gradient(rng: np.random.Generator) -> Array:
