@@ -16,12 +16,12 @@ UPPER = 1
 
 @dataclass(frozen=True)
 class Boundary:
-    """One end of a factor's range, 0 lower or 1 upper; a factor that is a single number has an
-    upper end only.
-    """
+    """One end of a factor's range."""
 
     factor: str
+    """A field of Randomization."""
     end: int
+    """LOWER or UPPER; a factor that is a single number has an upper end only."""
 
     @property
     def name(self) -> str:
@@ -169,7 +169,12 @@ class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
         widest = _end(self._widest, boundary)
         return start + self.levels[boundary.name] * (widest - start)
 
-    def _with_end(self, changes: dict[str, Any], boundary: Boundary, value: float) -> Any:
+    def _with_end(
+        self,
+        changes: dict[str, Any],
+        boundary: Boundary,
+        value: float,
+    ) -> Any:
         """The factor's range, or number, with one end at this value."""
         present = changes.get(boundary.factor, getattr(self._start, boundary.factor))
         if not isinstance(present, tuple):

@@ -328,7 +328,11 @@ def _range(value: Any) -> Any:
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _check_factor(name: str, value: Any, ranged: bool) -> None:
+def _check_factor(
+    name: str,
+    value: Any,
+    ranged: bool,
+) -> None:
     ends = value if isinstance(value, tuple) else (value,)
     if not _is_range(ends) if ranged else not _is_number(ends):
         expected = "a range [lower, upper]" if ranged else "one number"
