@@ -62,7 +62,11 @@ def add_carried(
     return world.register_body(body)
 
 
-def add_mark(world: World, parts: Sequence[BoxPart], place: Array) -> int:
+def add_mark(
+    world: World,
+    parts: Sequence[BoxPart],
+    place: Array,
+) -> int:
     """Add a body that is seen and that nothing collides with.
 
     Args:

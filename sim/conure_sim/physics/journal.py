@@ -38,7 +38,12 @@ class Journal:
             raise StateError(f"this moment cannot be saved: {self._why_not}")
         return tuple(self._calls)
 
-    def record(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def record(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> None:
         """Add a call, unless recording is off or another recorded call is under way.
 
         An episode of more than MAX_CALLS is dropped rather than kept for ever.

@@ -31,7 +31,11 @@ def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:
     return shape
 
 
-def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -> int:
+def box_visual(
+    client: Any,
+    parts: Sequence[BoxPart],
+    colour: Sequence[float],
+) -> int:
     """Make one visual shape of boxes.
 
     Args:

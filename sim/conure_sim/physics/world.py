@@ -46,11 +46,14 @@ GEAR_FORCE_N = 100.0
 
 @dataclass(frozen=True)
 class JointState:
-    """Measured angles (n,) rad, speeds (n,) rad/s and the gripper joint's position, m."""
+    """The state of the arm as its encoders measure it."""
 
     joint_rad: Array
+    """Angles, (n,)."""
     joint_speed_rad_s: Array
+    """Speeds, (n,)."""
     gripper_m: float
+    """Position of the gripper joint."""
 
 
 class _Client(BulletClient):
@@ -299,7 +302,12 @@ class World:
         self._objects += 1
         return body
 
-    def add_boxes(self, boxes: Sequence[BoxPart], position: Array, colour: Sequence[float]) -> int:
+    def add_boxes(
+        self,
+        boxes: Sequence[BoxPart],
+        position: Array,
+        colour: Sequence[float],
+    ) -> int:
         """Add a fixed body of boxes, such as a tray.
 
         Args:
@@ -350,7 +358,12 @@ class World:
             self._paint(body, colour, texture)
             self._labels[body] = SEGMENTS["background"]
 
-    def _paint(self, body: int, colour: Sequence[float], texture: int | None) -> None:
+    def _paint(
+        self,
+        body: int,
+        colour: Sequence[float],
+        texture: int | None,
+    ) -> None:
         self.client.changeVisualShape(body, -1, rgbaColor=[*colour, 1.0])
         if texture is not None:
             image = self.client.loadTexture(str(texture_files()[texture]))
@@ -377,7 +390,12 @@ class World:
         )
 
     @recorded
-    def follow(self, joint_rad: Array, gripper_m: float, duration_s: float) -> None:
+    def follow(
+        self,
+        joint_rad: Array,
+        gripper_m: float,
+        duration_s: float,
+    ) -> None:
         """Start a linear motion of the set point.
 
         Args:
@@ -443,7 +461,12 @@ class World:
         """The camera's present image, (height, width, 3) uint8, sRGB."""
         return self.view(camera or self.camera).image
 
-    def view(self, camera: AnyCamera, depth: bool = False, bodies: bool = False) -> View:
+    def view(
+        self,
+        camera: AnyCamera,
+        depth: bool = False,
+        bodies: bool = False,
+    ) -> View:
         """Render what a camera sees now.
 
         Args:
@@ -507,7 +530,12 @@ class World:
         rotation = np.reshape(self.client.getMatrixFromQuaternion(orientation), (3, 3))
         return np.asarray((point - np.array(position)) @ rotation)
 
-    def place(self, body: int, position: Array, orientation: Array) -> None:
+    def place(
+        self,
+        body: int,
+        position: Array,
+        orientation: Array,
+    ) -> None:
         """Move a body, at rest, to a pose.
 
         Args:
@@ -518,7 +546,12 @@ class World:
         self._place(self._bodies.index(body), list(position), list(orientation))
 
     @recorded
-    def _place(self, index: int, position: list[float], orientation: list[float]) -> None:
+    def _place(
+        self,
+        index: int,
+        position: list[float],
+        orientation: list[float],
+    ) -> None:
         """By order of arrival, because body ids differ from one reset to the next."""
         self.client.resetBasePositionAndOrientation(self._bodies[index], position, orientation)
 
@@ -538,7 +571,12 @@ class World:
                 values += client.getJointState(body, joint)[:2]
         return np.array(values, dtype=np.float64)
 
-    def touching(self, body: int, link: int, body_link: int | None = None) -> bool:
+    def touching(
+        self,
+        body: int,
+        link: int,
+        body_link: int | None = None,
+    ) -> bool:
         """Tell whether a link of the arm touches a body.
 
         Args:
