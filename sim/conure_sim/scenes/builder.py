@@ -54,7 +54,9 @@ class SceneBuilder:
         """
         region_lower, region_upper = self.region
         size = region_upper - region_lower
-        return region_lower + size * np.array(lower), region_lower + size * np.array(upper)
+        corner = region_lower + size * np.array(lower)
+        opposite = region_lower + size * np.array(upper)
+        return corner, opposite
 
     def on_table(self, place: Array) -> Array:
         """The point (3,) m of the table top at a place (2,) m."""

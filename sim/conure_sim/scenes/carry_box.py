@@ -8,7 +8,12 @@ from conure_sim.scenes.scene import Container, Scene, SceneObject
 class CarryBoxScene(Scene):
     """One object, and a box with a grip that can be lifted."""
 
-    def __init__(self, world: World, target: SceneObject, box: Container) -> None:
+    def __init__(
+        self,
+        world: World,
+        target: SceneObject,
+        box: Container,
+    ) -> None:
         super().__init__(world, [target], box)
         self.box = box
 

@@ -13,11 +13,14 @@ from conure_sim.scenes.scene import Scene, SceneObject
 
 @dataclass(frozen=True)
 class Drawer:
-    """A drawer in its cabinet: its model and its body."""
+    """A drawer in its cabinet."""
 
     world: World
+    """Where it stands."""
     model: DrawerModel
+    """Its shape."""
     body: int
+    """Its id in the physics client; joint 0 is the drawer's."""
 
     @property
     def opening_m(self) -> float:

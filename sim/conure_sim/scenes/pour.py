@@ -10,7 +10,13 @@ from conure_sim.scenes.scene import Container, Scene
 class PourScene(Scene):
     """A mug with spheres, grasped by its handle, and the cup that the spheres belong into."""
 
-    def __init__(self, world: World, mug: Container, cup: Container, spheres: list[int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        mug: Container,
+        cup: Container,
+        spheres: list[int],
+    ) -> None:
         super().__init__(world, [], cup)
         self.mug = mug
         self.cup = cup

@@ -10,7 +10,12 @@ from conure_sim.scenes.scene import Scene, SceneObject
 class PushScene(Scene):
     """A puck, the target, and its goal: the centre of the mark in the base frame, (3,) m."""
 
-    def __init__(self, world: World, puck: SceneObject, goal: Array) -> None:
+    def __init__(
+        self,
+        world: World,
+        puck: SceneObject,
+        goal: Array,
+    ) -> None:
         super().__init__(world, [puck])
         self.goal = goal
 

@@ -29,19 +29,24 @@ USUAL_RADIUS_M = SPACING_M / 2
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object and its body in the physics client."""
+    """An object on the table."""
 
     model: ObjectModel
+    """Its shape."""
     body: int
+    """Its id in the physics client."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container, fixed or carried: its model and its body."""
+    """A container on the table, fixed or carried."""
 
     world: World
+    """Where it stands."""
     model: ContainerModel
+    """Its shape."""
     body: int
+    """Its id in the physics client."""
 
     @property
     def position(self) -> Array:
@@ -227,7 +232,10 @@ def choose_objects(
     if not 0 <= distractors < MAX_OBJECTS:
         raise ConfigError(f"distractors must be 0 to {MAX_OBJECTS - 1}, got {distractors}")
     names = sorted(pool)
-    chosen = [find_object(target, pool) if target else pool[names[rng.integers(len(names))]]]
+    if target:
+        chosen = [find_object(target, pool)]
+    else:
+        chosen = [pool[names[rng.integers(len(names))]]]
 
     for index in rng.permutation(len(names)):
         if len(chosen) == distractors + 1:
