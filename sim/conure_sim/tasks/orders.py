@@ -17,12 +17,32 @@ from conure_sim.tasks.task import Task
 COUNT_RANGE = (2, MAX_OBJECTS)
 TRAYS = {
     "train": (
-        ContainerModel("green_tray", 0.10, 0.020, (0.20, 0.45, 0.25)),
-        ContainerModel("red_tray", 0.10, 0.020, (0.55, 0.20, 0.20)),
+        ContainerModel(
+            name="green_tray",
+            side_m=0.10,
+            wall_m=0.020,
+            colour=(0.20, 0.45, 0.25),
+        ),
+        ContainerModel(
+            name="red_tray",
+            side_m=0.10,
+            wall_m=0.020,
+            colour=(0.55, 0.20, 0.20),
+        ),
     ),
     "test": (
-        ContainerModel("green_bin", 0.104, 0.025, (0.35, 0.55, 0.30)),
-        ContainerModel("red_bin", 0.104, 0.025, (0.65, 0.30, 0.25)),
+        ContainerModel(
+            name="green_bin",
+            side_m=0.104,
+            wall_m=0.025,
+            colour=(0.35, 0.55, 0.30),
+        ),
+        ContainerModel(
+            name="red_bin",
+            side_m=0.104,
+            wall_m=0.025,
+            colour=(0.65, 0.30, 0.25),
+        ),
     ),
 }
 
