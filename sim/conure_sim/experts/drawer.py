@@ -40,7 +40,7 @@ class DrawerOpenExpert:
             return motion.grasp_fixed(drawer.body, 0, drawer.grip_position(height), across)
 
         ahead = motion.position + 0.02 * sign * drawer.direction
-        return motion.move_towards(np.array([ahead[0], ahead[1], height]), CLOSED)
+        return motion.move_over(ahead[:2], height, CLOSED)
 
 
 class PlaceInDrawerExpert(DrawerOpenExpert):
@@ -60,10 +60,9 @@ class PlaceInDrawerExpert(DrawerOpenExpert):
         if share < OPEN_ENOUGH or (share < WIDE_OPEN and motion.holding(drawer.body, 0)):
             return self.slide(1.0)
 
-        tool = motion.position
         grip = drawer.grip_position(0.0)
-        near = np.linalg.norm(tool[:2] - grip[:2]) < NEAR_GRIP_M
-        if near and tool[2] < motion.above_table(CLEAR_HEIGHT_M):
+        near = motion.distance_to(grip[:2]) < NEAR_GRIP_M
+        if near and motion.position[2] < motion.above_table(CLEAR_HEIGHT_M):
             return motion.rise(OPEN)
         return pick(motion, scene.target)
 
@@ -73,10 +72,9 @@ class PlaceInDrawerExpert(DrawerOpenExpert):
         drawer = self.scene.drawer
         forward_m = drawer.model.depth_m / 2 + drawer.opening_m / 2 - 0.004
         spot = drawer.point(forward_m, 0.0)[:2]
-        tool = motion.position
-        if np.linalg.norm(spot - tool[:2]) >= OVER_RADIUS_M:
+        if motion.distance_to(spot) >= OVER_RADIUS_M:
             return motion.carry_over(spot, CARRY_HEIGHT_M)
-        if tool[2] < motion.above_table(RELEASE_HEIGHT_M):
+        if motion.position[2] < motion.above_table(RELEASE_HEIGHT_M):
             return motion.stay(OPEN)
         z = motion.above_table(RELEASE_HEIGHT_M - 0.006)
-        return motion.move_towards(np.array([spot[0], spot[1], z]), CLOSED)
+        return motion.move_over(spot, z, CLOSED)

@@ -61,6 +61,10 @@ class Motion:
         """The measured position of the tool, (3,) m."""
         return self.pose[:3, 3]
 
+    def distance_to(self, place: Array) -> float:
+        """The horizontal distance, m, from the tool to a place (2,) m."""
+        return float(np.linalg.norm(place - self.position[:2]))
+
     def above_table(self, height_m: float) -> float:
         """z, m, of a height above the table."""
         return self.robot.table_height_m + height_m
@@ -85,7 +89,12 @@ class Motion:
         """Hold the tool where it is; `gripper`: its action."""
         return self.move_towards(self.position, gripper)
 
-    def grasp(self, point: Array, axis: Array, turn_weight_m: float = 0.0) -> Array:
+    def grasp(
+        self,
+        point: Array,
+        axis: Array,
+        turn_weight_m: float = 0.0,
+    ) -> Array:
         """Move over a point with open fingers, down a funnel around it, and close there.
 
         Args:
@@ -100,18 +109,23 @@ class Motion:
         pose = self.pose
         fingers = pose[:3, 1]
         axis = align_direction(axis, fingers)
-        missing_rad = float(np.arccos(np.clip(axis @ fingers, -1.0, 1.0)))
-        offset_m = float(np.linalg.norm(point[:2] - pose[:2, 3]))
-        distance_m = offset_m + turn_weight_m * missing_rad
+        cosine = np.clip(axis @ fingers, -1.0, 1.0)
+        missing_rad = float(np.arccos(cosine))
+        distance_m = self.distance_to(point[:2]) + turn_weight_m * missing_rad
         if distance_m < CLOSE_RADIUS_M and pose[2, 3] < point[2] + CLOSE_HEIGHT_M:
             return self.stay(CLOSED)
 
         funnel_m = FUNNEL_SLOPE * (distance_m - FUNNEL_RADIUS_M)
         height_m = float(np.clip(funnel_m, 0.0, HOVER_M))
-        goal = np.array([point[0], point[1], point[2] + height_m])
-        return self.move_towards(goal, OPEN, axis)
+        return self.move_over(point[:2], point[2] + height_m, OPEN, axis)
 
-    def grasp_fixed(self, body: int, link: int, point: Array, axis: Array) -> Array:
+    def grasp_fixed(
+        self,
+        body: int,
+        link: int,
+        point: Array,
+        axis: Array,
+    ) -> Array:
         """Grasp a body's link that does not give way.
 
         Where only one finger touches it, the tool moves towards that finger until both do.
@@ -137,7 +151,12 @@ class Motion:
         sideways = align_direction(pose[:3, 1], finger - tool)
         return self.move_towards(tool + ASIDE_M * sideways, CLOSED)
 
-    def carry(self, place: Array, height_m: float, release_radius_m: float) -> Array:
+    def carry(
+        self,
+        place: Array,
+        height_m: float,
+        release_radius_m: float,
+    ) -> Array:
         """Climb, move over a place with closed fingers, and open them there.
 
         Args:
@@ -148,8 +167,7 @@ class Motion:
         Returns:
             The action.
         """
-        offset = place - self.position[:2]
-        if np.linalg.norm(offset) < release_radius_m:
+        if self.distance_to(place) < release_radius_m:
             return self.stay(OPEN)
         return self.carry_over(place, height_m)
 
@@ -167,10 +185,31 @@ class Motion:
         above = self.above_table(height_m)
         offset = place - tool[:2]
         sideways = offset if above - tool[2] < 0.03 else 0.2 * offset
-        x, y = tool[:2] + sideways
-        return self.move_towards(np.array([x, y, above]), CLOSED)
+        return self.move_over(tool[:2] + sideways, above, CLOSED)
 
-    def move_towards(self, goal: Array, gripper: float, finger_axis: Array | None = None) -> Array:
+    def move_over(
+        self, place: Array, z: float, gripper: float, finger_axis: Array | None = None
+    ) -> Array:
+        """Move straight towards a point over a place at full speed, pointing down.
+
+        Args:
+            place: (2,) m.
+            z: Of the tool, m, base frame.
+            gripper: Its action, -1 closed to 1 open.
+            finger_axis: As for `move_towards`.
+
+        Returns:
+            The action.
+        """
+        x, y = place
+        return self.move_towards(np.array([x, y, z]), gripper, finger_axis)
+
+    def move_towards(
+        self,
+        goal: Array,
+        gripper: float,
+        finger_axis: Array | None = None,
+    ) -> Array:
         """Move straight towards a position at full speed, pointing down.
 
         Args:
@@ -186,7 +225,12 @@ class Motion:
             finger_axis = self.pose[:3, 1]
         return self.move_towards_pose(goal, gripper, downward_rotation(finger_axis))
 
-    def move_towards_pose(self, goal: Array, gripper: float, rotation: Array) -> Array:
+    def move_towards_pose(
+        self,
+        goal: Array,
+        gripper: float,
+        rotation: Array,
+    ) -> Array:
         """Move straight towards a position at full speed, and turn towards a rotation.
 
         Args:

@@ -15,6 +15,7 @@ SPOT_RELEASE_RADIUS_M = 0.01
 SPOT_RELEASE_HEIGHT_M = 0.066
 BELOW_RELEASE_M = 0.006
 SPOT_SPREAD = 0.21
+CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
 
 
 class PickPlaceExpert:
@@ -71,13 +72,11 @@ class SortExpert:
         """Carry the held object over the others to a free spot, and open above the walls."""
         motion = self.motion
         spot = self._free_spot(container)
-        tool = motion.position
         release = motion.above_table(SPOT_RELEASE_HEIGHT_M)
-        if np.linalg.norm(spot - tool[:2]) > SPOT_RELEASE_RADIUS_M:
+        if motion.distance_to(spot) > SPOT_RELEASE_RADIUS_M:
             return motion.carry_over(spot, CARRY_HEIGHT_M)
-        if tool[2] > release:
-            x, y = spot
-            return motion.move_towards(np.array([x, y, release - BELOW_RELEASE_M]), CLOSED)
+        if motion.position[2] > release:
+            return motion.move_over(spot, release - BELOW_RELEASE_M, CLOSED)
         return motion.stay(OPEN)
 
     def _is_inside(self, item: SceneObject) -> bool:
@@ -89,8 +88,7 @@ class SortExpert:
         objects, from the arm.
         """
         spread_m = SPOT_SPREAD * container.model.side_m
-        corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
-        spots = container.position[:2] + spread_m * corners
+        spots = container.position[:2] + spread_m * CORNERS
 
         positions = [self.scene.position_of(item) for item in self.scene.objects]
         inside = [position[:2] for position in positions if container.contains(position)]
@@ -100,7 +98,11 @@ class SortExpert:
         return np.asarray(spots[int(gaps_m.argmax())])
 
 
-def pick(motion: Motion, item: SceneObject, cube: bool = False) -> Array:
+def pick(
+    motion: Motion,
+    item: SceneObject,
+    cube: bool = False,
+) -> Array:
     """Grasp an object from above, across its narrow side.
 
     Args:

@@ -47,8 +47,10 @@ class PourExpert:
             return self._with_mug()
 
         yaw_rad = yaw_of(orientation)
-        handle = position + self._handle_m() * flat_axis(yaw_rad) + [0, 0, GRASP_HEIGHT_M]
-        return motion.grasp(handle, flat_axis(yaw_rad + np.pi / 2), TURN_FIRST_M)
+        offset = self._handle_m() * flat_axis(yaw_rad)
+        handle = position + offset + [0, 0, GRASP_HEIGHT_M]
+        across = flat_axis(yaw_rad + np.pi / 2)
+        return motion.grasp(handle, across, TURN_FIRST_M)
 
     def _handle_m(self) -> float:
         """Where the handle is along the mug's x axis; 0 without a handle."""
@@ -64,9 +66,11 @@ class PourExpert:
         aside = self._aside(tool, heading)
         place = self._pouring_place(heading, aside, height_m)
 
-        tilt_rad = float(np.arccos(np.clip(-motion.pose[2, 0], -1.0, 1.0)))
+        cosine = np.clip(-motion.pose[2, 0], -1.0, 1.0)
+        tilt_rad = float(np.arccos(cosine))
         low = tool[2] < motion.above_table(height_m - 0.01)
-        if tilt_rad < POURING_RAD and (low or np.linalg.norm(place - tool[:2]) > THERE_M):
+        away = low or motion.distance_to(place) > THERE_M
+        if tilt_rad < POURING_RAD and away:
             return motion.carry_over(place, height_m)
 
         x, y = place
@@ -77,9 +81,15 @@ class PourExpert:
         """The horizontal direction (2,) across the heading, from the mug towards the cup."""
         mug = tool[:2] + abs(self._handle_m()) * heading[:2]
         aside = np.array([-heading[1], heading[0]])
-        return aside * (np.sign((self.scene.cup.position[:2] - mug) @ aside) or 1.0)
+        to_cup = self.scene.cup.position[:2] - mug
+        return aside * (np.sign(to_cup @ aside) or 1.0)
 
-    def _pouring_place(self, heading: Array, aside: Array, height_m: float) -> Array:
+    def _pouring_place(
+        self,
+        heading: Array,
+        aside: Array,
+        height_m: float,
+    ) -> Array:
         """Where the tool pours from, (2,) m: spheres that fall further drift further."""
         cup = self.scene.cup
         offset_m = abs(self._handle_m())

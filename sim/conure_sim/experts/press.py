@@ -1,7 +1,5 @@
 """Pressing a button."""
 
-import numpy as np
-
 from conure_core.types import Array
 from conure_sim.experts.motion import CLOSED, Motion
 from conure_sim.scenes.button import ButtonScene
@@ -20,7 +18,6 @@ class PressExpert:
     def action(self) -> Array:
         """The noiseless action (7,) in [-1, 1] for the present state."""
         cap = self.scene.cap_position()
-        tool = self.motion.position
-        over = np.linalg.norm(cap[:2] - tool[:2]) < OVER_RADIUS_M
+        over = self.motion.distance_to(cap[:2]) < OVER_RADIUS_M
         z = cap[2] - HOVER_M if over else cap[2] + HOVER_M
-        return self.motion.move_towards(np.array([cap[0], cap[1], z]), CLOSED)
+        return self.motion.move_over(cap[:2], z, CLOSED)

@@ -42,7 +42,8 @@ class PushExpert:
         behind_m = float(-from_puck @ ahead)
         aside_m = float(from_puck @ across)
 
-        axis = align_direction(np.array([across[0], across[1], 0.0]), pose[:3, 1])
+        line = np.array([across[0], across[1], 0.0])
+        axis = align_direction(line, pose[:3, 1])
         low = motion.above_table(PUSH_HEIGHT_M)
         travel = motion.above_table(TRAVEL_HEIGHT_M)
         start = puck[:2] - (BEHIND_M + 0.006) * ahead
@@ -51,9 +52,10 @@ class PushExpert:
         if down and behind_m > 0 and abs(aside_m) < LATERAL_M:
             push_m = min(distance_m + OVERSHOOT_M, motion.robot.max_translation_m)
             forward_m = push_m + max(0.0, behind_m - BEHIND_M)
-            place = tool[:2] + forward_m * ahead - 0.7 * aside_m * across
+            forward = forward_m * ahead
+            place = tool[:2] + forward - 0.7 * aside_m * across
             height = low
-        elif np.linalg.norm(start - tool[:2]) < OVER_RADIUS_M:
+        elif motion.distance_to(start) < OVER_RADIUS_M:
             place = start
             height = low
         elif tool[2] < travel - 0.015:
@@ -62,4 +64,4 @@ class PushExpert:
         else:
             place = start
             height = travel
-        return motion.move_towards(np.array([place[0], place[1], height]), CLOSED, axis)
+        return motion.move_over(place, height, CLOSED, axis)

@@ -48,11 +48,12 @@ class StackExpert:
         aligned = distance_m < (ALIGNED_M if high else STILL_ALIGNED_M)
         sideways = offset if high or distance_m < 2 * STILL_ALIGNED_M else 0.0 * offset
         climb_m = 0.0 if aligned else CLEARANCE_M
-        x, y = pose[:2, 3] + sideways
-        z = pose[2, 3] + climb_m - gap_m + 0.5 * RELEASE_GAP_M * (climb_m == 0.0)
+        lower_m = 0.5 * RELEASE_GAP_M if aligned else 0.0
+        z = pose[2, 3] + climb_m - gap_m + lower_m
 
         turn_rad = yaw_of(lower_orientation) - yaw_of(upper_orientation)
         quarters_rad = np.round(turn_rad / (np.pi / 2)) * np.pi / 2
         twist_rad = turn_rad - quarters_rad
         fingers_rad = np.arctan2(pose[1, 1], pose[0, 1]) + twist_rad
-        return motion.move_towards(np.array([x, y, z]), CLOSED, flat_axis(float(fingers_rad)))
+        place = pose[:2, 3] + sideways
+        return motion.move_over(place, z, CLOSED, flat_axis(float(fingers_rad)))
