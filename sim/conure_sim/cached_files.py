@@ -42,7 +42,8 @@ def mesh_file(
 
     lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()]
     lines += [f"vn {x!r} {y!r} {z!r}" for x, y, z in normals.tolist()]
-    lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (faces + 1).tolist()]
+    for first, second, third in (faces + 1).tolist():
+        lines.append(f"f {first}//{first} {second}//{second} {third}//{third}")
     return _cached_file("\n".join(lines).encode(), ".obj")
 
 

@@ -159,8 +159,9 @@ class Sensors:
                 found[_key("depth", name)] = spaces.Box(0.0, FAR_M, shape, np.float32)
             if self._segmentation:
                 found[_key("segmentation", name)] = spaces.Box(0, 255, shape, np.uint8)
-        proprio = self.world.robot.proprio_size
-        return {**found, "proprio": spaces.Box(-np.inf, np.inf, (proprio,), np.float32)}
+        size = self.world.robot.proprio_size
+        found["proprio"] = spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        return found
 
     def start(self, sample: RandomizationSample, rng: np.random.Generator) -> None:
         """Begin an episode and capture frames and joints; the first frame is never dropped.
@@ -197,10 +198,9 @@ class Sensors:
 
     def observation(self) -> dict[str, NDArray[Any]]:
         """Copies of what was captured last."""
-        return {
-            **{key: frame.copy() for key, frame in self._frames.items()},
-            "proprio": self._proprio.copy(),
-        }
+        copies = {key: frame.copy() for key, frame in self._frames.items()}
+        copies["proprio"] = self._proprio.copy()
+        return copies
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """A copy of what was captured last, for a saved environment."""
@@ -208,8 +208,9 @@ class Sensors:
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore what `get_state` gave, within the same episode."""
-        self._frames = {key: value.copy() for key, value in state.items() if key != "proprio"}
-        self._proprio = state["proprio"].copy()
+        copies = {key: value.copy() for key, value in state.items()}
+        self._proprio = copies.pop("proprio")
+        self._frames = copies
 
 
 def _key(kind: str, camera: str) -> str:

@@ -198,7 +198,12 @@ class StaticScenes:
             colours[slot] = self.colours[slot]
         return positions, colours
 
-    def _pose_arm(self, rng: np.random.Generator, tool: Array, held: ObjectModel | None) -> float:
+    def _pose_arm(
+        self,
+        rng: np.random.Generator,
+        tool: Array,
+        held: ObjectModel | None,
+    ) -> float:
         """Point the tool down at `tool`, turned and tilted at random.
 
         Returns the gripper's position, m: as wide as the held object, or random.

@@ -280,7 +280,13 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         """Disconnect from the physics server."""
         self.world.close()
 
-    def _tool_at(self, x: float, y: float, z: float, turn_rad: float) -> Array:
+    def _tool_at(
+        self,
+        x: float,
+        y: float,
+        z: float,
+        turn_rad: float,
+    ) -> Array:
         """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home
         pose.
         """

@@ -156,7 +156,11 @@ def _make(task: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     return gymnasium.make(f"conure/{task}-v0", **settings).unwrapped
 
 
-def _worker(index: int, make: Callable[..., Any], *rest: Any) -> None:
+def _worker(
+    index: int,
+    make: Callable[..., Any],
+    *rest: Any,
+) -> None:
     """Gymnasium's worker. It leaves Ctrl-C to its parent, and ends quietly without one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

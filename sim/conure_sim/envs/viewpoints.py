@@ -19,7 +19,11 @@ OVERVIEW_MARGIN = 1.12
 """How much more than that is seen."""
 
 
-def viewpoint(env: Any, name: str, size_px: int) -> AnyCamera:
+def viewpoint(
+    env: Any,
+    name: str,
+    size_px: int,
+) -> AnyCamera:
     """A camera for square images of an environment after its reset.
 
     Args:
