@@ -31,7 +31,13 @@ class ServoArm:
     servo has torque for the first time, the arm rests on its stand.
     """
 
-    def __init__(self, robot: str, world: World, port: Path, seed: int = 0) -> None:
+    def __init__(
+        self,
+        robot: str,
+        world: World,
+        port: Path,
+        seed: int = 0,
+    ) -> None:
         """Put servos at the joints of the world's arm.
 
         Args:
@@ -131,7 +137,8 @@ class ServoArm:
             wanted[jammed] = self._heading[jammed]
         self._heading = wanted
 
-        world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
+        fingers_held = [held[-1]] * len(world.fingers)
+        world.power(np.append(held[:-1], fingers_held))
         world.follow(wanted[:-1], float(wanted[-1]), period_s)
 
     def _goals(self) -> tuple[np.ndarray, np.ndarray]:

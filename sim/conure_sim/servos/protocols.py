@@ -47,7 +47,12 @@ class ServoProtocol(Protocol):
         """Take every whole packet from the front of the buffer, and drop noise before a header."""
         ...
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
         """Build a status packet.
 
         Args:
@@ -110,7 +115,12 @@ class DynamixelProtocol:
             body = packet[7:-2].replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
             yield Instruction(packet[4], body[0], body[1:], total, intact)
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
         body = bytes([STATUS, error]) + data
         body = body.replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
         length = (len(body) + 2).to_bytes(2, "little")
@@ -146,7 +156,12 @@ class FeetechProtocol:
             intact = _complement(packet[2:-1]) == packet[-1]
             yield Instruction(packet[2], packet[4], packet[5:-1], total, intact)
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
         body = bytes([servo_id, len(data) + 2, error]) + data
         return b"\xff\xff" + body + bytes([_complement(body)])
 

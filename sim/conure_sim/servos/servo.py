@@ -32,7 +32,13 @@ class SimulatedServo:
     the servo knows.
     """
 
-    def __init__(self, family: Family, servo_id: int, model: str, shaft_counts: float) -> None:
+    def __init__(
+        self,
+        family: Family,
+        servo_id: int,
+        model: str,
+        shaft_counts: float,
+    ) -> None:
         self.family = family
         self.servo_id = servo_id
         self.memory = bytearray(MEMORY_BYTES)
@@ -172,7 +178,13 @@ class SimulatedServo:
             self.memory[address:end] = data
         return 0
 
-    def _refusal(self, name: str, register: Register, address: int, data: bytes) -> int:
+    def _refusal(
+        self,
+        name: str,
+        register: Register,
+        address: int,
+        data: bytes,
+    ) -> int:
         """The error number of writing one register, 0 for none."""
         if name.startswith(READ_ONLY) or (register.eeprom and self.torque):
             return ACCESS_ERROR
