@@ -33,7 +33,12 @@ class Determinism:
         return self.first_difference is None
 
 
-def compare_runs(task: str, steps: int = STEPS, seed: int = 0, **settings: Any) -> Determinism:
+def compare_runs(
+    task: str,
+    steps: int = STEPS,
+    seed: int = 0,
+    **settings: Any,
+) -> Determinism:
     """Compare four runs: in two fresh processes, one in a fresh and one in a used environment.
 
     Args:
@@ -58,7 +63,12 @@ def compare_runs(task: str, steps: int = STEPS, seed: int = 0, **settings: Any) 
     return Determinism(task, steps, len(runs), first_difference)
 
 
-def run_twice(task: str, steps: int, seed: int, settings: dict[str, Any]) -> list[list[str]]:
+def run_twice(
+    task: str,
+    steps: int,
+    seed: int,
+    settings: dict[str, Any],
+) -> list[list[str]]:
     """Run in a fresh environment, and again after a run from another seed.
 
     Args:
@@ -80,7 +90,11 @@ def run_twice(task: str, steps: int, seed: int, settings: dict[str, Any]) -> lis
     return [first, second]
 
 
-def run(env: Any, steps: int, seed: int) -> list[str]:
+def run(
+    env: Any,
+    steps: int,
+    seed: int,
+) -> list[str]:
     """Digest everything that the reset and the steps of a random walk give.
 
     The walk is drawn towards the table, where there is something to touch. A reset follows the end

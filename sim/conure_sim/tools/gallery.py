@@ -41,14 +41,23 @@ class GalleryConfig:
     """Configuration of `conure gallery`; see conf/gallery.yaml."""
 
     out: str
+    """Folder of the page."""
     tasks: list[str]
+    """Empty: every task."""
     arms: list[str]
+    """Empty: every arm."""
     presets: list[str]
+    """Empty: every randomization preset."""
     seed: int = field(metadata=SEED)
+    """Of every episode."""
     size: int = field(metadata=COUNT)
+    """Width and height of an episode's pictures, px."""
     samples: int = field(metadata=bounds(1, 1000))
+    """Draws of each preset."""
     thumbnail_size: int = field(metadata=COUNT)
+    """Width and height of the pictures of objects and fixtures, px."""
     objects: bool
+    """Whether to show objects and fixtures."""
 
     def __post_init__(self) -> None:
         for task in self.tasks:

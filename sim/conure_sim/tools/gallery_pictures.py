@@ -90,7 +90,12 @@ class _SeededRandomization:
         return self._preset.sample(np.random.default_rng(self._seed))
 
 
-def expert_episode(task: str, arm: str, seed: int, size_px: int) -> Episode:
+def expert_episode(
+    task: str,
+    arm: str,
+    seed: int,
+    size_px: int,
+) -> Episode:
     """Run an expert and draw start, middle and end, from the overview and the table camera.
 
     Args:

@@ -25,7 +25,11 @@ MIN_WIDTH_PX = 300
 COLUMNS = 4
 
 
-def write_video(path: Path, frames: Sequence[Image], frames_per_s: float) -> None:
+def write_video(
+    path: Path,
+    frames: Sequence[Image],
+    frames_per_s: float,
+) -> None:
     """Write an MP4 file, whole or not at all.
 
     Args:
@@ -62,7 +66,11 @@ def write_png(path: Path, image: Image) -> None:
     write_bytes(path, encode_image(image, ".png"))
 
 
-def encode_image(image: Image, suffix: str, quality: int = 82) -> bytes:
+def encode_image(
+    image: Image,
+    suffix: str,
+    quality: int = 82,
+) -> bytes:
     """Encode an image.
 
     Args:
@@ -78,7 +86,11 @@ def encode_image(image: Image, suffix: str, quality: int = 82) -> bytes:
     return bytes(data)
 
 
-def add_caption(image: Image, lines: Sequence[str], colour: tuple[int, int, int] = INK) -> Image:
+def add_caption(
+    image: Image,
+    lines: Sequence[str],
+    colour: tuple[int, int, int] = INK,
+) -> Image:
     """Add lines of text below an image.
 
     Args:
@@ -103,7 +115,11 @@ def add_caption(image: Image, lines: Sequence[str], colour: tuple[int, int, int]
     return np.vstack([image, strip])
 
 
-def caption_frames(recording: Recording, camera: str, title: str) -> list[Image]:
+def caption_frames(
+    recording: Recording,
+    camera: str,
+    title: str,
+) -> list[Image]:
     """Every frame of an episode with its caption: title, step, and at the end the outcome.
 
     Args:
@@ -121,7 +137,12 @@ def caption_frames(recording: Recording, camera: str, title: str) -> list[Image]
     return captioned
 
 
-def contact_sheet(recording: Recording, camera: str, title: str, count: int) -> Image:
+def contact_sheet(
+    recording: Recording,
+    camera: str,
+    title: str,
+    count: int,
+) -> Image:
     """One picture of an episode: frames with their step, the action that followed, and the outcome.
 
     Args:

@@ -31,7 +31,13 @@ class Recording:
         return len(self.actions)
 
 
-def record(env: Any, driver: Driver, seed: int, cameras: Sequence[str], size_px: int) -> Recording:
+def record(
+    env: Any,
+    driver: Driver,
+    seed: int,
+    cameras: Sequence[str],
+    size_px: int,
+) -> Recording:
     """Record one episode. Frames hold no sensor noise and no delay: they show the true scene.
 
     Args:

@@ -42,7 +42,11 @@ class Tracking:
         return (self.distance_m <= distance_m) & (self.angle_rad <= angle_rad)
 
 
-def measure_free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Tracking:
+def measure_free_space_tracking(
+    env: TabletopEnv,
+    steps: int,
+    seed: int,
+) -> Tracking:
     """Send random actions over the whole range, in free space around the arm's home pose.
 
     Where the tool is further than WANDER_M or WANDER_RAD away along an axis, the action leads back,

@@ -32,20 +32,35 @@ class ViewConfig:
     """Configuration of `conure view`; see conf/view.yaml of conure_training."""
 
     out: str
+    """Folder of the files."""
     task: str
+    """A name of `TASKS`."""
     arm: str
+    """Name of a robot, or the path of its YAML file."""
     seed: int = field(metadata=SEED)
+    """Of the episode."""
     policy: str
+    """expert, random, or the path of a policy (.pt) or of a bundle's folder."""
     noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    """Scale of a policy's noise: 1 samples it, 0 takes its mean."""
     objects: str
+    """train, test, or a folder of URDFs."""
     containers: str
+    """train or test."""
     distractors: int = field(metadata=COUNT_OR_NONE)
+    """How many objects stand beside the one that the task is about."""
     target: str
+    """Name of what the episode is about; empty: the task chooses."""
     camera: str
+    """overview, table (the policy's) or wrist."""
     size: int
+    """Width and height of a frame, px; even."""
     sheet_frames: int = field(metadata=bounds(2, 1000))
+    """The largest number of frames on the contact sheet."""
     gui: bool
+    """Whether to open the PyBullet window instead of writing files."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """A preset of the group, or factors."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
@@ -101,7 +116,11 @@ def make_environment(config: ViewConfig, image_size: int = SCRIPTED_IMAGE_PX) ->
     ).unwrapped
 
 
-def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
+def view(
+    config: ViewConfig,
+    env: Any,
+    driver: Driver,
+) -> Recording:
     """Record one episode and write NAME.mp4 and NAME.png under `config.out`.
 
     Args:
@@ -116,7 +135,11 @@ def view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
         return _view(config, env, driver)
 
 
-def _view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
+def _view(
+    config: ViewConfig,
+    env: Any,
+    driver: Driver,
+) -> Recording:
     recording = record(env, driver, config.seed, [config.camera], config.size)
     title = (
         f"{config.task}, {env.robot.name}, {Path(config.policy).stem}, seed {config.seed},"
@@ -130,7 +153,11 @@ def _view(config: ViewConfig, env: Any, driver: Driver) -> Recording:
     return recording
 
 
-def show(config: ViewConfig, env: Any, driver: Driver) -> bool:
+def show(
+    config: ViewConfig,
+    env: Any,
+    driver: Driver,
+) -> bool:
     """Run one episode in the window, at the speed of the real arm.
 
     Args:
