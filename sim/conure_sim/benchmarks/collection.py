@@ -18,7 +18,13 @@ COMMAND = "from conure_core.cli import main; raise SystemExit(main())"
 TIMEOUT_S = 3600
 
 
-def collection_minutes(task: str, arm: str, episodes: int, processes: int, folder: Path) -> float:
+def collection_minutes(
+    task: str,
+    arm: str,
+    episodes: int,
+    processes: int,
+    folder: Path,
+) -> float:
     """Collect episodes and extrapolate to 50,000 transitions.
 
     Args:
@@ -60,7 +66,13 @@ def collection_minutes(task: str, arm: str, episodes: int, processes: int, folde
     return taken_s / 60 * TRANSITIONS / transitions
 
 
-def _command(task: str, arm: str, episodes: int, processes: int, folder: Path) -> list[str]:
+def _command(
+    task: str,
+    arm: str,
+    episodes: int,
+    processes: int,
+    folder: Path,
+) -> list[str]:
     """`conure demos` for episodes of one task alone."""
     counts = {"Lift": 0, "PlaceInTray": 0, "PlaceInBox": 0, task: episodes}
     pairs = [f"{name}: {count}" for name, count in counts.items()]

@@ -29,23 +29,41 @@ class BenchConfig:
     """Configuration of `conure bench sim`; see conf/bench_sim.yaml."""
 
     out: str
+    """The report, a JSON file."""
     rows: list[str]
+    """Names of the measurements, in order."""
     task: str
+    """Whose environment is measured."""
     arm: str
+    """Of that environment."""
     arms: list[str]
+    """For `delta` and `experts`."""
     image_sizes: list[int] = field(metadata=BATCH)
+    """For `speed`, px."""
     physics_substeps: int = field(metadata=BATCH)
+    """Physics steps in a control period, for `speed` and `parallel`."""
     steps: int = field(metadata=BATCH)
+    """For each image size, and of each process in `parallel`."""
     resets: int = field(metadata=BATCH)
+    """For `reset`."""
     memory_resets: int = field(metadata=BATCH)
+    """For `memory`."""
     processes: int = field(metadata=bounds(1, 1024))
+    """How many work at once."""
     determinism_tasks: list[str]
+    """Empty: every task."""
     determinism_steps: int = field(metadata=BATCH)
+    """Of each run."""
     delta_steps: int = field(metadata=BATCH)
+    """Actions of each arm."""
     expert_tasks: list[str]
+    """Empty: every task."""
     expert_episodes: int = field(metadata=BATCH)
+    """Of each arm, task and preset."""
     demonstration_episodes: int = field(metadata=BATCH)
+    """How many `conure demos` collects."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Of the environment whose speed is measured."""
 
     def __post_init__(self) -> None:
         for row in self.rows:

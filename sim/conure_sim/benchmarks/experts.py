@@ -16,11 +16,14 @@ BLOCK_EPISODES = 20
 
 @dataclass(frozen=True)
 class Cell:
-    """One rate to measure: arm, task and randomization preset."""
+    """One rate to measure."""
 
     arm: str
+    """Name of a robot."""
     task: str
+    """A name of `TASKS`."""
     randomization: str
+    """A preset."""
 
     @property
     def name(self) -> str:
@@ -97,5 +100,9 @@ def _certain(commit: str) -> bool:
     return commit != "unknown" and not commit.endswith("-dirty")
 
 
-def _write(kept: Path, episodes: int, rates: dict[str, float]) -> None:
+def _write(
+    kept: Path,
+    episodes: int,
+    rates: dict[str, float],
+) -> None:
     write_json(kept, {"commit": git_commit(), "episodes": episodes, "rates": rates})

@@ -92,7 +92,11 @@ def memory_growth_mb(resets: int, **settings: Any) -> float:
     return float(grown / MEGABYTE)
 
 
-def parallel_rate(processes: int, steps: int, **settings: Any) -> float:
+def parallel_rate(
+    processes: int,
+    steps: int,
+    **settings: Any,
+) -> float:
     """Step environments in several processes from a common start.
 
     Args:

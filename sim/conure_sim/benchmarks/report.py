@@ -35,7 +35,8 @@ class Row:
         if self.value is None or (self.at_least is None and self.at_most is None):
             return None
         above = self.at_least is None or self.value >= self.at_least
-        return bool(above and (self.at_most is None or self.value <= self.at_most))
+        below = self.at_most is None or self.value <= self.at_most
+        return bool(above and below)
 
 
 class Settings(Protocol):
