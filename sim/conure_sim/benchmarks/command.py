@@ -35,7 +35,7 @@ class BenchConfig:
     task: str
     """Whose environment is measured."""
     arm: str
-    """Of that environment."""
+    """Arm of that environment."""
     arms: list[str]
     """For `delta` and `experts`."""
     image_sizes: list[int] = field(metadata=BATCH)
@@ -49,21 +49,21 @@ class BenchConfig:
     memory_resets: int = field(metadata=BATCH)
     """For `memory`."""
     processes: int = field(metadata=bounds(1, 1024))
-    """How many work at once."""
+    """Number of processes that work at once."""
     determinism_tasks: list[str]
     """Empty: every task."""
     determinism_steps: int = field(metadata=BATCH)
-    """Of each run."""
+    """Length of each run."""
     delta_steps: int = field(metadata=BATCH)
-    """Actions of each arm."""
+    """Number of actions of each arm."""
     expert_tasks: list[str]
     """Empty: every task."""
     expert_episodes: int = field(metadata=BATCH)
-    """Of each arm, task and preset."""
+    """Episodes of each arm, task and preset."""
     demonstration_episodes: int = field(metadata=BATCH)
-    """How many `conure demos` collects."""
+    """Number of episodes that `conure demos` collects."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
-    """Of the environment whose speed is measured."""
+    """Randomization of the environment whose speed is measured."""
 
     def __post_init__(self) -> None:
         for row in self.rows:

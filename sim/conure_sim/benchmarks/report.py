@@ -107,7 +107,7 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _bounds(row: Row) -> str:
-    """As in '>= 400'."""
+    """The requirement as text, such as '>= 400'."""
     bounds: list[str] = []
     if row.at_least is not None:
         bounds.append(f">= {row.at_least:g}")

@@ -28,9 +28,9 @@ class EvaluationTask:
     target: str
     """The object that the reward is about."""
     seed: int
-    """Of the first episode."""
+    """Seed of the first episode."""
     distractors: int = 2
-    """How many objects stand beside the target."""
+    """Number of objects beside the target."""
 
     def settings(self) -> dict[str, Any]:
         """The environment's settings that the evaluation fixes."""

@@ -1,4 +1,4 @@
-"""How often the scripted experts succeed."""
+"""Measure how often the scripted experts succeed."""
 
 from dataclasses import dataclass
 from typing import Any

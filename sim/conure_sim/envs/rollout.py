@@ -35,7 +35,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How an episode ended."""
+    """The outcome of an episode."""
 
     steps: int
     """Control periods until its end."""

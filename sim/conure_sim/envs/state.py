@@ -72,7 +72,7 @@ class Beginning:
     random: Any
     """State of the random stream before it."""
     options: dict[str, Any]
-    """As given to `reset`."""
+    """Options given to `reset`."""
 
     @classmethod
     def of(cls, generator: np.random.Generator, options: dict[str, Any] | None) -> "Beginning":
@@ -94,7 +94,7 @@ class EnvironmentState:
 
     version: int
     settings: dict[str, Any]
-    """Of the environment."""
+    """Settings of the environment."""
     beginning: Beginning
     calls: tuple[Call, ...]
     """Recorded calls of World since the reset."""

@@ -48,7 +48,7 @@ class LabelledImages:
     positions: NDArray[np.float32]
     """Centres of the objects, (n, MAX_OBJECTS, 3) m; NaN where absent."""
     colours: NDArray[np.float32]
-    """Of the objects, (n, MAX_OBJECTS, 3) in [0, 1]; NaN where absent."""
+    """Colours of the objects, (n, MAX_OBJECTS, 3) in [0, 1]; NaN where absent."""
     container: NDArray[np.float32]
     """Centre of the container's floor, (n, 3) m; NaN where there is none."""
     pixels: NDArray[np.float32]

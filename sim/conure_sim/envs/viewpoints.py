@@ -16,7 +16,7 @@ OVERVIEW_SIDE = np.array([0.72, -0.55, 0.42])
 OVERVIEW_RADII = 4.5
 """Distance of the eye, in radii of what is to be seen."""
 OVERVIEW_MARGIN = 1.12
-"""How much more than that is seen."""
+"""Factor by which the view is larger than that."""
 
 
 def viewpoint(

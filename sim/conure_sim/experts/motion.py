@@ -43,7 +43,7 @@ class Motion:
 
     def _widest(self) -> float:
         """The gripper's action at which WIDEST_GAP_M is between the fingers: wider ones come down
-        on what is beside.
+        on other objects.
         """
         robot = self.robot
         finger_m = WIDEST_GAP_M / len(self.world.fingers) + self.world.simulation.finger_pad_m

@@ -84,8 +84,8 @@ class SortExpert:
         return container is not None and container.contains(self.scene.position_of(item))
 
     def _free_spot(self, container: Container) -> Array:
-        """Of four spots in the container, (2,) m, the one furthest from the objects in it; without
-        objects, from the arm.
+        """The one of four spots in the container, (2,) m, that is furthest from the objects in it;
+        without objects, from the arm.
         """
         spread_m = SPOT_SPREAD * container.model.side_m
         spots = container.position[:2] + spread_m * CORNERS

@@ -53,7 +53,7 @@ class PourExpert:
         return motion.grasp(handle, across, TURN_FIRST_M)
 
     def _handle_m(self) -> float:
-        """Where the handle is along the mug's x axis; 0 without a handle."""
+        """Position of the handle along the mug's x axis; 0 without a handle."""
         grip = self.scene.mug.model.grip
         return grip.centre[0] if grip else 0.0
 
@@ -90,7 +90,7 @@ class PourExpert:
         aside: Array,
         height_m: float,
     ) -> Array:
-        """Where the tool pours from, (2,) m: spheres that fall further drift further."""
+        """The place from which the tool pours, (2,) m: spheres that fall further drift further."""
         cup = self.scene.cup
         offset_m = abs(self._handle_m())
         drop_m = max(0.0, height_m - cup.model.wall_m - SHORT_DROP_M)

@@ -44,9 +44,9 @@ class Grip:
     breadth_m: float
     """Along x."""
     height_m: float
-    """Of its upper edge."""
+    """Height of its upper edge."""
     colour: Colour
-    """Of the slab; the stem has the fixture's."""
+    """Colour of the slab; the stem has the fixture's."""
     stem_m: float = 0.0
     """Length of the stem along x that joins the slab to its body; 0: no stem."""
 
@@ -75,15 +75,15 @@ class ContainerModel:
     wall_m: float
     """The height of its walls."""
     colour: Colour
-    """Of floor and walls."""
+    """Colour of floor and walls."""
     round: bool = False
     """Whether it has eight sides, not four."""
     flare_m: float = 0.0
-    """How far the rim of a round one lies outside its floor."""
+    """Distance by which the rim of a round one lies outside its floor."""
     mass_kg: float = 0.0
     """0: it is fixed."""
     grip: Grip | None = None
-    """By which it is carried."""
+    """The grip by which it is carried."""
 
     def boxes(self) -> list[BoxPart]:
         """Its parts: floor, walls, grip."""
@@ -142,13 +142,13 @@ class DrawerModel:
 
     name: str
     depth_m: float
-    """Of the cabinet along x, outside."""
+    """Outer size of the cabinet along x."""
     width_m: float
-    """Of the cabinet along y, outside."""
+    """Outer size of the cabinet along y."""
     height_m: float
-    """Of the cabinet, outside."""
+    """Outer height of the cabinet."""
     travel_m: float
-    """How far the drawer slides."""
+    """Distance that the drawer slides."""
     cabinet_colour: Colour
     drawer_colour: Colour
     wall_m: float = 0.026
@@ -224,9 +224,9 @@ class ButtonModel:
     cap_m: float
     """Width of the cap."""
     travel_m: float
-    """How far the cap moves down."""
+    """Distance that the cap moves down."""
     press_m: float
-    """How far down it counts as pressed."""
+    """Distance from which it counts as pressed."""
     base_colour: Colour
     cap_colour: Colour
 

@@ -39,7 +39,7 @@ class ObjectFolder:
     """A folder of URDFs, searched with its subfolders; an object is named after its URDF."""
 
     folder: Path
-    """Where the URDFs are."""
+    """The folder of the URDFs."""
     split: str = "all"
     """all, train or test."""
     test: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _mesh_path(filename: str, urdf: Path) -> Path:
-    """Where a mesh lies: beside the URDF or, for package://, below one of the folders above it."""
+    """The path of a mesh: beside the URDF or, for package://, below one of the folders above it."""
     relative = filename.removeprefix("file://").removeprefix("package://")
     folders = (
         [urdf.parent, *urdf.parents[1:4]] if filename.startswith("package://") else [urdf.parent]

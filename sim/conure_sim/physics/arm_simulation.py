@@ -1,4 +1,4 @@
-"""How an arm and its table are simulated, beyond the robot's description: one YAML file an arm."""
+"""The simulation of an arm and its table, beyond the robot's description: one YAML file an arm."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +43,7 @@ class ArmSimulation:
     finger_friction: float
     """Lateral friction of the finger links."""
     finger_pad_m: float
-    """How far a finger's inner face stands inside the position of its joint. The gap between the
+    """Distance of a finger's inner face inside the position of its joint. The gap between the
     fingers is 2 (position - finger_pad_m), or half of that where one finger moves alone towards a
     fixed one."""
     grasp_lowest_m: float
@@ -61,7 +61,7 @@ class ArmSimulation:
     tool_upper_m: tuple[float, float, float]
     """Its upper corner."""
     camera_eye_m: tuple[float, float, float]
-    """Where the fixed camera stands."""
+    """Position of the fixed camera."""
     camera_gaze_m: tuple[float, float, float]
     """The point it looks at."""
     camera_field_of_view_rad: float
@@ -70,12 +70,12 @@ class ArmSimulation:
     """Whether a gear keeps both fingers equally far from the centre. Without it each is driven
     alone, and what they hold can move between them."""
     tilt_height_m: float = 0.135
-    """How high above the table the tool must be to lie on its side, hand and wrist clear of a cup
-    and the table; higher for a broader hand."""
+    """Height of the tool above the table at which it can lie on its side, hand and wrist clear of
+    a cup and the table; higher for a broader hand."""
     contact_slop_m: float = 0.0
-    """How deep bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts between
-    boxes only while they overlap, and else keeps the old normals, which are wrong once a grip has
-    turned."""
+    """Depth by which bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts
+    between boxes only while they overlap, and else keeps the old normals, which are wrong once a
+    grip has turned."""
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
@@ -107,7 +107,7 @@ class ArmSimulation:
 
 @cache
 def load_arm_simulation(arm: str) -> ArmSimulation:
-    """How to simulate the robot of this name, or of the YAML file at this path.
+    """The simulation of the robot of this name, or of the YAML file at this path.
 
     The file is arms/NAME.yaml here. For a robot given by path, FILE.sim.yaml beside FILE.yaml comes
     first.

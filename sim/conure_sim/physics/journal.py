@@ -65,7 +65,7 @@ class Journal:
 
 
 def _copy(value: Any) -> Any:
-    """As deepcopy, which takes ten times as long for what most arguments are."""
+    """A deep copy; deepcopy takes ten times as long for most arguments."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.copy()
     return value if isinstance(value, int | float | str | None) else deepcopy(value)

@@ -552,7 +552,7 @@ class World:
         position: list[float],
         orientation: list[float],
     ) -> None:
-        """By order of arrival, because body ids differ from one reset to the next."""
+        """Name the body by its order of arrival, because its id differs after another reset."""
         self.client.resetBasePositionAndOrientation(self._bodies[index], position, orientation)
 
     def physics(self) -> Array:

@@ -25,7 +25,7 @@ class Boundary:
 
     @property
     def name(self) -> str:
-        """As in `levels`: 'friction_scale.lower'."""
+        """Key in `levels`: 'friction_scale.lower'."""
         return f"{self.factor}.{('lower', 'upper')[self.end]}"
 
 
@@ -100,7 +100,7 @@ class AdaptiveRandomization(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     @property
     def expansion(self) -> float:
-        """How far the ranges have grown, on average: 0 as at the start, 1 the widest."""
+        """The mean level: 0 at the start, 1 at the widest ranges."""
         return float(np.mean(list(self.levels.values())))
 
     def ranges(self) -> Randomization:

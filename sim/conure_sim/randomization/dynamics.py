@@ -8,16 +8,16 @@ class Dynamics:
     """Scales multiply what the simulation has."""
 
     mass_scale: float = 1.0
-    """Of objects' masses."""
+    """Factor of objects' masses."""
     friction_scale: float = 1.0
-    """Of objects' lateral friction."""
+    """Factor of objects' lateral friction."""
     object_damping: float = 0.04
-    """Of objects, as PyBullet takes it: share of speed lost in a second."""
+    """Damping of objects as PyBullet takes it: share of speed lost in a second."""
     joint_damping: float = 0.0
-    """Of the arm's joints, N m s/rad."""
+    """Damping of the arm's joints, N m s/rad."""
     gain_scale: float = 1.0
-    """Of the motors' position gains."""
+    """Factor of the motors' position gains."""
     gripper_force_scale: float = 1.0
-    """Of the fingers' forces."""
+    """Factor of the fingers' forces."""
     joint_offset_rad: tuple[float, ...] = ()
-    """What the encoders report beyond the true angles, a joint each; empty: none."""
+    """Offset of each joint's encoder from the true angle; empty: none."""

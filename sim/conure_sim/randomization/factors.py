@@ -54,7 +54,7 @@ class RandomizationSample:
     clutter: int
     """Number of objects beside the working area."""
     camera_shift_m: tuple[float, float, float]
-    """Of every camera, in its own frame."""
+    """Shift of every camera in its own frame."""
     camera_turn_rad: tuple[float, float, float]
     """Rotation vector of every camera, in its own frame."""
     focal_scale: float
@@ -110,23 +110,23 @@ class Randomization:
     """
 
     start_noise_rad: float = 0.03
-    """Of each joint's start angle."""
+    """Largest offset of each joint's start angle."""
     command_delay_s: Range = (0.0, 0.0)
     """Until a command takes effect; below the control period."""
     table_shift: float = 0.0
-    """Of each channel of the table's colour."""
+    """Largest shift of each channel of the table's colour."""
     light_shift: float = 0.0
-    """Of each component of the direction to the lamp."""
+    """Largest shift of each component of the direction to the lamp."""
     ambient: Range = (0.55, 0.55)
     """Coefficient of ambient light."""
     diffuse: Range = (0.5, 0.5)
     """Coefficient of diffuse light."""
     tint: float = 0.0
-    """Of each channel of an object's colour."""
+    """Largest shift of each channel of an object's colour."""
     image_noise: float = 0.0
     """Standard deviation, grey levels of 255; the same in every episode."""
     light_colour: Range = (1.0, 1.0)
-    """Of each channel, in [0, 1]."""
+    """Each channel of the lamp's colour, in [0, 1]."""
     table_texture_chance: float = 0.0
     """Probability that the table has a texture."""
     background_chance: float = 0.0
@@ -136,31 +136,31 @@ class Randomization:
     clutter: Range = (0, 0)
     """Number of objects beside the working area."""
     camera_shift_m: Range = (0.0, 0.0)
-    """Of every camera along each of its axes."""
+    """Shift of every camera along each of its axes."""
     camera_turn_rad: Range = (0.0, 0.0)
-    """Of every camera about each of its axes."""
+    """Turn of every camera about each of its axes."""
     focal_scale: Range = (1.0, 1.0)
-    """Of the focal lengths."""
+    """Factor of the focal lengths."""
     exposure: Range = (1.0, 1.0)
     """Factor of the intensities."""
     blur_px: Range = (0.0, 0.0)
     """Standard deviation of a Gaussian blur."""
     jpeg_quality: Range = (100, 100)
-    """As libjpeg counts it; 100: uncompressed."""
+    """Quality as libjpeg counts it; 100: uncompressed."""
     mass_scale: Range = (1.0, 1.0)
-    """Of objects."""
+    """Factor of objects' masses."""
     friction_scale: Range = (1.0, 1.0)
-    """Of objects."""
+    """Factor of objects' lateral friction."""
     object_damping: Range = (0.04, 0.04)
-    """Share of speed lost in a second."""
+    """Damping of objects: share of speed lost in a second."""
     joint_damping: Range = (0.0, 0.0)
-    """N m s/rad."""
+    """Damping of the arm's joints, N m s/rad."""
     gain_scale: Range = (1.0, 1.0)
-    """Of the motors' position gains."""
+    """Factor of the motors' position gains."""
     joint_offset_rad: Range = (0.0, 0.0)
-    """What each encoder reports beyond the true angle."""
+    """Offset of each encoder from the true angle."""
     gripper_force_scale: Range = (1.0, 1.0)
-    """Of the fingers' forces."""
+    """Factor of the fingers' forces."""
     frame_delay_s: Range = (0.0, 0.0)
     """Age of a camera's frame; below the control period."""
     proprio_delay_s: Range = (0.0, 0.0)
@@ -322,7 +322,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _range(value: Any) -> Any:
-    """A range from what YAML gives: two numbers, or one for both ends."""
+    """A range from a value in YAML: two numbers, or one for both ends."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (value, value)
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -31,7 +31,7 @@ class SceneBuilder:
     containers: str
     """The split of containers and fixtures, 'train' or 'test'."""
     distractors: int
-    """How many objects stand beside the one that the task is about."""
+    """Number of objects beside the one that the task is about."""
     target: str | None
     """Name of the object that the reward is about; None: the task chooses."""
 

@@ -16,7 +16,7 @@ class Drawer:
     """A drawer in its cabinet."""
 
     world: World
-    """Where it stands."""
+    """The world that holds it."""
     model: DrawerModel
     """Its shape."""
     body: int

@@ -42,7 +42,7 @@ class Container:
     """A container on the table, fixed or carried."""
 
     world: World
-    """Where it stands."""
+    """The world that holds it."""
     model: ContainerModel
     """Its shape."""
     body: int
@@ -253,7 +253,7 @@ def choose_objects(
 
 
 def extra_radius_m(model: ObjectModel) -> float:
-    """By how much an object reaches further than those that SPACING_M is made for."""
+    """The radius of an object beyond USUAL_RADIUS_M, which SPACING_M allows for; else 0."""
     return max(0.0, model.radius_m - USUAL_RADIUS_M)
 
 

@@ -49,7 +49,7 @@ class LineFaults:
     late: float = 0.0
     """Share that is late, 0 to 1."""
     late_s: float = 0.02
-    """By how much."""
+    """The delay of a late one."""
     lost: list[int] = field(default_factory=list)
     """Ids that do not answer; in a sync read those after them do not either."""
 

@@ -36,7 +36,7 @@ class Instruction:
 
 
 class ServoProtocol(Protocol):
-    """How servos of a family read and write packets."""
+    """The packets of a family of servos."""
 
     address_bytes: int
     """Size of an address, and of a length, in an instruction."""

@@ -53,7 +53,7 @@ class ClearBlocks(Task[Scene]):
     """Rest every block in the bin."""
 
     blocks: int = 3
-    """How many blocks stand on the table."""
+    """Number of blocks on the table."""
 
     def build_scene(self, builder: SceneBuilder) -> Scene:
         rng = builder.rng

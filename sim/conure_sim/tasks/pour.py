@@ -67,7 +67,7 @@ class Pour(Task[PourScene]):
 
 
 def _sphere_offsets() -> Array:
-    """Where in the mug the spheres start, (SPHERES, 3) m: rings of RING, one above the other."""
+    """Start positions of the spheres in the mug, (SPHERES, 3) m: rings of RING in layers."""
     layer, index = np.divmod(np.arange(SPHERES), RING)
     angle = 2 * np.pi / RING * (index + layer / 2)
     x = RING_RADIUS_M * np.cos(angle)

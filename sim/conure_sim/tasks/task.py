@@ -13,10 +13,10 @@ SceneType = TypeVar("SceneType", bound=Scene)
 
 @dataclass(frozen=True)
 class Task(ABC, Generic[SceneType]):
-    """How to build the scene, when an episode has succeeded, and which expert solves it."""
+    """A task: builds its scenes, tells success, and names the expert that solves it."""
 
     name: str
-    """As in `conure/NAME-v0`."""
+    """NAME in `conure/NAME-v0`."""
     max_steps: int
     """Control periods until the episode is truncated."""
 

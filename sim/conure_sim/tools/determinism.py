@@ -23,7 +23,7 @@ class Determinism:
 
     task: str
     steps: int
-    """Of each run."""
+    """Length of each run."""
     runs: int
     first_difference: int | None
     """The first step (0: the reset) at which any run differed from the first one; None: at none."""

@@ -49,7 +49,7 @@ class GalleryConfig:
     presets: list[str]
     """Empty: every randomization preset."""
     seed: int = field(metadata=SEED)
-    """Of every episode."""
+    """Seed of every episode."""
     size: int = field(metadata=COUNT)
     """Width and height of an episode's pictures, px."""
     samples: int = field(metadata=bounds(1, 1000))

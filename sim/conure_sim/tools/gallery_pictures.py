@@ -74,7 +74,7 @@ class Fixture:
     name: str
     parts: list[BoxPart]
     colour: tuple[float, float, float]
-    """Of the parts without a colour of their own, rgb in [0, 1]."""
+    """Colour of the parts without their own, rgb in [0, 1]."""
 
 
 class _SeededRandomization:

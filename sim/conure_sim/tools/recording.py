@@ -18,7 +18,7 @@ class Recording:
     """An episode of n steps."""
 
     frames: dict[str, list[Image]]
-    """By camera, n + 1 images (h, w, 3) uint8, sRGB, the first before any step."""
+    """For each camera, n + 1 images (h, w, 3) uint8, sRGB, the first before any step."""
     actions: Array
     """(n, 7), in [-1, 1]."""
     success: bool
@@ -27,7 +27,7 @@ class Recording:
 
     @property
     def steps(self) -> int:
-        """How many steps it took."""
+        """Number of steps."""
         return len(self.actions)
 
 

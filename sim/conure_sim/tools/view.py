@@ -1,7 +1,7 @@
 """View one episode: an MP4 and a contact sheet, or the PyBullet window.
 
-Who acts is given as a driver, so that learned policies, of which the simulation knows nothing, can
-be viewed as well.
+A driver gives the policy, so that learned policies, which the simulation does not import, can be
+viewed as well.
 """
 
 import time
@@ -38,7 +38,7 @@ class ViewConfig:
     arm: str
     """Name of a robot, or the path of its YAML file."""
     seed: int = field(metadata=SEED)
-    """Of the episode."""
+    """Seed of the episode."""
     policy: str
     """expert, random, or the path of a policy (.pt) or of a bundle's folder."""
     noise_scale: float = field(metadata=bounds(0.0, 3.0))
@@ -48,7 +48,7 @@ class ViewConfig:
     containers: str
     """train or test."""
     distractors: int = field(metadata=COUNT_OR_NONE)
-    """How many objects stand beside the one that the task is about."""
+    """Number of objects beside the one that the task is about."""
     target: str
     """Name of what the episode is about; empty: the task chooses."""
     camera: str

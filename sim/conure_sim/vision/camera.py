@@ -90,7 +90,7 @@ class Intrinsics:
     cy_px: float
     """Row of the principal point."""
     distortion: Distortion | None = None
-    """Of the lens; None: a pinhole."""
+    """Distortion of the lens; None: a pinhole."""
     aligned: bool = True
     """Whether pixels are drawn where `Camera.project` says. Without it, images are half a pixel
     off, to the right and up, because TinyRenderer samples the lower left corner of each pixel: as

@@ -21,7 +21,7 @@ class ImageChain:
     noise: float = 0.0
     """Standard deviation of Gaussian noise, in grey levels of 255."""
     jpeg_quality: float = 100.0
-    """As libjpeg counts it; 100 leaves the image uncompressed."""
+    """Quality as libjpeg counts it; 100 leaves the image uncompressed."""
 
     def apply(self, image: Image, rng: np.random.Generator) -> Image:
         """Degrade an image as the camera would.

@@ -35,9 +35,9 @@ class Appearance:
     table_texture: int | None = None
     """Index into `textures.texture_files()`; None: plain."""
     background_colour: tuple[float, float, float] | None = None
-    """Of floor and wall; None: there are none."""
+    """Colour of floor and wall; None: there are none."""
     background_texture: int | None = None
-    """As `table_texture`."""
+    """Texture of floor and wall, as `table_texture`."""
 
 
 @dataclass(frozen=True)
