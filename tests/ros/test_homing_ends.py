@@ -86,3 +86,37 @@ def test_a_slow_way_of_one_joint_comes_nearer_all_the_time(offset_rad):
         steps += 1
         assert homing._ways == WAYS and steps < LONG
     assert steps > 60
+
+
+@pytest.mark.parametrize(
+    "start_rad",
+    [
+        [-1.691, 0.8013, 0.9971, -1.9012, 1.6168, 1.0685],
+        [-0.8563, -0.8017, -0.5227, 2.8728, -0.4585, 1.9318],
+        [0.8028, -1.0979, -1.035, 0.42, 1.5947, 2.3569],
+    ],
+)
+def test_the_way_out_leads_off_what_is_violated_before_it_leads_home(start_rad):
+    """Straight home the violations of these poses stay as they are for a while."""
+    loop = ControlLoop(ARM)
+    loop.reset(np.array(start_rad), ROBOT.gripper_open_m)
+    command = Homing(loop, speed_rad_s=0.8).step(age_s=0.0)
+    depth_before, depth_after = map(np.sum, map(loop.gate.depths, (start_rad, command.joint_rad)))
+    assert depth_before > 0.0
+    assert depth_after < 0.985 * depth_before
+
+
+def test_the_way_out_avoids_what_the_first_attempt_met():
+    start_rad = np.array([0.6001, 1.8318, 1.7077, 0.9196, -2.1558, 0.9153])
+    loop = ControlLoop(ARM)
+    loop.reset(start_rad, ROBOT.gripper_open_m)
+    command = Homing(loop, speed_rad_s=0.8).step(age_s=0.0)
+    assert loop.gate.depths(command.joint_rad).sum() < 0.99 * loop.gate.depths(start_rad).sum()
+
+
+def test_limits_that_no_joint_changes_have_no_gradient():
+    loop = ControlLoop(ARM)
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    every = np.ones(len(loop.gate.depths(HOME)), dtype=bool)
+    assert not loop.gate.depths(HOME).any()
+    assert Homing(loop, speed_rad_s=0.8)._gradients(HOME, every).shape == (0, len(HOME))
