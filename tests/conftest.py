@@ -1,6 +1,11 @@
 """What all tests share."""
 
+import fcntl
+import os
+import shutil
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,9 +13,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parent.parent
-GRAPHS_ELSEWHERE = ("tests/training/test_demo.py",)
+REAL_TIME = "pytest.mark.ros"
+"""What a file says whose tests keep real time."""
+GRAPHS, FIRST_WORKER, NICENESS = "graphs", "gw0", 5
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+# Graphs come first: trainings beside them take what is left of two cores.
+if WORKER not in ("", FIRST_WORKER):
+    os.nice(NICENESS)
+
+# Read when numpy and torch are first imported. Of two workers on two cores, each with threads on
+# both, every product waits for the scheduler: see FreeCores.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
 # pytest-timeout.
@@ -25,16 +43,65 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class GraphsInTurn(LoadScopeScheduling):
-    """The tests of a file share a worker, so that its fixtures are made once; all that run graphs
-    share one.
+    """The tests of a file share a worker, so that its fixtures are made once; all that keep real
+    time share the first one, and are begun first: they take longest.
 
     Two graphs at once are too much for real time on two cores.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "graphs" if file.startswith("tests/ros/") or file in GRAPHS_ELSEWHERE else file
+        return GRAPHS if keeps_real_time(file) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if GRAPHS in self.workqueue:
+            self.workqueue.move_to_end(GRAPHS, last=node.gateway.id != FIRST_WORKER)
+        super()._assign_work_unit(node)
+
+
+@cache
+def keeps_real_time(file: str) -> bool:
+    """Whether tests of this file, named from the repository's root, keep real time."""
+    return REAL_TIME in (ROOT / file).read_text()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker ends long before the other."""
+    if WORKER:
+        items.sort(key=lambda item: place_in_turn(item.nodeid.partition("::")[0]))
+
+
+def place_in_turn(file: str) -> int:
+    """Graphs, then trainings, then simulations, then the rest."""
+    if keeps_real_time(file):
+        return 0
+    folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
+    return 1 + [*folders, True].index(True)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return GraphsInTurn(config, log)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`made_once(name, make)`: a path that `make(path)` filled, once for all parallel workers.
+
+    Whoever comes first makes it, the others wait. Nobody writes there afterwards.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if WORKER:
+        folder = folder.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        path, finished = folder / name, folder / f"{name}.finished"
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                make(path)
+                finished.touch()
+        return path
+
+    return made

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_core.cli import main
 from conure_core.contract.spec import Contract, mismatches, require_match
 from conure_core.control.interpolation import LinearFollower
 from conure_core.errors import SpecMismatch
@@ -74,15 +75,19 @@ def test_many_set_points_at_once_are_those_of_one_after_the_other(goal, duration
     ],
 )
 def test_bad_input_ends_in_one_line_and_a_non_zero_status(
-    arguments: list[str], expected: str, tmp_path
+    arguments: list[str], expected: str, tmp_path, monkeypatch, capsys
 ) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from conure_core.cli import main; sys.exit(main())",
-        *arguments,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert expected in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_what_a_process_imports_adds_no_line_to_its_one(tmp_path) -> None:
+    code = "import sys; from conure_core.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "rl", "method=magic"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200)
     assert done.returncode == 1
-    assert expected in done.stderr
+    assert "Valid: bc, bc_sac" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

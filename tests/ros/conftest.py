@@ -3,7 +3,6 @@ ends.
 """
 
 import contextlib
-import fcntl
 import http.server
 import os
 import threading
@@ -61,16 +60,9 @@ def make_bundle(path):
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
-    """Made once, by whichever of the parallel workers comes first: torch takes its time."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with (folder / "bundle.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "bundle").exists():
-            make_bundle(folder / "bundle")
-    return folder / "bundle"
+def bundle(made_once):
+    """Made once: torch takes its time."""
+    return made_once("bundle", make_bundle)
 
 
 @pytest.fixture(scope="module")

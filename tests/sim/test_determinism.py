@@ -12,11 +12,11 @@ HARDEST = "full"
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_environment_s_past_leaves_no_trace_after_a_reset(task):
-    fresh, used = run_twice(task, 100, 3, {"randomization": HARDEST})
+    fresh, used = run_twice(task, 50, 3, {"randomization": HARDEST})
     assert fresh == used
 
 
-def test_two_processes_and_two_runs_give_identical_observations():
+def test_two_processes_and_run_twice_give_identical_observations():
     result = compare_runs(next(iter(TASKS)), steps=120, seed=1, randomization=HARDEST)
     assert (result.runs, result.first_difference) == (4, None)
 

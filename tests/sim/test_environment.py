@@ -44,7 +44,7 @@ def test_same_seed_and_actions_give_the_same_episode_in_another_environment(task
 @pytest.mark.parametrize("task", TASKS)
 def test_the_expert_solves_nearly_every_episode_and_only_success_is_rewarded(task: str) -> None:
     env, solved = make(task, randomization="light", objects="test"), 0
-    for seed in range(12):
+    for seed in range(8):
         env.reset(seed=seed)
         expert, rewards, done = env.task.expert(env.scene), [], False
         while not done:
@@ -53,7 +53,7 @@ def test_the_expert_solves_nearly_every_episode_and_only_success_is_rewarded(tas
             done = terminated or truncated
         assert sum(rewards) == rewards[-1] == float(info["is_success"])
         solved += info["is_success"]
-    assert solved >= 10
+    assert solved >= 7
 
 
 @pytest.mark.parametrize("task", TASKS)

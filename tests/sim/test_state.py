@@ -15,7 +15,7 @@ from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.randomization.factors import preset_names
 from conure_sim.tasks import TASKS
 
-FOLLOWING = 50
+FOLLOWING = 25
 
 
 def play(env, actions):

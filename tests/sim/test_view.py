@@ -18,7 +18,7 @@ from conure_sim.envs.viewpoints import VIEWPOINTS
 from conure_sim.tools.pictures import MARGIN_PX, add_caption, contact_sheet, write_video
 from conure_sim.tools.recording import Recording, record
 from conure_sim.tools.view import ViewConfig, make_environment
-from conure_training.rl.methods.scratch import ImagePolicy, SacConfig, save_policy
+from conure_training.rl.methods.scratch import ImagePolicy, ScratchConfig, save_policy
 
 SIZE_PX = 64
 
@@ -120,7 +120,7 @@ def test_the_verb_writes_a_video_and_a_contact_sheet(tmp_path, capsys):
 
 def test_the_verb_runs_a_learned_policy_at_the_image_size_it_was_trained_with(tmp_path, capsys):
     env = make_environment_of("Lift")
-    contract, config = env.robot.contract(32), SacConfig()
+    contract, config = env.robot.contract(32), ScratchConfig()
     env.close()
     torch.manual_seed(0)
     policy = ImagePolicy(32, contract.observation.proprio.shape[0], 7, config)

@@ -7,24 +7,32 @@ import pytest
 from conure_core.config.loader import load_config
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.prior.train import PriorConfig, train_prior
+from conure_training.runtime import cpu_threads
 
 from .toy_runs import CONF, TINY_PRIOR
 
 
-@pytest.fixture(scope="session")
-def demos(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "demos"
-    words = [
-        "episodes.Lift=6",
-        "episodes.PlaceInTray=2",
-        "episodes.PlaceInBox=0",
-        f"out={out}",
-        "workers=1",
-    ]
-    return collect(load_config(CONF, "demos", DemosConfig, words))
+@pytest.fixture(scope="session", autouse=True)
+def a_short_look_at_other_processes():
+    """Before each training: 0.3 s would be a third of most toys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_threads, "FIRST_LOOK_S", 0.02)
+        yield
 
 
 @pytest.fixture(scope="session")
-def prior(demos: Path) -> Path:
-    words = [f"demos={demos}", f"out={demos.parent / 'prior'}", *TINY_PRIOR]
-    return train_prior(load_config(CONF, "prior", PriorConfig, words))
+def demos(made_once) -> Path:
+    def make(out: Path) -> None:
+        episodes = ["episodes.Lift=6", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0"]
+        collect(load_config(CONF, "demos", DemosConfig, [*episodes, f"out={out}", "workers=1"]))
+
+    return made_once("demos", make)
+
+
+@pytest.fixture(scope="session")
+def prior(made_once, demos: Path) -> Path:
+    def make(out: Path) -> None:
+        words = [f"demos={demos}", f"out={out}", *TINY_PRIOR]
+        train_prior(load_config(CONF, "prior", PriorConfig, words))
+
+    return made_once("prior", make) / "prior.pt"

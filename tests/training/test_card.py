@@ -13,7 +13,6 @@ from scipy import stats
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
 from conure_training.data.selection import held_out_steps
 from conure_training.evaluation import prior_metrics as measures
@@ -124,13 +123,11 @@ def test_the_interval_counts_episodes_and_not_steps():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, demos: Path) -> Path:
     """Demonstrations, others, and priors of the first: over single actions and over chunks."""
     folder = tmp_path_factory.mktemp("card")
-    words = ["episodes.Lift=4", "episodes.PlaceInTray=2", "episodes.PlaceInBox=0", "workers=1"]
-    data = load_demonstrations(
-        collect(load_config(CONF, "demos", DemosConfig, [*words, f"out={folder / 'demos'}"]))
-    )
+    (folder / "demos").symlink_to(demos)
+    data = load_demonstrations(demos)
     save_demonstrations(folder / "others", replace(data, action=-data.action), {})
     small = replace(data, image=data.image[:, ::2, ::2], final_image=data.final_image[:, ::2, ::2])
     save_demonstrations(folder / "small", small, {})

@@ -44,11 +44,11 @@ TOY = [
     "rl.steps=100",
     "rl.checkpoint_every=50",
     "policy_rollouts.episodes=2",
-    "++rl.latent.batch_size=16",
-    "++rl.latent.critic_pretraining_updates=2",
-    "++rl.latent.learning_rate=1e-6",
-    "++rl.scratch.batch_size=16",
-    "++rl.scratch.critic_pretraining_updates=2",
+    "rl.method.batch_size=16",
+    "rl.method.critic_pretraining_updates=2",
+    "rl.method.learning_rate=1e-6",
+    "scratch.batch_size=16",
+    "scratch.critic_pretraining_updates=2",
     "export.observations=50",
     "export.calls=50",
     "robot.trials=2",
@@ -276,7 +276,7 @@ def exporting(out, **changes):
 def test_the_bundle_knows_the_held_out_quantiles_and_what_trained_it(runs):
     spec = json.loads((runs[0] / "bundle" / "spec.json").read_text())
     assert set(spec["log_likelihood_thresholds"]) == {"p01", "p05", "p50"}
-    assert "'method': 'latent'" in spec["training"]["config"]
+    assert "'method': {'name': 'latent'" in spec["training"]["config"]
 
 
 def test_observations_to_check_with_can_come_from_the_environment(runs):

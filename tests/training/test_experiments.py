@@ -16,7 +16,7 @@ TOY = PreciseDemonstrations(
     demonstrations=4000,
     held_out=2000,
     hidden=(48, 48),
-    steps=700,
+    steps=400,
     rate=8e-3,
 )
 

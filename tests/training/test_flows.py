@@ -203,7 +203,7 @@ def test_untrained_flow_is_a_standard_normal_before_the_squash(dim):
     )
 
 
-def excess_nats(sigma: float, steps: int = 1500, **options) -> float:
+def excess_nats(sigma: float, steps: int = 900, **options) -> float:
     """How far above its entropy a flow's negative log-likelihood of data a = m(c) + sigma * noise
     ends.
     """

@@ -53,10 +53,10 @@ def error_m(keypoints: int, times: int = 1, cell_px: int = 4) -> float:
         table_camera(times * SIZE), 11, width=16, keypoints=keypoints, cell_px=cell_px
     )
     optimizer = torch.optim.Adam(encoder.parameters(), 3e-3)
-    image, proprio, position, pixels = seen(2000, 4, generator, times)
-    colours, container = torch.full_like(position, torch.nan), torch.full((64, 3), torch.nan)
+    image, proprio, position, pixels = seen(600, 4, generator, times)
+    colours, container = torch.full_like(position, torch.nan), torch.full((32, 3), torch.nan)
     for _ in range(300):
-        batch = torch.randint(len(image), (64,), generator=generator)
+        batch = torch.randint(len(image), (32,), generator=generator)
         found = encoder.detect(image[batch], proprio[batch])
         loss = detection_loss(
             encoder, found, position[batch], colours[batch], container, pixels[batch]

@@ -2,40 +2,52 @@
 what it evaluated.
 """
 
+import ast
+import inspect
 import json
+import subprocess
+import sys
+import textwrap
 from contextlib import closing
+from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import run_episode
 from conure_training.policies.latent import LatentAgent
 from conure_training.prior.model import load_prior
+from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import inverted
 from conure_training.rl.loop import EVALUATION_SEEDS, Loop, evaluate_learner
-from conure_training.rl.methods.prior_features import Features
 from conure_training.rl.policy_file import load_policy
-from conure_training.rl.registry import METHODS, check_method
-from conure_training.rl.train import RlConfig, build_method, train_rl
+from conure_training.rl.prior_features import Features
+from conure_training.rl.registry import METHODS, config_class
+from conure_training.rl.replay import ReplayConfig
+from conure_training.rl.train import build_method, train_rl
 
-from .toy_runs import TINY_RIVALS, rl_config
+from .toy_runs import CONF, rl_config
 
-VARIANTS = {
-    **{name: (f"method={name}",) for name in METHODS},
-    "escape": ("escape=true",),
-    "in_z": ("demonstrations_in=z",),
-    "finetuned": ("finetune_encoder=true", "latent.updates_per_step=0.1"),
-    "symmetric_bounded": ("critic=features", "latent.z_bound_quantile=0.9", "latent.cost=entropy"),
+VARIANTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(METHODS, ()),
+    "symmetric_bounded": (
+        "method.critic=features",
+        "method.z_bound_quantile=0.9",
+        "method.cost=entropy",
+    ),
 }
 
 
-def config_of(variant: str, demos: Path, prior: Path, out: Path, *words: str) -> RlConfig:
+def config_of(variant: str, demos: Path, prior: Path, out: Path, *words: str) -> RunConfig:
     evaluations = ("evaluate_every=60", "evaluate_episodes=1")
-    return rl_config(demos, prior, out, *TINY_RIVALS, *evaluations, *VARIANTS[variant], *words)
+    method = variant if variant in METHODS else "latent"
+    return rl_config(demos, prior, out, *evaluations, *VARIANTS[variant], *words, method=method)
 
 
 class Stop(Exception):
@@ -135,13 +147,9 @@ def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(
 ) -> None:
     curves = []
     for every in (0, 40):
-        words = (
-            "method=prior_explore",
-            f"evaluate_every={every}",
-            "evaluate_episodes=2",
-            f"tensorboard={every > 0}",
-        )
-        path = train_rl(rl_config(demos, prior, tmp_path / str(every), *TINY_RIVALS, *words))
+        words = (f"evaluate_every={every}", "evaluate_episodes=2", f"tensorboard={every > 0}")
+        out = tmp_path / str(every)
+        path = train_rl(rl_config(demos, prior, out, *words, method="prior_explore"))
         curves.append(json.loads((path.parent / "curve.json").read_text()))
     assert curves[0]["episodes"] == curves[1]["episodes"]
     assert curves[0]["evaluations"] == []
@@ -166,7 +174,7 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
         seen = {
             name: value[None].expand(3, -1) for name, value in method.observe(observation).items()
         }
-        assert torch.equal(method.learner.latent(seen, torch.Generator().manual_seed(5)), noise)
+        assert torch.equal(method.learner.policy.draw(seen["features"], noise), noise)
         action = method.learner.act(seen, torch.Generator().manual_seed(5))
         assert torch.equal(action, alone.flow.decode(noise, seen["features"]))
         for one, expected in zip(noise.numpy(), action.numpy(), strict=True):
@@ -181,34 +189,88 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
 
 def test_an_unknown_method_lists_the_methods() -> None:
     with pytest.raises(ConfigError, match=r"rlpd.*steered"):
-        check_method("rldp")
+        config_class("rldp")
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("method=rldp",), "did you mean 'rlpd'"),
-        (("critic=pixels",), "critic"),
-        (
-            ("method=scratch", "critic=features"),
-            "critic=features needs a method that learns on features",
-        ),
-        (("method=rlpd", "escape=true"), "belongs to method=latent"),
-        (("escape=true", "demonstrations_in=z"), "exclude one another"),
-        (("escape_margin=-0.1",), "escape_margin"),
-        (("demonstrations_in=actions",), "did you mean 'action'"),
+        (("method=rldp",), "unknown method 'rldp'; did you mean 'rlpd'"),
+        (("method=rlpd", "method.name=ibrl"), "expected a IbrlConfig"),
+        (("method.critic=pixels",), "method.critic"),
+        (("method=scratch", "method.critic=features"), "unknown key in 'method.critic'"),
+        (("method=rlpd", "method.margin=0.1"), "'margin'; did you mean"),
+        (("method=latent_escape", "method.margin=-0.1"), "method.margin"),
+        (("method=ibrl", "method.cloning.stesp=2"), "'stesp'; did you mean 'steps'"),
         (("evaluate_every=-1",), "evaluate_every"),
-        (("latent.cost=kl2",), "latent.cost"),
-        (("latent.z_bound_quantile=0",), "z_bound_quantile"),
-        (("rlpd.target_subset=9",), "target_subset"),
-        (("cloning.steps=0",), "PretrainingConfig.steps"),
-        (("trajectory.horizon=0",), "SkillConfig.horizon"),
-        (("prior_explore_epsilon=2",), "prior_explore_epsilon"),
+        (("method.cost=kl2",), "method.cost"),
+        (("method.z_bound_quantile=0",), "method.z_bound_quantile"),
+        (("method.updates_per_step=nan",), "method.updates_per_step must be a finite number"),
+        (("method=rlpd", "method.target_subset=9"), "method.target_subset"),
+        (("method=bc", "method.cloning.steps=0"), "PretrainingConfig.steps"),
+        (("method=trajectory", "method.skills.horizon=0"), "SkillConfig.horizon"),
+        (("method=prior_explore", "method.epsilon=2"), "method.epsilon"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_by_name(words, says, tmp_path) -> None:
+def test_an_option_that_cannot_be_is_refused_by_name(words, says) -> None:
     with pytest.raises(ConfigError, match=says):
-        rl_config(tmp_path, tmp_path, tmp_path, *words)
+        load_config(CONF, "rl", RunConfig, list(words))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_command_runs_the_defaults_that_python_has(name: str) -> None:
+    config = load_config(CONF, "rl", RunConfig, [f"method={name}"])
+    default = RunConfig(config_class(name)())
+    assert config.method.name == name
+    assert config == replace(default, randomization=config.randomization)
+    light = load_config(CONF, "rl", RunConfig, ["randomization=light"]).randomization
+    assert config.randomization == light
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_setting_of_a_method_is_documented_below_its_field(name: str) -> None:
+    undocumented = [
+        f"{owner.__name__}.{field}"
+        for owner in (config_class(name), RunConfig, ReplayConfig)
+        for field in undocumented_fields(owner)
+    ]
+    assert undocumented == []
+
+
+def undocumented_fields(owner: type) -> set[str]:
+    """Fields of a dataclass without a docstring below them, in it or a parent."""
+    documented: set[str] = set()
+    for parent in owner.__mro__[:-1]:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        assert isinstance(body, ast.ClassDef)
+        for statement, below in pairwise(body.body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
+                documented.add(ast.unparse(statement.target))
+    return {field.name for field in fields(owner)} - documented
+
+
+def test_a_configuration_of_a_method_of_one_s_own_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("preset: rlpd\nupdates_per_step: 2\n")
+    words = [f"method={tmp_path / 'mine.yaml'}", "method.batch_size=8"]
+    config = load_config(CONF, "rl", RunConfig, words)
+    rlpd = config_class("rlpd")
+    assert config.method == rlpd(updates_per_step=2.0, batch_size=8)
+    (tmp_path / "mine.yaml").write_text("updates_per_step: 2\n")
+    with pytest.raises(ConfigError, match="expected preset: bc"):
+        load_config(CONF, "rl", RunConfig, words)
+
+
+def test_a_method_is_imported_when_it_is_chosen() -> None:
+    code = (
+        "import sys\n"
+        "from conure_core.config.loader import load_config\n"
+        "from conure_training.rl.config import RunConfig\n"
+        "assert not [name for name in sys.modules if 'rl.methods' in name]\n"
+        "load_config('conure_training.conf', 'rl', RunConfig, ['method=latent'])\n"
+        "print(sorted(name for name in sys.modules if 'rl.methods.' in name))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "['conure_training.rl.methods.latent']", run.stderr
 
 
 def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, tmp_path) -> None:
@@ -223,7 +285,7 @@ def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, t
 
 
 def test_a_skilled_agent_forgets_between_episodes(demos, prior, tmp_path) -> None:
-    config = config_of("trajectory", demos, prior, tmp_path, "trajectory.horizon=30")
+    config = config_of("trajectory", demos, prior, tmp_path, "method.skills.horizon=30")
     with closing(make_environment(config.task, config, config.target)) as env:
         method = build_method(config, env)
         method.save(tmp_path / "policy.pt", {})

@@ -34,7 +34,7 @@ from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.demonstrations import demonstrated
 from conure_training.rl.policy_file import load_policy
-from conure_training.rl.train import RlConfig, train_rl
+from conure_training.rl.train import RunConfig, train_rl
 from conure_training.runtime.parallel import run_blocks
 
 from .toy_runs import CONF, TINY_PRIOR, rl_config
@@ -60,7 +60,7 @@ def test_demonstrations_are_successes_within_range_and_repeat_by_seed(
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("evaluate", EvaluateConfig), ("demos", DemosConfig), ("rl", RlConfig)]
+    ("name", "schema"), [("evaluate", EvaluateConfig), ("demos", DemosConfig), ("rl", RunConfig)]
 )
 def test_containers_that_are_held_out_can_be_asked_for(name: str, schema: type) -> None:
     for containers in ("train", "test"):

@@ -23,7 +23,7 @@ from conure_training.prior.encoder import SceneEncoder
 from conure_training.prior.model import PriorSize, load_prior, prior_note
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.policy_file import load_policy
-from conure_training.rl.train import RlConfig, train_rl
+from conure_training.rl.train import RunConfig, train_rl
 from conure_training.runtime.torch_files import save_torch
 
 CONF = "conure_training.conf"
@@ -45,19 +45,6 @@ def one_core():
         yield
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "demos"
-    words = [
-        "episodes.Lift=4",
-        "episodes.PlaceInTray=2",
-        "episodes.PlaceInBox=0",
-        f"out={out}",
-        "workers=1",
-    ]
-    return collect(load_config(CONF, "demos", DemosConfig, words))
-
-
 def config_of(demos: Path, out: Path, *words: str) -> PriorConfig:
     return load_config(
         CONF, "prior", PriorConfig, [f"demos={demos}", f"out={out}", "workers=1", *TINY, *words]
@@ -65,15 +52,14 @@ def config_of(demos: Path, out: Path, *words: str) -> PriorConfig:
 
 
 @pytest.fixture(scope="module")
-def chunked(demos: Path) -> Path:
-    return train_prior(
-        config_of(demos, demos.parent / "chunked", "size.chunk=3", "static_scenes=0")
-    )
+def chunked(demos: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("chunked")
+    return train_prior(config_of(demos, out, "size.chunk=3", "static_scenes=0"))
 
 
 @pytest.fixture(scope="module")
-def whole(demos: Path) -> Path:
-    return train_prior(config_of(demos, demos.parent / "whole", "checkpoint_every=1"))
+def whole(demos: Path, tmp_path_factory) -> Path:
+    return train_prior(config_of(demos, tmp_path_factory.mktemp("whole"), "checkpoint_every=1"))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -321,7 +307,7 @@ def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_nee
     with pytest.raises(ConfigError, match=r"execute must lie in 0\.\.3"):
         evaluate(load_config(CONF, "evaluate", EvaluateConfig, [*words[:-1], "execute=4"]))
     rl = load_config(
-        CONF, "rl", RlConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"]
+        CONF, "rl", RunConfig, [f"demos={demos}", f"prior={chunked}", f"out={tmp_path}"]
     )
     with pytest.raises(SpecMismatch, match=r"decides 3 actions at once.*size\.chunk=1"):
         train_rl(rl)

@@ -17,13 +17,13 @@ from conure_training.data.collect import DemosConfig
 from conure_training.demo.demo import DemoConfig, stages_of
 from conure_training.evaluation.evaluate import EvaluateConfig
 from conure_training.prior.train import PriorConfig
-from conure_training.rl.train import RlConfig
+from conure_training.rl.train import RunConfig
 
 TRAINING = "conure_training.conf"
 VERBS = {
     "demos": (TRAINING, DemosConfig),
     "prior": (TRAINING, PriorConfig),
-    "rl": (TRAINING, RlConfig),
+    "rl": (TRAINING, RunConfig),
     "evaluate": (TRAINING, EvaluateConfig),
     "view": (TRAINING, ViewConfig),
     "bench_sim": ("conure_sim.conf", BenchConfig),

@@ -22,12 +22,12 @@ from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fres
 from conure_training.results.ledger import read_records, record_path, resolved
 from conure_training.results.page import write_page
 from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
-from conure_training.rl.train import RlConfig
+from conure_training.rl.train import RunConfig
 
 from .toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = {"demos": DemosConfig, "prior": PriorConfig, "rl": RlConfig, "evaluate": EvaluateConfig}
+SCHEMAS = {"demos": DemosConfig, "prior": PriorConfig, "rl": RunConfig, "evaluate": EvaluateConfig}
 PLAN = load_plan()
 
 
@@ -49,8 +49,26 @@ def test_commands_of_the_plan_are_ones_that_their_verbs_take():
     assert accepted({"first_rollouts", "transfer"})
 
 
-def test_every_command_of_the_plan_is_one_that_its_verb_takes():
+def test_every_command_of_the_plan_is_one_that_its_verb_takes(capsys):
     assert accepted({"shared", *CHECKS})
+    assert capsys.readouterr().err == ""  # no old name of a key among them
+
+
+def test_a_word_that_has_another_name_now_leaves_the_digest_of_its_entry(tmp_path):
+    group = """
+rates: {learning_steps_s: 1, rollout_steps_s: 1, collecting_steps_s: 1, start_minutes: 0, prior_minutes: 1, experiment_minutes: 1, alone_speedup: 1}
+groups:
+  - {experiment: toy, name: toy, over: {first: {}}, commands: {rl: rl WORD steps=1}}
+"""
+    earlier = "earlier_names: {method=new: method=old flag=true}"
+
+    def digest(text):
+        (tmp_path / "plan.yaml").write_text(text)
+        return load_plan(str(tmp_path / "plan.yaml")).entries["toy/toy"].digest
+
+    before = digest(group.replace("WORD", "method=old flag=true"))
+    renamed = group.replace("WORD", "method=new")
+    assert digest(earlier + renamed) == before != digest(renamed)
 
 
 def test_the_first_pass_is_what_was_asked_for_and_the_second_holds_it():

@@ -8,24 +8,25 @@ from torch import Tensor, nn
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
 from conure_training.prior.flow import ConditionalRealNVP
-from conure_training.rl.behavior_cloning import clone, clone_flow
-from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig, PriorExploreSac
-from conure_training.rl.methods.latent_sac import LatentSacConfig
-from conure_training.rl.methods.skills import (
+from conure_training.rl.learners.behavior_cloning import clone, clone_flow
+from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig
+from conure_training.rl.learners.pretraining import PretrainingConfig, trained_once
+from conure_training.rl.learners.skill_vae import (
     SkillConfig,
-    SkillEnvironment,
     SkillVae,
     told_in_skills,
     train_skills,
 )
+from conure_training.rl.methods.latent import LatentConfig
+from conure_training.rl.methods.prior_explore import PriorExploreSac
+from conure_training.rl.methods.skills import SkillEnvironment
 from conure_training.rl.methods.steered import (
     FlowMatchingConfig,
     FlowMatchingPolicy,
     SteeredSac,
     train_flow_matching,
 )
-from conure_training.rl.methods.vae import ImageVae, VaeConfig, train_vae
-from conure_training.rl.pretraining import PretrainingConfig, trained_once
+from conure_training.rl.methods.vae import ImageVae, VaeTraining, train_vae
 from conure_training.rl.replay import Batch
 
 FEATURES, STATE, ACTION = 5, 6, 2
@@ -201,7 +202,7 @@ def test_the_vae_tells_images_apart_by_its_code():
         vae,
         image,
         torch.randn(300, 4),
-        VaeConfig(steps=60, batch_size=32, learning_rate=3e-3, code_dim=3),
+        VaeTraining(steps=60, batch_size=32, learning_rate=3e-3, code_dim=3),
         0,
     )
     assert vae.loss(image, 1.0, torch.Generator().manual_seed(1)).item() < 0.3 * before
@@ -236,9 +237,7 @@ def test_steering_starts_as_the_policy_it_steers_and_finds_the_noise_that_pays()
             with torch.no_grad():  # steering sees no gradient of it
                 return torch.tanh(z)
 
-    config = LatentSacConfig(
-        hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=2.0
-    )
+    config = LatentConfig(hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=2.0)
     learner = SteeredSac(Tanh(), FEATURES, STATE, ACTION, config)
     features = torch.randn(20, FEATURES)
     noise = torch.randn(20, ACTION, generator=torch.Generator().manual_seed(1))

@@ -7,14 +7,14 @@ from torch.distributions import Independent, Normal, TanhTransform, TransformedD
 
 from conure_core.errors import DataError, SpecMismatch
 from conure_training.nn.gaussian_policy import tanh_normal_log_prob
-from conure_training.rl.methods.scratch import Sac, SacConfig
+from conure_training.rl.methods.scratch import Sac, ScratchConfig
 from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 SIZE, PROPRIO, STATE, ACTION = 12, 3, 4, 2
-SMALL = SacConfig(hidden_width=32, batch_size=32, image_features=16)
+SMALL = ScratchConfig(hidden_width=32, batch_size=32, image_features=16)
 
 
-def learner(config: SacConfig = SMALL, seed: int = 0) -> Sac:
+def learner(config: ScratchConfig = SMALL, seed: int = 0) -> Sac:
     return Sac(SIZE, PROPRIO, STATE, ACTION, config, seed)
 
 

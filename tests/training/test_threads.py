@@ -58,7 +58,8 @@ def test_threads_follow_what_others_do_and_are_as_before_afterwards(monkeypatch)
         assert torch.get_num_threads() == 1  # no more than this process may use
 
 
-def test_one_thread_beside_work_on_every_core() -> None:
+def test_one_thread_beside_work_on_every_core(monkeypatch) -> None:
+    monkeypatch.setattr(threads, "FIRST_LOOK_S", 0.3)
     busy = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(os.cpu_count() or 1)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conure_training.rl.methods.feature_sac import FeatureSacConfig
+from conure_training.rl.learners.feature_sac import FeatureSacConfig
+from conure_training.rl.learners.two_actors import TwoActors, two_policies
 from conure_training.rl.methods.ibrl import Ibrl
+from conure_training.rl.methods.latent import LatentConfig, LatentSac
 from conure_training.rl.methods.latent_escape import EscapingSac
-from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig
-from conure_training.rl.methods.two_actors import TwoActors, two_policies
 from conure_training.rl.replay import Batch, Episode, Field, Replay, ReplayConfig
 
 from .toy_reach import TwoObjectFlow
@@ -25,7 +25,7 @@ class Squash(nn.Module):
         return torch.tanh(z)
 
 
-def escaping(prior: nn.Module, config: LatentSacConfig, margin: float = 0.0) -> EscapingSac:
+def escaping(prior: nn.Module, config: LatentConfig, margin: float = 0.0) -> EscapingSac:
     policies = two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0, margin=margin)
     return EscapingSac(prior, Squash(), policies, 7, 2, config)
 
@@ -52,7 +52,7 @@ def batch_of(size: int = 32, seed: int = 0) -> Batch:
 def test_the_first_rollouts_are_the_second_actors_where_there_is_a_margin_and_the_priors_without(
     margin, acts
 ):
-    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL), margin)
+    learner = escaping(TwoObjectFlow(), LatentConfig(**SMALL), margin)
     for seed in range(5):
         learner.update(batch_of(seed=seed), critic_only=True)
     features = torch.randn(40, 7)
@@ -88,7 +88,7 @@ def test_imitations_targets_take_the_better_of_both_actors():
 
 @torch.no_grad()
 def test_an_escaping_learners_targets_take_the_actor_that_would_act():
-    learner = escaping(TwoObjectFlow(), LatentSacConfig(**SMALL))
+    learner = escaping(TwoObjectFlow(), LatentConfig(**SMALL))
     with torch.enable_grad():
         for seed in range(30):
             learner.update(batch_of(seed=seed))
@@ -124,7 +124,7 @@ def test_the_chooser_learns_who_is_worth_more_and_acts_by_it():
         (0.2, (0.9, 0.2), -1),
     )
     for margin, worth, chosen in cases:
-        learner = escaping(Left(), LatentSacConfig(**SMALL, learning_rate=3e-3), margin)
+        learner = escaping(Left(), LatentConfig(**SMALL, learning_rate=3e-3), margin)
         nn.init.constant_(learner.policies.second.trunk[-1].bias[:2], 1.0)
         learner.policies.second.requires_grad_(False)
         judged(*worth, learner)
@@ -168,7 +168,7 @@ def test_latents_stay_where_a_wrong_prior_holds_them_and_a_second_actor_escapes(
     for row, chosen, got in zip(seen, action, reward, strict=True):
         pair = {"features": row.expand(2, 7), "state": row.expand(2, 7)}
         replay.add(Episode(pair, chosen[None], got[None], terminated=True))
-    config = LatentSacConfig(hidden_width=32, batch_size=64, learning_rate=3e-3)
+    config = LatentConfig(hidden_width=32, batch_size=64, learning_rate=3e-3, target_kl_per_dim=0.5)
 
     def earned(learner: LatentSac | EscapingSac) -> float:
         learner.fit_normalizers(replay)

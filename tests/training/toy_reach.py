@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from conure_training.rl.actor_critic import ActorCritic
+from conure_training.rl.learners.actor_critic import ActorCritic
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 IMAGE_SIZE = 16
@@ -129,7 +129,8 @@ def episodes(env: TwoObjectReach, act, image: bool) -> Iterator[Episode | None]:
 
 def demonstrations(count: int, seed: int) -> Replay:
     """Noisy straight reaches to either object, with the reward of the one that is meant."""
-    replay = Replay(fields(image=False), 2, ReplayConfig(capacity=count * (HORIZON + 1)))
+    size = ReplayConfig(count * (HORIZON + 1), n_step=3, gamma=0.99)
+    replay = Replay(fields(image=False), 2, size)
     generator = torch.Generator().manual_seed(seed)
     goes_first = torch.rand(1, generator=generator) < 0.5
 

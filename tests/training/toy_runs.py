@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from conure_core.config.loader import load_config
-from conure_training.rl.train import RlConfig
+from conure_training.rl.train import RunConfig
 
 CONF = "conure_training.conf"
 TINY_PRIOR = [
@@ -14,36 +14,50 @@ TINY_PRIOR = [
     "batch_size=16",
     "workers=1",
 ]
-TINY_RL = [
-    "steps=120",
-    "checkpoint_every=50",
-    "latent.critic_pretraining_updates=3",
-    "latent.batch_size=16",
-]
-TINY_RIVALS = [
-    "latent.updates_per_step=0.3",
-    "scratch.batch_size=8",
-    "scratch.updates_per_step=0.1",
-    *(
-        f"{group}.{word}"
-        for group in ("features", "rlpd")
-        for word in (
-            "critic_pretraining_updates=3",
-            "batch_size=16",
-            "hidden_width=32",
-            "updates_per_step=0.3",
-        )
-    ),
-    *(
-        f"{group}.{word}"
-        for group in ("cloning", "escape_cloning", "vae", "trajectory", "hierarchical", "steered")
-        for word in ("steps=3", "batch_size=16")
-    ),
-]
+TINY_RL = ["steps=120", "checkpoint_every=50"]
+TINY_PRETRAINING = ("steps=3", "batch_size=16")
+TINY_LATENT = ("updates_per_step=0.3", "batch_size=16", "critic_pretraining_updates=3")
+TINY_FEATURES = (*TINY_LATENT, "hidden_width=32")
+TINY_METHODS = {
+    "latent": TINY_LATENT,
+    "latent_escape": TINY_LATENT,
+    "latent_finetuned": (*TINY_LATENT[1:], "updates_per_step=0.1"),
+    "latent_inverted": TINY_LATENT,
+    "scratch": ("batch_size=8", "updates_per_step=0.1"),
+    "bc": ("hidden_width=32",),
+    "bc_sac": TINY_FEATURES,
+    "vae": TINY_FEATURES,
+    "prior_explore": TINY_FEATURES,
+    "rlpd": TINY_FEATURES,
+    "ibrl": TINY_FEATURES,
+    "trajectory": TINY_LATENT,
+    "hierarchical": TINY_LATENT,
+    "steered": TINY_LATENT,
+}
+PRETRAINED = {
+    "latent_escape": "cloning",
+    "bc": "cloning",
+    "bc_sac": "cloning",
+    "vae": "vae",
+    "ibrl": "cloning",
+    "trajectory": "skills",
+    "hierarchical": "skills",
+    "steered": "flow_matching",
+}
+"""The section of what a method learns before the first step."""
 
 
-def rl_config(demos: Path, prior: Path, out: Path, *words: str) -> RlConfig:
+def tiny_method(name: str) -> list[str]:
+    """The words that choose a method, at toy size."""
+    words = list(TINY_METHODS[name])
+    if name in PRETRAINED:
+        words += [f"{PRETRAINED[name]}.{word}" for word in TINY_PRETRAINING]
+    return [f"method={name}", *(f"method.{word}" for word in words)]
+
+
+def rl_config(
+    demos: Path, prior: Path, out: Path, *words: str, method: str = "latent"
+) -> RunConfig:
     """On these demonstrations and this prior; `words` override."""
-    return load_config(
-        CONF, "rl", RlConfig, [f"demos={demos}", f"prior={prior}", f"out={out}", *TINY_RL, *words]
-    )
+    places = [f"demos={demos}", f"prior={prior}", f"out={out}"]
+    return load_config(CONF, "rl", RunConfig, [*places, *TINY_RL, *tiny_method(method), *words])

@@ -22,6 +22,8 @@ CALM = {
     "lost_s": 1.0,
     "health_period_s": 0.2,
 }  # a busy machine is no fault of the bus
+GRIPPER_M, AT_HOME_RAD = 0.03, 0.01
+SLOW_RAD_S, SLOW_M_S = 0.5, 0.02
 FAMILIES = ("dynamixel_x", "feetech_sts")
 
 
@@ -93,8 +95,21 @@ class Rig:
         """Steer as control does: a command every 100 ms."""
         start = self.loop.measured.positions[:-1]
         for fraction in np.linspace(0, 1, max(2, int(seconds / 0.1)))[1:]:
-            self.loop.command(JointCommand(start + fraction * (goal_rad - start), 0.03, 0.075))
+            self.loop.command(JointCommand(start + fraction * (goal_rad - start), GRIPPER_M, 0.075))
             time.sleep(0.1)
+
+    def go_home(self, wait_until):
+        """Slowly, and only as long as it takes: most tests leave the arm where it was."""
+        away = np.abs(self.loop.measured.positions - np.append(self.home, GRIPPER_M))
+        self.go(self.home, 0.3 + away[:-1].max() / SLOW_RAD_S + away[-1] / SLOW_M_S)
+
+        def there():
+            self.loop.command(JointCommand(self.home, GRIPPER_M, 0.075))
+            gripper_m = self.loop.measured.positions[-1]
+            away_rad = np.abs(self.true_rad() - self.home).max()
+            return away_rad < AT_HOME_RAD and abs(gripper_m - GRIPPER_M) < 1e-3
+
+        wait_until(there, 10, "home")
 
     def restore(self):
         """Plugged in, faultless, near home, cool."""
@@ -120,11 +135,11 @@ def simulated(request, tmp_path_factory, simulate):
 
 
 @pytest.fixture
-def rig(simulated):
+def rig(simulated, wait_until):
     """An armed arm at home, whatever the test before left."""
     simulated.restore()
     loop = simulated.open()
     loop.reboot_faulty()
     loop.arm()
-    simulated.go(simulated.home, 2.0)
+    simulated.go_home(wait_until)
     return simulated

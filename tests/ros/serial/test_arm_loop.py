@@ -15,6 +15,8 @@ from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import ServoFault
 
+pytestmark = pytest.mark.ros
+
 
 def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, wait_until):
     rig.loop.disarm()

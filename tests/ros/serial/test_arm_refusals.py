@@ -16,6 +16,8 @@ from conure_core.servos.bus_config import load_bus
 from conure_ros.drivers.arm_loop import State
 from conure_ros.drivers.port import PortLost
 
+pytestmark = pytest.mark.ros
+
 WRIST, WAIST, FINGER = 7, 1, 9
 BELOW_ZERO_RAD = 1.76  # of the wrist's angle, a little beyond its range; its zero is then put where that is below 0
 TORQUE_ANSWERS_S = 2.0

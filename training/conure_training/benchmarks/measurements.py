@@ -19,7 +19,8 @@ from conure_training.benchmarks.baselines import (
 from conure_training.benchmarks.timing import alternate, each_call_s, one_thread
 from conure_training.export.onnx_graphs import float64_operators, quiet
 from conure_training.prior.flow import ConditionalRealNVP
-from conure_training.rl.methods.latent_sac import IdentityFlow, LatentSac, LatentSacConfig
+from conure_training.rl.methods.latent import LatentConfig, LatentSac
+from conure_training.rl.methods.latent_inverted import IdentityFlow
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 EPISODE_STEPS = 50
@@ -151,7 +152,7 @@ def sac_times(
 
     Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in
     `conure rl`, and the actor learns from the other half; without, it learns from the whole batch.
-    `in_z`: critics of latents, as the paper and `demonstrations_in=z` have them, so that no
+    `in_z`: critics of latents, as the paper and `method=latent_inverted` have them, so that no
     gradient passes through the flow.
     """
     fields = {"features": Field((size.context_dim,)), "state": Field((size.context_dim,))}
@@ -160,7 +161,7 @@ def sac_times(
         _filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2)
     )
     replay = MixedReplay(online, demonstrations) if mixed else online
-    config = LatentSacConfig(
+    config = LatentConfig(
         hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch
     )
     prior = IdentityFlow() if in_z else size.random()

@@ -21,8 +21,8 @@ from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
 from conure_training.evaluation.robot_trials import TrialsConfig, busy_simulations, run_trials
 from conure_training.export.export import ExportConfig, export_agent
 from conure_training.prior.train import PriorConfig, train_prior
+from conure_training.rl.config import MethodConfig, RunConfig
 from conure_training.rl.parallel import train_side_by_side
-from conure_training.rl.train import RlConfig
 
 PLACES = {
     "out",
@@ -55,7 +55,8 @@ class DemoConfig:
     prior_rollouts: EvaluateConfig = field(
         default_factory=partial(OmegaConf.structured, EvaluateConfig)
     )
-    rl: RlConfig = field(default_factory=partial(OmegaConf.structured, RlConfig))
+    rl: RunConfig = field(default_factory=partial(OmegaConf.structured, RunConfig))
+    scratch: MethodConfig = field(default_factory=MethodConfig)
     policy_rollouts: EvaluateConfig = field(
         default_factory=partial(OmegaConf.structured, EvaluateConfig)
     )
@@ -78,9 +79,9 @@ class DemoConfig:
         return Path(self.out)
 
     @property
-    def scratch(self) -> RlConfig:
+    def from_scratch(self) -> RunConfig:
         """SAC from scratch: the same task, seed and steps."""
-        return replace(self.rl, method="scratch", out=str(self.folder / "rl" / "scratch"))
+        return replace(self.rl, method=self.scratch, out=str(self.folder / "rl" / "scratch"))
 
 
 def run(overrides: list[str]) -> None:
@@ -119,7 +120,7 @@ def stages_of(config: DemoConfig) -> list[Stage]:
         Stage(
             "rl",
             "RL in z, and from scratch",
-            [_settings(config.rl), _settings(config.policy_rollouts)],
+            [_settings(part) for part in (config.rl, config.scratch, config.policy_rollouts)],
             ("rl",),
             rl,
             partial(_rl, config),
@@ -163,11 +164,11 @@ def _prior(config: DemoConfig) -> None:
 
 
 def _rl(config: DemoConfig) -> None:
-    train_side_by_side({"latent": config.rl, "scratch": config.scratch})
+    train_side_by_side({"latent": config.rl, "scratch": config.from_scratch})
     in_z, path = config.policy_rollouts, Path(config.policy_rollouts.out)
     from_scratch = replace(
         in_z,
-        agent=str(Path(config.scratch.out) / "policy.pt"),
+        agent=str(Path(config.from_scratch.out) / "policy.pt"),
         out=str(path.with_name(f"scratch_{path.name}")),
     )
     for rollouts, label in (

@@ -110,7 +110,7 @@ def load_plan(path: str = "") -> Plan:
     try:
         data = yaml.safe_load(file.read_text())
         rates, steps = Rates(**data["rates"]), data.get("steps", {})
-        groups = data["groups"]
+        groups, earlier = data["groups"], data.get("earlier_names", {})
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: expected a plan with rates and groups ({error})") from error
     entries: dict[str, Entry] = {}
@@ -121,7 +121,7 @@ def load_plan(path: str = "") -> Plan:
                 entries[entry.key] = replace(
                     entry, minutes=minutes_of(entry.commands.values(), entry.alone, rates)
                 )
-    return Plan(_digested(entries))
+    return Plan(_digested(entries, earlier))
 
 
 def _choices(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
@@ -196,9 +196,9 @@ def _command(label: str, words: list[str], here: str) -> Command:
     )
 
 
-def _digested(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """The entries with their digests. Raises: ConfigError for a need that is no entry, or that
-    needs itself.
+def _digested(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[str, Entry]:
+    """The entries with their digests. `earlier`: names of words when records were made, by the
+    present ones. Raises: ConfigError for a need that is no entry, or that needs itself.
     """
     done: dict[str, Entry] = {}
 
@@ -209,7 +209,7 @@ def _digested(entries: dict[str, Entry]) -> dict[str, Entry]:
             raise unknown_name(f"entry that {above[-1]} needs:", key, entries)
         if key not in done:
             entry = entries[key]
-            lines = [command.line for command in entry.commands.values()]
+            lines = [_as_recorded(command.line, earlier) for command in entry.commands.values()]
             text = json.dumps([lines, [digest(need, (*above, key)) for need in entry.needs]])
             done[key] = replace(entry, digest=hashlib.sha256(text.encode()).hexdigest()[:16])
         return done[key].digest
@@ -217,6 +217,13 @@ def _digested(entries: dict[str, Entry]) -> dict[str, Entry]:
     for key in entries:
         digest(key, ())
     return {key: done[key] for key in entries}
+
+
+def _as_recorded(line: str, earlier: Mapping[str, str]) -> str:
+    """A command with the names that its words had when records were made."""
+    for now, before in earlier.items():
+        line = line.replace(now, before)
+    return line
 
 
 def hours(entries: Iterable[Entry], jobs: int) -> float:

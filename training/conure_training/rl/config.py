@@ -1,27 +1,93 @@
-"""What `conure rl` takes: one run, with a section of settings for each method."""
+"""What `conure rl` takes: one run, and the settings of its method."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from conure_training.rl.method import RunConfig
-from conure_training.rl.methods.feature_sac import FeatureSacConfig
-from conure_training.rl.methods.latent_sac import LatentSacConfig
-from conure_training.rl.methods.scratch import SacConfig
-from conure_training.rl.methods.skills import SkillConfig
-from conure_training.rl.methods.steered import FlowMatchingConfig
-from conure_training.rl.methods.vae import VaeConfig
-from conure_training.rl.pretraining import PretrainingConfig
+from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
+from conure_core.errors import ConfigError
+from conure_sim.randomization.factors import factors_at_rest, find_randomization
+from conure_sim.tasks import find_task
+from conure_training.rl.registry import config_class
+from conure_training.rl.replay import ReplayConfig
 
 
 @dataclass(frozen=True)
-class RlConfig(RunConfig):
-    """A run of any method. Which sections its method reads: see rl.registry.METHODS."""
+class MethodConfig:
+    """What every method has. What is a method's own are the fields of a child, in its file in
+    rl/methods, whose defaults are what `conure rl method=NAME` runs.
+    """
 
-    latent: LatentSacConfig = field(default_factory=LatentSacConfig)
-    scratch: SacConfig = field(default_factory=SacConfig)
-    features: FeatureSacConfig = field(default_factory=FeatureSacConfig)
-    rlpd: FeatureSacConfig = field(default_factory=FeatureSacConfig)
-    cloning: PretrainingConfig = field(default_factory=PretrainingConfig)
-    vae: VaeConfig = field(default_factory=VaeConfig)
-    trajectory: SkillConfig = field(default_factory=SkillConfig)
-    hierarchical: SkillConfig = field(default_factory=SkillConfig)
-    steered: FlowMatchingConfig = field(default_factory=FlowMatchingConfig)
+    name: str = ""
+    """As rl.registry lists it."""
+
+    def __post_init__(self) -> None:
+        check_values(asdict(self), type(self), "method.")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of `conure rl`."""
+
+    method: MethodConfig
+    """How it learns: `method=NAME` chooses, see rl.registry."""
+    task: str = "Lift"
+    """The task, by its name in conure_sim.tasks."""
+    target: str = ""
+    """The object that is rewarded; empty: any."""
+    objects: str = "test"
+    """The set that the scenes' objects are from."""
+    containers: str = "train"
+    """The set that the scenes' containers are from."""
+    distractors: int = field(default=2, metadata=COUNT_OR_NONE)
+    """Objects in a scene beside the target."""
+    arm: str = "wx250s"
+    """The arm, by name or as the path of its YAML."""
+    image_size: int = 48
+    """Width and height of the policy's image, px."""
+    prior: str = "out/prior/prior.pt"
+    """The prior, for the methods that use one."""
+    demos: str = "out/demos"
+    """The folder of demonstrations, for the methods that use some."""
+    out: str = "out/rl"
+    """The folder that everything is written to."""
+    steps: int = field(default=13_000, metadata=COUNT)
+    """Environment steps."""
+    demonstration_share: float = field(default=0.5, metadata=SHARE)
+    """Of each batch, what is demonstrated."""
+    timeout_fails: bool = True
+    """The end of an episode without success counts as a return of 0 instead of being bootstrapped
+    beyond: critics that see successful demonstrations alone are slow to believe that anything
+    fails.
+    """
+    relabel: bool = True
+    """Every demonstration also counts as a failure to lift another of its objects."""
+    attention: bool = True
+    """Policies on a prior's features attend to one of its slots."""
+    checkpoint_every: int = field(default=2000, metadata=COUNT)
+    """Environment steps between checkpoints."""
+    seed: int = field(default=0, metadata=SEED)
+    """Of everything random in the run."""
+    evaluate_every: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Environment steps between evaluations on seeds that are always the same; 0: none."""
+    evaluate_episodes: int = field(default=20, metadata=COUNT)
+    """Episodes of an evaluation."""
+    evaluate_noise_scale: float = field(default=0.5, metadata=bounds(0.0, 3.0))
+    """Of the averaged policy's noise in evaluations: 1 samples it, 0 takes its mean."""
+    tensorboard: bool = False
+    """Log to `out`/tensorboard."""
+    randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Ranges of the simulation's factors: `randomization=NAME` chooses."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    """The replay of the learner's own steps."""
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
+        expected = config_class(self.method.name)
+        if type(self.method) is not expected:
+            raise ConfigError(
+                f"method.name is {self.method.name}, but the settings are a"
+                f" {type(self.method).__name__}; expected a {expected.__name__}. On the command"
+                f" line method={self.method.name} chooses both"
+            )
+        find_task(self.task)
+        find_randomization(self.randomization)

@@ -17,7 +17,8 @@ import torch
 from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
-from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.config import RunConfig
+from conure_training.rl.method import Method
 from conure_training.rl.replay import Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.tensorboard import RunLog
@@ -57,7 +58,7 @@ class Loop:
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
         with progress_bar() as bar, RunLog(folder, self.steps) as log:
             task = bar.add_task(
-                f"rl ({config.method})", total=config.steps, completed=self.steps, note=""
+                f"rl ({config.method.name})", total=config.steps, completed=self.steps, note=""
             )
             self._evaluate_if_due(log)
             while self.steps < config.steps:

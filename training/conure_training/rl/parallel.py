@@ -13,13 +13,14 @@ import numpy as np
 
 from conure_core.errors import ConureError
 from conure_core.runtime.processes import TIED
-from conure_training.rl.train import RECENT_EPISODES, RlConfig, train_rl
+from conure_training.rl.config import RunConfig
+from conure_training.rl.train import RECENT_EPISODES, train_rl
 from conure_training.runtime.parallel import progress_bar
 
 GRACE_S = 10.0
 
 
-def train_side_by_side(configs: Mapping[str, RlConfig]) -> None:
+def train_side_by_side(configs: Mapping[str, RunConfig]) -> None:
     """Train every learner that has no finished curve yet; each writes under its config's `out`.
 
     Raises: ConureError as a learner raised it, or naming the log of one that crashed; the others
@@ -64,7 +65,7 @@ def _follow(learners: dict[str, "_Learner"]) -> None:
 class _Learner:
     """One process that trains, and the pipe on which it tells of every episode."""
 
-    def __init__(self, config: RlConfig) -> None:
+    def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.log = Path(config.out).with_suffix(".log")
         self.episodes: list[dict[str, Any]] = []
@@ -104,7 +105,7 @@ class _Learner:
             self._process.join()
 
 
-def _train(config: RlConfig, mouth: Connection, log: Path) -> None:
+def _train(config: RunConfig, mouth: Connection, log: Path) -> None:
     """In the child. Ctrl-C is the parent's to handle; a tied child does not outlive a parent that
     is killed.
     """

@@ -15,7 +15,7 @@ from conure_training.policies.latent import LatentAgent
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.policies.policy import Agent
 from conure_training.prior.model import Prior, PriorSize, load_prior
-from conure_training.rl.registry import POLICY_KINDS, imported_function
+from conure_training.rl.registry import policy_loader
 from conure_training.runtime.torch_files import load_torch, readable, save_torch
 
 
@@ -43,7 +43,7 @@ def _load_file(path: Path) -> Agent:
     except FileNotFoundError as error:
         raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
     with readable(path):
-        policy: Agent = imported_function(POLICY_KINDS[data["kind"]])(data)
+        policy: Agent = policy_loader(data["kind"])(data)
         return policy
 
 

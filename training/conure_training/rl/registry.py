@@ -1,5 +1,6 @@
-"""The methods of `conure rl` and the kinds of policy files: strings alone, so that a module is
-imported when chosen.
+"""The methods of `conure rl`, one line each, and the kinds of policy files.
+
+Strings alone, so that a method's module is imported when the method is chosen.
 """
 
 from importlib import import_module
@@ -8,46 +9,62 @@ from typing import Any
 from conure_core.errors import unknown_name
 
 METHODS = {
-    "latent": ("latent:build", "latent"),
-    "scratch": ("scratch:build", "scratch"),
-    "bc": ("cloned:build_clone", "features", "cloning"),
-    "bc_sac": ("cloned:build_clone_then_sac", "features", "cloning"),
-    "vae": ("vae:build", "features", "vae"),
-    "prior_explore": ("feature_sac:build_prior_explore", "features"),
-    "rlpd": ("feature_sac:build_rlpd", "rlpd"),
-    "ibrl": ("ibrl:build", "features", "cloning"),
-    "trajectory": ("skills:build_trajectory", "latent", "trajectory"),
-    "hierarchical": ("skills:build_hierarchical", "latent", "hierarchical"),
-    "steered": ("steered:build", "latent", "steered"),
+    "latent": "latent:LatentConfig",
+    "latent_escape": "latent_escape:LatentEscapeConfig",
+    "latent_finetuned": "latent_finetuned:LatentFinetunedConfig",
+    "latent_inverted": "latent_inverted:LatentInvertedConfig",
+    "scratch": "scratch:ScratchConfig",
+    "bc": "bc:BcConfig",
+    "bc_sac": "bc_sac:BcSacConfig",
+    "vae": "vae:VaeConfig",
+    "prior_explore": "prior_explore:PriorExploreConfig",
+    "rlpd": "rlpd:RlpdConfig",
+    "ibrl": "ibrl:IbrlConfig",
+    "trajectory": "skills:TrajectoryConfig",
+    "hierarchical": "skills:HierarchicalConfig",
+    "steered": "steered:SteeredConfig",
 }
-"""By name: "module:function" in rl/methods, and the sections of RlConfig that the function takes.
-
-The function is called with (config, environment, *sections) and returns a Method.
+"""By name: "module:Config" in rl/methods. Beside the configuration stands what makes the method,
+`build(run, config, env) -> Method`, and, unless its policies are of another kind,
+`load_policy(data)`.
 """
 
 POLICY_KINDS = {
-    "latent": "latent:load_policy",
-    "scratch": "scratch:load_policy",
-    "vae": "vae:load_policy",
-    "features": "feature_sac:load_policy",
-    "ibrl": "ibrl:load_policy",
-    "escaping": "latent_escape:load_policy",
-    "steered": "steered:load_policy",
-    "skills": "skills:load_policy",
-    "finetuned": "latent_finetuned:load_policy",
+    "features": "learners.feature_sac",
+    "skills": "methods.skills",
+    "escaping": "methods.latent_escape",
+    "finetuned": "methods.latent_finetuned",
 }
-"""By the "kind" in a policy's file: "module:function" in rl/methods, which makes the policy of the
-file's values.
+"""Kinds of policy files that have not the name of their method: the module in rl whose
+`load_policy` reads them.
 """
 
 
-def check_method(name: str) -> None:
-    """Raises: ConfigError with the valid names for an unknown method."""
+def config_class(name: str) -> type[Any]:
+    """The dataclass of a method's settings. Raises: ConfigError with the valid names."""
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
+    _, _, config = METHODS[name].partition(":")
+    config_type: type[Any] = getattr(_method_module(name), config)
+    return config_type
 
 
-def imported_function(target: str) -> Any:
-    """The function that "module:function" names in rl/methods."""
-    module, function = target.split(":")
-    return getattr(import_module(f"conure_training.rl.methods.{module}"), function)
+def builder(name: str) -> Any:
+    """What makes a method: (run, config, env) -> Method."""
+    return _method_module(name).build
+
+
+def policy_loader(kind: str) -> Any:
+    """What makes a policy of the values in a file of this kind. Raises: KeyError if there is
+    none.
+    """
+    if kind in POLICY_KINDS:
+        return import_module(f"conure_training.rl.{POLICY_KINDS[kind]}").load_policy
+    if kind not in METHODS:
+        raise KeyError(kind)
+    return _method_module(kind).load_policy
+
+
+def _method_module(name: str) -> Any:
+    module, _, _ = METHODS[name].partition(":")
+    return import_module(f"conure_training.rl.methods.{module}")

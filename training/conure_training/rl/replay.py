@@ -29,9 +29,12 @@ class Field:
 class ReplayConfig:
     """Observations kept, and the discounted return that a sampled transition carries."""
 
-    capacity: int = 100_000
-    n_step: int = 3
-    gamma: float = 0.99
+    capacity: int = 50_000
+    """Observations; the oldest give way."""
+    n_step: int = 5
+    """Steps whose rewards are summed before the critics' value is taken."""
+    gamma: float = 0.97
+    """Discount of a step."""
 
     def __post_init__(self) -> None:
         if self.capacity < 2 or self.n_step < 1 or not 0.0 <= self.gamma <= 1.0:

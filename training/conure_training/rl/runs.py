@@ -74,11 +74,12 @@ def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
         record["episodes"],
         record.get("evaluations", []),
     )
+    method = config["method"]
     recent = [episode["success"] for episode in episodes[-RECENT_EPISODES:]]
     return Run(
         folder=folder,
         finished=finished,
-        method=config["method"],
+        method=method if isinstance(method, str) else method["name"],  # older records: a name
         task=config["task"],
         target=config["target"] or "any",
         steps=episodes[-1]["steps"] if episodes else 0,

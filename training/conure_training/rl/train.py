@@ -14,29 +14,26 @@ from conure_core.config.loader import load_config
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_training.data.environments import make_environment
-from conure_training.rl.config import RlConfig
+from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
 from conure_training.rl.method import Method
-from conure_training.rl.registry import METHODS, imported_function
+from conure_training.rl.registry import builder
 
-__all__ = ["RECENT_EPISODES", "RlConfig", "run", "train_rl"]
+__all__ = ["RECENT_EPISODES", "RunConfig", "run", "train_rl"]
 
 
 def run(overrides: list[str]) -> None:
     """Train a policy by reinforcement learning, in z or from scratch."""
-    train_rl(load_config("conure_training.conf", "rl", RlConfig, overrides))
+    train_rl(load_config("conure_training.conf", "rl", RunConfig, overrides))
 
 
-def build_method(config: RlConfig, env: Any) -> Method:
+def build_method(config: RunConfig, env: Any) -> Method:
     """The run's method, on this environment."""
-    function, *sections = METHODS[config.method]
-    method: Method = imported_function(function)(
-        config, env, *(getattr(config, name) for name in sections)
-    )
+    method: Method = builder(config.method.name)(config, config.method, env)
     return method
 
 
-def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
+def train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
     """Train; writes `policy.pt` and `curve.json` under `config.out`. Returns the policy's path.
 
     curve.json: see Loop.record.
@@ -45,7 +42,7 @@ def train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | No
         return _train_rl(config, on_episode)
 
 
-def _train_rl(config: RlConfig, on_episode: Callable[[dict[str, Any]], None] | None) -> Path:
+def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | None) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     out = Path(config.out)

@@ -1,25 +1,36 @@
-"""`method=ibrl`: a cloned policy and SAC propose, the critics choose."""
+"""`method=ibrl`: a cloned policy and soft actor-critic propose, the critics choose."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.model import Prior
-from conure_training.rl.method import Method, RunConfig
-from conure_training.rl.methods.cloned import clone_once
-from conure_training.rl.methods.feature_sac import FeatureSacConfig
-from conure_training.rl.methods.prior_features import Features
-from conure_training.rl.methods.two_actors import (
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import Observation
+from conure_training.rl.learners.behavior_cloning import clone_once
+from conure_training.rl.learners.feature_sac import FeatureSacConfig, squashed
+from conure_training.rl.learners.pretraining import PretrainingConfig
+from conure_training.rl.learners.two_actors import (
     TwoActors,
     TwoPolicies,
     two_policies,
     untrained_two_policies,
 )
+from conure_training.rl.method import Method
 from conure_training.rl.policy_file import loaded_module, untrained_prior
-from conure_training.rl.pretraining import PretrainingConfig
+from conure_training.rl.prior_features import Features
+
+
+@dataclass(frozen=True)
+class IbrlConfig(FeatureSacConfig):
+    """Of IBRL."""
+
+    name: str = "ibrl"
+    cloning: PretrainingConfig = field(default_factory=PretrainingConfig)
+    """How the first policy is cloned."""
 
 
 class Ibrl(TwoActors):
@@ -44,10 +55,13 @@ class Ibrl(TwoActors):
         target = -config.target_entropy_per_dim * action_dim
         super().__init__(policies, state_dim, action_dim, config, (0.0, target), **named)
 
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        return Proposing.decide(self.policies, observation["features"].to(self.device), noise)
+
     def _first(
-        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        action = torch.tanh(policies.first.draw(features, None))
+        action = squashed(policies.first, features, None)
         return action, action.new_zeros(len(action))
 
 
@@ -57,14 +71,15 @@ class Proposing(PolicyModule):
     prior: Prior
     policy: TwoPolicies
 
+    @staticmethod
+    def decide(policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> Tensor:
+        """As the learner acts too."""
+        first = squashed(policies.first, features, None)
+        second = squashed(policies.second, features, noise)
+        return policies.choose(features, first, second)
+
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        features = self.prior.encoder(image, proprio)
-        first, second = (
-            self.policy.first.draw(features, None),
-            self.policy.second.draw(features, noise),
-        )
-        chosen: Tensor = self.policy.choose(features, torch.tanh(first), torch.tanh(second))
-        return chosen
+        return self.decide(self.policy, self.prior.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
@@ -74,20 +89,20 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Proposing(prior=prior, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
-    """IBRL: a cloned policy and SAC propose, the critics choose."""
-    features, hidden = Features(config, env), sac.hidden_dims
+def build(run: RunConfig, config: IbrlConfig, env: Any) -> Method:
+    """Sees what latent SAC sees; the first policy is cloned from all demonstrations."""
+    features, hidden = Features(run, env, config.critic), config.hidden_dims
     policies = two_policies(
-        features.dim, features.action_dim, hidden, features.slots, float("inf"), config.seed
+        features.dim, features.action_dim, hidden, features.slots, float("inf"), run.seed
     )
-    policies.first = clone_once(features, policies.first, cloning)
+    policies.first = clone_once(features, policies.first, config.cloning)
     policies.second.fit_normalizers(features.demonstrated_features)
     learner = Ibrl(
         policies,
         features.critic_dim,
         features.action_dim,
-        sac,
-        seed=config.seed,
+        config,
+        seed=run.seed,
         critic_input=config.critic,
         pretrained=True,
     )

@@ -1,78 +1,215 @@
-"""`method=latent`: SAC in the latent space of a frozen prior (`latent_sac`), and what can be
-changed about it.
-"""
+"""`method=latent`: soft actor-critic in the latent space of a frozen behavioral prior."""
 
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from conure_core.config.values import POSITIVE, bounds
 from conure_core.contract.spec import Contract
-from conure_core.errors import ConfigError
-from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_core.errors import ConfigError, SpecMismatch, unknown_name
+from conure_training.nn.gaussian_policy import GaussianPolicy, bounded_radially
+from conure_training.nn.weights import seeded
 from conure_training.policies.latent import LatentAgent
+from conure_training.prior.flow import Decoder
+from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 from conure_training.prior.model import Prior, PriorSize
-from conure_training.rl.actor_critic import Observation
-from conure_training.rl.demonstrations import inverted
-from conure_training.rl.method import Method, RunConfig, within_the_box
-from conure_training.rl.methods.latent_escape import build_escaping
-from conure_training.rl.methods.latent_finetuned import build_finetuned
-from conure_training.rl.methods.latent_sac import (
-    IdentityFlow,
-    LatentSac,
-    LatentSacConfig,
-    bound_figures,
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import (
+    ActorCritic,
+    FeatureLearnerConfig,
+    Observation,
 )
-from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.method import Method
+from conure_training.rl.prior_features import Features
+from conure_training.rl.replay import Source
 from conure_training.runtime.torch_files import save_torch
 
+Cost = Callable[[Tensor, Tensor], Tensor]
+"""Nats (B,) of a policy's mean and std, (B, A)."""
+BOUND_SAMPLES = 2000
 
-def build(config: RunConfig, env: Any, latent: LatentSacConfig) -> Method:
+
+@dataclass(frozen=True)
+class LatentConfig(FeatureLearnerConfig):
+    """Of latent SAC."""
+
+    name: str = "latent"
+    target_kl_per_dim: float = field(default=0.25, metadata=POSITIVE)
+    """Nats from N(0, 1) that alpha steers every latent coordinate to, on average."""
+    cost: str = "kl"
+    """What alpha weighs: `kl`, of the policy from N(0, I), or `entropy`, by how much the policy's
+    lies below that of N(0, I), in the same nats.
+    """
+    z_bound_quantile: float = field(default=1.0, metadata=bounds(above=0.0, high=1.0))
+    """Of chi-square: |z| stays below its root, the exploration dial; 1: no bound."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cost not in COSTS:
+            raise unknown_name("method.cost", self.cost, COSTS)
+
+
+def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
+    """KL(N(mean, diag std^2) || N(0, I)), nats, (B,), for mean and std (B, A)."""
+    return 0.5 * (mean.square() + std.square() - 1.0 - 2.0 * std.log()).sum(dim=-1)
+
+
+def entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
+    """H(N(0, I)) - H(N(mean, diag std^2)), nats, (B,), for mean and std (B, A). The mean is free to
+    go anywhere.
+    """
+    return -std.log().sum(dim=-1)
+
+
+COSTS = {"kl": kl_to_standard_normal, "entropy": entropy_below_standard_normal}
+"""What being another distribution than the prior's base costs, by the name in the config."""
+
+
+def drawn(
+    mean: Tensor, std: Tensor, noise: Tensor, radius: float, cost: Cost
+) -> tuple[Tensor, Tensor]:
+    """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats,
+    (B,).
+    """
+    return bounded_radially(mean + std * noise, radius), cost(mean, std)
+
+
+def decided(flow: Decoder, policy: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
+    """How a policy in z acts: a = f(z; features), z drawn of the policy; its mean for None."""
+    return flow.decode(policy.draw(features, noise), features)  # type: ignore[operator]
+
+
+class LatentSac(ActorCritic):
+    """The policy draws z ~ N(mean(features), std(features)^2) and the arm gets a = f(z; features).
+
+    The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient
+    passing through the frozen flow, so that critics live on actions and demonstrations need no
+    inversion. (In place of the KL: COSTS.) Before the first update pi is N(0, I) exactly: the first
+    rollouts are the prior's.
+
+    Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state"
+    (B, S), the simulator's, for the critics alone. Source: Singh et al., PARROT, arXiv 2011.10024;
+    the KL, the critic on actions and what is in the config are ours.
+    """
+
+    def __init__(
+        self,
+        prior: Decoder,
+        feature_dim: int,
+        state_dim: int,
+        action_dim: int,
+        config: LatentConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        slots: int = 0,
+        critic_input: str = "state",
+        policy: nn.Module | None = None,
+    ) -> None:
+        """`prior` is frozen in place if it is a torch module; `slots`: of the GaussianPolicy made
+        for None.
+        """
+        config = config or LatentConfig()
+        if policy is None:
+            radius = chi_square_radius(config.z_bound_quantile, action_dim)
+            with seeded(seed):
+                policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots, radius)
+        target_cost = config.target_kl_per_dim * action_dim
+        super().__init__(
+            config, policy, state_dim, action_dim, target_cost, seed, device, critic_input
+        )
+        self._cost = COSTS[config.cost]
+        self.prior = prior
+        if isinstance(prior, nn.Module):
+            prior.requires_grad_(False).eval().to(self.device)
+
+    def fit_normalizers(self, source: Source) -> None:
+        super().fit_normalizers(source)
+        self.policy.fit_normalizers(source.rows("features"))  # type: ignore[operator]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "prior": _fingerprint(self.prior)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("prior") != _fingerprint(self.prior):
+            raise SpecMismatch(
+                "the checkpoint was trained in the latent space of another prior; give it its own"
+            )
+        super().load_state_dict(state)
+
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        return decided(self.prior, self.policy, observation["features"].to(self.device), noise)
+
+    def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        z, cost = self._propose_latent(observation)
+        return self.prior.decode(z, observation["features"]), cost
+
+    def _propose_latent(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        noise = self._noise(len(observation["features"]), self.generator)
+        return drawn(*self._gaussian(observation), noise, self.policy.radius, self._cost)  # type: ignore[arg-type]
+
+    def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["features"])
+        return mean_and_std
+
+
+def _fingerprint(prior: Decoder) -> int:
+    """A number that changes with the prior's weights."""
+    tensors = prior.state_dict().values() if isinstance(prior, nn.Module) else ()
+    checksum = 0
+    for tensor in tensors:
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return checksum
+
+
+def bound_figures(features: Features, config: LatentConfig) -> dict[str, Any]:
+    """The exploration dial, as it was set: what a run notes of it."""
+    quantile = config.z_bound_quantile
+    radius = chi_square_radius(quantile, features.action_dim)
+    if math.isinf(radius):
+        return {}
+    rows = torch.linspace(0, len(features.data) - 1, min(BOUND_SAMPLES, len(features.data))).long()
+    seen = features.demonstrated_features[rows]
+    reachable = reachable_fraction(features.prior.flow, seen, features.action_dim, radius)
+    return {"z_bound_quantile": quantile, "z_bound_radius": radius, "reachable_fraction": reachable}
+
+
+def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
     """Actor: the prior's frozen features. Critics: the simulator's state, and demonstrations in
     their batches.
     """
-    features = Features(config, env)
-    if config.escape:
-        return build_escaping(features, latent)
-    if config.finetune_encoder:
-        return build_finetuned(features, latent)
-    return _latent(features, latent)
-
-
-def _latent(features: Features, latent: LatentSacConfig) -> Method:
-    config, prior = features.config, features.prior
-    in_z = config.demonstrations_in == "z"
+    features = Features(run, env, config.critic)
     learner = LatentSac(
-        IdentityFlow() if in_z else prior.flow,
+        features.prior.flow,
         features.dim,
         features.critic_dim,
         features.action_dim,
-        latent,
-        config.seed,
+        config,
+        run.seed,
         slots=features.slots,
         critic_input=config.critic,
     )
+    return Method(
+        learner,
+        features.mixed_replay(),
+        features.observe,
+        saving(features.prior, learner),
+        figures=bound_figures(features, config),
+    )
+
+
+def saving(prior: Prior, learner: LatentSac) -> Callable[[Path, dict[str, Any]], None]:
+    """What writes the learner's averaged policy."""
 
     def save(path: Path, note: dict[str, Any]) -> None:
         save_policy(path, LatentAgent(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
 
-    def decoded(observation: Observation, z: Tensor) -> Tensor:
-        return prior.flow.decode(z, observation["features"]).clamp(-1.0, 1.0)
-
-    episodes = features.task_demonstrations()
-    if in_z:
-        episodes = [inverted(episode, prior.flow) for episode in episodes]
-    command = decoded if in_z else within_the_box
-    return Method(
-        learner,
-        features.mixed_replay(episodes),
-        features.observe,
-        save,
-        command,
-        figures=bound_figures(features, latent),
-    )
+    return save
 
 
 def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:

@@ -1,32 +1,47 @@
-"""`method=latent escape=true`: latent SAC with a second actor that knows no prior."""
+"""`method=latent_escape`: latent SAC with a second actor that knows no prior."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from conure_core.config.values import SHARE
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.flow import ConditionalRealNVP, Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
-from conure_training.rl.actor_critic import Observation
-from conure_training.rl.behavior_cloning import clone_flow
-from conure_training.rl.method import Method
-from conure_training.rl.methods.latent_sac import COSTS, LatentSacConfig, bound_figures, drawn
-from conure_training.rl.methods.prior_features import Features
-from conure_training.rl.methods.two_actors import (
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import Observation
+from conure_training.rl.learners.behavior_cloning import clone_flow
+from conure_training.rl.learners.pretraining import PretrainingConfig
+from conure_training.rl.learners.two_actors import (
     TwoActors,
     TwoPolicies,
     two_policies,
     untrained_two_policies,
 )
+from conure_training.rl.method import Method
+from conure_training.rl.methods.latent import COSTS, LatentConfig, bound_figures, decided, drawn
 from conure_training.rl.policy_file import loaded_module, untrained_prior
+from conure_training.rl.prior_features import Features
+
+
+@dataclass(frozen=True)
+class LatentEscapeConfig(LatentConfig):
+    """Of latent SAC with a second actor."""
+
+    name: str = "latent_escape"
+    margin: float = field(default=0.1, metadata=SHARE)
+    """By how much the critics must value the prior's action more before it acts."""
+    cloning: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(batch_size=512))
+    """How the second actor's flow is cloned."""
 
 
 class EscapingSac(TwoActors):
-    """Latent SAC (`latent_sac`) with a second actor that knows no prior, for what the prior cannot
+    """Latent SAC (`latent`) with a second actor that knows no prior, for what the prior cannot
     do.
 
     The second is latent SAC too, in the z of a flow of its own, cloned from the run's
@@ -49,7 +64,7 @@ class EscapingSac(TwoActors):
         policies: TwoPolicies,
         state_dim: int,
         action_dim: int,
-        config: LatentSacConfig,
+        config: LatentConfig,
         **named: Any,
     ) -> None:
         """The prior and the second actor's own flow, both frozen; the policies, each in its z."""
@@ -57,23 +72,27 @@ class EscapingSac(TwoActors):
         target = config.target_kl_per_dim * action_dim
         super().__init__(policies, state_dim, action_dim, config, (target, target), **named)
 
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        features = observation["features"].to(self.device)
+        return Escaping.decide(self.policies, self.prior, self.own, features, noise)
+
     def _next_value(self, observation: Observation) -> Tensor:
         (first, _), (second, _) = self._both(observation["features"])
         action = self.policies.choose(observation["features"], first, second)
         return self._slow_value(observation, action)
 
     def _first(
-        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         return self._decoded(self.prior, policies.first, features, noise)
 
     def _second(
-        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         return self._decoded(self.own, policies.second, features, noise)
 
     def _decoded(
-        self, flow: Decoder, policy: GaussianPolicy, features: Tensor, noise: Tensor | None
+        self, flow: Decoder, policy: GaussianPolicy, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         mean, std = policy(features)
         z, cost = drawn(mean, std, noise, policy.radius, self._cost)
@@ -87,12 +106,22 @@ class Escaping(PolicyModule):
     own: ConditionalRealNVP
     policy: TwoPolicies
 
+    @staticmethod
+    def decide(
+        policies: TwoPolicies,
+        flow: Decoder,
+        own: Decoder,
+        features: Tensor,
+        noise: Tensor | None,
+    ) -> Tensor:
+        """As the learner acts too."""
+        first = decided(flow, policies.first, features, noise)
+        second = decided(own, policies.second, features, noise)
+        return policies.choose(features, first, second)
+
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
         features = self.prior.encoder(image, proprio)
-        first = self.prior.flow.decode(self.policy.first.draw(features, noise), features)
-        second = self.own.decode(self.policy.second.draw(features, noise), features)
-        chosen: Tensor = self.policy.choose(features, first, second)
-        return chosen
+        return self.decide(self.policy, self.prior.flow, self.own, features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
@@ -103,50 +132,42 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Escaping(prior=prior, own=own, policy=policy), data)
 
 
-def build_escaping(features: Features, latent: LatentSacConfig) -> Method:
-    """Latent SAC with a second actor, see EscapingSac."""
-    config = features.config
-    hidden, radius = (
-        latent.hidden_dims,
-        chi_square_radius(latent.z_bound_quantile, features.action_dim),
-    )
-    sizes = (features.dim, features.action_dim, hidden, features.slots, radius, config.seed)
-    own = _own_flow(features)
+def build(run: RunConfig, config: LatentEscapeConfig, env: Any) -> Method:
+    """Sees what latent SAC sees; the second actor's flow is cloned from all demonstrations."""
+    features = Features(run, env, config.critic)
+    hidden = config.hidden_dims
+    radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
+    sizes = (features.dim, features.action_dim, hidden, features.slots, radius, run.seed)
+    own = _own_flow(features, config.cloning)
     learner = EscapingSac(
         features.prior.flow.requires_grad_(False),
         own,
-        two_policies(*sizes, margin=config.escape_margin),
+        two_policies(*sizes, margin=config.margin),
         features.critic_dim,
         features.action_dim,
-        latent,
-        seed=config.seed,
+        config,
+        seed=run.seed,
         critic_input=config.critic,
     )
 
     def module() -> PolicyModule:
         return Escaping(prior=features.prior, own=own, policy=learner.averaged_policy)
 
-    save = features.saving("escaping", module, hidden, radius, own={})
     return Method(
         learner,
         features.mixed_replay(),
         features.observe,
-        save,
-        figures=bound_figures(features, latent),
+        features.saving("escaping", module, hidden, radius, own={}),
+        figures=bound_figures(features, config),
     )
 
 
-def _own_flow(features: Features) -> ConditionalRealNVP:
-    """Cloned from all demonstrations of the run, as rivals are, on the prior's features and nothing
-    else of it.
+def _own_flow(features: Features, cloning: PretrainingConfig) -> ConditionalRealNVP:
+    """Cloned from all demonstrations of the run, as the baselines' policies are, on the prior's
+    features and nothing else of it.
     """
-    config, seen, done = (
-        features.config,
-        features.demonstrated_features,
-        features.demonstrated_actions,
-    )
-    with seeded(config.seed):
+    seed = features.config.seed
+    seen, done = features.demonstrated_features, features.demonstrated_actions
+    with seeded(seed):
         flow = ConditionalRealNVP(features.action_dim, features.dim)
-    return features.trained_once(
-        flow, lambda module: clone_flow(module, seen, done, config.escape_cloning, config.seed)
-    )
+    return features.trained_once(flow, lambda module: clone_flow(module, seen, done, cloning, seed))

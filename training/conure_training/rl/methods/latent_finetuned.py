@@ -1,10 +1,11 @@
-"""`method=latent finetune_encoder=true`: latent SAC whose policy fine-tunes an encoder of its own.
+"""`method=latent_finetuned`: latent SAC whose policy fine-tunes an encoder of its own.
 
 The other methods see the prior's frozen features.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,14 +15,23 @@ from torch import Tensor, nn
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
-from conure_training.rl.actor_critic import Observation
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig, bound_figures
-from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.methods.latent import LatentConfig, LatentSac, bound_figures
 from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
+from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
+
+
+@dataclass(frozen=True)
+class LatentFinetunedConfig(LatentConfig):
+    """As latent SAC's."""
+
+    name: str = "latent_finetuned"
 
 
 class EncodingPolicy(nn.Module):
@@ -59,8 +69,10 @@ class FinetunedSac(LatentSac):
         super(LatentSac, self).fit_normalizers(source)
         self.policy.head.fit_normalizers(source.rows("features"))  # type: ignore[union-attr, operator]
 
-    def _latent(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        return self.policy.draw(observation["image"], observation["proprio"], noise)  # type: ignore[operator]
+    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
+        moved = {name: value.to(self.device) for name, value in observation.items()}
+        seen = (moved["image"], moved["proprio"])
+        return Finetuned.decide(self.policy, self.prior, seen, moved["features"], noise)
 
     def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
         mean_and_std: tuple[Tensor, Tensor] = self.policy(
@@ -75,10 +87,20 @@ class Finetuned(PolicyModule):
     prior: Prior
     policy: EncodingPolicy
 
+    @staticmethod
+    def decide(
+        policy: nn.Module,
+        flow: Decoder,
+        seen: tuple[Tensor, Tensor],
+        features: Tensor,
+        noise: Tensor | None,
+    ) -> Tensor:
+        """As the learner acts too. `seen`: image and proprioception; `features`: the prior's."""
+        return flow.decode(policy.draw(*seen, noise), features)  # type: ignore[operator]
+
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        z = self.policy.draw(image, proprio, noise)
-        action: Tensor = self.prior.flow.decode(z, self.prior.encoder(image, proprio))
-        return action
+        features = self.prior.encoder(image, proprio)
+        return self.decide(self.policy, self.prior.flow, (image, proprio), features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
@@ -88,20 +110,20 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Finetuned(prior=prior, policy=EncodingPolicy(prior.encoder, head)), data)
 
 
-def build_finetuned(features: Features, latent: LatentSacConfig) -> Method:
+def build(run: RunConfig, config: LatentFinetunedConfig, env: Any) -> Method:
     """Latent SAC that trains an encoder of its own, see FinetunedSac."""
-    config, prior = features.config, features.prior
-    radius = chi_square_radius(latent.z_bound_quantile, features.action_dim)
-    hidden = latent.hidden_dims
-    with seeded(config.seed):
+    features = Features(run, env, config.critic, images=True)
+    prior, hidden = features.prior, config.hidden_dims
+    radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
+    with seeded(run.seed):
         head = GaussianPolicy(features.dim, features.action_dim, hidden, features.slots, radius)
     learner = FinetunedSac(
         prior.flow,
         features.dim,
         features.critic_dim,
         features.action_dim,
-        latent,
-        config.seed,
+        config,
+        run.seed,
         critic_input=config.critic,
         policy=EncodingPolicy(prior.encoder, head),
     )
@@ -113,6 +135,10 @@ def build_finetuned(features: Features, latent: LatentSacConfig) -> Method:
     def module() -> PolicyModule:
         return Finetuned(prior=prior, policy=learner.averaged_policy)
 
-    save = features.saving("finetuned", module, hidden, radius)
-    replay = features.mixed_replay(features.task_demonstrations(images=True))
-    return Method(learner, replay, observe, save, figures=bound_figures(features, latent))
+    return Method(
+        learner,
+        features.mixed_replay(),
+        observe,
+        features.saving("finetuned", module, hidden, radius),
+        figures=bound_figures(features, config),
+    )

@@ -3,7 +3,7 @@ compared with.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conure_core.config.values import COUNT
 from conure_core.contract.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
 from conure_training.nn.image_encoder import SmallImageEncoder
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
-from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation
-from conure_training.rl.method import Method, RunConfig
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import ActorCritic, LearnerConfig, Observation
+from conure_training.rl.method import Method
 from conure_training.rl.replay import Field, Replay, Source
 from conure_training.runtime.torch_files import save_torch
 
 
 @dataclass(frozen=True)
-class SacConfig(LearnerConfig):
+class ScratchConfig(LearnerConfig):
     """SAC as published, but for the critics on the simulator's state, which only help it."""
 
-    target_entropy_per_dim: float = -1.0  # nats
-    image_features: int = 64
+    name: str = "scratch"
+    target_entropy_per_dim: float = -1.0
+    """Nats that alpha steers the policy's entropy to, an action's dimension."""
+    image_features: int = field(default=64, metadata=COUNT)
+    """Values that the encoder makes of an image."""
 
 
 class ImagePolicy(nn.Module):
@@ -37,7 +42,7 @@ class ImagePolicy(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, proprio_dim: int, action_dim: int, config: SacConfig
+        self, image_size: int, proprio_dim: int, action_dim: int, config: ScratchConfig
     ) -> None:
         super().__init__()
         self.encoder = SmallImageEncoder(image_size, image_size, config.image_features)
@@ -67,11 +72,11 @@ class Sac(ActorCritic):
         proprio_dim: int,
         state_dim: int,
         action_dim: int,
-        config: SacConfig | None = None,
+        config: ScratchConfig | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        config = config or SacConfig()
+        config = config or ScratchConfig()
         with seeded(seed):
             policy = ImagePolicy(image_size, proprio_dim, action_dim, config)
         target_log_prob = -config.target_entropy_per_dim * action_dim
@@ -82,10 +87,8 @@ class Sac(ActorCritic):
         self.policy.normalize.fit(source.rows("proprio"))  # type: ignore[union-attr, operator]
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        mean, std = self.policy(
-            observation["image"].to(self.device), observation["proprio"].to(self.device)
-        )
-        return torch.tanh(mean if noise is None else mean + std * noise)
+        image, proprio = (observation[name].to(self.device) for name in ("image", "proprio"))
+        return OnImages.decide(self.policy, image, proprio, noise)
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
         mean, std = self.policy(observation["image"], observation["proprio"])
@@ -99,13 +102,18 @@ class OnImages(PolicyModule):
 
     policy: ImagePolicy
 
+    @staticmethod
+    def decide(policy: nn.Module, image: Tensor, proprio: Tensor, noise: Tensor | None) -> Tensor:
+        """As the learner acts too; the mean for None."""
+        mean, std = policy(image, proprio)
+        return torch.tanh(mean if noise is None else mean + std * noise)
+
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        mean, std = self.policy(image, proprio)
-        return torch.tanh(mean + std * noise)
+        return self.decide(self.policy, image, proprio, noise)
 
 
 def save_policy(
-    path: Path, policy: nn.Module, contract: Contract, config: SacConfig, note: dict[str, Any]
+    path: Path, policy: nn.Module, contract: Contract, config: ScratchConfig, note: dict[str, Any]
 ) -> None:
     """Write an ImagePolicy, whole or not at all."""
     data = {"kind": "scratch", "contract": contract.to_dict(), "note": note}
@@ -120,20 +128,20 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
         contract.observation.proprio.shape[0],
     )
     policy = ImagePolicy(
-        image_size, proprio_dim, contract.action.values.shape[0], SacConfig(**data["sac"])
+        image_size, proprio_dim, contract.action.values.shape[0], ScratchConfig(**data["sac"])
     )
     policy.load_state_dict(data["policy"])
     return ModuleAgent(OnImages(policy=policy).eval().requires_grad_(False), contract)
 
 
-def build(config: RunConfig, env: Any, sac: SacConfig) -> Method:
+def build(run: RunConfig, config: ScratchConfig, env: Any) -> Method:
     """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's
     state.
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim = env.action_space.shape[0]
     learner = Sac(
-        config.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, sac, config.seed
+        run.image_size, shapes["proprio"][0], shapes["state"][0], action_dim, config, run.seed
     )
     fields = {
         name: Field(shape, torch.uint8 if name == "image" else torch.float32)
@@ -144,6 +152,6 @@ def build(config: RunConfig, env: Any, sac: SacConfig) -> Method:
         return {name: torch.from_numpy(value) for name, value in observation.items()}
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        save_policy(path, learner.averaged_policy, env.contract, sac, note)
+        save_policy(path, learner.averaged_policy, env.contract, config, note)
 
-    return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
+    return Method(learner, Replay(fields, action_dim, run.replay), observe, save)

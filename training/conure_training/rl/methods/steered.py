@@ -4,12 +4,13 @@ noise.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from conure_core.config.values import COUNT
 from conure_training.nn.critic_ensemble import CriticEnsemble
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.mlp import mlp
@@ -18,27 +19,36 @@ from conure_training.nn.weights import frozen, seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
-from conure_training.rl.actor_critic import Observation, require
-from conure_training.rl.method import Method, RunConfig
-from conure_training.rl.methods.latent_sac import LatentSac, LatentSacConfig
-from conure_training.rl.methods.prior_features import Features
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import Observation
+from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain
+from conure_training.rl.method import Method
+from conure_training.rl.methods.latent import LatentConfig, LatentSac, decided
 from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
-from conure_training.rl.pretraining import PretrainingConfig, pretrain
+from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
 
 
 @dataclass(frozen=True)
 class FlowMatchingConfig(PretrainingConfig):
-    """`integration_steps`: of Euler's method, from noise to action."""
+    """Of the generative policy."""
 
-    steps: int = 6000
-    integration_steps: int = 8
-    hidden_width: int = 256
-    hidden_layers: int = 3
+    steps: int = field(default=6000, metadata=COUNT)
+    integration_steps: int = field(default=8, metadata=COUNT)
+    """Of Euler's method, from noise to action."""
+    hidden_width: int = field(default=256, metadata=COUNT)
+    """Width of its hidden layers."""
+    hidden_layers: int = field(default=3, metadata=COUNT)
+    """How many there are."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.integration_steps >= 1, self, "integration_steps", "a whole number from 1")
+
+@dataclass(frozen=True)
+class SteeredConfig(LatentConfig):
+    """Of DSRL: of SAC in the noise as of latent SAC in z."""
+
+    name: str = "steered"
+    flow_matching: FlowMatchingConfig = field(default_factory=FlowMatchingConfig)
+    """The generative policy, and how it learns."""
 
 
 class FlowMatchingPolicy(nn.Module):
@@ -156,9 +166,7 @@ class Steered(PolicyModule):
     policy: GaussianPolicy
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        features = self.prior.encoder(image, proprio)
-        action: Tensor = self.generator.decode(self.policy.draw(features, noise), features)
-        return action
+        return decided(self.generator, self.policy, self.prior.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
@@ -171,23 +179,21 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(Steered(prior=prior, generator=generator, policy=policy), data)
 
 
-def build(
-    config: RunConfig, env: Any, latent: LatentSacConfig, settings: FlowMatchingConfig
-) -> Method:
+def build(run: RunConfig, config: SteeredConfig, env: Any) -> Method:
     """Sees what latent SAC sees; the generative policy learns on the data set that the prior is
     trained on.
     """
-    features = Features(config, env)
+    features, settings = Features(run, env, config.critic), config.flow_matching
     sizes = {
         "hidden_dims": (settings.hidden_width,) * settings.hidden_layers,
         "integration_steps": settings.integration_steps,
     }
-    with seeded(config.seed):
+    with seeded(run.seed):
         generator = FlowMatchingPolicy(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
 
     def train(policy: FlowMatchingPolicy) -> None:
         seen, done = features.demonstrated_features, features.demonstrated_actions
-        train_flow_matching(policy, seen, done, settings, config.seed)
+        train_flow_matching(policy, seen, done, settings, run.seed)
 
     generator = features.trained_once(generator, train)
     learner = SteeredSac(
@@ -195,15 +201,15 @@ def build(
         features.dim,
         features.critic_dim,
         features.action_dim,
-        latent,
-        config.seed,
+        config,
+        run.seed,
         slots=features.slots,
         critic_input=config.critic,
     )
-    radius = chi_square_radius(latent.z_bound_quantile, features.action_dim)
+    radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
 
     def module() -> PolicyModule:
         return Steered(prior=features.prior, generator=generator, policy=learner.averaged_policy)
 
-    save = features.saving("steered", module, latent.hidden_dims, radius, generator=sizes)
+    save = features.saving("steered", module, config.hidden_dims, radius, generator=sizes)
     return Method(learner, features.mixed_replay(), features.observe, save)

@@ -4,7 +4,7 @@ demonstrations' images.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conure_core.config.values import COUNT, bounds
 from conure_core.contract.spec import Contract
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModuleAgent, PolicyModule
-from conure_training.rl.method import Method, RunConfig
-from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig
+from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig, squashed
+from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain, trained_once
+from conure_training.rl.method import Method
 from conure_training.rl.policy_file import loaded_module, save_module, untrained_policy
-from conure_training.rl.pretraining import PretrainingConfig, pretrain, trained_once
 from conure_training.rl.replay import Field, Replay
 
 
 @dataclass(frozen=True)
-class VaeConfig(PretrainingConfig):
-    """`code_dim` values an image; `beta` weighs their KL against the pixels' errors."""
+class VaeTraining(PretrainingConfig):
+    """Of the autoencoder."""
 
-    steps: int = 2000
-    batch_size: int = 128
-    code_dim: int = 32
-    beta: float = 1.0
+    steps: int = field(default=2000, metadata=COUNT)
+    batch_size: int = field(default=128, metadata=COUNT)
+    code_dim: int = field(default=32, metadata=COUNT)
+    """Values that stand for an image."""
+    beta: float = field(default=1.0, metadata=bounds(0.0))
+    """Weight of their KL against the pixels' errors."""
+
+
+@dataclass(frozen=True)
+class VaeConfig(FeatureSacConfig):
+    """Of soft actor-critic on a VAE's code."""
+
+    name: str = "vae"
+    vae: VaeTraining = field(default_factory=VaeTraining)
+    """The autoencoder, and how it learns."""
 
 
 class ImageVae(nn.Module):
@@ -95,7 +108,9 @@ def _pixels(image: Tensor) -> Tensor:
     return image.permute(0, 3, 1, 2).float() / 255.0
 
 
-def train_vae(vae: ImageVae, image: Tensor, proprio: Tensor, config: VaeConfig, seed: int) -> None:
+def train_vae(
+    vae: ImageVae, image: Tensor, proprio: Tensor, config: VaeTraining, seed: int
+) -> None:
     """On images (n, H, W, 3) uint8 and proprioception (n, P); leaves it frozen."""
     vae.proprio.fit(proprio)
 
@@ -112,8 +127,7 @@ class OnCode(PolicyModule):
     policy: GaussianPolicy
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        action: Tensor = torch.tanh(self.policy.draw(self.encoder(image, proprio), noise))
-        return action
+        return squashed(self.policy, self.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
@@ -127,7 +141,7 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
     return loaded_module(OnCode(encoder=vae, policy=policy), data)
 
 
-def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfig) -> Method:
+def build(run: RunConfig, config: VaeConfig, env: Any) -> Method:
     """Actor: the image's code and proprioception. Critics: the simulator's state, or the same
     features.
 
@@ -136,13 +150,13 @@ def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfi
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
-    vae = _trained(config, settings, proprio_dim)
-    hidden = sac.hidden_dims
-    with seeded(config.seed):
+    vae = _trained(run, config.vae, proprio_dim)
+    hidden = config.hidden_dims
+    with seeded(run.seed):
         policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
     critic_dim = shapes["state"][0] if config.critic == "state" else vae.feature_dim
     learner = FeatureSac(
-        policy, critic_dim, action_dim, sac, config.seed, critic_input=config.critic
+        policy, critic_dim, action_dim, config, run.seed, critic_input=config.critic
     )
 
     @torch.inference_mode()
@@ -154,36 +168,25 @@ def build(config: RunConfig, env: Any, sac: FeatureSacConfig, settings: VaeConfi
 
     def save(path: Path, note: dict[str, Any]) -> None:
         sizes = {
-            "code_dim": settings.code_dim,
+            "code_dim": config.vae.code_dim,
             "hidden": list(hidden),
             "slots": 0,
             "radius": float("inf"),
         }
-        save_module(
-            path,
-            "vae",
-            OnCode(encoder=vae, policy=learner.averaged_policy),
-            env.contract,
-            sizes,
-            note,
-        )
+        module = OnCode(encoder=vae, policy=learner.averaged_policy)
+        save_module(path, "vae", module, env.contract, sizes, note)
 
     fields = {"features": Field((vae.feature_dim,)), "state": Field(shapes["state"])}
-    return Method(learner, Replay(fields, action_dim, config.replay), observe, save)
+    return Method(learner, Replay(fields, action_dim, run.replay), observe, save)
 
 
-def _trained(config: RunConfig, settings: VaeConfig, proprio_dim: int) -> ImageVae:
-    data = load_demonstrations(Path(config.demos))
-    with seeded(config.seed):
-        vae = ImageVae(config.image_size, proprio_dim, settings.code_dim)
+def _trained(run: RunConfig, settings: VaeTraining, proprio_dim: int) -> ImageVae:
+    data = load_demonstrations(Path(run.demos))
+    with seeded(run.seed):
+        vae = ImageVae(run.image_size, proprio_dim, settings.code_dim)
 
     def train(module: ImageVae) -> None:
-        train_vae(
-            module,
-            torch.from_numpy(data.image),
-            torch.from_numpy(data.proprio),
-            settings,
-            config.seed,
-        )
+        image, proprio = torch.from_numpy(data.image), torch.from_numpy(data.proprio)
+        train_vae(module, image, proprio, settings, run.seed)
 
-    return trained_once(Path(config.out) / "pretrained.pt", str(asdict(config)), vae, train)
+    return trained_once(Path(run.out) / "pretrained.pt", str(asdict(run)), vae, train)

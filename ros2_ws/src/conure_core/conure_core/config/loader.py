@@ -1,21 +1,25 @@
 """Hydra configuration of a verb, parsed at once into a frozen dataclass that checks itself.
 
 A group's option may be the path of a YAML file too. In such a file `preset` names the option that
-it starts from.
+it starts from. An option whose YAML starts from `_NAME` has a dataclass of its own for schema: a
+module's `SCHEMAS` says, by group, which function ("module:function") gives it for NAME.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conure_core.config.renamed_keys import with_current_names
 from conure_core.config.values import check_values
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 QUOTES = "'\""
+HELP = ("-h", "--help")
 STUMBLES = (
     TypeError,
     ValueError,
@@ -31,16 +35,18 @@ STUMBLES = (
 def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
     """`schema` filled from `module`'s `name`.yaml and the overrides of the command line.
 
-    Groups are found in `module`, and in the modules that its `GROUPS` lists. Raises: ConfigError
-    for an unknown key or option (with the closest valid one), a value of the wrong type, or a bad
-    override; SystemExit after printing the keys when `--help` is among the overrides.
+    Groups are found in `module`, and in the modules that its `GROUPS` lists. An old name of a key,
+    as its `RENAMED` lists them, gets a hint on stderr. Raises: ConfigError for an unknown key or
+    option (with the closest valid one), a value of the wrong type, or a bad override; SystemExit
+    after printing the keys when `--help` is among the overrides.
     """
-    from hydra import compose, initialize_config_module
+    from hydra import initialize_config_module
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [word for word in overrides if word not in ("-h", "--help")]
+    words = [word for word in overrides if word not in HELP]
+    wants_help = len(words) < len(overrides)
     for word in words:
         if not word.lstrip("+~").partition("=")[0]:
             raise ConfigError(
@@ -50,15 +56,58 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
     try:
         with initialize_config_module(module, version_base="1.3"):
             base = _stored(module, name, schema)
-            plain = compose(base, return_hydra_config=True)
-            groups = _groups(base, plain)
-            merged = compose(base, overrides=[_chosen(word, groups) for word in words])
-            if len(words) < len(overrides):
+            plain = _composed(module, base, [])
+            groups = _groups(base, plain, _schemas(module))
+            words = _current(module, name, words, groups)
+            options = [_chosen(word, groups) for word in words if _chooses(word, groups)]
+            words_of_hydra = [_chosen(word, groups) for word in words]
+            try:
+                merged = _composed(module, base, words_of_hydra, hydra_too=False)
+            except (OmegaConfBaseException, HydraException):
+                plain = _composed(module, base, options)  # its keys are the valid ones
+                raise
+            if wants_help:
                 print(_help(_verb(name), merged, groups))
                 raise SystemExit(0)
         return filled(schema, merged)
     except (OmegaConfBaseException, HydraException, *STUMBLES) as error:
         raise _explained(name, plain, words, error) from error
+
+
+def _composed(module: str, base: str, overrides: list[str], hydra_too: bool = True) -> Any:
+    """What Hydra composes. The schema of an option is imported when the option is used."""
+    from hydra import compose
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import MissingConfigException
+    from omegaconf import OmegaConf
+
+    schemas = _schemas(module)
+    while True:
+        try:
+            return compose(base, overrides=overrides, return_hydra_config=hydra_too)
+        except MissingConfigException as error:
+            group, _, option = str(error.missing_cfg_file).rpartition("/_")
+            if group not in schemas:
+                raise
+            place, _, function = schemas[group].partition(":")
+            schema = getattr(import_module(place), function)(option)
+            node = _writable(OmegaConf.structured(schema))
+            ConfigStore.instance().store(group=group, name=f"_{option}", node=node)
+
+
+def _schemas(module: str) -> Mapping[str, str]:
+    schemas: Mapping[str, str] = getattr(import_module(module), "SCHEMAS", {})
+    return schemas
+
+
+def _current(module: str, name: str, words: list[str], groups: Mapping[str, "_Group"]) -> list[str]:
+    """The overrides under the names that their keys have now; hints go to stderr."""
+    table = getattr(import_module(module), "RENAMED", {}).get(name, ())
+    options = {key: group.chosen for key, group in groups.items()}
+    current, hints = with_current_names(words, table, options)
+    for hint in hints:
+        print(f"{_verb(name)}: {hint}", file=sys.stderr)
+    return current
 
 
 def filled(schema: type[T], merged: Any) -> T:
@@ -98,13 +147,19 @@ def _verb(name: str) -> str:
 
 
 def _writable(node: Any) -> Any:
-    """A nested frozen dataclass comes as a read-only node; overrides must still reach into it."""
-    from omegaconf import DictConfig
+    """A nested frozen dataclass comes as a read-only node, or as none where it has no default;
+    overrides must still reach into it.
+    """
+    from omegaconf import DictConfig, OmegaConf
 
     node._set_flag("readonly", None)
     for key in node:
         child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+        if not isinstance(child, DictConfig) or child._is_none():
+            continue
+        if child._is_missing() and is_dataclass(child._metadata.ref_type):
+            child._set_value(OmegaConf.structured(child._metadata.ref_type))
+        if not child._is_missing():
             _writable(child)
     return node
 
@@ -112,12 +167,14 @@ def _writable(node: Any) -> Any:
 @dataclass(frozen=True)
 class _Group:
     """A Hydra group where a configuration has it: `key` is its place, `override` what Hydra calls
-    it there.
+    it there; `chosen`: the option without any override; `has_schemas`: each option has its own.
     """
 
     key: str
     override: str
     options: tuple[str, ...]
+    chosen: str
+    has_schemas: bool
 
     @property
     def name(self) -> str:
@@ -125,29 +182,37 @@ class _Group:
         return self.override.partition("@")[0]
 
 
-def _groups(base: str, plain: Any) -> dict[str, _Group]:
+def _groups(base: str, plain: Any, schemas: Container[str]) -> dict[str, _Group]:
     """The groups by their place: 'demos.randomization', which Hydra calls
     'randomization@demos.randomization'.
     """
     from hydra.core.global_hydra import GlobalHydra
 
     loader, found = GlobalHydra.instance().config_loader(), {}
-    for choice in plain.hydra.runtime.choices:
+    for choice, chosen in plain.hydra.runtime.choices.items():
         name, _, place = str(choice).partition("@")
         if not name.startswith("hydra/"):
             options = loader.get_group_options(name, config_name=base)
             own = tuple(option for option in options if not option.startswith("_"))
-            found[place or name] = _Group(place or name, str(choice), own)
+            found[place or name] = _Group(
+                place or name, str(choice), own, str(chosen), name in schemas
+            )
     return found
+
+
+def _chooses(word: str, groups: Mapping[str, _Group]) -> bool:
+    """Whether the override chooses a group's option."""
+    key, equals, _ = word.partition("=")
+    return key in groups and bool(equals)
 
 
 def _chosen(word: str, groups: Mapping[str, _Group]) -> str:
     """The override as Hydra wants it, where it chooses a group's option. Raises: ConfigError for an
     unknown option.
     """
-    key, equals, value = word.partition("=")
-    if key not in groups or not equals:
+    if not _chooses(word, groups):
         return word
+    key, _, value = word.partition("=")
     return f"{groups[key].override}={_option(groups[key], value.strip(QUOTES))}"
 
 
@@ -158,7 +223,8 @@ def _option(group: _Group, given: str) -> str:
     if given.endswith((".yaml", ".yml")) and Path(given).is_file():
         return _stored_file(group, Path(given))
     if given not in group.options:
-        error = unknown_name(f"{group.name} preset", given, group.options)
+        kind = group.name if group.has_schemas else f"{group.name} preset"
+        error = unknown_name(kind, given, group.options)
         raise ConfigError(f"{error} The path of a YAML file is an option too.")
     return given
 
@@ -176,10 +242,14 @@ def _stored_file(group: _Group, path: Path) -> str:
         raise ConfigError(f"{path}: expected keys with values, got {data!r}")
     start = data.pop("preset", None)
     defaults = ["_self_"] if start is None else [_option(group, str(start)), "_self_"]
+    node = {"defaults": defaults, **data}
+    if group.has_schemas:
+        if start is None:
+            raise ConfigError(f"{path}: expected preset: {'|'.join(group.options)}")
+    else:
+        node["name"] = path.stem
     option = "_" + re.sub(r"\W", "_", str(path.resolve()))
-    ConfigStore.instance().store(
-        group=group.name, name=option, node={"defaults": defaults, **data, "name": path.stem}
-    )
+    ConfigStore.instance().store(group=group.name, name=option, node=node)
     return option
 
 

@@ -4,15 +4,15 @@ descent.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from conure_core.config.values import COUNT, POSITIVE, bounds, check_values
 from conure_core.errors import DataError
-from conure_training.rl.actor_critic import require
 from conure_training.runtime.arrays import UNREADABLE
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.torch_files import load_torch, save_torch
@@ -22,20 +22,19 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """Steps of Adam; `feature_noise`: deviation of the noise added to features against
-    overfitting.
-    """
+    """Of what is learned before the first step, by Adam."""
 
-    steps: int = 3000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    feature_noise: float = 0.05
+    steps: int = field(default=3000, metadata=COUNT)
+    """Gradient steps."""
+    batch_size: int = field(default=256, metadata=COUNT)
+    """Rows of a step."""
+    learning_rate: float = field(default=1e-3, metadata=POSITIVE)
+    """At first; it falls to 0 as a cosine."""
+    feature_noise: float = field(default=0.05, metadata=bounds(0.0))
+    """Standard deviation of the noise that is added to features against overfitting."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, self, "steps", "a whole number from 1")
-        require(self.batch_size >= 1, self, "batch_size", "a whole number from 1")
-        require(self.learning_rate > 0, self, "learning_rate", "a number above 0")
-        require(self.feature_noise >= 0, self, "feature_noise", "a number from 0")
+        check_values(asdict(self), type(self), f"{type(self).__name__}.")
 
 
 def pretrain(

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.prior.flow import ConditionalRealNVP, flow_loss, with_noise
-from conure_training.rl.pretraining import PretrainingConfig, pretrain
+from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain
+from conure_training.rl.prior_features import Features
 
 EDGE = 0.98
 """Demonstrated actions are clipped to this: tanh reaches 1 nowhere, and a gripper's actions are
@@ -44,3 +45,15 @@ def clone_flow(
         return flow_loss(flow, features[rows], action[rows], config.feature_noise, generator)
 
     pretrain("behavior cloning, a flow", flow, loss, len(features), config, seed)
+
+
+def clone_once(
+    features: Features, policy: GaussianPolicy, cloning: PretrainingConfig
+) -> GaussianPolicy:
+    """The policy, cloned from all demonstrations of the run; a resumed run finds it as it was."""
+
+    def train(module: GaussianPolicy) -> None:
+        seen, done = features.demonstrated_features, features.demonstrated_actions
+        clone(module, seen, done, cloning, features.config.seed)
+
+    return features.trained_once(policy, train)

@@ -20,88 +20,77 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from conure_core.config.values import MAY_BE_INFINITE
-from conure_core.errors import ConfigError, DataError, SpecMismatch
+from conure_core.config.values import COUNT, COUNT_OR_NONE, MAY_BE_INFINITE, POSITIVE, bounds
+from conure_core.errors import ConfigError, DataError, SpecMismatch, unknown_name
 from conure_training.nn.critic_ensemble import CriticEnsemble
 from conure_training.nn.weights import frozen, seeded
+from conure_training.rl.config import MethodConfig
 from conure_training.rl.replay import Batch, Source
 
 Observation = Mapping[str, Tensor]
 Metrics = dict[str, float]
+CRITICS_SEE = ("state", "features")
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
-    """The levers that every learner has. Return, discount and n belong to the replay's config."""
+class LearnerConfig(MethodConfig):
+    """The levers that every learner has, as soft actor-critic is published. Return, discount and n
+    belong to the replay's config.
+    """
 
-    hidden_width: int = 256
-    hidden_layers: int = 2
-    ensemble_size: int = 2
-    batch_size: int = 256
-    learning_rate: float = 3e-4
-    alpha_learning_rate: float = (
-        3e-3  # short runs: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at most
-    )
-    initial_alpha: float = 0.1
-    polyak: float = (
-        0.005  # share of the new weights that goes into the target critics at each update
-    )
-    policy_average: float = (
-        0.002  # the same for the averaged policy, which is what a finished run hands out
-    )
-    max_gradient_norm: float = 10.0
-    target_min: float = field(
-        default=-math.inf, metadata=MAY_BE_INFINITE
-    )  # bounds on the critics' targets, where the return has known ones
+    hidden_width: int = field(default=256, metadata=COUNT)
+    """Width of the hidden layers of policy and critics."""
+    hidden_layers: int = field(default=2, metadata=COUNT)
+    """How many there are."""
+    ensemble_size: int = field(default=2, metadata=COUNT)
+    """Critics."""
+    batch_size: int = field(default=256, metadata=COUNT)
+    """Transitions of an update."""
+    learning_rate: float = field(default=3e-4, metadata=POSITIVE)
+    """Adam's, for critics and policy."""
+    alpha_learning_rate: float = field(default=3e-3, metadata=POSITIVE)
+    """Adam's, for alpha. Runs are short: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at
+    most.
+    """
+    initial_alpha: float = field(default=0.1, metadata=POSITIVE)
+    """What a nat of cost weighs at first."""
+    polyak: float = field(default=0.005, metadata=bounds(above=0.0, high=1.0))
+    """Share of the new weights that goes into the target critics at each update."""
+    policy_average: float = field(default=0.002, metadata=POSITIVE)
+    """The same for the averaged policy, which is what a finished run hands out."""
+    max_gradient_norm: float = field(default=10.0, metadata=POSITIVE)
+    """Longer gradients are shortened to it."""
+    target_min: float = field(default=-math.inf, metadata=MAY_BE_INFINITE)
+    """Lower bound on the critics' targets, where the return has a known one."""
     target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
-    cost_in_target: bool = True  # alpha * cost counts as a negative reward of the next state
-    actor_on_demonstrations: bool = (
-        True  # whether the actor, too, learns on the demonstrated rows of a batch
-    )
-    actor_period: int = 1  # critic updates for each update of the actor
-    target_subset: int = (
-        0  # targets take the least of this many critics, drawn anew each time; 0: of all
-    )
-    actor_on_mean: bool = False  # the actor climbs the critics' mean instead of their least
-    updates_per_step: float = 0.5  # updates for each environment step
-    critic_pretraining_updates: int = (
-        800  # of the critics alone, on demonstrations, before the first action
-    )
+    """Upper bound on them."""
+    cost_in_target: bool = True
+    """alpha * cost counts as a negative reward of the next state."""
+    actor_on_demonstrations: bool = True
+    """The actor, too, learns on the demonstrated rows of a batch."""
+    actor_period: int = field(default=1, metadata=COUNT)
+    """Critic updates for each update of the actor."""
+    target_subset: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Targets take the least of this many critics, drawn anew each time; 0: of all."""
+    actor_on_mean: bool = False
+    """The actor climbs the critics' mean instead of their least."""
+    updates_per_step: float = field(default=0.5, metadata=bounds(0.0))
+    """Updates for each environment step."""
+    critic_pretraining_updates: int = field(default=800, metadata=COUNT_OR_NONE)
+    """Of the critics alone, on demonstrations, before the first action."""
 
     def __post_init__(self) -> None:
-        counts = ("hidden_width", "hidden_layers", "ensemble_size", "batch_size", "actor_period")
-        rates = (
-            "learning_rate",
-            "alpha_learning_rate",
-            "initial_alpha",
-            "polyak",
-            "policy_average",
-            "max_gradient_norm",
-        )
-        for name in counts:
-            require(getattr(self, name) >= 1, self, name, "a whole number from 1")
-        for name in rates:
-            require(getattr(self, name) > 0, self, name, "a number above 0")
-        require(self.polyak <= 1, self, "polyak", "a number up to 1")
-        require(
-            self.target_min < self.target_max,
-            self,
-            "target_min",
-            f"less than target_max, {self.target_max}",
-        )
-        require(
-            0 <= self.target_subset <= self.ensemble_size,
-            self,
-            "target_subset",
-            "0 up to ensemble_size",
-        )
-        require(self.updates_per_step >= 0, self, "updates_per_step", "a number from 0")
-        require(
-            self.critic_pretraining_updates >= 0,
-            self,
-            "critic_pretraining_updates",
-            "a whole number from 0",
-        )
+        super().__post_init__()
+        if self.target_min >= self.target_max:
+            raise ConfigError(
+                f"method.target_min must be less than target_max, {self.target_max}, got"
+                f" {self.target_min}"
+            )
+        if self.target_subset > self.ensemble_size:
+            raise ConfigError(
+                f"method.target_subset must be at most ensemble_size, {self.ensemble_size}, got"
+                f" {self.target_subset}"
+            )
 
     @property
     def hidden_dims(self) -> tuple[int, ...]:
@@ -116,11 +105,26 @@ class LearnerConfig:
         )
 
 
-def require(holds: bool, config: object, name: str, expected: str) -> None:
-    if not holds:  # a NaN fails every comparison, so it is refused too
-        raise ConfigError(
-            f"{type(config).__name__}.{name} is {getattr(config, name)}; expected {expected}"
-        )
+@dataclass(frozen=True)
+class FeatureLearnerConfig(LearnerConfig):
+    """Of learners whose actor sees features, and for short sparse episodes: +1 at success, which
+    ends them, so that every return lies in [0, 1].
+    """
+
+    initial_alpha: float = field(default=0.03, metadata=POSITIVE)
+    target_min: float = field(default=0.0, metadata=MAY_BE_INFINITE)
+    target_max: float = field(default=1.0, metadata=MAY_BE_INFINITE)
+    cost_in_target: bool = False
+    actor_on_demonstrations: bool = False
+    """They were after other objects, which the critics' state tells and no image."""
+    updates_per_step: float = field(default=1.3, metadata=bounds(0.0))
+    critic: str = "state"
+    """What the critics see: the simulator's `state`, or the `features` that the actor sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.critic not in CRITICS_SEE:
+            raise unknown_name("method.critic", self.critic, CRITICS_SEE)
 
 
 class Follower:

@@ -12,9 +12,12 @@ from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.mlp import mlp
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.rl.actor_critic import ActorCritic, Observation
-from conure_training.rl.methods.feature_sac import FeatureSacConfig, squashed_sample
-from conure_training.rl.methods.latent_sac import LatentSacConfig
+from conure_training.rl.learners.actor_critic import (
+    ActorCritic,
+    FeatureLearnerConfig,
+    Observation,
+)
+from conure_training.rl.learners.feature_sac import squashed_sample
 from conure_training.rl.replay import Source
 
 
@@ -61,9 +64,9 @@ class TwoActors(ActorCritic):
         target:   r + discount * max(min_i Q'_i(s', a_1'), min_i Q'_i(s', a_2'))
         chooser:  E[(g(features) - (Q(s, a_2) - Q(s, a_1) + margin))^2]; acts by a_2 where g > 0
 
-    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says what
-    the first actor is, and what the second, unless it is SAC in the action space, a_2 = tanh(u), on
-    features.
+    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says how it
+    acts, what the first actor is, and what the second, unless it is SAC in the action space, a_2 =
+    tanh(u), on features.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class TwoActors(ActorCritic):
         policies: TwoPolicies,
         state_dim: int,
         action_dim: int,
-        config: LatentSacConfig | FeatureSacConfig,
+        config: FeatureLearnerConfig,
         target_costs: tuple[float, float],
         seed: int = 0,
         device: str = "cpu",
@@ -93,19 +96,19 @@ class TwoActors(ActorCritic):
         )
 
     def _first(
-        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The first actor's actions (B, A), differentiable where it learns, and their cost, (B,);
-        None: its middle.
+        """The first actor's actions (B, A), differentiable where it learns, and their cost,
+        (B,).
         """
         raise NotImplementedError
 
     def _second(
-        self, policies: TwoPolicies, features: Tensor, noise: Tensor | None
+        self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The same of the second."""
         mean, std = policies.second(features)
-        return squashed_sample(mean, std, torch.zeros_like(mean) if noise is None else noise)
+        return squashed_sample(mean, std, noise)
 
     @property
     def policies(self) -> TwoPolicies:
@@ -118,12 +121,6 @@ class TwoActors(ActorCritic):
         if not self.pretrained:
             self.policies.first.fit_normalizers(source.rows("features"))
             self.policies.second.fit_normalizers(source.rows("features"))
-
-    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        features = observation["features"].to(self.device)
-        first, _ = self._first(self.policies, features, noise)
-        second, _ = self._second(self.policies, features, noise)
-        return self.policies.choose(features, first, second)
 
     def _next_value(self, observation: Observation) -> Tensor:
         features = observation["features"]

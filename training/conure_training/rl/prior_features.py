@@ -19,10 +19,10 @@ from conure_training.nn.weights import seeded
 from conure_training.policies.module import PolicyModule
 from conure_training.prior.feature_cache import Encoded, encoded_demonstrations
 from conure_training.prior.model import Prior, load_prior
+from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import demonstrated
-from conure_training.rl.method import RunConfig
+from conure_training.rl.learners.pretraining import Module, trained_once
 from conure_training.rl.policy_file import save_module
-from conure_training.rl.pretraining import Module, trained_once
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay
 
 WHOLE_EPISODE = 1000
@@ -38,7 +38,13 @@ class Features:
     """
 
     config: RunConfig
+    """The run."""
     env: Any
+    """Its environment."""
+    critic: str = "state"
+    """What the critics see: the simulator's state, or these features."""
+    images: bool = False
+    """Whether the demonstrations come with their images."""
 
     @cached_property
     def prior(self) -> Prior:
@@ -50,7 +56,7 @@ class Features:
         """The demonstrations of every task: what is learned before RL learns from all, as a prior
         does.
         """
-        return load_demonstrations(Path(self.config.demos), images=self.config.finetune_encoder)
+        return load_demonstrations(Path(self.config.demos), images=self.images)
 
     @cached_property
     def encoded(self) -> Encoded:
@@ -85,7 +91,7 @@ class Features:
     @property
     def critic_dim(self) -> int:
         """Length of what the critics see."""
-        return self.state_dim if self.config.critic == "state" else self.dim
+        return self.state_dim if self.critic == "state" else self.dim
 
     @property
     def slots(self) -> int:
@@ -104,12 +110,10 @@ class Features:
             "state": torch.from_numpy(observation["state"]),
         }
 
-    def task_demonstrations(self, images: bool = False) -> list[Episode]:
-        """The task's own, told again as failures where `relabel` asks for it; `images`: with what
-        was seen.
-        """
+    def task_demonstrations(self) -> list[Episode]:
+        """The task's own, told again as failures where `relabel` asks for it."""
         relabel_seed = self.config.seed if self.config.relabel else None
-        return demonstrated(self.data, self.config.task, self.encoded, relabel_seed, images)
+        return demonstrated(self.data, self.config.task, self.encoded, relabel_seed, self.images)
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
         """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are
