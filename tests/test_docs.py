@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from conure_core.cli import main, verbs
-from conure_core.config import loader as config_module
+from conure_core.config.loader import loader as config_module
 from tests.pages import PAGES, README, ROOT, blocks, commands, headings, links
 
 DOCS = [page for page in PAGES if page.parent.name == "docs"]

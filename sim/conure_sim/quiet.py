@@ -1,4 +1,4 @@
-"""PyBullet prints from C, past Python's own streams, whenever it is imported or connects."""
+"""Silence PyBullet, which prints from C, past Python's own streams, when imported or connected."""
 
 import ctypes
 import os
@@ -6,20 +6,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STREAMS = (1, 2)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send what the C library prints meanwhile, on either stream, to /dev/null."""
+    """Send what the C library prints meanwhile, on stdout and stderr, to /dev/null."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept, nowhere = {stream: os.dup(stream) for stream in (1, 2)}, os.open(os.devnull, os.O_WRONLY)
+    copies = {stream: os.dup(stream) for stream in STREAMS}
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        for stream in kept:
-            os.dup2(nowhere, stream)
+        for stream in copies:
+            os.dup2(null, stream)
         yield
     finally:
         ctypes.CDLL(None).fflush(None)
-        for stream, copy in kept.items():
+        for stream, copy in copies.items():
             os.dup2(copy, stream)
             os.close(copy)
-        os.close(nowhere)
+        os.close(null)

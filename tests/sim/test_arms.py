@@ -13,7 +13,7 @@ from conure_sim.envs.expert_success import success_rate
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.physics.arm_simulation import ARMS_DIR, load_arm_simulation, table_camera
-from conure_sim.tools.tracking import free_space_tracking
+from conure_sim.tools.tracking import measure_free_space_tracking
 
 ARMS = sorted(path.stem for path in ARMS_DIR.glob("*.yaml"))
 SIX_JOINTS = [arm for arm in ARMS if len(load_robot(arm).joint_names) >= 6]
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Box observation space.*infinit
 
 @pytest.mark.parametrize("arm", SIX_JOINTS)
 def test_every_commanded_delta_is_reached_within_3_mm_and_1_degree(arm: str) -> None:
-    tracking = free_space_tracking(
+    tracking = measure_free_space_tracking(
         TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0
     )
     reached = tracking.within(0.003, np.radians(1.0))
@@ -37,7 +37,7 @@ def test_every_commanded_delta_is_reached_within_3_mm_and_1_degree(arm: str) -> 
 
 @pytest.mark.parametrize("arm", sorted(set(ARMS) - set(SIX_JOINTS)))
 def test_with_fewer_joints_every_commanded_position_is_reached_within_3_mm(arm: str) -> None:
-    tracking = free_space_tracking(
+    tracking = measure_free_space_tracking(
         TabletopEnv(arm=arm, image_size=16, distractors=0), steps=300, seed=0
     )
     assert (tracking.distance_m[~tracking.changed] <= 0.003).all()
@@ -107,7 +107,7 @@ def test_coupled_fingers_keep_what_they_hold_in_their_middle() -> None:
             state[0] for state in env.world.client.getJointStates(env.world.body, env.world.fingers)
         ]
         assert abs(positions[0] - positions[1]) < 5e-4
-        held = held or env.scene.held(target)
+        held = held or env.scene.is_held(target)
         if done:
             break
     assert done

@@ -135,10 +135,10 @@ def test_a_wrist_camera_rides_on_its_link(marker) -> None:
         world.pose_arm(joint_rad, robot.gripper_open_m)
         tool = world.arm.forward(joint_rad)
         np.testing.assert_allclose(
-            world.placed(camera).base_from_camera, tool @ camera.link_from_camera, atol=1e-6
+            world.camera_in_base(camera).base_from_camera, tool @ camera.link_from_camera, atol=1e-6
         )
     with pytest.raises(ConfigError, match="did you mean 'gripper_link'"):
-        world.placed(MountedCamera(camera.intrinsics, "griper_link", np.eye(4)))
+        world.camera_in_base(MountedCamera(camera.intrinsics, "griper_link", np.eye(4)))
 
 
 def test_observations_hold_what_was_asked_for_and_no_more() -> None:

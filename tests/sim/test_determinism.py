@@ -5,18 +5,18 @@ import pytest
 
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.tasks import TASKS
-from conure_sim.tools.determinism import compare_runs, digest, run, two_runs
+from conure_sim.tools.determinism import compare_runs, digest, run, run_twice
 
 HARDEST = "full"
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_environment_s_past_leaves_no_trace_after_a_reset(task):
-    fresh, used = two_runs(task, 50, 3, {"randomization": HARDEST})
+    fresh, used = run_twice(task, 50, 3, {"randomization": HARDEST})
     assert fresh == used
 
 
-def test_two_processes_and_two_runs_give_identical_observations():
+def test_two_processes_and_run_twice_give_identical_observations():
     result = compare_runs(next(iter(TASKS)), steps=120, seed=1, randomization=HARDEST)
     assert (result.runs, result.first_difference) == (4, None)
 

@@ -148,15 +148,15 @@ def test_clearing_with_a_box_needs_the_object_in_the_box_and_the_box_in_the_air(
     env.world.place(box.body, place, UPRIGHT)
     put(env, target, place + [0, 0.033, 0])
     assert not solved(env), "on the table"
-    assert env.scene.contained(target)
+    assert env.scene.is_contained(target)
 
 
 def test_pouring_counts_the_spheres_in_the_cup() -> None:
     env = make("Pour")
     scene = env.scene
-    assert scene.poured() == 0
+    assert scene.poured_share() == 0
     env.world.advance(0.5)
-    assert all(scene.mug.holds(position) for position in scene.sphere_positions()), (
+    assert all(scene.mug.contains(position) for position in scene.sphere_positions()), (
         "none falls through the mug"
     )
     for count, body in enumerate(scene.spheres, start=1):
@@ -164,7 +164,7 @@ def test_pouring_counts_the_spheres_in_the_cup() -> None:
         env.world.place(body, spot, UPRIGHT)
         assert env.success() == (count >= 6)
     env.world.advance(0.5)
-    assert scene.poured() == 1, "none falls through the cup"
+    assert scene.poured_share() == 1, "none falls through the cup"
 
 
 def slide(env, body: int, position_m: float) -> None:
@@ -186,7 +186,7 @@ def test_put_away_is_in_the_drawer_and_the_drawer_shut() -> None:
     slide(env, drawer.body, drawer.model.travel_m)
     put(env, target, drawer.point(drawer.model.depth_m / 2 + 0.03, 0.0))
     assert not solved(env), "the drawer is open"
-    assert env.scene.put_away()
+    assert env.scene.is_put_away()
     slide(env, drawer.body, 0.0)
     put(env, target, drawer.point(0.0, 0.0))
     assert solved(env)

@@ -13,9 +13,10 @@ import torch
 
 from conure_core.cli import main
 from conure_core.config.loader import load_config
+from conure_sim.envs.rollout import expert, random_actions
 from conure_sim.envs.viewpoints import VIEWPOINTS
-from conure_sim.tools.pictures import MARGIN_PX, captioned, contact_sheet, write_video
-from conure_sim.tools.recording import Recording, expert, random_actions, record
+from conure_sim.tools.pictures import MARGIN_PX, add_caption, contact_sheet, write_video
+from conure_sim.tools.recording import Recording, record
 from conure_sim.tools.view import ViewConfig, make_environment
 from conure_training.rl.methods.scratch import ImagePolicy, ScratchConfig, save_policy
 
@@ -102,7 +103,7 @@ def test_a_contact_sheet_marks_success_only_at_the_end():
 
 def test_a_caption_leaves_the_image_as_it_is():
     image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-    framed = captioned(image, ["step 3"])
+    framed = add_caption(image, ["step 3"])
     assert np.array_equal(framed[:300], image)
     assert (framed[300 + MARGIN_PX :] < 128).any()
     assert framed.shape[0] % 2 == 0

@@ -1,6 +1,4 @@
-"""`conure bench sim`: the environments' figures on this machine, as a table and as
-out/bench/sim.json.
-"""
+"""`conure bench sim`: measure the environments here, as a table and as out/bench/sim.json."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,31 +20,50 @@ from conure_sim.tasks import TASKS, find_task
 from conure_sim.tools.determinism import compare_runs
 
 FIRST_GROUP = ("Lift", "Place", "Push", "Press", "DrawerOpen")
-EASY_SUCCESS, HARD_SUCCESS = {"none": 0.90, "full": 0.75}, {"none": 0.70, "full": 0.70}
+EASY_SUCCESS = {"none": 0.90, "full": 0.75}
+HARD_SUCCESS = {"none": 0.70, "full": 0.70}
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What to measure and how much of it; see conf/bench_sim.yaml."""
+    """Configuration of `conure bench sim`; see conf/bench_sim.yaml."""
 
     out: str
+    """The report, a JSON file."""
     rows: list[str]
+    """Names of the measurements, in order."""
     task: str
+    """Whose environment is measured."""
     arm: str
+    """Arm of that environment."""
     arms: list[str]
+    """For `delta` and `experts`."""
     image_sizes: list[int] = field(metadata=BATCH)
+    """For `speed`, px."""
     physics_substeps: int = field(metadata=BATCH)
+    """Physics steps in a control period, for `speed` and `parallel`."""
     steps: int = field(metadata=BATCH)
+    """For each image size, and of each process in `parallel`."""
     resets: int = field(metadata=BATCH)
+    """For `reset`."""
     memory_resets: int = field(metadata=BATCH)
+    """For `memory`."""
     processes: int = field(metadata=bounds(1, 1024))
+    """Number of processes that work at once."""
     determinism_tasks: list[str]
+    """Empty: every task."""
     determinism_steps: int = field(metadata=BATCH)
+    """Length of each run."""
     delta_steps: int = field(metadata=BATCH)
+    """Number of actions of each arm."""
     expert_tasks: list[str]
+    """Empty: every task."""
     expert_episodes: int = field(metadata=BATCH)
+    """Episodes of each arm, task and preset."""
     demonstration_episodes: int = field(metadata=BATCH)
+    """Number of episodes that `conure demos` collects."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Randomization of the environment whose speed is measured."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -61,7 +78,7 @@ class BenchConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of the environment whose speed is measured: three convex objects."""
+        """Settings of the environment whose speed is measured: three convex objects."""
         return {
             "task": self.task,
             "arm": self.arm,
@@ -72,7 +89,8 @@ class BenchConfig:
 
 def run(overrides: list[str]) -> None:
     """Measure the environments: speed, resets, memory, experts."""
-    measure_rows(load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides), MEASUREMENTS)
+    config = load_config("conure_sim.conf", "bench_sim", BenchConfig, overrides)
+    measure_rows(config, MEASUREMENTS)
 
 
 def _speed(config: BenchConfig) -> Iterator[Row]:
@@ -84,38 +102,29 @@ def _speed(config: BenchConfig) -> Iterator[Row]:
         }
         ours, bare, busy = measure.step_rates(config.steps, **settings)
         required = 400 if size == 48 and config.physics_substeps == 10 else None
-        name = (
-            f"steps/s, {size}x{size}, {config.physics_substeps} substeps ({busy:.0f} a second of"
-            " processor time)"
-        )
+        substeps = f"{config.physics_substeps} substeps"
+        name = f"steps/s, {size}x{size}, {substeps} ({busy:.0f} a second of processor time)"
         yield Row(name, ours, "1/s", required)
         yield Row(f"  against a bare PyBullet loop ({bare:.0f}/s)", ours / bare, "", 0.75)
 
 
 def _reset(config: BenchConfig) -> Iterator[Row]:
     milliseconds = 1e3 * measure.reset_median_s(config.resets, **config.settings)
-    yield Row(
-        f"reset, median of {config.resets}, randomization {config.randomization['name']}",
-        milliseconds,
-        "ms",
-        None,
-        5.0,
-    )
+    name = f"reset, median of {config.resets}, randomization {config.randomization['name']}"
+    yield Row(name, milliseconds, "ms", at_most=5.0)
 
 
 def _memory(config: BenchConfig) -> Iterator[Row]:
     grown = measure.memory_growth_mb(config.memory_resets, **config.settings)
-    yield Row(f"memory growth over {config.memory_resets} resets", grown, "MB", None, 20.0)
+    yield Row(f"memory growth over {config.memory_resets} resets", grown, "MB", at_most=20.0)
 
 
 def _parallel(config: BenchConfig) -> Iterator[Row]:
     settings = {**config.settings, "physics_substeps": config.physics_substeps}
     one = measure.parallel_rate(1, config.steps, **settings)
     together = measure.parallel_rate(config.processes, config.steps, **settings)
-    required = 0.9 * config.processes
-    yield Row(
-        f"{config.processes} processes against one ({one:.0f}/s)", together / one, "times", required
-    )
+    name = f"{config.processes} processes against one ({one:.0f}/s)"
+    yield Row(name, together / one, "times", at_least=0.9 * config.processes)
 
 
 def _determinism(config: BenchConfig) -> Iterator[Row]:
@@ -131,63 +140,46 @@ def _delta(config: BenchConfig) -> Iterator[Row]:
         found = measure.tracking(config.delta_steps, task=config.task, arm=arm)
         commanded = ~found.changed
         note = f"{commanded.sum()} of {len(commanded)} steps; the safety gate altered the others"
-        distance_mm, angle_deg = (
-            1e3 * found.distance_m[commanded].max(),
-            np.degrees(found.angle_rad[commanded].max()),
-        )
-        yield Row(
-            f"{arm}: end-effector delta, largest distance left",
-            float(distance_mm),
-            "mm",
-            None,
-            3.0,
-            note,
-        )
-        yield Row(
-            f"{arm}: end-effector delta, largest turn left",
-            float(angle_deg),
-            "deg",
-            None,
-            1.0,
-            note,
-        )
+        distance_mm = float(1e3 * found.distance_m[commanded].max())
+        angle_deg = float(np.degrees(found.angle_rad[commanded].max()))
+
+        name = f"{arm}: end-effector delta, largest distance left"
+        yield Row(name, distance_mm, "mm", at_most=3.0, note=note)
+        name = f"{arm}: end-effector delta, largest turn left"
+        yield Row(name, angle_deg, "deg", at_most=1.0, note=note)
 
 
 def _experts(config: BenchConfig) -> Iterator[Row]:
-    tasks, kept = config.expert_tasks or list(TASKS), Path(config.out).with_suffix(".experts.json")
-    bars = {
-        Cell(arm, task, preset): bar
-        for arm in config.arms
-        for task in tasks
-        for preset, bar in _bars(task).items()
-    }
-    for cell, rate in expert_rates(list(bars), config.expert_episodes, config.processes, kept):
-        yield Row(cell.name, rate, "", bars[cell])
+    required: dict[Cell, float] = {}
+    for arm in config.arms:
+        for task in config.expert_tasks or list(TASKS):
+            for preset, rate in _required_rates(task).items():
+                required[Cell(arm, task, preset)] = rate
+
+    kept = Path(config.out).with_suffix(".experts.json")
+    rates = expert_rates(list(required), config.expert_episodes, config.processes, kept)
+    for cell, rate in rates:
+        yield Row(cell.name, rate, "", required[cell])
 
 
-def _bars(task: str) -> dict[str, float]:
-    """The rate asked of a task's expert under each preset."""
-    return (
-        EASY_SUCCESS if task.startswith(FIRST_GROUP) and task != "PlaceInDrawer" else HARD_SUCCESS
-    )
+def _required_rates(task: str) -> dict[str, float]:
+    """The required success rate of a task's expert under each preset."""
+    easy = task.startswith(FIRST_GROUP) and task != "PlaceInDrawer"
+    return EASY_SUCCESS if easy else HARD_SUCCESS
 
 
 def _demonstrations(config: BenchConfig) -> Iterator[Row]:
     name = f"minutes for 50,000 transitions, 48x48, {config.processes} processes"
+    folder = Path(config.out).parent / "demonstrations"
     try:
-        folder = Path(config.out).parent / "demonstrations"
         minutes = collection_minutes(
             config.task, config.arm, config.demonstration_episodes, config.processes, folder
         )
     except ModuleNotFoundError as error:
-        yield Row(
-            name,
-            None,
-            "min",
-            note=f"not measured: {error.name} is not there; pip install 'conure[training]'",
-        )
+        note = f"not measured: {error.name} is not there; pip install 'conure[training]'"
+        yield Row(name, None, "min", note=note)
         return
-    yield Row(name, minutes, "min", None, 4.0)
+    yield Row(name, minutes, "min", at_most=4.0)
 
 
 MEASUREMENTS: dict[str, Callable[[BenchConfig], Iterator[Row]]] = {

@@ -1,6 +1,4 @@
-"""How often the experts succeed, task by task, over processes; an interrupted run goes on where it
-was.
-"""
+"""Measure how often the experts succeed, in several processes; an interrupted run resumes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,8 +19,11 @@ class Cell:
     """One rate to measure."""
 
     arm: str
+    """Name of a robot."""
     task: str
+    """A name of `TASKS`."""
     randomization: str
+    """A preset."""
 
     @property
     def name(self) -> str:
@@ -30,40 +31,53 @@ class Cell:
 
 
 Block = tuple[Cell, int, int]
+"""Cell, first seed, number of episodes."""
 
 
 def expert_rates(
     cells: Sequence[Cell], episodes: int, processes: int, kept: Path
 ) -> Iterator[tuple[Cell, float]]:
-    """(cell, share of successes) in the order of the cells, each as soon as it and those before it
-    are measured.
+    """Measure success rates, and give each as soon as it and those before it are known.
 
-    What is measured is kept in the file `kept` until all is; the same seeds give the same rate, so
-    that the next call takes it from there, if it runs the same commit with nothing changed.
+    Args:
+        cells: What to measure.
+        episodes: Of each cell, seeds from 0.
+        processes: How many work at once.
+        kept: File with the rates so far, removed at the end. The next call resumes from it if it
+            runs the same commit without changes.
+
+    Yields:
+        Cell and share of successes, in the order of the cells.
     """
     rates = _read(kept, episodes)
     missing = [cell for cell in cells if cell.name not in rates]
-    blocks = [
-        (cell, first, min(BLOCK_EPISODES, episodes - first))
-        for cell in missing
-        for first in range(0, episodes, BLOCK_EPISODES)
-    ]
-    left = dict.fromkeys(missing, episodes)
-    solved = dict.fromkeys(missing, 0)
+    blocks = [block for cell in missing for block in _blocks(cell, episodes)]
+    remaining = dict.fromkeys(missing, episodes)
+    successes = dict.fromkeys(missing, 0)
     waiting = list(cells)
+
     with closing(run_on_processes(_successes, blocks, processes)) as results:
         while waiting:
             while waiting and waiting[0].name in rates:
                 cell = waiting.pop(0)
                 yield cell, rates[cell.name]
-            for (cell, _, count), successes in results:
-                left[cell] -= count
-                solved[cell] += successes
-                if left[cell] == 0:
-                    rates[cell.name] = solved[cell] / episodes
+
+            for (cell, _, count), found in results:
+                remaining[cell] -= count
+                successes[cell] += found
+                if remaining[cell] == 0:
+                    rates[cell.name] = successes[cell] / episodes
                     _write(kept, episodes, rates)
                     break
     kept.unlink(missing_ok=True)
+
+
+def _blocks(cell: Cell, episodes: int) -> list[Block]:
+    """The episodes of a cell in shares of at most BLOCK_EPISODES."""
+    return [
+        (cell, first, min(BLOCK_EPISODES, episodes - first))
+        for first in range(0, episodes, BLOCK_EPISODES)
+    ]
 
 
 def _successes(block: Block) -> int:
@@ -73,7 +87,7 @@ def _successes(block: Block) -> int:
 
 
 def _read(kept: Path, episodes: int) -> dict[str, float]:
-    """Rates that an interrupted run of these very sources left; none if that is not certain."""
+    """Rates that an interrupted run of the same sources left; none if that is not certain."""
     try:
         earlier = json.loads(kept.read_text())
         same = earlier["commit"] == git_commit() and earlier["episodes"] == episodes
@@ -86,5 +100,9 @@ def _certain(commit: str) -> bool:
     return commit != "unknown" and not commit.endswith("-dirty")
 
 
-def _write(kept: Path, episodes: int, rates: dict[str, float]) -> None:
+def _write(
+    kept: Path,
+    episodes: int,
+    rates: dict[str, float],
+) -> None:
     write_json(kept, {"commit": git_commit(), "episodes": episodes, "rates": rates})

@@ -1,4 +1,4 @@
-"""What `conure bench sim` measures of the environments; each function gives plain figures."""
+"""Measurements of the environments for `conure bench sim`; each function returns plain numbers."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ import pybullet
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.runtime.processes import TIED
 from conure_sim.envs.tabletop import TabletopEnv
-from conure_sim.tools.tracking import Tracking, free_space_tracking
+from conure_sim.tools.tracking import Tracking, measure_free_space_tracking
 from conure_sim.vision.rendering import render_view
 
 BLOCKS = 10
@@ -24,28 +24,36 @@ def step_rates(steps: int, **settings: Any) -> tuple[float, float, float]:
 
     The loop sends the same joint targets, one motor command a step, runs the same substeps and
     renders the same image; it neither solves inverse kinematics nor checks, observes or degrades
-    anything. The two take turns, block by block, so that whatever else the machine does slows both.
+    anything. The two take turns, block by block, so that other load on the machine slows both.
     """
-    env, rng = TabletopEnv(**settings), np.random.default_rng(0)
-    taken, busy_s = np.zeros((BLOCKS, 2)), 0.0
+    env = TabletopEnv(**settings)
+    rng = np.random.default_rng(0)
     block = max(1, steps // BLOCKS)
-    for index in range(BLOCKS):
+    env_s = 0.0
+    processor_s = 0.0
+    bare_s = 0.0
+
+    for seed in range(BLOCKS):
         actions = rng.uniform(-0.5, 0.5, (block, ACTION_SIZE))
-        env.reset(seed=index)
+        env.reset(seed=seed)
         targets = []
-        began, busy_s = time.perf_counter(), busy_s - time.process_time()
+        began = time.perf_counter()
+        began_processor = time.process_time()
         for action in actions:
             env.step(action)
             targets.append(env.world.set_point.tolist())
-        taken[index, 0], busy_s = time.perf_counter() - began, busy_s + time.process_time()
-        env.reset(seed=index)
+        env_s += time.perf_counter() - began
+        processor_s += time.process_time() - began_processor
+
+        env.reset(seed=seed)
         began = time.perf_counter()
         for target in targets:
             _bare_step(env, target)
-        taken[index, 1] = time.perf_counter() - began
+        bare_s += time.perf_counter() - began
     env.close()
-    ours, bare = BLOCKS * block / taken.sum(axis=0)
-    return float(ours), float(bare), BLOCKS * block / busy_s
+
+    total = BLOCKS * block
+    return total / env_s, total / bare_s, total / processor_s
 
 
 def _bare_step(env: TabletopEnv, target: list[float]) -> None:
@@ -71,10 +79,9 @@ def reset_median_s(resets: int, **settings: Any) -> float:
 
 
 def memory_growth_mb(resets: int, **settings: Any) -> float:
-    """Growth of the process's resident memory over so many resets, after a tenth as many to warm
-    up, MB.
-    """
-    env, process = TabletopEnv(**settings), psutil.Process()
+    """Growth of the process's resident memory over resets, MB, after a tenth as many to warm up."""
+    env = TabletopEnv(**settings)
+    process = psutil.Process()
     for seed in range(resets // 10):
         env.reset(seed=seed)
     before = process.memory_info().rss
@@ -85,27 +92,40 @@ def memory_growth_mb(resets: int, **settings: Any) -> float:
     return float(grown / MEGABYTE)
 
 
-def parallel_rate(processes: int, steps: int, **settings: Any) -> float:
-    """Steps a second of so many processes together, an environment each, from a common start."""
-    barrier, results = TIED.Barrier(processes), TIED.Queue()
-    workers = [
-        TIED.Process(
-            target=_step_together, args=(barrier, results, steps, seed, settings), daemon=True
-        )
-        for seed in range(processes)
-    ]
+def parallel_rate(
+    processes: int,
+    steps: int,
+    **settings: Any,
+) -> float:
+    """Step environments in several processes from a common start.
+
+    Args:
+        processes: How many, an environment each.
+        steps: Of each.
+        **settings: Of the environments.
+
+    Returns:
+        Steps a second of all together, by the slowest.
+    """
+    barrier = TIED.Barrier(processes)
+    results = TIED.Queue()
+    workers = []
+    for seed in range(processes):
+        arguments = (barrier, results, steps, seed, settings)
+        workers.append(TIED.Process(target=_step_together, args=arguments, daemon=True))
     for worker in workers:
         worker.start()
-    slowest = max(results.get(timeout=600) for _ in workers)
+    slowest_s = max(results.get(timeout=600) for _ in workers)
     for worker in workers:
         worker.join()
-    return processes * steps / slowest
+    return processes * steps / slowest_s
 
 
 def _step_together(
     barrier: Any, results: Any, steps: int, seed: int, settings: dict[str, Any]
 ) -> None:
-    env, rng = TabletopEnv(**settings), np.random.default_rng(seed)
+    env = TabletopEnv(**settings)
+    rng = np.random.default_rng(seed)
     env.reset(seed=seed)
     barrier.wait(timeout=300)
     began = time.perf_counter()
@@ -117,8 +137,8 @@ def _step_together(
 
 
 def tracking(steps: int, **settings: Any) -> Tracking:
-    """How closely random end-effector deltas in free space are reached."""
+    """The tracking error of random end-effector deltas in free space."""
     env = TabletopEnv(**settings)
-    found = free_space_tracking(env, steps, seed=2)
+    found = measure_free_space_tracking(env, steps, seed=2)
     env.close()
     return found

@@ -1,6 +1,4 @@
-"""What every `conure bench` that measures against requirements shares: rows, the table, the report
-in JSON.
-"""
+"""Rows, table and JSON report of every `conure bench` that measures against requirements."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,24 +17,26 @@ from conure_core.runtime.provenance import git_commit, machine
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `at_least` and `at_most` are what is asked for; `value` None: not measured, the
-    note says why.
-    """
+    """One measured number and its requirement."""
 
     name: str
     value: float | None
+    """None: not measured; the note says why."""
     unit: str
     at_least: float | None = None
+    """Required lower bound; None: none."""
     at_most: float | None = None
+    """Required upper bound; None: none."""
     note: str = ""
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure is what is asked for; None if nothing is, or nothing was measured."""
+        """Whether the requirement is met; None without a requirement or a measurement."""
         if self.value is None or (self.at_least is None and self.at_most is None):
             return None
         above = self.at_least is None or self.value >= self.at_least
-        return bool(above and (self.at_most is None or self.value <= self.at_most))
+        below = self.at_most is None or self.value <= self.at_most
+        return bool(above and below)
 
 
 class Settings(Protocol):
@@ -54,7 +54,15 @@ Config = TypeVar("Config", bound=Settings)
 def measure_rows(
     config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]
 ) -> list[Row]:
-    """Measure `config.rows`, write `config.out` after each row, print the table."""
+    """Measure the rows of a configuration, write the report after each one, print the table.
+
+    Args:
+        config: With the file to write and the names of the rows, in order.
+        measurements: By name: gives the rows of a measurement as they come.
+
+    Returns:
+        All rows.
+    """
     with claimed(config.out, "conure bench", "file"):
         return _measure_rows(config, measurements)
 
@@ -88,14 +96,21 @@ def _write(config: Settings, rows: list[Row]) -> None:
 
 
 def _table(rows: list[Row]) -> Table:
+    met_texts = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}
     table = Table("", "measured", "asked for", "met")
     for row in rows:
-        value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
-        bars = [
-            f"{sign} {bar:g}"
-            for sign, bar in ((">=", row.at_least), ("<=", row.at_most))
-            if bar is not None
-        ]
-        met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
-        table.add_row(row.name, value, " ".join(bars), met)
+        value = row.note
+        if row.value is not None:
+            value = f"{row.value:.4g} {row.unit}".strip()
+        table.add_row(row.name, value, _bounds(row), met_texts[row.met])
     return table
+
+
+def _bounds(row: Row) -> str:
+    """The requirement as text, such as '>= 400'."""
+    bounds: list[str] = []
+    if row.at_least is not None:
+        bounds.append(f">= {row.at_least:g}")
+    if row.at_most is not None:
+        bounds.append(f"<= {row.at_most:g}")
+    return " ".join(bounds)

@@ -1,6 +1,6 @@
 """The held-out evaluation set: eight tasks, four pick and four place, fixed by name and seed.
 
-Objects are of the split 'test', containers too: neither a prior nor a policy has seen them. Source
+Objects and containers are of the split 'test': neither a prior nor a policy has seen them. Source
 of the protocol: Singh et al., Parrot: Data-Driven Behavioral Priors for Reinforcement Learning,
 ICLR 2021.
 """
@@ -24,9 +24,13 @@ class EvaluationTask:
 
     name: str
     task: str
+    """A name of `TASKS`."""
     target: str
+    """The object that the reward is about."""
     seed: int
+    """Seed of the first episode."""
     distractors: int = 2
+    """Number of objects beside the target."""
 
     def settings(self) -> dict[str, Any]:
         """The environment's settings that the evaluation fixes."""
@@ -38,10 +42,11 @@ class EvaluationTask:
         }
 
     def make(self, **others: Any) -> Any:
-        """The bare environment; `others`: settings that the evaluation leaves open, such as arm and
-        image_size.
+        """The environment without wrappers; `others`: settings that the evaluation leaves open,
+        such as arm and image_size.
         """
-        return gymnasium.make(f"conure/{self.task}-v0", **{**others, **self.settings()}).unwrapped
+        settings = {**others, **self.settings()}
+        return gymnasium.make(f"conure/{self.task}-v0", **settings).unwrapped
 
 
 HELD_OUT = {

@@ -1,28 +1,28 @@
-"""How often the scripted experts succeed."""
+"""Measure how often the scripted experts succeed."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 
+from conure_sim.envs.rollout import expert, rollout
 from conure_sim.envs.sensors import Sensors
 
 
 @dataclass(frozen=True)
 class SuccessRate:
-    """Successes of an expert over as many episodes; `steps`: mean length of the solved ones,
-    control periods.
-    """
+    """Successes of an expert over several episodes."""
 
     task: str
     episodes: int
     successes: int
     steps: float
+    """Mean length of the successful episodes, control periods; 0 without any."""
     failed_seeds: tuple[int, ...]
 
     @property
     def rate(self) -> float:
-        """The share of successes."""
+        """The share of successes, 0 to 1."""
         return self.successes / max(1, self.episodes)
 
 
@@ -34,30 +34,37 @@ def success_rate(
     first_seed: int = 0,
     **options: Any,
 ) -> SuccessRate:
-    """Run a task's expert; `options` are further settings of the environment, such as
-    objects='test'.
+    """Measure how often a task's expert succeeds.
 
-    Raises: ConfigError for an unknown task, arm or preset.
+    Args:
+        task: A name of `TASKS`.
+        arm: Name of a robot, or the path of its YAML file.
+        randomization: A preset, or the path of a YAML file.
+        episodes: How many.
+        first_seed: Episode k has the seed first_seed + k.
+        **options: Further settings of the environment, such as objects='test'.
+
+    Returns:
+        The successes, and the seeds that failed.
+
+    Raises:
+        ConfigError: A task, arm or preset is unknown.
     """
     env: Any = gymnasium.make(
         f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options
     ).unwrapped
-    env.sensors = Sensors(
-        env.world, {}, depth=False, segmentation=False
-    )  # experts act on the state, nobody looks
-    seeds = range(first_seed, first_seed + episodes)
-    lengths = {seed: _steps_to_success(env, seed) for seed in seeds}
+    # Experts act on the state: without cameras, nothing is rendered.
+    env.sensors = Sensors(env.world, {}, depth=False, segmentation=False)
+
+    lengths: list[int] = []
+    failed: list[int] = []
+    for seed in range(first_seed, first_seed + episodes):
+        result = rollout(env, expert, seed)
+        if result.success:
+            lengths.append(result.steps)
+        else:
+            failed.append(seed)
     env.close()
-    solved = [steps for steps in lengths.values() if steps is not None]
-    failed = tuple(seed for seed, steps in lengths.items() if steps is None)
-    return SuccessRate(task, episodes, len(solved), sum(solved) / max(1, len(solved)), failed)
 
-
-def _steps_to_success(env: Any, seed: int) -> int | None:
-    """Control periods until the expert succeeds; None if it does not."""
-    env.reset(seed=seed)
-    expert = env.task.expert(env.scene)
-    for step in range(env.max_steps):
-        if env.step(expert.action())[2]:
-            return step + 1
-    return None
+    mean_steps = sum(lengths) / max(1, len(lengths))
+    return SuccessRate(task, episodes, len(lengths), mean_steps, tuple(failed))

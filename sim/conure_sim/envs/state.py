@@ -1,14 +1,14 @@
-"""The state of an environment: save it, carry it elsewhere, go on from it, exact to the bit.
+"""The state of an environment: save it, move it, resume from it, exact to the bit.
 
 PyBullet's own saveState cannot give that. It matches contact manifolds by pair of collision
 objects, so that all parts of a compound shape (a tray) get the contacts of one of them, and what
-goes on after restoreState depends on what happened before it: bulletphysics/bullet3, issues 2982,
-3993 and 4387. So a state holds how its moment is reached: the random stream before the reset, and
-every command that the physics got since. Restoring resets, repeats these without camera, controller
-or safety gate, and compares all positions and speeds with the saved ones: a restore is exact, or it
-is a StateError.
+follows restoreState depends on what happened before it: bulletphysics/bullet3, issues 2982, 3993
+and 4387. So a state holds how its moment is reached: the random stream before the reset, and every
+command that the physics got since. Restoring resets, repeats these without camera, controller or
+safety gate, and compares all positions and speeds with the saved ones: a restore is exact, or it
+raises a StateError.
 
-What has a memory outside the physics is a `Component`, listed in `TabletopEnv.components()`.
+Whatever has a memory outside the physics is a `Component`, listed in `TabletopEnv.components()`.
 Methods of World that change the physics after a reset are marked `@recorded` (see physics.journal).
 Guaranteed in the same environment, in another one with the same settings, and in another process,
 on the same build of PyBullet and the same kind of processor.
@@ -19,22 +19,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.errors import StateError
+from conure_core.types import Array
 from conure_sim.physics.journal import Call, repeat
 
 VERSION = 2
 
 
 class Component(Protocol):
-    """Something with a memory of its own beside the physics."""
+    """A part of an environment with its own memory beside the physics."""
 
     def get_state(self) -> Any:
         """A picklable copy of all that its future depends on."""
 
     def set_state(self, state: Any) -> None:
-        """Go on from what `get_state` gave, without keeping a hold on it."""
+        """Resume from what `get_state` gave, without keeping a reference to it."""
 
 
 class RandomStream:
@@ -54,7 +54,8 @@ class Attributes:
     """Plain attributes of an object, such as step counters, as a component."""
 
     def __init__(self, owner: Any, *names: str) -> None:
-        self._owner, self._names = owner, names
+        self._owner = owner
+        self._names = names
 
     def get_state(self) -> dict[str, Any]:
         return {name: deepcopy(getattr(self._owner, name)) for name in self._names}
@@ -66,33 +67,45 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a reset depends on: the state of the random stream before it, and its options."""
+    """The inputs of a reset."""
 
     random: Any
+    """State of the random stream before it."""
     options: dict[str, Any]
+    """Options given to `reset`."""
 
     @classmethod
     def of(cls, generator: np.random.Generator, options: dict[str, Any] | None) -> "Beginning":
-        """Before anything is drawn."""
+        """Copy the inputs of a reset before anything is drawn.
+
+        Args:
+            generator: The environment's random stream.
+            options: Of the reset; None: none.
+
+        Returns:
+            The copy.
+        """
         return cls(deepcopy(generator.bit_generator.state), deepcopy(options or {}))
 
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """One moment of one episode; plain data, picklable. `physics`: World.physics() then, to check a
-    restore with.
-    """
+    """One moment of one episode; plain data, picklable."""
 
     version: int
     settings: dict[str, Any]
+    """Settings of the environment."""
     beginning: Beginning
     calls: tuple[Call, ...]
+    """Recorded calls of World since the reset."""
     components: dict[str, Any]
-    physics: NDArray[np.float64]
+    """State of every component, by name."""
+    physics: Array
+    """World.physics() at this moment, to check a restore with."""
 
 
 class Restorable(Protocol):
-    """What `save_state` and `restore_state` need of an environment."""
+    """The part of an environment that `save_state` and `restore_state` use."""
 
     settings: dict[str, Any]
     world: Any
@@ -108,7 +121,7 @@ class Restorable(Protocol):
 
 def save_state(env: Restorable) -> EnvironmentState:
     """The present moment; saving changes nothing. Raises: StateError before a reset, or in an
-    episode without end.
+    episode of more than MAX_CALLS commands.
     """
     calls = env.world.journal.calls()
     if env.beginning is None:
@@ -117,16 +130,26 @@ def save_state(env: Restorable) -> EnvironmentState:
         )
     components = {name: component.get_state() for name, component in env.components().items()}
     return EnvironmentState(
-        VERSION, dict(env.settings), env.beginning, calls, components, env.world.physics()
+        version=VERSION,
+        settings=dict(env.settings),
+        beginning=env.beginning,
+        calls=calls,
+        components=components,
+        physics=env.world.physics(),
     )
 
 
 def restore_state(env: Restorable, state: EnvironmentState) -> None:
-    """Bring the environment to a saved moment.
+    """Bring an environment to a saved moment.
 
-    Raises: StateError for a state of another version or other settings, naming what differs, before
-    anything is touched; or if the moment is not reached to the bit: then the environment needs a
-    reset.
+    Args:
+        env: With the settings of the environment that was saved.
+        state: From `save_state`.
+
+    Raises:
+        StateError: The state has another version or other settings, which are named, before
+            anything is touched; or the moment is not reached to the bit, and the environment needs
+            a reset.
     """
     _check(state, env.settings)
     env.np_random.bit_generator.state = deepcopy(state.beginning.random)
@@ -157,7 +180,10 @@ def _check(state: EnvironmentState, settings: dict[str, Any]) -> None:
             f"the state has version {state.version}, this program reads {VERSION}; save it again"
         )
     names = sorted(settings.keys() | state.settings.keys())
-    other = [name for name in names if not _equal(settings.get(name), state.settings.get(name))]
+    other: list[str] = []
+    for name in names:
+        if not _equal(settings.get(name), state.settings.get(name)):
+            other.append(name)
     if other:
         saved = ", ".join(f"{name}={state.settings.get(name)!r}" for name in other)
         here = ", ".join(f"{name}={settings.get(name)!r}" for name in other)

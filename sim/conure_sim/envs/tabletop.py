@@ -17,7 +17,7 @@ from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.arm import moved
 from conure_core.robot.description import load_robot
-from conure_core.types import Array
+from conure_core.types import Array, Image
 from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, require_sight
 from conure_sim.envs.state import (
     Attributes,
@@ -33,8 +33,8 @@ from conure_sim.objects.sets import object_set
 from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
 from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.randomization.factors import Randomization, find_randomization
-from conure_sim.scenes.builder import Stage
-from conure_sim.scenes.clutter import strew
+from conure_sim.scenes.builder import SceneBuilder
+from conure_sim.scenes.clutter import scatter_clutter
 from conure_sim.scenes.scene import state_size
 from conure_sim.tasks import find_task
 from conure_sim.vision.camera import Camera
@@ -44,24 +44,14 @@ IMAGE_SIZE_RANGE_PX = (16, 1024)
 
 
 class TabletopEnv(gymnasium.Env[Any, Any]):
-    """One task for one arm: what stands on the table, when it has succeeded and how long it may
-    take are the task's.
+    """One task for one arm on a table, with a sparse reward.
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see
-    conure_core.robot.proprioception; `state` float32, the simulator's truth, see Scene. Action:
-    (7,) in [-1, 1], see conure_core.contract.action. Reward: 1 at success, which ends the episode,
-    else 0. `info`: is_success, any_lifted, target, objects, randomization (what the episode drew,
-    numbers). `cameras`: names, `table` and `wrist`, or names with cameras of your own, see Sensors;
-    `depth` and `segmentation` add images of those kinds. `randomization`: a preset, a YAML file or
-    a mapping, see find_randomization. `physics_substeps`: physics steps in a control period, in
-    place of the robot's own period.
-
-    `distractors`: for tasks about one thing among others; `containers`: 'train', or 'test', which
-    the prior never sees. `reset(options={"target": name})` picks the target, `options={"tool": (x,
-    y, z, turn)}` starts with the tool there (m, base frame), turned about the vertical (rad),
-    `options={"gripper": opening}` with that opening, -1 to 1. `arm`: a name, or the path of a
-    robot's YAML file. `objects`: train, test, or a folder of URDFs, see object_set. `command`: what
-    the safety gate let through in the last step. `window`: opens PyBullet's window.
+    conure_core.robot.proprioception; `state` float32, the privileged state, see Scene; and what
+    `cameras`, `depth` and `segmentation` add, see Sensors. Action: (7,) in [-1, 1], see
+    conure_core.contract.action. Reward: 1 at success, which ends the episode, else 0. `info`:
+    is_success, any_lifted, target, objects, randomization (the episode's draw, numbers). The
+    attribute `command` is what the safety gate let through in the last step.
 
     >>> env = gymnasium.make("conure/Lift-v0", arm="wx250s", image_size=48, objects="test")
     """
@@ -88,26 +78,54 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         physics_substeps: int | None = None,
         window: bool = False,
     ) -> None:
-        """Raises: ConfigError for an unknown task, arm, object set, target, preset or camera, or an
-        unusable one.
+        """Start a physics client with the arm and its table.
+
+        Args:
+            task: A name of `TASKS`.
+            arm: Name of a robot, or the path of its YAML file.
+            image_size: Width and height of the table camera's images, px.
+            objects: 'train', 'test', or a folder of URDFs, see object_set.
+            distractors: How many objects stand beside the one that the task is about.
+            containers: The split of containers and fixtures, 'train', or 'test', which the prior
+                never sees.
+            randomization: A preset, a YAML file or a mapping, see find_randomization.
+            target: Name of what every episode is about; None: the task chooses.
+            render_mode: As Gymnasium names it.
+            cameras: Names, `table` and `wrist`, or names with your own cameras, see choose_cameras.
+            depth: Whether observations hold depth images.
+            segmentation: Whether observations hold segmentation images.
+            physics_substeps: Physics steps in a control period; None: by the robot's own period.
+            window: Whether to open PyBullet's window.
+
+        Raises:
+            ConfigError: A task, arm, object set, target, preset or camera is unknown or not usable.
         """
         self.settings = {
             name: value for name, value in locals().items() if name not in ("self", "render_mode")
         }
         if not IMAGE_SIZE_RANGE_PX[0] <= image_size <= IMAGE_SIZE_RANGE_PX[1]:
             raise ConfigError(f"image_size must lie in {IMAGE_SIZE_RANGE_PX} px, got {image_size}")
-        self.beginning: Beginning | None = None
-        self.task, self.robot, self.pool = find_task(task), load_robot(arm), object_set(objects)
+        self.task = find_task(task)
+        self.robot = load_robot(arm)
+        self.pool = object_set(objects)
         if containers not in CONTAINERS:
             raise unknown_name("container set", containers, CONTAINERS)
-        self.object_split, self.containers = objects, containers
         if physics_substeps is not None:
             if physics_substeps < 1:
                 raise ConfigError(f"physics_substeps must be at least 1, got {physics_substeps}")
             self.robot = replace(self.robot, control_period_s=physics_substeps / PHYSICS_HZ)
-        self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
-        self.distractors, self.fixed_target, self.render_mode = distractors, target, render_mode
+
+        self.object_split = objects
+        self.containers = containers
+        self.distractors = distractors
+        self.fixed_target = target
+        self.render_mode = render_mode
         self.randomization: Randomization = find_randomization(randomization)
+        self.beginning: Beginning | None = None
+        self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
+        self.max_steps = self.task.max_steps
+        self.time_limit_s = self.task.max_steps * self.robot.control_period_s
+
         chosen = choose_cameras(cameras, table_camera(image_size, arm), self.robot)
         table = chosen[TABLE]
         if not isinstance(table, Camera):
@@ -124,10 +142,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.sensors = Sensors(self.world, chosen, depth, segmentation)
         self.loop = ControlLoop(self.world.arm)
         self.contract: Contract = self.robot.contract(image_size)
-        self.max_steps, self.time_limit_s = (
-            self.task.max_steps,
-            self.task.max_steps * self.robot.control_period_s,
-        )
+
         self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
         size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
@@ -136,33 +151,32 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """A new episode: objects, places, light and start pose are drawn from the seed."""
+        """Start an episode: objects, places, light and start pose are drawn from the seed.
+
+        Args:
+            seed: Of the random stream; None: go on with the present one.
+            options: `target`: name of what the episode is about. `tool`: where the tool starts, (x,
+                y, z, turn), m in the base frame and rad about the vertical from the home pose.
+                `gripper`: its opening at the start, -1 to 1.
+
+        Returns:
+            The first observation, and the info.
+
+        Raises:
+            ConfigError: The task cannot have this target, or the table has no room.
+        """
         super().reset(seed=seed)
-        rng, robot = self.np_random, self.robot
+        rng = self.np_random
         self.beginning = Beginning.of(rng, options)
-        self._steps, self._any_lifted = 0, False
+        self._steps = 0
+        self._any_lifted = False
         self.sample = self.randomization.sample(rng)
         options = options or {}
-        start_rad = (
-            self._tool_at(*options["tool"]) if "tool" in options else np.array(robot.home_rad)
-        )
-        start_rad = start_rad + rng.uniform(-1, 1, len(start_rad)) * self.sample.start_noise_rad
-        opening_m = gripper_position_m(options.get("gripper", 1.0), robot)
-        self.world.reset(start_rad, opening_m, self.sample.appearance, self.sample.dynamics)
-        target = options.get("target") or self.fixed_target
-        self.scene = self.task.furnish(
-            Stage(
-                world=self.world,
-                rng=rng,
-                sample=self.sample,
-                pool=self.pool,
-                split="test" if self.object_split == "test" else "train",
-                containers=self.containers,
-                distractors=self.distractors,
-                target=target,
-            )
-        )
-        strew(self.world, self.pool, self.sample.clutter, rng)
+
+        self._reset_arm(options)
+        self.scene = self.task.build_scene(self._scene_builder(options))
+        scatter_clutter(self.world, self.pool, self.sample.clutter, rng)
+
         self._drawn = self.sample.numbers()
         self.sensors.start(self.sample, rng)
         state = self.world.joint_state()
@@ -170,34 +184,58 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.world.journal.begin()
         return self.observe(), self._info(False)
 
+    def _reset_arm(self, options: Mapping[str, Any]) -> None:
+        """Empty the table and put the arm at its start pose."""
+        start_rad = np.array(self.robot.home_rad)
+        if "tool" in options:
+            start_rad = self._tool_at(*options["tool"])
+        noise = self.np_random.uniform(-1, 1, len(start_rad))
+        start_rad = start_rad + noise * self.sample.start_noise_rad
+        opening_m = gripper_position_m(options.get("gripper", 1.0), self.robot)
+        self.world.reset(start_rad, opening_m, self.sample.appearance, self.sample.dynamics)
+
+    def _scene_builder(self, options: Mapping[str, Any]) -> SceneBuilder:
+        return SceneBuilder(
+            world=self.world,
+            rng=self.np_random,
+            sample=self.sample,
+            pool=self.pool,
+            split="test" if self.object_split == "test" else "train",
+            containers=self.containers,
+            distractors=self.distractors,
+            target=options.get("target") or self.fixed_target,
+        )
+
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """One control period. Raises: UnsafeCommand for an action of another shape or with NaN,
+        """Run one control period. Raises: UnsafeCommand for an action of another shape or with NaN,
         before any motion.
         """
         self.command = self.loop.step(action, self.world.joint_state().joint_rad)
         self._advance(self.command)
         self._steps += 1
+
         success = self.success()
-        self._any_lifted = self._any_lifted or any(
-            self.scene.lifted(item) for item in self.scene.objects
-        )
+        lifted = any(self.scene.is_lifted(item) for item in self.scene.objects)
+        self._any_lifted = self._any_lifted or lifted
         truncated = not success and self._steps >= self.max_steps
         return self.observe(), float(success), success, truncated, self._info(success)
 
     def _advance(self, command: JointCommand) -> None:
-        """One period: the command takes effect late, frames and joints are captured early, by this
-        episode's delays.
+        """Run one period: the command takes effect late, frames and joints are captured early, by
+        this episode's delays.
         """
-        sample, period = self.sample, self.period_steps
+        sample = self.sample
+        period = self.period_steps
+
+        def follow() -> None:
+            self.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
+
+        def capture_frames() -> None:
+            self.sensors.capture_frames(self.np_random)
+
         events: list[tuple[int, Callable[[], None]]] = [
-            (
-                _steps(sample.command_delay_s),
-                lambda: self.world.follow(command.joint_rad, command.gripper_m, command.duration_s),
-            ),
-            (
-                period - _steps(sample.frame_delay_s),
-                lambda: self.sensors.capture_frames(self.np_random),
-            ),
+            (_steps(sample.command_delay_s), follow),
+            (period - _steps(sample.frame_delay_s), capture_frames),
             (period - _steps(sample.proprio_delay_s), self.sensors.capture_joints),
         ]
         now = 0
@@ -209,44 +247,46 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.world.advance_steps(period - now)
 
     def save_state(self) -> EnvironmentState:
-        """This moment, picklable, to be restored any number of times. Raises: StateError; see
+        """The present moment, picklable; restore it any number of times. Raises: StateError; see
         conure_sim.envs.state.
         """
         return save_state(self)
 
     def restore_state(self, state: EnvironmentState) -> None:
-        """Go on from a saved moment, of this or another environment with the same settings. Raises:
+        """Resume from a saved moment of this or another environment with the same settings. Raises:
         StateError.
         """
         restore_state(self, state)
 
     def components(self) -> dict[str, Component]:
-        """What beside the physics the next step depends on. Whatever gets a memory of its own
-        belongs here.
-        """
-        episode = Attributes(self, "_steps", "_any_lifted", "_np_random_seed", "command")
-        random = RandomStream(self.np_random)
+        """All parts with a memory that the next step depends on, beside the physics, by name."""
         return {
             "control": self.loop,
             "scene": self.scene,
             "sensors": self.sensors,
-            "random": random,
-            "episode": episode,
+            "random": RandomStream(self.np_random),
+            "episode": Attributes(self, "_steps", "_any_lifted", "_np_random_seed", "command"),
         }
 
     def success(self) -> bool:
         """Whether the task is done in the present physical state."""
         return self.task.success(self.scene)
 
-    def render(self) -> NDArray[np.uint8]:
-        """What the camera sees now."""
+    def render(self) -> Image:
+        """The table camera's present image, (h, w, 3) uint8, sRGB."""
         return self.world.render()
 
     def close(self) -> None:
-        """Give the physics server back."""
+        """Disconnect from the physics server."""
         self.world.close()
 
-    def _tool_at(self, x: float, y: float, z: float, turn_rad: float) -> Array:
+    def _tool_at(
+        self,
+        x: float,
+        y: float,
+        z: float,
+        turn_rad: float,
+    ) -> Array:
         """Joint angles, (n,) rad, with the tool there, turned about the vertical from the home
         pose.
         """

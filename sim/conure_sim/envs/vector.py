@@ -1,4 +1,4 @@
-"""Several environments at once, one process and one physics client each, their observations in
+"""Several environments in parallel, one process and one physics client each, with observations in
 shared memory.
 """
 
@@ -26,16 +26,27 @@ def make_vector(
     copy: bool = True,
     **settings: Any,
 ) -> "ProcessVectorEnv":
-    """`count` environments `conure/{task}-v0` in as many processes, which end with this one,
+    """Start environments `conure/{task}-v0` in processes of their own, which end with this one,
     however it ends.
 
-    `autoreset`, as Gymnasium names it. NextStep: the step after an episode's last one ignores its
-    action, resets, and gives reward 0. SameStep: the last step already gives the next episode's
-    first observation; the last one itself is `infos["final_obs"]`. Disabled: call
-    `reset(options={"reset_mask": mask})`. `copy` false: observations are views that the next step
-    overwrites. `reset(seed=s)` seeds environment i with s + i. `settings`: the environment's own
-    keywords. Gymnasium starts processes by importing the main module: guard a script with `if
-    __name__ == "__main__"`.
+    `reset(seed=s)` seeds environment i with s + i. Gymnasium starts processes by importing the main
+    module: guard a script with `if __name__ == "__main__"`.
+
+    Args:
+        task: A name of `TASKS`.
+        count: How many environments.
+        autoreset: As Gymnasium names it. NextStep: the step after an episode's last one ignores its
+            action, resets, and gives reward 0. SameStep: the last step already gives the next
+            episode's first observation; the last one itself is `infos["final_obs"]`. Disabled: call
+            `reset(options={"reset_mask": mask})`.
+        copy: Whether observations are copies, not views that the next step overwrites.
+        **settings: Of TabletopEnv.
+
+    Returns:
+        The environments, their observations and actions stacked along the first axis.
+
+    Raises:
+        ConfigError: The count, the autoreset mode or a setting is not valid.
 
     >>> with make_vector("Lift", 2, randomization="light") as envs:
     ...     observations, infos = envs.reset(seed=0)
@@ -104,36 +115,36 @@ class ProcessVectorEnv(AsyncVectorEnv):
 
     @contextlib.contextmanager
     def _alive(self) -> Any:
-        """Turns a broken pipe into an error that says which environment's process is gone."""
+        """Turn a broken pipe into an error that names the environment whose process ended."""
         try:
             yield
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             for process in self.processes:
                 process.join(timeout=0.2)
+            codes = [process.exitcode for process in self.processes]
             ended = [
-                (i, process.exitcode)
-                for i, process in enumerate(self.processes)
-                if process.exitcode is not None
+                f"environment {index} with exit code {code}"
+                for index, code in enumerate(codes)
+                if code is not None
             ]
             self._stop()
-            told = ", ".join(f"environment {index} with exit code {code}" for index, code in ended)
-            raise WorkerError(
-                f"a process ended: {told or 'unknown which'}; all are closed, make new ones"
-            ) from error
+            names = ", ".join(ended) or "unknown which"
+            raise WorkerError(f"a process ended: {names}; all are closed, make new ones") from error
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         failed = list(successes).count(False)
-        if failed:
-            errors = sorted(
-                (self.error_queue.get() for _ in range(failed)), key=lambda error: error[0]
-            )
-            self._stop()
-            told = "; ".join(
-                f"environment {index}: {kind.__name__}: {value}" for index, kind, value, _ in errors
-            )
-            raise WorkerError(
-                f"{told}. All environments are closed; make new ones.\n{errors[0][3]}"
-            )
+        if not failed:
+            return
+        errors = [self.error_queue.get() for _ in range(failed)]
+        errors.sort(key=lambda error: error[0])
+        self._stop()
+        messages = [
+            f"environment {index}: {kind.__name__}: {value}" for index, kind, value, _ in errors
+        ]
+        _, _, _, first_trace = errors[0]
+        raise WorkerError(
+            f"{'; '.join(messages)}. All environments are closed; make new ones.\n{first_trace}"
+        )
 
     def _stop(self) -> None:
         """End every process at once, whatever it is doing."""
@@ -145,10 +156,12 @@ def _make(task: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     return gymnasium.make(f"conure/{task}-v0", **settings).unwrapped
 
 
-def _worker(index: int, make: Callable[..., Any], *rest: Any) -> None:
-    """Gymnasium's worker; Ctrl-C is the parent's to answer, and a parent that is gone ends it
-    without a word.
-    """
+def _worker(
+    index: int,
+    make: Callable[..., Any],
+    *rest: Any,
+) -> None:
+    """Gymnasium's worker. It leaves Ctrl-C to its parent, and ends quietly without one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     with contextlib.suppress(EOFError, OSError):

@@ -11,27 +11,41 @@ from conure_sim.vision.camera import AnyCamera, Camera, looking_at
 
 OVERVIEW = "overview"
 VIEWPOINTS = (OVERVIEW, TABLE, WRIST)
-# From what is looked at to the eye; how far, in radii of what is to be seen; how much more than
-# that is seen.
-OVERVIEW_SIDE, OVERVIEW_RADII, OVERVIEW_MARGIN = np.array([0.72, -0.55, 0.42]), 4.5, 1.12
+OVERVIEW_SIDE = np.array([0.72, -0.55, 0.42])
+"""Direction from what is looked at to the eye, base frame."""
+OVERVIEW_RADII = 4.5
+"""Distance of the eye, in radii of what is to be seen."""
+OVERVIEW_MARGIN = 1.12
+"""Factor by which the view is larger than that."""
 
 
-def viewpoint(env: Any, name: str, size_px: int) -> AnyCamera:
-    """A camera of this name for square images of an environment after its reset.
+def viewpoint(
+    env: Any,
+    name: str,
+    size_px: int,
+) -> AnyCamera:
+    """A camera for square images of an environment after its reset.
 
-    `table` and `wrist` are where, and zoomed as, the episode's randomization has them. Raises:
-    ConfigError listing the valid names.
+    Args:
+        env: A TabletopEnv. `table` and `wrist` are where, and zoomed as, the episode's
+            randomization has them.
+        name: One of VIEWPOINTS.
+        size_px: Width and height of the images, px.
+
+    Returns:
+        The camera.
+
+    Raises:
+        ConfigError: The name is unknown; lists the valid names.
     """
     require_viewpoint(name)
     if name == OVERVIEW:
         return overview(env.world, size_px)
     table: Camera = env.world.camera
-    camera: AnyCamera = (
-        wrist_camera(env.robot, size_px)
-        if name == WRIST
-        else table.scaled(size_px / table.height_px)
-    )
-    displaced: AnyCamera = env.sample.displaced(camera)
+    camera: AnyCamera = table.scaled(size_px / table.height_px)
+    if name == WRIST:
+        camera = wrist_camera(env.robot, size_px)
+    displaced: AnyCamera = env.sample.displace(camera)
     return displaced
 
 
@@ -42,15 +56,24 @@ def require_viewpoint(name: str) -> None:
 
 
 def overview(world: World, size_px: int) -> Camera:
-    """From beside the table: the whole arm, as it stands now, and its working area."""
+    """A camera beside the table that sees the whole arm and its working area.
+
+    Args:
+        world: The arm counts as it stands now.
+        size_px: Width and height of the images, px.
+
+    Returns:
+        The camera in the base frame.
+    """
     (x0, y0), (x1, y1) = world.simulation.region
     corners = [[x, y, world.robot.table_height_m] for x in (x0, x1) for y in (y0, y1)]
     links = range(world.client.getNumJoints(world.body))
     origins = [world.client.getLinkState(world.body, link)[4] for link in links]
     points = np.array([[0.0, 0.0, 0.0], *corners, *origins])
+
     gaze = (points.min(axis=0) + points.max(axis=0)) / 2
     radius_m = float(np.linalg.norm(points - gaze, axis=1).max())
-    eye = gaze + OVERVIEW_RADII * radius_m * OVERVIEW_SIDE / np.linalg.norm(OVERVIEW_SIDE)
-    return looking_at(
-        eye, gaze, size_px, size_px, 2 * float(np.arcsin(OVERVIEW_MARGIN / OVERVIEW_RADII))
-    )
+    distance_m = OVERVIEW_RADII * radius_m
+    eye = gaze + distance_m * OVERVIEW_SIDE / np.linalg.norm(OVERVIEW_SIDE)
+    field_of_view_rad = 2 * float(np.arcsin(OVERVIEW_MARGIN / OVERVIEW_RADII))
+    return looking_at(eye, gaze, size_px, size_px, field_of_view_rad)

@@ -1,1 +1,1 @@
-"""What lies on the table."""
+"""Objects and fixtures that stand on the table."""

@@ -4,7 +4,7 @@ by object.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,33 +21,36 @@ from conure_sim.objects.primitives import (
     PALETTE,
     WIDTH_RANGE_M,
     ObjectModel,
-    laid_on_largest_face,
+    lay_on_largest_face,
     make_object,
-    resting,
+    make_resting_object,
 )
 from conure_sim.quiet import quiet
 
 SPLITS = ("all", "train", "test")
+YAML_SUFFIXES = (".yaml", ".yml")
 MAX_RADIUS_M = 0.075
-ROUND_SIDES, SPHERE_RINGS = 12, 5
+ROUND_SIDES = 12
+SPHERE_RINGS = 5
 
 
 @dataclass(frozen=True)
 class ObjectFolder:
-    """A folder of URDFs, searched with its subfolders; an object is named after its URDF.
-
-    `split`: all, train or test. `test` lists the names that are tested on; without it a share
-    `test_share` of them is, chosen by a hash of the name, so that adding an object moves no other.
-    Objects stand as their URDF has them, at its size; `graspable` scales each to a width that every
-    gripper closes on, `laid` turns it onto its largest face.
-    """
+    """A folder of URDFs, searched with its subfolders; an object is named after its URDF."""
 
     folder: Path
+    """The folder of the URDFs."""
     split: str = "all"
+    """all, train or test."""
     test: tuple[str, ...] = ()
+    """Names of the objects that are tested on."""
     test_share: float = 0.2
+    """Without `test`: the share of objects that are tested on. They are chosen by a hash of the
+    name, so that adding an object moves no other."""
     graspable: bool = False
+    """Whether to scale each object to a width that every gripper closes on."""
     laid: bool = False
+    """Whether to turn each object onto its largest face; else it stands as in its URDF."""
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -55,20 +58,20 @@ class ObjectFolder:
         if not 0 <= self.test_share <= 1:
             raise ConfigError(f"test_share must be in [0, 1], got {self.test_share}")
 
-    def tested(self, name: str) -> bool:
+    def is_tested(self, name: str) -> bool:
         """Whether the object of this name is in the test split."""
         if self.test:
             return name in self.test
         return _fraction(name) < self.test_share
 
 
-def names_a_folder(objects: str) -> bool:
+def is_folder_path(objects: str) -> bool:
     """Whether this is a path, perhaps with a split behind it, and not the name of a set."""
     path = objects.removesuffix(":train").removesuffix(":test")
-    return "/" in path or path.endswith((".yaml", ".yml")) or Path(path).is_dir()
+    return "/" in path or path.endswith(YAML_SUFFIXES) or Path(path).is_dir()
 
 
-def object_folder(objects: str | Mapping[str, Any]) -> ObjectFolder:
+def parse_object_folder(objects: str | Mapping[str, Any]) -> ObjectFolder:
     """The folder meant by a path, by the path of a YAML file with ObjectFolder's fields, or by a
     mapping of them.
 
@@ -77,13 +80,14 @@ def object_folder(objects: str | Mapping[str, Any]) -> ObjectFolder:
     """
     if isinstance(objects, Mapping):
         return checked_fields(dict(objects), ObjectFolder, "objects", Path.cwd())
-    text, _, split = (
-        objects.rpartition(":") if objects.endswith((":train", ":test")) else (objects, "", "")
-    )
-    if not text.endswith((".yaml", ".yml")):
+    text = objects
+    split = ""
+    if objects.endswith((":train", ":test")):
+        text, _, split = objects.rpartition(":")
+    if not text.endswith(YAML_SUFFIXES):
         return ObjectFolder(Path(text), split or "all")
     found = read_fields(Path(text), ObjectFolder)
-    return ObjectFolder(**{**vars(found), "split": split or found.split})
+    return replace(found, split=split or found.split)
 
 
 @cache
@@ -98,16 +102,18 @@ def read_object_folder(source: ObjectFolder) -> dict[str, ObjectModel]:
     missing = sorted(set(source.test) - paths.keys())
     if missing:
         raise ConfigError(f"{source.folder}: test: {unknown_name('object', missing[0], paths)}")
-    wanted = {
-        name
-        for name in paths
-        if source.split == "all" or source.tested(name) == (source.split == "test")
-    }
-    if not wanted:
+    chosen = {name: path for name, path in paths.items() if _is_in_split(name, source)}
+    if not chosen:
         raise ConfigError(
             f"{source.folder}: none of its {len(paths)} objects is in the split '{source.split}'"
         )
-    return {name: _read(name, path, source) for name, path in paths.items() if name in wanted}
+    return {name: _read(name, path, source) for name, path in chosen.items()}
+
+
+def _is_in_split(name: str, source: ObjectFolder) -> bool:
+    if source.split == "all":
+        return True
+    return source.is_tested(name) == (source.split == "test")
 
 
 def _urdf_paths(folder: Path) -> dict[str, Path]:
@@ -122,37 +128,44 @@ def _urdf_paths(folder: Path) -> dict[str, Path]:
             " meshes"
         )
     stems = [path.stem for path in found]
-    names = (
-        p.stem if stems.count(p.stem) == 1 else p.relative_to(folder).with_suffix("").as_posix()
-        for p in found
-    )
-    return dict(zip(names, found, strict=True))
+    paths: dict[str, Path] = {}
+    for path in found:
+        unique = stems.count(path.stem) == 1
+        name = path.stem if unique else path.relative_to(folder).with_suffix("").as_posix()
+        paths[name] = path
+    return paths
 
 
-def _read(name: str, path: Path, source: ObjectFolder) -> ObjectModel:
-    root = _parsed(path)
+def _read(
+    name: str,
+    path: Path,
+    source: ObjectFolder,
+) -> ObjectModel:
+    root = _parse(path)
     colour = _colour(root) or PALETTE[int(_fraction(name) * len(PALETTE))]
     points = _points(root, path)
     try:
-        points = laid_on_largest_face(points) if source.laid else points
-        model = resting(name, points, colour)
+        points = lay_on_largest_face(points) if source.laid else points
+        model = make_resting_object(name, points, colour)
     except QhullError as error:
         raise ConfigError(
             f"{path}: its points span no volume; it needs at least one solid shape"
         ) from error
+
     if source.graspable:
         low_m, high_m = WIDTH_RANGE_M
-        return make_object(name, points, colour, low_m + _fraction(name) * (high_m - low_m))
+        width_m = low_m + _fraction(name) * (high_m - low_m)
+        return make_object(name, points, colour, width_m)
     if model.radius_m > MAX_RADIUS_M:
         raise ConfigError(
-            f"{path}: reaches {model.radius_m:.3g} m from its middle, but at most {MAX_RADIUS_M} m"
+            f"{path}: reaches {model.radius_m:.3g} m from its centre, but at most {MAX_RADIUS_M} m"
             " fits on the table; is its mesh in millimetres? Scale it in the URDF, or set"
             " graspable: true"
         )
     return model
 
 
-def _parsed(path: Path) -> ElementTree.Element:
+def _parse(path: Path) -> ElementTree.Element:
     """The URDF's tree, its mesh files as absolute paths."""
     try:
         root = ElementTree.parse(path).getroot()
@@ -164,7 +177,7 @@ def _parsed(path: Path) -> ElementTree.Element:
 
 
 def _mesh_path(filename: str, urdf: Path) -> Path:
-    """Where a mesh lies: beside the URDF or, for package://, below one of the folders above it."""
+    """The path of a mesh: beside the URDF or, for package://, below one of the folders above it."""
     relative = filename.removeprefix("file://").removeprefix("package://")
     folders = (
         [urdf.parent, *urdf.parents[1:4]] if filename.startswith("package://") else [urdf.parent]
@@ -191,14 +204,14 @@ def _points(root: ElementTree.Element, path: Path) -> Array:
                 f"{path} is not a readable URDF: {' '.join(str(error).split())}"
             ) from error
         if len(shapes):
-            points = np.vstack([_placed(shape, model) for shape in shapes])
+            points = np.vstack([_base_points(shape, model) for shape in shapes])
             if not np.isfinite(points).all():
                 raise ConfigError(f"{path}: a shape has points that are not finite")
             return points
     raise ConfigError(f"{path} has neither collision nor visual geometry")
 
 
-def _placed(shape: pin.GeometryObject, model: pin.Model) -> Array:
+def _base_points(shape: pin.GeometryObject, model: pin.Model) -> Array:
     """The shape's points, (n, 3), in the object's frame. An object is rigid: joints, if any, stay
     at zero.
     """
@@ -211,25 +224,24 @@ def _placed(shape: pin.GeometryObject, model: pin.Model) -> Array:
 def _outline(solid: pin.hppfcl.CollisionGeometry) -> Array:
     """Points (n, 3) whose hull is the shape's, round shapes by polygons."""
     if isinstance(solid, pin.hppfcl.Box):
-        return (
-            np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-            * solid.halfSide
-        )
+        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        return corners * solid.halfSide
     if isinstance(solid, pin.hppfcl.Cylinder):
         return np.vstack([_ring(solid.radius, z) for z in (-solid.halfLength, solid.halfLength)])
     if isinstance(solid, pin.hppfcl.Sphere):
         angles = np.linspace(-np.pi / 2, np.pi / 2, SPHERE_RINGS)
-        return np.vstack(
-            [_ring(solid.radius * np.cos(angle), solid.radius * np.sin(angle)) for angle in angles]
-        )
+        rings = []
+        for angle in angles:
+            rings.append(_ring(solid.radius * np.cos(angle), solid.radius * np.sin(angle)))
+        return np.vstack(rings)
     return np.array(solid.vertices())
 
 
 def _ring(radius_m: float, z_m: float) -> Array:
     angles = np.arange(ROUND_SIDES) * 2 * np.pi / ROUND_SIDES
-    return np.stack(
-        [radius_m * np.cos(angles), radius_m * np.sin(angles), np.full(ROUND_SIDES, z_m)], axis=1
-    )
+    x = radius_m * np.cos(angles)
+    y = radius_m * np.sin(angles)
+    return np.stack([x, y, np.full(ROUND_SIDES, z_m)], axis=1)
 
 
 def _colour(root: ElementTree.Element) -> tuple[float, float, float] | None:
@@ -245,4 +257,5 @@ def _colour(root: ElementTree.Element) -> tuple[float, float, float] | None:
 
 def _fraction(name: str) -> float:
     """A number in [0, 1) that is always the same for a name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from conure_core.errors import unknown_name
-from conure_sim.objects.folders import names_a_folder, object_folder, read_object_folder
+from conure_sim.objects.folders import is_folder_path, parse_object_folder, read_object_folder
 from conure_sim.objects.primitives import (
     BLOCKS,
     RANDOM_URDFS_PER_SPLIT,
@@ -20,22 +20,32 @@ def object_set(objects: str | Mapping[str, Any]) -> dict[str, ObjectModel]:
 
     Raises: ConfigError for another name, or a folder that cannot be used.
     """
-    if not isinstance(objects, str) or (
-        objects not in RANDOM_URDFS_PER_SPLIT and names_a_folder(objects)
-    ):
-        return read_object_folder(object_folder(objects))
-    return built_in_set(objects)
+    if isinstance(objects, str):
+        is_built_in = objects in RANDOM_URDFS_PER_SPLIT
+        if is_built_in or not is_folder_path(objects):
+            return built_in_set(objects)
+    return read_object_folder(parse_object_folder(objects))
 
 
 def find_object(name: str, pool: Mapping[str, ObjectModel] | None = None) -> ObjectModel:
-    """The object of this name in the pool or in either split. Raises: ConfigError listing the valid
-    names.
+    """Find an object by name.
+
+    Args:
+        name: Of the object.
+        pool: Further objects, which take precedence over the built-in ones of both splits.
+
+    Returns:
+        The object.
+
+    Raises:
+        ConfigError: There is none of this name; lists the valid names.
     """
-    everything = {
-        name: model for split in RANDOM_URDFS_PER_SPLIT for name, model in object_set(split).items()
-    }
-    everything |= {name: model for split in BLOCKS for name, model in block_set(split).items()}
-    everything |= pool or {}
-    if name not in everything:
-        raise unknown_name("object", name, everything)
-    return everything[name]
+    objects: dict[str, ObjectModel] = {}
+    for split in RANDOM_URDFS_PER_SPLIT:
+        objects |= object_set(split)
+    for split in BLOCKS:
+        objects |= block_set(split)
+    objects |= pool or {}
+    if name not in objects:
+        raise unknown_name("object", name, objects)
+    return objects[name]

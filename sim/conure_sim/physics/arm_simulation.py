@@ -1,17 +1,15 @@
-"""What the simulation must know of an arm and its table, and the robot itself does not: one YAML
-file an arm.
-"""
+"""The simulation of an arm and its table, beyond the robot's description: one YAML file an arm."""
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.config.yaml_fields import read_fields
 from conure_core.errors import ConfigError
 from conure_core.robot.description import load_robot
+from conure_core.types import Array
 from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"
@@ -31,41 +29,53 @@ POSITIVE = (
 class ArmSimulation:
     """Motors, fingers, table, camera and the regions of one arm's table. Base frame; lengths m,
     angles rad.
-
-    joint_force_nm, joint_gain (n,): the largest torque of each joint's motor, and its position gain
-    as PyBullet takes it (share of the error corrected in a physics step). finger_friction: lateral,
-    of the finger links. finger_pad_m: how far a finger's inner face stands inside the position of
-    its joint, so that the gap between the fingers is 2 (position - finger_pad_m), or half of that
-    where one finger moves alone towards a fixed one. grasp_lowest_m: the tool's height in the
-    lowest grasp on the table. objects_*_m: where objects are put; tool_*_m: where the tool may
-    start or be posed, pointing down. fingers_coupled: whether a gear keeps both fingers equally far
-    from the middle; without it each is driven alone, and what they hold can wander between them.
-    tilt_height_m: how high above the table the tool must be to lie on its side, hand and wrist
-    clear of a cup and the table; higher for a broader hand. contact_slop_m: how deep bodies may
-    stay in each other; 0: Bullet's own. Bullet looks for contacts between boxes only while they
-    overlap, and else keeps the old normals, which are wrong once a grip has turned. camera_*: the
-    fixed camera's eye, the point it looks at, and its vertical field of view.
     """
 
     joint_force_nm: tuple[float, ...]
+    """The largest torque of each joint's motor, (n,) N m."""
     joint_gain: tuple[float, ...]
+    """Position gain of each joint's motor, (n,), as PyBullet takes it: share of the error that a
+    physics step corrects."""
     gripper_force_n: float
+    """The largest force of a finger's motor."""
     gripper_gain: float
+    """Position gain of a finger's motor."""
     finger_friction: float
+    """Lateral friction of the finger links."""
     finger_pad_m: float
+    """Distance of a finger's inner face inside the position of its joint. The gap between the
+    fingers is 2 (position - finger_pad_m), or half of that where one finger moves alone towards a
+    fixed one."""
     grasp_lowest_m: float
+    """The tool's height above the table in the lowest grasp."""
     table_centre_m: tuple[float, float]
+    """Centre of the table top (x, y)."""
     table_size_m: tuple[float, float]
+    """Size of the table top (x, y)."""
     objects_lower_m: tuple[float, float]
+    """Lower corner (x, y) of the region where objects are put."""
     objects_upper_m: tuple[float, float]
+    """Its upper corner."""
     tool_lower_m: tuple[float, float, float]
+    """Lower corner (x, y, z) of the box in which the tool may start or be posed, pointing down."""
     tool_upper_m: tuple[float, float, float]
+    """Its upper corner."""
     camera_eye_m: tuple[float, float, float]
+    """Position of the fixed camera."""
     camera_gaze_m: tuple[float, float, float]
+    """The point it looks at."""
     camera_field_of_view_rad: float
+    """Its vertical field of view."""
     fingers_coupled: bool = False
+    """Whether a gear keeps both fingers equally far from the centre. Without it each is driven
+    alone, and what they hold can move between them."""
     tilt_height_m: float = 0.135
+    """Height of the tool above the table at which it can lie on its side, hand and wrist clear of
+    a cup and the table; higher for a broader hand."""
     contact_slop_m: float = 0.0
+    """Depth by which bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts
+    between boxes only while they overlap, and else keeps the old normals, which are wrong once a
+    grip has turned."""
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
@@ -73,11 +83,12 @@ class ArmSimulation:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
         if self.contact_slop_m < 0:
             raise ConfigError(f"contact_slop_m must be at least 0, got {self.contact_slop_m}")
-        for what in ("objects", "tool"):
-            lower, upper = getattr(self, f"{what}_lower_m"), getattr(self, f"{what}_upper_m")
+        for region in ("objects", "tool"):
+            lower = getattr(self, f"{region}_lower_m")
+            upper = getattr(self, f"{region}_upper_m")
             if np.any(np.array(lower) >= np.array(upper)):
                 raise ConfigError(
-                    f"{what}_lower_m must lie below {what}_upper_m, got {lower} and {upper}"
+                    f"{region}_lower_m must lie below {region}_upper_m, got {lower} and {upper}"
                 )
         if not 0 < self.camera_field_of_view_rad < np.pi:
             raise ConfigError(
@@ -89,28 +100,29 @@ class ArmSimulation:
             )
 
     @property
-    def region(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def region(self) -> tuple[Array, Array]:
         """Lower and upper corner, (2,) each, m, of the part of the table where objects are put."""
         return np.array(self.objects_lower_m), np.array(self.objects_upper_m)
 
 
 @cache
 def load_arm_simulation(arm: str) -> ArmSimulation:
-    """How to simulate the robot of this name, or of the YAML file at this path.
+    """The simulation of the robot of this name, or of the YAML file at this path.
 
     The file is arms/NAME.yaml here. For a robot given by path, FILE.sim.yaml beside FILE.yaml comes
     first.
     Raises: ConfigError if there is none, naming where it was looked for; or if a field is wrong.
     """
     robot = load_robot(arm)
-    known = ARMS_DIR / f"{robot.name}.yaml"
-    beside = Path(arm).with_suffix(SUFFIX) if arm.endswith((".yaml", ".yml")) else known
-    found = next((path for path in (beside, known) if path.is_file()), None)
+    built_in = ARMS_DIR / f"{robot.name}.yaml"
+    beside = Path(arm).with_suffix(SUFFIX) if arm.endswith((".yaml", ".yml")) else built_in
+    found = next((path for path in (beside, built_in) if path.is_file()), None)
     if found is None:
         raise ConfigError(
-            f"'{robot.name}' cannot be simulated: neither {beside} nor {known} exists; copy"
+            f"'{robot.name}' cannot be simulated: neither {beside} nor {built_in} exists; copy"
             f" {ARMS_DIR / 'wx250s.yaml'}"
         )
+
     simulation = read_fields(found, ArmSimulation)
     joints = len(robot.joint_names)
     if not len(simulation.joint_force_nm) == len(simulation.joint_gain) == joints:
@@ -122,7 +134,21 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
 
 
 def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
-    """The fixed camera opposite the arm, looking down at the table, square images."""
-    place = load_arm_simulation(arm)
-    eye, gaze = np.array(place.camera_eye_m), np.array(place.camera_gaze_m)
-    return looking_at(eye, gaze, size_px, size_px, place.camera_field_of_view_rad, aligned=False)
+    """The fixed camera opposite the arm, looking down at the table.
+
+    Args:
+        size_px: Width and height of its square images, px.
+        arm: Name of a robot, or the path of its YAML file.
+
+    Returns:
+        The camera in the arm's base frame.
+
+    Raises:
+        ConfigError: The arm is unknown or cannot be simulated.
+    """
+    simulation = load_arm_simulation(arm)
+    eye = np.array(simulation.camera_eye_m)
+    gaze = np.array(simulation.camera_gaze_m)
+    return looking_at(
+        eye, gaze, size_px, size_px, simulation.camera_field_of_view_rad, aligned=False
+    )

@@ -1,5 +1,5 @@
-"""What was done to a world since its reset, so that it can be done again: the physics' own memory
-cannot be saved.
+"""Record what is done to a world since its reset, so that it can be repeated: the physics' own
+memory cannot be saved.
 """
 
 from collections.abc import Callable
@@ -24,34 +24,48 @@ class Journal:
         self._depth = 0
 
     def begin(self) -> None:
-        """Note every call from now on."""
+        """Start recording, from an empty journal."""
         self._calls = []
 
     def stop(self, why: str = "a reset is under way") -> None:
-        """Forget all, and note nothing until the next `begin`."""
-        self._calls, self._why_not = None, why
+        """Discard all calls and record nothing until the next `begin`; `why` goes into errors."""
+        self._calls = None
+        self._why_not = why
 
     def calls(self) -> tuple[Call, ...]:
-        """What was noted. Raises: StateError if nothing is being noted, and why."""
+        """The recorded calls. Raises: StateError if nothing is being recorded, with the reason."""
         if self._calls is None:
             raise StateError(f"this moment cannot be saved: {self._why_not}")
         return tuple(self._calls)
 
-    def note(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Add a call, its arguments copied; an episode without end is given up rather than kept for
-        ever.
+    def record(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> None:
+        """Add a call, unless recording is off or another recorded call is under way.
+
+        An episode of more than MAX_CALLS is dropped rather than kept for ever.
+
+        Args:
+            name: The method of World.
+            arguments: Its positional arguments; copied.
+            named: Its keyword arguments; copied.
         """
         if self._calls is None or self._depth:
             return
         if len(self._calls) == MAX_CALLS:
             self.stop(f"the episode holds more than {MAX_CALLS} commands; reset first")
             return
-        copied = tuple(_copied(value) for value in arguments)
-        self._calls.append((name, copied, {key: _copied(value) for key, value in named.items()}))
+
+        copied = tuple(_copy(value) for value in arguments)
+        copied_named = {key: _copy(value) for key, value in named.items()}
+        self._calls.append((name, copied, copied_named))
 
 
-def _copied(value: Any) -> Any:
-    """As deepcopy, which takes ten times as long for what most arguments are."""
+def _copy(value: Any) -> Any:
+    """A deep copy; deepcopy takes ten times as long for most arguments."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.copy()
     return value if isinstance(value, int | float | str | None) else deepcopy(value)
@@ -61,25 +75,30 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def recorded(method: Method) -> Method:
-    """Marks a method that changes the physics after a reset, so that a saved state repeats it.
+    """Mark a method that changes the physics after a reset, so that a saved state repeats it.
 
     Its arguments must mean the same after another reset: a body by its order of arrival, never by
     its id.
     """
 
     @wraps(method)
-    def noted(self: Any, *arguments: Any, **named: Any) -> Any:
-        self.journal.note(method.__name__, arguments, named)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        self.journal.record(method.__name__, arguments, named)
         self.journal._depth += 1
         try:
             return method(self, *arguments, **named)
         finally:
             self.journal._depth -= 1
 
-    return cast(Method, noted)
+    return cast(Method, call)
 
 
 def repeat(world: Any, calls: tuple[Call, ...]) -> None:
-    """Do again what a journal noted."""
+    """Repeat the calls of a journal, in order.
+
+    Args:
+        world: A World that was reset as the recorded one was.
+        calls: What `Journal.calls` gave.
+    """
     for name, arguments, named in calls:
         getattr(world, name)(*arguments, **named)

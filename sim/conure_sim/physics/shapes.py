@@ -13,7 +13,15 @@ from conure_sim.objects.fixtures import BoxPart
 
 
 def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:
-    """The collision shape of parts."""
+    """Make one collision shape of boxes.
+
+    Args:
+        client: PyBullet client that will own the shape.
+        parts: Boxes in the body's frame, m.
+
+    Returns:
+        The id of the compound shape in this client.
+    """
     shape: int = client.createCollisionShapeArray(
         [pybullet.GEOM_BOX] * len(parts),
         halfExtents=[list(part.half) for part in parts],
@@ -23,8 +31,21 @@ def box_collision(client: Any, parts: Sequence[BoxPart]) -> int:
     return shape
 
 
-def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -> int:
-    """The visual shape of parts, those without a colour of their own in this one."""
+def box_visual(
+    client: Any,
+    parts: Sequence[BoxPart],
+    colour: Sequence[float],
+) -> int:
+    """Make one visual shape of boxes.
+
+    Args:
+        client: PyBullet client that will own the shape.
+        parts: Boxes in the body's frame, m.
+        colour: Rgb in [0, 1] of the parts without a colour of their own.
+
+    Returns:
+        The id of the compound shape in this client.
+    """
     shape: int = client.createVisualShapeArray(
         [pybullet.GEOM_BOX] * len(parts),
         halfExtents=[list(part.half) for part in parts],
@@ -36,18 +57,19 @@ def box_visual(client: Any, parts: Sequence[BoxPart], colour: Sequence[float]) -
 
 
 def icosahedron(radius_m: float) -> tuple[Array, NDArray[np.int64]]:
-    """Vertices (12, 3) m and outward faces (20, 3) of one whose corners lie on a sphere of this
-    radius.
-    """
+    """Vertices (12, 3), m, on a sphere about the origin, and outward faces (20, 3)."""
     golden = (1 + 5**0.5) / 2
     corners = np.array([[0, a, b] for a in (-1.0, 1.0) for b in (-golden, golden)])
     vertices = np.vstack([corners, corners[:, [1, 2, 0]], corners[:, [2, 0, 1]]])
     vertices *= radius_m / np.linalg.norm(vertices[0])
+
     hull = ConvexHull(vertices)
     faces = hull.simplices.copy()
-    normals = np.cross(
-        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
-    )
+    first = vertices[faces[:, 0]]
+    second = vertices[faces[:, 1]]
+    third = vertices[faces[:, 2]]
+    normals = np.cross(second - first, third - first)
+
     inward = (normals * hull.equations[:, :3]).sum(axis=1) < 0
     faces[inward] = faces[inward][:, ::-1]
     return vertices, faces

@@ -1,7 +1,7 @@
-"""Domain randomization: every factor has a range of its own and is drawn from the episode's seed.
+"""Domain randomization: every factor has its own range and is drawn from the episode's seed.
 
-Presets are the options of the Hydra group `randomization`, YAML files in conf/randomization; a
-preset of your own is a YAML file too, or a mapping of factors to ranges.
+Presets are the options of the Hydra group `randomization`, YAML files in conf/randomization. Your
+own preset is a YAML file too, or a mapping of factors to ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ from typing import Any, overload
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.types import Array, Image
 from conure_sim.randomization.dynamics import Dynamics
 from conure_sim.vision.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.vision.imaging import ImageChain
@@ -24,133 +24,180 @@ from conure_sim.vision.textures import texture_files
 Range = tuple[float, float]
 PRESETS_DIR = Path(__file__).parent.parent / "conf" / "randomization"
 JOINTS_AT_MOST = 8
+SIGNED = ("camera_shift_m", "camera_turn_rad", "joint_offset_rad")
+POSITIVE = (
+    "focal_scale",
+    "exposure",
+    "mass_scale",
+    "gain_scale",
+    "gripper_force_scale",
+    "jpeg_quality",
+)
 
 
 @dataclass(frozen=True)
 class RandomizationSample:
-    """What one episode drew. Angles rad, times s, lengths m, colours in [0, 1]."""
+    """One draw of every factor, for one episode."""
 
     appearance: Appearance
     dynamics: Dynamics
     chain: ImageChain
     start_noise_rad: float
+    """The largest offset of each joint's start angle."""
     tint: float
+    """The largest shift of each channel of an object's colour, in [0, 1]."""
     command_delay_s: float
     frame_delay_s: float
     proprio_delay_s: float
     frame_drop_chance: float
+    """Probability that a camera keeps its last frame."""
     clutter: int
+    """Number of objects beside the working area."""
     camera_shift_m: tuple[float, float, float]
+    """Shift of every camera in its own frame."""
     camera_turn_rad: tuple[float, float, float]
+    """Rotation vector of every camera, in its own frame."""
     focal_scale: float
 
-    def tinted(self, colour: Sequence[float], rng: np.random.Generator) -> list[float]:
-        """An object's colour, each channel shifted by up to `tint`."""
-        return list(np.clip(np.asarray(colour) + rng.uniform(-1, 1, 3) * self.tint, 0.0, 1.0))
+    def apply_tint(self, colour: Sequence[float], rng: np.random.Generator) -> list[float]:
+        """Shift each channel of a colour by up to `tint`.
 
-    def degraded(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """The image as the camera sends it."""
+        Args:
+            colour: Rgb in [0, 1].
+            rng: Where the shifts are drawn from.
+
+        Returns:
+            Rgb in [0, 1].
+        """
+        shift = rng.uniform(-1, 1, 3) * self.tint
+        return list(np.clip(np.asarray(colour) + shift, 0.0, 1.0))
+
+    def degrade(self, image: Image, rng: np.random.Generator) -> Image:
+        """Degrade a rendered image as the episode's camera does.
+
+        Args:
+            image: As rendered, (h, w, 3) uint8.
+            rng: Where noise is drawn from; nothing is drawn without noise.
+
+        Returns:
+            The image as the camera sends it, (h, w, 3) uint8.
+        """
         return self.chain.apply(image, rng)
 
     @overload
-    def displaced(self, camera: Camera) -> Camera: ...
+    def displace(self, camera: Camera) -> Camera: ...
     @overload
-    def displaced(self, camera: MountedCamera) -> MountedCamera: ...
-    def displaced(self, camera: AnyCamera) -> AnyCamera:
-        """The camera where, and zoomed as, this episode has it."""
+    def displace(self, camera: MountedCamera) -> MountedCamera: ...
+    def displace(self, camera: AnyCamera) -> AnyCamera:
+        """The camera as this episode moves, turns and zooms it."""
         if self.focal_scale == 1.0 and not any((*self.camera_shift_m, *self.camera_turn_rad)):
             return camera
-        return camera.displaced(
-            np.array(self.camera_shift_m), np.array(self.camera_turn_rad), self.focal_scale
-        )
+        shift_m = np.array(self.camera_shift_m)
+        turn_rad = np.array(self.camera_turn_rad)
+        return camera.displace(shift_m, turn_rad, self.focal_scale)
 
     def numbers(self) -> dict[str, float]:
-        """Everything as one flat dict of numbers, `group.name` or `group.name.index`; what is
-        absent is -1.
-        """
-        return dict(_flat("", self))
+        """All values in one flat dict, `group.name` or `group.name.index`; -1 for None."""
+        return dict(_flatten("", self))
 
 
 @dataclass(frozen=True)
 class Randomization:
     """Ranges of the factors, uniform between their ends; (x, x) keeps a factor fixed.
 
-    A single number is a chance, or the largest shift to either side. Scales multiply what the
-    simulation has; joint offsets are added to what the encoders say; delays must stay below the
-    control period; `clutter` counts objects.
+    A single number is a probability, or the largest shift to either side. Scales multiply what the
+    simulation has.
     """
 
     start_noise_rad: float = 0.03
+    """Largest offset of each joint's start angle."""
     command_delay_s: Range = (0.0, 0.0)
+    """Until a command takes effect; below the control period."""
     table_shift: float = 0.0
+    """Largest shift of each channel of the table's colour."""
     light_shift: float = 0.0
+    """Largest shift of each component of the direction to the lamp."""
     ambient: Range = (0.55, 0.55)
+    """Coefficient of ambient light."""
     diffuse: Range = (0.5, 0.5)
+    """Coefficient of diffuse light."""
     tint: float = 0.0
+    """Largest shift of each channel of an object's colour."""
     image_noise: float = 0.0
+    """Standard deviation, grey levels of 255; the same in every episode."""
     light_colour: Range = (1.0, 1.0)
+    """Each channel of the lamp's colour, in [0, 1]."""
     table_texture_chance: float = 0.0
+    """Probability that the table has a texture."""
     background_chance: float = 0.0
+    """Probability of a floor and a wall."""
     background_texture_chance: float = 0.0
+    """Probability that they have a texture."""
     clutter: Range = (0, 0)
+    """Number of objects beside the working area."""
     camera_shift_m: Range = (0.0, 0.0)
+    """Shift of every camera along each of its axes."""
     camera_turn_rad: Range = (0.0, 0.0)
+    """Turn of every camera about each of its axes."""
     focal_scale: Range = (1.0, 1.0)
+    """Factor of the focal lengths."""
     exposure: Range = (1.0, 1.0)
+    """Factor of the intensities."""
     blur_px: Range = (0.0, 0.0)
+    """Standard deviation of a Gaussian blur."""
     jpeg_quality: Range = (100, 100)
+    """Quality as libjpeg counts it; 100: uncompressed."""
     mass_scale: Range = (1.0, 1.0)
+    """Factor of objects' masses."""
     friction_scale: Range = (1.0, 1.0)
+    """Factor of objects' lateral friction."""
     object_damping: Range = (0.04, 0.04)
+    """Damping of objects: share of speed lost in a second."""
     joint_damping: Range = (0.0, 0.0)
+    """Damping of the arm's joints, N m s/rad."""
     gain_scale: Range = (1.0, 1.0)
+    """Factor of the motors' position gains."""
     joint_offset_rad: Range = (0.0, 0.0)
+    """Offset of each encoder from the true angle."""
     gripper_force_scale: Range = (1.0, 1.0)
+    """Factor of the fingers' forces."""
     frame_delay_s: Range = (0.0, 0.0)
+    """Age of a camera's frame; below the control period."""
     proprio_delay_s: Range = (0.0, 0.0)
+    """Age of the joint angles; below the control period."""
     frame_drop_chance: Range = (0.0, 0.0)
+    """Probability that a camera keeps its last frame."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             _check_factor(field.name, getattr(self, field.name), isinstance(field.default, tuple))
 
     def sample(self, rng: np.random.Generator) -> RandomizationSample:
-        """One draw. Factors that are fixed draw nothing, but for the first few, whose order stays
-        what it was.
+        """One draw. A fixed factor draws nothing, except the first few, whose order stays what it
+        was.
         """
-        base, draw = Appearance(), _Draw(rng)
-        table = np.clip(
-            np.array(base.table_colour) + rng.uniform(-1, 1, 3) * self.table_shift, 0, 1
-        )
-        light = np.array(base.light_direction) + rng.uniform(-1, 1, 3) * self.light_shift
-        light[2] = max(light[2], 0.3)
-        ambient, diffuse = rng.uniform(*self.ambient), rng.uniform(*self.diffuse)
-        delay_s = rng.uniform(*self.command_delay_s)
-        appearance = replace(
-            base,
-            table_colour=_triple(table),
-            light_direction=_triple(light),
-            ambient=ambient,
-            diffuse=diffuse,
-            light_colour=draw.triple(self.light_colour),
-            table_texture=draw.texture(self.table_texture_chance),
-            background_colour=draw.triple((0.1, 0.9))
-            if draw.chance(self.background_chance)
-            else None,
-            background_texture=draw.texture(self.background_texture_chance),
+        draw = _Draw(rng)
+        table_shift = rng.uniform(-1, 1, 3) * self.table_shift
+        light_shift = rng.uniform(-1, 1, 3) * self.light_shift
+        ambient = rng.uniform(*self.ambient)
+        diffuse = rng.uniform(*self.diffuse)
+        command_delay_s = rng.uniform(*self.command_delay_s)
+
+        appearance = self._appearance(draw, table_shift, light_shift, ambient, diffuse)
+        dynamics = self._dynamics(draw)
+        chain = ImageChain(
+            exposure=draw.value(self.exposure),
+            blur_px=draw.value(self.blur_px),
+            noise=self.image_noise,
+            jpeg_quality=draw.value(self.jpeg_quality),
         )
         return RandomizationSample(
             appearance=appearance,
-            dynamics=self._dynamics(draw),
-            chain=ImageChain(
-                draw.value(self.exposure),
-                draw.value(self.blur_px),
-                self.image_noise,
-                draw.value(self.jpeg_quality),
-            ),
+            dynamics=dynamics,
+            chain=chain,
             start_noise_rad=self.start_noise_rad,
             tint=self.tint,
-            command_delay_s=delay_s,
+            command_delay_s=command_delay_s,
             frame_delay_s=draw.value(self.frame_delay_s),
             proprio_delay_s=draw.value(self.proprio_delay_s),
             frame_drop_chance=draw.value(self.frame_drop_chance),
@@ -158,6 +205,29 @@ class Randomization:
             camera_shift_m=draw.triple(self.camera_shift_m),
             camera_turn_rad=draw.triple(self.camera_turn_rad),
             focal_scale=draw.value(self.focal_scale),
+        )
+
+    def _appearance(
+        self, draw: "_Draw", table_shift: Array, light_shift: Array, ambient: float, diffuse: float
+    ) -> Appearance:
+        base = Appearance()
+        table = np.clip(np.array(base.table_colour) + table_shift, 0, 1)
+        light = np.array(base.light_direction) + light_shift
+        light[2] = max(light[2], 0.3)
+
+        light_colour = draw.triple(self.light_colour)
+        table_texture = draw.texture(self.table_texture_chance)
+        background = draw.triple((0.1, 0.9)) if draw.chance(self.background_chance) else None
+        return replace(
+            base,
+            table_colour=_triple(table),
+            light_direction=_triple(light),
+            ambient=ambient,
+            diffuse=diffuse,
+            light_colour=light_colour,
+            table_texture=table_texture,
+            background_colour=background,
+            background_texture=draw.texture(self.background_texture_chance),
         )
 
     def _dynamics(self, draw: "_Draw") -> Dynamics:
@@ -189,33 +259,37 @@ class _Draw:
         return chance > 0.0 and bool(self._rng.random() < chance)
 
     def texture(self, chance: float) -> int | None:
-        return int(self._rng.integers(len(texture_files()))) if self.chance(chance) else None
+        if not self.chance(chance):
+            return None
+        return int(self._rng.integers(len(texture_files())))
 
 
 def find_randomization(choice: "str | Mapping[str, Any] | Randomization") -> Randomization:
-    """A preset by name, by the path of a YAML file, or from a mapping of factors; `preset` names
-    what it starts from.
+    """A preset by name or by the path of a YAML file, or ranges from a mapping of factors.
 
-    A mapping's `name` is what reports call it. A factor's range may be one number, which both ends
-    are then.
+    In a mapping, `preset` names what it starts from, `name` is for reports. A factor's range may be
+    one number for both ends.
 
-    Raises: ConfigError listing the valid names of presets or factors, or for a range that is none.
+    Raises: ConfigError for an unknown preset or factor, listing the valid names, or for a range
+    that is not valid.
     """
     if isinstance(choice, Randomization):
         return choice
     if isinstance(choice, str):
         return _load_preset(choice)
+
     given = dict(choice)
     given.pop("name", None)
     preset = given.pop("preset", None)
     start = Randomization() if preset is None else find_randomization(preset)
-    factors = {field.name: isinstance(field.default, tuple) for field in fields(Randomization)}
-    for name in given:
-        if name not in factors:
-            raise unknown_name("randomization factor", str(name), factors)
-    return replace(
-        start, **{name: _range(value) if factors[name] else value for name, value in given.items()}
-    )
+
+    is_ranged = {field.name: isinstance(field.default, tuple) for field in fields(Randomization)}
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in is_ranged:
+            raise unknown_name("randomization factor", str(name), is_ranged)
+        changes[name] = _range(value) if is_ranged[name] else value
+    return replace(start, **changes)
 
 
 @cache
@@ -229,8 +303,8 @@ def _load_preset(name: str) -> Randomization:
 
 
 def factors_at_rest() -> dict[str, Any]:
-    """Every factor by name, as a configuration has it before the group `randomization` fills it; so
-    nothing is varied but the arm's start.
+    """Defaults of every factor before a preset of the group `randomization` is applied: nothing is
+    randomized but the start pose.
     """
     return {"name": "", **asdict(Randomization())}
 
@@ -248,35 +322,45 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _range(value: Any) -> Any:
-    """A range from what YAML gives: two numbers, or one for both ends."""
+    """A range from a value in YAML: two numbers, or one for both ends."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (value, value)
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _check_factor(name: str, value: Any, ranged: bool) -> None:
+def _check_factor(
+    name: str,
+    value: Any,
+    ranged: bool,
+) -> None:
     ends = value if isinstance(value, tuple) else (value,)
-    numbers = all(isinstance(end, (int, float, np.number)) and np.isfinite(end) for end in ends)
-    if len(ends) != (2 if ranged else 1) or not numbers or (ranged and ends[0] > ends[1]):
+    if not _is_range(ends) if ranged else not _is_number(ends):
         expected = "a range [lower, upper]" if ranged else "one number"
         raise ConfigError(f"randomization factor {name}: expected {expected}, got {value!r}")
-    signed = name in ("camera_shift_m", "camera_turn_rad", "joint_offset_rad")
-    positive = name in (
-        "focal_scale",
-        "exposure",
-        "mass_scale",
-        "gain_scale",
-        "gripper_force_scale",
-        "jpeg_quality",
-    )
-    if (not signed and min(ends) < 0) or (positive and min(ends) <= 0):
-        bound = "above zero" if positive else "at least 0"
-        raise ConfigError(f"randomization factor {name}: must be {bound}, got {value!r}")
-    if ("chance" in name and max(ends) > 1) or (name == "jpeg_quality" and max(ends) > 100):
+
+    if name in POSITIVE and min(ends) <= 0:
+        raise ConfigError(f"randomization factor {name}: must be above zero, got {value!r}")
+    if name not in SIGNED and min(ends) < 0:
+        raise ConfigError(f"randomization factor {name}: must be at least 0, got {value!r}")
+
+    too_likely = "chance" in name and max(ends) > 1
+    too_good = name == "jpeg_quality" and max(ends) > 100
+    if too_likely or too_good:
         raise ConfigError(f"randomization factor {name}: {value!r} is above its largest value")
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
+def _is_number(ends: tuple[Any, ...]) -> bool:
+    """Whether this is one finite number."""
+    numbers = [isinstance(end, (int, float, np.number)) and np.isfinite(end) for end in ends]
+    return len(ends) == 1 and all(numbers)
+
+
+def _is_range(ends: tuple[Any, ...]) -> bool:
+    """Whether these are two finite numbers in order."""
+    return len(ends) == 2 and all(_is_number((end,)) for end in ends) and ends[0] <= ends[1]
+
+
+def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
     if isinstance(value, (int, float)):
         yield prefix, float(value)
     elif value is None:
@@ -284,8 +368,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
     else:
         inner = enumerate(value) if isinstance(value, tuple) else vars(value).items()
         for key, part in inner:
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), part)
+            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), part)
 
 
-def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+def _triple(values: Array) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])

@@ -1,14 +1,13 @@
-"""What a task furnishes an episode with: the world, the episode's random stream, and what was asked
-for.
-"""
+"""Build the scene of an episode: the world, the episode's random stream and its settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from conure_core.errors import unknown_name
 from conure_core.types import Array
-from conure_sim.objects.fixtures import Colour, ContainerModel, container_models
+from conure_sim.objects.fixtures import ContainerModel, container_models
 from conure_sim.objects.primitives import ObjectModel, block_set
 from conure_sim.physics.world import World
 from conure_sim.randomization.factors import RandomizationSample
@@ -16,82 +15,126 @@ from conure_sim.scenes.scene import Container, SceneObject, choose_objects
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The world after its reset, and the settings of the episode.
-
-    `pool`: the objects to choose from; `split`: that of blocks, 'train' or 'test'; `containers`:
-    that of containers; `target`: the name of the object that the reward shall be about, or None.
-    """
+class SceneBuilder:
+    """Puts objects and containers on the table of one episode. Base frame, m."""
 
     world: World
+    """After its reset: table and arm."""
     rng: np.random.Generator
+    """The episode's random stream; everything is drawn from it."""
     sample: RandomizationSample
+    """The episode's draw of the randomization."""
     pool: dict[str, ObjectModel]
+    """Objects to choose from, by name."""
     split: str
+    """The split of blocks, 'train' or 'test'."""
     containers: str
+    """The split of containers and fixtures, 'train' or 'test'."""
     distractors: int
+    """Number of objects beside the one that the task is about."""
     target: str | None
+    """Name of the object that the reward is about; None: the task chooses."""
 
     @property
     def region(self) -> tuple[Array, Array]:
-        """Corners (x, y), m, of the table's rectangle that the arm works on."""
+        """Lower and upper corner (x, y), m, of the rectangle of the table that the arm works on."""
         return self.world.simulation.region
 
-    def part(self, lower: tuple[float, float], upper: tuple[float, float]) -> tuple[Array, Array]:
-        """Corners of a part of the region, given in fractions of it: (0, 0) near and right, (1, 1)
-        far and left.
-        """
-        corner, size = self.region[0], self.region[1] - self.region[0]
-        return corner + size * np.array(lower), corner + size * np.array(upper)
+    def subregion(
+        self, lower: tuple[float, float], upper: tuple[float, float]
+    ) -> tuple[Array, Array]:
+        """A part of the region.
 
-    def at(self, place: Array) -> Array:
-        """A point (3,) on the table."""
+        Args:
+            lower: Its lower corner in fractions of the region; (0, 0) is near and right.
+            upper: Its upper corner; (1, 1) is far and left.
+
+        Returns:
+            Lower and upper corner, (2,) m each.
+        """
+        region_lower, region_upper = self.region
+        size = region_upper - region_lower
+        corner = region_lower + size * np.array(lower)
+        opposite = region_lower + size * np.array(upper)
+        return corner, opposite
+
+    def on_table(self, place: Array) -> Array:
+        """The point (3,) m of the table top at a place (2,) m."""
         return np.array([*place, self.world.robot.table_height_m])
 
-    def tinted(self, colour: Colour) -> Colour:
-        """A colour as the episode's randomization shows it."""
-        red, green, blue = self.sample.tinted(colour, self.rng)
-        return float(red), float(green), float(blue)
+    def place_object(self, model: ObjectModel, place: Array) -> SceneObject:
+        """Put an object on the table, at a random yaw and in its colour, tinted.
 
-    def put(self, model: ObjectModel, place: Array) -> SceneObject:
-        """An object on the table, turned at random."""
-        yaw = self.rng.uniform(-np.pi, np.pi)
-        body = self.world.add(
-            model, self.at(place), yaw, self.sample.tinted(model.colour, self.rng)
-        )
+        Args:
+            model: The object.
+            place: Where it stands, (2,) m.
+
+        Returns:
+            The object and its body.
+        """
+        yaw_rad = self.rng.uniform(-np.pi, np.pi)
+        colour = self.sample.apply_tint(model.colour, self.rng)
+        body = self.world.add(model, self.on_table(place), yaw_rad, colour)
         return SceneObject(model, body)
+
+    def place_objects(
+        self, models: Sequence[ObjectModel], places: Sequence[Array]
+    ) -> list[SceneObject]:
+        """Put objects on the table, one after the other.
+
+        Args:
+            models: The objects; the first one becomes the target of the scene.
+            places: Where each stands, (2,) m.
+
+        Returns:
+            The objects and their bodies, in the same order.
+        """
+        return [self.place_object(*pair) for pair in zip(models, places, strict=True)]
 
     def blocks(self) -> dict[str, ObjectModel]:
         """The blocks of the episode's split, by name."""
         return block_set(self.split)
 
-    def container_model(self, kind: str) -> ContainerModel:
-        """A variant of a kind of container; where there is but one, nothing is drawn."""
+    def choose_container(self, kind: str) -> ContainerModel:
+        """A random variant of a kind of container; a single variant is taken without a draw."""
         models = container_models(kind, self.containers)
         return models[0] if len(models) == 1 else models[self.rng.integers(len(models))]
 
-    def container(self, model: ContainerModel, place: Array) -> Container:
-        """A fixed container on the table."""
-        return Container(
-            self.world, model, self.world.add_boxes(model.boxes(), self.at(place), model.colour)
-        )
+    def place_container(self, model: ContainerModel, place: Array) -> Container:
+        """Put a fixed container on the table.
+
+        Args:
+            model: The container.
+            place: Its centre, (2,) m.
+
+        Returns:
+            The container and its body.
+        """
+        body = self.world.add_boxes(model.boxes(), self.on_table(place), model.colour)
+        return Container(self.world, model, body)
 
     def require_target(self, *valid: str) -> None:
-        """Refuse a target that this task cannot have. Raises: ConfigError listing those that it
-        can.
-        """
+        """Raises: ConfigError if the target is not one of these, listing them."""
         if self.target is not None and self.target not in valid:
             raise unknown_name("target", self.target, valid)
 
-    def bystanders(self) -> list[ObjectModel]:
-        """As many objects as distractors were asked for, for a task that is about none of them."""
-        return choose_objects(self.rng, self.pool, max(0, self.distractors - 1), None)[
-            : self.distractors
-        ]
+    def choose_distractors(self) -> list[ObjectModel]:
+        """`distractors` objects of different colours, for a task that is about none of them."""
+        chosen = choose_objects(self.rng, self.pool, max(0, self.distractors - 1), None)
+        return chosen[: self.distractors]
 
     def small_objects(self, max_length_m: float, max_height_m: float) -> dict[str, ObjectModel]:
-        """The objects of the pool that are no longer and no higher. Raises: ConfigError for another
-        target.
+        """The objects of the pool that fit into something.
+
+        Args:
+            max_length_m: The largest extent along x and along y, m.
+            max_height_m: The largest height, m.
+
+        Returns:
+            The objects by name, in the pool's order.
+
+        Raises:
+            ConfigError: The target is not among them.
         """
         small = {
             name: model

@@ -7,6 +7,8 @@ from conure_sim.objects.fixtures import ButtonModel
 from conure_sim.physics.world import World
 from conure_sim.scenes.scene import Scene, SceneObject
 
+CAP_RISE_M = 0.002
+
 
 class ButtonScene(Scene):
     """A button among objects."""
@@ -15,21 +17,24 @@ class ButtonScene(Scene):
         self, world: World, objects: list[SceneObject], model: ButtonModel, body: int
     ) -> None:
         super().__init__(world, objects)
-        self.model, self.body = model, body
+        self.model = model
+        self.body = body
 
     @property
     def target_name(self) -> str:
         return self.model.name
 
     def pressed_m(self) -> float:
-        """How far the cap is down."""
-        return -float(self.world.client.getJointState(self.body, 0)[0])
+        """How far the cap is pressed down."""
+        position_m, *_ = self.world.client.getJointState(self.body, 0)
+        return -float(position_m)
 
     def cap_position(self) -> Array:
-        """The middle of the cap's top, (3,)."""
-        top = self.model.height_m + self.model.travel_m + 0.002 - self.pressed_m()
-        return self.world.pose(self.body)[0] + [0, 0, top]
+        """The centre of the cap's top in the base frame, (3,) m."""
+        base, _ = self.world.pose(self.body)
+        top_m = self.model.height_m + self.model.travel_m + CAP_RISE_M - self.pressed_m()
+        return base + [0, 0, top_m]
 
     def fixture_state(self) -> Array:
-        """The middle of the cap's top (3,), and how far it is down."""
+        """The centre of the cap's top (3,), and how far it is pressed down."""
         return np.append(self.cap_position(), self.pressed_m())

@@ -8,14 +8,20 @@ from conure_sim.scenes.scene import Container, Scene, SceneObject
 class CarryBoxScene(Scene):
     """One object, and a box with a grip that can be lifted."""
 
-    def __init__(self, world: World, target: SceneObject, box: Container) -> None:
+    def __init__(
+        self,
+        world: World,
+        target: SceneObject,
+        box: Container,
+    ) -> None:
         super().__init__(world, [target], box)
         self.box = box
 
     def box_height_m(self) -> float:
-        """How far the box stands above the table."""
+        """The height of the box above the table."""
         return float(self.box.position[2]) - self.world.robot.table_height_m
 
     def fixture_state(self) -> Array:
-        """The box's orientation (xyzw)."""
-        return self.world.pose(self.box.body)[1]
+        """The box's orientation, quaternion (xyzw)."""
+        _, orientation = self.world.pose(self.box.body)
+        return orientation

@@ -13,57 +13,69 @@ from conure_sim.scenes.scene import Scene, SceneObject
 
 @dataclass(frozen=True)
 class Drawer:
-    """A drawer in its cabinet. `direction`, (3,), is where it opens to."""
+    """A drawer in its cabinet."""
 
     world: World
+    """The world that holds it."""
     model: DrawerModel
+    """Its shape."""
     body: int
+    """Its id in the physics client; joint 0 is the drawer's."""
 
     @property
     def opening_m(self) -> float:
         """How far it is open."""
-        return float(self.world.client.getJointState(self.body, 0)[0])
+        position_m, *_ = self.world.client.getJointState(self.body, 0)
+        return float(position_m)
 
     @property
     def direction(self) -> Array:
         """The horizontal unit vector, (3,), along which it opens."""
-        return flat_axis(yaw_of(self.world.pose(self.body)[1]))
+        _, orientation = self.world.pose(self.body)
+        return flat_axis(yaw_of(orientation))
 
     def point(self, forward_m: float, height_m: float) -> Array:
-        """A point (3,) above the drawer's middle line: so far before the cabinet's middle, so high
-        over the table.
+        """A point in the vertical plane through the drawer's axis.
+
+        Args:
+            forward_m: Distance in front of the cabinet's centre, m.
+            height_m: Height above the table, m.
+
+        Returns:
+            The point in the base frame, (3,) m.
         """
-        return self.world.pose(self.body)[0] + forward_m * self.direction + [0, 0, height_m]
+        centre, _ = self.world.pose(self.body)
+        return centre + forward_m * self.direction + [0, 0, height_m]
 
     def grip_position(self, height_m: float) -> Array:
-        """The middle of the grip, (3,), at a height above the table."""
-        return self.point(
-            self.model.depth_m / 2 + self.model.grip.middle[0] + self.opening_m, height_m
-        )
+        """The centre of the grip in the base frame, (3,) m, at a height above the table, m."""
+        forward_m = self.model.depth_m / 2 + self.model.grip.centre[0] + self.opening_m
+        return self.point(forward_m, height_m)
 
-    def holds(self, point: Array) -> bool:
-        """Whether a point (3,), base frame, lies inside the drawer."""
-        offset = self.world.local(self.body, point) - [self.opening_m, 0, 0]
-        inside = (np.abs(offset[:2]) < self.model.inside_m + 0.004).all()
-        return bool(inside and -0.005 < offset[2] < self.model.wall_m + 0.005)
+    def contains(self, point: Array) -> bool:
+        """Whether a point of the base frame, (3,) m, lies inside the drawer."""
+        offset = self.world.in_body_frame(self.body, point) - [self.opening_m, 0, 0]
+        within_walls = (np.abs(offset[:2]) < self.model.inside_m + 0.004).all()
+        return bool(within_walls and -0.005 < offset[2] < self.model.wall_m + 0.005)
 
 
 class DrawerScene(Scene):
-    """A drawer and objects."""
+    """A drawer and objects; `about_drawer`: the reward is about the drawer, not an object."""
 
     def __init__(
         self, world: World, objects: list[SceneObject], drawer: Drawer, about_drawer: bool
     ) -> None:
         super().__init__(world, objects)
-        self.drawer, self.about_drawer = drawer, about_drawer
+        self.drawer = drawer
+        self.about_drawer = about_drawer
 
     @property
     def target_name(self) -> str:
         return self.drawer.model.name if self.about_drawer else self.target.model.name
 
-    def put_away(self) -> bool:
+    def is_put_away(self) -> bool:
         """Whether the target lies in the drawer."""
-        return self.drawer.holds(self.world.pose(self.target.body)[0])
+        return self.drawer.contains(self.position_of(self.target))
 
     def fixture_state(self) -> Array:
         """The grip's position (3,), the direction of opening (2,), the opening (m)."""

@@ -14,14 +14,16 @@ class OrderScene(Scene):
         self, world: World, objects: list[SceneObject], green: Container, red: Container
     ) -> None:
         super().__init__(world, objects, green)
-        self.green, self.red = green, red
+        self.green = green
+        self.red = red
 
     def right_place(self, item: SceneObject) -> Container:
         """The container of the object's kind."""
         return self.green if item.model.name.startswith("block_") else self.red
 
     def fixture_state(self) -> Array:
-        """Where the red tray stands; for each slot whether its object belongs there."""
+        """The red tray's position (3,); for each slot 1 if its object belongs there, else 0."""
         belongs = np.zeros(MAX_OBJECTS)
-        belongs[: len(self.objects)] = [self.right_place(item) is self.red for item in self.objects]
+        for slot, item in enumerate(self.objects):
+            belongs[slot] = self.right_place(item) is self.red
         return np.concatenate([self.red.position, belongs])

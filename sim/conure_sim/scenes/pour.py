@@ -8,31 +8,40 @@ from conure_sim.scenes.scene import Container, Scene
 
 
 class PourScene(Scene):
-    """A mug with spheres, by its handle to be taken, and the cup that they belong into."""
+    """A mug with spheres, grasped by its handle, and the cup that the spheres belong into."""
 
-    def __init__(self, world: World, mug: Container, cup: Container, spheres: list[int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        mug: Container,
+        cup: Container,
+        spheres: list[int],
+    ) -> None:
         super().__init__(world, [], cup)
-        self.mug, self.cup, self.spheres = mug, cup, spheres
+        self.mug = mug
+        self.cup = cup
+        self.spheres = spheres
 
     @property
     def target_name(self) -> str:
         return self.mug.model.name
 
     def sphere_positions(self) -> Array:
-        """The middles of the spheres, (n, 3)."""
+        """The centres of the spheres in the base frame, (n, 3) m."""
         return np.array([self.world.pose(body)[0] for body in self.spheres])
 
-    def poured(self) -> float:
-        """The share of the spheres that lie in the cup."""
-        return sum(self.cup.holds(position) for position in self.sphere_positions()) / len(
-            self.spheres
-        )
+    def poured_share(self) -> float:
+        """The share of the spheres that lie in the cup, 0 to 1."""
+        poured = sum(self.cup.contains(position) for position in self.sphere_positions())
+        return poured / len(self.spheres)
 
     def fixture_state(self) -> Array:
         """Mug: position, quaternion (xyzw), position relative to the tool; share poured; mean of
         the spheres (3,).
         """
         position, orientation = self.world.pose(self.mug.body)
-        tool = self.world.arm.forward(self.world.joint_state().joint_rad)[:3, 3]
+        joint_rad = self.world.joint_state().joint_rad
+        tool = self.world.arm.forward(joint_rad)[:3, 3]
         mean = self.sphere_positions().mean(axis=0)
-        return np.concatenate([position, orientation, position - tool, [self.poured()], mean])
+        share = [self.poured_share()]
+        return np.concatenate([position, orientation, position - tool, share, mean])

@@ -8,15 +8,21 @@ from conure_sim.scenes.scene import Scene, SceneObject
 
 
 class PushScene(Scene):
-    """A puck, the target, and where it belongs. `goal`: the middle of the mark, (3,) m."""
+    """A puck, the target, and its goal: the centre of the mark in the base frame, (3,) m."""
 
-    def __init__(self, world: World, puck: SceneObject, goal: Array) -> None:
+    def __init__(
+        self,
+        world: World,
+        puck: SceneObject,
+        goal: Array,
+    ) -> None:
         super().__init__(world, [puck])
         self.goal = goal
 
     def to_goal(self) -> Array:
-        """From the puck to the goal, (2,) m."""
-        return np.asarray(self.goal[:2] - self.world.pose(self.target.body)[0][:2])
+        """The horizontal offset from the puck to the goal, (2,) m."""
+        puck = self.position_of(self.target)
+        return np.asarray(self.goal[:2] - puck[:2])
 
     def fixture_state(self) -> Array:
         """The goal, (3,)."""

@@ -1,3 +1,1 @@
-"""Simulated servos on a pseudo-terminal: both protocols byte by byte, an arm's dynamics behind
-them, and faults.
-"""
+"""Simulated servos on a pseudo-terminal: both protocols, an arm's dynamics behind them, faults."""

@@ -1,6 +1,4 @@
-"""`python -m conure_sim.servos ROBOT PORT`: an arm on simulated servos, in real time, until it is
-interrupted.
-"""
+"""`python -m conure_sim.servos ROBOT PORT`: an arm on simulated servos, in real time."""
 
 import contextlib
 import signal
@@ -19,20 +17,29 @@ TICK_S = 0.01
 
 
 def run(robot_name: str, port: Path) -> None:
-    """Physics follows the steady clock; what a slow machine cannot keep up with is left out."""
+    """Simulate in real time, until interrupted; a slow machine leaves out what it cannot follow.
+
+    Args:
+        robot_name: A robot with a section `bus`, or the path of its YAML file.
+        port: Where to link the pseudo-terminal.
+    """
     robot = load_robot(robot_name)
     world = World(robot, table_camera(48, robot_name))
     world.reset(np.array(robot.home_rad), robot.gripper_open_m)
     with ServoArm(robot_name, world, port) as arm:
         print("ready", flush=True)
-        began_s, steps = time.monotonic(), 0
+        began_s = time.monotonic()
+        steps = 0
         while True:
-            due = int((time.monotonic() - began_s) * PHYSICS_HZ) - steps
+            elapsed_s = time.monotonic() - began_s
+            due = int(elapsed_s * PHYSICS_HZ) - steps
             now = min(due, PHYSICS_HZ // 10)
             arm.exchange(world, now / PHYSICS_HZ)
             world.advance_steps(now)
             steps += due
-            time.sleep(max(0.0, TICK_S - (time.monotonic() - began_s) % TICK_S))
+
+            elapsed_s = time.monotonic() - began_s
+            time.sleep(max(0.0, TICK_S - elapsed_s % TICK_S))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The simulated arm behind the simulated servos, and the channel by which faults are asked for."""
+"""The simulated arm behind the simulated servos, and the control channel that injects faults."""
 
 import json
 import socket
@@ -25,24 +25,38 @@ PLACED_S = 5.0
 
 
 class ServoArm:
-    """Servos at `port` that drive the arm of a world. `exchange` once in a physics tick keeps the
-    two in step.
+    """Servos at a serial port that drive the arm of a world.
 
     A joint holds as long as one of its servos has torque; without it, it turns freely. Until a
     servo has torque for the first time, the arm rests on its stand.
     """
 
-    def __init__(self, robot: str, world: World, port: Path, seed: int = 0) -> None:
+    def __init__(
+        self,
+        robot: str,
+        world: World,
+        port: Path,
+        seed: int = 0,
+    ) -> None:
+        """Put servos at the joints of the world's arm.
+
+        Args:
+            robot: A robot with a section `bus`, or the path of its YAML file.
+            world: After a reset.
+            port: Where to link the pseudo-terminal.
+            seed: Of the line's faults.
+        """
         self.config = load_bus(robot)
         self.scale = ServoScale(self.config, load_robot(robot))
         offsets = np.array([servo.homing_offset_counts for servo in self.config.servos])
-        self._on_stand = True
-        self._heading: np.ndarray | None = None  # where the motors are driven to now, by joint
-        self._elapsed_s = 0.0  # of the world: it stalls and catches up with a busy machine
         self._homing = self.config.table.homing_sign * offsets
-        self._jammed: set[int] = set()  # joints, which stay where they are whatever their motors do
-        self._placing, self._wanted_place = threading.Condition(), dict[str, float]()
         self._shift = np.zeros(len(offsets))  # counts by which a horn was mounted askew
+        self._on_stand = True
+        self._heading: np.ndarray | None = None  # present set point of the motors, by joint
+        self._jammed: set[int] = set()  # joints that stay where they are whatever their motors do
+        self._elapsed_s = 0.0  # of the world: it stalls and catches up with a busy machine
+        self._placing = threading.Condition()
+        self._wanted_place = dict[str, float]()
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
         self._channel = ControlChannel(control_path(port), self._obey)
 
@@ -62,81 +76,92 @@ class ServoArm:
         return np.append(state.joint_rad, gripper_m)
 
     def _shafts(self, world: World) -> np.ndarray:
-        """Where the shafts are, by their encoders alone: without the servos' homing offsets."""
-        return (self.scale.counts(self._positions(world)) - self._homing + self._shift).astype(
-            np.float64
-        )
+        """Positions of the shafts by their encoders alone, (n,) counts, without homing offsets."""
+        counts = self.scale.counts(self._positions(world))
+        return (counts - self._homing + self._shift).astype(np.float64)
 
     def exchange(self, world: World, period_s: float) -> None:
-        """Let the servos measure the arm, and the arm head for the servos' goals, for the next
-        `period_s`.
+        """Let the servos measure the arm, and the arm follow the servos' goals.
+
+        Args:
+            world: Whose arm it is; call this once before each physics tick.
+            period_s: Length of the tick, s.
         """
         with self._placing:
             if self._wanted_place:
-                self._put(world)
+                self._place_arm(world)
         self._measure(world, period_s)
         self._drive(world, period_s)
 
-    def _put(self, world: World) -> None:
+    def _place_arm(self, world: World) -> None:
         positions = self._positions(world)
         for name, position in self._wanted_place.items():
             positions[self.scale.robot.command_names.index(name)] = position
         world.pose_arm(positions[:-1], float(positions[-1]))
-        self.moved_by_hand(world)
+        self.hold_here(world)
         self._wanted_place = {}
         self._placing.notify_all()
 
     def _measure(self, world: World, since_s: float = 0.0) -> None:
-        shafts, speeds = self._shafts(world), world.joint_state().joint_speed_rad_s
-        velocity = self.config.table.velocity_unit_rad_s
+        shafts = self._shafts(world)
+        speeds_rad_s = world.joint_state().joint_speed_rad_s
+        unit_rad_s = self.config.table.velocity_unit_rad_s
         with self.bus.lock:
             self._elapsed_s += since_s
             servos = list(self.bus.servos.values())
             for servo, config, joint, shaft in zip(
                 servos, self.config.servos, self.scale.joint, shafts, strict=True
             ):
-                speed = speeds[joint] if joint < len(speeds) else 0.0
-                servo.measure(shaft, config.direction * speed / velocity)
+                speed_rad_s = speeds_rad_s[joint] if joint < len(speeds_rad_s) else 0.0
+                servo.measure(shaft, config.direction * speed_rad_s / unit_rad_s)
 
     def _drive(self, world: World, period_s: float) -> None:
-        """A goal that is far away is headed for as fast as the joints can turn, by their URDF."""
+        """Move the set point to the servos' goals, at most as fast as the URDF lets joints turn."""
+        goals, powered = self._goals()
+        wanted = self._positions(world)
+        held = np.zeros(len(wanted), dtype=bool)
+        pairs = list(zip(self.scale.joint, goals, powered, strict=True))
+        for joint, goal, on in reversed(pairs):  # of two servos at a joint the first one leads
+            if on:
+                wanted[joint] = goal
+                held[joint] = True
+
+        jammed = list(self._jammed)
+        self._on_stand = self._on_stand and not powered.any()
+        held |= self._on_stand
+        held[jammed] = True
+        if self._heading is not None:
+            limit_rad = world.arm.velocity_limit_rad_s * period_s
+            joints = np.flatnonzero(held[:-1])
+            wanted[joints] = _limit_step(wanted, self._heading, limit_rad, joints)
+            wanted[jammed] = self._heading[jammed]
+        self._heading = wanted
+
+        fingers_held = [held[-1]] * len(world.fingers)
+        world.power(np.append(held[:-1], fingers_held))
+        world.follow(wanted[:-1], float(wanted[-1]), period_s)
+
+    def _goals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Goal, rad or m, and torque, bool, of each servo."""
         with self.bus.lock:
             servos = list(self.bus.servos.values())
             powered = np.array([servo.torque for servo in servos])
             shafts = np.array([servo.goal_shaft_counts() for servo in servos])
-        goals = self.scale.servo_positions(shafts + self._homing - self._shift)
-        wanted = self._positions(world)
-        held = np.zeros(len(wanted), dtype=bool)
-        for joint, goal, on in reversed(list(zip(self.scale.joint, goals, powered, strict=True))):
-            if on:
-                wanted[joint], held[joint] = goal, True
-        self._on_stand = self._on_stand and not powered.any()
-        held |= self._on_stand
-        held[list(self._jammed)] = True
-        arm = np.flatnonzero(held[:-1])
-        if self._heading is not None:
-            step_rad = world.arm.velocity_limit_rad_s[arm] * period_s
-            wanted[arm] = self._heading[arm] + np.clip(
-                wanted[arm] - self._heading[arm], -step_rad, step_rad
-            )
-            wanted[list(self._jammed)] = self._heading[list(self._jammed)]
-        self._heading = wanted
-        world.power(np.append(held[:-1], [held[-1]] * len(world.fingers)))
-        world.follow(wanted[:-1], float(wanted[-1]), period_s)
+        return self.scale.servo_positions(shafts + self._homing - self._shift), powered
 
-    def untold_s(self) -> float:
-        """How long ago the driver last sent a goal, s."""
-        return time.monotonic() - self.bus.told_s
+    def silent_s(self) -> float:
+        """The time since the driver last sent a goal, s."""
+        return time.monotonic() - self.bus.last_goal_s
 
-    def moved_by_hand(self, world: World) -> None:
-        """The arm was put elsewhere: the servos stay where they are now."""
+    def hold_here(self, world: World) -> None:
+        """Make the present positions the servos' goals, after the arm was moved by hand."""
         self._measure(world)
         self._heading = None
         with self.bus.lock:
             for servo in self.bus.servos.values():
                 servo.set("goal_position", servo.get("present_position"))
 
-    # What the control channel is asked.
+    # Commands of the control channel.
 
     def _obey(self, command: str, words: dict[str, Any]) -> dict[str, Any]:
         commands: dict[str, Callable[..., dict[str, Any]]] = {
@@ -180,7 +205,8 @@ class ServoArm:
         if stuck is not None:
             servo.stuck = frozenset(stuck)
         if jammed is not None:
-            joint = int(self.scale.joint[list(self.bus.servos).index(servo_id)])
+            index = list(self.bus.servos).index(servo_id)
+            joint = int(self.scale.joint[index])
             self._jammed.add(joint) if jammed else self._jammed.discard(joint)
         if temperature_c is not None:
             servo.set("present_temperature", temperature_c)
@@ -192,7 +218,7 @@ class ServoArm:
 
     def _shift_horn(self, servo: SimulatedServo, shift_counts: int) -> None:
         """Mount a horn askew, without power: the joint stays, its encoder reads so many counts more
-        than it should.
+        than before.
         """
         index = list(self.bus.servos).index(servo.servo_id)
         shaft = servo.shaft_counts + shift_counts - self._shift[index]
@@ -204,9 +230,7 @@ class ServoArm:
         return {}
 
     def _place(self, positions: dict[str, float]) -> dict[str, Any]:
-        """Move joints by hand, rad and m by name; the servos stay where they are then. Returns when
-        it is done.
-        """
+        """Move joints by hand, rad and m by name; return when the simulation has done it."""
         for name in positions:
             if name not in self.scale.robot.command_names:
                 raise unknown_name("joint", name, self.scale.robot.command_names, RobotError)
@@ -228,13 +252,23 @@ class ServoArm:
         }
 
 
+def _limit_step(
+    wanted: np.ndarray, present: np.ndarray, limit_rad: np.ndarray, joints: np.ndarray
+) -> np.ndarray:
+    """Goals of these joints, no further from the present ones than a limit; (n,) rad each."""
+    limit = limit_rad[joints]
+    change = np.clip(wanted[joints] - present[joints], -limit, limit)
+    return np.asarray(present[joints] + change)
+
+
 class ControlChannel:
-    """A Unix socket: one JSON object a line in, `{"command": "faults", "corrupt": 0.05}`, one a
-    line out.
+    """A Unix socket with one JSON object a line, as `{"command": "faults", "corrupt": 0.05}`, and
+    one a line as the answer.
     """
 
     def __init__(self, path: Path, obey: Any) -> None:
-        self.path, self._obey = path, obey
+        self.path = path
+        self._obey = obey
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))

@@ -1,14 +1,14 @@
-"""`python -m conure_sim.servos.inject PORT COMMAND [JSON]`: ask simulated servos for a fault, or
-how they are.
+"""`python -m conure_sim.servos.inject PORT COMMAND [JSON]`: inject a fault into simulated servos,
+or read their state.
 
 Commands: faults {"corrupt": 0.05, "partial": 0, "late": 0, "late_s": 0.02, "lost": [4]}; servo
 {"servo_id": 4, "temperature_c": 85, "overload": true, "reboot": true}; place {"positions":
 {"elbow": 0.1}}, joints moved by hand, rad and m; plug {"plugged": false}; state.
 
-Of a servo also: "shift_counts": -2054, a horn mounted askew, without power: the encoder reads so
-many counts more than the joint's angle says. "registers": {"goal_pwm": 100}, what another program
-left in them. "stuck": ["torque_enable"], registers that keep their value though the servo says that
-they were written. "jammed": true, the joint is blocked.
+Further keys of servo: "shift_counts": -2054, a horn mounted askew, without power: the encoder reads
+so many counts more than the joint's angle. "registers": {"goal_pwm": 100}, values that another
+program left in them. "stuck": ["torque_enable"], registers that keep their value though the servo
+confirms the write. "jammed": true, the joint is blocked.
 """
 
 import json
@@ -21,6 +21,7 @@ from conure_core.servos.control_channel import ask
 if __name__ == "__main__":
     try:
         port, command, *words = sys.argv[1:]
-        print(json.dumps(ask(Path(port), command, **json.loads(" ".join(words) or "{}"))))
+        arguments = json.loads(" ".join(words) or "{}")
+        print(json.dumps(ask(Path(port), command, **arguments)))
     except (ConureError, OSError, ValueError) as error:
         sys.exit(f"{error}\n{__doc__}")

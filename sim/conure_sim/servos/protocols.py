@@ -1,4 +1,4 @@
-"""The servos' side of two serial protocols: instruction packets in, status packets out. Pure.
+"""The servos' side of two serial protocols: parse instruction packets, build status packets.
 
 Sources: ROBOTIS e-Manual, DYNAMIXEL Protocol 2.0; Feetech, communication protocol manual of SCS and
 STS servos.
@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-PING, READ, WRITE, REBOOT, SYNC_READ, SYNC_WRITE = 0x01, 0x02, 0x03, 0x08, 0x82, 0x83
+PING = 0x01
+READ = 0x02
+WRITE = 0x03
+REBOOT = 0x08
+SYNC_READ = 0x82
+SYNC_WRITE = 0x83
 BROADCAST = 0xFE
 STATUS = 0x55
 HEADER = b"\xff\xff\xfd\x00"
@@ -17,33 +22,47 @@ CRC_POLYNOMIAL = 0x8005
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction packet; `intact`: its checksum was right. `wire_bytes`: its length on the
-    wire.
-    """
+    """One instruction packet."""
 
     servo_id: int
+    """BROADCAST: all."""
     code: int
+    """PING, READ, ..."""
     parameters: bytes
     wire_bytes: int
+    """Its length on the wire."""
     intact: bool = True
+    """Whether its checksum is right."""
 
 
 class ServoProtocol(Protocol):
-    """`address_bytes`: size of an address, and of a length, in an instruction. `ping_answer`: the
-    model is in it.
-    """
+    """The packets of a family of servos."""
 
     address_bytes: int
+    """Size of an address, and of a length, in an instruction."""
     ping_answer: bool
+    """Whether the answer to a ping holds the model number."""
 
     def instructions(self, buffer: bytearray) -> Iterator[Instruction]:
-        """Every whole packet at the front of the buffer, taken out of it; noise before a header is
-        dropped.
-        """
+        """Take every whole packet from the front of the buffer, and drop noise before a header."""
         ...
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
-        """A status packet."""
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
+        """Build a status packet.
+
+        Args:
+            servo_id: Who answers.
+            error: Error byte, 0 for none.
+            data: What was read.
+
+        Returns:
+            The bytes on the wire.
+        """
         ...
 
 
@@ -51,14 +70,16 @@ def crc16(data: bytes) -> int:
     """CRC-16 with polynomial x^16 + x^15 + x^2 + 1, from 0, highest bit first."""
     crc = 0
     for byte in data:
-        crc = ((crc << 8) & 0xFFFF) ^ CRC_TABLE[(crc >> 8) ^ byte]
+        index = (crc >> 8) ^ byte
+        crc = ((crc << 8) & 0xFFFF) ^ CRC_TABLE[index]
     return crc
 
 
 def _crc_of_byte(byte: int) -> int:
     crc = byte << 8
     for _ in range(8):
-        crc = ((crc << 1) ^ (CRC_POLYNOMIAL if crc & 0x8000 else 0)) & 0xFFFF
+        polynomial = CRC_POLYNOMIAL if crc & 0x8000 else 0
+        crc = ((crc << 1) ^ polynomial) & 0xFFFF
     return crc
 
 
@@ -66,8 +87,8 @@ CRC_TABLE = [_crc_of_byte(byte) for byte in range(256)]
 
 
 class DynamixelProtocol:
-    """FF FF FD 00, id, length (2), instruction, parameters, CRC (2); FF FF FD after the length is
-    stuffed with FD.
+    """FF FF FD 00, id, length (2), instruction, parameters, CRC (2). FF FF FD after the length is
+    stuffed with another FD.
     """
 
     address_bytes = 2
@@ -94,15 +115,22 @@ class DynamixelProtocol:
             body = packet[7:-2].replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
             yield Instruction(packet[4], body[0], body[1:], total, intact)
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
-        body = (bytes([STATUS, error]) + data).replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
-        packet = HEADER + bytes([servo_id]) + (len(body) + 2).to_bytes(2, "little") + body
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
+        body = bytes([STATUS, error]) + data
+        body = body.replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
+        length = (len(body) + 2).to_bytes(2, "little")
+        packet = HEADER + bytes([servo_id]) + length + body
         return packet + crc16(packet).to_bytes(2, "little")
 
 
 class FeetechProtocol:
-    """FF FF, id, length, instruction, parameters, checksum: the complement of the sum of all behind
-    the header.
+    """FF FF, id, length, instruction, parameters, checksum: the complement of the sum of all bytes
+    after the header.
     """
 
     address_bytes = 1
@@ -128,7 +156,12 @@ class FeetechProtocol:
             intact = _complement(packet[2:-1]) == packet[-1]
             yield Instruction(packet[2], packet[4], packet[5:-1], total, intact)
 
-    def status(self, servo_id: int, error: int, data: bytes) -> bytes:
+    def status(
+        self,
+        servo_id: int,
+        error: int,
+        data: bytes,
+    ) -> bytes:
         body = bytes([servo_id, len(data) + 2, error]) + data
         return b"\xff\xff" + body + bytes([_complement(body)])
 

@@ -1,9 +1,13 @@
-"""One simulated servo: its registers, what may be written when, its encoder, its errors."""
+"""One simulated servo: registers, rules of writing, encoder, errors."""
 
 from conure_core.servos.registers import Family, Register
 
 MEMORY_BYTES = 256
-RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, LIMIT_ERROR, ACCESS_ERROR = 1, 2, 3, 6, 7
+RESULT_FAIL = 1
+INSTRUCTION_ERROR = 2
+CRC_ERROR = 3
+LIMIT_ERROR = 6
+ACCESS_ERROR = 7
 ALERT = 0x80
 READ_ONLY = ("model_number", "hardware_error", "present_")
 FACTORY = {
@@ -16,17 +20,27 @@ FACTORY = {
     "max_torque": 1000,
 }
 WATCHDOG_RAN_OUT = 255
+OVERHEATING = 4
 GUARDED = ("goal_", "profile_")
 SUPPLY_V = 12.0
 
 
 class SimulatedServo:
-    """`shaft_counts` is where the shaft truly is, in counts that never wrap; registers show what
+    """The registers of a servo, and its shaft.
+
+    `shaft_counts` is the true position of the shaft, in counts that never wrap; registers show what
     the servo knows.
     """
 
-    def __init__(self, family: Family, servo_id: int, model: str, shaft_counts: float) -> None:
-        self.family, self.servo_id = family, servo_id
+    def __init__(
+        self,
+        family: Family,
+        servo_id: int,
+        model: str,
+        shaft_counts: float,
+    ) -> None:
+        self.family = family
+        self.servo_id = servo_id
         self.memory = bytearray(MEMORY_BYTES)
         self.stuck: frozenset[str] = frozenset()  # registers that writing does not change
         self.set("model_number", family.models[model].number)
@@ -39,72 +53,82 @@ class SimulatedServo:
         self.reboot()
 
     def get(self, name: str) -> int:
+        """The value of a register."""
         register = self.family.register(name)
         return register.decode(self.memory[register.address : register.address + register.size])
 
     def set(self, name: str, value: int) -> None:
-        """Put a value into a register, whether or not the bus may write it."""
+        """Set a register, whether or not the bus may write it.
+
+        Args:
+            name: Of the register.
+            value: In the register's unit.
+        """
         register = self.family.register(name)
         self.memory[register.address : register.address + register.size] = register.encode(value)
 
     @property
     def torque(self) -> bool:
+        """Whether the motor holds."""
         return bool(self.get("torque_enable"))
 
     def power_cycle(self, shaft_counts: float) -> None:
-        """Off, the shaft put there, and on again."""
+        """Switch off, move the shaft there, and switch on."""
         self.shaft_counts = shaft_counts
         self.reboot()
 
     def reboot(self) -> None:
-        """As after power on: no torque, no error, and turns that nobody remembers."""
+        """Set the state after power on: no torque, no error, no memory of whole turns."""
         self.set("torque_enable", 0)
         self.set("hardware_error", 0)
         for name, value in self.family.at_rest.items():
             self.set(name, value)
         for name, largest in self.family.full.items():
             self.set(name, self.get(largest))
-        self._forgotten_turns = (
-            int(self.shaft_counts // self.family.counts_per_turn) * self.family.counts_per_turn
-        )
+
+        turn = self.family.counts_per_turn
+        self._forgotten_turns = int(self.shaft_counts // turn) * turn
         self.measure(self.shaft_counts, 0.0)
         self.set("goal_position", self.get("present_position"))
 
     def measure(self, shaft_counts: float, speed_units: float) -> None:
-        """Let the shaft be there: position and velocity show in the registers. No current is
-        simulated.
+        """Move the shaft, and update position and velocity in the registers.
+
+        No current is simulated. A servo that is too hot fails here.
+
+        Args:
+            shaft_counts: True position of the shaft, in counts that never wrap.
+            speed_units: Its velocity, in the unit of the register.
         """
-        self.shaft_counts, turn = shaft_counts, self.family.counts_per_turn
-        counts = (
-            round(shaft_counts)
-            - self._forgotten_turns
-            + self.family.homing_sign * self.get("homing_offset")
-        )
-        self.set("present_position", counts % turn if self._single_turn() else counts)
+        self.shaft_counts = shaft_counts
+        offset = self.family.homing_sign * self.get("homing_offset")
+        counts = round(shaft_counts) - self._forgotten_turns + offset
+        if self._is_single_turn():
+            counts %= self.family.counts_per_turn
+        self.set("present_position", counts)
         self.set("present_velocity", round(speed_units))
         if self.get("present_temperature") > self.get("temperature_limit"):
-            self.fail(4)
+            self.fail(OVERHEATING)
 
     def goal_shaft_counts(self) -> float:
-        """Where the shaft is to be, in the counts of `shaft_counts`: by numbers, within the servo's
-        own limits.
-        """
-        goal, present = self.get("goal_position"), self.get("present_position")
-        if self._single_turn():
+        """The goal of the shaft, in the counts of `shaft_counts`, within the servo's own limits."""
+        goal = self.get("goal_position")
+        present = self.get("present_position")
+        if self._is_single_turn():
             low, high = self._position_limits()
             goal = min(max(goal, low), high)
         return round(self.shaft_counts) + goal - present
 
     def fail(self, error_bit: int) -> None:
-        """A hardware error: the servo lets go until it is rebooted."""
+        """Raise a hardware error: the servo has no torque until it is rebooted."""
         self.set("hardware_error", self.get("hardware_error") | error_bit)
         self.set("torque_enable", 0)
 
-    def _single_turn(self) -> bool:
+    def _is_single_turn(self) -> bool:
         modes = [self.family.modes[mode] for mode in self.family.single_turn]
-        return (
-            self.get("operating_mode") in modes and self._position_limits() != self.family.no_limits
-        )
+        if self.get("operating_mode") not in modes:
+            return False
+        return self._position_limits() != self.family.no_limits
 
     def _position_limits(self) -> tuple[int, int]:
         return self.get("min_position_limit"), self.get("max_position_limit")
@@ -119,11 +143,26 @@ class SimulatedServo:
         return hardware
 
     def read(self, address: int, length: int) -> bytes:
+        """Read memory as the bus does.
+
+        Args:
+            address: Of the first byte.
+            length: Number of bytes.
+
+        Returns:
+            The bytes.
+        """
         return bytes(self.memory[address : address + length])
 
     def write(self, address: int, data: bytes) -> int:
-        """Write as the bus does; returns the error number, 0 for none. What is refused changes
-        nothing.
+        """Write memory as the bus does; a refused write changes nothing.
+
+        Args:
+            address: Of the first byte.
+            data: The bytes.
+
+        Returns:
+            The error number, 0 for none.
         """
         end = address + len(data)
         touched = {
@@ -139,25 +178,35 @@ class SimulatedServo:
             self.memory[address:end] = data
         return 0
 
-    def _refusal(self, name: str, register: Register, address: int, data: bytes) -> int:
+    def _refusal(
+        self,
+        name: str,
+        register: Register,
+        address: int,
+        data: bytes,
+    ) -> int:
+        """The error number of writing one register, 0 for none."""
         if name.startswith(READ_ONLY) or (register.eeprom and self.torque):
             return ACCESS_ERROR
         start = register.address - address
         if start < 0 or start + register.size > len(data):
             return LIMIT_ERROR
+
         value = register.decode(data[start : start + register.size])
         if name == "torque_enable" and value and self.get("hardware_error"):
             return RESULT_FAIL
-        if name == "goal_position" and self._single_turn() and not self._takes_goal(value):
+        if name == "goal_position" and self._is_single_turn() and not self._accepts_goal(value):
             return LIMIT_ERROR
-        ran_out = (
-            "bus_watchdog" in self.family.registers and self.get("bus_watchdog") == WATCHDOG_RAN_OUT
-        )
-        return LIMIT_ERROR if ran_out and name.startswith(GUARDED) else 0
+        return LIMIT_ERROR if name.startswith(GUARDED) and self._watchdog_ran_out() else 0
 
-    def _takes_goal(self, value: int) -> bool:
-        """A Dynamixel servo refuses a goal beyond its limits; a Feetech servo takes it and stops at
-        them.
+    def _watchdog_ran_out(self) -> bool:
+        if "bus_watchdog" not in self.family.registers:
+            return False
+        return self.get("bus_watchdog") == WATCHDOG_RAN_OUT
+
+    def _accepts_goal(self, value: int) -> bool:
+        """A Dynamixel servo refuses a goal beyond its limits; a Feetech servo accepts it and stops
+        at them.
         """
         low, high = self._position_limits()
         if self.family.name == "dynamixel_x":

@@ -1,6 +1,4 @@
-"""The tasks, one file a family. To add one: a child of `Task` in a file here, and its line in
-`TASKS`.
-"""
+"""The tasks, one file a family. To add one: a child of `Task` here, and its line in `TASKS`."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""What a task is. Rewards are sparse: +1 at success, else 0."""
+"""The interface of a task. Rewards are sparse: +1 at success, else 0."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from conure_sim.experts.motion import Expert
-from conure_sim.scenes.builder import Stage
+from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.scene import Scene
 
 SceneType = TypeVar("SceneType", bound=Scene)
@@ -13,23 +13,23 @@ SceneType = TypeVar("SceneType", bound=Scene)
 
 @dataclass(frozen=True)
 class Task(ABC, Generic[SceneType]):
-    """How the scene is furnished, when an episode has succeeded, and which scripted expert solves
-    it.
-
-    `max_steps`: control periods until the episode ends; `fixture_state_size`: length of the scene's
-    `fixture_state`; `any_object`: whether every object on the table could as well be the target.
-    """
+    """A task: builds its scenes, tells success, and names the expert that solves it."""
 
     name: str
+    """NAME in `conure/NAME-v0`."""
     max_steps: int
+    """Control periods until the episode is truncated."""
 
     fixture_state_size: ClassVar[int] = 0
+    """Length of the scene's `fixture_state`."""
     any_object: ClassVar[bool] = False
+    """Whether every object on the table could be the target as well."""
 
     @abstractmethod
-    def furnish(self, stage: Stage) -> SceneType:
-        """Put the episode's things on the table. Raises: ConfigError for a target that it cannot
-        have.
+    def build_scene(self, builder: SceneBuilder) -> SceneType:
+        """Put objects and fixtures of an episode on the table, all drawn from `builder.rng`.
+
+        Raises: ConfigError for a target that the task cannot have.
         """
 
     @abstractmethod

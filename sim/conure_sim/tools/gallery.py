@@ -1,5 +1,5 @@
-"""`conure gallery`: every task, arm, randomization preset, object and fixture on one page that
-fetches nothing.
+"""`conure gallery`: every task, arm, randomization preset, object and fixture on one page without
+external files.
 """
 
 import base64
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from rich.progress import track
@@ -23,6 +22,7 @@ from conure_sim.physics.arm_simulation import ARMS_DIR
 from conure_sim.randomization.factors import find_randomization, preset_names
 from conure_sim.tasks import TASKS, find_task
 from conure_sim.tools.gallery_pictures import (
+    Episode,
     Picture,
     expert_episode,
     fixture_groups,
@@ -31,24 +31,33 @@ from conure_sim.tools.gallery_pictures import (
     object_pictures,
     preset_samples,
 )
-from conure_sim.tools.pictures import encoded
+from conure_sim.tools.pictures import encode_image
 
 PAGE = "index.html"
 
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    """What to show; see conf/gallery.yaml."""
+    """Configuration of `conure gallery`; see conf/gallery.yaml."""
 
     out: str
+    """Folder of the page."""
     tasks: list[str]
+    """Empty: every task."""
     arms: list[str]
+    """Empty: every arm."""
     presets: list[str]
+    """Empty: every randomization preset."""
     seed: int = field(metadata=SEED)
+    """Seed of every episode."""
     size: int = field(metadata=COUNT)
+    """Width and height of an episode's pictures, px."""
     samples: int = field(metadata=bounds(1, 1000))
+    """Draws of each preset."""
     thumbnail_size: int = field(metadata=COUNT)
+    """Width and height of the pictures of objects and fixtures, px."""
     objects: bool
+    """Whether to show objects and fixtures."""
 
     def __post_init__(self) -> None:
         for task in self.tasks:
@@ -90,43 +99,67 @@ def arm_names() -> list[str]:
 
 
 def _render(config: GalleryConfig) -> str:
-    tasks, arms = config.tasks or list(TASKS), config.arms or arm_names()
-    episodes: dict[str, list[Any]] = {task: [] for task in tasks}
-    for task, arm in track(
-        [(task, arm) for task in tasks for arm in arms], "episodes", transient=True
-    ):
-        episodes[task].append(expert_episode(task, arm, config.seed, config.size))
-    presets = {
-        preset: preset_samples(preset, tasks[0], arms[0], config.seed, config.samples, config.size)
-        for preset in track(config.presets or preset_names()[::-1], "presets", transient=True)
-    }
-    objects: dict[str, Sequence[Picture]] = {}
-    fixtures: dict[str, Sequence[Picture]] = {}
-    if config.objects:
-        for name, models in object_groups().items():
-            objects[name] = object_pictures(list(models.values()), config.thumbnail_size)
-        for name, parts in fixture_groups().items():
-            fixtures[name] = fixture_pictures(parts, config.thumbnail_size)
+    tasks = config.tasks or list(TASKS)
+    arms = config.arms or arm_names()
+    presets = config.presets or preset_names()[::-1]
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["data_uri"] = _data_uri
-    template = environment.from_string(
-        (files("conure_sim") / "gallery.html").read_text(encoding="utf-8")
-    )
-    return template.render(
-        episodes=episodes,
+    source = (files("conure_sim") / "gallery.html").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        episodes=_episodes(config, tasks, arms),
         purposes={task: _purpose(task) for task in tasks},
-        presets=presets,
+        presets=_presets(config, presets, tasks[0], arms[0]),
         scene=f"{tasks[0]}, {arms[0]}, seed {config.seed}",
-        objects=objects,
-        fixtures=fixtures,
+        objects=_objects(config),
+        fixtures=_fixtures(config),
     )
+
+
+def _episodes(
+    config: GalleryConfig, tasks: Sequence[str], arms: Sequence[str]
+) -> dict[str, list[Episode]]:
+    episodes: dict[str, list[Episode]] = {task: [] for task in tasks}
+    pairs = [(task, arm) for task in tasks for arm in arms]
+    for task, arm in track(pairs, "episodes", transient=True):
+        episodes[task].append(expert_episode(task, arm, config.seed, config.size))
+    return episodes
+
+
+def _presets(
+    config: GalleryConfig, presets: Sequence[str], task: str, arm: str
+) -> dict[str, list[Picture]]:
+    pictures: dict[str, list[Picture]] = {}
+    for preset in track(presets, "presets", transient=True):
+        pictures[preset] = preset_samples(
+            preset, task, arm, config.seed, config.samples, config.size
+        )
+    return pictures
+
+
+def _objects(config: GalleryConfig) -> dict[str, list[Picture]]:
+    pictures: dict[str, list[Picture]] = {}
+    if config.objects:
+        for name, models in object_groups().items():
+            pictures[name] = object_pictures(list(models.values()), config.thumbnail_size)
+    return pictures
+
+
+def _fixtures(config: GalleryConfig) -> dict[str, list[Picture]]:
+    pictures: dict[str, list[Picture]] = {}
+    if config.objects:
+        for name, fixtures in fixture_groups().items():
+            pictures[name] = fixture_pictures(fixtures, config.thumbnail_size)
+    return pictures
 
 
 def _purpose(task: str) -> str:
-    return (type(find_task(task)).__doc__ or "").strip().split("\n\n")[0]
+    """The first paragraph of the task's docstring."""
+    text = type(find_task(task)).__doc__ or ""
+    return text.strip().split("\n\n")[0]
 
 
 def _data_uri(picture: Picture) -> str:
-    return "data:image/webp;base64," + base64.b64encode(encoded(picture.image, ".webp")).decode()
+    data = base64.b64encode(encode_image(picture.image, ".webp"))
+    return "data:image/webp;base64," + data.decode()

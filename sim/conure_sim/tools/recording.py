@@ -1,70 +1,75 @@
-"""One episode as pictures: what cameras saw, what was done, whether it succeeded."""
+"""Record one episode: images of cameras, actions, success."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.types import Array, Image
+from conure_sim.envs.rollout import Driver, Transition, rollout
 from conure_sim.envs.viewpoints import viewpoint
-
-Actor = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
-"""An action (7,) for an observation."""
-Driver = Callable[[Any], Actor]
-"""The actor for an environment's present episode; called after its reset."""
+from conure_sim.vision.camera import AnyCamera
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An episode of n steps. `frames`: by camera, n + 1 images (h, w, 3) uint8, sRGB, the first
-    before any step.
-    """
+    """An episode of n steps."""
 
     frames: dict[str, list[Image]]
+    """For each camera, n + 1 images (h, w, 3) uint8, sRGB, the first before any step."""
     actions: Array
+    """(n, 7), in [-1, 1]."""
     success: bool
     target: str
+    """The name of what the reward was about."""
 
     @property
     def steps(self) -> int:
-        """How many steps it took."""
+        """Number of steps."""
         return len(self.actions)
 
 
-def record(env: Any, driver: Driver, seed: int, cameras: Sequence[str], size_px: int) -> Recording:
-    """Run one episode from this seed. Frames hold no sensor noise and no delay: they show what was
-    there.
+def record(
+    env: Any,
+    driver: Driver,
+    seed: int,
+    cameras: Sequence[str],
+    size_px: int,
+) -> Recording:
+    """Record one episode. Frames hold no sensor noise and no delay: they show the true scene.
 
-    Raises: ConfigError for an unknown camera.
+    Args:
+        env: A TabletopEnv.
+        driver: Gives the policy of the episode.
+        seed: Of the episode.
+        cameras: Names of viewpoints.
+        size_px: Width and height of the images, px.
+
+    Returns:
+        Images, actions and outcome.
+
+    Raises:
+        ConfigError: A camera is unknown.
     """
-    observation, info = env.reset(seed=seed)
-    actor, actions, done = driver(env), [], False
-    views = {name: viewpoint(env, name, size_px) for name in cameras}
-    frames: dict[str, list[Image]] = {
-        name: [env.world.view(camera).image] for name, camera in views.items()
-    }
-    while not done:
-        action = np.asarray(actor(observation), dtype=np.float64)
-        observation, _, terminated, truncated, info = env.step(action)
-        actions.append(action)
+    views: dict[str, AnyCamera] = {}
+    frames: dict[str, list[Image]] = {name: [] for name in cameras}
+    actions: list[Array] = []
+
+    def capture() -> None:
         for name, camera in views.items():
             frames[name].append(env.world.view(camera).image)
-        done = terminated or truncated
-    return Recording(
-        frames, np.array(actions).reshape(-1, 7), bool(info["is_success"]), str(info["target"])
-    )
 
+    def start() -> None:
+        for name in cameras:
+            views[name] = viewpoint(env, name, size_px)
+        capture()
 
-def expert(env: Any) -> Actor:
-    """The task's scripted expert."""
-    acting = env.task.expert(env.scene)
-    return lambda observation: np.asarray(acting.action())
+    def append(step: Transition) -> None:
+        actions.append(step.action)
+        capture()
 
-
-def random_actions(seed: int) -> Driver:
-    """Actions drawn evenly from all that there are."""
-    rng = np.random.default_rng(seed)
-    return lambda env: lambda observation: rng.uniform(-1.0, 1.0, ACTION_SIZE)
+    result = rollout(env, driver, seed, on_step=append, on_reset=start)
+    stacked = np.array(actions).reshape(-1, ACTION_SIZE)
+    return Recording(frames, stacked, result.success, str(result.info["target"]))

@@ -1,5 +1,5 @@
-"""How well a commanded end-effector delta is reached: the measure that an arm's gains, forces and
-limits must meet.
+"""Measure how closely commanded end-effector deltas are reached: the test of an arm's gains, forces
+and limits.
 """
 
 from dataclasses import dataclass
@@ -13,57 +13,80 @@ from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
 
 EPISODE_STEPS = 25
-WANDER_M, WANDER_RAD = 0.05, 0.3
+WANDER_M = 0.05
+WANDER_RAD = 0.3
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """Of each action: how far, (n,) m and rad, the pose at the end of its step lay from the one
-    that it asked for.
-
-    `changed` (n,) tells where the safety gate altered the command, because its speed or
-    acceleration was over a limit: there, what was asked for is not what was commanded.
-    """
+    """The error of n actions: the pose at the end of a step against the commanded one."""
 
     distance_m: Array
+    """(n,), m."""
     angle_rad: Array
+    """(n,), rad."""
     changed: NDArray[np.bool_]
+    """(n,), whether the safety gate altered the command, because its speed or acceleration was over
+    a limit: there, the action is not what was commanded."""
 
     def within(self, distance_m: float, angle_rad: float) -> NDArray[np.bool_]:
-        """(n,), whether each was reached as closely as this."""
+        """Compare the errors with bounds.
+
+        Args:
+            distance_m: The largest distance, m.
+            angle_rad: The largest angle, rad.
+
+        Returns:
+            (n,), whether each action is within both.
+        """
         return (self.distance_m <= distance_m) & (self.angle_rad <= angle_rad)
 
 
-def free_space_tracking(env: TabletopEnv, steps: int, seed: int) -> Tracking:
-    """`steps` random actions over the whole range, one after the other, in free space around the
-    arm's home pose.
+def measure_free_space_tracking(
+    env: TabletopEnv,
+    steps: int,
+    seed: int,
+) -> Tracking:
+    """Send random actions over the whole range, in free space around the arm's home pose.
 
-    Where the tool has wandered further than WANDER_M or WANDER_RAD along an axis, the action leads
-    back, so that contacts and the workspace's faces stay out of the measurement.
+    Where the tool is further than WANDER_M or WANDER_RAD away along an axis, the action leads back,
+    so that contacts and the workspace's faces stay out of the measurement.
+
+    Args:
+        env: Of the arm.
+        steps: How many actions, a reset after each EPISODE_STEPS.
+        seed: Of the actions and the resets.
+
+    Returns:
+        The error of each action.
     """
-    rng, arm, robot = np.random.default_rng(seed), env.world.arm, env.robot
-    limits, home = (
-        np.array([WANDER_M] * 3 + [WANDER_RAD] * 3),
-        arm.forward(np.array(robot.home_rad)).copy(),
-    )
-    rows = []
+    rng = np.random.default_rng(seed)
+    arm = env.world.arm
+    robot = env.robot
+    limits = np.array([WANDER_M] * 3 + [WANDER_RAD] * 3)
+    home = arm.forward(np.array(robot.home_rad)).copy()
+
+    distance_m = np.zeros(steps)
+    angle_rad = np.zeros(steps)
+    changed = np.zeros(steps, dtype=bool)
     for step in range(steps):
         if step % EPISODE_STEPS == 0:
             env.reset(seed=seed + step)
             commanded = env.loop.hold()
-        before, action = arm.forward(commanded.joint_rad).copy(), rng.uniform(-1, 1, ACTION_SIZE)
+        before = arm.forward(commanded.joint_rad).copy()
+
+        action = rng.uniform(-1, 1, ACTION_SIZE)
         offset = pose_error(home, before)
-        action[MOTION] = np.where(
-            np.abs(offset) > limits, -np.sign(offset) * np.abs(action[MOTION]), action[MOTION]
-        )
-        wanted = moved(
-            before,
-            action[TRANSLATION] * robot.max_translation_m,
-            action[ROTATION] * robot.max_rotation_rad,
-        )
+        back = -np.sign(offset) * np.abs(action[MOTION])
+        action[MOTION] = np.where(np.abs(offset) > limits, back, action[MOTION])
+        shift_m = action[TRANSLATION] * robot.max_translation_m
+        turn_rad = action[ROTATION] * robot.max_rotation_rad
+        wanted = moved(before, shift_m, turn_rad)
+
         env.step(action)
         commanded = env.command
         error = pose_error(arm.forward(env.world.joint_state().joint_rad), wanted)
-        rows.append((np.linalg.norm(error[:3]), np.linalg.norm(error[3:]), bool(commanded.changes)))
-    distance_m, angle_rad, changed = zip(*rows, strict=True)
-    return Tracking(np.array(distance_m), np.array(angle_rad), np.array(changed))
+        distance_m[step] = np.linalg.norm(error[:3])
+        angle_rad[step] = np.linalg.norm(error[3:])
+        changed[step] = bool(commanded.changes)
+    return Tracking(distance_m, angle_rad, changed)

@@ -1,6 +1,4 @@
-"""Cameras, fixed or on a link of the arm, from intrinsics, lens distortion and a pose, as a
-renderer takes them.
-"""
+"""Cameras, fixed or on a link of the arm: intrinsics, lens distortion and pose."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from conure_core.errors import ConfigError
 from conure_core.types import Array
 
-NEAR_M, FAR_M = 0.05, 3.0
+NEAR_M = 0.05
+FAR_M = 3.0
 MAX_ENLARGEMENT = 4
 UNDISTORTED_WITHIN = 1e-6
 
@@ -29,27 +28,35 @@ class Distortion:
     """
 
     k1: float = 0.0
+    """Radial, of r^2."""
     k2: float = 0.0
+    """Radial, of r^4."""
     p1: float = 0.0
+    """Tangential, along y."""
     p2: float = 0.0
+    """Tangential, along x."""
     k3: float = 0.0
+    """Radial, of r^6."""
 
     def apply(self, points: Array) -> Array:
-        """Where the lens puts normalized points (n, 2)."""
-        x, y = points[:, 0], points[:, 1]
+        """Distort normalized points (n, 2): where the lens puts them, (n, 2)."""
+        x = points[:, 0]
+        y = points[:, 1]
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
-        return np.stack(
-            [
-                x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x),
-                y * radial + self.p1 * (r2 + 2 * y * y) + 2 * self.p2 * x * y,
-            ],
-            axis=1,
-        )
+        stretched_x = x * radial
+        stretched_y = y * radial
+
+        p1 = self.p1
+        p2 = self.p2
+        distorted_x = stretched_x + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        distorted_y = stretched_y + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        return np.stack([distorted_x, distorted_y], axis=1)
 
     def remove(self, points: Array) -> Array:
-        """The normalized points (n, 2) that the lens puts here. Raises: ConfigError where the lens
-        folds over.
+        """Undistort normalized points (n, 2), by fixed-point iteration.
+
+        Raises: ConfigError where the lens folds over.
         """
         found = points.copy()
         for _ in range(100):
@@ -66,22 +73,28 @@ class Distortion:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """What a camera's pixels see. Pixel (column i, row j) covers [i, i + 1) x [j, j + 1): OpenCV's
-    cx and cy plus 0.5.
-
-    `aligned` draws pixels where `Camera.project` says. Without it, images are half a pixel off, to
-    the right and up, because TinyRenderer samples the lower left corner of each pixel: as drawn for
-    the policies trained so far.
+    """The projection of a camera. Pixel (column i, row j) covers [i, i + 1) x [j, j + 1), so that
+    the principal point is OpenCV's plus 0.5.
     """
 
     width_px: int
+    """Columns of an image."""
     height_px: int
+    """Rows of an image."""
     fx_px: float
+    """Focal length along x."""
     fy_px: float
+    """Focal length along y."""
     cx_px: float
+    """Column of the principal point."""
     cy_px: float
+    """Row of the principal point."""
     distortion: Distortion | None = None
+    """Distortion of the lens; None: a pinhole."""
     aligned: bool = True
+    """Whether pixels are drawn where `Camera.project` says. Without it, images are half a pixel
+    off, to the right and up, because TinyRenderer samples the lower left corner of each pixel: as
+    drawn for the policies trained so far."""
 
     def __post_init__(self) -> None:
         if min(self.width_px, self.height_px) < 1 or not min(self.fx_px, self.fy_px) > 0:
@@ -89,9 +102,11 @@ class Intrinsics:
 
     def matrix(self) -> Array:
         """Intrinsic matrix (3, 3), px."""
-        return np.array(
-            [[self.fx_px, 0, self.cx_px], [0, self.fy_px, self.cy_px], [0, 0, 1]], dtype=np.float64
-        )
+        matrix = np.eye(3)
+        matrix[0, 0] = self.fx_px
+        matrix[1, 1] = self.fy_px
+        matrix[:2, 2] = self.cx_px, self.cy_px
+        return matrix
 
     def scaled(self, factor: float) -> "Intrinsics":
         """The same view in an image that is `factor` times as wide and high."""
@@ -113,31 +128,39 @@ class Intrinsics:
     def pinhole(self) -> "Intrinsics":
         """The camera without distortion whose image holds everything that this one sees; itself if
         undistorted.
+
+        Raises: ConfigError if its image is more than MAX_ENLARGEMENT times as large.
         """
         if self.distortion is None:
             return self
         left, top = self._undistorted.min(axis=0)
         right, bottom = self._undistorted.max(axis=0)
-        width_px, height_px = (int(np.ceil(span)) + 2 for span in (right - left, bottom - top))
-        if (
-            width_px > MAX_ENLARGEMENT * self.width_px
-            or height_px > MAX_ENLARGEMENT * self.height_px
-        ):
+        width_px = int(np.ceil(right - left)) + 2
+        height_px = int(np.ceil(bottom - top)) + 2
+        too_wide = width_px > MAX_ENLARGEMENT * self.width_px
+        too_high = height_px > MAX_ENLARGEMENT * self.height_px
+        if too_wide or too_high:
             raise ConfigError(
                 f"{self.distortion} stretches the image more than {MAX_ENLARGEMENT} times"
             )
-        middle = {"cx_px": self.cx_px - left + 1, "cy_px": self.cy_px - top + 1}
-        return replace(self, width_px=width_px, height_px=height_px, distortion=None, **middle)
+        return replace(
+            self,
+            width_px=width_px,
+            height_px=height_px,
+            cx_px=self.cx_px - left + 1,
+            cy_px=self.cy_px - top + 1,
+            distortion=None,
+        )
 
     @cached_property
     def maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Column and row, (h, w) each, in the pinhole image, as cv2.remap takes them, for every
-        pixel of this one.
+        """Column and row in the pinhole image, (h, w) each, for every pixel of this one, as
+        cv2.remap takes them.
         """
-        shift = [self.pinhole.cx_px - self.cx_px - 0.5, self.pinhole.cy_px - self.cy_px - 0.5]
-        sources = (
-            (self._undistorted + shift).astype(np.float32).reshape(self.height_px, self.width_px, 2)
-        )
+        shift_x = self.pinhole.cx_px - self.cx_px - 0.5
+        shift_y = self.pinhole.cy_px - self.cy_px - 0.5
+        sources = (self._undistorted + [shift_x, shift_y]).astype(np.float32)
+        sources = sources.reshape(self.height_px, self.width_px, 2)
         return np.ascontiguousarray(sources[..., 0]), np.ascontiguousarray(sources[..., 1])
 
     @cached_property
@@ -146,36 +169,42 @@ class Intrinsics:
         pixel sees.
         """
         columns, rows = np.meshgrid(np.arange(self.width_px) + 0.5, np.arange(self.height_px) + 0.5)
-        focal, middle = np.array([self.fx_px, self.fy_px]), np.array([self.cx_px, self.cy_px])
         pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
-        normalized = (pixels - middle) / focal
-        return np.asarray((self.distortion or Distortion()).remove(normalized) * focal + middle)
+        focal = np.array([self.fx_px, self.fy_px])
+        principal = np.array([self.cx_px, self.cy_px])
+        lens = self.distortion or Distortion()
+        normalized = lens.remove((pixels - principal) / focal)
+        return np.asarray(normalized * focal + principal)
 
     @cached_property
     def projection_matrix(self) -> list[float]:
         """OpenGL projection matrix, column-major, of the pinhole."""
         shift = 0.5 if self.aligned else 0.0
-        cx_px, cy_px, depth = self.cx_px - shift, self.cy_px + shift, FAR_M - NEAR_M
-        rows = np.array(
-            [
-                [2 * self.fx_px / self.width_px, 0, 1 - 2 * cx_px / self.width_px, 0],
-                [0, 2 * self.fy_px / self.height_px, 2 * cy_px / self.height_px - 1, 0],
-                [0, 0, -(FAR_M + NEAR_M) / depth, -2 * FAR_M * NEAR_M / depth],
-                [0, 0, -1, 0],
-            ]
-        )
+        cx_px = self.cx_px - shift
+        cy_px = self.cy_px + shift
+        depth = FAR_M - NEAR_M
+
+        rows = np.zeros((4, 4))
+        rows[0, 0] = 2 * self.fx_px / self.width_px
+        rows[0, 2] = 1 - 2 * cx_px / self.width_px
+        rows[1, 1] = 2 * self.fy_px / self.height_px
+        rows[1, 2] = 2 * cy_px / self.height_px - 1
+        rows[2, 2] = -(FAR_M + NEAR_M) / depth
+        rows[2, 3] = -2 * FAR_M * NEAR_M / depth
+        rows[3, 2] = -1
         return list(rows.T.ravel())
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics at a pose. `base_from_camera` is (4, 4), optical frame: x right, y down, z
-    forward; lengths m.
-    """
+    """Intrinsics at a pose in the arm's base frame."""
 
     intrinsics: Intrinsics
+    """Its projection."""
     base_from_camera: Array
+    """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
     frame: str = "camera"
+    """Name of the optical frame."""
 
     @property
     def width_px(self) -> int:
@@ -211,57 +240,90 @@ class Camera:
         flip = np.diag([1.0, -1.0, -1.0, 1.0])
         return list((flip @ np.linalg.inv(self.base_from_camera)).T.ravel())
 
-    def displaced(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
-        """The camera shifted by (3,), turned by a rotation vector (3,), both in its own frame, and
-        zoomed.
+    def displace(
+        self,
+        shift_m: Array,
+        turn_rad: Array,
+        focal_scale: float,
+    ) -> Self:
+        """Move, turn and zoom the camera.
+
+        Args:
+            shift_m: In its own frame, (3,) m.
+            turn_rad: Rotation vector in its own frame, (3,) rad.
+            focal_scale: Factor of the focal lengths, above zero.
+
+        Returns:
+            Another camera.
         """
-        pose = self.base_from_camera @ _change(shift_m, turn_rad)
+        pose = self.base_from_camera @ _transform(shift_m, turn_rad)
         return replace(self, intrinsics=self.intrinsics.zoomed(focal_scale), base_from_camera=pose)
 
 
 @dataclass(frozen=True)
 class MountedCamera:
-    """A camera that rides on a link of the arm, such as the wrist: `link_from_camera` (4, 4), m, a
-    link of the URDF.
-    """
+    """A camera that moves with a link of the arm, such as the wrist's."""
 
     intrinsics: Intrinsics
+    """Its projection."""
     link: str
+    """Name of a link of the URDF."""
     link_from_camera: Array
+    """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
     frame: str = "wrist_camera"
+    """Name of the optical frame."""
 
     def at(self, base_from_link: Array) -> Camera:
-        """The camera where it is when the link is here."""
+        """The camera in the base frame while the link has this pose, (4, 4)."""
         return Camera(self.intrinsics, base_from_link @ self.link_from_camera, self.frame)
 
-    def displaced(self, shift_m: Array, turn_rad: Array, focal_scale: float) -> Self:
-        """The camera shifted by (3,), turned by a rotation vector (3,), both in its own frame, and
-        zoomed.
+    def displace(
+        self,
+        shift_m: Array,
+        turn_rad: Array,
+        focal_scale: float,
+    ) -> Self:
+        """Move, turn and zoom the camera on its link.
+
+        Args:
+            shift_m: In its own frame, (3,) m.
+            turn_rad: Rotation vector in its own frame, (3,) rad.
+            focal_scale: Factor of the focal lengths, above zero.
+
+        Returns:
+            Another camera.
         """
-        pose = self.link_from_camera @ _change(shift_m, turn_rad)
+        pose = self.link_from_camera @ _transform(shift_m, turn_rad)
         return replace(self, intrinsics=self.intrinsics.zoomed(focal_scale), link_from_camera=pose)
 
 
 AnyCamera = Camera | MountedCamera
 
 
-def _change(shift_m: Array, turn_rad: Array) -> Array:
-    """The pose (4, 4) of a frame shifted by (3,) and turned by a rotation vector (3,), in the frame
-    it was.
-    """
-    change = np.eye(4)
-    change[:3, :3], change[:3, 3] = pin.exp3(np.asarray(turn_rad, dtype=np.float64)), shift_m
-    return change
+def _transform(shift_m: Array, turn_rad: Array) -> Array:
+    """The transform (4, 4) of a shift (3,) and a rotation vector (3,)."""
+    transform = np.eye(4)
+    transform[:3, :3] = pin.exp3(np.asarray(turn_rad, dtype=np.float64))
+    transform[:3, 3] = shift_m
+    return transform
 
 
 def calibrated_intrinsics(
     width_px: int, height_px: int, matrix: Array, distortion: Array | None = None
 ) -> Intrinsics:
-    """Intrinsics from what a calibration gives: OpenCV's or ROS's K (3, 3), px, and (k1, k2, p1,
-    p2[, k3]).
+    """Intrinsics from a calibration of OpenCV or ROS.
 
-    Raises: ConfigError for a matrix with skew or of another shape, or another number of
-    coefficients.
+    Args:
+        width_px: Columns of an image.
+        height_px: Rows of an image.
+        matrix: K, (3, 3) px, without skew; pixel centres are whole numbers.
+        distortion: (k1, k2, p1, p2[, k3]); None or all zero: no distortion.
+
+    Returns:
+        The intrinsics, in which pixel centres are at halves.
+
+    Raises:
+        ConfigError: The matrix has skew or another shape, or the number of coefficients differs.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape != (3, 3) or np.abs(matrix[[0, 1, 2, 2], [1, 0, 0, 1]]).max() > 1e-9:
@@ -273,30 +335,65 @@ def calibrated_intrinsics(
         raise ConfigError(
             f"expected distortion coefficients (k1, k2, p1, p2[, k3]), got {coefficients}"
         )
-    lens = Distortion(*coefficients) if any(coefficients) else None
-    fx_px, fy_px, cx_px, cy_px = (float(matrix[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    return Intrinsics(width_px, height_px, fx_px, fy_px, cx_px + 0.5, cy_px + 0.5, lens)
+    return Intrinsics(
+        width_px=width_px,
+        height_px=height_px,
+        fx_px=float(matrix[0, 0]),
+        fy_px=float(matrix[1, 1]),
+        cx_px=float(matrix[0, 2]) + 0.5,
+        cy_px=float(matrix[1, 2]) + 0.5,
+        distortion=Distortion(*coefficients) if any(coefficients) else None,
+    )
 
 
 def centred_intrinsics(
     width_px: int, height_px: int, field_of_view_rad: float, aligned: bool = True
 ) -> Intrinsics:
-    """Square pixels, the principal point in the middle; the view angle is vertical."""
+    """Intrinsics with square pixels and the principal point in the image's centre.
+
+    Args:
+        width_px: Columns of an image.
+        height_px: Rows of an image.
+        field_of_view_rad: Vertical, in (0, pi).
+        aligned: As in Intrinsics.
+
+    Returns:
+        The intrinsics of a pinhole.
+    """
     focal_px = height_px / 2 / float(np.tan(field_of_view_rad / 2))
     return Intrinsics(
-        width_px, height_px, focal_px, focal_px, width_px / 2, height_px / 2, None, aligned
+        width_px=width_px,
+        height_px=height_px,
+        fx_px=focal_px,
+        fy_px=focal_px,
+        cx_px=width_px / 2,
+        cy_px=height_px / 2,
+        aligned=aligned,
     )
 
 
-def looking_pose(eye: Array, target: Array, up: Array | None = None) -> Array:
-    """Pose (4, 4) of an optical frame at `eye` that looks at `target` (m), `up` (default +z) up in
-    the image.
+def looking_pose(
+    eye: Array,
+    target: Array,
+    up: Array | None = None,
+) -> Array:
+    """The pose of an optical frame that looks at a point.
+
+    Args:
+        eye: Its origin, (3,) m.
+        target: The point, (3,) m.
+        up: Direction (3,) that is up in the image, not along the view; by default +z.
+
+    Returns:
+        Pose (4, 4), m, in the frame of the points: x right, y down, z forward.
     """
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0] if up is None else up)
     right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+
     pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, :3] = np.stack([right, down, forward], axis=1)
     pose[:3, 3] = eye
     return pose
 
@@ -309,10 +406,18 @@ def looking_at(
     field_of_view_rad: float,
     aligned: bool = True,
 ) -> Camera:
-    """A camera at `eye` that looks at `target` (m, base frame), +z up in the image; the view angle
-    is vertical.
+    """A camera that looks at a point, +z up in the image.
+
+    Args:
+        eye: Where it is, base frame, (3,) m.
+        target: The point, base frame, (3,) m.
+        width_px: Columns of an image.
+        height_px: Rows of an image.
+        field_of_view_rad: Vertical, in (0, pi).
+        aligned: As in Intrinsics.
+
+    Returns:
+        The camera.
     """
-    return Camera(
-        centred_intrinsics(width_px, height_px, field_of_view_rad, aligned),
-        looking_pose(eye, target),
-    )
+    intrinsics = centred_intrinsics(width_px, height_px, field_of_view_rad, aligned)
+    return Camera(intrinsics, looking_pose(eye, target))

@@ -1,6 +1,4 @@
-"""What a camera sees of a physics client: colours, and depth and bodies on request, lens distortion
-included.
-"""
+"""Render a physics client: colours, and depth and bodies on request, through the camera's lens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ import numpy as np
 import pybullet
 from numpy.typing import NDArray
 
+from conure_core.types import Image
 from conure_sim.vision.camera import FAR_M, NEAR_M, Camera
 
 NOTHING = -1
@@ -22,41 +21,53 @@ OBJECT_SEGMENT = 10
 
 @dataclass(frozen=True)
 class Appearance:
-    """What light, table and surroundings look like. Colours rgb in [0, 1]; `light_direction` points
-    to the lamp.
-
-    Textures are indices into `textures.texture_files()`, None: plain; `background_colour` None:
-    nothing is there.
-    """
+    """Light, table and surroundings of an episode. Colours rgb in [0, 1]."""
 
     table_colour: tuple[float, float, float] = (0.62, 0.56, 0.48)
     light_direction: tuple[float, float, float] = (0.4, 0.5, 1.0)
+    """Points to the lamp; base frame."""
     ambient: float = 0.55
+    """Coefficient of ambient light."""
     diffuse: float = 0.5
+    """Coefficient of diffuse light."""
     shadow: bool = True
     light_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
     table_texture: int | None = None
+    """Index into `textures.texture_files()`; None: plain."""
     background_colour: tuple[float, float, float] | None = None
+    """Colour of floor and wall; None: there are none."""
     background_texture: int | None = None
+    """Texture of floor and wall, as `table_texture`."""
 
 
 @dataclass(frozen=True)
 class View:
-    """An image (h, w, 3) uint8, sRGB; depth (h, w) float32, m along the optical axis, 0 where
-    nothing is within FAR_M; bodies (h, w) int32, unique ids of the client, NOTHING where there is
-    none. None: not asked for.
-    """
+    """A rendered image, with depth and bodies if asked for, else None."""
 
-    image: NDArray[np.uint8]
+    image: Image
+    """(h, w, 3), sRGB."""
     depth_m: NDArray[np.float32] | None
+    """(h, w), along the optical axis; 0 where nothing is within FAR_M."""
     bodies: NDArray[np.int32] | None
+    """(h, w), unique ids of the client; NOTHING where there is none."""
 
 
 def render_view(
     client: Any, camera: Camera, look: Appearance, depth: bool = False, bodies: bool = False
 ) -> View:
-    """What the camera sees now; colours are interpolated by a lens's distortion, depth and bodies
-    are not.
+    """Render what a camera sees now.
+
+    Lens distortion interpolates colours, but neither depth nor bodies.
+
+    Args:
+        client: PyBullet client.
+        camera: In the base frame.
+        look: Light and colours.
+        depth: Whether to give depth.
+        bodies: Whether to give the body that each pixel shows.
+
+    Returns:
+        The image, and what was asked for.
     """
     optics = camera.intrinsics.pinhole
     width, height, pixels, buffer, mask = client.getCameraImage(
@@ -74,18 +85,32 @@ def render_view(
         flags=0 if bodies else pybullet.ER_NO_SEGMENTATION_MASK,
     )
     rgba = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))
-    return View(
-        _through_lens(camera, np.ascontiguousarray(rgba[:, :, :3]), cv2.INTER_LINEAR),
-        _through_lens(camera, _metres(np.reshape(buffer, (height, width))), cv2.INTER_NEAREST)
-        if depth
-        else None,
-        _body_ids(camera, np.reshape(mask, (height, width))) if bodies else None,
-    )
+    rgb = np.ascontiguousarray(rgba[:, :, :3])
+    image = _through_lens(camera, rgb, cv2.INTER_LINEAR)
+
+    depth_m = None
+    if depth:
+        pinhole_m = _metres(np.reshape(buffer, (height, width)))
+        depth_m = _through_lens(camera, pinhole_m, cv2.INTER_NEAREST)
+
+    ids = None
+    if bodies:
+        ids = _body_ids(camera, np.reshape(mask, (height, width)))
+    return View(image, depth_m, ids)
 
 
-def segmented(bodies: NDArray[np.int32], labels: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Body ids (h, w) as labels, uint8; a body without one is a fixture."""
-    table = np.full(max(int(bodies.max()), *labels, 0) + 2, SEGMENTS["fixture"], dtype=np.uint8)
+def label_bodies(bodies: NDArray[np.int32], labels: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Turn body ids into labels.
+
+    Args:
+        bodies: Body ids, (h, w), NOTHING where there is none.
+        labels: Label by body id; a body without one is a fixture.
+
+    Returns:
+        Labels, (h, w) uint8.
+    """
+    largest = max(int(bodies.max()), *labels, 0)
+    table = np.full(largest + 2, SEGMENTS["fixture"], dtype=np.uint8)
     for body, label in labels.items():
         table[body] = label
     table[NOTHING] = SEGMENTS["nothing"]
@@ -94,7 +119,8 @@ def segmented(bodies: NDArray[np.int32], labels: Mapping[int, int]) -> NDArray[n
 
 def _metres(buffer: NDArray[Any]) -> NDArray[np.float32]:
     """Distance along the optical axis, m, from an OpenGL depth buffer; 0 at the far plane."""
-    depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * np.asarray(buffer, dtype=np.float64))
+    buffer = np.asarray(buffer, dtype=np.float64)
+    depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer)
     return np.where(depth_m < 0.999 * FAR_M, depth_m, 0.0).astype(np.float32)
 
 
@@ -104,7 +130,11 @@ def _body_ids(camera: Camera, mask: NDArray[Any]) -> NDArray[np.int32]:
     return _through_lens(camera, ids.astype(np.float32), cv2.INTER_NEAREST).astype(np.int32)
 
 
-def _through_lens(camera: Camera, pinhole: NDArray[Any], interpolation: int) -> NDArray[Any]:
+def _through_lens(
+    camera: Camera,
+    pinhole: NDArray[Any],
+    interpolation: int,
+) -> NDArray[Any]:
     if camera.intrinsics.distortion is None:
         return pinhole
     columns, rows = camera.intrinsics.maps

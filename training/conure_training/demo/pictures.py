@@ -21,13 +21,14 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import read_json, replacing, write_json
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.provenance import git_commit
+from conure_sim.envs.rollout import Driver, expert, random_actions
 from conure_sim.envs.viewpoints import overview
 from conure_sim.objects.sets import object_set
 from conure_sim.randomization.factors import preset_names
 from conure_sim.tasks import TASKS, find_task
 from conure_sim.tools.gallery import arm_names
 from conure_sim.tools.gallery_pictures import SMALLEST_IMAGE_PX, preset_samples
-from conure_sim.tools.recording import Driver, expert, random_actions, record
+from conure_sim.tools.recording import record
 from conure_sim.vision.camera import looking_at
 from conure_training.demo.rollout_film import (
     ANOTHER,

@@ -10,7 +10,7 @@ import numpy as np
 from conure_core.config.loader import load_config
 from conure_core.contract.spec import require_match
 from conure_core.errors import ConfigError, ConureError
-from conure_sim.tools.recording import Driver
+from conure_sim.envs.rollout import Driver
 from conure_sim.tools.view import ViewConfig, make_environment, scripted_driver, show, view
 
 

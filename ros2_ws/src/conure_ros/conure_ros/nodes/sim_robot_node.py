@@ -200,10 +200,10 @@ class SimRobotNode(ManagedNode):
     def _capture(self, stamp_ns: int) -> None:
         """The task is judged when an image is taken, as often as the environment judges it."""
         self.succeeded = self.succeeded or self.env.success()
-        camera = self.env.sample.displaced(
+        camera = self.env.sample.displace(
             self.env.world.camera.scaled(self.parameters.camera_scale)
         )
-        pixels = self.env.sample.degraded(self.env.world.render(camera), self.env.np_random)
+        pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random)
         self.camera_infos.publish(
             camera_info_message(
                 camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame
@@ -262,7 +262,7 @@ class SimRobotNode(ManagedNode):
         it is put.
         """
         until_s = time.monotonic() + REST_WITHIN_S
-        while servos.untold_s() < REST_S:
+        while servos.silent_s() < REST_S:
             if time.monotonic() > until_s:
                 raise RobotError("the arm's driver still moves it; hold before the scene is reset")
             self._catch_up()
@@ -272,7 +272,7 @@ class SimRobotNode(ManagedNode):
         _, self.info = self.env.reset(seed=seed, options={"target": target or None})
         self.succeeded = False
         if self.servos is not None:
-            self.servos.moved_by_hand(self.env.world)
+            self.servos.hold_here(self.env.world)
         self._rewind()
 
     def _on_reset_scene(
