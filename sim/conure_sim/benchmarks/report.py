@@ -15,6 +15,7 @@ from rich.table import Table
 from conure_core.atomic_files import write_json
 from conure_core.claim import claimed
 from conure_core.provenance import git_commit, machine
+from conure_core.requirement import Requirement, is_met
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,19 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure is what is asked for; None if nothing is, or nothing was measured."""
-        if self.value is None or (self.at_least is None and self.at_most is None):
-            return None
-        above = self.at_least is None or self.value >= self.at_least
-        return bool(above and (self.at_most is None or self.value <= self.at_most))
+        """Whether the value keeps its limits, see `is_met`."""
+        return is_met(self.value, self.at_least, self.at_most)
+
+    @property
+    def requirement(self) -> Requirement:
+        """The row in words, as the table shows it."""
+        limits = []
+        if self.at_least is not None:
+            limits.append(f">= {self.at_least:g}")
+        if self.at_most is not None:
+            limits.append(f"<= {self.at_most:g}")
+        found = self.note if self.value is None else f"{self.value:.4g} {self.unit}".strip()
+        return Requirement(self.name, " ".join(limits), found, self.met)
 
 
 class Settings(Protocol):
@@ -89,13 +98,8 @@ def _write(config: Settings, rows: list[Row]) -> None:
 
 def _table(rows: list[Row]) -> Table:
     table = Table("", "measured", "asked for", "met")
+    verdicts = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}
     for row in rows:
-        value = row.note if row.value is None else f"{row.value:.4g} {row.unit}".strip()
-        bars = [
-            f"{sign} {bar:g}"
-            for sign, bar in ((">=", row.at_least), ("<=", row.at_most))
-            if bar is not None
-        ]
-        met = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row.met]
-        table.add_row(row.name, value, " ".join(bars), met)
+        shown = row.requirement
+        table.add_row(shown.what, shown.found, shown.wanted, verdicts[shown.met])
     return table
