@@ -286,6 +286,6 @@ def test_observations_to_check_with_can_come_from_the_environment(runs):
 
 
 def test_what_is_not_in_z_is_not_exported(copy):
-    with pytest.raises(ConfigError, match="no policy in z"):
-        export.export_agent(exporting(copy, agent=str(copy / "rl" / "scratch" / "policy.pt")))
+    with pytest.raises(ConfigError, match="neither a prior nor a policy in z"):
+        export.export_policy(exporting(copy, agent=str(copy / "rl" / "scratch" / "policy.pt")))
     assert not (copy / "another").exists()

@@ -15,7 +15,7 @@ from conure_training.demo.pipeline import Stage, run_stages
 from conure_training.demo.plots import rolling_mean
 from conure_training.demo.report import write_report
 from conure_training.demo.summary import STAGES, _least_count, read_summary
-from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.intervals import estimate_rate
 from conure_training.evaluation.robot_trials import camera_frames, read_trials
 
 IMAGE = """uint32 height
@@ -103,7 +103,11 @@ def write(path, data):
 
 def evaluation(wins, any_wins, trials):
     lists = [[index < count for index in range(trials)] for count in (wins, any_wins)]
-    return {"success": rate_of(lists[0]), "any_lifted": rate_of(lists[1]), "episodes": []}
+    return {
+        "success": estimate_rate(lists[0]),
+        "any_lifted": estimate_rate(lists[1]),
+        "episodes": [],
+    }
 
 
 def filled(folder, wins=9, trials=10):
@@ -178,7 +182,7 @@ def test_summary_has_every_key_that_outside_checks_read(folder):
 
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
     assert not OUTSIDE_KEYS - set(summary)
-    assert summary["policy_success_ros"] == {**rate_of([True] * 9 + [False]), "trials": 10}
+    assert summary["policy_success_ros"] == {**estimate_rate([True] * 9 + [False]), "trials": 10}
     assert summary["prior_success_any"]["rate"] == 0.7
     assert summary["capture_to_command_ms_p50"] == 5.0
     assert summary["capture_to_command_ms_worst"] == 30.0

@@ -16,7 +16,7 @@ from conure_core.robot import load_robot
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_training.benchmarks.timing import each_call_s
 from conure_training.data.demonstrations import Demonstrations, save_demonstrations
-from conure_training.prior.feature_cache import encoding_by
+from conure_training.prior.feature_cache import batch_encoder
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.runtime.cpu_threads import FreeCores
@@ -124,7 +124,7 @@ def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> D
 
 def _encoding_s(prior: Path, data: Demonstrations) -> float:
     """For a frame, as training does it: without gradients, on all free cores."""
-    encode = encoding_by(load_prior(prior).encoder)
+    encode = batch_encoder(load_prior(prior).encoder)
     with FreeCores():
         taken = each_call_s(lambda: encode(data.image, data.proprio), ENCODINGS)
     return float(np.median(taken)) / len(data.image)

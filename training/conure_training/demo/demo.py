@@ -19,7 +19,7 @@ from conure_training.demo.display import StageDisplay
 from conure_training.demo.pipeline import Stage, remove_stages, run_stages
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
 from conure_training.evaluation.robot_trials import TrialsConfig, busy_simulations, run_trials
-from conure_training.export.export import ExportConfig, export_agent
+from conure_training.export.export import ExportConfig, export_policy
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.parallel import train_side_by_side
 from conure_training.rl.train import RlConfig
@@ -130,7 +130,7 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             _settings(config.export),
             ("bundle", "export.json"),
             ("bundle/spec.json", "export.json"),
-            partial(export_agent, config.export),
+            partial(export_policy, config.export),
         ),
         Stage(
             "robot",

@@ -16,7 +16,7 @@ from conure_core.errors import DataError
 from conure_core.provenance import git_commit, machine
 from conure_core.robot import load_robot
 from conure_training.demo.pipeline import read_record
-from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.intervals import estimate_rate
 from conure_training.evaluation.robot_trials import LOAD_FILE, RobotTrial, read_trials
 
 SUMMARY = "summary.json"
@@ -40,7 +40,7 @@ class Results:
     """The outputs of all stages before the report.
 
     `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by
-    method; `export`: what `export_agent` returned; `metrics`: the prior's; `busy_trials`: those
+    method; `export`: what `export_policy` returned; `metrics`: the prior's; `busy_trials`: those
     beside simulations on every core; `busy_cores`: how many were, on average, during those;
     `stage_seconds` and `stage_commits` (the sources') by stage.
     """
@@ -114,7 +114,7 @@ def read_results(folder: Path) -> Results:
 def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `summary.json`. `config`: the demo's, as a dictionary."""
     parity = results.export["parity"]
-    ros = rate_of([trial.success for trial in results.trials])
+    ros = estimate_rate([trial.success for trial in results.trials])
     policy = results.policy["success"]
     summary: dict[str, Any] = {
         "prior_success_any": results.prior["any_lifted"],

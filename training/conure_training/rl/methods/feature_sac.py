@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conure_core.config_values import MAY_BE_INFINITE
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.flow import Decoder
 from conure_training.prior.model import Prior
 from conure_training.rl.actor_critic import ActorCritic, LearnerConfig, Observation
@@ -134,7 +134,7 @@ def saving_features(
     return features.saving("features", module, config.hidden_dims)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)

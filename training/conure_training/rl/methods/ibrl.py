@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.model import Prior
 from conure_training.rl.method import Method, RunConfig
 from conure_training.rl.methods.cloned import clone_once
@@ -67,7 +67,7 @@ class Proposing(PolicyModule):
         return chosen
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     policy = untrained_two_policies(data, prior.encoder.feature_dim, prior.action_dim)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from conure_core.errors import ConfigError
 from conure_core.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.policies.latent import LatentAgent
+from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.model import Prior, PriorSize
 from conure_training.rl.actor_critic import Observation
 from conure_training.rl.demonstrations import inverted
@@ -56,7 +56,7 @@ def _latent(features: Features, latent: LatentSacConfig) -> Method:
     )
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        save_policy(path, LatentAgent(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
+        save_policy(path, LatentPolicy(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
 
     def decoded(observation: Observation, z: Tensor) -> Tensor:
         return prior.flow.decode(z, observation["features"]).clamp(-1.0, 1.0)
@@ -75,7 +75,7 @@ def _latent(features: Features, latent: LatentSacConfig) -> Method:
     )
 
 
-def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
+def save_policy(path: Path, agent: LatentPolicy, note: dict[str, Any]) -> None:
     """Write prior and policy as one file, whole or not at all."""
     prior, policy = agent.prior, agent.policy
     if policy is None:
@@ -93,7 +93,7 @@ def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
     )
 
 
-def load_policy(data: Mapping[str, Any]) -> LatentAgent:
+def load_policy(data: Mapping[str, Any]) -> LatentPolicy:
     """What `save_policy` wrote."""
     prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
     prior.load_state_dict(data["prior"])
@@ -102,4 +102,4 @@ def load_policy(data: Mapping[str, Any]) -> LatentAgent:
         prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"], radius
     )
     policy.load_state_dict(data["policy"])
-    return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
+    return LatentPolicy(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))

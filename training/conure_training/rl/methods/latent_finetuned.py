@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
 from conure_training.rl.actor_critic import Observation
@@ -81,7 +81,7 @@ class Finetuned(PolicyModule):
         return action
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     head = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)

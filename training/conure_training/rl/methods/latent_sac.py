@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from conure_core.config_values import MAY_BE_INFINITE
 from conure_core.errors import SpecMismatch, unknown_name
-from conure_training.nn.gaussian_policy import GaussianPolicy, bounded_radially
+from conure_training.nn.gaussian_policy import GaussianPolicy, bound_radially
 from conure_training.nn.weights import seeded
 from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
@@ -76,7 +76,7 @@ def drawn(
     """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats,
     (B,).
     """
-    return bounded_radially(mean if noise is None else mean + std * noise, radius), cost(mean, std)
+    return bound_radially(mean if noise is None else mean + std * noise, radius), cost(mean, std)
 
 
 class LatentSac(ActorCritic):

@@ -21,7 +21,7 @@ from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.mlp import mlp
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.policies.policy import Observation
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -232,7 +232,7 @@ class Skilled(PolicyModule):
         return action
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])

@@ -17,7 +17,7 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.rl.method import Method, RunConfig
 from conure_training.rl.methods.feature_sac import FeatureSac, FeatureSacConfig
 from conure_training.rl.policy_file import loaded_module, save_module, untrained_policy
@@ -116,7 +116,7 @@ class OnCode(PolicyModule):
         return action
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     contract = Contract.from_dict(data["contract"])
     observation = contract.observation
