@@ -11,7 +11,7 @@ import pytest
 from mcap_ros2.writer import Writer
 
 from conure_core.errors import DataError
-from conure_training.demo.pipeline import Stage, run_stages
+from conure_training.demo.pipeline import PipelineStep, run_steps
 from conure_training.demo.plots import rolling_mean
 from conure_training.demo.report import write_report
 from conure_training.demo.summary import STAGES, _least_count, read_summary
@@ -61,8 +61,8 @@ PARITY = ("count", "action", "log_likelihood", "inverse_log_likelihood", "round_
 
 
 class Deaf:
-    def begins(self, *_): ...
-    def ended(self, *_, **__): ...
+    def on_start(self, *_): ...
+    def on_end(self, *_, **__): ...
 
 
 def recording(path, images=20):
@@ -112,7 +112,9 @@ def evaluation(wins, any_wins, trials):
 
 def filled(folder, wins=9, trials=10):
     """What the stages leave, small."""
-    run_stages(folder, [Stage(name, name, {}, (), (), lambda: None) for name in STAGES], Deaf())
+    run_steps(
+        folder, [PipelineStep(name, name, {}, (), (), lambda: None) for name in STAGES], Deaf()
+    )
     write(folder / "prior" / "rollouts.json", evaluation(20, 70, 100))
     write(folder / "rl" / "rollouts.json", evaluation(180, 185, 200))
     write(folder / "rl" / "scratch_rollouts.json", evaluation(0, 1, 200))
@@ -276,7 +278,7 @@ def test_a_stage_that_other_sources_made_is_named(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "commit": "0" * 40}))
     write_report(folder, CONFIG)
     page = (folder / "report.html").read_text()
-    assert "stage rl was made by another" in page
+    assert "step rl was made by another" in page
     assert "0" * 40 in page
 
 
