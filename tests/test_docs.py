@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
+import conure_core.config.loader as config_module
 from conure_core.cli import main, verbs
-from conure_core.config.loader import loader as config_module
 from tests.pages import PAGES, README, ROOT, blocks, commands, headings, links
 
 DOCS = [page for page in PAGES if page.parent.name == "docs"]

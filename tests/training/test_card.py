@@ -16,7 +16,12 @@ from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
 from conure_training.data.selection import held_out_steps
 from conure_training.evaluation import prior_metrics as measures
-from conure_training.evaluation.prior_report import CardConfig, held_out, make_card, run
+from conure_training.evaluation.prior_report import (
+    PriorReportConfig,
+    encode_held_out,
+    make_prior_report,
+    run,
+)
 from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import load_prior
@@ -154,8 +159,8 @@ def words_of(folder: Path, prior: str, demos: str = "demos") -> list[str]:
     ]
 
 
-def config_of(*arguments) -> CardConfig:
-    return load_config(CONF, "card", CardConfig, words_of(*arguments))
+def config_of(*arguments) -> PriorReportConfig:
+    return load_config(CONF, "card", PriorReportConfig, words_of(*arguments))
 
 
 @pytest.mark.parametrize(("prior", "dim"), [("single", 7), ("chunked", 21)])
@@ -182,8 +187,8 @@ def test_the_card_of_a_prior_is_written_and_printed(folder, prior, dim, capsys):
 def test_of_the_prior_s_own_data_only_what_was_held_out_counts_and_of_other_data_all(folder):
     prior = load_prior(folder / "single" / "prior.pt")
     own, other = (
-        held_out(config_of(folder, "single"), prior),
-        held_out(config_of(folder, "single", "others"), prior),
+        encode_held_out(config_of(folder, "single"), prior),
+        encode_held_out(config_of(folder, "single", "others"), prior),
     )
     data, others = load_demonstrations(folder / "demos"), load_demonstrations(folder / "others")
     outside = held_out_steps(data)
@@ -196,12 +201,12 @@ def test_data_and_prior_that_do_not_fit_are_refused(folder):
     with pytest.raises(
         SpecMismatch, match=r"image has the shape \(24, 24, 3\), the prior .* takes \(48, 48, 3\)"
     ):
-        make_card(config_of(folder, "single", "small"))
+        make_prior_report(config_of(folder, "single", "small"))
     with pytest.raises(DataError, match="no prior at"):
-        make_card(config_of(folder, "nowhere"))
+        make_prior_report(config_of(folder, "nowhere"))
 
 
 @pytest.mark.parametrize("word", ["quantile=1.0", "bins=0", "actions=0"])
 def test_impossible_settings_are_refused(word):
     with pytest.raises(ConfigError):
-        load_config(CONF, "card", CardConfig, [word])
+        load_config(CONF, "card", PriorReportConfig, [word])

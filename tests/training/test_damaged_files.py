@@ -14,7 +14,7 @@ from conure_training.data.demonstrations import (
     save_demonstrations,
 )
 from conure_training.evaluation.robot_trials import read_trials
-from conure_training.runtime.arrays import save_arrays, saved_arrays
+from conure_training.runtime.arrays import load_arrays, save_arrays
 from conure_training.runtime.torch_files import load_torch, save_torch
 
 DAMAGES = {
@@ -69,9 +69,9 @@ def test_of_torch_that_holds_something_else(tmp_path, data):
 def test_of_arrays_that_can_be_made_again(tmp_path, damage):
     path = tmp_path / "block.npz"
     save_arrays(path, "seed 1", {"values": np.arange(1000)})
-    assert (saved_arrays(path, "seed 1")["values"] == np.arange(1000)).all()
+    assert (load_arrays(path, "seed 1")["values"] == np.arange(1000)).all()
     damage_file(path, damage)
-    assert saved_arrays(path, "seed 1") is None
+    assert load_arrays(path, "seed 1") is None
 
 
 @damages

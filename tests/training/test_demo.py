@@ -160,7 +160,7 @@ def test_started_again_it_keeps_finished_stages_and_goes_on(runs):
     ]
     assert before["rl"] is not None
     assert all(read_record(out, name) == before[name] for name in ("demonstrations", "prior"))
-    assert re.search(r"stage 3/6, .*going on", finished["output"])
+    assert re.search(r"step 3/6, .*resumed", finished["output"])
     assert read_record(out, "rl").seconds > before["rl"].seconds
     assert finished["left"] == []
 
@@ -244,7 +244,7 @@ def test_a_second_demo_in_the_same_folder_is_refused(copy):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("target=teapot", "target 'teapot' is none of the test objects"),
+        ("target=teapot", "target 'teapot' is not among the test objects"),
         ("robot.trials=0", "robot.trials must be a whole number from 1"),
         ("rl.steps=0", "rl.steps must be a whole number from 1"),
         ("demos.episods.Lift=3", "demos.episods"),
@@ -286,6 +286,6 @@ def test_observations_to_check_with_can_come_from_the_environment(runs):
 
 
 def test_what_is_not_in_z_is_not_exported(copy):
-    with pytest.raises(ConfigError, match="no policy in z"):
-        export.export_agent(exporting(copy, agent=str(copy / "rl" / "scratch" / "policy.pt")))
+    with pytest.raises(ConfigError, match="neither a prior nor a policy in z"):
+        export.export_policy(exporting(copy, agent=str(copy / "rl" / "scratch" / "policy.pt")))
     assert not (copy / "another").exists()

@@ -12,8 +12,8 @@ from conure_training.data.demonstrations import load_demonstrations, save_demons
 from conure_training.prior.feature_cache import (
     FEATURES,
     Encoded,
-    encoded_demonstrations,
-    encoding_by,
+    batch_encoder,
+    encode_demonstrations,
 )
 from conure_training.prior.model import load_prior
 
@@ -27,7 +27,7 @@ def here(demos: Path, prior: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def encoded(prior: Path, demos: Path) -> Encoded:
-    return encoded_demonstrations(prior, load_prior(prior), demos)
+    return encode_demonstrations(prior, load_prior(prior), demos)
 
 
 def test_training_a_prior_keeps_what_its_encoder_says_of_the_demonstrations(
@@ -39,7 +39,7 @@ def test_training_a_prior_keeps_what_its_encoder_says_of_the_demonstrations(
     assert len(kept.steps) == len(data) and len(kept.final) == len(data.ends)
     torch.testing.assert_close(kept.steps, computed.steps, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(kept.final, computed.final, atol=1e-4, rtol=1e-4)
-    direct = encoding_by(load_prior(prior).encoder)(data.final_image, data.final_proprio)
+    direct = batch_encoder(load_prior(prior).encoder)(data.final_image, data.final_proprio)
     torch.testing.assert_close(kept.final, direct, atol=1e-4, rtol=1e-4)
 
 

@@ -66,7 +66,7 @@ def error_m(keypoints: int, times: int = 1, cell_px: int = 4) -> float:
         optimizer.step()
     image, proprio, position, _ = seen(200, 4, generator, times)
     with torch.no_grad():
-        _, found_m, _ = encoder.eval()._best_cells(encoder.detect(image, proprio))
+        _, found_m, _ = encoder.eval().best_cells(encoder.detect(image, proprio))
     return float((found_m[:, 0] - position[:, 0])[:, :2].norm(dim=1).median())
 
 

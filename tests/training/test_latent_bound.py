@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conure_training.nn.gaussian_policy import KNEE, GaussianPolicy, bounded_radially
+from conure_training.nn.gaussian_policy import KNEE, GaussianPolicy, bound_radially
 from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 
 
@@ -15,7 +15,7 @@ def test_nothing_is_longer_than_the_radius_and_nothing_turns(dim, radius, scale,
     z = scale * torch.randn(
         20, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    bounded = bounded_radially(z, radius)
+    bounded = bound_radially(z, radius)
     assert (bounded.norm(dim=1) <= radius * (1 + 1e-12)).all()
     cosine = torch.nn.functional.cosine_similarity(z, bounded, dim=1)
     assert ((cosine - 1).abs() < 1e-6)[z.norm(dim=1) > 1e-6].all()
@@ -26,24 +26,24 @@ def test_inside_the_knee_z_and_its_gradient_are_untouched_and_the_knee_is_smooth
     inside = (
         KNEE * radius * 0.999 * torch.nn.functional.normalize(torch.randn(50, 7), dim=1)
     ).requires_grad_()
-    bounded = bounded_radially(inside, radius)
+    bounded = bound_radially(inside, radius)
     assert torch.allclose(bounded, inside, atol=1e-6)
     bounded.sum().backward()
     assert torch.allclose(inside.grad, torch.ones(50, 7), atol=1e-5)
     beyond = torch.tensor([[KNEE * radius + 1e-4]], dtype=torch.float64, requires_grad=True)
-    bounded_radially(beyond, radius).backward()
+    bound_radially(beyond, radius).backward()
     assert beyond.grad.item() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_longer_stays_longer():
     z = torch.linspace(0.01, 20, 500, dtype=torch.float64)[:, None]
-    assert (bounded_radially(z, 2.0).diff(dim=0) >= -1e-12).all()
+    assert (bound_radially(z, 2.0).diff(dim=0) >= -1e-12).all()
 
 
 def test_without_a_bound_nothing_happens():
     assert chi_square_radius(1.0, 7) == math.inf
     z = 1e6 * torch.randn(3, 7)
-    assert bounded_radially(z, math.inf) is z
+    assert bound_radially(z, math.inf) is z
 
 
 @pytest.mark.parametrize(("quantile", "dim"), [(0.5, 2), (0.9, 7), (0.99, 7)])

@@ -21,7 +21,7 @@ from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import run_episode
-from conure_training.policies.latent import LatentAgent
+from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.model import load_prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import inverted
@@ -179,7 +179,7 @@ def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp
         assert torch.equal(action, alone.flow.decode(noise, seen["features"]))
         for one, expected in zip(noise.numpy(), action.numpy(), strict=True):
             np.testing.assert_allclose(
-                LatentAgent(alone).act(observation, one), expected.clip(-1, 1), atol=1e-4
+                LatentPolicy(alone).act(observation, one), expected.clip(-1, 1), atol=1e-4
             )
         assert evaluate_learner(config, method, env) == evaluate_learner(config, method, env)
 

@@ -28,7 +28,7 @@ from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
-from conure_training.policies.latent import LatentAgent
+from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.feature_cache import Encoded
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
@@ -279,8 +279,8 @@ def test_first_rollouts_of_the_policy_are_the_prior_s(
     observation, _ = env.reset(seed=3)
     for _ in range(10):
         noise = rng.standard_normal(7).astype(np.float32)
-        first = LatentAgent(alone, policy).act(observation, noise)
-        np.testing.assert_array_equal(first, LatentAgent(alone).act(observation, noise))
+        first = LatentPolicy(alone, policy).act(observation, noise)
+        np.testing.assert_array_equal(first, LatentPolicy(alone).act(observation, noise))
         observation, *_ = env.step(first)
 
 

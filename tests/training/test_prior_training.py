@@ -15,8 +15,8 @@ from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate, run_episode
-from conure_training.export.export import ExportConfig, export_agent
-from conure_training.policies.chunked import ChunkedAgent, with_execution_horizon
+from conure_training.export.export import ExportConfig, export_policy
+from conure_training.policies.chunked import ChunkedPolicy, with_execution_horizon
 from conure_training.prior import trainer as prior_trainer
 from conure_training.prior.chunking import HOLD_NOISE, chunk_targets
 from conure_training.prior.encoder import SceneEncoder
@@ -133,7 +133,7 @@ def test_scenes_are_rendered_once_and_anew_when_what_they_were_drawn_by_changes(
 
 def test_another_prior_s_scenes_save_rendering_them(demos, tmp_path, monkeypatch):
     train_prior(config_of(demos, tmp_path / "first", "static_scenes=8"))
-    monkeypatch.setattr("conure_training.prior.train._rendered", None)
+    monkeypatch.setattr("conure_training.prior.train._render_scenes", None)
     train_prior(
         config_of(
             demos,
@@ -268,7 +268,7 @@ def test_chunks_of_one_are_the_actions():
 @pytest.mark.parametrize("execute", [0, 1, 2])
 def test_a_chunked_agent_executes_its_chunk_and_decides_again(chunked, execute):
     agent = with_execution_horizon(load_policy(chunked), execute)
-    assert isinstance(agent, ChunkedAgent) and agent.noise_dim == 21
+    assert isinstance(agent, ChunkedPolicy) and agent.noise_dim == 21
     rng = np.random.default_rng(0)
     config = load_config(CONF, "evaluate", EvaluateConfig, [])
     with make_environment("Lift", config) as env:
@@ -315,7 +315,7 @@ def test_chunks_are_evaluated_and_refused_by_name_where_one_action_a_tick_is_nee
         CONF, "export", ExportConfig, [f"agent={chunked}", f"out={tmp_path / 'bundle'}", "demos=''"]
     )
     with pytest.raises(ConfigError, match="3 actions at once"):
-        export_agent(export)
+        export_policy(export)
 
 
 def test_execute_is_refused_for_an_agent_without_chunks():

@@ -14,7 +14,7 @@ from conure_sim.benchmarks.command import BenchConfig
 from conure_sim.randomization.factors import Randomization, find_randomization, preset_names
 from conure_sim.tools.view import ViewConfig
 from conure_training.data.collect import DemosConfig
-from conure_training.demo.demo import DemoConfig, stages_of
+from conure_training.demo.demo import DemoConfig, pipeline_steps
 from conure_training.evaluation.evaluate import EvaluateConfig
 from conure_training.prior.train import PriorConfig
 from conure_training.rl.train import RunConfig
@@ -146,7 +146,7 @@ def test_every_part_of_the_demo_has_the_group(tmp_path: Path) -> None:
 
 
 def test_a_changed_factor_makes_the_demo_redo_the_stage_that_has_it() -> None:
-    before, after = ({stage.name: stage.settings for stage in stages_of(config)} for config in (
+    before, after = ({stage.name: stage.settings for stage in pipeline_steps(config)} for config in (
         demo(), demo("rl.randomization.tint=0.3"),
     ))  # fmt: skip
     assert [name for name in before if before[name] != after[name]] == ["rl"]

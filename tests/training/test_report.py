@@ -11,11 +11,11 @@ import pytest
 from mcap_ros2.writer import Writer
 
 from conure_core.errors import DataError
-from conure_training.demo.pipeline import Stage, run_stages
+from conure_training.demo.pipeline import PipelineStep, run_steps
 from conure_training.demo.plots import rolling_mean
 from conure_training.demo.report import write_report
 from conure_training.demo.summary import STAGES, _least_count, read_summary
-from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.intervals import estimate_rate
 from conure_training.evaluation.robot_trials import camera_frames, read_trials
 
 IMAGE = """uint32 height
@@ -61,8 +61,8 @@ PARITY = ("count", "action", "log_likelihood", "inverse_log_likelihood", "round_
 
 
 class Deaf:
-    def begins(self, *_): ...
-    def ended(self, *_, **__): ...
+    def on_start(self, *_): ...
+    def on_end(self, *_, **__): ...
 
 
 def recording(path, images=20):
@@ -103,12 +103,18 @@ def write(path, data):
 
 def evaluation(wins, any_wins, trials):
     lists = [[index < count for index in range(trials)] for count in (wins, any_wins)]
-    return {"success": rate_of(lists[0]), "any_lifted": rate_of(lists[1]), "episodes": []}
+    return {
+        "success": estimate_rate(lists[0]),
+        "any_lifted": estimate_rate(lists[1]),
+        "episodes": [],
+    }
 
 
 def filled(folder, wins=9, trials=10):
     """What the stages leave, small."""
-    run_stages(folder, [Stage(name, name, {}, (), (), lambda: None) for name in STAGES], Deaf())
+    run_steps(
+        folder, [PipelineStep(name, name, {}, (), (), lambda: None) for name in STAGES], Deaf()
+    )
     write(folder / "prior" / "rollouts.json", evaluation(20, 70, 100))
     write(folder / "rl" / "rollouts.json", evaluation(180, 185, 200))
     write(folder / "rl" / "scratch_rollouts.json", evaluation(0, 1, 200))
@@ -178,7 +184,7 @@ def test_summary_has_every_key_that_outside_checks_read(folder):
 
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=refuse)
     assert not OUTSIDE_KEYS - set(summary)
-    assert summary["policy_success_ros"] == {**rate_of([True] * 9 + [False]), "trials": 10}
+    assert summary["policy_success_ros"] == {**estimate_rate([True] * 9 + [False]), "trials": 10}
     assert summary["prior_success_any"]["rate"] == 0.7
     assert summary["capture_to_command_ms_p50"] == 5.0
     assert summary["capture_to_command_ms_worst"] == 30.0
@@ -272,7 +278,7 @@ def test_a_stage_that_other_sources_made_is_named(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "commit": "0" * 40}))
     write_report(folder, CONFIG)
     page = (folder / "report.html").read_text()
-    assert "stage rl was made by another" in page
+    assert "step rl was made by another" in page
     assert "0" * 40 in page
 
 

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from conure_core.errors import DataError
 from conure_core.runtime.provenance import git_commit
-from conure_training.demo.display import StageDisplay, duration
-from conure_training.demo.pipeline import Stage, read_record, remove_stages, run_stages
+from conure_training.demo.display import StepDisplay, duration
+from conure_training.demo.pipeline import PipelineStep, read_record, remove_steps, run_steps
 
 NAMES = ("one", "two", "three")
 
@@ -17,10 +17,10 @@ class Watcher:
     def __init__(self):
         self.heard = []
 
-    def begins(self, stage, seconds_before):
+    def on_start(self, stage, seconds_before):
         self.heard.append(("begins", stage.name))
 
-    def ended(self, stage, seconds, kept):
+    def on_end(self, stage, seconds, kept):
         self.heard.append(("kept" if kept else "ended", stage.name))
 
 
@@ -32,7 +32,7 @@ class Work:
 
     def stages(self, **settings):
         return [
-            Stage(
+            PipelineStep(
                 name, name, settings.get(name), (name,), (name,), lambda name=name: self._do(name)
             )
             for name in NAMES
@@ -47,7 +47,7 @@ class Work:
     def run(self, **settings):
         """The names of the stages that were worked on."""
         self.calls.clear()
-        run_stages(self.folder, self.stages(**settings), Watcher())
+        run_steps(self.folder, self.stages(**settings), Watcher())
         return [name for name, _ in self.calls]
 
 
@@ -59,7 +59,7 @@ def work(tmp_path):
 def test_a_second_run_does_nothing(work):
     assert work.run() == list(NAMES)
     assert work.run() == []
-    assert not run_stages(work.folder, work.stages(), Watcher())
+    assert not run_steps(work.folder, work.stages(), Watcher())
 
 
 def test_a_finished_stage_says_which_sources_made_it(work):
@@ -119,7 +119,7 @@ def test_a_damaged_record_is_named(work, text):
 def test_starting_over_removes_what_the_stages_wrote_and_nothing_else(work):
     work.run()
     (work.folder / "mine").write_text("keep")
-    remove_stages(work.folder, work.stages())
+    remove_steps(work.folder, work.stages())
     assert [path.name for path in work.folder.iterdir()] == ["mine"]
 
 
@@ -132,22 +132,22 @@ def test_no_temporary_file_is_left(work):
 
 def test_estimates_are_scaled_by_what_finished_stages_took(work):
     stages = work.stages()
-    display = StageDisplay(
+    display = StepDisplay(
         stages, {"one": 10.0, "two": 20.0, "three": 30.0}, Console(file=io.StringIO())
     )
     assert display.all_left_s() == 60.0
-    display.ended(stages[0], 5.0, kept=False)
+    display.on_end(stages[0], 5.0, kept=False)
     assert display.all_left_s() == pytest.approx(25.0)
-    display.begins(stages[1], seconds_before=4.0)
+    display.on_start(stages[1], seconds_before=4.0)
     assert display.left_s("two") == pytest.approx(6.0, abs=0.5)
 
 
 def test_the_table_names_every_stage_and_the_time_left(work):
     stages, output = work.stages(), io.StringIO()
     console = Console(file=output, force_terminal=True, width=100)
-    with StageDisplay(stages, dict.fromkeys(NAMES, 100.0), console) as display:
-        display.ended(stages[0], 100.0, kept=True)
-        display.begins(stages[1], 0.0)
+    with StepDisplay(stages, dict.fromkeys(NAMES, 100.0), console) as display:
+        display.on_end(stages[0], 100.0, kept=True)
+        display.on_start(stages[1], 0.0)
     text = output.getvalue()
     assert all(name in text for name in NAMES)
     assert "about 3 min" in text

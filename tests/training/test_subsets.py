@@ -77,7 +77,7 @@ def test_what_is_not_there_is_refused():
     with pytest.raises(ConfigError, match=r"unknown task .*'Lfit'; did you mean 'Lift'"):
         choose_episodes(TWENTY, ("Lfit",))
     with pytest.raises(
-        DataError, match="trajectories=13 were asked for, the demonstrations hold 12 of Lift"
+        DataError, match="expected trajectories=13, but the demonstrations hold 12 of Lift"
     ):
         choose_episodes(TWENTY, ("Lift",), 13)
     with pytest.raises(DataError, match="hold 0 of Push"):

@@ -13,6 +13,7 @@ from rich.table import Table
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.provenance import git_commit, machine
+from conure_core.runtime.requirement import Requirement, is_met
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,19 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the requirement is met; None without a requirement or a measurement."""
-        if self.value is None or (self.at_least is None and self.at_most is None):
-            return None
-        above = self.at_least is None or self.value >= self.at_least
-        below = self.at_most is None or self.value <= self.at_most
-        return bool(above and below)
+        """Whether the value keeps its limits, see `is_met`."""
+        return is_met(self.value, self.at_least, self.at_most)
+
+    @property
+    def requirement(self) -> Requirement:
+        """The row in words, as the table shows it."""
+        limits = []
+        if self.at_least is not None:
+            limits.append(f">= {self.at_least:g}")
+        if self.at_most is not None:
+            limits.append(f"<= {self.at_most:g}")
+        found = self.note if self.value is None else f"{self.value:.4g} {self.unit}".strip()
+        return Requirement(self.name, " ".join(limits), found, self.met)
 
 
 class Settings(Protocol):
@@ -96,21 +104,9 @@ def _write(config: Settings, rows: list[Row]) -> None:
 
 
 def _table(rows: list[Row]) -> Table:
-    met_texts = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}
     table = Table("", "measured", "asked for", "met")
+    verdicts = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}
     for row in rows:
-        value = row.note
-        if row.value is not None:
-            value = f"{row.value:.4g} {row.unit}".strip()
-        table.add_row(row.name, value, _bounds(row), met_texts[row.met])
+        shown = row.requirement
+        table.add_row(shown.what, shown.found, shown.wanted, verdicts[shown.met])
     return table
-
-
-def _bounds(row: Row) -> str:
-    """The requirement as text, such as '>= 400'."""
-    bounds: list[str] = []
-    if row.at_least is not None:
-        bounds.append(f">= {row.at_least:g}")
-    if row.at_most is not None:
-        bounds.append(f"<= {row.at_most:g}")
-    return " ".join(bounds)

@@ -70,11 +70,32 @@ def rollout(
     >>> rollout(TabletopEnv("Lift"), expert, seed=0).success
     True
     """
-    observation, info = env.reset(seed=seed)
+    observation, _ = env.reset(seed=seed)
     if on_reset is not None:
         on_reset()
-    policy = driver(env)
+    return act_until_done(env, driver(env), observation, on_step)
 
+
+def act_until_done(
+    env: Any,
+    policy: Policy,
+    observation: Observation,
+    on_step: Callable[[Transition], None] | None = None,
+) -> EpisodeResult:
+    """Run the rest of an episode, for callers that reset the environment in their own way.
+
+    Args:
+        env: A TabletopEnv, after its reset.
+        policy: Acts.
+        observation: The present one.
+        on_step: Called after each step.
+
+    Returns:
+        Length and outcome.
+
+    Raises:
+        UnsafeCommand: The policy gave an action of another shape or with NaN.
+    """
     steps = 0
     done = False
     while not done:

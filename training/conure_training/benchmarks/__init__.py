@@ -1,1 +1,1 @@
-"""Speed beside peers: `conure bench training`."""
+"""Speed against baselines: `conure bench training`."""

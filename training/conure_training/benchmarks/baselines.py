@@ -1,7 +1,6 @@
-"""What `conure bench training` measures against: other libraries, and the networks of the paper's
-authors.
+"""The baselines of `conure bench training`: other libraries, and the networks of PARROT's authors.
 
-Nothing else in the product imports zuko or stable-baselines3; the extra `dev` brings them.
+Nothing else in the product imports zuko or stable-baselines3, which the extra `dev` installs.
 """
 
 from collections.abc import Mapping
@@ -30,8 +29,16 @@ from conure_training.prior.flow import ACTION_RANGE, ConditionalRealNVP
 def zuko_flow(
     action_dim: int, context_dim: int, couplings: int, hidden: tuple[int, ...]
 ) -> nn.Module:
-    """zuko's Real NVP as its users build it, frozen: couplings alone, without our final affine and
-    squash.
+    """Build zuko's Real NVP as its users do, without our final affine and squash.
+
+    Args:
+        action_dim: Values of an action, D.
+        context_dim: Values of the context, C.
+        couplings: Number of affine couplings.
+        hidden: Hidden widths of their MLPs.
+
+    Returns:
+        The flow, frozen.
     """
     flow: nn.Module = zuko.flows.RealNVP(
         action_dim, context_dim, transforms=couplings, hidden_features=hidden
@@ -40,94 +47,133 @@ def zuko_flow(
 
 
 class PlainConditioner(nn.Module):
-    """The weights of one of our couplings as an ordinary MLP, (kept, context) -> raw (scale,
-    shift), (B, 2 * moved).
-    """
+    """One of our couplings as an ordinary MLP with the same weights."""
 
     def __init__(self, flow: ConditionalRealNVP, index: int) -> None:
+        """Copy a coupling.
+
+        Args:
+            flow: Of at least two action dimensions.
+            index: Which of its couplings.
+
+        Raises:
+            ValueError: The flow has one dimension, where a coupling keeps nothing.
+        """
         super().__init__()
         coupling = flow.couplings[index]
         if coupling.from_kept is None:
             raise ValueError(
-                "in one dimension a coupling keeps nothing, and other libraries have no such"
-                " coupling"
+                "expected a flow of at least 2 action dimensions, got 1: a coupling keeps nothing"
+                " there, and other libraries have no such coupling"
             )
-        first = nn.Linear(
-            coupling.from_kept.in_features + flow.context_dim, coupling.from_kept.out_features
-        )
+        kept = coupling.from_kept
+        weight = torch.cat([kept.weight, coupling.from_context.weight], 1)
+        first = nn.Linear(kept.in_features + flow.context_dim, kept.out_features)
         first.to(coupling.last.weight.dtype)
         with torch.no_grad():
-            first.weight.copy_(
-                torch.cat([coupling.from_kept.weight, coupling.from_context.weight], 1)
-            )
+            first.weight.copy_(weight)
             first.bias.copy_(coupling.from_context.bias)
-        layers = [
-            first,
-            nn.ReLU(),
-            *(part for layer in coupling.hidden for part in (layer, nn.ReLU())),
-            coupling.last,
-        ]
+
+        layers: list[nn.Module] = [first, nn.ReLU()]
+        for layer in coupling.hidden:
+            layers += [layer, nn.ReLU()]
+        layers.append(coupling.last)
         self.layers = nn.Sequential(*layers)
 
     def forward(self, kept: Tensor, context: Tensor) -> Tensor:
-        """Of kept (B, K) and context (B, C)."""
+        """Compute raw log-scale and shift.
+
+        Args:
+            kept: The half that stays, shape (B, K).
+            context: Shape (B, C).
+
+        Returns:
+            Shape (B, 2 * moved).
+        """
         raw: Tensor = self.layers(torch.cat([kept, context], -1))
         return raw
 
 
 def scale_and_shift(raw: Tensor, bound: float = 3.0) -> tuple[Tensor, Tensor]:
-    """Our clamp written out: exp(bound tanh(raw / bound)) and the shift."""
-    size = raw.shape[-1] // 2
-    return torch.exp(bound * torch.tanh(raw[:, :size] / bound)), raw[:, size:]
+    """Write our flow's clamp out.
+
+    Args:
+        raw: Log-scale and shift before the bound, shape (B, 2 * D).
+        bound: On the magnitude of the log-scale.
+
+    Returns:
+        exp(bound tanh(raw / bound)) and the shift, shape (B, D) each.
+    """
+    log_scale, shift = raw.chunk(2, -1)
+    return torch.exp(bound * torch.tanh(log_scale / bound)), shift
 
 
 def moved_masks(flow: ConditionalRealNVP) -> list[Tensor]:
-    """Which dimensions each coupling moves, (D,) bool."""
+    """Mark the dimensions that each coupling moves, (D,) bool."""
     first_half = torch.arange(flow.action_dim) < flow.action_dim // 2
-    return [~first_half if index % 2 == 0 else first_half for index in range(len(flow.couplings))]
+    masks = []
+    for index in range(len(flow.couplings)):
+        masks.append(~first_half if index % 2 == 0 else first_half)
+    return masks
 
 
 def zuko_twin(flow: ConditionalRealNVP, context: Tensor) -> TransformedDistribution:
-    """The distribution of actions (B, D) given contexts (B, C), by zuko's transforms from our
-    flow's weights.
+    """Build our flow from zuko's transforms, with the same weights.
+
+    Args:
+        flow: With a final affine.
+        context: Shape (B, C).
+
+    Returns:
+        The distribution of B actions, (B, D).
+
+    Raises:
+        ValueError: The flow has no final affine.
     """
     if flow.affine is None:
-        raise ValueError("the twin is of a flow with a final affine")
+        raise ValueError("expected a flow with a final affine, got one without")
 
     def affine(raw: Tensor) -> DependentTransform:
         scale, shift = scale_and_shift(raw)
         return DependentTransform(AffineTransform(shift, scale), 1)
 
-    def coupling(net: PlainConditioner, moved: Tensor) -> CouplingTransform:
+    def _coupling(net: PlainConditioner, moved: Tensor) -> CouplingTransform:
         return CouplingTransform(lambda kept: affine(net(kept, context)), ~moved)
 
-    couplings = [
-        coupling(PlainConditioner(flow, index), moved)
-        for index, moved in enumerate(moved_masks(flow))
-    ]
+    couplings = []
+    for index, moved in enumerate(moved_masks(flow)):
+        couplings.append(_coupling(PlainConditioner(flow, index), moved))
     squash = [
         DependentTransform(TanhTransform(), 1),
         DependentTransform(AffineTransform(0.0, ACTION_RANGE), 1),
     ]
     decode = ComposedTransform(*couplings, affine(flow.affine(context)), *squash)
+
     zeros = context.new_zeros(len(context), flow.action_dim)
-    return TransformedDistribution(Independent(Normal(zeros, torch.ones_like(zeros)), 1), [decode])
+    latent = Independent(Normal(zeros, torch.ones_like(zeros)), 1)
+    return TransformedDistribution(latent, [decode])
 
 
 class AuthorsPrior(nn.Module):
-    """The authors' encoder and flow: the CNN run again in every coupling, its weights shared by
-    them.
+    """The encoder and flow of PARROT's authors: every coupling runs the CNN again.
 
     Encoder: three 3x3x16 convolutions, a 2x2 max-pool after each of the first two, fully connected
     1024-512-256. Flow: affine couplings on halves, MLP (context + half) -> 256 -> 256, log-scale
-    tanh(.), no Jacobian of the squash. image (B, H, W, 3) uint8, action (B, D), D even. Source:
-    Singh et al., Parrot, ICLR 2021, arXiv 2011.10024. Whether the couplings share the CNN's weights
-    is not known: sharing is the cheaper of the two.
+    tanh(.), no Jacobian of the squash. Source: Singh et al., Parrot, ICLR 2021, arXiv 2011.10024.
+    The paper does not say whether couplings share the CNN's weights; here they do: it is cheaper.
     """
 
     def __init__(
         self, image_size: int = 48, action_dim: int = 8, couplings: int = 4, hidden: int = 256
     ) -> None:
+        """Make the networks.
+
+        Args:
+            image_size: Height and width of the images, px.
+            action_dim: Values of an action, D, even.
+            couplings: Number of couplings.
+            hidden: Width of their MLPs.
+        """
         super().__init__()
         flat = 16 * (image_size // 4) ** 2
         self.encoder = nn.Sequential(
@@ -152,12 +198,21 @@ class AuthorsPrior(nn.Module):
         )
 
     def log_prob(self, image: Tensor, action: Tensor) -> Tensor:
-        """(B,), nats, of the unsquashed action."""
+        """Compute log p of the unsquashed action.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            action: In [-1, 1], shape (B, D).
+
+        Returns:
+            Shape (B,), nats.
+        """
         pixels = image.permute(0, 3, 1, 2).float() / 255.0
         kept, moved = torch.atanh(action.clamp(-0.9, 0.9)).chunk(2, -1)
         log_scales = action.new_zeros(len(action))
         for net in self.nets:
-            log_scale, shift = net(torch.cat([self.encoder(pixels), kept], -1)).chunk(2, -1)
+            inputs = torch.cat([self.encoder(pixels), kept], -1)
+            log_scale, shift = net(inputs).chunk(2, -1)
             log_scale = torch.tanh(log_scale)
             kept, moved = (moved - shift) * torch.exp(-log_scale), kept
             log_scales = log_scales - log_scale.sum(-1)
@@ -166,9 +221,7 @@ class AuthorsPrior(nn.Module):
 
 
 class _Rows(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """Spaces alone: an environment is what stable-baselines3 wants to see before it makes its
-    networks.
-    """
+    """An environment of spaces only, from which stable-baselines3 makes its networks."""
 
     def __init__(self, observation_dim: int, action_dim: int) -> None:
         self.observation_space = gymnasium.spaces.Box(-10.0, 10.0, (observation_dim,), np.float32)
@@ -181,8 +234,17 @@ class _Rows(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 def stable_baselines_sac(
     rows: int, observation_dim: int, action_dim: int, hidden: tuple[int, ...], batch: int
 ) -> SAC:
-    """stable-baselines3's SAC on vectors, its replay filled with random rows; `train(1, batch)` is
-    one update.
+    """Build stable-baselines3's SAC on vectors, with random rows in its replay buffer.
+
+    Args:
+        rows: Transitions in the buffer.
+        observation_dim: Values of an observation.
+        action_dim: Values of an action.
+        hidden: Hidden widths of actor and critics.
+        batch: Transitions in an update.
+
+    Returns:
+        The learner; `train(1, batch)` is one update.
     """
     model = SAC(
         "MlpPolicy",

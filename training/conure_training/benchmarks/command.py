@@ -1,6 +1,4 @@
-"""`conure bench training`: flow, prior and learner against their peers, as a table and as
-out/bench/training.json.
-"""
+"""`conure bench training`: flow, prior and learner against their baselines."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,25 +19,58 @@ from conure_training.prior.train import PriorConfig
 
 @dataclass(frozen=True)
 class BenchTrainingConfig:
-    """What to measure and how much of it; see conf/bench_training.yaml."""
+    """The settings of `conure bench training`."""
 
     out: str
+    """JSON file for the report."""
+
     rows: list[str]
+    """Names of the measurements, in order."""
+
     action_dim: int
+    """Values of an action."""
+
     context_dim: int
+    """Values of the flow's context."""
+
     couplings: int
+    """Affine couplings of the flow."""
+
     hidden: list[int]
+    """Hidden widths, all equal, of couplings, actor and critics."""
+
     batch_size: int
+    """Rows in a large batch."""
+
     repeats: int
+    """Timings that a median is of."""
+
     runtime_calls: int
+    """Decodes by ONNX Runtime."""
+
     image_size: int
+    """Height and width of the images, px."""
+
     authors_batch_size: int
+    """Images in a step of the authors' prior."""
+
     prior_repeats: int
+    """Timed steps of each phase of `conure prior`."""
+
     scenes: int
+    """Static scenes, and demonstrated steps, for these."""
+
     demonstration_steps: int
+    """Demonstrated frames of a whole run, whose encoding is counted."""
+
     arm: str
+    """Name of an arm."""
+
     feature_dim: int
+    """Values of the learners' observations."""
+
     replay_rows: int
+    """Transitions in a replay buffer."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -57,28 +88,26 @@ class BenchTrainingConfig:
 
     @property
     def size(self) -> measure.FlowSize:
-        """Of the flow."""
-        return measure.FlowSize(
-            self.action_dim, self.context_dim, self.couplings, tuple(self.hidden)
-        )
+        """Sizes of the flow."""
+        hidden = tuple(self.hidden)
+        return measure.FlowSize(self.action_dim, self.context_dim, self.couplings, hidden)
 
 
 def run(overrides: list[str]) -> None:
-    """Measure flow, prior and learner against their peers."""
-    measure_rows(
-        load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides),
-        MEASUREMENTS,
-    )
+    """Measure flow, prior and learner against their baselines."""
+    config = load_config("conure_training.conf", "bench_training", BenchTrainingConfig, overrides)
+    measure_rows(config, MEASUREMENTS)
 
 
 def _flow(config: BenchTrainingConfig) -> Iterator[Row]:
     for batch, required in ((1, 2.0), (config.batch_size, 1.25)):
-        for name, (ours, peer) in measure.flow_times(config.size, batch, config.repeats).items():
+        times = measure.flow_times(config.size, batch, config.repeats)
+        for name, (ours, theirs) in times.items():
             label = (
-                f"flow {name}, batch {batch}, against zuko ({1 / ours:.0f} and {1 / peer:.0f}"
+                f"flow {name}, batch {batch}, against zuko ({1 / ours:.0f} and {1 / theirs:.0f}"
                 " calls/s)"
             )
-            yield Row(label, peer / ours, "times", required)
+            yield Row(label, theirs / ours, "times", required)
 
 
 def _oracle(config: BenchTrainingConfig) -> Iterator[Row]:
@@ -101,17 +130,23 @@ def _runtime(config: BenchTrainingConfig) -> Iterator[Row]:
 
 
 def _prior(config: BenchTrainingConfig) -> Iterator[Row]:
-    peer = measure.authors_step(config.image_size, config.authors_batch_size)
+    baseline = measure.authors_step(config.image_size, config.authors_batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        sizes = (config.arm, config.image_size, config.scenes, config.prior_repeats)
-        times, timed = prior_steps(Path(folder), *sizes, peer)
-    joint, flow = times.phases["joint"], times.phases["flow"]
-    authors = config.authors_batch_size / float(np.median(joint.peer_s))
+        times, timed = prior_steps(
+            Path(folder),
+            config.arm,
+            config.image_size,
+            config.scenes,
+            config.prior_repeats,
+            baseline,
+        )
+    joint = times.phases["joint"]
+    flow = times.phases["flow"]
+    authors = config.authors_batch_size / float(np.median(joint.baseline_s))
     ours = timed.batch_size / float(np.median(joint.ours_s))
     cached = timed.flow_batch_size / float(np.median(flow.ours_s))
-    whole = times.rate(
-        load_config("conure_training.conf", "prior", PriorConfig, []), config.demonstration_steps
-    )
+    usual = load_config("conure_training.conf", "prior", PriorConfig, [])
+    whole = times.rate(usual, config.demonstration_steps)
     note = (
         "samples of the likelihood over all of conure prior: the encoder's own steps and encoding"
         f" {config.demonstration_steps} demonstrated frames once are counted; rendering, loading"
@@ -122,16 +157,13 @@ def _prior(config: BenchTrainingConfig) -> Iterator[Row]:
     note = (
         f"a step also takes {timed.batch_size} images for the auxiliary task, which are not counted"
     )
-    yield Row(
-        f"  encoder and flow together ({ours:.0f} samples/s)", ours / authors, "times", note=note
-    )
-    yield Row(
-        f"  the flow alone, on cached features ({cached:.0f} samples/s)", cached / authors, "times"
-    )
+    label = f"  encoder and flow together ({ours:.0f} samples/s)"
+    yield Row(label, ours / authors, "times", note=note)
+    label = f"  the flow alone, on cached features ({cached:.0f} samples/s)"
+    yield Row(label, cached / authors, "times")
     for name, phase in (("encoder and flow", joint), ("flow", flow)):
-        yield Row(
-            f"data loading, share of a step of {name}", 100.0 * phase.loading_share, "%", None, 10.0
-        )
+        label = f"data loading, share of a step of {name}"
+        yield Row(label, 100.0 * phase.loading_share, "%", None, 10.0)
 
 
 def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
@@ -143,14 +175,14 @@ def _sac(config: BenchTrainingConfig) -> Iterator[Row]:
         (True, False, "critics of actions, actor on its own half, as conure rl has it"),
     )
     for mixed, in_z, what in kinds:
-        ours, peer = measure.sac_times(
+        ours, theirs = measure.sac_times(
             size, config.batch_size, config.replay_rows, config.repeats, mixed, in_z
         )
         label = (
             f"latent SAC, {what}, against stable-baselines3's SAC ({1 / ours:.0f} and"
-            f" {1 / peer:.0f} updates/s)"
+            f" {1 / theirs:.0f} updates/s)"
         )
-        yield Row(label, peer / ours, "times", 1.5)
+        yield Row(label, theirs / ours, "times", 1.5)
 
 
 MEASUREMENTS: dict[str, Callable[[BenchTrainingConfig], Iterator[Row]]] = {

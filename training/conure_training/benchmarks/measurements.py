@@ -1,4 +1,4 @@
-"""What `conure bench training` measures; each function gives plain figures."""
+"""The measurements of `conure bench training`; each function returns plain numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,22 +25,29 @@ from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, Repla
 
 EPISODE_STEPS = 50
 CALLS = {1: 10}
-"""Calls in a row of each timing, by batch: single calls of small ones are as short as the clock's
+"""Calls in a row of each timing, by batch size: a single small call is as short as the clock's
 noise.
 """
 
 
 @dataclass(frozen=True)
 class FlowSize:
-    """Sizes of the measured flow."""
+    """Sizes of the measured flow, see ConditionalRealNVP."""
 
     action_dim: int
+    """Values of an action, D."""
+
     context_dim: int
+    """Values of the context, C."""
+
     couplings: int
+    """Number of affine couplings."""
+
     hidden: tuple[int, ...]
+    """Hidden widths of their MLPs."""
 
     def random(self) -> ConditionalRealNVP:
-        """Our flow, every layer of it far from the zeros that it starts with, frozen."""
+        """Build our flow with random last layers, which would start at zero, frozen."""
         torch.manual_seed(0)
         flow = ConditionalRealNVP(self.action_dim, self.context_dim, self.couplings, self.hidden)
         for layer in (flow.affine, *(coupling.last for coupling in flow.couplings)):
@@ -49,32 +56,41 @@ class FlowSize:
         return flow.requires_grad_(False)
 
     def inputs(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions and latents (batch, D), contexts (batch, C)."""
+        """Draw actions and latents (batch, D), and contexts (batch, C)."""
         torch.manual_seed(1)
         action = 1.8 * torch.rand(batch, self.action_dim) - 0.9
-        return action, torch.randn(batch, self.action_dim), torch.randn(batch, self.context_dim)
+        z = torch.randn(batch, self.action_dim)
+        context = torch.randn(batch, self.context_dim)
+        return action, z, context
 
 
 @torch.no_grad()
 def flow_times(size: FlowSize, batch: int, repeats: int) -> dict[str, tuple[float, float]]:
-    """Seconds a call, ours and zuko's, of log_prob and of decode; one thread, no gradients."""
-    ours, peer = (
-        size.random(),
-        zuko_flow(size.action_dim, size.context_dim, size.couplings, size.hidden),
-    )
+    """Time log_prob and decode on one thread, without gradients.
+
+    Args:
+        size: Of both flows.
+        batch: Rows in a call.
+        repeats: Timings that the median is of.
+
+    Returns:
+        Seconds a call of our flow and of zuko's, by method.
+    """
+    ours = size.random()
+    baseline = zuko_flow(size.action_dim, size.context_dim, size.couplings, size.hidden)
     action, z, context = size.inputs(batch)
     calls = CALLS.get(batch, 1)
     with one_thread():
         return {
             "log_prob": alternate(
                 lambda: ours.log_prob(action, context),
-                lambda: peer(context).log_prob(action),
+                lambda: baseline(context).log_prob(action),
                 repeats,
                 calls,
             ),
             "decode": alternate(
                 lambda: ours.decode(z, context),
-                lambda: peer(context).transform.inv(z),
+                lambda: baseline(context).transform.inv(z),
                 repeats,
                 calls,
             ),
@@ -83,8 +99,15 @@ def flow_times(size: FlowSize, batch: int, repeats: int) -> dict[str, tuple[floa
 
 @torch.no_grad()
 def log_prob_error(size: FlowSize, dtype: torch.dtype, batch: int) -> float:
-    """Largest difference of our log-probabilities to those of zuko's transforms with the same
-    weights, nats.
+    """Compare our log-probabilities with those of zuko's transforms with the same weights.
+
+    Args:
+        size: Of the flow.
+        dtype: That both compute in.
+        batch: Rows compared.
+
+    Returns:
+        The largest difference, nats.
     """
     flow = size.random().to(dtype)
     action, _, context = (part.to(dtype) for part in size.inputs(batch))
@@ -93,8 +116,15 @@ def log_prob_error(size: FlowSize, dtype: torch.dtype, batch: int) -> float:
 
 
 def runtime_decode_s(size: FlowSize, calls: int, folder: Path) -> NDArray[np.float64]:
-    """Seconds of single decodes, batch 1, by ONNX Runtime on one thread that does not wait
-    actively, (calls,).
+    """Time single decodes by ONNX Runtime on one thread that does not wait actively.
+
+    Args:
+        size: Of the flow.
+        calls: Decodes of batch 1.
+        folder: For the ONNX file.
+
+    Returns:
+        Seconds, shape (calls,).
     """
     file = folder / "decode.onnx"
     _, z, context = size.inputs(1)
@@ -110,7 +140,8 @@ def runtime_decode_s(size: FlowSize, calls: int, folder: Path) -> NDArray[np.flo
             verbose=False,
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     fed = {"z": z.numpy(), "context": context.numpy()}
     return each_call_s(lambda: session.run(None, fed), calls)
@@ -126,8 +157,14 @@ class _Decode(nn.Module):
 
 
 def authors_step(image_size: int, batch: int) -> Callable[[], None]:
-    """One optimizer step of the authors' prior on `batch` random images, Adam at 1e-4 as they have
-    it.
+    """Prepare training steps of the authors' prior, with Adam at 1e-4 as they have it.
+
+    Args:
+        image_size: Height and width of the images, px.
+        batch: Random images in a step.
+
+    Returns:
+        A function that takes one optimizer step.
     """
     torch.manual_seed(0)
     prior = AuthorsPrior(image_size)
@@ -147,36 +184,42 @@ def authors_step(image_size: int, batch: int) -> Callable[[], None]:
 def sac_times(
     size: FlowSize, batch: int, rows: int, repeats: int, mixed: bool, in_z: bool = False
 ) -> tuple[float, float]:
-    """Seconds an update, sampling included, of latent SAC on features and of stable-baselines3's
-    SAC; one thread.
+    """Time updates of latent SAC on features and of stable-baselines3's SAC, on one thread.
 
-    Observations of both are `context_dim` long. `mixed`: half the batch are demonstrations, as in
-    `conure rl`, and the actor learns from the other half; without, it learns from the whole batch.
-    `in_z`: critics of latents, as the paper and `method=latent_inverted` have them, so that no
-    gradient passes through the flow.
+    Args:
+        size: Of the flow; observations of both learners have `context_dim` values.
+        batch: Transitions in an update.
+        rows: Transitions in each replay buffer.
+        repeats: Timings that the median is of.
+        mixed: Whether half the batch are demonstrations, as in `conure rl`, and the actor learns
+            from the other half; without, it learns from the whole batch.
+        in_z: Whether critics take latents, as the paper and `method=latent_inverted` have them, so
+            that no gradient passes through the flow.
+
+    Returns:
+        Seconds an update, sampling included, of ours and of theirs.
     """
     fields = {"features": Field((size.context_dim,)), "state": Field((size.context_dim,))}
     capacity = ReplayConfig(rows + EPISODE_STEPS)
-    online, demonstrations = (
-        _filled(Replay(fields, size.action_dim, capacity), rows) for _ in range(2)
-    )
+    online = _fill(Replay(fields, size.action_dim, capacity), rows)
+    demonstrations = _fill(Replay(fields, size.action_dim, capacity), rows)
     replay = MixedReplay(online, demonstrations) if mixed else online
     config = LatentConfig(
         hidden_width=size.hidden[0], hidden_layers=len(size.hidden), batch_size=batch
     )
     prior = IdentityFlow() if in_z else size.random()
     learner = LatentSac(prior, size.context_dim, size.context_dim, size.action_dim, config)
-    peer = stable_baselines_sac(rows, size.context_dim, size.action_dim, size.hidden, batch)
+    baseline = stable_baselines_sac(rows, size.context_dim, size.action_dim, size.hidden, batch)
     with one_thread():
         return alternate(
             lambda: learner.update(replay.sample(batch, learner.generator)),
-            lambda: peer.train(1, batch),
+            lambda: baseline.train(1, batch),
             repeats,
         )
 
 
-def _filled(replay: Replay, rows: int) -> Replay:
-    """With at least so many transitions of random episodes."""
+def _fill(replay: Replay, rows: int) -> Replay:
+    """Add random episodes, up to about so many transitions."""
     torch.manual_seed(2)
     shapes = {name: replay.rows(name).shape[1:] for name in ("features", "state")}
     action_dim = replay.state_dict()["columns"]["action"].shape[1]

@@ -1,4 +1,4 @@
-"""`conure prior` itself, timed step by step while the authors' prior takes turns with it."""
+"""Timing of `conure prior` step by step, in turns with the prior of PARROT's authors."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from conure_core.robot.description import load_robot
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_training.benchmarks.timing import each_call_s
 from conure_training.data.demonstrations import Demonstrations, save_demonstrations
-from conure_training.prior.feature_cache import encoding_by
+from conure_training.prior.feature_cache import batch_encoder
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.runtime.cpu_threads import FreeCores
@@ -26,53 +26,74 @@ PROFILED_STEPS = 3
 ENCODINGS = 5
 PHASES = ("encoder", "joint", "flow")
 LOADING = ("aten::index", "aten::randint", "aten::cat")
-"""Drawing, gathering, joining. Networks and losses gather and join a little too: the share is an
+"""Operators that draw, gather and join. Networks and losses use them a little too: the share is an
 upper bound.
 """
 
 
 @dataclass
 class StepTimes:
-    """Of one phase: seconds a step, ours and the peer's, and the share of ours that went into
-    loading data.
-    """
+    """The steps of one phase."""
 
     ours_s: list[float] = field(default_factory=list)
-    peer_s: list[float] = field(default_factory=list)
+    """Seconds of each of our steps."""
+
+    baseline_s: list[float] = field(default_factory=list)
+    """Seconds of each of the baseline's steps."""
+
     loading_share: float = 0.0
+    """Share of our steps' time that goes into loading data."""
 
 
 @dataclass(frozen=True)
 class PriorTimes:
-    """The three phases of `conure prior` by name, and what it takes to encode a frame for the last
-    of them, s.
-    """
+    """The times of a training."""
 
     phases: dict[str, StepTimes]
+    """The three phases, by name."""
+
     encoding_s: float
+    """Seconds to encode one frame for the last phase."""
 
     def rate(self, config: PriorConfig, demonstration_steps: int) -> float:
-        """Samples of the likelihood a second over a whole run of this configuration, everything but
-        data counted.
+        """Compute the throughput of a whole run; rendering, loading and saving are not counted.
+
+        Args:
+            config: Of the run.
+            demonstration_steps: Frames that are encoded once.
+
+        Returns:
+            Samples of the likelihood a second.
         """
-        samples = (
-            config.joint_steps * config.batch_size + config.flow_steps * config.flow_batch_size
-        )
+        joint_samples = config.joint_steps * config.batch_size
+        flow_samples = config.flow_steps * config.flow_batch_size
         steps = {
             "encoder": config.encoder_steps,
             "joint": config.joint_steps,
             "flow": config.flow_steps,
         }
-        taken_s = sum(
-            count * float(np.median(self.phases[name].ours_s)) for name, count in steps.items()
-        )
-        return samples / (taken_s + demonstration_steps * self.encoding_s)
+        taken_s = demonstration_steps * self.encoding_s
+        for name, count in steps.items():
+            taken_s += count * float(np.median(self.phases[name].ours_s))
+        return (joint_samples + flow_samples) / taken_s
 
 
 def prior_steps(
-    folder: Path, arm: str, image_size: int, scenes: int, steps: int, peer: Callable[[], object]
+    folder: Path, arm: str, image_size: int, scenes: int, steps: int, baseline: Callable[[], object]
 ) -> tuple[PriorTimes, PriorConfig]:
-    """The phases "encoder", "joint" (the peer takes a turn after each of its steps) and "flow"."""
+    """Train a prior and time its phases.
+
+    Args:
+        folder: For demonstrations and prior.
+        arm: Name of an arm.
+        image_size: Height and width of the images, px.
+        scenes: Static scenes, and demonstrated steps.
+        steps: Timed steps of each phase.
+        baseline: Takes one step of the baseline; called after each step of the phase "joint".
+
+    Returns:
+        The times, and the configuration that was trained.
+    """
     data = write_demonstrations(folder / "demos", arm, image_size, scenes)
     counted = PROFILED_STEPS + 2 + steps
     words = [
@@ -81,9 +102,10 @@ def prior_steps(
         f"arm={arm}",
         f"static_scenes={scenes}",
     ]
-    words += [f"{phase}_steps={counted}" for phase in PHASES]
+    for phase in PHASES:
+        words.append(f"{phase}_steps={counted}")
     config = load_config("conure_training.conf", "prior", PriorConfig, words)
-    recorder = _Recorder(counted, peer)
+    recorder = _Recorder(counted, baseline)
     hook = register_optimizer_step_post_hook(recorder)
     try:
         train_prior(config)
@@ -93,8 +115,16 @@ def prior_steps(
 
 
 def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> Demonstrations:
-    """A data set for timing, and to learn nothing from: `count` rendered scenes as its steps, with
-    random actions.
+    """Write a data set for timing: rendered scenes as steps, with random actions.
+
+    Args:
+        path: Folder of the data set.
+        arm: Name of an arm.
+        image_size: Height and width of the images, px.
+        count: Steps.
+
+    Returns:
+        The data.
     """
     labelled = StaticScenes(arm, image_size, randomization="light").draw(count, seed=1)
     rng = np.random.default_rng(0)
@@ -123,29 +153,31 @@ def write_demonstrations(path: Path, arm: str, image_size: int, count: int) -> D
 
 
 def _encoding_s(prior: Path, data: Demonstrations) -> float:
-    """For a frame, as training does it: without gradients, on all free cores."""
-    encode = encoding_by(load_prior(prior).encoder)
+    """Seconds to encode a frame as training does: without gradients, on all free cores."""
+    encode = batch_encoder(load_prior(prior).encoder)
     with FreeCores():
         taken = each_call_s(lambda: encode(data.image, data.proprio), ENCODINGS)
     return float(np.median(taken)) / len(data.image)
 
 
 class _Recorder:
-    """Called after every optimizer step: the first ones of a phase are profiled, the others
-    timed.
-    """
+    """A hook after every optimizer step: profiles the first steps of a phase, times the others."""
 
-    def __init__(self, steps: int, peer: Callable[[], object]) -> None:
-        self.steps, self.peer = steps, peer
+    def __init__(self, steps: int, baseline: Callable[[], object]) -> None:
+        self.steps = steps
+        self.baseline = baseline
         self.phases = {phase: StepTimes() for phase in PHASES}
-        self.step, self.at_peer, self.began = 0, False, 0.0
+        self.step = 0
+        self.at_baseline = False
+        self.start_s = 0.0
         self.profile: Any = None
 
     def __call__(self, *_: Any) -> None:
-        if self.at_peer:
+        if self.at_baseline:
             return
-        ended = time.perf_counter()
-        name, step = PHASES[self.step // self.steps], self.step % self.steps
+        end_s = time.perf_counter()
+        name = PHASES[self.step // self.steps]
+        step = self.step % self.steps
         phase = self.phases[name]
         if step == 0:
             self.profile = profile()
@@ -154,21 +186,23 @@ class _Recorder:
             self.profile.stop()
             phase.loading_share = _share(self.profile)
         elif step > PROFILED_STEPS + 1:
-            phase.ours_s.append(ended - self.began)
+            phase.ours_s.append(end_s - self.start_s)
         if name == "joint" and step > PROFILED_STEPS:
-            phase.peer_s.append(self._peer_step_s())
+            phase.baseline_s.append(self._baseline_step_s())
         self.step += 1
-        self.began = time.perf_counter()
+        self.start_s = time.perf_counter()
 
-    def _peer_step_s(self) -> float:
-        self.at_peer, began = True, time.perf_counter()
+    def _baseline_step_s(self) -> float:
+        self.at_baseline = True
+        start_s = time.perf_counter()
         with torch.enable_grad():
-            self.peer()
-        self.at_peer = False
-        return time.perf_counter() - began
+            self.baseline()
+        self.at_baseline = False
+        return time.perf_counter() - start_s
 
 
 def _share(finished: Any) -> float:
     events = finished.key_averages()
     total = sum(event.self_cpu_time_total for event in events)
-    return float(sum(event.cpu_time_total for event in events if event.key in LOADING) / total)
+    loading = sum(event.cpu_time_total for event in events if event.key in LOADING)
+    return float(loading / total)

@@ -15,75 +15,109 @@ from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bound
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.errors import ConfigError
 from conure_core.runtime.claim import claimed
+from conure_sim.envs.rollout import Transition, act_until_done
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import ARRAYS, Demonstrations, save_demonstrations
 from conure_training.data.environments import make_environment
-from conure_training.runtime.arrays import save_arrays, saved_arrays
-from conure_training.runtime.parallel import ENGINES, engine_of, run_blocks
+from conure_training.runtime.arrays import load_arrays, save_arrays
+from conure_training.runtime.parallel import ENGINES, make_engine, run_blocks
 
 BLOCK_EPISODES = 50
-MAX_EPISODES = 1_000_000  # of one task: the seeds of the next task begin there
+MAX_EPISODES = 1_000_000
+"""Limit for one task: the seeds of the next task begin there."""
 NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
 MAX_FAILURES = 20
-LOWEST_START_M, LARGEST_TURN_RAD = 0.04, 0.9
+LOWEST_START_M = 0.04
+LARGEST_TURN_RAD = 0.9
+CHANGES_NO_EPISODE = ("out", "episodes", "workers", "engine", "ray_address")
+"""Settings that say where, by whom and how many episodes are collected, not what they are."""
 
 
 @dataclass(frozen=True)
 class DemosConfig:
-    """What to collect.
-
-    `noise`: range of an episode's Gaussian action noise; `away_from_home`: share of episodes that
-    start with the tool anywhere, so that corrections near an object are seen; `shut`: share of
-    those with an empty, closed gripper, as after a grasp that missed; `nearest`: share of episodes
-    whose target is the object nearest to the tool, where it can be any, so that the prior commits
-    to what it is near, the others' is any; `workers` 0: one a core.
-    """
+    """The settings of `conure demos`."""
 
     out: str
+    """Folder of the data set."""
+
     arm: str
+    """Name of an arm, or path of its YAML file."""
+
     image_size: int
+    """Height and width of the images, px."""
+
     objects: str
+    """Name of an object set, or path of a folder."""
+
     containers: str
+    """Name of a set of containers."""
+
     distractors: int = field(metadata=COUNT_OR_NONE)
+    """Objects beside the task's own."""
+
     episodes: dict[str, int] = field(metadata=bounds(0, MAX_EPISODES))
+    """Number of successful episodes by task."""
+
     noise: tuple[float, float] = field(metadata=bounds(0.0, 10.0))
+    """Range from which each episode draws the scale of the noise on its actions."""
+
     away_from_home: float = field(metadata=SHARE)
+    """Share of episodes that start with the tool anywhere, so that corrections near an object are
+    seen.
+    """
+
     shut: float = field(metadata=SHARE)
+    """Share of those that start with an empty, closed gripper, as after a grasp that missed."""
+
     nearest: float = field(metadata=SHARE)
+    """Probability that the object nearest to the tool becomes the target, where any may be, so that
+    the prior commits to near objects; the target of the other episodes is any object.
+    """
+
     seed: int = field(metadata=SEED)
+    """Decides every episode, with its task and number."""
+
     workers: int = field(metadata=WORKERS)
+    """Processes; 0: one a core."""
+
     engine: str = ENGINES[0]
+    """See `Engine`."""
+
     ray_address: str = ""
+    """See `Engine`."""
+
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Domain randomization: the name of a preset and its factors."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
-        engine_of(self)
+        make_engine(self)
         find_randomization(self.randomization)
         for name in self.episodes:
             find_task(name)
         if self.noise[0] > self.noise[1]:
             raise ConfigError(f"noise must be [lowest, highest], got {list(self.noise)}")
         if sum(self.episodes.values()) == 0:
-            raise ConfigError("no episodes asked for; give for instance episodes.Lift=100")
-        layouts = {
-            name: find_task(name).fixture_state_size
-            for name, count in self.episodes.items()
-            if count
-        }
-        if len(set(layouts.values())) > 1:
             raise ConfigError(
-                f"tasks of one data set need states of one size, but their fixtures add {layouts}"
+                "expected at least one episode, got none; give for instance episodes.Lift=100"
+            )
+        self._check_state_sizes()
+
+    def _check_state_sizes(self) -> None:
+        """Refuse tasks whose privileged states differ in size: they cannot share a data set."""
+        tasks = [name for name, count in self.episodes.items() if count]
+        sizes = {name: find_task(name).fixture_state_size for name in tasks}
+        if len(set(sizes.values())) > 1:
+            raise ConfigError(
+                f"tasks of one data set need states of one size, but their fixtures add {sizes}"
                 " numbers; collect them into data sets of their own"
             )
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive episodes of one task, each with a seed of its own: the same whoever collects
-    them.
-    """
+    """Consecutive episodes of one task, each with its own seed, whichever process collects them."""
 
     task: str
     first_seed: int
@@ -96,8 +130,10 @@ def run(overrides: list[str]) -> None:
 
 
 def collect(config: DemosConfig) -> Path:
-    """Collect the demonstrations; finished blocks of an interrupted run with the same settings are
-    kept.
+    """Collect the demonstrations and write the data set `config.out`.
+
+    Rerun the same command to resume: finished blocks of a run with the same settings are kept.
+    Raises: ConfigError if the expert keeps failing.
     """
     with claimed(config.out, "conure demos"):
         return _collect(config)
@@ -106,39 +142,41 @@ def collect(config: DemosConfig) -> Path:
 def _collect(config: DemosConfig) -> Path:
     out = Path(config.out)
     kept = out.with_name(f"{out.name}.blocks")
-    blocks, settings = _blocks(config), _settings_of_an_episode(config)
-    missing = [
-        block for block in blocks if saved_arrays(_block_path(kept, block), settings) is None
-    ]
+    blocks = _blocks(config)
+    settings = _episode_settings(config)
+
+    missing = []
+    for block in blocks:
+        if load_arrays(_block_path(kept, block), settings) is None:
+            missing.append(block)
+
     work = partial(_collect_block, config)
-    for block, arrays in run_blocks(
-        work, missing, engine_of(config), "demonstrations", lambda block: block.count
-    ):
+    engine = make_engine(config)
+    results = run_blocks(work, missing, engine, "demonstrations", lambda block: block.count)
+    for block, arrays in results:
         save_arrays(_block_path(kept, block), settings, arrays)
-    save_demonstrations(out, _joined(config, kept, blocks), {"config": asdict(config)})
+
+    data = _join_blocks(config, kept, blocks)
+    save_demonstrations(out, data, {"config": asdict(config)})
     shutil.rmtree(kept)
     return out
 
 
-def _settings_of_an_episode(config: DemosConfig) -> str:
-    """All that decides what an episode of given task and seed is; not where, by whom and how many
-    are collected.
-    """
-    elsewhere = ("out", "episodes", "workers", "engine", "ray_address")
-    return json.dumps(
-        {name: value for name, value in asdict(config).items() if name not in elsewhere},
-        sort_keys=True,
-    )
+def _episode_settings(config: DemosConfig) -> str:
+    """Everything that decides the episode of a given task and seed, as JSON."""
+    settings = asdict(config)
+    for name in CHANGES_NO_EPISODE:
+        del settings[name]
+    return json.dumps(settings, sort_keys=True)
 
 
 def _blocks(config: DemosConfig) -> list[Block]:
     blocks = []
     for index, (task, total) in enumerate(config.episodes.items()):
-        base = config.seed * 10_000_000 + index * 1_000_000
-        starts = range(0, total, BLOCK_EPISODES)
-        blocks += [
-            Block(task, base + start, min(BLOCK_EPISODES, total - start)) for start in starts
-        ]
+        first_seed = config.seed * 10_000_000 + index * 1_000_000
+        for start in range(0, total, BLOCK_EPISODES):
+            count = min(BLOCK_EPISODES, total - start)
+            blocks.append(Block(task, first_seed + start, count))
     return blocks
 
 
@@ -148,20 +186,19 @@ def _block_path(folder: Path, block: Block) -> Path:
 
 def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
     env = make_environment(block.task, config)
-    episodes = [
-        _collect_episode(env, seed, config)
-        for seed in range(block.first_seed, block.first_seed + block.count)
-    ]
+    seeds = range(block.first_seed, block.first_seed + block.count)
+    episodes = [_collect_episode(env, seed, config) for seed in seeds]
     env.close()
-    lengths = np.array([len(episode["action"]) for episode in episodes])
-    joined = {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
-    return {**joined, "ends": np.cumsum(lengths)}
+
+    lengths = [len(episode["action"]) for episode in episodes]
+    arrays = {"ends": np.cumsum(np.array(lengths))}
+    for name in episodes[0]:
+        arrays[name] = np.concatenate([episode[name] for episode in episodes])
+    return arrays
 
 
 def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
-    """One successful episode; a failed one is tried again with another seed. Raises: ConfigError if
-    none succeeds.
-    """
+    """Try seeds until an episode succeeds. Raises: ConfigError after MAX_FAILURES."""
     for attempt in range(MAX_FAILURES):
         episode = _try_episode(env, seed + attempt * 500_000_000, config)
         if episode["reward"][-1] > 0:
@@ -173,52 +210,67 @@ def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDAr
 
 def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     rng = np.random.default_rng(seed)
-    place = env.world.simulation
-    lower = [*place.tool_lower_m[:2], LOWEST_START_M, -LARGEST_TURN_RAD]
-    tool = tuple(rng.uniform(lower, [*place.tool_upper_m, LARGEST_TURN_RAD]))
-    away, shut = rng.random() < config.away_from_home, rng.random() < config.shut
-    observation, _ = env.reset(
-        seed=seed, options={"tool": tool, "gripper": -1.0 if shut else 1.0} if away else {}
-    )
+    observation = _start_episode(env, seed, rng, config)
+    expert = env.task.expert(env.scene)
+    scale = rng.uniform(*config.noise)
+
+    positions = []
+    steps: list[Transition] = []
+
+    def act(observation: dict[str, NDArray]) -> NDArray[np.float32]:
+        positions.append(env.scene.object_positions().astype(np.float32))
+        noise = scale * NOISE_SHAPE * rng.normal(size=ACTION_SIZE)
+        return np.clip(expert.action() + noise, -1, 1).astype(np.float32)
+
+    act_until_done(env, act, observation, steps.append)
+
+    episode = {
+        "action": np.stack([step.action for step in steps]).astype(np.float32),
+        "reward": np.array([step.reward for step in steps], dtype=np.float32),
+        "positions": np.stack(positions),
+    }
+    for name in ("image", "proprio", "state"):
+        episode[name] = np.stack([step.observation[name] for step in steps])
+        episode[f"final_{name}"] = steps[-1].following[name][None]
+    return episode
+
+
+def _start_episode(
+    env: Any, seed: int, rng: np.random.Generator, config: DemosConfig
+) -> dict[str, NDArray]:
+    """Reset to a start and a target as the configuration has them; the first observation."""
+    region = env.world.simulation
+    lower = [*region.tool_lower_m[:2], LOWEST_START_M, -LARGEST_TURN_RAD]
+    upper = [*region.tool_upper_m, LARGEST_TURN_RAD]
+    tool = tuple(rng.uniform(lower, upper))
+    away = rng.random() < config.away_from_home
+    shut = rng.random() < config.shut
+
+    options = {}
+    if away:
+        options = {"tool": tool, "gripper": -1.0 if shut else 1.0}
+    observation, _ = env.reset(seed=seed, options=options)
+
     if rng.random() < config.nearest and env.task.any_object:
-        distance = np.linalg.norm(
-            env.scene.object_positions()[:, :2] - observation["proprio"][:2], axis=1
-        )
+        way = env.scene.object_positions()[:, :2] - observation["proprio"][:2]
+        distance = np.linalg.norm(way, axis=1)
         env.scene.aim_at(int(np.nanargmin(distance)))
         observation = env.observe()
-    expert, scale = env.task.expert(env.scene), rng.uniform(*config.noise)
-    rows: list[tuple] = []
-    done = False
-    while not done:
-        action = np.clip(
-            expert.action() + scale * NOISE_SHAPE * rng.normal(size=ACTION_SIZE), -1, 1
-        ).astype(np.float32)
-        positions = env.scene.object_positions().astype(np.float32)
-        following, reward, terminated, truncated, _ = env.step(action)
-        seen = (observation["image"], observation["proprio"], observation["state"])
-        rows.append((*seen, action, np.float32(reward), positions))
-        observation, done = following, terminated or truncated
-    names = ("image", "proprio", "state", "action", "reward", "positions")
-    episode = {
-        name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    return {
-        **episode,
-        **{f"final_{name}": observation[name][None] for name in ("image", "proprio", "state")},
-    }
+    return observation
 
 
-def _joined(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:
+def _join_blocks(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:
     tasks = tuple(config.episodes)
     parts: dict[str, list[NDArray]] = {name: [] for name in ARRAYS}
-    offset = 0
+    steps = 0
     for block in blocks:
         with np.load(_block_path(folder, block)) as kept:
-            task, ends = np.full(block.count, tasks.index(block.task)), kept["ends"] + offset
-            arrays = {**kept, "task": task, "ends": ends}
+            arrays = dict(kept)
+        arrays["task"] = np.full(block.count, tasks.index(block.task))
+        arrays["ends"] = arrays["ends"] + steps
+        steps = int(arrays["ends"][-1])
         for name in ARRAYS:
             parts[name].append(arrays[name])
-        offset = int(ends[-1])
-    return Demonstrations(
-        **{name: np.concatenate(values) for name, values in parts.items()}, tasks=tasks
-    )
+
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    return Demonstrations(**joined, tasks=tasks)

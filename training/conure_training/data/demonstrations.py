@@ -17,27 +17,46 @@ IMAGES = ("image", "final_image")
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Episodes laid end to end; step t of an episode holds the observation before action t.
-
-    image (n, h, w, 3) uint8; proprio (n, p), state (n, s), action (n, 7) in [-1, 1], float32;
-    reward (n,); positions (n, k, 3), the objects' middles, m, NaN where absent; final_*: what is
-    observed after an episode's last action, (e, ...); ends (e,), one past each episode's last step;
-    task (e,) index into `tasks`; seed (e,).
-    """
+    """e episodes of n steps in all, end to end; step t holds the observation before action t."""
 
     image: NDArray[np.uint8]
+    """Shape (n, h, w, 3), sRGB."""
+
     proprio: NDArray[np.float32]
+    """Proprioception, shape (n, p), as the robot's contract orders it."""
+
     state: NDArray[np.float32]
+    """The simulator's privileged state, shape (n, s)."""
+
     action: NDArray[np.float32]
+    """Normalized actions, shape (n, 7), in [-1, 1]."""
+
     reward: NDArray[np.float32]
+    """Shape (n,): 1 at success, else 0."""
+
     positions: NDArray[np.float32]
+    """The objects' centres, shape (n, k, 3), m, base frame; NaN where absent."""
+
     final_image: NDArray[np.uint8]
+    """After each episode's last action, shape (e, h, w, 3)."""
+
     final_proprio: NDArray[np.float32]
+    """After each episode's last action, shape (e, p)."""
+
     final_state: NDArray[np.float32]
+    """After each episode's last action, shape (e, s)."""
+
     ends: NDArray[np.int64]
+    """One past each episode's last step, shape (e,)."""
+
     task: NDArray[np.int64]
+    """Each episode's index into `tasks`, shape (e,)."""
+
     seed: NDArray[np.int64]
+    """Each episode's seed, shape (e,)."""
+
     tasks: tuple[str, ...] = ()
+    """Names of the tasks."""
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -52,7 +71,13 @@ ARRAYS = tuple(field.name for field in fields(Demonstrations) if field.name != "
 
 
 def save_demonstrations(path: Path, data: Demonstrations, attributes: dict[str, Any]) -> None:
-    """Write a Zarr group, whole or not at all."""
+    """Write a data set, whole or not at all.
+
+    Args:
+        path: Folder of the Zarr group.
+        data: The episodes.
+        attributes: Notes beside them, as JSON holds them, such as {"config": ...}.
+    """
     with replacing(path) as temporary:
         group = zarr.open_group(temporary, mode="w")
         for name in ARRAYS:
@@ -63,25 +88,30 @@ def save_demonstrations(path: Path, data: Demonstrations, attributes: dict[str, 
 
 
 def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
-    """Read and check a data set; without `images`, most of it, they are (n, 0, 0, 3).
+    """Read and check a data set.
 
-    Raises: DataError that names the array or the first broken episode.
+    Args:
+        path: Folder of the Zarr group.
+        images: False skips the images, most of the data: they have shape (n, 0, 0, 3) then.
+
+    Returns:
+        All episodes, in the order of their collection.
+
+    Raises:
+        DataError: There is none, or it is damaged; names the array or the first broken episode.
     """
+    wanted = ARRAYS if images else [name for name in ARRAYS if name not in IMAGES]
     try:
         group = zarr.open_group(last_whole(path), mode="r")
-        arrays: dict[str, Any] = {
-            name: np.asarray(group[name]) for name in ARRAYS if images or name not in IMAGES
-        }
+        arrays: dict[str, Any] = {name: np.asarray(group[name]) for name in wanted}
         tasks = tuple(str(name) for name in group.attrs["tasks"])  # type: ignore[union-attr]
     except FileNotFoundError as error:
         raise DataError(f"no data set at {path}; run conure demos out={path}") from error
-    except Exception as error:  # whatever Zarr and its codecs make of damaged chunks
+    except Exception as error:  # Zarr and its codecs raise anything on damaged chunks
         raise damaged(path, error, "run conure demos again") from error
     if not images:
-        arrays["image"], arrays["final_image"] = (
-            _blank(arrays["proprio"]),
-            _blank(arrays["final_proprio"]),
-        )
+        arrays["image"] = _blank(arrays["proprio"])
+        arrays["final_image"] = _blank(arrays["final_proprio"])
     data = Demonstrations(**arrays, tasks=tasks)
     check_demonstrations(data, path)
     return data
@@ -92,14 +122,22 @@ def _blank(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def check_demonstrations(data: Demonstrations, path: Path) -> None:
-    """Refuse an empty set, ragged arrays, a NaN or an action out of range. Raises: DataError."""
+    """Refuse an empty set, ragged arrays, a NaN or an action out of range.
+
+    Args:
+        data: The episodes.
+        path: Where they come from, for the message.
+
+    Raises:
+        DataError: Names the array, or the first broken episode.
+    """
     if len(data.ends) == 0 or len(data) == 0:
         raise DataError(f"{path} holds no episode; run conure demos again")
     for name in ("image", "proprio", "state", "action", "reward", "positions"):
-        if len(getattr(data, name)) != data.ends[-1]:
+        steps = len(getattr(data, name))
+        if steps != data.ends[-1]:
             raise DataError(
-                f"{path}: '{name}' has {len(getattr(data, name))} steps, the episodes need"
-                f" {data.ends[-1]}"
+                f"{path}: '{name}' has {steps} steps, the episodes need {data.ends[-1]}"
             )
     for name in ("proprio", "state", "action"):
         values = getattr(data, name)

@@ -1,6 +1,4 @@
-"""The environment that a configuration asks for; collecting, learning and evaluating name the same
-settings.
-"""
+"""The environment of a configuration: collecting, learning and evaluating share its settings."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -12,7 +10,7 @@ from conure_sim.tasks import find_task
 
 
 class EnvironmentSettings(Protocol):
-    """What every configuration with an environment has."""
+    """The fields of every configuration that has an environment."""
 
     @property
     def arm(self) -> str: ...
@@ -29,7 +27,19 @@ class EnvironmentSettings(Protocol):
 
 
 def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:
-    """The bare environment `conure/{task}-v0`; `target` empty: any object of the set."""
+    """Make the environment `conure/{task}-v0`, without Gymnasium's wrappers.
+
+    Args:
+        task: Name of a task, such as "Lift".
+        settings: A configuration with the environment's fields.
+        target: Name of the object to act on; empty: any of the set.
+
+    Returns:
+        A `TabletopEnv`.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
     find_task(task)
     return gymnasium.make(
         f"conure/{task}-v0",

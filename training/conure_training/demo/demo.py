@@ -1,6 +1,4 @@
-"""`conure demo`, the main job: demonstrations, prior, RL in z, bundle, robot graph, report, stage
-by stage.
-"""
+"""`conure demo`: demonstrations, prior, RL in z, bundle, robot graph, report, step by step."""
 
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -15,11 +13,11 @@ from conure_core.errors import ConfigError
 from conure_core.runtime.claim import claimed
 from conure_sim.objects.sets import object_set
 from conure_training.data.collect import DemosConfig, collect
-from conure_training.demo.display import StageDisplay
-from conure_training.demo.pipeline import Stage, remove_stages, run_stages
+from conure_training.demo.display import StepDisplay
+from conure_training.demo.pipeline import PipelineStep, remove_steps, run_steps
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
 from conure_training.evaluation.robot_trials import TrialsConfig, busy_simulations, run_trials
-from conure_training.export.export import ExportConfig, export_agent
+from conure_training.export.export import ExportConfig, export_policy
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.config import MethodConfig, RunConfig
 from conure_training.rl.parallel import train_side_by_side
@@ -33,23 +31,37 @@ PLACES = {
     "report",
     "bundle",
     "folder",
-}  # settings that change no result
+}
+"""Settings that say where things are."""
 HOW = {"workers", "engine", "ray_address", "checkpoint_every"}
+"""Settings that say how the work is done."""
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """The configuration of every verb that the demo calls, filled from the verbs' own YAML, and
-    what they share.
-    """
+    """The configurations of all verbs that the demo calls, and the settings that they share."""
 
     out: str
+    """Folder for everything."""
+
     fresh: bool
+    """Remove earlier results and start over."""
+
     seed: int = field(metadata=SEED)
+    """Decides every step."""
+
     target: str
+    """Object that the policy learns to lift."""
+
     noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    """Scale of the policy's noise in rollouts and trials: 1 samples it, 0 takes its mean."""
+
     busy_trials: int = field(metadata=COUNT)
+    """Trials beside simulations on every core, for latencies only."""
+
     estimates: dict[str, float] = field(metadata=bounds(0.0))
+    """Expected seconds of each step."""
+
     demos: DemosConfig = field(default_factory=partial(OmegaConf.structured, DemosConfig))
     prior: PriorConfig = field(default_factory=partial(OmegaConf.structured, PriorConfig))
     prior_rollouts: EvaluateConfig = field(
@@ -67,41 +79,39 @@ class DemoConfig:
         if self.target not in object_set(self.rl.objects):
             names = ", ".join(object_set(self.rl.objects))
             raise ConfigError(
-                f"target '{self.target}' is none of the {self.rl.objects} objects: {names}"
+                f"target '{self.target}' is not among the {self.rl.objects} objects: {names}"
             )
-        missing = {stage.name for stage in stages_of(self)} - set(self.estimates)
+        missing = {step.name for step in pipeline_steps(self)} - set(self.estimates)
         if missing:
             raise ConfigError(f"estimates lacks {', '.join(sorted(missing))}")
 
     @property
     def folder(self) -> Path:
-        """Where everything is written."""
+        """Path of `out`."""
         return Path(self.out)
 
     @property
     def from_scratch(self) -> RunConfig:
-        """SAC from scratch: the same task, seed and steps."""
+        """Reinforcement learning from scratch, on the same task, with the same seed and steps."""
         return replace(self.rl, method=self.scratch, out=str(self.folder / "rl" / "scratch"))
 
 
 def run(overrides: list[str]) -> None:
     """Run the whole pipeline: from demonstrations to a report."""
     config = load_config("conure_training.conf", "demo", DemoConfig, overrides)
-    stages = stages_of(config)
+    steps = pipeline_steps(config)
     with claimed(config.folder, "conure demo"):
         if config.fresh:
-            remove_stages(config.folder, stages)
-        with StageDisplay(stages, config.estimates) as display:
-            ran = run_stages(config.folder, stages, display)
-    print(_closing_words(config.folder, ran))
+            remove_steps(config.folder, steps)
+        with StepDisplay(steps, config.estimates) as display:
+            ran = run_steps(config.folder, steps, display)
+    print(_conclude(config.folder, ran))
 
 
-def stages_of(config: DemoConfig) -> list[Stage]:
-    """The six stages, in order."""
-    trials = ("trials", "robot.log")
-    rl = ("rl/latent/policy.pt", "rl/rollouts.json", "rl/scratch_rollouts.json")
+def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
+    """List the six steps, in order."""
     return [
-        Stage(
+        PipelineStep(
             "demonstrations",
             "demonstrations",
             _settings(config.demos),
@@ -109,7 +119,7 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             ("demos",),
             partial(collect, config.demos),
         ),
-        Stage(
+        PipelineStep(
             "prior",
             "behavioral prior",
             [_settings(config.prior), _settings(config.prior_rollouts)],
@@ -117,27 +127,27 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             ("prior/prior.pt", "prior/metrics.json", "prior/rollouts.json"),
             partial(_prior, config),
         ),
-        Stage(
+        PipelineStep(
             "rl",
             "RL in z, and from scratch",
             [_settings(part) for part in (config.rl, config.scratch, config.policy_rollouts)],
             ("rl",),
-            rl,
+            ("rl/latent/policy.pt", "rl/rollouts.json", "rl/scratch_rollouts.json"),
             partial(_rl, config),
         ),
-        Stage(
+        PipelineStep(
             "export",
             "bundle",
             _settings(config.export),
             ("bundle", "export.json"),
             ("bundle/spec.json", "export.json"),
-            partial(export_agent, config.export),
+            partial(export_policy, config.export),
         ),
-        Stage(
+        PipelineStep(
             "robot",
             "trials on the robot graph",
             [_settings(config.robot), config.busy_trials],
-            (*trials, "busy_trials"),
+            ("trials", "robot.log", "busy_trials"),
             (
                 "trials/trials.json",
                 "trials/load.json",
@@ -146,7 +156,7 @@ def stages_of(config: DemoConfig) -> list[Stage]:
             ),
             partial(_robot, config),
         ),
-        Stage(
+        PipelineStep(
             "report",
             "report",
             {"target": config.target, "seed": config.seed},
@@ -165,24 +175,21 @@ def _prior(config: DemoConfig) -> None:
 
 def _rl(config: DemoConfig) -> None:
     train_side_by_side({"latent": config.rl, "scratch": config.from_scratch})
-    in_z, path = config.policy_rollouts, Path(config.policy_rollouts.out)
+    in_z = config.policy_rollouts
+    path = Path(in_z.out)
     from_scratch = replace(
         in_z,
         agent=str(Path(config.from_scratch.out) / "policy.pt"),
         out=str(path.with_name(f"scratch_{path.name}")),
     )
-    for rollouts, label in (
-        (in_z, "policy in z, rollouts"),
-        (from_scratch, "from scratch, rollouts"),
-    ):
-        if not Path(rollouts.out).is_file():
-            evaluate(rollouts, label)
+    if not Path(in_z.out).is_file():
+        evaluate(in_z, "policy in z, rollouts")
+    if not Path(from_scratch.out).is_file():
+        evaluate(from_scratch, "from scratch, rollouts")
 
 
 def _robot(config: DemoConfig) -> None:
-    """The trials that count, then a few more while simulations keep every core busy, for the
-    latencies alone.
-    """
+    """Run the trials that count, then a few beside busy simulations, for latencies only."""
     log = config.folder / "robot.log"
     run_trials(config.robot, log)
     first_seed = config.robot.first_seed + config.robot.trials
@@ -203,13 +210,12 @@ def _report(config: DemoConfig) -> None:
 
 
 def _settings(config: Any) -> Any:
-    """What of a configuration decides results: neither where things lie nor how many processes do
-    the work.
-    """
+    """The settings that decide results: not where things are, nor how the work is done."""
     return {name: value for name, value in asdict(config).items() if name not in PLACES | HOW}
 
 
-def _closing_words(folder: Path, ran: bool) -> str:
+def _conclude(folder: Path, ran: bool) -> str:
+    """The lines that end `conure demo`."""
     from conure_training.demo.summary import read_summary
 
     summary = read_summary(folder)

@@ -43,7 +43,7 @@ from conure_training.demo.rollout_film import (
     rollout,
     write_film,
 )
-from conure_training.policies.policy import Agent
+from conure_training.policies.policy import Policy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.marked_blocks import read_block, write_block
 
@@ -174,7 +174,7 @@ def with_picture(shown: Mapping[str, Any]) -> str:
     return f"![{alt}](docs/pictures/{FILM})\n\n{caption(shown)}"
 
 
-def acting(agent: Agent, noise_scale: float, seed: int) -> Driver:
+def acting(agent: Policy, noise_scale: float, seed: int) -> Driver:
     """A policy as the driver of an environment, its noise drawn from the seed."""
     rng = np.random.default_rng(seed)
 

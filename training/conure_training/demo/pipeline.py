@@ -1,6 +1,4 @@
-"""Work in stages that a restart goes on from: what each one was given, how long it took, whether it
-is finished.
-"""
+"""A pipeline of steps that a restart resumes: their settings, times, and whether they finished."""
 
 import hashlib
 import json
@@ -15,87 +13,136 @@ from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.provenance import git_commit
 
 RECORDS = "stages"
+"""Folder of the steps' records."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One step. `settings`, as JSON, is all that its results depend on beside the stages before it.
-
-    `writes`: files and folders, relative to the common folder, that are its own and are removed
-    when it is redone; `results`: those that stand when it is finished. `work` may be called again
-    after an interruption and goes on.
-    """
+class PipelineStep:
+    """One step of a pipeline."""
 
     name: str
+    """Name of its record."""
+
     title: str
+    """For people."""
+
     settings: Any
+    """Everything that its results depend on beside the steps before it, as JSON holds it."""
+
     writes: tuple[str, ...]
+    """Its own files and folders, relative to the pipeline's folder; removed when it is redone."""
+
     results: tuple[str, ...]
+    """Files that exist when it is finished."""
+
     work: Callable[[], object]
+    """Does the work; called again after an interruption, it resumes."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """`stages/NAME.json`. `digest`: of the settings of this stage and of all before it; `seconds`:
-    work so far.
-
-    `commit`: the sources that finished it; a later stage may have been made by others.
-    """
+    """The file `stages/NAME.json`."""
 
     digest: str
+    """SHA-256 of the settings of this step and of all before it."""
+
     seconds: float = 0.0
+    """Work so far."""
+
     finished: bool = False
+    """True if the results are complete."""
+
     commit: str = ""
+    """The sources that finished it; a later step may have other ones."""
 
 
 class Watcher(Protocol):
-    """Hears how the stages go."""
+    """Observes the progress of a pipeline."""
 
-    def begins(self, stage: Stage, seconds_before: float) -> None: ...
-    def ended(self, stage: Stage, seconds: float, kept: bool) -> None: ...
+    def on_start(self, step: PipelineStep, seconds_before: float) -> None:
+        """Note that a step starts.
+
+        Args:
+            step: The step.
+            seconds_before: Work of earlier, interrupted runs.
+        """
+        ...
+
+    def on_end(self, step: PipelineStep, seconds: float, kept: bool) -> None:
+        """Note that a step is finished.
+
+        Args:
+            step: The step.
+            seconds: Work of all runs.
+            kept: Whether it was finished before, and its results are kept.
+        """
+        ...
 
 
-def run_stages(folder: Path, stages: Sequence[Stage], watcher: Watcher) -> bool:
-    """Run what is not finished, in order; True if there was anything to run.
+def run_steps(folder: Path, steps: Sequence[PipelineStep], watcher: Watcher) -> bool:
+    """Run the steps that are not finished, in order.
 
-    A stage is redone, with all after it, if its settings or those of one before it changed, or if a
-    result is gone. Raises: DataError for a record that cannot be read, and whatever a stage raises;
-    finished stages are kept then.
+    A step is redone, with all after it, if its settings or those of a step before it changed, or if
+    a result is gone. If a step raises, finished steps are kept.
+
+    Args:
+        folder: The pipeline's folder.
+        steps: All of them, in order.
+        watcher: Observes the progress.
+
+    Returns:
+        Whether any step ran.
+
+    Raises:
+        DataError: A record cannot be read. The exceptions of a step pass through.
     """
-    digest, anything_ran = "", False
-    for stage in stages:
-        digest = _digest(stage.settings, digest)
-        record = read_record(folder, stage.name) or Record("")
-        whole = record.finished and all((folder / name).exists() for name in stage.results)
+    digest = ""
+    anything_ran = False
+    for step in steps:
+        digest = _digest(step.settings, digest)
+        record = read_record(folder, step.name) or Record("")
+        whole = record.finished and all((folder / name).exists() for name in step.results)
         if record.digest == digest and whole and not anything_ran:
-            watcher.ended(stage, record.seconds, kept=True)
+            watcher.on_end(step, record.seconds, kept=True)
             continue
         if record.digest != digest or record.finished or anything_ran:
-            _remove(folder, stage.writes)
+            _remove(folder, step.writes)
             record = Record(digest)
-        record = _run(folder, stage, record, watcher)
+        record = _run(folder, step, record, watcher)
         anything_ran = True
-        watcher.ended(stage, record.seconds, kept=False)
+        watcher.on_end(step, record.seconds, kept=False)
     return anything_ran
 
 
-def _run(folder: Path, stage: Stage, record: Record, watcher: Watcher) -> Record:
-    watcher.begins(stage, record.seconds)
-    began_s, before = time.monotonic(), record
-    _write_record(folder, stage.name, before)
+def _run(folder: Path, step: PipelineStep, record: Record, watcher: Watcher) -> Record:
+    watcher.on_start(step, record.seconds)
+    start_s = time.monotonic()
+    before = record
+    _write_record(folder, step.name, before)
     try:
-        stage.work()
+        step.work()
         record = replace(before, finished=True, commit=git_commit())
     finally:
-        record = replace(record, seconds=before.seconds + time.monotonic() - began_s)
-        _write_record(folder, stage.name, record)
+        record = replace(record, seconds=before.seconds + time.monotonic() - start_s)
+        _write_record(folder, step.name, record)
     return record
 
 
 def read_record(folder: Path, name: str) -> Record | None:
-    """None if the stage was never begun. Raises: DataError if the record is damaged."""
+    """Read a step's record.
+
+    Args:
+        folder: The pipeline's folder.
+        name: Of the step.
+
+    Returns:
+        The record; None if the step was never started.
+
+    Raises:
+        DataError: The record is damaged.
+    """
     path = _record_path(folder, name)
-    remedy = "remove it to redo that stage, or start over: fresh=true"
+    remedy = "remove it to redo that step, or start over: fresh=true"
     try:
         return Record(**read_json(path, remedy))
     except FileNotFoundError:
@@ -104,12 +151,15 @@ def read_record(folder: Path, name: str) -> Record | None:
         raise damaged(path, error, remedy) from error
 
 
-def remove_stages(folder: Path, stages: Sequence[Stage]) -> None:
-    """Remove everything that the stages wrote, and nothing else; the folder too if that leaves it
-    empty.
+def remove_steps(folder: Path, steps: Sequence[PipelineStep]) -> None:
+    """Remove everything that the steps wrote, and nothing else.
+
+    Args:
+        folder: The pipeline's folder, which is removed too if nothing else is in it.
+        steps: All of them.
     """
-    for stage in stages:
-        _remove(folder, stage.writes)
+    for step in steps:
+        _remove(folder, step.writes)
     _remove(folder, (RECORDS,))
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,6 +1,4 @@
-"""Figures as inline SVG that takes the page's font and text colour, so that light and dark both
-read well.
-"""
+"""Plots as inline SVG in the page's own font and text colour, for light and dark pages."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 ROLLING_EPISODES = 50
-TEXT, FAINT = "#010203", "#040506"  # stand for the page's own colours
-BLUE, ORANGE, GREEN = "#3b82c4", "#d9792b", "#3f9e6b"
+TEXT = "#010203"
+"""Replaced by the page's text colour."""
+FAINT = "#040506"
+"""Replaced by the page's faint colour."""
+BLUE = "#3b82c4"
+ORANGE = "#d9792b"
+GREEN = "#3f9e6b"
 STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -34,18 +37,13 @@ STYLE: Any = {
 
 
 def success_rates(rates: Sequence[tuple[str, Mapping[str, float]]]) -> str:
-    """Dots with Wilson 95 % intervals, one line each, top to bottom."""
+    """Draw (label, rate) pairs as dots with 95 % intervals, from top to bottom."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.45 * len(rates) + 0.75))
         axes = figure.subplots()
         for row, (_, rate) in enumerate(rates):
-            axes.plot(
-                [100 * rate["low"], 100 * rate["high"]],
-                [row, row],
-                color=BLUE,
-                linewidth=5,
-                alpha=0.4,
-            )
+            interval = [100 * rate["low"], 100 * rate["high"]]
+            axes.plot(interval, [row, row], color=BLUE, linewidth=5, alpha=0.4)
             axes.plot(100 * rate["rate"], row, "o", color=BLUE, markersize=8, clip_on=False)
         axes.set(xlim=(-1, 101), ylim=(len(rates) - 0.5, -0.5), xlabel="success, % of episodes")
         axes.set_yticks(range(len(rates)), [label for label, _ in rates])
@@ -56,23 +54,20 @@ def success_rates(rates: Sequence[tuple[str, Mapping[str, float]]]) -> str:
 
 
 def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Rolling success of the learners while they trained, over environment steps."""
+    """Draw the learners' rolling success in training, over environment steps.
+
+    `curves` holds each learner's episodes, with `steps` and `success`.
+    """
     labels = {"latent": ("latent SAC, in z", BLUE), "scratch": ("SAC from scratch", ORANGE)}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.9))
         axes = figure.subplots()
         for name, episodes in curves.items():
             label, colour = labels[name]
-            success = rolling_mean(
-                [float(episode["success"]) for episode in episodes], ROLLING_EPISODES
-            )
-            axes.plot(
-                [episode["steps"] for episode in episodes],
-                100 * success,
-                color=colour,
-                linewidth=2,
-                label=label,
-            )
+            outcomes = [float(episode["success"]) for episode in episodes]
+            steps = [episode["steps"] for episode in episodes]
+            percent = 100 * rolling_mean(outcomes, ROLLING_EPISODES)
+            axes.plot(steps, percent, color=colour, linewidth=2, label=label)
         axes.set(
             ylim=(-3, 103),
             xlabel="environment steps",
@@ -86,8 +81,15 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> str:
-    """Histogram (logarithmic counts, so that the tail shows) with p50, p99, the worst value and a
-    limit.
+    """Draw a histogram with p50, p99, the worst value and a limit.
+
+    Args:
+        values_ms: The latencies.
+        limit_ms: Where a line shows the limit.
+        limit_label: Of that line; unique on the page.
+
+    Returns:
+        The <svg> element; counts are logarithmic, so that the tail shows.
     """
     values = np.asarray(values_ms)
     marks = {
@@ -104,20 +106,23 @@ def latencies(values_ms: Sequence[float], limit_ms: float, limit_label: str) -> 
         axes.set(xlim=(0, right), xlabel="ms", ylabel="count")
         axes.set_ylim(0.7, 3 * axes.get_ylim()[1])
         for label, (dashes, value) in marks.items():
-            axes.axvline(
-                value,
-                color=GREEN,
-                linewidth=1.5,
-                linestyle=dashes,
-                label=f"{label}: {value:.3g} ms",
-            )
+            text = f"{label}: {value:.3g} ms"
+            axes.axvline(value, color=GREEN, linewidth=1.5, linestyle=dashes, label=text)
         axes.axvline(limit_ms, color=ORANGE, linewidth=2, label=f"{limit_label}: {limit_ms:g} ms")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return _svg(figure, f"latency-{limit_label}")
 
 
 def likelihood_trace(log_likelihood: Sequence[float], metrics: Mapping[str, float]) -> str:
-    """Log-likelihood of every action of one trial, with quantiles of held-out demonstrations."""
+    """Draw the log-likelihood of one trial's actions.
+
+    Args:
+        log_likelihood: Of every tick's action, nats.
+        metrics: The prior's, with held-out quantiles, which are drawn as lines.
+
+    Returns:
+        The <svg> element.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.7))
         axes = figure.subplots()
@@ -141,7 +146,15 @@ def likelihood_trace(log_likelihood: Sequence[float], metrics: Mapping[str, floa
 
 
 def rolling_mean(values: Sequence[float], window: int) -> NDArray[np.float64]:
-    """Mean of the last `window` values, of fewer at the beginning, (n,)."""
+    """Average the last values up to every one.
+
+    Args:
+        values: n of them.
+        window: How many to average; fewer at the beginning.
+
+    Returns:
+        Shape (n,).
+    """
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(sums))
     starts = np.maximum(0, ends - window)
@@ -155,7 +168,7 @@ def _grid(axes: Axes, axis: Any) -> None:
 
 
 def _svg(figure: Figure, salt: str) -> str:
-    """The <svg> element; the salt keeps identifiers of several figures on one page apart."""
+    """The <svg> element; the salt keeps the identifiers of a page's plots apart."""
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""`report.html`: one file that says what a demo showed, opens from disk and fetches nothing."""
+"""`report.html`: the results of a demo in one file that opens from disk and fetches nothing."""
 
 import base64
 import io
@@ -28,41 +28,58 @@ from conure_training.evaluation.robot_trials import RobotTrial, camera_frames
 
 REPORT = "report.html"
 FRAMES = 12
-FRAME_SCALE = 3  # frames are tiny: enlarged without smoothing
+FRAME_SCALE = 3
+"""Frames are tiny: they are enlarged without smoothing."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Camera frames of one trial, as data URIs, in order."""
+    """Camera frames of one trial."""
 
     seed: int
+    """Seed of the trial."""
+
     target: str
+    """Object to act on."""
+
     duration_s: float
+    """Duration of the trial."""
+
     frames: list[str]
+    """PNGs as data URIs, in order."""
 
 
 def write_report(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `report.html` and then `summary.json` from what the stages left in `folder`. Raises:
-    DataError.
+    """Write `report.html`, then `summary.json`, from the results of the other steps.
+
+    Args:
+        folder: The demo's.
+        config: The demo's, as a dictionary.
+
+    Raises:
+        DataError: A result is missing or damaged.
     """
-    began_s = time.monotonic()
+    start_s = time.monotonic()
     results = read_results(folder)
     summary = summarize(results, config)
-    page = render(results, summary)
+    page = _render(results, summary)
     write_text(folder / REPORT, page)
-    summary["stage_seconds"]["report"] = time.monotonic() - began_s
+    summary["stage_seconds"]["report"] = time.monotonic() - start_s
     summary["total_seconds"] = sum(summary["stage_seconds"].values())
     write_summary(folder, summary)
 
 
-def render(results: Results, summary: Mapping[str, Any]) -> str:
-    """The page."""
+def _render(results: Results, summary: Mapping[str, Any]) -> str:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(duration=duration, percent=lambda value: f"{100 * value:.1f} %")
     template = environment.from_string((files(__package__) / "template.html").read_text())
-    success, failure = _first(results, True), _first(results, False)
+    success = _first(results, True)
+    failure = _first(results, False)
     traced = success or results.trials[0]
     return template.render(
         summary=summary,
@@ -71,20 +88,22 @@ def render(results: Results, summary: Mapping[str, Any]) -> str:
         failure=_strip(failure),
         traced=traced,
         below_p01=_share_below(results, "01"),
-        figures={
-            "rates": plots.success_rates(_rates(summary)),
-            "curves": plots.learning_curves(results.curves),
-            "command": plots.latencies(
-                results.busy_capture_to_command_ms,
-                summary["control_period_ms"],
-                "one control period",
-            ),
-            "inference": plots.latencies(
-                results.export["inference_ms"], INFERENCE_LIMIT_MS, "limit"
-            ),
-            "likelihood": plots.likelihood_trace(traced.log_likelihood, results.metrics),
-        },
+        plots=_plots(results, summary, traced),
     )
+
+
+def _plots(results: Results, summary: Mapping[str, Any], traced: RobotTrial) -> dict[str, str]:
+    """The page's plots as SVG, by name."""
+    command_ms = results.busy_capture_to_command_ms
+    inference_ms = results.export["inference_ms"]
+    period_ms = summary["control_period_ms"]
+    return {
+        "rates": plots.success_rates(_rates(summary)),
+        "curves": plots.learning_curves(results.curves),
+        "command": plots.latencies(command_ms, period_ms, "one control period"),
+        "inference": plots.latencies(inference_ms, INFERENCE_LIMIT_MS, "limit"),
+        "likelihood": plots.likelihood_trace(traced.log_likelihood, results.metrics),
+    }
 
 
 def _rates(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:
@@ -109,19 +128,18 @@ def _strip(trial: RobotTrial | None) -> Strip | None:
 
 
 def _data_uri(frame: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
     image = Image.fromarray(frame)
-    image.resize(
-        (image.width * FRAME_SCALE, image.height * FRAME_SCALE), Image.Resampling.NEAREST
-    ).save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    size = (image.width * FRAME_SCALE, image.height * FRAME_SCALE)
+    stream = io.BytesIO()
+    image.resize(size, Image.Resampling.NEAREST).save(stream, "PNG")
+    encoded = base64.b64encode(stream.getvalue()).decode()
+    return f"data:image/png;base64,{encoded}"
 
 
 def _share_below(results: Results, percent: str) -> float:
     """Share of all ticks of all trials whose log-likelihood is below a held-out quantile."""
     values = np.array([value for trial in results.trials for value in trial.log_likelihood])
-    return (
-        float((values < results.metrics[f"held_out_log_likelihood_p{percent}"]).mean())
-        if len(values)
-        else 0.0
-    )
+    if len(values) == 0:
+        return 0.0
+    below = values < results.metrics[f"held_out_log_likelihood_p{percent}"]
+    return float(below.mean())

@@ -1,6 +1,4 @@
-"""What the stages of a demo left, read and condensed into `summary.json`; every judgement in it is
-computed here.
-"""
+"""`summary.json`: the results of a demo's steps, and whether they meet the requirements."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -15,12 +13,14 @@ from conure_core.errors import DataError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.provenance import git_commit, machine
+from conure_core.runtime.requirement import Requirement, is_met
 from conure_training.demo.pipeline import read_record
-from conure_training.evaluation.evaluate import rate_of
+from conure_training.evaluation.intervals import estimate_rate
 from conure_training.evaluation.robot_trials import LOAD_FILE, RobotTrial, read_trials
 
 SUMMARY = "summary.json"
-STAGES = ("demonstrations", "prior", "rl", "export", "robot")  # those before the report
+STAGES = ("demonstrations", "prior", "rl", "export", "robot")
+"""Names of the steps before the report."""
 PACKAGES = (
     "conure",
     "numpy",
@@ -31,91 +31,105 @@ PACKAGES = (
     "gymnasium",
     "ros-jazzy-rclpy",
 )
+QUANTILES = tuple(f"held_out_log_likelihood_p{percent}" for percent in ("01", "05", "50"))
 INFERENCE_LIMIT_MS = 2.0
 DEMO_LIMIT_S = 1200.0
 
 
 @dataclass(frozen=True)
 class Results:
-    """The outputs of all stages before the report.
-
-    `prior`, `policy`, `scratch`: what `evaluate` returned; `curves`: episodes of training by
-    method; `export`: what `export_agent` returned; `metrics`: the prior's; `busy_trials`: those
-    beside simulations on every core; `busy_cores`: how many were, on average, during those;
-    `stage_seconds` and `stage_commits` (the sources') by stage.
-    """
+    """The results of all steps before the report."""
 
     prior: dict[str, Any]
+    """The prior's rollouts, see `evaluate`."""
+
     policy: dict[str, Any]
+    """The latent policy's rollouts, see `evaluate`."""
+
     scratch: dict[str, Any]
+    """Rollouts of the policy from scratch, see `evaluate`."""
+
     curves: dict[str, list[dict[str, Any]]]
+    """Episodes of training, by method."""
+
     export: dict[str, Any]
+    """Parity and inference times, see `export_policy`."""
+
     metrics: dict[str, float]
+    """Metrics of the prior's training."""
+
     trials: list[RobotTrial]
+    """On the robot graph."""
+
     busy_trials: list[RobotTrial]
+    """On the robot graph, beside simulations on every core."""
+
     busy_cores: float
+    """Mean number of busy cores during these."""
+
     stage_seconds: dict[str, float]
+    """Work by step."""
+
     stage_commits: dict[str, str] = field(default_factory=dict)
+    """Commit of the sources by step."""
 
     @property
     def capture_to_command_ms(self) -> list[float]:
-        """Of every tick of every trial."""
+        """Latencies of all ticks of all trials."""
         return [value for trial in self.trials for value in trial.capture_to_command_ms]
 
     @property
     def busy_capture_to_command_ms(self) -> list[float]:
-        """The same beside simulations on every core."""
+        """Latencies of all ticks beside simulations on every core."""
         return [value for trial in self.busy_trials for value in trial.capture_to_command_ms]
 
     @property
     def robot_inference_ms(self) -> list[float]:
-        """Of every tick of every trial, in the policy node."""
+        """Inference times of all ticks of all trials, in the policy node."""
         return [value for trial in self.trials for value in trial.inference_ms]
 
 
-@dataclass(frozen=True)
-class Requirement:
-    """A value that the demo must show: what, at least or at most how much, what it is, and whether
-    that suffices.
-    """
-
-    what: str
-    wanted: str
-    found: str
-    met: bool
-
-
 def read_results(folder: Path) -> Results:
-    """Raises: DataError naming the output that is missing, damaged or lacks something, and what to
-    do.
+    """Read the results of all steps.
+
+    Raises: DataError names the file that is missing, damaged or incomplete, and what to do.
     """
-    trials, busy_trials = _trials(folder / "trials"), _trials(folder / "busy_trials")
+    trials = _trials(folder / "trials")
+    busy_trials = _trials(folder / "busy_trials")
     records = {name: record for name in STAGES if (record := read_record(folder, name))}
+    prior = folder / "prior"
+    rl = folder / "rl"
+    load = _json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))
     return Results(
-        prior=_evaluation(folder / "prior" / "rollouts.json"),
-        policy=_evaluation(folder / "rl" / "rollouts.json"),
-        scratch=_evaluation(folder / "rl" / "scratch_rollouts.json"),
-        curves={
-            name: _curve(folder / "rl" / name / "curve.json") for name in ("latent", "scratch")
-        },
+        prior=_evaluation(prior / "rollouts.json"),
+        policy=_evaluation(rl / "rollouts.json"),
+        scratch=_evaluation(rl / "scratch_rollouts.json"),
+        curves={name: _curve(rl / name / "curve.json") for name in ("latent", "scratch")},
         export=_json(folder / "export.json", ("parity", "inference_ms")),
-        metrics=_json(
-            folder / "prior" / "metrics.json",
-            [f"held_out_log_likelihood_p{p}" for p in ("01", "05", "50")],
-        ),
+        metrics=_json(prior / "metrics.json", QUANTILES),
         trials=trials,
         busy_trials=busy_trials,
-        busy_cores=float(_json(folder / "busy_trials" / LOAD_FILE, ("busy_cores",))["busy_cores"]),
+        busy_cores=float(load["busy_cores"]),
         stage_seconds={name: record.seconds for name, record in records.items()},
         stage_commits={name: record.commit for name, record in records.items() if record.commit},
     )
 
 
 def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `summary.json`. `config`: the demo's, as a dictionary."""
+    """Condense results into the content of `summary.json`.
+
+    Args:
+        results: Of all steps.
+        config: The demo's, as a dictionary.
+
+    Returns:
+        Metrics by name, and `required`: every requirement with its verdict.
+    """
     parity = results.export["parity"]
-    ros = rate_of([trial.success for trial in results.trials])
+    ros = estimate_rate([trial.success for trial in results.trials])
     policy = results.policy["success"]
+    scenes = int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"]))
+    robot = load_robot(config["robot"]["robot"])
     summary: dict[str, Any] = {
         "prior_success_any": results.prior["any_lifted"],
         "prior_success": results.prior["success"],
@@ -128,19 +142,16 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
         "onnx_log_likelihood_max_abs_diff": parity["log_likelihood"],
         "onnx_inverse_log_likelihood_max_abs_diff": parity["inverse_log_likelihood"],
         "round_trip_max_abs_diff": parity["round_trip"],
-        **percentiles("inference_ms", results.export["inference_ms"]),
+        **_percentiles("inference_ms", results.export["inference_ms"]),
         "inference_calls": len(results.export["inference_ms"]),
-        **percentiles("capture_to_command_ms", results.busy_capture_to_command_ms),
+        **_percentiles("capture_to_command_ms", results.busy_capture_to_command_ms),
         "capture_to_command_ticks": len(results.busy_capture_to_command_ms),
-        **percentiles("trials_capture_to_command_ms", results.capture_to_command_ms),
-        **percentiles("robot_inference_ms", results.robot_inference_ms),
-        "control_period_ms": 1000 * load_robot(config["robot"]["robot"]).control_period_s,
+        **_percentiles("trials_capture_to_command_ms", results.capture_to_command_ms),
+        **_percentiles("robot_inference_ms", results.robot_inference_ms),
+        "control_period_ms": 1000 * robot.control_period_s,
         "busy_cores": results.busy_cores,
         "safety_changes": sum(trial.safety_changes for trial in results.trials),
-        "auxiliary_task": auxiliary_task(
-            results.metrics,
-            int(results.metrics.get("labelled_scenes", config["prior"]["static_scenes"])),
-        ),
+        "auxiliary_task": auxiliary_task(results.metrics, scenes),
         "target": config["target"],
         "noise_scale": config["noise_scale"],
         "demonstrations": config["demos"]["episodes"],
@@ -158,8 +169,9 @@ def summarize(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
-    """Every required value against what was found."""
-    ros, simulation = summary["policy_success_ros"], summary["policy_success_sim"]
+    """Compare every metric that has a limit with it."""
+    ros = summary["policy_success_ros"]
+    simulation = summary["policy_success_sim"]
     period_ms = summary["control_period_ms"]
     return [
         _at_least("prior alone, any object lifted", summary["prior_success_any"], 0.60),
@@ -190,36 +202,34 @@ def requirements(summary: Mapping[str, Any]) -> list[Requirement]:
 
 
 def _least_count(interval: Mapping[str, float], trials: int) -> str:
-    """How many of so few trials must succeed for their rate not to be below the interval."""
+    """The least successes, of so few trials, whose rate is not below the interval."""
     least = next(count for count in range(trials + 1) if count / trials >= interval["low"])
     return f"{least} of {trials}"
 
 
 def _at_least(what: str, rate: Mapping[str, float], least: float) -> Requirement:
-    return Requirement(
-        what, f"at least {100 * least:.0f} %", _percent(rate["rate"]), rate["rate"] >= least
-    )
+    found = rate["rate"]
+    met = is_met(found, at_least=least)
+    return Requirement(what, f"at least {100 * least:.0f} %", _percent(found), met)
 
 
 def _at_most(what: str, value: float, most: float) -> Requirement:
-    return Requirement(what, f"at most {most:.0e}", f"{value:.1e}", value <= most)
+    met = is_met(value, at_most=most)
+    return Requirement(what, f"at most {most:.0e}", f"{value:.1e}", met)
 
 
 def _below(what: str, value: float, limit: float, unit: str) -> Requirement:
-    return Requirement(
-        what,
-        f"under {limit:g} {unit}",
-        f"{value:.{2 if unit == 'ms' else 0}f} {unit}",
-        value < limit,
-    )
+    digits = 2 if unit == "ms" else 0
+    met = is_met(value, below=limit)
+    return Requirement(what, f"under {limit:g} {unit}", f"{value:.{digits}f} {unit}", met)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
-    """`name_p50`, `name_p99` and `name_worst`."""
+def _percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The metrics `name_p50`, `name_p99` and `name_worst`."""
     p50, p99 = np.percentile(values, (50, 99))
     return {
         f"{name}_p50": float(p50),
@@ -229,18 +239,25 @@ def percentiles(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
-    """What the prior's encoder was told beyond the demonstrations, to be said wherever results are
-    shown.
+    """Describe the labels that the prior's encoder had beyond the demonstrations.
+
+    Wherever results are shown, this note is shown too.
+
+    Args:
+        metrics: Of the prior's training.
+        scenes: Labelled static scenes.
+
+    Returns:
+        `labelled_scenes` and `note`; with scenes also `objects_found`, a share, and
+        `object_position_error_mm`, None if not measured.
     """
     if scenes == 0:
         return {
             "labelled_scenes": 0,
             "note": "The prior's encoder was trained without labelled static scenes.",
         }
-    found, error_mm = (
-        metrics.get("objects_found", float("nan")),
-        metrics.get("object_position_error_mm", float("nan")),
-    )
+    found = metrics.get("objects_found", float("nan"))
+    error_mm = metrics.get("object_position_error_mm", float("nan"))
     measured = ""
     if np.isfinite([found, error_mm]).all():
         measured = (
@@ -251,20 +268,16 @@ def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
         "The prior's encoder is helped by object positions in static scenes of the simulator "
         f"({scenes:,} labelled scenes{measured})."
     )
-    finite = {
-        name: value if np.isfinite(value) else None
-        for name, value in (("found", found), ("error_mm", error_mm))
-    }
     return {
         "labelled_scenes": scenes,
-        "objects_found": finite["found"],
-        "object_position_error_mm": finite["error_mm"],
+        "objects_found": found if np.isfinite(found) else None,
+        "object_position_error_mm": error_mm if np.isfinite(error_mm) else None,
         "note": note,
     }
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide results."""
+    """Look up the versions of Python and of the packages that decide results."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -275,12 +288,17 @@ def versions() -> dict[str, str]:
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write `summary.json`, whole or not at all."""
+    """Write `summary.json`, whole or not at all.
+
+    Args:
+        folder: The demo's.
+        summary: Its content, see `summarize`.
+    """
     write_json(folder / SUMMARY, summary)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Raises: DataError if it cannot be read."""
+    """Read `summary.json`. Raises: DataError if it cannot be read."""
     return _json(
         folder / SUMMARY, ("required", "policy_success_sim", "policy_success_ros", "auxiliary_task")
     )

@@ -1,4 +1,4 @@
-"""The picture of a score card: is the likelihood calibrated?"""
+"""The plot of a prior report: is the likelihood calibrated?"""
 
 from pathlib import Path
 
@@ -7,24 +7,30 @@ import numpy as np
 from conure_core.runtime.atomic_files import replacing
 from conure_training.evaluation.prior_metrics import Calibration
 
-BLUE, GREY = "#2a6f97", "#8d99ae"
+BLUE = "#2a6f97"
+GREY = "#8d99ae"
 
 
 def draw_calibration(found: Calibration, count: int, path: Path) -> None:
-    """Write a PNG of `count` steps: histogram of the probability integral transform, and its share
-    below each level.
+    """Write a PNG: histogram of the probability integral transform, and its cumulative share.
+
+    Args:
+        found: What to draw.
+        count: Held-out steps that it is of, for the title.
+        path: The file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     bins = len(found.histogram)
     edges = np.linspace(0.0, 1.0, bins + 1)
+    density = np.array(found.histogram) * bins
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.bar(
         edges[:-1],
-        np.array(found.histogram) * bins,
+        density,
         width=1 / bins,
         align="edge",
         color=BLUE,

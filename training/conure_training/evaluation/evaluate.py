@@ -1,6 +1,4 @@
-"""`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds, in
-parallel.
-"""
+"""`conure evaluate`: success of a prior, a policy or a bundle in simulation, over fresh seeds."""
 
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -16,46 +14,77 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
+from conure_sim.envs.rollout import rollout
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.environments import make_environment
-from conure_training.evaluation.intervals import wilson_interval
+from conure_training.evaluation.intervals import estimate_rate
 from conure_training.policies.chunked import with_execution_horizon
-from conure_training.policies.policy import Agent
+from conure_training.policies.policy import Policy, as_driver
 from conure_training.rl.policy_file import load_policy
-from conure_training.runtime.parallel import ENGINES, engine_of, run_blocks
+from conure_training.runtime.parallel import ENGINES, make_engine, run_blocks
 
 BLOCK_EPISODES = 10
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to roll out where. `target` empty: any object of the set; `noise_scale`: of the policy's
-    noise, 1 samples it, 0 takes its middle (mean z); `execute`: actions of a chunk before the next
-    is decided, 0: all.
-    """
+    """The settings of `conure evaluate`."""
 
     agent: str
+    """File of a prior or a policy, or folder of a bundle."""
+
     out: str
+    """JSON file for the results; empty: not written."""
+
     task: str
+    """Name of the task."""
+
     arm: str
+    """Name of an arm, or path of its YAML file."""
+
     image_size: int
+    """Height and width of the images, px."""
+
     objects: str
+    """Name of an object set, or path of a folder."""
+
     containers: str
+    """Name of a set of containers."""
+
     target: str
+    """Object to act on; empty: any of the set."""
+
     distractors: int = field(metadata=COUNT_OR_NONE)
+    """Objects beside the task's own."""
+
     episodes: int = field(metadata=COUNT)
+    """Number of episodes."""
+
     noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    """Scale of the policy's noise: 1 samples it, 0 takes its mean."""
+
     seed: int = field(metadata=SEED)
+    """Seed of the first episode; the next ones count up."""
+
     workers: int = field(metadata=WORKERS)
+    """Processes; 0: one a core."""
+
     engine: str = ENGINES[0]
+    """See `Engine`."""
+
     ray_address: str = ""
+    """See `Engine`."""
+
     execute: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Actions of a chunk before the next chunk is decided; 0: all."""
+
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Domain randomization: the name of a preset and its factors."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
-        engine_of(self)
+        make_engine(self)
         find_task(self.task)
         find_randomization(self.randomization)
 
@@ -71,8 +100,19 @@ def run(overrides: list[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any]:
-    """Success rates with Wilson intervals and every episode's outcome; written to `config.out` if
-    one is given.
+    """Measure success rates over episodes in parallel.
+
+    Args:
+        config: What to roll out where.
+        label: Of the progress bar.
+
+    Returns:
+        `config`; `episodes`, with each one's outcome; `success` and `any_lifted`, see
+        `estimate_rate`. Also in the file `config.out`.
+
+    Raises:
+        DataError: The policy's file cannot be read.
+        SpecMismatch: The policy is for another arm or camera.
     """
     with claimed(config.out, "conure evaluate", "file") if config.out else nullcontext():
         return _evaluate(config, label)
@@ -80,55 +120,54 @@ def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any
 
 def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
     with make_environment(config.task, config, config.target) as env:
-        with_execution_horizon(load_policy(Path(config.agent), env.contract), config.execute)
+        policy = load_policy(Path(config.agent), env.contract)
+        with_execution_horizon(policy, config.execute)  # refused here, before workers start
+
     last = config.seed + config.episodes
-    blocks = [
-        range(first, min(first + BLOCK_EPISODES, last))
-        for first in range(config.seed, last, BLOCK_EPISODES)
-    ]
-    done = dict(run_blocks(partial(_run_block, config), blocks, engine_of(config), label, len))
+    blocks = []
+    for first in range(config.seed, last, BLOCK_EPISODES):
+        blocks.append(range(first, min(first + BLOCK_EPISODES, last)))
+    work = partial(_run_block, config)
+    done = dict(run_blocks(work, blocks, make_engine(config), label, len))
+
     episodes = [episode for block in blocks for episode in done[block]]
     result: dict[str, Any] = {"config": asdict(config), "episodes": episodes}
     for name in ("success", "any_lifted"):
-        result[name] = rate_of([bool(episode[name]) for episode in episodes])
+        result[name] = estimate_rate([bool(episode[name]) for episode in episodes])
     if config.out:
         write_json(Path(config.out), result)
     return result
 
 
-def rate_of(outcomes: list[bool]) -> dict[str, float]:
-    """Rate, Wilson 95 % interval and counts."""
-    low, high = wilson_interval(sum(outcomes), len(outcomes))
-    rate = sum(outcomes) / max(1, len(outcomes))
-    return {
-        "rate": rate,
-        "low": low,
-        "high": high,
-        "successes": sum(outcomes),
-        "trials": len(outcomes),
-    }
-
-
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
-    agent = with_execution_horizon(load_policy(Path(config.agent)), config.execute)
+    policy = with_execution_horizon(load_policy(Path(config.agent)), config.execute)
     env = make_environment(config.task, config, config.target)
-    outcomes = [run_episode(env, agent, seed, config.noise_scale) for seed in seeds]
+    outcomes = [run_episode(env, policy, seed, config.noise_scale) for seed in seeds]
     env.close()
     return outcomes
 
 
-def run_episode(env: gymnasium.Env, agent: Agent, seed: int, noise_scale: float) -> dict[str, Any]:
-    """One episode; its noise comes from the seed too."""
-    rng = np.random.default_rng(seed)
-    agent.begin()
-    observation, info = env.reset(seed=seed)
-    steps, done = 0, False
-    while not done:
-        noise = noise_scale * rng.standard_normal(agent.noise_dim)
-        observation, _, terminated, truncated, info = env.step(
-            agent.act(observation, noise.astype(np.float32))
-        )
-        steps, done = steps + 1, terminated or truncated
-    outcome = {"success": info["is_success"], "any_lifted": info["any_lifted"]}
-    return {"seed": seed, "steps": steps, "target": info["target"], **outcome}
+def run_episode(
+    env: gymnasium.Env, policy: Policy, seed: int, noise_scale: float
+) -> dict[str, Any]:
+    """Run one episode.
+
+    Args:
+        env: A tabletop environment.
+        policy: Acts in it.
+        seed: Of the scene, and of the policy's noise.
+        noise_scale: Of that noise; 0 takes the policy's mean.
+
+    Returns:
+        `seed`, `steps`, `target`, `success` and `any_lifted`.
+    """
+    driver = as_driver(policy, noise_scale, np.random.default_rng(seed))
+    result = rollout(env, driver, seed)
+    return {
+        "seed": seed,
+        "steps": result.steps,
+        "target": result.info["target"],
+        "success": result.info["is_success"],
+        "any_lifted": result.info["any_lifted"],
+    }

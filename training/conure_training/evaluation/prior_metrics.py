@@ -1,5 +1,6 @@
-"""What a flow is worth as a prior: coverage, invertibility, condition, calibration. In float64, as
-it is executed.
+"""Metrics of a flow as a prior: coverage, invertibility, condition, calibration.
+
+They are computed in float64, as the flow is executed.
 """
 
 from collections.abc import Sequence
@@ -21,25 +22,40 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; None where a single episode says nothing of it."""
+    """A mean with its 95 % interval."""
 
     value: float
+    """The mean."""
+
     low: float | None
+    """Lower end; None: a single episode gives no interval."""
+
     high: float | None
+    """Upper end; None: a single episode gives no interval."""
 
 
 def mean_over_episodes(values: Array, episode: NDArray[np.int64], seed: int = 0) -> Estimate:
-    """Mean of values (n,), with a percentile bootstrap over episodes (n,): steps of one episode are
-    alike.
+    """Average over steps, with a percentile bootstrap over episodes, whose steps are alike.
 
-    Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; whole clusters
+    Args:
+        values: Of every step, shape (n,).
+        episode: Index of every step's episode, shape (n,).
+        seed: Draws the bootstrap samples.
+
+    Returns:
+        The mean and its interval.
+
+    Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: whole clusters
     are drawn.
     """
     _, index = np.unique(episode, return_inverse=True)
-    sums, counts = np.bincount(index, values), np.bincount(index)
+    sums = np.bincount(index, values)
+    counts = np.bincount(index)
     if len(sums) < 2:
         return Estimate(float(values.mean()), None, None)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
+
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return Estimate(float(values.mean()), float(low), float(high))
@@ -48,97 +64,148 @@ def mean_over_episodes(values: Array, episode: NDArray[np.int64], seed: int = 0)
 def coverage(
     flow: ConditionalRealNVP, context: Tensor, radius: float, actions: int, seed: int = 0
 ) -> Array:
-    """Of each context (n, C), the share of [-1, 1]^D whose |f^-1(a)| <= radius, (n,), by that many
-    uniform actions.
+    """Estimate the share of [-1, 1]^D whose |f^-1(a)| <= radius, in each context.
+
+    Args:
+        flow: f.
+        context: Shape (n, C).
+        radius: Bound on |z|.
+        actions: Uniform actions drawn for each context.
+        seed: Draws them.
+
+    Returns:
+        Shape (n,), in [0, 1].
     """
     generator = torch.Generator().manual_seed(seed)
+    size = (actions, flow.action_dim)
     shares = []
     for row in context:
-        action = (
-            2 * torch.rand(actions, flow.action_dim, generator=generator, dtype=context.dtype) - 1
-        )
+        action = 2 * torch.rand(size, generator=generator, dtype=context.dtype) - 1
         z = flow.encode(action, row.expand(actions, -1))
-        shares.append(float((z.norm(dim=1) <= radius).double().mean()))
+        inside = z.norm(dim=1) <= radius
+        shares.append(float(inside.double().mean()))
     return np.array(shares)
 
 
 def latent_grid(dim: int, radii: Sequence[float], directions: int, seed: int = 0) -> Tensor:
-    """Points (len(radii), directions, dim) on spheres of these radii, in random directions, the
-    same on each.
+    """Place points on spheres around 0, in random directions that all spheres share.
+
+    Args:
+        dim: Coordinates, D.
+        radii: Of the spheres.
+        directions: Points on each sphere.
+        seed: Draws the directions.
+
+    Returns:
+        Shape (len(radii), directions, D), float64.
     """
-    points = torch.randn(
-        directions, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    return (
-        torch.tensor(radii, dtype=torch.float64)[:, None, None]
-        * points
-        / points.norm(dim=1, keepdim=True)
-    )
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(directions, dim, generator=generator, dtype=torch.float64)
+    lengths = torch.tensor(radii, dtype=torch.float64)[:, None, None]
+    return lengths * points / points.norm(dim=1, keepdim=True)
 
 
 def condition_numbers(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> Array:
-    """Condition number of df/dz, (n, k), the largest over the smallest singular value, of contexts
-    (n, C) at z (k, D).
+    """Compute the condition number of df/dz: its largest over its smallest singular value.
 
-    Large where one direction of z moves the arm far and another hardly: what a policy in z has to
-    cope with.
+    It is large where one direction of z moves the arm far and another hardly, which makes learning
+    in z hard.
+
+    Args:
+        flow: f.
+        context: Shape (n, C).
+        latents: z, shape (k, D).
+
+    Returns:
+        Of every context at every z, shape (n, k), at least 1.
     """
 
-    def decoded(z: Tensor, row: Tensor) -> Tensor:
+    def _decode(z: Tensor, row: Tensor) -> Tensor:
         return flow.decode(z[None], row[None])[0]
 
-    rows, points = (x.flatten(0, 1) for x in _pairs(context, latents))
-    jacobian = torch.cat(
-        [
-            vmap(jacrev(decoded))(*parts)
-            for parts in zip(points.split(BATCH), rows.split(BATCH), strict=True)
-        ]
-    )
+    jacobian_at = vmap(jacrev(_decode))
+    rows, points = _pairs(context, latents)
+    batches = zip(points.split(BATCH), rows.split(BATCH), strict=True)
+    jacobian = torch.cat([jacobian_at(z, row) for z, row in batches])
+
     values = torch.linalg.svdvals(jacobian)
-    return (values[:, 0] / values[:, -1]).view(len(context), -1).numpy()
+    condition = values[:, 0] / values[:, -1]
+    return condition.view(len(context), -1).numpy()
 
 
 def action_round_trip(flow: ConditionalRealNVP, action: Tensor, context: Tensor) -> float:
-    """The largest |f(f^-1(a)) - a| of actions (n, D) in contexts (n, C)."""
-    return float((flow.decode(flow.encode(action, context), context) - action).abs().max())
+    """Compute the largest |f(f^-1(a)) - a|.
+
+    Args:
+        flow: f.
+        action: In [-1, 1], shape (n, D).
+        context: Shape (n, C).
+
+    Returns:
+        The error, in the action's normalized unit.
+    """
+    decoded = flow.decode(flow.encode(action, context), context)
+    return float((decoded - action).abs().max())
 
 
 def latent_round_trip(flow: ConditionalRealNVP, context: Tensor, latents: Tensor) -> float:
-    """The largest |f^-1(f(z)) - z| / (1 + |z|), of contexts (n, C) at z (k, D) with an action in
-    the box; 0 if none.
+    """Compute the largest |f^-1(f(z)) - z| / (1 + |z|) where f(z) lies in [-1, 1]^D.
+
+    Args:
+        flow: f.
+        context: Shape (n, C).
+        latents: z, shape (k, D).
+
+    Returns:
+        The relative error over all pairs; 0 if no action lies in the box.
     """
-    rows, points = (x.flatten(0, 1) for x in _pairs(context, latents))
+    rows, points = _pairs(context, latents)
     action = flow.decode(points, rows)
     inside = (action.abs() <= 1.0).all(1)
-    error = (flow.encode(action, rows) - points).abs().amax(1) / (1.0 + points.norm(dim=1))
-    return float(error[inside].max()) if bool(inside.any()) else 0.0
+    if not bool(inside.any()):
+        return 0.0
+    distance = (flow.encode(action, rows) - points).abs().amax(1)
+    error = distance / (1.0 + points.norm(dim=1))
+    return float(error[inside].max())
 
 
 def _pairs(context: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Every context with every latent: (n, k, C), (n, k, D)."""
-    n, k = len(context), len(latents)
-    return context[:, None].expand(n, k, -1), latents.to(context.dtype).expand(n, k, -1)
+    """Every context with every latent: (n * k, C), (n * k, D)."""
+    n = len(context)
+    k = len(latents)
+    rows = context[:, None].expand(n, k, -1)
+    points = latents.to(context.dtype).expand(n, k, -1)
+    return rows.flatten(0, 1), points.flatten(0, 1)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How |z|^2 of held-out demonstrations compares with the chi-square that a true likelihood
-    would give it.
-
-    `histogram`: shares of the probability integral transform u = F(|z|^2) by equal bins of [0, 1],
-    each 1 / bins if calibrated; `reliability`: share of u up to each bin's upper edge;
-    `expected_error`: mean distance of `reliability` from those edges; `ks_distance`: the largest
-    distance anywhere (Kolmogorov and Smirnov).
+    """|z|^2 of held-out demonstrations, compared with its chi-square distribution F under a true
+    likelihood.
     """
 
     histogram: tuple[float, ...]
+    """Shares of u = F(|z|^2) in equal bins of [0, 1], each 1 / bins if calibrated."""
+
     reliability: tuple[float, ...]
+    """Share of u up to each bin's upper edge."""
+
     expected_error: float
+    """Mean distance of `reliability` from those edges."""
+
     ks_distance: float
+    """Largest distance anywhere (Kolmogorov and Smirnov)."""
 
 
 def calibration(z: Tensor, bins: int) -> Calibration:
-    """Of the latents (n, D) of held-out demonstrations.
+    """Compare latents of held-out demonstrations with N(0, I).
+
+    Args:
+        z: Shape (n, D).
+        bins: Of the histogram.
+
+    Returns:
+        How well they agree.
 
     Source: Dawid, Present position and potential developments, JRSS A 147(2), 1984 (the transform);
     Kuleshov, Fenner & Ermon, Accurate uncertainties for deep learning using calibrated regression,
@@ -146,7 +213,8 @@ def calibration(z: Tensor, bins: int) -> Calibration:
     """
     u = stats.chi2.cdf(z.double().square().sum(1).numpy(), z.shape[1])
     edges = np.linspace(0.0, 1.0, bins + 1)
-    histogram = np.histogram(u, edges)[0] / len(u)
+    counts, _ = np.histogram(u, edges)
+    histogram = counts / len(u)
     reliability = np.cumsum(histogram)
     error = float(np.abs(reliability - edges[1:])[:-1].mean()) if bins > 1 else 0.0
     distance = float(stats.ks_1samp(u, stats.uniform.cdf).statistic)

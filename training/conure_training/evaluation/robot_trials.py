@@ -1,5 +1,6 @@
-"""Evaluation trials on the robot graph, and what they left: read as files, so that training needs
-nothing of ROS.
+"""Evaluation trials on the robot graph, run as a process and read as files.
+
+So training needs nothing of ROS.
 """
 
 import itertools
@@ -40,29 +41,46 @@ CONURE = (sys.executable, "-c", "import sys; from conure_core.cli import main; s
 
 @dataclass(frozen=True)
 class TrialsConfig:
-    """Trials through the graph `evaluate`. `target` empty: drawn; `timeout_s` 0: the task's own
-    limit.
-
-    `noise_scale` 0 takes the policy's middle.
-    """
+    """Trials through the graph `evaluate`."""
 
     bundle: str
+    """Folder of the bundle."""
+
     folder: str
+    """Folder for trials.json and the recordings."""
+
     robot: str
+    """Name of an arm, or path of its YAML file."""
+
     task: str
+    """Name of the task."""
+
     target: str
+    """Object to act on; empty: drawn."""
+
     objects: str
+    """Name of an object set, or path of a folder."""
+
     image_size: int = field(metadata=COUNT)
+    """Height and width of the images, px."""
+
     trials: int = field(metadata=COUNT)
+    """Number of trials."""
+
     first_seed: int = field(metadata=SEED)
+    """Seed of the first trial; the next ones count up."""
+
     timeout_s: float = field(metadata=bounds(0.0, 86_400.0))
+    """Limit of a trial; 0: the task's own."""
+
     noise_scale: float = field(metadata=bounds(0.0, 3.0))
+    """Scale of the policy's noise: 1 samples it, 0 takes its mean."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
 
     def overrides(self) -> list[str]:
-        """For `conure up`."""
+        """Give the words for `conure up`."""
         values = {
             "graph": "evaluate",
             "bundle": self.bundle,
@@ -77,54 +95,63 @@ class TrialsConfig:
             "timeout_s": self.timeout_s,
             "noise_scale": self.noise_scale,
         }
-        return [f"{key}={_quoted(value)}" for key, value in values.items()]
+        return [f"{key}={_quote(value)}" for key, value in values.items()]
 
 
 @dataclass(frozen=True)
 class RobotTrial:
-    """One trial. Lists have one value a tick; durations in ms, likelihoods in nats. `recording`:
-    its MCAP file.
-    """
+    """One trial."""
 
     seed: int
+    """Seed of the scene."""
+
     target: str
+    """Object to act on."""
+
     success: bool
+    """True if the task was solved in time."""
+
     duration_s: float
+    """Duration of the trial."""
+
     recording: Path
+    """Its MCAP file."""
+
     capture_to_command_ms: tuple[float, ...]
+    """Every tick's time from the image's capture to the joint command."""
+
     inference_ms: tuple[float, ...]
+    """Every tick's inference time in the policy node."""
+
     log_likelihood: tuple[float, ...]
+    """Every action's log-likelihood under the prior, nats."""
+
     safety_changes: int
+    """Commands that the safety gate changed."""
 
 
 def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robot") -> None:
-    """Bring the graph up and run the trials that are not finished yet; every node's output goes to
-    `log`.
+    """Bring the robot graph up and run the trials that are not finished yet.
 
-    How many cores were busy meanwhile, on average, goes to `load.json` beside the trials. The nodes
-    end with this call, however that comes. Raises: ConureError with the reason that `conure up`
-    gives.
+    The mean number of busy cores goes to `load.json` beside the trials. The nodes end with this
+    call, however it ends.
+
+    Args:
+        config: The trials.
+        log: File that every node's output is appended to.
+        label: Of the progress bar.
+
+    Raises:
+        ConureError: The graph failed, with the reason that `conure up` gives.
     """
+    folder = Path(config.folder)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as stream, progress_bar() as bar:
-        finished = (
-            len(read_trials(Path(config.folder)))
-            if (Path(config.folder) / TRIALS_FILE).is_file()
-            else 0
-        )
+        finished = len(read_trials(folder)) if (folder / TRIALS_FILE).is_file() else 0
         task = bar.add_task(label, total=config.trials, completed=finished, note="starting")
-        graph = subprocess.Popen(
-            [*CONURE, "up", *config.overrides()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            preexec_fn=ended_with_this_process(signal.SIGINT),
-        )
+        graph = _start_graph(config)
         last = ""
-        psutil.cpu_percent()  # from here on
+        psutil.cpu_percent()  # the next call measures from here on
         try:
             for last in graph.stdout or ():
                 stream.write(last)
@@ -138,14 +165,25 @@ def run_trials(config: TrialsConfig, log: Path, label: str = "trials on the robo
             reason = last.strip().removeprefix("conure up: ") or f"it ended with status {status}"
             raise ConureError(f"the robot graph failed: {reason} (all output: {log})")
     busy_cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
-    write_json(Path(config.folder) / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
+    write_json(folder / LOAD_FILE, {"busy_cores": round(busy_cores, 3)})
+
+
+def _start_graph(config: TrialsConfig) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CONURE, "up", *config.overrides()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=ended_with_this_process(signal.SIGINT),
+    )
 
 
 @contextmanager
 def busy_simulations() -> Iterator[None]:
-    """One simulated environment a core, stepping as fast as it can, for as long as the block
-    lasts.
-    """
+    """Inside, keep every core busy: one simulated environment each, as fast as it can step."""
     processes = [TIED.Process(target=_simulate, daemon=True) for _ in os.sched_getaffinity(0)]
     try:
         for process in processes:
@@ -167,20 +205,18 @@ def _simulate() -> None:
 
 
 def _end(graph: subprocess.Popen[str]) -> None:
-    """`conure up` takes its nodes down on SIGINT; they take themselves down if it had to be
-    killed.
-    """
+    """End `conure up` by SIGINT, or kill it: its nodes end with it either way."""
     if graph.poll() is None:
         graph.send_signal(signal.SIGINT)
         try:
-            graph.communicate(timeout=GRACE_S)  # read on, so that it cannot block on a full pipe
+            graph.communicate(timeout=GRACE_S)  # reads on: a full pipe would block the graph
         except subprocess.TimeoutExpired:
             os.killpg(graph.pid, signal.SIGKILL)
             graph.wait()
 
 
 def read_trials(folder: Path) -> list[RobotTrial]:
-    """The finished trials. Raises: DataError if their file is missing or damaged."""
+    """Read the finished trials. Raises: DataError if their file is missing or damaged."""
     path = folder / TRIALS_FILE
     remedy = "remove it and run the trials again"
     try:
@@ -209,8 +245,18 @@ def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:
 def camera_frames(
     recording: Path, count: int, topic: str = "/camera/image_raw"
 ) -> list[NDArray[np.uint8]]:
-    """At most `count` frames (h, w, 3), evenly spread from the first to the last. Raises:
-    DataError.
+    """Read camera images, evenly spread from the first to the last.
+
+    Args:
+        recording: An MCAP file.
+        count: How many, at most.
+        topic: Of the images.
+
+    Returns:
+        Images (h, w, 3) uint8, sRGB.
+
+    Raises:
+        DataError: The file cannot be read, or has no image on the topic.
     """
     try:
         frames = list(_frames(recording, topic))
@@ -228,11 +274,12 @@ def _frames(recording: Path, topic: str) -> Iterator[NDArray[np.uint8]]:
     with recording.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
         for _, _, _, image in reader.iter_decoded_messages(topics=[topic]):
-            yield np.frombuffer(bytes(image.data), np.uint8).reshape(image.height, image.width, 3)
+            pixels = np.frombuffer(bytes(image.data), np.uint8)
+            yield pixels.reshape(image.height, image.width, 3)
 
 
-def _quoted(value: Any) -> str:
-    """A value as Hydra's override grammar takes it, whatever characters a path has."""
+def _quote(value: Any) -> str:
+    """Quote a value for Hydra's override grammar, whatever characters a path has."""
     if not isinstance(value, str):
         return str(value)
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

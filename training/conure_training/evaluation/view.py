@@ -1,6 +1,4 @@
-"""`conure view`: one episode of an expert, a policy or a bundle, as video and contact sheet or in a
-window.
-"""
+"""`conure view`: show one episode of an expert, a policy or a bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -13,28 +11,29 @@ from conure_core.errors import ConfigError, ConureError
 from conure_sim.envs.rollout import Driver
 from conure_sim.tools.view import ViewConfig, make_environment, scripted_driver, show, view
 
+OUTCOMES = {True: "success", False: "no success"}
+
 
 def run(overrides: list[str]) -> None:
     """Show one episode: a video and a contact sheet, or a window."""
     config = load_config("conure_training.conf", "view", ViewConfig, overrides)
-    env, driver = prepared(config)
+    env, driver = _prepare(config)
     try:
         if config.gui:
-            print("success" if show(config, env, driver) else "no success")
+            print(OUTCOMES[show(config, env, driver)])
             return
         recording = view(config, env, driver)
     finally:
         env.close()
-    outcome = "success" if recording.success else "no success"
-    print(f"{outcome} after {recording.steps} steps, target {recording.target}")
+    print(f"{OUTCOMES[recording.success]} after {recording.steps} steps, target {recording.target}")
     print(f"written: {Path(config.out) / config.name}.mp4 and .png")
 
 
-def prepared(config: ViewConfig) -> tuple[Any, Driver]:
-    """The environment and who acts in it.
+def _prepare(config: ViewConfig) -> tuple[Any, Driver]:
+    """Make the environment, and load the driver that acts in it.
 
-    Raises: ConfigError for unknown names; DataError, BundleError for what is no policy;
-    SpecMismatch if it is for another arm.
+    Raises: ConfigError for unknown names; DataError, BundleError for files that hold no policy;
+    SpecMismatch for a policy of another arm.
     """
     scripted = scripted_driver(config)
     if scripted is not None:
@@ -46,21 +45,14 @@ def prepared(config: ViewConfig) -> tuple[Any, Driver]:
             f" '{path}'"
         )
     try:
-        from conure_training.rl.policy_file import load_policy  # torch, which experts do without
+        # torch, which experts do without
+        from conure_training.policies.policy import as_driver
+        from conure_training.rl.policy_file import load_policy
     except ModuleNotFoundError as error:
         raise ConureError(
             f"policy={path} needs '{error.name}': pip install 'conure[training]'"
         ) from error
-    agent = load_policy(path)
-    env = make_environment(config, agent.contract.observation.image.shape[0])
-    require_match(env.contract, agent.contract, str(path))
-    rng = np.random.default_rng(config.seed)
-
-    def driver(env: Any) -> Any:
-        agent.begin()
-        return lambda observation: agent.act(
-            observation,
-            (config.noise_scale * rng.standard_normal(agent.noise_dim)).astype(np.float32),
-        )
-
-    return env, driver
+    policy = load_policy(path)
+    env = make_environment(config, policy.contract.observation.image.shape[0])
+    require_match(env.contract, policy.contract, str(path))
+    return env, as_driver(policy, config.noise_scale, np.random.default_rng(config.seed))

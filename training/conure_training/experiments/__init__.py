@@ -1,3 +1,1 @@
-"""Experiments that need no simulation: each module has a frozen configuration and `run(config)` ->
-figures.
-"""
+"""Experiments that need no simulation: each module has a configuration and `run` -> metrics."""

@@ -1,9 +1,9 @@
-"""How well flows learn precise demonstrations: our flow against the authors', whose log-scales are
-clamped to +-1.
+"""Precise demonstrations: our flow against that of PARROT's authors, whose log-scales are clamped
+to +-1.
 
 Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the entropy D (log sigma +
-log(2 pi e) / 2). No model's negative log-likelihood (NLL) is below it on average; what it is above
-is what the model cannot say.
+log(2 pi e) / 2). No model has a lower negative log-likelihood (NLL) on average. The excess is what
+the model cannot represent.
 
     python -m conure_training.experiments.precise_demonstrations sigma=0.03 seed=0
 """
@@ -29,26 +29,44 @@ FLOWS: dict[str, dict[str, Any]] = {"ours": {}, "authors": AUTHORS_FLOW}
 
 @dataclass(frozen=True)
 class PreciseDemonstrations:
-    """`sigma`: of the demonstrations, as a fraction of the largest action; `held_out`: as many
-    more, to measure on.
-    """
+    """The experiment's settings."""
 
     action_dim: int = 8
+    """Values of an action, D."""
+
     context_dim: int = 4
+    """Values of a context c."""
+
     sigma: float = 0.03
+    """Standard deviation of the demonstrations, as a fraction of the largest action."""
+
     demonstrations: int = 50_000
+    """To train on."""
+
     held_out: int = 10_000
+    """To measure on."""
+
     hidden: tuple[int, ...] = (256, 256)
+    """Hidden widths of the couplings' MLPs."""
+
     couplings: int = 4
+    """Affine couplings of each flow."""
+
     steps: int = 4000
+    """Optimizer steps."""
+
     batch_size: int = 256
+    """Demonstrations in a step."""
+
     rate: float = 2e-3
+    """Highest learning rate."""
+
     seed: int = 0
+    """Decides demonstrations, weights and batches."""
 
     def __post_init__(self) -> None:
-        if (
-            not 0.0 < self.sigma <= 0.1
-        ):  # beyond, actions would leave the box and the entropy were another
+        # Beyond 0.1 actions leave the box, and the entropy is another one.
+        if not 0.0 < self.sigma <= 0.1:
             raise ConfigError(f"sigma must lie in (0, 0.1], got {self.sigma}")
         for name in ("demonstrations", "held_out", "steps", "batch_size"):
             if getattr(self, name) < 2:
@@ -61,10 +79,11 @@ class PreciseDemonstrations:
 
 
 def run(config: PreciseDemonstrations) -> dict[str, float]:
-    """`entropy_nats`, and of each flow `nll_nats_*` on held-out demonstrations, its standard error,
-    `excess_nats_*`.
+    """Train both flows, and measure their NLL on held-out demonstrations.
+
+    Returns `entropy_nats`, and for each flow `nll_nats_*`, its standard error, and `excess_nats_*`.
     """
-    figures = {"entropy_nats": config.entropy_nats}
+    metrics = {"entropy_nats": config.entropy_nats}
     for name, options in FLOWS.items():
         with seeded(config.seed):
             (action, context), held_out = _demonstrations(config)
@@ -74,20 +93,23 @@ def run(config: PreciseDemonstrations) -> dict[str, float]:
             _fit(flow, action, context, config, name)
         with torch.no_grad():
             nll = -flow.log_prob(*held_out)
-        figures[f"nll_nats_{name}"] = nll.mean().item()
-        figures[f"nll_standard_error_nats_{name}"] = (nll.std() / math.sqrt(len(nll))).item()
-        figures[f"excess_nats_{name}"] = nll.mean().item() - config.entropy_nats
-    return figures
+        mean = nll.mean().item()
+        standard_error = nll.std() / math.sqrt(len(nll))
+        metrics[f"nll_nats_{name}"] = mean
+        metrics[f"nll_standard_error_nats_{name}"] = standard_error.item()
+        metrics[f"excess_nats_{name}"] = mean - config.entropy_nats
+    return metrics
 
 
 def _demonstrations(config: PreciseDemonstrations) -> list[tuple[Tensor, Tensor]]:
-    """(action, context), to train on and held out; the same for every flow."""
+    """Draw (action, context) to train on and held out; the same for every flow."""
     mixing = torch.randn(config.context_dim, config.action_dim)
     sets = []
     for count in (config.demonstrations, config.held_out):
         context = 2 * torch.rand(count, config.context_dim) - 1
         noise = config.sigma * torch.randn(count, config.action_dim)
-        sets.append((AMPLITUDE * torch.sin(context @ mixing) + noise, context))
+        action = AMPLITUDE * torch.sin(context @ mixing) + noise
+        sets.append((action, context))
     return sets
 
 

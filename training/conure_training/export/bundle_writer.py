@@ -1,4 +1,4 @@
-"""Bundles are written from torch modules: verified, and whole or not there."""
+"""Writing bundles from torch modules: verified, and whole or not at all."""
 
 import json
 from collections.abc import Mapping
@@ -52,24 +52,38 @@ def export_bundle(
     log_likelihood_thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> Bundle:
-    """Write the bundle `path` and return it as the robot will load it. The modules are left as they
-    are.
+    """Write a bundle and load it as the robot will.
 
-    `encoder(image_uint8 (B, H, W, 3), proprio (B, P))` gives features (B, C), normalization
-    included, which are also the flow's context; `policy(features)` gives the mean and the standard
-    deviation of z, (B, A) each, or is None for the prior alone. The encoder computes in the type of
-    `proprio`: the graphs are in float64, see conure_training.nn.float64. A few dozen golden
-    observations are enough.
+    The graphs are in float64, see conure_training.nn.float64. The given modules are left as they
+    are. The folder appears whole or not at all; a bundle at `path` is replaced only by a whole one.
 
-    The folder appears whole or not at all; a bundle already there is replaced only by a whole new
-    one. Raises: SpecMismatch if modules, observations and contract do not fit together; BundleError
-    if the graphs do not reproduce torch, for a threshold that is no finite number, or if something
-    that is not a bundle stands at `path`.
+    Args:
+        encoder: (image (B, H, W, 3) uint8, proprio (B, P)) to features (B, C), normalization
+            included, computed in the dtype of `proprio`.
+        flow: The prior's flow, with the features as its context.
+        policy: Features to the mean and the standard deviation of z, (B, A) each; None: the prior
+            alone.
+        contract: Robot, observation and action.
+        path: The bundle's folder.
+        golden_observations: Replayed whenever the bundle is loaded; a few dozen are enough.
+        training_config: Kept in the bundle; anything that JSON holds.
+        name: Of the bundle; empty: the folder's.
+        log_likelihood_thresholds: Held-out quantiles by name ("p01", ...), nats; None: none.
+        seed: Draws the golden noise.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        SpecMismatch: Modules, observations and contract do not fit together.
+        BundleError: The graphs do not reproduce torch, a threshold is not finite, or something that
+            is not a bundle stands at `path`.
     """
     path = Path(path)
+    thresholds = dict(log_likelihood_thresholds or {})
     if path.exists() and not (path / SPEC).is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
-    require_thresholds(log_likelihood_thresholds or {})
+    require_thresholds(thresholds)
     graph = PolicyGraph(encoder, flow, policy)
     golden = _golden_inputs(graph, golden_observations, contract, seed)
     with replacing(path) as folder:
@@ -82,18 +96,18 @@ def export_bundle(
             git_commit=git_commit(),
             exported_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             training=_jsonable(training_config, "training_config"),
-            log_likelihood_thresholds=dict(log_likelihood_thresholds or {}),
+            log_likelihood_thresholds=thresholds,
             files={},
         )
-        written = Bundle(
-            spec, {name: (folder / name).read_bytes() for name in (POLICY, INVERSE)}, ""
-        )
+        graphs = {name: (folder / name).read_bytes() for name in (POLICY, INVERSE)}
+        written = Bundle(spec, graphs, "")
         require_parity(onnx_parity(written, graph, golden_observations, seed))
         golden = {**golden, **replayed(written, golden)}
         np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
-        files = {
-            name: FileDigest.of((folder / name).read_bytes()) for name in (POLICY, INVERSE, GOLDEN)
-        }
+
+        files = {}
+        for name in (POLICY, INVERSE, GOLDEN):
+            files[name] = FileDigest.of((folder / name).read_bytes())
         (folder / SPEC).write_text(replace(spec, files=files).to_json())
         return load_bundle(folder, expected=contract)
 
@@ -101,15 +115,16 @@ def export_bundle(
 def _golden_inputs(
     graph: PolicyGraph, observations: Observations, contract: Contract, seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Observations and noise to replay; torch must take them."""
+    """Observations and noise to replay, after a trial that torch accepts them."""
     (size,) = contract.action.values.shape
     if graph.flow.action_dim != size:
         raise SpecMismatch(
             f"the flow makes actions of {graph.flow.action_dim} values, the contract has {size}"
         )
-    image, proprio, noise = graph_inputs(check_observations(observations, contract), size, seed)
+    checked = check_observations(observations, contract)
+    image, proprio, noise = graph_inputs(checked, size, seed)
     with torch.inference_mode():
-        graph(*(torch.from_numpy(array) for array in (image, proprio, noise)))
+        graph(torch.from_numpy(image), torch.from_numpy(proprio), torch.from_numpy(noise))
     return {"image": image, "proprio": proprio, "noise": noise}
 
 

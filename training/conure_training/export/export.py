@@ -1,4 +1,4 @@
-"""`conure export`: from a trained prior or policy to a bundle that a robot can load."""
+"""`conure export`: write a trained prior or policy as a bundle that a robot can load."""
 
 import json
 import time
@@ -21,33 +21,54 @@ from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.bundle_writer import export_bundle
 from conure_training.export.parity import Observations, onnx_parity
-from conure_training.policies.chunked import ChunkedAgent
-from conure_training.policies.latent import LatentAgent
+from conure_training.policies.chunked import ChunkedPolicy
+from conure_training.policies.latent import LatentPolicy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
+
+WARM_UP = 10
+"""Inferences before those that are timed."""
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export where. `demos`: where golden and compared observations come from; empty: the
-    environment `task`.
-
-    `metrics`: the prior's metrics.json, whose held-out quantiles become likelihood thresholds;
-    empty: none. `report`: JSON with parity over `observations` and the times of `calls` single
-    inferences; empty: not written.
-    """
+    """The settings of `conure export`."""
 
     agent: str
+    """File of a prior, or of a policy in z."""
+
     out: str
+    """The bundle's folder."""
+
     demos: str
+    """Demonstrations that golden and compared observations come from; empty: the environment
+    `task`.
+    """
+
     metrics: str
+    """The prior's metrics.json, whose held-out quantiles become likelihood thresholds; empty: none.
+    """
+
     report: str
+    """JSON file for parity and inference times; empty: not written."""
+
     task: str
+    """Environment for observations without `demos`."""
+
     name: str
+    """Name of the bundle; empty: the folder's."""
+
     golden: int = field(metadata=BATCH)
+    """Observations kept in the bundle, at most."""
+
     observations: int = field(metadata=BATCH)
+    """Observations compared between bundle and torch, at most."""
+
     calls: int = field(metadata=BATCH)
+    """Single inferences that are timed."""
+
     seed: int = field(metadata=SEED)
+    """Decides noise and simulated observations."""
 
     def __post_init__(self) -> None:
         find_task(self.task)
@@ -57,8 +78,9 @@ class ExportConfig:
 def run(overrides: list[str]) -> None:
     """Write an ONNX bundle."""
     config = load_config("conure_training.conf", "export", ExportConfig, overrides)
-    result = export_agent(config)
-    parity, p99_ms = result["parity"], np.percentile(result["inference_ms"], 99)
+    result = export_policy(config)
+    parity = result["parity"]
+    p99_ms = np.percentile(result["inference_ms"], 99)
     print(
         f"{config.out}: {parity['count']} observations, at most {parity['action']:.1e} from torch"
         " in action and"
@@ -69,69 +91,83 @@ def run(overrides: list[str]) -> None:
     )
 
 
-def export_agent(config: ExportConfig) -> dict[str, Any]:
-    """Export a trained prior or policy in z; parity and times of the bundle as written, also to
-    `config.report`.
+def export_policy(config: ExportConfig) -> dict[str, Any]:
+    """Export a trained prior or policy in z.
 
-    Raises: ConfigError for an agent that is neither; DataError, BundleError, SpecMismatch.
+    Args:
+        config: What to export where.
+
+    Returns:
+        `parity` (the fields of Parity) and `inference_ms` (a list) of the bundle as written; also
+        in the file `config.report`.
+
+    Raises:
+        ConfigError: The file holds neither a prior nor a policy in z.
+        DataError, BundleError, SpecMismatch: See `load_policy` and `export_bundle`.
     """
     with claimed(config.out, "conure export"):
-        return _export_agent(config)
+        return _export_policy(config)
 
 
-def _export_agent(config: ExportConfig) -> dict[str, Any]:
-    agent = load_policy(Path(config.agent))
-    if isinstance(agent, ChunkedAgent):
-        raise ConfigError(
-            f"{config.agent} decides {agent.prior.size.chunk} actions at once; a robot is given one"
-            " a tick: train a prior with size.chunk=1"
-        )
-    if not isinstance(agent, LatentAgent):
-        raise ConfigError(
-            f"{config.agent} is no prior and no policy in z; bundles are made of those"
-        )
-    seen = _recorded(config) if config.demos else _simulated(config, agent.contract)
+def _export_policy(config: ExportConfig) -> dict[str, Any]:
+    policy = _load_exportable(Path(config.agent))
+    if config.demos:
+        observations = _recorded_observations(config)
+    else:
+        observations = _simulated_observations(config, policy.contract)
+
     bundle = export_bundle(
-        agent.prior.encoder,
-        agent.prior.flow,
-        agent.policy,
-        contract=agent.contract,
+        policy.prior.encoder,
+        policy.prior.flow,
+        policy.policy,
+        contract=policy.contract,
         path=config.out,
-        golden_observations=_evenly(seen, config.golden),
+        golden_observations=_spread(observations, config.golden),
         training_config={"agent": config.agent, **_note(Path(config.agent))},
         name=config.name,
         log_likelihood_thresholds=_thresholds(config.metrics),
         seed=config.seed,
     )
-    parity = onnx_parity(bundle, agent.graph, seen, config.seed)
-    result = {
-        "parity": asdict(parity),
-        "inference_ms": inference_times_ms(bundle, seen, config.calls),
-    }
+    parity = onnx_parity(bundle, policy.graph, observations, config.seed)
+    times_ms = _inference_times_ms(bundle, observations, config.calls)
+    result = {"parity": asdict(parity), "inference_ms": times_ms}
     if config.report:
         write_json(Path(config.report), result)
     return result
 
 
-def inference_times_ms(bundle: Bundle, observations: Observations, calls: int) -> list[float]:
-    """Wall times of `calls` single inferences, ms, on the bundle's one thread, after ten that are
-    not counted.
-    """
-    count, times_ms = len(observations["image"]), []
-    for call in range(-10, calls):
-        now = {name: values[call % count] for name, values in observations.items()}
-        began_s = time.perf_counter()
-        bundle.act(now)
-        times_ms.append(1000 * (time.perf_counter() - began_s))
-    return times_ms[10:]
+def _load_exportable(path: Path) -> LatentPolicy:
+    policy = load_policy(path)
+    if isinstance(policy, ChunkedPolicy):
+        raise ConfigError(
+            f"{path} decides {policy.prior.size.chunk} actions at once, but a robot takes one a"
+            " tick; train a prior with size.chunk=1"
+        )
+    if not isinstance(policy, LatentPolicy):
+        raise ConfigError(
+            f"{path} is neither a prior nor a policy in z; only these can be exported"
+        )
+    return policy
 
 
-def _recorded(config: ExportConfig) -> Observations:
+def _inference_times_ms(bundle: Bundle, observations: Observations, calls: int) -> list[float]:
+    """Wall times of single inferences, ms, on the bundle's one thread, after a warm-up."""
+    count = len(observations["image"])
+    times_ms = []
+    for call in range(-WARM_UP, calls):
+        observation = {name: values[call % count] for name, values in observations.items()}
+        start_s = time.perf_counter()
+        bundle.act(observation)
+        times_ms.append(1000 * (time.perf_counter() - start_s))
+    return times_ms[WARM_UP:]
+
+
+def _recorded_observations(config: ExportConfig) -> Observations:
     data = load_demonstrations(Path(config.demos))
-    return _evenly({"image": data.image, "proprio": data.proprio}, config.observations)
+    return _spread({"image": data.image, "proprio": data.proprio}, config.observations)
 
 
-def _simulated(config: ExportConfig, contract: Contract) -> Observations:
+def _simulated_observations(config: ExportConfig, contract: Contract) -> Observations:
     """Observations of random actions in fresh scenes."""
     import gymnasium
 
@@ -143,22 +179,24 @@ def _simulated(config: ExportConfig, contract: Contract) -> Observations:
         env.action_space.seed(config.seed)
         while len(rows) < config.observations:
             rows.append(env.reset(seed=config.seed + len(rows))[0])
-            rows += [env.step(env.action_space.sample())[0] for _ in range(9)]
+            for _ in range(9):
+                rows.append(env.step(env.action_space.sample())[0])
+    rows = rows[: config.observations]
     return {
-        name: np.stack([row[name] for row in rows[: config.observations]])
-        for name in ("image", "proprio")
+        "image": np.stack([row["image"] for row in rows]),
+        "proprio": np.stack([row["proprio"] for row in rows]),
     }
 
 
-def _evenly(observations: Observations, count: int) -> Observations:
-    """At most `count` of them, evenly spread."""
+def _spread(observations: Observations, count: int) -> Observations:
+    """At most `count` of them, evenly spread from the first to the last."""
     total = len(observations["image"])
     index = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
     return {name: values[index] for name, values in observations.items()}
 
 
 def _note(path: Path) -> dict[str, Any]:
-    """What training wrote beside the weights, as far as JSON can hold it."""
+    """Training's note beside the weights, as far as JSON can hold it."""
     note = load_torch(path).get("note", {})
     return dict(json.loads(json.dumps(note, default=str), parse_constant=str))
 
@@ -172,16 +210,15 @@ def _thresholds(path: str) -> dict[str, float]:
     prefix = "held_out_log_likelihood_p"
     try:
         metrics = read_json(Path(path), "train the prior again")
-        found = {
-            f"p{key.removeprefix(prefix)}": float(metrics[key])
-            for key in metrics
-            if key.startswith(prefix)
-        }
+        found = {}
+        for key in metrics:
+            if key.startswith(prefix):
+                found[f"p{key.removeprefix(prefix)}"] = float(metrics[key])
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged(Path(path), error, "train the prior again") from error
     if not found:
         raise DataError(
-            f"{path} has no {prefix}01, ..., so that nothing could watch the policy; give"
-            " metrics='' to export so"
+            f"{path} has no {prefix}01, ..., without which nothing can watch the policy; give"
+            " metrics='' to export without thresholds"
         )
     return found

@@ -20,21 +20,26 @@ def write_onnx(
     third: str,
     outputs: Sequence[str],
 ) -> None:
-    """One self-contained ONNX file with a free batch size. torch's exporter is kept from chatting
-    on the console.
+    """Write one self-contained ONNX file with a free batch size.
+
+    Args:
+        graph: A module of three inputs: image, proprioception, and noise or action.
+        file: The file.
+        golden: Example inputs: `image`, `proprio` and `noise`, n rows each.
+        third: Name of the third input.
+        outputs: Names of the outputs, in order.
     """
     names = ["image", "proprio", third]
-    arrays = [
-        golden["image"],
-        golden["proprio"],
-        np.tanh(golden["noise"]),
-    ]  # the third: a noise, and an action
-    example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in arrays)
+    third_values = np.tanh(golden["noise"])  # valid as noise, and as an action
+    example = []
+    for array in (golden["image"], golden["proprio"], third_values):
+        two_rows = np.resize(array, (2, *array.shape[1:]))
+        example.append(torch.from_numpy(two_rows))
     batch = torch.export.Dim("batch")
     with quiet():
         torch.onnx.export(
             graph,
-            example,
+            tuple(example),
             str(file),
             input_names=names,
             output_names=outputs,
@@ -47,30 +52,29 @@ def write_onnx(
 
 
 def float64_operators() -> dict[Any, Any]:
-    """Translations to ONNX of what ONNX Runtime's own operators compute in float32 alone."""
+    """Translate to ONNX the operators that ONNX Runtime itself computes in float32 only."""
     from onnxscript import opset18 as op
 
-    def of(value: Any, x: Any) -> Any:
+    def _cast(value: Any, x: Any) -> Any:
         return op.CastLike(value, x)
 
-    def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-        """max(x, 0) + log(1 + exp(-|beta x|)) / beta: nothing overflows, so that no threshold is
-        needed.
-        """
-        scaled = op.Mul(x, of(beta, x))
-        tail = op.Log(op.Add(of(1.0, x), op.Exp(op.Neg(op.Abs(scaled)))))
-        return op.Div(op.Add(op.Relu(scaled), tail), of(beta, x))
+    def _softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+        """max(x, 0) + log(1 + exp(-|beta x|)) / beta: never overflows, so it needs no threshold."""
+        scaled = op.Mul(x, _cast(beta, x))
+        tail = op.Log(op.Add(_cast(1.0, x), op.Exp(op.Neg(op.Abs(scaled)))))
+        return op.Div(op.Add(op.Relu(scaled), tail), _cast(beta, x))
 
-    def atanh(x: Any) -> Any:
-        one = of(1.0, x)
-        return op.Mul(of(0.5, x), op.Log(op.Div(op.Add(one, x), op.Sub(one, x))))
+    def _atanh(x: Any) -> Any:
+        one = _cast(1.0, x)
+        ratio = op.Div(op.Add(one, x), op.Sub(one, x))
+        return op.Mul(_cast(0.5, x), op.Log(ratio))
 
-    return {torch.ops.aten.softplus.default: softplus, torch.ops.aten.atanh.default: atanh}
+    return {torch.ops.aten.softplus.default: _softplus, torch.ops.aten.atanh.default: _atanh}
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, torch's exporter logs errors alone, and nothing warns."""
+    """Inside, torch's exporter logs errors only, and warnings are off."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

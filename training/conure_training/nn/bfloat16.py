@@ -7,20 +7,31 @@ from torch import nn
 
 
 def training_precision(module: nn.Module, device: torch.device) -> Any:
-    """Inside, the convolutions and products of a module that learns are of bfloat16, its weights of
-    float32 as ever.
+    """Give a context in which convolutions and products of a learning module use bfloat16.
 
-    On processors without such instructions, without gradients and in eval(): no change, so that
-    what is measured, cached and exported is float32. Source: Micikevicius et al., Mixed Precision
-    Training, ICLR 2018; bfloat16 needs no scaling of the loss.
+    Weights stay float32. Nothing changes in eval(), without gradients, or on processors without
+    such instructions, so that whatever is measured, cached and exported is float32.
+
+    Args:
+        module: The module whose forward pass runs inside; it learns while `module.training`.
+        device: Where it is.
+
+    Returns:
+        A context manager.
+
+    Source: Micikevicius et al., Mixed Precision Training, ICLR 2018; bfloat16 needs no scaling of
+    the loss.
     """
     learns = module.training and torch.is_grad_enabled() and not torch.jit.is_tracing()
-    return torch.autocast(device.type, torch.bfloat16, enabled=learns and computes_bfloat16(device))
+    enabled = learns and computes_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; emulated, it is slower than float32."""
+    """Check that the device has instructions for it; emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    if device.type != "cpu":
+        return False
+    has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

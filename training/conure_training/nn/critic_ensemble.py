@@ -23,15 +23,31 @@ class CriticEnsemble(nn.Module):
         hidden_dims: Sequence[int] = (256, 256),
         size: int = 2,
     ) -> None:
+        """Make the networks.
+
+        Args:
+            state_dim: Values of the privileged state, S.
+            action_dim: Values of an action, A.
+            hidden_dims: Widths of the hidden layers of every member.
+            size: Number of members.
+        """
         super().__init__()
         self.normalize = Normalizer(state_dim)
         sizes = [state_dim + action_dim, *hidden_dims, 1]
         self.members = nn.ModuleList(mlp(sizes, layer_norm=True) for _ in range(size))
 
     def forward(self, state: Tensor, action: Tensor, asked: Sequence[int] | None = None) -> Tensor:
-        """Q, (size, B), for states (B, S) and actions (B, A); of the members `asked` alone, in that
-        order.
+        """Estimate the return.
+
+        Args:
+            state: Privileged states, shape (B, S).
+            action: Actions, shape (B, A).
+            asked: Indices of the members to evaluate; None: all.
+
+        Returns:
+            Q, shape (members, B), in the order of `asked`.
         """
         x = torch.cat([self.normalize(state), action], dim=-1)
         members = self.members if asked is None else [self.members[index] for index in asked]
-        return torch.cat([member(x) for member in members], dim=-1).T
+        values = [member(x) for member in members]
+        return torch.cat(values, dim=-1).T

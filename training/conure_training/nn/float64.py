@@ -1,9 +1,9 @@
 """Modules in float64, as prior and policy run on a robot.
 
-A flow that decides sharply (open or shut, this object or that) magnifies the rounding of what it
-sees a hundredfold. In float32 two runtimes then differ by up to 1e-4 in an action. In float64 they
-agree to 1e-6 (an exported graph keeps its constants in float32), for a few tenths of a millisecond
-a tick.
+A flow that decides sharply (open or shut, this object or that) magnifies the rounding of its inputs
+a hundredfold. In float32 two runtimes then differ by up to 1e-4 in an action. In float64 they agree
+to 1e-6 (an exported graph keeps its constants in float32), for a few tenths of a millisecond a
+tick.
 """
 
 import copy
@@ -20,8 +20,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def in_float64(module: Module) -> Module:
-    """A copy on the CPU in evaluation mode, its weights and arithmetic in float64; nothing of it
-    can be trained.
+    """Copy a module to the CPU, in evaluation mode, with weights and arithmetic in float64.
+
+    The copy cannot be trained.
     """
     precise = copy.deepcopy(module).cpu()
     for name, child in list(precise.named_modules()):
@@ -31,47 +32,62 @@ def in_float64(module: Module) -> Module:
 
 
 class MatrixConv2d(nn.Module):
-    """A convolution as one matrix product over patches, because ONNX Runtime's own takes float32
-    alone.
+    """A convolution as one matrix product over patches, for ONNX Runtime's own is float32 only.
 
-    x (b, c, h, w) -> (b, out, h', w'). Zero padding; no groups, no dilation. `coordinates`: as
-    CoordConv2d takes them.
+    Zero padding; no groups, no dilation.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        self.kernel, self.stride = tuple(convolution.kernel_size), tuple(convolution.stride)
+        self.kernel = tuple(convolution.kernel_size)
+        self.stride = tuple(convolution.stride)
         self.padding = [int(pad) for pad in convolution.padding]
+
         bias = convolution.bias
+        if bias is None:
+            bias = torch.zeros(convolution.out_channels)
         self.weight = nn.Parameter(convolution.weight.detach().flatten(1))
-        self.bias = nn.Parameter(
-            torch.zeros(convolution.out_channels) if bias is None else bias.detach()
-        )
+        self.bias = nn.Parameter(bias.detach())
 
     def forward(self, x: Tensor, coordinates: Tensor | None = None) -> Tensor:
-        """See the class."""
+        """Convolve.
+
+        Args:
+            x: Shape (b, c, h, w).
+            coordinates: More channels, the same for every image, as CoordConv2d takes them:
+                shape (1, k, h, w); None: there are none.
+
+        Returns:
+            Shape (b, out, h', w').
+        """
         if coordinates is not None:
-            x = torch.cat([x, coordinates.expand(x.shape[0], -1, -1, -1)], dim=1)
-        x = functional.pad(x, [self.padding[1]] * 2 + [self.padding[0]] * 2)
-        height, width = ((x.shape[2 + i] - self.kernel[i]) // self.stride[i] + 1 for i in (0, 1))
-        pixels = torch.from_numpy(
-            _patch_pixels(x.shape[3], height, width, self.kernel, self.stride)
-        )
-        patches = x.flatten(2)[:, :, pixels].reshape(x.shape[0], -1, height * width)
-        return (self.weight @ patches + self.bias[:, None]).unflatten(2, (height, width))
+            tiled = coordinates.expand(x.shape[0], -1, -1, -1)
+            x = torch.cat([x, tiled], dim=1)
+
+        rows_px, columns_px = self.padding
+        x = functional.pad(x, [columns_px, columns_px, rows_px, rows_px])
+        height = (x.shape[2] - self.kernel[0]) // self.stride[0] + 1
+        width = (x.shape[3] - self.kernel[1]) // self.stride[1] + 1
+
+        index = _patch_pixels(x.shape[3], height, width, self.kernel, self.stride)
+        pixels = torch.from_numpy(index)
+        patches = x.flatten(2)[:, :, pixels]
+        patches = patches.reshape(x.shape[0], -1, height * width)
+        product = self.weight @ patches + self.bias[:, None]
+        return product.unflatten(2, (height, width))
 
 
 @lru_cache
 def _patch_pixels(
     row_px: int, height: int, width: int, kernel: tuple[int, ...], stride: tuple[int, ...]
 ) -> NDArray[np.int64]:
-    """Indices, in an image whose rows are `row_px` long, of every patch's pixels: (kernel area *
-    height * width,).
+    """Index the pixels of every patch, (kernel area * height * width,), in rows of `row_px` pixels.
 
-    As an array of numpy's, because a tensor made while a graph is exported would not outlive the
-    export. By indices instead of torch's `unfold`, whose exported form takes ONNX Runtime up to
-    twice the time.
+    An array of numpy's, because a tensor made during an export would not outlive it. Indices
+    instead of torch's `unfold`, whose exported form takes ONNX Runtime up to twice the time.
     """
-    rows = np.arange(height)[:, None] * stride[0] + np.arange(kernel[0])[:, None, None, None]
-    columns = np.arange(width) * stride[1] + np.arange(kernel[1])[:, None, None]
+    rows = np.arange(height)[:, None] * stride[0]
+    rows = rows + np.arange(kernel[0])[:, None, None, None]
+    columns = np.arange(width) * stride[1]
+    columns = columns + np.arange(kernel[1])[:, None, None]
     return (rows * row_px + columns).flatten()

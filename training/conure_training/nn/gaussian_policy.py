@@ -1,6 +1,4 @@
-"""A Gaussian policy on features, the bound on what it draws, and the density of its squashed
-actions.
-"""
+"""A Gaussian policy on features, a bound on its samples, and the density of squashed actions."""
 
 import math
 from collections.abc import Sequence
@@ -25,14 +23,14 @@ class GaussianPolicy(nn.Module):
     Example:
         mean, std = GaussianPolicy(128, 7)(torch.randn(4, 128))  # zeros (4, 7), ones (4, 7)
 
-    With `slots`, the features begin with that many slots of SLOT_SIZE values, one an object in no
-    meaning order; the policy attends to one of them by its content, and its trunk sees that slot
-    beside everything.
+    With `slots`, the policy attends to one object by its content, and its trunk sees that slot
+    beside all features.
     """
 
     LOG_STD_LIMIT = 4.0
-    # Of a feature that is scaled by it: features are of size 1, dividing by less magnifies noise.
+
     LEAST_DEVIATION = 0.05
+    """Features that vary less are not scaled up: features are of size 1, so that is noise."""
 
     def __init__(
         self,
@@ -42,8 +40,15 @@ class GaussianPolicy(nn.Module):
         slots: int = 0,
         radius: float = math.inf,
     ) -> None:
-        """`radius`: the bound on the length of what is drawn, see `bounded_radially`; infinite:
-        none.
+        """Make the networks.
+
+        Args:
+            feature_dim: Values of the features, F.
+            action_dim: Values of an action, A.
+            hidden_dims: Widths of the trunk's hidden layers.
+            slots: The features begin with so many slots of SLOT_SIZE values, one an object, whose
+                order has no meaning; 0: without attention.
+            radius: Bound on the length of a sample, see `bound_radially`; infinite: none.
         """
         super().__init__()
         self.radius = radius
@@ -59,50 +64,75 @@ class GaussianPolicy(nn.Module):
         self.register_load_state_dict_pre_hook(_without_idle_slot)
 
     def fit_normalizers(self, features: Tensor) -> None:
-        """Scale the inputs by rows (n, F); all slots by one scale, so that their order keeps no
+        """Scale the inputs by rows (n, F); all slots alike, so that their order keeps no
         meaning.
         """
         self.normalize.fit(features, self.LEAST_DEVIATION)
         if self.normalize_slot is not None:
-            self.normalize_slot.fit(self._slots_of(features).flatten(0, 1), self.LEAST_DEVIATION)
+            slots = self._split_slots(features)
+            self.normalize_slot.fit(slots.flatten(0, 1), self.LEAST_DEVIATION)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, each (B, A), for features (B, F). The limit on log std is
-        smooth.
+        """Give mean and standard deviation, each (B, A), for features (B, F).
+
+        |log std| stays below LOG_STD_LIMIT, smoothly.
         """
         inputs = self.normalize(features)
         if self.score is not None:
-            inputs = torch.cat([self._attended(features), inputs], dim=-1)
+            attended = self._attend(features)
+            inputs = torch.cat([attended, inputs], dim=-1)
         mean, raw = self.trunk(inputs).chunk(2, dim=-1)
-        return mean, torch.exp(self.LOG_STD_LIMIT * torch.tanh(raw / self.LOG_STD_LIMIT))
+        log_std = self.LOG_STD_LIMIT * torch.tanh(raw / self.LOG_STD_LIMIT)
+        return mean, torch.exp(log_std)
 
     def draw(self, features: Tensor, noise: Tensor | None) -> Tensor:
-        """Mean + std * noise, (B, A), bounded; the mean for None."""
+        """Sample u = mean + std * noise, bounded by `radius`.
+
+        Args:
+            features: Shape (B, F).
+            noise: Standard normal, shape (B, A); None: take the mean.
+
+        Returns:
+            u, shape (B, A).
+        """
         mean, std = self(features)
-        return bounded_radially(mean if noise is None else mean + std * noise, self.radius)
+        u = mean if noise is None else mean + std * noise
+        return bound_radially(u, self.radius)
 
-    def _attended(self, features: Tensor) -> Tensor:
-        """The slot that the scores choose, softly, (B, SLOT_SIZE)."""
-        slot = self.normalize_slot(self._slots_of(features))  # type: ignore[misc]
-        return (torch.softmax(self.score(slot), dim=1) * slot).sum(dim=1)  # type: ignore[misc]
+    def _attend(self, features: Tensor) -> Tensor:
+        """Average the slots by the softmax of their scores, (B, SLOT_SIZE)."""
+        slot = self.normalize_slot(self._split_slots(features))  # type: ignore[misc]
+        weight = torch.softmax(self.score(slot), dim=1)  # type: ignore[misc]
+        return (weight * slot).sum(dim=1)
 
-    def _slots_of(self, features: Tensor) -> Tensor:
-        return features[:, : self.slots * SLOT_SIZE].unflatten(1, (self.slots, SLOT_SIZE))
+    def _split_slots(self, features: Tensor) -> Tensor:
+        """The slots, (B, slots, SLOT_SIZE)."""
+        leading = features[:, : self.slots * SLOT_SIZE]
+        return leading.unflatten(1, (self.slots, SLOT_SIZE))
 
 
 def _without_idle_slot(
     policy: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Policies without slots were once saved with the scale of a slot."""
-    if not policy.slots:
-        for key in [key for key in state if key.startswith(f"{prefix}normalize_slot.")]:
-            del state[key]
+    """Drop the scale of a slot, which policies without slots were once saved with."""
+    if policy.slots:
+        return
+    idle = [key for key in state if key.startswith(f"{prefix}normalize_slot.")]
+    for key in idle:
+        del state[key]
 
 
-def bounded_radially(z: Tensor, radius: float) -> Tensor:
-    """z (B, A), its length smoothly kept below `radius`; unchanged, gradient too, up to KNEE of it.
+def bound_radially(z: Tensor, radius: float) -> Tensor:
+    """Shorten z smoothly to less than `radius`; unchanged, gradient too, up to KNEE of it.
 
     |z| <- k + (r - k) tanh((|z| - k) / (r - k)) beyond k = KNEE * r; the direction stays.
+
+    Args:
+        z: Shape (B, A).
+        radius: r; infinite: no bound.
+
+    Returns:
+        Shape (B, A).
     """
     if math.isinf(radius):
         return z
@@ -113,9 +143,18 @@ def bounded_radially(z: Tensor, radius: float) -> Tensor:
 
 
 def tanh_normal_log_prob(u: Tensor, noise: Tensor, std: Tensor) -> Tensor:
-    """Log-density of a = tanh(u), nats, (B,), for u = mean + std * noise, each (B, A).
+    """Log-density of a = tanh(u) for u = mean + std * noise.
 
     log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), which does not underflow.
+
+    Args:
+        u: Unsquashed actions, shape (B, A).
+        noise: The standard normal noise that made them, shape (B, A).
+        std: Standard deviations, shape (B, A).
+
+    Returns:
+        Shape (B,), nats.
+
     Source: Haarnoja et al., arXiv 1812.05905, appendix C.
     """
     normal = -0.5 * noise.square() - std.log() - 0.5 * math.log(2.0 * math.pi)

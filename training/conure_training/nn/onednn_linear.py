@@ -1,5 +1,5 @@
-"""x W^T + b by oneDNN where torch's own product is slower: MKL uses AVX-512 on processors of its
-maker alone.
+"""x W^T + b by oneDNN where torch's own product is slower: MKL uses AVX-512 on Intel's processors
+only.
 """
 
 from typing import Any
@@ -14,30 +14,38 @@ LEAST_PRODUCTS = 2**20
 """Multiplications from which oneDNN is faster; below, its set-up costs more than the arithmetic."""
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether this torch has oneDNN at all."""
+"""True if this torch has oneDNN."""
 
 FASTER = (
     AVAILABLE and torch.backends.cpu.get_cpu_capability() == "AVX512" and "Intel" not in cpu_name()
 )
-"""Whether oneDNN is used. Where MKL uses AVX-512 too, or neither does, latent SAC updates a quarter
+"""True if oneDNN is used. Where MKL uses AVX-512 too, or neither does, latent SAC updates a quarter
 faster by MKL.
 """
 
 
 class Linear(nn.Linear):
-    """nn.Linear, the same weights and the same product up to rounding, by `linear`."""
+    """nn.Linear with the same weights, and the same product up to rounding, by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, in) -> (B, out)."""
+        """Multiply (B, in) to (B, out)."""
         return linear(input, self.weight, self.bias)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """x W^T + b, (B, out), or its positive part, for x (B, in), W (out, in), b (out,). Gradients of
-    any order.
+    """x W^T + b, with gradients of any order.
 
-    Where oneDNN is `FASTER`, it takes large products of float32 on a CPU, none while a graph is
+    Where oneDNN is `FASTER`, it computes large products of float32 on a CPU; never while a graph is
     traced or transformed.
+
+    Args:
+        x: Shape (B, in).
+        weight: W, shape (out, in).
+        bias: b, shape (out,); None: 0.
+        relu: Whether to take the positive part.
+
+    Returns:
+        Shape (B, out).
     """
     if _suits_onednn(x, weight):
         product: Tensor = _OneDnnLinear.apply(x, weight, bias, relu)
@@ -49,8 +57,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     if not FASTER or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
-    plain = x.dtype == weight.dtype == torch.float32 and x.is_cpu and x.dim() == 2
-    large = plain and x.shape[0] * weight.numel() >= LEAST_PRODUCTS
+    if not (x.dtype == weight.dtype == torch.float32 and x.is_cpu and x.dim() == 2):
+        return False
+    large = x.shape[0] * weight.numel() >= LEAST_PRODUCTS
     return large and not torch._C._are_functorch_transforms_active()
 
 
@@ -68,8 +77,7 @@ class _OneDnnLinear(torch.autograd.Function):
         x, weight, positive = ctx.saved_tensors
         if positive is not None:
             gradient = torch.ops.aten.threshold_backward(gradient, positive, 0)
-        # A gradient that is to be differentiated once more has to be made of operations that torch
-        # can differentiate.
+        # A gradient that is differentiated again needs operations that torch can differentiate.
         product = functional.linear if torch.is_grad_enabled() else _product
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         return (

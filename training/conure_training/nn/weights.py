@@ -9,9 +9,7 @@ from torch import nn
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Initial weights drawn inside depend on this seed alone; the global generator is left as it
-    was.
-    """
+    """Inside, initial weights depend on this seed alone; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -19,8 +17,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Inside, gradients pass through these weights and none are computed for them, as
-    `backward(inputs=)` would.
+    """Inside, gradients pass through these weights but none are computed for them.
+
+    The same as `backward(inputs=)` with all other weights.
     """
     for weight in weights:
         weight.requires_grad_(False)

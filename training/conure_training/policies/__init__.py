@@ -1,3 +1,1 @@
-"""What acts: policies as functions from observations to actions. Their files are read by
-rl.policy_file.
-"""
+"""Policies: functions from observations to actions. `rl.policy_file` reads their files."""

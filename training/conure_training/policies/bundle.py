@@ -10,8 +10,8 @@ from conure_core.contract.spec import Contract
 from conure_training.policies.policy import Observation
 
 
-class BundleAgent:
-    """What the robot runs, in simulation."""
+class BundlePolicy:
+    """The policy that the robot runs, in simulation."""
 
     def __init__(self, path: Path) -> None:
         self.bundle = load_bundle(path)
@@ -23,12 +23,21 @@ class BundleAgent:
 
     @property
     def noise_dim(self) -> int:
-        """An action's."""
+        """As many values as an action has."""
         return self.contract.action.values.shape[0]
 
     def begin(self) -> None:
-        """Nothing is remembered."""
+        """Do nothing: no step depends on an earlier one."""
 
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See Agent."""
-        return np.asarray(self.bundle.act(observation, noise).action, dtype=np.float32)
+        """Choose an action.
+
+        Args:
+            observation: One of the environment.
+            noise: Shape (noise_dim,), see `Policy.act`.
+
+        Returns:
+            Shape (7,), in [-1, 1].
+        """
+        decision = self.bundle.act(observation, noise)
+        return np.asarray(decision.action, dtype=np.float32)

@@ -8,49 +8,76 @@ import math
 from torch import Tensor, nn
 
 from conure_training.nn.float64 import in_float64
-from conure_training.nn.gaussian_policy import bounded_radially
+from conure_training.nn.gaussian_policy import bound_radially
 from conure_training.prior.flow import ConditionalRealNVP
 
 
 class PolicyGraph(nn.Module):
-    """(image, proprio, noise) -> (action, z, log-likelihood): z = mean + std * noise, a = f(z;
-    features).
+    """z = mean + std * noise, bounded if the policy is; a = f(z; features).
 
-    z is bounded if the policy is. Without a policy z is the noise: the prior itself. The action is
-    clipped to the box that the contract promises. Made of copies: the modules that it is given keep
-    their device, mode and type. They compute in the type of their floating-point inputs.
+    Without a policy z is the noise: the prior itself. The action is clipped to the contract's box.
+    The graph is made of copies: the given modules keep their device, mode and dtype. They compute
+    in the dtype of their floating-point inputs.
     """
 
     def __init__(
         self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None
     ) -> None:
+        """Copy the modules in float64.
+
+        Args:
+            encoder: (image, proprio) to features (B, F).
+            flow: z (B, A) and features to actions.
+            policy: Features to mean and standard deviation of z; None: the prior alone.
+        """
         super().__init__()
-        self.encoder, self.flow = in_float64(encoder), in_float64(flow)
+        self.encoder = in_float64(encoder)
+        self.flow = in_float64(flow)
         self.policy = None if policy is None else in_float64(policy)
 
     def forward(
         self, image: Tensor, proprio: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of (B, H, W, 3) uint8, (B, P) and (B, A) float32: (B, A), (B, A) and (B,) float32."""
+        """Decide.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P), float32.
+            noise: Shape (B, A), float32: standard normal to sample, zeros for the mean.
+
+        Returns:
+            Actions in [-1, 1], shape (B, A), z, shape (B, A), and the actions' log-likelihood under
+            the prior, shape (B,), nats; all float32.
+        """
         features = self.encoder(image, proprio.double())
         z = noise.double()
         if self.policy is not None:
             mean, std = self.policy(features)
-            z = bounded_radially(mean + std * z, getattr(self.policy, "radius", math.inf))
+            radius = getattr(self.policy, "radius", math.inf)
+            z = bound_radially(mean + std * z, radius)
         action, log_likelihood = self.flow.decode_with_log_prob(z, features)
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
 
 
 class InverseGraph(nn.Module):
-    """(image, proprio, action) -> (z, log-likelihood), of a PolicyGraph's encoder and flow."""
+    """z = f^-1(a; features), by a PolicyGraph's encoder and flow."""
 
     def __init__(self, graph: PolicyGraph) -> None:
         super().__init__()
-        self.encoder, self.flow = graph.encoder, graph.flow
+        self.encoder = graph.encoder
+        self.flow = graph.flow
 
     def forward(self, image: Tensor, proprio: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (B, H, W, 3) uint8, (B, P) and (B, A) float32: (B, A) and (B,) float32."""
-        z, log_likelihood = self.flow.encode_with_log_prob(
-            action.double(), self.encoder(image, proprio.double())
-        )
+        """Invert.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P), float32.
+            action: In [-1, 1], shape (B, A), float32.
+
+        Returns:
+            z, shape (B, A), and the actions' log-likelihood, shape (B,), nats; both float32.
+        """
+        features = self.encoder(image, proprio.double())
+        z, log_likelihood = self.flow.encode_with_log_prob(action.double(), features)
         return z.float(), log_likelihood.float()

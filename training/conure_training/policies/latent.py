@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from conure_core.contract.spec import Contract
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
-from conure_training.policies.policy import Observation
+from conure_training.policies.policy import Observation, as_batch
 from conure_training.prior.model import Prior
 
 
 @dataclass(frozen=True)
-class LatentAgent:
-    """z = mean + std * noise, a = f(z; features). Without a policy it is the prior itself: mean 0,
-    std 1.
-
-    It acts by the very graph that is exported.
-    """
+class LatentPolicy:
+    """z = mean + std * noise, a = f(z; features). It acts by the very graph that is exported."""
 
     prior: Prior
+    """Encoder and flow."""
+
     policy: GaussianPolicy | None = None
+    """Mean and standard deviation of z; None: 0 and 1, the prior itself."""
 
     @property
     def contract(self) -> Contract:
@@ -32,18 +31,24 @@ class LatentAgent:
 
     @property
     def noise_dim(self) -> int:
-        """An action's."""
+        """As many values as an action has."""
         return self.prior.action_dim
 
     def begin(self) -> None:
-        """Nothing is remembered."""
+        """Do nothing: no step depends on an earlier one."""
 
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See Agent."""
-        image, proprio = (
-            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
-        )
+        """Choose an action.
+
+        Args:
+            observation: One of the environment.
+            noise: Shape (noise_dim,), see `Policy.act`.
+
+        Returns:
+            Shape (7,), in [-1, 1].
+        """
+        image, proprio = as_batch(observation)
         action, _, _ = self.graph(image, proprio, torch.from_numpy(noise)[None])
         return np.asarray(action[0].numpy())
 

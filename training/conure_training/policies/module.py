@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conure_core.contract.spec import Contract
-from conure_training.policies.policy import Observation
+from conure_training.policies.policy import Observation, as_batch
 
 
 class PolicyModule(nn.Module):
-    """Base: `parts`, by name, make the module; `forward` acts; `begin` forgets an earlier episode.
+    """Base class: named `parts` make the module, and a child's `forward` acts.
 
-    image (1, H, W, 3) uint8, proprio (1, P), noise (1, A) -> actions (1, A), which whoever executes
-    them clips.
+    image (1, H, W, 3) uint8, proprio (1, P), noise (1, A) -> actions (1, A), not clipped.
     """
 
     def __init__(self, **parts: nn.Module) -> None:
@@ -24,30 +23,36 @@ class PolicyModule(nn.Module):
             self.add_module(name, part)
 
     def begin(self) -> None:
-        """Nothing is remembered."""
+        """Start an episode; a child that remembers earlier steps forgets them here."""
 
 
 @dataclass(frozen=True)
-class ModuleAgent:
-    """Acts by one such module."""
+class ModulePolicy:
+    """A policy that acts by one such module."""
 
     module: PolicyModule
     contract: Contract
 
     @property
     def noise_dim(self) -> int:
-        """An action's."""
+        """As many values as an action has."""
         return self.contract.action.values.shape[0]
 
     def begin(self) -> None:
-        """A new episode."""
+        """Start an episode, see `PolicyModule.begin`."""
         self.module.begin()
 
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See Agent."""
-        image, proprio = (
-            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
-        )
+        """Choose an action.
+
+        Args:
+            observation: One of the environment.
+            noise: Shape (noise_dim,), see `Policy.act`.
+
+        Returns:
+            Shape (7,), in [-1, 1].
+        """
+        image, proprio = as_batch(observation)
         action: Tensor = self.module(image, proprio, torch.from_numpy(noise)[None])
         return action[0].clamp(-1.0, 1.0).numpy()

@@ -1,32 +1,74 @@
-"""Whatever chooses actions, behind one small interface: a prior, a policy in z, a policy from
-scratch, a bundle.
-"""
+"""The interface of every policy: a prior, a policy in z, a policy from scratch, a bundle."""
 
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from conure_core.contract.spec import Contract
+from conure_sim.envs.rollout import Driver
 
 Observation = dict[str, NDArray[Any]]
+"""One observation of the environment: `image` (h, w, 3) uint8, `proprio` (p,) float32, ..."""
 
 
-class Agent(Protocol):
-    """Chooses an action (7,) in [-1, 1] for one observation of an environment."""
+class Policy(Protocol):
+    """Chooses an action for one observation of an environment."""
 
     @property
-    def contract(self) -> Contract: ...
+    def contract(self) -> Contract:
+        """The robot, observation and action that it was trained for."""
+        ...
 
     @property
     def noise_dim(self) -> int:
-        """How many values the noise has: an action's, or a chunk's."""
+        """Values of the noise: as many as an action has, or a chunk of actions."""
         ...
 
     def begin(self) -> None:
-        """An episode starts: a policy that remembers forgets what was before."""
+        """Start an episode: forget everything before it."""
         ...
 
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`noise` (noise_dim,): standard normal to sample, zeros for the mean of the policy."""
+        """Choose an action.
+
+        Args:
+            observation: Of the environment, which `contract` describes.
+            noise: Shape (noise_dim,): standard normal to sample, zeros for the policy's mean.
+
+        Returns:
+            Shape (7,), in [-1, 1].
+        """
         ...
+
+
+def as_batch(observation: Observation) -> tuple[Tensor, Tensor]:
+    """Take image (1, h, w, 3) and proprioception (1, p) from one observation."""
+    image = torch.from_numpy(observation["image"])
+    proprio = torch.from_numpy(observation["proprio"])
+    return image[None], proprio[None]
+
+
+def as_driver(policy: Policy, noise_scale: float, rng: np.random.Generator) -> Driver:
+    """Let a policy act in an environment, see `conure_sim.envs.rollout`.
+
+    Args:
+        policy: Any policy.
+        noise_scale: Scale of its noise: 1 samples it, 0 takes its mean.
+        rng: Draws the noise.
+
+    Returns:
+        A driver, which begins an episode whenever it is called.
+    """
+
+    def act(observation: Observation) -> NDArray[np.float32]:
+        noise = noise_scale * rng.standard_normal(policy.noise_dim)
+        return policy.act(observation, noise.astype(np.float32))
+
+    def driver(_: Any) -> Any:
+        policy.begin()
+        return act
+
+    return driver

@@ -1,4 +1,4 @@
-"""From an image and proprioception to the features that prior and policy see."""
+"""The image encoder: from an image and proprioception to the features of prior and policy."""
 
 import math
 from collections.abc import Callable
@@ -16,57 +16,70 @@ from conure_training.nn.gaussian_policy import SLOT_SIZE
 from conure_training.prior.keypoints import Keypoints
 
 ABSENT_BELOW = 0.3
+"""Presence below which a slot counts as empty and is sorted last."""
 POSITION_SCALE_M = 0.1
 FINE_SCALE_M = 0.02
 OFFSET_SCALE_M = 0.05
 NEAR_M = 0.01
 PROPRIO_CENTRE_M = (0.28, 0.0, 0.08)
+TABLE_M = 0.015
+"""Height above the base at which objects are expected."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What the network says of every cell of its grid, (b, cells, ...): logits, positions (m),
-    colours in [0, 1].
-    """
+    """The network's output for every cell of its grid."""
 
     object_logit: Tensor
+    """Logit that an object's centre lies in the cell, shape (b, cells)."""
+
     position: Tensor
+    """That object's centre, shape (b, cells, 3), m, base frame."""
+
     colour: Tensor
+    """That object's colour, shape (b, cells, 3), in [0, 1]."""
+
     container_logit: Tensor
+    """Logit that the container's centre lies in the cell, shape (b, cells)."""
+
     container_position: Tensor
+    """The container's centre, shape (b, cells, 3), m, base frame."""
 
 
 class CoordConv2d(nn.Conv2d):
     """A convolution of a grid with its cells' coordinates as two more channels.
 
-    x (b, c - 2, h, w), coordinates (1, 2, h, w) -> (b, out, h', w'). What the coordinates
-    contribute is every image's: computed once and added, so that nothing is joined. Source: Liu et
-    al., An Intriguing Failing of Convolutional Neural Networks and the CoordConv Solution, NeurIPS
-    2018.
+    The coordinates contribute the same to every image. Their part is computed once and added, so
+    that no tensor is joined. Source: Liu et al., An Intriguing Failing of Convolutional Neural
+    Networks and the CoordConv Solution, NeurIPS 2018.
     """
 
     def forward(self, x: Tensor, coordinates: Tensor) -> Tensor:  # type: ignore[override]
-        """See the class."""
+        """Convolve.
+
+        Args:
+            x: Shape (b, c - 2, h, w).
+            coordinates: Shape (1, 2, h, w), in [-1, 1].
+
+        Returns:
+            Shape (b, out, h', w').
+        """
         of_x, of_coordinates = self.weight.split([x.shape[1], 2], dim=1)
         located = self._conv_forward(x, of_x, self.bias)
         return located.add_(self._conv_forward(coordinates, of_coordinates, None))
 
 
 class SceneEncoder(nn.Module):
-    """Finds objects and container in the image, and gives them relative to the tool, nearest first.
+    """Finds objects and container in the image; gives them relative to the tool, nearest first.
 
-    A strided CNN marks, on a grid of cells of `cell_px` pixels, where an object's middle lies, and
-    regresses its position and colour (as in Zhou et al., Objects as Points, 2019). The `slots` best
-    cells become slots (presence, position relative to the tool / 0.1 m, the same as tanh(position /
-    2 cm), which tells millimetres apart where a grasp is decided, colour), sorted by distance to
-    the tool. `features` = slots, container, normalized proprioception. All of it is in the exported
-    graph.
+    A strided CNN marks, on a grid of cells, where an object's centre lies, and regresses its
+    position and colour (as in Zhou et al., Objects as Points, 2019). The best cells become slots:
 
-    `keypoints`: for a camera that may stand elsewhere than calibrated, see Keypoints; 0: none.
-    `cell_px`: a power of two from 4; 8 for images of about 96 pixels, so that a cell is about as
-    wide as an object.
+        presence, position / 0.1 m, tanh(position / 2 cm), colour
 
-    image (b, h, w, 3) uint8; proprio (b, p) -> features (b, feature_dim), in the type of `proprio`.
+    with positions relative to the tool, sorted by distance to it. The tanh resolves millimetres
+    near the tool, where a grasp is decided. The features are slots, container and normalized
+    proprioception. All of this is in the exported graph.
     """
 
     coordinates: Tensor
@@ -83,27 +96,43 @@ class SceneEncoder(nn.Module):
         keypoints: int = 0,
         cell_px: int = 4,
     ) -> None:
+        """Make the networks for images of one camera.
+
+        Args:
+            camera: Intrinsics and pose, as calibrated.
+            proprio_size: Values of the proprioception, p.
+            slots: Objects among the features.
+            width: Channels of the grid.
+            keypoints: Points by which a displaced camera is noticed, see Keypoints; 0: none.
+            cell_px: Width of a cell, a power of two from 4; 8 for images of about 96 pixels, so
+                that a cell is about as wide as an object.
+        """
         super().__init__()
-        self.slots, self.proprio_size, self.cell_px = slots, proprio_size, cell_px
-        self.grid = (math.ceil(camera.height_px / cell_px), math.ceil(camera.width_px / cell_px))
+        self.slots = slots
+        self.proprio_size = proprio_size
+        self.cell_px = cell_px
+        grid_rows = math.ceil(camera.height_px / cell_px)
+        grid_columns = math.ceil(camera.width_px / cell_px)
+        self.grid = (grid_rows, grid_columns)
+
         self.stem = _stem(width, cell_px)
         self.tool_map = nn.Linear(4, width)
         self.body = nn.Sequential(
-            *(CoordConv2d(width + 2, width, 3, padding=1), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True)),
+            CoordConv2d(width + 2, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
         )
         self.keypoints = Keypoints(width, keypoints, 4) if keypoints else None
         self.head = nn.Conv2d(width, 11, 1)
         with torch.no_grad():
             self.head.bias[:2] = -4.0  # type: ignore[index]  # most cells are empty
-        rows, columns = np.meshgrid(
-            np.linspace(-1, 1, self.grid[0]), np.linspace(-1, 1, self.grid[1]), indexing="ij"
-        )
-        self.register_buffer(
-            "coordinates", torch.tensor(np.stack([rows, columns])[None], dtype=torch.float32)
-        )
-        points = torch.tensor(_table_points(camera, self.grid, cell_px), dtype=torch.float32)
-        self.register_buffer("cell_position", points)
+
+        axes = [np.linspace(-1, 1, cells) for cells in self.grid]
+        coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
+        points = _table_points(camera, self.grid, cell_px)
+        self.register_buffer("coordinates", torch.tensor(coordinates[None], dtype=torch.float32))
+        self.register_buffer("cell_position", torch.tensor(points, dtype=torch.float32))
         self.register_buffer("proprio_mean", torch.zeros(proprio_size))
         self.register_buffer("proprio_std", torch.ones(proprio_size))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,18 +148,35 @@ class SceneEncoder(nn.Module):
         return SLOT_SIZE * self.slots + 4 + self.proprio_size
 
     def set_normalization(self, proprio: Tensor) -> None:
-        """Fix the proprioception's mean and standard deviation, from samples (n, p)."""
+        """Take the proprioception's mean and standard deviation from samples (n, p)."""
         self.proprio_mean.copy_(proprio.mean(0))
         self.proprio_std.copy_(proprio.std(0).clamp_min(1e-3))
 
     def forward(self, image: Tensor, proprio: Tensor) -> Tensor:
-        """Features (b, feature_dim)."""
-        grid = self._grid_features(image, proprio)
-        slots = self.slot_features(self._detections(grid), proprio)
-        return torch.cat([slots, (proprio - self.proprio_mean) / self.proprio_std], dim=1)
+        """Encode observations.
+
+        Args:
+            image: Shape (b, h, w, 3), uint8.
+            proprio: Shape (b, p).
+
+        Returns:
+            Features, shape (b, feature_dim), in the dtype of `proprio`.
+        """
+        detections = self.detect(image, proprio)
+        slots = self.slot_features(detections, proprio)
+        normalized = (proprio - self.proprio_mean) / self.proprio_std
+        return torch.cat([slots, normalized], dim=1)
 
     def detect(self, image: Tensor, proprio: Tensor) -> Detections:
-        """What every cell says, for the auxiliary task."""
+        """Detect objects and container in every cell, for the auxiliary task.
+
+        Args:
+            image: Shape (b, h, w, 3), uint8.
+            proprio: Shape (b, p).
+
+        Returns:
+            Detections of b images.
+        """
         return self._detections(self._grid_features(image, proprio))
 
     def _grid_features(self, image: Tensor, proprio: Tensor) -> Tensor:
@@ -141,44 +187,50 @@ class SceneEncoder(nn.Module):
             grid = self.stem(pixels) + self.tool_map(tool)[:, :, None, None]
             grid = self.body[1](self.body[0](grid, self.coordinates))
         if self.keypoints is not None:
-            grid = (
-                grid
-                + self.keypoints(grid.to(proprio.dtype), tool, self.coordinates[0])[
-                    :, :, None, None
-                ]
-            )
+            summary = self.keypoints(grid.to(proprio.dtype), tool, self.coordinates[0])
+            grid = grid + summary[:, :, None, None]
         with training_precision(self, proprio.device):
             grid = self.body[2:](grid)
         return grid.to(proprio.dtype)
 
     def _detections(self, grid: Tensor) -> Detections:
         cells = self.head(grid).flatten(2).transpose(1, 2)
-        position = self.cell_position + cells[:, :, 2:5] * OFFSET_SCALE_M
-        container = self.cell_position + cells[:, :, 8:11] * OFFSET_SCALE_M
         return Detections(
-            cells[:, :, 0], position, torch.sigmoid(cells[:, :, 5:8]), cells[:, :, 1], container
+            object_logit=cells[:, :, 0],
+            position=self.cell_position + cells[:, :, 2:5] * OFFSET_SCALE_M,
+            colour=torch.sigmoid(cells[:, :, 5:8]),
+            container_logit=cells[:, :, 1],
+            container_position=self.cell_position + cells[:, :, 8:11] * OFFSET_SCALE_M,
         )
 
     def slot_features(self, detections: Detections, proprio: Tensor) -> Tensor:
-        """Slots and container, (b, SLOT_SIZE * slots + 4), relative to the tool."""
+        """Turn detections into slots and container, relative to the tool.
+
+        Args:
+            detections: Of b images.
+            proprio: Shape (b, p), which begins with the tool's position, m, base frame.
+
+        Returns:
+            Shape (b, SLOT_SIZE * slots + 4).
+        """
         tool = proprio[:, None, :3]
-        presence, position, colour = self._best_cells(detections)
+        presence, position, colour = self.best_cells(detections)
         relative = position - tool
         absent = (presence[:, :, 0] < ABSENT_BELOW).to(relative.dtype)
         distance = relative.square().sum(2).sqrt() + 10.0 * absent
         order = distance.topk(self.slots, dim=1, largest=False).indices[:, :, None]
-        fine = torch.tanh(relative / FINE_SCALE_M)
-        slot = torch.cat(
-            [presence, presence * relative / POSITION_SCALE_M, presence * fine, presence * colour],
-            dim=2,
-        )
+
+        coarse = presence * relative / POSITION_SCALE_M
+        fine = presence * torch.tanh(relative / FINE_SCALE_M)
+        slot = torch.cat([presence, coarse, fine, presence * colour], dim=2)
         slot = slot.gather(1, order.expand(-1, -1, SLOT_SIZE))
         container = self._container(detections, tool)
         return torch.cat([slot.flatten(1), container], dim=1)
 
-    def _best_cells(self, detections: Detections) -> tuple[Tensor, Tensor, Tensor]:
-        """Presence, position and colour of the local maxima with the highest scores, (b, slots, 1 |
-        3 | 3).
+    def best_cells(self, detections: Detections) -> tuple[Tensor, Tensor, Tensor]:
+        """Choose the local maxima with the highest scores.
+
+        Returns presence (b, slots, 1) in (0, 1), position (b, slots, 3) m, colour (b, slots, 3).
         """
         logit = detections.object_logit
         square = logit.unflatten(1, self.grid)[:, None]
@@ -187,16 +239,20 @@ class SceneEncoder(nn.Module):
         best, index = score.topk(self.slots, dim=1)
         gather = index[:, :, None].expand(-1, -1, 3)
         presence = torch.sigmoid(2.0 * best)[:, :, None]
-        return presence, detections.position.gather(1, gather), detections.colour.gather(1, gather)
+        position = detections.position.gather(1, gather)
+        colour = detections.colour.gather(1, gather)
+        return presence, position, colour
 
     def _container(self, detections: Detections, tool: Tensor) -> Tensor:
-        presence, position = self._best_container(detections)
-        return torch.cat([presence, presence * ((position - tool[:, 0]) / POSITION_SCALE_M)], dim=1)
+        presence, position = self.best_container(detections)
+        relative = (position - tool[:, 0]) / POSITION_SCALE_M
+        return torch.cat([presence, presence * relative], dim=1)
 
-    def _best_container(self, detections: Detections) -> tuple[Tensor, Tensor]:
-        """Presence and position of the most likely one, (b, 1) and (b, 3)."""
+    def best_container(self, detections: Detections) -> tuple[Tensor, Tensor]:
+        """Choose the most likely cell: presence (b, 1) in (0, 1) and position (b, 3), m."""
         best, index = detections.container_logit.max(dim=1, keepdim=True)
-        position = detections.container_position.gather(1, index[:, :, None].expand(-1, -1, 3))
+        gather = index[:, :, None].expand(-1, -1, 3)
+        position = detections.container_position.gather(1, gather)
         return torch.sigmoid(2.0 * best), position[:, 0]
 
 
@@ -208,48 +264,60 @@ def detection_loss(
     container: Tensor,
     pixels: Tensor,
 ) -> Tensor:
-    """The auxiliary task: binary cross-entropy of every cell, position and colour errors where an
+    """The auxiliary task's loss: cross-entropy of every cell, position and colour errors where an
     object is.
 
-    positions (b, k, 3) m, NaN where absent; colours (b, k, 3), NaN where unknown; container (b, 3),
-    NaN where none; pixels (b, k + 1, 2): where their middles, the container's last, project to.
+    Args:
+        encoder: The encoder that made the detections.
+        detections: Of b images.
+        positions: The objects' centres, shape (b, k, 3), m, base frame; NaN where absent.
+        colours: The objects' colours, shape (b, k, 3), in [0, 1]; NaN where unknown.
+        container: The container's position, shape (b, 3), m, base frame; NaN where there is none.
+        pixels: Where their centres, the container's last, are seen, shape (b, k + 1, 2), px.
+
+    Returns:
+        A scalar, the mean over images.
     """
+    rows_of_grid, columns_of_grid = encoder.grid
     columns, rows = (pixels / encoder.cell_px).floor().nan_to_num(-1).long().unbind(-1)
-    inside = (columns >= 0) & (rows >= 0) & (columns < encoder.grid[1]) & (rows < encoder.grid[0])
-    cell = (rows * encoder.grid[1] + columns).clamp(0, encoder.cells - 1)
+    inside = (columns >= 0) & (rows >= 0) & (columns < columns_of_grid) & (rows < rows_of_grid)
+    cell = (rows * columns_of_grid + columns).clamp(0, encoder.cells - 1)
+    object_cell = cell[:, :-1]
+    container_cell = cell[:, -1:]
+
     present = torch.isfinite(positions[:, :, 0]) & inside[:, :-1]
     has_container = torch.isfinite(container[:, 0]) & inside[:, -1]
-    loss = _cell_loss(detections.object_logit, cell[:, :-1], present)
-    loss = loss + _cell_loss(detections.container_logit, cell[:, -1:], has_container[:, None])
-    found = _at(detections.position, cell[:, :-1])
-    loss = loss + _mean_where(
-        present, functional.smooth_l1_loss, found / NEAR_M, positions / NEAR_M
-    )
+    loss = _cell_loss(detections.object_logit, object_cell, present)
+    loss = loss + _cell_loss(detections.container_logit, container_cell, has_container[:, None])
+
+    smooth_l1 = functional.smooth_l1_loss
+    found = _at(detections.position, object_cell)
+    loss = loss + _mean_where(present, smooth_l1, found / NEAR_M, positions / NEAR_M)
+
     known = present & torch.isfinite(colours[:, :, 0])
-    loss = loss + 4.0 * _mean_where(
-        known, functional.mse_loss, _at(detections.colour, cell[:, :-1]), colours
-    )
-    found = _at(detections.container_position, cell[:, -1:])[:, 0]
-    return loss + 0.3 * _mean_where(
-        has_container, functional.smooth_l1_loss, found / NEAR_M, container / NEAR_M
-    )
+    colour = _at(detections.colour, object_cell)
+    loss = loss + 4.0 * _mean_where(known, functional.mse_loss, colour, colours)
+
+    found = _at(detections.container_position, container_cell)[:, 0]
+    error = _mean_where(has_container, smooth_l1, found / NEAR_M, container / NEAR_M)
+    return loss + 0.3 * error
 
 
 def _mean_where(
     known: Tensor, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, truth: Tensor
 ) -> Tensor:
     """The mean loss where the truth is known; 0 where none is."""
-    return loss(found[known], truth[known]) if bool(known.any()) else found.new_zeros(())
+    if not bool(known.any()):
+        return found.new_zeros(())
+    return loss(found[known], truth[known])
 
 
 def _cell_loss(logit: Tensor, cell: Tensor, present: Tensor) -> Tensor:
-    """Summed over the cells of an image, mean over images; the neighbours of an object count
-    less.
-    """
-    target = torch.zeros_like(logit).scatter_reduce(1, cell, present.to(logit.dtype), "amax")
-    return (
-        functional.binary_cross_entropy_with_logits(logit, target, reduction="none").sum(1).mean()
-    )
+    """Cross-entropy summed over the cells of an image, mean over images."""
+    target = torch.zeros_like(logit)
+    target = target.scatter_reduce(1, cell, present.to(logit.dtype), "amax")
+    loss = functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
+    return loss.sum(1).mean()
 
 
 def _at(values: Tensor, cell: Tensor) -> Tensor:
@@ -257,27 +325,25 @@ def _at(values: Tensor, cell: Tensor) -> Tensor:
 
 
 def _stem(width: int, cell_px: int) -> nn.Sequential:
-    """From an image to the grid: every convolution halves it. The first is narrow, for it sees the
-    most.
+    """From an image to the grid. Every convolution halves it; the first is narrow, for it sees the
+    most pixels.
     """
     widths = [3, 24] + [width] * (cell_px.bit_length() - 2)
     layers: list[nn.Module] = []
-    for kernel, (inputs, outputs) in zip([5] + [3] * len(widths), pairwise(widths), strict=False):
-        layers += [
-            nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2),
-            nn.ReLU(inplace=True),
-        ]
+    for inputs, outputs in pairwise(widths):
+        kernel = 3 if layers else 5
+        layers.append(nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2))
+        layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
 
 def _table_points(camera: Camera, grid: tuple[int, int], cell_px: int) -> np.ndarray:
-    """Where the ray through each cell's middle meets the plane 1.5 cm above the base, (cells, 3)
-    m.
-    """
+    """Points of the rays through the cells' centres at z = TABLE_M, (cells, 3), m, base frame."""
     rows, columns = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
-    pixels = np.stack(
-        [(columns + 0.5) * cell_px, (rows + 0.5) * cell_px, np.ones(grid)], axis=-1
-    ).reshape(-1, 3)
-    rays = pixels @ np.linalg.inv(camera.matrix()).T @ camera.base_from_camera[:3, :3].T
-    eye = camera.base_from_camera[:3, 3]
-    return np.asarray(eye + rays * ((0.015 - eye[2]) / rays[:, 2:]))
+    u = (columns + 0.5) * cell_px
+    v = (rows + 0.5) * cell_px
+    pixels = np.stack([u, v, np.ones(grid)], axis=-1).reshape(-1, 3)
+    base_from_camera = camera.base_from_camera
+    rays = pixels @ np.linalg.inv(camera.matrix()).T @ base_from_camera[:3, :3].T
+    eye = base_from_camera[:3, 3]
+    return np.asarray(eye + rays * ((TABLE_M - eye[2]) / rays[:, 2:]))

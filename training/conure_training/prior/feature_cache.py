@@ -1,6 +1,4 @@
-"""Features of demonstrations by a prior's frozen encoder: computed once, kept beside the prior for
-every later run.
-"""
+"""Features of demonstrations by a prior's frozen encoder, computed once, kept beside it."""
 
 import json
 import zlib
@@ -16,10 +14,10 @@ from torch import Tensor, nn
 
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.prior.model import Prior
-from conure_training.runtime.arrays import save_arrays, saved_arrays
+from conure_training.runtime.arrays import load_arrays, save_arrays
 
 FEATURE_BATCH = 128
-"""What fits into the cache: 512 frames of 48x48 at once take 1.6 times as long a frame."""
+"""Fits into the processor's cache: 512 frames of 48x48 at once take 1.6 times as long a frame."""
 FEATURES = "features.npz"
 Rows = NDArray[Any] | Tensor
 Encode = Callable[[Rows, Rows], Tensor]
@@ -28,72 +26,83 @@ Encode = Callable[[Rows, Rows], Tensor]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Of every step of a data set, (n, F), and of what is observed after each episode's last
-    action, (e, F).
-    """
+    """Features of a data set."""
 
     steps: Tensor
+    """One row for every step, shape (n, F)."""
+
     final: Tensor
+    """One row for the observation after each episode's last action, shape (e, F)."""
 
 
-def encoding_by(encoder: nn.Module) -> Encode:
-    """Features of many frames, in batches, where the encoder is, without gradients: it is
-    frozen.
-    """
+def batch_encoder(encoder: nn.Module) -> Encode:
+    """Wrap a frozen encoder: it computes features in batches, on its device, without gradients."""
 
     @torch.no_grad()
-    def encode(image: Rows, proprio: Rows) -> Tensor:
+    def encode_rows(image: Rows, proprio: Rows) -> Tensor:
         device = next(encoder.parameters()).device
-        batches = zip(
-            *(torch.as_tensor(rows).split(FEATURE_BATCH) for rows in (image, proprio)), strict=True
-        )
+        images = torch.as_tensor(image).split(FEATURE_BATCH)
+        proprios = torch.as_tensor(proprio).split(FEATURE_BATCH)
+        batches = zip(images, proprios, strict=True)
         return torch.cat([encoder(x.to(device), y.to(device)) for x, y in batches])
 
-    return encode
+    return encode_rows
 
 
-def encoded_demonstrations(prior_path: Path, prior: Prior, demos: Path) -> Encoded:
-    """What `keep_encoded` left for this prior and these demonstrations; else computed, and kept if
-    it can be written.
+def encode_demonstrations(prior_path: Path, prior: Prior, demos: Path) -> Encoded:
+    """Load the features that `save_encoded` kept, or compute and keep them.
 
-    Raises: DataError for demonstrations that cannot be read.
+    Args:
+        prior_path: The prior's file.
+        prior: The prior itself.
+        demos: Folder of the demonstrations.
+
+    Returns:
+        Features of every step, on the CPU if they were kept, else on the prior's device.
+
+    Raises:
+        DataError: The demonstrations cannot be read.
     """
-    kept = _kept(prior_path, demos)
-    if kept is None:
-        data, encode = load_demonstrations(demos), encoding_by(prior.encoder)
-        kept = Encoded(
-            encode(data.image, data.proprio), encode(data.final_image, data.final_proprio)
-        )
-        with suppress(OSError):  # the prior's folder may be read-only
-            keep_encoded(prior_path, demos, kept)
-    return kept
+    kept = _load_encoded(prior_path, demos)
+    if kept is not None:
+        return kept
+
+    data = load_demonstrations(demos)
+    encode = batch_encoder(prior.encoder)
+    steps = encode(data.image, data.proprio)
+    final = encode(data.final_image, data.final_proprio)
+    encoded = Encoded(steps, final)
+    with suppress(OSError):  # the prior's folder may be read-only
+        save_encoded(prior_path, demos, encoded)
+    return encoded
 
 
-def keep_encoded(prior_path: Path, demos: Path, encoded: Encoded) -> None:
-    """Write them beside the prior, in place of those of any other data set."""
-    arrays = {name: rows.numpy() for name, rows in encoded.__dict__.items()}
+def save_encoded(prior_path: Path, demos: Path, encoded: Encoded) -> None:
+    """Keep features beside the prior, in place of those of any other data set.
+
+    Args:
+        prior_path: The prior's file.
+        demos: Folder of the demonstrations.
+        encoded: Their features by this prior's encoder, on the CPU.
+    """
+    arrays = {"steps": encoded.steps.numpy(), "final": encoded.final.numpy()}
     save_arrays(prior_path.with_name(FEATURES), _identity(prior_path, demos), arrays)
 
 
-def _kept(prior_path: Path, demos: Path) -> Encoded | None:
-    arrays = saved_arrays(prior_path.with_name(FEATURES), _identity(prior_path, demos))
-    return (
-        None
-        if arrays is None
-        else Encoded(**{name: torch.from_numpy(rows) for name, rows in arrays.items()})
-    )
+def _load_encoded(prior_path: Path, demos: Path) -> Encoded | None:
+    arrays = load_arrays(prior_path.with_name(FEATURES), _identity(prior_path, demos))
+    if arrays is None:
+        return None
+    return Encoded(**{name: torch.from_numpy(rows) for name, rows in arrays.items()})
 
 
 def _identity(prior_path: Path, demos: Path) -> str:
-    """Changes with the prior's bytes, and with the name, the size or the time of any file of the
-    demonstrations.
-    """
-    files = [
-        (path.relative_to(demos), path.stat())
-        for path in sorted(demos.rglob("*"))
-        if path.is_file()
-    ]
-    stamps = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in files]
-    return json.dumps(
-        [zlib.crc32(prior_path.read_bytes()), zlib.crc32(json.dumps(stamps).encode())]
-    )
+    """Text that changes with the prior's bytes, or with a file's name, size or time in `demos`."""
+    stamps = []
+    for path in sorted(demos.rglob("*")):
+        if path.is_file():
+            stat = path.stat()
+            stamps.append((str(path.relative_to(demos)), stat.st_size, stat.st_mtime_ns))
+    prior = zlib.crc32(prior_path.read_bytes())
+    demonstrations = zlib.crc32(json.dumps(stamps).encode())
+    return json.dumps([prior, demonstrations])

@@ -1,6 +1,4 @@
-"""The behavioral prior: encoder and flow together, with the contract that they were trained
-under.
-"""
+"""The behavioral prior: encoder and flow, with the contract that they were trained under."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +20,31 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PriorSize:
-    """Sizes of the networks: slots, keypoints and cells of the encoder, couplings and hidden widths
-    of the flow.
-
-    `chunk`: actions in one flow, see prior.chunking. `log_scale_bound` 1 without `final_affine`:
-    the authors' flow, see ConditionalRealNVP.
-    """
+    """Sizes of the networks, see SceneEncoder and ConditionalRealNVP."""
 
     slots: int = 3
+    """Objects among the encoder's features."""
+
     couplings: int = 4
+    """Affine couplings of the flow."""
+
     hidden: tuple[int, ...] = (256, 256)
+    """Hidden widths of each coupling's MLP."""
+
     chunk: int = 1
+    """Actions that the flow decides at once, see prior.chunking."""
+
     log_scale_bound: float = 3.0
+    """Bound on the flow's log-scales; 1, without `final_affine`: the flow of PARROT's authors."""
+
     final_affine: bool = True
+    """An affine map of the features follows the couplings."""
+
     keypoints: int = 0
+    """Points by which the encoder notices a displaced camera; 0: none."""
+
     cell_px: int = 4
+    """Width of a cell of the encoder's grid: a power of two from 4."""
 
     def __post_init__(self) -> None:
         if min(self.slots, self.chunk) < 1:
@@ -50,12 +58,11 @@ class PriorSize:
 
 
 class Prior(nn.Module):
-    """p(a | o), a = f(z; e(o)), z ~ N(0, I): the encoder e of image and proprioception, the flow f
-    on its features.
+    """p(a | o): a = f(z; e(o)), z ~ N(0, I), with the encoder e and the flow f on its features.
 
-    With chunks of h, `a` is the next h actions, one after the other, and p is their joint density.
-    `a` and z have `latent_dim` = h * `action_dim` values. Source: Singh et al., PARROT, ICLR 2021,
-    arXiv 2011.10024; the encoder and its auxiliary task are ours.
+    With chunks of h, `a` holds the next h actions in order, and p is their joint density. `a` and z
+    have `latent_dim` = h * `action_dim` values. Source: Singh et al., PARROT, ICLR 2021, arXiv
+    2011.10024; the encoder and its auxiliary task are ours.
 
     >>> prior = load_prior(Path("out/prior/prior.pt"))
     >>> features = prior.features(observation)  # (1, F), of one observation of the environment
@@ -63,15 +70,23 @@ class Prior(nn.Module):
     """
 
     def __init__(self, contract: Contract, size: PriorSize, camera: Camera | None = None) -> None:
-        """`camera`: the one that the arm is seen by. A prior that is loaded needs none: it comes
-        with the weights.
+        """Make an untrained prior.
+
+        Args:
+            contract: Observation, action and robot.
+            size: Of the networks.
+            camera: The calibrated camera; None: the default arm's. A prior that is loaded needs
+                none, because its weights hold the camera.
         """
         super().__init__()
-        self.contract, self.size = contract, size
-        camera = camera or table_camera(contract.observation.image.shape[0])
-        proprio_size = contract.observation.proprio.shape[0]
+        self.contract = contract
+        self.size = size
         self.encoder = SceneEncoder(
-            camera, proprio_size, size.slots, keypoints=size.keypoints, cell_px=size.cell_px
+            camera or table_camera(contract.observation.image.shape[0]),
+            contract.observation.proprio.shape[0],
+            size.slots,
+            keypoints=size.keypoints,
+            cell_px=size.cell_px,
         )
         self.flow = ConditionalRealNVP(
             self.latent_dim,
@@ -89,34 +104,48 @@ class Prior(nn.Module):
 
     @property
     def latent_dim(self) -> int:
-        """Values of z, and of what it is decoded to."""
+        """Values of z, and of the chunk of actions that it decodes to."""
         return self.size.chunk * self.action_dim
 
     def features(self, observation: dict[str, Any]) -> Tensor:
-        """Features (1, feature_dim) of one observation of the environment."""
+        """Encode one observation of the environment as features, shape (1, feature_dim)."""
         with torch.inference_mode():
-            image, proprio = (
-                torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
-            )
-            features: Tensor = self.encoder(image, proprio)
+            image = torch.from_numpy(observation["image"])
+            proprio = torch.from_numpy(observation["proprio"])
+            features: Tensor = self.encoder(image[None], proprio[None])
             return features
 
     def save(self, path: Path, note: dict[str, Any]) -> None:
-        """Write weights, sizes, contract and a note, whole or not at all."""
+        """Write weights, sizes and contract, whole or not at all.
+
+        Args:
+            path: The file, usually prior.pt.
+            note: Kept beside the weights, see `prior_note`.
+        """
         data = {
             "format": FORMAT,
             "contract": self.contract.to_dict(),
             "size": self.size.__dict__,
             "note": note,
+            "weights": self.state_dict(),
         }
-        save_torch(path, {**data, "weights": self.state_dict()})
+        save_torch(path, data)
 
 
 def load_prior(path: Path, expected: Contract | None = None, chunks: bool = False) -> Prior:
-    """The prior in this file. `chunks`: whether one over action chunks can be used.
+    """Load a prior for inference: in evaluation mode, on the CPU, without gradients.
 
-    Raises: DataError if it cannot be read; SpecMismatch if for another arm or camera, or if over
-    chunks unasked.
+    Args:
+        path: The file that `conure prior` wrote.
+        expected: The contract that it must have; None: any.
+        chunks: Whether a prior over action chunks is accepted.
+
+    Returns:
+        The prior.
+
+    Raises:
+        DataError: The file cannot be read.
+        SpecMismatch: The prior is for another arm or camera, or over chunks.
     """
     data = _read(path)
     with readable(path):
@@ -134,8 +163,9 @@ def load_prior(path: Path, expected: Contract | None = None, chunks: bool = Fals
 
 
 def prior_note(path: Path) -> dict[str, Any]:
-    """What training wrote beside the weights: config, metrics, data. Raises: DataError if it cannot
-    be read.
+    """Read training's note beside the weights: config, metrics, fingerprint of the demonstrations.
+
+    Raises: DataError if the file cannot be read.
     """
     return dict(_read(path).get("note", {}))
 

@@ -1,6 +1,4 @@
-"""`conure prior`: encoder and flow from demonstrations; the three steps are in
-conure_training.prior.trainer.
-"""
+"""`conure prior`: train encoder and flow on demonstrations, see conure_training.prior.trainer."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -39,14 +37,15 @@ from conure_training.data.selection import (
     held_out_steps,
     require_many_tasks,
 )
-from conure_training.prior.feature_cache import Encoded, encoding_by, keep_encoded
+from conure_training.prior.feature_cache import Encoded, batch_encoder, save_encoded
 from conure_training.prior.model import Prior, PriorSize
 from conure_training.prior.trainer import CHECKPOINT, PriorTrainer
 from conure_training.prior.training_images import Frames, frames_of_demonstrations, frames_of_scenes
-from conure_training.runtime.arrays import save_arrays, saved_arrays
-from conure_training.runtime.parallel import ENGINES, engine_of, run_blocks
+from conure_training.runtime.arrays import load_arrays, save_arrays
+from conure_training.runtime.parallel import ENGINES, make_engine, run_blocks
 
 BLOCK_SCENES = 1000
+SCENES = "static_scenes.npz"
 CHANGES_NO_RESULT = {
     "demos",
     "out",
@@ -57,59 +56,99 @@ CHANGES_NO_RESULT = {
     "checkpoint_every",
 }
 MAY_BE_LOWERED = {"batch_size", "flow_batch_size"}
-"""A run that ended for want of memory goes on with smaller batches."""
+"""A run that ran out of memory may resume with smaller batches."""
 
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """How to train a prior. Steps are optimizer steps; `static_scenes` 0 leaves the auxiliary
-    scenes out.
+    """The settings of `conure prior`. Steps are optimizer steps.
 
-    `tasks`: of the demonstrations, none named: all; one of them alone makes a prior of that task.
-    `trajectories`: how many, drawn by the seed, 0: all; smaller draws are parts of larger ones.
-    `labelled_share`: of the static scenes, the part whose labels are used;
-    `labelled_demonstrations`: whether the demonstrations' own labels are. What has no label teaches
-    the encoder nothing, and without both it learns by likelihood alone, in as many steps. `scenes`:
-    the folder that keeps the rendered static scenes; empty: `out`. That of another prior with the
-    same settings saves rendering them again. `shift_px`: images of the auxiliary task move by up to
-    as many pixels, with their labels; 0: none. `feature_noise`: standard deviation of noise on the
-    features in the flow's own step; it keeps the flow smooth.
+    Without any labels the encoder learns by likelihood alone, in as many steps.
     """
 
     demos: str
+    """Folder of the demonstrations."""
+
     out: str
+    """Folder for the prior, its metrics and caches."""
+
     arm: str
+    """Name of the arm that the demonstrations are of, or path of its YAML file."""
+
     static_scenes: int = field(metadata=COUNT_OR_NONE)
+    """Rendered scenes for the encoder's auxiliary task; 0: none."""
+
     encoder_steps: int = field(metadata=COUNT_OR_NONE)
+    """First phase: the encoder, on the auxiliary task."""
+
     joint_steps: int = field(metadata=COUNT_OR_NONE)
+    """Second phase: encoder and flow together."""
+
     flow_steps: int = field(metadata=COUNT)
+    """Third phase: the flow, on features of the frozen encoder."""
+
     batch_size: int = field(metadata=BATCH)
+    """Images in a batch of the first two phases."""
+
     flow_batch_size: int = field(metadata=BATCH)
+    """Actions in a batch of the third phase."""
+
     encoder_rate: float = field(metadata=POSITIVE)
+    """Highest learning rate of the first phase; the second has a quarter of it."""
+
     flow_rate: float = field(metadata=POSITIVE)
+    """Highest learning rate of the third phase."""
+
     feature_noise: float = field(metadata=bounds(0.0))
+    """Standard deviation of noise on the features in the third phase; it keeps the flow smooth."""
+
     seed: int = field(metadata=SEED)
+    """Decides weights, batches, scenes, and the drawn trajectories."""
+
     workers: int = field(metadata=WORKERS)
+    """Processes that render scenes; 0: one a core."""
+
     engine: str = ENGINES[0]
+    """See `Engine`."""
+
     ray_address: str = ""
+    """See `Engine`."""
+
     tasks: tuple[str, ...] = ()
+    """Tasks of the demonstrations to use; none: all. A single one makes a prior of that task."""
+
     trajectories: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Episodes to draw; 0: all. Smaller draws are parts of larger ones."""
+
     labelled_share: float = field(default=1.0, metadata=SHARE)
+    """Share of the static scenes whose labels are used; the rest teaches nothing."""
+
     labelled_demonstrations: bool = True
+    """Use the demonstrations' own labels too."""
+
     scenes: str = ""
+    """Folder of the rendered static scenes; empty: `out`. Priors of the same settings share it."""
+
     shift_px: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Images of the auxiliary task move by up to so many pixels, with their labels; 0: none."""
+
     checkpoint_every: int = field(default=250, metadata=COUNT)
+    """Optimizer steps between checkpoints."""
+
     size: PriorSize = field(default_factory=PriorSize)
+    """The sizes of the networks."""
+
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
+    """Domain randomization of the static scenes."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
-        engine_of(self)
+        make_engine(self)
         find_randomization(self.randomization)
 
     @property
     def labelled_scenes(self) -> int:
-        """Static scenes whose labels are used."""
+        """Number of static scenes whose labels are used."""
         return round(self.labelled_share * self.static_scenes)
 
 
@@ -119,15 +158,21 @@ def run(overrides: list[str]) -> None:
 
 
 def train_prior(config: PriorConfig) -> Path:
-    """Train and save a prior; writes `prior.pt` and `metrics.json` under `config.out`. Returns the
-    prior's path.
+    """Train a prior; write `prior.pt` and `metrics.json` under `config.out`.
 
-    Beside them: the static scenes, for the next prior, and the demonstrations' features, for RL on
-    this one.
+    Beside them it leaves the static scenes, for the next prior, and the demonstrations' features,
+    for reinforcement learning on this one. Rerun the same command to resume an interrupted run from
+    its last checkpoint; the result is that of an uninterrupted run.
 
-    An interrupted run is gone on with by the same command, from its last checkpoint, and ends as it
-    would have. Raises: ConfigError, among others if memory runs out; DataError for demonstrations
-    that no prior can be made of.
+    Args:
+        config: How to train.
+
+    Returns:
+        The path of `prior.pt`.
+
+    Raises:
+        ConfigError: Settings do not fit together or to the checkpoint, or memory ran out.
+        DataError: No prior can be made of the demonstrations.
     """
     with claimed(config.out, "conure prior"):
         return _train_prior(config)
@@ -135,31 +180,36 @@ def train_prior(config: PriorConfig) -> Path:
 
 def _train_prior(config: PriorConfig) -> Path:
     torch.manual_seed(config.seed)
-    out, everything = Path(config.out), load_demonstrations(Path(config.demos))
+    out = Path(config.out)
+    everything = load_demonstrations(Path(config.demos))
     data = choose_episodes(everything, config.tasks, config.trajectories, config.seed)
     require_many_tasks(data, config.tasks)
-    contract = load_robot(config.arm).contract(data.image.shape[1])
+
+    image_size = data.image.shape[1]
+    contract = load_robot(config.arm).contract(image_size)
     if data.proprio.shape[1:] != contract.observation.proprio.shape:
         raise DataError(
             f"{config.demos} is not of the arm '{config.arm}': give the arm that it was collected"
             " with"
         )
-    camera = table_camera(data.image.shape[1], config.arm)
+
+    camera = table_camera(image_size, config.arm)
     prior = Prior(contract, config.size, camera)
-    scenes = _static_frames(
-        config, camera, Path(config.scenes or out) / "static_scenes.npz", prior.latent_dim
-    )
+    cache = Path(config.scenes or out) / SCENES
+    scenes = _load_or_render_scenes(config, camera, cache, prior.latent_dim)
     prior = prior.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = _trainer(config, prior, data, scenes, camera, fingerprint(everything))
     trainer.run()
+
+    path = out / "prior.pt"
     note = {"config": asdict(config), "demonstrations": fingerprint(everything), **trainer.metrics}
-    prior.cpu().save(out / "prior.pt", note)
+    prior.cpu().save(path, note)
     if data is everything:
-        final = encoding_by(prior.encoder)(data.final_image, data.final_proprio)
-        keep_encoded(out / "prior.pt", Path(config.demos), Encoded(trainer.features.cpu(), final))
+        final = batch_encoder(prior.encoder)(data.final_image, data.final_proprio)
+        save_encoded(path, Path(config.demos), Encoded(trainer.features.cpu(), final))
     write_json(out / "metrics.json", trainer.metrics)
     (out / CHECKPOINT).unlink(missing_ok=True)
-    return out / "prior.pt"
+    return path
 
 
 def _trainer(
@@ -170,22 +220,20 @@ def _trainer(
     camera: Camera,
     demonstrations: int,
 ) -> PriorTrainer:
+    settings = asdict(config)
+    for name in CHANGES_NO_RESULT | MAY_BE_LOWERED:
+        del settings[name]
+    identity = json.dumps([settings, demonstrations, EDITION], sort_keys=True)
+
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
-    decides = {
-        name: value
-        for name, value in asdict(config).items()
-        if name not in CHANGES_NO_RESULT | MAY_BE_LOWERED
-    }
-    identity = json.dumps([decides, demonstrations, EDITION], sort_keys=True)
-    return PriorTrainer(
-        config, prior, frames, scenes, held_out_steps(data), whole, camera, identity
-    )
+    held_out = held_out_steps(data)
+    return PriorTrainer(config, prior, frames, scenes, held_out, whole, camera, identity)
 
 
-def _static_frames(
+def _load_or_render_scenes(
     config: PriorConfig, camera: Camera, cache: Path, action_dim: int
 ) -> Frames | None:
-    """The labelled ones. Rendered once: kept for the next run with the same settings."""
+    """The labelled scenes. They are rendered once, and kept for runs with the same settings."""
     if config.labelled_scenes == 0:
         return None
     settings = [
@@ -196,27 +244,30 @@ def _static_frames(
         config.randomization,
         EDITION,
     ]
-    drawn_by = json.dumps(settings, sort_keys=True)
-    arrays = saved_arrays(cache, drawn_by)
+    made_of = json.dumps(settings, sort_keys=True)
+    arrays = load_arrays(cache, made_of)
     if arrays is None:
-        arrays = _rendered(config, camera)
-        save_arrays(cache, drawn_by, arrays)
-    part = LabelledImages(
-        **{name: values[: config.labelled_scenes] for name, values in arrays.items()}
-    )
-    return frames_of_scenes(part, action_dim)
+        arrays = _render_scenes(config, camera)
+        save_arrays(cache, made_of, arrays)
+
+    count = config.labelled_scenes
+    labelled = {name: values[:count] for name, values in arrays.items()}
+    return frames_of_scenes(LabelledImages(**labelled), action_dim)
 
 
-def _rendered(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
+def _render_scenes(config: PriorConfig, camera: Camera) -> dict[str, NDArray]:
     """All of the configuration's scenes, each field of LabelledImages by its name."""
-    total, first = config.static_scenes, config.seed * 1_000_000
-    blocks = [
-        (first + start, min(BLOCK_SCENES, total - start)) for start in range(0, total, BLOCK_SCENES)
-    ]
+    first_seed = config.seed * 1_000_000
+    blocks = []
+    for start in range(0, config.static_scenes, BLOCK_SCENES):
+        count = min(BLOCK_SCENES, config.static_scenes - start)
+        blocks.append((first_seed + start, count))
+
     work = partial(draw_block, config.arm, camera.height_px, config.randomization)
-    done = dict(
-        run_blocks(work, blocks, engine_of(config), "static scenes", lambda block: block[1])
-    )
-    return {
-        name: np.concatenate([done[block][name] for block in blocks]) for name in done[blocks[0]]
-    }
+    engine = make_engine(config)
+    done = dict(run_blocks(work, blocks, engine, "static scenes", lambda block: block[1]))
+
+    arrays = {}
+    for name in done[blocks[0]]:
+        arrays[name] = np.concatenate([done[block][name] for block in blocks])
+    return arrays

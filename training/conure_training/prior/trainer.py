@@ -1,5 +1,6 @@
-"""The three steps that train a prior. An interrupted run goes on from a checkpoint, bit by bit on
-as many cores.
+"""The three phases that train a prior.
+
+An interrupted run resumes from its checkpoint; on as many cores the result is the same to the bit.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from conure_core.errors import ConfigError, DataError
 from conure_sim.vision.camera import Camera
 from conure_training.prior.augmentation import PlaneShift, shift_images
 from conure_training.prior.encoder import detection_loss
-from conure_training.prior.feature_cache import encoding_by
+from conure_training.prior.feature_cache import batch_encoder
 from conure_training.prior.flow import flow_loss
 from conure_training.prior.model import Prior
 from conure_training.prior.training_images import Frames
 from conure_training.runtime.cpu_threads import FreeCores
-from conure_training.runtime.out_of_memory import blamed_on
+from conure_training.runtime.out_of_memory import blame_setting
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.torch_files import load_torch, readable, save_torch
 
@@ -31,7 +32,7 @@ MEASURED_FRAMES = 2000
 
 
 class TrainerSettings(Protocol):
-    """What of the configuration the trainer reads; see PriorConfig."""
+    """The settings that the trainer reads, see PriorConfig."""
 
     @property
     def out(self) -> str: ...
@@ -61,29 +62,38 @@ class TrainerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the three steps: `loss` is called once an optimizer step; `batch_key` names the
-    setting of its batch.
-    """
+    """One of the three phases."""
 
     label: str
+    """Name on its progress bar and of its metric."""
+
     steps: int
+    """Optimizer steps."""
+
     rate: float
+    """Highest learning rate of the one-cycle schedule."""
+
     parameters: list[nn.Parameter]
+    """The weights that it trains."""
+
     loss: Callable[[], Tensor]
+    """Draws a batch and computes its loss; called once a step."""
+
     batch_key: str
+    """Setting of the batch size, for the message when memory runs out."""
 
 
 class PriorTrainer:
-    """Maximum likelihood of demonstrated actions, with the auxiliary task L_aux (where objects are)
-    for the encoder.
+    """Maximum likelihood of demonstrated actions, with an auxiliary task for the encoder.
+
+    L_aux is the loss of detecting objects, see `detection_loss`.
 
         1. encoder             min L_aux              static scenes and demonstration frames
         2. encoder and flow    min L_aux - log p(a | image, proprio)
         3. flow                min -log p(a | features + noise)     features of the frozen encoder,
            computed once
 
-    Without any label the first two are both -log p. Steps of held-out episodes are never trained
-    on.
+    Without any label the loss of the first two is -log p. Held-out episodes are never trained on.
     """
 
     def __init__(
@@ -97,19 +107,28 @@ class PriorTrainer:
         camera: Camera,
         identity: str,
     ):
-        """`scenes`: labelled; `held_out`, `whole` (n,): see held_out_steps and
-        frames_of_demonstrations.
+        """Prepare training.
 
-        `identity`: of the configuration and the data; a checkpoint with another one is not gone on
-        from.
+        Args:
+            config: The settings.
+            prior: The prior to train, on the device to train on.
+            frames: n steps of demonstrations.
+            scenes: Labelled static scenes; None: there are none.
+            held_out: Steps never to train on, shape (n,), see `held_out_steps`.
+            whole: Steps with a fully demonstrated chunk, shape (n,), see
+                `frames_of_demonstrations`.
+            camera: As calibrated.
+            identity: Fingerprint of configuration and data; a checkpoint with a different one is
+                rejected.
+
+        Raises:
+            DataError: No held-out episode is as long as a chunk.
         """
-        self.config, self.prior, self.frames, self.scenes, self.identity = (
-            config,
-            prior,
-            frames,
-            scenes,
-            identity,
-        )
+        self.config = config
+        self.prior = prior
+        self.frames = frames
+        self.scenes = scenes
+        self.identity = identity
         self.train_index = torch.from_numpy(np.flatnonzero(~held_out))
         self.held_index = torch.from_numpy(np.flatnonzero(held_out & whole))
         if len(self.held_index) == 0:
@@ -117,9 +136,8 @@ class PriorTrainer:
                 f"no held-out episode is as long as size.chunk={prior.size.chunk}; ask for a"
                 " shorter chunk"
             )
-        self.metrics: dict[str, float] = {
-            "labelled_scenes": 0.0 if scenes is None else float(len(scenes))
-        }
+        labelled_scenes = 0.0 if scenes is None else float(len(scenes))
+        self.metrics: dict[str, float] = {"labelled_scenes": labelled_scenes}
         self.device = next(prior.parameters()).device
         self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
@@ -127,44 +145,58 @@ class PriorTrainer:
         prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
 
     def run(self) -> None:
-        """All three steps, from the checkpoint if there is one; fills `metrics`, and `features` of
-        all frames.
-        """
+        """Train, from the checkpoint if there is one; fill `metrics` and all frames' `features`."""
         with self.cores:
-            self._run(self._checkpoint())
+            saved = self._load_checkpoint()
+            self._fit(0, self._encoder_phase(), saved)
+            self._fit(1, self._joint_phase(), saved)
+            if saved is None or saved["phase"] < 2:
+                self._measure_positions()
 
-    def _run(self, saved: dict[str, Any] | None) -> None:
-        config, prior = self.config, self.prior
-        encoder, flow = list(prior.encoder.parameters()), list(prior.flow.parameters())
-        alone = self._auxiliary_loss if self._labelled else self._likelihood_loss
-        parameters = encoder if self._labelled else [*encoder, *flow]
-        rate = config.encoder_rate
-        self._fit(
-            0, Phase("encoder", config.encoder_steps, rate, parameters, alone, "batch_size"), saved
+            encode = batch_encoder(self.prior.encoder)
+            self.features = encode(self.frames.image, self.frames.proprio)
+            features = self.features[self.train_index]
+            actions = self.frames.action[self.train_index].to(self.device)
+            self._fit(2, self._flow_phase(features, actions), saved)
+            self._measure_likelihood(features, actions)
+
+    def _encoder_phase(self) -> Phase:
+        parameters = list(self.prior.encoder.parameters())
+        loss = self._auxiliary_loss
+        if not self._labelled:
+            parameters += self.prior.flow.parameters()
+            loss = self._likelihood_loss
+        return Phase(
+            "encoder",
+            self.config.encoder_steps,
+            self.config.encoder_rate,
+            parameters,
+            loss,
+            "batch_size",
         )
-        both = [*encoder, *flow]
-        phase = Phase(
-            "encoder and flow", config.joint_steps, rate / 4, both, self._joint_loss, "batch_size"
+
+    def _joint_phase(self) -> Phase:
+        return Phase(
+            "encoder and flow",
+            self.config.joint_steps,
+            self.config.encoder_rate / 4,
+            [*self.prior.encoder.parameters(), *self.prior.flow.parameters()],
+            self._joint_loss,
+            "batch_size",
         )
-        self._fit(1, phase, saved)
-        if saved is None or saved["phase"] < 2:
-            self._measure_positions()
-        self.features = encoding_by(prior.encoder)(self.frames.image, self.frames.proprio)
-        features, actions = (
-            self.features[self.train_index],
-            self.frames.action[self.train_index].to(self.device),
-        )
+
+    def _flow_phase(self, features: Tensor, actions: Tensor) -> Phase:
+        config = self.config
+        flow = self.prior.flow
 
         def loss() -> Tensor:
             batch = torch.randint(len(features), (config.flow_batch_size,))
-            return flow_loss(prior.flow, features[batch], actions[batch], config.feature_noise)
+            return flow_loss(flow, features[batch], actions[batch], config.feature_noise)
 
-        self._fit(
-            2,
-            Phase("flow", config.flow_steps, config.flow_rate, flow, loss, "flow_batch_size"),
-            saved,
+        parameters = list(flow.parameters())
+        return Phase(
+            "flow", config.flow_steps, config.flow_rate, parameters, loss, "flow_batch_size"
         )
-        self._measure_likelihood(features, actions)
 
     @property
     def _labelled(self) -> bool:
@@ -185,11 +217,10 @@ class PriorTrainer:
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
             _set_random_state(saved["random"])
+
         loss = torch.zeros(())
-        with (
-            progress_bar() as bar,
-            blamed_on(phase.batch_key, getattr(self.config, phase.batch_key)),
-        ):
+        batch_size = getattr(self.config, phase.batch_key)
+        with progress_bar() as bar, blame_setting(phase.batch_key, batch_size):
             task = bar.add_task(phase.label, total=phase.steps, completed=first, note="")
             for index in range(first, phase.steps):
                 if index > first and index % self.config.checkpoint_every == 0:
@@ -212,16 +243,15 @@ class PriorTrainer:
             "phase": number,
             "step": step,
             "prior": self.prior.state_dict(),
-        }
-        data |= {
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
             "metrics": self.metrics,
+            "random": _random_state(),
         }
-        save_torch(Path(self.config.out) / CHECKPOINT, {**data, "random": _random_state()})
+        save_torch(Path(self.config.out) / CHECKPOINT, data)
 
-    def _checkpoint(self) -> dict[str, Any] | None:
-        """What an interrupted run left, its weights and metrics taken over.
+    def _load_checkpoint(self) -> dict[str, Any] | None:
+        """Load an interrupted run's checkpoint, and take over its weights and metrics.
 
         Raises: DataError if it is damaged; ConfigError if it is of another configuration or other
         demonstrations.
@@ -241,80 +271,85 @@ class PriorTrainer:
         )
 
     def _demonstration_batch(self, size: int) -> Frames:
-        return self.frames.at(
-            self.train_index[torch.randint(len(self.train_index), (size,))], self.device
-        )
+        drawn = torch.randint(len(self.train_index), (size,))
+        return self.frames.at(self.train_index[drawn], self.device)
 
     def _auxiliary_batch(self) -> Frames:
         size = self.config.batch_size
         if self.scenes is None:
             return self._demonstration_batch(size)
-        share = size // 4 if self.config.labelled_demonstrations else 0
-        batch = self.scenes.at(torch.randint(len(self.scenes), (size - share,)), self.device)
-        return Frames.joined([batch, self._demonstration_batch(share)]) if share else batch
+        demonstrated = size // 4 if self.config.labelled_demonstrations else 0
+        drawn = torch.randint(len(self.scenes), (size - demonstrated,))
+        batch = self.scenes.at(drawn, self.device)
+        if demonstrated == 0:
+            return batch
+        return Frames.concatenate([batch, self._demonstration_batch(demonstrated)])
 
     def _auxiliary_loss(self) -> Tensor:
         batch = self._auxiliary_batch()
         if self.config.shift_px:
-            batch = self._shifted(batch)
-        found = self.prior.encoder.detect(batch.image, batch.proprio)
-        return detection_loss(
-            self.prior.encoder, found, batch.positions, batch.colours, batch.container, batch.pixels
-        )
+            batch = self._shift(batch)
+        encoder = self.prior.encoder
+        found = encoder.detect(batch.image, batch.proprio)
+        labels = (batch.positions, batch.colours, batch.container, batch.pixels)
+        return detection_loss(encoder, found, *labels)
 
-    def _shifted(self, batch: Frames) -> Frames:
-        """Every image moved at random, and its labels along: the pixels, and the points that they
-        are seen from.
-        """
+    def _shift(self, batch: Frames) -> Frames:
+        """Move every image at random, and its labels along: pixels, and the points seen there."""
         most = self.config.shift_px
         offset = torch.randint(-most, most + 1, (len(batch), 2)).to(self.device)
         after = batch.pixels + offset[:, None]
         points = torch.cat([batch.positions, batch.container[:, None]], dim=1)
         points = self.plane_shift(points, batch.pixels, after)
-        moved = {"image": shift_images(batch.image, offset), "pixels": after}
-        return replace(batch, **moved, positions=points[:, :-1], container=points[:, -1])
+        return replace(
+            batch,
+            image=shift_images(batch.image, offset),
+            pixels=after,
+            positions=points[:, :-1],
+            container=points[:, -1],
+        )
 
     def _likelihood_loss(self) -> Tensor:
         batch = self._demonstration_batch(self.config.batch_size)
-        return -self.prior.flow.log_prob(
-            batch.action, self.prior.encoder(batch.image, batch.proprio)
-        ).mean()
+        features = self.prior.encoder(batch.image, batch.proprio)
+        return -self.prior.flow.log_prob(batch.action, features).mean()
 
     def _joint_loss(self) -> Tensor:
-        # Never shifted: what is seen must stand where the proprioception says that the tool is.
+        # Images of the likelihood are never shifted: the image must agree with the proprioception.
         likelihood = self._likelihood_loss()
-        return (
-            AUXILIARY_WEIGHT * self._auxiliary_loss() + likelihood if self._labelled else likelihood
-        )
+        if not self._labelled:
+            return likelihood
+        return AUXILIARY_WEIGHT * self._auxiliary_loss() + likelihood
 
     @torch.no_grad()
     def _measure_likelihood(self, features: Tensor, actions: Tensor) -> None:
+        flow = self.prior.flow
         held_actions = self.frames.action[self.held_index].to(self.device)
-        held = self.prior.flow.log_prob(held_actions, self.features[self.held_index])
+        held = flow.log_prob(held_actions, self.features[self.held_index])
+        trained = flow.log_prob(actions[:5000], features[:5000])
         self.metrics["held_out_log_likelihood"] = held.mean().item()
-        self.metrics["train_log_likelihood"] = (
-            self.prior.flow.log_prob(actions[:5000], features[:5000]).mean().item()
-        )
+        self.metrics["train_log_likelihood"] = trained.mean().item()
         for percent in (1, 5, 50):
-            self.metrics[f"held_out_log_likelihood_p{percent:02d}"] = held.quantile(
-                percent / 100
-            ).item()
+            quantile = held.quantile(percent / 100).item()
+            self.metrics[f"held_out_log_likelihood_p{percent:02d}"] = quantile
 
     @torch.no_grad()
     def _measure_positions(self) -> None:
-        """Where objects and containers of held-out demonstrations are found: share within 3 cm,
-        median error, mm.
+        """Measure how well objects and containers of held-out demonstrations are found.
+
+        Metrics: the share within 3 cm, and these ones' median error, mm.
         """
-        batch = self.frames.at(
-            self.held_index[:: max(1, len(self.held_index) // MEASURED_FRAMES)], self.device
-        )
+        every = max(1, len(self.held_index) // MEASURED_FRAMES)
+        batch = self.frames.at(self.held_index[::every], self.device)
         encoder = self.prior.encoder
         found = encoder.detect(batch.image, batch.proprio)
-        presence, position, _ = encoder._best_cells(found)
+
+        presence, position, _ = encoder.best_cells(found)
         error = (position[:, :, None] - batch.positions[:, None]).norm(dim=-1)
         error = torch.where(presence > 0.5, error, torch.inf).nan_to_num(torch.inf).min(1).values
         self._note_errors("object", error[torch.isfinite(batch.positions[:, :, 0])])
-        presence, position = encoder._best_container(found)
+
+        presence, position = encoder.best_container(found)
         error = (position - batch.container).norm(dim=-1)
         error = torch.where(presence[:, 0] > 0.5, error, torch.inf)
         self._note_errors("container", error[torch.isfinite(batch.container[:, 0])])
@@ -327,10 +362,10 @@ class PriorTrainer:
 
 
 def _random_state() -> list[Tensor]:
-    return [
-        torch.get_rng_state(),
-        *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []),
-    ]
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_available():
+        states += torch.cuda.get_rng_state_all()
+    return states
 
 
 def _set_random_state(states: list[Tensor]) -> None:

@@ -9,27 +9,27 @@ from typing import Any
 from conure_core.contract.spec import Contract, require_match
 from conure_core.errors import DataError
 from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.policies.bundle import BundleAgent
-from conure_training.policies.chunked import ChunkedAgent
-from conure_training.policies.latent import LatentAgent
-from conure_training.policies.module import ModuleAgent, PolicyModule
-from conure_training.policies.policy import Agent
+from conure_training.policies.bundle import BundlePolicy
+from conure_training.policies.chunked import ChunkedPolicy
+from conure_training.policies.latent import LatentPolicy
+from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.policy import Policy
 from conure_training.prior.model import Prior, PriorSize, load_prior
 from conure_training.rl.registry import policy_loader
 from conure_training.runtime.torch_files import load_torch, readable, save_torch
 
 
-def load_policy(path: Path, expected: Contract | None = None) -> Agent:
+def load_policy(path: Path, expected: Contract | None = None) -> Policy:
     """The policy at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
 
     Raises: DataError, BundleError if it cannot be read; SpecMismatch if it is for another arm,
     image size or rate.
     """
     if path.is_dir():
-        policy: Agent = BundleAgent(path)
+        policy: Policy = BundlePolicy(path)
     elif path.name.startswith("prior"):
         prior = load_prior(path, chunks=True)
-        policy = LatentAgent(prior) if prior.size.chunk == 1 else ChunkedAgent(prior)
+        policy = LatentPolicy(prior) if prior.size.chunk == 1 else ChunkedPolicy(prior)
     else:
         policy = _load_file(path)
     if expected is not None:
@@ -37,13 +37,13 @@ def load_policy(path: Path, expected: Contract | None = None) -> Agent:
     return policy
 
 
-def _load_file(path: Path) -> Agent:
+def _load_file(path: Path) -> Policy:
     try:
         data = load_torch(path)
     except FileNotFoundError as error:
         raise DataError(f"no policy at {path}; run conure rl out={path.parent}") from error
     with readable(path):
-        policy: Agent = policy_loader(data["kind"])(data)
+        policy: Policy = policy_loader(data["kind"])(data)
         return policy
 
 
@@ -62,10 +62,10 @@ def save_module(
     save_torch(path, {**data, "weights": module.state_dict()})
 
 
-def loaded_module(module: PolicyModule, data: Mapping[str, Any]) -> ModuleAgent:
+def loaded_module(module: PolicyModule, data: Mapping[str, Any]) -> ModulePolicy:
     """What `save_module` wrote, in a module of the same sizes."""
     module.load_state_dict(data["weights"])
-    return ModuleAgent(module.eval().requires_grad_(False), Contract.from_dict(data["contract"]))
+    return ModulePolicy(module.eval().requires_grad_(False), Contract.from_dict(data["contract"]))
 
 
 def untrained_prior(data: Mapping[str, Any]) -> Prior:

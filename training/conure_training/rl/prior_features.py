@@ -17,7 +17,7 @@ from conure_training.data.demonstrations import Demonstrations, load_demonstrati
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import PolicyModule
-from conure_training.prior.feature_cache import Encoded, encoded_demonstrations
+from conure_training.prior.feature_cache import Encoded, encode_demonstrations
 from conure_training.prior.model import Prior, load_prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import demonstrated
@@ -61,7 +61,7 @@ class Features:
     @cached_property
     def encoded(self) -> Encoded:
         """Features of `data`."""
-        return encoded_demonstrations(Path(self.config.prior), self.prior, Path(self.config.demos))
+        return encode_demonstrations(Path(self.config.prior), self.prior, Path(self.config.demos))
 
     @property
     def demonstrated_features(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""How many cores torch uses: those that other processes leave free."""
+"""Torch's threads: one for every core that other processes leave free."""
 
 import math
 import os
@@ -12,39 +12,52 @@ import torch
 FIRST_LOOK_S = 0.3
 LOOK_EVERY_S = 5.0
 TOLERATED = 0.2
-"""Of a core, that others may use before it counts as theirs: no desktop is ever still."""
+"""Load by others, in cores, that does not count yet: no desktop is ever idle."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Seconds that all cores together have been busy, in all and with this process, and when that
-    was read.
-    """
+    """Processor time, in seconds since the machine or the process started."""
 
     at_s: float
+    """Monotonic time of the reading."""
+
     busy_s: float
+    """Busy time of all cores together, over all processes."""
+
     own_s: float
+    """The part of it that this process used."""
 
     @classmethod
     def now(cls) -> Self:
-        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        every = psutil.cpu_times()
+        own = psutil.Process().cpu_times()
         busy_s = every.user + every.nice + every.system + every.irq + every.softirq
         return cls(time.monotonic(), busy_s, own.user + own.system)
 
 
 def free_cores(before: Reading, after: Reading, cores: int) -> int:
-    """Of so many cores, those that other processes left free between the readings; at least one."""
-    others = (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / (
-        after.at_s - before.at_s
-    )
+    """Count the cores that other processes left free between two readings.
+
+    Args:
+        before: The earlier reading.
+        after: The later reading.
+        cores: Cores of the machine.
+
+    Returns:
+        A number in 1..cores.
+    """
+    elapsed_s = after.at_s - before.at_s
+    busy_s = after.busy_s - before.busy_s
+    own_s = after.own_s - before.own_s
+    others = (busy_s - own_s) / elapsed_s
     return max(1, cores - math.ceil(max(0.0, others - TOLERATED)))
 
 
 class FreeCores:
-    """Inside, torch computes on every core that others leave free, if this process may use it;
-    afterwards as before.
+    """Inside, torch computes on every core that is free and allowed; afterwards as before.
 
-    With a thread on a core that is not free, each product waits for the scheduler, and training
+    A thread on a core that is not free makes every product wait for the scheduler, and training
     takes up to ten times as long as on one core. Sums over more threads round differently, in the
     last bit.
 
@@ -56,7 +69,8 @@ class FreeCores:
     """
 
     def __enter__(self) -> Self:
-        self._threads_before, self._last = torch.get_num_threads(), Reading.now()
+        self._threads_before = torch.get_num_threads()
+        self._last = Reading.now()
         time.sleep(FIRST_LOOK_S)
         self._adapt()
         return self
@@ -65,11 +79,13 @@ class FreeCores:
         torch.set_num_threads(self._threads_before)
 
     def look(self) -> None:
-        """Adapt to what others do now, unless it was looked at a moment ago."""
+        """Adapt to the other processes' present load, at most once in LOOK_EVERY_S seconds."""
         if time.monotonic() - self._last.at_s > LOOK_EVERY_S:
             self._adapt()
 
     def _adapt(self) -> None:
-        reading, allowed = Reading.now(), len(os.sched_getaffinity(0))
-        torch.set_num_threads(min(allowed, free_cores(self._last, reading, os.cpu_count() or 1)))
+        reading = Reading.now()
+        allowed = len(os.sched_getaffinity(0))
+        free = free_cores(self._last, reading, os.cpu_count() or 1)
+        torch.set_num_threads(min(allowed, free))
         self._last = reading

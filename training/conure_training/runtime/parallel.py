@@ -22,7 +22,7 @@ ENGINES = ("processes", "ray")
 
 
 def progress_bar() -> Progress:
-    """The project's progress bar: what, how far, how long since, how long to go."""
+    """The project's progress bar: task, items done, elapsed time, time left, a note."""
     return Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -36,15 +36,16 @@ def progress_bar() -> Progress:
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs the blocks: `processes` of this machine, or `ray`; `ray_address` empty: a cluster
-    here, for this alone.
-
-    `workers` 0: one a core. On a cluster that runs already its CPUs count, not `workers`.
-    """
+    """The processes that do blocks of work."""
 
     name: str = ENGINES[0]
+    """`processes` of this machine, or `ray`."""
+
     workers: int = 0
+    """Number of processes; 0: one a core. A Ray cluster that runs already uses its own CPUs."""
+
     ray_address: str = ""
+    """HOST:PORT of a running Ray cluster, or "auto"; empty: one on this machine, for this run."""
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
@@ -56,7 +57,7 @@ class Engine:
 
 
 class EngineSettings(Protocol):
-    """What every configuration with blocks of work has."""
+    """The fields of every configuration that has blocks of work, see `Engine`."""
 
     @property
     def engine(self) -> str: ...
@@ -66,8 +67,8 @@ class EngineSettings(Protocol):
     def ray_address(self) -> str: ...
 
 
-def engine_of(settings: EngineSettings) -> Engine:
-    """The engine that a configuration asks for. Raises: ConfigError for an unknown one."""
+def make_engine(settings: EngineSettings) -> Engine:
+    """Make the engine of a configuration. Raises: ConfigError for an unknown one."""
     return Engine(settings.engine, settings.workers, settings.ray_address)
 
 
@@ -78,8 +79,20 @@ def run_blocks(
     label: str,
     size: Callable[[Block], int],
 ) -> Iterator[tuple[Block, Result]]:
-    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process
-    of one thread.
+    """Do blocks of work in parallel, with a progress bar.
+
+    Args:
+        work: Called once a block, in a fresh process of one thread; must be importable there.
+        blocks: What `work` takes, one at a time; hashable and picklable.
+        engine: Where it runs.
+        label: The progress bar's text.
+        size: Items in a block, which the progress bar counts.
+
+    Yields:
+        (block, work(block)), in the order in which they end.
+
+    Raises:
+        WorkerError: A worker died; the exceptions of `work` pass through.
     """
     workers = worker_count(engine.workers)
     if engine.name == "ray":
@@ -87,7 +100,8 @@ def run_blocks(
     else:
         results = run_on_processes(work, blocks, workers)
     with progress_bar() as bar, closing(results):
-        task = bar.add_task(label, total=sum(map(size, blocks)), note="")
+        total = sum(map(size, blocks))
+        task = bar.add_task(label, total=total, note="")
         for block, result in results:
             bar.advance(task, size(block))
             yield block, result

@@ -1,6 +1,4 @@
-"""Blocks of work on Ray: on a cluster that runs already, or on one of this machine's own that ends
-with the work.
-"""
+"""Blocks of work on Ray, on a running cluster or on a local one that ends with the work."""
 
 import os
 import shutil
@@ -15,15 +13,17 @@ from conure_core.errors import ConfigError, WorkerError
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 OBJECT_STORE_BYTES = 200 * 2**20
-RETRIES = 5  # of a block whose worker died; a block that kills every worker must end some day
+RETRIES = 5
+"""Attempts for a block whose worker died. Limited, because a block may kill every worker."""
 CONNECT_S = 5.0
 UNREACHABLE = (
     "no Ray cluster answers at '{}'; expected HOST:PORT or auto, and `ray start --head` starts one"
 )
-BLOCKS_A_WORKER = 2  # under way or waiting: what is done early must not fill the object store
+BLOCKS_A_WORKER = 2
+"""Running or queued: results that wait to be fetched must not fill the object store."""
 
-# Read when Ray is imported and started. The second makes a machine's own cluster use the loopback
-# address alone.
+# Ray reads these when it is imported and started. The second keeps a local cluster on the loopback
+# address.
 LOCAL_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -34,18 +34,28 @@ LOCAL_ENVIRONMENT = {
 def run_on_cluster(
     work: Callable[[Block], Result], blocks: Sequence[Block], workers: int, address: str
 ) -> Generator[tuple[Block, Result], None, None]:
-    """(block, work(block)) as they end, each exactly once; a block whose worker died is done again
-    elsewhere.
+    """Do blocks of work on Ray. A block whose worker died is done again elsewhere.
 
-    `address` of a running cluster, such as "10.0.0.1:6379" or "auto"; empty: `workers` processes
-    here. Raises: ConfigError without Ray or without a cluster at that address; what `work` raises;
-    WorkerError if a block's workers died more than `RETRIES` times.
+    Args:
+        work: Called once a block, in a Ray worker with one CPU.
+        blocks: What `work` takes, one at a time.
+        workers: Processes of a local cluster; a running cluster uses its own CPUs.
+        address: Of a running cluster, such as "10.0.0.1:6379" or "auto"; empty: a local one.
+
+    Yields:
+        (block, work(block)), each exactly once, in the order in which they end.
+
+    Raises:
+        ConfigError: Ray is not installed, or no cluster answers at the address.
+        WorkerError: A block's workers died more than `RETRIES` times.
     """
-    with _connected(address, workers) as ray:
+    with _connect(address, workers) as ray:
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_on_block)
-        shared, waiting = ray.put(work), list(reversed(blocks))
+        shared = ray.put(work)
+        waiting = list(reversed(blocks))
         running: dict[Any, Block] = {}
-        slots = BLOCKS_A_WORKER * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cpus = int(ray.cluster_resources().get("CPU", 1))
+        slots = BLOCKS_A_WORKER * max(1, cpus)
         while waiting or running:
             while waiting and len(running) < slots:
                 block = waiting.pop()
@@ -71,18 +81,16 @@ def _result(ray: Any, reference: Any, block: Any) -> Any:
 
 
 @contextmanager
-def _connected(address: str, workers: int) -> Iterator[Any]:
-    """Ray, connected; a cluster that was started for this is gone afterwards, and so is its
-    folder.
-    """
+def _connect(address: str, workers: int) -> Iterator[Any]:
+    """Connect to Ray; afterwards end a local cluster and remove its folder."""
     _check_reachable(address)
-    folder = (
-        None if address else tempfile.mkdtemp(prefix="conure-ray-")
-    )  # sockets: their paths must stay short
+    # Not below out/: the paths of sockets must stay short.
+    folder = None if address else tempfile.mkdtemp(prefix="conure-ray-")
     before = dict(os.environ)
-    os.environ.update({} if address else LOCAL_ENVIRONMENT)
+    if not address:
+        os.environ.update(LOCAL_ENVIRONMENT)
     try:
-        ray = _imported()
+        ray = _import_ray()
         common = {"logging_level": "ERROR", "log_to_driver": False}
         if address:
             ray.init(address=address, **common)
@@ -108,9 +116,7 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises: ConfigError if nothing listens at a HOST:PORT; Ray itself would try for five
-    minutes.
-    """
+    """Refuse a HOST:PORT where nothing listens; Ray itself would try for five minutes."""
     host, colon, port = address.rpartition(":")
     if not colon:
         return
@@ -127,7 +133,7 @@ def _restore(environment: dict[str, str]) -> None:
             os.environ[name] = environment[name]
 
 
-def _imported() -> Any:
+def _import_ray() -> Any:
     try:
         import ray
     except ModuleNotFoundError as error:

@@ -1,5 +1,6 @@
-"""Reading and writing what torch holds. On its own, so that what renders and collects need not wait
-for torch.
+"""Files of weights and plain values.
+
+A module of its own, so that programs that render and collect need not wait for torch.
 """
 
 from collections.abc import Iterator
@@ -16,22 +17,29 @@ AGAIN = "train it again"
 
 
 def save_torch(path: Path, data: Any) -> None:
-    """torch.save, whole or not at all."""
+    """Write `data` as torch.save does, whole or not at all.
+
+    Args:
+        path: The file; its folder is made.
+        data: A dictionary of tensors, plain values, and lists and dictionaries of these.
+    """
     with replacing(path) as temporary:
         torch.save(data, temporary)
 
 
 def load_torch(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
-    """What `save_torch` wrote: weights and plain values alone, so that a foreign file cannot run
-    anything.
+    """Read what `save_torch` wrote. A foreign file cannot run any code.
 
     Args:
         path: The file.
-        remedy: What to do with one that cannot be used, such as "train it again".
+        remedy: What to do with a file that cannot be used, such as "train it again".
+
+    Returns:
+        The dictionary, its tensors on the CPU.
 
     Raises:
         FileNotFoundError: There is none.
-        DataError: It is damaged, foreign, or holds no named values.
+        DataError: It is damaged, foreign, or holds no dictionary.
     """
     with readable(path, remedy):
         data = torch.load(path, weights_only=True, map_location="cpu")
@@ -42,10 +50,14 @@ def load_torch(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
 
 @contextmanager
 def readable(path: Path, remedy: str = AGAIN) -> Iterator[None]:
-    """Around what takes a file's values to pieces: whatever is missing or of another shape says
-    that it is foreign.
+    """Report every error of the block as a damaged file. Put it around code that uses the content.
 
-    Raises: DataError in place of every error of Python, torch and NumPy but FileNotFoundError.
+    Args:
+        path: The file that the content came from.
+        remedy: What to do about it.
+
+    Raises:
+        DataError: In place of every error of Python, torch and NumPy but FileNotFoundError.
     """
     try:
         yield

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.model import Prior
 from conure_training.rl.learners.actor_critic import (
     ActorCritic,
@@ -93,7 +93,7 @@ class OnPriorFeatures(PolicyModule):
         return squashed(self.policy, self.prior.encoder(image, proprio), noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)

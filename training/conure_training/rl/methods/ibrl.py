@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import Observation
@@ -82,7 +82,7 @@ class Proposing(PolicyModule):
         return self.decide(self.policy, self.prior.encoder(image, proprio), noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     policy = untrained_two_policies(data, prior.encoder.feature_dim, prior.action_dim)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from conure_core.config.values import POSITIVE, bounds
 from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError, SpecMismatch, unknown_name
-from conure_training.nn.gaussian_policy import GaussianPolicy, bounded_radially
+from conure_training.nn.gaussian_policy import GaussianPolicy, bound_radially
 from conure_training.nn.weights import seeded
-from conure_training.policies.latent import LatentAgent
+from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius, reachable_fraction
 from conure_training.prior.model import Prior, PriorSize
@@ -77,7 +77,7 @@ def drawn(
     """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats,
     (B,).
     """
-    return bounded_radially(mean + std * noise, radius), cost(mean, std)
+    return bound_radially(mean + std * noise, radius), cost(mean, std)
 
 
 def decided(flow: Decoder, policy: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
@@ -207,12 +207,12 @@ def saving(prior: Prior, learner: LatentSac) -> Callable[[Path, dict[str, Any]],
     """What writes the learner's averaged policy."""
 
     def save(path: Path, note: dict[str, Any]) -> None:
-        save_policy(path, LatentAgent(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
+        save_policy(path, LatentPolicy(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
 
     return save
 
 
-def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
+def save_policy(path: Path, agent: LatentPolicy, note: dict[str, Any]) -> None:
     """Write prior and policy as one file, whole or not at all."""
     prior, policy = agent.prior, agent.policy
     if policy is None:
@@ -230,7 +230,7 @@ def save_policy(path: Path, agent: LatentAgent, note: dict[str, Any]) -> None:
     )
 
 
-def load_policy(data: Mapping[str, Any]) -> LatentAgent:
+def load_policy(data: Mapping[str, Any]) -> LatentPolicy:
     """What `save_policy` wrote."""
     prior = Prior(Contract.from_dict(data["contract"]), PriorSize(**data["size"]))
     prior.load_state_dict(data["prior"])
@@ -239,4 +239,4 @@ def load_policy(data: Mapping[str, Any]) -> LatentAgent:
         prior.encoder.feature_dim, prior.action_dim, data["hidden"], data["slots"], radius
     )
     policy.load_state_dict(data["policy"])
-    return LatentAgent(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))
+    return LatentPolicy(prior.eval().requires_grad_(False), policy.eval().requires_grad_(False))

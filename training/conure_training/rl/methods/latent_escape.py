@@ -9,7 +9,7 @@ from torch import Tensor
 from conure_core.config.values import SHARE
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.flow import ConditionalRealNVP, Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -124,7 +124,7 @@ class Escaping(PolicyModule):
         return self.decide(self.policy, self.prior.flow, self.own, features, noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     own = ConditionalRealNVP(prior.action_dim, prior.encoder.feature_dim)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -103,7 +103,7 @@ class Finetuned(PolicyModule):
         return self.decide(self.policy, self.prior.flow, (image, proprio), features, noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     head = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)

@@ -17,7 +17,7 @@ from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_p
 from conure_training.nn.image_encoder import SmallImageEncoder
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import ActorCritic, LearnerConfig, Observation
 from conure_training.rl.method import Method
@@ -120,7 +120,7 @@ def save_policy(
     save_torch(path, {**data, "sac": config.__dict__, "policy": policy.state_dict()})
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """What `save_policy` wrote."""
     contract = Contract.from_dict(data["contract"])
     image_size, proprio_dim = (
@@ -131,7 +131,7 @@ def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
         image_size, proprio_dim, contract.action.values.shape[0], ScratchConfig(**data["sac"])
     )
     policy.load_state_dict(data["policy"])
-    return ModuleAgent(OnImages(policy=policy).eval().requires_grad_(False), contract)
+    return ModulePolicy(OnImages(policy=policy).eval().requires_grad_(False), contract)
 
 
 def build(run: RunConfig, config: ScratchConfig, env: Any) -> Method:

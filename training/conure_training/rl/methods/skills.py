@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.policies.policy import Observation
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -138,7 +138,7 @@ class Skilled(PolicyModule):
         return self._run.action(lambda: features)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])

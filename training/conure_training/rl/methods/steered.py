@@ -16,7 +16,7 @@ from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.mlp import mlp
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import frozen, seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
@@ -169,7 +169,7 @@ class Steered(PolicyModule):
         return decided(self.generator, self.policy, self.prior.encoder(image, proprio), noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     prior = untrained_prior(data)
     generator = FlowMatchingPolicy(

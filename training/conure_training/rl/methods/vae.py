@@ -18,7 +18,7 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModuleAgent, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig, squashed
 from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain, trained_once
@@ -130,7 +130,7 @@ class OnCode(PolicyModule):
         return squashed(self.policy, self.encoder(image, proprio), noise)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModuleAgent:
+def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     contract = Contract.from_dict(data["contract"])
     observation = contract.observation
