@@ -222,7 +222,7 @@ def test_nobody_to_stop_is_a_failure(conure_stop, number):
 
 def test_a_domain_that_cannot_be_is_refused_by_name(capfd):
     assert main(["stop", "domains=[1,233]"]) == 1
-    assert "domains[0] must be a whole number from 0 up to 232, got 233" in capfd.readouterr().err
+    assert "domains[1] must be a whole number from 0 up to 232, got 233" in capfd.readouterr().err
 
 
 def test_a_control_node_of_another_make_is_waited_for_and_believed(control, conure_stop, number):
