@@ -82,9 +82,9 @@ class Rig:
         self.torques.append(on)
         self.requests[on] = request
 
-    def torque_answered(self, on, success, message):
+    def take_torque_answer(self, on, success, message):
         """The driver's answer to what it was asked last, of on and off."""
-        self.supervisor.torque_answered(self.requests[on], success, message)
+        self.supervisor.take_torque_answer(self.requests[on], success, message)
 
     # The arm.
 
@@ -123,12 +123,12 @@ class Rig:
         self.track.append(self.joint_rad)
         sample = self.sample() if self.spoil is None else self.spoil(self.sample())
         if sample is not None:
-            self.supervisor.measured(sample)
+            self.supervisor.take_sample(sample)
         self.supervisor.tick(self.publishers)
 
     def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):
         captured_ns = self.now_ns() - round(age_s * 1e9)
-        self.supervisor.requested(
+        self.supervisor.take_request(
             source, Request(captured_ns, np.array(action), log_likelihood=log_likelihood)
         )
 

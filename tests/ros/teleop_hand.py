@@ -41,7 +41,7 @@ class Claim:
         assert self.held
         self.sent.append(message)
 
-    def rival(self):
+    def other_publishers(self):
         return self.found
 
 

@@ -21,7 +21,7 @@ def test_nothing_but_reset_ends_a_stop(events, source):
             with pytest.raises(RobotError, match="reset_stop"):
                 arbiter.select(source, now_s)
         elif event == "silent":
-            assert not arbiter.silent(now_s)
+            assert not arbiter.hold_if_silent(now_s)
         elif event == "accept":
             arbiter.accept(now_s)
         else:
@@ -45,9 +45,9 @@ def test_silence_means_hold_with_its_age_and_the_next_good_command_goes_on():
     arbiter = Arbiter(stale_s=0.2)
     arbiter.select(Mode.POLICY, 0.0)
     arbiter.accept(1.0)
-    assert not arbiter.silent(1.2)
-    assert arbiter.silent(1.21)
-    assert not arbiter.silent(1.3), "it falls silent once"
+    assert not arbiter.hold_if_silent(1.2)
+    assert arbiter.hold_if_silent(1.21)
+    assert not arbiter.hold_if_silent(1.3), "it falls silent once"
     assert arbiter.mode is Mode.HOLD
     assert "no policy command for 0.21 s" in arbiter.reason
     arbiter.accept(2.0)
@@ -80,7 +80,7 @@ def test_at_first_nobody_moves_the_arm_and_only_a_person_may_begin():
     arbiter = Arbiter(stale_s=0.2)
     assert (arbiter.mode, arbiter.selected, arbiter.reason) == (Mode.HOLD, Mode.HOLD, "")
     assert [arbiter.admits(source) for source in SOURCES] == [False, True]
-    assert not arbiter.silent(1e6)
+    assert not arbiter.hold_if_silent(1e6)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -125,16 +125,16 @@ def test_a_source_is_silent_just_beyond_its_limit_not_at_it(source):
     arbiter = Arbiter(stale_s=0.25)
     arbiter.select(source, 0.0)
     arbiter.accept(1.0)
-    assert not arbiter.silent(1.25)
+    assert not arbiter.hold_if_silent(1.25)
     assert arbiter.mode is source
-    assert arbiter.silent(1.25 + 1e-9)
+    assert arbiter.hold_if_silent(1.25 + 1e-9)
     assert arbiter.mode is Mode.HOLD
 
 
 def test_a_newly_selected_source_is_not_silent_before_its_first_command():
     arbiter = Arbiter(stale_s=0.25)
     arbiter.select(Mode.POLICY, 0.0)
-    assert not arbiter.silent(100.0)
+    assert not arbiter.hold_if_silent(100.0)
     assert arbiter.reason == "waiting for the first policy command"
 
 

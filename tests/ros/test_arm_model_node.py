@@ -12,7 +12,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
-from conure_ros.bringup.graphs import ARM_MODEL, GRAPHS, managed
+from conure_ros.bringup.graphs import ARM_MODEL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_sample, trajectory_message
 from conure_ros.comms.qos import STREAM
 
@@ -52,7 +52,7 @@ class Arm:
 @pytest.fixture(scope="module")
 def process(start, peer, wait_until):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "arm", managed(ARM_MODEL))
+        patch.setitem(GRAPHS, "arm", build_graph(ARM_MODEL))
         start(
             "arm", wait=False, **{"arm_model.plant": '{"lag_s": 0.05}'}
         )  # no node with a life cycle, no manager

@@ -40,7 +40,7 @@ def test_a_plant_never_exceeds_its_own_speed(order):
     arm = model("positions", speed=[1.0, 0.5], order=order)
     arm.take(Order(10 * THERE, 0.01), 0.0)
     arm.advance(0.5)
-    times, joints = arm.seen(2)
+    times, joints = arm.recorded_motion(2)
     speed = np.abs(np.diff(joints, axis=0)) / np.diff(times)[:, None]
     assert (speed.max(axis=0) <= [1.0 + 1e-9, 0.5 + 1e-9]).all() and speed.max() > 0.9
 
@@ -49,7 +49,7 @@ def test_a_second_order_plant_with_little_damping_overshoots():
     arm = model("positions", order=2, damping=0.3)
     arm.take(Order(THERE, 0.0), 0.0)
     arm.advance(1.0)
-    assert arm.seen(2)[1][:, 0].max() > 1.05 * THERE[0]
+    assert arm.recorded_motion(2)[1][:, 0].max() > 1.05 * THERE[0]
 
 
 def test_a_new_trajectory_replaces_the_old_one_from_the_present_set_point():
@@ -60,7 +60,7 @@ def test_a_new_trajectory_replaces_the_old_one_from_the_present_set_point():
     arm.advance(0.55)
     assert arm.controller.set_point[0] == pytest.approx(0.25)
     arm.advance(2.0)
-    assert arm.seen(2)[1][:, 0].max() < 0.51
+    assert arm.recorded_motion(2)[1][:, 0].max() < 0.51
 
 
 @pytest.mark.parametrize("kind", ["stream", "serial"])
@@ -70,7 +70,7 @@ def test_drivers_of_ours_take_longer_than_told_where_a_joint_would_be_too_fast(k
     for now_s in np.arange(0.0, 0.5, 0.1):
         arm.take(Order(ONE_RAD, 0.05), now_s)
     arm.advance(0.6)
-    times, joints = arm.seen(2)
+    times, joints = arm.recorded_motion(2)
     assert np.abs(joints[-1] - joints[0]).max() > 0.3, "it moved"
     speeds = (joints[20:] - joints[:-20])[:, 0] / (times[20:] - times[:-20])
     assert speeds.max() < 1.05 and speeds.max() > 0.9
@@ -141,7 +141,7 @@ def test_the_same_steps_give_the_same_motion():
         for tick in range(20):
             arm.take(Order(THERE * (tick % 3), 0.075), 0.1 * tick)
         arm.advance(2.0)
-        return arm.seen(2)[1]
+        return arm.recorded_motion(2)[1]
 
     assert np.array_equal(motion(), motion())
 

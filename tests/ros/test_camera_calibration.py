@@ -125,13 +125,15 @@ def test_undistorting_puts_points_where_the_projection_matrix_says(written, mode
             (straight * columns).sum() / straight.sum(),
             (straight * rows).sum() / straight.sum(),
         ]
-        expected = found.undistorted().matrix @ ray
+        expected = found.without_distortion().matrix @ ray
         assert middle == pytest.approx(expected[:2].tolist(), abs=0.3)
-    assert not found.undistorted().distortion.any()
+    assert not found.without_distortion().distortion.any()
 
 
 def test_framing_moves_the_intrinsics_and_keeps_the_distortion(written):
-    framed = read_calibration(written(document())).framed(Framing("crop", 48).placement(320, 240))
+    framed = read_calibration(written(document())).for_placement(
+        Framing("crop", 48).placement(320, 240)
+    )
     assert (framed.width_px, framed.height_px) == (48, 48)
     assert framed.matrix[0, 0] == pytest.approx(300.0 / 5)
     assert framed.matrix[0, 2] == pytest.approx((158.0 - 40 + 0.5) / 5 - 0.5)
@@ -139,7 +141,9 @@ def test_framing_moves_the_intrinsics_and_keeps_the_distortion(written):
 
 
 def test_an_uncalibrated_camera_says_so_with_a_matrix_of_zeros():
-    framed = Calibration.absent(640, 480).framed(Framing("crop", 48).placement(640, 480))
+    framed = Calibration.uncalibrated(640, 480).for_placement(
+        Framing("crop", 48).placement(640, 480)
+    )
     assert (framed.width_px, framed.height_px) == (48, 48)
     assert not framed.matrix.any() and not framed.projection.any()
 

@@ -68,7 +68,7 @@ def test_a_frozen_stream_is_withheld_at_once_and_a_fault_after_the_set_periods()
     assert not any(camera.frames(6, last))
     assert camera.health.fault == ""
     camera.frames(2, last)
-    assert "frozen: every frame is the same to the bit" in camera.health.fault
+    assert "frozen: every frame is identical" in camera.health.fault
     assert camera.health.withheld["repeated"] == 8
 
 

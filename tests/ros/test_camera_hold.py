@@ -11,7 +11,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
-from conure_ros.bringup.graphs import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, managed
+from conure_ros.bringup.graphs import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, build_graph
 from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
@@ -26,7 +26,7 @@ BLIND_ARM = replace(
 @pytest.fixture(scope="module")
 def graph(start, bundle, stream):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "seen", managed(BLIND_ARM, CAMERA, CONTROL, POLICY))
+        patch.setitem(GRAPHS, "seen", build_graph(BLIND_ARM, CAMERA, CONTROL, POLICY))
         words = {
             "camera_source": stream.address,
             "camera.rate_hz": stream.rate_hz,

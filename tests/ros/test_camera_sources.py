@@ -195,7 +195,7 @@ def test_a_lost_source_is_reported_and_opened_again_with_growing_waits(wait_unti
     assert [loss.partition("; ")[2] for loss in losses] == [
         f"trying again in {wait_s:.1f} s" for wait_s in (0.02, 0.04, 0.06, 0.06)
     ]
-    assert losses[0].startswith("the source gives no frames any more") and losses[1].startswith(
+    assert losses[0].startswith("the source gives no more frames") and losses[1].startswith(
         "not there"
     )
     assert capture.reconnects == 1 and capture.error is None

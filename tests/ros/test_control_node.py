@@ -15,7 +15,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_command, joint_state_message, to_ns
 from conure_ros.comms.qos import LATCHED, NEWEST
 
@@ -128,7 +128,7 @@ class Rig:
 @pytest.fixture(scope="module")
 def control(start, peer):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "control", managed(CONTROL))
+        patch.setitem(GRAPHS, "control", build_graph(CONTROL))
         start("control", start_mode="hold", **{"control.stale_periods": STALE_PERIODS})
     rig = Rig(peer)
     yield rig

@@ -8,7 +8,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from conure_msgs.msg import RobotState
 from conure_ros.comms.qos import LATCHED, STATE, STATE_SILENT_S
-from conure_ros.control.control_state import ControlState, confirms_stop, described
+from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
 
 pytestmark = pytest.mark.ros
 
@@ -66,5 +66,5 @@ def test_a_stop_with_a_reservation_is_none():
         alarm="torque off not confirmed",
     )
     assert not confirms_stop(limp)
-    assert described(limp) == "stopped: the stop topic | ALARM: torque off not confirmed"
-    assert described(RobotState(mode=99)) == "mode 99"
+    assert describe_state(limp) == "stopped: the stop topic | ALARM: torque off not confirmed"
+    assert describe_state(RobotState(mode=99)) == "mode 99"

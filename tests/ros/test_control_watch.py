@@ -1,4 +1,4 @@
-"""control_node's watches, as a process: prior, operator's heartbeat, clock, rivals; commands as
+"""control_node's watches, as a process: prior, operator's heartbeat, clock, duplicate publishers; commands as
 joint positions.
 """
 
@@ -20,8 +20,8 @@ from conure_core.errors import ConfigError, DataError, RobotError
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, managed
-from conure_ros.cameras.image_check import SightHealth
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, build_graph
+from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.commands import stop
 from conure_ros.commands.stopping import CONTROL as CONTROL_KIND
 from conure_ros.comms.domains import running_nodes
@@ -124,7 +124,7 @@ def watched(start, peer, bundle, tmp_path_factory):
     }
     settings |= {"output": "positions", "position_joints": list(ORDER)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "control", managed(CONTROL))
+        patch.setitem(GRAPHS, "control", build_graph(CONTROL))
         start(
             "control",
             start_mode="hold",
@@ -241,12 +241,14 @@ def test_conure_stop_returns_when_the_arm_is_stopped_and_says_if_nobody_is(
     with pytest.raises(ConfigError, match="needs a terminal"):
         stop.run(["key=true"])
     monkeypatch.setattr(ControlState, "_on_state", lambda self, state: None)
-    with pytest.raises(RobotError, match=r"/control on domain .*: it says nothing; cut its power"):
+    with pytest.raises(
+        RobotError, match=r"/control on domain .*: it sends no robot_state; cut its power"
+    ):
         stop.run([here, "timeout_s=1.0"])
 
 
 def test_black_and_frozen_images_are_refused_and_a_still_scene_is_not():
-    health, home = SightHealth(frozen_motion_rad=0.03), np.array(ROBOT.home_rad)
+    health, home = ImageCheck(frozen_motion_rad=0.03), np.array(ROBOT.home_rad)
     pixels = np.full((4, 4, 3), 100, np.uint8)
     other = pixels.copy()
     other[0, 0, 0] = 101

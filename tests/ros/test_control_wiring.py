@@ -101,7 +101,7 @@ def test_a_command_is_that_of_its_topic_with_its_stamp_and_all_that_it_says(
     message.header.stamp = to_time(STAMP_NS)
     on_topic(node, topic, message)
     ((name, source, request),) = heard.taken()
-    assert (name, source) == ("requested", mode)
+    assert (name, source) == ("take_request", mode)
     assert (request.captured_ns, request.bundle_hash, request.log_likelihood) == (
         STAMP_NS,
         "abc",
@@ -115,11 +115,11 @@ def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, hea
         node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS)
     )
     ((name, sample),) = heard.taken()
-    assert (name, sample.stamp_ns, sample.gripper_m) == ("measured", STAMP_NS, 0.02)
+    assert (name, sample.stamp_ns, sample.gripper_m) == ("take_sample", STAMP_NS, 0.02)
     assert np.allclose(sample.joint_rad, HOME + 0.1)
     on_topic(node, "joint_states", JointState(name=["other"], position=[0.0]))
     ((name, why),) = heard.taken()
-    assert name == "not_measured" and "joint_states lacks 'waist'" in why
+    assert name == "reject_sample" and "joint_states lacks 'waist'" in why
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(
     node._tick()
     assert heard.taken() == [("tick", {})], "one is none too many"
     node.create_publisher(kind, topic, 1)
-    wait_until(lambda: any(watch.rivals() for watch in node.watches), 10.0)
+    wait_until(lambda: any(watch.duplicates() for watch in node.watches), 10.0)
     node._tick()
     assert heard.taken() == [("tick", {f"/{topic}": "/control, /control"})]
 
@@ -423,5 +423,5 @@ def test_the_drivers_answer_on_torque_is_told(node, heard, on, success):
     )
     future._invoke_callbacks() if hasattr(future, "_invoke_callbacks") else None
     message = "no answer" if success is None else "as said"
-    assert heard.taken() == [("torque_answered", 7, bool(success), message)]
+    assert heard.taken() == [("take_torque_answer", 7, bool(success), message)]
     assert len(log.taken()) == (0 if success else 1)

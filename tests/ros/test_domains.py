@@ -11,8 +11,8 @@ import pytest
 from conure_core.errors import ConfigError
 from conure_ros.comms import domains
 from conure_ros.comms.domains import (
-    announced,
-    claimed_domain,
+    announce_node,
+    claim_domain,
     domains_in_use,
     join_running_graph,
     running_nodes,
@@ -25,8 +25,8 @@ from conure_ros.comms.middleware import (
 )
 
 CLAIM = """
-from conure_ros.comms.domains import claimed_domain
-with claimed_domain() as number: print(number, flush=True); input()
+from conure_ros.comms.domains import claim_domain
+with claim_domain() as number: print(number, flush=True); input()
 """
 
 
@@ -47,7 +47,7 @@ def no_domain(monkeypatch):
 def test_claimed_domains_never_meet_and_are_free_again_when_their_process_was_killed():
     with subprocess.Popen([sys.executable, "-c", CLAIM], stdin=-1, stdout=-1, text=True) as other:
         elsewhere = int(other.stdout.readline())
-        with claimed_domain() as first, claimed_domain() as second:
+        with claim_domain() as first, claim_domain() as second:
             assert len({first, second, elsewhere}) == 3
             assert {first, second, elsewhere} <= domains_in_use()
         other.send_signal(signal.SIGKILL)
@@ -57,10 +57,10 @@ def test_claimed_domains_never_meet_and_are_free_again_when_their_process_was_ki
 
 def test_all_domains_can_be_taken_and_are_then_refused(prefix):
     with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(claimed_domain()) for _ in domains.DOMAINS]
+        taken = [stack.enter_context(claim_domain()) for _ in domains.DOMAINS]
         assert sorted(taken) == list(domains.DOMAINS)
         with pytest.raises(ConfigError, match=r"all ROS domains 1\.\.101 are in use"):
-            stack.enter_context(claimed_domain())
+            stack.enter_context(claim_domain())
     assert not domains_in_use()
 
 
@@ -69,8 +69,8 @@ def test_a_domain_that_was_set_by_hand_is_not_given_to_another_graph(prefix, mon
         for number in domains.DOMAINS:
             if number != 42:
                 monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-                stack.enter_context(announced("ControlNode", "/control"))
-        assert stack.enter_context(claimed_domain()) == 42
+                stack.enter_context(announce_node("ControlNode", "/control"))
+        assert stack.enter_context(claim_domain()) == 42
 
 
 def test_leftovers_and_links_where_files_of_others_may_lie_change_nothing(
@@ -87,7 +87,7 @@ def test_leftovers_and_links_where_files_of_others_may_lie_change_nothing(
     elsewhere.mkdir()
     (tmp_path / f"conure-{os.getuid()}").symlink_to(elsewhere)
     assert not domains_in_use()
-    with claimed_domain() as number:
+    with claim_domain() as number:
         assert number in domains.DOMAINS
     assert not list(elsewhere.iterdir())
 
@@ -96,7 +96,7 @@ def test_the_domain_that_was_used_last_comes_last(prefix, monkeypatch, tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     seen = set()
     for _ in range(20):
-        with claimed_domain() as number:
+        with claim_domain() as number:
             seen.add(number)
     assert len(seen) == 20
     (folder,) = tmp_path.iterdir()
@@ -105,7 +105,7 @@ def test_the_domain_that_was_used_last_comes_last(prefix, monkeypatch, tmp_path)
 
 def test_an_announced_node_is_found_by_name_for_as_long_as_its_process_lives(prefix, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "77")
-    with announced("ControlNode", "/left/control"):
+    with announce_node("ControlNode", "/left/control"):
         (node,) = running_nodes()
         assert (node.domain, node.process, node.kind, node.name) == (
             77,
@@ -113,7 +113,7 @@ def test_an_announced_node_is_found_by_name_for_as_long_as_its_process_lives(pre
             "ControlNode",
             "/left/control",
         )
-        with announced("ControlNode", "/left/control"):
+        with announce_node("ControlNode", "/left/control"):
             assert len(running_nodes()) == 2
     assert not running_nodes()
 
@@ -121,18 +121,18 @@ def test_an_announced_node_is_found_by_name_for_as_long_as_its_process_lives(pre
 @pytest.mark.parametrize("domain", ["", "x", "-1", "99999999999"])
 def test_a_domain_that_is_no_number_keeps_no_node_from_starting(prefix, monkeypatch, domain):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-    with announced("ControlNode", "/" + 300 * "x"):
+    with announce_node("ControlNode", "/" + 300 * "x"):
         assert domains_in_use() <= {0}
 
 
 def test_keys_join_the_one_graph_that_runs_here(prefix, no_domain, monkeypatch):
     join_running_graph()
     assert "ROS_DOMAIN_ID" not in os.environ
-    with claimed_domain() as number:
+    with claim_domain() as number:
         join_running_graph()
         assert os.environ["ROS_DOMAIN_ID"] == str(number)
         monkeypatch.delenv("ROS_DOMAIN_ID")
-        with claimed_domain(), pytest.raises(ConfigError, match="several graphs run here"):
+        with claim_domain(), pytest.raises(ConfigError, match="several graphs run here"):
             join_running_graph()
         monkeypatch.setenv("ROS_DOMAIN_ID", "77")
         join_running_graph()

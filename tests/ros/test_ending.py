@@ -42,13 +42,13 @@ NODE = """
 
     run_node(create)
 """
-# A starter that runs the rest of its words as a child, and then what is asked of it.
-STARTER = """
+# A launcher that runs the rest of its words as a child, and then what is asked of it.
+LAUNCHER = """
     import os, subprocess, sys, threading, time
     child = None
     def start():
         global child
-        child = subprocess.Popen(sys.argv[1:], env={**os.environ, "CONURE_STARTER_PID": str(os.getpid())})
+        child = subprocess.Popen(sys.argv[1:], env={**os.environ, "CONURE_LAUNCHER_PID": str(os.getpid())})
         print(child.pid, flush=True)
     thread = threading.Thread(target=start)
     thread.start()
@@ -60,7 +60,7 @@ STUBBORN = """
     from conure_ros.comms import ending
     ending.GRACE_S = 0.3
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ending.tie_to_starter()
+    ending.tie_to_launcher()
     print("tied", flush=True)
     time.sleep(60)
 """
@@ -119,24 +119,24 @@ def test_a_node_whose_callback_raises_holds_says_why_and_ends(begin):
     assert errors.strip().splitlines()[-1].endswith("ended by ValueError: no such joint")
 
 
-def test_a_node_whose_starter_is_killed_holds_and_ends(begin, wait_until):
-    starter = begin([*code(STARTER), *code(NODE.format(tick="pass"))])
-    node = int(starter.stdout.readline())
-    assert starter.stdout.readline() == "moves\n", (
-        "its starter lives, though not the thread that started it"
+def test_a_node_whose_launcher_is_killed_holds_and_ends(begin, wait_until):
+    launcher = begin([*code(LAUNCHER), *code(NODE.format(tick="pass"))])
+    node = int(launcher.stdout.readline())
+    assert launcher.stdout.readline() == "moves\n", (
+        "its launcher lives, though not the thread that started it"
     )
-    starter.send_signal(signal.SIGKILL)
-    output, errors = starter.communicate(timeout=10)
+    launcher.send_signal(signal.SIGKILL)
+    output, errors = launcher.communicate(timeout=10)
     assert output == "holds\nreleased\n", errors
     wait_until(lambda: not is_there(node), 5)
 
 
-def test_a_node_that_does_not_end_with_its_starter_is_killed(begin, wait_until):
-    starter = begin([*code(STARTER), *code(STUBBORN)])
-    node = int(starter.stdout.readline())
-    assert starter.stdout.readline() == "tied\n"
-    starter.send_signal(signal.SIGKILL)
-    starter.wait(5)
+def test_a_node_that_does_not_end_with_its_launcher_is_killed(begin, wait_until):
+    launcher = begin([*code(LAUNCHER), *code(STUBBORN)])
+    node = int(launcher.stdout.readline())
+    assert launcher.stdout.readline() == "tied\n"
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait(5)
     wait_until(lambda: not is_there(node), 5)
 
 
@@ -144,18 +144,18 @@ def test_where_the_kernel_tells_no_end_of_a_process_its_parents_are_looked_at(be
     blind = STUBBORN.replace(
         "ending.GRACE_S", "ending._handle = lambda process: None\n    ending.GRACE_S"
     )
-    starter = begin([*code(STARTER), *code(blind)])
-    node = int(starter.stdout.readline())
-    assert starter.stdout.readline() == "tied\n"
-    starter.send_signal(signal.SIGKILL)
-    starter.wait(5)
+    launcher = begin([*code(LAUNCHER), *code(blind)])
+    node = int(launcher.stdout.readline())
+    assert launcher.stdout.readline() == "tied\n"
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait(5)
     wait_until(lambda: not is_there(node), 5)
 
 
-def test_a_node_does_not_start_without_the_starter_that_it_was_started_by(begin):
+def test_a_node_does_not_start_without_the_launcher_that_it_was_started_by(begin):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    process = begin(code(NODE.format(tick="pass")), CONURE_STARTER_PID=str(gone.pid))
+    process = begin(code(NODE.format(tick="pass")), CONURE_LAUNCHER_PID=str(gone.pid))
     output, errors = process.communicate(timeout=10)
     assert (process.returncode, output) == (1, "")
     assert f"the process {gone.pid} that started this node is gone" in errors

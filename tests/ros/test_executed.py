@@ -48,9 +48,9 @@ def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(
     action = np.array([1.0, 0, 0, 0, 0, 1.0, 0.5])
     before = loop.reset(HOME, 0.03).joint_rad
     half = before + 0.5 * (loop.step(action, before).joint_rad - before)
-    executed.decided(Decision(CAPTURED_NS, observation, action, np.zeros(7)))
-    executed.commanded(state(before, CAPTURED_NS - 10**8))
-    executed.commanded(state(half, CAPTURED_NS, ["speed waist"]))
+    executed.remember(Decision(CAPTURED_NS, observation, action, np.zeros(7)))
+    executed.take_state(state(before, CAPTURED_NS - 10**8))
+    executed.take_state(state(half, CAPTURED_NS, ["speed waist"]))
     wait_until(lambda: executed.published, 5)
     (command,) = executed.published
     assert command.source == "executed"
@@ -66,9 +66,9 @@ def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(
 
 
 def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):
-    executed.commanded(state(HOME, CAPTURED_NS))
-    executed.commanded(state(HOME + 0.1, CAPTURED_NS))
-    executed.commanded(state(HOME, CAPTURED_NS + 5, ["hold"]))
-    executed.commanded(RobotState())
+    executed.take_state(state(HOME, CAPTURED_NS))
+    executed.take_state(state(HOME + 0.1, CAPTURED_NS))
+    executed.take_state(state(HOME, CAPTURED_NS + 5, ["hold"]))
+    executed.take_state(RobotState())
     assert executed.values() == {"safety changed": "0"}
     assert not executed.published

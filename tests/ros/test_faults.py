@@ -15,9 +15,9 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.faults import soak, verb
 from conure_ros.faults.injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
-from conure_ros.faults.motion import TRACKING_M, Motion, judged
-from conure_ros.faults.report import page, write_report
-from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, chosen_cases, run_case
+from conure_ros.faults.motion import TRACKING_M, Motion, judge_motion
+from conure_ros.faults.report import render_page, write_report
+from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, choose_cases, run_case
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)
@@ -45,7 +45,7 @@ QUICK_SERIAL = ["5 % of the packets corrupted", "servo overloaded", "unplugged a
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(
+def test_the_quick_half_of_the_serial_arms_rows_passes(
     bundle, domain, calm_robot, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
@@ -72,9 +72,7 @@ def test_the_quick_half_of_the_serial_arms_rows_ends_as_it_must(
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(
-    bundle, domain, tmp_path, monkeypatch
-):
+def test_the_quick_half_of_the_foreign_arms_rows_passes(bundle, domain, tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     page_path, names = tmp_path / "faults.html", [f"foreign arm: {name}" for name in QUICK_FOREIGN]
@@ -98,7 +96,7 @@ def test_the_quick_half_of_the_foreign_arms_rows_ends_as_it_must(
 
 
 @pytest.mark.ros
-def test_the_quick_half_of_the_table_ends_as_it_must_on_the_live_graph(
+def test_the_quick_half_of_the_table_passes_on_the_live_graph(
     bundle, domain, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
@@ -132,7 +130,7 @@ def test_a_row_that_does_not_end_as_it_must_is_written_and_fails_the_verb(tmp_pa
         "_gate",
         lambda config: Result("gate", "hold", Outcome(False, {"speed, rad/s": 9.0}, "<x>")),
     )
-    with pytest.raises(ConureError, match="1 of 2 faults did not end as they must: gate"):
+    with pytest.raises(ConureError, match="1 of 2 faults failed: gate"):
         verb.run(["gate", "simulated_stops=1", f"out={tmp_path / 'faults.html'}"])
     assert not json.loads((tmp_path / "faults.json").read_text())["passed"]
     text = (tmp_path / "faults.html").read_text()
@@ -141,7 +139,7 @@ def test_a_row_that_does_not_end_as_it_must_is_written_and_fails_the_verb(tmp_pa
 
 def test_an_unknown_fault_is_refused_with_the_valid_ones():
     with pytest.raises(ConfigError, match="did you mean 'camera black'"):
-        chosen_cases(["camera blak"])
+        choose_cases(["camera blak"])
     with pytest.raises(ConfigError, match="needs a policy"):
         verb.run([])
 
@@ -171,19 +169,19 @@ def still(rows=40, away=0.0):
 
 
 def test_an_arm_at_rest_is_within_its_limits():
-    assert judged(ARM, still()).passed
-    assert not judged(ARM, still(rows=0)).passed, "nothing measured proves nothing"
+    assert judge_motion(ARM, still()).passed
+    assert not judge_motion(ARM, still(rows=0)).passed, "nothing measured proves nothing"
 
 
 @pytest.mark.parametrize("away", [4.0, [0.0, 0.9, 0.9, 0.0, 0.0, 0.0]])
 def test_a_joint_or_a_tool_beyond_its_limit_is_seen(away):
-    assert not judged(ARM, still(away=np.array(away))).passed
+    assert not judge_motion(ARM, still(away=np.array(away))).passed
 
 
 def test_the_tool_and_the_speeds_are_those_of_the_true_motion_not_of_a_mixed_measurement():
     outside = still(away=np.array([0.0, 0.9, 0.9, 0.0, 0.0, 0.0]))
-    assert judged(ARM, outside).figures["tool outside the workspace, m"] > TRACKING_M
-    inside = judged(ARM, replace(outside, true_rad=still().true_rad))
+    assert judge_motion(ARM, outside).figures["tool outside the workspace, m"] > TRACKING_M
+    inside = judge_motion(ARM, replace(outside, true_rad=still().true_rad))
     assert inside.figures["tool outside the workspace, m"] < 0
 
 
@@ -191,17 +189,21 @@ def test_a_joint_or_a_command_that_is_too_fast_is_seen():
     moved = still()
     fast = moved.true_rad + np.outer(moved.true_s, [4.0, 0, 0, 0, 0, 0])
     assert (
-        judged(ARM, replace(moved, true_rad=fast)).figures["measured beyond speed limit, rad/s"]
+        judge_motion(ARM, replace(moved, true_rad=fast)).figures[
+            "measured beyond speed limit, rad/s"
+        ]
         > 0.5
     )
     slow = replace(moved, true_rad=fast, true_s=2 * moved.true_s)
-    assert judged(ARM, slow).figures["measured beyond speed limit, rad/s"] < 0, (
+    assert judge_motion(ARM, slow).figures["measured beyond speed limit, rad/s"] < 0, (
         "by the arm's own clock"
     )
     jump = moved.commands_rad.copy()
     jump[-1] += 0.3
     assert (
-        judged(ARM, replace(moved, commands_rad=jump)).figures["command beyond speed limit, rad/s"]
+        judge_motion(ARM, replace(moved, commands_rad=jump)).figures[
+            "command beyond speed limit, rad/s"
+        ]
         > 0.5
     )
 
@@ -242,7 +244,7 @@ def fields(message):
 
 def test_the_page_says_what_was_measured(tmp_path):
     results = [Result("camera frozen", "hold", Outcome(True, {"hold after, ms": 123.4}, "why"))]
-    assert "123.4" in page(results, {"robot": "wx250s"})
+    assert "123.4" in render_page(results, {"robot": "wx250s"})
     write_report(tmp_path / "a" / "faults.html", results, {})
     assert json.loads((tmp_path / "a" / "faults.json").read_text())["rows"][0]["passed"]
 
@@ -263,7 +265,7 @@ def test_a_short_soak_counts_holds_memory_latency_and_lost_commands(
     figures = json.loads(page_path.with_suffix(".json").read_text())["rows"][0]["outcome"][
         "figures"
     ]
-    assert figures["holds asked for"] >= 1
+    assert figures["holds requested"] >= 1
     assert figures["holds missed"] == figures["lost commands"] == 0
     assert figures["commands"] > 20
     assert figures["measurements"] > 300

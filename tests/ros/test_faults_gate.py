@@ -30,7 +30,7 @@ def test_no_random_command_leaves_the_limits_wherever_it_begins(robot, scale, co
     assert run.commands + run.refused == commands
     assert run.refused > 0.01 * commands, "bad targets were among them"
     assert run.violating > 0.1 * run.episodes, "bad starts were among them"
-    assert run.told.distances_measured > 0
+    assert run.commanded.distances_measured > 0
     assert run.kept, run
 
 
@@ -56,7 +56,7 @@ class Careless(SafetyGate):
 def test_a_gate_that_forgets_box_and_clearances_is_seen(monkeypatch):
     monkeypatch.setattr("conure_core.control.loop.SafetyGate", Careless)
     run = run_gate("wx250s", 6 * EPISODE, seed=1)
-    assert {"box_m", "table_m"} <= set(run.told.broken)
+    assert {"box_m", "table_m"} <= set(run.commanded.broken)
     assert not run.kept
 
 
@@ -72,13 +72,13 @@ def test_a_gate_whose_speed_limit_is_a_tenth_too_high_is_seen(monkeypatch):
         gate, "start_poses", lambda judge, rng, count: np.tile(judge.robot.home_rad, (count, 1))
     )
     run = run_gate("wx250s", 6 * EPISODE, seed=1)
-    assert set(run.told.broken) == {"speed"}
-    assert "speed" in run.seen.broken, "it is seen at the joints as well"
+    assert set(run.commanded.broken) == {"speed"}
+    assert "speed" in run.measured.broken, "it is seen at the joints as well"
 
 
 def test_a_gate_that_never_lets_an_arm_out_is_seen(judge, monkeypatch):
     starts = start_poses(judge, np.random.default_rng(0), 100)
-    bad = np.array([start for start in starts if judge.violated(start)][:4])
+    bad = np.array([start for start in starts if judge.is_violating(start)][:4])
     monkeypatch.setattr(
         SafetyGate, "_within_space", lambda self, speed, *others: np.zeros_like(speed)
     )
@@ -95,5 +95,5 @@ def test_an_episode_feeds_back_what_a_lagging_arm_measures():
     loop = ControlLoop(Arm(load_robot("wx250s")))
     episode = Episode(loop, np.array(loop.arm.config.home_rad), np.random.default_rng(3))
     episode.run(50)
-    last = episode.told()[-1].commands_rad
+    last = episode.commands()[-1].commands_rad
     assert len(last) and np.abs(episode.arm.plant.positions[:-1] - last[-1]).max() > 1e-4

@@ -1,4 +1,4 @@
-"""The whole graph through the starter and the table: trials, recordings, a dead policy."""
+"""The whole graph through the launcher and the table: trials, recordings, a dead policy."""
 
 import signal
 import threading

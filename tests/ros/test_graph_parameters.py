@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, find_graph, graph_arguments, launch_folder
-from conure_ros.bringup.launch_arguments import OF_LAUNCH, started_directly, told_by_launch
+from conure_ros.bringup.launch_arguments import OF_LAUNCH, is_started_directly, read_launch_input
 from conure_ros.commands.up import UpConfig
 
 
@@ -41,7 +41,7 @@ def launched(graph, directly=True, **words):
     dot.
     """
     defaults = {argument.name: str(argument.default) for argument in graph_arguments(graph)}
-    told = told_by_launch(
+    told = read_launch_input(
         graph, {**defaults, **{k.replace("__", "."): v for k, v in words.items()}}, directly
     )
     return node_parameters(graph, told.given, told.others)
@@ -194,28 +194,28 @@ def test_what_ros2_launch_is_told_and_no_node_has_is_refused_by_name(words, reas
 def test_an_including_launch_files_own_arguments_are_let_be_and_misspelt_ones_are_doubted():
     defaults = {argument.name: str(argument.default) for argument in graph_arguments("robot")}
     own = {"use_rviz": "true", "joy.deadzone": "0.1", "camera.rate_hz": "5.0", "bundel": "x"}
-    told = told_by_launch(
+    told = read_launch_input(
         "robot", {**defaults, **own, "control.heartbeat_s": "0.5"}, directly=False
     )
     assert set(told.given) == {*defaults, "control.heartbeat_s"}
-    assert told.doubts == [
+    assert told.warnings == [
         "launch argument 'bundel' is not one of graph robot; did you mean 'bundle'?"
     ]
     with pytest.raises(ConfigError, match=r"'contrl\.heartbeat_s': .*did you mean 'control'"):
-        told_by_launch("robot", {**defaults, "contrl.heartbeat_s": "0.5"}, directly=False)
+        read_launch_input("robot", {**defaults, "contrl.heartbeat_s": "0.5"}, directly=False)
 
 
 def test_what_is_set_around_an_include_is_applied_last(parameter_file):
     path = parameter_file({"control": {"heartbeat_s": 0.5}})
     around = {"global_params": [("use_sim_time", True), ("of_another_node", 1), path]}
-    told = told_by_launch("robot", around, directly=False)
+    told = read_launch_input("robot", around, directly=False)
     values = node_parameters("robot", told.given, told.others)
     assert values["control"]["heartbeat_s"] == 0.5
     assert all(values[name]["use_sim_time"] is True for name in ("control", "policy", "recorder"))
 
 
 def test_names_that_launch_itself_reads_are_no_arguments():
-    told = told_by_launch(
+    told = read_launch_input(
         "robot", {"sigterm_timeout": "10", "emulate_tty": "true", "__secure": "true"}, directly=True
     )
     assert not told.given
@@ -223,14 +223,16 @@ def test_names_that_launch_itself_reads_are_no_arguments():
 
 def test_the_command_line_says_whether_anything_includes_our_launch_file(tmp_path):
     start = ["/opt/ros/jazzy/bin/ros2", "launch"]
-    assert started_directly("robot", [*start, "conure_bringup", "robot.launch.py", "bundle:=x"])
-    assert started_directly("robot", [*start, "--debug", str(launch_folder() / "robot.launch.py")])
-    assert not started_directly("robot", [*start, "their_package", "robot.launch.py"])
+    assert is_started_directly("robot", [*start, "conure_bringup", "robot.launch.py", "bundle:=x"])
+    assert is_started_directly(
+        "robot", [*start, "--debug", str(launch_folder() / "robot.launch.py")]
+    )
+    assert not is_started_directly("robot", [*start, "their_package", "robot.launch.py"])
     theirs = tmp_path / "robot.launch.py"
     theirs.touch()
-    assert not started_directly("robot", [*start, str(theirs), "use_rviz:=true"])
-    assert not started_directly("sim", [*start, "conure_bringup", "robot.launch.py"])
-    assert not started_directly("robot", sys.argv)
+    assert not is_started_directly("robot", [*start, str(theirs), "use_rviz:=true"])
+    assert not is_started_directly("sim", [*start, "conure_bringup", "robot.launch.py"])
+    assert not is_started_directly("robot", sys.argv)
 
 
 @given(st.sampled_from(sorted(GRAPHS)), st.text("abcdehilmnoprst_.", min_size=1, max_size=20))
@@ -240,7 +242,7 @@ def test_any_other_name_on_the_command_line_is_refused(graph, name):
     if name in known or name.startswith("__") or name.partition(".")[0] in owners:
         return
     with pytest.raises(ConfigError, match="unknown argument of graph"):
-        told_by_launch(graph, {name: "1"}, directly=True)
+        read_launch_input(graph, {name: "1"}, directly=True)
 
 
 # Who may move the arm at first.

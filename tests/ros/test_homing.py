@@ -149,7 +149,7 @@ def test_what_is_in_the_way_is_named_and_nothing_moves():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     blocked_gate(loop, "clearance hand and table", lambda target: False)
     before = loop.gate.last_rad.copy()
-    with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand and table"):
+    with pytest.raises(UnsafeCommand, match="homing is blocked: clearance hand and table"):
         homing.step(0.0)
     assert np.array_equal(loop.gate.last_rad, before)
 
@@ -199,7 +199,7 @@ def test_an_arm_that_hardly_creeps_is_blocked():
 
     loop.gate.check = creeping
     before = loop.gate.last_rad.copy()
-    with pytest.raises(UnsafeCommand, match="the way home is blocked: clearance hand"):
+    with pytest.raises(UnsafeCommand, match="homing is blocked: clearance hand"):
         homing.step(0.0)
     assert np.array_equal(loop.gate.last_rad, before)
 
@@ -231,7 +231,7 @@ def test_a_way_is_lost_after_fifty_periods_in_which_it_shrank_by_no_more_than_a_
 def test_an_arm_that_no_way_brings_nearer_gives_up_and_says_so():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     creeping_gate(loop, 1e-7)
-    with pytest.raises(UnsafeCommand, match="the way home is blocked: it comes no nearer"):
+    with pytest.raises(UnsafeCommand, match="homing is blocked: it comes no nearer"):
         for _ in range(300):
             homing.step(0.0)
 
@@ -241,7 +241,7 @@ def test_an_arm_that_comes_no_further_out_of_a_bad_pose_gives_up_and_says_so():
     pose[5] = ARM.upper_rad[5] + 0.05
     loop, homing = begin(pose)
     creeping_gate(loop, 1e-4)
-    with pytest.raises(UnsafeCommand, match="blocked: the arm comes no further out"):
+    with pytest.raises(UnsafeCommand, match="blocked: the arm cannot leave the violation"):
         for _ in range(60):
             homing.step(0.0)
     assert np.abs(loop.gate.last_rad - pose).max() > 45e-4, "it does not give up at once"

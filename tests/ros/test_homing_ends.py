@@ -8,7 +8,7 @@ import pytest
 from conure_core.control.loop import ControlLoop
 from conure_core.errors import UnsafeCommand
 from conure_ros.control.homing import WAYS, Homing, _blocked_by
-from conure_ros.faults.judge.rules import Judge, Told
+from conure_ros.faults.judge.rules import CommandedMotion, Judge
 
 from .supervised import ARM, HOME, ROBOT
 
@@ -48,10 +48,10 @@ def test_out_of_a_bad_pose_it_ends_at_home_or_names_what_blocks_it_and_makes_not
 ):
     commands, blocked = way_home(start_rad)
     rested = np.arange(len(commands)) == 0
-    assert judge.violated(start_rad)
-    assert judge.told(Told(np.array(start_rad), commands, rested)).kept
-    assert not judge.violated(commands[-1]), "it came out"
-    assert blocked == "" or "the way home is blocked: " in blocked
+    assert judge.is_violating(start_rad)
+    assert judge.judge_commands(CommandedMotion(np.array(start_rad), commands, rested)).kept
+    assert not judge.is_violating(commands[-1]), "it came out"
+    assert blocked == "" or "homing is blocked: " in blocked
     assert blocked or np.abs(commands[-1] - HOME).max() < 1e-5
 
 

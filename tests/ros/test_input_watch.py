@@ -95,7 +95,7 @@ def held(watch, began_s, seconds, values=(1.0,), period_s=0.02):
     count = round(seconds / period_s)
     for step in range(count):
         try:
-            watch.expect_change("joy", values, began_s + step * period_s)
+            watch.require_change("joy", values, began_s + step * period_s)
         except UnsafeCommand as error:
             assert "has not changed for" in str(error)
             return step * period_s
@@ -110,18 +110,18 @@ def test_input_that_never_changes_moves_the_arm_for_a_limited_time(watch):
 
 def test_input_that_changes_moves_the_arm_for_as_long_as_it_does(watch):
     for step in range(1000):
-        watch.expect_change("joy", (step // 50,), 0.02 * step)
+        watch.require_change("joy", (step // 50,), 0.02 * step)
 
 
 def test_input_may_stay_unchanged_for_all_of_the_given_time_and_no_longer():
     watch = InputWatch(STALE_S, 0.25)
     for now_s in (0.0, 0.25):
-        watch.expect_change("joy", (1.0,), now_s)
+        watch.require_change("joy", (1.0,), now_s)
     with pytest.raises(
         UnsafeCommand, match=r"not changed for 0\.3 s \(limit unchanged_s 0\.25 s\)"
     ):
-        watch.expect_change("joy", (1.0,), 0.26)
-    watch.expect_change("joy", (1.0,), 0.26 + 0.5)
+        watch.require_change("joy", (1.0,), 0.26)
+    watch.require_change("joy", (1.0,), 0.26 + 0.5)
 
 
 def test_a_hand_that_lets_go_begins_anew(watch):

@@ -150,7 +150,7 @@ def test_from_a_new_beginning_on_the_next_sample_may_be_elsewhere(arms):
     for step in range(5):
         arms.take(0.01 * step)
     assert arms.rests(0.04)
-    arms.watch.begin_anew()
+    arms.watch.reset()
     assert arms.fault == "waiting for joint_states"
     assert not arms.rests(0.04)
     arms.take(0.05, 1.5)
@@ -161,7 +161,7 @@ def test_from_a_new_beginning_on_the_next_sample_may_be_elsewhere(arms):
 def test_what_was_measured_before_a_new_beginning_shows_no_arm_at_rest(arms):
     for step in range(5):
         arms.take(0.01 * step)
-    arms.watch.begin_anew()
+    arms.watch.reset()
     for step in range(5, 9):
         arms.take(0.01 * step)
         assert not arms.rests(0.01 * step)
@@ -306,7 +306,7 @@ def test_before_control_starts_a_leap_is_no_fault_but_begins_the_row_again(anew)
     """
     arms = Arms(settled=anew)
     if anew:
-        arms.watch.begin_anew()
+        arms.watch.reset()
     for step in range(4):
         arms.take(0.01 * step, 1.5)
     arms.take(0.04)

@@ -20,10 +20,10 @@ from conure_ros.faults.judge.rules import (
     COAST_RAD,
     PAIR_M,
     RULES,
+    CommandedMotion,
     Judge,
     Judgement,
-    Seen,
-    Told,
+    MeasuredMotion,
     measured_speed,
     motion_after_stop,
 )
@@ -49,7 +49,7 @@ def way(start, goal, rows):
 
 def told(commands, start=HOME):
     commands = np.asarray(commands)
-    return Told(np.asarray(start), commands, np.zeros(len(commands), dtype=bool))
+    return CommandedMotion(np.asarray(start), commands, np.zeros(len(commands), dtype=bool))
 
 
 def broken(judgement):
@@ -217,27 +217,27 @@ def test_a_shape_that_the_judge_cannot_read_is_refused_by_name(tmp_path):
 
 def test_an_arm_that_stays_or_goes_gently_keeps_every_rule(judge):
     commands = way(HOME, HOME + [0.2, 0.05, -0.05, 0.1, 0.0, 0.3], 10)
-    judgement = judge.told(told(commands))
+    judgement = judge.judge_commands(told(commands))
     assert judgement.kept and judgement.rows == 10
-    assert judge.told(told(np.tile(HOME, (3, 1)))).kept
+    assert judge.judge_commands(told(np.tile(HOME, (3, 1)))).kept
 
 
 def test_nothing_told_and_nothing_seen_proves_nothing_and_says_so(judge):
     assert (
-        judge.told(told(np.empty((0, 6)))).rows
-        == judge.seen(Seen(np.empty(0), np.empty((0, 6)))).rows
+        judge.judge_commands(told(np.empty((0, 6)))).rows
+        == judge.judge_motion(MeasuredMotion(np.empty(0), np.empty((0, 6)))).rows
         == 0
     )
 
 
 def test_a_command_that_is_not_finite_is_seen(judge):
-    assert broken(judge.told(told([HOME, HOME * np.nan]))) == {"not_finite"}
+    assert broken(judge.judge_commands(told([HOME, HOME * np.nan]))) == {"not_finite"}
 
 
 def test_a_command_beyond_a_joint_limit_is_seen(judge):
     start = HOME.copy()
     start[5] = ARM.upper_rad[5] - 0.05
-    judgement = judge.told(told(way(start, start + [0, 0, 0, 0, 0, 0.1], 5), start))
+    judgement = judge.judge_commands(told(way(start, start + [0, 0, 0, 0, 0, 0.1], 5), start))
     assert broken(judgement) == {"position_rad"}
     assert judgement.worst == ("limit of wrist_rotate",)
 
@@ -246,21 +246,21 @@ def test_a_command_that_is_too_fast_is_seen(judge):
     # Up to speed in steps that each are allowed, and beyond it.
     speeds = np.array([2.0, 3.2])
     commands = HOME + np.cumsum(speeds)[:, None] * ROBOT.settle_s * np.eye(6)[5]
-    assert broken(judge.told(told(commands))) == {"speed"}
+    assert broken(judge.judge_commands(told(commands))) == {"speed"}
 
 
 def test_a_speed_that_changes_too_fast_is_seen_but_not_where_the_arm_held_before(judge):
     step = 0.21 * np.eye(6)[5]
     there = told([HOME + step, HOME, HOME + step])
-    assert judge.told(there).kept
-    assert broken(judge.told(there, acceleration_scale=0.5)) == {"acceleration"}
-    rested = Told(HOME, there.commands_rad, np.array([True, True, True]))
-    assert judge.told(rested, acceleration_scale=0.5).kept
+    assert judge.judge_commands(there).kept
+    assert broken(judge.judge_commands(there, acceleration_scale=0.5)) == {"acceleration"}
+    rested = CommandedMotion(HOME, there.commands_rad, np.array([True, True, True]))
+    assert judge.judge_commands(rested, acceleration_scale=0.5).kept
 
 
 def test_a_tool_that_leaves_its_box_is_seen(judge):
     commands = way(HOME, HOME + [0.9, 0.0, 0.0, 0.0, 0.0, 0.0], 80)
-    assert broken(judge.told(told(commands))) == {"box_m"}
+    assert broken(judge.judge_commands(told(commands))) == {"box_m"}
 
 
 def in_a_large_box(monkeypatch, judge):
@@ -269,14 +269,14 @@ def in_a_large_box(monkeypatch, judge):
 
 def test_two_parts_that_come_too_near_each_other_are_seen(judge, monkeypatch):
     in_a_large_box(monkeypatch, judge)
-    judgement = judge.told(told(way(UPRIGHT, FOLDED, 200), UPRIGHT))
+    judgement = judge.judge_commands(told(way(UPRIGHT, FOLDED, 200), UPRIGHT))
     assert broken(judgement) == {"pair_m"}, judgement
     assert judgement.distances_measured > 0
 
 
 def test_a_part_that_comes_too_near_the_table_is_seen(judge, monkeypatch):
     in_a_large_box(monkeypatch, judge)
-    judgement = judge.told(told(way(HOME, HOME + [0.0, 1.2, 0.0, 0.0, 0.0, 0.0], 80)))
+    judgement = judge.judge_commands(told(way(HOME, HOME + [0.0, 1.2, 0.0, 0.0, 0.0, 0.0], 80)))
     assert broken(judgement) == {"table_m"}, judgement
     assert all(name.endswith("table") for name in judgement.worst)
 
@@ -302,12 +302,12 @@ def test_out_of_a_pose_that_breaks_a_rule_a_slow_way_is_right_and_further_into_i
 ):
     if rule != "box_m":
         in_a_large_box(monkeypatch, judge)
-    assert judge.violated(BAD[rule])
-    out = judge.told(told(way(BAD[rule], GOOD[rule], 200), BAD[rule]))
+    assert judge.is_violating(BAD[rule])
+    out = judge.judge_commands(told(way(BAD[rule], GOOD[rule], 200), BAD[rule]))
     assert out.kept, out
-    stay = judge.told(told(np.tile(BAD[rule], (3, 1)), BAD[rule]))
+    stay = judge.judge_commands(told(np.tile(BAD[rule], (3, 1)), BAD[rule]))
     assert stay.kept
-    into = judge.told(told(way(BAD[rule], worse(rule), 40), BAD[rule]))
+    into = judge.judge_commands(told(way(BAD[rule], worse(rule), 40), BAD[rule]))
     assert broken(into) == {rule}, into
 
 
@@ -317,14 +317,16 @@ def test_a_way_out_that_turns_back_is_wrong(judge, monkeypatch, rule):
         in_a_large_box(monkeypatch, judge)
     half = way(BAD[rule], GOOD[rule], 200)[:40]
     there_and_back = np.vstack([half, half[::-1]])
-    assert broken(judge.told(told(there_and_back, BAD[rule]))) == {rule}
+    assert broken(judge.judge_commands(told(there_and_back, BAD[rule]))) == {rule}
 
 
 @pytest.mark.parametrize("rule", BAD)
 def test_a_fast_way_out_is_wrong(judge, monkeypatch, rule):
     if rule != "box_m":
         in_a_large_box(monkeypatch, judge)
-    assert broken(judge.told(told(way(BAD[rule], GOOD[rule], 20), BAD[rule]))) == {"speed"}
+    assert broken(judge.judge_commands(told(way(BAD[rule], GOOD[rule], 20), BAD[rule]))) == {
+        "speed"
+    }
 
 
 # Joints.
@@ -332,7 +334,7 @@ def test_a_fast_way_out_is_wrong(judge, monkeypatch, rule):
 
 def seen(joints):
     joints = np.asarray(joints)
-    return Seen(np.arange(len(joints)) * STEP_S, joints)
+    return MeasuredMotion(np.arange(len(joints)) * STEP_S, joints)
 
 
 @pytest.mark.parametrize("rule", BAD)
@@ -340,36 +342,38 @@ def test_joints_that_go_where_they_may_not_are_seen(judge, monkeypatch, rule):
     if rule != "box_m":
         in_a_large_box(monkeypatch, judge)
     there = seen(way(GOOD[rule], BAD[rule], 600))
-    assert broken(judge.seen(there)) == {rule}
-    assert judge.seen(seen(there.joint_rad[::-1])).kept
+    assert broken(judge.judge_motion(there)) == {rule}
+    assert judge.judge_motion(seen(there.joint_rad[::-1])).kept
 
 
 def test_a_joint_that_is_faster_than_its_limit_by_more_than_5_percent_is_seen(judge):
     def turning(speed):
         return seen(HOME + np.outer(np.arange(60) * STEP_S, speed * np.eye(6)[5]))
 
-    assert judge.seen(turning(1.04 * ROBOT.max_speed_rad_s[5])).kept
-    assert broken(judge.seen(turning(1.06 * ROBOT.max_speed_rad_s[5]))) == {"speed"}
-    assert judge.seen(turning(1.06 * ROBOT.max_speed_rad_s[5]), speed_rad_s=np.full(6, 3.3)).kept
+    assert judge.judge_motion(turning(1.04 * ROBOT.max_speed_rad_s[5])).kept
+    assert broken(judge.judge_motion(turning(1.06 * ROBOT.max_speed_rad_s[5]))) == {"speed"}
+    assert judge.judge_motion(
+        turning(1.06 * ROBOT.max_speed_rad_s[5]), speed_rad_s=np.full(6, 3.3)
+    ).kept
 
 
 def test_a_speed_is_taken_over_its_window_also_where_times_are_sums_of_steps():
     """Every other step moves: over two of them the speed is 1 rad/s, over three it would be 4/3."""
     times = 100.0 + np.cumsum(np.full(4000, 0.005))
     angles = np.repeat(np.arange(2000) * 0.01, 2)[:, None]
-    speeds = measured_speed(Seen(times, angles), window_s=0.01)
+    speeds = measured_speed(MeasuredMotion(times, angles), window_s=0.01)
     assert speeds.max() == pytest.approx(1.0, rel=1e-6)
 
 
 def test_a_jump_between_two_samples_is_a_speed(judge):
     jump = np.vstack([np.tile(HOME, (5, 1)), np.tile(HOME + 0.1 * np.eye(6)[5], (5, 1))])
-    assert broken(judge.seen(seen(jump))) == {"speed"}
+    assert broken(judge.judge_motion(seen(jump))) == {"speed"}
     assert measured_speed(seen(jump)).max() == pytest.approx(0.1 / STEP_S)
     assert measured_speed(seen(jump), window_s=0.04).max() < 3.0
 
 
 def test_a_sample_that_is_not_finite_is_seen(judge):
-    assert broken(judge.seen(seen([HOME, HOME + np.inf]))) == {"not_finite"}
+    assert broken(judge.judge_motion(seen([HOME, HOME + np.inf]))) == {"not_finite"}
 
 
 # Stops.
@@ -383,7 +387,7 @@ def slowing(speed_rad_s, lag_s, tail_s=1.0, drift_rad_s=0.0):
         speed_rad_s * (np.minimum(times, 0.5) + lag_s * (1 - np.exp(-after / lag_s)))
         + drift_rad_s * after
     )
-    return Seen(times, HOME + np.outer(turned, np.eye(6)[5]))
+    return MeasuredMotion(times, HOME + np.outer(turned, np.eye(6)[5]))
 
 
 ACCELERATION = np.array(ROBOT.max_acceleration_rad_s2)
@@ -396,7 +400,7 @@ def test_an_arm_that_settles_after_a_stop_has_stopped():
 
 
 def test_an_arm_that_goes_on_after_a_stop_is_seen():
-    goes_on = Seen(slowing(0.8, 0.03).times_s - 0.3, slowing(0.8, 0.03).joint_rad)
+    goes_on = MeasuredMotion(slowing(0.8, 0.03).times_s - 0.3, slowing(0.8, 0.03).joint_rad)
     motion = motion_after_stop(goes_on, 0.0, 1.1, ACCELERATION)
     assert not motion.kept
     assert motion.late_rad > motion.braking_rad + COAST_RAD
@@ -409,7 +413,7 @@ def test_an_arm_may_brake_as_slowly_as_its_acceleration_and_no_slower():
     times = np.arange(0.0, 1.5, STEP_S)
     braking_s = np.clip(times - 0.5, 0.0, speed_rad_s / slow_rad_s2)
     turned = speed_rad_s * (np.minimum(times, 0.5) + braking_s) - slow_rad_s2 * braking_s**2 / 2
-    braked = Seen(times, HOME + np.outer(turned, np.eye(6)[5]))
+    braked = MeasuredMotion(times, HOME + np.outer(turned, np.eye(6)[5]))
     assert motion_after_stop(braked, 0.5, 1.5, np.full(6, slow_rad_s2)).kept
     assert not motion_after_stop(braked, 0.5, 1.5, np.full(6, 6 * slow_rad_s2)).kept
     assert motion_after_stop(braked, 0.5, 1.5, np.full(6, 6 * slow_rad_s2), stop_s=0.2).kept
@@ -431,10 +435,10 @@ def test_judgements_join_to_the_worst_of_each():
         Judgement(rows=1, speed=0.1, box_m=-1.0),
         Judgement(rows=2, box_m=0.2, worst=("box",)),
     )
-    joined = one.joined(other)
+    joined = one.merge(other)
     assert (joined.rows, joined.speed, joined.box_m, joined.worst) == (3, 0.1, 0.2, ("box",))
     assert broken(joined) == {"speed", "box_m"} <= set(RULES)
 
 
 def test_one_sample_alone_shows_no_motion_and_breaks_nothing(judge):
-    assert judge.seen(Seen(np.zeros(1), judge.robot.home_rad[None])).kept
+    assert judge.judge_motion(MeasuredMotion(np.zeros(1), judge.robot.home_rad[None])).kept

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, build_graph
 from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.ros
@@ -77,7 +77,7 @@ class Terminal:
 @pytest.fixture(scope="module")
 def running(start):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "keyed", managed(SIM_ROBOT, CONTROL, TELEOP))
+        patch.setitem(GRAPHS, "keyed", build_graph(SIM_ROBOT, CONTROL, TELEOP))
         patience = {
             "control.stale_periods": 6.0,
             "teleop.stale_s": 0.3,

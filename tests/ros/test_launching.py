@@ -42,7 +42,7 @@ def told(node):
     }
 
 
-def test_every_node_gets_its_parameters_its_starter_and_its_graph(launch, tmp_path):
+def test_every_node_gets_its_parameters_its_launcher_and_its_graph(launch, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("control: {ros__parameters: {heartbeat_s: 0.5}}")
     words = {"params_file": str(path), "control.slow_ticks": "7", "bundle": "12"}
@@ -52,7 +52,7 @@ def test_every_node_gets_its_parameters_its_starter_and_its_graph(launch, tmp_pa
     assert (control["heartbeat_s"], control["slow_ticks"], control["bundle"]) == (0.5, 7, "12")
     assert "start_mode" not in control and told(nodes["manager"])["start_mode"] == "policy"
     environments = [node.words["additional_env"] for node in nodes.values()]
-    assert {variables["CONURE_STARTER_PID"] for variables in environments} == {str(os.getpid())}
+    assert {variables["CONURE_LAUNCHER_PID"] for variables in environments} == {str(os.getpid())}
     (graph,) = {variables["CONURE_GRAPH_ID"] for variables in environments}
     (other, *_) = launch.nodes_of(launch.described("sim", words))
     assert other.words["additional_env"]["CONURE_GRAPH_ID"] != graph
@@ -116,7 +116,7 @@ def launched(bundle, domain, tmp_path, processes_with):
 
 
 @pytest.mark.ros
-def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_ends_with_its_starter(
+def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_ends_with_its_launcher(
     launched, peer, processes_with, wait_until
 ):
     states = peer.listen(RobotState, "robot_state", LATCHED)
@@ -130,7 +130,7 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     wait_until(
         lambda: len(processes_with(mark)) == 5,
         10,
-        "the starter and four nodes; the manager has ended",
+        "the launcher and four nodes; the manager has ended",
     )
 
     for name in LIFECYCLE:
@@ -168,6 +168,6 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
 
     first.process.send_signal(signal.SIGKILL)
     killed_ns = peer.now_ns
-    wait_until(lambda: not processes_with(mark), 5, "every node ends with its starter")
+    wait_until(lambda: not processes_with(mark), 5, "every node ends with its launcher")
     assert max(to_ns(command.header.stamp) for command in commands) < killed_ns + 0.5e9
     assert states[-1].mode == RobotState.INACTIVE, "control ended in order, not by a kill"

@@ -10,7 +10,7 @@ from std_srvs.srv import Trigger
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, build_graph
 from conure_ros.comms.messages import joint_sample
 from conure_ros.comms.qos import LATCHED
 
@@ -30,7 +30,7 @@ def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
         peer.listen(RobotState, "robot_state", LATCHED),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "limp", managed(*ARMS[arm], CONTROL))
+        patch.setitem(GRAPHS, "limp", build_graph(*ARMS[arm], CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         graph = start(
             "limp",

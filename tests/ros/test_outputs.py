@@ -39,7 +39,7 @@ class Node:
         self.publishers[topic] = Publisher(kind, topic)
         return self.publishers[topic]
 
-    def kept(self, destroy, entity):
+    def destroy_at_cleanup(self, destroy, entity):
         self.destroyed.append(entity)
         return entity
 

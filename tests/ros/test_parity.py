@@ -11,7 +11,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, build_graph
 from conure_ros.comms.messages import joint_sample, to_ns
 from conure_ros.comms.qos import NEWEST, STREAM
 from conure_sim.envs.tabletop import TabletopEnv
@@ -83,7 +83,7 @@ def test_the_same_actions_move_the_arm_through_ros_as_in_the_environment(
     arm, actions, start, peer, monkeypatch, wait_until
 ):
     robot = load_robot(arm)
-    monkeypatch.setitem(GRAPHS, "arm", managed(SIM_ROBOT, CONTROL))
+    monkeypatch.setitem(GRAPHS, "arm", build_graph(SIM_ROBOT, CONTROL))
     forward = Arm(robot).forward
     expected = np.array(
         [forward(joint_rad)[:3, 3].copy() for joint_rad in in_the_environment(actions, robot)]

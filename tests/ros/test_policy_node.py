@@ -8,7 +8,14 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from conure_msgs.msg import PolicyCommand
-from conure_ros.bringup.graphs import FAULT, GRAPHS, POLICY, SIM_ROBOT, managed, spoiled
+from conure_ros.bringup.graphs import (
+    FAULT,
+    GRAPHS,
+    POLICY,
+    SIM_ROBOT,
+    build_graph,
+    through_fault_node,
+)
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import STREAM
 
@@ -18,7 +25,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture
 def seeing(start, bundle, monkeypatch):
     """Simulated robot with images four times as large, and the policy."""
-    monkeypatch.setitem(GRAPHS, "large", managed(SIM_ROBOT, POLICY))
+    monkeypatch.setitem(GRAPHS, "large", build_graph(SIM_ROBOT, POLICY))
     graphs = []
 
     def started(fit):
@@ -62,11 +69,11 @@ def test_images_that_are_steadily_late_by_their_stamps_are_refused_until_they_ar
     start, peer, bundle, monkeypatch, wait_until
 ):
     nodes = (
-        spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
-        spoiled(POLICY, "command/policy"),
+        through_fault_node(SIM_ROBOT, "camera/image_raw", "joint_states"),
+        through_fault_node(POLICY, "command/policy"),
         FAULT,
     )
-    monkeypatch.setitem(GRAPHS, "late", managed(*nodes))
+    monkeypatch.setitem(GRAPHS, "late", build_graph(*nodes))
     commands, diagnostics = (
         peer.listen(PolicyCommand, "command/policy"),
         peer.listen(DiagnosticArray, "/diagnostics"),
@@ -90,7 +97,7 @@ def test_images_that_are_steadily_late_by_their_stamps_are_refused_until_they_ar
 def test_a_camera_of_three_times_the_control_rate_is_answered_once_a_control_period(
     start, peer, bundle, monkeypatch, wait_until
 ):
-    monkeypatch.setitem(GRAPHS, "fast", managed(SIM_ROBOT, POLICY))
+    monkeypatch.setitem(GRAPHS, "fast", build_graph(SIM_ROBOT, POLICY))
     commands = peer.listen(PolicyCommand, "command/policy")
     graph = start("fast", bundle=str(bundle), **{"sim_robot.camera_period_s": 1 / 30})
     wait_until(lambda: len(commands) > 30, 30)

@@ -20,7 +20,7 @@ from conure_ros.bringup.graphs import (
     RECORDER,
     SIM_ROBOT,
     TELEOP,
-    managed,
+    build_graph,
 )
 from conure_ros.comms import qos
 
@@ -64,7 +64,7 @@ def rows(node):
 
 def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
     monkeypatch.setitem(
-        GRAPHS, "all", managed(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
+        GRAPHS, "all", build_graph(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
     )
     cv2.imwrite(
         str(tmp_path / "image.png"),

@@ -17,7 +17,7 @@ from conure_core.robot.description import load_robot, robot_file
 from conure_core.robot.ros2_control import load_ros2_control
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, managed
+from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_sample
 from conure_ros.comms.qos import LATCHED, NEWEST
 
@@ -84,7 +84,7 @@ def rig(request, start, peer, tmp_path, wait_until):
     controllers = {"arm_model.joints": BACKWARDS, "arm_model.gripper_topic": gripper_topic}
     rig = Rig(peer)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "control", managed(ARM_MODEL, CONTROL))
+        patch.setitem(GRAPHS, "control", build_graph(ARM_MODEL, CONTROL))
         patience = {"control.stale_periods": 4.0}
         graph = start("control", robot=robot, start_mode="hold", **patience, **controllers)
     wait_until(

@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.robot.description import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import RobotState
-from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, managed
+from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, build_graph
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import LATCHED
 from conure_ros.recording.episodes import Episode
@@ -181,7 +181,7 @@ def test_a_goal_that_cannot_be_run_says_why(rig):
 def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(
     rig, start, tmp_path, monkeypatch, wait_until
 ):
-    monkeypatch.setitem(GRAPHS, "other", managed(EVALUATOR))
+    monkeypatch.setitem(GRAPHS, "other", build_graph(EVALUATOR))
     other = start("other", wait=False, folder=str(tmp_path / "other"), trials=1)
     wait_until(lambda: other.failure, 60, "it ends")
     assert "control belongs to another graph on this ROS domain" in other.failure

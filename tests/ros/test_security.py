@@ -21,9 +21,9 @@ from conure_ros.bringup.graphs import (
     SIM_SERVOS,
     TELEOP,
     WRIST_CAMERA,
+    build_graph,
     command_line,
     launch_folder,
-    managed,
 )
 from conure_ros.bringup.launcher import GraphError, run_graph
 from conure_ros.bringup.security import (
@@ -84,7 +84,7 @@ def test_the_policy_allows_what_the_running_nodes_use_and_nothing_else(
     """The arm as simulated servos; beside it the arm that follows joint_trajectory itself, which is
     never active.
     """
-    monkeypatch.setitem(GRAPHS, "all", managed(*SIM_SERVOS, *ABOVE))
+    monkeypatch.setitem(GRAPHS, "all", build_graph(*SIM_SERVOS, *ABOVE))
     monkeypatch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
     images, pose = str(folder / "images"), str(folder / "pose.yaml")
     given = {
@@ -174,7 +174,7 @@ def test_where_security_is_asked_for_and_cannot_be_had_no_node_starts_without_it
     """No keys are in this keystore; Fast DDS from PyPI has no security at all. Neither may go on in
     clear.
     """
-    monkeypatch.setitem(GRAPHS, "small", managed(CONTROL))
+    monkeypatch.setitem(GRAPHS, "small", build_graph(CONTROL))
     (tmp_path / "keys" / "enclaves").mkdir(parents=True)
     environment = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
     environment |= {

@@ -23,7 +23,7 @@ from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_msgs.srv import ResetScene
 from conure_ros.bringup.graph_parameters import node_parameters
-from conure_ros.bringup.graphs import GRAPHS, SIM_SERVOS, find_graph, managed
+from conure_ros.bringup.graphs import GRAPHS, SIM_SERVOS, build_graph, find_graph
 from conure_ros.bringup.launcher import run_graph
 from conure_ros.commands.up import UpConfig
 from conure_ros.comms.messages import joint_sample, trajectory_message
@@ -73,7 +73,7 @@ class Rig:
 @pytest.fixture(scope="module")
 def rig(start, peer, domain, calm_robot, simulate, stand_in_control):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
+        patch.setitem(GRAPHS, "arm", build_graph(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("wx250s_serial"))
         graph = start("arm", robot=calm_robot, **{"serial_arm.silence_s": 0.5})

@@ -12,7 +12,7 @@ from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, build_graph
 from conure_ros.comms.messages import trajectory_message
 from conure_ros.comms.qos import NEWEST
 
@@ -28,7 +28,7 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
     stands still.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "arm", managed(*SIM_SERVOS))
+        patch.setitem(GRAPHS, "arm", build_graph(*SIM_SERVOS))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("wx250s_serial"))
         start("arm", robot=calm_robot)
@@ -49,7 +49,7 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
         publisher
     )  # neither control nor driver goes on while two nodes command the arm
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "above", managed(CONTROL))
+        patch.setitem(GRAPHS, "above", build_graph(CONTROL))
         graph = start("above", robot=calm_robot)
     reset, home = (peer.node.create_client(Trigger, name) for name in ("reset_stop", "home"))
     assert reset.wait_for_service(20) and home.wait_for_service(20)

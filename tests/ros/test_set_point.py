@@ -48,7 +48,7 @@ def test_time_never_runs_back():
 def test_one_that_rests_waits_for_nothing():
     point = SetPoint(BEGIN, 0.0)
     point.follow(BEGIN, 1.0, 0.0)
-    point.rests()
+    point.finish()
     assert point.waiting_s(0.0) == 0.0
 
 

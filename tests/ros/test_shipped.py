@@ -10,7 +10,14 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import CONTROL
-from conure_ros.faults.live import after_stop, judge_of, passes, seen, sending, wait_for_motion
+from conure_ros.faults.live import (
+    let_time_pass,
+    measure_stop,
+    measured_motion,
+    send_commands,
+    shared_judge,
+    wait_for_motion,
+)
 from conure_ros.faults.session import running_session
 
 pytestmark = pytest.mark.ros
@@ -49,8 +56,8 @@ def home(session):
 def stopped(session, asked_ns):
     session.call("stop")
     session.wait(lambda: session.states[-1].stopped, 3.0, "the stop is published")
-    passes(session, 1.0)
-    motion = after_stop(session, asked_ns, session.now_ns(), HEARD_S)
+    let_time_pass(session, 1.0)
+    motion = measure_stop(session, asked_ns, session.now_ns(), HEARD_S)
     session.call("reset_stop")
     session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "control holds")
     return motion
@@ -67,7 +74,7 @@ def test_the_policy_moves_the_arm_and_a_stop_ends_its_motion(session):
     session.call("set_mode", mode="policy")
     began_ns = session.now_ns()
     wait_for_motion(session, began_ns, timeout_s=20.0)
-    passes(session, 1.0)
+    let_time_pass(session, 1.0)
     motion = stopped(session, session.now_ns())
     assert motion.kept, motion
     assert kept(session, began_ns)
@@ -78,9 +85,9 @@ def test_a_person_moves_the_arm_and_a_stop_ends_its_motion(session, rate_hz):
     home(session)
     session.call("set_mode", mode="teleop")
     began_ns = session.now_ns()
-    with sending(session, "teleop", rate_hz):
+    with send_commands(session, "teleop", rate_hz):
         wait_for_motion(session, began_ns, timeout_s=20.0)
-        passes(session, 1.0)
+        let_time_pass(session, 1.0)
         motion = stopped(session, session.now_ns())
     assert motion.kept, motion
     assert kept(session, began_ns)
@@ -89,7 +96,7 @@ def test_a_person_moves_the_arm_and_a_stop_ends_its_motion(session, rate_hz):
 def test_the_way_home_keeps_every_rule_and_ends_there(session):
     began_ns = session.now_ns()
     home(session)
-    last = seen(session, began_ns).joint_rad[-1]
+    last = measured_motion(session, began_ns).joint_rad[-1]
     assert (
         np.abs(last - np.array(ROBOT.home_rad)).max()
         < file_parameters(CONTROL)["home_tolerance_rad"]
@@ -101,7 +108,9 @@ def kept(session, since_ns):
     """By the judge, with speeds over a command's own time: a simulated motor overshoots for some
     milliseconds.
     """
-    judgement = judge_of("wx250s").seen(seen(session, since_ns), window_s=ROBOT.settle_s, every=5)
+    judgement = shared_judge("wx250s").judge_motion(
+        measured_motion(session, since_ns), window_s=ROBOT.settle_s, every=5
+    )
     assert judgement.rows > 20
     assert judgement.kept, judgement
     return True

@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
-from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, managed
+from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
 from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message
 from conure_ros.comms.qos import NEWEST
 
@@ -72,7 +72,7 @@ class Rig:
 @pytest.fixture(scope="module")
 def simulated(start, peer, stand_in_control):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "arm", managed(SIM_ROBOT))
+        patch.setitem(GRAPHS, "arm", build_graph(SIM_ROBOT))
         return Rig(peer, start("arm"), stand_in_control)
 
 

@@ -19,7 +19,7 @@ from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_msgs.msg import PolicyCommand
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, managed
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, build_graph
 from conure_ros.comms.qos import NEWEST
 from conure_ros.drivers.arm_loop import ArmLoop
 
@@ -106,7 +106,7 @@ def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patie
     policy's.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(GRAPHS, "so101", managed(*SIM_SERVOS, CONTROL))
+        patch.setitem(GRAPHS, "so101", build_graph(*SIM_SERVOS, CONTROL))
         patch.setenv("ROS_DOMAIN_ID", domain["ROS_DOMAIN_ID"])
         port = port_path("sim", load_bus("so101_serial"))
         start("so101", robot=patient, **{"control.stale_periods": 4.0})

@@ -18,7 +18,7 @@ import pytest
 from conure_core.cli import main
 from conure_ros.commands.stopping import reachable_domains
 from conure_ros.comms import domains
-from conure_ros.comms.domains import announced, claimed_domain
+from conure_ros.comms.domains import announce_node, claim_domain
 
 pytestmark = pytest.mark.ros
 STOP = "import sys; from conure_core.cli import main; sys.exit(main(['stop', *sys.argv[1:]]))"
@@ -28,7 +28,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from std_msgs.msg import Empty
 from conure_msgs.msg import RobotState
-from conure_ros.comms.domains import announced
+from conure_ros.comms.domains import announce_node
 from conure_ros.comms.qos import NEWEST, STATE, STATE_PERIOD_S
 from conure_ros.comms.lifecycle import ros_context
 
@@ -52,7 +52,7 @@ with ros_context():
         node.create_timer(STATE_PERIOD_S, lambda: states.publish(state))
     print("up", flush=True)
     kind = "Unannounced" if how == "foreign" else "ControlNode"
-    with announced(kind, node.get_fully_qualified_name()):
+    with announce_node(kind, node.get_fully_qualified_name()):
         try:
             rclpy.spin(node)
         except (KeyboardInterrupt, ExternalShutdownException):
@@ -62,13 +62,13 @@ with ros_context():
 
 @pytest.fixture
 def number():
-    with claimed_domain() as number:
+    with claim_domain() as number:
         yield number
 
 
 @pytest.fixture
 def other_number():
-    with claimed_domain() as number:
+    with claim_domain() as number:
         yield number
 
 
@@ -128,8 +128,8 @@ def test_every_graph_is_stopped_and_who_confirmed_is_said(
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("deaf", "it says: hold"),
-        ("mute", "it says nothing"),
+        ("deaf", "it reports: hold"),
+        ("mute", "it sends no robot_state"),
         ("limp", "ALARM: torque off not confirmed"),
     ],
 )
@@ -156,7 +156,9 @@ def test_a_control_that_hangs_is_named_and_asked_until_it_goes_on(
     hung.send_signal(signal.SIGSTOP)
     done = conure_stop(number, other_number)
     assert done.returncode == 1
-    assert f"/control on domain {number} (process {hung.pid}): it says nothing" in done.stderr
+    assert (
+        f"/control on domain {number} (process {hung.pid}): it sends no robot_state" in done.stderr
+    )
 
     words = [sys.executable, "-c", STOP, f"domains=[{number}]", "timeout_s=60"]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(number)}
@@ -220,7 +222,7 @@ def test_nobody_to_stop_is_a_failure(conure_stop, number):
 
 def test_a_domain_that_cannot_be_is_refused_by_name(capfd):
     assert main(["stop", "domains=[1,233]"]) == 1
-    assert "domains must be 0 to 232, got [233]" in capfd.readouterr().err
+    assert "domains[1] must be a whole number from 0 up to 232, got 233" in capfd.readouterr().err
 
 
 def test_a_control_node_of_another_make_is_waited_for_and_believed(control, conure_stop, number):
@@ -236,7 +238,7 @@ def test_a_control_node_of_another_make_is_waited_for_and_believed(control, conu
 def test_all_domains_with_a_graph_of_this_machine_the_chosen_one_and_zero_are_stopped(monkeypatch):
     monkeypatch.setattr(domains, "PREFIX", f"conure-test-{os.getpid()}-")
     monkeypatch.setenv("ROS_DOMAIN_ID", "42")
-    with announced("ControlNode", "/control"), claimed_domain() as claimed:
+    with announce_node("ControlNode", "/control"), claim_domain() as claimed:
         monkeypatch.setenv("ROS_DOMAIN_ID", "77")
         assert reachable_domains([]) == [77, *sorted({42, claimed}), 0]
         for nonsense in ("nonsense", "-1", "233"):

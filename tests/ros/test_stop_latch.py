@@ -15,21 +15,21 @@ TIMES = st.integers(1, 1000)
 def latched(at=100, heard=None):
     latch = StopLatch()
     if heard is not None:
-        latch.hear(stopped=False, stamp_ns=heard, reset_ns=heard, now_ns=heard)
+        latch.take_state(stopped=False, stamp_ns=heard, reset_ns=heard, now_ns=heard)
     assert latch.stop("the stop topic", at)
     return latch
 
 
 def test_it_is_open_at_first_and_stays_open_while_control_is_not_stopped():
     latch = StopLatch()
-    assert not latch.hear(stopped=False, stamp_ns=5, reset_ns=0, now_ns=5)
+    assert not latch.take_state(stopped=False, stamp_ns=5, reset_ns=0, now_ns=5)
     assert latch.reason == ""
 
 
 @given(TIMES, TIMES, TIMES)
 def test_only_a_reset_later_than_the_stop_releases_it(stop, reset, now):
     latch = latched(at=stop)
-    released = latch.hear(
+    released = latch.take_state(
         stopped=False, stamp_ns=max(now, reset), reset_ns=reset, now_ns=max(stop, now)
     )
     assert released == (reset > stop)
@@ -49,7 +49,7 @@ def test_whatever_is_heard_in_whatever_order_it_is_open_only_if_the_last_stop_is
             latch.stop("topic", now)
             last_stop = now
         else:
-            latch.hear(stopped, now, min(reset, now), now)
+            latch.take_state(stopped, now, min(reset, now), now)
             last_stop = now if stopped else last_stop
         if not latch.reason and last_stop:
             assert not stopped or topic
@@ -59,8 +59,8 @@ def test_whatever_is_heard_in_whatever_order_it_is_open_only_if_the_last_stop_is
 
 def test_a_state_that_was_sent_before_the_stop_and_comes_after_it_changes_nothing():
     latch = latched(at=100, heard=90)
-    assert not latch.hear(stopped=False, stamp_ns=99, reset_ns=90, now_ns=105)
-    assert not latch.hear(stopped=False, stamp_ns=110, reset_ns=90, now_ns=110), (
+    assert not latch.take_state(stopped=False, stamp_ns=99, reset_ns=90, now_ns=105)
+    assert not latch.take_state(stopped=False, stamp_ns=110, reset_ns=90, now_ns=110), (
         "control never heard of the stop"
     )
     assert latch.reason
@@ -70,29 +70,33 @@ def test_a_second_stop_needs_a_reset_of_its_own_and_the_first_reason_stays():
     latch = latched(at=100)
     assert not latch.stop("two publishers", 200)
     assert latch.reason == "the stop topic"
-    assert not latch.hear(stopped=False, stamp_ns=210, reset_ns=150, now_ns=210)
-    assert latch.hear(stopped=False, stamp_ns=230, reset_ns=220, now_ns=230)
+    assert not latch.take_state(stopped=False, stamp_ns=210, reset_ns=150, now_ns=210)
+    assert latch.take_state(stopped=False, stamp_ns=230, reset_ns=220, now_ns=230)
 
 
 def test_control_that_is_stopped_stops_the_driver_without_a_stop_message():
     latch = StopLatch()
-    assert latch.hear(stopped=True, stamp_ns=50, reset_ns=40, now_ns=52, why="control (heartbeat)")
+    assert latch.take_state(
+        stopped=True, stamp_ns=50, reset_ns=40, now_ns=52, why="control (heartbeat)"
+    )
     assert latch.reason == "control (heartbeat)"
-    assert not latch.hear(stopped=True, stamp_ns=60, reset_ns=40, now_ns=62), "said once"
-    assert not latch.hear(stopped=False, stamp_ns=70, reset_ns=40, now_ns=72), (
+    assert not latch.take_state(stopped=True, stamp_ns=60, reset_ns=40, now_ns=62), "said once"
+    assert not latch.take_state(stopped=False, stamp_ns=70, reset_ns=40, now_ns=72), (
         "deactivated, not reset"
     )
-    assert not latch.hear(stopped=False, stamp_ns=75, reset_ns=0, now_ns=77), "a fresh control"
-    assert latch.hear(stopped=False, stamp_ns=90, reset_ns=80, now_ns=92)
+    assert not latch.take_state(stopped=False, stamp_ns=75, reset_ns=0, now_ns=77), (
+        "a fresh control"
+    )
+    assert latch.take_state(stopped=False, stamp_ns=90, reset_ns=80, now_ns=92)
 
 
 def test_a_clock_of_control_that_is_ahead_lets_no_earlier_reset_pass_for_a_later_one():
     ahead = 5 * SECOND
     latch = latched(at=97 * SECOND, heard=95 * SECOND + ahead)
-    assert not latch.hear(
+    assert not latch.take_state(
         stopped=False, stamp_ns=103 * SECOND, reset_ns=95 * SECOND + ahead, now_ns=98 * SECOND
     )
-    assert latch.hear(
+    assert latch.take_state(
         stopped=False, stamp_ns=104 * SECOND, reset_ns=99 * SECOND + ahead, now_ns=99 * SECOND
     )
 
@@ -102,8 +106,10 @@ def test_a_clock_that_was_set_back_neither_releases_the_stop_nor_locks_it_for_ev
     latch = latched(at=600 * SECOND, heard=500 * SECOND)
     if stop_again:
         latch.stop("again", 3 * SECOND)
-    assert not latch.hear(
+    assert not latch.take_state(
         stopped=False, stamp_ns=4 * SECOND, reset_ns=500 * SECOND, now_ns=4 * SECOND
     )
     assert latch.reason
-    assert latch.hear(stopped=False, stamp_ns=6 * SECOND, reset_ns=5 * SECOND, now_ns=6 * SECOND)
+    assert latch.take_state(
+        stopped=False, stamp_ns=6 * SECOND, reset_ns=5 * SECOND, now_ns=6 * SECOND
+    )

@@ -116,13 +116,13 @@ class Deaf(Obedient):
 def test_a_core_that_obeys_passes_under_every_sender_and_arm():
     trials = run_stop_trials(Obedient, stops=len(SENDERS) * len(ARMS), seed=1)
     assert trials.stops == len(SENDERS) * len(ARMS)
-    assert trials.kept, trials.failures or trials.seen
+    assert trials.kept, trials.failures or trials.measured
 
 
 def test_control_itself_passes_under_every_sender_and_arm():
     trials = run_stop_trials(SupervisedArm, stops=len(SENDERS) * len(ARMS), seed=2)
     assert trials.stops == len(SENDERS) * len(ARMS)
-    assert trials.kept, trials.failures or trials.seen
+    assert trials.kept, trials.failures or trials.measured
 
 
 def test_a_control_whose_stop_does_not_end_its_last_command_is_seen(monkeypatch):
@@ -149,7 +149,7 @@ def test_a_stop_that_ends_by_itself_is_seen():
 
 def test_commands_that_come_early_and_make_the_arm_faster_are_seen():
     trials = run_stop_trials(Hasty, stops=2, senders=["teleop at 50 Hz"], arms=["trajectory"])
-    assert "speed" in trials.seen.broken
+    assert "speed" in trials.measured.broken
     assert not trials.kept
 
 
@@ -162,4 +162,4 @@ def test_stops_of_an_arm_that_never_moved_prove_nothing():
 def test_a_hold_is_no_faster_where_the_controller_queues_motions(sender):
     """It goes on after a stop, which is not promised of such a controller; its speed is."""
     trials = run_stop_trials(SupervisedArm, stops=4, senders=[sender], arms=["queue"])
-    assert trials.moved and "speed" not in trials.seen.broken, trials.seen
+    assert trials.moved and "speed" not in trials.measured.broken, trials.measured

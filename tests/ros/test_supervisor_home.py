@@ -14,7 +14,7 @@ from tests.ros.supervised import ARM, ELSEWHERE, FAR, FORWARD, HOME, ROBOT, goin
 def test_home_is_said_while_it_lasts_and_a_command_goes_out_once_a_period():
     rig, answers = going_home()
     count = rig.run(0.55)
-    assert rig.state.reason == "on the way home"
+    assert rig.state.reason == "homing"
     assert 4 <= count <= 6
     rig.run(2.0)
     assert answers == [""]
@@ -79,7 +79,7 @@ def test_a_choice_ends_the_way_home():
     rig.supervisor.home(answers.append)
     rig.run(0.5)
     rig.supervisor.select(Mode.POLICY)
-    assert answers == ["mode policy was asked for"]
+    assert answers == ["mode policy was requested"]
     assert rig.run(0.5) == 0
 
 
@@ -110,7 +110,7 @@ def test_home_is_reached_too_where_joint_states_come_late(late_ms):
     rig.run(0.3)
     rig.supervisor.home(answers.append)
     rig.run(3.0)
-    assert answers == ["another way home was asked for", ""]
+    assert answers == ["homing was requested again", ""]
 
 
 def test_the_way_home_begins_where_the_arm_was_measured_after_it_was_asked_for():
@@ -143,7 +143,7 @@ def test_home_that_is_asked_for_twice_is_answered_twice():
     rig.run(0.5)
     again = []
     rig.supervisor.home(again.append)
-    assert answers == ["another way home was asked for"]
+    assert answers == ["homing was requested again"]
     rig.run(2.5)
     assert again == [""]
 

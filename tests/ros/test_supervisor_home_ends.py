@@ -37,7 +37,7 @@ def test_what_moved_the_arm_ends_where_the_set_point_is_when_home_is_asked_for_a
     rig.run(0.33, send=FORWARD)
     at_request = rig.set_point()
     rig.supervisor.home(lambda why: None)
-    assert (rig.state.mode, rig.state.reason) == (Mode.HOLD, "on the way home")
+    assert (rig.state.mode, rig.state.reason) == (Mode.HOLD, "homing")
     rig.run(0.04)
     assert np.abs(rig.set_point() - at_request).max() < 1e-9
 

@@ -19,7 +19,7 @@ from tests.ros.supervised import ELSEWHERE, FORWARD, HOME, PERIOD_S, ROBOT, TICK
 def test_before_activation_nothing_moves_whatever_comes_and_nothing_is_amiss():
     rig, begun = Rig(), []
     rig.begin = lambda joint_rad, gripper_m: begun.append(joint_rad)
-    rig.supervisor.not_measured("no sample")
+    rig.supervisor.reject_sample("no sample")
     assert rig.state.mode is Mode.INACTIVE
     assert (rig.state.refused, rig.state.refusal, rig.state.reset_ns) == (0, "", 0)
     rig.supervisor.stop("a test")
@@ -105,7 +105,7 @@ def test_deactivation_ends_motion_where_the_set_point_is_and_says_so():
 def test_what_is_wrong_with_joint_states_is_said_at_once_and_so_is_its_end():
     rig = ready()
     rig.run(0.3, send=FORWARD)
-    rig.supervisor.not_measured("joint_states lack 'elbow'")
+    rig.supervisor.reject_sample("joint_states lack 'elbow'")
     assert (rig.state.mode, rig.state.reason) == (Mode.HOLD, "joint_states lack 'elbow'")
     assert rig.run(0.05) == 0
 
@@ -113,18 +113,18 @@ def test_what_is_wrong_with_joint_states_is_said_at_once_and_so_is_its_end():
 def test_a_sample_that_cannot_be_is_said_at_once_too():
     rig = ready()
     rig.run(0.3, send=FORWARD)
-    rig.supervisor.measured(replace(rig.sample(), joint_rad=HOME + 1.0))
+    rig.supervisor.take_sample(replace(rig.sample(), joint_rad=HOME + 1.0))
     assert rig.state.mode is Mode.HOLD and "moved" in rig.state.reason
 
 
 def test_of_an_idle_arm_too_a_fault_of_joint_states_is_told_and_its_end():
     rig = ready(None)
     before = rig.state.reason
-    rig.supervisor.not_measured("joint_states lack 'elbow'")
+    rig.supervisor.reject_sample("joint_states lack 'elbow'")
     assert rig.state.reason == "joint_states lack 'elbow'"
     rig.t_s += TICK_S
     rig.ros_ns += round(TICK_S * 1e9)
-    rig.supervisor.measured(rig.sample())
+    rig.supervisor.take_sample(rig.sample())
     assert rig.state.reason == before
 
 
@@ -234,7 +234,7 @@ def test_a_mode_that_is_chosen_ends_what_moved_the_arm_where_the_set_point_is():
     rig.run(0.33, send=FORWARD)
     at_choice = rig.set_point()
     rig.supervisor.select(Mode.HOLD)
-    assert rig.state.reason == "hold was asked for"
+    assert rig.state.reason == "hold was requested"
     rig.run(0.3, send=FORWARD)
     assert np.abs(rig.set_point() - at_choice).max() < 1e-9
 

@@ -46,12 +46,12 @@ def test_a_pause_shorter_than_that_is_none():
 @pytest.mark.parametrize(
     "first",
     [
-        lambda rig: rig.supervisor.measured(rig.sample()),
-        lambda rig: rig.supervisor.not_measured("no sample"),
+        lambda rig: rig.supervisor.take_sample(rig.sample()),
+        lambda rig: rig.supervisor.reject_sample("no sample"),
         lambda rig: rig.request(FORWARD),
         lambda rig: rig.supervisor.tick({}),
     ],
-    ids=["measured", "not_measured", "requested", "tick"],
+    ids=["take_sample", "reject_sample", "take_request", "tick"],
 )
 def test_whatever_comes_first_after_a_pause_finds_an_arm_that_holds(first):
     rig = ready()

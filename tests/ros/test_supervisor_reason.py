@@ -24,7 +24,7 @@ def swinging(rig):
 def test_why_the_arm_was_stopped_is_said_also_when_its_joint_states_fail():
     rig = ready()
     rig.supervisor.stop("a test")
-    rig.supervisor.not_measured("joint_states lack 'elbow'")
+    rig.supervisor.reject_sample("joint_states lack 'elbow'")
     assert (rig.supervisor.mode, rig.supervisor.reason) == (Mode.STOPPED, "a test")
 
 
@@ -66,7 +66,7 @@ def test_what_was_refused_is_no_reason_where_nobody_is_chosen(end):
     if end == "hold":
         rig.supervisor.select(Mode.HOLD)
         rig.request(FORWARD, Mode.TELEOP, age_s=5.0)
-        assert rig.supervisor.reason == "hold was asked for"
+        assert rig.supervisor.reason == "hold was requested"
     else:
         rig.supervisor.stop("a test")
         assert rig.supervisor.reason == "a test"

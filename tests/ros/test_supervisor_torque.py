@@ -21,7 +21,7 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
     assert "torque off is not confirmed" in stopped.alarm, "from the first moment on"
     rig.run(CONFIRM_S + 0.5)
     assert f"no answer within {CONFIRM_S} s" in rig.state.alarm
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.run(0.3)
     assert rig.state.alarm == ""
 
@@ -29,7 +29,7 @@ def test_torque_that_is_not_confirmed_off_is_an_alarm_until_it_is():
 def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.supervisor.reset_stop()
     rig.run(CONFIRM_S + 0.5)
     assert rig.state.mode is Mode.STOPPED
@@ -39,12 +39,12 @@ def test_an_arm_that_does_not_get_its_torque_back_stays_stopped():
 def test_an_arm_that_fell_goes_on_from_where_it_fell_to():
     rig = ready(settings=ControlParameters(on_stop="limp"))
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     for share in np.linspace(0.0, 1.0, 40):
         rig.put(HOME + share * np.array([0.0, 0.3, 0.1, 0.0, 0.2, 0.0]))
         rig.tick()
     rig.supervisor.reset_stop()
-    rig.torque_answered(True, True, "holding")
+    rig.take_torque_answer(True, True, "holding")
     rig.run(0.2)
     fallen = rig.joint_rad.copy()
     rig.supervisor.select(Mode.POLICY)
@@ -71,13 +71,13 @@ def test_a_control_that_is_not_active_asks_no_driver_for_anything():
 def test_until_torque_is_confirmed_on_nothing_moves():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.supervisor.reset_stop()
     assert rig.torques == [False, True]
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.5, send=FORWARD) == 0
-    rig.torque_answered(True, True, "holding")
+    rig.take_torque_answer(True, True, "holding")
     assert rig.state.mode is Mode.HOLD
     rig.run(0.1)
     assert rig.run(0.3, send=FORWARD) > 0
@@ -89,14 +89,14 @@ def test_torque_that_came_back_too_late_does_not_pass_for_torque_off():
     """
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.supervisor.reset_stop()
     rig.run(CONFIRM_S + 0.1)
     assert rig.torques == [False, True, False]
-    rig.torque_answered(True, True, "holding")
+    rig.take_torque_answer(True, True, "holding")
     rig.run(0.3)
     assert "torque off is not confirmed" in rig.state.alarm
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     assert rig.state.alarm == ""
 
 
@@ -105,7 +105,7 @@ def test_a_driver_that_failed_at_what_is_asked_for_no_more_is_not_asked_again():
     rig.supervisor.stop("a test")
     rig.supervisor.reset_stop()
     rig.supervisor.stop("another test")
-    rig.torque_answered(True, False, "overload")
+    rig.take_torque_answer(True, False, "overload")
     assert rig.torques == [False, True, False]
     assert rig.state.reason == "another test"
 
@@ -114,11 +114,11 @@ def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
     rig.supervisor.reset_stop()
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.5, send=FORWARD) == 0
-    rig.torque_answered(True, True, "holding")
+    rig.take_torque_answer(True, True, "holding")
     rig.run(0.1)
     assert rig.run(0.3, send=FORWARD) > 0
 
@@ -126,7 +126,7 @@ def test_an_answer_to_a_stop_that_is_over_does_not_pass_for_torque_on():
 def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, False, "bus error")
+    rig.take_torque_answer(False, False, "bus error")
     assert (
         "torque: bus error" in rig.state.alarm and "torque off is not confirmed" in rig.state.alarm
     )
@@ -136,10 +136,10 @@ def test_a_driver_that_cannot_let_go_is_an_alarm_with_its_words():
 def test_a_driver_that_cannot_take_hold_again_means_a_stop_with_its_words():
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.supervisor.reset_stop()
     assert rig.state.alarm == ""
-    rig.torque_answered(True, False, "overload")
+    rig.take_torque_answer(True, False, "overload")
     assert (rig.state.mode, rig.state.reason) == (Mode.STOPPED, "torque: overload")
 
 
@@ -168,11 +168,11 @@ def test_a_late_answer_confirms_no_newer_stop():
     rig.supervisor.reset_stop()
     rig.supervisor.stop("a test")
     for request in (first, rig.requests[True]):
-        rig.supervisor.torque_answered(request, True, "done")
+        rig.supervisor.take_torque_answer(request, True, "done")
         assert "torque off is not confirmed" in rig.supervisor.alarm
     rig.run(CONFIRM_S + 0.5)
     assert f"no answer within {CONFIRM_S} s" in rig.state.alarm
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     assert rig.state.alarm == ""
 
 
@@ -181,7 +181,7 @@ def test_while_stops_repeat_the_first_answer_counts():
     rig.supervisor.stop("a test")
     first = rig.requests[False]
     rig.supervisor.stop("a test")
-    rig.supervisor.torque_answered(first, True, "limp")
+    rig.supervisor.take_torque_answer(first, True, "limp")
     assert rig.state.alarm == ""
 
 
@@ -189,14 +189,14 @@ def test_while_stops_repeat_the_first_answer_counts():
 def test_a_stop_that_is_reset_while_control_is_not_active_leaves_no_arm_limp(configured_anew):
     rig = ready(settings=LIMP)
     rig.supervisor.stop("a test")
-    rig.torque_answered(False, True, "limp")
+    rig.take_torque_answer(False, True, "limp")
     rig.supervisor.deactivate()
     if configured_anew:
         rig = Rig(settings=rig.settings, stopped_by=rig.supervisor.arbiter.stop_reason)
     rig.supervisor.reset_stop()
     rig.supervisor.activate()
     assert rig.torques[-1:] == [True]
-    rig.torque_answered(True, True, "holding")
+    rig.take_torque_answer(True, True, "holding")
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.3, send=FORWARD) > 0

@@ -96,7 +96,7 @@ def test_a_parameter_file_sets_known_parameters_and_leaves_arguments_to_the_grap
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
-def test_every_parameter_is_an_argument_or_in_the_file_or_the_starters(node):
+def test_every_parameter_is_an_argument_or_in_the_file_or_the_launchers(node):
     known, arguments = parameters_of(node), set(ARGUMENTS)
     assert set(node.taken.values()) <= set(known)
     for name, own in node.taken.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conure_core.errors import ConfigError
-from conure_ros.teleop.teleoperation import JoyLayout, TwistScale, opening
+from conure_ros.teleop.teleoperation import JoyLayout, TwistScale, normalize_gripper
 
 LAYOUT = {
     "axis_count": 4,
@@ -78,4 +78,6 @@ def test_a_gripper_beyond_its_stroke_is_open_or_closed_and_no_more(closed_m, ope
     way_m = open_m - closed_m
     shares = {-0.5: -1.0, 0.0: -1.0, 0.25: -0.5, 0.75: 0.5, 1.0: 1.0, 1.5: 1.0}
     for share, expected in shares.items():
-        assert opening(closed_m + share * way_m, closed_m, open_m) == pytest.approx(expected)
+        assert normalize_gripper(closed_m + share * way_m, closed_m, open_m) == pytest.approx(
+            expected
+        )

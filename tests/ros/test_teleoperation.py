@@ -13,8 +13,18 @@ from conure_core.errors import ConfigError, UnsafeCommand
 from conure_core.robot.description import load_robot
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import TELEOP
-from conure_ros.commands.keys import AXES, CLEAR, GRIPPER, LABELS, MODES, MOVES, QUIT, RECORD, Held
-from conure_ros.teleop.teleoperation import CLOSED, OPEN, JoyLayout, TwistScale, opening
+from conure_ros.commands.keys import (
+    AXES,
+    CLEAR,
+    GRIPPER,
+    LABELS,
+    MODES,
+    MOVES,
+    QUIT,
+    RECORD,
+    HeldKeys,
+)
+from conure_ros.teleop.teleoperation import CLOSED, OPEN, JoyLayout, TwistScale, normalize_gripper
 
 NAMES = (
     "axis_count",
@@ -128,12 +138,15 @@ def test_velocities_become_parts_of_the_largest_action_in_the_base_frame_only():
 def test_the_gripper_stays_where_it_is():
     robot = load_robot("wx250s")
     closed, wide = robot.gripper_closed_m, robot.gripper_open_m
-    assert (opening(closed, closed, wide), opening(wide, closed, wide)) == (-1.0, 1.0)
-    assert opening((closed + wide) / 2, closed, wide) == pytest.approx(0.0)
+    assert (normalize_gripper(closed, closed, wide), normalize_gripper(wide, closed, wide)) == (
+        -1.0,
+        1.0,
+    )
+    assert normalize_gripper((closed + wide) / 2, closed, wide) == pytest.approx(0.0)
 
 
 def test_a_held_key_moves_until_its_last_sign_is_old_and_every_key_means_one_thing():
-    held = Held(0.1, np.full(6, 0.5))
+    held = HeldKeys(0.1, np.full(6, 0.5))
     held.press("w", 1.0)
     held.press("l", 1.0)
     assert held.velocity(1.05).tolist() == [0.5, 0, 0, 0, 0, -0.5]

@@ -27,20 +27,20 @@ def test_where_nothing_was_asked_nothing_is_overdue_or_amiss():
 def test_until_the_driver_answers_torque_off_is_an_alarm_and_torque_on_is_none(on, alarm):
     torque = asked(on)
     assert (torque.on, torque.unanswered, torque.alarm) == (on, True, alarm)
-    assert torque.answered(torque.request, True, "done")
+    assert torque.take_answer(torque.request, True, "done")
     assert (torque.unanswered, torque.alarm) == (False, "")
 
 
 def test_a_driver_that_did_not_let_go_is_an_alarm_with_its_words():
     torque = asked(on=False)
-    torque.answered(torque.request, False, "bus error")
+    torque.take_answer(torque.request, False, "bus error")
     assert torque.alarm == f"torque: bus error; {NOT_OFF}"
     assert not torque.unanswered
 
 
 def test_an_arm_that_did_not_get_its_torque_is_limp_which_is_no_alarm():
     torque = asked(on=True)
-    torque.answered(torque.request, False, "overload")
+    torque.take_answer(torque.request, False, "overload")
     assert torque.alarm == ""
 
 
@@ -50,8 +50,8 @@ def test_an_answer_that_another_request_overtook_counts_for_nothing(on):
     overtaken = torque.ask(not on, 100.0)
     torque.ask(on, 101.0)
     alarm = torque.alarm
-    assert not torque.answered(overtaken, True, "done")
-    assert not torque.answered(overtaken, False, "bus error")
+    assert not torque.take_answer(overtaken, True, "done")
+    assert not torque.take_answer(overtaken, False, "bus error")
     assert (torque.unanswered, torque.alarm) == (True, alarm)
 
 
@@ -61,15 +61,15 @@ def test_the_first_answer_counts_for_all_requests_for_the_same_and_for_none_befo
     assert requests[0] == requests[1] and requests[3] == requests[4]
     assert len(set(requests)) == 3
     for request in requests[:3]:
-        assert not torque.answered(request, True, "done")
-    assert torque.answered(requests[3], True, "limp")
+        assert not torque.take_answer(request, True, "done")
+    assert torque.take_answer(requests[3], True, "limp")
     assert torque.alarm == ""
 
 
 def test_an_answer_that_comes_too_late_still_counts():
     torque = asked(on=False)
-    torque.answered(torque.request, False, "no answer")
-    assert torque.answered(torque.request, True, "limp")
+    torque.take_answer(torque.request, False, "no answer")
+    assert torque.take_answer(torque.request, True, "limp")
     assert torque.alarm == ""
 
 
@@ -78,5 +78,5 @@ def test_a_driver_has_three_seconds_to_answer():
     torque = asked(on=False, at_s=100.0)
     assert not torque.overdue(103.0)
     assert torque.overdue(103.001)
-    torque.answered(torque.request, True, "limp")
+    torque.take_answer(torque.request, True, "limp")
     assert not torque.overdue(200.0)

@@ -5,7 +5,7 @@ from setuptools import setup
 PACKAGE = "conure_bringup"
 LAUNCH = Path(
     "../../../launch"
-)  # once in the repository, for `ros2 launch`, the plain starter and the tests
+)  # once in the repository, for `ros2 launch`, the launcher and the tests
 
 
 def installed(pattern: str, folder: str) -> list[tuple[str, list[str]]]:

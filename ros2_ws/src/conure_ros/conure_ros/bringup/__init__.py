@@ -1,1 +1,1 @@
-"""Graphs of nodes, their arguments, and starting them."""
+"""Graphs of nodes, their arguments, and their launcher."""

@@ -1,4 +1,4 @@
-"""What each node of a graph is told: shipped file, graph's arguments, `node.parameter`, the user's
+"""The parameters of each node of a graph: shipped file, graph arguments, `node.parameter`, user's
 file. No ROS.
 """
 
@@ -30,18 +30,18 @@ START_MODES = ("hold", "policy")
 OF_EVERY_NODE: dict[str, Any] = {"use_sim_time": False, "start_type_description_service": True}
 OF_EVERY_TOPIC = "qos_overrides."
 EVERY_NODE = ("/**", "**", "/*", "*")
-"""What a parameter file calls all nodes."""
+"""Patterns for all nodes in a parameter file."""
 OF_THE_GRAPH = ("arm", "params_file", "start_mode")
-"""Arguments that no node has as a parameter, the manager's start_mode aside."""
+"""Arguments that are no node's parameters, except the manager's start_mode."""
 OF_NO_NODE = ("arm", "port", "params_file")
-"""Arguments that choose nodes or files, so that it does not matter whether a node takes them."""
+"""Arguments that choose nodes or files: no node has to take them."""
 TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy move it"
 
 
 @dataclass(frozen=True)
 class ParameterSet:
-    """Parameters that somebody gave by node: `by_node` has names, or one of EVERY_NODE. `source`
-    names it in errors.
+    """Parameters given by node. `by_node` has node names, or one of EVERY_NODE. `source` names the
+    set in errors.
     """
 
     source: str
@@ -51,34 +51,48 @@ class ParameterSet:
 def node_parameters(
     graph: str, given: Mapping[str, Any], others: Iterable[ParameterSet] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Every node's parameters beyond its shipped file.
+    """Compute every node's parameters beyond its shipped file.
 
-    Args: `given` by graph argument or `node.parameter`; its `params_file` and then `others` are
-    applied last. Raises: ConfigError for an unknown argument, node or parameter, an argument that
-    no chosen node takes, a value of another type, a parameter that is given twice with different
-    values, or a start_mode that would move a real arm.
+    Args:
+        graph: Name of the graph.
+        given: Values by graph argument or by `node.parameter`. Its `params_file` is applied after
+            them.
+        others: Further parameter sets, applied last.
+
+    Returns:
+        By node: the parameters that differ from its file, or that the graph sets.
+
+    Raises:
+        ConfigError: An argument, node or parameter is unknown; no chosen node takes an argument; a
+            value has another type; a parameter is given twice with different values; or start_mode
+            would move a real arm.
     """
     nodes = {node.name: node for node in find_graph(graph, given)}
-    told = _Told(graph, nodes)
+    gathered = _NodeParameters(graph, nodes)
     for key, value in given.items():
         owner, dot, parameter = key.partition(".")
         if dot and owner in nodes:
-            told.parameter(nodes[owner], parameter, value)
-        elif key in told.arguments:
-            told.argument(told.arguments[key], value)
+            gathered.set_parameter(nodes[owner], parameter, value)
+        elif key in gathered.arguments:
+            gathered.set_argument(gathered.arguments[key], value)
         else:
-            raise unknown_argument(graph, key, told.arguments, nodes)
-    for some in (*_of_file(given.get("params_file", "")), *others):
-        told.parameter_set(some)
-    _choose_start_mode(graph, nodes, told.values)
-    return told.values
+            raise unknown_argument(graph, key, gathered.arguments, nodes)
+    for some in (*_read_if_given(given.get("params_file", "")), *others):
+        gathered.apply(some)
+    _choose_start_mode(graph, nodes, gathered.values)
+    return gathered.values
 
 
 def unknown_argument(
     graph: str, name: str, arguments: Iterable[str], nodes: Iterable[str]
 ) -> ConureError:
-    """The error for what is neither an argument of the graph nor `node.parameter` of one of these
-    nodes.
+    """Build the error for a name that is neither a graph argument nor `node.parameter`.
+
+    Args:
+        graph: Name of the graph.
+        name: The unknown name.
+        arguments: Names of the graph's arguments.
+        nodes: Names of the graph's nodes.
     """
     owner, dot, _ = name.partition(".")
     if dot:
@@ -90,23 +104,31 @@ def unknown_argument(
     )
 
 
-class _Told:
-    """The nodes' parameters as they are gathered, and which of them somebody asked for."""
+class _NodeParameters:
+    """Collects the nodes' parameters, and which source set each of them."""
 
     def __init__(self, graph: str, nodes: Mapping[str, NodeSpec]) -> None:
         self.graph, self.nodes = graph, nodes
         self.arguments = {argument.name: argument for argument in graph_arguments(graph)}
-        self.values = {name: self._at_first(node) for name, node in nodes.items()}
-        self._asked: dict[tuple[str, str], str] = {}
+        self.values = {name: self._defaults(node) for name, node in nodes.items()}
+        self._set_by: dict[tuple[str, str], str] = {}
 
-    def _at_first(self, node: NodeSpec) -> dict[str, Any]:
+    def _defaults(self, node: NodeSpec) -> dict[str, Any]:
         taken = {own: self.arguments[name].default for name, own in node.taken.items()}
         return {**dict(node.parameters), **taken}
 
-    def argument(self, argument: Argument, value: Any) -> None:
-        """Give it to each node that takes it. Raises: ConfigError if it would be without effect."""
+    def set_argument(self, argument: Argument, value: Any) -> None:
+        """Set a graph argument in each node that takes it.
+
+        Args:
+            argument: The argument.
+            value: Its value, of its type or as text.
+
+        Raises:
+            ConfigError: The value has another type, or no node takes it.
+        """
         takers = [node for node in self.nodes.values() if argument.name in node.taken]
-        typed = _typed(argument, value)
+        typed = _convert_argument(argument, value)
         if typed == argument.default:
             return
         if not takers and argument.name not in OF_NO_NODE:
@@ -117,19 +139,29 @@ class _Told:
         for node in takers:
             self._set(node.name, node.taken[argument.name], typed, argument.name)
 
-    def parameter(self, node: NodeSpec, parameter: str, value: Any, source: str = "") -> None:
-        """Raises: ConfigError if the node has no such parameter."""
+    def set_parameter(self, node: NodeSpec, parameter: str, value: Any, source: str = "") -> None:
+        """Set one parameter of one node.
+
+        Args:
+            node: The node.
+            parameter: Name of the parameter.
+            value: Its value, of the parameter's type or as text.
+            source: Name of the source for errors; '': `node.parameter`.
+
+        Raises:
+            ConfigError: The node has no such parameter, or another source set another value.
+        """
         like = parameters_of(node)
         if parameter not in like and not parameter.startswith(OF_EVERY_TOPIC):
             raise unknown_name(f"parameter of {node.name}", parameter, like)
         name = f"{node.name}.{parameter}"
         self._set(
-            node.name, parameter, _as_before(name, value, like.get(parameter)), source or name
+            node.name, parameter, _convert_like(name, value, like.get(parameter)), source or name
         )
 
-    def parameter_set(self, some: ParameterSet) -> None:
-        """Raises: ConfigError naming its source and what no node has."""
-        known = {node.name for graph in GRAPHS.values() for node in graph.possible()} | {
+    def apply(self, some: ParameterSet) -> None:
+        """Apply a parameter set. Raises: ConfigError naming its source and what no node has."""
+        known = {node.name for graph in GRAPHS.values() for node in graph.possible_nodes()} | {
             MANAGER.name,
             *self.nodes,
         }
@@ -139,34 +171,34 @@ class _Told:
                 self._set_everywhere(some.source, parameters)
             elif name in self.nodes:
                 for parameter, value in parameters.items():
-                    self.parameter(self.nodes[name], parameter, value, some.source)
+                    self.set_parameter(self.nodes[name], parameter, value, some.source)
             elif name not in known:
                 raise unknown_name(f"node in {some.source}", name, known)
 
     def _set_everywhere(self, source: str, parameters: Mapping[str, Any]) -> None:
-        """For the nodes that have them."""
+        """Set parameters in all nodes that have them."""
         for parameter, value in parameters.items():
             takers = [node for node in self.nodes.values() if _has(node, parameter)]
             if not takers:
                 names = {name for node in self.nodes.values() for name in parameters_of(node)}
                 raise unknown_name(f"parameter in {source}", parameter, names)
             for node in takers:
-                self.parameter(node, parameter, value, source)
+                self.set_parameter(node, parameter, value, source)
 
     def _set(self, node: str, parameter: str, value: Any, source: str) -> None:
-        before, own = self._asked.get((node, parameter)), self.values[node].get(parameter)
+        before, own = self._set_by.get((node, parameter)), self.values[node].get(parameter)
         if before and own != value:
             raise ConfigError(
                 f"{before} sets {node}.{parameter} to {own!r} and {source} to {value!r}; give one"
                 " value"
             )
-        self._asked[node, parameter] = source
+        self._set_by[node, parameter] = source
         self.values[node][parameter] = value
 
 
 def parameters_of(node: NodeSpec) -> dict[str, Any]:
-    """A node's parameters by name, each with a value of its type, None where no file of this
-    package says one.
+    """A node's parameters by name, each with a value of its type; None if no file of this package
+    has one.
     """
     arguments = {
         name: argument.default for name, argument in ARGUMENTS.items() if name not in OF_THE_GRAPH
@@ -176,12 +208,12 @@ def parameters_of(node: NodeSpec) -> dict[str, Any]:
 
 
 def _has(node: NodeSpec, parameter: str) -> bool:
-    """Whether it is the node's own, or any node's."""
+    """Whether the parameter is the node's own, or one that every node has."""
     own = {*file_parameters(node), *node.taken.values(), *(name for name, _ in node.parameters)}
     return parameter in own or parameter in OF_EVERY_NODE or parameter.startswith(OF_EVERY_TOPIC)
 
 
-def _typed(argument: Argument, value: Any) -> Any:
+def _convert_argument(argument: Argument, value: Any) -> Any:
     try:
         return argument.type(value)
     except (TypeError, ValueError) as error:
@@ -190,11 +222,11 @@ def _typed(argument: Argument, value: Any) -> Any:
         ) from error
 
 
-def _as_before(name: str, value: Any, before: Any) -> Any:
-    """A value as the type of the one before it: a whole number for a real one, a text of `ros2
-    launch` for any.
+def _convert_like(name: str, value: Any, before: Any) -> Any:
+    """Convert a value to the type of the one before it: an int to a float, a text of `ros2 launch`
+    to anything.
 
-    What does not fit stays as it is: the node refuses it by name. Raises: ConfigError for a number
+    Other values stay as they are; the node refuses them by name. Raises: ConfigError for a number
     that is not finite.
     """
     if isinstance(value, str) and not isinstance(before, str):
@@ -202,7 +234,7 @@ def _as_before(name: str, value: Any, before: Any) -> Any:
     if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(before, list) and isinstance(value, (list, tuple)):
-        value = [_as_before(name, item, before[0] if before else None) for item in value]
+        value = [_convert_like(name, item, before[0] if before else None) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, got {value}")
     return value
@@ -223,7 +255,9 @@ def _parsed(text: str, before: Any) -> Any:
 def _choose_start_mode(
     graph: str, nodes: Mapping[str, NodeSpec], values: dict[str, dict[str, Any]]
 ) -> None:
-    """Nothing moves a real arm before a person says so. Raises: ConfigError."""
+    """Set the manager's start mode. Nothing moves a real arm before a person asks for it. Raises:
+    ConfigError.
+    """
     manager = values.get(MANAGER.name, {})
     if "start_mode" not in manager:
         return
@@ -240,9 +274,7 @@ def _choose_start_mode(
 
 
 def _is_simulated(nodes: Iterable[NodeSpec], values: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the graph's arm is: the simulated one, without a serial arm on a port of this
-    machine.
-    """
+    """Whether the graph's arm is simulated, without a serial arm on a port of this machine."""
     found = list(nodes)
     ports = [
         values[node.name].get("port") for node in found if node.executable == SERIAL_ARM.executable
@@ -253,24 +285,32 @@ def _is_simulated(nodes: Iterable[NodeSpec], values: Mapping[str, Mapping[str, A
 
 
 def file_parameters(node: NodeSpec) -> dict[str, Any]:
-    """What the node's file below launch/config says."""
+    """The parameters in the node's file below launch/config."""
     text = (launch_folder() / "config" / node.config).read_text()
     values: dict[str, Any] = yaml.safe_load(text)["/**"]["ros__parameters"]
     return values
 
 
 def write_parameters(path: Path, values: dict[str, Any]) -> Path:
-    """A ROS parameter file that holds for whatever node reads it."""
+    """Write a ROS parameter file that holds for every node.
+
+    Args:
+        path: The file.
+        values: Parameter values by name.
+
+    Returns:
+        The file's path.
+    """
     path.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
     return path
 
 
-def _of_file(path: Any) -> list[ParameterSet]:
+def _read_if_given(path: Any) -> list[ParameterSet]:
     return [read_parameter_file(Path(str(path)).expanduser())] if path else []
 
 
 def read_parameter_file(path: Path) -> ParameterSet:
-    """A ROS parameter file. Raises: ConfigError naming it and what is wrong."""
+    """Read a ROS parameter file. Raises: ConfigError naming it and what is wrong."""
     try:
         data = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -294,13 +334,13 @@ def _section(path: Path, node: Any, section: Any) -> dict[str, Any]:
         raise ConfigError(
             f"parameter file {path}: ros__parameters of '{node}' must map names to values"
         )
-    return dict(_flat(parameters))
+    return dict(_flatten(parameters))
 
 
-def _flat(parameters: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """ROS joins the names of nested parameters with dots."""
+def _flatten(parameters: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Join the names of nested parameters with dots, as ROS does."""
     for name, value in parameters.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

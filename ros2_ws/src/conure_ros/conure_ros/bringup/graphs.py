@@ -1,6 +1,4 @@
-"""Which nodes make up which graph: read by the plain starter, by the launch files and by the tests.
-No ROS.
-"""
+"""The table of nodes and graphs, read by the launcher, the launch files and the tests. No ROS."""
 
 import os
 import sys
@@ -14,18 +12,17 @@ from conure_core.servos.bus_config import SIMULATED
 
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 ENCLAVES = "/conure"
-"""Where SROS 2 looks for a node's keys: in its keystore, under this and the node's name."""
+"""Where SROS 2 looks for a node's keys in its keystore: under this and the node's name."""
 Ends = Literal["never", "when done", "the graph"]
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. `arguments` are the graph's arguments that it takes as parameters of the same
-    name, `renamed` those that it takes as a parameter of another: (argument, parameter).
+    """One process. `arguments` are graph arguments that it takes as parameters of the same name;
+    `renamed` are those with another parameter name: (argument, parameter).
 
-    `ends`: a node that may `never` end by itself, one that ends `when done`, or one whose end, with
-    status 0, is the end of `the graph`. `sends_images`: it gets a shared-memory segment that holds
-    them, of 17 MB.
+    `ends`: "never": the node must not end by itself; "when done": it may; "the graph": its end with
+    status 0 ends the graph. `sends_images`: it gets a shared-memory segment of 17 MB for images.
     """
 
     executable: str
@@ -42,17 +39,17 @@ class NodeSpec:
 
     @property
     def taken(self) -> dict[str, str]:
-        """The parameter that each of the graph's arguments becomes."""
+        """The parameter that sets each graph argument, by argument."""
         return {**{name: name for name in self.arguments}, **dict(self.renamed)}
 
     @property
     def enclave(self) -> str:
-        """Its keys, where security is on; else only a name."""
+        """The SROS 2 enclave of its keys; without security only a name."""
         return f"{ENCLAVES}/{self.name}"
 
     def environment(self) -> dict[str, str]:
-        """Variables of this node alone. Raises: ConfigError where the launch configuration is not
-        installed.
+        """Environment variables of this node alone. Raises: ConfigError if the launch configuration
+        is not installed.
         """
         profile = "fastdds_images.xml" if self.sends_images else "fastdds.xml"
         return dict.fromkeys(PROFILE_VARIABLES, str(launch_folder() / "config" / profile))
@@ -60,7 +57,7 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Argument:
-    """What a graph may be given: for the starter a key, for `ros2 launch` a launch argument."""
+    """An argument of graphs: a key of `conure up`, and a launch argument of `ros2 launch`."""
 
     name: str
     type: type
@@ -174,7 +171,7 @@ CONTROL = NodeSpec(
     ("robot", "bundle"),
     lifecycle=True,
 )
-UNLED_CONTROL = replace(CONTROL, arguments=("robot",))
+CONTROL_WITHOUT_POLICY = replace(CONTROL, arguments=("robot",))
 POLICY = NodeSpec(
     "policy_node",
     "conure_ros.nodes.policy_node",
@@ -222,12 +219,12 @@ MANAGER = NodeSpec(
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes of a graph. One with an `arm` begins with that arm and its cameras, unless others
-    are asked for.
+    """The nodes of a graph. With an `arm`, that arm and its cameras come first, unless the
+    arguments choose others.
 
-    `settings`: parameters, (node, parameter, value), that hold in this graph alone, for whichever
-    of the nodes it has. `start_mode`: who may move the arm at first, where it is simulated; a real
-    one always begins in hold.
+    `settings`: parameters of this graph alone, (node, parameter, value), for those of the nodes
+    that it has. `start_mode`: who may move a simulated arm at first; a real one always begins in
+    hold.
     """
 
     nodes: tuple[NodeSpec, ...]
@@ -235,11 +232,14 @@ class Graph:
     settings: tuple[tuple[str, str, Any], ...] = ()
     start_mode: str = "hold"
 
-    def chosen(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
-        """The nodes, with the manager that brings their lifecycle nodes up in this order. Raises:
-        ConfigError.
+    def choose_nodes(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
+        """The nodes for these arguments, with the manager that brings their lifecycle nodes up in
+        this order. Raises: ConfigError.
         """
-        nodes = (*(hardware(given.get("arm", self.arm), given) if self.arm else ()), *self.nodes)
+        nodes = (
+            *(choose_hardware(given.get("arm", self.arm), given) if self.arm else ()),
+            *self.nodes,
+        )
         nodes = tuple(self._set(node) for node in nodes)
         names = [node.name for node in nodes if node.lifecycle]
         if not names:
@@ -247,7 +247,7 @@ class Graph:
         return (*nodes, replace(self._manager(), parameters=(("nodes", names),)))
 
     def _manager(self) -> NodeSpec:
-        """It chooses the mode, once all are up: a control node that is started again by itself
+        """The manager. It sets the mode once all nodes are up; a control node that restarts alone
         holds.
         """
         controlled = any(node.executable == CONTROL.executable for node in self.nodes)
@@ -259,8 +259,8 @@ class Graph:
         )
         return replace(node, parameters=(*node.parameters, *own))
 
-    def possible(self) -> tuple[NodeSpec, ...]:
-        """The nodes of every choice."""
+    def possible_nodes(self) -> tuple[NodeSpec, ...]:
+        """The nodes of all choices."""
         arms = (SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA) if self.arm else ()
         return (*arms, *self.nodes, self._manager())
 
@@ -268,9 +268,15 @@ class Graph:
 ARMS = ("sim", "serial", "external")
 
 
-def hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
-    """Arm and cameras. Raises: ConfigError for an unknown arm, or a port of an arm that has
-    none.
+def choose_hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
+    """The nodes of arm and cameras.
+
+    Args:
+        arm: "sim", "serial" or "external".
+        given: Graph arguments; `port`, `camera_source` and `wrist_source` count.
+
+    Raises:
+        ConfigError: Unknown arm, or a port for an arm that has none.
     """
     if arm not in ARMS:
         raise unknown_name("arm", arm, ARMS)
@@ -287,55 +293,65 @@ def hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
     return {"sim": (SIM_ROBOT,), "serial": (SERIAL_ARM, *cameras), "external": cameras}[arm]
 
 
-def managed(
+def build_graph(
     *nodes: NodeSpec,
     arm: str = "",
     settings: tuple[tuple[str, str, Any], ...] = (),
     start_mode: str = "hold",
 ) -> Graph:
-    """A graph of these nodes, above that arm."""
+    """Build a graph.
+
+    Args:
+        *nodes: Nodes in the order in which they come up, after arm and cameras.
+        arm: Default arm, one of ARMS; '': the graph has no arm.
+        settings: Parameters of this graph alone: (node, parameter, value).
+        start_mode: Who may move a simulated arm at first: "hold" or "policy".
+    """
     return Graph(nodes, arm, settings, start_mode)
 
 
-def spoiled(node: NodeSpec, *topics: str) -> NodeSpec:
-    """The node with what it publishes led through fault_node."""
+def through_fault_node(node: NodeSpec, *topics: str) -> NodeSpec:
+    """Route topics that the node publishes through fault_node."""
     return replace(node, remaps=(*node.remaps, *((topic, f"raw/{topic}") for topic in topics)))
 
 
-# A calibration needs all of an image, and one that is large enough.
-WHOLE_IMAGES = (
+# Calibration needs the whole image, and a large one.
+FULL_IMAGES = (
     ("camera", "fit", "none"),
     ("wrist", "fit", "none"),
     ("sim_robot", "camera_scale", 10),
 )
 
-ASIDE = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
+SCENE_CAMERA = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
 
 GRAPHS = {
-    "sim": managed(CONTROL, POLICY, RECORDER, arm="sim", start_mode="policy"),
-    "evaluate": managed(CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
-    # For real arms. Nothing moves before a person says so.
-    "robot": managed(CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
-    "policy": managed(CONTROL, POLICY, RECORDER, arm="external"),
-    "teleop": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external"),
-    "calibrate": managed(UNLED_CONTROL, TELEOP, RECORDER, arm="external", settings=WHOLE_IMAGES),
-    "camera": managed(CAMERA),
-    "cameras": managed(CAMERA, WRIST_CAMERA),
-    "faults": managed(
-        spoiled(SIM_ROBOT, "camera/image_raw", "joint_states"),
+    "sim": build_graph(CONTROL, POLICY, RECORDER, arm="sim", start_mode="policy"),
+    "evaluate": build_graph(CONTROL, POLICY, RECORDER, EVALUATOR, arm="sim"),
+    # For real arms. Nothing moves before a person asks for it.
+    "robot": build_graph(CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
+    "policy": build_graph(CONTROL, POLICY, RECORDER, arm="external"),
+    "teleop": build_graph(CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external"),
+    "calibrate": build_graph(
+        CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=FULL_IMAGES
+    ),
+    "camera": build_graph(CAMERA),
+    "cameras": build_graph(CAMERA, WRIST_CAMERA),
+    "faults": build_graph(
+        through_fault_node(SIM_ROBOT, "camera/image_raw", "joint_states"),
         CONTROL,
-        spoiled(POLICY, "command/policy"),
+        through_fault_node(POLICY, "command/policy"),
         FAULT,
     ),
-    # An arm with somebody else's controllers; the faults themselves are its policy and its person.
-    "faults_arm": managed(spoiled(ARM_MODEL, "joint_states"), UNLED_CONTROL, FAULT),
-    # A camera of its own, with large images; what the policy sees has nothing to do with the
-    # simulated arm.
-    "soak": managed(
-        spoiled(replace(SIM_ROBOT, remaps=ASIDE), "joint_states"),
-        spoiled(CAMERA, "camera/image_raw"),
+    # An arm with foreign controllers; the faults themselves act as its policy and its person.
+    "faults_arm": build_graph(
+        through_fault_node(ARM_MODEL, "joint_states"), CONTROL_WITHOUT_POLICY, FAULT
+    ),
+    # An own camera with large images; the policy's view is unrelated to the simulated arm.
+    "soak": build_graph(
+        through_fault_node(replace(SIM_ROBOT, remaps=SCENE_CAMERA), "joint_states"),
+        through_fault_node(CAMERA, "camera/image_raw"),
         CONTROL,
-        spoiled(POLICY, "command/policy"),
+        through_fault_node(POLICY, "command/policy"),
         FAULT,
         settings=(
             ("camera", "fit", "none"),
@@ -343,43 +359,54 @@ GRAPHS = {
             ("sim_robot", "camera_period_s", 10.0),
         ),
     ),
-    "faults_serial": managed(
-        spoiled(SIM_SERVOS[0], "camera/image_raw"),
-        spoiled(SIM_SERVOS[1], "joint_states"),
+    "faults_serial": build_graph(
+        through_fault_node(SIM_SERVOS[0], "camera/image_raw"),
+        through_fault_node(SIM_SERVOS[1], "joint_states"),
         CONTROL,
-        spoiled(POLICY, "command/policy"),
+        through_fault_node(POLICY, "command/policy"),
         FAULT,
     ),
 }
 
 
 def named_graph(name: str) -> Graph:
-    """Raises: ConfigError listing the known ones."""
+    """The graph of this name. Raises: ConfigError listing the known ones."""
     if name not in GRAPHS:
         raise unknown_name("graph", name, GRAPHS)
     return GRAPHS[name]
 
 
 def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeSpec, ...]:
-    """The nodes of a graph, as its arguments choose them. Raises: ConfigError listing the known
-    graphs or arms.
+    """The nodes of a graph, as its arguments choose them.
+
+    Args:
+        name: Name of the graph.
+        given: Graph arguments by name; None: the defaults.
+
+    Raises:
+        ConfigError: Unknown graph or arm; it lists the known ones.
     """
-    return named_graph(name).chosen(given or {})
+    return named_graph(name).choose_nodes(given or {})
 
 
 def graph_arguments(name: str) -> list[Argument]:
-    """The arguments that a graph takes, whichever its arm, in the order of ARGUMENTS. Raises:
+    """The arguments that a graph takes with any arm, in the order of ARGUMENTS. Raises:
     ConfigError.
     """
     graph = named_graph(name)
-    taken = {argument for node in graph.possible() for argument in node.taken}
+    taken = {argument for node in graph.possible_nodes() for argument in node.taken}
     taken |= {"params_file", "arm"} if graph.arm else {"params_file"}
     arguments = {**ARGUMENTS, "arm": replace(ARGUMENTS["arm"], default=graph.arm)}
     return [argument for argument in arguments.values() if argument.name in taken]
 
 
 def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
-    """How to start a node with this Python."""
+    """The command that starts a node with this Python.
+
+    Args:
+        node: The node.
+        parameter_files: ROS parameter files; later ones override earlier ones.
+    """
     words = [
         sys.executable,
         "-m",
@@ -398,9 +425,10 @@ def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
 
 
 def launch_folder() -> Path:
-    """Where the launch files and config/ are: in the source tree, or installed by conure_bringup.
+    """The folder of the launch files and config/: in the source tree, or installed by
+    conure_bringup.
 
-    Raises: ConfigError naming the places that were looked at.
+    Raises: ConfigError naming the folders that were searched.
     """
     prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
     places = [Path(__file__).resolve().parents[5] / "launch"]

@@ -1,5 +1,5 @@
-"""What `ros2 launch` was told, as the node table takes it: nothing that was meant for a node is
-dropped. No ROS.
+"""Converts the input of `ros2 launch` for the node table. No value meant for a node is dropped. No
+ROS.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from conure_ros.bringup.graphs import NodeSpec, find_graph, graph_arguments, lau
 
 PACKAGE = "conure_bringup"
 GLOBAL_PARAMETERS = "global_params"
-"""Where launch_ros keeps what SetParameter and SetParametersFromFile say: pairs and paths."""
+"""Where launch_ros keeps the values of SetParameter and SetParametersFromFile: pairs and paths."""
 OF_LAUNCH = (
     GLOBAL_PARAMETERS,
     "emulate_tty",
@@ -31,35 +31,38 @@ OF_LAUNCH = (
     "sigkill_timeout",
     "sigterm_timeout",
 )
-"""Names that launch and launch_ros read or set themselves; those that begin with two underscores
-are theirs, too.
+"""Names that launch and launch_ros use themselves, beside those that begin with two underscores.
 """
 ALIKE = 0.8
-"""How like a node's name another must be to count as misspelt, where it might be an including
-launch file's own.
+"""Similarity to a node's name from which a name counts as misspelt; below, it may belong to an
+including launch file.
 """
 
 
 @dataclass(frozen=True)
-class Told:
-    """For node_parameters: `given` and `others`. `doubts` are for the log."""
+class LaunchInput:
+    """Input for node_parameters: `given` and `others`. `warnings` are for the log."""
 
     given: dict[str, Any]
     others: list[ParameterSet]
-    doubts: list[str]
+    warnings: list[str]
 
 
-def told_by_launch(graph: str, configurations: Mapping[str, Any], directly: bool) -> Told:
-    """The graph's arguments, `node.parameter`, and what was set for all nodes around an include.
+def read_launch_input(graph: str, configurations: Mapping[str, Any], directly: bool) -> LaunchInput:
+    """Read graph arguments, `node.parameter`, and parameters set for all nodes around an include.
 
-    Args: `configurations` are the launch context's; `directly`: nobody includes our launch file, so
-    that each of them is meant for it. Raises: ConfigError for what is meant for the graph and fits
-    nothing in it.
+    Args:
+        graph: Name of the graph.
+        configurations: The launch context's configurations by name.
+        directly: No other launch file includes ours, so every configuration is meant for it.
+
+    Raises:
+        ConfigError: A configuration is meant for the graph and fits nothing in it.
     """
     arguments = [argument.name for argument in graph_arguments(graph)]
     given = {name: configurations[name] for name in arguments if name in configurations}
     nodes = find_graph(graph, given)
-    names, doubts = [node.name for node in nodes], []
+    names, warnings = [node.name for node in nodes], []
     for name in configurations:
         if name in given or name in OF_LAUNCH or name.startswith("__"):
             continue
@@ -70,21 +73,23 @@ def told_by_launch(graph: str, configurations: Mapping[str, Any], directly: bool
             raise unknown_argument(graph, name, arguments, names)
         elif not dot and get_close_matches(name, arguments, n=1, cutoff=ALIKE):
             (close,) = get_close_matches(name, arguments, n=1, cutoff=ALIKE)
-            doubts.append(
+            warnings.append(
                 f"launch argument '{name}' is not one of graph {graph}; did you mean '{close}'?"
             )
-    return Told(given, _set_around(nodes, configurations.get(GLOBAL_PARAMETERS, ())), doubts)
+    return LaunchInput(
+        given, _read_global_parameters(nodes, configurations.get(GLOBAL_PARAMETERS, ())), warnings
+    )
 
 
-def _set_around(nodes: Iterable[NodeSpec], set_for_all: Any) -> list[ParameterSet]:
-    """launch_ros gives these to every node before its own, and ours would override them: they are
-    applied last.
+def _read_global_parameters(nodes: Iterable[NodeSpec], set_for_all: Any) -> list[ParameterSet]:
+    """launch_ros applies these to every node before its own parameters, which would override them:
+    apply them last.
     """
     found = []
     for some in set_for_all:
         if isinstance(some, tuple):
             name, value = some
-            # One that no node of the graph has is another node's.
+            # A parameter that no node of the graph has belongs to another node.
             if any(name in parameters_of(node) for node in nodes):
                 found.append(ParameterSet("SetParameter", {"/**": {str(name): value}}))
         else:
@@ -92,9 +97,12 @@ def _set_around(nodes: Iterable[NodeSpec], set_for_all: Any) -> list[ParameterSe
     return found
 
 
-def started_directly(graph: str, words: Sequence[str]) -> bool:
-    """Whether this command line, `ros2 launch ...`, names the graph's own launch file and none that
-    includes it.
+def is_started_directly(graph: str, words: Sequence[str]) -> bool:
+    """Whether a command line names the graph's own launch file, and none that includes it.
+
+    Args:
+        graph: Name of the graph.
+        words: The command line, `ros2 launch ...`.
     """
     for before, word in zip(("", *words), words, strict=False):
         if Path(word).name == f"{graph}.launch.py":

@@ -19,8 +19,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from conure_ros.bringup.graph_parameters import node_parameters
 from conure_ros.bringup.graphs import Argument, NodeSpec, find_graph, graph_arguments, launch_folder
-from conure_ros.bringup.launch_arguments import started_directly, told_by_launch
-from conure_ros.comms.ending import STARTER_VARIABLE
+from conure_ros.bringup.launch_arguments import is_started_directly, read_launch_input
+from conure_ros.comms.ending import LAUNCHER_VARIABLE
 from conure_ros.comms.graph_identity import GRAPH_VARIABLE, new_graph_id
 
 
@@ -37,15 +37,15 @@ def _declared(argument: Argument) -> DeclareLaunchArgument:
 
 
 def _actions(context: Any, graph: str) -> list[Any]:
-    """The nodes that the arguments choose, and the end of all when one ends that should not, or
-    that ends the graph.
-    """
-    told = told_by_launch(graph, context.launch_configurations, started_directly(graph, sys.argv))
-    parameters = node_parameters(graph, told.given, told.others)
-    # The nodes end with this process, and their manager leads no other's.
-    common = {STARTER_VARIABLE: str(os.getpid()), GRAPH_VARIABLE: new_graph_id()}
-    actions = [LogInfo(msg=doubt) for doubt in told.doubts]
-    for node in find_graph(graph, told.given):
+    """The chosen nodes, and a shutdown when a node ends that must not, or that ends the graph."""
+    found = read_launch_input(
+        graph, context.launch_configurations, is_started_directly(graph, sys.argv)
+    )
+    parameters = node_parameters(graph, found.given, found.others)
+    # The nodes end with this process, and their manager manages no other graph's nodes.
+    common = {LAUNCHER_VARIABLE: str(os.getpid()), GRAPH_VARIABLE: new_graph_id()}
+    actions = [LogInfo(msg=warning) for warning in found.warnings]
+    for node in find_graph(graph, found.given):
         action = _action(node, parameters[node.name], common)
         actions += [
             action,
@@ -55,7 +55,7 @@ def _actions(context: Any, graph: str) -> list[Any]:
 
 
 def _action(node: NodeSpec, parameters: dict[str, Any], environment: dict[str, str]) -> Node:
-    """Lifecycle nodes as well: the manager drives them, so that every distribution of ROS 2 behaves
+    """One node. Lifecycle nodes too: the manager drives them, so every ROS 2 distribution behaves
     the same.
     """
     # A bare text would be read as YAML: camera_source "0" as a number.

@@ -1,4 +1,4 @@
-"""Starts a graph's nodes as processes, as `ros2 launch` would, and leaves none behind. No ROS."""
+"""Starts a graph's nodes as processes, like `ros2 launch`, and leaves none behind. No ROS."""
 
 import contextlib
 import os
@@ -15,21 +15,21 @@ from typing import IO, Any
 from conure_core.errors import ConureError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.bringup.graphs import NodeSpec, command_line, find_graph
-from conure_ros.comms.domains import claimed_domain
-from conure_ros.comms.ending import STARTER_VARIABLE
+from conure_ros.comms.domains import claim_domain
+from conure_ros.comms.ending import LAUNCHER_VARIABLE
 from conure_ros.comms.graph_identity import GRAPH_VARIABLE, new_graph_id
 from conure_ros.comms.middleware import add_local_discovery, remove_dead_segments
 
 GRACE_S = 5.0
-LAST_WORDS_S = 0.3
+STACK_DUMP_S = 0.3
 LAST_LINES_S = 1.0
-"""How long a dead node's output is waited for: its own children may hold it open."""
+"""How long to wait for a dead node's output: its children may hold it open."""
 POLL_S = 0.1
 OnLine = Callable[[str, str], None]
 
 
 class GraphError(ConureError):
-    """A node refused to start, or ended though it should not."""
+    """A node refused to start, or ended unexpectedly."""
 
 
 def run_graph(
@@ -38,13 +38,18 @@ def run_graph(
     on_line: OnLine | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a graph until the node that ends it is done; a graph without one runs until it is
-    interrupted.
+    """Run a graph until the node that ends it is done, or without such a node until an interrupt.
 
-    Args: `parameters` by graph argument or `node.parameter`; `on_line` hears the name of a node and
-    a line of its output (default: print); `environment` is added to the nodes'. Raises: GraphError
-    naming the node that failed and why; KeyboardInterrupt on SIGINT, SystemExit with 128 and the
-    number of another signal.
+    Args:
+        graph: Name of the graph.
+        parameters: Values by graph argument or by `node.parameter`.
+        on_line: Receives a node's name and a line of its output; None: print it.
+        environment: Variables that are added to the nodes' environment.
+
+    Raises:
+        GraphError: A node failed; the message names it and why.
+        KeyboardInterrupt: SIGINT came.
+        SystemExit: Another signal came; the status is 128 plus its number.
     """
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_deferred_signals())
@@ -58,7 +63,7 @@ def run_graph(
             running.wait(signals)
         except BrokenPipeError as error:
             raise GraphError(
-                "nobody reads the nodes' output any more: the graph was ended"
+                "the reader of the nodes' output is gone: the graph was ended"
             ) from error
         finally:
             running.stop()
@@ -67,7 +72,7 @@ def run_graph(
 
 
 class RunningGraph:
-    """The processes of one graph: each a session of its own, their output read line by line."""
+    """The processes of one graph. Each has its own session; its output is read line by line."""
 
     def __init__(
         self,
@@ -83,7 +88,7 @@ class RunningGraph:
         self._environment = {**environment, GRAPH_VARIABLE: new_graph_id()}
         self._lines: queue.Queue[tuple[str, str]] = queue.Queue()
         self._readers: dict[str, threading.Thread] = {}
-        self._words = LastWords()
+        self._words = ErrorLog()
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self) -> None:
@@ -91,25 +96,25 @@ class RunningGraph:
             self.start_node(node, self._parameters[node.name])
 
     def start_node(self, node: NodeSpec, parameters: Mapping[str, Any]) -> None:
-        """Start one node, one of the graph's again or another beside them; `parameters` come on top
-        of its file's.
+        """Start one node: one of the graph again, or another beside it.
+
+        Args:
+            node: The node.
+            parameters: Values by name; they override those in the node's file.
         """
-        # One file: of two, ROS silently takes the first where they give a parameter values of
-        # different types.
+        # One file: with two, ROS silently takes the first value of a parameter if the types differ.
         path = write_parameters(
             self._folder / f"{node.name}.yaml", {**file_parameters(node), **parameters}
         )
         self._start(node, command_line(node, [path]))
 
     def parameters(self, name: str) -> dict[str, Any]:
-        """What a node of the graph was started with, beside its file."""
+        """The parameters that a node was started with, beyond its file."""
         return dict(self._parameters[name])
 
-    def listen(self, timeout_s: float) -> None:
-        """Give waiting lines to whoever listens, for who looks after the processes instead of
-        `wait`.
-        """
-        self._hand_on(timeout_s)
+    def forward_lines(self, timeout_s: float) -> None:
+        """Pass waiting output lines on; for callers that poll instead of calling `wait`."""
+        self._forward(timeout_s)
 
     def _start(self, node: NodeSpec, words: list[str]) -> None:
         process = subprocess.Popen(
@@ -132,31 +137,31 @@ class RunningGraph:
             self._lines.put((name, line.rstrip("\n")))
 
     def wait(self, interrupted: list[int]) -> None:
-        """Until the graph ends, or a signal has come. Raises: GraphError."""
+        """Wait until the graph ends or a signal came. Raises: GraphError."""
         while not interrupted:
-            self._hand_on(POLL_S)
+            self._forward(POLL_S)
             for node in self.nodes:
                 status = self.processes[node.name].poll()
                 if status is None or (status == 0 and node.ends == "when done"):
                     continue
                 if status == 0 and node.ends == "the graph":
                     return
-                raise GraphError(self._account(node.name, status))
+                raise GraphError(self._explain(node.name, status))
 
-    def _hand_on(self, timeout_s: float) -> None:
-        """Give waiting lines to whoever listens; wait for the first one at most this long."""
+    def _forward(self, timeout_s: float) -> None:
+        """Pass waiting output lines on. Waits at most this long for the first one."""
         with contextlib.suppress(queue.Empty):
             name, line = self._lines.get(timeout=timeout_s)
             while True:
-                self._words.hear(name, line)
+                self._words.add(name, line)
                 self._on_line(name, line)
                 name, line = self._lines.get_nowait()
 
-    def _account(self, name: str, status: int) -> str:
-        """What failed and every node's last error: the cause is often another node's."""
+    def _explain(self, name: str, status: int) -> str:
+        """The failure and every node's last error: the cause is often in another node."""
         self._readers[name].join(LAST_LINES_S)
         for _ in range(3):
-            self._hand_on(POLL_S)
+            self._forward(POLL_S)
         how = (
             f"was killed by {signal.Signals(-status).name}"
             if status < 0
@@ -166,34 +171,33 @@ class RunningGraph:
         return f"node {name} {how}{' - ' + causes if causes else ''}"
 
     def stop(self) -> None:
-        """SIGINT to every node, SIGKILL to what is still there after a time of grace; returns when
-        all are reaped.
+        """Send SIGINT to every node, then SIGKILL to those left after GRACE_S. Returns when all
+        have ended.
 
-        What is killed is asked first where it hangs (see running.ros_context), so that its last
-        lines tell.
+        Before SIGKILL, a node that hangs prints its stacks, see lifecycle.ros_context.
         """
-        self._on_line = quietly(self._on_line)
+        self._on_line = _without_errors(self._on_line)
         self._signal(signal.SIGINT)
         deadline_s = time.monotonic() + GRACE_S
         while (
             any(process.poll() is None for process in self.processes.values())
             and time.monotonic() < deadline_s
         ):
-            self._hand_on(0.02)
+            self._forward(0.02)
         late = [name for name, process in self.processes.items() if process.poll() is None]
         for name in late:
             self._on_line(name, f"did not end within {GRACE_S:.0f} s: killed")
         if late:
             self._signal(signal.SIGUSR1)
-            deadline_s = time.monotonic() + LAST_WORDS_S
+            deadline_s = time.monotonic() + STACK_DUMP_S
             while time.monotonic() < deadline_s:
-                self._hand_on(0.02)
+                self._forward(0.02)
         self._signal(signal.SIGKILL)
         for process in self.processes.values():
             process.wait()
         for reader in self._readers.values():
             reader.join(1.0)
-        self._hand_on(0.0)
+        self._forward(0.0)
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self.processes.values():
@@ -204,14 +208,11 @@ class RunningGraph:
 
 @contextlib.contextmanager
 def ros_environment() -> Iterator[dict[str, str]]:
-    """The variables that nodes run with: local discovery, a domain of their own unless one is
-    set.
-    """
+    """The nodes' environment variables: local discovery, and an own domain unless one is set."""
     remove_dead_segments()
     defaults = {
         "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
-        # Numerical libraries that spin a thread on every core take the time that the control loop
-        # needs.
+        # Numerical libraries that spin a thread on every core would starve the control loop.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -219,27 +220,27 @@ def ros_environment() -> Iterator[dict[str, str]]:
         "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] {message}",
         "RCUTILS_COLORIZED_OUTPUT": "0",
         "PYTHONUNBUFFERED": "1",
-        STARTER_VARIABLE: str(os.getpid()),
+        LAUNCHER_VARIABLE: str(os.getpid()),
     }
     variables = {**defaults, **os.environ, **fixed}
     add_local_discovery(variables)
     with contextlib.ExitStack() as stack:
         if "ROS_DOMAIN_ID" not in os.environ:
-            variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claimed_domain()))
+            variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claim_domain()))
         yield variables
 
 
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
-    """SIGINT, SIGTERM and SIGHUP are noted in the list, not raised, so that none can cut a start or
-    an end short.
+    """Note SIGINT, SIGTERM and SIGHUP in the list instead of raising: none may interrupt a start or
+    an end.
     """
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # A closed terminal; `nohup` has it ignored.
+    # SIGHUP: a closed terminal; `nohup` ignores it.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {
@@ -253,16 +254,21 @@ def _deferred_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-class LastWords:
-    """What of the nodes' output says why one of them ended."""
+class ErrorLog:
+    """The lines of the nodes' output that explain why one of them ended."""
 
     def __init__(self) -> None:
         self._errors: dict[str, str] = {}
         self._last: dict[str, str] = {}
         self._in_traceback: set[str] = set()
 
-    def hear(self, name: str, line: str) -> None:
-        """A line that is logged as an error, or the one that ends a traceback."""
+    def add(self, name: str, line: str) -> None:
+        """Note a line if it is logged as an error or ends a traceback.
+
+        Args:
+            name: The node.
+            line: One line of its output.
+        """
         if line.startswith(("[ERROR]", "[FATAL]")):
             self._errors[name] = line.split("] ", 1)[-1]
         elif line.startswith("Traceback (most recent call last)"):
@@ -274,22 +280,23 @@ class LastWords:
             self._last[name] = line.strip()
 
     def causes(self, ended: str) -> str:
-        """Every node's last error; of the one that ended, its last line where it said none."""
+        """Every node's last error. For the node that ended without one: its last line."""
         errors = {**self._errors, ended: self._errors.get(ended) or self._last.get(ended, "")}
         return "; ".join(f"{name}: {error}" for name, error in errors.items() if error)
 
 
-def quietly(on_line: OnLine) -> OnLine:
-    """The same, for the way out: whoever listens may be gone, and no node may stay behind for
-    that.
+def _without_errors(on_line: OnLine) -> OnLine:
+    """The same function without exceptions, for the shutdown: a reader may be gone, and no node may
+    stay behind.
     """
 
-    def told(name: str, line: str) -> None:
+    def forward(name: str, line: str) -> None:
         with contextlib.suppress(Exception):
             on_line(name, line)
 
-    return told
+    return forward
 
 
 def print_line(name: str, line: str) -> None:
+    """Print a line of a node's output behind the node's name."""
     print(f"{name:>10} | {line}", flush=True)

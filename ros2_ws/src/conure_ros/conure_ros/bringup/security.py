@@ -1,5 +1,5 @@
-"""What each node may do, as an SROS 2 policy: `python -m conure_ros.bringup.security` prints that
-of the running graph.
+"""Each node's rights as an SROS 2 policy. `python -m conure_ros.bringup.security` prints those of
+the running graph.
 
 Format: https://design.ros2.org/articles/ros2_access_control_policies.html, version 0.2.0.
 docs/security.md.
@@ -29,7 +29,7 @@ OWN = "security"
 
 @dataclass(frozen=True)
 class Profile:
-    """One node's rights: full names; the rights of an action stand for its topics and services."""
+    """One node's rights, as full names. The rights of an action include its topics and services."""
 
     publish: frozenset[str] = frozenset()
     subscribe: frozenset[str] = frozenset()
@@ -47,19 +47,24 @@ class Profile:
 ELEMENTS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
 ELEMENTS |= {"execute": "action", "call": "action"}
 CLAIMED = {"/command/policy", "/command/teleop", "/joint_trajectory"}
-# What comes and goes too fast to be seen in a running graph.
+# Too short-lived to be visible in a running graph.
 CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 
 
 def manager_profile(lifecycle_nodes: Iterable[str]) -> Profile:
-    """What manager_node asks of the nodes that it brings up, for as long as that takes."""
+    """The services of the nodes that manager_node brings up, which it calls meanwhile."""
     services = ("change_state", "get_parameters", "get_state")
     of_nodes = frozenset(f"/{name}/{service}" for name in lifecycle_nodes for service in services)
     return Profile(request=of_nodes | {"/set_mode"})
 
 
 def live_profile(node: Any, name: str) -> Profile:
-    """What the node of this name, in the root namespace, has open now."""
+    """The rights that a running node uses now.
+
+    Args:
+        node: A node that has discovered the graph.
+        name: Name of the node to look at, in the root namespace.
+    """
 
     def names(found: Iterable[tuple[str, Any]]) -> frozenset[str]:
         return frozenset(
@@ -77,7 +82,7 @@ def live_profile(node: Any, name: str) -> Profile:
 
 
 def policy_text(profiles: dict[str, Profile]) -> str:
-    """An enclave, with keys of its own, for each node."""
+    """The policy as XML. Each node has its own enclave with its own keys."""
     policy = ElementTree.Element("policy", version="0.2.0")
     enclaves = ElementTree.SubElement(policy, "enclaves")
     for name, profile in sorted(profiles.items()):
@@ -100,7 +105,7 @@ def policy_text(profiles: dict[str, Profile]) -> str:
 
 
 def read_policy(path: Path) -> dict[str, Profile]:
-    """Inverse of `policy_text`, by node."""
+    """Inverse of `policy_text`: profiles by node."""
     profiles: dict[str, Profile] = {}
     for element in ElementTree.parse(path).iter("profile"):
         rights = {
@@ -117,7 +122,12 @@ def read_policy(path: Path) -> dict[str, Profile]:
 
 
 def live_policy(node: Any, names: Iterable[str]) -> dict[str, Profile]:
-    """The profiles of these nodes."""
+    """The profiles of running nodes, by name.
+
+    Args:
+        node: A node that has discovered the graph.
+        names: Names of the nodes to look at, in the root namespace.
+    """
     found = {name: live_profile(node, name) for name in names}
     claiming = [name for name, profile in found.items() if profile.publish & CLAIMED]
     found |= {name: found[name] | CLAIMING for name in claiming}
@@ -125,7 +135,7 @@ def live_policy(node: Any, names: Iterable[str]) -> dict[str, Profile]:
 
 
 def main() -> None:
-    """Prints the policy of the graph that runs here."""
+    """Print the policy of the graph that runs here."""
     join_running_graph()
     with ros_context():
         node = rclpy.create_node(OWN)

@@ -1,3 +1,1 @@
-"""Real cameras: where frames come from, whether they are fit to be acted on, and what becomes of
-them. No ROS.
-"""
+"""Real cameras: sources of frames, their health, and their way to a policy's image. No ROS."""

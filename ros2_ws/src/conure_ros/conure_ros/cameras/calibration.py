@@ -18,15 +18,15 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.types import Array, Image
 from conure_ros.cameras.framing import Placement
 
-# How many coefficients a distortion model has, in ROS and OpenCV.
+# Numbers of coefficients of the distortion models, in ROS and OpenCV.
 MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """As sensor_msgs/CameraInfo: K (3, 3) and P (3, 4) px, D, R (3, 3), for frames of this size.
+    """As sensor_msgs/CameraInfo: K (3, 3) and P (3, 4), px, D, R (3, 3), for frames of one size.
 
-    An uncalibrated camera has an all-zero K.
+    The K of an uncalibrated camera is zero.
     """
 
     width_px: int
@@ -38,15 +38,26 @@ class Calibration:
     projection: Array
 
     @classmethod
-    def absent(cls, width_px: int, height_px: int) -> "Calibration":
-        """Of a camera that nobody calibrated."""
+    def uncalibrated(cls, width_px: int, height_px: int) -> "Calibration":
+        """The calibration of an uncalibrated camera.
+
+        Args:
+            width_px: Width of its frames, px.
+            height_px: Height of its frames, px.
+        """
         return cls(
             width_px, height_px, "", np.zeros((3, 3)), np.zeros(0), np.eye(3), np.zeros((3, 4))
         )
 
     def require_size(self, width_px: int, height_px: int) -> None:
-        """Raises: ConfigError if frames are of another size: focal lengths in px hold for one size
-        only.
+        """Refuse frames of another size: focal lengths in px hold for one size only.
+
+        Args:
+            width_px: Width of the camera's frames, px.
+            height_px: Height of the camera's frames, px.
+
+        Raises:
+            ConfigError: The size differs.
         """
         if (width_px, height_px) != (self.width_px, self.height_px):
             raise ConfigError(
@@ -55,15 +66,15 @@ class Calibration:
                 " to the calibration's"
             )
 
-    def undistorted(self) -> "Calibration":
-        """Of the frames that `undistort` gives."""
+    def without_distortion(self) -> "Calibration":
+        """The calibration of the frames that `undistort` returns."""
         matrix, none = self.projection[:, :3].copy(), np.zeros(5)
         return replace(
             self, model="plumb_bob", matrix=matrix, distortion=none, rectification=np.eye(3)
         )
 
-    def framed(self, placement: Placement) -> "Calibration":
-        """Of the images that a placement makes of the frames."""
+    def for_placement(self, placement: Placement) -> "Calibration":
+        """The calibration of the images that a placement makes of the frames."""
         if not self.matrix.any():
             return replace(self, width_px=placement.size[0], height_px=placement.size[1])
         matrix, projection = (
@@ -92,8 +103,8 @@ class Calibration:
         return first, second
 
     def undistort(self, pixels: Image) -> Image:
-        """The frame (height, width, 3) as a camera without distortion, with P as its intrinsics,
-        would see it.
+        """Rectify a frame (height, width, 3), so that P holds as its intrinsics, without
+        distortion.
         """
         first, second = self._maps
         straight: Image = cv2.remap(pixels, first, second, cv2.INTER_LINEAR)
@@ -101,7 +112,7 @@ class Calibration:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """The calibration in a YAML file of ROS's camera_info format (camera_calibration_parsers).
+    """Read a calibration from a YAML file in ROS's camera_info format (camera_calibration_parsers).
 
     Raises: ConfigError naming the file and the field.
     """
@@ -177,7 +188,7 @@ def _distortion(field: Any, model: Any) -> Array:
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where the camera's optical frame (REP 103: z forward, x right, y down) stands in the frame
+    """The pose of the camera's optical frame (REP 103: z forward, x right, y down) in the frame
     `parent`.
     """
 
@@ -195,5 +206,5 @@ class CameraPose:
 
 
 def read_pose(path: Path) -> CameraPose:
-    """Raises: ConfigError naming the file and the field."""
+    """Read a pose from a YAML file. Raises: ConfigError naming the file and the field."""
     return read_fields(path, CameraPose)

@@ -1,6 +1,4 @@
-"""A thread that takes frames as they come, stamps each at its capture, and opens the source again
-after a loss.
-"""
+"""A thread that captures frames, stamps each at its capture, and reopens a lost source."""
 
 import threading
 import time
@@ -14,8 +12,8 @@ from conure_ros.cameras.sources import BadFrame, CameraLost, Source, SourceEnded
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded frame (height, width, 3), BGR, with its time of capture on the stamps' clock and on
-    the steady one.
+    """A decoded BGR frame (height, width, 3), with its time of capture on the clock of the stamps
+    and on the steady one.
     """
 
     pixels: Image
@@ -25,26 +23,25 @@ class Frame:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waiting times between attempts to open a lost source: doubled from the first to the most,
-    s.
+    """Waiting times before each attempt to reopen a lost source, s: doubled from the first to the
+    longest.
     """
 
     first_s: float = 0.5
     most_s: float = 8.0
 
     def wait_s(self, attempt: int) -> float:
-        """Before the attempt of this number, counted from 0."""
+        """The wait before this attempt, counted from 0, s."""
         return min(self.most_s, self.first_s * 2.0 ** min(attempt, 30))
 
 
 class Capture:
-    """`grab`, stamp, `retrieve`, hand on; never waits for who takes the frames beyond the call
-    itself.
+    """Grab, stamp, retrieve and pass on each frame, on an own thread.
 
-    `on_frame` takes each frame, `on_bad` the steady time of one that cannot be used and why,
-    `on_lost` why the source gives no more. `period_s` above 0 paces a source that does not pace
-    itself. An error that nobody foresaw is kept in `error`, where the owner's own thread finds it:
-    a dead camera must not look idle.
+    `on_frame` takes each frame. `on_bad` takes the steady time of an unusable one, and why.
+    `on_lost` takes why the source gives no more. `period_s` above 0 paces a source without a rate
+    of its own. An unexpected error is kept in `error` for the owner's thread: a dead camera must
+    not look idle.
     """
 
     def __init__(
@@ -70,8 +67,8 @@ class Capture:
         self._thread.start()
 
     def close(self, timeout_s: float) -> None:
-        """No frame is handed on afterwards. A read that hangs longer than this is left to
-        itself.
+        """End the thread. No frame is passed on afterwards. A read that hangs longer than this is
+        abandoned.
         """
         self._ended.set()
         self._thread.join(timeout_s)
@@ -93,7 +90,7 @@ class Capture:
                 self._source.close()
 
     def _once(self) -> None:
-        """One frame. Raises: CameraLost."""
+        """Capture one frame. Raises: CameraLost."""
         if self._source is None:
             self._source = self._reopen()
             self.reconnects += 1
@@ -101,7 +98,7 @@ class Capture:
         if self._ended.is_set():
             return
         if not self._source.grab():
-            raise CameraLost("the source gives no frames any more")
+            raise CameraLost("the source gives no more frames")
         taken_s, stamp_ns = time.monotonic(), self._clock_ns()
         try:
             pixels = self._source.retrieve()
@@ -115,7 +112,7 @@ class Capture:
     def _pace(self) -> None:
         if self._period_s > 0:
             self._ended.wait(max(0.0, self._due_s - time.monotonic()))
-            # A machine that is too slow loses time; it does not hurry afterwards.
+            # A slow machine skips frames; it does not catch up.
             self._due_s = max(self._due_s, time.monotonic() - self._period_s) + self._period_s
 
     def _lose(self, why: str) -> None:

@@ -9,9 +9,7 @@ DEVICES, CLASSES = Path("/dev"), Path("/sys/class/video4linux")
 
 @dataclass(frozen=True)
 class VideoDevice:
-    """A device that frames can be had from. `source`: the name that survives plugging in again,
-    where there is one.
-    """
+    """A device that gives frames. `source` is its persistent name, if it has one."""
 
     path: Path
     name: str
@@ -20,8 +18,12 @@ class VideoDevice:
 
 
 def video_devices(devices: Path = DEVICES, classes: Path = CLASSES) -> list[VideoDevice]:
-    """In the order of their numbers. A camera's further devices, which carry metadata, are left
-    out.
+    """List the devices in the order of their numbers, without a camera's further devices for
+    metadata.
+
+    Args:
+        devices: Folder of the device files.
+        classes: Folder in which the kernel describes them.
     """
     by_id = {link.resolve(): link for link in sorted((devices / "v4l" / "by-id").glob("*"))}
     found = []

@@ -1,6 +1,4 @@
-"""From a camera's frame to a policy's square image: crop and resize by a rule that is written down,
-never silently.
-"""
+"""From a camera's frame to a policy's square image: crop and resize by an explicit rule."""
 
 from dataclasses import dataclass
 
@@ -15,12 +13,12 @@ FITS = ("none", "crop", "pad", "stretch")
 
 @dataclass(frozen=True)
 class Framing:
-    """The rule: first the part of the frame in `crop_px` (left, top, width, height; all 0: the
-    whole), then `fit`.
+    """The rule. First take `crop_px` of the frame (left, top, width, height; all 0: the whole),
+    then apply `fit`.
 
-    `none` leaves that part as it is; `crop` takes the largest square in its middle, `pad` adds
-    black bars to a square, `stretch` squeezes it to a square; all three then resize to `size_px`,
-    by area averaging where they shrink.
+    `none` keeps that part as it is. `crop` takes the largest centred square, `pad` adds black bars
+    to a square, `stretch` scales to a square; all three then resize to `size_px`, by area averaging
+    where they shrink.
 
     >>> Framing("crop", 48).placement(640, 480).size
     (48, 48)
@@ -43,8 +41,14 @@ class Framing:
             )
 
     def placement(self, width_px: int, height_px: int) -> "Placement":
-        """What the rule does to frames of this size. Raises: ConfigError if `crop_px` leaves the
-        frame.
+        """Compute what the rule does to frames of one size.
+
+        Args:
+            width_px: Width of the frames, px.
+            height_px: Height of the frames, px.
+
+        Raises:
+            ConfigError: `crop_px` leaves the frame.
         """
         left, top, width, height = (
             self.crop_px if any(self.crop_px) else (0, 0, width_px, height_px)
@@ -74,8 +78,8 @@ class Framing:
 
 @dataclass(frozen=True)
 class Placement:
-    """`box` (left, top, width, height) of a frame, resized to `scaled`, put at `offset` in a black
-    image of `size`.
+    """`box` (left, top, width, height) of a frame, resized to `scaled`, placed at `offset` in a
+    black image of `size`.
 
     Sizes are (width, height); all px.
     """
@@ -86,7 +90,7 @@ class Placement:
     size: tuple[int, int]
 
     def apply(self, pixels: Image) -> Image:
-        """An image (size[1], size[0], 3) from a frame (height, width, 3)."""
+        """The image (size[1], size[0], 3) of a frame (height, width, 3)."""
         left, top, width, height = self.box
         part = pixels[top : top + height, left : left + width]
         if self.scaled != (width, height):
@@ -102,10 +106,10 @@ class Placement:
         return image
 
     def intrinsics(self, matrix: Array) -> Array:
-        """Intrinsic (3, 3) or projection matrix (3, 4), px, of the image, from that of the frame.
+        """Convert an intrinsic (3, 3) or projection matrix (3, 4), px, from the frame to the image.
 
-        The centre of the first pixel is at 0, as in OpenCV and camera_info, so that u' + 1/2 = s (u
-        - left + 1/2).
+        The centre of the first pixel is at 0, as in OpenCV and camera_info: u' + 1/2 = s (u - left
+        + 1/2).
         """
         scale = np.array(self.scaled) / np.array(self.box[2:])
         moved = np.array(matrix, dtype=np.float64)

@@ -1,4 +1,6 @@
-"""Whether a camera's frames may be acted on: lost, late, repeated, dark or blinded ones may not."""
+"""Whether a camera's frames may be used: not if they are lost, late, repeated, dark or
+overexposed.
+"""
 
 import threading
 from collections import deque
@@ -16,7 +18,7 @@ NOISE_FRAMES = 30
 BURST_PERIODS = 0.25
 GAP_PERIODS = 2.0
 JITTER_PERIODS = 0.35
-# Links and machines that hesitate make a single one of these now and then.
+# Slow links and machines cause a single one of these now and then.
 TOLERATED = ("late", "repeated")
 
 
@@ -24,14 +26,14 @@ TOLERATED = ("late", "repeated")
 class HealthRules:
     """What counts as a bad frame, and when bad frames are a fault.
 
-    Every bad frame is withheld. Bad frames only (or none) for `fault_periods` expected periods are
-    a fault. It ends after `resume_s` without any bad frame, single late and repeated ones aside.
+    Every bad frame is withheld. Only bad frames, or none, for `fault_periods` expected periods are
+    a fault. It ends after `resume_s` without a bad frame; single late and repeated ones do not
+    count.
 
-    A frame is repeated if it is the same to the bit as the last good one, or if their mean
-    difference is less than `frozen_noise_fraction` of the sensor's usual noise (below 0: neither is
-    looked for). It is dark (overexposed) if `dark_fraction` (`bright_fraction`) of its pixels are
-    at or below `dark_level` (at or above `bright_level`), of 255; a fraction above 1 turns that
-    off.
+    A frame is repeated if it equals the last good one bit by bit, or if their mean difference is
+    less than `frozen_noise_fraction` of the sensor's usual noise (below 0: no check). It is dark
+    (overexposed) if `dark_fraction` (`bright_fraction`) of its pixels are at or below `dark_level`
+    (at or above `bright_level`), of 255; a fraction above 1 turns that off.
     """
 
     period_s: float
@@ -45,10 +47,10 @@ class HealthRules:
 
 
 class StreamHealth:
-    """Judges one camera's frames. One thread brings frames, another asks; steady seconds come in.
+    """Judges one camera's frames. One thread adds frames, another reads the fault; times are steady
+    seconds.
 
-    `live`: frames come when they please; otherwise whoever reads them sets the pace, and none is
-    late.
+    `live`: the source sets the pace. Otherwise the reader sets it, and no frame is late.
 
     >>> health = StreamHealth(HealthRules(period_s=1 / 30, resume_s=0.0), live=True)
     >>> health.fault
@@ -65,7 +67,7 @@ class StreamHealth:
         self._last_s: float | None = None
 
     def _forget(self) -> None:
-        """Nothing is known of a new stream."""
+        """Forget the stream: nothing is known of a new one."""
         self._good_since_s: float | None = None
         self._bad_since_s: float | None = None
         self._sample: NDArray[np.int16] | None = None
@@ -74,29 +76,43 @@ class StreamHealth:
         self._behind = False
 
     def frame(self, now_s: float, pixels: Image) -> bool:
-        """Judge a frame (height, width, 3) that was taken now; True if it may be published."""
+        """Judge a frame.
+
+        Args:
+            now_s: Time at which it was captured, steady clock, s.
+            pixels: The frame, shape (height, width, 3), uint8.
+
+        Returns:
+            Whether it may be published.
+        """
         with self._lock:
             kind, why = (
                 self._late(now_s) or self._exposure(pixels) or self._repeated(pixels) or ("", "")
             )
             self._last_s = now_s
-            return self._judged(now_s, kind, why)
+            return self._record(now_s, kind, why)
 
     def reject(self, now_s: float, why: str, kind: str) -> None:
-        """A frame that is unusable for a reason found elsewhere."""
+        """Count a frame that is unusable for another reason.
+
+        Args:
+            now_s: Time at which it was captured, steady clock, s.
+            why: The fault to report, for a person.
+            kind: The kind under which it is counted in `withheld`.
+        """
         with self._lock:
             self._last_s = now_s
-            self._judged(now_s, kind, why)
+            self._record(now_s, kind, why)
 
     def lost(self, why: str) -> None:
-        """The stream ended; the next frame is that of a new one."""
+        """Note that the stream ended. The next frame begins a new one."""
         with self._lock:
             self._forget()
             self._last_s = None
             self.fault = why
 
     def tick(self, now_s: float) -> str:
-        """The fault now, '' if there is none. A stream that stands still is noticed here."""
+        """The present fault, '' if there is none. It also detects a stream that stopped."""
         with self._lock:
             silent_s = 0.0 if self._last_s is None else now_s - self._last_s
             if silent_s >= self.rules.fault_periods * self.rules.period_s:
@@ -104,7 +120,7 @@ class StreamHealth:
                 self._good_since_s = None
             return self.fault
 
-    def _judged(self, now_s: float, kind: str, why: str) -> bool:
+    def _record(self, now_s: float, kind: str, why: str) -> bool:
         if kind:
             self.withheld[kind] = self.withheld.get(kind, 0) + 1
             self._bad_since_s = now_s if self._bad_since_s is None else self._bad_since_s
@@ -120,8 +136,8 @@ class StreamHealth:
         return not self.fault
 
     def _late(self, now_s: float) -> tuple[str, str] | None:
-        """A frame after a gap may have waited on its way, and those that follow at once did: their
-        stamps would lie.
+        """A frame after a gap may have waited in a buffer; those that follow at once did. Their
+        stamps would be wrong.
         """
         if not self.live or self._last_s is None:
             return None
@@ -162,8 +178,8 @@ class StreamHealth:
         return None
 
     def _repeated(self, pixels: Image) -> tuple[str, str] | None:
-        """Two exposures of a sensor are never the same: its noise differs, and how much is learnt
-        from good frames.
+        """Two exposures never have the same noise. How much they differ is learnt from good
+        frames.
         """
         if self.rules.frozen_noise_fraction < 0:
             return None
@@ -172,7 +188,7 @@ class StreamHealth:
         if last is not None and whole is not None and last.shape == sample.shape:
             difference = float(np.abs(sample - last).mean())
             if difference == 0.0 and np.array_equal(pixels, whole):
-                return "repeated", "the image is frozen: every frame is the same to the bit"
+                return "repeated", "the image is frozen: every frame is identical"
             noise = self._noise()
             if difference < self.rules.frozen_noise_fraction * noise:
                 return (
@@ -187,7 +203,7 @@ class StreamHealth:
         return None
 
     def _noise(self) -> float:
-        """Mean difference, of 255, of two frames of a still scene; 0 until enough were seen."""
+        """Mean difference of two frames of a still scene, of 255; 0 until enough frames came."""
         if len(self._differences) < NOISE_FRAMES:
             return 0.0
         return float(np.percentile(self._differences, NOISE_PERCENTILE))

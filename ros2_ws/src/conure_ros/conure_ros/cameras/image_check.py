@@ -1,4 +1,4 @@
-"""Whether an image can be what the camera sees now. Pure."""
+"""Whether an image can show what the camera sees now. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,16 +7,16 @@ from conure_core.errors import DataError
 from conure_core.types import Array
 
 BLACK_LEVEL = 8
-"""Of 255: a picture without a brighter pixel shows nothing."""
+"""Of 255: an image without a brighter pixel is black."""
 
 
-class SightHealth:
-    """A frozen image does not change although the arm moves; a black one shows nothing.
+class ImageCheck:
+    """Refuses frozen images, which do not change while the arm moves, and black ones.
 
-    Frozen, it stays refused until another image comes: that the arm holds, because of it, is no
-    sign of recovery.
+    A frozen image stays refused until another one comes. The arm then holds, so its rest is no sign
+    of recovery.
 
-    >>> health = SightHealth(frozen_motion_rad=0.05)
+    >>> health = ImageCheck(frozen_motion_rad=0.05)
     >>> health.check(pixels, joint_rad)
     """
 
@@ -27,8 +27,14 @@ class SightHealth:
         self._frozen = False
 
     def check(self, pixels: NDArray[np.uint8], joint_rad: Array) -> None:
-        """Raises: DataError saying what is wrong with the image (height, width, 3), seen with the
-        arm at (n,) rad.
+        """Refuse an image that cannot be current.
+
+        Args:
+            pixels: The image, shape (height, width, 3), uint8.
+            joint_rad: Angles of the arm at its capture, shape (n,), rad.
+
+        Raises:
+            DataError: The image is black or frozen; the message says which.
         """
         if int(pixels.max()) <= BLACK_LEVEL:
             raise DataError(

@@ -1,16 +1,16 @@
-"""Which images a policy answers: one a control period, however many a camera sends. Pure."""
+"""Which images a policy answers: one a control period, at any rate of the camera. Pure."""
 
 EARLY = 0.25
-"""How much of a period before its time an image is taken: cameras jitter."""
+"""Part of a period by which an image may come early: cameras jitter."""
 
 
 class Pace:
-    """A grid of times one period apart, that moves with the images taken; the images between are
-    for nobody.
+    """A grid of times one period apart, which moves with the accepted images. Images in between are
+    skipped.
 
-    An action is what is to happen within one control period: answered more often, the arm would be
-    told more than the demonstrations ever asked for. Where a camera's rate is no multiple of the
-    control rate, the mean rate is kept.
+    An action is what should happen within one control period. More answers would command more
+    motion than the demonstrations contain. If the camera's rate is no multiple of the control rate,
+    the mean rate is kept.
 
     >>> pace = Pace(period_ns=100_000_000)
     >>> [pace.takes(index * 33_333_333) for index in range(7)]  # 30 Hz, a policy at 10 Hz
@@ -23,8 +23,8 @@ class Pace:
         self._due_ns: int | None = None
 
     def takes(self, captured_ns: int) -> bool:
-        """Whether the image captured at this time is to be answered. A clock that went back begins
-        anew.
+        """Whether to answer the image captured at this time, ns. A clock that went back restarts
+        the grid.
         """
         due_ns = self._due_ns
         if due_ns is None or captured_ns < due_ns - 2 * self._period_ns:

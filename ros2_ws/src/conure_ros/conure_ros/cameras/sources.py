@@ -1,5 +1,5 @@
-"""Where frames come from: V4L2 devices, network streams, GStreamer pipelines, video files, folders
-of images.
+"""Sources of frames: V4L2 devices, network streams, GStreamer pipelines, video files, image
+folders.
 """
 
 import os
@@ -20,7 +20,7 @@ from conure_core.types import Image
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt")
 PIPELINE = "gst:"
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# What FFmpeg would buffer against jitter is delay here.
+# FFmpeg's buffer against jitter would only add delay here.
 FFMPEG_OPTIONS = "fflags;nobuffer|flags;low_delay|rtsp_transport;tcp"
 FFMPEG_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 HINT = (
@@ -31,15 +31,15 @@ HINT = (
 
 
 class CameraLost(RobotError):
-    """A source that cannot be opened, or that gives no frames any more."""
+    """A source cannot be opened, or gives no more frames."""
 
 
 class SourceEnded(CameraLost):
-    """A file that was played once, as was asked: opening it again would play it once more."""
+    """A file that is not looped is at its end; do not reopen it."""
 
 
 class BadFrame(RobotError):
-    """A frame that came but cannot be used; the next one may be good."""
+    """A frame cannot be used; the next one may be good."""
 
 
 class Kind(Enum):
@@ -54,7 +54,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """A source as it was asked for. `shown`: without the password that an address may hold."""
+    """A source as the user gave it. `shown` hides a password in the address."""
 
     kind: Kind
     address: str
@@ -62,12 +62,12 @@ class SourceSpec:
 
     @property
     def live(self) -> bool:
-        """True if frames come when they please; a file's wait to be read."""
+        """Whether the source sets the pace; frames of a file wait to be read."""
         return self.kind not in (Kind.FILE, Kind.FOLDER)
 
 
 def parse_source(text: str) -> SourceSpec:
-    """Raises: ConfigError saying what a source may be."""
+    """Parse the text of a source. Raises: ConfigError listing the kinds of source."""
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if text.isdecimal():
         return SourceSpec(Kind.DEVICE, f"/dev/video{int(text)}", f"/dev/video{int(text)}")
@@ -93,7 +93,7 @@ def parse_source(text: str) -> SourceSpec:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """What is asked of a source when it is opened. 0 and '' leave a device's own size and pixel
+    """Requests to a source when it is opened. 0 and '' keep a device's own size and pixel
     format.
     """
 
@@ -118,9 +118,7 @@ class SourceSettings:
 
 
 class Source(Protocol):
-    """An open source. `grab` waits for a frame and takes it, `retrieve` decodes the one that was
-    taken.
-    """
+    """An open source. `grab` waits for a frame and takes it; `retrieve` decodes it."""
 
     def grab(self) -> bool: ...
     def retrieve(self) -> Image: ...
@@ -128,8 +126,15 @@ class Source(Protocol):
 
 
 def open_source(spec: SourceSpec, settings: SourceSettings) -> Source:
-    """Raises: CameraLost saying why it cannot be opened; ConfigError if this OpenCV cannot open
-    such a source.
+    """Open a source.
+
+    Args:
+        spec: Kind and address.
+        settings: Size, rate, pixel format and time limits.
+
+    Raises:
+        CameraLost: It cannot be opened; the message says why.
+        ConfigError: This OpenCV cannot open such a source.
     """
     if spec.kind is Kind.FOLDER:
         return FolderSource(spec, settings)
@@ -137,13 +142,13 @@ def open_source(spec: SourceSpec, settings: SourceSettings) -> Source:
 
 
 class CaptureSource:
-    """OpenCV's VideoCapture with the backend that belongs to the kind, and no other."""
+    """OpenCV's VideoCapture with the backend of the kind, and no other."""
 
     def __init__(self, spec: SourceSpec, settings: SourceSettings) -> None:
         self.spec, self.settings = spec, settings
         if spec.kind is Kind.DEVICE and not Path(spec.address).exists():
             raise CameraLost(f"{spec.shown} is not there; is the camera plugged in?")
-        self._capture = _opened(spec, settings)
+        self._capture = _open_capture(spec, settings)
         if not self._capture.isOpened():
             raise CameraLost(
                 f"{spec.kind.value} {spec.shown} cannot be opened; is it there, and is it free?"
@@ -159,29 +164,31 @@ class CaptureSource:
         return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and self._capture.grab())
 
     def retrieve(self) -> Image:
-        """Raises: BadFrame if the frame cannot be decoded, or is not one of colours with 8 bits."""
+        """Decode the grabbed frame. Raises: BadFrame if it cannot be decoded, or has not three
+        8-bit channels.
+        """
         try:
             decoded, frame = self._capture.retrieve()
         except cv2.error as error:
             raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded: {error}") from error
         if not decoded or frame is None:
             raise BadFrame(f"{self.spec.shown}: a frame cannot be decoded")
-        return _coloured(frame, self.spec.shown)
+        return _require_color(frame, self.spec.shown)
 
     def close(self) -> None:
         self._capture.release()
 
 
-def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
+def _open_capture(spec: SourceSpec, settings: SourceSettings) -> Any:
     if spec.kind is Kind.PIPELINE:
         if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends() or not has_gstreamer():
             raise ConfigError(
-                "this OpenCV has no GStreamer; apt's python3-opencv has, the wheels of PyPI"
+                "this OpenCV has no GStreamer; apt's python3-opencv has it, the wheels of PyPI"
                 " have not"
             )
         return cv2.VideoCapture(spec.address, cv2.CAP_GSTREAMER)
     if spec.kind is Kind.DEVICE:
-        return _configured(cv2.VideoCapture(spec.address, cv2.CAP_V4L2), settings)
+        return _configure(cv2.VideoCapture(spec.address, cv2.CAP_V4L2), settings)
     limits = {
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(settings.open_timeout_s * 1e3),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(settings.read_timeout_s * 1e3),
@@ -193,8 +200,8 @@ def _opened(spec: SourceSpec, settings: SourceSettings) -> Any:
 
 @contextmanager
 def _without_buffering() -> Iterator[None]:
-    """OpenCV takes FFmpeg's options from the environment alone, where they would spoil files opened
-    afterwards.
+    """OpenCV reads FFmpeg's options from the environment only; they must not affect files opened
+    later.
     """
     if FFMPEG_VARIABLE in os.environ:
         yield
@@ -207,12 +214,12 @@ def _without_buffering() -> Iterator[None]:
 
 
 def has_gstreamer() -> bool:
-    """Whether this OpenCV was built with it."""
+    """Whether this OpenCV was built with GStreamer."""
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
-def _configured(capture: Any, settings: SourceSettings) -> Any:
-    """The pixel format first: it decides which sizes and rates there are."""
+def _configure(capture: Any, settings: SourceSettings) -> Any:
+    """Set the pixel format first: it decides which sizes and rates exist."""
     if settings.fourcc:
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.fourcc))
     if settings.width_px:
@@ -224,17 +231,17 @@ def _configured(capture: Any, settings: SourceSettings) -> Any:
 
 
 class FolderSource:
-    """The images of a folder, by name; the folder is read again each time round."""
+    """The images of a folder, by name. The folder is listed again in each round."""
 
     def __init__(self, spec: SourceSpec, settings: SourceSettings) -> None:
         self.spec, self.settings = spec, settings
-        self._paths, self._next = self._listed(), 0
+        self._paths, self._next = self._list_images(), 0
         if not self._paths:
             raise CameraLost(
                 f"{spec.shown} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
 
-    def _listed(self) -> list[Path]:
+    def _list_images(self) -> list[Path]:
         folder = Path(self.spec.address)
         found = folder.iterdir() if folder.is_dir() else []
         return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -243,7 +250,7 @@ class FolderSource:
         if self._next == len(self._paths):
             if not self.settings.loop:
                 raise SourceEnded(f"{self.spec.shown} is at its end, and loop is off")
-            self._paths, self._next = self._listed(), 0
+            self._paths, self._next = self._list_images(), 0
         if self._next >= len(self._paths):
             return False
         self._path = self._paths[self._next]
@@ -251,16 +258,16 @@ class FolderSource:
         return True
 
     def retrieve(self) -> Image:
-        """Raises: BadFrame naming a file that is no image."""
+        """Decode the grabbed image. Raises: BadFrame naming a file that is not an image."""
         frame = cv2.imread(str(self._path), cv2.IMREAD_COLOR)
         if frame is None:
             raise BadFrame(f"{self._path} cannot be read as an image")
-        return _coloured(frame, str(self._path))
+        return _require_color(frame, str(self._path))
 
     def close(self) -> None: ...
 
 
-def _coloured(frame: Any, shown: str) -> Image:
+def _require_color(frame: Any, shown: str) -> Image:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise BadFrame(
             f"{shown}: expected frames of three 8-bit channels, got {frame.shape} {frame.dtype}"

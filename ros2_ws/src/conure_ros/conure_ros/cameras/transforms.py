@@ -1,4 +1,4 @@
-"""/tf_static: where a calibrated camera's optical frame stands."""
+"""/tf_static: the pose of a calibrated camera's optical frame."""
 
 from typing import Any
 
@@ -11,9 +11,19 @@ from conure_ros.comms.qos import LATCHED
 
 
 def publish_static(node: Any, pose: CameraPose, frame: str, stamp_ns: int) -> Any:
-    """The publisher that holds the one transform for whoever comes later; the caller keeps it.
+    """Publish one static transform. The caller keeps the publisher: it serves late subscribers.
 
-    Raises: ConfigError if tf2_msgs is not installed.
+    Args:
+        node: The node that publishes.
+        pose: parent_from_camera.
+        frame: Name of the optical frame.
+        stamp_ns: Time of the transform, ns.
+
+    Returns:
+        The publisher.
+
+    Raises:
+        ConfigError: tf2_msgs is not installed.
     """
     try:
         from tf2_msgs.msg import TFMessage
@@ -28,6 +38,13 @@ def publish_static(node: Any, pose: CameraPose, frame: str, stamp_ns: int) -> An
 
 
 def transform_message(pose: CameraPose, frame: str, stamp_ns: int) -> TransformStamped:
+    """Build the transform of a camera's optical frame.
+
+    Args:
+        pose: parent_from_camera.
+        frame: Name of the optical frame.
+        stamp_ns: Time of the transform, ns.
+    """
     message = TransformStamped(child_frame_id=frame)
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), pose.parent
     place, turn = message.transform.translation, message.transform.rotation

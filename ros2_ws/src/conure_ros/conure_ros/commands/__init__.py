@@ -1,1 +1,1 @@
-"""Verbs of `conure` on the robot."""
+"""Verbs of `conure` for the robot."""

@@ -1,6 +1,4 @@
-"""`conure bench bus`: the loop of a serial arm on this machine, as lines and as
-out/bench/bus.json.
-"""
+"""`conure bench bus`: timing of the loop of a serial arm, printed and in out/bench/bus.json."""
 
 import contextlib
 import math
@@ -9,14 +7,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from conure_core.config.loader import load_config
+from conure_core.config.values import SHARE, bounds
 from conure_core.control.safety import JointCommand
-from conure_core.errors import ConfigError, ConureError
+from conure_core.errors import ConureError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.processes import ended_with_this_process
@@ -36,15 +35,11 @@ class BenchBusConfig:
     robot: str
     port: str
     move: bool | None
-    seconds: float
-    corrupt: float
+    seconds: float = field(metadata=bounds(1.0))
+    corrupt: float = field(metadata=SHARE)
 
     def __post_init__(self) -> None:
         load_bus(self.robot)
-        if not (self.seconds >= 1.0 and 0.0 <= self.corrupt <= 1.0):
-            raise ConfigError(
-                f"seconds must be at least 1, corrupt in 0..1, got {self.seconds}, {self.corrupt}"
-            )
 
     @property
     def simulated(self) -> bool:
@@ -54,7 +49,7 @@ class BenchBusConfig:
 def run(overrides: list[str]) -> None:
     """Measure the loop of a serial arm, jitter and retries.
 
-    Without faults and, on simulated servos, with spoilt packets.
+    Without faults and, on simulated servos, with corrupt packets.
     """
     config = load_config("conure_ros.conf", "bench_bus", BenchBusConfig, overrides)
     with (
@@ -74,8 +69,18 @@ def run(overrides: list[str]) -> None:
 
 
 def measure(config: BenchBusConfig, port: Path) -> dict[str, float]:
-    """Figures of CycleTimes, with the rate reached and the packets asked for again. Raises:
-    RobotError, ConureError.
+    """Run the loop for a while and measure it.
+
+    Args:
+        config: Robot, duration, and whether the arm moves.
+        port: Path of the serial port.
+
+    Returns:
+        CycleTimes.figures, with `rate_hz` and the number of retried packets.
+
+    Raises:
+        RobotError: A servo fails its check.
+        ConureError: The loop halted.
     """
     loop = ArmLoop(ServoScale(load_bus(config.robot), load_robot(config.robot)), str(port))
     try:
@@ -101,7 +106,7 @@ def measure(config: BenchBusConfig, port: Path) -> dict[str, float]:
 
 
 def _swing(loop: ArmLoop, elapsed_s: float) -> JointCommand:
-    """A step of a slow swing about the middle between where the arm is and its home."""
+    """A step of a slow swing, near the present pose on the side of home."""
     home = np.array(loop.robot.home_rad)
     offset_rad = SWING_RAD * math.sin(2 * math.pi * elapsed_s / SWING_PERIOD_S)
     nearer = loop.measured.positions[:-1] + np.clip(
@@ -112,8 +117,8 @@ def _swing(loop: ArmLoop, elapsed_s: float) -> JointCommand:
 
 @contextlib.contextmanager
 def simulated_servos(robot: str) -> Iterator[Path]:
-    """An arm on simulated servos, in a process of its own; its port. Raises: ConureError if it does
-    not come up.
+    """An arm of simulated servos in an own process; yields its port. Raises: ConureError if it does
+    not start.
     """
     with tempfile.TemporaryDirectory(prefix="conure-servos-") as folder:
         port = Path(folder) / "port"

@@ -1,6 +1,4 @@
-"""`conure doctor [bundle=FOLDER]`: what of this machine works, a line each, and what to do about
-the rest.
-"""
+"""`conure doctor [bundle=FOLDER]`: check this machine's setup, one line each, with advice."""
 
 import importlib
 import importlib.metadata
@@ -20,16 +18,14 @@ from conure_core.robot.description import load_robot
 
 SETUP = "make setup"
 PYTHONS = ((3, 10), (3, 11), (3, 12))
-HELLO_TOPIC = "conure_doctor_hello"
-HELLO_S = 15.0
+PROBE_TOPIC = "conure_doctor_hello"
+PROBE_S = 15.0
 RMW = "rmw_fastrtps_cpp"
 
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """What to look at beside the machine: a bundle, and the robot and image size that it is meant
-    for.
-    """
+    """What to check beside the machine: a bundle, for this robot and image size."""
 
     bundle: str | None = None
     robot: str = "wx250s"
@@ -38,7 +34,7 @@ class DoctorConfig:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. `advice` is empty where all is well; `required` findings decide the exit status."""
+    """One line. `advice` is '' where all is well. `required` findings decide the exit status."""
 
     subject: str
     found: str
@@ -47,7 +43,7 @@ class Finding:
 
 
 class Missing(Exception):
-    """What is wrong, and what to do."""
+    """A failed check: what was found, and what to do."""
 
     def __init__(self, found: str, advice: str) -> None:
         super().__init__(found)
@@ -76,19 +72,17 @@ def line(finding: Finding) -> str:
 
 
 def examine(config: DoctorConfig) -> Any:
-    """The findings, one after the other; a check that fails in an unforeseen way is a finding as
-    well.
-    """
+    """The findings, one after the other. A check that fails unexpectedly is a finding too."""
     checks: list[tuple[str, Callable[[], str], bool]] = [
         ("Python", python, True),
         ("ROS 2", ros, True),
         ("conure_msgs", messages, True),
         ("middleware", middleware, True),
         ("ros2 launch", ros2_launch, False),
-        ("kinematics", lambda: module("pinocchio", "pin"), True),
-        ("onnxruntime", lambda: module("onnxruntime", "onnxruntime"), True),
-        ("recording", lambda: module("mcap", "mcap"), True),
-        ("simulation", lambda: module("pybullet", "pybullet"), False),
+        ("kinematics", lambda: find_version("pinocchio", "pin"), True),
+        ("onnxruntime", lambda: find_version("onnxruntime", "onnxruntime"), True),
+        ("recording", lambda: find_version("mcap", "mcap"), True),
+        ("simulation", lambda: find_version("pybullet", "pybullet"), False),
         ("cameras", cameras, False),
         ("GPU", gpu, False),
         ("robot", lambda: robot(config), True),
@@ -116,7 +110,7 @@ def python() -> str:
 
 
 def ros() -> str:
-    rclpy = imported("rclpy", f"{SETUP}, or source /opt/ros/<distribution>/setup.bash")
+    rclpy = require_module("rclpy", f"{SETUP}, or source /opt/ros/<distribution>/setup.bash")
     inside = Path(rclpy.__file__).is_relative_to(sys.prefix)
     source = "wheels of this environment" if inside else str(Path(rclpy.__file__).parents[4])
     return (
@@ -125,7 +119,7 @@ def ros() -> str:
 
 
 def messages() -> str:
-    imported(
+    require_module(
         "conure_msgs.msg",
         f"{SETUP} builds them; on a ROS machine: colcon build, then source install/setup.bash",
     )
@@ -133,19 +127,37 @@ def messages() -> str:
 
 
 def ros2_launch() -> str:
-    imported("launch_ros", "not needed: conure up starts the same nodes")
+    require_module("launch_ros", "not needed: conure up starts the same nodes")
     return "available"
 
 
-def imported(name: str, advice: str) -> Any:
+def require_module(name: str, advice: str) -> Any:
+    """Import a module.
+
+    Args:
+        name: Its full name.
+        advice: What to do if it is missing.
+
+    Raises:
+        Missing: It cannot be imported.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise Missing(str(error), advice) from error
 
 
-def module(name: str, distribution: str) -> str:
-    imported(name, SETUP)
+def find_version(name: str, distribution: str) -> str:
+    """The version of an installed distribution, after importing its module.
+
+    Args:
+        name: Full name of the module.
+        distribution: Name of the distribution; if unknown, the version is "installed".
+
+    Raises:
+        Missing: The module cannot be imported.
+    """
+    require_module(name, SETUP)
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -153,8 +165,8 @@ def module(name: str, distribution: str) -> str:
 
 
 def middleware() -> str:
-    """A message from another process, through the middleware that the nodes use, with the nodes'
-    own settings.
+    """Send a message between two processes, through the nodes' middleware with the nodes' own
+    settings.
     """
     try:
         from conure_ros.bringup.launcher import ros_environment
@@ -163,20 +175,20 @@ def middleware() -> str:
     with ros_environment() as variables:
         words = [sys.executable, "-c", "from conure_ros.commands.doctor import {}; {}()"]
         talker, listener = (
-            [*words[:2], words[2].format(role, role)] for role in ("talk", "listen")
+            [*words[:2], words[2].format(role, role)] for role in ("send_probes", "receive_probe")
         )
         began_s = time.monotonic()
         with subprocess.Popen(
             talker, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as talking:
             try:
-                heard = subprocess.run(
-                    listener, env=variables, capture_output=True, text=True, timeout=2 * HELLO_S
+                received = subprocess.run(
+                    listener, env=variables, capture_output=True, text=True, timeout=2 * PROBE_S
                 )
             finally:
                 talking.kill()
-        if heard.returncode:
-            reason = heard.stderr.strip().splitlines()[-1:] or ["no message came"]
+        if received.returncode:
+            reason = received.stderr.strip().splitlines()[-1:] or ["no message came"]
             raise Missing(
                 reason[0],
                 "see whether UDP on the loopback is blocked, and whether /dev/shm is writable",
@@ -188,42 +200,40 @@ def middleware() -> str:
         )
 
 
-def talk() -> None:
-    """Say hello until killed, at most for a while."""
+def send_probes() -> None:
+    """Publish probes until killed, at most for a while."""
     import rclpy
     from std_msgs.msg import String
 
     rclpy.init()
-    publisher = rclpy.create_node("doctor_talker").create_publisher(String, HELLO_TOPIC, 1)
-    for _ in range(int(2 * HELLO_S / 0.05)):
+    publisher = rclpy.create_node("doctor_talker").create_publisher(String, PROBE_TOPIC, 1)
+    for _ in range(int(2 * PROBE_S / 0.05)):
         publisher.publish(String(data="hello"))
         time.sleep(0.05)
 
 
-def listen() -> None:
-    """End with status 0 as soon as one hello was heard."""
+def receive_probe() -> None:
+    """Exit with status 0 as soon as one probe came."""
     import rclpy
     from std_msgs.msg import String
 
     rclpy.init()
-    heard: list[Any] = []
+    received: list[Any] = []
     node = rclpy.create_node("doctor_listener")
-    node.create_subscription(String, HELLO_TOPIC, heard.append, 1)
-    deadline_s = time.monotonic() + HELLO_S
-    while not heard and time.monotonic() < deadline_s:
+    node.create_subscription(String, PROBE_TOPIC, received.append, 1)
+    deadline_s = time.monotonic() + PROBE_S
+    while not received and time.monotonic() < deadline_s:
         rclpy.spin_once(node, timeout_sec=0.1)
-    sys.exit(0 if heard else f"no message within {HELLO_S:.0f} s")
+    sys.exit(0 if received else f"no message within {PROBE_S:.0f} s")
 
 
 def cameras() -> str:
-    """Video devices, each as camera_node's `source` takes it, with the names that their drivers
-    gave them.
-    """
+    """Video devices as camera_node's `source` takes them, with their drivers' names."""
     from conure_ros.cameras.devices import video_devices
     from conure_ros.cameras.sources import has_gstreamer
 
     opencv = (
-        f"OpenCV {module('cv2', 'opencv-python-headless')}"
+        f"OpenCV {find_version('cv2', 'opencv-python-headless')}"
         f" {'with' if has_gstreamer() else 'without'} GStreamer"
     )
     devices = video_devices()
@@ -240,8 +250,8 @@ def cameras() -> str:
 
 
 def gpu() -> str:
-    """What training would use."""
-    torch = imported(
+    """The device that training would use."""
+    torch = require_module(
         "torch", "pip install 'conure[training]' where you train; the robot needs none"
     )
     if not torch.cuda.is_available():
@@ -252,7 +262,7 @@ def gpu() -> str:
 
 
 def robot(config: DoctorConfig) -> str:
-    """Loaded as control_node loads it: its file and its URDF fit together."""
+    """Load the robot like control_node: its file and its URDF must fit together."""
     from conure_core.robot.arm import Arm
 
     found = Arm(load_robot(config.robot)).config
@@ -262,7 +272,9 @@ def robot(config: DoctorConfig) -> str:
 
 
 def bundle(config: DoctorConfig) -> str:
-    """Loaded as policy_node loads it: whole, fitting the robot, its golden outputs reproduced."""
+    """Load the bundle like policy_node: complete, fitting the robot, its golden outputs
+    reproduced.
+    """
     from conure_core.contract.bundle import load_bundle
 
     contract = load_robot(config.robot).contract(config.image_size_px)

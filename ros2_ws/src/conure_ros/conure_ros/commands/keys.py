@@ -1,10 +1,10 @@
-"""`conure keys`: this terminal's keyboard as a source for teleop_node, and as a stop."""
+"""`conure keys`: the keyboard of this terminal as a source for teleop_node, and as a stop."""
 
 import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from conure_core.config.loader import load_config
-from conure_core.errors import ConfigError, RobotError
+from conure_core.config.values import POSITIVE
+from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
@@ -33,11 +34,11 @@ HELP = (
 STOP, QUIT = " ", ("q", "\x04")
 SENT_S = 0.04
 STOP_S = 0.5
-"""A stop that is not confirmed after so long is said to be so, again and again; it is asked for all
-the time.
+"""Time without confirmation after which a warning is printed, repeatedly. The request is repeated
+all the time.
 """
 WARN_S = 2.0
-# Each pair of keys: plus and minus of x, y, z, then of the turns about them (REP 103: forward,
+# Pairs of keys: plus and minus of x, y, z, then of the rotations about them (REP 103: forward,
 # left, up).
 AXES = ("ws", "ad", "rf", "uo", "ik", "jl")
 MOVES = {
@@ -55,20 +56,15 @@ CLEAR, RECORD = "\x12", "e"
 
 @dataclass(frozen=True)
 class KeysConfig:
-    """Speeds while a key is held, m/s and rad/s; `release_s` after its last sign it counts as
-    released.
+    """Speeds while a key is held, m/s and rad/s. A key counts as released `release_s` after its
+    last repetition.
     """
 
     robot: str = "wx250s"
-    linear_m_s: float = 0.1
-    angular_rad_s: float = 0.75
-    release_s: float = 0.12
+    linear_m_s: float = field(default=0.1, metadata=POSITIVE)
+    angular_rad_s: float = field(default=0.75, metadata=POSITIVE)
+    release_s: float = field(default=0.12, metadata=POSITIVE)
     heartbeat: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("linear_m_s", "angular_rad_s", "release_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
 
 
 def run(overrides: list[str]) -> None:
@@ -95,19 +91,25 @@ def run(overrides: list[str]) -> None:
         raise RobotError("the stop was not confirmed; cut the arm's power, or run conure stop")
 
 
-class Held:
-    """Which velocity the keys ask for now. Pure: steady seconds come in."""
+class HeldKeys:
+    """The velocity that the held keys ask for. Pure: steady seconds come in."""
 
     def __init__(self, release_s: float, speeds: NDArray[np.float64]) -> None:
         self._release_s, self._speeds = release_s, speeds
         self._seen: dict[int, tuple[float, float]] = {}
 
     def press(self, key: str, now_s: float) -> None:
+        """Note a key.
+
+        Args:
+            key: One of MOVES.
+            now_s: Present time on the steady clock, s.
+        """
         axis, sign = MOVES[key]
         self._seen[axis] = (sign, now_s)
 
     def release(self) -> None:
-        """Nothing is held any more, whatever was pressed."""
+        """Release all keys."""
         self._seen.clear()
 
     def velocity(self, now_s: float) -> NDArray[np.float64]:
@@ -119,14 +121,16 @@ class Held:
 
 
 class Keys(Stopper):
-    """Publishes `teleop/twist` and `teleop/gripper` while keys are held, `stop` on space, the
+    """Publishes `teleop/twist` and `teleop/gripper` while keys are held, `stop` on space, and the
     operator's heartbeat.
     """
 
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
         self._robot = robot
-        self._held = Held(config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3))
+        self._held = HeldKeys(
+            config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3)
+        )
         self._twists = self.create_publisher(TwistStamped, "teleop/twist", NEWEST)
         self._grippers = self.create_publisher(JointState, "teleop/gripper", NEWEST)
         kinds = {
@@ -136,12 +140,12 @@ class Keys(Stopper):
             "stop_episode": StopEpisode,
         }
         self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
-        self._sent_s, self._began_s, self._told = 0.0, time.monotonic(), ""
+        self._sent_s, self._began_s, self._shown = 0.0, time.monotonic(), ""
         self._moved = self._hinted = False
         self._stop_s = self._warned_s = math.inf
 
     def take(self, keys: str | None) -> bool:
-        """What was pressed. False: it is over."""
+        """Handle pressed keys; None: the terminal is gone. Returns False at the end."""
         if keys is None:
             return False
         if STOP in keys:
@@ -155,36 +159,36 @@ class Keys(Stopper):
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop was asked for and is not confirmed yet."""
+        """Whether a stop was requested and is not confirmed yet."""
         return self._stop_s < math.inf
 
     def turn(self, beat: bool) -> None:
-        """Everything that does not wait for a key."""
+        """Do everything that does not wait for a key."""
         rclpy.spin_once(self, timeout_sec=0.0)
         if beat:
             self.beat()
         if self.stopping:
-            self._go_on_stopping()
+            self._repeat_stop()
         else:
             self._move()
         starting = (
             self.control.last_since(-math.inf) is None
             and time.monotonic() - self._began_s < SEARCH_S
         )
-        told = "" if starting else self.control.text
-        if told != self._told:
-            self._told = told
-            say(told)
+        text = "" if starting else self.control.text
+        if text != self._shown:
+            self._shown = text
+            say(text)
 
     def _begin_stop(self) -> None:
-        """Asked for in every turn until control confirms it; keys are read meanwhile."""
+        """Request a stop, in every turn until control confirms it. Keys are still read."""
         self.ask()
         self._held.release()
         if not self.stopping:
             self._stop_s = time.monotonic()
             self._warned_s = self._stop_s + STOP_S - WARN_S
 
-    def _go_on_stopping(self) -> None:
+    def _repeat_stop(self) -> None:
         self.ask()
         now_s = time.monotonic()
         if confirms_stop(self.control.last_since(self._stop_s)):
@@ -194,10 +198,10 @@ class Keys(Stopper):
             say(f"THE STOP IS NOT CONFIRMED: cut the arm's power ({self.control.text})")
 
     def _clear(self, key: str) -> None:
-        """A stop that is still being asked for is not cleared: it would come again."""
+        """Reset a stop, unless it is still being requested: it would come again."""
         state = self.control.state
         if self.stopping and (state is None or not state.stopped):
-            say("reset_stop: not asked for, as the stop is not confirmed yet")
+            say("reset_stop: not sent: the stop is not confirmed yet")
             return
         self._stop_s = math.inf
         self._ask("reset_stop")
@@ -218,12 +222,12 @@ class Keys(Stopper):
             actions[key](key)
         elif key.lower() in actions and not self._hinted:
             self._hinted = True
-            say("capital letters are no keys here: is Caps Lock on?")
+            say("capital letters are not keys here; is Caps Lock on?")
 
     def _move(self) -> None:
         now_s = time.monotonic()
         velocity = self._held.velocity(now_s).tolist()
-        # One twist of zero says that the hand let go.
+        # One twist of zero: the keys were released.
         let_go = self._moved and not any(velocity)
         if not let_go and (not any(velocity) or now_s - self._sent_s < SENT_S):
             return
@@ -245,17 +249,17 @@ class Keys(Stopper):
         self._grippers.publish(message)
 
     def _ask(self, service: str, **fields: Any) -> None:
-        """A service, without waiting: keys are read meanwhile. What it answers is printed."""
+        """Call a service without waiting, since keys must be read. Its answer is printed."""
         client = self._asked_of[service]
         if not client.service_is_ready():
-            say(f"{service}: nobody offers it")
+            say(f"{service}: no node offers it")
             return
         client.call_async(client.srv_type.Request(**fields)).add_done_callback(
-            lambda done: _tell(service, done.result())
+            lambda done: _print_answer(service, done.result())
         )
 
 
-def _tell(service: str, answer: Any) -> None:
+def _print_answer(service: str, answer: Any) -> None:
     success = answer is not None and answer.success
     said = getattr(answer, "message", "") or getattr(answer, "path", "")
     say(" ".join(f"{service}: {'done' if success else 'refused'} {said}".split()))

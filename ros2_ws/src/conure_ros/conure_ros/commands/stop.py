@@ -1,5 +1,5 @@
-"""`conure stop`: every arm that can be reached stops and stays stopped until reset_stop. `key=true`
-waits for a key.
+"""`conure stop`: every reachable arm stops, and stays stopped until reset_stop. `key=true` waits
+for a key first.
 """
 
 import contextlib
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conure_core.config.loader import load_config
-from conure_core.errors import ConfigError, RobotError
+from conure_core.config.values import POSITIVE, bounds
+from conure_core.errors import RobotError
 from conure_ros.comms.domains import MOST
 from conure_ros.comms.middleware import drop_unknown_middleware, is_local
 from conure_ros.teleop.terminal import keyboard, require_terminal
@@ -23,48 +24,40 @@ if TYPE_CHECKING:
 
 POLL_S = 0.02
 SEARCH_S = 4.0
-"""How long a process that has just begun may take to discover those of other machines; see
-exclusive.DISCOVERY_S.
+"""How long a new process may take to discover those of other machines; see
+sole_publisher.DISCOVERY_S.
 """
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class StopConfig:
-    """What `conure stop` does."""
+    """Options of `conure stop`."""
 
     key: bool = False
     """Wait for any key; meanwhile send the operator's heartbeat, if `heartbeat`."""
     heartbeat: bool = True
-    timeout_s: float = 5.0
-    """How long to ask for a confirmation."""
-    domains: list[int] = field(default_factory=list)
-    """The ROS domains to stop; empty: every one with a graph of this machine, that of
-    ROS_DOMAIN_ID, and 0.
+    timeout_s: float = field(default=5.0, metadata=POSITIVE)
+    """How long to repeat the request, s."""
+    domains: list[int] = field(default_factory=list, metadata=bounds(0, MOST))
+    """ROS domains to stop; empty: those of this machine's graphs, of ROS_DOMAIN_ID, and 0.
     """
-
-    def __post_init__(self) -> None:
-        if not self.timeout_s > 0:
-            raise ConfigError(f"timeout_s must be positive, got {self.timeout_s}")
-        wrong = [number for number in self.domains if not 0 <= number <= MOST]
-        if wrong:
-            raise ConfigError(f"domains must be 0 to {MOST}, got {wrong}")
 
 
 def run(overrides: list[str]) -> None:
     """Stop the arm at once; stop key=true waits for a key.
 
-    Raises: RobotError if not every control node that was seen, or none at all, says that its arm
-    is stopped.
+    Raises: RobotError unless at least one control node was found, and all of them confirm the
+    stop.
     """
     _leave_removed_folder()
-    # Without overrides nothing is parsed: the arm moves meanwhile.
+    # Without overrides, skip parsing: the arm moves meanwhile.
     config = (
         load_config("conure_ros.conf", "stop", StopConfig, overrides) if overrides else StopConfig()
     )
     if config.key:
         require_terminal("stop key=true")
-    with opened_graphs(config.domains) as graphs:
+    with open_graphs(config.domains) as graphs:
         if config.key:
             say("any key stops every arm that can be reached, Ctrl-C as well")
             wait_for_key(lambda: graphs.wait(beat=config.heartbeat))
@@ -73,7 +66,7 @@ def run(overrides: list[str]) -> None:
 
 
 def _leave_removed_folder() -> None:
-    """A working folder that was removed ends whoever asks for its name."""
+    """Leave a working folder that was removed: libraries that ask for its name would fail."""
     try:
         Path.cwd()
     except OSError:
@@ -81,8 +74,8 @@ def _leave_removed_folder() -> None:
 
 
 @contextlib.contextmanager
-def opened_graphs(domains: list[int]) -> Iterator["Graphs"]:
-    """Raises: RobotError where ROS 2 is not installed."""
+def open_graphs(domains: list[int]) -> Iterator["Graphs"]:
+    """Open all reachable graphs. Raises: RobotError if ROS 2 is not installed."""
     unknown = drop_unknown_middleware()
     if unknown:
         say(
@@ -103,8 +96,14 @@ def opened_graphs(domains: list[int]) -> Iterator["Graphs"]:
 
 
 def stop_all(graphs: "Graphs", timeout_s: float) -> None:
-    """Ask every graph until all have confirmed, and say who did. Raises: RobotError if one has not
-    in time.
+    """Request a stop from every graph until all have confirmed it; print each confirmation.
+
+    Args:
+        graphs: The reachable graphs.
+        timeout_s: How long to repeat the request, s.
+
+    Raises:
+        RobotError: One did not confirm in time; the message names it.
     """
     began_s, local = time.monotonic(), is_local()
     said: set[str] = set()
@@ -116,8 +115,7 @@ def stop_all(graphs: "Graphs", timeout_s: float) -> None:
                 say(line)
         waited_s = time.monotonic() - began_s
         missing = graphs.missing()
-        # All control nodes of this machine are known from the first; those of others have to be
-        # discovered.
+        # This machine's control nodes are known at once; those of others must be discovered.
         if said and not missing and (local or waited_s > min(SEARCH_S, timeout_s)):
             return
         if waited_s > timeout_s:
@@ -131,9 +129,7 @@ def _unconfirmed(missing: list[str], graphs: "Graphs", timeout_s: float) -> str:
 
 
 def wait_for_key(meanwhile: Callable[[], None]) -> None:
-    """Returns with the first key pressed in this terminal, at Ctrl-C and SIGTERM, or when the
-    terminal is gone.
-    """
+    """Wait for any key in this terminal, Ctrl-C, SIGTERM, or the end of the terminal."""
     ended: list[int] = []
     before = {
         number: signal.signal(number, lambda received, _: ended.append(received))
@@ -149,6 +145,11 @@ def wait_for_key(meanwhile: Callable[[], None]) -> None:
 
 
 def say(text: str, stream: Any = None) -> None:
-    """Print a line; an output that is gone must not keep the arm from being stopped."""
+    """Print a line. A closed output must not keep the arm from being stopped.
+
+    Args:
+        text: The line.
+        stream: Where to; None: standard output.
+    """
     with contextlib.suppress(OSError, ValueError):
         print(text, file=stream or sys.stdout, flush=True)

@@ -1,4 +1,4 @@
-"""The nodes that ask for a stop: one in each ROS domain, each in a context of its own."""
+"""The nodes that request a stop: one in each ROS domain, each in its own context."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ from std_msgs.msg import Empty
 from conure_ros.comms.domains import LocalNode, domains_in_use, own_domain, running_nodes
 from conure_ros.comms.middleware import ways_to_reach
 from conure_ros.comms.qos import NEWEST
-from conure_ros.control.control_state import ControlState, confirms_stop, described
+from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
 
 BEAT_S = 0.1
 LOOK_S = 0.1
@@ -27,13 +27,11 @@ CONTROL = "ControlNode"
 UNNAMED = "_UNKNOWN_"
 PEERS = "ROS_STATIC_PEERS"
 WITHOUT_LOGS = ("--ros-args", "--disable-external-lib-logs", "--disable-rosout-logs")
-"""Neither a home folder nor a full disk may keep an arm from being stopped."""
+"""A missing home folder or a full disk must not keep an arm from being stopped."""
 
 
 class Stopper(Node):
-    """Publishes `stop`, and `operator/heartbeat` as long as it is asked to; `control` is what
-    control says.
-    """
+    """Publishes `stop`, and `operator/heartbeat` on request. `control` is control's state."""
 
     def __init__(self, name: str = "stop_key", context: Any = None) -> None:
         super().__init__(name, context=context)
@@ -43,21 +41,22 @@ class Stopper(Node):
         self.control = ControlState(self)
 
     def ask(self) -> None:
-        """For a stop, once."""
+        """Request a stop, once."""
         self._stops.publish(Empty())
 
     def beat(self) -> None:
-        """The operator's heartbeat, when it is time for it."""
+        """Send the operator's heartbeat when it is due."""
         if time.monotonic() - self._beat_s > BEAT_S:
             self._beat_s = time.monotonic()
             self._beats.publish(Empty())
 
 
-SEVERAL = "several nodes publish {}, so who of them stopped is not known"
+MUTE = "it sends no robot_state"
+SEVERAL = "several nodes publish {}, so it is unknown which of them stopped"
 
 
 class Watched:
-    """A robot_state topic of the domain: whose it is, and the stop topic beside it."""
+    """One robot_state topic of the domain: its publishers, and the stop topic beside it."""
 
     def __init__(self, node: Stopper, topic: str) -> None:
         self._node, self.topic = node, topic
@@ -70,31 +69,33 @@ class Watched:
         self.names: list[str] = []
 
     def look(self, keep: bool) -> None:
-        """See who publishes it now. `keep`: who was seen stays, as it must confirm or be named."""
+        """Update the publishers. `keep`: known ones stay, as they must confirm or be named."""
         infos = _publishers(self._node, self.topic)
         found = sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
         if not keep or len(found) >= len(self.names):
             self.names = found
 
     def confirmed(self, asked_s: float) -> bool:
-        """Several publishers of one topic cannot be told apart: of them, nothing is confirmed."""
+        """Whether control confirmed the stop. If several nodes publish the topic, nothing is
+        confirmed.
+        """
         return len(self.names) == 1 and confirms_stop(self.control.last_since(asked_s))
 
     def why_not(self, asked_s: float) -> str:
-        """What is wrong, for a person."""
+        """Why the stop is not confirmed, for a person."""
         if len(self.names) > 1:
             return SEVERAL.format(self.topic)
         state = self.control.last_since(asked_s)
-        return "it says nothing" if state is None else f"it says: {described(state)}"
+        return MUTE if state is None else f"it reports: {describe_state(state)}"
 
 
 class Reach:
-    """One ROS domain, reached with one choice of environment variables."""
+    """One ROS domain, reached with one set of environment variables."""
 
     def __init__(self, domain: int, changes: dict[str, str]) -> None:
         self.domain, self.context = domain, rclpy.Context()
         self.asked_s = math.inf
-        """When a stop was asked for first, on the steady clock: what came before confirms nothing.
+        """Time of the first request, steady clock, s: an older state confirms nothing.
         """
         with _environment(changes):
             rclpy.init(args=list(WITHOUT_LOGS), context=self.context, domain_id=domain)
@@ -109,7 +110,7 @@ class Reach:
         self._looked_s = -math.inf
 
     def turn(self) -> None:
-        """Take in what came."""
+        """Receive messages, and update the publishers."""
         for _ in range(CALLBACKS):
             self._executor.spin_once(timeout_sec=0.0)
         if time.monotonic() - self._looked_s > LOOK_S:
@@ -130,12 +131,12 @@ class Reach:
             watched.look(keep=self.asked_s < math.inf)
 
     def confirmed(self) -> set[tuple[int, str]]:
-        """The control nodes that say that their arm is stopped: domain and name."""
+        """The control nodes that confirm the stop: domain and name."""
         done = (watched for watched in self._watched.values() if watched.confirmed(self.asked_s))
         return {(self.domain, watched.names[0]) for watched in done}
 
     def seen(self) -> dict[tuple[int, str], str]:
-        """All control nodes, each with what it lacks to have confirmed."""
+        """All control nodes, and why each has not confirmed."""
         return {
             (self.domain, name): f"{name} on domain {self.domain}: {watched.why_not(self.asked_s)}"
             for watched in self._watched.values()
@@ -150,7 +151,7 @@ class Reach:
 
 
 def reachable_domains(given: list[int]) -> list[int]:
-    """Those given; or that of ROS_DOMAIN_ID, those of this machine's graphs, and 0. The most likely
+    """The given domains; or those of ROS_DOMAIN_ID, of this machine's graphs, and 0. The likeliest
     comes first.
     """
     own = own_domain()
@@ -159,8 +160,8 @@ def reachable_domains(given: list[int]) -> list[int]:
 
 
 class Graphs:
-    """Every graph that can be reached: of this machine, of ROS_DOMAIN_ID, and of domain 0; or of
-    the given domains.
+    """All reachable graphs: of this machine, of ROS_DOMAIN_ID, and of domain 0; or of the given
+    domains.
     """
 
     def __init__(self, domains: list[int]) -> None:
@@ -175,24 +176,24 @@ class Graphs:
         return sorted({reach.domain for reach in self._reaches} | set(self._failed))
 
     def _refresh(self) -> None:
-        """Graphs may begin while a person waits with a key."""
+        """Open new domains: graphs may start while a person waits for a key."""
         self._refreshed_s = time.monotonic()
         for domain in reachable_domains(self._given):
             if domain not in self.domains:
                 self._open(domain)
 
     def _open(self, domain: int) -> None:
-        """One that cannot be opened must not keep the others from being stopped."""
+        """Open a domain. A failure must not keep the others from being stopped."""
         for changes in ways_to_reach():
             try:
-                self._reaches.append(_opened(domain, changes))
+                self._reaches.append(_open_reach(domain, changes))
             except Exception as error:
                 self._failed[domain] = (
                     f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
                 )
 
     def wait(self, beat: bool) -> None:
-        """One turn of waiting. Beats go to the graphs that are this operator's."""
+        """Wait for one turn. Heartbeats go to this operator's graphs only."""
         if time.monotonic() - self._refreshed_s > REFRESH_S:
             self._refresh()
         meant = self._meant()
@@ -208,7 +209,7 @@ class Graphs:
         return {own}
 
     def ask(self) -> None:
-        """Ask all of them for a stop, once, and hear what they say."""
+        """Request a stop from all graphs, once, and receive their states."""
         for reach in self._reaches:
             reach.ask()
         if time.monotonic() - self._refreshed_s > REFRESH_S:
@@ -217,11 +218,11 @@ class Graphs:
             reach.turn()
 
     def confirmed(self) -> list[str]:
-        """A line for each control node that says that its arm is stopped."""
+        """A line for each control node that confirms the stop."""
         return [f"{name} on domain {domain}: stopped" for domain, name in sorted(self._confirmed())]
 
     def missing(self) -> list[str]:
-        """A line for each that was seen and did not, and for each domain that could not be
+        """A line for each control node that did not confirm, and for each domain that cannot be
         reached.
         """
         announced = self._announced()
@@ -229,12 +230,12 @@ class Graphs:
             (
                 node.domain,
                 node.name,
-            ): f"{node.name} on domain {node.domain} (process {node.process}): it says nothing"
+            ): f"{node.name} on domain {node.domain} (process {node.process}): {MUTE}"
             for node in announced
         }
         for reach in self._reaches:
             lines |= reach.seen()
-        for domain, name in _twins(announced):
+        for domain, name in _duplicates(announced):
             topic = f"{name.rpartition('/')[0]}/robot_state"
             lines[domain, name] = f"{name} on domain {domain}: {SEVERAL.format(topic)}"
         done = self._confirmed()
@@ -244,29 +245,29 @@ class Graphs:
         ]
 
     def _announced(self) -> list[LocalNode]:
-        """The control nodes of this machine, also those that discovery has not shown yet."""
+        """This machine's control nodes, including those not discovered yet."""
         return [
             node for node in running_nodes() if node.kind == CONTROL and node.domain in self.domains
         ]
 
     def _confirmed(self) -> set[tuple[int, str]]:
-        """Two of one name cannot be told apart: of them, nothing is confirmed."""
+        """Two nodes of one name cannot be told apart: neither is confirmed."""
         said = set().union(*(reach.confirmed() for reach in self._reaches))
-        return said - _twins(self._announced())
+        return said - _duplicates(self._announced())
 
     def close(self) -> None:
         for reach in self._reaches:
             reach.close()
 
 
-def _twins(nodes: list[LocalNode]) -> set[tuple[int, str]]:
-    """Domain and name of those that there are several of."""
+def _duplicates(nodes: list[LocalNode]) -> set[tuple[int, str]]:
+    """Domain and name of nodes that exist more than once."""
     counts = Counter((node.domain, node.name) for node in nodes)
     return {key for key, count in counts.items() if count > 1}
 
 
-def _opened(domain: int, changes: dict[str, str]) -> Reach:
-    """Where the environment's own peers cannot be used, without them: at least this machine is
+def _open_reach(domain: int, changes: dict[str, str]) -> Reach:
+    """Retry without the environment's static peers if they cannot be used: at least this machine is
     reached.
     """
     try:
@@ -278,7 +279,7 @@ def _opened(domain: int, changes: dict[str, str]) -> Reach:
 
 
 def _publishers(node: Node, topic: str) -> list[Any]:
-    """Those whose node is known by name already."""
+    """The publishers whose node's name is known already."""
     return [
         info for info in node.get_publishers_info_by_topic(topic) if UNNAMED not in info.node_name
     ]

@@ -1,6 +1,6 @@
-"""`conure up graph=sim bundle=out/demo/bundle`: a set of nodes, as `ros2 launch` would start it."""
+"""`conure up graph=sim bundle=out/demo/bundle`: start a graph of nodes, like `ros2 launch`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any
 
 from conure_core.config.loader import load_config
@@ -11,47 +11,25 @@ from conure_ros.bringup.launcher import run_graph
 
 
 @dataclass(frozen=True)
-class UpConfig:
-    """The graph and its arguments; null leaves an argument at its default in the node table.
-
-    `parameters` sets any parameter of a node: `+parameters.control.stale_periods=3.0`.
-    """
+class _Up:
+    """The graph, and parameters of its nodes."""
 
     graph: str = "sim"
-    arm: str | None = None
-    robot: str | None = None
-    port: str | None = None
-    bundle: str | None = None
-    task: str | None = None
-    target: str | None = None
-    objects: str | None = None
-    image_size_px: int | None = None
-    noise_scale: float | None = None
-    start_mode: str | None = None
-    folder: str | None = None
-    trials: int | None = None
-    first_seed: int | None = None
-    camera_source: str | None = None
-    camera_calibration: str | None = None
-    wrist_source: str | None = None
-    wrist_calibration: str | None = None
-    timeout_s: float | None = None
-    params_file: str | None = None
+    """Name of the graph."""
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Any parameter, by node: `+parameters.control.stale_periods=3.0`."""
 
     def __post_init__(self) -> None:
-        if (
-            any("bundle" in node.taken for node in find_graph(self.graph, self.given()))
-            and not self.bundle
-        ):
+        nodes = find_graph(self.graph, self.given())
+        needs_bundle = any("bundle" in node.taken for node in nodes)
+        if needs_bundle and not self.given().get("bundle"):
             raise ConfigError("conure up needs a policy: bundle=FOLDER (conure export writes one)")
         node_parameters(self.graph, self.given())
 
     def given(self) -> dict[str, Any]:
-        """What run_graph takes."""
-        arguments = {
-            name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None
-        }
+        """The given arguments and parameters, as run_graph takes them."""
+        values = {name: getattr(self, name) for name in ARGUMENTS}
+        arguments = {name: value for name, value in values.items() if value is not None}
         others = {
             f"{node}.{key}": value
             for node, some in self.parameters.items()
@@ -60,7 +38,20 @@ class UpConfig:
         return {**arguments, **others}
 
 
+UpConfig = make_dataclass(
+    "UpConfig",
+    [(argument.name, argument.type | None, None) for argument in ARGUMENTS.values()],
+    bases=(_Up,),
+    frozen=True,
+)
+"""The graph and its arguments, a field for each of ARGUMENTS. None: the argument's default."""
+
+
 def run(overrides: list[str]) -> None:
     """Start a set of nodes, as `ros2 launch` would."""
-    config = load_config("conure_ros.conf", "up", UpConfig, overrides)
+    if not {"-h", "--help"}.isdisjoint(overrides):
+        for argument in ARGUMENTS.values():
+            print(f"{argument.name:<18} {argument.description}")
+        print()
+    config: Any = load_config("conure_ros.conf", "up", UpConfig, overrides)
     run_graph(config.graph, config.given())

@@ -12,7 +12,7 @@ WINDOW = 600
 
 
 class Tally:
-    """Durations of the last `WINDOW` ticks and a count for each kind of drop. One thread adds,
+    """Durations of the last `WINDOW` ticks, and a count of each kind of drop. One thread adds,
     another reads.
     """
 
@@ -34,8 +34,8 @@ class Tally:
             self._drops[why] = self._drops.get(why, 0) + 1
 
     def values(self) -> dict[str, str]:
-        """rate_hz over the last five seconds, p50_ms and p99_ms of the window, worst_ms ever, and
-        every drop.
+        """rate_hz over the last five seconds, p50_ms and p99_ms of the window, worst_ms since the
+        start, and all drop counts.
         """
         with self._lock:
             recent = sum(tick > time.monotonic() - 5.0 for tick in self._ticks)
@@ -52,7 +52,14 @@ class Tally:
 
 
 def diagnostics(stamp: object, name: str, fault: str, values: Mapping[str, str]) -> DiagnosticArray:
-    """One status: OK, or a warning that says what is wrong."""
+    """Build one status: OK, or a warning with the fault.
+
+    Args:
+        stamp: The message's time, builtin_interfaces/Time.
+        name: Name of the status, "node: subject".
+        fault: What is wrong, for a person; '' if nothing.
+        values: Further values by name.
+    """
     level = DiagnosticStatus.WARN if fault else DiagnosticStatus.OK
     status = DiagnosticStatus(name=name, level=level, message=fault or "ok")
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -1,9 +1,9 @@
-"""Which ROS domains Conure's graphs have on this machine. No ROS.
+"""The ROS domains that Conure's graphs use on this machine. No ROS.
 
-Claims and announcements are names of abstract Unix sockets: no file is left behind, the kernel
-takes a name back when its process ends, and every user of the machine sees it, as far as the
-middleware reaches (both end with the network namespace). Linux only; elsewhere nothing is
-announced, and a graph needs ROS_DOMAIN_ID.
+Claims and announcements are names of abstract Unix sockets. No file is left behind: the kernel
+frees a name when its process ends. Every user of the machine sees it, as far as the middleware
+reaches (both end with the network namespace). Linux only; elsewhere nothing is announced, and a
+graph needs ROS_DOMAIN_ID.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from conure_core.errors import ConfigError
 from conure_ros.comms.middleware import add_local_discovery
 
 PREFIX = "conure-ros-domain-"
-DOMAINS = range(1, 102)  # beyond 101 the ports collide with those that Linux hands out
+DOMAINS = range(1, 102)  # above 101 the ports collide with Linux's ephemeral ports
 SOCKET_NAMES = Path("/proc/net/unix")
 NAME_BYTES = 107
 MOST = 232
-"""The last domain whose ports exist. FastDDS ends the process that asks for one beyond."""
+"""The last domain whose ports exist. FastDDS ends a process that uses a larger one."""
 
 
 @dataclass(frozen=True)
 class LocalNode:
-    """A process of this machine that announced its node: `kind` is the node's class, `name` its
-    full name.
+    """A node announced by a process of this machine. `kind` is the node's class, `name` its full
+    name.
     """
 
     domain: int
@@ -42,18 +42,17 @@ class LocalNode:
 
 
 def own_domain() -> int | None:
-    """That of ROS_DOMAIN_ID; 0 where it is not set, None where it is no domain."""
+    """The domain in ROS_DOMAIN_ID; 0 if it is not set, None if it is not a valid domain."""
     given = os.environ.get("ROS_DOMAIN_ID", "").strip() or "0"
     return int(given) if _is_domain(given) else None
 
 
 @contextlib.contextmanager
-def claimed_domain() -> Iterator[int]:
-    """A domain id that nobody else on this machine uses, given back at the end, however that comes.
+def claim_domain() -> Iterator[int]:
+    """Claim a domain id that no other process on this machine uses, until the context ends.
 
-    Of the free ones, one that this user did not use for long: what the last graph on it left is
-    forgotten by then.
-    Raises: ConfigError if all are taken.
+    Among the free ids it prefers one that this user did not use recently: other processes have
+    forgotten the last graph on it. Raises: ConfigError if all are taken.
     """
     taken = domains_in_use()
     used = {number: _last_used_s(number) for number in DOMAINS}
@@ -73,9 +72,12 @@ def claimed_domain() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def announced(kind: str, name: str) -> Iterator[None]:
-    """Let `conure stop` find this process's node, whoever started it and on whichever domain. Never
-    fails.
+def announce_node(kind: str, name: str) -> Iterator[None]:
+    """Let `conure stop` find this process's node, on whichever domain it runs. Never fails.
+
+    Args:
+        kind: Class name of the node, such as "ControlNode".
+        name: Full name of the node, such as "/control".
     """
     token = secrets.token_hex(2)
     text = f"{PREFIX}{own_domain()}/{os.getpid()}.{token}/{kind}{name}"
@@ -90,7 +92,7 @@ def announced(kind: str, name: str) -> Iterator[None]:
 
 
 def running_nodes() -> list[LocalNode]:
-    """All nodes that are announced on this machine, hung ones as well."""
+    """All nodes announced on this machine, including those that hang."""
     nodes = []
     for text in _names():
         domain, _, rest = text.partition("/")
@@ -103,16 +105,16 @@ def running_nodes() -> list[LocalNode]:
 
 
 def domains_in_use() -> set[int]:
-    """The domains on which a graph of this machine, of whichever user, runs or is about to."""
+    """The domains on which a graph of this machine, of any user, runs or starts."""
     numbers = (text.partition("/")[0] for text in _names())
     return {int(number) for number in numbers if _is_domain(number)}
 
 
 def join_running_graph() -> None:
-    """Set this process's ROS domain to that of the graph that runs here, unless one is set.
+    """Set this process's ROS domain to that of the graph that runs here, unless ROS_DOMAIN_ID is
+    set.
 
-    Before rclpy begins. Where no graph of this machine has a domain of its own, ROS's default
-    stays.
+    Call it before rclpy starts. Without a claimed domain on this machine, ROS's default stays.
     Raises: ConfigError naming the domains if there are several.
     """
     if "ROS_DOMAIN_ID" in os.environ:
@@ -120,8 +122,7 @@ def join_running_graph() -> None:
     taken = sorted(domains_in_use())
     if len(taken) > 1:
         raise ConfigError(
-            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to the one that is"
-            " meant"
+            f"several graphs run here, on ROS domains {taken}; set ROS_DOMAIN_ID to one of them"
         )
     if taken and taken != [0]:
         os.environ["ROS_DOMAIN_ID"] = str(taken[0])
@@ -133,7 +134,7 @@ def _is_domain(text: str) -> bool:
 
 
 def _bound(name: str) -> socket.socket | None:
-    """A socket that has this name for as long as it is open; None if another has it."""
+    """A socket that holds this name while it is open; None if the name is taken."""
     handle = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         handle.bind(b"\0" + name.encode(errors="replace")[:NAME_BYTES])
@@ -148,7 +149,7 @@ def _bound(name: str) -> socket.socket | None:
 
 
 def _names() -> Iterator[str]:
-    """What comes after PREFIX in the names of all sockets."""
+    """The part after PREFIX in the names of all sockets."""
     try:
         lines = SOCKET_NAMES.read_text(errors="replace").splitlines()
     except OSError:
@@ -160,7 +161,7 @@ def _names() -> Iterator[str]:
 
 
 def _own_folder() -> Path | None:
-    """A folder of this user that nobody else can write to; None if there is none."""
+    """A folder of this user that no other user can write to; None if there is none."""
     folder = (
         Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"conure-{os.getuid()}"
     )
@@ -174,7 +175,7 @@ def _own_folder() -> Path | None:
 
 
 def _last_used_s(number: int) -> float:
-    """Seconds since the epoch; 0 for a domain that never was, as far as is known."""
+    """Seconds since the epoch; 0 if the domain was never used, as far as known."""
     folder = _own_folder()
     try:
         return 0.0 if folder is None else (folder / f"domain-{number}").stat().st_mtime

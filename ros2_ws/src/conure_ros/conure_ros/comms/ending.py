@@ -1,4 +1,4 @@
-"""What ends a node from outside: signals, and the end of the process that started it. No ROS."""
+"""What ends a node from outside: signals, and the end of its launcher. No ROS."""
 
 import contextlib
 import os
@@ -11,37 +11,37 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-STARTER_VARIABLE = "CONURE_STARTER_PID"
-"""The process without which a node must not run: `conure up`, or `ros2 launch`."""
+LAUNCHER_VARIABLE = "CONURE_LAUNCHER_PID"
+"""Id of the process without which a node must not run: `conure up`, or `ros2 launch`."""
 GRACE_S = 3.0
-"""From the interrupt of a node whose starter is gone until it is killed."""
+"""Time from the interrupt of a node whose launcher is gone until it is killed."""
 POLL_S = 0.05
 _tied = threading.Event()
 
 
-def tie_to_starter() -> None:
-    """From now on this process is interrupted when its starter ends, however that ends, and killed
-    if it goes on.
+def tie_to_launcher() -> None:
+    """Interrupt this process when its launcher ends, however it ends; kill it if it does not end
+    then.
 
-    An interrupt first, so that an arm is left in hold. Linux; elsewhere, or without a starter,
+    The interrupt comes first, so that an arm is left in hold. Linux only; without a launcher
     nothing happens.
     """
-    starter = os.environ.get(STARTER_VARIABLE, "")
-    if _tied.is_set() or not starter.isdecimal() or not sys.platform.startswith("linux"):
+    launcher = os.environ.get(LAUNCHER_VARIABLE, "")
+    if _tied.is_set() or not launcher.isdecimal() or not sys.platform.startswith("linux"):
         return
     _tied.set()
-    # First the handle, then the look: an ancestor lives, so that the number cannot be another
-    # process's by now.
-    handle = _handle(int(starter))
-    if not is_ancestor(int(starter)):
-        sys.exit(f"the process {starter} that started this node is gone")
+    # Open the handle first, then check: an ancestor lives, so the number cannot belong to another
+    # process by now.
+    handle = _handle(int(launcher))
+    if not is_ancestor(int(launcher)):
+        sys.exit(f"the process {launcher} that started this node is gone")
     threading.Thread(
-        target=_end_with, args=(int(starter), handle), daemon=True, name="starter's end"
+        target=_end_with, args=(int(launcher), handle), daemon=True, name="launcher's end"
     ).start()
 
 
 def _handle(process: int) -> int | None:
-    """What becomes readable at the end of the process; None where the kernel has no such thing
+    """A file descriptor that becomes readable when the process ends; None where the kernel lacks it
     (before 5.3).
     """
     try:
@@ -50,10 +50,10 @@ def _handle(process: int) -> int | None:
         return None
 
 
-def _end_with(starter: int, handle: int | None) -> None:
+def _end_with(launcher: int, handle: int | None) -> None:
     if handle is not None:
         select.select([handle], [], [])
-    while is_ancestor(starter):
+    while is_ancestor(launcher):
         time.sleep(POLL_S)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_S)
@@ -61,9 +61,7 @@ def _end_with(starter: int, handle: int | None) -> None:
 
 
 def is_ancestor(process: int) -> bool:
-    """Whether that process started this one, directly or not. Whoever loses its parent gets
-    another.
-    """
+    """Whether that process started this one, directly or not. An orphan gets another parent."""
     current = os.getpid()
     while current > 1:
         current = _parent(current)
@@ -74,7 +72,7 @@ def is_ancestor(process: int) -> bool:
 
 def _parent(process: int) -> int:
     try:
-        # The name, in brackets, may hold anything.
+        # The name, in parentheses, may hold any character.
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
@@ -85,8 +83,8 @@ def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set at once, even while the main thread waits in the
     middleware.
 
-    `wake` is called after it, on another thread. For the main thread; the handlers of before are
-    back at the end.
+    `wake` is called afterwards, on another thread. For the main thread; the previous handlers
+    return at the end.
     """
     asked = threading.Event()
     receiver, sender = socket.socketpair()
@@ -102,8 +100,7 @@ def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    # Python's own part of a signal is done when the main thread comes to it; the byte is sent at
-    # once.
+    # Python runs a signal handler when the main thread gets to it; the byte is sent at once.
     fd_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:

@@ -1,5 +1,5 @@
-"""Which graph a node belongs to: of two on one ROS domain, neither may lead the other's nodes. No
-ROS.
+"""The graph that a node belongs to. Two graphs on one ROS domain must not manage each other's
+nodes. No ROS.
 """
 
 import os
@@ -11,12 +11,10 @@ GRAPH_PARAMETER = "graph_id"
 
 
 def new_graph_id() -> str:
-    """For the nodes that one process starts together."""
+    """An id for the nodes that one process starts together."""
     return f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
 
 
 def own_graph_id() -> str:
-    """Of the graph that this process was started for; empty for a node that somebody started by
-    itself.
-    """
+    """The graph that this process was started for; '' for a node that was started alone."""
     return os.environ.get(GRAPH_VARIABLE, "")

@@ -1,4 +1,4 @@
-"""How every node runs: its life cycle, its process, its end."""
+"""How every node runs: its lifecycle, its process, its end."""
 
 import contextlib
 import faulthandler
@@ -20,28 +20,28 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from conure_core.errors import ConureError
-from conure_ros.comms.domains import announced
-from conure_ros.comms.ending import end_requests, tie_to_starter
+from conure_ros.comms.domains import announce_node
+from conure_ros.comms.ending import end_requests, tie_to_launcher
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
 
 
 class ManagedNode(LifecycleNode):
-    """A lifecycle node whose steps are plain methods that may raise ConureError: a refusal, logged
-    as one line.
+    """A lifecycle node whose transitions are plain methods. A ConureError is a refusal, logged as
+    one line.
 
-    `configure` loads, checks and subscribes; `activate` arms; `deactivate` holds; `release` gives
-    everything back.
+    `configure` loads, checks and subscribes; `activate` arms; `deactivate` holds; `release` frees
+    all resources.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.created_s, self.active = time.monotonic(), False
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
-        about = "the graph that the node was started for; managers of others leave it alone"
+        about = "the graph that the node was started for; managers of other graphs ignore it"
         self.declare_parameter(
             GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True)
         )
-        self._survive_invalid_transitions()
+        self._refuse_invalid_transitions()
 
     def configure(self) -> None: ...
     def activate(self) -> None: ...
@@ -49,24 +49,40 @@ class ManagedNode(LifecycleNode):
     def release(self) -> None: ...
 
     def end(self) -> None:
-        """What is left to do before the process ends: hold, and give everything back."""
+        """Clean up before the process ends: hold, and free all resources."""
         if self.active:
             self._step("deactivate", self.deactivate)
             self.active = False
         self._step("clean up", self.release)
 
-    def kept(self, destroy: Callable[[Any], Any], entity: Any) -> Any:
-        """The entity, to be destroyed when the node is cleaned up."""
+    def destroy_at_cleanup(self, destroy: Callable[[Any], Any], entity: Any) -> Any:
+        """Register an entity to be destroyed when the node is cleaned up.
+
+        Args:
+            destroy: The node's method that destroys it, such as `destroy_publisher`.
+            entity: Publisher, subscription, service, client or timer.
+
+        Returns:
+            The entity.
+        """
         self._entities.append((destroy, entity))
         return entity
 
     def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
-        """A timer that neither stalls nor jumps with the wall clock or a simulated one."""
+        """Create a timer on the steady clock: it neither stalls nor jumps with wall or simulated
+        time.
+
+        Args:
+            period_s: Time between calls, s.
+            callback: Called on the executor's thread. Destroyed with the node's other entities.
+        """
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        return self.kept(self.destroy_timer, self.create_timer(period_s, callback, clock=clock))
+        return self.destroy_at_cleanup(
+            self.destroy_timer, self.create_timer(period_s, callback, clock=clock)
+        )
 
     def now_ns(self) -> int:
-        """The time that stamps are given in."""
+        """The present time on the clock of the stamps, ns."""
         return int(self.get_clock().now().nanoseconds)
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
@@ -105,8 +121,8 @@ class ManagedNode(LifecycleNode):
         self.active = False
         return self.on_cleanup(state)
 
-    def _survive_invalid_transitions(self) -> None:
-        """rclpy raises where the state machine knows no such transition now, and that would end the
+    def _refuse_invalid_transitions(self) -> None:
+        """rclpy raises if the state machine does not know the transition now, which would end the
         process.
         """
         (service,) = (some for some in self.services if some.srv_type is ChangeState)
@@ -127,7 +143,9 @@ class ManagedNode(LifecycleNode):
         service.callback = answered
 
     def _step(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
-        """What a transition raises is swallowed by rclpy, so it is said here."""
+        """Run one transition. rclpy swallows exceptions raised in transitions, so they are logged
+        here.
+        """
         try:
             action()
             return TransitionCallbackReturn.SUCCESS
@@ -149,18 +167,18 @@ def one_line(text: object) -> str:
 
 
 def run_node(create: Callable[[], Node]) -> None:
-    """Spin one node until it is told to end; the process's exit status is 0 then.
+    """Spin one node until it is asked to end; the exit status is 0 then.
 
-    It is 1 if the node refused to start, or if a callback raised: such a node holds, says so in one
-    line and ends.
+    It is 1 if the node refused to start, or if a callback raised: such a node holds, logs one line
+    and ends.
     """
     with ros_context(SignalHandlerOptions.NO):
         executor = SingleThreadedExecutor()
-        # Work of any kind brings the executor back from its wait.
+        # Any work wakes the executor.
         with end_requests(lambda: executor.create_task(lambda: None)) as asked:
-            node = created(create)
+            node = create_or_exit(create)
             executor.add_node(node)
-            with announced(type(node).__name__, node.get_fully_qualified_name()):
+            with announce_node(type(node).__name__, node.get_fully_qualified_name()):
                 failure = _spin(executor, asked)
             _end(node, failure)
         executor.shutdown(timeout_sec=0.5)
@@ -169,7 +187,7 @@ def run_node(create: Callable[[], Node]) -> None:
 
 
 def _spin(executor: SingleThreadedExecutor, asked: threading.Event) -> Exception | None:
-    """Until somebody asks for the end. What a callback raised, if that was the end."""
+    """Spin until the end is requested. Returns the exception of a callback, if that ended it."""
     try:
         while rclpy.ok() and not asked.is_set():
             executor.spin_once()
@@ -181,7 +199,7 @@ def _spin(executor: SingleThreadedExecutor, asked: threading.Event) -> Exception
 
 
 def _end(node: Node, failure: Exception | None) -> None:
-    """First what matters to the arm, then what to say about it."""
+    """Handle the arm first, then log the failure."""
     if isinstance(node, ManagedNode):
         node.end()
     elif hasattr(node, "release"):
@@ -191,9 +209,9 @@ def _end(node: Node, failure: Exception | None) -> None:
         node.get_logger().fatal(one_line(f"ended by {type(failure).__name__}: {failure}"))
 
 
-def turn(executor: SingleThreadedExecutor) -> None:
-    """Spin until the context ends. rclpy may notice that end in the midst of its work, as an error
-    of any kind.
+def spin_until_shutdown(executor: SingleThreadedExecutor) -> None:
+    """Spin until the context ends. rclpy may notice that end during its work, as an error of any
+    kind.
     """
     try:
         executor.spin()
@@ -204,8 +222,8 @@ def turn(executor: SingleThreadedExecutor) -> None:
             raise
 
 
-def created(create: Callable[[], Node]) -> Node:
-    """The node, or an exit with one line that says why not."""
+def create_or_exit(create: Callable[[], Node]) -> Node:
+    """The node, or an exit with one line that names the reason."""
     try:
         return create()
     except ConureError as error:
@@ -215,13 +233,13 @@ def created(create: Callable[[], Node]) -> Node:
 
 @contextlib.contextmanager
 def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Iterator[None]:
-    """Initialise rclpy for the duration; its own handlers turn SIGINT and SIGTERM into an orderly
+    """Initialise rclpy for this context; its own handlers turn SIGINT and SIGTERM into an orderly
     end.
 
-    Every node comes through here, under whichever starter, and ends with it.
-    At SIGUSR1 the process says on stderr where each of its threads is, even in a deadlock.
+    Every node uses it, under any launcher, and ends with that launcher. At SIGUSR1 the process
+    prints the stack of each thread on stderr, even in a deadlock.
     """
-    tie_to_starter()
+    tie_to_launcher()
     faulthandler.register(signal.SIGUSR1, file=2)
     rclpy.init(signal_handler_options=signals)
     try:

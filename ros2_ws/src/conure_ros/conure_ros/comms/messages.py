@@ -1,4 +1,4 @@
-"""Between ROS messages and arrays. Time stamps are integers of nanoseconds everywhere else."""
+"""Conversion between ROS messages and arrays. Everywhere else time stamps are integers, ns."""
 
 import array
 from collections.abc import Sequence
@@ -34,11 +34,17 @@ def to_duration(seconds: float) -> Duration:
 
 
 def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image:
-    """An rgb8 image from (height, width, 3) uint8."""
+    """Build an rgb8 image.
+
+    Args:
+        pixels: RGB image, shape (height, width, 3), uint8.
+        stamp_ns: Time of capture, ns.
+        frame: Optical frame of the camera.
+    """
     height, width, _ = pixels.shape
     message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame
-    # array.array is the one type that is fast to fill with and without rclpy's field checks.
+    # Only array.array is fast to assign with and without rclpy's field checks.
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     message.data = data
@@ -46,8 +52,17 @@ def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image
 
 
 def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of an rgb8 image, a view of `shape` (height, width, 3). Raises: DataError naming
-    what differs.
+    """The pixels of an rgb8 image, as a view.
+
+    Args:
+        message: The image.
+        shape: Expected (height, width, 3), px.
+
+    Returns:
+        RGB image of that shape, uint8.
+
+    Raises:
+        DataError: Encoding, size or number of bytes differ; the message names which.
     """
     if message.encoding != "rgb8":
         raise DataError(f"camera/image_raw: expected encoding rgb8, got '{message.encoding}'")
@@ -68,7 +83,15 @@ def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def camera_info_message(
     matrix: Array, width_px: int, height_px: int, stamp_ns: int, frame: str
 ) -> CameraInfo:
-    """Intrinsics (3, 3), px, of a camera without distortion."""
+    """Build the CameraInfo of a camera without distortion.
+
+    Args:
+        matrix: Intrinsics K, shape (3, 3), px.
+        width_px: Image width, px.
+        height_px: Image height, px.
+        stamp_ns: Time of capture, ns.
+        frame: Optical frame of the camera.
+    """
     message = CameraInfo(
         width=width_px, height=height_px, distortion_model="plumb_bob", d=[0.0] * 5
     )
@@ -80,8 +103,8 @@ def camera_info_message(
 
 @dataclass(frozen=True)
 class JointSample:
-    """Measured angles (n,) rad, in the robot's order, and the gripper joint's position, m, at a
-    time.
+    """Measured joints at one time: angles (n,), rad, in the robot's order, and the gripper
+    position, m.
     """
 
     stamp_ns: int
@@ -92,6 +115,15 @@ class JointSample:
 def joint_state_message(
     robot: RobotConfig, joint_rad: Array, speed_rad_s: Array, gripper_m: float, stamp_ns: int
 ) -> JointState:
+    """Build a JointState with the robot's joints, the gripper last.
+
+    Args:
+        robot: Names of the joints, and the base frame.
+        joint_rad: Angles, shape (n,), rad.
+        speed_rad_s: Speeds, shape (n,), rad/s; the gripper's is given as 0.
+        gripper_m: Gripper position, m.
+        stamp_ns: Time of the measurement, ns.
+    """
     message = JointState(name=list(robot.command_names))
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), robot.base_frame
     message.position = [*joint_rad.tolist(), gripper_m]
@@ -100,8 +132,15 @@ def joint_state_message(
 
 
 def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
-    """The robot's joints, picked by name. Raises: RobotError naming what is missing, UnsafeCommand
-    if not finite.
+    """Pick the robot's joints from a JointState, by name.
+
+    Args:
+        message: Joints in any order; other joints are ignored.
+        robot: Names and order of the joints.
+
+    Raises:
+        RobotError: A joint is missing or doubled; the message names it.
+        UnsafeCommand: A position is not finite.
     """
     positions = by_name(message.name, message.position, robot.command_names, "joint_states")
     return JointSample(to_ns(message.header.stamp), positions[:-1], float(positions[-1]))
@@ -110,10 +149,13 @@ def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:
 def trajectory_message(
     robot: RobotConfig, command: JointCommand, stamp_ns: int, joints: Sequence[str] = ()
 ) -> JointTrajectory:
-    """What joint_trajectory_controller takes: one point, to be reached `command.duration_s` after
-    the stamp.
+    """Build a JointTrajectory of one point, as joint_trajectory_controller takes it.
 
-    `joints`: which, in which order; by default all, the gripper's last.
+    Args:
+        robot: Names of the joints, and the base frame.
+        command: Joint angles, rad, gripper position, m, and time to reach them, s.
+        stamp_ns: Start of the motion, ns.
+        joints: Joints to include, in this order; empty: all, the gripper last.
     """
     names = tuple(joints) or robot.command_names
     message = JointTrajectory(joint_names=list(names))
@@ -126,7 +168,16 @@ def trajectory_message(
 
 
 def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
-    """Inverse of `trajectory_message`, joints in any order. Raises: RobotError, UnsafeCommand."""
+    """Read a JointTrajectory of one point, joints in any order; inverse of `trajectory_message`.
+
+    Args:
+        message: The trajectory.
+        robot: Names and order of the joints.
+
+    Raises:
+        RobotError: A joint is missing or doubled; the message names it.
+        UnsafeCommand: There is not exactly one point, or a position is not finite.
+    """
     if len(message.points) != 1:
         raise UnsafeCommand(f"joint_trajectory: expected one point, got {len(message.points)}")
     positions = by_name(
@@ -138,10 +189,20 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
 
 
 def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str) -> Array:
-    """The values of the wanted names, in their order.
+    """Pick values by name.
 
-    Raises: RobotError for a missing or doubled name or a wrong number of values; UnsafeCommand if
-    one is not finite.
+    Args:
+        names: Names of the given values.
+        values: One number for each name.
+        wanted: Names to pick; each must be there exactly once.
+        what: Topic, for errors.
+
+    Returns:
+        The wanted values in the wanted order, shape (len(wanted),).
+
+    Raises:
+        RobotError: A name is missing or doubled, or the number of values differs.
+        UnsafeCommand: A wanted value is not finite.
     """
     if len(names) != len(values):
         raise RobotError(f"{what}: {len(names)} names but {len(values)} positions")

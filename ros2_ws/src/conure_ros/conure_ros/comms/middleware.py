@@ -1,5 +1,5 @@
-"""What the middleware leaves to its users: who may discover whom, which one it is, memory of the
-dead. No ROS.
+"""Settings of the middleware: discovery range, RMW implementation, shared memory of dead processes.
+No ROS.
 """
 
 import contextlib
@@ -16,14 +16,13 @@ SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_LOCKS = "fastrtps_" + "[0-9a-f]" * 16 + "_el"
 RANGE, LOCAL_ONLY, RMW = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "RMW_IMPLEMENTATION"
 WITHOUT_RANGE = ("foxy", "galactic", "humble")
-"""Distributions of ROS 2 that know LOCAL_ONLY and not RANGE. Those after them warn about
-LOCAL_ONLY.
+"""Distributions of ROS 2 that know LOCAL_ONLY but not RANGE. Later ones warn about LOCAL_ONLY.
 """
 FIRST_RCLPY_WITH_RANGE = 4
 
 
 def knows_discovery_range(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this ROS 2 reads ROS_AUTOMATIC_DISCOVERY_RANGE: from Iron on."""
+    """Whether this ROS 2 reads ROS_AUTOMATIC_DISCOVERY_RANGE: since Iron."""
     name = environment.get("ROS_DISTRO", "")
     if name:
         return name not in WITHOUT_RANGE
@@ -36,11 +35,11 @@ def knows_discovery_range(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def add_local_discovery(environment: MutableMapping[str, str]) -> None:
-    """Keep discovery on this machine, unless the environment says otherwise.
+    """Limit discovery to this machine, unless the environment sets a range.
 
-    Somebody who set ROS_AUTOMATIC_DISCOVERY_RANGE to more keeps it, on every distribution. Humble
-    does not know that variable and would let the whole network in: there ROS_LOCALHOST_ONLY says
-    the same, unless it is set.
+    A larger ROS_AUTOMATIC_DISCOVERY_RANGE stays, on every distribution. Humble does not know that
+    variable and would discover the whole network: there ROS_LOCALHOST_ONLY has the same effect,
+    unless it is set.
     """
     chosen = environment.setdefault(RANGE, "LOCALHOST")
     if chosen in ("LOCALHOST", "OFF") and not knows_discovery_range(environment):
@@ -48,7 +47,7 @@ def add_local_discovery(environment: MutableMapping[str, str]) -> None:
 
 
 def is_local(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether processes with this environment discover those of this machine only."""
+    """Whether processes with this environment discover only those of this machine."""
     local_only = environment.get(LOCAL_ONLY) == "1"
     return local_only or (
         knows_discovery_range(environment) and environment.get(RANGE) in ("LOCALHOST", "OFF")
@@ -56,11 +55,10 @@ def is_local(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
-    """Changes to the environment with which, taken together, every graph is reached that it lets be
-    reached.
+    """Changes to the environment that, together, reach every graph that this environment can reach.
 
-    Those that keep to this machine are always among them: OFF would not even reach these. From Iron
-    on, a process whose discovery goes further finds them as well; on Humble nothing promises that.
+    Discovery within this machine is always among them: OFF would not even reach that. Since Iron, a
+    process with a wider range finds local ones as well; on Humble this is not guaranteed.
     """
     if knows_discovery_range(environment):
         return [{RANGE: "LOCALHOST"}] if environment.get(RANGE) == "OFF" else [{}]
@@ -68,10 +66,10 @@ def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str,
 
 
 def drop_unknown_middleware() -> str:
-    """Take an RMW_IMPLEMENTATION that is not installed out of the environment: with it, rclpy ends
-    the process.
+    """Remove an RMW_IMPLEMENTATION that is not installed from the environment: rclpy would end the
+    process.
 
-    Before rclpy is imported. Returns its name, or ''.
+    Call it before rclpy is imported. Returns its name, or ''.
     """
     name = os.environ.get(RMW, "")
     if not name:
@@ -85,11 +83,17 @@ def drop_unknown_middleware() -> str:
 
 
 def remove_dead_segments(folder: Path = SHARED_MEMORY, older_than_s: float = 60.0) -> int:
-    """Remove the shared memory of FastDDS processes that were killed; returns how many segments
-    that were.
+    """Remove the shared memory of FastDDS processes that were killed.
 
-    A living process holds a lock on its segment's `_el` file. As `fastdds shm clean`, but nothing
-    that is just being made is touched.
+    A living process holds a lock on its segment's `_el` file. Like `fastdds shm clean`, but
+    segments that are just being made stay.
+
+    Args:
+        folder: Folder of the shared-memory files.
+        older_than_s: Smallest age of a segment to remove, s.
+
+    Returns:
+        The number of removed segments.
     """
     removed = 0
     for path in folder.glob(SEGMENT_LOCKS):

@@ -1,6 +1,4 @@
-"""ROS parameters of a node as a frozen dataclass: name, type, default, what it is for, what it may
-be.
-"""
+"""ROS parameters of a node as a frozen dataclass: name, type, default, description and range."""
 
 import dataclasses
 import math
@@ -10,6 +8,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
+from conure_core.config.yaml_fields import Bounds
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
@@ -19,18 +18,34 @@ STANDARD = ("use_sim_time", "start_type_description_service")
 def parameter(
     default: Any, description: str, low: float | None = None, high: float | None = None
 ) -> Any:
-    """A dataclass field that is a ROS parameter; `low` and `high` bound a number, both included."""
-    bounds = None if low is None or high is None else (low, high)
-    return dataclasses.field(
-        default=default, metadata={"description": description, "bounds": bounds}
-    )
+    """Declare a dataclass field that is a ROS parameter.
+
+    Args:
+        default: Default value; its type is the parameter's type. A tuple is an array.
+        description: What it sets, with its unit; shown by `ros2 param describe`.
+        low: Smallest value, included; None: no range. Give both ends or neither.
+        high: Largest value, included.
+    """
+    metadata: dict[str, Any] = {"description": description}
+    if low is not None and high is not None:
+        metadata["bounds"] = Bounds(low, high)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def declare(node: Node, schema: type[T]) -> T:
-    """Declare every field of `schema` on the node, read-only, and read what was given for it.
+    """Declare every field of a dataclass as a read-only parameter, and read the given values.
 
-    Raises: ConfigError for a value of another type or outside its bounds, or for a parameter that
-    the node does not have: a misspelt limit must not look as if it held.
+    Args:
+        node: The node that gets the parameters.
+        schema: Dataclass whose fields are made by `parameter`.
+
+    Returns:
+        An instance with the given values, or the defaults.
+
+    Raises:
+        ConfigError: A value has another type, lies outside its range or is not finite; or a
+            parameter was given that the node does not have. A misspelt limit must not look as if it
+            held.
     """
     names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
     for given in getattr(node, "_parameter_overrides", {}):
@@ -52,8 +67,8 @@ def declare(node: Node, schema: type[T]) -> T:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether there is no NaN and no infinity in it: a range of ROS lets NaN pass, and no limit
-    holds against it.
+    """Whether it holds no NaN and no infinity. A ROS range lets NaN pass, and no limit holds
+    against it.
     """
     values = value if isinstance(value, (list, tuple)) or hasattr(value, "typecode") else [value]
     return all(math.isfinite(one) for one in values if isinstance(one, float))
@@ -61,13 +76,15 @@ def _is_finite(value: Any) -> bool:
 
 def _descriptor(field: "dataclasses.Field[Any]") -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=field.metadata["description"], read_only=True)
-    if field.metadata["bounds"] is None:
+    bounds: Bounds | None = field.metadata.get("bounds")
+    if bounds is None:
         return descriptor
-    low, high = field.metadata["bounds"]
     if isinstance(field.default, float):
+        low, high = float(bounds.lower), float(bounds.upper)
         descriptor.floating_point_range = [
-            FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            FloatingPointRange(from_value=low, to_value=high, step=0.0)
         ]
     else:
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+        low, high = int(bounds.lower), int(bounds.upper)
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
     return descriptor

@@ -23,7 +23,7 @@ LATCHED = QoSProfile(
 STATE_PERIOD_S = 0.2
 """control_node publishes robot_state at least this often."""
 STATE_SILENT_S = 0.5
-"""A reader that heard no robot_state for so long must take control to be silent."""
+"""A reader that received no robot_state for so long must treat control as silent."""
 STATE = QoSProfile(
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -34,9 +34,8 @@ STATE = QoSProfile(
 )
 """What control_node offers on robot_state; LATCHED subscriptions are compatible with it."""
 RECORDED = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
-"""Nothing that arrived is overwritten before it is taken: what is lost nevertheless, the middleware
-reports (measured with FastDDS; with a depth, it says nothing of what a reader's own history
-overwrites).
+"""Nothing that arrived is overwritten before it is taken, and the middleware reports other losses
+(measured with FastDDS; with a depth, it does not report what a reader's own history overwrites).
 """
 RECORDED_LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_ALL,
@@ -46,7 +45,7 @@ RECORDED_LATCHED = QoSProfile(
 
 
 def overridable() -> QoSOverridingOptions:
-    """Lets the user's parameters change history, depth and reliability of one publisher or
+    """Let the user's parameters change history, depth and reliability of one publisher or
     subscription.
     """
     return QoSOverridingOptions.with_default_policies()

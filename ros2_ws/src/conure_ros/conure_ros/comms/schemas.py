@@ -1,4 +1,4 @@
-"""The text of a message type with everything it refers to, as MCAP's `ros2msg` schemas want it."""
+"""The text of a message type and of all types it uses, as MCAP's `ros2msg` schemas require."""
 
 import re
 from pathlib import Path
@@ -44,9 +44,7 @@ def _definition(package: str, name: str) -> str:
 
 
 def _uses(package: str, text: str) -> list[tuple[str, str]]:
-    """Package and name of every type that the fields of a definition have, builtin ones left
-    out.
-    """
+    """Package and name of every type among the fields of a definition, without the builtin ones."""
     lines = "\n".join(line.split("#", 1)[0] for line in text.splitlines())
     names = [name for name in FIELD.findall(lines) if name not in PRIMITIVES]
     return [

@@ -1,4 +1,4 @@
-"""The one publisher of a topic: whoever comes second is refused, by name."""
+"""The one publisher of a topic: a second one is refused, and the first one named."""
 
 import threading
 import time
@@ -14,29 +14,28 @@ from conure_ros.comms.lifecycle import ManagedNode
 from conure_ros.comms.qos import overridable
 
 SETTLE_S = 0.3
-"""How long nodes that run take to discover what is new about each other."""
+"""How long running nodes take to discover each other's changes."""
 DISCOVERY_S = 4.0
-"""How long a process that has just begun takes to discover the others. FastDDS: until they announce
-themselves the next time, which they do every 3 s unless a profile says otherwise; measured, up to
-3.3 s.
+"""How long a new process takes to discover the others. FastDDS: until their next announcement,
+every 3 s unless a profile sets another period; measured: up to 3.3 s.
 """
 NAMED_S = 2.0
-"""How much longer until they know each other's names."""
+"""Further time until they know each other's names."""
 PARTICIPANT_BYTES = 12
-"""Of an endpoint's GID, these are its process's (RTPS specification 2.5, 9.3.1)."""
+"""The first bytes of an endpoint's GID identify its process (RTPS specification 2.5, 9.3.1)."""
 CLAIM = "claim_"
-"""What the name of a topic begins with that a claimant opens for a moment."""
+"""Prefix of a topic that a claiming node opens for a moment."""
 UNNAMED = "_UNKNOWN_"
 NO_NAME = "a node without a name yet"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
 
 class SolePublisher:
-    """Publishes on a topic while it holds the claim to it; without one, `publish` does nothing.
+    """Publishes on a topic while it holds the claim to it; otherwise `publish` does nothing.
 
-    Discovery takes time, so claiming has two steps: for a while nobody else may publish the topic;
-    and of those that then begin at the same moment, the one with the lowest GID stays. Any thread
-    may publish.
+    Discovery takes time, so claiming has two steps. For a while no other node may publish the
+    topic. If several start at the same moment, the one with the lowest GID keeps it. Any thread may
+    publish.
     """
 
     def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
@@ -47,7 +46,7 @@ class SolePublisher:
         self._publisher: Any = None
 
     def claim(self) -> None:
-        """Raises: RobotError naming the node that publishes the topic already."""
+        """Claim the topic. Raises: RobotError naming the node that publishes it already."""
         young_s = self._node.created_s + DISCOVERY_S - time.monotonic()
         for _ in _polls(max(SETTLE_S, young_s)):
             self._refuse_if(self._others())
@@ -59,13 +58,13 @@ class SolePublisher:
             mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())
             self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
 
-    def rival(self) -> str:
-        """Who else publishes the topic, or ''. Never blocks."""
+    def other_publishers(self) -> str:
+        """The names of other publishers of the topic, or ''. Never blocks."""
         return _joined(self._others())
 
     @property
     def held(self) -> bool:
-        """Whether the claim is this node's."""
+        """Whether this node holds the claim."""
         with self._lock:
             return self._publisher is not None
 
@@ -90,7 +89,9 @@ class SolePublisher:
             )
 
     def _names(self, others: list[Any]) -> str:
-        """Endpoints are discovered before the names of their nodes."""
+        """Wait until the names are known: endpoints are discovered before the names of their
+        nodes.
+        """
         gids = {_gid(info) for info in others}
         for _ in _polls(NAMED_S):
             others = [info for info in self._endpoints() if _gid(info) in gids] or others
@@ -109,18 +110,20 @@ class SolePublisher:
 
 
 class PublisherWatch:
-    """Whether more than one node publishes a topic that only one may. Never blocks: for every
-    control tick.
+    """Detects that several nodes publish a topic that only one may. Never blocks; for every control
+    tick.
 
     >>> watch = PublisherWatch(node, "joint_states")
-    >>> watch.rivals()  # '' or '/driver, /other_driver'
+    >>> watch.duplicates()  # '' or '/driver, /other_driver'
     """
 
     def __init__(self, node: Node, topic: str) -> None:
         self._node, self.topic = node, node.resolve_topic_name(topic)
 
-    def rivals(self) -> str:
-        """All of them where there are several, this process's own included; '' for one or none."""
+    def duplicates(self) -> str:
+        """The names of all publishers, this process's included, if there are several; '' for one or
+        none.
+        """
         if self._node.count_publishers(self.topic) <= 1:
             return ""
         found = self._node.get_publishers_info_by_topic(self.topic)
@@ -128,13 +131,13 @@ class PublisherWatch:
 
 
 def _joined(infos: Iterable[Any]) -> str:
-    """The names of their nodes. One that was just discovered has none yet."""
+    """The names of their nodes. A node that was just discovered has none yet."""
     names = sorted(_name(info) for info in infos)
     return ", ".join(NO_NAME if UNNAMED in name else name for name in names)
 
 
 def _polls(seconds: float) -> Iterator[None]:
-    """At least one turn, then one every 20 ms for so long."""
+    """Yield at once, then every 20 ms for this time."""
     until_s = time.monotonic() + seconds
     yield
     while time.monotonic() < until_s:
@@ -143,7 +146,7 @@ def _polls(seconds: float) -> Iterator[None]:
 
 
 def _participant(node: ManagedNode) -> tuple[int, ...]:
-    """What the GIDs of this process's endpoints begin with, read off a topic that nobody else
+    """The first bytes of the GIDs of this process's endpoints, read from a topic that no other node
     has.
     """
     topic = node.resolve_topic_name(f"{CLAIM}{uuid.uuid4().hex}")

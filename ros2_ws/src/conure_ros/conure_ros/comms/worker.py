@@ -1,5 +1,5 @@
-"""One thread that always works on the newest job: an older one that nobody began is dropped and
-counted.
+"""A worker thread that always takes the newest job; an older one that was not started is dropped
+and counted.
 """
 
 import threading
@@ -12,8 +12,8 @@ Job = TypeVar("Job")
 class NewestWins(Generic[Job]):
     """Keeps slow work off the thread that receives messages.
 
-    An error of the work is kept in `error`, where the owner's own thread finds it: a dead worker
-    must not look idle.
+    An error of the work is kept in `error` for the owner's thread: a dead worker must not look
+    idle.
     """
 
     def __init__(self, work: Callable[[Job], None]) -> None:
@@ -33,7 +33,7 @@ class NewestWins(Generic[Job]):
             self._changed.notify()
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Finish the present job and end."""
+        """Finish the present job and end the thread."""
         with self._changed:
             self._ended = True
             self._changed.notify()

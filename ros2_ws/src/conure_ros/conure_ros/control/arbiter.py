@@ -1,4 +1,6 @@
-"""Who may move the arm, and why it holds. Pure: steady seconds come in, nothing goes out."""
+"""Who may move the arm, and why it holds. Pure: times come in as steady seconds, nothing goes
+out.
+"""
 
 from enum import IntEnum
 
@@ -19,11 +21,11 @@ SELECTABLE = {"hold": Mode.HOLD, "policy": Mode.POLICY, "teleop": Mode.TELEOP}
 
 
 class Arbiter:
-    """Stop over person over policy. A source that falls silent, or sends what must not move the
-    arm, means hold.
+    """Arbitrate between sources: a stop wins over a person, a person over the policy.
 
-    The selected source moves the arm again with its next good command; a latched stop ends only
-    with `reset`.
+    The arm holds when the selected source falls silent or sends a command that must not move the
+    arm. The source moves the arm again with its next good command. Only `reset` ends a latched
+    stop.
 
     >>> arbiter = Arbiter(stale_s=0.2)
     >>> arbiter.select(Mode.POLICY, now_s=0.0)
@@ -40,7 +42,9 @@ class Arbiter:
 
     @property
     def mode(self) -> Mode:
-        """What the arm does now: a selected source counts from its first good command on."""
+        """The present mode. A selected source counts from its first good command on; until then:
+        HOLD.
+        """
         if self.stop_reason:
             return Mode.STOPPED
         return Mode.HOLD if self._why else self.selected
@@ -54,8 +58,15 @@ class Arbiter:
         return self.mode in (Mode.POLICY, Mode.TELEOP)
 
     def select(self, mode: Mode, now_s: float, why: str = "") -> None:
-        """Let this source, or nobody (HOLD), move the arm from now on. Raises: RobotError while
-        stopped.
+        """Select the source that may move the arm from now on.
+
+        Args:
+            mode: POLICY, TELEOP, or HOLD for none.
+            now_s: Present time on the steady clock, s. The source is silent `stale_s` after it.
+            why: Reason to show for HOLD; other modes give their own until the first good command.
+
+        Raises:
+            RobotError: The arm is stopped.
         """
         if self.stop_reason:
             raise RobotError(f"stopped ({self.stop_reason}); call reset_stop first")
@@ -65,31 +76,33 @@ class Arbiter:
         )
 
     def admits(self, source: Mode) -> bool:
-        """Whether a command from this source may be tried: a person's always, except during a
-        stop.
+        """Whether a command from this source may be tried. During a stop: none. Else: the selected
+        source, and always a person (TELEOP).
         """
         return not self.stop_reason and source in (Mode.TELEOP, self.selected)
 
     def accept(self, now_s: float) -> None:
-        """A command of the selected source was good and is on its way to the arm."""
+        """Note that a good command of the selected source, answering what was seen at `now_s`, is
+        sent.
+        """
         self._why, self._fresh_s = "", now_s
 
     def hold(self, why: str) -> None:
-        """The selected source may not move the arm until its next good command."""
+        """Hold until the selected source's next good command."""
         self._why = why
 
     def stop(self, why: str) -> None:
-        """Latch a stop; the first reason stays."""
+        """Latch a stop. The first reason stays."""
         self.stop_reason = self.stop_reason or why
         self.selected, self._why = Mode.HOLD, ""
 
     def reset(self) -> None:
-        """End a stop: hold until a source is selected."""
+        """End a stop. The arm holds until a source is selected."""
         self.stop_reason, self._why, self.selected = "", "the stop was reset", Mode.HOLD
 
-    def silent(self, now_s: float) -> bool:
-        """Whether the source that moves the arm has just fallen silent; then it holds, and says
-        why.
+    def hold_if_silent(self, now_s: float) -> bool:
+        """Hold if the source that moves the arm sent no good command for `stale_s`; True at that
+        change.
         """
         age_s = now_s - self._fresh_s
         if not self.moving or age_s <= self.stale_s:
@@ -102,7 +115,7 @@ class Arbiter:
 
 
 def selectable_mode(name: str) -> Mode:
-    """Raises: ConfigError listing the valid names."""
+    """The mode of this name. Raises: ConfigError listing the valid names."""
     if name not in SELECTABLE:
         raise unknown_name("mode", name, SELECTABLE)
     return SELECTABLE[name]

@@ -1,10 +1,11 @@
-"""Notices when the clock of the stamps is set back. Pure."""
+"""Detects that the clock of the stamps was set back. Pure."""
 
 TOLERANCE_NS = 20_000_000
 
 
 class ClockWatch:
-    """Stamps taken before a step back would count as from the future for as long as the step is.
+    """Detect backward steps of a clock. After one, older stamps lie in the future for as long as
+    the step.
 
     >>> watch = ClockWatch()
     >>> watch.stepped_back_s(7_000_000_000), watch.stepped_back_s(2_000_000_000)
@@ -15,7 +16,7 @@ class ClockWatch:
         self._latest_ns: int | None = None
 
     def stepped_back_s(self, now_ns: int) -> float:
-        """How far the clock went back since the last look, s; 0 if it did not."""
+        """How far the clock went back since the last call, s; 0 if it did not."""
         before_ns, self._latest_ns = self._latest_ns, now_ns
         back_ns = 0 if before_ns is None else before_ns - now_ns
         return back_ns / 1e9 if back_ns > TOLERANCE_NS else 0.0

@@ -1,4 +1,6 @@
-"""What control says, for whoever reads robot_state: an old state is none."""
+"""The state that control reports on robot_state, for its readers. An outdated state counts as
+none.
+"""
 
 import math
 import time
@@ -12,51 +14,51 @@ from conure_ros.control.arbiter import Mode
 
 
 class ControlState:
-    """The state that control published last, for as long as that is news.
+    """The newest state that control published, while it is recent.
 
-    The subscription is volatile on purpose. control publishes at least every qos.STATE_PERIOD_S, so
-    what comes was said after this began to listen; the latched state of a control that died, or
-    hangs, never counts.
+    The subscription is volatile on purpose. Control publishes at least every qos.STATE_PERIOD_S, so
+    each message was sent after this subscription began. The latched state of a control that died or
+    hangs never counts.
 
     >>> control = ControlState(node)
     >>> control.text  # 'control is silent', or 'policy', or 'hold: waiting for joint_states'
     """
 
     def __init__(self, node: Node, topic: str = "robot_state") -> None:
-        self._node, self._last, self._heard_s = node, None, -math.inf
+        self._node, self._last, self._received_s = node, None, -math.inf
         self._subscription = node.create_subscription(RobotState, topic, self._on_state, NEWEST)
 
     def _on_state(self, state: RobotState) -> None:
-        self._last, self._heard_s = state, time.monotonic()
+        self._last, self._received_s = state, time.monotonic()
 
     @property
     def silent(self) -> bool:
-        """Whether control said nothing for longer than it may. On the steady clock."""
-        return time.monotonic() - self._heard_s > STATE_SILENT_S
+        """Whether control published nothing for longer than STATE_SILENT_S, on the steady clock."""
+        return time.monotonic() - self._received_s > STATE_SILENT_S
 
     @property
     def state(self) -> RobotState | None:
-        """None while control is silent."""
+        """The newest state; None while control is silent."""
         return None if self.silent else self._last
 
     def last_since(self, steady_s: float) -> RobotState | None:
-        """The newest state, if it came after this time (time.monotonic), however long ago that
-        is.
+        """The newest state if it came after `steady_s` (time.monotonic), however old it is now;
+        else None.
         """
-        return self._last if self._heard_s > steady_s else None
+        return self._last if self._received_s > steady_s else None
 
     @property
     def text(self) -> str:
-        """A line for a person: the mode, why, and what control cannot promise."""
+        """One line for a person: mode, reason and alarm."""
         state: Any = self.state
-        return "control is silent" if state is None else described(state)
+        return "control is silent" if state is None else describe_state(state)
 
     def close(self) -> None:
         self._node.destroy_subscription(self._subscription)
 
 
-def described(state: RobotState) -> str:
-    """The mode, why, and what control cannot promise."""
+def describe_state(state: RobotState) -> str:
+    """One line for a person: mode, reason and alarm."""
     known = {mode.value: mode.name.lower() for mode in Mode}
     mode = known.get(state.mode, f"mode {state.mode}")
     reason = f": {state.reason}" if state.reason else ""
@@ -65,5 +67,5 @@ def described(state: RobotState) -> str:
 
 
 def confirms_stop(state: RobotState | None) -> bool:
-    """Whether it says that the arm is stopped, without reservation."""
+    """Whether a state says that the arm is stopped, without an alarm."""
     return state is not None and state.stopped and not state.alarm

@@ -1,4 +1,4 @@
-"""The price of safety: what was executed instead of what the policy chose, as an action and in the
+"""The price of safety: the action that was executed instead of the policy's, also in the
 prior's z.
 """
 
@@ -38,8 +38,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class Change:
-    """A decision that safety changed: the arm was told to go from the first pose (n,) rad to the
-    second.
+    """A decision that safety changed. The joint command went from `before_rad` (n,) to `after_rad`
+    (n,).
     """
 
     decision: Decision
@@ -48,12 +48,11 @@ class Change:
 
 
 class ExecutedActions:
-    """Inverts, on a thread of its own, every action that safety changed; `publish` gets it as a
-    command.
+    """Invert every action that safety changed, on an own thread, and publish it as a command.
 
-    Its `action` is the delta between the last two joint commands, its z and log-likelihood those
-    that the prior gives that action for the same observation, its source "executed". The gripper
-    opening is the one asked for.
+    Its `action` is the delta between the last two joint commands. Its z and log-likelihood are
+    those of this action under the prior, for the same observation. Its source is "executed". The
+    gripper opening is the requested one.
     """
 
     def __init__(self, arm: Arm, bundle: Bundle, publish: Callable[[PolicyCommand], None]) -> None:
@@ -64,7 +63,7 @@ class ExecutedActions:
         self._prices: list[float] = []
         self.worker: NewestWins[Change] = NewestWins(self._invert)
 
-    def decided(self, decision: Decision) -> None:
+    def remember(self, decision: Decision) -> None:
         """Remember what a command was chosen from, before it is sent."""
         with self._lock:
             self._decisions[decision.captured_ns] = decision
@@ -73,8 +72,8 @@ class ExecutedActions:
             ):
                 del self._decisions[old]
 
-    def commanded(self, state: RobotState) -> None:
-        """What control_node says it did."""
+    def take_state(self, state: RobotState) -> None:
+        """Compare a state of control_node with the remembered decision that it executed."""
         if not len(state.commanded_rad):
             return
         before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)

@@ -1,5 +1,5 @@
-"""One request to go home, until it is answered: when its steps are due, and how long the arm may
-take. Pure.
+"""One request to go home, until it is answered: when its steps are due, how long it may take.
+Pure.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,7 @@ from conure_ros.control.parameters import ControlParameters
 
 
 class HomeRequest:
-    """Waits for an arm at rest, then gives the steps of a `Homing`, then waits for the arm to
-    settle.
+    """Wait for an arm at rest, give the steps of a `Homing`, then wait for the arm to settle.
 
     >>> request = HomeRequest(loop, settings, answer, asked_ns, now_s)
     >>> request.start(now_s)
@@ -32,8 +31,15 @@ class HomeRequest:
         asked_ns: int,
         now_s: float,
     ) -> None:
-        """`answer` hears '' when the arm is at home, or why it is not. `asked_ns`: by the clock of
-        the stamps.
+        """Begin a request.
+
+        Args:
+            loop: Controller and gate of the arm.
+            settings: Speed, tolerance and time limit of homing.
+            answer: Receives '' when the arm is at home, or why it is not. Called by the owner,
+                once.
+            asked_ns: Time of the request on the clock of the stamps, ns.
+            now_s: Time of the request on the steady clock, s.
         """
         self.answer, self.asked_ns, self.started = answer, asked_ns, False
         self._config, self._settings = loop.arm.config, settings
@@ -42,22 +48,22 @@ class HomeRequest:
 
     @property
     def arrived(self) -> bool:
-        """Whether the last command is home; the arm itself may still be on its way."""
+        """Whether the last command is home. The arm itself may still be moving."""
         return self._homing.arrived
 
     def late(self, now_s: float) -> bool:
-        """Whether it has waited too long for the arm: to rest before it starts, or to settle at
-        home.
+        """Whether the arm took longer than `home_settle_s` to come to rest before the start, or to
+        settle.
         """
         return now_s - self._waiting_since_s > self._settings.home_settle_s
 
     def start(self, now_s: float) -> None:
-        """From the pose that the loop was reset to."""
+        """Start from the pose that the loop was reset to."""
         self.started, self._due_s = True, now_s
 
     def due(self, now_s: float) -> bool:
-        """Whether the next step is due, once a control period; then the one after it waits for its
-        turn.
+        """Whether the next step is due, once a control period. A True schedules the one after
+        it.
         """
         if now_s < self._due_s:
             return False
@@ -65,14 +71,36 @@ class HomeRequest:
         return True
 
     def step(self, age_s: float, now_s: float) -> JointCommand:
-        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is
-        blocked; StaleInput.
+        """Compute the next command on the way home.
+
+        Args:
+            age_s: Age of the joint measurement, s.
+            now_s: Present time on the steady clock, s; the time to settle counts from the last
+                step.
+
+        Returns:
+            The command, within all limits.
+
+        Raises:
+            UnsafeCommand: No way leads on; the message names what blocks it.
+            StaleInput: The measurement is too old.
         """
         self._waiting_since_s = now_s
         return self._homing.step(age_s)
 
     def settled(self, joint_rad: Array, now_s: float) -> bool:
-        """Whether the arm is at home. Raises: RobotError if it did not settle there in time."""
+        """Whether the arm is at home.
+
+        Args:
+            joint_rad: Measured angles, shape (n,), rad.
+            now_s: Present time on the steady clock, s.
+
+        Returns:
+            True if every joint is within `home_tolerance_rad` of home.
+
+        Raises:
+            RobotError: It is not, and `home_settle_s` has passed since the last step.
+        """
         away_rad = float(np.abs(joint_rad - np.array(self._config.home_rad)).max())
         if away_rad <= self._settings.home_tolerance_rad:
             return True

@@ -1,4 +1,4 @@
-"""The way home: straight in joint space, within the arm's limits, out of a bad pose first. Pure."""
+"""Homing: straight in joint space, within the arm's limits, out of a bad pose first. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,17 @@ ATTEMPTS = 4
 PATIENCE, SHRINKS = 50, 1e-3
 THERE_STEPS = 1e-2
 WAYS = ("joints", "position", "joints", "pose", "joints")
-"""One after the other, where the one before leads no further: joints straight, the tool's position,
-its pose.
+"""Tried in this order, each when the one before leads no further: joints straight, the tool's
+position, its pose.
 """
-BY_HAND = "move the arm by hand, or as a person who sees it"
+BY_HAND = "move the arm by hand, or teleoperate it in view"
 HARMLESS = ("speed", "acceleration", "braking room", "singularity", "escape")
-"""What safety may change on the way: it only makes the arm slower."""
+"""Changes by safety that only make the arm slower."""
 
 
 class Homing:
-    """Commands one control period apart, each aimed home from the last one; through the gate, as
-    every command.
+    """Commands one control period apart. Each aims from the last one to home, through the safety
+    gate.
 
     >>> homing = Homing(loop, speed_rad_s=0.8)
     >>> while not homing.arrived:
@@ -36,12 +36,17 @@ class Homing:
     """
 
     def __init__(self, loop: ControlLoop, speed_rad_s: float) -> None:
-        """From the pose that the loop was reset to, at most this fast in any joint, rad/s."""
+        """Start from the pose that the loop was reset to.
+
+        Args:
+            loop: Controller and gate of the arm.
+            speed_rad_s: Largest mean speed of any joint over a control period, rad/s.
+        """
         config = loop.arm.config
         self._loop = loop
         self._home_rad, self._gripper_m = np.array(config.home_rad), config.gripper_open_m
         self._settle_s = config.settle_s
-        # Over a whole period; a command moves in its first part.
+        # Mean over a whole period; a command moves in its first part.
         fastest = speed_rad_s * config.control_period_s / config.settle_s
         self._limit = np.minimum(np.array(config.max_speed_rad_s), fastest)
         self._change = np.array(config.max_acceleration_rad_s2) * config.control_period_s
@@ -54,12 +59,12 @@ class Homing:
 
     @property
     def arrived(self) -> bool:
-        """Whether the last command is home; the arm itself may still be on its way."""
+        """Whether the last command is home. The arm itself may still be moving."""
         return bool(np.abs(self._home_rad - self._last_rad).max() <= ARRIVED_RAD)
 
     def step(self, age_s: float) -> JointCommand:
-        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand if it is
-        blocked; StaleInput.
+        """The next command, from joints measured `age_s` ago. Raises: UnsafeCommand naming what
+        blocks it; StaleInput.
         """
         if self._loop.gate.violations() is not None:
             return self._way_out(age_s)
@@ -70,10 +75,10 @@ class Homing:
             except _Blocked as why:
                 blocked = blocked or str(why)
                 self._ways, self._patience = self._ways[1:], _Patience()
-        raise UnsafeCommand(f"the way home is blocked: {blocked or 'no way leads on'}; {BY_HAND}")
+        raise UnsafeCommand(f"homing is blocked: {blocked or 'no way leads further'}; {BY_HAND}")
 
     def _along(self, way: str, age_s: float) -> JointCommand:
-        """One step of one of `WAYS`. Raises: _Blocked if it leads no further."""
+        """One step along one of `WAYS`. Raises: _Blocked if it leads no further."""
         before, left = self._loop.get_state(), self._left(way)
         if self._patience.lost(left):
             raise _Blocked("it comes no nearer")
@@ -84,15 +89,15 @@ class Homing:
             _blocked_by(command),
             float(np.abs(command.joint_rad - before[1][0].joint_rad).max()),
         )
-        # A way of the tool may be cut: it bends around what it meets.
+        # Safety may shorten a step of the tool: it slides along the limit.
         if blocked and (way == "joints" or moved_rad <= STUCK_RAD):
             self._loop.set_state(before)
             raise _Blocked(blocked)
         return command
 
     def _left(self, way: str) -> float:
-        """How far home is: rad of the joints, or steps of the tool. Raises: _Blocked where the tool
-        is there.
+        """The distance to home: rad of the joints, or steps of the tool. Raises: _Blocked if the
+        tool is there.
         """
         if way == "joints":
             return float(np.abs(self._home_rad - self._last_rad).max())
@@ -106,7 +111,7 @@ class Homing:
         return float(steps)
 
     def _next(self) -> JointTarget:
-        """Straight on, all joints in proportion, and slow enough to stop at home."""
+        """Straight ahead, all joints in proportion, and slow enough to stop at home."""
         way = self._home_rad - self._last_rad
         speed = self._loop.gate.last_speed
         highest = np.minimum(
@@ -119,15 +124,17 @@ class Homing:
         return JointTarget(self._last_rad + share * way, self._gripper_m)
 
     def _tool_way(self, way: str) -> Array:
-        """(6,), m and rad, from the tool's pose to that at home; by 'position' it does not turn."""
+        """(6,), m and rad, from the tool's pose to its pose at home. The way 'position' does not
+        rotate it.
+        """
         error = pose_error(
             self._loop.arm.forward(self._last_rad).copy(), self._loop.arm.forward(self._home_rad)
         )
         return np.concatenate([error[:3], np.zeros(3) if way == "position" else error[3:]])
 
     def _by_tool(self, way: str, steps: float) -> JointTarget:
-        """The tool straight home, which stays inside the box, where the joints' straight way does
-        not.
+        """Move the tool straight home. It stays inside the box where the joints' straight way may
+        leave it.
         """
         arm, error = self._loop.arm, self._tool_way(way) / max(1.0, steps)
         goal_rad = arm.solve(
@@ -140,16 +147,16 @@ class Homing:
         )
 
     def _way_out(self, age_s: float) -> JointCommand:
-        """One step out of a pose that may not be. Raises: UnsafeCommand saying what blocks it.
+        """One step out of a violating pose. Raises: UnsafeCommand saying what blocks it.
 
-        Against all violations at once; where that meets another limit, against that as well; or
-        else home.
+        It moves against all violations at once. If that meets another limit, it moves against that
+        limit as well; the last attempt moves towards home.
         """
         depths, begun_rad, before = self._loop.gate.depths, self._last_rad, self._loop.get_state()
         begun = depths(begun_rad)
         rows, blocked = self._gradients(begun_rad, begun > 0.0), "there is no way out"
         if self._patience_out.lost(float(begun.sum())):
-            raise UnsafeCommand(f"the way home is blocked: the arm comes no further out; {BY_HAND}")
+            raise UnsafeCommand(f"homing is blocked: the arm cannot leave the violation; {BY_HAND}")
         for attempt in range(ATTEMPTS + 1):
             way = self._home_rad - begun_rad if attempt == ATTEMPTS else -_smallest_mixture(rows)
             fastest = float((np.abs(way) / (self._loop.gate.escape_limit * self._settle_s)).max())
@@ -162,7 +169,7 @@ class Homing:
             blocked = _blocked_by(command) or blocked
             self._loop.set_state(before)
             rows = np.vstack([rows, self._gradients(ahead_rad, depths(ahead_rad) > begun)])
-        raise UnsafeCommand(f"the way home is blocked: {blocked}; {BY_HAND}")
+        raise UnsafeCommand(f"homing is blocked: {blocked}; {BY_HAND}")
 
     def _gradients(self, joint_rad: Array, of: NDArray[np.bool_]) -> Array:
         """How the depths beyond these limits change by joint, each of length 1: (limits, n)."""
@@ -174,7 +181,7 @@ class Homing:
 
 
 class _Blocked(Exception):
-    """One of the ways leads no further; the message says why."""
+    """This way leads no further; the message says why."""
 
 
 class _Patience:
@@ -192,16 +199,16 @@ class _Patience:
 
 
 def _blocked_by(command: JointCommand) -> str:
-    """What safety cut the command short for, beyond making it slower; '' if nothing."""
+    """The reasons for which safety shortened the command, other than slowing down; '' if none."""
     return "; ".join(change for change in command.changes if not change.startswith(HARMLESS))
 
 
 def _smallest_mixture(rows: Array) -> Array:
-    """The shortest vector (n,) among the mixtures of rows (m, n): against it, all of them fall. 0:
-    none is, or no rows.
+    """The shortest convex combination, shape (n,), of rows (m, n). A step against it reduces all of
+    them.
 
-    By Frank and Wolfe's steps. Source: Desideri, Comptes Rendus Mathematique 350, 2012 (multiple
-    gradient descent).
+    0 if no such step exists, or without rows. Frank-Wolfe iteration. Source: Desideri, Comptes
+    Rendus Mathematique 350, 2012 (multiple gradient descent).
     """
     mixture = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
     for _ in range(MIXTURE_STEPS if len(rows) else 0):

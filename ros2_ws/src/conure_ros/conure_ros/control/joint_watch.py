@@ -1,4 +1,4 @@
-"""Which measured joints may be relied on. Pure: samples and times come in, no clock is read."""
+"""Which joint measurements can be relied on. Pure: samples and times come in, no clock is read."""
 
 from collections import deque
 
@@ -11,31 +11,31 @@ from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointSample
 
 REST_SAMPLES = 5
-"""So many trusted samples in a row, of an arm at rest, make an anchor: one wrong sample never does.
+"""Number of trusted samples in a row, at rest, that anchor control: one wrong sample never does.
 """
 REST_RAD = 0.01
-"""How far apart they may lie."""
+"""Largest difference between them."""
 REST_STEP_S = 0.008
-"""How long after one of them the next one counts: a fast driver shows an arm at rest no sooner."""
+"""Shortest time between two of them: a fast driver does not prove rest sooner."""
 REST_WITHIN_S = 1.0
 SPEED_FACTOR = 2.0
-"""Of the URDF's speed limit: a joint that moved faster was not measured rightly."""
+"""Factor on the URDF's speed limit: a joint that moved faster was measured wrongly."""
 NOISE_RAD = 0.05
 GLITCH_S = 0.03
-"""How much of the time that wrong samples take counts as time in which the arm may have moved."""
+"""Part of a gap with wrong samples in which the arm may have moved."""
 FUTURE_S = 0.05
-"""How far ahead of this clock a stamp may be."""
+"""How far a stamp may be ahead of this clock."""
 FASTEST_RAD_S = 20.0
-"""Where the URDF gives a joint no speed limit, or one beyond this."""
+"""Speed limit where the URDF gives none, or a larger one."""
 
 
 class JointWatch:
-    """Judges every sample of joint_states: plausible, possible after the one before, of this time.
+    """Judge every sample of joint_states: is it plausible, reachable from the one before, and
+    recent?
 
-    A sample that the arm cannot have reached is refused, and so are those after it that agree with
-    it: an encoder that slipped reads wrong for good. They count only from `begin_anew` on, which a
-    person's choice leads to. One that agrees with the last good sample again ends the fault by
-    itself.
+    A sample that the arm cannot have reached is refused. Samples that agree with it are refused
+    too: an encoder that slipped stays wrong. They count again after `reset`, which follows a
+    person's choice. A sample that agrees with the last good one ends the fault.
 
     >>> watch = JointWatch(arm, stale_s=0.185)
     >>> watch.take(sample, now_s, now_ns)
@@ -49,7 +49,7 @@ class JointWatch:
         self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
         self._trusted: JointSample | None = None
         self._settled = False
-        self._trusted_s, self._heard_s, self._stamp_ns, self._stamped_s = (
+        self._trusted_s, self._received_s, self._stamp_ns, self._stamped_s = (
             -np.inf,
             -np.inf,
             -1,
@@ -59,28 +59,37 @@ class JointWatch:
         self.fault = "waiting for joint_states"
         """Why the newest sample cannot be relied on; '' if it can."""
 
-    def begin_anew(self) -> None:
-        """Forget what was measured: the next samples count if they agree with each other."""
+    def reset(self) -> None:
+        """Forget all samples. The next ones count if they agree with each other."""
         self._trusted, self._settled = None, False
         self._row.clear()
         self.fault = "waiting for joint_states"
 
     def settle(self) -> None:
-        """Control starts from what was measured: from now on a sample must be possible after the
-        one before.
+        """Control starts from the newest sample. From now on each sample must be reachable from the
+        last one.
         """
         self._settled = True
 
     def refuse(self, why: str) -> None:
-        """A message that was no sample."""
+        """Note a message that holds no valid sample, and why."""
         self.fault = why
         self._row.clear()
 
     def take(self, sample: JointSample, now_s: float, now_ns: int) -> None:
-        """One sample. Raises: RobotError, UnsafeCommand, StaleInput saying what is wrong with
-        it.
+        """Judge one sample, and keep it if it is good.
+
+        Args:
+            sample: Joints in the robot's order, rad, and gripper, m, with the driver's stamp, ns.
+            now_s: Present time on the steady clock, s.
+            now_ns: Present time on the clock of the stamps, ns.
+
+        Raises:
+            RobotError: It has no stamp.
+            StaleInput: It is older than `stale_s`, or more than FUTURE_S in the future.
+            UnsafeCommand: It lies outside the joint limits, or the arm cannot have moved there.
         """
-        gap_s, self._heard_s = now_s - self._heard_s, now_s
+        gap_s, self._received_s = now_s - self._received_s, now_s
         try:
             new = self._require_stamp(sample, now_s, now_ns)
             wrong = implausible(self._arm, sample.joint_rad, sample.gripper_m)
@@ -94,7 +103,7 @@ class JointWatch:
         except RobotError as error:
             self.refuse(str(error))
             raise
-        # A late sample of before, or a wrong one: nothing starts from either, so it begins again.
+        # A late or wrong sample, and nothing has started from the last one: start over.
         if impossible:
             self._row.clear()
         self._trusted, self._trusted_s, self.fault = sample, now_s, ""
@@ -102,7 +111,7 @@ class JointWatch:
             self._row.append((now_s, sample))
 
     def _require_stamp(self, sample: JointSample, now_s: float, now_ns: int) -> bool:
-        """Whether the stamp is another one than before."""
+        """Whether the stamp differs from the last one. Raises: RobotError, StaleInput."""
         if sample.stamp_ns <= 0:
             raise RobotError(
                 "joint_states have no stamp, so their age is not known; set the driver to stamp"
@@ -124,7 +133,7 @@ class JointWatch:
         return True
 
     def _impossible(self, sample: JointSample, now_s: float, gap_s: float) -> str:
-        """Why the arm cannot be there after the last good sample; '' if it can."""
+        """Why the arm cannot have moved there from the last good sample; '' if it can."""
         if self._trusted is None:
             return ""
         seconds = min(now_s - self._trusted_s, gap_s + GLITCH_S)
@@ -140,7 +149,7 @@ class JointWatch:
         )
 
     def present(self, now_s: float) -> JointSample:
-        """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is
+        """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is too
         old.
         """
         if self.fault or self._trusted is None:
@@ -151,13 +160,13 @@ class JointWatch:
         return self._trusted
 
     def age_s(self, now_s: float) -> float:
-        """Since a sample with a new stamp came: a clock or a driver that stands still makes none
-        younger.
+        """Time since a sample with a new stamp came, s. A clock or driver that stands still does
+        not reset it.
         """
         return now_s - self._stamped_s
 
     def at_rest(self, now_s: float) -> JointSample:
-        """The newest sample, of an arm that several in a row show at rest. Raises: RobotError,
+        """The newest sample, if REST_SAMPLES in a row show an arm at rest. Raises: RobotError,
         StaleInput.
         """
         newest = self.present(now_s)

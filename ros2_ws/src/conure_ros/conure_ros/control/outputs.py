@@ -1,6 +1,4 @@
-"""How joint commands leave control_node: as a trajectory of one point, or as a stream of joint
-positions.
-"""
+"""How joint commands leave control_node: as trajectories of one point, or as a position stream."""
 
 from typing import Any, Protocol
 
@@ -27,22 +25,32 @@ class Output(Protocol):
     sole: SolePublisher
 
     def send(self, command: JointCommand, now_ns: int) -> None:
-        """Hand one command to the arm."""
+        """Send one command to the arm.
+
+        Args:
+            command: Joint angles (n,), rad, and gripper position, m, to be reached in `duration_s`.
+            now_ns: Stamp of the command, ns.
+        """
 
     def begin(self, joint_rad: Array, gripper_m: float) -> None:
-        """Where the arm is, (n,) rad and m: the next command leads from there."""
+        """Set the pose from which the next command starts.
+
+        Args:
+            joint_rad: Measured angles, shape (n,), rad.
+            gripper_m: Measured gripper position, m.
+        """
 
 
 class _Controllers:
-    """The arm's controller, and the gripper's where it has one of its own. Nothing is sent without
-    the arm's claim.
+    """The arm's controller, and the gripper's if it has its own. Sends nothing without the arm's
+    claim.
     """
 
     def __init__(
         self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig, kind: Any
     ) -> None:
-        """Raises: ConfigError for joints that are not the robot's, or one of the arm's that is not
-        commanded.
+        """Raises: ConfigError for joints that are not the robot's, or if one of the arm's is
+        missing.
         """
         self._robot, self._joints = robot, config.arm_joints(robot)
         self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
@@ -51,26 +59,26 @@ class _Controllers:
             created = node.create_publisher(
                 kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable()
             )
-            self._gripper = node.kept(node.destroy_publisher, created)
+            self._gripper = node.destroy_at_cleanup(node.destroy_publisher, created)
         elif robot.gripper_joint not in self._joints:
             node.get_logger().warning(
                 f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic"
             )
 
-    def _tell_gripper(self, message: Any) -> None:
+    def _send_gripper(self, message: Any) -> None:
         if self._gripper is not None and self.sole.held:
             self._gripper.publish(message)
 
 
 class TrajectoryOutput(_Controllers):
-    """What joint_trajectory_controller takes."""
+    """Commands for joint_trajectory_controller: one point each."""
 
     def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> None:
         super().__init__(node, robot, config, JointTrajectory)
 
     def send(self, command: JointCommand, now_ns: int) -> None:
         self.sole.publish(trajectory_message(self._robot, command, now_ns, self._joints))
-        self._tell_gripper(
+        self._send_gripper(
             trajectory_message(self._robot, command, now_ns, (self._robot.gripper_joint,))
         )
 
@@ -78,10 +86,10 @@ class TrajectoryOutput(_Controllers):
 
 
 class PositionStream(_Controllers):
-    """What forward_command_controller takes on position interfaces, at 100 Hz.
+    """Commands for forward_command_controller on position interfaces, at 100 Hz.
 
-    That controller goes to a position at once, so the way from one command to the next is
-    interpolated here; the values have the order of the controller's own list of joints.
+    That controller jumps to each position at once, so this class interpolates between commands. The
+    values have the order of the controller's own list of joints.
     """
 
     def __init__(self, node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> None:
@@ -95,8 +103,8 @@ class PositionStream(_Controllers):
         goal = np.append(command.joint_rad, command.gripper_m)
         if self._follower is None:
             self._follower = LinearFollower(goal)
-        # A command comes between two positions, or after some that a busy machine left out: the way
-        # that is left is longer than control knows, and must not be faster for that.
+        # A command comes between two positions, or after positions that a busy machine skipped: the
+        # remaining way is longer than control knows, and must not be faster for that.
         way_rad = np.abs(command.joint_rad - self._follower.position[:-1])
         duration_s = max(command.duration_s, float((way_rad / self._robot.max_speed_rad_s).max()))
         self._follower.follow(goal, duration_s)
@@ -106,17 +114,24 @@ class PositionStream(_Controllers):
         self._follower, self._left_s = LinearFollower(np.append(joint_rad, gripper_m)), 0.0
 
     def _tick(self) -> None:
-        """An arm at rest is told nothing."""
+        """Send the next position; nothing to an arm at rest."""
         if self._follower is not None and self._left_s > 0.0:
             self._left_s -= STREAM_PERIOD_S
             position = self._follower.advance(STREAM_PERIOD_S)
             self.sole.publish(Float64MultiArray(data=position[self._order].tolist()))
-            self._tell_gripper(Float64MultiArray(data=[float(position[-1])]))
+            self._send_gripper(Float64MultiArray(data=[float(position[-1])]))
 
 
 def open_output(node: ManagedNode, robot: RobotConfig, config: Ros2ControlConfig) -> Output:
-    """The output of the kind that the configuration names. Raises: ConfigError as
-    Ros2ControlConfig.arm_joints.
+    """The output of the kind that the configuration names.
+
+    Args:
+        node: Lifecycle node that owns publishers and timers.
+        robot: Joints and speed limits.
+        config: Kind of the output ("trajectory" or "positions"), topics and joint order.
+
+    Raises:
+        ConfigError: `config` names joints that are not the robot's, or misses one.
     """
     return (PositionStream if config.output == "positions" else TrajectoryOutput)(
         node, robot, config

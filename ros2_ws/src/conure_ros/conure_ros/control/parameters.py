@@ -1,4 +1,4 @@
-"""The parameters of control_node, and which controllers they choose."""
+"""The parameters of control_node, and the controllers that they choose."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ class ControlParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     bundle: str = parameter(
-        "", "folder of the policy bundle; its commands are checked for it. Empty: any policy's"
+        "", "folder of the policy bundle; only its commands are accepted. Empty: any policy's"
     )
     stale_periods: float = parameter(
-        1.85, "age of the last good command, in periods, at which it holds", 1.0, 10.0
+        1.85, "age of the last good command, in control periods, at which the arm holds", 1.0, 10.0
     )
     stall_s: float = parameter(
-        1.0, "if control did not run for so long, s, it holds until a mode is chosen", 0.1, 10.0
+        1.0, "time without running, s, after which control holds until a mode is chosen", 0.1, 10.0
     )
     home_speed_rad_s: float = parameter(
-        0.8, "speed of the fastest joint on the way home, rad/s", 0.05, 2.0
+        0.8, "speed of the fastest joint while homing, rad/s", 0.05, 2.0
     )
     home_tolerance_rad: float = parameter(
         0.05, "how near to home every joint must come, rad", 0.001, 0.5
@@ -43,7 +43,7 @@ class ControlParameters:
         "hold", "what a stopped arm does: hold, or limp (the driver's service 'torque')"
     )
     heartbeat_s: float = parameter(
-        0.0, "longest silence of operator/heartbeat, s, until a stop; 0: any", 0.0, 10.0
+        0.0, "longest silence of operator/heartbeat, s, until a stop; 0: no limit", 0.0, 10.0
     )
     monitor: bool = parameter(
         True, "whether the prior judges the policy's actions, where the bundle has thresholds"
@@ -54,7 +54,7 @@ class ControlParameters:
     slow_margin_nats: float = parameter(
         10.0, "how far below p05 an action is unlikely, nats", 0.0, 1000.0
     )
-    slow_fraction: float = parameter(0.5, "of every step, while slow", 0.05, 1.0)
+    slow_fraction: float = parameter(0.5, "factor on every step while slow", 0.05, 1.0)
     hold_ticks: int = parameter(
         10, "very unlikely actions in a row until the arm holds; 0: never", 0, 1000
     )
@@ -72,8 +72,8 @@ class ControlParameters:
             raise unknown_name("on_stop", self.on_stop, ON_STOP)
 
 
-def wiring(parameters: ControlParameters) -> Ros2ControlConfig:
-    """Which controllers are told what: as the parameters say, or else the robot's file. Raises:
+def choose_controllers(parameters: ControlParameters) -> Ros2ControlConfig:
+    """The controllers that receive commands: from `output`, or from the robot's file. Raises:
     ConfigError.
     """
     if parameters.output == "robot":

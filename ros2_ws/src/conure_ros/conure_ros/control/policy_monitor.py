@@ -1,6 +1,4 @@
-"""Whether a policy's command may be followed: is it the bundle that was agreed on, and does its
-prior know the like?
-"""
+"""Accept a policy's command only from the agreed bundle, and only if the prior finds it likely."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +16,8 @@ SLOW_BELOW, HOLD_BELOW = "p05", "p01"
 
 
 class PolicyWatch:
-    """Reads the bundle's spec.json, not its graphs. Without a bundle every command passes.
+    """Compare commands with a bundle. Reads its spec.json only; without a bundle every command
+    passes.
 
     Raises: BundleError, SpecMismatch (naming the field) for a bundle that does not fit this robot.
     """
@@ -55,8 +54,17 @@ class PolicyWatch:
             self._monitor.reset()
 
     def judge(self, bundle_hash: str, log_likelihood: float) -> tuple[Verdict, str]:
-        """What the policy may do, and why. Raises: UnsafeCommand for a command of another
-        bundle.
+        """Decide what the policy may do with its next action.
+
+        Args:
+            bundle_hash: SHA-256 of the bundle that chose the action, hexadecimal.
+            log_likelihood: Log-likelihood of the action under the prior, nats.
+
+        Returns:
+            The verdict and its reason; the reason of GO is ''.
+
+        Raises:
+            UnsafeCommand: The command is of another bundle.
         """
         if self._hash and bundle_hash != self._hash:
             raise UnsafeCommand(

@@ -1,6 +1,4 @@
-"""Where an arm's controller is heading, and where it is on its way: as far as whoever commands it
-can know. Pure.
-"""
+"""The set point of an arm's controller, estimated from the commands that were sent. Pure."""
 
 import math
 
@@ -11,7 +9,7 @@ from conure_core.types import Array
 
 
 class SetPoint:
-    """The set point of joints and gripper, (n + 1,), rad and m, from the commands that were sent.
+    """The set point of joints and gripper, (n + 1,), rad and m, along the commands that were sent.
 
     >>> set_point = SetPoint(position, now_s=0.0)
     >>> set_point.follow(goal, duration_s=0.1, now_s=0.0)
@@ -23,26 +21,32 @@ class SetPoint:
         self._reached_s = -math.inf
 
     def at(self, now_s: float) -> Array:
-        """Where it is; time never runs back."""
+        """The set point, shape (n + 1,), at a time on the steady clock, s. Time never runs back."""
         position = self._follower.advance(max(0.0, now_s - self._now_s))
         self._now_s = max(self._now_s, now_s)
         return np.array(position)
 
     @property
     def goal(self) -> Array:
-        """Where the last command leads, (n + 1,)."""
+        """The goal of the last command, shape (n + 1,)."""
         return self._follower.goal
 
     def follow(self, goal: Array, duration_s: float, now_s: float) -> None:
-        """A command to be there so much later."""
+        """Follow one more command.
+
+        Args:
+            goal: Joint angles and gripper position, shape (n + 1,), rad and m.
+            duration_s: Time until the goal is to be reached, s.
+            now_s: Present time on the steady clock, s.
+        """
         self.at(now_s)
         self._follower.follow(goal, duration_s)
         self._reached_s = now_s + duration_s
 
     def waiting_s(self, now_s: float) -> float:
-        """How long the last command still needs."""
+        """Time that the last command still needs, s."""
         return max(0.0, self._reached_s - now_s)
 
-    def rests(self) -> None:
-        """The last command goes nowhere: nothing is left to wait for."""
+    def finish(self) -> None:
+        """The last command moves nothing: do not wait for its end."""
         self._reached_s = -math.inf

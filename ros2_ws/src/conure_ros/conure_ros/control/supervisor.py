@@ -1,5 +1,5 @@
-"""All that control_node decides: who moves the arm, from where, how far, and when not. Pure: the
-clock is handed in.
+"""All decisions of control_node: who moves the arm, from where, how far, and when it must hold.
+Pure: the clock is passed in.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ NOWHERE_S = 1e-9
 
 
 class Clock(Protocol):
-    """Two times: one that never jumps, and the one of the stamps."""
+    """Two times: a steady one, and the one of the stamps."""
 
     def steady_s(self) -> float: ...
     def now_ns(self) -> int: ...
@@ -40,7 +40,9 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a policy or a person wants: an action (7,) that answers what was captured at a time."""
+    """What a policy or a person wants: an action (7,) for the observation captured at
+    `captured_ns`.
+    """
 
     captured_ns: int
     action: Array
@@ -66,35 +68,57 @@ class Status:
 
 
 class Sink(Protocol):
-    """Where decisions go."""
+    """Receives the decisions."""
 
     def send(self, command: JointCommand, now_ns: int) -> None:
-        """To the arm."""
+        """Send a command to the arm.
+
+        Args:
+            command: Joint angles (n,), rad, and gripper position, m, to be reached in `duration_s`.
+            now_ns: Stamp of the command, ns.
+        """
 
     def begin(self, joint_rad: Array, gripper_m: float) -> None:
-        """Where the arm is, (n,) rad and m: the next command leads from there."""
+        """Set the pose from which the next command starts.
+
+        Args:
+            joint_rad: Measured angles, shape (n,), rad.
+            gripper_m: Measured gripper position, m.
+        """
 
     def report(self, status: Status) -> None:
-        """To everybody."""
+        """Publish the state."""
 
     def torque(self, on: bool, request: int) -> None:
-        """Ask the driver; `torque_answered` hears what it says to this request."""
+        """Ask the driver to switch the torque. Its answer goes to `Supervisor.take_torque_answer`.
+
+        Args:
+            on: Whether the arm is to have torque.
+            request: Number of the request, to be passed on with the answer.
+        """
 
 
 class Supervisor:
-    """Nothing moves the arm but by the methods of this class, each at the time that the clock
-    shows.
+    """The only way to move the arm: the methods of this class, each at the clock's present time.
 
-    Whatever is wrong leads to `_hold`: the set point stays where it is now, not where it was
-    heading.
+    Every fault leads to `_hold`: the set point stays where it is now, not where it was heading.
     """
 
     def __init__(
         self, arm: Arm, settings: ControlParameters, clock: Clock, sink: Sink, stopped_by: str = ""
     ) -> None:
-        """`stopped_by`: why an earlier one of this node was stopped; the stop lasts.
+        """Start inactive.
 
-        Raises: BundleError, SpecMismatch for a bundle that does not fit this robot.
+        Args:
+            arm: Kinematics and limits.
+            settings: The node's parameters.
+            clock: Steady clock, and clock of the stamps.
+            sink: Receives commands and states.
+            stopped_by: Why an earlier supervisor of this node was stopped; the stop lasts. '': it
+                was not.
+
+        Raises:
+            BundleError, SpecMismatch: The bundle does not fit this robot.
         """
         self.robot, self.settings, self.clock, self.sink = arm.config, settings, clock, sink
         self.loop = ControlLoop(arm)
@@ -113,19 +137,19 @@ class Supervisor:
         self._tick_s, self._heartbeat_s, self._reported_s = math.inf, math.inf, -math.inf
         self._caution, self._refused, self._refusal, self._reset_ns = "", 0, "", 0
         self._refused_since_selection = False
-        self._rivals = ""
+        self._duplicates = ""
         self._torque = Torque(on=not stopped_by)
         self._home_request: HomeRequest | None = None
         self._reported: tuple[Mode, str, str] | None = None
 
-    # Life.
+    # Lifecycle.
 
     def activate(self) -> None:
-        """Hold, whatever was before; nothing is followed that was captured earlier."""
+        """Hold. Nothing that was captured earlier moves the arm."""
         now_s = self.clock.steady_s()
         self.active, self._tick_s, self._heartbeat_s = True, now_s, now_s
         self._refused, self._refusal = 0, ""
-        self._forget_the_arm()
+        self._forget_pose()
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, now_s, "activated; choose a mode")
             if not self._torque.on:  # the stop was reset while control was not active
@@ -138,11 +162,11 @@ class Supervisor:
         self.active = False
         self._report()
 
-    # What is measured.
+    # Measurements.
 
-    def measured(self, sample: JointSample) -> None:
-        """One sample of joint_states."""
-        self._awake()
+    def take_sample(self, sample: JointSample) -> None:
+        """Take one sample of joint_states."""
+        self._hold_after_stall()
         faulty = self.watch.fault != ""
         try:
             self.watch.take(sample, self.clock.steady_s(), self.clock.now_ns())
@@ -153,15 +177,15 @@ class Supervisor:
         if faulty:
             self._report_changes()
 
-    def not_measured(self, why: str) -> None:
-        """A message on joint_states that is no sample."""
-        self._awake()
+    def reject_sample(self, why: str) -> None:
+        """Take a message on joint_states that holds no valid sample."""
+        self._hold_after_stall()
         self.watch.refuse(why)
         self._hold(why)
 
-    def _forget_the_arm(self) -> None:
-        """What was measured counts no more: the next samples must agree with each other first."""
-        self.watch.begin_anew()
+    def _forget_pose(self) -> None:
+        """Forget all measurements. The next samples must agree with each other first."""
+        self.watch.reset()
         self._anchored = False
 
     def _anchor_if_needed(self) -> None:
@@ -170,7 +194,7 @@ class Supervisor:
                 self._anchor(self.watch.at_rest(self.clock.steady_s()))
 
     def _anchor(self, sample: JointSample) -> None:
-        """Start from where the arm rests: nothing captured before may move it."""
+        """Start from where the arm rests. Nothing captured before may move it."""
         self.loop.reset(sample.joint_rad, sample.gripper_m)
         self.sink.begin(sample.joint_rad, sample.gripper_m)
         self._set_point = SetPoint(
@@ -182,7 +206,9 @@ class Supervisor:
 
     @property
     def set_point_rad(self) -> Array:
-        """Joints (n,) that the arm is following now. Raises: RobotError before the first anchor."""
+        """The present set point of the joints, (n,), rad. Raises: RobotError before the first
+        anchor.
+        """
         return self._followed.at(self.clock.steady_s())[:-1]
 
     @property
@@ -193,11 +219,11 @@ class Supervisor:
 
     @property
     def _waiting_s(self) -> float:
-        """How long the last command still needs."""
+        """Time that the last command still needs, s."""
         return 0.0 if self._set_point is None else self._set_point.waiting_s(self.clock.steady_s())
 
     def _present(self) -> JointSample:
-        """The measured pose, of an arm that follows. Raises: RobotError, StaleInput."""
+        """The measured pose of an anchored arm. Raises: RobotError, StaleInput."""
         measured = self.watch.present(self.clock.steady_s())
         if not self._anchored:
             self.watch.at_rest(self.clock.steady_s())
@@ -205,8 +231,8 @@ class Supervisor:
         return measured
 
     def _require_following(self, measured: JointSample) -> None:
-        """Raises: UnsafeCommand naming the joint that stays behind: it is blocked, or slower than
-        commanded.
+        """Raises: UnsafeCommand naming a joint that is too far from its set point: it is blocked,
+        or slower than commanded.
         """
         behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
         behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
@@ -220,11 +246,17 @@ class Supervisor:
                 " controller moves it"
             )
 
-    # What moves the arm.
+    # Commands.
 
-    def requested(self, source: Mode, request: Request) -> None:
-        """A command of the policy or of a person."""
-        self._awake()
+    def take_request(self, source: Mode, request: Request) -> None:
+        """Take a command of the policy or of a person.
+
+        Args:
+            source: POLICY or TELEOP.
+            request: The action and what it answers. A refused one is counted, and its reason
+                reported.
+        """
+        self._hold_after_stall()
         if not self.active or not self.arbiter.admits(source):
             return
         if request.captured_ns < self._anchor_ns:
@@ -253,16 +285,16 @@ class Supervisor:
             self._refuse(str(error))
             self._hold(str(error))
             return
-        # Ages decide, not arrival: what this answers was seen so long ago.
+        # The age decides, not the arrival: the observation is this old.
         self.arbiter.accept(self.clock.steady_s() - max(0.0, age_s))
         self._send(command, measured, request.captured_ns)
 
     def _age_s(self, source: Mode, request: Request) -> float:
-        """By the stamp; for one that is not newer than the last, also since that came: a clock may
-        stand still.
+        """The age of a request by its stamp, s. If the stamp is not new, also the time since it
+        first came: a clock may stand still.
 
-        A stamp of the future, which the gate refuses, is not remembered: all later commands would
-        look old beside it.
+        A future stamp, which the gate refuses, is not remembered. Otherwise all later commands
+        would look old beside it.
         """
         now_s, age_s = (
             self.clock.steady_s(),
@@ -286,7 +318,7 @@ class Supervisor:
         action = np.array(request.action)
         verdict, self._caution = self.policy.judge(request.bundle_hash, request.log_likelihood)
         if verdict is Verdict.HAND_OVER:
-            why = f"handed over to a person: {self._caution}; choose a mode to go on"
+            why = f"handed over to a person: {self._caution}; choose a mode to continue"
             self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
             raise UnsafeCommand(why)
         if verdict is Verdict.HOLD:
@@ -296,8 +328,8 @@ class Supervisor:
         return action
 
     def _moved_by_hand(self, measured: JointSample) -> JointSample:
-        """An arm that was moved while it held goes on from where it rests now. Raises: RobotError
-        while it moves.
+        """Anchor again if the arm was moved by hand while it held. Raises: RobotError while it
+        still moves.
         """
         away_rad = float(np.abs(measured.joint_rad - self.set_point_rad).max())
         if not self._in_motion and away_rad > self.robot.max_start_error_rad:
@@ -306,13 +338,13 @@ class Supervisor:
 
     @property
     def _in_motion(self) -> bool:
-        """Whether somebody moves the arm, or the last command is not over."""
+        """Whether a source moves the arm, or the last command is not finished."""
         return self.arbiter.moving or self._waiting_s > 0.0
 
     def _send(
         self, command: JointCommand, measured: JointSample, captured_ns: int | None = None
     ) -> None:
-        """To the arm, no further than it can be by then."""
+        """Send a command, but no further from the measured pose than the arm can be by then."""
         command = self._after_the_last(command)
         seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
         farthest_rad = self._fastest_rad_s * seconds + self.robot.max_following_error_rad
@@ -332,26 +364,26 @@ class Supervisor:
         self._caution = ""
 
     def _after_the_last(self, command: JointCommand) -> JointCommand:
-        """With the time that the last command still needs: one that comes early must not make the
-        arm faster.
+        """Add the time that the last command still needs: an early command must not make the arm
+        faster.
         """
         return replace(command, duration_s=command.duration_s + self._waiting_s)
 
-    # What ends motion.
+    # Holding and stopping.
 
     def _hold(self, why: str) -> None:
-        """Nothing moves until the next good command. An arm at rest is told nothing: it may have
-        been put elsewhere.
+        """Hold until the next good command. An arm at rest gets no command: it may have been moved
+        by hand.
         """
         if self.arbiter.selected is not Mode.HOLD:
             self.arbiter.hold(why)
         self._rest()
 
     def _rest(self) -> None:
-        """A command that is not over ends where the set point is now; the gripper stays where it
-        was commanded.
+        """End an unfinished command at the present set point. The gripper stays where it was
+        commanded.
 
-        One that ends motion is left alone: it may lead back to an arm that cannot follow.
+        A command that ends motion is left alone: it may lead back to an arm that cannot follow.
         """
         if self.active and self._waiting_s > 0.0 and not self._resting:
             self._stand(self.set_point_rad, self.loop.hold().gripper_m)
@@ -359,9 +391,9 @@ class Supervisor:
             self._report_changes()
 
     def _rest_at(self, measured: JointSample) -> None:
-        """At the measured pose: an arm that cannot follow must not go on pressing.
+        """Rest at the measured pose: an arm that cannot follow must not keep pressing.
 
-        Never further beyond a joint's limit than the set point is: what is measured there may be
+        Never further beyond a joint's limit than the set point is: a measurement there may be
         wrong.
         """
         here = self.set_point_rad
@@ -372,11 +404,10 @@ class Supervisor:
         self._stand(joint_rad, self.loop.hold().gripper_m)
 
     def _stand(self, joint_rad: Array, gripper_m: float) -> None:
-        """Go there, no faster than the joints may; where the set point is already, nothing is left
-        to wait for.
+        """Go to a pose, no faster than the joints may. If the set point is there already, do not
+        wait.
 
-        A controller that queues motions goes there from the last goal, and must not be faster
-        either.
+        A controller that queues motions starts from the last goal, and must not be faster either.
         """
         away_s, back_s = (
             float((np.abs(joint_rad - start_rad) / self._fastest_rad_s).max())
@@ -387,33 +418,39 @@ class Supervisor:
         self._emit(JointCommand(joint_rad, gripper_m, duration_s, ("hold",)))
         self._resting = True
         if away_s < NOWHERE_S:
-            self._followed.rests()
+            self._followed.finish()
 
     def stop(self, why: str) -> None:
-        """Latched: only `reset_stop` ends it."""
+        """Latch a stop. Only `reset_stop` ends it."""
         self.arbiter.stop(why)
         self._end_homing(f"stopped by {why}")
         self._ask_for_torque(on=False)
         self._rest()
 
     def reset_stop(self) -> None:
-        """Hold, with torque again, until a mode is chosen."""
-        self._awake()
+        """End the stop: hold, with torque again, until a mode is chosen."""
+        self._hold_after_stall()
         self.arbiter.reset()
         self._reset_ns = self.clock.now_ns()
-        self._forget_the_arm()
+        self._forget_pose()
         self._heartbeat_s = self.clock.steady_s()
         self._ask_for_torque(on=True)
         self._report()
 
     def _ask_for_torque(self, on: bool) -> None:
-        """Of an arm that goes limp when stopped."""
+        """Switch the torque of an arm that goes limp when stopped."""
         if self.settings.on_stop == "limp" and self.active:
             self.sink.torque(on, self._torque.ask(on, self.clock.steady_s()))
 
-    def torque_answered(self, request: int, success: bool, message: str) -> None:
-        """The driver's answer. An arm that did not get its torque stays stopped."""
-        if not self._torque.answered(request, success, message):
+    def take_torque_answer(self, request: int, success: bool, message: str) -> None:
+        """Take the driver's answer. An arm that did not get its torque back stays stopped.
+
+        Args:
+            request: Number of the request that it answers.
+            success: Whether the driver switched the torque.
+            message: The driver's explanation.
+        """
+        if not self._torque.take_answer(request, success, message):
             return
         if self._torque.on and not success:
             self.stop(f"torque: {message}")
@@ -422,28 +459,32 @@ class Supervisor:
     # Time.
 
     def tick(self, publishers: Mapping[str, str]) -> None:
-        """Often. `publishers`: by topic, who publishes it, where several do though only one may."""
-        self._awake()
+        """Run the checks that depend on time; call it often.
+
+        Args:
+            publishers: By topic that has several publishers though only one may: their names.
+        """
+        self._hold_after_stall()
         self._tick_s = now_s = self.clock.steady_s()
         if self.active:
-            self._look_around(publishers, now_s)
+            self._watch_graph(publishers, now_s)
             if self._home_request is not None:
-                self._go_home(self._home_request, now_s)
-            if self.arbiter.silent(now_s):
+                self._step_homing(self._home_request, now_s)
+            if self.arbiter.hold_if_silent(now_s):
                 self._rest()
             elif self.arbiter.moving:
-                self._check_the_arm()
+                self._hold_unless_following()
         if now_s - self._reported_s >= STATE_PERIOD_S:
             self._report()
 
-    def _check_the_arm(self) -> None:
+    def _hold_unless_following(self) -> None:
         try:
             self._require_following(self._present())
         except RobotError as error:
             self._hold(str(error))
 
-    def _awake(self) -> None:
-        """A control that did not run for a while does not know what happened meanwhile."""
+    def _hold_after_stall(self) -> None:
+        """Hold if control did not run for `stall_s`: it does not know what happened meanwhile."""
         away_s = self.clock.steady_s() - self._tick_s
         if self.active and away_s > self.settings.stall_s:
             self._tick_s = self.clock.steady_s()
@@ -458,62 +499,66 @@ class Supervisor:
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
         self._rest()
-        self._forget_the_arm()
+        self._forget_pose()
 
     def heartbeat(self) -> None:
-        """The operator is there."""
+        """Note a heartbeat of the operator."""
         self._heartbeat_s = self.clock.steady_s()
 
-    def _look_around(self, publishers: Mapping[str, str], now_s: float) -> None:
-        """Operator, rivals, torque and clock."""
+    def _watch_graph(self, publishers: Mapping[str, str], now_s: float) -> None:
+        """Check the operator's heartbeat, duplicate publishers, the torque answer and the clock."""
         silent_s, limit_s = now_s - self._heartbeat_s, self.settings.heartbeat_s
         if limit_s and silent_s > limit_s and not self.arbiter.stop_reason:
             self.stop(f"the operator's heartbeat, silent for {silent_s:.2f} s (limit {limit_s} s)")
-        self._rivals = "; ".join(
+        self._duplicates = "; ".join(
             f"nodes {names} all publish {topic}" for topic, names in publishers.items()
         )
-        why = f"several publishers: {self._rivals}"
-        if self._rivals and not self.arbiter.stop_reason:
+        why = f"several publishers: {self._duplicates}"
+        if self._duplicates and not self.arbiter.stop_reason:
             self.stop(why)
-        elif NO_NAME in self.arbiter.stop_reason and self._rivals and NO_NAME not in self._rivals:
+        elif (
+            NO_NAME in self.arbiter.stop_reason
+            and self._duplicates
+            and NO_NAME not in self._duplicates
+        ):
             self.arbiter.stop_reason = why
             self._report_changes()
         if self._torque.overdue(now_s):
-            self.torque_answered(self._torque.request, False, f"no answer within {CONFIRM_S} s")
+            self.take_torque_answer(self._torque.request, False, f"no answer within {CONFIRM_S} s")
         back_s = self.clock_watch.stepped_back_s(self.clock.now_ns())
         if back_s:
             self._anchor_ns = min(self._anchor_ns, self.clock.now_ns())
             self._stamps.clear()
             self._hold(f"the clock stepped back by {back_s:.2f} s")
 
-    # What people ask for.
+    # Requests.
 
     def select(self, mode: Mode) -> None:
         """Let the policy, a person or nobody move the arm. Raises: RobotError while stopped."""
-        self._awake()
-        self.arbiter.select(mode, self.clock.steady_s(), "hold was asked for")
-        self._end_homing(f"mode {mode.name.lower()} was asked for")
+        self._hold_after_stall()
+        self.arbiter.select(mode, self.clock.steady_s(), "hold was requested")
+        self._end_homing(f"mode {mode.name.lower()} was requested")
         self.policy.reset()
         self._refused_since_selection = False
         if self.watch.fault:
-            self._forget_the_arm()
+            self._forget_pose()
         if mode is not Mode.HOLD:
             self._anchor_ns = max(self._anchor_ns, self.clock.now_ns())
         self._rest()
 
     def home(self, answer: Callable[[str], None]) -> None:
-        """Go home; `answer` hears '' when the arm is there, or why it is not."""
-        self._awake()
+        """Go home. `answer` receives '' when the arm is there, or why it is not."""
+        self._hold_after_stall()
         if not self.active:
             answer("control is not active")
             return
         now_s = self.clock.steady_s()
         try:
-            self.arbiter.select(Mode.HOLD, now_s, "on the way home")
+            self.arbiter.select(Mode.HOLD, now_s, "homing")
         except RobotError as error:
             answer(str(error))
             return
-        self._end_homing("another way home was asked for")
+        self._end_homing("homing was requested again")
         self._rest()
         self._home_request = HomeRequest(
             self.loop, self.settings, answer, self.clock.now_ns(), now_s
@@ -524,8 +569,8 @@ class Supervisor:
         if request is not None:
             request.answer(why)
 
-    def _go_home(self, request: HomeRequest, now_s: float) -> None:
-        """What is due of it now."""
+    def _step_homing(self, request: HomeRequest, now_s: float) -> None:
+        """Take the step of homing that is due now."""
         try:
             if not request.started:
                 self._start_homing(request, now_s)
@@ -542,25 +587,25 @@ class Supervisor:
             self._rest()
 
     def _start_homing(self, request: HomeRequest, now_s: float) -> None:
-        """From where the arm rests, measured since home was asked for: its driver may be putting up
-        a new scene.
+        """Start from an arm at rest, measured after the request: its driver may be setting up a new
+        scene.
         """
         if self._anchored and self._anchor_ns <= request.asked_ns:
-            self._forget_the_arm()
+            self._forget_pose()
         if self._anchored:
             request.start(now_s)
         elif request.late(now_s):
             self._present()
 
     def _end_at_home(self, now_s: float) -> None:
-        """Nothing that was seen before moves the arm from there."""
+        """Finish homing. Nothing that was captured before moves the arm from there."""
         self.loop.hold()
         self._anchor_ns = self.clock.now_ns()
         self.arbiter.select(Mode.HOLD, now_s, "at home")
         self._end_homing("")
         self._report()
 
-    # What is said.
+    # Reports.
 
     @property
     def mode(self) -> Mode:
@@ -568,7 +613,7 @@ class Supervisor:
 
     @property
     def reason(self) -> str:
-        """Why this mode; with what was refused since, where that is why nothing moves."""
+        """Why this mode. While nothing moves, also why the last command was refused."""
         blind = self.watch.fault if self.active else ""
         reason = self.arbiter.stop_reason or blind or self.arbiter.reason
         waiting = self.arbiter.selected is not Mode.HOLD and not self.arbiter.moving
@@ -580,12 +625,12 @@ class Supervisor:
 
     @property
     def alarm(self) -> str:
-        """What cannot be promised now."""
-        rivals = (
-            f"{self._rivals}: control cannot promise that the arm obeys it; end the others, or cut"
-            " the arm's power"
+        """What control cannot promise now; '' if nothing."""
+        duplicates = (
+            f"{self._duplicates}: control cannot promise that the arm obeys it; end the others, or"
+            " cut the arm's power"
         )
-        return "; ".join(filter(None, [rivals if self._rivals else "", self._torque.alarm]))
+        return "; ".join(filter(None, [duplicates if self._duplicates else "", self._torque.alarm]))
 
     def _report_changes(self) -> None:
         if (self.mode, self.reason, self.alarm) != self._reported:

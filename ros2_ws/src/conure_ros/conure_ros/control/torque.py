@@ -1,9 +1,7 @@
-"""Whether the arm's driver switched the torque as it was asked to. Pure: times come in, no clock is
-read.
-"""
+"""Did the arm's driver switch the torque as requested? Pure: times come in, no clock is read."""
 
 CONFIRM_S = 3.0
-"""How long a driver may take to answer."""
+"""Longest time for a driver's answer."""
 NOT_OFF = "torque off is not confirmed: the arm may still be held; cut its power to be sure"
 
 
@@ -14,19 +12,18 @@ class Torque:
     >>> request = torque.ask(on=False, now_s=0.0)
     >>> torque.alarm == NOT_OFF, torque.overdue(3.1)
     (True, True)
-    >>> torque.answered(request, True, ""), torque.alarm
+    >>> torque.take_answer(request, True, ""), torque.alarm
     (True, '')
     """
 
     def __init__(self, on: bool = True) -> None:
         self.on = on
-        """The torque that was asked for last; an arm has its torque from the start."""
+        """The last requested torque; an arm has torque at the start."""
         self.request = 0
-        """Its number; requests for the same, one after the other, have one number: the first answer
-        counts for all.
+        """Its number. Equal requests in a row share one number: the first answer counts for all.
         """
         self.alarm = ""
-        """Why the arm may still be held though it should be limp; '' if it is not so."""
+        """Why the arm may still have torque though it should be limp; '' if it has not."""
         self._asked_s: float | None = None
 
     @property
@@ -34,16 +31,31 @@ class Torque:
         return self._asked_s is not None
 
     def ask(self, on: bool, now_s: float) -> int:
-        """Returns the number of this request, which its answer names."""
+        """Note a request to the driver.
+
+        Args:
+            on: Whether the arm is to have torque.
+            now_s: Present time on the steady clock, s.
+
+        Returns:
+            The number of this request, which its answer names.
+        """
         if on is not self.on:
             self.request += 1
         self.on, self._asked_s = on, now_s
         self.alarm = "" if on else NOT_OFF
         return self.request
 
-    def answered(self, request: int, success: bool, message: str) -> bool:
-        """The driver's answer to a request. Returns whether it counts: one that the opposite
-        overtook does not.
+    def take_answer(self, request: int, success: bool, message: str) -> bool:
+        """Note the driver's answer.
+
+        Args:
+            request: Number of the request that it answers.
+            success: Whether the driver switched the torque.
+            message: The driver's explanation, for `alarm`.
+
+        Returns:
+            Whether the answer counts. An answer to an older, opposite request does not.
         """
         if request != self.request:
             return False
@@ -52,5 +64,5 @@ class Torque:
         return True
 
     def overdue(self, now_s: float) -> bool:
-        """Whether the driver did not answer in time."""
+        """Whether the driver did not answer within CONFIRM_S."""
         return self._asked_s is not None and now_s - self._asked_s > CONFIRM_S

@@ -1,3 +1,3 @@
-"""Drivers of arms that need no vendor's: servos on a serial bus. No ROS in here; the nodes are thin
-wiring over it.
+"""Drivers of arms without a vendor's driver: servos on a serial bus. No ROS here; nodes wire
+them.
 """

@@ -1,6 +1,4 @@
-"""The loop beside an arm of servos: measure, follow, watch, a hundred times a second, whatever the
-bus does.
-"""
+"""The control loop of an arm of servos, 100 times a second: measure, follow, watch."""
 
 import threading
 import time
@@ -24,17 +22,17 @@ from conure_ros.drivers.turn_lock import TurnLock
 
 RECONNECT_S = 0.5
 MISSES = 3  # a stalled computer is not a lost servo
-REPEATS = 5  # a goal is sent this often after it was reached: nobody acknowledges a sync write
+REPEATS = 5  # a reached goal is sent this often: sync writes are not acknowledged
 MOVED_RAD = 0.1
 BUSY_S = 1.0
-"""How long a call waits for the cycle under way. One that takes longer hangs."""
+"""How long a call waits for the running cycle. A longer one hangs."""
 CUT_POWER = "the servos may still have torque; cut the arm's power"
 WINDOW = 6000
 
 
 class State(Enum):
-    """READY measures; ARMED follows commands; LIMP would, if it had torque; HALTED holds, or not,
-    until armed again.
+    """READY measures. ARMED follows commands. LIMP is ARMED without torque. HALTED holds after a
+    fault until it is armed again. UNPLUGGED has no port.
     """
 
     READY = "ready"
@@ -46,8 +44,8 @@ class State(Enum):
 
 @dataclass
 class CycleTimes:
-    """Lateness and duration of the last cycles, s, and counts since the start. `missed`: cycles
-    that never began.
+    """Lateness and duration of the last cycles, s, and counts since the start. `missed` counts
+    cycles that were skipped.
     """
 
     late_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -57,7 +55,7 @@ class CycleTimes:
     incomplete: int = 0
 
     def figures(self) -> dict[str, float]:
-        """Milliseconds: percentiles of lateness (jitter) and duration; and the counts."""
+        """Percentiles of lateness (jitter) and duration, ms, and the counts."""
         result = {
             "cycles": float(self.cycles),
             "missed": float(self.missed),
@@ -70,15 +68,15 @@ class CycleTimes:
 
 
 class ArmLoop:
-    """Runs on a thread of its own from `start` to `close`; `arm`, `disarm` and `command` may be
-    called from others.
+    """Runs on its own thread from `start` to `close`. Other threads may call `arm`, `disarm`,
+    `command`.
 
-    A command is followed for at most `silence_s`, then the arm holds where its set point is: nobody
-    steers any more. No joint's set point is faster than the robot's limit, whatever is commanded,
-    nor further than `max_following_error_rad` from where the joint is measured: an arm that is
-    blocked does not wind up.
+    A command is followed for at most `silence_s`; then the arm holds at its set point, since the
+    command stream timed out. No joint's set point moves faster than the robot's limit, whatever is
+    commanded. It stays within `max_following_error_rad` of the measured joint, so a blocked arm
+    does not wind up.
 
-    `stopped`: why nothing may move now; the set point stands still within a cycle. '': it may. Any
+    `stopped`: why nothing may move now, or ''. The set point stands still within one cycle. Any
     thread may set it.
     """
 
@@ -90,8 +88,17 @@ class ArmLoop:
         on_measurement: Callable[[Measurement], None] = lambda measurement: None,
         on_fault: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """Opens the port and checks every servo. Raises: RobotError naming the servo; nothing has
-        moved then.
+        """Open the port and check every servo. Nothing moves.
+
+        Args:
+            scale: Converts between servo counts and joint angles; names the bus and the robot.
+            port: Path of the serial port.
+            silence_s: Time for which one command is followed, s.
+            on_measurement: Receives every complete measurement, on the loop's thread.
+            on_fault: Receives the reason whenever the arm halts, on the loop's thread.
+
+        Raises:
+            RobotError: A servo fails its check; the message names it.
         """
         self.scale, self.config, self.robot = scale, scale.bus, scale.robot
         self.port, self._silence_s = port, silence_s
@@ -127,7 +134,7 @@ class ArmLoop:
         self._thread.start()
 
     def close(self, limp: bool = False) -> None:
-        """End the loop. The servos hold their last goals, or let go of them."""
+        """End the loop. The servos hold their last goals; with `limp` they release the torque."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -138,7 +145,7 @@ class ArmLoop:
             finally:
                 self.servos.bus.close()
 
-    # What others ask for.
+    # Requests.
 
     def arm(self) -> None:
         """Check every servo, hold the present pose with torque, and follow commands from now on.
@@ -155,14 +162,14 @@ class ArmLoop:
             self.state, self.fault = State.ARMED, ""
 
     def disarm(self) -> None:
-        """Hold where the set point is; commands are ignored."""
+        """Hold at the set point and ignore commands."""
         with self.lock:
             if self.state in (State.ARMED, State.LIMP):
                 self._stop_moving()
                 self.state = State.READY
 
     def command(self, command: JointCommand) -> None:
-        """Head for a command. Raises: RobotError unless armed, while stopped, and for a command
+        """Follow a command. Raises: RobotError unless armed, while stopped, and for a command
         that is not finite.
         """
         values = np.append(command.joint_rad, [command.gripper_m, command.duration_s])
@@ -183,24 +190,26 @@ class ArmLoop:
             shortest_s = float(np.max(np.abs(goal - self._follower.position) / self._max_speed))
             self._follower.follow(goal, max(command.duration_s, shortest_s))
             self._commanded_s, self._repeats = time.monotonic(), REPEATS
-            # It begins now: after a cycle that took long it must not be over at once.
+            # The motion starts now: after a long cycle it must not be over at once.
             self._stepped_s = max(self._stepped_s, self._commanded_s - self.config.period_s)
 
     def let_go(self) -> None:
-        """Torque off, of an arm that is not active. Raises: RobotError while armed, and naming who
-        may have torque.
+        """Switch the torque off; the arm must not be armed. Raises: RobotError while armed, or
+        naming servos that may still have torque.
         """
-        with self._soon():
+        with self._lock_in_time():
             self._require_disarmed("let go")
             self._all_let_go()
 
     def set_torque(self, on: bool) -> None:
-        """Of a stopped arm: off, it falls and follows nothing; on again, it holds where it is then.
+        """Switch the torque of a stopped arm. Off: it falls and follows nothing. On: it holds where
+        it is then.
 
-        A halted arm stays halted. Within two seconds, whatever the bus does. Raises: RobotError
-        unless armed, limp or halted; off, unless every servo says that it has no torque.
+        A halted arm stays halted. Returns or raises within two seconds, whatever the bus does.
+        Raises: RobotError unless armed, limp or halted; off, unless every servo confirms that it
+        has no torque.
         """
-        with self._soon():
+        with self._lock_in_time():
             if self.state is State.UNPLUGGED:
                 raise PortLost(f"{self.port} is unplugged: {CUT_POWER}")
             if self.state is State.READY:
@@ -217,9 +226,9 @@ class ArmLoop:
             self.state = State.ARMED if self.state is State.LIMP else self.state
 
     @contextmanager
-    def _soon(self) -> Iterator[None]:
-        """The lock, soon or not at all: a caller who waits for a hanging bus learns nothing.
-        Raises: RobotError.
+    def _lock_in_time(self) -> Iterator[None]:
+        """Take the lock within BUSY_S. Raises: RobotError if the bus hangs: a caller must not wait
+        for ever.
         """
         if not self.lock.acquire(timeout=BUSY_S):
             raise RobotError(f"the servo loop has hung for {BUSY_S} s: {CUT_POWER}")
@@ -274,7 +283,7 @@ class ArmLoop:
         self.times.duration_s.append(time.monotonic() - began_s)
 
     def step(self, now_s: float) -> None:
-        """One cycle; what goes wrong on the bus ends in a state, never in an exception."""
+        """Run one cycle. Faults of the bus end in a state, never in an exception."""
         elapsed_s, self._stepped_s = now_s - self._stepped_s, now_s
         try:
             if self.state is State.UNPLUGGED:
@@ -290,8 +299,8 @@ class ArmLoop:
             self._halt(str(error))
 
     def _measure(self, now_s: float) -> None:
-        """A cycle in which a servo stayed silent goes without a measurement; too many of them halt
-        the arm.
+        """Measure. A cycle with a silent servo has no measurement; too many of them halt the
+        arm.
         """
         try:
             self.measured = self.servos.measure()
@@ -318,16 +327,16 @@ class ArmLoop:
             self._stop_moving()
         moving = bool(self._follower.speed.any())
         set_point = self._follower.advance(elapsed_s)
-        if moving:  # an arm that was put elsewhere while it holds is not pulled back
-            self._draw_back(set_point)
+        if moving:  # an arm that was moved by hand while it holds is not pulled back
+            self._limit_following_error(set_point)
         if moving or self._repeats:
             self._repeats = REPEATS if moving else self._repeats - 1
-            self.servos.head_for(self._follower.position)
+            self.servos.send_goals(self._follower.position)
 
-    def _draw_back(self, set_point: Array) -> None:
-        """The set point of a joint that is too far behind it, back to the leash's length.
+    def _limit_following_error(self, set_point: Array) -> None:
+        """Move the set point of a joint that lags too far back to `max_following_error_rad`.
 
-        The gripper may press on something: `gripper_squeeze_m` bounds by how much.
+        The gripper may press on something; `gripper_squeeze_m` bounds by how much.
         """
         leash = np.append(np.full(len(set_point) - 1, self.robot.max_following_error_rad), np.inf)
         measured = self.measured.positions
@@ -348,14 +357,14 @@ class ArmLoop:
             return
         self.servos.require_no_error()
         if self.state is State.ARMED:
-            self._require_in_turn()
+            self._require_within_turn()
         if now_s - self._health_s >= self.config.health_period_s:
             self._health_s = now_s
             self.servos.poll_health(powered=self.state is State.ARMED)
 
-    def _require_in_turn(self) -> None:
-        """A servo in a single turn that was pushed past its end would go back to its goal the long
-        way round.
+    def _require_within_turn(self) -> None:
+        """A servo in single-turn mode that was pushed past its end would return to its goal the
+        long way round.
         """
         beyond = self.servos.beyond_turn()
         if beyond:
@@ -373,8 +382,8 @@ class ArmLoop:
         self._follower, self._repeats = LinearFollower(measurement.positions), 0
 
     def _expect_no_jump(self) -> None:
-        """An arm that was moved while it held goes on from where it is now; the gripper may press
-        on something.
+        """An arm that was moved by hand while it held continues from where it is. The gripper may
+        press on something.
         """
         away = self.measured.positions - self._follower.position
         if not self._follower.speed.any() and np.abs(away[:-1]).max() > MOVED_RAD:
@@ -383,7 +392,7 @@ class ArmLoop:
     # Faults.
 
     def _halt(self, why: str) -> None:
-        """Stay where the last goals are and follow nothing until armed again."""
+        """Stay at the last goals and follow nothing until armed again."""
         if self.state is State.HALTED:
             return
         self._stop_moving()
@@ -396,8 +405,8 @@ class ArmLoop:
         self._on_fault(str(error))
 
     def _reconnect(self, now_s: float) -> None:
-        """The port may be back: look at every servo, let those that hold go on where they are, and
-        wait to be armed.
+        """Try to reopen the port. If it is back, check every servo, let those that hold continue,
+        and wait to be armed.
         """
         if now_s - self._retry_s < RECONNECT_S:
             return

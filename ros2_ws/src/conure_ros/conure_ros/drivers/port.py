@@ -13,28 +13,27 @@ from conure_core.errors import RobotError
 
 DRAIN_S = 0.001
 DRAINED_S = 0.05
-"""How long what still comes is waited out: a line on which noise never ends is one more that does
-not answer.
+"""Longest time to drop input. A line with endless noise is like one that does not answer.
 """
 WRITE_S = 0.1
-"""How long a packet may take to leave, beyond its time on the wire. A port that takes nothing is
+"""How long a packet may take to leave, beyond its time on the wire. A port that accepts nothing is
 lost.
 """
 PACKETS_BYTES = 4096
-"""More than all servos of a bus answer to one instruction."""
+"""More than all servos of a bus send in answer to one instruction."""
 
 
 class PortLost(RobotError):
-    """The serial port is not there, or is there no more."""
+    """The serial port is missing or was lost."""
 
 
 class SerialPort(PortHandler):
-    """An SDK's port handler that waits without spinning, times out on a steady clock, and drops
-    stale input.
+    """A port handler for both SDKs. It waits without spinning, times out on a steady clock, and
+    drops stale input.
 
-    The SDKs' own handlers poll a port without waiting, which takes a whole core; Feetech's does not
-    clear its input, so that an answer that came late would be taken for the next one. `latency_s`:
-    silence, beyond the time that the bytes take on the wire, after which a packet counts as lost.
+    The SDKs' own handlers poll the port without waiting, which takes a whole core. Feetech's does
+    not clear its input: a late answer would be taken for the next one. `latency_s` is the silence,
+    beyond the bytes' time on the wire, after which a packet counts as lost.
     """
 
     def __init__(self, path: str, baud: int, latency_s: float) -> None:
@@ -59,12 +58,12 @@ class SerialPort(PortHandler):
         return time.monotonic() > self._deadline_s
 
     def readPort(self, length: int) -> bytes:
-        """Up to `length` bytes; waits for the first until the packet's deadline. Raises: PortLost
-        at its end.
+        """Read up to `length` bytes; wait for the first until the packet's deadline. Raises:
+        PortLost when the port is unplugged.
 
-        The SDKs ask for less than nothing after a packet whose length came spoilt, and see by its
-        checksum that it did. They look for a packet's head as long as bytes come: noise without end
-        is cut off.
+        The SDKs ask for a negative length after a packet with a corrupt length, and notice by its
+        checksum. They search for a packet's head as long as bytes come, so endless noise is cut
+        off.
         """
         if length <= 0 or self._taken > PACKETS_BYTES:
             return b""
@@ -84,7 +83,7 @@ class SerialPort(PortHandler):
         return data
 
     def writePort(self, packet: list[int]) -> int:
-        """Send a packet. Raises: PortLost, also where the port takes nothing: an adapter may
+        """Send a packet. Raises: PortLost, also if the port accepts no bytes: an adapter may
         hang.
         """
         data, until_s = (
@@ -98,7 +97,7 @@ class SerialPort(PortHandler):
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise PortLost(
-                    f"{self.port_name} takes nothing any more; unplug the adapter and plug it in"
+                    f"{self.port_name} accepts no more bytes; unplug the adapter and plug it in"
                     " again"
                 )
             select.select([], [self.ser.fd], [], left_s)
@@ -112,14 +111,14 @@ class SerialPort(PortHandler):
             raise PortLost(f"{self.port_name}: {error}") from error
 
     def clearPort(self) -> None:
-        """Drop what has come in so far."""
+        """Drop all pending input."""
         self._drop(0.0)
 
     def drain(self) -> None:
-        """Drop what still comes, until the line is quiet: the rest of an exchange that went wrong.
+        """Drop input until the line is quiet: the rest of an exchange that failed.
 
-        After a time-out the answer may be on its way; taken for the next one, it would put all that
-        follow off by one.
+        After a time-out the answer may still be on its way. Taken for the next answer, it would
+        shift all later ones by one.
         """
         self._drop(self._latency_s if self.isPacketTimeout() else DRAIN_S)
 
@@ -131,6 +130,6 @@ class SerialPort(PortHandler):
     def closePort(self) -> None:
         self.is_open = False
         with contextlib.suppress(OSError, termios.error):
-            # Or the kernel waits, for up to half a minute, until it is sent.
+            # Otherwise the kernel waits up to half a minute until it is sent.
             self.ser.reset_output_buffer()
         self.ser.close()

@@ -1,5 +1,5 @@
-"""An arm of servos: its checks, its measurement, its goals. Whatever could move it starts at the
-present pose.
+"""An arm of servos: its checks, measurements and goals. Every motion starts from the present
+pose.
 """
 
 import time
@@ -15,11 +15,11 @@ from conure_core.types import Array
 from conure_ros.drivers.servo_bus import ServoBus, ServoRefused, ServoSilent
 
 LET_GO_S = 0.6
-"""How long servos are asked whether they let go."""
+"""How long to wait for servos to confirm that they have no torque."""
 
 
 class ServoFault(RobotError):
-    """A servo reports an error, is too hot, or has let go."""
+    """A servo reports an error, is too hot, or lost its torque."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Measurement:
 
 
 class SerialArm:
-    """The servos of one arm, on a bus that is open.
+    """The servos of one arm, on an open bus.
 
     >>> arm = SerialArm(open_bus(config, "/dev/ttyDXL"), ServoScale(config, robot))
-    >>> arm.check(); arm.hold_present(); arm.head_for(arm.measure().positions)
+    >>> arm.check(); arm.hold_present(); arm.send_goals(arm.measure().positions)
     """
 
     def __init__(self, bus: ServoBus, scale: ServoScale) -> None:
@@ -44,17 +44,15 @@ class SerialArm:
         self.health: dict[int, dict[str, int]] = {servo_id: {} for servo_id in self.config.ids}
         self.missing: list[int] = []
         self._encoders: Encoders | None = None
-        self._goal_limits: dict[
-            int, tuple[int, int]
-        ] = {}  # of servos that go by numbers within a single turn
+        self._goal_limits: dict[int, tuple[int, int]] = {}  # of servos in single-turn mode
         self._polls = 0
 
     def check(self, tracked: bool = False) -> Measurement:
-        """Models, settings, limits, errors, range, agreement of double servos; nothing moves and no
-        torque changes.
+        """Check models, settings, limits, errors, range, and agreement of double servos. Nothing
+        moves and no torque changes.
 
-        Settings that differ are written, which a servo takes only without torque. `tracked`: the
-        servos were read all the time until now, so that each one's turn is known; else it must
+        Settings that differ are written; a servo accepts them only without torque. `tracked`: the
+        servos were read continuously until now, so each one's turn is known. Otherwise it must
         follow from the joint's range. Raises: ServoSilent, ServoRefused, ServoFault, RobotError
         naming the servo by its joint.
         """
@@ -79,8 +77,8 @@ class SerialArm:
             )
 
     def _measure_in_agreement(self) -> Measurement:
-        """Two servos of a joint that moves look apart when one of them is asked again: they are if
-        they stay apart.
+        """Measure until the two servos of each joint agree. While a joint moves, a retried read
+        makes them look apart.
         """
         for _ in range(self.config.retries + 1):
             measurement = self.measure()
@@ -91,8 +89,8 @@ class SerialArm:
         worst = int(apart.argmax())
         raise ServoFault(
             f"{self.config.label(self.config.ids[worst])} is {apart[worst]:.3f} rad off the joint's"
-            f" first servo (limit {self.config.max_disagreement_rad}): they would fight; correct"
-            " zero_counts or direction"
+            f" first servo (limit {self.config.max_disagreement_rad}): they would work"
+            " against each other; correct zero_counts or direction"
         )
 
     def _check_model(self, servo: ServoConfig) -> None:
@@ -105,7 +103,7 @@ class SerialArm:
             )
 
     def _check_settings(self, servo: ServoConfig) -> None:
-        """Registers that live in EEPROM are written only where they differ: it wears out."""
+        """Write registers in EEPROM only where they differ: it wears out."""
         present = {name: self.bus.read(servo.id, name) for name in self.config.settings(servo)}
         differing = {
             name: value
@@ -130,7 +128,9 @@ class SerialArm:
             self.bus.write(servo.id, "lock", 1)
 
     def _check_limits(self, servo: ServoConfig) -> None:
-        """A servo stops at its own limits of position, without a word, where its mode has them."""
+        """In some modes a servo stops silently at its own position limits; they must contain the
+        joint's range.
+        """
         if not self.config.is_single_turn(servo):
             return
         limits = (
@@ -152,8 +152,9 @@ class SerialArm:
             )
 
     def measure(self) -> Measurement:
-        """The joints now. Raises: ServoSilent naming the first servo that did not answer (`missing`
-        lists all), and at the first reading RobotError naming servos whose turn is not known.
+        """Measure the joints. Raises: ServoSilent naming the first servo that did not answer
+        (`missing` lists all); at the first reading also RobotError naming servos whose turn is not
+        known.
         """
         raw, velocities = self._read_state()
         if self._encoders is None:
@@ -177,10 +178,9 @@ class SerialArm:
         )
 
     def hold_present(self, torque: bool = True) -> Measurement:
-        """Make every goal the present position, make sure that it is, and only then switch the
-        torque on.
+        """Set every goal to the present position, verify it, and only then switch the torque on.
 
-        Without `torque`, servos that hold go on holding, there. Raises: ServoSilent, ServoRefused,
+        Without `torque`, servos that hold keep holding, there. Raises: ServoSilent, ServoRefused,
         RobotError.
         """
         with self.bus.patient():
@@ -190,7 +190,7 @@ class SerialArm:
                     self._require_reachable(servo)
             measurement = self.goals_at_present()
             if torque:
-                # All at once, before a limp arm sinks away from its goals; then make sure of each.
+                # All at once, before a limp arm sinks away from its goals; then verify each.
                 self.bus.write_all("torque_enable", dict.fromkeys(self.config.ids, 1))
                 for servo_id in self.config.ids:
                     if not self.bus.read(servo_id, "torque_enable"):
@@ -204,10 +204,10 @@ class SerialArm:
             self.bus.write(servo.id, name, self.bus.read(servo.id, largest))
 
     def _require_reachable(self, servo: ServoConfig) -> None:
-        """A servo in a single turn goes by numbers: from 4090 to 100 it turns the long way, and to
-        its limits it jumps.
+        """A servo in single-turn mode compares numbers: from 4090 to 100 it turns the long way, and
+        it jumps to its limits.
 
-        Raises: RobotError for one that stands where its goals cannot hold it, or lead it into its
+        Raises: RobotError for one that stands where its goals cannot hold it or bring it into its
         range.
         """
         if servo.id not in self._goal_limits:
@@ -223,8 +223,8 @@ class SerialArm:
             )
 
     def goals_at_present(self) -> Measurement:
-        """Make every goal the present position, and make sure that it is; servos that hold go on
-        holding, there.
+        """Set every goal to the present position, and verify it. Servos that hold keep holding,
+        there.
         """
         for _ in range(self.config.retries + 1):
             measurement = self.measure()
@@ -248,9 +248,7 @@ class SerialArm:
         )
 
     def beyond_turn(self) -> str:
-        """Servos that were pushed past the end of the single turn in which they go by numbers; ''
-        for none.
-        """
+        """Names of servos that were pushed past the end of their single turn; '' for none."""
         moved = [
             self.config.label(servo_id)
             for servo_id, turns in zip(self.config.ids, self._tracked().turns, strict=True)
@@ -270,14 +268,14 @@ class SerialArm:
         """Goal registers by servo id for unwrapped counts (m,)."""
         return dict(zip(self.config.ids, self._tracked().register(counts).tolist(), strict=True))
 
-    def head_for(self, positions: Array) -> None:
-        """Send all servos where the joints are to be (n + 1,), rad and m, within their limits."""
+    def send_goals(self, positions: Array) -> None:
+        """Send joint positions (n + 1,), rad and m, to all servos, clipped to their limits."""
         within = np.clip(positions, self.scale.lower, self.scale.upper)
         self.bus.write_all("goal_position", self._goals(self.scale.counts(within)))
 
     def let_go(self, within_s: float = LET_GO_S) -> None:
-        """Torque off, of every servo that hears it: each is read back, and asked again for so long,
-        those last that were silent before. The arm falls.
+        """Switch the torque of every servo off; the arm falls. Each is read back and asked again
+        for `within_s`; those that were silent before come last.
 
         Raises: ServoSilent naming those whose torque may still be on.
         """
@@ -299,14 +297,14 @@ class SerialArm:
                 )
 
     def _let_go(self, servo_id: int) -> bool:
-        """Whether it says that it has no torque."""
+        """Whether the servo confirms that it has no torque."""
         try:
             self.bus.write(servo_id, "torque_enable", 0)
             return self.bus.read(servo_id, "torque_enable") == 0
         except (ServoSilent, ServoRefused):
             return False
 
-    # How the servos are.
+    # Health.
 
     def require_no_error(self) -> None:
         """Raises: ServoFault naming every servo that reports a hardware error."""
@@ -324,8 +322,8 @@ class SerialArm:
         return self.table.error_texts(bits) or "an error that is over"
 
     def poll_health(self, powered: bool) -> None:
-        """Read the next block of health. Raises: ServoFault for a servo with an error, hot or, if
-        `powered`, limp.
+        """Read the next block of health registers. Raises: ServoFault for a servo with an error,
+        too hot or, if `powered`, without torque.
         """
         ends = self.table.health[self._polls % len(self.table.health)]
         self._polls += 1
@@ -333,8 +331,8 @@ class SerialArm:
         read = {servo_id: self.table.values(ends, data) for servo_id, data in found.items()}
         for servo_id, values in read.items():
             self.health[servo_id].update(values)
-        self.require_no_error()  # it is why a servo let go
-        for servo_id, values in read.items():  # not what was read at another time: it may be over
+        self.require_no_error()  # an error explains a lost torque
+        for servo_id, values in read.items():  # not older readings: the fault may be over
             if values.get("present_temperature", 0) > self.config.max_temperature_c:
                 raise ServoFault(
                     f"{self.config.label(servo_id)} is at {values['present_temperature']} deg C "
@@ -346,9 +344,7 @@ class SerialArm:
                 )
 
     def silent_servos(self) -> list[int]:
-        """Of those that were missing in the last measurement, the ones that do not answer a ping
-        either.
-        """
+        """Of the servos missing in the last measurement, those that do not answer a ping either."""
         silent = []
         for servo_id in self.missing:
             try:
@@ -358,7 +354,9 @@ class SerialArm:
         return silent
 
     def reboot_faulty(self) -> list[int]:
-        """Reboot the servos that report an error; returns their ids. They are limp afterwards."""
+        """Reboot the servos that report an error; returns their ids. They have no torque
+        afterwards.
+        """
         self.bus.read_block(self.table.state)
         faulty = [servo_id for servo_id, alert in self.bus.alerts.items() if alert]
         for servo_id in faulty:

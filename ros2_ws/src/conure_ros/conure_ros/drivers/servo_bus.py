@@ -1,5 +1,5 @@
-"""Reading and writing servos' registers through their vendors' SDKs, with every packet checked,
-retried and counted.
+"""Read and write servo registers through the vendors' SDKs. Every packet is checked, retried and
+counted.
 """
 
 import time
@@ -17,27 +17,27 @@ from conure_core.servos.bus_config import BusConfig
 from conure_ros.drivers.port import SerialPort
 
 SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
-ALERT = 0x80  # of Protocol 2.0: the servo has a hardware error
+ALERT = 0x80  # Protocol 2.0: the servo has a hardware error
 REBOOT = 0x08
 STEP_BYTES = range(23, 31)
-"""Lengths of answers that nothing else asks for: by them a late answer is told from the one that is
-waited for.
+"""Lengths of answers that no other request has: they distinguish a late answer from the awaited
+one.
 """
 
 
 class ServoSilent(RobotError):
-    """A servo did not answer, or not intelligibly, however often it was asked."""
+    """A servo did not answer, or sent no intact answer, after all retries."""
 
 
 class ServoRefused(RobotError):
-    """A servo answered that it will not do it."""
+    """A servo answered that it refuses."""
 
 
 class ServoBus(ABC):
-    """One bus of servos. `retried` counts packets asked for again, by servo id; `errors` what a
-    servo last reported.
+    """One bus of servos. `retried` counts retried packets by servo id; `alerts` holds each servo's
+    last hardware error bits.
 
-    Every method may raise PortLost. Values are the registers' own numbers, see
+    Every method may raise PortLost. Values are raw register values, see
     conure_core.servos.registers.
     """
 
@@ -54,23 +54,23 @@ class ServoBus(ABC):
 
     @abstractmethod
     def _request(self, address: int, length: int, ids: Sequence[int]) -> int:
-        """Ask these servos for a block of registers at once."""
+        """Request a block of registers from these servos at once."""
 
     @abstractmethod
     def _hardware_error(self, error: int) -> int:
-        """What of a status packet's error byte tells of the servo's hardware."""
+        """The part of a status packet's error byte that reports hardware errors."""
 
     @abstractmethod
     def reboot(self, servo_id: int) -> None:
-        """Start a servo anew. Its torque is off afterwards. Raises: ServoSilent."""
+        """Restart a servo. Its torque is off afterwards. Raises: ServoSilent."""
 
     def close(self) -> None:
         self.port.closePort()
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """Within, a servo is silent after `lost_s` as for the loop, however often it was asked: no
-        cycle waits.
+        """Within this context retry for at least `lost_s`, as the loop does over several cycles: no
+        cycle is waiting.
         """
         before, self._patience_s = self._patience_s, self.config.lost_s
         try:
@@ -85,16 +85,27 @@ class ServoBus(ABC):
             attempt += 1
 
     def ping(self, servo_id: int) -> int:
-        """The model number, read as a register: an SDK's own ping takes any late answer for it.
-        Raises: ServoSilent.
+        """The model number, read as a register: an SDK's own ping accepts any late answer. Raises:
+        ServoSilent.
         """
         return self.read(servo_id, "model_number")
 
     def read(self, servo_id: int, name: str) -> int:
-        """One register of one servo. Raises: ServoSilent."""
+        """Read one register.
+
+        Args:
+            servo_id: The servo's id on the bus.
+            name: Name of the register in the servo family's table.
+
+        Returns:
+            The raw register value.
+
+        Raises:
+            ServoSilent: No intact answer after all retries.
+        """
         register = self.table.register(name)
         read = self._handler.readTxRx
-        data = self._tried(
+        data = self._exchange_checked(
             servo_id,
             register.size,
             lambda: read(self.port, servo_id, register.address, register.size),
@@ -102,35 +113,43 @@ class ServoBus(ABC):
         return register.decode(bytes(data))
 
     def write(self, servo_id: int, name: str, value: int) -> None:
-        """Write a register of one servo and wait for its word. Raises: ServoSilent,
-        ServoRefused.
+        """Write one register, and wait for the confirmation.
+
+        Args:
+            servo_id: The servo's id on the bus.
+            name: Name of the register in the servo family's table.
+            value: The raw register value.
+
+        Raises:
+            ServoSilent: No intact answer after all retries.
+            ServoRefused: The servo rejected the value.
         """
         register = self.table.register(name)
         data = list(register.encode(value))
         write = self._handler.writeTxRx
-        self._tried(
+        self._exchange_checked(
             servo_id,
             0,
             lambda: (None, *write(self.port, servo_id, register.address, register.size, data)),
             f"write {value} to {name}",
         )
 
-    def _tried(
+    def _exchange_checked(
         self,
         servo_id: int,
         length: int,
         exchange: Callable[[], tuple[Any, int, int]],
         what: str = "",
     ) -> Any:
-        """The first intact answer, of so many bytes, of `retries` + 1 attempts or more, see
+        """The first intact answer of `length` bytes in `retries` + 1 attempts or more, see
         `patient`.
 
-        One of another length answers another question, asked before and given up: it came late.
+        An answer of another length belongs to an earlier question that was given up: it came late.
         """
-        asked = False  # a late answer to the same question is one
+        asked = False  # a late answer to the same question counts
         for attempt in self._attempts():
             self.retried[servo_id] += attempt > 0
-            if self._out_of_step and not asked and not self._in_step(servo_id):
+            if self._out_of_step and not asked and not self._resynchronize(servo_id):
                 self._recover()
                 continue
             asked = True
@@ -145,12 +164,12 @@ class ServoBus(ABC):
             " cable, power and id"
         )
 
-    def _in_step(self, servo_id: int) -> bool:
-        """Whether an answer of a length of its own came: whatever was asked for before it is
-        answered, and dropped.
+    def _resynchronize(self, servo_id: int) -> bool:
+        """Whether an answer of a unique length came: all earlier questions are answered by then,
+        and dropped.
 
-        Without it, an answer that comes later than any wait would be taken for that of the next
-        question: a register's value for another's.
+        Otherwise a very late answer would be taken for that of the next question: one register's
+        value for another's.
         """
         self._step = (self._step + 1) % len(STEP_BYTES)
         length, until_s = STEP_BYTES[self._step], time.monotonic() + self._patience_s
@@ -174,7 +193,7 @@ class ServoBus(ABC):
         self.alerts[servo_id] = self._hardware_error(error)
 
     def _recover(self) -> None:
-        self.port.is_using = False  # the SDKs leave it set when an exchange breaks off
+        self.port.is_using = False  # the SDKs leave it set when an exchange fails
         self._out_of_step = True
         self.port.drain()
 
@@ -182,8 +201,7 @@ class ServoBus(ABC):
         """A block of registers of every servo, by sync read: the bytes by id, and the ids that
         stayed silent.
 
-        What did not come intact is asked for again, `retries` times or more, see `patient`, and
-        only that.
+        Only missing answers are requested again, `retries` times or more, see `patient`.
         """
         address, length = self.table.block(ends)
         found: dict[int, bytes] = {}
@@ -199,8 +217,8 @@ class ServoBus(ABC):
         return found, missing
 
     def _collect(self, ids: Sequence[int], length: int, found: dict[int, bytes]) -> None:
-        """Answers come in the order of the ids; one that is spoilt costs only itself, a silence
-        ends them.
+        """Answers come in the order of the ids. A corrupt one costs only itself; a silence ends
+        them.
         """
         for servo_id in ids:
             data, result, error = self._handler.readRx(self.port, servo_id, length)
@@ -211,7 +229,12 @@ class ServoBus(ABC):
                 return
 
     def write_all(self, name: str, values: Mapping[int, int]) -> None:
-        """One register of several servos by sync write, which nobody answers."""
+        """Write one register of several servos by sync write. No servo confirms it.
+
+        Args:
+            name: Name of the register in the servo family's table.
+            values: Raw register value by servo id.
+        """
         register = self.table.register(name)
         flat = [
             byte
@@ -222,11 +245,11 @@ class ServoBus(ABC):
 
 
 class _DynamixelHandler(dynamixel_sdk.Protocol2PacketHandler):
-    """dynamixel-sdk 4.1.0 computes the stuffed packet and then sends the one without; and reads
-    what it overwrites.
+    """dynamixel-sdk 4.1.0 computes the stuffed packet but sends the unstuffed one; in removal it
+    reads what it overwrites.
 
-    Neither SDK looks whether a status packet holds as much as was asked for: `data_length` is what
-    the last one held.
+    Neither SDK checks that a status packet holds the requested length; `data_length` is that of the
+    last one.
     """
 
     data_length = 0
@@ -260,15 +283,13 @@ class DynamixelBus(ServoBus):
         return error & ALERT
 
     def reboot(self, servo_id: int) -> None:
-        self._tried(
+        self._exchange_checked(
             servo_id, 0, lambda: (None, *self._handler.reboot(self.port, servo_id)), "reboot"
         )
 
 
 class _FeetechHandler(scservo_sdk.protocol_packet_handler):
-    """As above; SCS_END, which the SDK keeps for all of a process, is 0 for STS: the lowest byte
-    first.
-    """
+    """As above. SCS_END is global in the SDK; 0 means STS: the lowest byte first."""
 
     data_length = 0
 
@@ -279,7 +300,7 @@ class _FeetechHandler(scservo_sdk.protocol_packet_handler):
 
 
 class FeetechBus(ServoBus):
-    """The STS protocol by `feetech-servo-sdk`, whose error byte is the hardware error itself."""
+    """The STS protocol by `feetech-servo-sdk`. Its error byte holds hardware errors only."""
 
     def _packet_handler(self) -> Any:
         scservo_sdk.SCS_SETEND(0)
@@ -293,7 +314,7 @@ class FeetechBus(ServoBus):
 
     def reboot(self, servo_id: int) -> None:
         packet = [0, 0, servo_id, 2, REBOOT, 0]  # the SDK has no function for it
-        self._tried(
+        self._exchange_checked(
             servo_id, 0, lambda: self._handler.txRxPacket(self.port, list(packet)), "reboot"
         )
 
@@ -302,5 +323,13 @@ BUSES: dict[str, type[ServoBus]] = {"dynamixel_x": DynamixelBus, "feetech_sts": 
 
 
 def open_bus(config: BusConfig, port: str) -> ServoBus:
-    """The servos' bus at a port. Raises: PortLost."""
+    """Open the bus at a serial port.
+
+    Args:
+        config: Servo family, ids, baud rate and latency.
+        port: Path of the serial port.
+
+    Raises:
+        PortLost: The port cannot be opened.
+    """
     return BUSES[config.family](config, SerialPort(port, config.baud, config.latency_s))

@@ -1,5 +1,5 @@
-"""The part that a driver's node takes in a stop: what it hears, what it says, and who else commands
-its arm.
+"""How a driver's node takes part in a stop: the topics `stop` and `robot_state`, and duplicate
+publishers.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,20 @@ from conure_ros.comms.qos import LATCHED, NEWEST, overridable
 from conure_ros.comms.sole_publisher import PublisherWatch
 from conure_ros.drivers.stop_latch import StopLatch
 
-RIVALS_PERIOD_S = 0.05
+PUBLISHERS_PERIOD_S = 0.05
 COMMANDS = "joint_trajectory"
 
 
 class StopWatch:
-    """Listens to `stop` and `robot_state` from the node's birth to its end, whatever its lifecycle
+    """Subscribes to `stop` and `robot_state` for the whole life of the node, whatever its lifecycle
     state.
 
-    `changed` is called with the reason of a new stop, and with '' when it is over. While several
-    nodes publish `joint_trajectory`, an active driver is stopped, and says so on `stop` to
-    everybody.
+    `changed` receives the reason of a new stop, and '' when it is over. While several nodes publish
+    `joint_trajectory`, an active driver stops, and publishes `stop`.
     """
 
     def __init__(self, node: ManagedNode, changed: Callable[[str], None]) -> None:
-        self._node, self._changed, self._latch, self._named = node, changed, StopLatch(), ""
+        self._node, self._changed, self._latch, self._reported = node, changed, StopLatch(), ""
         overrides = {"qos_overriding_options": overridable()}
         self._stops = node.create_publisher(Empty, "stop", NEWEST, **overrides)
         node.create_subscription(
@@ -38,48 +37,50 @@ class StopWatch:
 
     @property
     def reason(self) -> str:
-        """Why commands are refused; empty: they are not."""
+        """Why commands are refused; '' if they are not."""
         return self._latch.reason
 
     def stop(self, why: str) -> None:
         """Latch the stop in this driver."""
         if self._latch.stop(why, self._node.now_ns()):
-            self._say()
+            self._report()
 
     def stop_all(self, why: str) -> None:
-        """Latch it, and stop control and whoever else listens."""
+        """Latch the stop here, and publish it."""
         self.stop(why)
-        self.announce()
+        self.publish_stop()
 
-    def announce(self) -> None:
-        """Stop everybody, this driver too: its own message comes back to it. From any thread."""
+    def publish_stop(self) -> None:
+        """Stop every node, this driver too: its own message returns to it. Any thread may call
+        this.
+        """
         self._stops.publish(Empty())
 
     def admits(self) -> bool:
-        """Whether a command that came now may be followed."""
-        self.look_around()
+        """Whether a command that comes now may be followed."""
+        self.check_publishers()
         return not self.reason
 
-    def look_around(self) -> None:
-        """Stop everybody if several nodes command this arm. Never blocks: to be called often."""
-        rivals = self._commands.rivals() if self._node.active else ""
-        if rivals and (not self.reason or rivals != self._named):
+    def check_publishers(self) -> None:
+        """Stop every node if several nodes command this arm. Never blocks; call it often."""
+        duplicates = self._commands.duplicates() if self._node.active else ""
+        if duplicates and (not self.reason or duplicates != self._reported):
             self._node.get_logger().error(
-                one_line(f"several nodes publish {self._commands.topic}: {rivals}")
+                one_line(f"several nodes publish {self._commands.topic}: {duplicates}")
             )
             self.stop_all(
-                f"several publishers of {self._commands.topic}: {rivals}; end all but one, then"
+                f"several publishers of {self._commands.topic}: {duplicates}; end all but one, then"
                 " reset_stop"
             )
-        self._named = rivals
+        self._reported = duplicates
 
     def _on_state(self, state: RobotState) -> None:
         why = f"control ({state.reason})" if state.reason else "control"
         stamp_ns, reset_ns = to_ns(state.header.stamp), to_ns(state.reset_stamp)
-        if self._latch.hear(state.stopped, stamp_ns, reset_ns, self._node.now_ns(), why):
-            self._say()
+        if self._latch.take_state(state.stopped, stamp_ns, reset_ns, self._node.now_ns(), why):
+            self._report()
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         reason = self.reason
         text = (
             f"stopped by {reason}; commands are ignored until reset_stop"

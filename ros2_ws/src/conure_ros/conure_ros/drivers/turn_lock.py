@@ -1,4 +1,4 @@
-"""A lock whose holders take turns."""
+"""A lock whose holders alternate."""
 
 import threading
 import time
@@ -6,10 +6,10 @@ from typing import Self
 
 
 class TurnLock:
-    """A reentrant lock that nobody takes twice while another waits for it.
+    """A reentrant lock: no thread takes it twice while another waits.
 
-    A loop that is late has a `threading.RLock` again before a thread that waits for it is awake: a
-    request to let go of the arm is then never heard.
+    A late loop would take a `threading.RLock` again before a waiting thread wakes up: a request to
+    switch the torque off would starve.
 
     >>> lock = TurnLock()
     >>> with lock:
@@ -22,7 +22,9 @@ class TurnLock:
         self._owner, self._depth = 0, 0
 
     def acquire(self, timeout: float = -1.0) -> bool:
-        """Whether it was had within `timeout`, s; below 0: however long it takes."""
+        """Whether the lock was taken within `timeout`, s; a negative timeout waits without
+        limit.
+        """
         if self._owner != threading.get_ident():
             until_s = time.monotonic() + timeout
             if not self._next.acquire(timeout=timeout):

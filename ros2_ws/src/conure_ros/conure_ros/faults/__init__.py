@@ -1,3 +1,3 @@
-"""What must happen when something fails: faults on the live graph, and random commands through the
-gate.
+"""Faults on the live graph, and random commands through the safety gate: what must happen when
+something fails.
 """

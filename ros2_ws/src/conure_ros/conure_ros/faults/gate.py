@@ -1,14 +1,14 @@
-"""Millions of random commands through the real gate and the real control loop; the judge knows
-neither. No ROS.
+"""Millions of random commands through the real gate and control loop. The judge shares no code with
+them. No ROS.
 
-An episode begins anywhere: at home, elsewhere within the limits, or where the arm may not be
-(folded, on the table, outside its box, beyond a joint limit). A model of an arm lags behind, and
-what it measures is what control is told.
+An episode begins anywhere: at home, elsewhere within the limits, or in a violating pose (folded, on
+the table, outside its box, beyond a joint limit). A model of an arm lags behind; its measurements
+are control's input.
 
-Every command is judged by every rule; a distance is measured by PyBullet wherever two parts may be
-near each other. The model's joints are judged at every step by speed, and at one of `SEEN_EVERY` by
-their limits; between two random commands a lagging arm cuts corners, so how far it was out of its
-box or within a clearance then is only reported.
+Every rule judges every command; PyBullet measures a distance wherever two parts may be near each
+other. The model's speed is judged at every step, its limits at one of `SEEN_EVERY`. Between two
+random commands a lagging arm cuts corners, so its distances to box and clearances are only
+reported.
 """
 
 from collections.abc import Iterable
@@ -27,37 +27,37 @@ from conure_core.robot.description import load_robot
 from conure_core.runtime.processes import TIED
 from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
-from conure_ros.faults.judge.rules import RULES, Judge, Judgement, Seen, Told
+from conure_ros.faults.judge.rules import RULES, CommandedMotion, Judge, Judgement, MeasuredMotion
 
 EPISODE = 250
 BATCH = 20_000
 STEP_S = 0.025
 SEEN_EVERY = 20
 BEYOND_RAD = 0.3
-"""How far beyond its limits a joint may be at the start."""
+"""How far beyond its limits a joint may start, rad."""
 DEEP_M = 0.02
-"""How far into each other, or into the table, two parts may be at the start: no arm gets further.
+"""Largest penetration of two parts, or of the table, at the start, m: no arm gets deeper.
 """
 MOVED_RAD = 1e-3
 FASTER = 4.0
-"""Than its limits: the arm itself would not keep them."""
+"""Factor on its limits: the arm itself would not keep them."""
 REPORTED = ("box_m", "pair_m", "table_m")
 SMALL_MOVES, SMALL_RAD = 2000, 0.01
 STUCK_SHARE = 0.05
-"""Of the episodes that begin where the arm may not be: this many may lead nowhere; one always may.
+"""Share of the violating episodes that may lead nowhere; one always may.
 """
 
 
 @dataclass(frozen=True)
 class GateRun:
-    """What came of it. `told` and `seen` judge the commands and the arm's joints.
+    """The result. `commanded` and `measured` judge the commands and the arm's joints.
 
-    `violating`: episodes that began where the arm may not be; `stuck`: those of them in which
-    nothing ever moved, nor would have by one of `SMALL_MOVES` in random directions.
+    `violating`: episodes that began in a violating pose. `stuck`: those in which nothing ever
+    moved, nor would have by one of `SMALL_MOVES` in random directions.
     """
 
-    told: Judgement
-    seen: Judgement
+    commanded: Judgement
+    measured: Judgement
     refused: int = 0
     episodes: int = 0
     violating: int = 0
@@ -65,17 +65,23 @@ class GateRun:
 
     @property
     def commands(self) -> int:
-        return self.told.rows
+        return self.commanded.rows
 
     @property
     def kept(self) -> bool:
-        fast = set(self.seen.broken) - set(REPORTED)
-        return self.told.kept and not fast and self.stuck <= max(1.0, STUCK_SHARE * self.violating)
+        fast = set(self.measured.broken) - set(REPORTED)
+        return (
+            self.commanded.kept
+            and not fast
+            and self.stuck <= max(1.0, STUCK_SHARE * self.violating)
+        )
 
-    def joined(self, other: "GateRun") -> "GateRun":
+    def merge(self, other: "GateRun") -> "GateRun":
         counts = ("refused", "episodes", "violating", "stuck")
         values = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        return GateRun(self.told.joined(other.told), self.seen.joined(other.seen), **values)
+        return GateRun(
+            self.commanded.merge(other.commanded), self.measured.merge(other.measured), **values
+        )
 
     def figures(self) -> dict[str, float]:
         """For a report: counts, and the worst excess beyond each limit; 0 or less: none."""
@@ -84,38 +90,43 @@ class GateRun:
             "episodes": float(self.episodes),
             "episodes that began where the arm may not be": float(self.violating),
             "of these without a way out": float(self.stuck),
-            **self.told.figures("commands"),
-            **self.seen.figures("joint samples"),
+            **self.commanded.figures("commands"),
+            **self.measured.figures("joint samples"),
         }
 
     @property
     def broken(self) -> list[str]:
         """What was exceeded that may not be, and where at worst."""
-        rules = [*self.told.broken, *(set(self.seen.broken) - set(REPORTED))]
-        return [*(RULES.get(rule, rule) for rule in rules), *self.told.worst]
+        rules = [*self.commanded.broken, *(set(self.measured.broken) - set(REPORTED))]
+        return [*(RULES.get(rule, rule) for rule in rules), *self.commanded.worst]
 
 
 def run_gate(
     robot: str, commands: int, seed: int = 0, acceleration_scale: float = 1.0, workers: int = 1
 ) -> GateRun:
-    """Random targets, some of them huge, NaN, infinite, stale or of another shape, through the gate
-    of `robot`.
+    """Send random targets through a robot's gate; some are huge, NaN, infinite, stale or of another
+    shape.
 
-    `acceleration_scale` multiplies the robot's acceleration limits: at a tenth, the arm needs
-    several periods to brake.
+    Args:
+        robot: Name of the robot, or path of its YAML file.
+        commands: Number of commands.
+        seed: Seed of the random numbers.
+        acceleration_scale: Factor on the acceleration limits. At 0.1 the arm needs several periods
+            to brake.
+        workers: Number of processes.
     """
     sizes = [min(BATCH, commands - start) for start in range(0, commands, BATCH)]
     jobs = [(robot, size, seed + number, acceleration_scale) for number, size in enumerate(sizes)]
     if workers <= 1:
-        return _joined(map(_batch, jobs))
+        return _merge(map(_batch, jobs))
     with ProcessPoolExecutor(workers, mp_context=TIED) as pool:
-        return _joined(pool.map(_batch, jobs))
+        return _merge(pool.map(_batch, jobs))
 
 
-def _joined(results: Iterable[GateRun]) -> GateRun:
+def _merge(results: Iterable[GateRun]) -> GateRun:
     first, *others = results
     for result in others:
-        first = first.joined(result)
+        first = first.merge(result)
     return first
 
 
@@ -129,24 +140,33 @@ def _batch(job: tuple[str, int, int, float]) -> GateRun:
     for number, start in enumerate(range(0, commands, EPISODE)):
         episode = Episode(loop, starts[number], rng)
         episode.run(min(EPISODE, commands - start))
-        total = total.joined(_judged(judge, episode, scale))
+        total = total.merge(_judged(judge, episode, scale))
     judge.close()
     return total
 
 
 def _judged(judge: Judge, episode: "Episode", scale: float) -> GateRun:
-    told = Judgement()
-    for part in episode.told():
-        told = told.joined(judge.told(part, scale))
-    violating = judge.violated(episode.start_rad)
-    seen = judge.seen(Seen(*episode.arm.seen(len(episode.start_rad))), every=SEEN_EVERY)
+    commanded = Judgement()
+    for part in episode.commands():
+        commanded = commanded.merge(judge.judge_commands(part, scale))
+    violating = judge.is_violating(episode.start_rad)
+    measured = judge.judge_motion(
+        MeasuredMotion(*episode.arm.recorded_motion(len(episode.start_rad))), every=SEEN_EVERY
+    )
     stuck = violating and episode.moved_rad <= MOVED_RAD and not episode.can_leave()
-    return GateRun(told, seen, episode.refused, 1, int(violating), int(stuck))
+    return GateRun(commanded, measured, episode.refused, 1, int(violating), int(stuck))
 
 
 def start_poses(judge: Judge, rng: np.random.Generator, count: int) -> Array:
-    """(count, n), rad, of five kinds: at home, near it, anywhere (limits or not), folded, on the
-    table.
+    """Sample poses of five kinds: at home, near it, anywhere (limits or not), folded, on the table.
+
+    Args:
+        judge: Knows limits and distances of the robot.
+        rng: Source of random numbers.
+        count: Number of poses.
+
+    Returns:
+        Angles, shape (count, n), rad.
     """
     robot = judge.robot
     home = np.tile(robot.home_rad, (count, 1))
@@ -156,15 +176,15 @@ def start_poses(judge: Judge, rng: np.random.Generator, count: int) -> Array:
 
 
 def _bad_poses(judge: Judge, rng: np.random.Generator, count: int) -> list[Array]:
-    """Poses (count, n) of each kind: anywhere, folded, on the table. None is deeper in anything
-    than `DEEP_M`.
+    """Poses (count, n) of each kind: anywhere, folded, on the table. None is deeper than `DEEP_M`
+    in anything.
     """
     robot, pairs = judge.robot, len(judge.clearances.pairs)
     lower, upper = robot.lower_rad - BEYOND_RAD, robot.upper_rad + BEYOND_RAD
     pools = [np.empty((0, len(lower)))] * 3
     while min(map(len, pools)) < count:
         drawn = rng.uniform(lower, upper, (200, len(lower)))
-        # Half of them within the limits: six joints are seldom all.
+        # Half of them within the limits: six random joints rarely are.
         drawn[::2] = np.clip(drawn[::2], robot.lower_rad, robot.upper_rad)
         left_m = judge.clearances.near(drawn).left_m
         possible = left_m.min(axis=1) > -DEEP_M
@@ -184,8 +204,8 @@ class _Part:
 
 
 class Episode:
-    """One command after the other, from one pose; the style of the targets and the arm's lag are
-    drawn once.
+    """Commands in a row from one pose. The style of the targets and the arm's lag are sampled
+    once.
     """
 
     def __init__(self, loop: ControlLoop, start_rad: Array, rng: np.random.Generator) -> None:
@@ -208,7 +228,7 @@ class Episode:
 
     @property
     def moved_rad(self) -> float:
-        """The furthest that a command led from the start."""
+        """The largest distance of a command from the start, rad."""
         ways = [
             np.abs(command - self.start_rad).max()
             for part in self._parts
@@ -217,8 +237,8 @@ class Episode:
         return float(max(ways, default=0.0))
 
     def can_leave(self) -> bool:
-        """Whether small moves lead away from the start; commands often lead one way only, such as
-        to a far target.
+        """Whether small moves lead away from the start. An episode's commands often point one way
+        only.
         """
         rng = np.random.default_rng(len(self._parts))
         for _ in range(SMALL_MOVES):
@@ -231,10 +251,13 @@ class Episode:
                 return True
         return False
 
-    def told(self) -> list[Told]:
+    def commands(self) -> list[CommandedMotion]:
+        """The commands, as one motion for each anchor of the loop."""
         joints = len(self.start_rad)
         return [
-            Told(part.start_rad, np.array(part.commands).reshape(-1, joints), np.array(part.rested))
+            CommandedMotion(
+                part.start_rad, np.array(part.commands).reshape(-1, joints), np.array(part.rested)
+            )
             for part in self._parts
             if part.commands
         ]
@@ -250,7 +273,7 @@ class Episode:
             self.arm.advance(self._now_s)
 
     def _hold(self) -> None:
-        """Now and then, as when a mode is chosen, control begins anew at where the arm is."""
+        """Hold. Now and then control anchors again at the arm's pose, as when a mode is chosen."""
         self._last = self.loop.hold().joint_rad
         self._rested = True
         if self._rng.random() < 0.2:
@@ -295,4 +318,6 @@ class Episode:
         try:
             self.arm.take(order, self._now_s)
         except Refused as why:
-            raise AssertionError(f"a command that was sent at once came late: {why}") from why
+            raise AssertionError(
+                f"a command that was sent at once was refused as late: {why}"
+            ) from why

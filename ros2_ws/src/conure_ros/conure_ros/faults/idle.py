@@ -1,4 +1,4 @@
-"""The graph without a fault: how evenly commands come, and what each node costs."""
+"""The graph without a fault: jitter of the commands, and CPU load of each node."""
 
 import time
 
@@ -11,9 +11,13 @@ from conure_ros.faults.table import Outcome, Sizes
 NODES = ("sim_robot", "control", "policy", "fault")
 
 
-def jitter_and_cpu(session: Session, sizes: Sizes) -> Outcome:
+def measure_jitter_and_cpu(session: Session, sizes: Sizes) -> Outcome:
     """Half the time holding, half under the policy. Reported, not judged: it depends on the
     machine.
+
+    Args:
+        session: The running graph.
+        sizes: `jitter_s` is the whole duration, s.
     """
     session.call("set_mode", mode="hold")
     figures = _cpu(session, "idle", sizes.jitter_s / 2)

@@ -1,6 +1,4 @@
-"""What each fault does to the messages that pass. Pure: messages in, messages and their delays
-out.
-"""
+"""What each fault does to the messages that pass. Pure: messages in, messages with delays out."""
 
 import copy
 import math
@@ -17,7 +15,7 @@ AHEAD_NS = 5_000_000_000
 LATE_PERIODS = 3.0
 LEAP_RAD, HUGE_RAD, LARGEST = 1.5, 1e200, 1e308
 Passed = tuple[Any, float]
-"""A message and how long to keep it, s."""
+"""A message, and how long to keep it, s."""
 
 
 class Injector:
@@ -35,17 +33,25 @@ class Injector:
         self.fault, self.done = "", False
 
     def choose(self, fault: str) -> None:
-        """Raises: ConfigError listing the known faults."""
+        """Choose a fault. Raises: ConfigError listing the known faults."""
         if fault and fault not in FAULTS:
             raise unknown_name("fault", fault, FAULTS)
         self.fault, self.done = fault, False
 
     def spoils(self, topic: str) -> bool:
-        """Whether the fault is one of this topic's."""
+        """Whether the fault changes this topic."""
         return FAULTS.get(self.fault, ("",))[0] == topic
 
     def passed(self, topic: str, message: Any) -> list[Passed]:
-        """What goes on in place of this message."""
+        """The messages to forward in place of one.
+
+        Args:
+            topic: Topic of the message, without `raw/`.
+            message: The message.
+
+        Returns:
+            Messages, each with the time for which to keep it, s.
+        """
         target, change = FAULTS.get(self.fault, ("", None))
         if change is None or target != topic:
             self._last[topic] = message
@@ -62,7 +68,7 @@ class Injector:
 
 
 def _once(change: Callable[[Any], None]) -> Callable[["Injector", Any], list[Passed]]:
-    """The first message is changed; the others pass."""
+    """Change the first message; the others pass."""
 
     def changed(injector: Injector, message: Any) -> list[Passed]:
         if not injector.done:

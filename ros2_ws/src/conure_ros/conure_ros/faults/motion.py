@@ -1,4 +1,4 @@
-"""Whether the arm stayed within its limits, from what was recorded."""
+"""Whether the arm stayed within its limits, judged from the recorded messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from conure_ros.comms.messages import joint_command, joint_sample, to_ns
 from conure_ros.faults.table import Outcome
 
 TRACKING_M = 0.005
-"""How far beyond its box a tool may be whose commands stay inside: a command is reached within 3
-mm.
+"""How far a tool may be beyond its box if its commands stay inside: a command is reached within
+3 mm.
 """
 ROUNDING = 1e-6
 RECENT_S = 0.5
-"""How old a measurement may be that control started from anew."""
+"""How old a measurement may be from which control anchored, s."""
 
 
 @dataclass(frozen=True)
 class Motion:
     """Commands and measurements of the joints (rows, n), rad, rad/s; times in s.
 
-    `true_s`, `true_rad`: the motion that is judged. Servos answer one after the other, some when
-    they are asked again, so that a measurement of theirs may hold joints of different instants;
-    where these truly were counts then.
+    `true_s`, `true_rad`: the motion that is judged. Servos answer one after the other, some only
+    after a retry, so one measurement may mix joints of different times; then their true positions
+    count.
     """
 
     command_s: Array
@@ -39,16 +39,24 @@ class Motion:
     true_rad: Array
 
 
-def motion(
+def collect_motion(
     robot: RobotConfig,
     trajectories: Sequence[Any],
     joints: Sequence[Any],
     true: tuple[Array, Array] | None = None,
 ) -> Motion:
-    """From the messages; `true`, from elsewhere: times (rows,), s, by the arm's own clock, and
-    joints (rows, n), rad.
+    """Collect commands and measurements from messages.
 
-    Raises: RobotError, UnsafeCommand for a command that lacks a joint or is not finite.
+    Args:
+        robot: Names and order of the joints.
+        trajectories: Commands, JointTrajectory.
+        joints: Measurements, JointState.
+        true: True motion: times (rows,), s, by the arm's own clock, and joints (rows, n), rad;
+            None: the measurements.
+
+    Raises:
+        RobotError: A message lacks a joint.
+        UnsafeCommand: A message has a value that is not finite.
     """
     trajectories, joints = list(trajectories), list(joints)  # they grow meanwhile
     arm = len(robot.joint_names)
@@ -69,12 +77,16 @@ def motion(
     )
 
 
-def judged(arm: Arm, moved: Motion) -> Outcome:
-    """Commands by the robot's limits; the joints' true motion by the URDF's; the tool by the box.
+def judge_motion(arm: Arm, moved: Motion) -> Outcome:
+    """Judge commands by the robot's limits, the true motion by the URDF's, and the tool by the box.
 
-    Speed is that of a whole command, as the gate limits it, so joints are measured over `settle_s`
-    as well; the instantaneous peak, in which a simulated motor overshoots for a few milliseconds,
-    is reported beside it.
+    Speed is that of a whole command, as the gate limits it, so joint speeds are taken over
+    `settle_s` too. The peak at an instant, where a simulated motor overshoots for a few
+    milliseconds, is reported only.
+
+    Args:
+        arm: Kinematics and limits.
+        moved: The recorded motion.
     """
     config = arm.config
     command_rad = _beyond(moved.commands_rad, arm.lower_rad, arm.upper_rad)
@@ -109,7 +121,7 @@ def _beyond(values: Array, lower: Array, upper: Array) -> float:
 
 
 def _command_speed(config: RobotConfig, moved: Motion) -> Array:
-    """Of each command (rows, n), from the one before, or from where the arm was measured: a new
+    """Speed of each command (rows, n), from the one before or from a recent measurement: a new
     start begins there.
     """
     speeds = []
@@ -125,7 +137,7 @@ def _command_speed(config: RobotConfig, moved: Motion) -> Array:
 
 
 def _true_speed(config: RobotConfig, moved: Motion) -> Array:
-    """Mean speed (rows, n) from each instant to the first one at least `settle_s` later."""
+    """Mean speed (rows, n) from each time to the first one at least `settle_s` later."""
     later = np.searchsorted(moved.true_s, moved.true_s + config.settle_s)
     rows = np.flatnonzero(later < len(moved.true_s))
     seconds = moved.true_s[later[rows]] - moved.true_s[rows]
@@ -133,6 +145,6 @@ def _true_speed(config: RobotConfig, moved: Motion) -> Array:
 
 
 def _outside_m(arm: Arm, joint_rad: Array) -> float:
-    """The deepest that the tool was outside its box, m; negative inside."""
+    """The largest distance of the tool outside its box, m; negative inside."""
     tools = np.array([arm.forward(row)[:3, 3] for row in joint_rad[::2]]).reshape(-1, 3)
     return _beyond(tools, *arm.workspace_m)

@@ -25,18 +25,29 @@ COLUMNS = "<tr><th>Fault</th><th>Must happen</th><th>Result</th><th>Measured</th
 
 
 def write_report(html_path: Path, results: Sequence[Result], about: dict[str, Any]) -> None:
-    """Writes the page and, beside it, the same as `.json`."""
+    """Write the page and, beside it, the same as `.json`.
+
+    Args:
+        html_path: Path of the page.
+        results: Rows of the table.
+        about: Facts about the run: robot, commit, machine.
+    """
     rows = [{**asdict(result), "passed": result.passed} for result in results]
     data = {"passed": all(result.passed for result in results), "about": about, "rows": rows}
     write_json(html_path.with_suffix(".json"), data)
-    write_text(html_path, page(results, about))
+    write_text(html_path, render_page(results, about))
 
 
-def page(results: Sequence[Result], about: dict[str, Any]) -> str:
-    """The page as one text: no script, nothing fetched."""
+def render_page(results: Sequence[Result], about: dict[str, Any]) -> str:
+    """Render the page as one text, without scripts or external resources.
+
+    Args:
+        results: Rows of the table.
+        about: Facts about the run: robot, commit, machine.
+    """
     passed = sum(result.passed for result in results)
     facts = ", ".join(f"{key} {value}" for key, value in about.items())
-    summary = f"{passed} of {len(results)} as they must be. {facts}"
+    summary = f"{passed} of {len(results)} passed. {facts}"
     body = "".join(_row(result) for result in results)
     head = f'{HEAD}<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
     table = f"<table>{COLUMNS}{body}</table>"
@@ -60,10 +71,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def line(result: Result) -> str:
-    """One row for the terminal."""
+def format_line(result: Result) -> str:
+    """Format one row for the terminal."""
     figures = ", ".join(
         f"{name} {value:.4g}" for name, value in list(result.outcome.figures.items())[:4]
     )
-    told = " - ".join(filter(None, [figures, result.outcome.detail]))
-    return f"{'ok    ' if result.passed else 'FAILED'} {result.name}: {told}"
+    text = " - ".join(filter(None, [figures, result.outcome.detail]))
+    return f"{'ok    ' if result.passed else 'FAILED'} {result.name}: {text}"

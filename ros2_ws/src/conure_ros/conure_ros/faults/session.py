@@ -1,4 +1,4 @@
-"""The live graph of the faults, its topics recorded in memory, and hands to break it with."""
+"""The live graph of the faults, with its topics recorded in memory, and functions to break it."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ CALL_S = 20.0
 UP_S = 90.0
 HOME_TRIES = 4
 CLAIM_S = 30.0
-RIVAL = "rival"
+FOREIGN_FRAME = "foreign"
 """Frame of commands that do not come from control."""
 SETTLED_S = 1.5
 """After a reset, a driver that still sees two publishers has stopped the arm again by then."""
@@ -44,16 +44,16 @@ SETTLED_S = 1.5
 
 
 class Session:
-    """Topics as lists that grow: `states`, `trajectories`, `joints` (as the arm measured them,
-    before any fault).
+    """Topics as growing lists: `states`, `trajectories`, `joints` (as the arm measured them, before
+    any fault).
 
-    Times are those of the stamps, in ns on this machine's clock.
+    Times are stamps, ns, on this machine's clock.
     """
 
     def __init__(self, graph: RunningGraph, robot: RobotConfig, domain: int) -> None:
         self.graph, self.robot, self.domain = graph, robot, domain
         self.robot_name = robot.name
-        # What fault_node passes on comes to it as raw/X.
+        # fault_node receives raw/X and forwards it as X.
         self.raw = "raw/" if any(node.name == "fault" for node in graph.nodes) else ""
         self.lines: list[tuple[str, str]] = []
         self.states: list[RobotState] = []
@@ -67,13 +67,17 @@ class Session:
         self._executor.add_node(self.node)
         self._connect()
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._spin, self._hear)]
+        self._threads = [
+            threading.Thread(target=work) for work in (self._spin, self._forward_lines)
+        ]
         for thread in self._threads:
             thread.start()
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        """What control commands; a rival of ours is not judged by control's limits."""
-        if message.header.frame_id != RIVAL:
+        """Record control's commands; those of our own foreign publisher are not judged by control's
+        limits.
+        """
+        if message.header.frame_id != FOREIGN_FRAME:
             self.trajectories.append(message)
 
     def _connect(self) -> None:
@@ -94,8 +98,8 @@ class Session:
         self.injected.append(json.loads(message.data))
 
     def destroy(self, entity: Any) -> None:
-        """A publisher, subscription or client, by the thread that spins: another would pull it away
-        from under that.
+        """Destroy a publisher, subscription or client on the thread that spins, which may be using
+        it.
         """
         kinds = {Publisher: "publisher", Subscription: "subscription", Client: "client"}
         kind = next(name for kind, name in kinds.items() if isinstance(entity, kind))
@@ -106,9 +110,9 @@ class Session:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
-    def _hear(self) -> None:
+    def _forward_lines(self) -> None:
         while not self._ended.is_set():
-            self.graph.listen(0.05)
+            self.graph.forward_lines(0.05)
 
     def close(self) -> None:
         self._ended.set()
@@ -124,7 +128,19 @@ class Session:
         return int(self.node.get_clock().now().nanoseconds)
 
     def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-        """What the condition gives once it holds. Raises: RobotError saying what did not happen."""
+        """Wait until a condition holds.
+
+        Args:
+            condition: Called repeatedly; holds when its value is true.
+            timeout_s: Time limit, s.
+            what: What is awaited, for the error.
+
+        Returns:
+            The condition's value.
+
+        Raises:
+            RobotError: It did not hold in time.
+        """
         until_s = time.monotonic() + timeout_s
         while not (value := condition()):
             if time.monotonic() > until_s:
@@ -132,15 +148,23 @@ class Session:
             time.sleep(0.002)
         return value
 
-    # What the graph is asked for.
+    # Requests to the graph.
 
     def call(self, service: str, **fields: Any) -> Any:
-        """A service's response. Raises: RobotError if none comes, or it says that it failed."""
+        """A service's response. Raises: RobotError if none comes, or if it reports a failure."""
         client = self._clients[service]
         return self._answer(client, client.srv_type.Request(**fields), service)
 
-    def once(self, kind: Any, name: str) -> Any:
-        """The response of a service that is asked for rarely. Raises: RobotError."""
+    def call_once(self, kind: Any, name: str) -> Any:
+        """Call a rarely used service, with an empty request.
+
+        Args:
+            kind: Type of the service.
+            name: Its name.
+
+        Raises:
+            RobotError: No response comes, or it reports a failure.
+        """
         client = self.node.create_client(kind, name)
         try:
             return self._answer(client, kind.Request(), name)
@@ -149,7 +173,7 @@ class Session:
 
     def _answer(self, client: Any, request: Any, name: str) -> Any:
         if not client.wait_for_service(CALL_S):
-            raise RobotError(f"nobody offers the service {name}")
+            raise RobotError(f"no node offers the service {name}")
         future = client.call_async(request)
         response = self.wait(
             lambda: future.done() and future.result(), CALL_S, f"an answer of {name}"
@@ -159,7 +183,9 @@ class Session:
         return response
 
     def let_policy_move(self, commands: int = 4) -> None:
-        """From home, until it has given this many commands. Raises: RobotError."""
+        """Let the policy move the arm from home, until it has sent so many commands. Raises:
+        RobotError.
+        """
         self.call("set_mode", mode="hold")
         self._go_home()
         self.call("set_mode", mode="policy")
@@ -167,8 +193,8 @@ class Session:
         self.wait(lambda: self._moves_since(before) >= commands, 20.0, "the policy moves the arm")
 
     def _go_home(self) -> None:
-        """A machine that stalls for two periods on the way ends it, as it must; the way is begun
-        again then.
+        """Go home. A machine that stalls for two periods ends homing, as it must; then try
+        again.
         """
         for _ in range(HOME_TRIES - 1):
             with contextlib.suppress(RobotError):
@@ -183,7 +209,7 @@ class Session:
         )
 
     def inject(self, fault: str) -> int:
-        """Begin a fault, or with '' end it; returns when it began, ns. Raises: RobotError for an
+        """Begin a fault, or end it with ''; returns when it began, ns. Raises: RobotError for an
         unknown one.
         """
         count = len(self.injected)
@@ -194,14 +220,24 @@ class Session:
             raise RobotError(answer["error"])
         return int(answer["stamp_ns"])
 
-    def first_spoiled(self) -> int:
-        """When the fault that was begun last first spoiled a message, ns."""
+    def wait_for_spoiled(self) -> int:
+        """The time at which the last fault first changed a message, ns."""
         self.wait(lambda: self.injected[-1].get("spoiled"), 5.0, "fault_node spoils a message")
         return int(self.injected[-1]["stamp_ns"])
 
-    def held_after(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
-        """The first state in which the policy does not move the arm; the one before, if it held
-        then already.
+    def wait_for_hold(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
+        """Wait until the policy does not move the arm.
+
+        Args:
+            since_ns: First stamp that counts, ns. If the arm held before and no state came since,
+                the last state counts.
+            timeout_s: Time limit, s.
+
+        Returns:
+            The first state without motion by the policy.
+
+        Raises:
+            RobotError: The arm does not hold in time.
         """
 
         def found() -> RobotState | None:
@@ -214,7 +250,7 @@ class Session:
         state: RobotState = self.wait(found, timeout_s, "the arm holds")
         return state
 
-    def moves_again(self, timeout_s: float = 5.0) -> None:
+    def require_motion(self, timeout_s: float = 5.0) -> None:
         """Raises: RobotError if the policy does not move the arm again by itself."""
         before = len(self.states)
         self.wait(
@@ -227,7 +263,18 @@ class Session:
         return next(node for node in self.graph.nodes if node.name == name)
 
     def change(self, name: str, transition: int) -> bool:
-        """Whether a node took a step of its life cycle."""
+        """Request a lifecycle transition.
+
+        Args:
+            name: Name of the node.
+            transition: Id from lifecycle_msgs/Transition.
+
+        Returns:
+            Whether the node took it.
+
+        Raises:
+            RobotError: The node does not answer.
+        """
         self._wait_for_node(name)
         client = self.node.create_client(ChangeState, f"{name}/change_state")
         try:
@@ -237,8 +284,8 @@ class Session:
             self.destroy(client)
 
     def _wait_for_node(self, name: str) -> None:
-        """Until it answers. The services of a killed one still seem to be there, and what they are
-        asked is lost.
+        """Wait until it answers. Services of a killed node still seem to exist, and requests to
+        them are lost.
         """
         client = self.node.create_client(GetState, f"{name}/get_state")
         futures: list[Any] = []
@@ -256,8 +303,8 @@ class Session:
             self.destroy(client)
 
     @contextlib.contextmanager
-    def second(self, name: str, **parameters: Any) -> Iterator[str]:
-        """Another process of the node `name`, unconfigured, under the name that this gives."""
+    def start_second(self, name: str, **parameters: Any) -> Iterator[str]:
+        """Start another process of the node `name`, unconfigured; yields its name."""
         spec = replace(self.spec(name), name=f"{name}_2")
         self.graph.start_node(spec, {**self.graph.parameters(name), **parameters})
         try:
@@ -268,14 +315,14 @@ class Session:
             process.wait(10.0)
 
     def restart(self, name: str) -> None:
-        """A killed node again, up to active."""
+        """Restart a killed node, up to active."""
         self.graph.start_node(self.spec(name), self.graph.parameters(name))
         if not self.change(name, Transition.TRANSITION_CONFIGURE):
             raise RobotError(f"{name} did not configure after its restart: {self.error_of(name)}")
         self.activate(name)
 
     def restart_control(self) -> None:
-        """As a person would: while a driver takes the dead one and its successor for rivals, it
+        """Restart control like a person. While a driver sees the dead node and its successor, it
         stops the arm again.
 
         Raises: RobotError if the stop does not end with the traces of the dead one.
@@ -291,8 +338,8 @@ class Session:
                 raise RobotError(f"the arm stays stopped: {self.states[-1].reason}")
 
     def activate(self, name: str) -> None:
-        """Until it does: its predecessor, or its hardware, may take a while. Raises: RobotError
-        with its reason.
+        """Activate a node, with retries: its predecessor or its hardware may need a while. Raises:
+        RobotError with its reason.
         """
         until_s = time.monotonic() + CLAIM_S
         while not self.change(name, Transition.TRANSITION_ACTIVATE):
@@ -301,7 +348,7 @@ class Session:
             time.sleep(0.5)
 
     def error_of(self, name: str) -> str:
-        """The last error that a node logged, once it is here; '' if none comes."""
+        """The last error that a node logged, after waiting for one; '' if none comes."""
 
         def last() -> str:
             errors = [
@@ -314,12 +361,12 @@ class Session:
         return last().removeprefix("[ERROR] ")
 
     def memory_mb(self, name: str) -> float:
-        """Memory that a node holds now (resident). Linux."""
+        """Resident memory of a node, MB. Linux."""
         pages = int(Path(f"/proc/{self.graph.processes[name].pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def cpu_s(self, name: str) -> float:
-        """Processor time that a node has used. Linux."""
+        """Processor time used by a node, s. Linux."""
         fields = (
             Path(f"/proc/{self.graph.processes[name].pid}/stat")
             .read_text()
@@ -333,8 +380,15 @@ class Session:
 def running_session(
     name: str, parameters: dict[str, Any], environment: dict[str, str] | None = None
 ) -> Iterator[Session]:
-    """The graph up and active, and down again at the end. Raises: RobotError if it does not come
-    up.
+    """Run a graph, up and active, until the context ends.
+
+    Args:
+        name: Name of the graph.
+        parameters: Values by graph argument or by `node.parameter`.
+        environment: Variables that are added to the nodes' environment.
+
+    Raises:
+        RobotError: The graph does not come up.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))

@@ -1,5 +1,5 @@
-"""A long run at full rates: large images, faults in between; holds, memory, latency and commands
-are counted.
+"""A long run at full rates, with large images and faults in between. Counts holds, memory, latency
+and commands.
 """
 
 import itertools
@@ -17,8 +17,8 @@ from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import RECORDED
-from conure_ros.faults.cases.input import hold_figures
-from conure_ros.faults.motion import judged, motion
+from conure_ros.faults.cases.input import measure_hold
+from conure_ros.faults.motion import collect_motion, judge_motion
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import Outcome
 
@@ -37,12 +37,19 @@ MEMORY_MB, LATENCY_P99_MS = 20.0, 50.0
 AROUND_A_HOLD_NS = 1_500_000_000
 SAME_STAMP_NS = 1_000
 UNDER_WAY = -3
-"""The last commands may not have been answered yet when the run ends."""
+"""The last commands may be unanswered when the run ends."""
 
 
 def write_video(path: Path, seed: int = 0) -> Path:
-    """Coloured patches that drift, with a sensor's noise: every frame differs from the one
-    before.
+    """Write a video of coloured, drifting patches with sensor noise: every frame differs from the
+    one before.
+
+    Args:
+        path: The file, .mp4.
+        seed: Seed of patches and noise.
+
+    Returns:
+        The file's path.
     """
     rng = np.random.default_rng(seed)
     patches = rng.integers(40, 220, (HEIGHT_PX // 40, 2 * WIDTH_PX // 40, 3), dtype=np.uint8)
@@ -60,7 +67,7 @@ def write_video(path: Path, seed: int = 0) -> Path:
 
 @dataclass
 class Soak:
-    """What was seen from the end of the warm-up on."""
+    """The records since the end of the warm-up."""
 
     began_ns: int = 0
     holds_ms: list[float] = field(default_factory=list)
@@ -69,12 +76,19 @@ class Soak:
     commands: list[PolicyCommand] = field(default_factory=list)
 
 
-def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Outcome:
-    """Under the policy, a fault every FAULT_EVERY_S. Raises: RobotError if the graph does not do
-    its part.
+def run_soak(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Outcome:
+    """Let the policy move the arm, with a fault every FAULT_EVERY_S.
 
-    Whether the arm kept its limits is reported here and judged by the table, whose graph runs at
-    the arm's own rate.
+    The arm's limits are only reported here. The table judges them, on a graph at the arm's own
+    rate.
+
+    Args:
+        session: The running graph.
+        minutes: Duration, without the warm-up, min.
+        warm_up_s: Time before the records begin, s.
+
+    Raises:
+        RobotError: A node of the graph fails.
     """
     seen = Soak()
     session.node.create_subscription(
@@ -96,22 +110,22 @@ def soaked(session: Session, minutes: float, warm_up_s: float = WARM_UP_S) -> Ou
     grown_mb = {
         f"memory growth {name}, MB": session.memory_mb(name) - memory_mb[name] for name in nodes
     }
-    return _judged(session, seen, minutes, grown_mb)
+    return _assess(session, seen, minutes, grown_mb)
 
 
 def _break(session: Session, fault: str, seen: Soak) -> None:
     began_ns = session.inject(fault)
     try:
-        in_time, figures, _ = hold_figures(session, began_ns)
+        in_time, figures, _ = measure_hold(session, began_ns)
     finally:
         session.inject("")
-    session.moves_again()
+    session.require_motion()
     seen.holds_ms.append(figures["hold after, ms"])
     seen.faulty_ns.append((began_ns, session.now_ns()))
     seen.missed += [] if in_time else [fault]
 
 
-def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, float]) -> Outcome:
+def _assess(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, float]) -> Outcome:
     time.sleep(1.0)
     states = list(session.states)
     commanded = [state for state in states if len(state.commanded_rad)]
@@ -120,7 +134,7 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
     unasked = [_stamp(now) for before, now in pairwise(states) if _gave_way(before, now)]
     unasked = [stamp for stamp in unasked if not _within(stamp, seen.faulty_ns)]
     # A policy's command is lost if nothing is wrong and control does not follow it; holds are
-    # counted by themselves.
+    # counted separately.
     wrong = [*seen.faulty_ns, *((stamp, stamp) for stamp in unasked)]
     followed = np.array(
         [_captured(state) for state in commanded if np.isfinite(state.capture_to_command_s)]
@@ -128,19 +142,21 @@ def _judged(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
     policys = [
         stamp for stamp in map(_stamp, seen.commands[:UNDER_WAY]) if not _within(stamp, wrong)
     ]
-    # What was on its way while the records were emptied may be in one of them alone.
+    # Messages under way while the records were cleared may be in only one of them.
     policys = [stamp for stamp in policys if stamp >= seen.began_ns]
     sent = np.array([to_ns(message.header.stamp) for message in session.trajectories])
     joints = [stamp for stamp in map(_stamp, commanded[:UNDER_WAY]) if stamp >= seen.began_ns]
     lost = sum(_missing(stamp, followed) for stamp in policys) + sum(
         _missing(stamp, sent) for stamp in joints
     )
-    limits = judged(Arm(session.robot), motion(session.robot, session.trajectories, session.joints))
+    limits = judge_motion(
+        Arm(session.robot), collect_motion(session.robot, session.trajectories, session.joints)
+    )
     figures = {
         "minutes": minutes,
         "commands": float(len(commanded)),
         "commands a second": len(commanded) / (60.0 * minutes),
-        "holds asked for": float(len(seen.holds_ms)),
+        "holds requested": float(len(seen.holds_ms)),
         "holds missed": float(len(seen.missed)),
         "hold after, worst, ms": max(seen.holds_ms, default=0.0),
         "holds without a fault": float(len(unasked)),

@@ -1,8 +1,8 @@
-"""Stops at random moments under every kind of sender, in simulated time; the motion of the joints
-is judged. No ROS.
+"""Stops at random moments under every kind of sender, in simulated time. Judges the motion of the
+joints. No ROS.
 
-What decides is behind `Controlled`: the same trials judge control's core and, in the tests, cores
-that are wrong.
+`Controlled` is the interface to what decides: the same trials judge control's core and, in the
+tests, wrong cores.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,27 +15,47 @@ from conure_core.contract.action import ACTION_SIZE
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_core.types import Array
 from conure_ros.faults.arms.models import ArmModel, Order, Refused, SerialServos, arm_model
-from conure_ros.faults.judge.rules import Judge, Judgement, Seen, StopMotion, motion_after_stop
+from conure_ros.faults.judge.rules import (
+    Judge,
+    Judgement,
+    MeasuredMotion,
+    StopMotion,
+    motion_after_stop,
+)
 
 STEP_S, TICK_S, MEASURE_S = 0.005, 0.01, 0.01
 RUN_S, STOPPED_S, BETWEEN_S = (0.3, 1.5), 1.0, 0.2
-HEARD_S = 0.02
-"""When a driver of ours has heard of a stop."""
+STOP_LATENCY_S = 0.02
+"""When our driver has received a stop, s."""
 FASTER = 4.0
-"""Than the robot's limits: the arm itself would not keep them."""
+"""Factor on the robot's limits: the arm itself would not keep them."""
 DIRECTION_S = 0.6
-"""How long a sender keeps to one direction."""
+"""How long a sender keeps one direction, s."""
 BEGIN_S = 100.0
 """The clock is not at zero when control begins: zero stamps mean 'now' in ROS."""
 
 
 class Controlled(Protocol):
-    """What decides whether and how the arm moves. Times are those of the clock that it was given,
-    in s.
-    """
+    """Decides whether and how the arm moves. Times are those of the clock that it was given, s."""
 
-    def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None: ...
-    def command(self, source: str, action: Array, stamp_s: float) -> None: ...
+    def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None:
+        """Take a measurement.
+
+        Args:
+            stamp_s: Time of the measurement, s.
+            joint_rad: Angles, shape (n,), rad.
+            gripper_m: Gripper position, m.
+        """
+
+    def command(self, source: str, action: Array, stamp_s: float) -> None:
+        """Take a command.
+
+        Args:
+            source: "policy" or "teleop".
+            action: Normalized action, shape (7,).
+            stamp_s: Time of the observation that it answers, s.
+        """
+
     def tick(self) -> None: ...
     def stop(self, why: str) -> None: ...
     def reset_stop(self) -> None: ...
@@ -49,7 +69,7 @@ Build = Callable[[RobotConfig, Callable[[], float], Sink], Controlled]
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends an action `rate_hz` times a second, from `offset_s` on, each time `burst` of them at
+    """Sends an action `rate_hz` times a second from `offset_s` on, each time `burst` of them at
     once.
     """
 
@@ -77,10 +97,10 @@ ARMS = ("trajectory", "stream", "serial")
 
 @dataclass(frozen=True)
 class StopTrials:
-    """What came of the stops: by sender and arm those that did not end motion, and the judgement of
-    all motion.
+    """The results: the stops that did not end motion, by sender and arm, and the judgement of all
+    motion.
 
-    `moved`: stops before which the arm had moved; without motion a stop proves nothing.
+    `moved`: stops of an arm that had moved; without motion a stop proves nothing.
     """
 
     stops: int = 0
@@ -89,9 +109,9 @@ class StopTrials:
     worst_late_rad: float = 0.0
     worst_stopped_rad: float = 0.0
     worst_ended_s: float = 0.0
-    seen: Judgement = field(default_factory=Judgement)
+    measured: Judgement = field(default_factory=Judgement)
 
-    def joined(self, other: "StopTrials") -> "StopTrials":
+    def merge(self, other: "StopTrials") -> "StopTrials":
         return StopTrials(
             self.stops + other.stops,
             self.moved + other.moved,
@@ -99,12 +119,12 @@ class StopTrials:
             max(self.worst_late_rad, other.worst_late_rad),
             max(self.worst_stopped_rad, other.worst_stopped_rad),
             max(self.worst_ended_s, other.worst_ended_s),
-            self.seen.joined(other.seen),
+            self.measured.merge(other.measured),
         )
 
     @property
     def kept(self) -> bool:
-        fast = {"speed", "position_rad", "not_finite"} & set(self.seen.broken)
+        fast = {"speed", "position_rad", "not_finite"} & set(self.measured.broken)
         return not self.failures and not fast and self.moved >= self.stops / 2
 
     def figures(self) -> dict[str, float]:
@@ -115,7 +135,7 @@ class StopTrials:
             "motion after the stop beyond braking, at most, rad": self.worst_late_rad,
             "motion while stopped, at most, rad": self.worst_stopped_rad,
             "last motion after the request, at most, ms": 1e3 * self.worst_ended_s,
-            "measured speed beyond the limit and 5 %, rad/s": self.seen.speed,
+            "measured speed beyond the limit and 5 %, rad/s": self.measured.speed,
         }
 
 
@@ -127,7 +147,16 @@ def run_stop_trials(
     senders: Sequence[str] = tuple(SENDERS),
     arms: Sequence[str] = ARMS,
 ) -> StopTrials:
-    """So many stops, shared evenly among all pairs of senders and arms."""
+    """Run stops, shared evenly among all pairs of senders and arms.
+
+    Args:
+        build: Makes the control from the robot, a clock (s) and the receiver of its joint commands.
+        robot: Name of the robot, or path of its YAML file.
+        stops: Number of stops.
+        seed: Seed of the random numbers.
+        senders: Names from SENDERS.
+        arms: Names of arm models.
+    """
     pairs = [(sender, arm) for sender in senders for arm in arms]
     judge, total = Judge(robot), StopTrials()
     for number, (sender, arm) in enumerate(pairs):
@@ -138,14 +167,14 @@ def run_stop_trials(
             build, load_robot(robot), SENDERS[sender], arm, np.random.default_rng([seed, number])
         )
         for _ in range(share):
-            total = total.joined(trial.stopped(f"{sender}, {arm} arm"))
-        total = total.joined(StopTrials(seen=trial.judged(judge)))
+            total = total.merge(trial.run_stop(f"{sender}, {arm} arm"))
+        total = total.merge(StopTrials(measured=trial.judge_motion(judge)))
     judge.close()
     return total
 
 
 class Trial:
-    """One arm, its control and its senders, from stop to stop."""
+    """One arm, its control and its senders, over several stops."""
 
     def __init__(
         self,
@@ -205,7 +234,7 @@ class Trial:
                 self._tick_s += TICK_S
                 self.control.tick()
 
-    def stopped(self, what: str) -> StopTrials:
+    def run_stop(self, what: str) -> StopTrials:
         """Let the arm move, stop it, watch it, reset the stop and let it rest."""
         joints = len(self._robot.joint_names)
         self.control.set_mode(self._mode)
@@ -214,15 +243,15 @@ class Trial:
         before = np.array([positions[:joints] for _, positions in self.arm.history[began:]])
         asked_s = self.now_s
         self.control.stop("the trial")
-        self._run(HEARD_S)
-        self._tell_driver(stopped=True)
-        self._run(STOPPED_S - HEARD_S)
+        self._run(STOP_LATENCY_S)
+        self._stop_driver(stopped=True)
+        self._run(STOPPED_S - STOP_LATENCY_S)
         until_s = self.now_s
-        self._tell_driver(stopped=False)
+        self._stop_driver(stopped=False)
         self.control.reset_stop()
         self._run(BETWEEN_S)
         times, positions = zip(*self.arm.history[began:], strict=True)
-        seen = Seen(np.array(times), np.array(positions)[:, :joints])
+        seen = MeasuredMotion(np.array(times), np.array(positions)[:, :joints])
         motion = motion_after_stop(
             seen, asked_s, until_s, np.array(self._robot.max_acceleration_rad_s2)
         )
@@ -231,13 +260,15 @@ class Trial:
         late_rad = max(0.0, motion.late_rad - motion.braking_rad)
         return StopTrials(1, moved, failures, late_rad, motion.stopped_rad, motion.ended_s)
 
-    def _tell_driver(self, stopped: bool) -> None:
-        """Drivers of ours take part in a stop; other controllers do not know of it."""
+    def _stop_driver(self, stopped: bool) -> None:
+        """Our drivers take part in a stop; other controllers do not know of it."""
         if isinstance(self.arm.controller, SerialServos):
             self.arm.controller.stop(stopped)
 
-    def judged(self, judge: Judge) -> Judgement:
-        """All of the motion."""
-        return judge.seen(
-            Seen(*self.arm.seen(len(self._robot.joint_names))), window_s=2 * STEP_S, every=20
+    def judge_motion(self, judge: Judge) -> Judgement:
+        """Judge all of the motion."""
+        return judge.judge_motion(
+            MeasuredMotion(*self.arm.recorded_motion(len(self._robot.joint_names))),
+            window_s=2 * STEP_S,
+            every=20,
         )

@@ -1,6 +1,4 @@
-"""Control's core in simulated time: what `stop_trials` stops when control itself is judged. No
-node, no graph.
-"""
+"""Control's core in simulated time, for `stop_trials`. No node, no graph."""
 
 from collections.abc import Callable
 
@@ -21,8 +19,8 @@ SOURCES = {"policy": Mode.POLICY, "teleop": Mode.TELEOP}
 
 
 class SupervisedArm:
-    """A `Supervisor` as `stop_trials.Controlled`, active from the start; it is its own clock and
-    sink.
+    """A `Supervisor` as `stop_trials.Controlled`, active from the start. It is the supervisor's
+    clock and sink.
     """
 
     def __init__(self, robot: RobotConfig, clock: Callable[[], float], sink: Sink) -> None:
@@ -31,13 +29,13 @@ class SupervisedArm:
         self.supervisor = Supervisor(Arm(robot), ControlParameters(), self, self)
         self.supervisor.activate()
 
-    # Asked for by the trials.
+    # stop_trials.Controlled.
 
     def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None:
-        self.supervisor.measured(JointSample(_ns(stamp_s), joint_rad, gripper_m))
+        self.supervisor.take_sample(JointSample(_ns(stamp_s), joint_rad, gripper_m))
 
     def command(self, source: str, action: Array, stamp_s: float) -> None:
-        self.supervisor.requested(SOURCES[source], Request(_ns(stamp_s), action))
+        self.supervisor.take_request(SOURCES[source], Request(_ns(stamp_s), action))
 
     def tick(self) -> None:
         self.supervisor.tick({})

@@ -1,4 +1,4 @@
-"""The table of faults: what is broken, what must happen, what did. No ROS.
+"""The table of faults: each fault, what must happen, and what happened. No ROS.
 
 A module of cases offers `CASES: tuple[Case, ...]`; its name in `MODULES` adds it to the table.
 """
@@ -21,12 +21,12 @@ MODULES = (
 )
 SIMULATED, SERIAL, FOREIGN = "simulated", "serial", "foreign"
 GRAPHS = {SIMULATED: "faults", SERIAL: "faults_serial", FOREIGN: "faults_arm"}
-"""The graph in which each arm's rows are run."""
+"""The graph for the rows of each arm."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of the table is done."""
+    """How often or how long the rows run."""
 
     stops: int = 200
     stop_p99_ms: float = 20.0
@@ -36,8 +36,8 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`figures` are measured, by name with its unit; `detail` is for a person, such as the
-    published reason.
+    """The result of a row. `figures`: measurements by name, with the unit in the name. `detail`:
+    text for a person, such as the published reason.
     """
 
     passed: bool
@@ -47,8 +47,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `run` breaks the live graph of its `arm` and looks; it leaves the graph able to go
-    on.
+    """One row. `run` breaks the live graph of its `arm` and checks it; afterwards the graph must
+    work again.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """A row that was run; `passed` also says that no limit was exceeded meanwhile."""
+    """A row that was run. `passed` also requires that no limit was exceeded meanwhile."""
 
     name: str
     must: str
@@ -76,8 +76,8 @@ def all_cases() -> dict[str, Case]:
     return {case.name: case for module in MODULES for case in import_module(module).CASES}
 
 
-def chosen_cases(names: list[str]) -> list[Case]:
-    """The cases of these names, in the table's order; none given: all. Raises: ConfigError for an
+def choose_cases(names: list[str]) -> list[Case]:
+    """The cases of these names in the table's order; without names, all. Raises: ConfigError for an
     unknown one.
     """
     cases = all_cases()
@@ -88,7 +88,19 @@ def chosen_cases(names: list[str]) -> list[Case]:
 
 
 def run_case(case: Case, session: Any, sizes: Sizes) -> Outcome:
-    """A part of the graph that does not do its part is an outcome too."""
+    """Run a row. A failure of the graph is an outcome too.
+
+    Args:
+        case: The row.
+        session: The running graph.
+        sizes: How often or how long it runs.
+
+    Returns:
+        The row's outcome; not passed, with the reason, if a ConureError came.
+
+    Raises:
+        ConfigError: The request itself is wrong.
+    """
     try:
         return case.run(session, sizes)
     except ConfigError:

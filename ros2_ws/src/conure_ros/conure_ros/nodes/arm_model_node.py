@@ -1,10 +1,10 @@
-"""arm_model_node: an arm with somebody else's controllers, for tests and `conure faults`; it lags,
-and can be broken.
+"""arm_model_node: an arm with foreign controllers, for tests and `conure faults`. It lags, and can
+be broken.
 
-What joint_trajectory_controller and forward_command_controller refuse is refused in their own
-words, on `refused`. joint_states come in an order of their own, with joints that are nobody's.
-`arm_model/do` takes one JSON object: {"block": "elbow"}, {"block": "elbow", "at": 0.3}, {"free":
-true}, {"place": [..]}, {"wrong": [..]}, {"silent": true}; `arm_model/done` answers.
+Commands that joint_trajectory_controller or forward_command_controller refuse are refused with the
+same text, on `refused`. joint_states have another order, and foreign joints. `arm_model/do` takes
+one JSON object: {"block": "elbow"}, {"block": "elbow", "at": 0.3}, {"free": true}, {"place": [..]},
+{"wrong": [..]}, {"silent": true}; `arm_model/done` answers.
 """
 
 import json
@@ -33,7 +33,7 @@ from conure_ros.faults.arms.models import ArmModel, Order, Refused, arm_model
 PERIOD_S, STEP_S = 0.01, 0.005
 EXTRA = {"wheel_left": 12.0, "pan_tilt": -0.4}
 FASTER = 4.0
-"""Than the robot's limits: nothing but control keeps this arm within them."""
+"""Factor on the robot's limits: only control keeps this arm within them."""
 WORDS = ("block", "at", "free", "place", "wrong", "silent")
 KINDS = {"trajectory": JointTrajectory, "positions": Float64MultiArray}
 
@@ -59,7 +59,7 @@ class ArmModelParameters:
 
     @property
     def words(self) -> dict[str, Any]:
-        """Raises: ConfigError."""
+        """The decoded `plant`. Raises: ConfigError."""
         try:
             words = json.loads(self.plant)
         except json.JSONDecodeError as error:
@@ -73,14 +73,22 @@ class ArmModelParameters:
 
 @dataclass
 class Part:
-    """Joints with a controller of their own."""
+    """Joints with one controller."""
 
     joints: tuple[str, ...]
     model: ArmModel
     kind: str
 
     def order(self, message: Any, now_s: float) -> Order:
-        """Raises: Refused."""
+        """Read a command.
+
+        Args:
+            message: JointTrajectory or Float64MultiArray, as `kind` says.
+            now_s: Present time on the clock of the stamps, s.
+
+        Raises:
+            Refused: The real controller would refuse it.
+        """
         if self.kind == "positions":
             if len(message.data) != len(self.joints):
                 count, wanted = len(message.data), len(self.joints)
@@ -88,7 +96,7 @@ class Part:
                     f"command size ({count}) does not match number of interfaces ({wanted})"
                 )
             return Order(np.array(message.data, dtype=np.float64), 0.0)
-        why = invalid(message, self.joints, now_s)
+        why = find_trajectory_error(message, self.joints, now_s)
         if why:
             raise Refused(why)
         values = dict(zip(message.joint_names, message.points[-1].positions, strict=True))
@@ -99,7 +107,7 @@ class Part:
 
 
 class ArmModelNode(Node):
-    """The arm's controller, the gripper's where it has one, and a joint_state_broadcaster."""
+    """The arm's controller, the gripper's if it has its own, and a joint_state_broadcaster."""
 
     def __init__(self) -> None:
         super().__init__("arm_model")
@@ -173,7 +181,7 @@ class ArmModelNode(Node):
         self.done.publish(String(data=json.dumps(answer)))
 
     def _do(self, words: dict[str, Any]) -> None:
-        """Raises: ConfigError for a word or a joint that is not known."""
+        """Raises: ConfigError for an unknown word or joint."""
         for word, value in words.items():
             if word == "silent":
                 self.silent = bool(value)
@@ -201,8 +209,8 @@ class ArmModelNode(Node):
             part.model.free()
 
     def _put(self, positions: Sequence[float], really: bool) -> None:
-        """The arm, or one sample of it: positions in the robot's order, the gripper's last or left
-        out.
+        """Move the arm (`really`), or falsify one sample: positions in the robot's order, with or
+        without the gripper.
         """
         places = self._by_name(positions)
         for part in self.parts:
@@ -226,8 +234,13 @@ def _seconds(time_or_duration: Any) -> float:
     return float(to_ns(time_or_duration)) * 1e-9
 
 
-def invalid(message: JointTrajectory, joints: Sequence[str], now_s: float) -> str:
-    """Why joint_trajectory_controller refuses a trajectory; '' if it does not.
+def find_trajectory_error(message: JointTrajectory, joints: Sequence[str], now_s: float) -> str:
+    """Why joint_trajectory_controller would refuse a trajectory; '' if it would not.
+
+    Args:
+        message: The trajectory.
+        joints: Names of the controller's joints.
+        now_s: Present time on the clock of the stamps, s.
 
     Source: ros2_controllers, JointTrajectoryController::validate_trajectory_msg.
     """

@@ -1,6 +1,4 @@
-"""camera_node: one real camera by OpenCV. What it publishes was just seen; what is not fit to act
-on stays here.
-"""
+"""camera_node: one real camera, by OpenCV. Publishes fresh frames only; bad ones are withheld."""
 
 import time
 from dataclasses import dataclass
@@ -98,8 +96,8 @@ class CameraParameters:
 
 
 class CameraNode(ManagedNode):
-    """Configure opens the camera and checks every size; images go out while the node is active and
-    frames are good.
+    """Configure opens the camera and checks every size. Active, it publishes images while frames
+    are good.
     """
 
     def __init__(self) -> None:
@@ -126,12 +124,12 @@ class CameraNode(ManagedNode):
             self._connect()
             if pose is not None:
                 static = publish_static(self, pose, wanted.frame, self.now_ns())
-                self.kept(self.destroy_publisher, static)
+                self.destroy_at_cleanup(self.destroy_publisher, static)
         except BaseException:
             source.close()
             raise
         self.health = StreamHealth(self._rules(), self.spec.live)
-        self.tally, self.fault, self.told_s = Tally(), self.health.fault, 0.0
+        self.tally, self.fault, self.reported_s = Tally(), self.health.fault, 0.0
         self.capture = Capture(
             source,
             self._open,
@@ -161,7 +159,9 @@ class CameraNode(ManagedNode):
         )
 
     def _measure(self, source: Source, framing: Framing) -> None:
-        """What the first frame's size decides. Raises: ConfigError, CameraLost."""
+        """Read the first frame and set up everything that depends on its size. Raises: ConfigError,
+        CameraLost.
+        """
         wanted = self.parameters
         if not source.grab():
             raise CameraLost(
@@ -180,26 +180,26 @@ class CameraNode(ManagedNode):
             raise ConfigError(
                 "undistort needs a calibration; give its YAML file as the parameter 'calibration'"
             )
-        self.calibration = Calibration.absent(width, height)
+        self.calibration = Calibration.uncalibrated(width, height)
         if wanted.calibration:
             self.calibration = read_calibration(Path(wanted.calibration))
             self.calibration.require_size(width, height)
-        published = self.calibration.undistorted() if wanted.undistort else self.calibration
-        self.info = calibration_message(published.framed(self.placement), wanted.frame)
+        published = self.calibration.without_distortion() if wanted.undistort else self.calibration
+        self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
 
     def _connect(self) -> None:
         def publisher(kind: Any, topic: str) -> Any:
             created = self.create_lifecycle_publisher(
                 kind, topic, NEWEST, qos_overriding_options=overridable()
             )
-            return self.kept(self.destroy_lifecycle_publisher, created)
+            return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
         self.images, self.infos = (
             publisher(Image, "camera/image_raw"),
             publisher(CameraInfo, "camera/camera_info"),
         )
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
-        self.diagnostics = self.kept(self.destroy_publisher, status)
+        self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
 
     def release(self) -> None:
         capture = getattr(self, "capture", None)
@@ -207,12 +207,12 @@ class CameraNode(ManagedNode):
             capture.close(self.parameters.read_timeout_s)
 
     def _on_frame(self, frame: Frame) -> None:
-        """On the capture's thread."""
+        """Publish a frame, on the capture's thread."""
         if frame.pixels.shape != self.shape:
             height, width, _ = frame.pixels.shape
             why = (
                 f"frames are {width}x{height} px now, were {self.shape[1]}x{self.shape[0]} px;"
-                " configure the node anew"
+                " configure the node again"
             )
             self.health.reject(frame.taken_s, why, "misfit")
             return
@@ -239,11 +239,11 @@ class CameraNode(ManagedNode):
             self.get_logger().info(
                 f"images of {self.spec.shown}, {self.shape[1]}x{self.shape[0]} px"
             )
-        if changed or time.monotonic() - self.told_s >= DIAGNOSTICS_PERIOD_S:
+        if changed or time.monotonic() - self.reported_s >= DIAGNOSTICS_PERIOD_S:
             self._diagnose()
 
     def _diagnose(self) -> None:
-        self.told_s = time.monotonic()
+        self.reported_s = time.monotonic()
         values = {
             **self.tally.values(),
             "expected_hz": f"{self.parameters.rate_hz:.3f}",
@@ -261,7 +261,12 @@ class CameraNode(ManagedNode):
 
 
 def calibration_message(calibration: Calibration, frame: str) -> CameraInfo:
-    """Without a stamp."""
+    """Build a CameraInfo without a stamp.
+
+    Args:
+        calibration: Calibration of the published images.
+        frame: Name of the optical frame.
+    """
     message = CameraInfo(
         width=calibration.width_px,
         height=calibration.height_px,

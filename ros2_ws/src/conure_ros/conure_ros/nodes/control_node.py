@@ -1,6 +1,4 @@
-"""control_node: the only publisher of joint commands. Wiring; what it decides stands in
-`supervisor`.
-"""
+"""control_node: the only publisher of joint commands. This module wires; `supervisor` decides."""
 
 import math
 import time
@@ -28,7 +26,7 @@ from conure_ros.comms.qos import NEWEST, STATE, overridable
 from conure_ros.comms.sole_publisher import PublisherWatch
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
-from conure_ros.control.parameters import ControlParameters, wiring
+from conure_ros.control.parameters import ControlParameters, choose_controllers
 from conure_ros.control.supervisor import Request, Status, Supervisor
 
 WATCH_PERIOD_S = 0.01
@@ -37,7 +35,7 @@ SOURCES = {"command/teleop": Mode.TELEOP, "command/policy": Mode.POLICY}
 
 
 class SystemClock:
-    """The steady clock, and the node's, which stamps are of."""
+    """The steady clock, and the node's clock, which gives the stamps."""
 
     def __init__(self, node: ManagedNode) -> None:
         self.now_ns = node.now_ns
@@ -47,19 +45,19 @@ class SystemClock:
 
 
 class ControlNode(ManagedNode):
-    """Commands in, joint commands out; `robot_state` says at any time what is done and why."""
+    """Takes commands, sends joint commands. `robot_state` always tells what it does and why."""
 
     def __init__(self) -> None:
         super().__init__("control")
         self.parameters = declare(self, ControlParameters)
         self.stopped_by = ""
-        """Why the arm was stopped: it outlives cleanup and configure."""
+        """Why the arm was stopped; kept across cleanup and configure."""
 
     def configure(self) -> None:
         """Raises: ConfigError, BundleError, SpecMismatch."""
         self.robot = load_robot(self.parameters.robot)
         arm = Arm(self.robot)
-        self.said: tuple[Mode, str] | None = None
+        self.logged: tuple[Mode, str] | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
         self.get_logger().info(self.supervisor.policy.summary)
@@ -70,36 +68,39 @@ class ControlNode(ManagedNode):
             created = self.create_subscription(
                 kind, topic, callback, NEWEST, qos_overriding_options=overridable()
             )
-            self.kept(self.destroy_subscription, created)
+            self.destroy_at_cleanup(self.destroy_subscription, created)
 
-        self.output = open_output(self, self.robot, wiring(self.parameters))
+        self.output = open_output(self, self.robot, choose_controllers(self.parameters))
         states = self.create_publisher(
             RobotState, "robot_state", STATE, qos_overriding_options=overridable()
         )
-        self.states = self.kept(self.destroy_publisher, states)
+        self.states = self.destroy_at_cleanup(self.destroy_publisher, states)
         subscribe(Empty, "stop", lambda _: self.supervisor.stop("the stop topic"))
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
         subscribe(JointState, "joint_states", self._on_joint_states)
         for topic, source in SOURCES.items():
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
         for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
-            self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
-        # It answers late; in the node's own group it would keep everything else from running
-        # meanwhile.
+            self.destroy_at_cleanup(
+                self.destroy_service, self.create_service(Trigger, name, answer)
+            )
+        # It answers late; in the node's own group it would block all other callbacks meanwhile.
         home = self.create_service(
             Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup()
         )
-        self.kept(self.destroy_service, home)
-        self.kept(self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode))
+        self.destroy_at_cleanup(self.destroy_service, home)
+        self.destroy_at_cleanup(
+            self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode)
+        )
         self.torque_client = self.create_client(SetBool, "torque")
-        self.kept(self.destroy_client, self.torque_client)
+        self.destroy_at_cleanup(self.destroy_client, self.torque_client)
         topics = (self.output.sole.topic, "joint_states", *SOURCES)
         self.watches = [PublisherWatch(self, topic) for topic in topics]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
 
     def activate(self) -> None:
-        """Raises: RobotError if another node commands this arm, or if it is to go limp and nobody
-        offers that.
+        """Raises: RobotError if another node commands this arm, or if on_stop is limp and no torque
+        service exists.
         """
         if self.parameters.on_stop == "limp" and not self.torque_client.wait_for_service(TORQUE_S):
             raise RobotError(
@@ -116,33 +117,31 @@ class ControlNode(ManagedNode):
     def release(self) -> None:
         if hasattr(self, "supervisor"):
             self.stopped_by = self.supervisor.arbiter.stop_reason
-            if (
-                self.supervisor.active
-            ):  # the process ends: the arm must not go on to where it was heading
+            if self.supervisor.active:  # the process ends: the arm must not keep moving
                 self.supervisor.deactivate()
         if hasattr(self, "output"):
             self.output.sole.release()
 
-    # What comes in.
+    # Inputs.
 
     def _on_joint_states(self, message: JointState) -> None:
         try:
             sample = joint_sample(message, self.robot)
         except RobotError as error:
-            self.supervisor.not_measured(str(error))
+            self.supervisor.reject_sample(str(error))
             return
-        self.supervisor.measured(sample)
+        self.supervisor.take_sample(sample)
 
     def _on_command(self, source: Mode, message: PolicyCommand) -> None:
         captured_ns, action = to_ns(message.header.stamp), np.array(message.action)
         request = Request(captured_ns, action, message.bundle_hash, message.log_likelihood)
-        self.supervisor.requested(source, request)
+        self.supervisor.take_request(source, request)
 
     def _tick(self) -> None:
-        rivals = {watch.topic: names for watch in self.watches if (names := watch.rivals())}
-        self.supervisor.tick(rivals)
+        duplicates = {watch.topic: names for watch in self.watches if (names := watch.duplicates())}
+        self.supervisor.tick(duplicates)
 
-    # What people ask for.
+    # Requests.
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.supervisor.stop("the stop service")
@@ -153,13 +152,13 @@ class ControlNode(ManagedNode):
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         self.supervisor.reset_stop()
-        response.success, response.message = True, "holding; select a mode to go on"
+        response.success, response.message = True, "holding; select a mode to continue"
         return response
 
     async def _on_home(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        """Answers when the arm is at home, anchored there, or when it is sure not to get there."""
+        """Answers when the arm is at home and anchored there, or when it cannot get there."""
         done = Future()
         self.supervisor.home(done.set_result)
         response.message = await done
@@ -176,7 +175,7 @@ class ControlNode(ManagedNode):
             response.message = str(error)
         return response
 
-    # What goes out: the supervisor's sink.
+    # Outputs: the supervisor's sink.
 
     def send(self, command: JointCommand, now_ns: int) -> None:
         self.output.send(command, now_ns)
@@ -191,7 +190,7 @@ class ControlNode(ManagedNode):
             message = one_line(getattr(response, "message", "no answer"))
             if not success:
                 self.get_logger().error(f"{self.torque_client.srv_name}: {message}")
-            self.supervisor.torque_answered(request, success, message)
+            self.supervisor.take_torque_answer(request, success, message)
 
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 
@@ -216,14 +215,14 @@ class ControlNode(ManagedNode):
         self._log(status)
 
     def _log(self, status: Status) -> None:
-        """Every change of mode, and every alarm, once."""
-        said = (status.mode, status.alarm)
-        if said != self.said:
+        """Log every change of mode, and every alarm, once."""
+        logged = (status.mode, status.alarm)
+        if logged != self.logged:
             text = f"{status.mode.name.lower()}{': ' + status.reason if status.reason else ''}"
             self.get_logger().info(text)
             if status.alarm:
                 self.get_logger().error(one_line(status.alarm))
-        self.said = said
+        self.logged = logged
 
 
 def main() -> None:

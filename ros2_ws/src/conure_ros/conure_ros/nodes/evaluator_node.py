@@ -1,5 +1,5 @@
-"""evaluator_node: runs trials through the graph, labels them, and keeps a file that a restart goes
-on from.
+"""evaluator_node: runs trials on the graph, labels them, and keeps a file from which a rerun
+resumes.
 """
 
 import json
@@ -29,7 +29,12 @@ from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
 from conure_ros.comms.ending import end_requests
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
-from conure_ros.comms.lifecycle import created, one_line, ros_context, turn
+from conure_ros.comms.lifecycle import (
+    create_or_exit,
+    one_line,
+    ros_context,
+    spin_until_shutdown,
+)
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST
 from conure_ros.recording.episodes import free_name
@@ -39,11 +44,11 @@ from conure_ros.recording.trials import Settings, Trial, TrialsFile, measure
 POLL_S = 0.05
 READY_S = 60.0
 CALL_S = 30.0
-GRACE_S = 0.1  # until the first image, and for the judgement of the last command
-LAST_CALL_S = 0.3  # for an answer while the evaluator ends: who should give it may be ending, too
+GRACE_S = 0.1  # for the first image, and to judge the last command
+LAST_CALL_S = 0.3  # for an answer while the evaluator ends: the other node may be ending too
 WHOSE = "control/get_parameters"
 FEEDBACK = "run_trial/_action/feedback"
-"""Every client of the action listens to this, whatever it is written in."""
+"""Every client of the action subscribes to this, in any language."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class EvaluatorParameters:
 
 @dataclass(frozen=True)
 class Request:
-    """One trial to run, by whoever asked; `progress` hears the seconds under policy control."""
+    """One trial to run. `progress` receives the seconds under policy control."""
 
     seed: int
     task: str
@@ -79,14 +84,15 @@ class Request:
 
 
 class Interrupted(RobotError):
-    """The trial was ended from outside, by whoever asked for it."""
+    """The trial was ended by its client."""
 
 
 class EvaluatorNode(Node):
-    """Trials run on the main thread; the executor turns on another, so that a service can be called
-    and waited for.
+    """Trials run on the main thread. The executor spins on another one, so that services can be
+    called and awaited.
 
-    `ending` is set when the process is to end: a trial that runs then is aborted, the arm in hold.
+    `ending` is set when the process is to end. A trial that runs then is aborted, with the arm in
+    hold.
     """
 
     def __init__(self, ending: threading.Event) -> None:
@@ -95,8 +101,7 @@ class EvaluatorNode(Node):
         self.bundle_hash: str | None = None
         self.goals: queue.Queue[Goal] = queue.Queue()
         self.goal: Goal | None = None
-        # Between the look at what interrupts a trial and the request to move the arm nothing may
-        # interrupt it.
+        # Nothing may interrupt between the check for an interruption and the request to move.
         self.lock = threading.Lock()
         self.acted_s, self.recorded = 0.0, ""
         kinds = {
@@ -112,8 +117,7 @@ class EvaluatorNode(Node):
             name: self.create_client(kind, name) for name, kind in kinds.items()
         }
         self.create_subscription(PolicyCommand, "command/policy", self._on_policy_command, NEWEST)
-        # Its goals are waited for; in the node's own group they would keep everything else from
-        # running.
+        # Goals take long; in the node's own group they would block all other callbacks.
         self.action_server = ActionServer(
             self,
             RunTrial,
@@ -124,8 +128,7 @@ class EvaluatorNode(Node):
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
-        # A coroutine that waits for the main thread is looked after whenever something wakes the
-        # executor.
+        # This wakes the executor, so that it resumes coroutines that wait for the main thread.
         self.create_timer(POLL_S, lambda: None)
 
     def _on_policy_command(self, message: PolicyCommand) -> None:
@@ -177,38 +180,38 @@ class EvaluatorNode(Node):
         return result
 
     def _interrupt(self, why: str) -> None:
-        """The arm holds now; the main thread ends the trial when it comes to it."""
+        """Hold the arm now; the main thread ends the trial afterwards."""
         with self.lock:
             if self.goal is not None and not self.goal.why:
                 self.goal.why = why
                 self.hold_without_waiting()
 
     def hold_without_waiting(self) -> Future:
-        """Ask control to hold; the answer comes when it comes."""
+        """Ask control to hold, without waiting for the answer."""
         return self.clients_by_name["set_mode"].call_async(SetMode.Request(mode="hold"))
 
     # Services, on the main thread.
 
     def call(self, service: str, /, **fields: Any) -> Any:
-        """A service's response.
+        """Call a service and wait for its response.
 
-        Raises: RobotError if it does not come in time, or says that it failed; Interrupted if
-        nobody wants it any more.
+        Raises: RobotError if none comes in time, or it reports a failure; Interrupted if the trial
+        was cancelled.
         """
         client = self._offered(service)
         with self.lock:
-            self._expect_to_go_on()
+            self._raise_if_interrupted()
             future = client.call_async(client.srv_type.Request(**fields))
-        return self._answer(service, future, CALL_S, self._expect_to_go_on)
+        return self._wait_for_answer(service, future, CALL_S, self._raise_if_interrupted)
 
     def _try(self, service: str, /, **fields: Any) -> Any:
-        """A call on the way out, whose own failure must not hide the first one. None if it
-        failed.
+        """Call a service during cleanup; its failure must not hide the first error. Returns None if
+        it failed.
         """
         client = self.clients_by_name[service]
         try:
             limit_s = LAST_CALL_S if self.ending.is_set() else CALL_S
-            return self._answer(
+            return self._wait_for_answer(
                 service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None
             )
         except RobotError as error:
@@ -218,13 +221,13 @@ class EvaluatorNode(Node):
     def _offered(self, service: str) -> Any:
         client, deadline_s = self.clients_by_name[service], time.monotonic() + CALL_S
         while not client.service_is_ready():
-            self._expect_to_go_on()
+            self._raise_if_interrupted()
             if time.monotonic() > deadline_s:
-                raise RobotError(f"nobody offers the service '{client.srv_name}'")
+                raise RobotError(f"no node offers the service '{client.srv_name}'")
             time.sleep(POLL_S)
         return client
 
-    def _answer(
+    def _wait_for_answer(
         self, service: str, future: Future, limit_s: float, look: Callable[[], None]
     ) -> Any:
         answered, deadline_s = threading.Event(), time.monotonic() + limit_s
@@ -239,28 +242,28 @@ class EvaluatorNode(Node):
             raise RobotError(f"{service}: {response.message}")
         return response
 
-    def _expect_to_go_on(self) -> None:
+    def _raise_if_interrupted(self) -> None:
         """Raises: ExternalShutdownException, Interrupted."""
-        self._expect_to_end_later()
+        self._raise_if_ending()
         if self.goal is not None and self.goal.why:
             raise Interrupted(self.goal.why)
 
     def _watch_client(self) -> None:
-        """A client that was killed cancels nothing: nobody listens to the feedback any more, as DDS
-        finds out.
+        """Detect a killed client, which cancels nothing: its subscription to the feedback
+        vanishes.
         """
         goal = self.goal
         if goal is None:
             return
         if self.count_subscribers(FEEDBACK):
-            goal.heard = True
-        elif goal.heard:
+            goal.has_listener = True
+        elif goal.has_listener:
             self._interrupt("its client is gone")
 
     # Trials, on the main thread.
 
     def run(self) -> None:
-        """All trials that the parameters ask for, or those that the action's clients ask for."""
+        """Run all trials of the parameters, or those that clients of the action request."""
         self._wait_for_the_policy()
         if self.parameters.trials:
             self._run_all()
@@ -270,21 +273,21 @@ class EvaluatorNode(Node):
     def _wait_for_the_policy(self) -> None:
         deadline_s = time.monotonic() + READY_S
         while self.bundle_hash is None:
-            self._expect_to_end_later()
+            self._raise_if_ending()
             if time.monotonic() > deadline_s:
                 raise RobotError(
                     f"no policy command within {READY_S} s; is the policy active, and does it see"
                     " images?"
                 )
             time.sleep(POLL_S)
-        self._expect_own_control()
+        self._require_own_control()
 
-    def _expect_to_end_later(self) -> None:
+    def _raise_if_ending(self) -> None:
         if self.ending.is_set() or not rclpy.ok():
             raise ExternalShutdownException
 
-    def _expect_own_control(self) -> None:
-        """An evaluator moves the arm of its own graph alone. Raises: RobotError."""
+    def _require_own_control(self) -> None:
+        """An evaluator moves the arm of its own graph only. Raises: RobotError."""
         if not own_graph_id():
             return
         values = self.call(WHOSE, names=[GRAPH_PARAMETER]).values
@@ -313,7 +316,7 @@ class EvaluatorNode(Node):
             )
 
     def _serve_one(self) -> None:
-        self._expect_to_end_later()
+        self._raise_if_ending()
         try:
             goal = self.goals.get(timeout=0.2)
         except queue.Empty:
@@ -338,8 +341,8 @@ class EvaluatorNode(Node):
     def run_trial(self, request: Request) -> Trial:
         """Reset, home, record, let the policy act until success or timeout, hold, label.
 
-        Raises: RobotError if a part of the graph does not do its part, Interrupted; the arm holds
-        then, and what was recorded is labelled 'aborted'.
+        Raises: RobotError if a node fails, Interrupted. The arm holds then, and the recording is
+        labelled 'aborted'.
         """
         self.acted_s, self.recorded = 0.0, ""
         try:
@@ -359,18 +362,17 @@ class EvaluatorNode(Node):
             }
             return self._recorded(request, about, limit_s)
         except BaseException:
-            # Again after an interruption: a way home that was asked for just before it may begin
-            # only now.
+            # Again after an interruption: homing requested just before it may start only now.
             self._try("set_mode", mode="hold")
             raise
 
     def _recorded(self, request: Request, about: dict[str, Any], limit_s: float) -> Trial:
-        """The part of a trial that is recorded. Raises: RobotError."""
+        """The recorded part of a trial. Raises: RobotError."""
         self.call("start_episode", name=request.name, metadata_json=json.dumps(about))
         try:
             success, duration_s = self._act(limit_s, request.progress)
         except BaseException:
-            # Whatever it was: nobody sees to the arm while the recording is put away.
+            # In any case: nothing watches the arm while the recording is stored.
             self.hold_without_waiting()
             stopped = self._try("stop_episode", label="aborted")
             self.recorded = stopped.path if stopped else ""
@@ -384,15 +386,15 @@ class EvaluatorNode(Node):
         )
 
     def _keep(self, label: str, outcome: str) -> Any:
-        """The trial is over: what interrupts now no longer changes how it went. Raises:
-        RobotError.
+        """Store the recording. The trial is over: an interruption no longer changes its result.
+        Raises: RobotError.
         """
         request = StopEpisode.Request(label=label, metadata_json=outcome)
         future = self.clients_by_name["stop_episode"].call_async(request)
-        return self._answer("stop_episode", future, CALL_S, self._expect_to_end_later)
+        return self._wait_for_answer("stop_episode", future, CALL_S, self._raise_if_ending)
 
     def _act(self, limit_s: float, progress: Callable[[float], None]) -> tuple[bool, float]:
-        """Success and the seconds under policy control. Raises: RobotError if the arm was stopped
+        """Success, and the seconds under policy control. Raises: RobotError if the arm was stopped
         meanwhile.
         """
         began_s = time.monotonic()
@@ -410,10 +412,10 @@ class EvaluatorNode(Node):
 
 def main() -> None:
     with ros_context(SignalHandlerOptions.NO), end_requests(lambda: None) as ending:
-        node = created(partial(EvaluatorNode, ending))
+        node = create_or_exit(partial(EvaluatorNode, ending))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        spinning = threading.Thread(target=turn, args=(executor,))
+        spinning = threading.Thread(target=spin_until_shutdown, args=(executor,))
         spinning.start()
         try:
             node.run()

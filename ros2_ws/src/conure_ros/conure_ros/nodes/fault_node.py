@@ -1,6 +1,4 @@
-"""fault_node: images, joint states and policy commands pass through it, and it can spoil one of
-them.
-"""
+"""fault_node: forwards images, joint states and policy commands, and can falsify one of them."""
 
 import heapq
 import itertools
@@ -34,9 +32,9 @@ class FaultParameters:
 
 
 class FaultNode(Node):
-    """`raw/X` in, `X` out. `faults/inject` names a fault, '' ends it.
+    """Forwards `raw/X` to `X`. `faults/inject` names a fault; '' ends it.
 
-    `faults/injected` answers when it began, and then when it first `spoiled` a message.
+    `faults/injected` reports when it began, and when it first changed (`spoiled`) a message.
     """
 
     def __init__(self) -> None:
@@ -50,17 +48,19 @@ class FaultNode(Node):
             self.create_subscription(kind, f"raw/{topic}", partial(self._on_message, topic), NEWEST)
         self.injected = self.create_publisher(String, "faults/injected", STREAM)
         self.create_subscription(String, "faults/inject", self._on_inject, STREAM)
-        self.create_timer(DELAY_TICK_S, self._let_go, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(
+            DELAY_TICK_S, self._publish_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def _on_inject(self, message: String) -> None:
         try:
             self.injector.choose(message.data)
             self.spoils = message.data == ""
-            self._tell()
+            self._report()
         except ConfigError as error:
-            self._tell(error=str(error))
+            self._report(error=str(error))
 
-    def _tell(self, spoiled: bool = False, error: str = "") -> None:
+    def _report(self, spoiled: bool = False, error: str = "") -> None:
         answer = {"fault": self.injector.fault, "stamp_ns": self.get_clock().now().nanoseconds}
         self.injected.publish(
             String(data=json.dumps({**answer, "spoiled": spoiled, "error": error}))
@@ -69,7 +69,7 @@ class FaultNode(Node):
     def _on_message(self, topic: str, message: Any) -> None:
         if not self.spoils and self.injector.spoils(topic):
             self.spoils = True
-            self._tell(spoiled=True)
+            self._report(spoiled=True)
         for passed, delay_s in self.injector.passed(topic, message):
             if delay_s:
                 heapq.heappush(
@@ -78,7 +78,7 @@ class FaultNode(Node):
             else:
                 self.outputs[topic].publish(passed)
 
-    def _let_go(self) -> None:
+    def _publish_due(self) -> None:
         while self.waiting and self.waiting[0][0] <= time.monotonic():
             _, _, topic, message = heapq.heappop(self.waiting)
             self.outputs[topic].publish(message)

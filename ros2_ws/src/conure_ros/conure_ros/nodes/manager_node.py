@@ -1,5 +1,5 @@
-"""manager_node: brings the lifecycle nodes of a graph up, in order, and ends. Works the same under
-any starter.
+"""manager_node: brings the lifecycle nodes of a graph up, in order, and ends. The same under any
+launcher.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ from rclpy.node import Node
 from conure_core.errors import RobotError
 from conure_msgs.srv import SetMode
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
-from conure_ros.comms.lifecycle import created, one_line, ros_context
+from conure_ros.comms.lifecycle import create_or_exit, one_line, ros_context
 from conure_ros.comms.parameters import declare, parameter
 
 STEPS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
 REACHED = {"configure": State.PRIMARY_STATE_INACTIVE, "activate": State.PRIMARY_STATE_ACTIVE}
 SILENCE_S = 3.0
 DISCOVERY_S = 4.0
-"""How old this process must be to know of all others; see exclusive.DISCOVERY_S."""
+"""How old this process must be to know all others; see sole_publisher.DISCOVERY_S."""
 TRACES_S = 25.0
-"""How long DDS may still show a killed process: its lease of 20 s, and some."""
+"""How long DDS may still show a killed process: a little longer than its lease of 20 s."""
 LOOK_S = 0.1
 
 
@@ -46,23 +46,23 @@ class ManagerParameters:
 
 
 class ManagerNode(Node):
-    """Configures every node, then activates every node; the first refusal ends it with status 1.
+    """Configures every node, then activates every node. The first refusal ends it with status 1.
 
-    It leads nodes of its own graph alone: another's on the same ROS domain, or two with one name,
-    it does not touch.
+    It manages nodes of its own graph only. It leaves nodes of another graph on the same ROS domain
+    alone, and two nodes of one name.
     """
 
     def __init__(self) -> None:
         super().__init__("manager")
         self.parameters, self.created_s = declare(self, ManagerParameters), time.monotonic()
-        # From the beginning: a client that was just made may ask before control has discovered it.
+        # Created early: a new client may ask before control has discovered it.
         self.set_mode = self.create_client(SetMode, "set_mode")
 
     def run(self) -> None:
         for name in self.parameters.nodes:
-            self._expect_own(name)
+            self._require_own_graph(name)
         self._bring("configure")
-        self._expect_no_twins()
+        self._require_unique_names()
         self._bring("activate")
         if self.parameters.start_mode != "hold":
             self._choose_start_mode()
@@ -72,9 +72,9 @@ class ManagerNode(Node):
         for name in self.parameters.nodes:
             self._change(name, step, STEPS[step])
 
-    def _expect_own(self, name: str) -> None:
-        """Raises: RobotError if the node of this name is another graph's, or does not say whose it
-        is.
+    def _require_own_graph(self, name: str) -> None:
+        """Raises: RobotError if the node of this name belongs to another graph, or does not
+        answer.
         """
         until_s = time.monotonic() + self.parameters.timeout_s
         request = GetParameters.Request(names=[GRAPH_PARAMETER])
@@ -85,46 +85,46 @@ class ManagerNode(Node):
                 future = client.call_async(request)
                 rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
                 if future.done():
-                    # One that somebody started by itself has no graph, and this manager then has
-                    # none either.
+                    # A node that was started alone has no graph; this manager then has none
+                    # either.
                     graph = next((value.string_value for value in future.result().values), "")
                     break
             else:
                 raise RobotError(f"{name} did not answer within {self.parameters.timeout_s} s")
         if graph != own_graph_id():
-            owner = f"the graph of {graph}" if graph else "no graph: somebody started it by itself"
+            owner = f"the graph of {graph}" if graph else "no graph: it was started alone"
             raise RobotError(
                 f"a node {name} runs on this ROS domain already and belongs to {owner}; end it, or"
                 " set another ROS_DOMAIN_ID for this graph"
             )
 
-    def _expect_no_twins(self) -> None:
-        """Waits until all others are discovered, and for traces of killed nodes to vanish. Raises:
-        RobotError.
+    def _require_unique_names(self) -> None:
+        """Wait until all other nodes are discovered, and until traces of killed ones vanish.
+        Raises: RobotError.
         """
         until_s = max(time.monotonic(), self.created_s + DISCOVERY_S) + TRACES_S
         while True:
-            twins = [name for name in self.parameters.nodes if self._count(name) > 1]
-            if not twins and time.monotonic() >= self.created_s + DISCOVERY_S:
+            duplicates = [name for name in self.parameters.nodes if self._count(name) > 1]
+            if not duplicates and time.monotonic() >= self.created_s + DISCOVERY_S:
                 return
-            for name in twins:
-                self._expect_own(name)
+            for name in duplicates:
+                self._require_own_graph(name)
             if time.monotonic() > until_s:
                 raise RobotError(
-                    f"several nodes are called {', '.join(twins)} on this ROS domain, and none is"
-                    " brought up; end the others, or set another ROS_DOMAIN_ID for this graph"
+                    f"several nodes are called {', '.join(duplicates)} on this ROS domain, and none"
+                    " is brought up; end the others, or set another ROS_DOMAIN_ID for this graph"
                 )
             time.sleep(LOOK_S)
 
     def _count(self, name: str) -> int:
-        """How many lifecycle nodes of this name are known: endpoints are discovered before the
-        names of nodes.
+        """The number of lifecycle nodes of this name: endpoints are discovered before the names of
+        nodes.
         """
         return self.count_publishers(f"{name}/transition_event")
 
     def _choose_start_mode(self) -> None:
-        """Once: whoever chose another mode meanwhile must not be overruled. A control that refuses
-        goes on holding.
+        """Choose the start mode, once: a later choice of a person must win. If control refuses, it
+        keeps holding.
         """
         mode, why = self.parameters.start_mode, "it did not answer"
         if self.set_mode.wait_for_service(SILENCE_S):
@@ -134,12 +134,14 @@ class ManagerNode(Node):
                 why = "" if future.result().success else future.result().message
         if why:
             self.get_logger().warning(
-                one_line(f"control did not take start_mode {mode}: {why}; choose a mode to go on")
+                one_line(
+                    f"control did not take start_mode {mode}: {why}; choose a mode to continue"
+                )
             )
 
     def _change(self, name: str, step: str, transition: int) -> None:
-        """While nodes still discover each other an answer can get lost: a silent node is asked
-        where it is now.
+        """Take one transition. An answer can get lost during discovery, so a silent node is asked
+        for its state.
         """
         until_s = time.monotonic() + self.parameters.timeout_s
         request = ChangeState.Request(transition=Transition(id=transition))
@@ -150,8 +152,7 @@ class ManagerNode(Node):
                 future = change.call_async(request)
                 while not future.done() and time.monotonic() < until_s:
                     rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
-                    # Nodes answer one question after another: one that says where it is has done
-                    # what it was told.
+                    # Nodes answer in order: one that reports its state has handled the request.
                     state = None if future.done() else self._state_of(name)
                     if state == REACHED[step]:
                         return
@@ -164,7 +165,7 @@ class ManagerNode(Node):
         raise RobotError(f"{name} did not {step} within {self.parameters.timeout_s} s")
 
     def _state_of(self, name: str) -> int | None:
-        """Of its life cycle; None if it does not say soon."""
+        """The node's lifecycle state; None if it does not answer soon."""
         with self._client(GetState, f"{name}/get_state") as client:
             future = client.call_async(GetState.Request())
             rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
@@ -181,7 +182,7 @@ class ManagerNode(Node):
 
 def main() -> None:
     with ros_context():
-        node = created(ManagerNode)
+        node = create_or_exit(ManagerNode)
         try:
             node.run()
         except (KeyboardInterrupt, ExternalShutdownException):
@@ -191,7 +192,7 @@ def main() -> None:
                 node.get_logger().error(one_line(error))
             sys.exit(1)
         except Exception:
-            # What the end of the context is noticed by, in the midst of a call.
+            # The end of the context can appear as any error during a call.
             if rclpy.ok():
                 raise
             sys.exit(130)

@@ -1,4 +1,4 @@
-"""policy_node: camera image and joint angles in, the bundle's action out. Refuses a bundle that
+"""policy_node: from camera image and joint angles to the bundle's action. Refuses a bundle that
 does not fit.
 """
 
@@ -20,7 +20,7 @@ from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.cameras.framing import Framing
-from conure_ros.cameras.image_check import SightHealth
+from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
@@ -64,15 +64,15 @@ class PolicyParameters:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """An image and the joint angles measured nearest to its capture."""
+class SyncedObservation:
+    """An image, and the joint angles measured nearest to its capture."""
 
     image: Image
     joints: JointSample
 
 
 class PolicyNode(ManagedNode):
-    """Inference runs on a thread of its own, once a control period; the newest image wins."""
+    """Inference runs on its own thread, once a control period; the newest image wins."""
 
     def __init__(self) -> None:
         super().__init__("policy")
@@ -89,17 +89,17 @@ class PolicyNode(ManagedNode):
         self.framing = Framing(self.parameters.image_fit, self.parameters.image_size_px)
         self.rng = np.random.default_rng(self.parameters.seed)
         self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
-        self.tally, self.fault, self.complained = Tally(), "", ""
+        self.tally, self.fault, self.last_warning = Tally(), "", ""
         self.warm_up()
         self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
         executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
-        self.kept(self.destroy_publisher, executed)
+        self.destroy_at_cleanup(self.destroy_publisher, executed)
         # Pinocchio's buffers are not shared between threads.
         self.executed = ExecutedActions(Arm(self.robot), self.bundle, executed.publish)
-        self.health = SightHealth(self.parameters.frozen_motion_rad)
+        self.health = ImageCheck(self.parameters.frozen_motion_rad)
         self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
-        self.diagnostics = self.kept(self.destroy_publisher, status)
+        self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
         for kind, topic, callback in (
             (JointState, "joint_states", self._on_joint_states),
             (CameraInfo, "camera/camera_info", self._on_camera_info),
@@ -108,25 +108,25 @@ class PolicyNode(ManagedNode):
             created = self.create_subscription(
                 kind, topic, callback, NEWEST, qos_overriding_options=overridable()
             )
-            self.kept(self.destroy_subscription, created)
+            self.destroy_at_cleanup(self.destroy_subscription, created)
         states = self.create_subscription(
-            RobotState, "robot_state", self.executed.commanded, LATCHED
+            RobotState, "robot_state", self.executed.take_state, LATCHED
         )
-        self.kept(self.destroy_subscription, states)
+        self.destroy_at_cleanup(self.destroy_subscription, states)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
-        self.worker: NewestWins[Sight] = NewestWins(self._infer)
+        self.worker: NewestWins[SyncedObservation] = NewestWins(self._infer)
         gc.collect()
         gc.freeze()
 
     def activate(self) -> None:
-        """Raises: RobotError if another policy drives this arm."""
+        """Raises: RobotError if another policy commands this arm."""
         self.commands.claim()
 
     def deactivate(self) -> None:
         self.commands.release()
 
     def warm_up(self) -> None:
-        """The first call of a session is slow; it happens here, where nothing waits for it."""
+        """Run the session a few times: its first call is slow, and nothing waits for it here."""
         image = np.zeros(self.image_shape, np.uint8)
         home = proprioception(self.arm, np.array(self.robot.home_rad), self.robot.gripper_open_m)
         for _ in range(3):
@@ -158,8 +158,8 @@ class PolicyNode(ManagedNode):
             )
 
     def _pixels(self, image: Image) -> np.ndarray:
-        """What the policy sees of an image. Raises: DataError for one of another size if no rule
-        says what to do.
+        """The policy's view of an image. Raises: DataError for another size without a rule to fit
+        it.
         """
         if self.framing.fit == "none":
             return image_pixels(image, self.image_shape)
@@ -190,15 +190,15 @@ class PolicyNode(ManagedNode):
                 f"the nearest joint_states are {apart_s:.3f} s from the image",
             )
             return
-        self.worker.submit(Sight(message, nearest))
+        self.worker.submit(SyncedObservation(message, nearest))
 
-    def _infer(self, sight: Sight) -> None:
-        """On the worker's thread."""
+    def _infer(self, synced: SyncedObservation) -> None:
+        """Choose an action and publish it, on the worker's thread."""
         began_s, start_ns = time.perf_counter(), self.now_ns()
         try:
-            pixels = self._pixels(sight.image)
-            self.health.check(pixels, sight.joints.joint_rad)
-            proprio = proprioception(self.arm, sight.joints.joint_rad, sight.joints.gripper_m)
+            pixels = self._pixels(synced.image)
+            self.health.check(pixels, synced.joints.joint_rad)
+            proprio = proprioception(self.arm, synced.joints.joint_rad, synced.joints.gripper_m)
             observation = {"image": pixels, "proprio": proprio}
             decision = self.bundle.act(observation, self._noise())
         except ConureError as error:
@@ -206,7 +206,7 @@ class PolicyNode(ManagedNode):
             return
         command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
         command.header.stamp, command.header.frame_id = (
-            sight.image.header.stamp,
+            synced.image.header.stamp,
             self.robot.base_frame,
         )
         command.action = np.asarray(decision.action, np.float64).tolist()
@@ -217,7 +217,7 @@ class PolicyNode(ManagedNode):
             self.get_clock().now().to_msg(),
         )
         action, z = np.array(command.action), np.array(command.z)
-        self.executed.decided(Decision(to_ns(command.header.stamp), observation, action, z))
+        self.executed.remember(Decision(to_ns(command.header.stamp), observation, action, z))
         self.commands.publish(command)
         self.tally.add(time.perf_counter() - began_s)
         self.fault = ""
@@ -225,26 +225,26 @@ class PolicyNode(ManagedNode):
     def _drop(self, kind: str, why: str) -> None:
         self.tally.drop(kind)
         self.fault = why
-        if why != self.complained:
-            self.complained = why
+        if why != self.last_warning:
+            self.last_warning = why
             self.get_logger().warning(one_line(why))
 
-    def _yield_to_rivals(self) -> None:
-        """Of two policies that did not see each other when they began, neither goes on."""
-        rival = self.commands.rival() if self.commands.held else ""
-        if rival:
+    def _yield_to_other_publisher(self) -> None:
+        """If two policies started without seeing each other, both stop publishing."""
+        others = self.commands.other_publishers() if self.commands.held else ""
+        if others:
             self.commands.release()
             why = (
-                f"{rival} also publishes {self.commands.topic}: this policy says no more;"
+                f"{others} also publishes {self.commands.topic}: this policy stops publishing;"
                 " deactivate one of the two"
             )
-            self._drop("rival", why)
+            self._drop("second publisher", why)
 
     def _diagnose(self) -> None:
         for worker in (self.worker, self.executed.worker):
             if worker.error is not None:
                 raise worker.error
-        self._yield_to_rivals()
+        self._yield_to_other_publisher()
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),

@@ -1,4 +1,6 @@
-"""recorder_node: one MCAP file an episode, of everything that was seen, decided and commanded."""
+"""recorder_node: one MCAP file an episode, with all images, measurements, decisions and
+commands.
+"""
 
 import json
 from dataclasses import dataclass
@@ -46,8 +48,8 @@ RECORDED_TYPES = {
     "/tf_static": TFMessage,
 }
 LATCHING = {"robot_state", "/tf_static"}
-# Of these the last message before the start belongs to the episode as well; of transforms, each
-# publisher's.
+# The last message of these before the start belongs to the episode too; for transforms, that of
+# each publisher.
 TRANSFORMS = 100
 SETTLE_S = 0.1
 HEALTH_S = 1.0
@@ -62,7 +64,7 @@ class RecorderParameters:
 
 
 class RecorderNode(Node):
-    """Subscribes early, so that no first message is lost to discovery. Messages stay serialized."""
+    """Subscribes early, so that discovery loses no first message. Messages stay serialized."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
@@ -72,12 +74,11 @@ class RecorderNode(Node):
         self.metadata: dict[str, Any] = {}
         self.reported = ""
         self.standing: dict[str, list[bytes]] = {}
-        self.heard: set[str] = set()
+        self.received: set[str] = set()
         self.topics: dict[str, Topic] = {}
         self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.create_service(StartEpisode, "start_episode", self._on_start)
-        # It waits for a moment; in the node's own group that would keep everything else from
-        # running.
+        # It waits for a moment; in the node's own group that would block all other callbacks.
         self.create_service(
             StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup()
         )
@@ -97,7 +98,7 @@ class RecorderNode(Node):
         return subscription
 
     def _on_message(self, name: str, cdr: bytes) -> None:
-        self.heard.add(name)
+        self.received.add(name)
         if name in STANDING:
             before = self.standing.get(name, []) if name == "/tf_static" else []
             self.standing[name] = [*(one for one in before if one != cdr), cdr][-TRANSFORMS:]
@@ -105,10 +106,10 @@ class RecorderNode(Node):
             self.recording.put(self.topics[name].name, cdr)
 
     def _on_lost(self, name: str, info: Any) -> None:
-        """Count what the middleware lost; what was sent before a topic's first message came was
-        never ours.
+        """Count messages that the middleware lost, but not those sent before the topic's first
+        message came.
         """
-        if self.recording is not None and name in self.heard:
+        if self.recording is not None and name in self.received:
             self.recording.lose(self.topics[name].name, info.total_count_change)
 
     def _on_start(
@@ -120,7 +121,7 @@ class RecorderNode(Node):
                     f"{self.recording.path.name} is still being recorded; stop it first"
                 )
             self._require_sole()
-            self.metadata = _parsed(request.metadata_json)
+            self.metadata = _parse_metadata(request.metadata_json)
             topics = self.topics.values()
             self.recording = QueuedRecording(
                 EpisodeWriter(self.folder, request.name, topics, self.metadata)
@@ -155,10 +156,10 @@ class RecorderNode(Node):
             if recording is None or self.stopping:
                 raise DataError("nothing is being recorded")
             self.stopping = True
-            await self._settled()
+            await self._settle()
             self._take_what_waits()
             self.recording, self.stopping = None, False
-            response.path = self._ended(recording, request)
+            response.path = self._finish(recording, request)
             response.lost_messages = sum(recording.lost().values())
             response.message = _losses(recording)
             response.success = True
@@ -168,23 +169,21 @@ class RecorderNode(Node):
             self.get_logger().error(response.message)
         return response
 
-    def _ended(self, recording: QueuedRecording, request: StopEpisode.Request) -> str:
-        """The path of the finished recording; of a discarded one, none. Raises: DataError,
-        OSError.
-        """
+    def _finish(self, recording: QueuedRecording, request: StopEpisode.Request) -> str:
+        """The path of the finished recording, '' if discarded. Raises: DataError, OSError."""
         if request.label == "discard":
             recording.discard()
             return ""
         try:
-            more = _parsed(request.metadata_json)
+            more = _parse_metadata(request.metadata_json)
         except DataError:
             recording.finish({**self.metadata, "label": "interrupted"})
             raise
         return str(recording.close({**self.metadata, **more, "label": request.label}).resolve())
 
-    async def _settled(self) -> None:
-        """Let the executor turn for a moment: what came before the request, and what was lost
-        before it, is counted.
+    async def _settle(self) -> None:
+        """Let the executor run for a moment: messages and losses from before the request still
+        count.
         """
         passed = Future()
         timer = self.create_timer(SETTLE_S, lambda: passed.set_result(None), clock=self.steady)
@@ -192,7 +191,7 @@ class RecorderNode(Node):
         self.destroy_timer(timer)
 
     def _take_what_waits(self) -> None:
-        """Record what has arrived and was not taken yet, topic by topic in the order of arrival."""
+        """Record all messages that have arrived but were not taken yet, in the order of arrival."""
         waiting = []
         for name, subscription in self.recorded.items():
             with subscription.handle:
@@ -204,9 +203,7 @@ class RecorderNode(Node):
             self._on_message(name, cdr)
 
     def _report_health(self) -> None:
-        """Say on /diagnostics, and once in the log, what goes wrong with the episode that is being
-        recorded.
-        """
+        """Report problems of the present episode on /diagnostics, and once in the log."""
         recording, fault = self.recording, ""
         values = {"control": self.control.text, "episode": ""}
         if recording is not None:
@@ -225,7 +222,7 @@ class RecorderNode(Node):
 
 
 def _losses(recording: QueuedRecording) -> str:
-    """What is missing from a recording, for a person to read; empty if nothing is."""
+    """What is missing from a recording, for a person; '' if nothing."""
     lost = recording.lost()
     if not lost:
         return ""
@@ -236,8 +233,8 @@ def _losses(recording: QueuedRecording) -> str:
     )
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    """Raises: DataError if it is not a JSON object."""
+def _parse_metadata(text: str) -> dict[str, Any]:
+    """Raises: DataError if the text is not a JSON object."""
     try:
         data = json.loads(text or "{}")
     except json.JSONDecodeError as error:

@@ -21,7 +21,7 @@ from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.serial_arm import Measurement
-from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
+from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
@@ -43,12 +43,12 @@ class SerialArmParameters:
 
 
 class SerialArmNode(ManagedNode):
-    """Follows `joint_trajectory`, publishes `joint_states`; a fault halts the arm and stops control
+    """Follows `joint_trajectory`, publishes `joint_states`. A fault halts the arm and stops control
     by `stop`.
 
     configure checks every servo and moves nothing; activate switches the torque on at the present
-    pose; deactivate holds. A stop is latched in here, whatever the lifecycle state, until control's
-    reset_stop. After a fault, which is a stop, deactivate and activate are needed as well.
+    pose; deactivate holds. The node latches a stop itself, in every lifecycle state, until
+    control's reset_stop. After a fault, which is a stop too, deactivate and activate it as well.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class SerialArmNode(ManagedNode):
         self.stop_watch = StopWatch(self, self._on_stop_changed)
 
     def configure(self) -> None:
-        self.robot, self.complained = load_robot(self.parameters.robot), ""
+        self.robot, self.last_warning = load_robot(self.parameters.robot), ""
         bus = load_bus(self.parameters.robot)
         self.joint_states = self._publisher(JointState, "joint_states", 1)
         self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
@@ -69,13 +69,17 @@ class SerialArmNode(ManagedNode):
             NEWEST,
             qos_overriding_options=overridable(),
         )
-        self.kept(self.destroy_subscription, trajectories)
+        self.destroy_at_cleanup(self.destroy_subscription, trajectories)
         for name, answer in {
             "~/torque_off": self._on_torque_off,
             "~/reboot_servos": self._on_reboot_servos,
         }.items():
-            self.kept(self.destroy_service, self.create_service(Trigger, name, answer))
-        self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
+            self.destroy_at_cleanup(
+                self.destroy_service, self.create_service(Trigger, name, answer)
+            )
+        self.destroy_at_cleanup(
+            self.destroy_service, self.create_service(SetBool, "torque", self._on_torque)
+        )
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._report)
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
@@ -83,19 +87,19 @@ class SerialArmNode(ManagedNode):
             scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault
         )
         self.loop.stopped = self.stop_watch.reason
-        self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
+        self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
         self.loop.start()
 
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
         quality = NEWEST if depth == 1 else depth
         overrides = {"qos_overriding_options": overridable()} if depth == 1 else {}
-        return self.kept(
+        return self.destroy_at_cleanup(
             self.destroy_publisher, self.create_publisher(kind, topic, quality, **overrides)
         )
 
     @property
     def arm(self) -> ArmLoop:
-        """The loop. Raises: RobotError before configure, and whatever ended it."""
+        """The loop. Raises: RobotError before configure, or if the loop ended."""
         if self.loop is None:
             raise RobotError("the arm is not configured")
         if self.loop.error is not None:
@@ -106,7 +110,7 @@ class SerialArmNode(ManagedNode):
 
     def activate(self) -> None:
         self.arm.arm()
-        self.complained = ""
+        self.last_warning = ""
 
     def deactivate(self) -> None:
         self.arm.disarm()
@@ -133,12 +137,12 @@ class SerialArmNode(ManagedNode):
 
     def _on_fault(self, why: str) -> None:
         self.get_logger().error(one_line(f"the arm stopped: {why}"))
-        self.stop_watch.announce()
+        self.stop_watch.publish_stop()
 
-    # What others ask for.
+    # Requests.
 
     def _on_stop_changed(self, reason: str) -> None:
-        self.complained = ""
+        self.last_warning = ""
         if self.loop is not None:
             self.loop.stopped = reason
 
@@ -148,8 +152,8 @@ class SerialArmNode(ManagedNode):
         try:
             self.arm.command(joint_command(message, self.robot))
         except RobotError as error:
-            if str(error) != self.complained:
-                self.complained = str(error)
+            if str(error) != self.last_warning:
+                self.last_warning = str(error)
                 self.get_logger().warning(one_line(error))
 
     def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -184,7 +188,7 @@ class SerialArmNode(ManagedNode):
         return response
 
     def _report(self) -> None:
-        """The bus as one status, and each servo as one."""
+        """Publish one status for the bus, and one for each servo."""
         loop = self.loop
         if loop is None:
             return

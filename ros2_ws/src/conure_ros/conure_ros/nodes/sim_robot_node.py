@@ -1,8 +1,8 @@
-"""sim_robot_node: arm, camera and scene in PyBullet, in real time, where a real arm's driver and
-camera stand.
+"""sim_robot_node: arm, camera and scene in PyBullet, in real time, in place of a real arm's driver
+and camera.
 
-With a `port` it stands where the arm itself does: its servos are on a pseudo-terminal, for the
-serial driver to drive.
+With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and the serial driver
+drives them.
 """
 
 import json
@@ -28,7 +28,7 @@ from conure_ros.comms.messages import (
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
-from conure_ros.drivers.stop_watch import RIVALS_PERIOD_S, StopWatch
+from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.objects.sets import find_object
 from conure_sim.physics.world import PHYSICS_HZ
@@ -36,7 +36,7 @@ from conure_sim.servos.arm import ServoArm
 
 TICK_S = 0.01
 MAX_LAG_S = 0.25
-MAX_SERVO_LAG_S = 0.1  # the driver goes on meanwhile: what is made up for looks like a leap to it
+MAX_SERVO_LAG_S = 0.1  # the driver continues meanwhile: catching up looks like a jump to it
 REST_S, REST_WITHIN_S = 0.2, 2.0
 
 
@@ -45,7 +45,7 @@ class SimRobotParameters:
     """Parameters of sim_robot_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    task: str = parameter("Lift", "the task that furnishes the scene")
+    task: str = parameter("Lift", "name of the task")
     target: str = parameter("", "name of the object meant; empty: drawn from the seed")
     objects: str = parameter("test", "which objects: train, test, or the path of a folder of URDFs")
     distractors: int = parameter(2, "objects beside the one meant", 0, 5)
@@ -65,36 +65,36 @@ class SimRobotParameters:
 
 
 class SimRobotNode(ManagedNode):
-    """Follows `joint_trajectory` as joint_trajectory_controller does; holds its set point when
-    commands stop.
+    """Follows `joint_trajectory` like joint_trajectory_controller; holds its set point when
+    commands end.
 
-    A stop is latched in here, whatever the lifecycle state, until control's reset_stop; a new scene
-    does not end it.
+    The node latches a stop itself, in every lifecycle state, until control's reset_stop. A new
+    scene does not end it.
     """
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
         self.parameters = declare(self, SimRobotParameters)
-        self.complained = ""
-        # With a port it is the arm itself; the serial driver on the other end takes part in stops.
+        self.last_warning = ""
+        # With a port it is the arm itself; the serial driver on the other end handles stops.
         self.stop_watch = None if self.parameters.port else StopWatch(self, self._on_stop_changed)
 
     def configure(self) -> None:
         self.robot = load_robot(self.parameters.robot)
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
-        self.complained, self.succeeded, self.limp = "", False, False
+        self.last_warning, self.succeeded, self.limp = "", False, False
         self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
         if self.parameters.port:
             path = port_path(self.parameters.port, load_bus(self.parameters.robot))
             self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
-        if self.servos is None:  # else the servos' driver publishes them, and only one may
+        if self.servos is None:  # otherwise the servos' driver publishes them
             self.joint_states = self._publisher(JointState, "joint_states")
         self.images = self._publisher(Image, "camera/image_raw")
         self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
         if self.stop_watch is not None:
-            self.steady_timer(RIVALS_PERIOD_S, self.stop_watch.look_around)
+            self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
             trajectories = self.create_subscription(
                 JointTrajectory,
                 "joint_trajectory",
@@ -102,13 +102,15 @@ class SimRobotNode(ManagedNode):
                 NEWEST,
                 qos_overriding_options=overridable(),
             )
-            self.kept(self.destroy_subscription, trajectories)
-            self.kept(self.destroy_service, self.create_service(SetBool, "torque", self._on_torque))
-        self.kept(
+            self.destroy_at_cleanup(self.destroy_subscription, trajectories)
+            self.destroy_at_cleanup(
+                self.destroy_service, self.create_service(SetBool, "torque", self._on_torque)
+            )
+        self.destroy_at_cleanup(
             self.destroy_service,
             self.create_service(ResetScene, "reset_scene", self._on_reset_scene),
         )
-        self.kept(
+        self.destroy_at_cleanup(
             self.destroy_service,
             self.create_service(TaskStatus, "task_status", self._on_task_status),
         )
@@ -118,7 +120,7 @@ class SimRobotNode(ManagedNode):
         created = self.create_lifecycle_publisher(
             kind, topic, NEWEST, qos_overriding_options=overridable()
         )
-        return self.kept(self.destroy_lifecycle_publisher, created)
+        return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
     def _environment(self, task: str) -> TabletopEnv:
         """Raises: ConfigError for an unknown task, listing the known ones."""
@@ -145,20 +147,20 @@ class SimRobotNode(ManagedNode):
         if hasattr(self, "env"):
             self.env.close()
 
-    # Time: physics runs in steps of its own, as many as the steady clock asks for.
+    # Time: physics runs in own steps, as many as the steady clock requires.
 
     def _rewind(self) -> None:
-        """Let physical time start now."""
+        """Start physical time now."""
         self.began_s, self.steps, self.frames = time.monotonic(), 0, 0
         self.reset_s = self.began_s
 
     def _catch_up(self) -> None:
-        """Run the physics up to the present; a machine too slow for it loses simulated time, and
-        says so.
+        """Run the physics up to the present. A machine that is too slow skips simulated time, and
+        logs it.
         """
         due = int((time.monotonic() - self.began_s) * PHYSICS_HZ) - self.steps
         if due > (MAX_LAG_S if self.servos is None else MAX_SERVO_LAG_S) * PHYSICS_HZ:
-            self._complain(
+            self._warn_once(
                 f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is"
                 " left out"
             )
@@ -171,7 +173,7 @@ class SimRobotNode(ManagedNode):
             self.steps += due
 
     def _advance(self, steps: int) -> None:
-        """With servos they and the arm keep in step, a tick at a time."""
+        """Run physics steps. Simulated servos and the arm advance together, a tick at a time."""
         world, chunk = self.env.world, steps if self.servos is None else round(TICK_S * PHYSICS_HZ)
         while steps > 0:
             count = min(steps, chunk)
@@ -198,7 +200,7 @@ class SimRobotNode(ManagedNode):
             self._capture(stamp_ns)
 
     def _capture(self, stamp_ns: int) -> None:
-        """The task is judged when an image is taken, as often as the environment judges it."""
+        """Publish an image, and judge the task then: as often as the environment judges it."""
         self.succeeded = self.succeeded or self.env.success()
         camera = self.env.sample.displace(
             self.env.world.camera.scaled(self.parameters.camera_scale)
@@ -211,14 +213,14 @@ class SimRobotNode(ManagedNode):
         )
         self.images.publish(image_message(pixels, stamp_ns, camera.frame))
 
-    # What others ask for.
+    # Requests.
 
     def _on_stop_changed(self, reason: str) -> None:
         if reason and self.active:
             self._hold()
 
     def _hold(self) -> None:
-        """The set point stays where it is now."""
+        """Keep the set point where it is now."""
         if self.servos is None:
             self._catch_up()
             self.env.world.hold()
@@ -233,7 +235,7 @@ class SimRobotNode(ManagedNode):
         try:
             command = joint_command(message, self.robot)
         except RobotError as error:
-            self._complain(str(error))
+            self._warn_once(str(error))
             return
         self._catch_up()
         self.env.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
@@ -249,7 +251,7 @@ class SimRobotNode(ManagedNode):
         return response
 
     def _let_go(self) -> None:
-        """No motor holds; the set point goes along with the arm, so that it can hold anywhere at
+        """Switch all motors off. The set point follows the arm, so that it can hold anywhere at
         once.
         """
         world = self.env.world
@@ -309,9 +311,9 @@ class SimRobotNode(ManagedNode):
         response.detail_json = json.dumps(detail)
         return response
 
-    def _complain(self, why: str) -> None:
-        if why != self.complained:
-            self.complained = why
+    def _warn_once(self, why: str) -> None:
+        if why != self.last_warning:
+            self.last_warning = why
             self.get_logger().warning(one_line(why))
 
 

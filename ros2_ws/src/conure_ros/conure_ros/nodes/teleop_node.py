@@ -1,5 +1,5 @@
-"""teleop_node: a person's joystick, SpaceMouse or keyboard in, commands for control_node out.
-Silence sends nothing.
+"""teleop_node: from a joystick, SpaceMouse or keyboard to commands for control_node. No input, no
+command.
 """
 
 import math
@@ -23,10 +23,16 @@ from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
 from conure_ros.teleop.input_watch import InputWatch, Moment
-from conure_ros.teleop.teleoperation import MOTIONS, Intent, JoyLayout, TwistScale, opening
+from conure_ros.teleop.teleoperation import (
+    MOTIONS,
+    Intent,
+    JoyLayout,
+    TwistScale,
+    normalize_gripper,
+)
 
 DIAGNOSTICS_PERIOD_S = 1.0
-# A command may come this much before its period is over: timers and drivers are not in step.
+# A command may come this part of a period early: timers and drivers are not synchronous.
 EARLY = 0.02
 
 
@@ -61,12 +67,12 @@ class TeleopParameters:
         0.15, "age of the last input at which it counts as silence, s", 0.01, 2.0
     )
     unchanged_s: float = parameter(
-        3.0, "how long input that never changes may move the arm, s; 0: ever", 0.0, 600.0
+        3.0, "how long unchanged input may move the arm, s; 0: no limit", 0.0, 600.0
     )
 
 
 class TeleopNode(ManagedNode):
-    """The newest input is sent once a control period, the first one at once. control_node lets a
+    """Sends the newest input once a control period, the first one at once. control_node lets the
     person take over.
     """
 
@@ -92,15 +98,15 @@ class TeleopNode(ManagedNode):
         )
         self.intent: Intent | None = None
         self.watch, self.sent_s = InputWatch(given.stale_s, given.unchanged_s), -math.inf
-        # Whether the dead man's button was seen held while the node was not active.
+        # Whether the dead man's button was held while the node was inactive.
         self.stuck = False
         self.asked: float | None = None
         self.measured_m: float | None = None
         self.commanded_m: float | None = None
-        self.tally, self.fault, self.complained, self.rival = Tally(), "", "", ""
+        self.tally, self.fault, self.last_warning, self.conflict = Tally(), "", "", ""
         self.commands = SolePublisher(self, PolicyCommand, "command/teleop", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
-        self.diagnostics = self.kept(self.destroy_publisher, status)
+        self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
         for kind, topic, callback in (
             (Joy, "joy", self._on_joy),
             (TwistStamped, "teleop/twist", self._on_twist),
@@ -111,17 +117,17 @@ class TeleopNode(ManagedNode):
             created = self.create_subscription(
                 kind, topic, callback, NEWEST, qos_overriding_options=overridable()
             )
-            self.kept(self.destroy_subscription, created)
+            self.destroy_at_cleanup(self.destroy_subscription, created)
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
 
     def activate(self) -> None:
         """Raises: RobotError if another node teleoperates this arm."""
         self.commands.claim()
-        self.rival = ""
+        self.conflict = ""
 
     def deactivate(self) -> None:
-        """What was pressed before counts for nothing afterwards."""
+        """Forget the input: it must not count afterwards."""
         self.intent = self.asked = None
         self.commands.release()
 
@@ -129,12 +135,12 @@ class TeleopNode(ManagedNode):
         if hasattr(self, "commands"):
             self.commands.release()
 
-    # What the hand does.
+    # Inputs.
 
     def _on_joy(self, message: Joy) -> None:
         try:
             intent = self.layout.intent(message.axes, message.buttons)
-            if not self._released(intent is not None):
+            if not self._is_released(intent is not None):
                 raise UnsafeCommand(
                     "joy: the dead man's button was held before activation; let it go first"
                 )
@@ -142,9 +148,9 @@ class TeleopNode(ManagedNode):
         except ConureError as error:
             self._refuse("joy", error)
 
-    def _released(self, held: bool) -> bool:
-        """Whether the dead man's button was let go since the node is active: one that sticks arms
-        nothing.
+    def _is_released(self, held: bool) -> bool:
+        """Whether the dead man's button was released since activation: a stuck one must not arm
+        anything.
         """
         self.stuck = held and (self.stuck or not self.active)
         return not (self.active and self.stuck)
@@ -159,29 +165,29 @@ class TeleopNode(ManagedNode):
             self._refuse("teleop/twist", error)
 
     def _on_gripper(self, message: JointState) -> None:
-        """Where the gripper is to be, m; a hand that moves the arm meanwhile goes on."""
+        """A gripper position, m. An input that moves the arm meanwhile continues."""
         robot, name = self.robot, "teleop/gripper"
         try:
             (position_m,) = by_name(message.name, message.position, [robot.gripper_joint], name)
             if not self._is_new(name, message):
                 return
-            self.asked = opening(position_m, robot.gripper_closed_m, robot.gripper_open_m)
-            if self._silent():
-                # Only then: the motion of another device must not go on for it.
+            self.asked = normalize_gripper(position_m, robot.gripper_closed_m, robot.gripper_open_m)
+            if self._is_silent():
+                # Only then: otherwise it would prolong the motion of another device.
                 self._follow(Intent(np.zeros(MOTIONS), self.asked), message)
         except ConureError as error:
             self._refuse(name, error)
 
     def _is_new(self, source: str, message: Any) -> bool:
-        """An old one is silence, and is said. Raises: UnsafeCommand where its time is not known or
-        is to come.
+        """Whether an input is new; an old one is logged and ignored. Raises: UnsafeCommand without
+        a stamp, or for a future one.
         """
         try:
             return self.active and self.watch.is_new(
                 source, to_ns(message.header.stamp), self._now()
             )
         except StaleInput as error:
-            self._say(source, error)
+            self._warn_refused(source, error)
             return False
 
     def _take(
@@ -196,28 +202,26 @@ class TeleopNode(ManagedNode):
         if not self._is_new(source, message):
             return
         if intent.motion.any():
-            self.watch.expect_change(source, values, time.monotonic())
+            self.watch.require_change(source, values, time.monotonic())
         else:
             self.watch.let_go(source)
         self.asked = self.asked if intent.gripper is None else intent.gripper
         self._follow(intent, message)
 
     def _follow(self, intent: Intent, message: Any) -> None:
-        """Send it, at once where the last command is a period old."""
+        """Send the intent, at once if the last command is a period old."""
         self.intent, self.fault = intent, ""
         self.watch.take(to_ns(message.header.stamp), self._now())
         if time.monotonic() - self.sent_s >= (1.0 - EARLY) * self.robot.control_period_s:
             self._send()
 
     def _let_go(self) -> None:
-        """Whoever takes over again does so with the gripper as it is then, where control tells
-        that.
-        """
+        """The next takeover starts with the gripper as it is then, if control reports that."""
         self.intent = None
         if self.commanded_m is not None:
             self.asked = None
 
-    def _silent(self) -> bool:
+    def _is_silent(self) -> bool:
         return self.intent is None or self.watch.stale(self._now())
 
     def _now(self) -> Moment:
@@ -225,16 +229,16 @@ class TeleopNode(ManagedNode):
 
     def _refuse(self, source: str, error: Exception) -> None:
         self.intent = None
-        self._say(source, error)
+        self._warn_refused(source, error)
 
-    def _say(self, source: str, error: Exception) -> None:
+    def _warn_refused(self, source: str, error: Exception) -> None:
         self.tally.drop(source)
         self.fault = one_line(error)
-        if self.fault != self.complained:
-            self.complained = self.fault
+        if self.fault != self.last_warning:
+            self.last_warning = self.fault
             self.get_logger().warning(f"refused: {self.fault}")
 
-    # What the gripper did: a takeover must not let go of what it holds.
+    # The gripper's state: a takeover must not drop what it holds.
 
     def _on_joint_states(self, message: JointState) -> None:
         try:
@@ -243,8 +247,8 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_states", error)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        """One without the gripper is for an arm whose gripper has a controller of its own: it says
-        nothing here.
+        """Note the commanded gripper. A trajectory without it goes to an arm whose gripper has its
+        own controller.
         """
         gripper = self.robot.gripper_joint
         if gripper not in message.joint_names or not message.points:
@@ -257,7 +261,7 @@ class TeleopNode(ManagedNode):
             self._refuse("joint_trajectory", error)
 
     def _gripper(self) -> float:
-        """As asked, else as commanded last, else as measured. Raises: StaleInput where none is
+        """As requested, else as last commanded, else as measured. Raises: StaleInput if none is
         known yet.
         """
         if self.asked is not None:
@@ -265,15 +269,15 @@ class TeleopNode(ManagedNode):
         position_m = self.commanded_m if self.commanded_m is not None else self.measured_m
         if position_m is None:
             raise StaleInput("waiting for joint_states: where the gripper is is not known")
-        return opening(position_m, self.robot.gripper_closed_m, self.robot.gripper_open_m)
+        return normalize_gripper(position_m, self.robot.gripper_closed_m, self.robot.gripper_open_m)
 
-    # What goes out.
+    # Outputs.
 
     def _send(self) -> None:
         intent = self.intent
         if intent is None or not self.commands.held:
             return
-        if self._silent():
+        if self._is_silent():
             self._let_go()
             return
         try:
@@ -291,23 +295,23 @@ class TeleopNode(ManagedNode):
         self.sent_s = time.monotonic()
         self.timer.reset()
 
-    def _yield_to_rivals(self) -> None:
-        """Of two that did not see each other when they began, neither goes on."""
-        rival = self.commands.rival() if self.commands.held else ""
-        if rival:
+    def _yield_to_other_publisher(self) -> None:
+        """If two nodes started without seeing each other, both stop publishing."""
+        others = self.commands.other_publishers() if self.commands.held else ""
+        if others:
             self.commands.release()
-            self.rival = (
-                f"{rival} also publishes {self.commands.topic}: this node sends no more; deactivate"
-                " one of both"
+            self.conflict = (
+                f"{others} also publishes {self.commands.topic}: this node stops publishing;"
+                " deactivate one of the two"
             )
-            self._refuse("rival", RobotError(self.rival))
+            self._refuse("second publisher", RobotError(self.conflict))
 
     def _diagnose(self) -> None:
-        self._yield_to_rivals()
+        self._yield_to_other_publisher()
         stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(
             diagnostics(
-                stamp, f"{self.get_name()}: input", self.rival or self.fault, self.tally.values()
+                stamp, f"{self.get_name()}: input", self.conflict or self.fault, self.tally.values()
             )
         )
 

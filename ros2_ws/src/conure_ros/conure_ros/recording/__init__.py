@@ -1,1 +1,1 @@
-"""Episodes and trials, written so that nothing is lost."""
+"""Recordings of episodes, and trials."""

@@ -1,8 +1,8 @@
-"""Episodes as MCAP files that Foxglove, PlotJuggler and the MCAP tools open: CDR messages, ros2msg
+"""Episodes as MCAP files for Foxglove, PlotJuggler and the MCAP tools: CDR messages, ros2msg
 schemas.
 
-Writing needs ROS's message definitions; reading needs no ROS at all. `conure_ros.recording.writer`
-writes them.
+Writing needs ROS's message definitions; reading needs no ROS. `conure_ros.recording.writer` writes
+them.
 """
 
 import mmap
@@ -22,14 +22,14 @@ from conure_core.errors import DataError
 
 METADATA = "conure"
 METADATA_AT_START = "conure/start"
-"""What is known when an episode begins; of an interrupted one there is nothing else."""
+"""Metadata known at the start; an interrupted episode has no other."""
 PARTIAL = ".partial"
 RECOVER = "conure recordings recover"
 """The command that makes a finished recording of a partial file."""
 SMALLEST_RECORD_LIMIT = 1 << 20
 RECORD_HEADER_BYTES, BLOCK_BYTES = 9, 1 << 20
 CHUNK_MARK, CHUNK_MARK_AT = b"\x03\0\0\0lz4", 37
-"""Every chunk that we write has this so many bytes behind its beginning, and its index has it too.
+"""Every chunk that we write has CHUNK_MARK at this offset; its index contains it too.
 """
 
 
@@ -43,11 +43,11 @@ class Topic:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """One message of a recording, decoded, with the time it reached the recorder.
+class RecordedMessage:
+    """One decoded message of a recording, with the time at which it reached the recorder.
 
-    `log_ns` never goes back within an episode: it is the wall clock's time at the start, and a
-    steady clock from there.
+    `log_ns` never goes back within an episode: it starts at the wall clock's time and follows a
+    steady clock.
     """
 
     topic: str
@@ -56,8 +56,8 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Raw:
-    """One message of a recording as it was received, serialized."""
+class RawMessage:
+    """One serialized message of a recording, as it was received."""
 
     schema: Schema
     channel: Channel
@@ -65,8 +65,11 @@ class Raw:
 
 
 def free_name(folder: Path, name: str) -> str:
-    """This episode name, or with a number behind it: neither a recording nor a partial file has
-    it.
+    """A name for an episode for which neither a recording nor a partial file exists.
+
+    Args:
+        folder: Folder of the recordings.
+        name: Wanted name; if it is taken, a number is appended.
     """
     number, found = 1, name
     while (folder / f"{found}.mcap").exists() or (folder / f"{found}.mcap{PARTIAL}").exists():
@@ -76,7 +79,7 @@ def free_name(folder: Path, name: str) -> str:
 
 
 class Scan:
-    """What can be read of a recording from its beginning, whether it was finished or not.
+    """Reads a recording from its beginning, finished or not.
 
     After the iteration: `metadata`, `finished`, and `damage`: what cannot be read, beside a last
     torn record.
@@ -88,9 +91,9 @@ class Scan:
         self.finished = False
         self.damage = ""
 
-    def __iter__(self) -> Iterator[Raw]:
-        """Messages in the order they were recorded. Raises: DataError if the file is missing or not
-        a recording.
+    def __iter__(self) -> Iterator[RawMessage]:
+        """Messages in the order of recording. Raises: DataError if the file is missing or not a
+        recording.
         """
         try:
             with self.path.open("rb") as file:
@@ -100,7 +103,7 @@ class Scan:
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error}") from error
 
-    def _records(self, file: Any, size: int) -> Iterator[Raw]:
+    def _records(self, file: Any, size: int) -> Iterator[RawMessage]:
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
         limit = max(size, SMALLEST_RECORD_LIMIT)
@@ -122,24 +125,22 @@ class Scan:
                 break
             except OSError:
                 raise
-            except (
-                Exception
-            ) as error:  # of a record that was not written to its end, anything may come
+            except Exception as error:  # a truncated record can raise anything
                 if not _is_torn(file, began, size):
                     self.damage = str(error) or type(error).__name__
                 break
             chunks += isinstance(record, Chunk | ChunkIndex)
             for part in parts:
-                yield from self._taken(part, schemas, channels)
+                yield from self._take(part, schemas, channels)
         left_out = _count_marks(file, size, None if self.finished else began) - chunks
         if left_out > 0:
             self.damage = (
                 self.damage or f"{left_out} chunks of it are not where they are looked for"
             )
 
-    def _taken(
+    def _take(
         self, record: McapRecord, schemas: dict[int, Schema], channels: dict[int, Channel]
-    ) -> Iterator[Raw]:
+    ) -> Iterator[RawMessage]:
         if isinstance(record, Schema):
             schemas[record.id] = record
         elif isinstance(record, Channel):
@@ -155,11 +156,11 @@ class Scan:
                     or f"messages of channel {record.channel_id}, which has no topic or type"
                 )
             else:
-                yield Raw(schema, channel, record)
+                yield RawMessage(schema, channel, record)
 
 
 def _is_torn(file: Any, began: int, size: int) -> bool:
-    """Whether the record that began there goes beyond the end of the file, or is the zeros that a
+    """Whether the record at `began` extends beyond the end of the file, or is the zeros that a
     power cut left.
     """
     file.seek(began)
@@ -171,9 +172,9 @@ def _is_torn(file: Any, began: int, size: int) -> bool:
 
 
 def _count_marks(file: Any, size: int, torn: int | None) -> int:
-    """Chunks, and indices of chunks, that were written, but for a torn one that begins at `torn`.
+    """Count chunks and chunk indices in the file, without a torn one at `torn`.
 
-    A length or a kind of record that was damaged leads past whole chunks, and nothing else tells.
+    A damaged length or record kind skips whole chunks, and only this count reveals it.
     """
     if not size:
         return 0
@@ -197,17 +198,19 @@ class Episode:
         """Open a recording.
 
         Args:
-            path: The file. partial: Take what there is of a file that was not finished, such as a
-            killed recorder's `.mcap.partial`.
+            path: The file.
+            partial: Read what exists of an unfinished file, such as a killed recorder's
+                `.mcap.partial`.
 
-        Raises: DataError if the file is missing or not a finished recording; with `partial`, not
-        the beginning of one.
+        Raises:
+            DataError: The file is missing or not a finished recording; with `partial`: not the
+                beginning of one.
         """
         self.path, self.partial = path, partial
         self.metadata: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self.damage = ""
-        """With `partial`: what of the file cannot be read, beside a last torn record."""
+        """With `partial`: what cannot be read, beside a last torn record."""
         if partial:
             self._open_partial()
         else:
@@ -249,8 +252,8 @@ class Episode:
             )
         self.metadata, self.damage = scan.metadata, scan.damage
 
-    def messages(self, *topics: str) -> Iterator[Recorded]:
-        """The messages of these topics (none given: of all), in the order they were recorded.
+    def messages(self, *topics: str) -> Iterator[RecordedMessage]:
+        """The messages of these topics, or of all if none is given, in the order of recording.
         Raises: DataError.
         """
         factory = DecoderFactory()
@@ -261,14 +264,16 @@ class Episode:
                     raise DataError(
                         f"{self.path}: '{raw.channel.topic}' is not a topic of ROS 2 messages"
                     )
-                yield Recorded(raw.channel.topic, raw.message.log_time, decode(raw.message.data))
+                yield RecordedMessage(
+                    raw.channel.topic, raw.message.log_time, decode(raw.message.data)
+                )
         except (DataError, OSError):
             raise
-        except Exception as error:  # of damaged schemas, chunks and messages, anything may come
+        except Exception as error:  # damaged schemas, chunks and messages can raise anything
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise DataError(f"{self.path} is damaged ({reason})") from error
 
-    def _raw(self, topics: tuple[str, ...]) -> Iterator[Raw]:
+    def _raw(self, topics: tuple[str, ...]) -> Iterator[RawMessage]:
         if self.partial:
             yield from (raw for raw in Scan(self.path) if not topics or raw.channel.topic in topics)
             return
@@ -277,10 +282,10 @@ class Episode:
             for schema, channel, message in reader.iter_messages(
                 topics=list(topics) or None, log_time_order=False
             ):
-                yield Raw(schema, channel, message)
+                yield RawMessage(schema, channel, message)
 
     def images(self, topic: str = "/camera/image_raw") -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Capture time, ns, and pixels (height, width, 3) of every rgb8 image."""
+        """Capture time, ns, and pixels (height, width, 3) of every rgb8 image of a topic."""
         for record in self.messages(topic):
             image = record.message
             pixels = np.frombuffer(bytes(image.data), np.uint8).reshape(

@@ -1,6 +1,4 @@
-"""A thread that writes what is recorded, so that a slow disk never keeps messages from being
-received.
-"""
+"""A thread that writes the recording: a slow disk must not delay the reception of messages."""
 
 import threading
 import time
@@ -16,16 +14,16 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_MESSAGES = 50_000
 BATCH_S = 0.05
 FLUSH_S = 0.5
-"""A killed recorder loses what came in so long a time, at most, if the disk is fast enough."""
+"""A killed recorder loses at most the messages of this time, if the disk is fast enough."""
 LOST = "lost_messages"
 LOST_BY_TOPIC = "lost_messages_by_topic"
 
 
 class QueuedRecording:
-    """An episode that is being written by a thread of its own, from a queue with a bound.
+    """An episode that an own thread writes, from a bounded queue.
 
-    What finds the queue full is lost, and so is what the middleware reports as lost; both are
-    counted by topic.
+    Messages that find the queue full are lost, as are those that the middleware reports lost. Both
+    are counted by topic.
     """
 
     def __init__(
@@ -45,24 +43,28 @@ class QueuedRecording:
 
     @property
     def failure(self) -> str:
-        """What went wrong with the disk; nothing is written from then on."""
+        """The disk's error; nothing is written after it."""
         with self._changed:
             return self._failure
 
     @property
     def queued_bytes(self) -> int:
-        """What waits for the disk."""
+        """Bytes that wait for the disk."""
         with self._changed:
             return self._queued_bytes
 
     def lost(self) -> dict[str, int]:
-        """How many messages were lost so far, by topic."""
+        """Number of lost messages so far, by topic."""
         with self._changed:
             return dict(self._lost)
 
     def put(self, topic: str, cdr: bytes) -> None:
-        """Record one serialized message. Never waits for the disk: a message that finds no room is
-        counted as lost.
+        """Record one message. Never waits for the disk: if the queue is full, the message counts as
+        lost.
+
+        Args:
+            topic: Full name of the topic.
+            cdr: The serialized message.
         """
         with self._changed:
             full = (
@@ -77,12 +79,17 @@ class QueuedRecording:
             self._queued_bytes += len(cdr)
 
     def lose(self, topic: str, count: int) -> None:
-        """Count messages that were sent and did not arrive."""
+        """Count messages that were sent and did not arrive.
+
+        Args:
+            topic: Full name of the topic.
+            count: How many.
+        """
         with self._changed:
             self._lost[topic] += count
 
     def close(self, metadata: Mapping[str, Any]) -> Path:
-        """Write what is queued and the metadata, with what was lost.
+        """Write the queue and the metadata, with the number of lost messages.
 
         Raises: OSError or DataError; the partial file stays then.
         """
@@ -93,7 +100,7 @@ class QueuedRecording:
         return self._episode.close({**metadata, **self._losses()})
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """As `close`, but the file keeps its partial name."""
+        """Like `close`, but the file keeps its partial name."""
         self._end()
         if self._failure:
             self._episode.abandon()
@@ -101,7 +108,7 @@ class QueuedRecording:
             self._episode.finish({**metadata, **self._losses()})
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete the recording."""
         with self._changed:
             self._queue.clear()
         self._end()

@@ -1,6 +1,4 @@
-"""The verb `conure recordings recover FILE...`: finished recordings of what killed recorders
-left.
-"""
+"""The verb `conure recordings recover FILE...`: finish the recordings of killed recorders."""
 
 import fcntl
 import os
@@ -13,7 +11,7 @@ from mcap.writer import CompressionType, Writer
 
 from conure_core.errors import ConfigError, DataError
 from conure_ros.recording.episodes import METADATA, PARTIAL, RECOVER, Episode, Scan
-from conure_ros.recording.writer import CHUNK_BYTES, finish_name, texts
+from conure_ros.recording.writer import CHUNK_BYTES, encode_metadata, finish_name
 
 FROM = "recovered_from"
 USAGE = f"{RECOVER} FILE.mcap{PARTIAL} [FILE...]"
@@ -21,7 +19,7 @@ USAGE = f"{RECOVER} FILE.mcap{PARTIAL} [FILE...]"
 
 @dataclass(frozen=True)
 class Recovered:
-    """A recording that was made of a partial file."""
+    """A recording made from a partial file."""
 
     path: Path
     messages: int
@@ -60,20 +58,20 @@ def _report(partial: Path, found: Recovered) -> None:
 
 
 def recover(partial: Path) -> Recovered:
-    """Make a finished recording of a partial file; that one is removed when the new one is safe on
+    """Make a finished recording of a partial file, which is removed once the new one is safe on
     disk.
 
-    A partial file that is damaged in its midst is kept. The new recording is labelled
-    "interrupted"; its metadata say "recovered".
+    A damaged partial file is kept. The new recording is labelled "interrupted"; its metadata say
+    "recovered".
 
-    Raises: ConfigError for another name; DataError if it is being written, holds no recording, or
-    the name is taken.
+    Raises: ConfigError for another file name; DataError if it is being written, holds no recording,
+    or the final name is taken.
     """
     if not partial.name.endswith(f".mcap{PARTIAL}"):
         raise ConfigError(f"{partial}: a partial file's name ends in .mcap{PARTIAL}; {USAGE}")
     final = partial.with_name(partial.name.removesuffix(PARTIAL))
     with _locked(partial):
-        _beside(final).unlink(missing_ok=True)  # a killed recovery's: the lock is ours
+        _beside(final).unlink(missing_ok=True)  # left by a killed recovery: the lock is ours
         if final.exists():
             damage = _require_done(partial, final)
             if damage:
@@ -81,7 +79,7 @@ def recover(partial: Path) -> Recovered:
         elif _is_complete(partial):
             finish_name(partial, final)
         else:
-            return _rewritten(partial, final)
+            return _rewrite(partial, final)
         partial.unlink(missing_ok=True)
         return Recovered(final, _messages(final), "")
 
@@ -103,11 +101,14 @@ def _locked(partial: Path) -> Iterator[None]:
 
 
 def _require_done(partial: Path, final: Path) -> str:
-    """Check that the final file is this very recording: a kill came before the partial name was
-    removed.
+    """Check that the final file is this very recording: the process was killed before it removed
+    the partial name.
 
-    Returns: What of the partial file could not be read, if anything: then it stays.
-    Raises: DataError if it is another one.
+    Returns:
+        What could not be read of the partial file, '' if nothing; otherwise the partial file stays.
+
+    Raises:
+        DataError: The final file is another recording.
     """
     if final.samefile(partial):
         return ""
@@ -136,8 +137,8 @@ def _beside(final: Path) -> Path:
     return final.with_name(f".{final.name}.recovering")
 
 
-def _rewritten(partial: Path, final: Path) -> Recovered:
-    """Copy every message that can be read; the copy is checked before it takes the final name."""
+def _rewrite(partial: Path, final: Path) -> Recovered:
+    """Copy every readable message. The copy is checked before it gets the final name."""
     Episode(partial, partial=True)
     beside = _beside(final)
     scan = Scan(partial)
@@ -156,8 +157,8 @@ def _rewritten(partial: Path, final: Path) -> Recovered:
 
 
 def _copy(scan: Scan, path: Path) -> int:
-    """Write what is read into a finished recording, on the disk when this returns; how many
-    messages.
+    """Write the readable messages into a finished recording, on disk when this returns. Returns
+    their number.
     """
     count = 0
     channels: dict[int, int] = {}
@@ -182,7 +183,7 @@ def _copy(scan: Scan, path: Path) -> int:
             )
             count += 1
         about = {"label": "interrupted", "recovered": True, FROM: scan.path.name}
-        writer.add_metadata(METADATA, texts({**scan.metadata, **about}))
+        writer.add_metadata(METADATA, encode_metadata({**scan.metadata, **about}))
         writer.finish()
         file.flush()
         os.fsync(file.fileno())

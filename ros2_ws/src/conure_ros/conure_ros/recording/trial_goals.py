@@ -1,4 +1,4 @@
-"""Goals of the action run_trial: what may be asked for, and what becomes of it."""
+"""Goals of the action run_trial: their valid values, and their results."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,21 +15,19 @@ SEEDS = 2**31
 
 @dataclass
 class Goal:
-    """A client's goal, from its acceptance until its result is given. `why`: what interrupted
-    it.
-    """
+    """A client's goal, from its acceptance until its result. `why`: what interrupted it."""
 
     handle: Any
     answer: Future = field(default_factory=Future)
     why: str = ""
-    heard: bool = False
-    """Whether anybody ever listened to its feedback."""
+    has_listener: bool = False
+    """Whether a client ever subscribed to its feedback."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a goal: a trial, or why there is none. `recording`: what was recorded of one
-    that was aborted.
+    """The result of a goal: a trial, or why there is none. `recording`: the file of an aborted
+    trial.
     """
 
     trial: Trial | None = None
@@ -38,7 +36,7 @@ class Outcome:
 
 
 def refusal(goal: RunTrial.Goal) -> str:
-    """What is wrong with the values of a goal; empty: nothing."""
+    """What is wrong with the values of a goal; '' if nothing."""
     if not math.isfinite(goal.timeout_s) or not 0.0 <= goal.timeout_s <= LONGEST_S:
         return f"timeout_s must be from 0 to {LONGEST_S:.0f} s, got {goal.timeout_s}"
     if not 0 <= goal.seed < SEEDS:

@@ -1,4 +1,4 @@
-"""Evaluation trials: what is asked for, what came of it, and the file that keeps both. No ROS."""
+"""Evaluation trials: settings, results, and the file that keeps both. No ROS."""
 
 import dataclasses
 import itertools
@@ -17,8 +17,8 @@ AGAIN = "move it away to start over"
 
 @dataclass(frozen=True)
 class Settings:
-    """What trials have in common; number i has the seed `first_seed + i`. `timeout_s` 0: the task's
-    own limit.
+    """Settings common to all trials. Trial i has the seed `first_seed + i`. `timeout_s` 0: the
+    task's own limit.
     """
 
     task: str
@@ -30,8 +30,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measures:
-    """What a trial's recording says. Lists have one value a tick; durations in ms, likelihoods in
-    nats.
+    """Measurements from a trial's recording. Lists have one value a tick; durations in ms,
+    likelihoods in nats.
     """
 
     capture_to_command_ms: list[float] = field(default_factory=list)
@@ -56,12 +56,12 @@ class Trial:
 
 
 class TrialsFile:
-    """`trials.json`: settings and finished trials, replaced as a whole after every trial, so that a
-    restart goes on.
+    """`trials.json`: settings and finished trials. It is replaced after every trial, so that a
+    rerun resumes.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        """Raises: ConfigError if the folder holds trials of other settings; DataError if its file
+        """Raises: ConfigError if the folder holds trials with other settings; DataError if its file
         cannot be read.
         """
         self.path, self.settings = folder / FILE_NAME, settings
@@ -80,7 +80,7 @@ class TrialsFile:
                 )
 
     def unfinished(self, trials: int) -> list[int]:
-        """The seeds still to be run, in order."""
+        """The seeds that are still to run, in order."""
         done = {trial.seed for trial in self.trials}
         return [
             seed
@@ -89,7 +89,7 @@ class TrialsFile:
         ]
 
     def add(self, trial: Trial) -> None:
-        """Keep a finished trial, on disk when this returns."""
+        """Keep a finished trial; it is on disk when this returns."""
         self.trials.append(trial)
         data = {
             "format": FORMAT,
@@ -100,7 +100,7 @@ class TrialsFile:
 
 
 def read_trials(path: Path) -> tuple[Settings, list[Trial]]:
-    """Raises: DataError naming what is wrong with the file."""
+    """Read settings and trials. Raises: DataError naming what is wrong with the file."""
     try:
         data: dict[str, Any] = read_json(path, AGAIN)
         if data["format"] != FORMAT:
@@ -115,10 +115,10 @@ def read_trials(path: Path) -> tuple[Settings, list[Trial]]:
 
 
 def measure(recording: Path) -> Measures:
-    """Latencies, jitter and likelihoods of a recorded trial, from the stamps inside its messages.
+    """Latencies, jitter and likelihoods of a recorded trial, from the stamps in its messages.
 
-    A command answers the last decision whose inference ended before the command's stamp.
-    Raises: DataError if the recording cannot be read.
+    A command answers the last decision whose inference ended before the command's stamp. Raises:
+    DataError if the recording cannot be read.
     """
     decisions, commands, changes, images = [], [], 0, 0
     for record in Episode(recording).messages():
@@ -150,8 +150,8 @@ def measure(recording: Path) -> Measures:
 
 
 def _answers(decisions: list[Any], commands_ns: list[int]) -> list[tuple[Any, int]]:
-    """Every decision with the first command after the end of its inference and before that of the
-    next one's.
+    """Each decision with the first command after the end of its inference and before the end of the
+    next one.
     """
     ends = [stamp_ns(decision.inference_end) for decision in decisions]
     answers = []

@@ -1,6 +1,4 @@
-"""Writes one episode: exclusively, locked while it is written, never over anything that is
-there.
-"""
+"""Writes one episode: exclusively, locked while it is written, never over an existing file."""
 
 import contextlib
 import errno
@@ -22,16 +20,15 @@ from conure_ros.recording.episodes import METADATA, METADATA_AT_START, PARTIAL, 
 CHUNK_BYTES = 256 * 1024
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What file systems without hard links answer."""
+"""Errors of file systems without hard links."""
 
 
 class EpisodeWriter:
-    """Writes to `<name>.mcap.partial`; only `close` gives the file its final name, after it is safe
+    """Writes to `<name>.mcap.partial`. Only `close` gives the file its final name, once it is safe
     on disk.
 
-    The partial file is created exclusively and locked for as long as it is written: neither a
-    finished recording nor the partial file of another recorder, living or dead, is ever written
-    over.
+    The partial file is created exclusively and locked while it is written. So neither a finished
+    recording nor the partial file of another recorder, living or dead, is ever overwritten.
     """
 
     def __init__(
@@ -41,9 +38,17 @@ class EpisodeWriter:
         topics: Iterable[Topic],
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Begin an episode. `metadata`: what is known already, kept even if the recorder is killed.
+        """Begin an episode.
 
-        Raises: DataError for an unusable name or one that is taken; OSError.
+        Args:
+            folder: Folder of the recordings; created if needed.
+            name: Name of the episode: letters, digits, '-' and '_'.
+            topics: Topics with their types and schemas.
+            metadata: Metadata known already; it survives a kill of the recorder.
+
+        Raises:
+            DataError: The name is unusable or taken.
+            OSError: The disk refuses.
         """
         if not NAME.fullmatch(name):
             raise DataError(f"episode name '{name}': only letters, digits, '-' and '_' are allowed")
@@ -52,13 +57,13 @@ class EpisodeWriter:
         if self.path.exists():
             raise DataError(f"{self.path} exists; choose another name or move it away")
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = exclusive(self.partial)
+        self._file = create_exclusively(self.partial)
         sync(folder)
         self._anchor_ns = time.time_ns() - time.monotonic_ns()
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.LZ4)
         self._writer.start(profile="ros2", library="conure")
         if metadata:
-            self._writer.add_metadata(METADATA_AT_START, texts(metadata))
+            self._writer.add_metadata(METADATA_AT_START, encode_metadata(metadata))
         self._channels = {topic.name: self._channel(topic) for topic in topics}
         self._writer.flush()
         self.messages = 0
@@ -68,13 +73,23 @@ class EpisodeWriter:
         return int(self._writer.register_channel(topic.name, "cdr", schema))
 
     def now_ns(self) -> int:
-        """The time to log a message with: the wall clock's at the start, a steady clock from
-        there.
+        """The log time of a message, ns: the wall clock's time at the start, then a steady
+        clock.
         """
         return self._anchor_ns + time.monotonic_ns()
 
     def write(self, topic: str, cdr: bytes, log_ns: int, publish_ns: int) -> None:
-        """One serialized message. Raises: OSError, such as a full disk."""
+        """Write one message.
+
+        Args:
+            topic: Full name of the topic, one of those given at the start.
+            cdr: The serialized message.
+            log_ns: Time at which it reached the recorder, ns.
+            publish_ns: Time at which it was sent, ns.
+
+        Raises:
+            OSError: The disk refuses, such as a full one.
+        """
         channel = self._channels[topic]
         self._writer.add_message(
             channel, log_ns, data=cdr, publish_time=publish_ns, sequence=self.messages
@@ -82,14 +97,12 @@ class EpisodeWriter:
         self.messages += 1
 
     def flush(self) -> None:
-        """Put all that was written so far on the disk, readable whatever happens then. Raises:
-        OSError.
-        """
+        """Put everything on the disk, so that it is readable after a crash. Raises: OSError."""
         self._writer.flush()
         os.fdatasync(self._file.fileno())
 
     def close(self, metadata: Mapping[str, Any]) -> Path:
-        """The finished recording, under its final name.
+        """Finish the recording; returns its final path.
 
         Raises: OSError, or DataError if that name was taken meanwhile; the partial file stays then.
         """
@@ -107,25 +120,25 @@ class EpisodeWriter:
         return self.path
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Make the partial file complete and readable without giving it its final name."""
+        """Complete the partial file without giving it its final name."""
         try:
             self._complete(metadata)
         finally:
             self.abandon()
 
     def _complete(self, metadata: Mapping[str, Any]) -> None:
-        self._writer.add_metadata(METADATA, texts(metadata))
+        self._writer.add_metadata(METADATA, encode_metadata(metadata))
         self._writer.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def abandon(self) -> None:
-        """Stop writing; what is on disk stays in the partial file."""
+        """Stop writing; the partial file stays as it is on disk."""
         with contextlib.suppress(OSError):
             self._file.close()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete the recording."""
         mine = _identity(os.fstat(self._file.fileno()))
         with contextlib.suppress(FileNotFoundError):
             if _identity(self.partial.stat()) == mine:
@@ -133,27 +146,25 @@ class EpisodeWriter:
         self.abandon()
 
 
-def texts(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata as MCAP holds it: text by text."""
+def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata as MCAP stores it: texts by name; other values as JSON."""
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in metadata.items()
     }
 
 
-def exclusive(path: Path) -> IO[bytes]:
-    """A new file of this name, locked until it is closed. Raises: DataError if there is one
-    already; OSError.
-    """
+def create_exclusively(path: Path) -> IO[bytes]:
+    """Create a file, locked until it is closed. Raises: DataError if it exists; OSError."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError as error:
-        raise DataError(_taken(path)) from error
+        raise DataError(_name_taken(path)) from error
     fcntl.flock(handle, fcntl.LOCK_EX)
     return os.fdopen(handle, "wb")
 
 
-def _taken(path: Path) -> str:
+def _name_taken(path: Path) -> str:
     if is_written(path):
         return f"{path} is being written by another recorder; choose another name, or end that one"
     return (
@@ -163,7 +174,7 @@ def _taken(path: Path) -> str:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a living process has this partial file open for writing."""
+    """Whether a living process writes this partial file."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -175,8 +186,15 @@ def is_written(path: Path) -> bool:
 
 
 def finish_name(partial: Path, final: Path) -> None:
-    """Give a complete file its final name, unless that is taken. Raises: DataError if it is;
-    OSError.
+    """Give a complete file its final name.
+
+    Args:
+        partial: The complete file.
+        final: Its final name, in the same folder.
+
+    Raises:
+        DataError: The final name is taken.
+        OSError: The disk refuses.
     """
     try:
         try:

@@ -1,6 +1,4 @@
-"""Whether a person's input is one of now, and not the last one again. Pure: stamps and steady
-seconds come in.
-"""
+"""Whether a person's input is new, and not a repetition of the last one. Pure: times come in."""
 
 import math
 from collections import defaultdict
@@ -12,29 +10,29 @@ from conure_ros.comms.messages import NANOSECONDS
 from conure_ros.control.clock_watch import ClockWatch
 
 FUTURE_S = 0.05
-"""How far a driver's clock may be ahead."""
+"""How far a driver's clock may be ahead, s."""
 RELEASED_S = 0.5
-"""An input that was silent for so long was let go."""
+"""An input that was silent for so long was released, s."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Now, on both clocks: that of the stamps, ns, and a steady one, s."""
+    """The present time on both clocks: that of the stamps, ns, and the steady one, s."""
 
     stamp_ns: int
     steady_s: float
 
 
 class InputWatch:
-    """Age and change of the inputs of one hand, from several devices.
+    """Age and change of the inputs of one person, from several devices.
 
-    An input is good for `stale_s` after it was made, by its stamp, and for `stale_s` after it came,
-    by a steady clock: where the clock of the stamps stands still, nothing would ever grow old. One
-    with the stamp of the last is that one.
+    An input is good for `stale_s` after its stamp, and for `stale_s` after it came, on the steady
+    clock: if the clock of the stamps stands still, nothing would ever grow old. An input with the
+    stamp of the last one is the same input.
 
-    `unchanged_s`: how long an input that moves the arm may do so without any change, as a device
-    that is out of range and whose driver says its last message again and again has none; 0: for
-    ever. A hand that lets go begins anew.
+    `unchanged_s`: how long an input may move the arm without a change; 0: no limit. A device out of
+    range whose driver repeats its last message never changes. The time restarts when the person
+    lets go.
     """
 
     def __init__(self, stale_s: float, unchanged_s: float) -> None:
@@ -46,10 +44,16 @@ class InputWatch:
         """The stamp of the newest input; 0 before the first."""
 
     def is_new(self, source: str, stamp_ns: int, now: Moment) -> bool:
-        """Whether this input was not seen before.
+        """Whether this input is newer than all before.
 
-        Raises: UnsafeCommand for one whose time is not known or to come, StaleInput for one that is
-        long past.
+        Args:
+            source: Topic of the device.
+            stamp_ns: The input's stamp, ns.
+            now: Present time.
+
+        Raises:
+            UnsafeCommand: It has no stamp, or lies in the future.
+            StaleInput: It is older than `stale_s`.
         """
         if not stamp_ns:
             raise UnsafeCommand(
@@ -74,12 +78,25 @@ class InputWatch:
         return True
 
     def take(self, stamp_ns: int, now: Moment) -> None:
-        """The newest input is this one, and comes now."""
+        """Take an input as the newest one.
+
+        Args:
+            stamp_ns: Its stamp, ns.
+            now: Present time.
+        """
         self.stamp_ns, self._arrived_s = stamp_ns, now.steady_s
 
-    def expect_change(self, source: str, values: Hashable, now_s: float) -> None:
-        """To be called with each new input that moves the arm. Raises: UnsafeCommand if it did not
-        change for long.
+    def require_change(self, source: str, values: Hashable, now_s: float) -> None:
+        """Refuse an input that moves the arm and did not change for `unchanged_s`; call it for each
+        new one.
+
+        Args:
+            source: Topic of the device.
+            values: All values of the input.
+            now_s: Present time on the steady clock, s.
+
+        Raises:
+            UnsafeCommand: It did not change for too long.
         """
         before, since_s, last_s = self._held.get(source, (None, now_s, now_s))
         if values != before or now_s - last_s >= RELEASED_S:
@@ -93,17 +110,15 @@ class InputWatch:
             )
 
     def let_go(self, source: str) -> None:
-        """The hand rests."""
+        """Note that the device is released."""
         self._held.pop(source, None)
 
     def age_s(self, now: Moment) -> float:
-        """Of the newest input, on whichever clock it is older."""
+        """Age of the newest input, s: the larger one of both clocks."""
         return max((now.stamp_ns - self.stamp_ns) / NANOSECONDS, now.steady_s - self._arrived_s)
 
     def stale(self, now: Moment) -> bool:
-        """Whether the newest input is silence by now, or lies in the future of a clock that went
-        back.
-        """
+        """Whether the newest input is too old, or lies in the future of a clock that went back."""
         return (
             self.age_s(now) > self._stale_s
             or (self.stamp_ns - now.stamp_ns) / NANOSECONDS > FUTURE_S

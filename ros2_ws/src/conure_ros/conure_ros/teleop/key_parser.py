@@ -1,17 +1,18 @@
-"""Which keys the bytes of a terminal are. Pure: bytes and steady seconds come in, keys come out."""
+"""Parses the bytes of a terminal into keys. Pure: bytes and steady seconds come in, keys come
+out.
+"""
 
 from enum import Enum, auto
 
 ESC, CAN, SUB, BEL, SPACE = 0x1B, 0x18, 0x1A, 0x07, 0x20
 ALT_S = 0.1
-"""A byte so soon after an ESC belongs to it: Alt and a key. Later, the ESC was the key of that
-name.
+"""A byte within this time after an ESC belongs to it: Alt and a key. Otherwise it was the Esc key.
 """
 SILENT_S = 1.0
-"""A string, a paste or a mouse report that says nothing for so long is over."""
+"""A string, a paste or a mouse report ends after this silence."""
 MOUSE_BYTES = 3
 PASTE_BEGINS, PASTE_ENDS = b"200", b"\x1b[201~"
-# Sequences of one byte (8-bit terminals) and what they are with ESC.
+# 8-bit control characters, and the byte that has the same meaning after ESC.
 C1 = {
     0x9B: ord("["),
     0x8F: ord("O"),
@@ -41,12 +42,12 @@ TIMED = (_In.STRING, _In.MOUSE, _In.PASTE)
 
 
 class KeyParser:
-    r"""Keys of one character. Escape sequences, pasted text and what is not ASCII give none,
+    r"""Keys of one character. Escape sequences, pasted text and non-ASCII characters give none,
     however they are split.
 
-    Only space comes out of wherever it is in: it stops the arm. A sequence that began with ESC and
-    [ or O ends with its last byte alone, however late that comes, as digits and letters that are
-    left over would be keys.
+    Only space passes in every state: it stops the arm. A sequence that began with ESC and [ or O
+    ends only with its last byte, however late that comes: leftover digits and letters would be
+    keys.
 
     >>> parser = KeyParser()
     >>> parser.feed(b"w\x1b[15", now_s=0.0), parser.feed(b"~d", now_s=2.0)
@@ -62,7 +63,15 @@ class KeyParser:
         self._left = self._utf8 = 0
 
     def feed(self, data: bytes, now_s: float) -> str:
-        """The keys that these bytes complete."""
+        """Parse more bytes.
+
+        Args:
+            data: Bytes from the terminal, in any portions.
+            now_s: Time at which they came, steady clock, s.
+
+        Returns:
+            The keys that these bytes complete, one character each.
+        """
         return "".join(self._key(byte, now_s) for byte in data)
 
     def _key(self, byte: int, now_s: float) -> str:
@@ -82,8 +91,8 @@ class KeyParser:
         return ""
 
     def _space(self) -> str:
-        """A key everywhere. It ends what no space may be in; in the others it may be text or a
-        coordinate.
+        """Space is a key in every state. It ends states that cannot contain it; in the others it
+        may be text or a coordinate.
         """
         self._utf8 = 0
         if self._in is _In.MOUSE:
@@ -131,8 +140,8 @@ class KeyParser:
         return _In.STRING if byte in STRINGS else _In.GROUND
 
     def _in_csi(self, byte: int) -> _In:
-        """Parameters, then one last byte. rxvt ends with $ as well; ESC [ [ and a letter is the
-        linux console's.
+        """Parameters, then one last byte. rxvt also ends with $; ESC [ [ and a letter is the linux
+        console's.
         """
         if byte == ord("[") and not self._parameters:
             return _In.LAST
@@ -166,5 +175,5 @@ class KeyParser:
 
 
 def _continuations(byte: int) -> int:
-    """How many bytes follow a character's first one in UTF-8."""
+    """The number of bytes that follow the first byte of a UTF-8 character."""
     return (byte >= 0xC2) + (byte >= 0xE0) + (byte >= 0xF0) if byte < 0xF5 else 0

@@ -1,6 +1,4 @@
-"""From what a person's hand does to a normalized action. Pure: numbers come in, an intent comes
-out.
-"""
+"""From a person's input to a normalized action. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +14,10 @@ OPEN, CLOSED = 1.0, -1.0
 
 @dataclass(frozen=True)
 class Intent:
-    """What a person wants.
+    """A person's wish.
 
-    motion (6,): an action's first six values, each in [-1, 1]; gripper: -1 closed, 1 open, None: as
-    it is.
+    motion (6,): an action's first six values, each in [-1, 1]; gripper: -1 closed, 1 open, None:
+    unchanged.
     """
 
     motion: Array
@@ -28,10 +26,10 @@ class Intent:
 
 @dataclass(frozen=True)
 class JoyLayout:
-    """Where on a sensor_msgs/Joy everything is.
+    """The layout of a sensor_msgs/Joy.
 
-    `axes`: for x, y, z and the turns about x, y, z the number of the axis, -1 for none; each is
-    multiplied by its scale. An axis within `dead_zone` of its middle is there.
+    `axes`: numbers of the axes for x, y, z and for the rotations about x, y, z; -1: none. Each is
+    multiplied by its scale. An axis within `dead_zone` of its centre counts as 0.
     """
 
     axis_count: int
@@ -62,8 +60,17 @@ class JoyLayout:
             raise ConfigError(f"dead man, open and close must be different buttons, got {buttons}")
 
     def intent(self, axes: Sequence[float], buttons: Sequence[int]) -> Intent | None:
-        """None while the dead man's button is not held. Raises: UnsafeCommand for another device,
-        or a NaN.
+        """Read a joystick.
+
+        Args:
+            axes: Values in [-1, 1], `axis_count` of them.
+            buttons: 0 or 1, `button_count` of them.
+
+        Returns:
+            The intent; None while the dead man's button is released.
+
+        Raises:
+            UnsafeCommand: The numbers do not fit the layout, or a value is not finite.
         """
         came, wanted = (len(axes), len(buttons)), (self.axis_count, self.button_count)
         if came != wanted:
@@ -77,18 +84,18 @@ class JoyLayout:
             [axes[axis] if axis >= 0 else 0.0 for axis in self.axes], dtype=np.float64
         )
         return Intent(
-            _limited(values * self.axis_scales, "joy", self.dead_zone), self._gripper(buttons)
+            _limit(values * self.axis_scales, "joy", self.dead_zone), self._gripper(buttons)
         )
 
     def _gripper(self, buttons: Sequence[int]) -> float | None:
-        """Both buttons together say nothing."""
+        """Open or close; both buttons together mean neither."""
         pressed = bool(buttons[self.open_button]), bool(buttons[self.close_button])
         return {(True, False): OPEN, (False, True): CLOSED}.get(pressed)
 
 
 @dataclass(frozen=True)
 class TwistScale:
-    """Which velocities are the largest action: m/s and rad/s."""
+    """The velocities of the largest action: m/s and rad/s."""
 
     linear_full_m_s: float
     angular_full_rad_s: float
@@ -101,34 +108,51 @@ class TwistScale:
             raise ConfigError(f"the largest velocities must be above 0, got {self}")
 
     def intent(self, velocity: Sequence[float], frame: str, base_frame: str) -> Intent | None:
-        """Of a velocity (6,), m/s and rad/s, in the base frame ('' is that one). None for a hand
-        that rests.
+        """Scale a velocity to an intent.
 
-        Raises: UnsafeCommand for another frame, or a NaN.
+        Args:
+            velocity: Linear and angular velocity, shape (6,), m/s and rad/s.
+            frame: Its frame; '': the base frame.
+            base_frame: Name of the robot's base frame.
+
+        Returns:
+            The intent; None for a velocity within the dead zone.
+
+        Raises:
+            UnsafeCommand: Another frame, or a value that is not finite.
         """
         if frame not in ("", base_frame):
             raise UnsafeCommand(f"teleop/twist must be in frame '{base_frame}', got '{frame}'")
         full = np.repeat([self.linear_full_m_s, self.angular_full_rad_s], 3)
-        motion = _limited(
-            np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone
-        )
+        motion = _limit(np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone)
         return Intent(motion) if motion.any() else None
 
 
 def _expect_finite(**settings: Sequence[float]) -> None:
-    """Raises: ConfigError naming the setting that has a value which is no number."""
+    """Raises: ConfigError naming a setting whose value is not finite."""
     for name, values in settings.items():
         if not np.isfinite(values).all():
             raise ConfigError(f"{name} must be finite, got {list(values)}")
 
 
-def _limited(values: Array, what: str, dead_zone: float) -> Array:
-    """In [-1, 1], what is nearly nothing as nothing. Raises: UnsafeCommand if one is not finite."""
+def _limit(values: Array, what: str, dead_zone: float) -> Array:
+    """Clip to [-1, 1], and set values in the dead zone to 0. Raises: UnsafeCommand if one is not
+    finite.
+    """
     if not np.isfinite(values).all():
         raise UnsafeCommand(f"{what}: {values} is not finite; nothing is sent")
     return np.clip(np.where(np.abs(values) < dead_zone, 0.0, values), -1.0, 1.0)
 
 
-def opening(gripper_m: float, closed_m: float, open_m: float) -> float:
-    """The gripper's position, m, as an action's last value: -1 closed, 1 open."""
+def normalize_gripper(gripper_m: float, closed_m: float, open_m: float) -> float:
+    """Convert a gripper position to an action's last value.
+
+    Args:
+        gripper_m: Position, m.
+        closed_m: Position of the closed gripper, m.
+        open_m: Position of the open gripper, m.
+
+    Returns:
+        -1 (closed) to 1 (open), clipped.
+    """
     return float(np.clip(2.0 * (gripper_m - closed_m) / (open_m - closed_m) - 1.0, -1.0, 1.0))

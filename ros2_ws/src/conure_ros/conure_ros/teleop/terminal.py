@@ -1,4 +1,4 @@
-"""The terminal's keyboard, key by key."""
+"""The keyboard of the terminal."""
 
 import contextlib
 import os
@@ -18,19 +18,21 @@ INPUT_FLAGS, CONTROL_CHARACTERS = 0, 6
 
 
 def require_terminal(verb: str) -> None:
-    """Raises: ConfigError if the input is no terminal."""
+    """Raises: ConfigError if the standard input is not a terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError(f"conure {verb} needs a terminal to read keys from; this input is none")
+        raise ConfigError(
+            f"conure {verb} needs a terminal to read keys from; this input is not a terminal"
+        )
 
 
 class Keyboard:
-    """What is pressed in this terminal, as bytes or as keys."""
+    """The keys pressed in this terminal, as bytes or as keys."""
 
     def __init__(self) -> None:
         self._parser = KeyParser()
 
     def read(self, wait_s: float) -> bytes | None:
-        """The bytes that came, b'' if none within so long, None if the terminal is gone."""
+        """Bytes that came within `wait_s`; b'' if none, None if the terminal is gone."""
         try:
             if not select.select([sys.stdin], [], [], wait_s)[0]:
                 return b""
@@ -39,18 +41,17 @@ class Keyboard:
             return None
 
     def pressed(self, wait_s: float) -> str | None:
-        """The keys that were pressed, '' if none within so long, None if the terminal is gone."""
+        """Keys pressed within `wait_s`; '' if none, None if the terminal is gone."""
         data = self.read(wait_s)
         return None if data is None else self._parser.feed(data, time.monotonic())
 
 
 @contextlib.contextmanager
 def keyboard() -> Iterator[Keyboard]:
-    """Keys come without Enter and are not shown; the terminal is put back as it was, however this
-    ends.
+    """Read keys without Enter and without echo. The terminal is always restored at the end.
 
-    Ctrl-S would hold up what is printed and with it the keys, Ctrl-Z all of it: both are keys here.
-    What is pasted is marked, so that it can be told from keys.
+    Ctrl-S, which would stop the output, and Ctrl-Z, which would stop the process, are keys here.
+    Pasted text is marked, so that it is not taken for keys.
     """
     before = termios.tcgetattr(sys.stdin)
     try:

@@ -1,3 +1,3 @@
-"""Arms that behave as arms do: they lag, have speeds of their own, queue, get stuck, are moved, and
-measure wrongly.
+"""Models of real arms: they lag, have speed limits, queue commands, get stuck, are moved by hand,
+and measure wrongly.
 """

@@ -1,7 +1,7 @@
 """An arm and its controller in simulated time. Pure: no ROS, no clock; the same steps give the same
 motion.
 
-An `ArmModel` is a controller, which turns commands into set points, and a plant, which comes after
+An `ArmModel` is a controller, which turns commands into set points, and a plant, which follows
 them.
 """
 
@@ -21,8 +21,8 @@ STREAM_S = 0.01
 
 @dataclass(frozen=True)
 class Order:
-    """Positions (m,), rad and m, to be reached `duration_s` after `stamp_s`; a stamp of 0 means:
-    from now on.
+    """Positions (m,), rad and m, to be reached `duration_s` after `stamp_s`. A stamp of 0 means
+    now.
     """
 
     positions: Array
@@ -31,9 +31,7 @@ class Order:
 
 
 class Refused(Exception):
-    """The controller does not take this command; the message says why, in the controller's own
-    words.
-    """
+    """The controller refuses this command; the message is the real controller's."""
 
 
 class Controller(Protocol):
@@ -42,18 +40,26 @@ class Controller(Protocol):
     set_point: Array
 
     def take(self, order: Order, now_s: float) -> None:
-        """Raises: Refused."""
+        """Take a command.
+
+        Args:
+            order: Goal positions, shape (m,), rad and m, with their time.
+            now_s: Present time, s.
+
+        Raises:
+            Refused: The controller does not accept it.
+        """
 
     def step(self, now_s: float) -> Array:
-        """The set point (m,) at a time, which never goes back."""
+        """The set point, shape (m,), at a time, which never goes back."""
 
     def rest(self, positions: Array) -> None:
-        """Forget every command; the set point is here."""
+        """Forget every command, and set the set point."""
 
 
 @dataclass
 class _Way:
-    """From one set point to another, linearly in time."""
+    """Linear interpolation in time between two set points."""
 
     start: Array
     goal: Array
@@ -66,10 +72,10 @@ class _Way:
 
 
 class TrajectoryController:
-    """As joint_trajectory_controller: a new trajectory replaces the old one, from the present set
-    point on.
+    """Like joint_trajectory_controller: a new trajectory replaces the old one, starting at the
+    present set point.
 
-    A stamped one begins at its stamp, and is refused when its end is over. Source:
+    A stamped trajectory starts at its stamp, and is refused if its end has passed. Source:
     ros2_controllers, joint_trajectory_controller, validate_trajectory_msg and Trajectory::sample.
     """
 
@@ -82,8 +88,8 @@ class TrajectoryController:
         if order.stamp_s and start_s + order.duration_s < now_s:
             raise Refused("Received trajectory with non-zero start time that ends in the past")
         start = self.step(now_s)
-        # Sampled between the present set point and the point, from now on; one of the future waits
-        # for its stamp.
+        # Interpolate from the present set point, from now on; a future trajectory waits for its
+        # stamp.
         self._ways = deque(
             [_Way(start, order.positions, max(start_s, now_s), start_s + order.duration_s)]
         )
@@ -102,7 +108,7 @@ class TrajectoryController:
 
 
 class QueueingController(TrajectoryController):
-    """As robots that finish one motion before they begin the next: whatever comes is appended."""
+    """Like robots that finish one motion before the next: commands are appended."""
 
     def take(self, order: Order, now_s: float) -> None:
         begins_s = max([now_s, order.stamp_s, *(way.ends_s for way in self._ways)])
@@ -111,8 +117,8 @@ class QueueingController(TrajectoryController):
 
 
 class ForwardController:
-    """As forward_command_controller on position interfaces: the set point is the command, at
-    once.
+    """Like forward_command_controller on position interfaces: the set point jumps to the
+    command.
     """
 
     def __init__(self, positions: Array) -> None:
@@ -129,8 +135,8 @@ class ForwardController:
 
 
 class OwnDriver(TrajectoryController):
-    """What our outputs and drivers do with a command: begin at once, and take longer than it says
-    where a set point would be faster than `limit` (m,), rad/s and m/s.
+    """Our outputs and drivers: start at once, and take longer than commanded where a set point
+    would be faster than `limit` (m,), rad/s and m/s.
     """
 
     def __init__(self, positions: Array, limit: Array | float = np.inf) -> None:
@@ -143,10 +149,10 @@ class OwnDriver(TrajectoryController):
 
 
 class StreamedController(OwnDriver):
-    """As forward_command_controller behind control_node, which interpolates: a new set point every
-    `STREAM_S`.
+    """Like forward_command_controller behind control_node, which interpolates: a new set point
+    every `STREAM_S`.
 
-    A way begins where and when the last set point was sent.
+    A motion starts where and when the last set point was sent.
     """
 
     def take(self, order: Order, now_s: float) -> None:
@@ -158,26 +164,26 @@ class StreamedController(OwnDriver):
 
 
 def _streamed_s(now_s: float) -> float:
-    """When the last set point was sent."""
+    """The time of the last set point."""
     return float(np.floor(now_s / STREAM_S + 1e-6) * STREAM_S)
 
 
 class SerialServos(OwnDriver):
-    """As servos behind a driver of ours: goals in whole counts; a command is followed for
-    `silence_s`, then they hold.
+    """Servos behind our driver: goals in whole counts. A command is followed for `silence_s`; then
+    they hold.
 
-    Such a driver hears of a stop itself: it holds its set point and takes no command until the stop
-    is reset.
+    The driver receives a stop itself: it holds its set point and takes no command until the stop is
+    reset.
     """
 
     def __init__(
         self, positions: Array, limit: Array | float = np.inf, silence_s: float = 0.1
     ) -> None:
         super().__init__(positions, limit)
-        self._silence_s, self._told_s, self._stopped = silence_s, -np.inf, False
+        self._silence_s, self._commanded_s, self._stopped = silence_s, -np.inf, False
 
     def stop(self, stopped: bool) -> None:
-        """It hears of a stop, or of its end."""
+        """Note a stop, or its end."""
         self._stopped = stopped
         self._ways.clear()
 
@@ -185,11 +191,11 @@ class SerialServos(OwnDriver):
         if self._stopped:
             raise Refused("stopped")
         super().take(order, now_s)
-        self._told_s = now_s
+        self._commanded_s = now_s
 
     def step(self, now_s: float) -> Array:
-        ends_s = self._told_s + self._silence_s
-        exact = super().step(min(now_s, max(ends_s, self._told_s)))
+        ends_s = self._commanded_s + self._silence_s
+        exact = super().step(min(now_s, max(ends_s, self._commanded_s)))
         if now_s > ends_s:
             self._ways.clear()
         return np.asarray(np.round(exact / COUNT_RAD) * COUNT_RAD)
@@ -206,11 +212,11 @@ CONTROLLERS: dict[str, type[Any]] = {
 
 @dataclass
 class Plant:
-    """Joints that come after their set points with a lag of `lag_s`: of first order, or of second
+    """Joints that follow their set points with a lag of `lag_s`: of first order, or of second order
     with `damping`.
 
-    `speed`: (m,) the fastest that each turns by itself. `blocked`: joints that something holds, and
-    where.
+    `speed`: the largest speed of each joint, shape (m,). `blocked`: joints that something holds,
+    and where.
     """
 
     positions: Array
@@ -230,6 +236,12 @@ class Plant:
             )
 
     def step(self, set_point: Array, seconds: float) -> None:
+        """Advance one step.
+
+        Args:
+            set_point: Set points, shape (m,), rad and m.
+            seconds: Length of the step, s.
+        """
         away = set_point - self.positions
         if self.order == 1:
             # Exact for a set point that stands still.
@@ -243,7 +255,7 @@ class Plant:
             self.positions[index], self.speeds[index] = angle, 0.0
 
     def place(self, positions: Array) -> None:
-        """A hand puts the arm there."""
+        """Put the arm there by hand."""
         self.positions = np.array(positions, dtype=np.float64)
         self.speeds = np.zeros_like(self.positions)
 
@@ -265,12 +277,20 @@ class ArmModel:
     history: list[tuple[float, Array]] = field(default_factory=list)
 
     def take(self, order: Order, now_s: float) -> None:
-        """Raises: Refused."""
+        """Advance to a time, and take a command.
+
+        Args:
+            order: Goal positions, shape (m,), rad and m, with their time.
+            now_s: Present time, s.
+
+        Raises:
+            Refused: The controller does not accept it.
+        """
         self.advance(now_s)
         self.controller.take(order, now_s)
 
     def advance(self, now_s: float) -> None:
-        """Up to a time, in whole steps; every one is kept in `history`."""
+        """Advance to a time, in whole steps; each is kept in `history`."""
         steps = int((now_s - self.now_s) / self.step_s + 1e-6)
         for _ in range(max(0, steps)):
             self.now_s += self.step_s
@@ -278,11 +298,16 @@ class ArmModel:
             self.history.append((self.now_s, self.plant.positions.copy()))
 
     def measured(self) -> Array:
-        """What the encoders say now, (m,): the truth, or the next of `wrong_samples`."""
+        """The encoders' present reading, (m,): the truth, or the next of `wrong_samples`."""
         return self.wrong_samples.popleft() if self.wrong_samples else self.plant.positions.copy()
 
     def block(self, joint: int, angle_rad: float | None = None) -> None:
-        """Something holds a joint, where it is or at an angle."""
+        """Hold a joint, whatever its controller does.
+
+        Args:
+            joint: Its index.
+            angle_rad: Where it is held, rad; None: where it is now.
+        """
         self.plant.blocked[joint] = float(
             self.plant.positions[joint] if angle_rad is None else angle_rad
         )
@@ -291,11 +316,11 @@ class ArmModel:
         self.plant.blocked.clear()
 
     def move_by_hand(self, positions: Array) -> None:
-        """The arm is put elsewhere, and its controller begins there."""
+        """Put the arm elsewhere; its controller starts there."""
         self.plant.place(positions)
         self.controller.rest(positions)
 
-    def seen(self, joints: int) -> tuple[Array, Array]:
+    def recorded_motion(self, joints: int) -> tuple[Array, Array]:
         """Times (k,), s, and angles (k, joints) of the first joints: the truth, from `history`."""
         if not self.history:
             return np.empty(0), np.empty((0, joints))

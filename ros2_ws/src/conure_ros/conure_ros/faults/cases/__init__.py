@@ -1,1 +1,1 @@
-"""Rows of the table of faults, by what is broken."""
+"""Rows of the table of faults, by the part that fails."""

@@ -1,5 +1,5 @@
-"""Faults of the graph and of its recordings: transitions nobody asked for, a killed starter, a
-stalled recorder.
+"""Faults of the graph and of its recordings: wrong transitions, a killed launcher, a stalled
+recorder.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.bringup.graphs import EVALUATOR, RECORDER, TELEOP, NodeSpec
 from conure_ros.bringup.launcher import ros_environment
-from conure_ros.comms.domains import claimed_domain
+from conure_ros.comms.domains import claim_domain
 from conure_ros.comms.messages import to_time
 from conure_ros.comms.qos import NEWEST, STREAM
 from conure_ros.faults.cases.arm import STILL_RAD
 from conure_ros.faults.cases.control import BRAKED_S, own_graph
-from conure_ros.faults.live import foreign_case, moved_rad, passes
+from conure_ros.faults.live import foreign_case, largest_motion_rad, let_time_pass
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import FOREIGN, GRAPHS, Case, Outcome, Sizes
 from conure_ros.recording.episodes import Episode
@@ -41,13 +41,13 @@ from conure_ros.recording.episodes import Episode
 UP_S, DOWN_S = 60.0, 8.0
 STALL_S = 3.0
 STATED = 4
-"""Commands that may be on their way when the clock stops."""
+"""Commands that may be under way when the clock stops."""
 JOINTS = "joint_states"
 
 
 @contextlib.contextmanager
-def beside(session: Session, node: NodeSpec, **parameters: Any) -> Iterator[None]:
-    """One more node of the session's graph."""
+def _run_beside(session: Session, node: NodeSpec, **parameters: Any) -> Iterator[None]:
+    """Run one more node beside the session's graph."""
     session.graph.start_node(node, parameters)
     try:
         yield
@@ -62,9 +62,9 @@ def beside(session: Session, node: NodeSpec, **parameters: Any) -> Iterator[None
             process.wait()
 
 
-def impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
-    """An active node is told to activate, configure and clean up: it says no and lives on; the
-    policy goes on.
+def _impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
+    """Request activate, configure and cleanup from active nodes: each refuses and survives; the
+    policy continues.
     """
     session.let_policy_move()
     ended, followed = [], []
@@ -78,7 +78,7 @@ def impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
                 session.restart(node)
                 break
     if not ended:
-        session.moves_again()
+        session.require_motion()
     return Outcome(
         not ended and not followed,
         {},
@@ -86,14 +86,14 @@ def impossible_transitions(session: Session, sizes: Sizes) -> Outcome:
     )
 
 
-def starter_killed(session: Session, sizes: Sizes) -> Outcome:
-    """`conure up` is killed without a chance to end its nodes; they end by themselves."""
-    with claimed_domain() as domain, ros_environment() as variables:
+def _launcher_killed(session: Session, sizes: Sizes) -> Outcome:
+    """Kill `conure up` before it can end its nodes; they end by themselves."""
+    with claim_domain() as domain, ros_environment() as variables:
         environment = {**variables, "ROS_DOMAIN_ID": str(domain)}
-        environment.pop("CONURE_STARTER_PID", None)
+        environment.pop("CONURE_LAUNCHER_PID", None)
         chosen = [f"graph={GRAPHS[FOREIGN]}", f"robot={session.robot_name}"]
         words = [sys.executable, "-m", "conure_core", "up", *chosen]
-        starter = subprocess.Popen(
+        launcher = subprocess.Popen(
             words,
             env=environment,
             stdout=subprocess.PIPE,
@@ -102,20 +102,20 @@ def starter_killed(session: Session, sizes: Sizes) -> Outcome:
             start_new_session=True,
         )
         lines: queue.Queue[str] = queue.Queue()
-        reader = threading.Thread(target=_read, args=(starter.stdout, lines), daemon=True)
+        reader = threading.Thread(target=_read, args=(launcher.stdout, lines), daemon=True)
         reader.start()
         nodes: list[int] = []
         try:
             _wait_for(lines, "up:")
-            nodes = _children(starter.pid)
-            starter.kill()
+            nodes = _children(launcher.pid)
+            launcher.kill()
             killed_s = time.monotonic()
             while any(map(_alive, nodes)) and time.monotonic() - killed_s < DOWN_S:
                 time.sleep(0.05)
             left, took_s = [pid for pid in nodes if _alive(pid)], time.monotonic() - killed_s
         finally:
-            starter.kill()
-            starter.wait()
+            launcher.kill()
+            launcher.wait()
             for pid in filter(_alive, nodes):
                 os.kill(pid, signal.SIGKILL)
     figures = {
@@ -154,7 +154,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _alive(pid: int) -> bool:
-    """Whether it runs; one that ended and that nobody waited for does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -166,10 +166,10 @@ def _start(session: Session, prefix: str, name: str) -> StartEpisode.Response:
 
 
 def _ask(session: Session, kind: Any, service: str, **fields: Any) -> Any:
-    """The response, whatever it says. Raises: RobotError if there is none."""
+    """The response, a refusal included. Raises: RobotError if there is none."""
     client = session.node.create_client(kind, service)
     try:
-        session.wait(client.service_is_ready, 20.0, f"somebody offers {service}")
+        session.wait(client.service_is_ready, 20.0, f"a node offers {service}")
         future = client.call_async(kind.Request(**fields))
         return session.wait(
             lambda: future.done() and future.result(), 20.0, f"an answer of {service}"
@@ -178,22 +178,22 @@ def _ask(session: Session, kind: Any, service: str, **fields: Any) -> Any:
         session.destroy(client)
 
 
-def recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
-    """Nothing is lost, or what was lost is counted in the answer and in the recording."""
+def _recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
+    """Nothing is lost, or the losses are counted in the answer and in the recording."""
     with (
         tempfile.TemporaryDirectory(prefix="conure-") as folder,
-        beside(session, RECORDER, folder=folder),
+        _run_beside(session, RECORDER, folder=folder),
     ):
         recorder = session.graph.processes["recorder"]
         started = _start(session, "", "stalled")
-        passes(session, 0.5)
+        let_time_pass(session, 0.5)
         before = len(session.joints)
         recorder.send_signal(signal.SIGSTOP)
         try:
-            passes(session, STALL_S)
+            let_time_pass(session, STALL_S)
         finally:
             recorder.send_signal(signal.SIGCONT)
-        passes(session, 1.0)
+        let_time_pass(session, 1.0)
         sent = len(session.joints) - before
         answer = _ask(session, StopEpisode, "stop_episode", label="success")
         episode = Episode(Path(answer.path))
@@ -207,23 +207,23 @@ def recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
     figures = {
         "sent, at least": float(sent),
         "recorded": float(recorded),
-        "lost, it says": float(answer.lost_messages),
+        "lost, as reported": float(answer.lost_messages),
     }
     counted = missing == 0 or (answer.lost_messages >= missing and bool(said))
     return Outcome(bool(started.success) and sent > 100 and counted, figures, ", ".join(said))
 
 
-def two_recorders(session: Session, sizes: Sizes) -> Outcome:
-    """Two recorders write into one folder under one name: neither destroys what the other wrote."""
+def _two_recorders(session: Session, sizes: Sizes) -> Outcome:
+    """Two recorders write into one folder under one name: neither destroys the other's file."""
     remaps = tuple((name, f"second/{name}") for name in ("start_episode", "stop_episode"))
     second = replace(RECORDER, name="recorder_2", remaps=remaps)
     with (
         tempfile.TemporaryDirectory(prefix="conure-") as folder,
-        beside(session, RECORDER, folder=folder),
-        beside(session, second, folder=folder),
+        _run_beside(session, RECORDER, folder=folder),
+        _run_beside(session, second, folder=folder),
     ):
         answers = [_start(session, prefix, "trial") for prefix in ("", "second/")]
-        passes(session, 0.5)
+        let_time_pass(session, 0.5)
         stops = {
             prefix: _ask(session, StopEpisode, f"{prefix}stop_episode", label="success")
             for prefix, answer in zip(("", "second/"), answers, strict=True)
@@ -247,8 +247,8 @@ def _readable(path: Path) -> bool:
         return False
 
 
-def trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
-    """A second goal is rejected at once; cancelling the first holds the arm at once."""
+def _trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
+    """A second goal is rejected at once; cancelling the first one holds the arm at once."""
     with tempfile.TemporaryDirectory(prefix="conure-") as folder:
         parameters = {
             "task": "Lift",
@@ -258,16 +258,19 @@ def trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
             "first_seed": 0,
             "timeout_s": 20.0,
         }
-        with beside(session, RECORDER, folder=folder), beside(session, EVALUATOR, **parameters):
-            return _cancelled(session)
+        with (
+            _run_beside(session, RECORDER, folder=folder),
+            _run_beside(session, EVALUATOR, **parameters),
+        ):
+            return _cancel_trial(session)
 
 
-def _cancelled(session: Session) -> Outcome:
+def _cancel_trial(session: Session) -> Outcome:
     client = ActionClient(session.node, RunTrial, "run_trial")
     progress: list[float] = []
     ask = partial(client.send_goal_async, RunTrial.Goal(seed=1, task="Lift", timeout_s=20.0))
     try:
-        session.wait(client.server_is_ready, 20.0, "somebody offers run_trial")
+        session.wait(client.server_is_ready, 20.0, "a node offers run_trial")
         first = ask(feedback_callback=lambda message: progress.append(message.feedback.elapsed_s))
         goal = session.wait(lambda: first.done() and first.result(), 10.0, "an answer to the goal")
         result = goal.get_result_async()
@@ -280,8 +283,8 @@ def _cancelled(session: Session) -> Outcome:
         cancel = goal.cancel_goal_async()
         session.wait(cancel.done, 5.0, "an answer to the cancelling")
         accepted = bool(cancel.result().goals_canceling)
-        passes(session, 2.0)
-        moved = moved_rad(session, asked_ns + round(BRAKED_S * 1e9))
+        let_time_pass(session, 2.0)
+        moved = largest_motion_rad(session, asked_ns + round(BRAKED_S * 1e9))
         holds = session.states[-1].mode in (RobotState.HOLD, RobotState.STOPPED)
         ended = result.done()
         message = result.result().result.message if ended else "no result"
@@ -296,7 +299,7 @@ def _cancelled(session: Session) -> Outcome:
     )
 
 
-def clock_stands(session: Session, sizes: Sizes) -> Outcome:
+def _clock_stands(session: Session, sizes: Sizes) -> Outcome:
     """`use_sim_time` with a clock that stops: teleoperation does not repeat its last input, and the
     arm holds.
     """
@@ -304,12 +307,14 @@ def clock_stands(session: Session, sizes: Sizes) -> Outcome:
     with _ticking() as clock, own_graph(**parameters) as own:
         publisher = own.node.create_publisher(Clock, "/clock", NEWEST)
         clock.begin(lambda: publisher.publish(Clock(clock=to_time(own.now_ns()))))
-        with beside(own, replace(TELEOP, lifecycle=False), robot=own.robot_name, use_sim_time=True):
+        with _run_beside(
+            own, replace(TELEOP, lifecycle=False), robot=own.robot_name, use_sim_time=True
+        ):
             return _with_clock(own, clock)
 
 
 class _Ticking:
-    """Calls something a hundred times a second until it stands."""
+    """Calls a function a hundred times a second, until `stands` is set."""
 
     def __init__(self) -> None:
         self.stands, self._ended = threading.Event(), threading.Event()
@@ -354,11 +359,14 @@ def _with_clock(session: Session, clock: _Ticking) -> Outcome:
     for _ in range(10):
         message.header.stamp = to_time(session.now_ns())
         twists.publish(message)
-        passes(session, 0.05)
+        let_time_pass(session, 0.05)
     clock.stands.set()
     stood_ns, before = session.now_ns(), len(commands)
-    passes(session, 2.0)
-    moved, repeated = moved_rad(session, stood_ns + round(BRAKED_S * 1e9)), len(commands) - before
+    let_time_pass(session, 2.0)
+    moved, repeated = (
+        largest_motion_rad(session, stood_ns + round(BRAKED_S * 1e9)),
+        len(commands) - before,
+    )
     figures = {
         "commands before": float(before),
         "commands after the clock stopped": float(repeated),
@@ -369,27 +377,27 @@ def _with_clock(session: Session, clock: _Ticking) -> Outcome:
 
 CASES = (
     Case(
-        "transitions that are not possible",
-        "refused; every node lives, the policy goes on",
-        impossible_transitions,
+        "impossible transitions",
+        "refused; every node survives, the policy continues",
+        _impossible_transitions,
     ),
     foreign_case(
-        "the graph's starter is killed (SIGKILL)",
+        "the graph's launcher is killed (SIGKILL)",
         "its nodes end by themselves within 8 s",
-        starter_killed,
+        _launcher_killed,
     ),
     Case(
         "trial cancelled, two goals at once",
         "holds at once; the second is rejected",
-        trial_cancelled,
+        _trial_cancelled,
     ),
     foreign_case(
-        "the clock stands still", "the last input is not repeated; the arm holds", clock_stands
+        "the clock stands still", "the last input is not repeated; the arm holds", _clock_stands
     ),
     Case(
         "the recorder stalls for 3 s",
-        "nothing lost, or all that was is counted and said",
-        recorder_stalls,
+        "no loss, or every lost message is counted and reported",
+        _recorder_stalls,
     ),
-    Case("two recorders with one name", "neither destroys the other's file", two_recorders),
+    Case("two recorders with one name", "neither destroys the other's file", _two_recorders),
 )

@@ -1,4 +1,4 @@
-"""Faults of the processes: killed, hung, started twice, started with what does not fit."""
+"""Faults of processes: killed, suspended, started twice, started with a wrong configuration."""
 
 import signal
 import tempfile
@@ -15,48 +15,48 @@ from lifecycle_msgs.msg import Transition
 from conure_core.robot.description import ROBOTS_DIR
 from conure_core.types import Array
 from conure_ros.comms.messages import joint_sample, to_ns
-from conure_ros.faults.cases.input import HOLD, hold_figures
+from conure_ros.faults.cases.input import HOLD, measure_hold
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import Case, Outcome, Sizes
 
 DRIVER_HOLD_S = 0.1
 RETURN_S = 0.5
 STILL_RAD = 0.01
-"""Rest of the motion, rad, that counts as holding: what the arm settles by."""
+"""Motion that still counts as holding, rad: the arm settles by this much."""
 
 
-def policy_hung(session: Session, sizes: Sizes) -> Outcome:
+def _policy_hangs(session: Session, sizes: Sizes) -> Outcome:
     session.let_policy_move()
     process = session.graph.processes["policy"]
     began_ns = session.now_ns()
     process.send_signal(signal.SIGSTOP)
     try:
-        passed, figures, reason = hold_figures(session, began_ns)
+        passed, figures, reason = measure_hold(session, began_ns)
         time.sleep(0.5)
     finally:
         process.send_signal(signal.SIGCONT)
-    session.moves_again()
+    session.require_motion()
     return Outcome(passed, figures, reason)
 
 
-def policy_killed(session: Session, sizes: Sizes) -> Outcome:
+def _policy_killed(session: Session, sizes: Sizes) -> Outcome:
     session.let_policy_move()
     began_ns = session.now_ns()
     session.graph.processes["policy"].kill()
-    passed, figures, reason = hold_figures(session, began_ns)
+    passed, figures, reason = measure_hold(session, began_ns)
     session.restart("policy")
-    session.moves_again(10.0)
+    session.require_motion(10.0)
     return Outcome(passed, figures, reason)
 
 
-def driver_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The simulated arm is its own driver: the one that comes back stands at home, and must stay
+def _driver_killed(session: Session, sizes: Sizes) -> Outcome:
+    """The simulated arm is its own driver. The restarted one stands at home, and must stay
     there.
     """
     session.let_policy_move()
     killed_ns = session.now_ns()
     session.graph.processes["sim_robot"].kill()
-    passed, figures, reason = hold_figures(session, killed_ns)
+    passed, figures, reason = measure_hold(session, killed_ns)
     session.call("set_mode", mode="hold")
     back_ns = session.now_ns()
     session.restart("sim_robot")
@@ -72,18 +72,16 @@ def driver_killed(session: Session, sizes: Sizes) -> Outcome:
 
 
 def largest_move_rad(joints_rad: Sequence[Array]) -> float:
-    """How far the fastest joint (n,) was ever from where it was first, rad; infinite if nothing was
-    measured.
+    """The largest distance of any joint (n,) from its first position, rad; infinite without
+    measurements.
     """
     if not joints_rad:
         return float("inf")
     return float(np.abs(np.array(joints_rad) - joints_rad[0]).max())
 
 
-def control_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The driver has no more commands: where is the arm 100 ms later, and where half a second
-    later?
-    """
+def _control_killed(session: Session, sizes: Sizes) -> Outcome:
+    """The driver gets no more commands. Where is the arm 100 ms later, and half a second later?"""
     session.let_policy_move()
     killed_ns = session.now_ns()
     session.graph.processes["control"].kill()
@@ -104,8 +102,8 @@ def control_killed(session: Session, sizes: Sizes) -> Outcome:
     )
 
 
-def second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Outcome:
-    with session.second(name) as other:
+def _second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Outcome:
+    with session.start_second(name) as other:
         configured = session.change(other, Transition.TRANSITION_CONFIGURE)
         refused = configured and not session.change(other, Transition.TRANSITION_ACTIVATE)
         reason = session.error_of(other) or "it did not refuse"
@@ -113,17 +111,17 @@ def second_refuses(name: str, topic: str, session: Session, sizes: Sizes) -> Out
     return Outcome(refused and f"/{name} publishes" in reason and topic in reason, {}, reason)
 
 
-def misfit_refuses(
+def _misfit_refuses(
     field: str, parameters: dict[str, Any], session: Session, sizes: Sizes
 ) -> Outcome:
-    with session.second("policy", **parameters) as other:
+    with session.start_second("policy", **parameters) as other:
         configured = session.change(other, Transition.TRANSITION_CONFIGURE)
         reason = session.error_of(other)
     return Outcome(not configured and field in reason, {}, reason)
 
 
-def other_rate(session: Session, sizes: Sizes) -> Outcome:
-    """The same arm, run at half the period."""
+def _other_rate(session: Session, sizes: Sizes) -> Outcome:
+    """The same arm at half the period."""
     with tempfile.TemporaryDirectory(prefix="conure-") as folder:
         source = ROBOTS_DIR / f"{session.robot.name}.yaml"
         fields = {**yaml.safe_load(source.read_text()), "urdf": str(session.robot.urdf)}
@@ -131,41 +129,41 @@ def other_rate(session: Session, sizes: Sizes) -> Outcome:
         path.write_text(
             yaml.safe_dump({**fields, "control_period_s": session.robot.control_period_s / 2})
         )
-        return misfit_refuses("control_period_s", {"robot": str(path)}, session, sizes)
+        return _misfit_refuses("control_period_s", {"robot": str(path)}, session, sizes)
 
 
-def other_arm(session: Session, sizes: Sizes) -> Outcome:
+def _other_arm(session: Session, sizes: Sizes) -> Outcome:
     other = "panda" if session.robot.name != "panda" else "wx250s"
-    return misfit_refuses("joint_names", {"robot": other}, session, sizes)
+    return _misfit_refuses("joint_names", {"robot": other}, session, sizes)
 
 
 IMAGE_SHAPE = "observation.image.shape"
 REFUSES = "the second refuses, naming the first"
 MISFIT = "configure fails, naming the field"
 CASES = (
-    Case("policy hung (SIGSTOP)", HOLD, policy_hung),
-    Case("two policies", REFUSES, partial(second_refuses, "policy", "command/policy")),
-    Case("two control nodes", REFUSES, partial(second_refuses, "control", "joint_trajectory")),
-    Case("bundle of another arm", MISFIT, other_arm),
+    Case("policy hung (SIGSTOP)", HOLD, _policy_hangs),
+    Case("two policies", REFUSES, partial(_second_refuses, "policy", "command/policy")),
+    Case("two control nodes", REFUSES, partial(_second_refuses, "control", "joint_trajectory")),
+    Case("bundle of another arm", MISFIT, _other_arm),
     Case(
         "bundle of another image size",
         MISFIT,
-        partial(misfit_refuses, IMAGE_SHAPE, {"image_size_px": 64}),
+        partial(_misfit_refuses, IMAGE_SHAPE, {"image_size_px": 64}),
     ),
-    Case("bundle of another rate", MISFIT, other_rate),
+    Case("bundle of another rate", MISFIT, _other_rate),
     Case(
         "policy killed (SIGKILL)",
-        "hold within 2 control periods; restarted, it goes on",
-        policy_killed,
+        "hold within 2 control periods; restarted, it continues",
+        _policy_killed,
     ),
     Case(
         "driver killed (SIGKILL)",
         "hold within 2 control periods; no jump when it returns",
-        driver_killed,
+        _driver_killed,
     ),
     Case(
         "control killed (SIGKILL)",
-        "the driver holds within 100 ms; restarted, it goes on",
-        control_killed,
+        "the driver holds within 100 ms; restarted, it continues",
+        _control_killed,
     ),
 )

@@ -1,5 +1,5 @@
-"""Faults of an arm on a serial bus: its driver, its servos, its line. The servos are simulated, the
-driver is not.
+"""Faults of an arm on a serial bus: driver, servos, line. The servos are simulated, the driver is
+real.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from conure_core.errors import RobotError
 from conure_core.servos.bus_config import SIMULATED, BusConfig, load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_core.types import Array
-from conure_ros.faults.cases.input import hold_figures
+from conure_ros.faults.cases.input import measure_hold
 from conure_ros.faults.cases.process import DRIVER_HOLD_S, RETURN_S, STILL_RAD, largest_move_rad
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import SERIAL, Case, Outcome, Sizes
@@ -35,11 +35,10 @@ ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls
 
 @dataclass
 class TrueJoints:
-    """Where the simulated joints truly are, whatever the driver says: times, ns, and angles (n,),
-    rad.
+    """The true positions of the simulated joints: times, ns, and angles (n,), rad.
 
-    `goals`: where the driver tells the servos to go, their own numbers (m,); `elapsed_s`: the
-    simulation's own time, which stalls and catches up where the machine is busy.
+    `goals`: the servos' goals, in their own counts (m,). `elapsed_s`: the simulation's own time,
+    which stalls and catches up on a busy machine.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
@@ -49,8 +48,8 @@ class TrueJoints:
 
     @property
     def motion(self) -> tuple[Array, Array]:
-        """Times (rows,), s, of the simulation, and joints (rows, n), rad, up to now."""
-        rows = len(self.stamps_ns)  # the last of a sample
+        """Times (rows,), s, of the simulation, and joints (rows, n), rad, so far."""
+        rows = len(self.stamps_ns)  # appended last in each sample
         return np.array(self.elapsed_s[:rows]), np.array(self.joints_rad[:rows])
 
     @property
@@ -58,8 +57,8 @@ class TrueJoints:
         return largest_move_rad(self.joints_rad)
 
     def last_motion_s(self, since_ns: int) -> float:
-        """When a joint was last further than STILL_RAD from where the arm came to rest, s after
-        `since_ns`.
+        """The last time at which a joint was further than STILL_RAD from its final position, s
+        after `since_ns`.
         """
         return self._last_s(
             np.abs(np.array(self.joints_rad) - self.joints_rad[-1]).max(axis=1) > STILL_RAD,
@@ -67,7 +66,9 @@ class TrueJoints:
         )
 
     def last_goal_s(self, since_ns: int) -> float:
-        """When a servo last had another goal than in the end, s after `since_ns`."""
+        """The last time at which a servo had another goal than its final one, s after
+        `since_ns`.
+        """
         return self._last_s((np.array(self.goals) != self.goals[-1]).any(axis=1), since_ns)
 
     def _last_s(self, other: NDArray[np.bool_], since_ns: int) -> float:
@@ -86,8 +87,8 @@ class Servos:
         return ask(self.port, command, **words)
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[TrueJoints]:
-        """The joints' true motion while the context lasts."""
+    def record(self) -> Iterator[TrueJoints]:
+        """Record the joints' true motion during the context."""
         seen, ended = TrueJoints(), threading.Event()
 
         def sample() -> None:
@@ -109,11 +110,11 @@ class Servos:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of servos or line: how it begins and ends (words for the control channel), and what
-    the driver says.
+    """A fault of servos or line: how it begins and ends (words for the control channel), and the
+    driver's text.
 
-    `within_s`: how long the driver may take to see it; None: control must hold within two control
-    periods.
+    `within_s`: how long the driver may take to detect it; None: control must hold within two
+    control periods.
     """
 
     begin: tuple[str, dict[str, Any]]
@@ -123,22 +124,20 @@ class Fault:
     reboot: bool = False
 
 
-def driver_stops(fault: Fault, session: Session, sizes: Sizes) -> Outcome:
-    """The fault; the latched stop; the fault's end, at which nothing moves; and the way back that a
-    person takes.
-    """
+def _driver_stops(fault: Fault, session: Session, sizes: Sizes) -> Outcome:
+    """The fault, the latched stop, the fault's end without motion, and a person's recovery."""
     servos = Servos(session)
     session.let_policy_move()
     lines, began_ns = len(session.lines), session.now_ns()
     servos.ask(fault.begin[0], **fault.begin[1])
     try:
-        in_time, figures, reason = hold_figures(session, began_ns)
+        in_time, figures, reason = measure_hold(session, began_ns)
         session.wait(lambda: session.states[-1].stopped, TOLD_S, "the driver stops control")
-        said = _said(session, lines, fault.said)
+        said = _find_log_line(session, lines, fault.said)
     finally:
-        with servos.watched() as seen:
+        with servos.record() as seen:
             servos.ask(fault.end[0], **fault.end[1])
-            _come_back(session, fault.reboot)
+            _recover(session, fault.reboot)
     if fault.within_s is not None:
         in_time = figures["hold after, ms"] <= fault.within_s * 1e3
     session.let_policy_move()
@@ -146,8 +145,8 @@ def driver_stops(fault: Fault, session: Session, sizes: Sizes) -> Outcome:
     return Outcome(in_time and said != "" and seen.moved_rad <= STILL_RAD, figures, said or reason)
 
 
-def _said(session: Session, start: int, text: str) -> str:
-    """The driver's line with this text since then; '' if none comes."""
+def _find_log_line(session: Session, start: int, text: str) -> str:
+    """The driver's log line with this text since then; '' if none comes."""
 
     def found() -> str:
         return next(
@@ -155,34 +154,34 @@ def _said(session: Session, start: int, text: str) -> str:
         )
 
     with contextlib.suppress(RobotError):
-        session.wait(found, TOLD_S, f"the driver says '{text}'")
+        session.wait(found, TOLD_S, f"the driver logs '{text}'")
     return found()
 
 
-def _come_back(session: Session, reboot: bool = False) -> None:
-    """What a person does: deactivate, see to it, activate, reset the stop. Then wait whether
-    anything moves.
+def _recover(session: Session, reboot: bool = False) -> None:
+    """A person's recovery: deactivate, repair, activate, reset the stop. Then wait whether anything
+    moves.
     """
     session.change(DRIVER, Transition.TRANSITION_DEACTIVATE)
     if reboot:
-        session.once(Trigger, f"{DRIVER}/reboot_servos")
+        session.call_once(Trigger, f"{DRIVER}/reboot_servos")
     session.activate(DRIVER)
     session.call("reset_stop")
     time.sleep(RETURN_S)
 
 
-def driver_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The servos hold their last goals; the driver that comes back holds where the arm is."""
+def _driver_killed(session: Session, sizes: Sizes) -> Outcome:
+    """The servos hold their last goals; the restarted driver holds where the arm is."""
     servos = Servos(session)
     session.let_policy_move()
-    with servos.watched() as seen:
+    with servos.record() as seen:
         killed_ns = session.now_ns()
         session.graph.processes[DRIVER].kill()
-        in_time, figures, reason = hold_figures(session, killed_ns)
+        in_time, figures, reason = measure_hold(session, killed_ns)
         time.sleep(RETURN_S)
     last_s = seen.last_motion_s(killed_ns)
     session.call("set_mode", mode="hold")
-    with servos.watched() as back:
+    with servos.record() as back:
         session.restart(DRIVER)
         time.sleep(RETURN_S)
     session.let_policy_move()
@@ -195,12 +194,10 @@ def driver_killed(session: Session, sizes: Sizes) -> Outcome:
     )
 
 
-def control_killed(session: Session, sizes: Sizes) -> Outcome:
-    """The driver sends no new goals then; the joints come after their servos' goals, each with its
-    own lag.
-    """
+def _control_killed(session: Session, sizes: Sizes) -> Outcome:
+    """The driver sends no new goals; the joints reach their servos' goals, each with its lag."""
     session.let_policy_move()
-    with Servos(session).watched() as seen:
+    with Servos(session).record() as seen:
         killed_ns = session.now_ns()
         session.graph.processes["control"].kill()
         time.sleep(RETURN_S)
@@ -214,10 +211,8 @@ def control_killed(session: Session, sizes: Sizes) -> Outcome:
     return Outcome(goal_s <= DRIVER_HOLD_S, figures, "")
 
 
-def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
-    """The policy goes on moving the arm; packets are asked for again and counted, and the loop goes
-    on.
-    """
+def _packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
+    """The policy keeps moving the arm; packets are retried and counted."""
     servos, reports = Servos(session), list[dict[str, str]]()
     listening = session.node.create_subscription(
         DiagnosticArray, "/diagnostics", partial(_take, reports), 10
@@ -227,7 +222,7 @@ def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
         before = session.wait(lambda: reports and reports[-1], TOLD_S, "the driver's diagnostics")
         servos.ask("faults", corrupt=CORRUPT)
         time.sleep(CORRUPT_S)
-        session.moves_again()
+        session.require_motion()
         count = len(reports)
         after = session.wait(
             lambda: len(reports) > count and reports[-1], TOLD_S, "the driver's diagnostics"
@@ -236,28 +231,24 @@ def packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
         servos.ask("faults")
         session.destroy(listening)
     names = {
-        "retried": "packets asked for again",
+        "retried": "packets retried",
         "cycles": "cycles",
         "incomplete": "cycles without a measurement",
     }
     figures = {what: float(after[name]) - float(before[name]) for name, what in names.items()}
     figures["jitter, p99, ms"] = float(after["jitter_p99_ms"])
-    passed = (
-        after["state"] == "armed"
-        and figures["packets asked for again"] > 0
-        and figures["cycles"] > 0
-    )
+    passed = after["state"] == "armed" and figures["packets retried"] > 0 and figures["cycles"] > 0
     return Outcome(passed, figures, f"the driver is {after['state']}")
 
 
 def _take(reports: list[dict[str, str]], message: DiagnosticArray) -> None:
-    """The driver's own status, which it tells first."""
+    """The driver's own status, which comes first."""
     if message.status[0].name == DRIVER:
         reports.append({pair.key: pair.value for pair in message.status[0].values})
 
 
-def too_hot(session: Session, sizes: Sizes) -> Outcome:
-    """A servo above the driver's limit, which is below its own. The driver looks at it every few
+def _servo_too_hot(session: Session, sizes: Sizes) -> Outcome:
+    """A servo above the driver's limit, which is below its own. The driver reads it every few
     health periods.
     """
     config = Servos(session).config
@@ -266,18 +257,18 @@ def too_hot(session: Session, sizes: Sizes) -> Outcome:
     )
     hot = ("servo", {"servo_id": WAIST, "temperature_c": round(config.max_temperature_c) + 5})
     cool = ("servo", {"servo_id": WAIST, "temperature_c": 35})
-    return driver_stops(Fault(hot, cool, f"waist (servo {WAIST}) is at", looked_s), session, sizes)
+    return _driver_stops(Fault(hot, cool, f"waist (servo {WAIST}) is at", looked_s), session, sizes)
 
 
 def _case(name: str, must: str, run: Callable[[Session, Sizes], Outcome]) -> Case:
-    return Case(f"serial arm: {name}", must, partial(_tidied, run), SERIAL)
+    return Case(f"serial arm: {name}", must, partial(_run_twice, run), SERIAL)
 
 
-def _tidied(run: Callable[[Session, Sizes], Outcome], session: Session, sizes: Sizes) -> Outcome:
-    """A row that breaks off or fails leaves the next ones an arm that can go on.
+def _run_twice(run: Callable[[Session, Sizes], Outcome], session: Session, sizes: Sizes) -> Outcome:
+    """Run a row, and leave the next ones an arm that can move, whatever happens.
 
-    One that breaks off is begun once more: a machine on which even the simulated servos stall stops
-    the arm, as it must, where no fault was asked for.
+    A row that raises is run once more: a machine on which even the simulated servos stall stops the
+    arm, as it must, without the fault.
     """
     try:
         return _run_once(run, session, sizes)
@@ -295,7 +286,7 @@ def _run_once(run: Callable[[Session, Sizes], Outcome], session: Session, sizes:
     finally:
         if outcome is None or not outcome.passed:
             Servos(session).ask("faults")
-            _come_back(session, reboot=True)
+            _recover(session, reboot=True)
 
 
 STOPS = "hold within 2 control periods, latched stop, servo named; no jump on return"
@@ -308,25 +299,23 @@ OVERLOAD = Fault(
 )
 UNPLUGGED = Fault(("plug", {"plugged": False}), ("plug", {"plugged": True}), "the arm stopped: ")
 CASES = (
-    _case(
-        "5 % of the packets corrupted", "asked for again and counted; goes on", packets_corrupted
-    ),
-    _case("servo lost", STOPS, partial(driver_stops, LOST)),
-    _case("servo overloaded", STOPS, partial(driver_stops, OVERLOAD)),
+    _case("5 % of the packets corrupted", "retried and counted; no hold", _packets_corrupted),
+    _case("servo lost", STOPS, partial(_driver_stops, LOST)),
+    _case("servo overloaded", STOPS, partial(_driver_stops, OVERLOAD)),
     _case(
         "servo too hot",
-        "latched stop at the next look at it, servo named; no jump on return",
-        too_hot,
+        "latched stop at the next reading, servo named; no jump on return",
+        _servo_too_hot,
     ),
-    _case("unplugged and back", STOPS.replace("servo", "port"), partial(driver_stops, UNPLUGGED)),
+    _case("unplugged and back", STOPS.replace("servo", "port"), partial(_driver_stops, UNPLUGGED)),
     _case(
         "driver killed (SIGKILL)",
         "servos hold within 100 ms, control within 2 periods; no jump",
-        driver_killed,
+        _driver_killed,
     ),
     _case(
         "control killed (SIGKILL)",
-        "the driver holds within 100 ms; restarted, it goes on",
-        control_killed,
+        "the driver holds within 100 ms; restarted, it continues",
+        _control_killed,
     ),
 )

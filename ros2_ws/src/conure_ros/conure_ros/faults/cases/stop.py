@@ -1,13 +1,11 @@
-"""The stop at any moment of a trial. The motion of the joints is judged, and the commands are
-counted beside it.
-"""
+"""The stop at any moment of a trial. Judges the motion of the joints, and counts commands."""
 
 import numpy as np
 
 from conure_msgs.msg import RobotState
 from conure_ros.comms.messages import to_ns
 from conure_ros.faults.judge.rules import StopMotion
-from conure_ros.faults.live import after_stop, passes
+from conure_ros.faults.live import let_time_pass, measure_stop
 from conure_ros.faults.session import Session
 from conure_ros.faults.table import Case, Outcome, Sizes
 
@@ -15,11 +13,11 @@ HOME_EVERY = 10
 STOPPED_S = 0.6
 """How long the stopped arm is watched."""
 BRAKING_S = 0.04
-"""What a stop may take after it was asked for, beside the time that its command may take."""
+"""Time that a stop may take beside the time of its command, s."""
 
 
-def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
-    """No motion later than the bar beyond braking, none while stopped; no new goal, until an
+def _stop_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
+    """No motion later than the limit beyond braking, none while stopped; no new goal until an
     explicit reset.
     """
     rng, latencies_ms, later = np.random.default_rng(sizes.seed), [], 0
@@ -30,14 +28,14 @@ def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
             session.let_policy_move()
         else:
             session.call("set_mode", mode="policy")
-            session.moves_again()
-        passes(session, float(rng.uniform(0.0, 2 * period_s)))
+            session.require_motion()
+        let_time_pass(session, float(rng.uniform(0.0, 2 * period_s)))
         asked_ns = session.now_ns()
         session.call("stop")
         session.wait(lambda: session.states[-1].stopped, 3.0, "the stop is published")
-        passes(session, STOPPED_S)
+        let_time_pass(session, STOPPED_S)
         motions.append(
-            after_stop(session, asked_ns, session.now_ns(), BRAKING_S + sizes.stop_p99_ms / 1e3)
+            measure_stop(session, asked_ns, session.now_ns(), BRAKING_S + sizes.stop_p99_ms / 1e3)
         )
         latency_ms, after = _after_the_stop(session, asked_ns)
         latencies_ms.append(latency_ms)
@@ -64,8 +62,8 @@ def stopped_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
 
 
 def _after_the_stop(session: Session, asked_ns: int) -> tuple[float, int]:
-    """Time of the last command after the request, ms (0: none came), and commands after the stop
-    was published.
+    """Time of the last command after the request, ms (0: none came), and the number of commands
+    after the stop was published.
     """
     stopped_ns = next(
         to_ns(state.header.stamp)
@@ -82,6 +80,6 @@ CASES = (
         "stop at random moments",
         "no motion later than 60 ms beyond braking, none while stopped; commands end within 20 ms"
         " (p99)",
-        stopped_at_random_moments,
+        _stop_at_random_moments,
     ),
 )

@@ -1,6 +1,6 @@
-"""Whether an arm kept its promises, decided without anything of conure_core but the files of its
-robots, its errors and its names for arrays.
+"""Judges whether an arm kept its limits. It uses nothing of conure_core but its robot files, its
+errors and its names for arrays.
 
-`description` and `meshes` read a robot's YAML and URDF, `clearances` measures by PyBullet, `rules`
-judges.
+`description` and `meshes` read a robot's YAML and URDF, `clearances` measures with PyBullet,
+`rules` judges.
 """

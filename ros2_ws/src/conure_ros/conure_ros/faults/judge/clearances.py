@@ -1,10 +1,9 @@
-"""Distances between the arm's parts, and from them to the table. PyBullet measures; a cheap bound
-says where it must.
+"""Distances between the arm's parts, and to the table. PyBullet measures where a cheap bound
+requires it.
 
 Every pose gets a lower bound for every pair: the distance of the capsules around the two shapes.
-Only pairs for which that bound is below `LOOK_M` plus the clearance are measured by PyBullet. The
-height over the table is exact for boxes, cylinders and spheres, so it is computed for every pose
-without PyBullet.
+PyBullet measures only pairs whose bound is below `LOOK_M` plus the clearance. The height over the
+table is exact for boxes, cylinders and spheres, and is computed for every pose without PyBullet.
 """
 
 from dataclasses import dataclass
@@ -17,18 +16,17 @@ from conure_core.types import Array
 from conure_ros.faults.judge.description import TABLE, RobotDescription, lowest_m
 
 LOOK_M = 0.005
-"""Pairs that are certainly further apart than their clearance and this are not measured."""
+"""Pairs surely further apart than their clearance plus this are not measured."""
 FAR_M = 1.0
 TOUCH_M = 1e-4
-"""What touches at home may be this far apart there: PyBullet rounds the edges of its shapes by 1 mm
-at most.
+"""Shapes this near at home count as touching: PyBullet rounds edges by at most 1 mm.
 """
 
 
 @dataclass(frozen=True)
 class Nearness:
-    """(k, pairs): clearance left, m: negative where a pair is nearer than it may be; `inf` where it
-    is surely far.
+    """(k, pairs): clearance left, m; negative where a pair is too near, `inf` where it is surely
+    far.
     """
 
     left_m: Array
@@ -37,12 +35,12 @@ class Nearness:
 
 
 class Clearances:
-    """Pairs that count: not the parts of one joint or of neighbouring joints, nor what touches at
+    """Pairs that count: not those of one joint or of neighbouring joints, nor those that touch at
     home.
     """
 
     def __init__(self, robot: RobotDescription) -> None:
-        import pybullet  # a developer's tool: nothing that runs on a robot may need it
+        import pybullet  # for developers only: nothing on a robot may need it
 
         self.robot, self._bullet = robot, pybullet
         self._client = pybullet.connect(pybullet.DIRECT)
@@ -81,7 +79,7 @@ class Clearances:
         return int(bullet.createMultiBody(0, made, physicsClientId=self._client))
 
     def near(self, joint_rad: Array) -> Nearness:
-        """For joint angles (k, n)."""
+        """Compute the clearances for joint angles (k, n), rad."""
         poses = self.robot.shape_poses(joint_rad)
         clearance_m = self.robot.self_clearance_m
         bounds = self._bounds(poses)
@@ -142,8 +140,18 @@ class Clearances:
 
 
 def segment_distance(p: Array, u: Array, a: Array, q: Array, v: Array, b: Array) -> Array:
-    """(...,): distance of the segments p + s u, |s| <= a, and q + t v, |t| <= b, for unit vectors u
-    and v (..., 3).
+    """Distance of the segments p + s u, |s| <= a, and q + t v, |t| <= b.
+
+    Args:
+        p: Centres of the first segments, shape (..., 3), m.
+        u: Their directions, unit vectors, shape (..., 3).
+        a: Their half lengths, shape (...,), m.
+        q: Centres of the second segments, shape (..., 3), m.
+        v: Their directions, unit vectors, shape (..., 3).
+        b: Their half lengths, shape (...,), m.
+
+    Returns:
+        Distances, shape (...,), m.
 
     Source: Ericson, Real-Time Collision Detection, 2005, 5.1.9, for segments given by centre and
     half length.

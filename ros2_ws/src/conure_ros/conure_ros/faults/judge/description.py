@@ -1,5 +1,5 @@
-"""The robot as its files describe it: limits, kinematics and collision shapes. Reads YAML and URDF
-by itself.
+"""The robot as its files describe it: limits, kinematics and collision shapes. Has its own YAML and
+URDF reader.
 """
 
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ TABLE = "table"
 
 @dataclass(frozen=True)
 class Joint:
-    """One joint of the URDF, from its parent link to its child: `origin` (4, 4), then turned or
-    shifted by `axis`.
+    """One joint of the URDF, from its parent link to its child: `origin` (4, 4), then a rotation or
+    shift along `axis`.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Joint:
 
 @dataclass(frozen=True)
 class Shape:
-    """A collision shape: `half` are a box's half sides, or a cylinder's or sphere's (radius,
-    radius, half length).
+    """A collision shape. `half`: a box's half sides; for a cylinder or sphere: (radius, radius,
+    half length).
 
-    A mesh is taken for its convex hull: `points` (k, 3) about the centre of its box, whose half
+    A mesh is replaced by its convex hull: `points` (k, 3) about the centre of its box, whose half
     sides are `half`.
     """
 
@@ -55,8 +55,8 @@ class Shape:
 
     @property
     def capsule(self) -> tuple[Array, float, float]:
-        """A capsule around it: the direction of its axis, half the axis's length and the radius,
-        m.
+        """A capsule around the shape: direction of its axis, half length of the axis and
+        radius, m.
         """
         if self.kind == "sphere":
             return np.array([1.0, 0.0, 0.0]), 0.0, float(self.half[0])
@@ -105,7 +105,7 @@ class RobotDescription:
 
     @cached_property
     def fingers(self) -> dict[str, float]:
-        """Where the gripper's joints are taken to be: open."""
+        """Positions of the gripper's joints: open."""
         grip = str(self.fields["gripper_joint"])
         open_m = float(self.fields["gripper_open_m"])
         return {grip: open_m} | {
@@ -156,8 +156,8 @@ class RobotDescription:
         return np.asarray(self.link_poses(joint_rad)[str(self.fields["tool_frame"])][:, :3, 3])
 
     def outside_m(self, joint_rad: Array) -> Array:
-        """How far the tool is from the box, (k,), m; inside, negative: how near the nearest side
-        is.
+        """Distance of the tool outside the box, (k,), m; inside, negative: the distance to the
+        nearest side.
         """
         tools = self.tools(joint_rad)
         beyond = np.maximum(self.box_m[0] - tools, tools - self.box_m[1])
@@ -177,7 +177,7 @@ class RobotDescription:
         )
 
     def moving_body(self, link: str) -> int:
-        """How many of the arm's joints lie between the root and a link."""
+        """The number of the arm's joints between the root and a link."""
         count = 0
         while (joint := self.chain.get(link)) is not None:
             count += joint.name in self.joints
@@ -187,7 +187,7 @@ class RobotDescription:
 
 @cache
 def describe(robot: str) -> RobotDescription:
-    """The robot of this name, or of the YAML file at this path."""
+    """The robot of this name, or in the YAML file at this path."""
     path = Path(robot) if robot.endswith((".yaml", ".yml")) else ROBOTS / f"{robot}.yaml"
     own = yaml.safe_load(path.read_text())
     base = path
@@ -203,8 +203,8 @@ def _floats(text: str | None, default: str) -> Array:
 
 
 def _origin(node: ElementTree.Element | None) -> Array:
-    """(4, 4), from an <origin>: roll about x, then pitch about y, then yaw about z, all of the
-    parent.
+    """(4, 4), from an <origin>: roll about x, then pitch about y, then yaw about z, all in the
+    parent's frame.
     """
     pose = np.eye(4)
     if node is not None:
@@ -268,9 +268,7 @@ def _shape(
     collision: ElementTree.Element,
     folder: Path,
 ) -> Shape:
-    """Raises: ConfigError for a geometry that the judge does not know, or a mesh that it cannot
-    read.
-    """
+    """Raises: ConfigError for an unknown geometry, or a mesh that cannot be read."""
     origin, kind = _origin(collision.find("origin")), geometry.tag
     if kind == "mesh":
         scale = _floats(geometry.get("scale"), "1 1 1")
@@ -291,7 +289,15 @@ def _shape(
 
 
 def lowest_m(shape: Shape, poses: Array) -> Array:
-    """The height of a shape's lowest point, (k,), m, for its poses (k, 4, 4). Exact."""
+    """Compute the height of a shape's lowest point. Exact.
+
+    Args:
+        shape: The shape.
+        poses: base_from_shape, shape (k, 4, 4), m.
+
+    Returns:
+        Heights in the base frame, shape (k,), m.
+    """
     up = np.abs(poses[:, 2, :3])
     if shape.kind == "mesh":
         reach = -(poses[:, 2, :3] @ shape.points.T).min(axis=1)

@@ -1,6 +1,4 @@
-"""The points of a mesh file, OBJ or STL: what the judge needs of it, as it takes a mesh for its
-convex hull.
-"""
+"""The points of a mesh file, OBJ or STL: the judge replaces a mesh by its convex hull."""
 
 from pathlib import Path
 

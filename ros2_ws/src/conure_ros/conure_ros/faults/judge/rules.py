@@ -1,4 +1,4 @@
-"""What an arm may do, judged from what it was told and from where its joints were."""
+"""The rules for an arm's motion, judged from commands and from measured joints."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,35 +11,33 @@ from conure_ros.faults.judge.description import describe
 
 POSITION_RAD = 1e-6
 BOX_M = 1e-3
-"""A command may leave the box by this much: what inverse kinematics leaves over."""
+"""Tolerance of commands beyond the box: the residual of inverse kinematics."""
 PAIR_M = 2e-3
-"""How exactly two shapes' distance is known: PyBullet rounds their edges by its margin of 1 mm,
-each.
+"""Tolerance of the distance of two shapes: PyBullet rounds the edges of each by its margin of 1 mm.
 """
 TABLE_M = 1e-4
 SPEED, ACCELERATION, ROUNDING_M = 1e-6, 1e-4, 2e-6
-"""A micrometre deeper, in all, is no deeper."""
+"""Growth of a violation that counts as rounding."""
 SLOW = 0.1
-"""Of its speed, for an arm that is where it may not be."""
+"""Share of its speed for an arm in a violating pose."""
 MEASURED_RAD, MEASURED_M = 0.01, 5e-3
-"""How far the joints may be beyond what they were told: an arm follows its commands within that."""
+"""How far the joints may be beyond their commands: the arm's following error."""
 MEASURED_SPEED = 0.05
 WINDOW_ROUNDING_S = 1e-6
 """Share of the speed limit by which a measured speed may exceed it."""
 STOP_S, COAST_RAD = 0.06, 0.02
-"""A stop has this long to reach the arm; from then on it brakes, and its joints settle within
-`COAST_RAD`.
+"""A stop may take STOP_S to reach the arm. From then on it brakes, and settles within `COAST_RAD`.
 """
 REST_S, REST_RAD = 0.35, 5e-3
-"""Later than this after the stop must have reached the arm, no joint moves by more than that."""
+"""Later than REST_S after the braking began, no joint moves by more than REST_RAD."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """Joint commands (k, n), rad, in order, that lead from `start_rad` (n,), at rest.
+class CommandedMotion:
+    """Joint commands (k, n), rad, in order, that start at `start_rad` (n,), at rest.
 
-    `rested`: (k,) whether the arm held before that command, so that its speed began at zero;
-    `duration_s` (k,): how long each takes; None: the robot's settling time.
+    `rested`: (k,) whether the arm held before that command, so that its speed began at zero.
+    `duration_s` (k,): the time that each takes; None: the robot's settling time.
     """
 
     start_rad: Array
@@ -49,8 +47,8 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Where the joints were: times (k,), s, and angles (k, n), rad."""
+class MeasuredMotion:
+    """Measured joints: times (k,), s, and angles (k, n), rad."""
 
     times_s: Array
     joint_rad: Array
@@ -58,10 +56,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The worst excess beyond each rule; 0 or less: it was kept. `-inf`: there was nothing to
-    judge.
+    """The largest excess over each rule; 0 or less means that it was kept, `-inf` that there was
+    nothing to judge.
 
-    From a pose that violates a rule, the excess is what the violation grew by since it was
+    From a pose that violates a rule, the excess is the growth of the violation since it was
     smallest.
     """
 
@@ -76,7 +74,7 @@ class Judgement:
     distances_measured: int = 0
     worst: tuple[str, ...] = field(default=(), compare=False)
 
-    def joined(self, other: "Judgement") -> "Judgement":
+    def merge(self, other: "Judgement") -> "Judgement":
         counts = ("rows", "not_finite", "distances_measured")
         values = {name: getattr(self, name) + getattr(other, name) for name in counts}
         values |= {name: max(getattr(self, name), getattr(other, name)) for name in RULES}
@@ -84,7 +82,7 @@ class Judgement:
 
     @property
     def broken(self) -> dict[str, float]:
-        """The rules that were broken, and by how much."""
+        """The broken rules, and each excess."""
         found = {name: getattr(self, name) for name in RULES if getattr(self, name) > 0.0}
         return found | ({"not_finite": float(self.not_finite)} if self.not_finite else {})
 
@@ -119,10 +117,10 @@ RULES = {
 
 
 class Judge:
-    """Of one robot.
+    """The judge of one robot.
 
     >>> judge = Judge("wx250s")
-    >>> judge.told(Told(home_rad, commands_rad, rested)).broken
+    >>> judge.judge_commands(CommandedMotion(home_rad, commands_rad, rested)).broken
     {}
     """
 
@@ -133,13 +131,20 @@ class Judge:
     def close(self) -> None:
         self.clearances.close()
 
-    def violated(self, joint_rad: Array) -> bool:
-        """Whether a pose (n,) is one that no command may lead to from outside it."""
-        return bool(self._places(np.asarray(joint_rad)[None]).violated(COMMANDED).any())
+    def is_violating(self, joint_rad: Array) -> bool:
+        """Whether no command may lead to a pose (n,) from outside it."""
+        return bool(self._places(np.asarray(joint_rad)[None]).is_violating(COMMANDED).any())
 
-    def told(self, told: Told, acceleration_scale: float = 1.0) -> Judgement:
-        """Commands alone. `acceleration_scale` multiplies the robot's acceleration limits."""
-        commands = np.asarray(told.commands_rad, dtype=np.float64)
+    def judge_commands(
+        self, commanded: CommandedMotion, acceleration_scale: float = 1.0
+    ) -> Judgement:
+        """Judge commands by every rule.
+
+        Args:
+            commanded: Commands of shape (k, n), rad, from one start.
+            acceleration_scale: Factor on the robot's acceleration limits.
+        """
+        commands = np.asarray(commanded.commands_rad, dtype=np.float64)
         good = np.isfinite(commands).all(axis=1)
         if not good.all():
             return Judgement(
@@ -149,43 +154,53 @@ class Judge:
             )
         if not len(commands):
             return Judgement()
-        places = self._places(np.vstack([told.start_rad, commands]))
+        places = self._places(np.vstack([commanded.start_rad, commands]))
         speed, acceleration = self._motion(
-            told, places.violated(COMMANDED)[:-1], acceleration_scale
+            commanded, places.is_violating(COMMANDED)[:-1], acceleration_scale
         )
         return self._judged(
             places, COMMANDED, {"speed": speed, "acceleration": acceleration}, len(commands)
         )
 
     def _motion(
-        self, told: Told, slow: NDArray[np.bool_], acceleration_scale: float
+        self, commanded: CommandedMotion, slow: NDArray[np.bool_], acceleration_scale: float
     ) -> tuple[float, float]:
         """Largest excess over the speed limit, rad/s, and over the acceleration limit, rad/s2."""
         robot = self.robot
-        before = np.vstack([told.start_rad, told.commands_rad[:-1]])
-        duration_s = robot.settle_s if told.duration_s is None else told.duration_s[:, None]
-        speed = (told.commands_rad - before) / duration_s
+        before = np.vstack([commanded.start_rad, commanded.commands_rad[:-1]])
+        duration_s = (
+            robot.settle_s if commanded.duration_s is None else commanded.duration_s[:, None]
+        )
+        speed = (commanded.commands_rad - before) / duration_s
         limit = robot.speed_rad_s * np.where(slow, SLOW, 1.0)[:, None]
         previous = (
-            np.vstack([np.zeros_like(speed[:1]), speed[:-1]]) * ~told.rested.astype(bool)[:, None]
+            np.vstack([np.zeros_like(speed[:1]), speed[:-1]])
+            * ~commanded.rested.astype(bool)[:, None]
         )
         acceleration = np.abs(speed - previous) / robot.period_s
         over = acceleration - acceleration_scale * robot.acceleration_rad_s2
-        # An arm that finds itself where it may not be must slow down at once.
+        # An arm in a violating pose must slow down at once.
         over = over[~slow]
         return float((np.abs(speed) - limit).max() - SPEED), float(
             over.max(initial=-np.inf) - ACCELERATION
         )
 
-    def seen(
-        self, seen: Seen, window_s: float = 0.0, speed_rad_s: Array | None = None, every: int = 1
+    def judge_motion(
+        self,
+        measured: MeasuredMotion,
+        window_s: float = 0.0,
+        speed_rad_s: Array | None = None,
+        every: int = 1,
     ) -> Judgement:
-        """Joints alone. A speed is taken over at least `window_s`; its limit is the robot's, or
-        another one (n,).
+        """Judge measured joints by every rule except acceleration.
 
-        Speeds are those of all samples; where the arm was is judged at one of `every`.
+        Args:
+            measured: Angles of shape (k, n), rad, with times, s.
+            window_s: Shortest time over which a speed is taken, s.
+            speed_rad_s: Speed limits, shape (n,), rad/s; None: the robot's.
+            every: Poses are judged at one of so many samples; speeds at all.
         """
-        joints = np.asarray(seen.joint_rad, dtype=np.float64)
+        joints = np.asarray(measured.joint_rad, dtype=np.float64)
         good = np.isfinite(joints).all(axis=1)
         if not good.all():
             return Judgement(
@@ -194,7 +209,7 @@ class Judge:
         if not len(joints):
             return Judgement()
         limit = self.robot.speed_rad_s if speed_rad_s is None else speed_rad_s
-        speed = measured_speed(seen, window_s) - limit * (1.0 + MEASURED_SPEED)
+        speed = measured_speed(measured, window_s) - limit * (1.0 + MEASURED_SPEED)
         fastest = float(speed.max(initial=-np.inf)) - SPEED
         return self._judged(
             self._places(joints[::every]), MEASURED, {"speed": fastest}, len(joints)
@@ -235,7 +250,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How exactly each rule must be kept: rad, m."""
+    """The tolerance of each rule: rad, m."""
 
     position_rad: float
     box_m: float
@@ -252,7 +267,7 @@ class _Places:
     """Poses: excess of each joint (k, n), rad, depth outside the box (k,), m, and the clearances
     left.
 
-    The first `pairs` of these are those of two parts of the arm, the others are over the table.
+    The first `pairs` clearances are between two parts of the arm, the others over the table.
     """
 
     position_rad: Array
@@ -264,7 +279,7 @@ class _Places:
     def split(self) -> tuple[Array, Array]:
         return self.near.left_m[:, : self.pairs], self.near.left_m[:, self.pairs :]
 
-    def violated(self, allowed: Tolerances) -> NDArray[np.bool_]:
+    def is_violating(self, allowed: Tolerances) -> NDArray[np.bool_]:
         """(k,)"""
         pairs, tables = self.split
         limits = (self.position_rad > allowed.position_rad).any(axis=1)
@@ -273,8 +288,8 @@ class _Places:
 
 
 def _growth(excess: Array, allowed: float) -> Array:
-    """(k - 1, m): how much larger each excess (k, m) is than its smallest before, or than what is
-    allowed.
+    """(k - 1, m): how much larger each excess (k, m) is than its smallest before, or than the
+    allowed one.
     """
     best = np.minimum.accumulate(excess, axis=0)[:-1]
     return (
@@ -284,24 +299,34 @@ def _growth(excess: Array, allowed: float) -> Array:
     )
 
 
-def measured_speed(seen: Seen, window_s: float = 0.0) -> Array:
-    """Mean speed (rows, n), rad/s, from each sample to the first one that is at least `window_s`
-    later.
+def measured_speed(measured: MeasuredMotion, window_s: float = 0.0) -> Array:
+    """Mean speed from each sample to the first one at least `window_s` later.
+
+    Args:
+        measured: Angles of shape (k, n), rad, with times, s.
+        window_s: Shortest time over which a speed is taken, s; 0: to the next sample.
+
+    Returns:
+        Absolute speeds, shape (rows, n), rad/s; fewer rows than samples.
     """
-    # Times are sums of steps: without the allowance a window of two steps often spans three.
-    later = np.searchsorted(seen.times_s, seen.times_s + max(window_s - WINDOW_ROUNDING_S, 1e-9))
-    rows = np.flatnonzero(later < len(seen.times_s))
-    seconds = seen.times_s[later[rows]] - seen.times_s[rows]
-    return np.asarray(np.abs(seen.joint_rad[later[rows]] - seen.joint_rad[rows]) / seconds[:, None])
+    # Times are sums of steps: without this tolerance a window of two steps often spans three.
+    later = np.searchsorted(
+        measured.times_s, measured.times_s + max(window_s - WINDOW_ROUNDING_S, 1e-9)
+    )
+    rows = np.flatnonzero(later < len(measured.times_s))
+    seconds = measured.times_s[later[rows]] - measured.times_s[rows]
+    return np.asarray(
+        np.abs(measured.joint_rad[later[rows]] - measured.joint_rad[rows]) / seconds[:, None]
+    )
 
 
 @dataclass(frozen=True)
 class StopMotion:
-    """The fastest joint after a stop, rad: how far it went later than `STOP_S` after the request,
-    and how far it might.
+    """The fastest joint after a stop: its motion later than `STOP_S` after the request, and its
+    allowed motion, rad.
 
-    `stopped_rad`: how far it went while it should have been at rest; `ended_s`: when it last moved,
-    s after the request.
+    `stopped_rad`: its motion while it should have been at rest. `ended_s`: when it last moved, s
+    after the request.
     """
 
     late_rad: float
@@ -315,21 +340,34 @@ class StopMotion:
 
 
 def motion_after_stop(
-    seen: Seen, asked_s: float, until_s: float, acceleration_rad_s2: Array, stop_s: float = STOP_S
+    measured: MeasuredMotion,
+    asked_s: float,
+    until_s: float,
+    acceleration_rad_s2: Array,
+    stop_s: float = STOP_S,
 ) -> StopMotion:
-    """From the request for a stop until it was reset. Raises: ValueError if the joints were not
-    seen all the time.
+    """Measure the motion from the request for a stop until its reset.
 
-    An arm that brakes at its acceleration from the speed that it has `stop_s` after the request
-    goes v^2 / 2a.
+    An arm that brakes at its acceleration a from its speed v, `stop_s` after the request, moves v^2
+    / 2a.
+
+    Args:
+        measured: Angles of shape (k, n), rad, with times, s.
+        asked_s: Time of the request, s.
+        until_s: Time of the reset, s.
+        acceleration_rad_s2: Braking acceleration of each joint, shape (n,), rad/s^2.
+        stop_s: Time after the request from which the arm must brake, s.
+
+    Raises:
+        ValueError: The joints were not measured over the whole time.
     """
-    times, joints = seen.times_s, seen.joint_rad
+    times, joints = measured.times_s, measured.joint_rad
     from_s, rest_s = asked_s + stop_s, asked_s + stop_s + REST_S
     late, rest = (times >= from_s) & (times <= until_s), (times >= rest_s) & (times <= until_s)
     if not rest.any():
         raise ValueError(
-            f"the joints were not seen from {stop_s + REST_S:.2f} s after the stop on: it was reset"
-            " too early"
+            f"the joints were not measured from {stop_s + REST_S:.2f} s after the stop on: it was"
+            " reset too early"
         )
     first = int(np.flatnonzero(late)[0])
     way = np.abs(joints[late] - joints[first])

@@ -1,4 +1,4 @@
-"""However the starter ends, no process stays behind."""
+"""However the launcher ends, no process stays behind."""
 
 import fcntl
 import os
@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 
 from conure_core.errors import ConfigError, ConureError
-from conure_ros.bringup import launcher as starter
-from conure_ros.bringup.graphs import CONTROL, GRAPHS, RECORDER, managed
+from conure_ros.bringup import launcher
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, RECORDER, build_graph
 from conure_ros.bringup.launcher import (
+    ErrorLog,
     GraphError,
-    LastWords,
     RunningGraph,
     print_line,
     ros_environment,
@@ -67,7 +67,7 @@ def test_no_process_outlives_conure_up(
         wait_until(
             lambda: len(processes_with(mark)) == 5,
             5,
-            "the starter and four nodes; the manager has ended",
+            "the launcher and four nodes; the manager has ended",
         )
         process.send_signal(number)
         assert process.wait(20) == status
@@ -109,8 +109,8 @@ def test_an_interrupted_evaluation_ends_at_once_and_keeps_its_trials(
 
 @pytest.fixture
 def small_graph(monkeypatch):
-    monkeypatch.setitem(GRAPHS, "small", managed(CONTROL, RECORDER))
-    monkeypatch.setattr(starter, "GRACE_S", 0.5)
+    monkeypatch.setitem(GRAPHS, "small", build_graph(CONTROL, RECORDER))
+    monkeypatch.setattr(launcher, "GRACE_S", 0.5)
 
 
 def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, processes_with):
@@ -170,7 +170,7 @@ def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(
 ):
     """The recorder's own error is logged; this one is nobody's, and comes before ROS begins."""
     monkeypatch.setitem(
-        GRAPHS, "broken", managed(replace(RECORDER, module="conure_ros.no_such_module"))
+        GRAPHS, "broken", build_graph(replace(RECORDER, module="conure_ros.no_such_module"))
     )
     wanted = (
         r"node recorder ended with status 1 - recorder: ModuleNotFoundError: No module named"
@@ -204,16 +204,16 @@ def test_a_node_that_ends_with_a_traceback_is_told_with_its_last_line(
     ],
 )
 def test_of_a_nodes_output_the_line_that_says_why_it_ended_is_told(lines, told):
-    words = LastWords()
+    words = ErrorLog()
     for line in lines:
-        words.hear("n", line)
+        words.add("n", line)
     assert words.causes("n") == told
 
 
 def test_every_nodes_last_error_is_told_for_the_cause_is_often_anothers():
-    words = LastWords()
-    words.hear("driver", "[ERROR] no port")
-    words.hear("manager", "[INFO] waiting")
+    words = ErrorLog()
+    words.add("driver", "[ERROR] no port")
+    words.add("manager", "[INFO] waiting")
     assert words.causes("manager") == "driver: no port; manager: [INFO] waiting"
 
 
@@ -223,7 +223,7 @@ def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(
     def closed(name, line):
         raise BrokenPipeError
 
-    with pytest.raises(GraphError, match="nobody reads the nodes' output any more"):
+    with pytest.raises(GraphError, match="the reader of the nodes' output is gone"):
         run_graph("small", {"recorder.folder": 5, "control.robot": "nope"}, closed, environment)
     assert not processes_with(mark)
 
