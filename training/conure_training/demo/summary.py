@@ -33,7 +33,7 @@ PACKAGES = (
 )
 QUANTILES = tuple(f"held_out_log_likelihood_p{percent}" for percent in ("01", "05", "50"))
 INFERENCE_LIMIT_MS = 2.0
-DEMO_LIMIT_S = 1200.0
+DEMO_LIMIT_S = 900.0
 
 
 @dataclass(frozen=True)
