@@ -8,14 +8,14 @@ from importlib.metadata import version
 
 import pytest
 import yaml
+from conure_experiments import readme
+from conure_experiments.plan import load_plan
 
 from conure_ros.bringup.graphs import GRAPHS
 from conure_sim.tasks import TASKS
 from conure_sim.tools.gallery import arm_names
 from conure_training.demo import pictures
 from conure_training.demo.summary import DEMO_LIMIT_S
-from conure_training.results import readme
-from conure_training.results.plan import load_plan
 from conure_training.runtime.marked_blocks import read_block
 from tests.pages import README, ROOT, blocks
 
@@ -38,7 +38,9 @@ def test_every_python_block_of_the_readme_works(block, tried, monkeypatch):
 
 def test_its_table_is_what_the_command_makes_of_the_committed_records():
     table = readme.results_table(load_plan(""), ROOT / "docs/results")
-    assert read_block(README, readme.TABLE) == table, "conure results readme writes it anew"
+    assert read_block(README, readme.TABLE) == table, (
+        "python training/experiments/run.py readme writes it anew"
+    )
 
 
 def test_the_film_is_shown_with_what_its_record_says():

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from conure_experiments import precise_demonstrations
+from conure_experiments.precise_demonstrations import PreciseDemonstrations, run
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
-from conure_training.experiments import precise_demonstrations
-from conure_training.experiments.precise_demonstrations import PreciseDemonstrations, run
 
 TOY = PreciseDemonstrations(
     action_dim=4,
@@ -57,7 +57,7 @@ def test_demonstrations_have_the_sigma_that_is_asked_for():
 
 def test_settings_of_the_file_are_the_defaults():
     assert load_config(
-        "conure_training.conf", "precise_demonstrations", PreciseDemonstrations, []
+        "conure_experiments.conf", "precise_demonstrations", PreciseDemonstrations, []
     ).__dict__ == {
         **PreciseDemonstrations().__dict__,
         "hidden": [256, 256],
@@ -67,4 +67,6 @@ def test_settings_of_the_file_are_the_defaults():
 @pytest.mark.parametrize("word", ["sigma=0.2", "sigma=0", "steps=1"])
 def test_impossible_settings_are_refused(word):
     with pytest.raises(ConfigError):
-        load_config("conure_training.conf", "precise_demonstrations", PreciseDemonstrations, [word])
+        load_config(
+            "conure_experiments.conf", "precise_demonstrations", PreciseDemonstrations, [word]
+        )

@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from conure_experiments import command, job
+from conure_experiments.job import Held, Job, holder, is_ready
+from conure_experiments.ledger import read_record, record_path
+from conure_experiments.plan import load_plan
+from conure_experiments.runner import Places, missing_entries
+from conure_experiments.standalone import run_experiment
 
-from conure_core.cli import main
+from conure_core.cli import call
 from conure_core.errors import ConfigError
-from conure_training.results.experiment import run_experiment
-from conure_training.results.job import Held, Job, holder, is_ready
-from conure_training.results.ledger import read_record, record_path
-from conure_training.results.plan import load_plan
-from conure_training.results.runner import Places, missing_entries
 
 RATES = """
 rates: {learning_steps_s: 30, rollout_steps_s: 90, collecting_steps_s: 170, start_minutes: 0.1, prior_minutes: 0.1,
@@ -61,17 +62,21 @@ finally:
 figures = {"started_at": start, "cores": len(os.sched_getaffinity(0)), "nice": os.nice(0), "others": others}
 (out / "figures.json").write_text(json.dumps(figures))
 """
-LEDGER = (
-    "import sys; from conure_training.results import job; job.EXPERIMENT = (sys.argv.pop(1),); "
-)
-LEDGER += "from conure_core.cli import main; sys.exit(main())"
+LEDGER = f"""
+import sys
+sys.path.insert(0, {str(Path(job.__file__).parents[1])!r})
+from conure_core.cli import call
+from conure_experiments import command, job
+job.EXPERIMENT = (sys.argv[1],)
+sys.exit(call("experiments", command.run, sys.argv[2:]))
+"""
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "plan.yaml").write_text(TOY_PLAN)
     (tmp_path / "toy.py").write_text(TOY_COMMAND)
-    monkeypatch.setattr("conure_training.results.job.EXPERIMENT", (str(tmp_path / "toy.py"),))
+    monkeypatch.setattr("conure_experiments.job.EXPERIMENT", (str(tmp_path / "toy.py"),))
     return tmp_path
 
 
@@ -82,13 +87,17 @@ def places(folder: Path) -> Places:
 def words_of(folder: Path, *words: str) -> list[str]:
     settings = [f"{name}={folder / name}" for name in ("out", "results")]
     return [
-        "results",
         *words,
         *settings,
         f"plan={folder / 'plan.yaml'}",
         "niceness=5",
         "scale=first",
     ]
+
+
+def experiments(*words: str) -> int:
+    """As `run.py` runs them; returns the exit status."""
+    return call("experiments", command.run, list(words))
 
 
 def begin(folder: Path, *words: str) -> subprocess.Popen:
@@ -126,7 +135,7 @@ def at_work(folder: Path) -> list[int]:
 def test_everything_is_filled_but_what_failed_and_what_needs_it(
     toy: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(words_of(toy, "all")) == 1
+    assert experiments(*words_of(toy, "all")) == 1
     assert "1 entries failed and 1 wait for others; the first: toy/bad" in capsys.readouterr().err
     assert figures(toy, "toy/good")["nice"] == os.nice(0) + 5
     cores = len(os.sched_getaffinity(0))
@@ -147,7 +156,7 @@ def test_everything_is_filled_but_what_failed_and_what_needs_it(
         "toy/bad",
         "toy/after-bad",
     ]
-    assert main(words_of(toy)) == 0
+    assert experiments(*words_of(toy)) == 0
     shown = capsys.readouterr().out
     assert "3 of 5" in shown
     assert "toy/bad failed: figures ended with status 1: this one is bad" in " ".join(shown.split())
@@ -165,7 +174,7 @@ def test_an_interrupted_ledger_leaves_no_process_and_goes_on_where_it_was(
     assert first.wait(30) == {signal.SIGKILL: -9, signal.SIGTERM: 143}.get(how, 130)
     wait_for(lambda: not at_work(toy), 10)
     assert not record_path(toy / "results", "toy/good").exists()
-    assert main(words_of(toy, "toy")) == 1  # one of them always fails
+    assert experiments(*words_of(toy, "toy")) == 1  # one of them always fails
     assert figures(toy, "toy/good")["started_at"] > 3
     assert figures(toy, "toy/long")["started_at"] > 3
     assert "shared/base: begun" not in capsys.readouterr().out
@@ -181,7 +190,7 @@ def test_an_entry_that_is_at_work_is_refused_by_name(
         assert holder(toy / "out", entry) == os.getpid()
         with pytest.raises(Held, match=f"toy/alone is at work in process {os.getpid()}"):
             Job(entry, toy / "out", {0}, 0)
-        assert main(words_of(toy, "toy")) == 1
+        assert experiments(*words_of(toy, "toy")) == 1
         assert (
             f"toy/alone: left out, toy/alone is at work in process {os.getpid()}"
             in capsys.readouterr().out
@@ -192,15 +201,15 @@ def test_an_entry_that_is_at_work_is_refused_by_name(
 
 
 def test_what_another_plan_left_is_not_taken_for_this_ones(toy: Path) -> None:
-    assert main(words_of(toy, "shared")) == 0
+    assert experiments(*words_of(toy, "shared")) == 0
     plan_file = toy / "plan.yaml"
     plan_file.write_text(plan_file.read_text().replace("toy ticks=2}}", "toy ticks=3}}", 1))
     entry = load_plan(str(plan_file)).entries["shared/base"]
     assert not is_ready(toy / "out", entry)
-    assert main(words_of(toy, "shared")) == 0
+    assert experiments(*words_of(toy, "shared")) == 0
     assert figures(toy, "shared/base")["started_at"] == 0
     assert (toy / "out/shared/base/figures/done").read_text() == "3"
-    assert main(words_of(toy, "shared", "fresh=true")) == 0
+    assert experiments(*words_of(toy, "shared", "fresh=true")) == 0
     assert figures(toy, "shared/base")["started_at"] == 0
 
 
@@ -220,7 +229,7 @@ groups:
     # A nice process would wait for all the other tests.
     words += [f"plan={tmp_path / 'plan.yaml'}", "scale=first", "niceness=0"]
     began_s = time.monotonic()
-    assert main(["results", "headline", *words]) == 0
+    assert experiments("headline", *words) == 0
     record = read_record(record_path(tmp_path / "results", "headline/scratch-pick_azure-3"))
     assert record is not None
     assert record.seed == 3
@@ -229,7 +238,7 @@ groups:
     assert 0 < record.seconds["rl"] < time.monotonic() - began_s
     assert str(tmp_path) not in json.dumps([record.commands, record.configs, record.results])
     assert "| headline |" in (tmp_path / "results/README.md").read_text()
-    assert main(["results", "headline", *words]) == 0
+    assert experiments("headline", *words) == 0
     assert "0 entries to run" in capsys.readouterr().out
 
 

@@ -9,6 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conure_experiments import ledger
+from conure_experiments.checks import CHECKS, INCOMPLETE, MET, MISSED, fresh_starts
+from conure_experiments.ledger import read_records, record_path, resolved
+from conure_experiments.page import write_page
+from conure_experiments.plan import PACKAGE, SCALES, hours, load_plan
+from conure_experiments.readme import results_table
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError
@@ -17,12 +23,6 @@ from conure_sim.randomization.factors import find_randomization
 from conure_training.data.collect import DemosConfig
 from conure_training.evaluation.evaluate import EvaluateConfig
 from conure_training.prior.train import PriorConfig
-from conure_training.results import ledger
-from conure_training.results.checks import CHECKS, INCOMPLETE, MET, MISSED, fresh_starts
-from conure_training.results.ledger import read_records, record_path, resolved
-from conure_training.results.page import write_page
-from conure_training.results.plan import PACKAGE, SCALES, hours, load_plan
-from conure_training.results.readme import results_table
 from conure_training.rl.train import RunConfig
 
 from .toy_ledger import as_measured, fill_with_made_up, made_up_record, made_up_runs
@@ -134,7 +134,7 @@ def _of_the_task(word):
 
 
 def test_what_an_entry_needs_is_in_its_digest(tmp_path):
-    text = (ROOT / "training/conure_training/results/plan.yaml").read_text()
+    text = (ROOT / "training/experiments/conure_experiments/plan.yaml").read_text()
     other = tmp_path / "plan.yaml"
     other.write_text(text.replace("episodes.Lift=4000", "episodes.Lift=4001"))
     changed = load_plan(str(other))
@@ -166,7 +166,7 @@ def test_what_an_entry_needs_is_in_its_digest(tmp_path):
     ],
 )
 def test_a_plan_that_cannot_be_says_why(tmp_path, old, new, error):
-    text = (ROOT / "training/conure_training/results/plan.yaml").read_text()
+    text = (ROOT / "training/experiments/conure_experiments/plan.yaml").read_text()
     (tmp_path / "plan.yaml").write_text(
         text.replace(old, new, 1) if old != "pick_azure" else text.replace(old, new)
     )
@@ -348,7 +348,9 @@ def test_the_committed_page_is_what_the_committed_records_make(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(record.read_bytes())
     page = write_page(PLAN, copy).read_text()
-    assert (committed / "README.md").read_text() == page, "conure results page writes it anew"
+    assert (committed / "README.md").read_text() == page, (
+        "python training/experiments/run.py page writes it anew"
+    )
     names = [{path.name for path in (folder / "figures").glob("*")} for folder in (committed, copy)]
     assert names[0] == names[1]
 

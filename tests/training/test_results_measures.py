@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from conure_experiments.measures import area_under_curve, curve_of, final_success, steps_to
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
@@ -13,7 +14,6 @@ from conure_training.evaluation.intervals import (
     interquartile_mean,
     stratified_interval,
 )
-from conure_training.results.measures import area_under_curve, curve_of, final_success, steps_to
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 

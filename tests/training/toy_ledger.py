@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from conure_training.results.checks import Runs
-from conure_training.results.ledger import Record, write_record
-from conure_training.results.plan import Entry, Plan
+from conure_experiments.checks import Runs
+from conure_experiments.ledger import Record, write_record
+from conure_experiments.plan import Entry, Plan
 
 MACHINE = {"cores": 2, "cpu": "made up", "system": "Linux"}
 

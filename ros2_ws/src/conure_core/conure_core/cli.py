@@ -43,19 +43,24 @@ def main(arguments: list[str] | None = None) -> int:
 
     0 done; 1 refused, one line on stderr says why; 130 interrupted; 143 told to end by SIGTERM.
     """
-    name = "conure"
+    return call("conure", _dispatch, sys.argv[1:] if arguments is None else arguments)
+
+
+def call(name: str, work: Callable[[list[str]], int | None], words: list[str]) -> int:
+    """Run a function as `conure` runs its verbs.
+
+    Args:
+        name: Begins every line about it on stderr.
+        work: Gets the words; what it returns, if anything, is the exit status.
+        words: From the command line.
+
+    Returns:
+        The exit status, see `main`.
+    """
     try:
         with _sigterm_raises():
-            words = _plain(sys.argv[1:] if arguments is None else arguments)
-            family = _family(words[0]) if words else []
-            length = 2 if family else 1
-            if len(words) < length or words[length - 1] in HELP:
-                print(usage(family or list(verbs())))
-                return _flushed()
-            verb = _known(" ".join(words[:length]), family or list(verbs()))
-            name = f"conure {verb}"
-            _load(verb)(words[length:])
-            return _flushed()
+            status = work(_plain(words))
+            return _flushed() if status is None else status
     except ConureError as error:
         return _fail(name, str(error))
     except KeyboardInterrupt:
@@ -71,6 +76,17 @@ def main(arguments: list[str] | None = None) -> int:
             name,
             "memory ran out; give smaller sizes or fewer workers and run the same command again",
         )
+
+
+def _dispatch(words: list[str]) -> int | None:
+    """Run the verb that these words begin with, or list the verbs. Raises: ConfigError."""
+    family = _family(words[0]) if words else []
+    length = 2 if family else 1
+    if len(words) < length or words[length - 1] in HELP:
+        print(usage(family or list(verbs())))
+        return None
+    verb = _known(" ".join(words[:length]), family or list(verbs()))
+    return call(f"conure {verb}", lambda rest: _load(verb)(rest), words[length:])
 
 
 class Terminated(BaseException):

@@ -52,5 +52,5 @@ def unknown_name(
     """An error of the given type that lists the valid names and the closest one to what came."""
     names = sorted(valid)
     close = get_close_matches(name, names, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    hint = f"; did you mean '{close[0]}'?" if close else "."
     return error(f"unknown {kind} '{name}'{hint} Valid: {', '.join(names) or 'none'}.")

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.runtime.atomic_files import write_text
+from conure_experiments.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
+from conure_experiments.ledger import Record, read_records
+from conure_experiments.measures import steps_to
+from conure_experiments.plan import SCALES, Plan
+from conure_experiments.plots import write_figures
 from conure_training.demo.summary import auxiliary_task
 from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean
-from conure_training.results.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
-from conure_training.results.figures import write_figures
-from conure_training.results.ledger import Record, read_records
-from conure_training.results.measures import steps_to
-from conure_training.results.plan import SCALES, Plan
 
 PAGE, FIGURES = "README.md", "figures"
 TITLES = {
@@ -30,8 +30,8 @@ TITLES = {
 }
 HEAD = """# Results
 
-Made by `conure results page` from the files in `runs/`, one a run; nothing here is typed by hand. `conure results`
-says what is missing, `conure results all` fills it, `conure results NAME` one experiment ([how](../ledger.md)).
+Made by `python training/experiments/run.py page` from the files in `runs/`, one a run; nothing here is typed by hand.
+[How they are filled](../ledger.md).
 
 Success is that of evaluations on fixed seeds, in simulation, with objects and containers that the prior has never seen.
 Seeds are those of learning: all runs of an experiment share their demonstrations and priors; those that start from

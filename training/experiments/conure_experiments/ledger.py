@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.runtime.atomic_files import damaged, read_json, write_text
-from conure_training.results.plan import OUT, PACKAGE, Entry
+from conure_experiments.plan import OUT, PACKAGE, Entry
 from conure_training.runtime.arrays import UNREADABLE
 from conure_training.runtime.torch_files import load_torch
 

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_experiments.estimates import Rates, minutes_of
 from conure_sim.envs.evaluation_sets import find_evaluation_task
-from conure_training.results.estimates import Rates, minutes_of
 
 SCALES = ("first", "second")
 PLAN = Path(__file__).parent / "plan.yaml"

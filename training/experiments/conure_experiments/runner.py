@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conure_training.results.job import Held, Job, holder, is_ready
-from conure_training.results.ledger import Record, make_record, read_records, write_record
-from conure_training.results.plan import Entry, Plan, hours
+from conure_experiments.job import Held, Job, holder, is_ready
+from conure_experiments.ledger import Record, make_record, read_records, write_record
+from conure_experiments.plan import Entry, Plan, hours
 
 POLL_S = 0.1
 

@@ -5,19 +5,16 @@ Demonstrations a = m(c) + sigma n, n ~ N(0, I), m(c) = 0.6 sin(W c), have the en
 log(2 pi e) / 2). No model has a lower negative log-likelihood (NLL) on average. The excess is what
 the model cannot represent.
 
-    python -m conure_training.experiments.precise_demonstrations sigma=0.03 seed=0
+    python training/experiments/run.py experiment precise_demonstrations sigma=0.03 seed=0
 """
 
-import json
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.nn.weights import seeded
 from conure_training.prior.flow import AUTHORS_FLOW, ConditionalRealNVP
@@ -135,10 +132,3 @@ def _fit(
             optimizer.step()
             schedule.step()
             bar.advance(task)
-
-
-if __name__ == "__main__":
-    settings = load_config(
-        "conure_training.conf", "precise_demonstrations", PreciseDemonstrations, sys.argv[1:]
-    )
-    print(json.dumps(run(settings), indent=1))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conure_training.results.checks import (
+from conure_experiments.checks import (
     CHECKS,
     INCOMPLETE,
     MET,
@@ -20,9 +20,9 @@ from conure_training.results.checks import (
     percent,
     rate_with_interval,
 )
-from conure_training.results.ledger import Record
-from conure_training.results.page import runs_of
-from conure_training.results.plan import SCALES, Plan
+from conure_experiments.ledger import Record
+from conure_experiments.page import runs_of
+from conure_experiments.plan import SCALES, Plan
 from conure_training.runtime.marked_blocks import write_block
 
 TABLE = "results"

@@ -1,22 +1,21 @@
-"""`python -m conure_training.results.experiment NAME key=value`: an experiment that is no verb, as
-a command.
+"""An experiment that is not a verb, as a command: `python training/experiments/run.py experiment
+NAME key=value`.
 
-An experiment is a module of `conure_training.experiments` with `run(config) -> dict of figures`,
-where the annotation of `config` is a frozen dataclass, and a YAML of its name in `conf`;
-`figures.json` under `out` takes its figures.
+An experiment is a module of this package with `run(config) -> dict of metrics`, where the
+annotation of `config` is a frozen dataclass, and a YAML of its name in `conf`; `figures.json` under
+`out` takes its metrics.
 """
 
-import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from conure_core.config.loader import load_config
-from conure_core.errors import ConfigError, ConureError
+from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 
-PACKAGE, CONF = "conure_training.experiments", "conure_training.conf"
+PACKAGE, CONF = "conure_experiments", "conure_experiments.conf"
 
 
 def run_experiment(name: str, words: list[str], package: str = PACKAGE, conf: str = CONF) -> Path:
@@ -37,17 +36,8 @@ def run_experiment(name: str, words: list[str], package: str = PACKAGE, conf: st
     return Path(out) / "figures.json"
 
 
-def main() -> int:
-    """Exit status: 0 done, 1 refused, 130 interrupted."""
-    try:
-        run_experiment(sys.argv[1], sys.argv[2:])
-    except ConureError as error:
-        print(f"conure: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run_words(words: list[str]) -> None:
+    """Run the experiment that the first word names. Raises: ConfigError without a name."""
+    if not words or "=" in words[0]:
+        raise ConfigError("expected: experiment NAME key=value ..., got no name")
+    print(f"written: {run_experiment(words[0], words[1:])}")

@@ -1,5 +1,5 @@
-"""`conure results`: what the ledger holds; NAME or `all` fills it, `plan` prints it, `page` writes
-the page, `readme` the table in README.md.
+"""The command behind `run.py`: it shows what is filled, fills NAME or `all`, prints the `plan`, and
+writes the `page` or, as `readme`, the table in README.md.
 """
 
 import shutil
@@ -16,14 +16,14 @@ from rich.table import Table
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
-from conure_training.results.checks import CHECKS, INCOMPLETE
-from conure_training.results.job import holder, read_state
-from conure_training.results.ledger import read_record, record_path
-from conure_training.results.page import PAGE, runs_of, write_page
-from conure_training.results.plan import SCALES, Entry, Plan, hours, load_plan
-from conure_training.results.provenance import provenance
-from conure_training.results.readme import write_table
-from conure_training.results.runner import Outcome, Places, Runner
+from conure_experiments.checks import CHECKS, INCOMPLETE
+from conure_experiments.job import holder, read_state
+from conure_experiments.ledger import read_record, record_path
+from conure_experiments.page import PAGE, runs_of, write_page
+from conure_experiments.plan import SCALES, Entry, Plan, hours, load_plan
+from conure_experiments.provenance import provenance
+from conure_experiments.readme import write_table
+from conure_experiments.runner import Outcome, Places, Runner
 
 WIDTH = 160  # where the output is no terminal
 
@@ -65,7 +65,7 @@ def run(words: list[str]) -> None:
     """
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     config = load_config(
-        "conure_training.conf",
+        "conure_experiments.conf",
         "results",
         ResultsConfig,
         [word for word in words if word not in names],
@@ -106,8 +106,8 @@ def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
         first = next(iter(left))
         raise ConureError(
             f"{len(outcome.failed)} entries failed and {len(outcome.skipped)} wait for others; the"
-            f" first: {first}: {left[first]}. conure results lists them, the same command tries"
-            " again"
+            f" first: {first}: {left[first]}. run.py without a name lists them, the same command"
+            " tries again"
         )
     return outcome
 

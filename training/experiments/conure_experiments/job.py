@@ -19,15 +19,15 @@ from typing import Any
 from conure_core.errors import ConureError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.processes import ended_with_this_process
-from conure_training.results.ledger import at, resolved
-from conure_training.results.plan import Command, Entry
+from conure_experiments.ledger import at, resolved
+from conure_experiments.plan import Command, Entry
 
 LOCK, STATE, LOG = ".lock", "state.json", "log.txt"
 GRACE_S = 20.0
 SAVE_EVERY_S = 5.0
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 CONURE = ("-c", "import sys; from conure_core.cli import main; sys.exit(main())")
-EXPERIMENT = ("-m", "conure_training.results.experiment")
+EXPERIMENT = (str(Path(__file__).resolve().parent.parent / "run.py"), "experiment")
 
 
 class Held(ConureError):

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from conure_core.runtime.atomic_files import replacing
-from conure_training.evaluation.intervals import stratified_interval
-from conure_training.results.checks import (
+from conure_experiments.checks import (
     Runs,
     areas,
     budget,
@@ -22,7 +21,8 @@ from conure_training.results.checks import (
     labels_of,
     sizes_of_data,
 )
-from conure_training.results.ledger import Record
+from conure_experiments.ledger import Record
+from conure_training.evaluation.intervals import stratified_interval
 
 GRID_POINTS = 21
 LETTER_IN = 0.075

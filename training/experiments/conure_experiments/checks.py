@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from conure_training.evaluation.intervals import bracketed_interval, wilson_interval
-from conure_training.results.ledger import Record
-from conure_training.results.measures import (
+from conure_experiments.ledger import Record
+from conure_experiments.measures import (
     Curve,
     area_under_curve,
     curve_of,
     final_success,
     steps_to,
 )
-from conure_training.results.plan import Entry
+from conure_experiments.plan import Entry
+from conure_training.evaluation.intervals import bracketed_interval, wilson_interval
 
 MET, MISSED, INCOMPLETE = "met", "missed", "incomplete"
 NEAR_ZERO = 0.10

@@ -1,1 +1,0 @@
-"""Experiments that need no simulation: each module has a configuration and `run` -> metrics."""
