@@ -229,11 +229,11 @@ def test_no_word_gives_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys) -> N
         ("evaluate agent={folder}", "spec.json is missing"),
         ("view policy={tensor}", "is damaged"),
         ("export agent={pickle} out={folder}/bundle", "is damaged"),
-        ("card prior={pickle} out={folder}/card", "is damaged"),
+        ("prior-report prior={pickle} out={folder}/report", "is damaged"),
         ("rl prior={tensor} out={folder}/rl", "is damaged"),
         ("rl demos={file} out={folder}/rl", "is damaged"),
         ("prior demos={file} out={folder}/prior", "no data set at"),
-        ("card demos={folder} prior={file} out={folder}/card", "is damaged"),
+        ("prior-report demos={folder} prior={file} out={folder}/report", "is damaged"),
     ],
 )
 def test_places_and_files_that_cannot_be_used_are_one_line(

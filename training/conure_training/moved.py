@@ -1,4 +1,4 @@
-"""Verbs of before that are programs of the repository now; the old names work for one release."""
+"""Verbs that have another name now; the old ones work for one release, with a hint."""
 
 import sys
 from pathlib import Path
@@ -22,5 +22,13 @@ def run_experiments(words: list[str]) -> None:
     print(f"conure results is now: python {program}", file=sys.stderr)
     sys.path.insert(0, str(EXPERIMENTS))
     from conure_experiments.command import run
+
+    run(words)
+
+
+def report_prior(words: list[str]) -> None:
+    """Renamed: conure prior-report."""
+    print("conure card is now: conure prior-report", file=sys.stderr)
+    from conure_training.evaluation.prior_report import run
 
     run(words)

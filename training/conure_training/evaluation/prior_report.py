@@ -1,4 +1,4 @@
-"""`conure card`: a report on a prior, before any reinforcement learning: table, JSON and plot."""
+"""`conure prior-report`: what a prior is worth before any reinforcement learning: table, JSON, plot."""
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -34,7 +34,7 @@ UNIT_RADII = (0.0, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class PriorReportConfig:
-    """The settings of `conure card`."""
+    """The settings of `conure prior-report`."""
 
     prior: str
     """File of the prior."""
@@ -43,7 +43,7 @@ class PriorReportConfig:
     """Folder of demonstrations, whose held-out part is used."""
 
     out: str
-    """Folder for card.json and calibration.png."""
+    """Folder for prior_report.json and calibration.png."""
 
     quantile: float = field(metadata=bounds(0.0, 1.0))
     """Chi-square quantile of |z|^2 that coverage is measured at, in (0, 1)."""
@@ -139,17 +139,17 @@ class PriorReport:
 
 def run(overrides: list[str]) -> None:
     """Judge a prior before any reinforcement learning: a table, JSON and a picture."""
-    config = load_config("conure_training.conf", "card", PriorReportConfig, overrides)
+    config = load_config("conure_training.conf", "prior_report", PriorReportConfig, overrides)
     Console().print(report_table(make_prior_report(config)))
-    print(f"written: {config.out}/card.json and calibration.png")
+    print(f"written: {config.out}/prior_report.json and calibration.png")
 
 
 def make_prior_report(config: PriorReportConfig) -> PriorReport:
-    """Compute the report; write `card.json` and `calibration.png` under `config.out`.
+    """Compute the report; write `prior_report.json` and `calibration.png` under `config.out`.
 
     Raises: DataError, SpecMismatch if prior, demonstrations and environment do not fit together.
     """
-    with claimed(config.out, "conure card"):
+    with claimed(config.out, "conure prior-report"):
         return _make_prior_report(config)
 
 
@@ -158,7 +158,7 @@ def _make_prior_report(config: PriorReportConfig) -> PriorReport:
     held = encode_held_out(config, prior)
     rollouts = evaluate(config.rollouts, "the prior's rollouts")
     report = _assess(config, prior, held, rollouts["success"])
-    write_json(Path(config.out) / "card.json", {"config": asdict(config), **asdict(report)})
+    write_json(Path(config.out) / "prior_report.json", {"config": asdict(config), **asdict(report)})
     draw_calibration(report.calibration, report.steps, Path(config.out) / "calibration.png")
     return report
 

@@ -157,7 +157,7 @@ def load_prior(path: Path, expected: Contract | None = None, chunks: bool = Fals
         raise SpecMismatch(
             f"the prior {path} decides {prior.size.chunk} actions at once, and one a tick is needed"
             " here: reinforcement learning, export and robot take size.chunk=1; conure evaluate"
-            " and conure card take chunks"
+            " and conure prior-report take chunks"
         )
     return prior.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""The score card's figures are those of flows whose figures are known, and the verb writes what it
+"""The report's metrics are those of flows whose metrics are known, and the verb writes what it
 says.
 """
 
@@ -130,7 +130,7 @@ def test_the_interval_counts_episodes_and_not_steps():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, demos: Path) -> Path:
     """Demonstrations, others, and priors of the first: over single actions and over chunks."""
-    folder = tmp_path_factory.mktemp("card")
+    folder = tmp_path_factory.mktemp("report")
     (folder / "demos").symlink_to(demos)
     data = load_demonstrations(demos)
     save_demonstrations(folder / "others", replace(data, action=-data.action), {})
@@ -147,7 +147,7 @@ def words_of(folder: Path, prior: str, demos: str = "demos") -> list[str]:
     paths = [
         f"prior={folder / prior / 'prior.pt'}",
         f"demos={folder / demos}",
-        f"out={folder / 'cards' / prior}",
+        f"out={folder / 'reports' / prior}",
     ]
     return [
         *paths,
@@ -160,26 +160,26 @@ def words_of(folder: Path, prior: str, demos: str = "demos") -> list[str]:
 
 
 def config_of(*arguments) -> PriorReportConfig:
-    return load_config(CONF, "card", PriorReportConfig, words_of(*arguments))
+    return load_config(CONF, "prior_report", PriorReportConfig, words_of(*arguments))
 
 
 @pytest.mark.parametrize(("prior", "dim"), [("single", 7), ("chunked", 21)])
-def test_the_card_of_a_prior_is_written_and_printed(folder, prior, dim, capsys):
+def test_the_report_on_a_prior_is_written_and_printed(folder, prior, dim, capsys):
     run(words_of(folder, prior))
     printed = capsys.readouterr().out
     assert "nats per dimension" in printed and "rollout success, n = 1" in printed
-    out = folder / "cards" / prior
-    card = json.loads((out / "card.json").read_text())
+    out = folder / "reports" / prior
+    report = json.loads((out / "prior_report.json").read_text())
     assert (out / "calibration.png").read_bytes().startswith(b"\x89PNG")
-    assert card["dim"] == dim
-    assert card["log_likelihood_per_dim"]["value"] == pytest.approx(
-        card["log_likelihood"]["value"] / dim
+    assert report["dim"] == dim
+    assert report["log_likelihood_per_dim"]["value"] == pytest.approx(
+        report["log_likelihood"]["value"] / dim
     )
-    assert card["round_trip"]["action_float64"] < 1e-9
-    assert card["condition"]["all"]["median"] >= 1.0
-    assert 0.0 <= card["coverage"]["value"] <= 1.0
+    assert report["round_trip"]["action_float64"] < 1e-9
+    assert report["condition"]["all"]["median"] >= 1.0
+    assert 0.0 <= report["coverage"]["value"] <= 1.0
     metrics = json.loads((folder / prior / "metrics.json").read_text())
-    assert card["log_likelihood"]["value"] == pytest.approx(
+    assert report["log_likelihood"]["value"] == pytest.approx(
         metrics["held_out_log_likelihood"], abs=1e-3
     )
 
@@ -209,4 +209,4 @@ def test_data_and_prior_that_do_not_fit_are_refused(folder):
 @pytest.mark.parametrize("word", ["quantile=1.0", "bins=0", "actions=0"])
 def test_impossible_settings_are_refused(word):
     with pytest.raises(ConfigError):
-        load_config(CONF, "card", PriorReportConfig, [word])
+        load_config(CONF, "prior_report", PriorReportConfig, [word])
