@@ -1,4 +1,4 @@
-"""`conure prior-report`: what a prior is worth before any reinforcement learning: table, JSON, plot."""
+"""`conure prior-report`: judge a prior before any reinforcement learning: table, JSON, plot."""
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
