@@ -41,9 +41,15 @@ class PriorMonitor:
     """
 
     def __init__(self, thresholds: Mapping[str, float], levels: list[Level]) -> None:
-        """Raises: ConfigError for a level that no action could reach.
+        """Begin without a run.
 
-        Its threshold is not the bundle's (those are listed), or one of its numbers is not finite.
+        Args:
+            thresholds: Log-likelihoods of the bundle, nats, by name (`p01`, ...).
+            levels: Which runs lead to which verdict, in any order.
+
+        Raises:
+            ConfigError: No action could reach a level. Its threshold is not the bundle's (those are
+                listed), or one of its numbers is not finite, or it takes less than one tick.
         """
         for level in levels:
             if level.threshold not in thresholds:
@@ -64,7 +70,9 @@ class PriorMonitor:
         self._runs = dict.fromkeys(self._runs, 0)
 
     def judge(self, log_likelihood: float) -> tuple[Verdict, str]:
-        """The most severe level reached with this action, and why; GO and '' if none is."""
+        """Count this action, and return the most severe level reached and why; GO and '' if none
+        is.
+        """
         value = log_likelihood if math.isfinite(log_likelihood) else -math.inf
         for level, limit in self._limits.items():
             self._runs[level] = self._runs[level] + 1 if value < limit else 0
