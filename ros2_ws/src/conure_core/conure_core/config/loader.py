@@ -33,12 +33,25 @@ STUMBLES = (
 
 
 def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
-    """`schema` filled from `module`'s `name`.yaml and the overrides of the command line.
+    """Fill a schema from a YAML file of a module and the overrides of the command line.
 
-    Groups are found in `module`, and in the modules that its `GROUPS` lists. An old name of a key,
-    as its `RENAMED` lists them, gets a hint on stderr. Raises: ConfigError for an unknown key or
-    option (with the closest valid one), a value of the wrong type, or a bad override; SystemExit
-    after printing the keys when `--help` is among the overrides.
+    An old name of a key, as the module's `RENAMED` lists them, gets a hint on stderr.
+
+    Args:
+        module: Dotted name of the module whose folder holds the YAML files. Groups are found there,
+            and in the modules that its `GROUPS` lists.
+        name: Name of the YAML file without its ending; with spaces for underscores, the verb.
+        schema: The frozen dataclass to fill; its defaults hold where the YAML says nothing.
+        overrides: Words of the command line, `key=value`; with `--help` among them the keys are
+            printed and nothing is filled.
+
+    Returns:
+        The filled schema, every value checked against type and bounds.
+
+    Raises:
+        ConfigError: An unknown key or option (names the closest valid one), a value of the wrong
+            type, or a bad override.
+        SystemExit: Help was asked for and has been printed.
     """
     from hydra import initialize_config_module
     from hydra.errors import HydraException
@@ -111,9 +124,18 @@ def _current(module: str, name: str, words: list[str], groups: Mapping[str, "_Gr
 
 
 def filled(schema: type[T], merged: Any) -> T:
-    """The schema with the values of a merged OmegaConf node, checked against its types and bounds.
+    """Fill a schema from a merged OmegaConf node, checked against its types and bounds.
 
-    Raises: ConfigError, also for what the schema itself stumbles over; OmegaConf's own errors.
+    Args:
+        schema: The dataclass that the node was made from.
+        merged: The node, with defaults, YAML and overrides merged; interpolations are resolved.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: A value does not fit, or the schema itself refuses it.
+        OmegaConfBaseException: A mandatory value is missing, or an interpolation leads nowhere.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

@@ -33,12 +33,22 @@ class Renamed:
     """Options of that group with which it has one."""
 
     def below(self, place: str) -> "Renamed":
-        """The same where the whole configuration stands below a key, as `rl` does in the demo."""
+        """Return the same row where the whole configuration stands below a key, as `rl` does in the
+        demo.
+        """
         new, group = (f"{place}.{name}" if name else "" for name in (self.new, self.group))
         return replace(self, old=f"{place}.{self.old}", new=new, group=group)
 
     def matches(self, key: str, value: str) -> bool:
-        """Whether an override is the old name's."""
+        """Tell whether an override is the old name's.
+
+        Args:
+            key: The key, without Hydra's sign in front.
+            value: The value as text; compared in lower case where the old name is `key=value`.
+
+        Returns:
+            True for the old name itself, and for every key below an old `section.*`.
+        """
         if "=" in self.old:
             return f"{key}={value.lower()}" == self.old
         if self.old.endswith(".*"):
@@ -46,11 +56,20 @@ class Renamed:
         return key == self.old
 
     def applies(self, chosen: Mapping[str, str]) -> bool:
-        """Whether it has a meaning with these options, by group."""
+        """Tell whether the row has a meaning with these chosen options, by group."""
         return not self.group or chosen.get(self.group) in self.options
 
     def current(self, key: str, value: str) -> str:
-        """The override under its new name."""
+        """Write an override under its new name.
+
+        Args:
+            key: The old key, without Hydra's sign in front; `matches` holds for it.
+            value: The value as text, which is kept.
+
+        Returns:
+            `key=value` with the new key; the new text alone where one value was renamed; empty
+            where nothing takes its place.
+        """
         if "=" in self.old or not self.new:
             return self.new
         if self.old.endswith(".*"):

@@ -19,8 +19,15 @@ LARGEST = 2**31 - 1
 def bounds(
     low: float | None = None, high: float | None = None, above: float | None = None
 ) -> dict[str, Any]:
-    """Metadata of a field: its values lie in [low, high], and above `above`; None: no bound. Holds
-    for list items.
+    """Build a field's metadata that declares the range of its values, or of a list's items.
+
+    Args:
+        low: Lowest value, inclusive; None: a whole number's is -(2**31 - 1), others have none.
+        high: Highest value, inclusive; None: a whole number's is 2**31 - 1, others have none.
+        above: Lower limit, exclusive; None: there is none.
+
+    Returns:
+        The limits that were given, by name, for `field(metadata=...)`.
     """
     given = {"low": low, "high": high, "above": above}
     return {name: value for name, value in given.items() if value is not None}
@@ -37,11 +44,15 @@ MAY_BE_INFINITE = {"infinite": True}
 
 
 def check_values(values: Mapping[str, Any], schema: type[Any], where: str = "") -> None:
-    """Refuse what does not fit the schema, a dataclass; `values` are plain: mappings, lists,
-    numbers and texts.
+    """Refuse values that do not fit a schema.
+
+    Args:
+        values: Plain mappings, lists, numbers and texts; keys that the schema lacks are ignored.
+        schema: A dataclass, whose types and `bounds` the values must keep.
+        where: Begins the name of each key in a message, such as `method.`; empty at the top.
 
     Raises:
-        ConfigError: Naming the key, what it must be and what came.
+        ConfigError: Names the key, what it must be and what came.
     """
     hints = get_type_hints(schema)
     for field in fields(schema):

@@ -35,7 +35,7 @@ class Bounds:
     above: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within; NaN does not."""
+        """Tell whether a number lies within; NaN does not."""
         return (self.lower < value if self.above else self.lower <= value) and value <= self.upper
 
     def __str__(self) -> str:
@@ -43,14 +43,22 @@ class Bounds:
 
 
 def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
-    """A dataclass field for numbers from `lower` (itself excluded if `above`) to `upper`; see
-    `require_bounds`.
+    """Declare a dataclass field with a range; see `require_bounds`.
+
+    Args:
+        lower: Lowest number, in the unit of the field's name.
+        upper: Highest number, inclusive.
+        above: The lower end is excluded.
+        default: The field's default; left out: the field is mandatory.
+
+    Returns:
+        What `dataclasses.field` gives.
     """
     return dataclasses.field(default=default, metadata={"bounds": Bounds(lower, upper, above)})
 
 
 def bounds_of(schema: Any) -> dict[str, Bounds]:
-    """The ranges that a dataclass gives its fields, by name."""
+    """Collect the ranges that a dataclass gives its fields, by name."""
     return {
         field.name: field.metadata["bounds"]
         for field in fields(schema)
@@ -59,8 +67,10 @@ def bounds_of(schema: Any) -> dict[str, Bounds]:
 
 
 def require_bounds(instance: Any) -> None:
-    """For a dataclass's __post_init__. Raises: ConfigError naming the field whose number lies
-    outside its range.
+    """Refuse a dataclass's instance with a number outside its field's range; for __post_init__.
+
+    Raises:
+        ConfigError: Names the field, its range and what came.
     """
     for name, bounds in bounds_of(instance).items():
         value = getattr(instance, name)
@@ -71,28 +81,38 @@ def require_bounds(instance: Any) -> None:
 
 
 def read_fields(path: Path, schema: type[T]) -> T:
-    """`schema` filled from the YAML file at `path`; lists become tuples, a Path is taken relative
-    to the file.
+    """Fill a dataclass from a YAML file; lists become tuples.
 
-    Raises: ConfigError naming the file and the field, if the file is no mapping, a field is
-    missing, unknown (with the closest valid one), of another type or length, or not finite; or if
-    the dataclass itself refuses a value.
+    Args:
+        path: The file, one mapping of fields to values; paths in it are relative to its folder.
+        schema: The dataclass. Fields without a default must be in the file.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: The file is not a mapping, a field is missing, unknown (names the closest valid
+            one), of another type or length, or not finite; or the dataclass refuses a value. Names
+            file and field.
     """
     return checked_fields(read_yaml(path), schema, str(path), path.parent)
 
 
 def read_mapping(path: Path) -> dict[Any, Any]:
-    """What a YAML file of 'field: value' lines says. Raises: ConfigError naming the file, if it is
-    not one.
+    """Read a YAML file of 'field: value' lines.
+
+    Raises:
+        ConfigError: It is not one, or cannot be read; names the file.
     """
     return _mapping(read_yaml(path), str(path))
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says.
+    """Read a YAML file.
 
-    Raises: ConfigError naming the file, if it cannot be read, is too large or too deep, or gives a
-    key twice.
+    Raises:
+        ConfigError: It cannot be read, is too large or too deep, or gives a key twice; names the
+            file.
     """
     try:
         with path.open("rb") as file:
@@ -142,8 +162,18 @@ class _Loader(yaml.SafeLoader):
 
 
 def path_beside(folder: Path, text: str | Path, where: str) -> Path:
-    """The path that a text names, relative to a folder. Raises: ConfigError for a text that no
-    file's name can be.
+    """Resolve a path that a file names.
+
+    Args:
+        folder: Where a relative path starts.
+        text: The path; an absolute one ignores the folder.
+        where: Says in a message where the text comes from, such as "FILE: urdf".
+
+    Returns:
+        The absolute path, links followed; nothing need exist there.
+
+    Raises:
+        ConfigError: No file's name can be such a text, or its links go in a circle.
     """
     try:
         path = (folder / text).resolve()
@@ -163,8 +193,19 @@ def path_beside(folder: Path, text: str | Path, where: str) -> Path:
 
 
 def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
-    """`schema` filled from a mapping that came from `where`; paths are relative to `folder`.
-    Raises: as read_fields.
+    """Fill a dataclass from a mapping that was read before.
+
+    Args:
+        data: The mapping; anything else is refused.
+        schema: The dataclass. Fields without a default must be in the mapping.
+        where: Says in a message where the mapping comes from, such as the file.
+        folder: Where relative paths in it start.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: As in `read_fields`.
     """
     data = _mapping(data, where)
     known: dict[str, Any] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]

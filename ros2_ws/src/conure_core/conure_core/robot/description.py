@@ -271,8 +271,18 @@ def load_robot(name: str) -> RobotConfig:
 
 
 def base_file(path: Path, named: Any, key: str) -> Path:
-    """The robot's file that a key of the file at `path` names. Raises: ConfigError if there is
-    none.
+    """Find the robot's file that a key of another robot's file names.
+
+    Args:
+        path: The YAML file that has the key.
+        named: The value of the key: a path, relative to that file.
+        key: The key's name, for messages.
+
+    Returns:
+        The path of the named file, which exists.
+
+    Raises:
+        ConfigError: The value is not a text, or there is no such file.
     """
     if not isinstance(named, str):
         raise ConfigError(
@@ -285,8 +295,10 @@ def base_file(path: Path, named: Any, key: str) -> Path:
 
 
 def robot_file(name: str) -> Path:
-    """The YAML file of the robot of this name or at this path. Raises: ConfigError listing the
-    known names.
+    """Find the YAML file of the robot of this name or at this path.
+
+    Raises:
+        ConfigError: There is none; lists the known names.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
     if not path.is_file():
