@@ -36,10 +36,12 @@ class Bounds:
 
     def holds(self, value: float) -> bool:
         """Tell whether a number lies within; NaN does not."""
-        return (self.lower < value if self.above else self.lower <= value) and value <= self.upper
+        above_lower = self.lower < value if self.above else self.lower <= value
+        return above_lower and value <= self.upper
 
     def __str__(self) -> str:
-        return f"{'(' if self.above else '['}{_short(self.lower)}, {_short(self.upper)}]"
+        bracket = "(" if self.above else "["
+        return f"{bracket}{_short(self.lower)}, {_short(self.upper)}]"
 
 
 def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
@@ -74,9 +76,10 @@ def require_bounds(instance: Any) -> None:
     """
     for name, bounds in bounds_of(instance).items():
         value = getattr(instance, name)
-        for number in value if isinstance(value, Iterable) else (value,):
+        several = isinstance(value, Iterable)
+        for number in value if several else (value,):
             if not bounds.holds(number):
-                each = "each of " if isinstance(value, Iterable) else ""
+                each = "each of " if several else ""
                 raise ConfigError(f"{each}{name} must be in {bounds}, got {_brief(value)}")
 
 
@@ -124,9 +127,8 @@ def read_yaml(path: Path) -> Any:
             )
         return yaml.load(content.decode(), Loader=_Loader)
     except (OSError, yaml.YAMLError, *_BROKEN_VALUE) as error:
-        raise ConfigError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())[:500]}"
-        ) from error
+        reason = " ".join(str(error).split())[:500]
+        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -178,16 +180,11 @@ def path_beside(folder: Path, text: str | Path, where: str) -> Path:
     try:
         path = (folder / text).resolve()
         path.exists()
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # too long, of no encoding, or links in a circle
-        reason = (
-            type(error).__name__
-            if isinstance(error, UnicodeError)
-            else " ".join(str(error).split())[:300]
-        )
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, of no encoding, or links in a circle.
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, UnicodeError):
+            reason = type(error).__name__
         raise ConfigError(f"{where} must be a path, got {_brief(str(text))} ({reason})") from error
     return path
 
@@ -269,9 +266,8 @@ def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path)
         raise ConfigError(
             f"{where} must have {len(kinds)} values, got {len(value)}: {_brief(value)}"
         )
-    return tuple(
-        _checked(item, kind, where, folder) for item, kind in zip(value, kinds, strict=True)
-    )
+    pairs = zip(value, kinds, strict=True)
+    return tuple(_checked(item, kind, where, folder) for item, kind in pairs)
 
 
 def _is_finite(value: Any) -> bool:
@@ -288,9 +284,10 @@ def _exponent_hint(value: Any, wanted: Any) -> str:
     if wanted is not float or not isinstance(value, str):
         return ""
     try:
-        return f"; write {float(value)!r}" if math.isfinite(float(value)) else ""
+        number = float(value)
     except ValueError:
         return ""
+    return f"; write {number!r}" if math.isfinite(number) else ""
 
 
 def _brief(value: Any, plain: bool = False) -> str:
