@@ -9,7 +9,7 @@ from conure_core.errors import ConfigError, unknown_name
 
 
 class Verdict(IntEnum):
-    """What a policy may do, from least to most severe."""
+    """Permissions of a policy, from least to most severe."""
 
     GO = 0
     SLOW = 1
@@ -30,10 +30,10 @@ class Level:
 
 
 class PriorMonitor:
-    """Judges a run of log-likelihoods log p(action | observation), nats, by held-out
+    """Judge of a run of log-likelihoods log p(action | observation), nats, by held-out
     demonstrations' quantiles.
 
-    One likely action ends the run. What is not finite counts as unlikely.
+    One likely action ends the run. An infinite or NaN one counts as unlikely.
 
     >>> monitor = PriorMonitor({"p01": 3.0}, [Level(Verdict.HOLD, "p01", 2, 0.0)])
     >>> monitor.judge(2.0)[0].name, monitor.judge(1.0)[0].name, monitor.judge(4.0)[0].name

@@ -28,8 +28,8 @@ NO_WORSE = 1e-6
 
 @dataclass(frozen=True)
 class JointCommand:
-    """What the arm is told: angles (n,) rad, gripper m, reached `duration_s` after its start; and
-    what was changed.
+    """A command for the arm: angles (n,) rad, gripper m, reached `duration_s` after its start; and
+    the limits that changed it.
     """
 
     joint_rad: Array
@@ -42,14 +42,15 @@ class JointCommand:
 
 @dataclass(frozen=True)
 class Violations:
-    """How deep a pose lies beyond each limit of space: box, m; joints, rad; clearances of pairs, m.
-    0: it does not.
+    """Depths at which a pose lies beyond each limit of space: box, m; joints, rad; clearances of
+    pairs, m. 0: it does not.
     """
 
     names: tuple[str, ...]
     depths: Array
 
     def any(self) -> bool:
+        """Tell whether the pose lies beyond any limit."""
         return bool((self.depths > NO_WORSE).any())
 
     def or_less(self, before: "Violations | None") -> "Violations":
@@ -147,7 +148,11 @@ class SafetyGate:
 
     @property
     def last_rad(self) -> Array:
-        """The last command, (n,) rad. Raises: UnsafeCommand before the first reset."""
+        """The last command, (n,) rad.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
+        """
         return self._started().joint_rad
 
     @property
@@ -325,7 +330,7 @@ class SafetyGate:
     def _violation_ahead(
         self, speed: Array, last_rad: Array, violations: "Violations | None"
     ) -> str | None:
-        """What the next command, or braking after it, would violate first."""
+        """Name what the next command, or braking after it, would violate first."""
         joint_rad = last_rad + speed * self.arm.config.settle_s
         while (reason := self._violation(joint_rad, violations)) is None:
             speed = self._braked(speed)
@@ -335,8 +340,8 @@ class SafetyGate:
         return reason
 
     def _violation(self, joint_rad: Array, violations: "Violations | None") -> str | None:
-        """What a pose violates; beside `violations`, where these are there already: what it adds or
-        makes deeper.
+        """Name what a pose violates; beside `violations`, where these are there already: what it
+        adds or makes deeper.
         """
         if violations is not None:
             return self._violations_of(joint_rad).worse_than(violations)
