@@ -212,8 +212,8 @@ class Arm:
         return bool(abs(first.parentJoint - second.parentJoint) <= 1)
 
     def first_collision(self, joint_rad: Array) -> str | None:
-        """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or
-        None.
+        """Name the first two shapes nearer than their clearance, as 'left_finger_link_0 and table',
+        or None.
         """
         geometry, data = self._geometry
         angles = np.asarray(joint_rad)

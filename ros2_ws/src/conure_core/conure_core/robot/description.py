@@ -161,7 +161,8 @@ class RobotConfig:
     def finger_multipliers(self) -> tuple[float, ...]:
         """Position of each finger joint for a gripper position of 1, the gripper joint's own first.
 
-        Raises: ConfigError if the URDF does not say how the second finger follows.
+        Raises:
+            ConfigError: The URDF does not say how the second finger follows.
         """
         if not self.gripper_mimic:
             return (1.0,)
@@ -200,8 +201,8 @@ class RobotConfig:
 
     @property
     def settle_s(self) -> float:
-        """When, after a command's start, its target is to be reached; the rest of the period lets
-        the arm settle.
+        """Time from a command's start until its target is to be reached, s; the rest of the period
+        lets the arm settle.
         """
         return self.settle_fraction * self.control_period_s
 
@@ -213,7 +214,9 @@ class RobotConfig:
         return 3 + ROTATION_6D + 1 + len(self.joint_names)
 
     def contract(self, image_size_px: int) -> Contract:
-        """The contract for a policy that sees square images of this size and drives this robot."""
+        """Build the contract for a policy that sees square images of this size and drives this
+        robot.
+        """
         return Contract(
             robot=self.name,
             joint_names=self.joint_names,
@@ -243,12 +246,15 @@ class RobotConfig:
 
 @cache
 def load_robot(name: str) -> RobotConfig:
-    """The robot of this name, or of the YAML file at this path.
+    """Load the robot of this name, or of the YAML file at this path.
 
     A file with a field `arm`, the path of another robot's file, is that robot with the fields that
     it gives itself. How the arm is connected is read by `servos.bus_config` (field `bus`) and
-    `ros2_control` (the field of that name). Raises: ConfigError for an unknown name (listing the
-    known ones), a missing, unknown or ill-typed field.
+    `ros2_control` (the field of that name).
+
+    Raises:
+        ConfigError: An unknown name (lists the known ones), or a field that is missing, unknown or
+            of the wrong type.
     """
     path = robot_file(name)
     own = read_mapping(path)

@@ -1,4 +1,4 @@
-"""What an arm may measure of itself: joints near or inside their limits."""
+"""Range of what an arm may measure of itself: joints near or inside their limits."""
 
 import math
 from collections.abc import Iterator

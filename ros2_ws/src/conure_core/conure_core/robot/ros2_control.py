@@ -49,6 +49,7 @@ class Ros2ControlConfig:
 
     @property
     def arm_topic(self) -> str:
+        """Topic of the arm's controller."""
         return self.topic or OUTPUTS[self.output]
 
     def arm_joints(self, robot: RobotConfig) -> tuple[str, ...]:
