@@ -8,8 +8,8 @@ from typing import Any
 
 
 def git_commit() -> str:
-    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a
-    repository.
+    """Find the commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside
+    a repository.
     """
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
