@@ -89,7 +89,7 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
 
 
 def _composed(module: str, base: str, overrides: list[str], hydra_too: bool = True) -> Any:
-    """What Hydra composes. The schema of an option is imported when the option is used."""
+    """Compose with Hydra. The schema of an option is imported when the option is used."""
     from hydra import compose
     from hydra.core.config_store import ConfigStore
     from hydra.errors import MissingConfigException
@@ -237,7 +237,7 @@ def _groups(base: str, plain: Any, schemas: Container[str]) -> dict[str, _Group]
 
 
 def _chooses(word: str, groups: Mapping[str, _Group]) -> bool:
-    """Whether the override chooses a group's option."""
+    """Tell whether the override chooses a group's option."""
     key, equals, _ = word.partition("=")
     return key in groups and bool(equals)
 
