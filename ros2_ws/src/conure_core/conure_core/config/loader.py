@@ -32,7 +32,12 @@ STUMBLES = (
 """What Hydra, OmegaConf and a schema raise on words and values that they did not foresee."""
 
 
-def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
+def load_config(
+    module: str,
+    name: str,
+    schema: type[T],
+    overrides: list[str],
+) -> T:
     """Fill a schema from a YAML file of a module and the overrides of the command line.
 
     An old name of a key, as the module's `RENAMED` lists them, gets a hint on stderr.
@@ -88,7 +93,12 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
         raise _explained(name, plain, words, error) from error
 
 
-def _composed(module: str, base: str, overrides: list[str], hydra_too: bool = True) -> Any:
+def _composed(
+    module: str,
+    base: str,
+    overrides: list[str],
+    hydra_too: bool = True,
+) -> Any:
     """Compose with Hydra. The schema of an option is imported when the option is used."""
     from hydra import compose
     from hydra.core.config_store import ConfigStore
@@ -114,7 +124,12 @@ def _schemas(module: str) -> Mapping[str, str]:
     return schemas
 
 
-def _current(module: str, name: str, words: list[str], groups: Mapping[str, "_Group"]) -> list[str]:
+def _current(
+    module: str,
+    name: str,
+    words: list[str],
+    groups: Mapping[str, "_Group"],
+) -> list[str]:
     """The overrides under the names that their keys have now; hints go to stderr."""
     tables = getattr(import_module(module), "RENAMED", {})
     table = tables.get(name, ())
@@ -297,7 +312,12 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
     from omegaconf import OmegaConf
 
     class OneLineAKey(yaml.SafeDumper):
-        def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+        def represent_mapping(
+            self,
+            tag: str,
+            mapping: Any,
+            flow_style: bool | None = None,
+        ) -> Any:
             return super().represent_mapping(tag, mapping, flow_style=False)
 
     plain = OmegaConf.to_container(merged)
@@ -310,7 +330,12 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
     return "\n".join([title, keys, *choices])
 
 
-def _explained(name: str, filled: Any, words: list[str], error: Exception) -> ConfigError:
+def _explained(
+    name: str,
+    filled: Any,
+    words: list[str],
+    error: Exception,
+) -> ConfigError:
     """Hydra's error as one line; an unknown key lists the valid ones at its place."""
     from omegaconf import DictConfig
 

@@ -82,7 +82,9 @@ class Renamed:
 
 
 def with_current_names(
-    words: Sequence[str], table: Sequence[Renamed], chosen: Mapping[str, str]
+    words: Sequence[str],
+    table: Sequence[Renamed],
+    chosen: Mapping[str, str],
 ) -> tuple[list[str], list[str]]:
     """Overrides under the names that their keys have now.
 

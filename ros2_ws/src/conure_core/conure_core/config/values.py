@@ -17,7 +17,9 @@ LARGEST = 2**31 - 1
 
 
 def bounds(
-    low: float | None = None, high: float | None = None, above: float | None = None
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
 ) -> dict[str, Any]:
     """Build a field's metadata that declares the range of its values, or of a list's items.
 
@@ -43,7 +45,11 @@ BATCH = bounds(1, 10**15)
 MAY_BE_INFINITE = {"infinite": True}
 
 
-def check_values(values: Mapping[str, Any], schema: type[Any], where: str = "") -> None:
+def check_values(
+    values: Mapping[str, Any],
+    schema: type[Any],
+    where: str = "",
+) -> None:
     """Refuse values that do not fit a schema.
 
     Args:
@@ -110,7 +116,10 @@ def _require_kind(value: Any, wanted: Any, where: str) -> None:
 
 
 def _check_list(
-    value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str
+    value: list[Any] | tuple[Any, ...],
+    wanted: Any,
+    limits: Mapping[str, Any],
+    where: str,
 ) -> None:
     kinds = get_args(wanted)
     has_length = get_origin(wanted) is tuple and kinds[-1] is not Ellipsis
@@ -127,7 +136,12 @@ def _check_text(value: str, where: str) -> None:
         raise ConfigError(f"{where} must be plain text without control characters, got {value!r}")
 
 
-def _check_number(value: float, wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+def _check_number(
+    value: float,
+    wanted: Any,
+    limits: Mapping[str, Any],
+    where: str,
+) -> None:
     whole = isinstance(value, int)
     largest = LARGEST if whole and wanted is int else math.inf
     low = limits.get("low", -largest)

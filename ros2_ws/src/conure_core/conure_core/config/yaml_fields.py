@@ -44,7 +44,13 @@ class Bounds:
         return f"{bracket}{_short(self.lower)}, {_short(self.upper)}]"
 
 
-def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
+def bounded(
+    lower: float,
+    upper: float,
+    *,
+    above: bool = False,
+    default: Any = MISSING,
+) -> Any:
     """Declare a dataclass field with a range; see `require_bounds`.
 
     Args:
@@ -163,7 +169,11 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key.value, str) else id(key))
 
 
-def path_beside(folder: Path, text: str | Path, where: str) -> Path:
+def path_beside(
+    folder: Path,
+    text: str | Path,
+    where: str,
+) -> Path:
     """Resolve a path that a file names.
 
     Args:
@@ -189,7 +199,12 @@ def path_beside(folder: Path, text: str | Path, where: str) -> Path:
     return path
 
 
-def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
+def checked_fields(
+    data: Any,
+    schema: type[T],
+    where: str,
+    folder: Path,
+) -> T:
     """Fill a dataclass from a mapping that was read before.
 
     Args:
@@ -257,7 +272,12 @@ def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     )
 
 
-def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path) -> tuple[Any, ...]:
+def _checked_tuple(
+    value: Any,
+    kinds: tuple[Any, ...],
+    where: str,
+    folder: Path,
+) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{where} must be a list, got {_brief(value)}")
     if kinds[-1] is Ellipsis:
