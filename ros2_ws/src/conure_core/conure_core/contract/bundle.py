@@ -218,7 +218,12 @@ class Bundle:
     >>> z, log_likelihood = bundle.invert({"image": image, "proprio": proprio}, output.action)
     """
 
-    def __init__(self, spec: BundleSpec, content: Mapping[str, bytes], spec_sha256: str) -> None:
+    def __init__(
+        self,
+        spec: BundleSpec,
+        content: Mapping[str, bytes],
+        spec_sha256: str,
+    ) -> None:
         """Load the graphs from the content of the files.
 
         Args:
@@ -309,7 +314,10 @@ class Bundle:
         return _read_only(z[0]), float(log_likelihood[0])
 
     def act_batch(
-        self, image: Any, proprio: Any, noise: Any
+        self,
+        image: Any,
+        proprio: Any,
+        noise: Any,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Run the policy on B observations at once, without checks: for evaluation.
 
@@ -325,7 +333,12 @@ class Bundle:
         action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
         return action, z, log_likelihood
 
-    def invert_batch(self, image: Any, proprio: Any, action: Any) -> tuple[FloatArray, FloatArray]:
+    def invert_batch(
+        self,
+        image: Any,
+        proprio: Any,
+        action: Any,
+    ) -> tuple[FloatArray, FloatArray]:
         """Find z for B actions at once, without checks: for evaluation.
 
         Args:
@@ -410,7 +423,8 @@ def _checksum(data: Mapping[str, Any]) -> str:
 
 
 _Signature = dict[str, tuple[str, tuple[int, ...]]]
-_POLICY_OUTPUTS, _INVERSE_OUTPUTS = ["action", "z", "log_likelihood"], ["z", "log_likelihood"]
+_POLICY_OUTPUTS = ["action", "z", "log_likelihood"]
+_INVERSE_OUTPUTS = ["z", "log_likelihood"]
 _TOLERANCES = {  # and whether it is relative where the value is above 1
     "action": (ACTION_TOLERANCE, False),
     "z": (ACTION_TOLERANCE, True),
@@ -443,7 +457,12 @@ def _session(content: bytes, name: str) -> Any:
         ) from error
 
 
-def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signature) -> None:
+def _check_graph(
+    session: Any,
+    name: str,
+    inputs: _Signature,
+    outputs: _Signature,
+) -> None:
     for kind, nodes, wanted in (
         ("input", session.get_inputs(), inputs),
         ("output", session.get_outputs(), outputs),
@@ -536,7 +555,11 @@ def _replay(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def _checked(observation: Mapping[str, Any], name: str, field: FieldSpec) -> NDArray[Any]:
+def _checked(
+    observation: Mapping[str, Any],
+    name: str,
+    field: FieldSpec,
+) -> NDArray[Any]:
     if name not in observation:
         raise SpecMismatch(f"the observation has no '{name}'; it has {sorted(observation)}")
     value = np.asarray(observation[name])

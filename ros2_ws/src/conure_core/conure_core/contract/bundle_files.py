@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 
 from conure_core.errors import BundleError
 
-SPEC, POLICY, INVERSE, GOLDEN = "spec.json", "policy.onnx", "inverse.onnx", "golden.npz"
-LARGEST_BYTES = {SPEC: 4 * 2**20, POLICY: 2**30, INVERSE: 2**30, GOLDEN: 2**29}
+SPEC = "spec.json"
+POLICY = "policy.onnx"
+INVERSE = "inverse.onnx"
+GOLDEN = "golden.npz"
+LARGEST_BYTES = {
+    SPEC: 4 * 2**20,
+    POLICY: 2**30,
+    INVERSE: 2**30,
+    GOLDEN: 2**29,
+}
 """Of each file; the golden arrays may take as much when unpacked."""
 AGAIN = "copy the bundle again, or export it again"
 
@@ -97,7 +105,9 @@ def _finite(text: str) -> float:
 
 
 def read_arrays(
-    content: bytes, name: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]
+    content: bytes,
+    name: str,
+    wanted: Mapping[str, tuple[str, tuple[int, ...]]],
 ) -> dict[str, NDArray[Any]]:
     """Read arrays of an npz file, within limits.
 
@@ -146,7 +156,12 @@ def read_arrays(
     return arrays
 
 
-def _array(content: bytes, dtype: str, shape: tuple[int, ...], what: str) -> NDArray[Any]:
+def _array(
+    content: bytes,
+    dtype: str,
+    shape: tuple[int, ...],
+    what: str,
+) -> NDArray[Any]:
     """Shape and type are checked by the header, before any memory is taken for them."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)

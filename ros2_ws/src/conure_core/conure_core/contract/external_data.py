@@ -32,7 +32,9 @@ _INSIDE = {
     "sparse tensor": {1: "tensor", 2: "tensor"},
 }
 """For each kind of message the numbers of its fields that hold messages, and of which kind."""
-_TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
+_TENSOR_NAME = 8
+_EXTERNAL_DATA = 13
+_DATA_LOCATION = 14
 
 
 def require_own_weights(content: bytes, name: str) -> None:

@@ -107,7 +107,8 @@ def mismatches(expected: Contract, actual: Contract) -> list[str]:
         Texts such as 'control_period_s: expected 0.1, got 0.05', sorted by field; empty: they are
         equal.
     """
-    left, right = _flatten(expected.to_dict()), _flatten(actual.to_dict())
+    left = _flatten(expected.to_dict())
+    right = _flatten(actual.to_dict())
     return [
         f"{name}: expected {left.get(name, 'nothing')}, got {right.get(name, 'nothing')}"
         for name in sorted(left.keys() | right.keys())
@@ -115,7 +116,11 @@ def mismatches(expected: Contract, actual: Contract) -> list[str]:
     ]
 
 
-def require_match(expected: Contract, actual: Contract, what: str) -> None:
+def require_match(
+    expected: Contract,
+    actual: Contract,
+    what: str,
+) -> None:
     """Refuse a contract that differs.
 
     Args:
