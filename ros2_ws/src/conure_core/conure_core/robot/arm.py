@@ -111,7 +111,11 @@ class Arm:
         return float(singular_values[-1])
 
     def solve(
-        self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01
+        self,
+        base_from_tool: Array,
+        start_rad: Array,
+        iterations: int = 8,
+        damping: float = 0.01,
     ) -> Array:
         """Find the joint angles whose tool pose comes closest to the one asked for, within the
         limits.
@@ -149,7 +153,11 @@ class Arm:
         return joint_rad
 
     def _unblocked_step(
-        self, joint_rad: Array, jacobian: Array, error: Array, damping: float
+        self,
+        joint_rad: Array,
+        jacobian: Array,
+        error: Array,
+        damping: float,
     ) -> Array:
         """Position first, without the joints that stand at a limit and would leave it: nobody may
         count on them.
@@ -260,7 +268,11 @@ def _judge_each_pose_alone(data: pin.GeometryData) -> None:
             request.enable_cached_gjk_guess = False
 
 
-def within(values: Array, lower: Array, upper: Array) -> Array:
+def within(
+    values: Array,
+    lower: Array,
+    upper: Array,
+) -> Array:
     """Clip values as np.clip does, in half the time on a few numbers.
 
     Args:
@@ -311,11 +323,16 @@ def pose_error(base_from_a: Array, base_from_b: Array) -> Array:
         rotation turns about the origin of the pose.
     """
     translation = base_from_b[:3, 3] - base_from_a[:3, 3]
-    rotation = pin.log3(base_from_b[:3, :3] @ base_from_a[:3, :3].T)
+    turn = base_from_b[:3, :3] @ base_from_a[:3, :3].T
+    rotation = pin.log3(turn)
     return np.concatenate([translation, rotation])
 
 
-def moved(base_from_tool: Array, translation_m: Array, rotation_rad: Array) -> Array:
+def moved(
+    base_from_tool: Array,
+    translation_m: Array,
+    rotation_rad: Array,
+) -> Array:
     """Move a pose by a translation and a rotation about its own origin.
 
     Args:

@@ -168,26 +168,15 @@ class RobotConfig:
             return (1.0,)
         try:
             joints = ElementTree.parse(self.urdf).iterfind("./joint")
-            mimic = next(
-                (
-                    joint.find("mimic")
-                    for joint in joints
-                    if joint.get("name") == self.gripper_mimic
-                ),
-                None,
-            )
+            found = [joint for joint in joints if joint.get("name") == self.gripper_mimic]
+            mimic = found[0].find("mimic") if found else None
         except (OSError, ElementTree.ParseError) as error:
             raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
         given = {} if mimic is None else mimic.attrib
-        multiplier, offset = (
-            _number(given.get(key, default))
-            for key, default in (("multiplier", "1"), ("offset", "0"))
-        )
-        if (
-            given.get("joint") != self.gripper_joint
-            or offset != 0.0
-            or not 0.0 < abs(multiplier) < math.inf
-        ):
+        multiplier = _number(given.get("multiplier", "1"))
+        offset = _number(given.get("offset", "0"))
+        fits = offset == 0.0 and 0.0 < abs(multiplier) < math.inf
+        if given.get("joint") != self.gripper_joint or not fits:
             raise ConfigError(
                 f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic"
                 f' joint="{self.gripper_joint}" multiplier="..."/> without an offset'
@@ -262,11 +251,9 @@ def load_robot(name: str) -> RobotConfig:
     if "arm" not in own:
         return checked_fields(fields, RobotConfig, str(path), path.parent)
     base = base_file(path, own["arm"], "arm")
-    of_base = {
-        key: value
-        for key, value in read_mapping(base).items()
-        if key not in ("bus", "ros2_control")
-    }
+    of_base = read_mapping(base)
+    of_base.pop("bus", None)
+    of_base.pop("ros2_control", None)
     if "arm" in of_base:
         raise ConfigError(
             f"{path}: arm: {base} has a field 'arm' itself; give the path of that file"
@@ -276,7 +263,11 @@ def load_robot(name: str) -> RobotConfig:
     return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
 
 
-def base_file(path: Path, named: Any, key: str) -> Path:
+def base_file(
+    path: Path,
+    named: Any,
+    key: str,
+) -> Path:
     """Find the robot's file that a key of another robot's file names.
 
     Args:

@@ -37,7 +37,11 @@ def _urdf_limits(arm: Arm) -> tuple[Array, Array]:
     return arm.lower_rad - margin_rad, arm.upper_rad + margin_rad
 
 
-def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
+def implausible(
+    arm: Arm,
+    joint_rad: Array,
+    gripper_m: float,
+) -> list[str]:
     """List what cannot be true of a measured pose: "'elbow' reads +3.130 rad, expected -2.164 to
     +1.764".
 
@@ -59,7 +63,12 @@ def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
     return list(_outside(arm.config, found, lower, upper))
 
 
-def _outside(config: RobotConfig, found: Array, lower: Array, upper: Array) -> Iterator[str]:
+def _outside(
+    config: RobotConfig,
+    found: Array,
+    lower: Array,
+    upper: Array,
+) -> Iterator[str]:
     units = ["rad"] * len(config.joint_names) + ["m"]
     rows = zip(config.command_names, found, lower, upper, units, strict=True)
     for name, value, low, high, unit in rows:

@@ -9,7 +9,11 @@ from conure_core.robot.arm import Arm
 from conure_core.types import Array
 
 
-def proprioception(arm: Arm, joint_rad: Array, gripper_m: float) -> NDArray[np.float32]:
+def proprioception(
+    arm: Arm,
+    joint_rad: Array,
+    gripper_m: float,
+) -> NDArray[np.float32]:
     """Compute what a policy sees of the arm itself.
 
     Args:
@@ -27,5 +31,8 @@ def proprioception(arm: Arm, joint_rad: Array, gripper_m: float) -> NDArray[np.f
     pose = arm.forward(joint_rad)
     stroke_m = config.gripper_open_m - config.gripper_closed_m
     opening = (gripper_m - config.gripper_closed_m) / stroke_m
-    observed = np.concatenate([pose[:3, 3], pose[:3, 0], pose[:3, 1], [opening], joint_rad])
+    position_m = pose[:3, 3]
+    x_axis = pose[:3, 0]
+    y_axis = pose[:3, 1]
+    observed = np.concatenate([position_m, x_axis, y_axis, [opening], joint_rad])
     return observed.astype(np.float32)

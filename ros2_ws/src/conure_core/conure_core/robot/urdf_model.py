@@ -109,7 +109,11 @@ def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
     return shapes
 
 
-def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: RobotConfig) -> None:
+def _require_all_shapes(
+    shapes: pin.GeometryModel,
+    model: pin.Model,
+    config: RobotConfig,
+) -> None:
     """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of
     "0,2 0.1 0.1".
     """
@@ -234,7 +238,8 @@ def _require_turning(model: pin.Model, config: RobotConfig) -> None:
 
 
 def _is_rotation(matrix: np.ndarray) -> bool:
-    return bool(np.abs(matrix @ matrix.T - np.eye(3)).max() < TOLERANCE)
+    error = matrix @ matrix.T - np.eye(3)
+    return bool(np.abs(error).max() < TOLERANCE)
 
 
 def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
