@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 from conure_core.errors import DataError
 
-TEMPORARY, ASIDE = "tmp", "old"
+TEMPORARY = "tmp"
+ASIDE = "old"
 OWNER = r"[A-Za-z0-9]+-\w+-\d+-\d+"
 LEFTOVER = re.compile(
     rf"\.(?P<target>.+)\.(?P<owner>{OWNER})\.\d+\.(?P<kind>{TEMPORARY}|{ASIDE})(\.\w+)?"
@@ -119,7 +120,11 @@ def read_json(path: Path, remedy: str) -> Any:
     return reading(path, lambda: json.loads(path.read_text(encoding="utf-8")), remedy)
 
 
-def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
+def reading(
+    path: Path,
+    read: Callable[[], Result],
+    remedy: str,
+) -> Result:
     """Parse a file, and give whatever a parser raises one form.
 
     Args:
@@ -145,7 +150,11 @@ def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
         raise damaged(path, error, remedy) from error
 
 
-def damaged(path: Path, error: BaseException, remedy: str) -> DataError:
+def damaged(
+    path: Path,
+    error: BaseException,
+    remedy: str,
+) -> DataError:
     """Build the one error for a file that cannot be used.
 
     Args:

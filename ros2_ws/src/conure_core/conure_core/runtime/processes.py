@@ -33,7 +33,9 @@ def worker_count(wanted: int) -> int:
 
 
 def run_on_processes(
-    work: Callable[[Block], Result], blocks: Sequence[Block], workers: int
+    work: Callable[[Block], Result],
+    blocks: Sequence[Block],
+    workers: int,
 ) -> Generator[tuple[Block, Result], None, None]:
     """Work on blocks in parallel, each worker a fresh process of one thread.
 
