@@ -235,7 +235,11 @@ def _with_base(bus: Any, path: Path) -> Any:
     return {**of_base, **own}
 
 
-def port_path(port: str, bus: BusConfig, domain: str = "") -> Path:
+def port_path(
+    port: str,
+    bus: BusConfig,
+    domain: str = "",
+) -> Path:
     """Find the serial port of a bus.
 
     Args:

@@ -118,7 +118,12 @@ class Family:
         length = last.address + last.size - first.address
         return first.address, length
 
-    def value(self, name: str, ends: tuple[str, str], data: bytes) -> int:
+    def value(
+        self,
+        name: str,
+        ends: tuple[str, str],
+        data: bytes,
+    ) -> int:
         """Decode one register out of a block's bytes.
 
         Args:

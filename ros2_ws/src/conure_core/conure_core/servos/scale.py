@@ -13,7 +13,11 @@ from conure_core.types import Array
 Counts = NDArray[np.int64]
 
 
-def crank_angle(position_m: Array, crank_m: Array, rod_m: Array) -> Array:
+def crank_angle(
+    position_m: Array,
+    crank_m: Array,
+    rod_m: Array,
+) -> Array:
     """Compute the crank's angle for a finger's distance from the axis, by the law of cosines.
 
     Args:
@@ -24,12 +28,17 @@ def crank_angle(position_m: Array, crank_m: Array, rod_m: Array) -> Array:
     Returns:
         Angle, rad in [-pi/2, pi/2]; a distance out of reach gives the nearest end.
     """
-    sine = (position_m**2 + crank_m**2 - rod_m**2) / (2 * position_m * crank_m)
+    difference = position_m**2 + crank_m**2 - rod_m**2
+    sine = difference / (2 * position_m * crank_m)
     within_reach = np.clip(sine, -1.0, 1.0)
     return np.asarray(np.arcsin(within_reach))
 
 
-def crank_position(angle_rad: Array, crank_m: Array, rod_m: Array) -> Array:
+def crank_position(
+    angle_rad: Array,
+    crank_m: Array,
+    rod_m: Array,
+) -> Array:
     """Compute a finger's distance from the axis for the crank's angle; inverse of `crank_angle`.
 
     Args:
@@ -126,7 +135,13 @@ class ServoScale:
             raise RobotError("; ".join(texts))
         return np.asarray(raw + first * turn)
 
-    def _unknown_turn(self, index: int, raw: Counts, first: Counts, last: Counts) -> str:
+    def _unknown_turn(
+        self,
+        index: int,
+        raw: Counts,
+        first: Counts,
+        last: Counts,
+    ) -> str:
         servo = self.bus.servos[index]
         label = self.bus.label(servo.id)
         counts = raw[index]
@@ -204,7 +219,12 @@ class Encoders:
     more than half a turn between two readings is a wrap.
     """
 
-    def __init__(self, raw: Counts, counts: Counts, counts_per_turn: int) -> None:
+    def __init__(
+        self,
+        raw: Counts,
+        counts: Counts,
+        counts_per_turn: int,
+    ) -> None:
         self._turn = counts_per_turn
         self._raw = np.array(raw)
         self.counts: Counts = np.array(counts)
@@ -226,4 +246,5 @@ class Encoders:
 
     def register(self, counts: Counts) -> Counts:
         """Compute what to write into the goal registers for unwrapped goals (m,)."""
-        return counts - (self.counts - self._raw)
+        away = self.counts - self._raw
+        return counts - away
