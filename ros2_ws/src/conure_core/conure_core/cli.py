@@ -46,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     return call("conure", _dispatch, sys.argv[1:] if arguments is None else arguments)
 
 
-def call(name: str, work: Callable[[list[str]], int | None], words: list[str]) -> int:
+def call(
+    name: str,
+    work: Callable[[list[str]], int | None],
+    words: list[str],
+) -> int:
     """Run a function as `conure` runs its verbs.
 
     Args:

@@ -47,7 +47,10 @@ class StaleInput(RobotError):
 
 
 def unknown_name(
-    kind: str, name: str, valid: Iterable[str], error: type[ConureError] = ConfigError
+    kind: str,
+    name: str,
+    valid: Iterable[str],
+    error: type[ConureError] = ConfigError,
 ) -> ConureError:
     """Build the error for a name that is not among the valid ones.
 
@@ -63,4 +66,5 @@ def unknown_name(
     names = sorted(valid)
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
-    return error(f"unknown {kind} '{name}'{hint} Valid: {', '.join(names) or 'none'}.")
+    listed = ", ".join(names) or "none"
+    return error(f"unknown {kind} '{name}'{hint} Valid: {listed}.")
