@@ -1,4 +1,4 @@
-"""What simulation, training and robot must agree on: contract, arm, controller, safety, bundle.
+"""The common ground of simulation, training and robot: contract, arm, controller, safety, bundle.
 
 What other programs need is here, by name. It is imported at first use, because Pinocchio and ONNX
 Runtime take a while to load.

@@ -46,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     return call("conure", _dispatch, sys.argv[1:] if arguments is None else arguments)
 
 
-def call(name: str, work: Callable[[list[str]], int | None], words: list[str]) -> int:
+def call(
+    name: str,
+    work: Callable[[list[str]], int | None],
+    words: list[str],
+) -> int:
     """Run a function as `conure` runs its verbs.
 
     Args:
@@ -83,9 +87,10 @@ def _dispatch(words: list[str]) -> int | None:
     family = _family(words[0]) if words else []
     length = 2 if family else 1
     if len(words) < length or words[length - 1] in HELP:
-        print(usage(family or list(verbs())))
+        print(_usage(family or list(verbs())))
         return None
-    verb = _known(" ".join(words[:length]), family or list(verbs()))
+    name = " ".join(words[:length])
+    verb = _known(name, family or list(verbs()))
     return call(f"conure {verb}", lambda rest: _load(verb)(rest), words[length:])
 
 
@@ -136,7 +141,7 @@ def _flushed() -> int:
 
 
 def _account(error: OSError) -> str:
-    """What an error of the system says to a person, and what to do."""
+    """Say for a person what an error of the system means, and what to do."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
@@ -171,9 +176,11 @@ def _ended(name: str, how: str, status: int) -> int:
 
 @cache
 def verbs() -> dict[str, EntryPoint]:
-    """The verbs of all installed distributions by name. Nobody else's replaces one of Conure's own.
+    """Find the verbs of all installed distributions by name. Nobody else's replaces one of Conure's
+    own.
 
-    Raises: ConureError where there are none.
+    Raises:
+        ConureError: There are none.
     """
     offered = [*entry_points(group=GROUP), *entry_points(group=ANYWHERE)]
     own_last = sorted(offered, key=lambda verb: verb.module.startswith("conure_"))
@@ -191,8 +198,8 @@ def _family(word: str) -> list[str]:
     return [name for name in verbs() if name.startswith(f"{word} ")]
 
 
-def usage(names: Sequence[str]) -> str:
-    """These verbs, a line each."""
+def _usage(names: Sequence[str]) -> str:
+    """List these verbs for a person, a line each."""
     width = max(map(len, names))
     lines = [f"  {name.ljust(width)}  {summary(verbs()[name])}" for name in names]
     return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(
@@ -201,7 +208,8 @@ def usage(names: Sequence[str]) -> str:
 
 
 def summary(verb: EntryPoint) -> str:
-    """The first line of the docstring of a verb's function, from its source: imports take seconds.
+    """Read the first line of the docstring of a verb's function from its source: imports take
+    seconds.
 
     Where there is no such line, it is what the entry point names.
     """

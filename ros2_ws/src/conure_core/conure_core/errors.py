@@ -47,10 +47,24 @@ class StaleInput(RobotError):
 
 
 def unknown_name(
-    kind: str, name: str, valid: Iterable[str], error: type[ConureError] = ConfigError
+    kind: str,
+    name: str,
+    valid: Iterable[str],
+    error: type[ConureError] = ConfigError,
 ) -> ConureError:
-    """An error of the given type that lists the valid names and the closest one to what came."""
+    """Build the error for a name that is not among the valid ones.
+
+    Args:
+        kind: What the name should name, such as "robot".
+        name: What came.
+        valid: The valid names, in any order; the message lists them all, and the closest one.
+        error: Type of the error.
+
+    Returns:
+        The error, for the caller to raise.
+    """
     names = sorted(valid)
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
-    return error(f"unknown {kind} '{name}'{hint} Valid: {', '.join(names) or 'none'}.")
+    listed = ", ".join(names) or "none"
+    return error(f"unknown {kind} '{name}'{hint} Valid: {listed}.")

@@ -32,13 +32,31 @@ STUMBLES = (
 """What Hydra, OmegaConf and a schema raise on words and values that they did not foresee."""
 
 
-def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -> T:
-    """`schema` filled from `module`'s `name`.yaml and the overrides of the command line.
+def load_config(
+    module: str,
+    name: str,
+    schema: type[T],
+    overrides: list[str],
+) -> T:
+    """Fill a schema from a YAML file of a module and the overrides of the command line.
 
-    Groups are found in `module`, and in the modules that its `GROUPS` lists. An old name of a key,
-    as its `RENAMED` lists them, gets a hint on stderr. Raises: ConfigError for an unknown key or
-    option (with the closest valid one), a value of the wrong type, or a bad override; SystemExit
-    after printing the keys when `--help` is among the overrides.
+    An old name of a key, as the module's `RENAMED` lists them, gets a hint on stderr.
+
+    Args:
+        module: Dotted name of the module whose folder holds the YAML files. Groups are found there,
+            and in the modules that its `GROUPS` lists.
+        name: Name of the YAML file without its ending; with spaces for underscores, the verb.
+        schema: The frozen dataclass to fill; its defaults hold where the YAML says nothing.
+        overrides: Words of the command line, `key=value`; with `--help` among them the keys are
+            printed and nothing is filled.
+
+    Returns:
+        The filled schema, every value checked against type and bounds.
+
+    Raises:
+        ConfigError: An unknown key or option (names the closest valid one), a value of the wrong
+            type, or a bad override.
+        SystemExit: Help was asked for and has been printed.
     """
     from hydra import initialize_config_module
     from hydra.errors import HydraException
@@ -59,7 +77,8 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
             plain = _composed(module, base, [])
             groups = _groups(base, plain, _schemas(module))
             words = _current(module, name, words, groups)
-            options = [_chosen(word, groups) for word in words if _chooses(word, groups)]
+            choosing = [word for word in words if _chooses(word, groups)]
+            options = [_chosen(word, groups) for word in choosing]
             words_of_hydra = [_chosen(word, groups) for word in words]
             try:
                 merged = _composed(module, base, words_of_hydra, hydra_too=False)
@@ -74,8 +93,13 @@ def load_config(module: str, name: str, schema: type[T], overrides: list[str]) -
         raise _explained(name, plain, words, error) from error
 
 
-def _composed(module: str, base: str, overrides: list[str], hydra_too: bool = True) -> Any:
-    """What Hydra composes. The schema of an option is imported when the option is used."""
+def _composed(
+    module: str,
+    base: str,
+    overrides: list[str],
+    hydra_too: bool = True,
+) -> Any:
+    """Compose with Hydra. The schema of an option is imported when the option is used."""
     from hydra import compose
     from hydra.core.config_store import ConfigStore
     from hydra.errors import MissingConfigException
@@ -90,8 +114,8 @@ def _composed(module: str, base: str, overrides: list[str], hydra_too: bool = Tr
             if group not in schemas:
                 raise
             place, _, function = schemas[group].partition(":")
-            schema = getattr(import_module(place), function)(option)
-            node = _writable(OmegaConf.structured(schema))
+            schema_of = getattr(import_module(place), function)
+            node = _writable(OmegaConf.structured(schema_of(option)))
             ConfigStore.instance().store(group=group, name=f"_{option}", node=node)
 
 
@@ -100,9 +124,15 @@ def _schemas(module: str) -> Mapping[str, str]:
     return schemas
 
 
-def _current(module: str, name: str, words: list[str], groups: Mapping[str, "_Group"]) -> list[str]:
+def _current(
+    module: str,
+    name: str,
+    words: list[str],
+    groups: Mapping[str, "_Group"],
+) -> list[str]:
     """The overrides under the names that their keys have now; hints go to stderr."""
-    table = getattr(import_module(module), "RENAMED", {}).get(name, ())
+    tables = getattr(import_module(module), "RENAMED", {})
+    table = tables.get(name, ())
     options = {key: group.chosen for key, group in groups.items()}
     current, hints = with_current_names(words, table, options)
     for hint in hints:
@@ -111,9 +141,18 @@ def _current(module: str, name: str, words: list[str], groups: Mapping[str, "_Gr
 
 
 def filled(schema: type[T], merged: Any) -> T:
-    """The schema with the values of a merged OmegaConf node, checked against its types and bounds.
+    """Fill a schema from a merged OmegaConf node, checked against its types and bounds.
 
-    Raises: ConfigError, also for what the schema itself stumbles over; OmegaConf's own errors.
+    Args:
+        schema: The dataclass that the node was made from.
+        merged: The node, with defaults, YAML and overrides merged; interpolations are resolved.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: A value does not fit, or the schema itself refuses it.
+        OmegaConfBaseException: A mandatory value is missing, or an interpolation leads nowhere.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -126,7 +165,8 @@ def filled(schema: type[T], merged: Any) -> T:
     except OmegaConfBaseException:
         raise
     except STUMBLES as error:
-        raise ConfigError(f"a value cannot be used: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"a value cannot be used: {reason}") from error
 
 
 def _stored(module: str, name: str, schema: type[Any]) -> str:
@@ -136,8 +176,12 @@ def _stored(module: str, name: str, schema: type[Any]) -> str:
 
     store = ConfigStore.instance()
     store.store(name=f"_{name}_schema", node=_writable(OmegaConf.structured(schema)))
-    search = [f"pkg://{place}" for place in getattr(import_module(module), "GROUPS", ())]
-    node = {"defaults": [f"_{name}_schema", name, "_self_"], "hydra": {"searchpath": search}}
+    places = getattr(import_module(module), "GROUPS", ())
+    search = [f"pkg://{place}" for place in places]
+    node = {
+        "defaults": [f"_{name}_schema", name, "_self_"],
+        "hydra": {"searchpath": search},
+    }
     store.store(name=f"_{name}", node=node)
     return f"_{name}"
 
@@ -157,8 +201,9 @@ def _writable(node: Any) -> Any:
         child = node._get_node(key)
         if not isinstance(child, DictConfig) or child._is_none():
             continue
-        if child._is_missing() and is_dataclass(child._metadata.ref_type):
-            child._set_value(OmegaConf.structured(child._metadata.ref_type))
+        kind = child._metadata.ref_type
+        if child._is_missing() and is_dataclass(kind):
+            child._set_value(OmegaConf.structured(kind))
         if not child._is_missing():
             _writable(child)
     return node
@@ -188,20 +233,26 @@ def _groups(base: str, plain: Any, schemas: Container[str]) -> dict[str, _Group]
     """
     from hydra.core.global_hydra import GlobalHydra
 
-    loader, found = GlobalHydra.instance().config_loader(), {}
+    loader = GlobalHydra.instance().config_loader()
+    found = {}
     for choice, chosen in plain.hydra.runtime.choices.items():
         name, _, place = str(choice).partition("@")
-        if not name.startswith("hydra/"):
-            options = loader.get_group_options(name, config_name=base)
-            own = tuple(option for option in options if not option.startswith("_"))
-            found[place or name] = _Group(
-                place or name, str(choice), own, str(chosen), name in schemas
-            )
+        if name.startswith("hydra/"):
+            continue
+        options = loader.get_group_options(name, config_name=base)
+        key = place or name
+        found[key] = _Group(
+            key=key,
+            override=str(choice),
+            options=tuple(option for option in options if not option.startswith("_")),
+            chosen=str(chosen),
+            has_schemas=name in schemas,
+        )
     return found
 
 
 def _chooses(word: str, groups: Mapping[str, _Group]) -> bool:
-    """Whether the override chooses a group's option."""
+    """Tell whether the override chooses a group's option."""
     key, equals, _ = word.partition("=")
     return key in groups and bool(equals)
 
@@ -213,7 +264,9 @@ def _chosen(word: str, groups: Mapping[str, _Group]) -> str:
     if not _chooses(word, groups):
         return word
     key, _, value = word.partition("=")
-    return f"{groups[key].override}={_option(groups[key], value.strip(QUOTES))}"
+    group = groups[key]
+    option = _option(group, value.strip(QUOTES))
+    return f"{group.override}={option}"
 
 
 def _option(group: _Group, given: str) -> str:
@@ -248,7 +301,8 @@ def _stored_file(group: _Group, path: Path) -> str:
             raise ConfigError(f"{path}: expected preset: {'|'.join(group.options)}")
     else:
         node["name"] = path.stem
-    option = "_" + re.sub(r"\W", "_", str(path.resolve()))
+    place = str(path.resolve())
+    option = "_" + re.sub(r"\W", "_", place)
     ConfigStore.instance().store(group=group.name, name=option, node=node)
     return option
 
@@ -258,7 +312,12 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
     from omegaconf import OmegaConf
 
     class OneLineAKey(yaml.SafeDumper):
-        def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+        def represent_mapping(
+            self,
+            tag: str,
+            mapping: Any,
+            flow_style: bool | None = None,
+        ) -> Any:
             return super().represent_mapping(tag, mapping, flow_style=False)
 
     plain = OmegaConf.to_container(merged)
@@ -267,24 +326,36 @@ def _help(verb: str, merged: Any, groups: Mapping[str, _Group]) -> str:
         f"{key}={'|'.join(group.options)}, or the path of a YAML file"
         for key, group in groups.items()
     ]
-    return "\n".join([f"{verb} [key=value ...], with these keys and defaults:\n", keys, *choices])
+    title = f"{verb} [key=value ...], with these keys and defaults:\n"
+    return "\n".join([title, keys, *choices])
 
 
-def _explained(name: str, filled: Any, words: list[str], error: Exception) -> ConfigError:
+def _explained(
+    name: str,
+    filled: Any,
+    words: list[str],
+    error: Exception,
+) -> ConfigError:
     """Hydra's error as one line; an unknown key lists the valid ones at its place."""
     from omegaconf import DictConfig
 
     for word in words:
-        node, path = filled, word.lstrip("+~").split("=")[0]
+        node = filled
+        path = word.lstrip("+~").split("=")[0]
         for part in path.split("."):
             if not isinstance(node, DictConfig) or (word.startswith("+") and part not in node):
                 break
             if part not in node:
                 keys = [str(key) for key in node if str(key) != "hydra"]
-                return ConfigError(
-                    str(unknown_name(f"key in '{path}' of {_verb(name)}:", part, keys))
-                )
+                unknown = unknown_name(f"key in '{path}' of {_verb(name)}:", part, keys)
+                return ConfigError(str(unknown))
             node = node[part]
-    cause = f" ({(str(error.__cause__).splitlines() or [''])[0]})" if error.__cause__ else ""
-    said = (str(error).splitlines() or [type(error).__name__])[0]
+    cause = f" ({_first_line(error.__cause__, '')})" if error.__cause__ else ""
+    said = _first_line(error, type(error).__name__)
     return ConfigError(f"{said}{cause}; {_verb(name)} --help lists the keys")
+
+
+def _first_line(error: BaseException, otherwise: str) -> str:
+    """The first line of an error's message, or the other text where there is none."""
+    lines = str(error).splitlines() or [otherwise]
+    return lines[0]

@@ -33,12 +33,23 @@ class Renamed:
     """Options of that group with which it has one."""
 
     def below(self, place: str) -> "Renamed":
-        """The same where the whole configuration stands below a key, as `rl` does in the demo."""
-        new, group = (f"{place}.{name}" if name else "" for name in (self.new, self.group))
+        """Return the same row where the whole configuration stands below a key, as `rl` does in the
+        demo.
+        """
+        new = f"{place}.{self.new}" if self.new else ""
+        group = f"{place}.{self.group}" if self.group else ""
         return replace(self, old=f"{place}.{self.old}", new=new, group=group)
 
     def matches(self, key: str, value: str) -> bool:
-        """Whether an override is the old name's."""
+        """Tell whether an override is the old name's.
+
+        Args:
+            key: The key, without Hydra's sign in front.
+            value: The value as text; compared in lower case where the old name is `key=value`.
+
+        Returns:
+            True for the old name itself, and for every key below an old `section.*`.
+        """
         if "=" in self.old:
             return f"{key}={value.lower()}" == self.old
         if self.old.endswith(".*"):
@@ -46,20 +57,34 @@ class Renamed:
         return key == self.old
 
     def applies(self, chosen: Mapping[str, str]) -> bool:
-        """Whether it has a meaning with these options, by group."""
-        return not self.group or chosen.get(self.group) in self.options
+        """Tell whether the row has a meaning with these chosen options, by group."""
+        if not self.group:
+            return True
+        return chosen.get(self.group) in self.options
 
     def current(self, key: str, value: str) -> str:
-        """The override under its new name."""
+        """Write an override under its new name.
+
+        Args:
+            key: The old key, without Hydra's sign in front; `matches` holds for it.
+            value: The value as text, which is kept.
+
+        Returns:
+            `key=value` with the new key; the new text alone where one value was renamed; empty
+            where nothing takes its place.
+        """
         if "=" in self.old or not self.new:
             return self.new
         if self.old.endswith(".*"):
-            return f"{self.new[:-1]}{key[len(self.old) - 1 :]}={value}"
+            below = key.removeprefix(self.old[:-1])
+            return f"{self.new[:-1]}{below}={value}"
         return f"{self.new}={value}"
 
 
 def with_current_names(
-    words: Sequence[str], table: Sequence[Renamed], chosen: Mapping[str, str]
+    words: Sequence[str],
+    table: Sequence[Renamed],
+    chosen: Mapping[str, str],
 ) -> tuple[list[str], list[str]]:
     """Overrides under the names that their keys have now.
 
@@ -74,9 +99,11 @@ def with_current_names(
     Raises:
         ConfigError: An old name chooses an option beside another one.
     """
-    current, hints = list(words), []
+    current = list(words)
+    hints = []
     for choosing in (True, False):
-        options = {**chosen, **{key: value for _, key, value in map(_parts, current)}}
+        given = {key: value for _, key, value in map(_parts, current)}
+        options = {**chosen, **given}
         rows = [row for row in table if ("=" in row.old) == choosing]
         for word in list(current):
             new = _renamed(word, rows, options)
@@ -87,12 +114,14 @@ def with_current_names(
                 current = [other for other in current if _parts(other)[1] != key]
                 options[key] = option
             current = [new if other == word else other for other in current]
-            hints.append(
-                f"write {new} instead of {word}; the old name works until the next release"
-                if new
-                else f"leave out {word}; it has no effect here"
-            )
+            hints.append(_hint(word, new))
     return [word for word in current if word], hints
+
+
+def _hint(word: str, new: str) -> str:
+    if not new:
+        return f"leave out {word}; it has no effect here"
+    return f"write {new} instead of {word}; the old name works until the next release"
 
 
 def _renamed(word: str, rows: Sequence[Renamed], options: Mapping[str, str]) -> str:
@@ -102,7 +131,9 @@ def _renamed(word: str, rows: Sequence[Renamed], options: Mapping[str, str]) -> 
     row = next((row for row in matching if row.applies(options)), None)
     if row is not None:
         new = row.current(key, value)
-        return f"{sign}{new}" if new and "=" not in row.old else new
+        if not new or "=" in row.old:
+            return new
+        return f"{sign}{new}"
     if matching and "=" in matching[0].old:
         wanted = matching[0]
         raise ConfigError(
@@ -114,5 +145,7 @@ def _renamed(word: str, rows: Sequence[Renamed], options: Mapping[str, str]) -> 
 
 def _parts(word: str) -> tuple[str, str, str]:
     """Sign, key and value of an override."""
-    key, _, value = word.lstrip(SIGNS).partition("=")
-    return word[: len(word) - len(word.lstrip(SIGNS))], key, value.strip("'\"")
+    unsigned = word.lstrip(SIGNS)
+    sign = word.removesuffix(unsigned)
+    key, _, value = unsigned.partition("=")
+    return sign, key, value.strip("'\"")

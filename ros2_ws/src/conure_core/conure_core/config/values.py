@@ -17,10 +17,19 @@ LARGEST = 2**31 - 1
 
 
 def bounds(
-    low: float | None = None, high: float | None = None, above: float | None = None
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
 ) -> dict[str, Any]:
-    """Metadata of a field: its values lie in [low, high], and above `above`; None: no bound. Holds
-    for list items.
+    """Build a field's metadata that declares the range of its values, or of a list's items.
+
+    Args:
+        low: Lowest value, inclusive; None: a whole number's is -(2**31 - 1), others have none.
+        high: Highest value, inclusive; None: a whole number's is 2**31 - 1, others have none.
+        above: Lower limit, exclusive; None: there is none.
+
+    Returns:
+        The limits that were given, by name, for `field(metadata=...)`.
     """
     given = {"low": low, "high": high, "above": above}
     return {name: value for name, value in given.items() if value is not None}
@@ -36,24 +45,34 @@ BATCH = bounds(1, 10**15)
 MAY_BE_INFINITE = {"infinite": True}
 
 
-def check_values(values: Mapping[str, Any], schema: type[Any], where: str = "") -> None:
-    """Refuse what does not fit the schema, a dataclass; `values` are plain: mappings, lists,
-    numbers and texts.
+def check_values(
+    values: Mapping[str, Any],
+    schema: type[Any],
+    where: str = "",
+) -> None:
+    """Refuse values that do not fit a schema.
+
+    Args:
+        values: Plain mappings, lists, numbers and texts; keys that the schema lacks are ignored.
+        schema: A dataclass, whose types and `bounds` the values must keep.
+        where: Begins the name of each key in a message, such as `method.`; empty at the top.
 
     Raises:
-        ConfigError: Naming the key, what it must be and what came.
+        ConfigError: Names the key, what it must be and what came.
     """
     hints = get_type_hints(schema)
     for field in fields(schema):
-        if field.name in values:
-            _check(values[field.name], hints[field.name], field.metadata, f"{where}{field.name}")
+        name = field.name
+        if name in values:
+            _check(values[name], hints[name], field.metadata, f"{where}{name}")
 
 
 def _check(value: Any, wanted: Any, limits: Mapping[str, Any], where: str) -> None:
     if get_origin(wanted) in (Union, types.UnionType):
-        wanted = next((kind for kind in get_args(wanted) if kind is not type(None)), Any)
         if value is None:
             return
+        kinds = [kind for kind in get_args(wanted) if kind is not type(None)]
+        wanted = kinds[0] if kinds else Any
     _require_kind(value, wanted, where)
     if is_dataclass(wanted) and isinstance(wanted, type) and isinstance(value, Mapping):
         check_values(value, wanted, f"{where}.")
@@ -82,53 +101,65 @@ def _require_kind(value: Any, wanted: Any, where: str) -> None:
     }
     kind = get_origin(wanted) or wanted
     if is_dataclass(kind):
-        fits = isinstance(value, Mapping | kind) if isinstance(kind, type) else True
+        fits = not isinstance(kind, type) or isinstance(value, Mapping | kind)
     else:
         fits = kind not in kinds or isinstance(value, kinds[kind])
     if not fits:
-        names = {list: "a list", tuple: "a list", str: "a text", bool: "true or false"}
-        raise ConfigError(
-            f"{where} must be {names.get(kind, 'a mapping of keys to values')}, got {value!r}"
-        )
+        names = {
+            list: "a list",
+            tuple: "a list",
+            str: "a text",
+            bool: "true or false",
+        }
+        expected = names.get(kind, "a mapping of keys to values")
+        raise ConfigError(f"{where} must be {expected}, got {value!r}")
 
 
 def _check_list(
-    value: list[Any] | tuple[Any, ...], wanted: Any, limits: Mapping[str, Any], where: str
+    value: list[Any] | tuple[Any, ...],
+    wanted: Any,
+    limits: Mapping[str, Any],
+    where: str,
 ) -> None:
     kinds = get_args(wanted)
-    if get_origin(wanted) is tuple and kinds[-1] is not Ellipsis and len(value) != len(kinds):
+    has_length = get_origin(wanted) is tuple and kinds[-1] is not Ellipsis
+    if has_length and len(value) != len(kinds):
         raise ConfigError(f"{where} must have {len(kinds)} values, got {len(value)}: {list(value)}")
+    kind = kinds[0] if kinds else Any
     for index, item in enumerate(value):
-        _check(item, kinds[0] if kinds else Any, limits, f"{where}[{index}]")
+        _check(item, kind, limits, f"{where}[{index}]")
 
 
 def _check_text(value: str, where: str) -> None:
-    if any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in value):
+    codes = [ord(letter) for letter in value]
+    if any(code < 32 or 0xD800 <= code < 0xE000 for code in codes):
         raise ConfigError(f"{where} must be plain text without control characters, got {value!r}")
 
 
-def _check_number(value: float, wanted: Any, limits: Mapping[str, Any], where: str) -> None:
+def _check_number(
+    value: float,
+    wanted: Any,
+    limits: Mapping[str, Any],
+    where: str,
+) -> None:
     whole = isinstance(value, int)
-    low = limits.get("low", -LARGEST if whole and wanted is int else -math.inf)
-    high = limits.get("high", LARGEST if whole and wanted is int else math.inf)
+    largest = LARGEST if whole and wanted is int else math.inf
+    low = limits.get("low", -largest)
+    high = limits.get("high", largest)
     above = limits.get("above", -math.inf)
-    finite = (
-        whole or math.isfinite(value) or (limits.get("infinite", False) and not math.isnan(value))
-    )
+    may_be_infinite = limits.get("infinite", False)
+    finite = whole or math.isfinite(value) or (may_be_infinite and not math.isnan(value))
     if finite and low <= value <= high and (value > above or above == -math.inf):
         return
     raise ConfigError(f"{where} must be {_expected(wanted is int, low, high, above)}, got {value}")
 
 
 def _expected(whole: bool, low: float, high: float, above: float) -> str:
-    kind = "a whole number" if whole else "a finite number"
-    parts = (
-        [f"above {above:g}"]
-        if above > -math.inf
-        else [f"from {low:.10g}"]
-        if low > -math.inf
-        else []
-    )
+    parts = ["a whole number" if whole else "a finite number"]
+    if above > -math.inf:
+        parts.append(f"above {above:g}")
+    elif low > -math.inf:
+        parts.append(f"from {low:.10g}")
     if high < math.inf:
         parts.append(f"up to {high:.10g}")
-    return " ".join([kind, *parts])
+    return " ".join(parts)

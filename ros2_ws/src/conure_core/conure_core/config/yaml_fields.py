@@ -35,22 +35,38 @@ class Bounds:
     above: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within; NaN does not."""
-        return (self.lower < value if self.above else self.lower <= value) and value <= self.upper
+        """Tell whether a number lies within; NaN does not."""
+        above_lower = self.lower < value if self.above else self.lower <= value
+        return above_lower and value <= self.upper
 
     def __str__(self) -> str:
-        return f"{'(' if self.above else '['}{_short(self.lower)}, {_short(self.upper)}]"
+        bracket = "(" if self.above else "["
+        return f"{bracket}{_short(self.lower)}, {_short(self.upper)}]"
 
 
-def bounded(lower: float, upper: float, *, above: bool = False, default: Any = MISSING) -> Any:
-    """A dataclass field for numbers from `lower` (itself excluded if `above`) to `upper`; see
-    `require_bounds`.
+def bounded(
+    lower: float,
+    upper: float,
+    *,
+    above: bool = False,
+    default: Any = MISSING,
+) -> Any:
+    """Declare a dataclass field with a range; see `require_bounds`.
+
+    Args:
+        lower: Lowest number, in the unit of the field's name.
+        upper: Highest number, inclusive.
+        above: The lower end is excluded.
+        default: The field's default; left out: the field is mandatory.
+
+    Returns:
+        What `dataclasses.field` gives.
     """
     return dataclasses.field(default=default, metadata={"bounds": Bounds(lower, upper, above)})
 
 
 def bounds_of(schema: Any) -> dict[str, Bounds]:
-    """The ranges that a dataclass gives its fields, by name."""
+    """Collect the ranges that a dataclass gives its fields, by name."""
     return {
         field.name: field.metadata["bounds"]
         for field in fields(schema)
@@ -59,40 +75,53 @@ def bounds_of(schema: Any) -> dict[str, Bounds]:
 
 
 def require_bounds(instance: Any) -> None:
-    """For a dataclass's __post_init__. Raises: ConfigError naming the field whose number lies
-    outside its range.
+    """Refuse a dataclass's instance with a number outside its field's range; for __post_init__.
+
+    Raises:
+        ConfigError: Names the field, its range and what came.
     """
     for name, bounds in bounds_of(instance).items():
         value = getattr(instance, name)
-        for number in value if isinstance(value, Iterable) else (value,):
+        several = isinstance(value, Iterable)
+        for number in value if several else (value,):
             if not bounds.holds(number):
-                each = "each of " if isinstance(value, Iterable) else ""
+                each = "each of " if several else ""
                 raise ConfigError(f"{each}{name} must be in {bounds}, got {_brief(value)}")
 
 
 def read_fields(path: Path, schema: type[T]) -> T:
-    """`schema` filled from the YAML file at `path`; lists become tuples, a Path is taken relative
-    to the file.
+    """Fill a dataclass from a YAML file; lists become tuples.
 
-    Raises: ConfigError naming the file and the field, if the file is no mapping, a field is
-    missing, unknown (with the closest valid one), of another type or length, or not finite; or if
-    the dataclass itself refuses a value.
+    Args:
+        path: The file, one mapping of fields to values; paths in it are relative to its folder.
+        schema: The dataclass. Fields without a default must be in the file.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: The file is not a mapping, a field is missing, unknown (names the closest valid
+            one), of another type or length, or not finite; or the dataclass refuses a value. Names
+            file and field.
     """
     return checked_fields(read_yaml(path), schema, str(path), path.parent)
 
 
 def read_mapping(path: Path) -> dict[Any, Any]:
-    """What a YAML file of 'field: value' lines says. Raises: ConfigError naming the file, if it is
-    not one.
+    """Read a YAML file of 'field: value' lines.
+
+    Raises:
+        ConfigError: It is not one, or cannot be read; names the file.
     """
     return _mapping(read_yaml(path), str(path))
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says.
+    """Read a YAML file.
 
-    Raises: ConfigError naming the file, if it cannot be read, is too large or too deep, or gives a
-    key twice.
+    Raises:
+        ConfigError: It cannot be read, is too large or too deep, or gives a key twice; names the
+            file.
     """
     try:
         with path.open("rb") as file:
@@ -104,9 +133,8 @@ def read_yaml(path: Path) -> Any:
             )
         return yaml.load(content.decode(), Loader=_Loader)
     except (OSError, yaml.YAMLError, *_BROKEN_VALUE) as error:
-        raise ConfigError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())[:500]}"
-        ) from error
+        reason = " ".join(str(error).split())[:500]
+        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -141,30 +169,55 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key.value, str) else id(key))
 
 
-def path_beside(folder: Path, text: str | Path, where: str) -> Path:
-    """The path that a text names, relative to a folder. Raises: ConfigError for a text that no
-    file's name can be.
+def path_beside(
+    folder: Path,
+    text: str | Path,
+    where: str,
+) -> Path:
+    """Resolve a path that a file names.
+
+    Args:
+        folder: Where a relative path starts.
+        text: The path; an absolute one ignores the folder.
+        where: Says in a message where the text comes from, such as "FILE: urdf".
+
+    Returns:
+        The absolute path, links followed; nothing need exist there.
+
+    Raises:
+        ConfigError: No file's name can be such a text, or its links go in a circle.
     """
     try:
         path = (folder / text).resolve()
         path.exists()
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # too long, of no encoding, or links in a circle
-        reason = (
-            type(error).__name__
-            if isinstance(error, UnicodeError)
-            else " ".join(str(error).split())[:300]
-        )
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, of no encoding, or links in a circle.
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, UnicodeError):
+            reason = type(error).__name__
         raise ConfigError(f"{where} must be a path, got {_brief(str(text))} ({reason})") from error
     return path
 
 
-def checked_fields(data: Any, schema: type[T], where: str, folder: Path) -> T:
-    """`schema` filled from a mapping that came from `where`; paths are relative to `folder`.
-    Raises: as read_fields.
+def checked_fields(
+    data: Any,
+    schema: type[T],
+    where: str,
+    folder: Path,
+) -> T:
+    """Fill a dataclass from a mapping that was read before.
+
+    Args:
+        data: The mapping; anything else is refused.
+        schema: The dataclass. Fields without a default must be in the mapping.
+        where: Says in a message where the mapping comes from, such as the file.
+        folder: Where relative paths in it start.
+
+    Returns:
+        An instance of the schema.
+
+    Raises:
+        ConfigError: As in `read_fields`.
     """
     data = _mapping(data, where)
     known: dict[str, Any] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
@@ -219,7 +272,12 @@ def _checked(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     )
 
 
-def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path) -> tuple[Any, ...]:
+def _checked_tuple(
+    value: Any,
+    kinds: tuple[Any, ...],
+    where: str,
+    folder: Path,
+) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{where} must be a list, got {_brief(value)}")
     if kinds[-1] is Ellipsis:
@@ -228,9 +286,8 @@ def _checked_tuple(value: Any, kinds: tuple[Any, ...], where: str, folder: Path)
         raise ConfigError(
             f"{where} must have {len(kinds)} values, got {len(value)}: {_brief(value)}"
         )
-    return tuple(
-        _checked(item, kind, where, folder) for item, kind in zip(value, kinds, strict=True)
-    )
+    pairs = zip(value, kinds, strict=True)
+    return tuple(_checked(item, kind, where, folder) for item, kind in pairs)
 
 
 def _is_finite(value: Any) -> bool:
@@ -247,9 +304,10 @@ def _exponent_hint(value: Any, wanted: Any) -> str:
     if wanted is not float or not isinstance(value, str):
         return ""
     try:
-        return f"; write {float(value)!r}" if math.isfinite(float(value)) else ""
+        number = float(value)
     except ValueError:
         return ""
+    return f"; write {number!r}" if math.isfinite(number) else ""
 
 
 def _brief(value: Any, plain: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""What the seven numbers of an action mean, and where each stands: `action[GRIPPER]`."""
+"""Meaning and place of each of the seven numbers of an action: `action[GRIPPER]`."""
 
 ACTION_SIZE = 7
 

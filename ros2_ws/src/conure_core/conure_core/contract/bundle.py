@@ -62,16 +62,18 @@ class FileDigest:
 
     @staticmethod
     def of(content: bytes) -> "FileDigest":
+        """Compute the digest of a file's content."""
         return FileDigest(len(content), hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
 class BundleSpec:
-    """What spec.json says. `log_likelihood_thresholds` (nats, by name) is empty until calibrated on
-    held-out data.
+    """The content of spec.json.
 
-    Raises: BundleError for a threshold that is no finite number, or quantiles (p01, p05, ...) that
-    do not rise.
+    `log_likelihood_thresholds` (nats, by name) is empty until calibrated on held-out data.
+
+    Raises:
+        BundleError: A threshold is not a finite number, or quantiles (p01, p05, ...) do not rise.
     """
 
     contract: Contract
@@ -99,16 +101,18 @@ class BundleSpec:
             "files": {name: vars(digest) for name, digest in self.files.items()},
         }
         try:
-            return (
-                json.dumps({**data, "checksum": _checksum(data)}, indent=2, allow_nan=False) + "\n"
-            )
+            checked = {**data, "checksum": _checksum(data)}
+            return json.dumps(checked, indent=2, allow_nan=False) + "\n"
         except ValueError as error:
             raise BundleError(f"{SPEC} cannot be written ({error}); pass finite numbers") from error
 
     @staticmethod
     def from_json(text: str | bytes) -> "BundleSpec":
-        """Inverse of `to_json`. Raises: BundleError, or SpecMismatch for a contract that cannot be
-        read.
+        """Read the text of spec.json; inverse of `to_json`.
+
+        Raises:
+            BundleError: The text is not a whole, unaltered spec of this format version.
+            SpecMismatch: The contract in it cannot be read.
         """
         try:
             data = parse_json(text, SPEC)
@@ -124,18 +128,15 @@ class BundleSpec:
         if checksum != _checksum(data):
             raise BundleError(f"{SPEC} was altered since it was written (checksum); {AGAIN}")
         try:
-            mappings = {
-                key: data.pop(key)
-                for key in ("contract", "training", "log_likelihood_thresholds", "files")
-            }
-            wrong = next(
-                (key for key, value in mappings.items() if not isinstance(value, dict)), None
-            )
-            if wrong is not None:
-                raise BundleError(
-                    f"{SPEC}: {wrong} must hold names and values; export the bundle again"
-                )
-            files = {name: _digest(digest, name) for name, digest in mappings["files"].items()}
+            keys = ("contract", "training", "log_likelihood_thresholds", "files")
+            mappings = {key: data.pop(key) for key in keys}
+            for key, value in mappings.items():
+                if not isinstance(value, dict):
+                    raise BundleError(
+                        f"{SPEC}: {key} must hold names and values; export the bundle again"
+                    )
+            digests = mappings["files"].items()
+            files = {name: _digest(digest, name) for name, digest in digests}
             return BundleSpec(
                 contract=Contract.from_dict(mappings["contract"]),
                 training=MappingProxyType(mappings["training"]),
@@ -150,10 +151,12 @@ class BundleSpec:
 
 
 def require_thresholds(thresholds: Mapping[str, Any]) -> None:
-    """Of log-likelihoods, nats, by name. With one that is no number the monitor would pass
-    everything, silently.
+    """Refuse thresholds of log-likelihoods, nats by name, that say nothing.
 
-    Raises: BundleError naming one that is no finite number, or two quantiles in the wrong order.
+    With one that is no number the monitor would pass everything, silently.
+
+    Raises:
+        BundleError: One is not a finite number, or two quantiles are in the wrong order; names it.
     """
     for name, value in thresholds.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -163,10 +166,9 @@ def require_thresholds(thresholds: Mapping[str, Any]) -> None:
                 f" within +-{LARGEST_THRESHOLD_NATS:g}, got {str(value)[:100]}; train the prior"
                 " again, or export without metrics"
             )
-    quantiles = sorted(
-        (int(name[1:]), name) for name in thresholds if re.fullmatch(r"p[0-9]{1,3}", name)
-    )
-    for (_, lower), (_, upper) in itertools.pairwise(quantiles):
+    quantiles = [name for name in thresholds if re.fullmatch(r"p[0-9]{1,3}", name)]
+    quantiles.sort(key=lambda name: (int(name[1:]), name))
+    for lower, upper in itertools.pairwise(quantiles):
         if thresholds[lower] > thresholds[upper]:
             raise BundleError(
                 f"{SPEC}: log_likelihood_thresholds.{lower} ({thresholds[lower]:g} nats) must not"
@@ -216,16 +218,29 @@ class Bundle:
     >>> z, log_likelihood = bundle.invert({"image": image, "proprio": proprio}, output.action)
     """
 
-    def __init__(self, spec: BundleSpec, content: Mapping[str, bytes], spec_sha256: str) -> None:
-        """From the content of the files. Raises: BundleError unless the graphs have the contract's
-        shapes and types.
+    def __init__(
+        self,
+        spec: BundleSpec,
+        content: Mapping[str, bytes],
+        spec_sha256: str,
+    ) -> None:
+        """Load the graphs from the content of the files.
+
+        Args:
+            spec: What spec.json says.
+            content: The bytes of `policy.onnx` and `inverse.onnx`, by name.
+            spec_sha256: SHA-256 of the text of spec.json, in hexadecimal.
+
+        Raises:
+            BundleError: A graph cannot be loaded, or lacks the contract's shapes and types.
         """
         self.spec = spec
         self.hash = spec_sha256
         """SHA-256 of spec.json, which holds the others': one name for exactly these weights and
         this contract.
         """
-        observation, action = spec.contract.observation, spec.contract.action.values
+        observation = spec.contract.observation
+        action = spec.contract.action.values
         if observation.history != 1:
             raise BundleError(
                 f"{SPEC}: contract.observation.history is {observation.history}; bundles hold 1"
@@ -241,64 +256,108 @@ class Bundle:
         _check_graph(
             self._policy,
             POLICY,
-            {**inputs, "noise": vector},
-            {"action": vector, "z": vector, **likelihood},
+            inputs={**inputs, "noise": vector},
+            outputs={"action": vector, "z": vector, **likelihood},
         )
         _check_graph(
-            self._inverse, INVERSE, {**inputs, "action": vector}, {"z": vector, **likelihood}
+            self._inverse,
+            INVERSE,
+            inputs={**inputs, "action": vector},
+            outputs={"z": vector, **likelihood},
         )
 
     def act(self, observation: Mapping[str, Any], noise: ArrayLike | None = None) -> PolicyOutput:
-        """The action for one observation: `image` uint8 (H, W, 3) and `proprio` float32; other
-        entries are ignored.
+        """Run the policy on one observation.
 
-        Noise (A,) is a sample of N(0, I), None the policy's mean z. Raises: SpecMismatch for a
-        missing entry, a wrong shape or type; UnsafeCommand if anything is not finite.
+        Args:
+            observation: `image`, uint8 (H, W, 3), sRGB, and `proprio`, float32 (P,); other entries
+                are ignored.
+            noise: Sample of N(0, I), shape (A,); None: zeros, which give the policy's mean z.
+
+        Returns:
+            Action, z and log-likelihood; the arrays are read-only.
+
+        Raises:
+            SpecMismatch: An entry is missing, or has another shape or type than the contract says.
+            UnsafeCommand: An input or an output is not finite.
         """
         feed = self._feed(observation)
-        feed["noise"] = self._vector("noise", self._zeros if noise is None else noise)[None]
-        action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
-        if not (
-            np.isfinite(action).all() and np.isfinite(z).all() and np.isfinite(log_likelihood[0])
-        ):
+        given = self._zeros if noise is None else noise
+        feed["noise"] = self._vector("noise", given)[None]
+        outputs = self._policy.run(_POLICY_OUTPUTS, feed)
+        action, z, log_likelihood = outputs
+        if not all(np.isfinite(output).all() for output in outputs):
             raise UnsafeCommand(
                 f"the policy gave action {action[0]}, z {z[0]}: not finite; holding position"
             )
         return PolicyOutput(_read_only(action[0]), _read_only(z[0]), float(log_likelihood[0]))
 
     def invert(self, observation: Mapping[str, Any], action: ArrayLike) -> tuple[FloatArray, float]:
-        """z (A,) that the prior would need for this action, and the action's log-likelihood, nats.
+        """Find the z with which the prior gives an action.
 
-        The action is clipped to [-1, 1], as the controller does before it executes one. Raises: as
-        `act`.
+        Args:
+            observation: As for `act`.
+            action: Normalized action, shape (A,); clipped to [-1, 1], as the controller does before
+                it executes one.
+
+        Returns:
+            z, float32 (A,), read-only, and the action's log-likelihood, nats.
+
+        Raises:
+            SpecMismatch: An entry is missing, or has another shape or type than the contract says.
+            UnsafeCommand: An input is not finite.
         """
         feed = self._feed(observation)
-        feed["action"] = np.clip(self._vector("action", action), -1.0, 1.0)[None]
+        vector = self._vector("action", action)
+        feed["action"] = np.clip(vector, -1.0, 1.0)[None]
         z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
         return _read_only(z[0]), float(log_likelihood[0])
 
     def act_batch(
-        self, image: Any, proprio: Any, noise: Any
+        self,
+        image: Any,
+        proprio: Any,
+        noise: Any,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Action, z (B, A) and log-likelihood (B,) of many observations: for evaluation; inputs as
-        `act`, stacked.
+        """Run the policy on B observations at once, without checks: for evaluation.
+
+        Args:
+            image: uint8, shape (B, H, W, 3), sRGB.
+            proprio: float32, shape (B, P).
+            noise: float32, shape (B, A), samples of N(0, I); zeros give the policy's mean z.
+
+        Returns:
+            Action (B, A) in [-1, 1], z (B, A) and log-likelihood (B,), nats; all float32.
         """
         feed = {"image": image, "proprio": proprio, "noise": noise}
         action, z, log_likelihood = self._policy.run(_POLICY_OUTPUTS, feed)
         return action, z, log_likelihood
 
-    def invert_batch(self, image: Any, proprio: Any, action: Any) -> tuple[FloatArray, FloatArray]:
-        """z (B, A) and log-likelihood (B,) of many actions in [-1, 1]; inputs as `invert`,
-        stacked.
+    def invert_batch(
+        self,
+        image: Any,
+        proprio: Any,
+        action: Any,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Find z for B actions at once, without checks: for evaluation.
+
+        Args:
+            image: uint8, shape (B, H, W, 3), sRGB.
+            proprio: float32, shape (B, P).
+            action: float32, shape (B, A), in [-1, 1]; not clipped here.
+
+        Returns:
+            z (B, A) and log-likelihood (B,), nats; both float32.
         """
         feed = {"image": image, "proprio": proprio, "action": action}
         z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
         return z, log_likelihood
 
     def _feed(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: _checked(observation, name, field)[None] for name, field in self._observed.items()
-        }
+        feed = {}
+        for name, field in self._observed.items():
+            feed[name] = _checked(observation, name, field)[None]
+        return feed
 
     def _vector(self, name: str, values: ArrayLike) -> FloatArray:
         vector = np.asarray(values, dtype=np.float32)
@@ -310,11 +369,20 @@ class Bundle:
 
 
 def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
-    """The bundle in a folder, checked: files whole, graphs as the contract says, golden outputs
-    reproduced.
+    """Load and check the bundle in a folder: files whole, graphs as the contract says, golden
+    outputs reproduced.
 
-    Raises: BundleError naming the file; SpecMismatch naming every field in which the contract is
-    not `expected`.
+    Args:
+        path: The folder that `conure export` wrote.
+        expected: The contract of the robot or the environment that the policy is for; None: any
+            contract will do.
+
+    Returns:
+        The bundle, ready to act.
+
+    Raises:
+        BundleError: A file is missing, altered, or does what it should not; names it.
+        SpecMismatch: The contract differs from `expected`; names every field.
     """
     folder = last_whole(Path(path))
     if not folder.is_dir():
@@ -348,13 +416,15 @@ def _verified(folder: Path, name: str, spec: BundleSpec) -> bytes:
 
 def _checksum(data: Mapping[str, Any]) -> str:
     try:
-        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(data, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
     except (ValueError, RecursionError) as error:  # a text that is half a surrogate pair; depth
         raise BundleError(f"{SPEC} cannot be read ({error}); {AGAIN}") from error
 
 
 _Signature = dict[str, tuple[str, tuple[int, ...]]]
-_POLICY_OUTPUTS, _INVERSE_OUTPUTS = ["action", "z", "log_likelihood"], ["z", "log_likelihood"]
+_POLICY_OUTPUTS = ["action", "z", "log_likelihood"]
+_INVERSE_OUTPUTS = ["z", "log_likelihood"]
 _TOLERANCES = {  # and whether it is relative where the value is above 1
     "action": (ACTION_TOLERANCE, False),
     "z": (ACTION_TOLERANCE, True),
@@ -371,13 +441,13 @@ def _session(content: bytes, name: str) -> Any:
     """
     require_own_weights(content, name)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(
-        "session.load_model_format", "ONNX"
-    )  # not its own, which was not searched
+    # Not its own format, which was not searched for weights elsewhere.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -387,7 +457,12 @@ def _session(content: bytes, name: str) -> Any:
         ) from error
 
 
-def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signature) -> None:
+def _check_graph(
+    session: Any,
+    name: str,
+    inputs: _Signature,
+    outputs: _Signature,
+) -> None:
     for kind, nodes, wanted in (
         ("input", session.get_inputs(), inputs),
         ("output", session.get_outputs(), outputs),
@@ -398,11 +473,9 @@ def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signatur
                 f"{name}: expected the {kind}s {sorted(wanted)}, got {sorted(found)}; export again"
             )
         for key, (dtype, shape) in wanted.items():
-            if (
-                found[key][0] != dtype
-                or found[key][1][1:] != shape
-                or len(found[key][1]) != 1 + len(shape)
-            ):
+            found_dtype, found_shape = found[key]
+            fits = len(found_shape) == 1 + len(shape) and found_shape[1:] == shape
+            if found_dtype != dtype or not fits:
                 want = f"{dtype} (batch, {', '.join(map(str, shape))})"
                 raise BundleError(
                     f"{name}: {kind} '{key}' should be {want}, is {found[key]}; export again"
@@ -411,11 +484,19 @@ def _check_graph(session: Any, name: str, inputs: _Signature, outputs: _Signatur
 
 def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
     """The recorded arrays, with the contract's shapes and types, none of them empty or NaN."""
-    observation, action = contract.observation, contract.action.values
-    wanted = {"image": (observation.image.dtype, observation.image.shape)}
-    wanted["proprio"] = (observation.proprio.dtype, observation.proprio.shape)
-    wanted |= dict.fromkeys(("noise", "action", "z", "inverse_z"), ("float32", action.shape))
-    wanted |= dict.fromkeys(("log_likelihood", "inverse_log_likelihood"), ("float32", ()))
+    image = contract.observation.image
+    proprio = contract.observation.proprio
+    vector = ("float32", contract.action.values.shape)
+    wanted: _Signature = {
+        "image": (image.dtype, image.shape),
+        "proprio": (proprio.dtype, proprio.shape),
+        "noise": vector,
+        "action": vector,
+        "z": vector,
+        "inverse_z": vector,
+        "log_likelihood": ("float32", ()),
+        "inverse_log_likelihood": ("float32", ()),
+    }
     golden = read_arrays(content, GOLDEN, wanted)
     for name, array in golden.items():
         if not np.isfinite(array).all():
@@ -424,31 +505,47 @@ def _golden(content: bytes, contract: Contract) -> dict[str, NDArray[Any]]:
 
 
 def replayed(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """What the bundle makes of golden inputs (`image`, `proprio`, `noise`), tick by tick, as the
-    robot will run it.
+    """Run the bundle on golden inputs, tick by tick, as the robot will run it.
 
-    `action`, `z`, `inverse_z` (n, A), `log_likelihood`, `inverse_log_likelihood` (n,). The inverse
-    is that of the golden `action` where there is one, else of the bundle's own. Golden outputs are
-    the graphs' own and not torch's: where a prior decides sharply, rounding alone can move an
-    action by more than a replay may.
+    Golden outputs are the graphs' own and not torch's: where a prior decides sharply, rounding
+    alone can move an action by more than a replay may.
+
+    Args:
+        bundle: The loaded bundle.
+        golden: Inputs of n ticks by name: `image` (n, H, W, 3), `proprio` (n, P), `noise` (n, A);
+            with `action` (n, A) the inverse is that of these actions, without it of the bundle's
+            own.
+
+    Returns:
+        float32 arrays by name: `action`, `z`, `inverse_z` (n, A), `log_likelihood` and
+        `inverse_log_likelihood` (n,), nats.
     """
     rows: list[dict[str, Any]] = []
     for tick in range(len(golden["noise"])):
         now = {name: golden[name][tick] for name in ("image", "proprio")}
         output = bundle.act(now, golden["noise"][tick])
-        z, log_likelihood = bundle.invert(
-            now, golden["action"][tick] if "action" in golden else output.action
-        )
-        rows.append({**vars(output), "inverse_z": z, "inverse_log_likelihood": log_likelihood})
-    return {name: np.array([row[name] for row in rows], dtype=np.float32) for name in rows[0]}
+        action = golden["action"][tick] if "action" in golden else output.action
+        z, log_likelihood = bundle.invert(now, action)
+        row = {
+            **vars(output),
+            "inverse_z": z,
+            "inverse_log_likelihood": log_likelihood,
+        }
+        rows.append(row)
+    replay = {}
+    for name in rows[0]:
+        replay[name] = np.array([row[name] for row in rows], dtype=np.float32)
+    return replay
 
 
 def _replay(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> None:
     """Raises: BundleError naming the golden output that comes out differently."""
     for name, values in replayed(bundle, golden).items():
         tolerance, relative = _TOLERANCES[name]
-        scale = np.maximum(1.0, np.abs(golden[name])) if relative else 1.0
-        errors = (np.abs(values - golden[name]) / scale).reshape(len(values), -1).max(axis=1)
+        wanted = golden[name]
+        scale = np.maximum(1.0, np.abs(wanted)) if relative else 1.0
+        errors = np.abs(values - wanted) / scale
+        errors = errors.reshape(len(values), -1).max(axis=1)
         tick = int(errors.argmax())
         if not errors[tick] <= tolerance:
             raise BundleError(
@@ -458,7 +555,11 @@ def _replay(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def _checked(observation: Mapping[str, Any], name: str, field: FieldSpec) -> NDArray[Any]:
+def _checked(
+    observation: Mapping[str, Any],
+    name: str,
+    field: FieldSpec,
+) -> NDArray[Any]:
     if name not in observation:
         raise SpecMismatch(f"the observation has no '{name}'; it has {sorted(observation)}")
     value = np.asarray(observation[name])

@@ -15,21 +15,39 @@ from numpy.typing import NDArray
 
 from conure_core.errors import BundleError
 
-SPEC, POLICY, INVERSE, GOLDEN = "spec.json", "policy.onnx", "inverse.onnx", "golden.npz"
-LARGEST_BYTES = {SPEC: 4 * 2**20, POLICY: 2**30, INVERSE: 2**30, GOLDEN: 2**29}
+SPEC = "spec.json"
+POLICY = "policy.onnx"
+INVERSE = "inverse.onnx"
+GOLDEN = "golden.npz"
+LARGEST_BYTES = {
+    SPEC: 4 * 2**20,
+    POLICY: 2**30,
+    INVERSE: 2**30,
+    GOLDEN: 2**29,
+}
 """Of each file; the golden arrays may take as much when unpacked."""
 AGAIN = "copy the bundle again, or export it again"
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """The content of one file of a bundle. Raises: BundleError naming it, if it cannot be read or
-    is too large.
+    """Read one file of a bundle.
+
+    Args:
+        folder: The bundle.
+        name: One of the names in `LARGEST_BYTES`, which says how much is read at most.
+
+    Returns:
+        The content.
+
+    Raises:
+        BundleError: The file is missing, cannot be read or is too large; names it.
     """
     largest = LARGEST_BYTES[name]
+    path = folder / name
     try:
-        if (folder / name).exists() and not (folder / name).is_file():
+        if path.exists() and not path.is_file():
             raise BundleError(f"{name} is no file; {AGAIN}")
-        with (folder / name).open("rb") as file:
+        with path.open("rb") as file:
             content = file.read(largest + 1)
     except FileNotFoundError as error:
         raise BundleError(f"{name} is missing; {AGAIN}") from error
@@ -41,8 +59,17 @@ def read_file(folder: Path, name: str) -> bytes:
 
 
 def parse_json(text: str | bytes, name: str) -> Any:
-    """What a JSON file says. Raises: BundleError for what is none: also for NaN, infinities and a
-    key given twice.
+    """Parse the text of a JSON file, strictly.
+
+    Args:
+        text: The content, at most as long as spec.json may be.
+        name: The file's name, for messages.
+
+    Returns:
+        Plain mappings, lists, texts, finite numbers.
+
+    Raises:
+        BundleError: It is not JSON, or has NaN, an infinity or a key that is given twice.
     """
     if len(text) > LARGEST_BYTES[SPEC]:
         raise BundleError(
@@ -50,7 +77,10 @@ def parse_json(text: str | bytes, name: str) -> Any:
         )
     try:
         return json.loads(
-            text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_refused,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{name} cannot be read ({error}); {AGAIN}") from error
@@ -60,9 +90,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"'{next(key for key in keys if keys.count(key) > 1)[:100]}' is given twice"
-        )
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"'{twice[:100]}' is given twice")
     return values
 
 
@@ -76,35 +105,46 @@ def _finite(text: str) -> float:
 
 
 def read_arrays(
-    content: bytes, name: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]
+    content: bytes,
+    name: str,
+    wanted: Mapping[str, tuple[str, tuple[int, ...]]],
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of an npz file, each (n, *shape) of the type and shape that are `wanted` of it, with
-    the same n >= 1.
+    """Read arrays of an npz file, within limits.
 
     Nothing is unpacked that is larger than LARGEST_BYTES, whatever the file claims, and nothing is
     unpickled.
-    Raises: BundleError naming file and array.
+
+    Args:
+        content: The bytes of the npz file.
+        name: The file's name, for messages.
+        wanted: Type and shape of one tick, by the array's name; arrays that are not named here are
+            not read.
+
+    Returns:
+        By name, arrays of shape (n, *shape) with the same n >= 1.
+
+    Raises:
+        BundleError: The file or an array does not fit; names both.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {key: archive.getinfo(f"{key}.npy") for key in wanted}
-            if sum(member.file_size for member in members.values()) > LARGEST_BYTES[GOLDEN]:
+            unpacked_bytes = sum(member.file_size for member in members.values())
+            if unpacked_bytes > LARGEST_BYTES[GOLDEN]:
                 raise BundleError(
                     f"{name} unpacks to more than {LARGEST_BYTES[GOLDEN]} bytes, the most that is"
                     " read"
                 )
-            arrays = {
-                key: _array(archive.read(member), *wanted[key], f"{name}: {key}")
-                for key, member in members.items()
-            }
+            arrays = {}
+            for key, member in members.items():
+                dtype, shape = wanted[key]
+                arrays[key] = _array(archive.read(member), dtype, shape, f"{name}: {key}")
     except BundleError:
         raise
-    except (
-        Exception
-    ) as error:  # zipfile and NumPy raise of a dozen kinds for bytes that somebody made up
-        raise BundleError(
-            f"{name} cannot be read ({str(error)[:300]}); export the bundle again"
-        ) from error
+    except Exception as error:
+        # Zipfile and NumPy raise errors of a dozen kinds for bytes that somebody made up.
+        reason = str(error)[:300]
+        raise BundleError(f"{name} cannot be read ({reason}); export the bundle again") from error
     count = len(next(iter(arrays.values())))
     for key, array in arrays.items():
         if len(array) != count:
@@ -116,7 +156,12 @@ def read_arrays(
     return arrays
 
 
-def _array(content: bytes, dtype: str, shape: tuple[int, ...], what: str) -> NDArray[Any]:
+def _array(
+    content: bytes,
+    dtype: str,
+    shape: tuple[int, ...],
+    what: str,
+) -> NDArray[Any]:
     """Shape and type are checked by the header, before any memory is taken for them."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)

@@ -1,4 +1,4 @@
-"""Whether an ONNX file holds all of its weights itself.
+"""Refusal of ONNX files that do not hold all of their weights themselves.
 
 A tensor of an ONNX file may name another file that holds its numbers. ONNX Runtime may open it in
 the process's working folder, and no checksum covers it. So the file is searched for such tensors
@@ -32,14 +32,21 @@ _INSIDE = {
     "sparse tensor": {1: "tensor", 2: "tensor"},
 }
 """For each kind of message the numbers of its fields that hold messages, and of which kind."""
-_TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
+_TENSOR_NAME = 8
+_EXTERNAL_DATA = 13
+_DATA_LOCATION = 14
 
 
 def require_own_weights(content: bytes, name: str) -> None:
-    """For the content of the ONNX file `name`.
+    """Refuse an ONNX file whose weights lie in another file.
 
-    Raises: BundleError naming file and tensor, if a tensor's numbers are in another file; or if it
-    is no ONNX file.
+    Args:
+        content: The bytes of the ONNX file.
+        name: The file's name, for messages.
+
+    Raises:
+        BundleError: A tensor's numbers are in another file, or this is not an ONNX file; names file
+            and tensor.
     """
     waiting: list[tuple[str, _Span]] = [("model", (0, len(content)))]
     try:
@@ -62,13 +69,15 @@ class _Malformed(Exception):
 
 
 def _require_own(content: bytes, span: _Span, name: str) -> None:
-    tensor, external = "", False
+    tensor = ""
+    external = False
     for number, wire, (start, end) in _fields(content, span):
         if number == _TENSOR_NAME and wire == _BYTES:
             tensor = content[start : min(end, start + 100)].decode(errors="replace")
-        external |= number == _EXTERNAL_DATA or (
-            number == _DATA_LOCATION and (wire != _VARINT or start != 0)
-        )
+        if number == _EXTERNAL_DATA:
+            external = True
+        if number == _DATA_LOCATION and (wire != _VARINT or start != 0):
+            external = True
     if external:
         raise BundleError(
             f"{name}: the weights '{tensor}' are in another file (ONNX external data), which no"
@@ -81,7 +90,8 @@ def _fields(content: bytes, span: _Span) -> Iterator[tuple[int, int, _Span]]:
     place, end = span
     while place < end:
         key, place = _varint(content, place, end)
-        number, wire = key >> 3, key & 7
+        number = key >> 3
+        wire = key & 7
         if wire == _VARINT:
             value, place = _varint(content, place, end)
             yield number, wire, (value, 0)

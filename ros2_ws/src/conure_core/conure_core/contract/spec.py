@@ -41,7 +41,7 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class ObservationSpec:
-    """What a policy sees at one tick: the camera image and the proprioception, `history` ticks of
+    """The observation of one tick: the camera image and the proprioception, `history` ticks of
     them.
     """
 
@@ -83,8 +83,10 @@ class Contract:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> "Contract":
-        """Inverse of `to_dict`. Raises: SpecMismatch if a field is missing, unknown or of another
-        type.
+        """Read a contract from plain values; inverse of `to_dict`.
+
+        Raises:
+            SpecMismatch: A field is missing, unknown or of another type.
         """
         try:
             return checked_fields(data, Contract, "contract", Path())
@@ -95,8 +97,18 @@ class Contract:
 
 
 def mismatches(expected: Contract, actual: Contract) -> list[str]:
-    """Every field in which two contracts differ, as 'control_period_s: expected 0.1, got 0.05'."""
-    left, right = _flatten(expected.to_dict()), _flatten(actual.to_dict())
+    """List every field in which two contracts differ.
+
+    Args:
+        expected: The contract that is asked for.
+        actual: The contract that is there.
+
+    Returns:
+        Texts such as 'control_period_s: expected 0.1, got 0.05', sorted by field; empty: they are
+        equal.
+    """
+    left = _flatten(expected.to_dict())
+    right = _flatten(actual.to_dict())
     return [
         f"{name}: expected {left.get(name, 'nothing')}, got {right.get(name, 'nothing')}"
         for name in sorted(left.keys() | right.keys())
@@ -104,8 +116,21 @@ def mismatches(expected: Contract, actual: Contract) -> list[str]:
     ]
 
 
-def require_match(expected: Contract, actual: Contract, what: str) -> None:
-    """Refuse a contract that differs. Raises: SpecMismatch naming every field."""
+def require_match(
+    expected: Contract,
+    actual: Contract,
+    what: str,
+) -> None:
+    """Refuse a contract that differs.
+
+    Args:
+        expected: The contract that is asked for.
+        actual: The contract that is there.
+        what: Begins the message: whose contract `actual` is, such as "the bundle".
+
+    Raises:
+        SpecMismatch: They differ; names every field.
+    """
     differences = mismatches(expected, actual)
     if differences:
         raise SpecMismatch(f"{what} does not fit: " + "; ".join(differences))

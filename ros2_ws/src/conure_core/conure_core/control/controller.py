@@ -45,20 +45,30 @@ class CartesianController:
         self._reference_rad = np.array(joint_rad, dtype=np.float64)
 
     def get_state(self) -> Array | None:
-        """All that the next target depends on: the reference, (n,) rad; None before the first
-        reset.
+        """Return all that the next target depends on: the reference, (n,) rad; None before the
+        first reset.
         """
         return None if self._reference_rad is None else self._reference_rad.copy()
 
     def set_state(self, state: Array | None) -> None:
-        """Go on from what `get_state` gave."""
+        """Continue from what `get_state` gave."""
         self._reference_rad = None if state is None else state.copy()
 
     def target(self, action: Array, measured_rad: Array) -> JointTarget:
-        """The joint target for an action (7,) in [-1, 1], given the measured angles (n,) rad.
+        """Compute the joint target for an action.
 
-        Raises: UnsafeCommand if the action has another shape or is not finite, or before the first
-        `reset`.
+        Args:
+            action: Normalized delta in the base frame and gripper opening, shape (7,); values
+                beyond [-1, 1] are clipped.
+            measured_rad: Measured joint angles, shape (n,), rad. They bound how far ahead of the
+                arm the reference may run.
+
+        Returns:
+            Angles and gripper position for the end of the control period. The angles are the next
+            reference.
+
+        Raises:
+            UnsafeCommand: The action has another shape or is not finite, or nothing was reset yet.
         """
         action = checked_action(action)
         if self._reference_rad is None:
@@ -98,8 +108,10 @@ def _shortened(vector: Array, longest: float) -> Array:
 
 
 def checked_action(action: Array) -> Array:
-    """The action as float64 (7,), clipped to [-1, 1]. Raises: UnsafeCommand if of another shape or
-    not finite.
+    """Return the action as float64 (7,), clipped to [-1, 1].
+
+    Raises:
+        UnsafeCommand: The action has another shape or is not finite.
     """
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (ACTION_SIZE,):
@@ -110,7 +122,15 @@ def checked_action(action: Array) -> Array:
 
 
 def gripper_position_m(opening: float, config: RobotConfig) -> float:
-    """The gripper joint's position for an opening from -1 (closed) to +1 (open)."""
+    """Turn a gripper opening into a position of the gripper joint.
+
+    Args:
+        opening: From -1 (closed) to +1 (open); not clipped here.
+        config: The robot, for the joint's positions when closed and when open.
+
+    Returns:
+        The gripper joint's position, m; linear in the opening.
+    """
     fraction = (opening + 1.0) / 2.0
     return float(
         config.gripper_closed_m + fraction * (config.gripper_open_m - config.gripper_closed_m)

@@ -22,38 +22,56 @@ class LinearFollower:
     @property
     def position(self) -> Array:
         """The present set point."""
-        return self._start + self._way * min(1.0, self._elapsed_s / self._duration_s)
+        fraction = min(1.0, self._elapsed_s / self._duration_s)
+        return self._start + self._way * fraction
 
     @property
     def goal(self) -> Array:
-        """Where the set point ends."""
+        """The position where the set point ends."""
         return self._start + self._way
 
     @property
     def speed(self) -> Array:
         """The present speed of the set point; zero once the goal is reached."""
-        return (
-            self._speed.copy() if self._elapsed_s < self._duration_s else np.zeros_like(self._speed)
-        )
+        if self._elapsed_s < self._duration_s:
+            return self._speed.copy()
+        return np.zeros_like(self._speed)
 
     def follow(self, goal: Array, duration_s: float) -> None:
-        """Head for a new goal, to be reached `duration_s` from now."""
+        """Head for a new goal from the present set point.
+
+        Args:
+            goal: Shape (n,), in the units of the position at construction.
+            duration_s: Time until the goal is reached, s; 0 or less: at the next advance.
+        """
         self._start = self.position
         self._head_for(np.array(goal, dtype=np.float64), max(duration_s, 1e-9))
 
     def _head_for(self, goal: Array, duration_s: float) -> None:
-        self._elapsed_s, self._duration_s = 0.0, duration_s
+        self._elapsed_s = 0.0
+        self._duration_s = duration_s
         self._way = goal - self._start
         self._speed = self._way / duration_s
 
     def ahead(self, seconds: float, times: int) -> tuple[Array, Array]:
-        """Let time pass, so much and so many times; the set points and their speeds after each,
-        (times, n) both.
+        """Let time pass in equal steps, and record each.
+
+        Args:
+            seconds: Length of one step, s.
+            times: Number of steps; 0 changes nothing.
+
+        Returns:
+            The set points after each step, shape (times, n), and their speeds per second, of the
+            same shape.
         """
-        elapsed_s = np.cumsum([self._elapsed_s, *[seconds] * times])[1:, None]
-        self._elapsed_s = float(elapsed_s[-1, 0]) if times else self._elapsed_s
-        way = self._way * np.minimum(1.0, elapsed_s / self._duration_s)
-        return self._start + way, np.where(elapsed_s < self._duration_s, self._speed, 0.0)
+        steps_s = [self._elapsed_s, *[seconds] * times]
+        elapsed_s = np.cumsum(steps_s)[1:, None]
+        if times:
+            self._elapsed_s = float(elapsed_s[-1, 0])
+        fraction = np.minimum(1.0, elapsed_s / self._duration_s)
+        positions = self._start + self._way * fraction
+        speeds = np.where(elapsed_s < self._duration_s, self._speed, 0.0)
+        return positions, speeds
 
     def advance(self, seconds: float) -> Array:
         """Let time pass; returns the new set point."""

@@ -9,7 +9,7 @@ from conure_core.errors import ConfigError, unknown_name
 
 
 class Verdict(IntEnum):
-    """What a policy may do, from least to most severe."""
+    """Permissions of a policy, from least to most severe."""
 
     GO = 0
     SLOW = 1
@@ -30,10 +30,10 @@ class Level:
 
 
 class PriorMonitor:
-    """Judges a run of log-likelihoods log p(action | observation), nats, by held-out
+    """Judge of a run of log-likelihoods log p(action | observation), nats, by held-out
     demonstrations' quantiles.
 
-    One likely action ends the run. What is not finite counts as unlikely.
+    One likely action ends the run. An infinite or NaN one counts as unlikely.
 
     >>> monitor = PriorMonitor({"p01": 3.0}, [Level(Verdict.HOLD, "p01", 2, 0.0)])
     >>> monitor.judge(2.0)[0].name, monitor.judge(1.0)[0].name, monitor.judge(4.0)[0].name
@@ -41,9 +41,15 @@ class PriorMonitor:
     """
 
     def __init__(self, thresholds: Mapping[str, float], levels: list[Level]) -> None:
-        """Raises: ConfigError for a level that no action could reach.
+        """Begin without a run.
 
-        Its threshold is not the bundle's (those are listed), or one of its numbers is not finite.
+        Args:
+            thresholds: Log-likelihoods of the bundle, nats, by name (`p01`, ...).
+            levels: Which runs lead to which verdict, in any order.
+
+        Raises:
+            ConfigError: No action could reach a level. Its threshold is not the bundle's (those are
+                listed), or one of its numbers is not finite, or it takes less than one tick.
         """
         for level in levels:
             if level.threshold not in thresholds:
@@ -64,7 +70,9 @@ class PriorMonitor:
         self._runs = dict.fromkeys(self._runs, 0)
 
     def judge(self, log_likelihood: float) -> tuple[Verdict, str]:
-        """The most severe level reached with this action, and why; GO and '' if none is."""
+        """Count this action, and return the most severe level reached and why; GO and '' if none
+        is.
+        """
         value = log_likelihood if math.isfinite(log_likelihood) else -math.inf
         for level, limit in self._limits.items():
             self._runs[level] = self._runs[level] + 1 if value < limit else 0

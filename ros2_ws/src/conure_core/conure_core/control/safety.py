@@ -28,8 +28,8 @@ NO_WORSE = 1e-6
 
 @dataclass(frozen=True)
 class JointCommand:
-    """What the arm is told: angles (n,) rad, gripper m, reached `duration_s` after its start; and
-    what was changed.
+    """A command for the arm: angles (n,) rad, gripper m, reached `duration_s` after its start; and
+    the limits that changed it.
     """
 
     joint_rad: Array
@@ -42,18 +42,19 @@ class JointCommand:
 
 @dataclass(frozen=True)
 class Violations:
-    """How deep a pose lies beyond each limit of space: box, m; joints, rad; clearances of pairs, m.
-    0: it does not.
+    """Depths at which a pose lies beyond each limit of space: box, m; joints, rad; clearances of
+    pairs, m. 0: it does not.
     """
 
     names: tuple[str, ...]
     depths: Array
 
     def any(self) -> bool:
+        """Tell whether the pose lies beyond any limit."""
         return bool((self.depths > NO_WORSE).any())
 
     def or_less(self, before: "Violations | None") -> "Violations":
-        """Of each limit the smaller depth: what was better once must not become as bad again,
+        """Keep the smaller depth of each limit: what was better once must not become as bad again,
         however slowly.
         """
         return (
@@ -61,7 +62,9 @@ class Violations:
         )
 
     def worse_than(self, before: "Violations") -> str | None:
-        """The limit beyond which this pose lies deeper than the one before, by most; or None."""
+        """Name the limit beyond which this pose lies deeper than the one before, by most; or
+        None.
+        """
         deeper = self.depths - before.depths
         worst = int(deeper.argmax())
         return (
@@ -115,8 +118,17 @@ class SafetyGate:
         self._judged: Judged = (None, None)
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
-        """Start at rest from the measured pose; returns the command that holds it. Raises:
-        UnsafeCommand if NaN.
+        """Start at rest from the measured pose.
+
+        Args:
+            joint_rad: Measured joint angles, shape (n,), rad; they may lie outside the limits.
+            gripper_m: Measured position of the gripper joint, m.
+
+        Returns:
+            The command that holds this pose.
+
+        Raises:
+            UnsafeCommand: A value is not finite.
         """
         joint_rad = np.array(joint_rad, dtype=np.float64)
         _require_finite(joint_rad, gripper_m)
@@ -126,38 +138,46 @@ class SafetyGate:
         return self._last
 
     def hold(self) -> JointCommand:
-        """The last command again: the arm stays where it was told. Raises: UnsafeCommand before the
-        first reset.
+        """Repeat the last command: the arm stays where it was told.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
         """
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",), requested_rad=None)
 
     @property
     def last_rad(self) -> Array:
-        """The last command, (n,) rad. Raises: UnsafeCommand before the first reset."""
+        """The last command, (n,) rad.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
+        """
         return self._started().joint_rad
 
     @property
     def last_speed(self) -> Array:
-        """Of the last command, (n,) rad/s."""
+        """Speed of the last command, (n,) rad/s."""
         return self._last_speed.copy()
 
     def get_state(self) -> tuple[JointCommand | None, Array, Judged]:
-        """All that the next command depends on: the last one, its speed, (n,) rad/s, and what it
-        violates.
+        """Return all that the next command depends on: the last one, its speed, (n,) rad/s, and the
+        limits that it violates.
         """
         return self._last, self._last_speed.copy(), self._judged
 
     def set_state(self, state: tuple[JointCommand | None, Array, Judged]) -> None:
-        """Go on from what `get_state` gave."""
+        """Continue from what `get_state` gave."""
         last, speed, judged = state
         self._last, self._last_speed, self._judged = last, speed.copy(), judged
 
     def violations(self) -> "Violations | None":
-        """What the last command violates, or None: an arm was switched on there. Raises:
-        UnsafeCommand before reset.
+        """Return the limits that the last command violates, or None: an arm was switched on there.
 
         The depths are the smallest ones since the reset.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
         """
         last = self._started()
         judged, least = self._judged
@@ -170,11 +190,21 @@ class SafetyGate:
     def check(
         self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None
     ) -> JointCommand:
-        """The nearest safe command to a target that answers an observation `age_s` old.
+        """Compute the safe command nearest to a target; after an error, call `hold` instead.
 
-        The measured gripper position, m, where it is known, bounds how hard the gripper is closed.
-        Raises: UnsafeCommand if the target is not finite or has another shape; StaleInput if it is
-        too old (or from the future). Either way nothing is commanded; call `hold`.
+        Args:
+            target: Joint angles (n,), rad, and gripper position, m.
+            age_s: Age of the observation that the target answers, s, from minus one control period
+                to `config.max_input_age_s`.
+            measured_gripper_m: Measured position of the gripper joint, m, which bounds how hard the
+                gripper is closed; None: not known, so it is not bounded.
+
+        Returns:
+            The command, reached in `config.settle_s`, with the names of the limits that changed it.
+
+        Raises:
+            UnsafeCommand: The target is not finite or has another shape, or nothing was reset yet.
+            StaleInput: The observation is too old or from the future.
         """
         last, config = self._started(), self.arm.config
         _require_finite(target.joint_rad, target.gripper_m)
@@ -300,7 +330,7 @@ class SafetyGate:
     def _violation_ahead(
         self, speed: Array, last_rad: Array, violations: "Violations | None"
     ) -> str | None:
-        """What the next command, or braking after it, would violate first."""
+        """Name what the next command, or braking after it, would violate first."""
         joint_rad = last_rad + speed * self.arm.config.settle_s
         while (reason := self._violation(joint_rad, violations)) is None:
             speed = self._braked(speed)
@@ -310,8 +340,8 @@ class SafetyGate:
         return reason
 
     def _violation(self, joint_rad: Array, violations: "Violations | None") -> str | None:
-        """What a pose violates; beside `violations`, where these are there already: what it adds or
-        makes deeper.
+        """Name what a pose violates; beside `violations`, where these are there already: what it
+        adds or makes deeper.
         """
         if violations is not None:
             return self._violations_of(joint_rad).worse_than(violations)
@@ -322,7 +352,7 @@ class SafetyGate:
         return None if pair is None else f"clearance {pair}"
 
     def depths(self, joint_rad: Array) -> Array:
-        """How deep a pose (n,) rad lies beyond each limit of space; see `Violations`."""
+        """Measure how deep a pose (n,) rad lies beyond each limit of space; see `Violations`."""
         return self._violations_of(joint_rad).depths
 
     @cached_property
@@ -368,11 +398,18 @@ class SafetyGate:
 
 
 def brakeable_speed(room: Array, change: Array) -> Array:
-    """The largest speeds u with u + (u - change)+ + (u - 2 change)+ + ... <= room; 0 where there is
-    none left.
+    """Compute the largest speeds from which braking needs no more than the room that is left.
 
-    With k terms, k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u =
-    k change.
+    They are the largest u with u + (u - change)+ + (u - 2 change)+ + ... <= room. With k terms,
+    k u - change k (k - 1) / 2 = room; the sum reaches change k (k + 1) / 2 where u = k change.
+
+    Args:
+        room: Distance to each limit over the duration of a command, rad/s; negative counts as none.
+        change: Largest change of each joint's speed in one control period, rad/s, above 0; its
+            shape (n,) and that of `room` broadcast.
+
+    Returns:
+        Speeds, rad/s, in the shape of `room`; 0 where no room is left.
     """
     room = np.maximum(room, 0.0)
     terms = np.maximum(np.ceil((np.sqrt(1.0 + 8.0 * room / change) - 1.0) / 2.0), 1.0)
@@ -380,8 +417,16 @@ def brakeable_speed(room: Array, change: Array) -> Array:
 
 
 def reachable(command: JointCommand, measured_rad: Array, farthest_rad: Array) -> JointCommand:
-    """The command with every joint, (n,) rad, at most so far from where it is measured: the last
-    step before an arm.
+    """Limit a command to what lies near the measured arm: the last step before an arm.
+
+    Args:
+        command: The command of the gate.
+        measured_rad: Measured joint angles, shape (n,), rad.
+        farthest_rad: Largest distance from the measured angle for each joint, shape (n,), rad, 0 or
+            more.
+
+    Returns:
+        The command itself where every joint is near enough; else a copy that says so in `changes`.
     """
     joint_rad = within(command.joint_rad, measured_rad - farthest_rad, measured_rad + farthest_rad)
     if np.array_equal(joint_rad, command.joint_rad):

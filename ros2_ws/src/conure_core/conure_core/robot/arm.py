@@ -38,8 +38,10 @@ class Arm:
     """
 
     def __init__(self, config: RobotConfig) -> None:
-        """Raises: ConfigError naming robot and key, where the URDF is not of the arm that the
-        config describes.
+        """Load the URDF of the robot, and check it.
+
+        Raises:
+            ConfigError: The URDF is not of the arm that the config describes; names robot and key.
         """
         self.config = config
         full, base_from_root = load_model(config)
@@ -51,7 +53,9 @@ class Arm:
         locked = [
             i for i, name in enumerate(full.names) if i > 0 and name not in config.joint_names
         ]
-        self._full, self._locked, self._rest = full, locked, rest
+        self._full = full
+        self._locked = locked
+        self._rest = rest
         self._model = pin.buildReducedModel(full, locked, rest)
         if self._model.nq != len(config.joint_names):
             raise ConfigError(
@@ -69,7 +73,8 @@ class Arm:
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
         home = np.array(config.home_rad)
         require_home_in_box(self.forward(home), config)
-        if (pair := self.first_collision(home)) is not None:
+        pair = self.first_collision(home)
+        if pair is not None:
             raise ConfigError(
                 f"{config.name}: home_rad brings {pair} nearer than table_clearance_m or"
                 " self_collision_margin_m"
@@ -82,36 +87,55 @@ class Arm:
         return tuple(zip(names, positions, strict=False))
 
     def forward(self, joint_rad: Array) -> Array:
-        """base_from_tool, (4, 4), for joint angles (n,)."""
-        pin.framesForwardKinematics(
-            self._model, self._data, np.asarray(joint_rad, dtype=np.float64)
-        )
+        """Compute base_from_tool, (4, 4), for joint angles (n,), rad."""
+        angles = np.asarray(joint_rad, dtype=np.float64)
+        pin.framesForwardKinematics(self._model, self._data, angles)
         return np.asarray(self._data.oMf[self._tool].homogeneous)
 
     def jacobian(self, joint_rad: Array) -> Array:
         """Velocity of the tool in the base frame for joint speeds: (6, n), linear (m) above angular
         (rad).
         """
-        pin.computeJointJacobians(self._model, self._data, np.asarray(joint_rad, dtype=np.float64))
-        return np.asarray(
-            pin.getFrameJacobian(self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED)
+        angles = np.asarray(joint_rad, dtype=np.float64)
+        pin.computeJointJacobians(self._model, self._data, angles)
+        jacobian = pin.getFrameJacobian(
+            self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED
         )
+        return np.asarray(jacobian)
 
     def smallest_singular_value(self, joint_rad: Array) -> float:
-        """Of the Jacobian (metres and radians as they are): 0 where some motion of the tool takes
-        infinite speed.
+        """Smallest singular value of the Jacobian (metres and radians as they are): 0 where some
+        motion of the tool takes infinite speed.
         """
-        return float(np.linalg.svd(self.jacobian(joint_rad), compute_uv=False)[-1])
+        singular_values = np.linalg.svd(self.jacobian(joint_rad), compute_uv=False)
+        return float(singular_values[-1])
 
     def solve(
-        self, base_from_tool: Array, start_rad: Array, iterations: int = 8, damping: float = 0.01
+        self,
+        base_from_tool: Array,
+        start_rad: Array,
+        iterations: int = 8,
+        damping: float = 0.01,
     ) -> Array:
-        """Joint angles whose tool pose comes closest to the one asked for, within the joint limits.
+        """Find the joint angles whose tool pose comes closest to the one asked for, within the
+        limits.
 
-        Damped least squares from `start_rad`; an unreachable pose gives the nearest that the
-        descent finds. With fewer than six joints the position comes first, and the rotation gets
-        what the joints have left. Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa,
-        JDSMC 108(3), 1986.
+        With fewer than six joints the position comes first, and the rotation gets what the joints
+        have left.
+
+        Args:
+            base_from_tool: Wanted tool pose, shape (4, 4), metres. If it is unreachable, the
+                nearest that the descent finds takes its place.
+            start_rad: Joint angles that the descent starts from, shape (n,), rad.
+            iterations: Most steps of the descent; it stops earlier where the largest error is below
+                1e-6 m and rad.
+            damping: Damping of the least squares; larger is slower, and steadier near a
+                singularity.
+
+        Returns:
+            Joint angles, shape (n,), rad, between `lower_rad` and `upper_rad`.
+
+        Source: Wampler, IEEE T-SMC 16(1), 1986; Nakamura & Hanafusa, JDSMC 108(3), 1986.
         """
         joint_rad = within(start_rad, self.lower_rad, self.upper_rad)
         for _ in range(iterations):
@@ -129,7 +153,11 @@ class Arm:
         return joint_rad
 
     def _unblocked_step(
-        self, joint_rad: Array, jacobian: Array, error: Array, damping: float
+        self,
+        joint_rad: Array,
+        jacobian: Array,
+        error: Array,
+        damping: float,
     ) -> Array:
         """Position first, without the joints that stand at a limit and would leave it: nobody may
         count on them.
@@ -137,7 +165,9 @@ class Arm:
         moving = np.ones(len(joint_rad), dtype=bool)
         while True:
             step = _position_first(jacobian * moving, error, damping)
-            outward = np.where(step < 0.0, joint_rad <= self.lower_rad, joint_rad >= self.upper_rad)
+            at_lower = joint_rad <= self.lower_rad
+            at_upper = joint_rad >= self.upper_rad
+            outward = np.where(step < 0.0, at_lower, at_upper)
             blocked = moving & outward & (step != 0.0)
             if not blocked.any():
                 return step
@@ -151,22 +181,20 @@ class Arm:
         geometry = load_shapes(self._full, self.config)
         model, geometry = pin.buildReducedModel(self._full, geometry, self._locked, self._rest)
         depth = 0.1
-        top = pin.SE3(np.eye(3), np.array([0.0, 0.0, self.config.table_height_m - depth / 2]))
+        centre = np.array([0.0, 0.0, self.config.table_height_m - depth / 2])
+        top = pin.SE3(np.eye(3), centre)
         box = pin.hppfcl.Box(TABLE_SIDE_M, TABLE_SIDE_M, depth)
         geometry.addGeometryObject(pin.GeometryObject(TABLE, 0, top, box))
         geometry.addAllCollisionPairs()
         data = pin.GeometryData(geometry)
-        pin.computeCollisions(
-            model, self._data, geometry, data, np.array(self.config.home_rad), False
-        )
+        home = np.array(self.config.home_rad)
+        pin.computeCollisions(model, self._data, geometry, data, home, False)
         touching = [result.isCollision() for result in data.collisionResults]
         # Copies: removing a pair shifts the others under any reference to them.
         pairs = [pin.CollisionPair(pair.first, pair.second) for pair in geometry.collisionPairs]
         for pair, touches in zip(pairs, touching, strict=True):
-            first, second = (
-                geometry.geometryObjects[pair.first],
-                geometry.geometryObjects[pair.second],
-            )
+            first = geometry.geometryObjects[pair.first]
+            second = geometry.geometryObjects[pair.second]
             if touches and second.name == TABLE and first.parentJoint:
                 raise ConfigError(
                     f"{self.config.name}: home_rad puts {first.name} into the table"
@@ -177,30 +205,27 @@ class Arm:
         data = pin.GeometryData(geometry)
         _judge_each_pose_alone(data)
         for request, pair in zip(data.collisionRequests, geometry.collisionPairs, strict=True):
-            table = any(
-                geometry.geometryObjects[side].name == TABLE for side in (pair.first, pair.second)
-            )
-            clearance_m = (
-                self.config.table_clearance_m if table else self.config.self_collision_margin_m
-            )
+            sides = (pair.first, pair.second)
+            if any(geometry.geometryObjects[side].name == TABLE for side in sides):
+                clearance_m = self.config.table_clearance_m
+            else:
+                clearance_m = self.config.self_collision_margin_m
             request.security_margin = max(clearance_m, TOUCHING_M)
         return geometry, data
 
     @staticmethod
     def _adjacent(first: pin.GeometryObject, second: pin.GeometryObject) -> bool:
-        return (
-            TABLE not in (first.name, second.name)
-            and abs(first.parentJoint - second.parentJoint) <= 1
-        )
+        if TABLE in (first.name, second.name):
+            return False
+        return bool(abs(first.parentJoint - second.parentJoint) <= 1)
 
     def first_collision(self, joint_rad: Array) -> str | None:
-        """The first two shapes nearer than their clearance, as 'left_finger_link_0 and table', or
-        None.
+        """Name the first two shapes nearer than their clearance, as 'left_finger_link_0 and table',
+        or None.
         """
         geometry, data = self._geometry
-        if not pin.computeCollisions(
-            self._model, self._data, geometry, data, np.asarray(joint_rad), True
-        ):
+        angles = np.asarray(joint_rad)
+        if not pin.computeCollisions(self._model, self._data, geometry, data, angles, True):
             return None
         hit = next(i for i, result in enumerate(data.collisionResults) if result.isCollision())
         return " and ".join(self._pair_names(geometry.collisionPairs[hit]))
@@ -212,22 +237,23 @@ class Arm:
     @cached_property
     def pair_names(self) -> tuple[str, ...]:
         """All pairs of shapes that are checked, as 'left_finger_link_0 and table'."""
-        return tuple(
-            " and ".join(self._pair_names(pair)) for pair in self._geometry[0].collisionPairs
-        )
+        geometry, _ = self._geometry
+        return tuple(" and ".join(self._pair_names(pair)) for pair in geometry.collisionPairs)
 
     def clearance_deficits(self, joint_rad: Array) -> Array:
-        """How much nearer each pair of `pair_names` is than its clearance, m; 0 where it is not."""
+        """Measure how much nearer each pair of `pair_names` is than its clearance, m; 0 where it
+        is not.
+        """
         joint_rad = np.asarray(joint_rad, dtype=np.float64)
         geometry, data = self._geometry
         deficits = np.zeros(len(self.pair_names))
-        if pin.computeCollisions(self._model, self._data, geometry, data, joint_rad, False):
-            for index, result in enumerate(data.collisionResults):
-                if result.isCollision():
-                    distance_m = pin.computeDistance(geometry, data, index).min_distance
-                    deficits[index] = max(
-                        data.collisionRequests[index].security_margin - distance_m, 0.0
-                    )
+        if not pin.computeCollisions(self._model, self._data, geometry, data, joint_rad, False):
+            return deficits
+        for index, result in enumerate(data.collisionResults):
+            if result.isCollision():
+                clearance_m = data.collisionRequests[index].security_margin
+                distance_m = pin.computeDistance(geometry, data, index).min_distance
+                deficits[index] = max(clearance_m - distance_m, 0.0)
         return deficits
 
 
@@ -242,15 +268,29 @@ def _judge_each_pose_alone(data: pin.GeometryData) -> None:
             request.enable_cached_gjk_guess = False
 
 
-def within(values: Array, lower: Array, upper: Array) -> Array:
-    """As np.clip, NaN stays NaN; on a few numbers it takes half the time."""
+def within(
+    values: Array,
+    lower: Array,
+    upper: Array,
+) -> Array:
+    """Clip values as np.clip does, in half the time on a few numbers.
+
+    Args:
+        values: Numbers of any shape; NaN stays NaN.
+        lower: Lower limits, in the same unit; the shapes broadcast.
+        upper: Upper limits; where they are below the lower ones, they win.
+
+    Returns:
+        A new array of the broadcast shape.
+    """
     return np.minimum(np.maximum(values, lower), upper)
 
 
 def _damped_step(jacobian: Array, error: Array, damping: float) -> Array:
     """The step q, (n,), that minimizes |J q - e|^2 + damping^2 |q|^2."""
     damped = jacobian @ jacobian.T + damping**2 * np.eye(len(error))
-    return np.asarray(jacobian.T @ np.linalg.solve(damped, error))
+    solution = np.linalg.solve(damped, error)
+    return np.asarray(jacobian.T @ solution)
 
 
 def _position_first(jacobian: Array, error: Array, damping: float) -> Array:
@@ -261,26 +301,50 @@ def _position_first(jacobian: Array, error: Array, damping: float) -> Array:
     cannot make would walk away. Source: Nakamura, Hanafusa & Yoshikawa, IJRR 6(2), 1987, task
     priority.
     """
-    position, rotation = jacobian[:3], jacobian[3:]
+    position = jacobian[:3]
+    rotation = jacobian[3:]
     step = _damped_step(position, error[:3], damping)
-    free = np.linalg.svd(position)[2][3:].T
-    rest = _damped_step(rotation @ free, error[3:] - rotation @ step, damping)
+    _, _, directions = np.linalg.svd(position)
+    free = directions[3:].T
+    turn_left = error[3:] - rotation @ step
+    rest = _damped_step(rotation @ free, turn_left, damping)
     return np.asarray(step + free @ rest)
 
 
 def pose_error(base_from_a: Array, base_from_b: Array) -> Array:
-    """Translation (m) and rotation vector (rad), (6,) in the base frame, that take pose a to pose
-    b.
+    """Compute the motion that takes one pose to another.
+
+    Args:
+        base_from_a: Pose to start from, shape (4, 4), metres.
+        base_from_b: Pose to arrive at, shape (4, 4), metres.
+
+    Returns:
+        Translation (m) above rotation vector (rad), shape (6,), both in the base frame; the
+        rotation turns about the origin of the pose.
     """
-    rotation = pin.log3(base_from_b[:3, :3] @ base_from_a[:3, :3].T)
-    return np.concatenate([base_from_b[:3, 3] - base_from_a[:3, 3], rotation])
+    translation = base_from_b[:3, 3] - base_from_a[:3, 3]
+    turn = base_from_b[:3, :3] @ base_from_a[:3, :3].T
+    rotation = pin.log3(turn)
+    return np.concatenate([translation, rotation])
 
 
-def moved(base_from_tool: Array, translation_m: Array, rotation_rad: Array) -> Array:
-    """The pose after a translation and a rotation vector, both in the base frame, about the tool's
-    own origin.
+def moved(
+    base_from_tool: Array,
+    translation_m: Array,
+    rotation_rad: Array,
+) -> Array:
+    """Move a pose by a translation and a rotation about its own origin.
+
+    Args:
+        base_from_tool: The pose, shape (4, 4), metres.
+        translation_m: Translation in the base frame, shape (3,).
+        rotation_rad: Rotation vector in the base frame, shape (3,).
+
+    Returns:
+        The pose after both, shape (4, 4); a new array.
     """
+    turn = pin.exp3(np.asarray(rotation_rad, dtype=np.float64))
     result = np.eye(4)
-    result[:3, :3] = pin.exp3(np.asarray(rotation_rad, dtype=np.float64)) @ base_from_tool[:3, :3]
+    result[:3, :3] = turn @ base_from_tool[:3, :3]
     result[:3, 3] = base_from_tool[:3, 3] + translation_m
     return result

@@ -161,32 +161,22 @@ class RobotConfig:
     def finger_multipliers(self) -> tuple[float, ...]:
         """Position of each finger joint for a gripper position of 1, the gripper joint's own first.
 
-        Raises: ConfigError if the URDF does not say how the second finger follows.
+        Raises:
+            ConfigError: The URDF does not say how the second finger follows.
         """
         if not self.gripper_mimic:
             return (1.0,)
         try:
             joints = ElementTree.parse(self.urdf).iterfind("./joint")
-            mimic = next(
-                (
-                    joint.find("mimic")
-                    for joint in joints
-                    if joint.get("name") == self.gripper_mimic
-                ),
-                None,
-            )
+            found = [joint for joint in joints if joint.get("name") == self.gripper_mimic]
+            mimic = found[0].find("mimic") if found else None
         except (OSError, ElementTree.ParseError) as error:
             raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
         given = {} if mimic is None else mimic.attrib
-        multiplier, offset = (
-            _number(given.get(key, default))
-            for key, default in (("multiplier", "1"), ("offset", "0"))
-        )
-        if (
-            given.get("joint") != self.gripper_joint
-            or offset != 0.0
-            or not 0.0 < abs(multiplier) < math.inf
-        ):
+        multiplier = _number(given.get("multiplier", "1"))
+        offset = _number(given.get("offset", "0"))
+        fits = offset == 0.0 and 0.0 < abs(multiplier) < math.inf
+        if given.get("joint") != self.gripper_joint or not fits:
             raise ConfigError(
                 f"{self.urdf}: joint '{self.gripper_mimic}' needs <mimic"
                 f' joint="{self.gripper_joint}" multiplier="..."/> without an offset'
@@ -200,8 +190,8 @@ class RobotConfig:
 
     @property
     def settle_s(self) -> float:
-        """When, after a command's start, its target is to be reached; the rest of the period lets
-        the arm settle.
+        """Time from a command's start until its target is to be reached, s; the rest of the period
+        lets the arm settle.
         """
         return self.settle_fraction * self.control_period_s
 
@@ -213,7 +203,9 @@ class RobotConfig:
         return 3 + ROTATION_6D + 1 + len(self.joint_names)
 
     def contract(self, image_size_px: int) -> Contract:
-        """The contract for a policy that sees square images of this size and drives this robot."""
+        """Build the contract for a policy that sees square images of this size and drives this
+        robot.
+        """
         return Contract(
             robot=self.name,
             joint_names=self.joint_names,
@@ -243,12 +235,15 @@ class RobotConfig:
 
 @cache
 def load_robot(name: str) -> RobotConfig:
-    """The robot of this name, or of the YAML file at this path.
+    """Load the robot of this name, or of the YAML file at this path.
 
     A file with a field `arm`, the path of another robot's file, is that robot with the fields that
     it gives itself. How the arm is connected is read by `servos.bus_config` (field `bus`) and
-    `ros2_control` (the field of that name). Raises: ConfigError for an unknown name (listing the
-    known ones), a missing, unknown or ill-typed field.
+    `ros2_control` (the field of that name).
+
+    Raises:
+        ConfigError: An unknown name (lists the known ones), or a field that is missing, unknown or
+            of the wrong type.
     """
     path = robot_file(name)
     own = read_mapping(path)
@@ -256,11 +251,9 @@ def load_robot(name: str) -> RobotConfig:
     if "arm" not in own:
         return checked_fields(fields, RobotConfig, str(path), path.parent)
     base = base_file(path, own["arm"], "arm")
-    of_base = {
-        key: value
-        for key, value in read_mapping(base).items()
-        if key not in ("bus", "ros2_control")
-    }
+    of_base = read_mapping(base)
+    of_base.pop("bus", None)
+    of_base.pop("ros2_control", None)
     if "arm" in of_base:
         raise ConfigError(
             f"{path}: arm: {base} has a field 'arm' itself; give the path of that file"
@@ -270,9 +263,23 @@ def load_robot(name: str) -> RobotConfig:
     return checked_fields({**of_base, **fields}, RobotConfig, str(path), base.parent)
 
 
-def base_file(path: Path, named: Any, key: str) -> Path:
-    """The robot's file that a key of the file at `path` names. Raises: ConfigError if there is
-    none.
+def base_file(
+    path: Path,
+    named: Any,
+    key: str,
+) -> Path:
+    """Find the robot's file that a key of another robot's file names.
+
+    Args:
+        path: The YAML file that has the key.
+        named: The value of the key: a path, relative to that file.
+        key: The key's name, for messages.
+
+    Returns:
+        The path of the named file, which exists.
+
+    Raises:
+        ConfigError: The value is not a text, or there is no such file.
     """
     if not isinstance(named, str):
         raise ConfigError(
@@ -285,8 +292,10 @@ def base_file(path: Path, named: Any, key: str) -> Path:
 
 
 def robot_file(name: str) -> Path:
-    """The YAML file of the robot of this name or at this path. Raises: ConfigError listing the
-    known names.
+    """Find the YAML file of the robot of this name or at this path.
+
+    Raises:
+        ConfigError: There is none; lists the known names.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else ROBOTS_DIR / f"{name}.yaml"
     if not path.is_file():

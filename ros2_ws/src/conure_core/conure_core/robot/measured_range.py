@@ -1,4 +1,4 @@
-"""What an arm may measure of itself: joints near or inside their limits."""
+"""Range of what an arm may measure of itself: joints near or inside their limits."""
 
 import math
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ READABLE = 1e6
 
 
 def measured_range(arm: Arm) -> tuple[Array, Array]:
-    """Lowest and highest position (n + 1,), rad and m for the gripper, that may be measured.
+    """Compute the range of positions (n + 1,), rad and m for the gripper, that may be measured.
 
     The arm's joints: the URDF's limits and `measurement_margin_rad` beyond them. The gripper: from
     closed to open, and half its stroke beyond both.
     """
     config = arm.config
-    lower_rad, upper_rad = urdf_limits(arm)
+    lower_rad, upper_rad = _urdf_limits(arm)
     closed_m, open_m = _gripper_ends(config)
     slack_m = GRIPPER_STROKES * (open_m - closed_m)
     lower = np.append(lower_rad - config.measurement_margin_rad, closed_m - slack_m)
@@ -29,7 +29,7 @@ def measured_range(arm: Arm) -> tuple[Array, Array]:
     return lower, upper
 
 
-def urdf_limits(arm: Arm) -> tuple[Array, Array]:
+def _urdf_limits(arm: Arm) -> tuple[Array, Array]:
     """Lowest and highest angle (n,) rad of the joints, as the URDF says: without
     `position_margin_rad`.
     """
@@ -37,9 +37,13 @@ def urdf_limits(arm: Arm) -> tuple[Array, Array]:
     return arm.lower_rad - margin_rad, arm.upper_rad + margin_rad
 
 
-def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
-    """What cannot be true of a measured pose, a text a joint: "'elbow' reads +3.130 rad, expected
-    -2.164 to +1.764".
+def implausible(
+    arm: Arm,
+    joint_rad: Array,
+    gripper_m: float,
+) -> list[str]:
+    """List what cannot be true of a measured pose: "'elbow' reads +3.130 rad, expected -2.164 to
+    +1.764".
 
     An arm that reads so has lost a turn or its zero, or another arm is measured: no command may
     start from there.
@@ -53,15 +57,21 @@ def implausible(arm: Arm, joint_rad: Array, gripper_m: float) -> list[str]:
         One text for each joint that is beyond its limits by more than the margin, or not finite;
         empty: none is.
     """
-    found = np.append(np.asarray(joint_rad, dtype=np.float64), gripper_m)
-    return list(_outside(arm.config, found, *measured_range(arm)))
+    angles = np.asarray(joint_rad, dtype=np.float64)
+    found = np.append(angles, gripper_m)
+    lower, upper = measured_range(arm)
+    return list(_outside(arm.config, found, lower, upper))
 
 
-def _outside(config: RobotConfig, found: Array, lower: Array, upper: Array) -> Iterator[str]:
+def _outside(
+    config: RobotConfig,
+    found: Array,
+    lower: Array,
+    upper: Array,
+) -> Iterator[str]:
     units = ["rad"] * len(config.joint_names) + ["m"]
-    for name, value, low, high, unit in zip(
-        config.command_names, found, lower, upper, units, strict=True
-    ):
+    rows = zip(config.command_names, found, lower, upper, units, strict=True)
+    for name, value, low, high, unit in rows:
         if not (math.isfinite(value) and low <= value <= high):
             read = f"{value:+.3f}" if abs(value) < READABLE else f"{value:+.3g}"
             yield f"'{name}' reads {read} {unit}, expected {low:+.3f} to {high:+.3f}"

@@ -49,13 +49,15 @@ class Ros2ControlConfig:
 
     @property
     def arm_topic(self) -> str:
+        """Topic of the arm's controller."""
         return self.topic or OUTPUTS[self.output]
 
     def arm_joints(self, robot: RobotConfig) -> tuple[str, ...]:
-        """The names that the arm's controller is told, in order.
+        """List the joints that the arm's controller is told, in its order.
 
-        Raises: ConfigError for a joint that the robot does not have, one of the arm's that is left
-        out or named twice, or the gripper's where it has a controller of its own.
+        Raises:
+            ConfigError: A joint that the robot does not have, one of the arm's that is left out or
+                named twice, or the gripper's where it has a controller of its own.
         """
         default = robot.joint_names if self.gripper_topic else robot.command_names
         names = self.joints or default
@@ -76,15 +78,24 @@ class Ros2ControlConfig:
 
 
 def joint_order(robot: RobotConfig, names: Sequence[str]) -> list[int]:
-    """For each name its place among `robot.command_names`."""
+    """Find where a controller's joints stand in a joint command.
+
+    Args:
+        robot: The robot whose `command_names` order the command.
+        names: Joints in the order of the controller; each is one of `robot.command_names`.
+
+    Returns:
+        For each name its index into the command.
+    """
     return [robot.command_names.index(name) for name in names]
 
 
 def load_ros2_control(name: str) -> Ros2ControlConfig:
-    """That of the robot of this name, or of the YAML file at this path; the defaults if it has
-    none.
+    """Load the section `ros2_control` of the robot of this name, or of the YAML file at this path;
+    the defaults if it has none.
 
-    Raises: ConfigError naming file and field.
+    Raises:
+        ConfigError: A field cannot be used; names file and field.
     """
     path = robot_file(name)
     section = read_mapping(path).get("ros2_control", {})

@@ -19,10 +19,12 @@ TOLERANCE = 1e-6
 
 
 def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
-    """The URDF's whole model, placed so that its poses are in the base frame; and base_from_root.
+    """Load the URDF's whole model, placed so that its poses are in the base frame; and
+    base_from_root.
 
-    Raises: ConfigError naming robot and key, if the URDF cannot be read or has another arm than the
-    config says.
+    Raises:
+        ConfigError: The URDF cannot be read or has another arm than the config says; names robot
+            and key.
     """
     try:
         model = pin.buildModelFromUrdf(str(config.urdf))
@@ -38,14 +40,18 @@ def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
 
 
 def require_limits(model: pin.Model, config: RobotConfig) -> None:
-    """For the model of the arm alone. Raises: ConfigError for limits that are none, or that the
-    config exceeds.
+    """Refuse limits of joints that are none, or that the config exceeds.
+
+    Args:
+        model: The model of the arm alone, its n joints in the order of `config.joint_names`.
+        config: The robot: speeds, home pose and position margin are held against the model.
+
+    Raises:
+        ConfigError: Names the joint and the limit, in rad or rad/s.
     """
     for index, name in enumerate(config.joint_names):
-        lower, upper = (
-            float(model.lowerPositionLimit[index]),
-            float(model.upperPositionLimit[index]),
-        )
+        lower = float(model.lowerPositionLimit[index])
+        upper = float(model.upperPositionLimit[index])
         speed = float(model.velocityLimit[index])
         if not (np.isfinite([lower, upper, speed]).all() and lower < upper and speed > 0.0):
             raise ConfigError(
@@ -57,7 +63,8 @@ def require_limits(model: pin.Model, config: RobotConfig) -> None:
                 f"{config.name}: max_speed_rad_s of {name} must be at most the URDF's velocity"
                 f" limit, {speed:.6g} rad/s, got {config.max_speed_rad_s[index]}"
             )
-        lower, upper = lower + config.position_margin_rad, upper - config.position_margin_rad
+        lower += config.position_margin_rad
+        upper -= config.position_margin_rad
         if not lower < upper:
             raise ConfigError(
                 f"{config.name}: position_margin_rad {config.position_margin_rad} leaves no room to"
@@ -71,10 +78,18 @@ def require_limits(model: pin.Model, config: RobotConfig) -> None:
 
 
 def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
-    """The collision shapes of the model.
+    """Load the collision shapes of the model.
 
-    Raises: ConfigError for a mesh that cannot be read, a shape that nothing can meet, or an arm
-    without any shape: no clearance could be kept, and nobody would notice.
+    Args:
+        model: The URDF's whole model, in the base frame; see `load_model`.
+        config: The robot whose URDF is read.
+
+    Returns:
+        One shape for each <collision>, placed in the frame of the joint that moves it.
+
+    Raises:
+        ConfigError: A mesh cannot be read, a shape is such that nothing can meet it, or no shape
+            moves with the arm: no clearance could be kept, and nobody would notice.
     """
     try:
         shapes = pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
@@ -94,7 +109,11 @@ def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
     return shapes
 
 
-def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: RobotConfig) -> None:
+def _require_all_shapes(
+    shapes: pin.GeometryModel,
+    model: pin.Model,
+    config: RobotConfig,
+) -> None:
     """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of
     "0,2 0.1 0.1".
     """
@@ -104,7 +123,8 @@ def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: Rob
     except (OSError, ElementTree.ParseError) as error:
         raise ConfigError(f"{config.urdf} is not well-formed XML: {error}") from error
     for link in links:
-        name, written = str(link.get("name")), len(link.findall("collision"))
+        name = str(link.get("name"))
+        written = len(link.findall("collision"))
         if written != found[name]:
             raise ConfigError(
                 f"{config.urdf}: link '{name}' has {written} <collision>, of which {found[name]}"
@@ -115,20 +135,16 @@ def _require_all_shapes(shapes: pin.GeometryModel, model: pin.Model, config: Rob
 
 def _require_solid(shape: pin.GeometryObject, config: RobotConfig) -> None:
     shape.geometry.computeLocalAABB()
-    lower, upper = (
-        np.array(shape.geometry.aabb_local.min_),
-        np.array(shape.geometry.aabb_local.max_),
-    )
+    lower = np.array(shape.geometry.aabb_local.min_)
+    upper = np.array(shape.geometry.aabb_local.max_)
     flat = isinstance(shape.geometry, pin.hppfcl.BVHModelBase)
     with np.errstate(invalid="ignore"):
-        thick = (
-            (upper >= lower).all() and upper.max() > lower.min() if flat else (upper > lower).all()
-        )
-    if not (
-        thick
-        and np.isfinite([lower, upper]).all()
-        and np.isfinite(shape.placement.homogeneous).all()
-    ):
+        if flat:
+            thick = (upper >= lower).all() and upper.max() > lower.min()
+        else:
+            thick = (upper > lower).all()
+    finite = np.isfinite([lower, upper]).all() and np.isfinite(shape.placement.homogeneous).all()
+    if not (thick and finite):
         raise ConfigError(
             f"{config.urdf}: collision shape {shape.name} needs sizes above 0 and an origin, all"
             f" finite; it goes from {lower.tolist()} to {upper.tolist()} m at"
@@ -137,9 +153,18 @@ def _require_solid(shape: pin.GeometryObject, config: RobotConfig) -> None:
 
 
 def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None:
-    """Raises: ConfigError if the tool pose at home, (4, 4), lies outside the workspace box."""
+    """Refuse a home pose outside the workspace box.
+
+    Args:
+        base_from_tool: Tool pose at `home_rad`, shape (4, 4), metres.
+        config: The robot, for the box in the base frame.
+
+    Raises:
+        ConfigError: The tool lies outside the box; names where.
+    """
     position = base_from_tool[:3, 3]
-    lower, upper = np.array(config.workspace_lower_m), np.array(config.workspace_upper_m)
+    lower = np.array(config.workspace_lower_m)
+    upper = np.array(config.workspace_upper_m)
     if not ((lower <= position) & (position <= upper)).all():
         raise ConfigError(
             f"{config.name}: home_rad puts {config.tool_frame} at {np.round(position, 3).tolist()}"
@@ -149,10 +174,8 @@ def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None
 
 
 def _require_joints(model: pin.Model, config: RobotConfig) -> None:
-    keys = [
-        *(("joint_names", name) for name in config.joint_names),
-        ("gripper_joint", config.gripper_joint),
-    ]
+    keys = [("joint_names", name) for name in config.joint_names]
+    keys.append(("gripper_joint", config.gripper_joint))
     if config.gripper_mimic:
         keys.append(("gripper_mimic", config.gripper_mimic))
     for key, name in keys:
@@ -185,7 +208,8 @@ def _require_chain(model: pin.Model, config: RobotConfig) -> None:
             f"{config.name}: base_frame must be fixed to the URDF's root '{model.frames[1].name}',"
             f" and '{config.base_frame}' moves with joint '{model.names[above]}'"
         )
-    chain, joint = [], model.frames[links[config.tool_frame]].parentJoint
+    chain = []
+    joint = model.frames[links[config.tool_frame]].parentJoint
     while joint:
         chain.append(str(model.names[joint]))
         joint = model.parents[joint]
@@ -206,14 +230,16 @@ def _require_turning(model: pin.Model, config: RobotConfig) -> None:
     pin.forwardKinematics(model, data, turned)
     for name in config.joint_names:
         placement = np.array(data.liMi[model.getJointId(name)].homogeneous)
-        turn = placement[:3, :3]
-        if not (
-            np.isfinite(placement).all() and np.abs(turn @ turn.T - np.eye(3)).max() < TOLERANCE
-        ):
+        if not (np.isfinite(placement).all() and _is_rotation(placement[:3, :3])):
             raise ConfigError(
                 f"{config.urdf}: joint '{name}' needs an <axis> other than 0 0 0 and an <origin>,"
                 " all finite"
             )
+
+
+def _is_rotation(matrix: np.ndarray) -> bool:
+    error = matrix @ matrix.T - np.eye(3)
+    return bool(np.abs(error).max() < TOLERANCE)
 
 
 def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
@@ -227,10 +253,8 @@ def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
                 " the jaw as a joint that slides by the arc of its tip, as so101.urdf and lever_m"
                 " do, and let the arm's driver turn one into the other"
             )
-        lower, upper = (
-            float(model.lowerPositionLimit[joint.idx_q]),
-            float(model.upperPositionLimit[joint.idx_q]),
-        )
+        lower = float(model.lowerPositionLimit[joint.idx_q])
+        upper = float(model.upperPositionLimit[joint.idx_q])
         for end in ("gripper_closed_m", "gripper_open_m"):
             position = getattr(config, end) * multiplier
             if not lower - TOLERANCE <= position <= upper + TOLERANCE:
@@ -238,7 +262,8 @@ def _require_gripper(model: pin.Model, config: RobotConfig) -> None:
                     f"{config.name}: {end} must be within the URDF's limits of {name},"
                     f" [{lower:.6g}, {upper:.6g}] m, got {position:.6g}"
                 )
-    speed = float(model.velocityLimit[model.joints[model.getJointId(config.gripper_joint)].idx_v])
+    gripper = model.joints[model.getJointId(config.gripper_joint)]
+    speed = float(model.velocityLimit[gripper.idx_v])
     if not config.gripper_speed_m_s <= speed + TOLERANCE:
         raise ConfigError(
             f"{config.name}: gripper_speed_m_s must be at most the URDF's velocity limit of"

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 from conure_core.errors import DataError
 
-TEMPORARY, ASIDE = "tmp", "old"
+TEMPORARY = "tmp"
+ASIDE = "old"
 OWNER = r"[A-Za-z0-9]+-\w+-\d+-\d+"
 LEFTOVER = re.compile(
     rf"\.(?P<target>.+)\.(?P<owner>{OWNER})\.\d+\.(?P<kind>{TEMPORARY}|{ASIDE})(\.\w+)?"
@@ -51,7 +52,7 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     temporary = _sibling(path, TEMPORARY, suffix)
     try:
         yield temporary
-        sync_tree(temporary)
+        _sync_tree(temporary)
         if temporary.is_dir() or path.is_dir():
             _swap(temporary, path)
         else:
@@ -62,33 +63,82 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises: OSError."""
+    """Write a file, whole or not at all.
+
+    Args:
+        path: The final name; what lies there is replaced, a missing folder is made.
+        content: All bytes of the file.
+
+    Raises:
+        OSError: The disk refused; the old content is still there.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all. Raises: OSError."""
+    """Write UTF-8 text, whole or not at all.
+
+    Args:
+        path: The final name; what lies there is replaced, a missing folder is made.
+        text: All of the text; no line end is added.
+
+    Raises:
+        OSError: The disk refused; the old content is still there.
+    """
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all. Raises: OSError; TypeError if the data is not plain."""
+    """Write JSON, whole or not at all.
+
+    Args:
+        path: The final name; what lies there is replaced, a missing folder is made.
+        data: Mappings, lists, texts, numbers, True, False or None.
+
+    Raises:
+        OSError: The disk refused; the old content is still there.
+        TypeError: The data holds something else.
+    """
     write_text(path, json.dumps(data, indent=1))
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """Read a JSON file. Raises: FileNotFoundError; DataError that says "damaged" and the remedy."""
+    """Read a JSON file.
+
+    Args:
+        path: The file, in UTF-8.
+        remedy: Ends the message about a damaged file: what to do, such as "train it again".
+
+    Returns:
+        The parsed content.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is damaged, or cannot be read.
+    """
     return reading(path, lambda: json.loads(path.read_text(encoding="utf-8")), remedy)
 
 
-def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
-    """The result of `read`, which parses this file.
+def reading(
+    path: Path,
+    read: Callable[[], Result],
+    remedy: str,
+) -> Result:
+    """Parse a file, and give whatever a parser raises one form.
+
+    Args:
+        path: The file, for messages.
+        read: Opens and parses the file.
+        remedy: Ends the message about a damaged file: what to do, such as "train it again".
+
+    Returns:
+        The result of `read`.
 
     Raises:
-        FileNotFoundError: There is no such file. DataError: It is damaged, whatever the parser made
-        of that: empty, truncated, of something else. Or it is not
-            allowed to be read.
+        FileNotFoundError: There is no such file.
+        DataError: It is damaged, whatever the parser made of that: empty, truncated, of something
+            else. Or it may not be read.
     """
     try:
         return read()
@@ -100,9 +150,20 @@ def reading(path: Path, read: Callable[[], Result], remedy: str) -> Result:
         raise damaged(path, error, remedy) from error
 
 
-def damaged(path: Path, error: BaseException, remedy: str) -> DataError:
-    """The one error for a file that cannot be used. `remedy` says what to do, such as "train it
-    again".
+def damaged(
+    path: Path,
+    error: BaseException,
+    remedy: str,
+) -> DataError:
+    """Build the one error for a file that cannot be used.
+
+    Args:
+        path: The file.
+        error: What its parser raised; an empty file is reported as such instead.
+        remedy: What to do, such as "train it again".
+
+    Returns:
+        The error, for the caller to raise.
     """
     return DataError(f"{path} is damaged ({_reason(path, error)}); {remedy}")
 
@@ -118,8 +179,8 @@ def _reason(path: Path, error: BaseException) -> str:
 
 
 def last_whole(path: Path) -> Path:
-    """Where the last whole content of a folder or file lies: `path`, unless a kill came while it
-    was replaced.
+    """Find where the last whole content of a folder or file lies: `path`, unless a kill came while
+    it was replaced.
 
     Then the old content takes its name again if that is allowed here; if not, this gives the copy
     that was set aside.
@@ -155,21 +216,23 @@ def sweep(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk. Raises: OSError."""
+    """Force a file, or the names in a folder, to the disk.
+
+    Raises:
+        OSError: The disk refused.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # a file system that cannot: pipes, some network shares
+        # A file system that cannot: pipes, some network shares.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(handle)
 
 
-def sync_tree(path: Path) -> None:
+def _sync_tree(path: Path) -> None:
     """Force a file, or a folder with all that it holds, to the disk. Raises: OSError."""
     for folder, _, names in os.walk(path):
         for name in names:
@@ -224,7 +287,7 @@ class _Leftover:
     kind: str
 
     def is_dead(self) -> bool:
-        """Whether its process is certainly gone. A process of another machine may be alive."""
+        """Tell whether its process is certainly gone. A process of another machine may be alive."""
         machine, boot, process, start = self.owner.split("-")
         if machine != _machine():
             return False

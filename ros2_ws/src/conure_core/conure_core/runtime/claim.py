@@ -14,7 +14,9 @@ from conure_core.errors import ConfigError
 
 @contextmanager
 def claimed(
-    out: str | Path, verb: str, kind: Literal["folder", "file"] = "folder"
+    out: str | Path,
+    verb: str,
+    kind: Literal["folder", "file"] = "folder",
 ) -> Iterator[Path]:
     """Hold `out` for as long as the block lasts; the kernel lets go of it when this process ends,
     however it ends.
@@ -96,7 +98,9 @@ def _taken(path: Path, holder: str) -> str:
 
 
 def _unwritable(out: str | Path, error: OSError) -> ConfigError:
-    where = f" ({error.filename})" if error.filename and str(error.filename) != str(out) else ""
+    where = ""
+    if error.filename and str(error.filename) != str(out):
+        where = f" ({error.filename})"
     return ConfigError(
         f"out={out} cannot be written to: {error.strerror}{where}; give another out="
     )

@@ -28,17 +28,29 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def worker_count(wanted: int) -> int:
-    """The number of processes: as configured, or one a core."""
+    """Compute the number of processes: as configured, or one a core where that is 0 or less."""
     return wanted if wanted > 0 else len(os.sched_getaffinity(0))
 
 
 def run_on_processes(
-    work: Callable[[Block], Result], blocks: Sequence[Block], workers: int
+    work: Callable[[Block], Result],
+    blocks: Sequence[Block],
+    workers: int,
 ) -> Generator[tuple[Block, Result], None, None]:
-    """(block, work(block)) as they end. `work` must be importable; each worker is a fresh process
-    of one thread.
+    """Work on blocks in parallel, each worker a fresh process of one thread.
 
-    Closing it before its end kills the workers. Raises: WorkerError if a worker was killed.
+    Closing the generator before its end kills the workers.
+
+    Args:
+        work: A function that a fresh process can import.
+        blocks: What it is called with, each once; must be picklable, as its results.
+        workers: Number of processes, 1 or more; see `worker_count`.
+
+    Yields:
+        (block, work(block)), in the order in which they end.
+
+    Raises:
+        WorkerError: A worker was killed.
     """
     with _one_thread(), _pool(workers) as pool:
         futures = {pool.submit(work, block): block for block in blocks}
@@ -97,8 +109,8 @@ class _one_thread:
 
 
 def end_with_parent() -> None:
-    """In a child of `multiprocessing`: from now on it ends when its parent does, however that
-    comes.
+    """Tie this child of `multiprocessing` to its parent: from now on it ends when its parent does,
+    however that comes.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -106,11 +118,15 @@ def end_with_parent() -> None:
 
 
 def ended_with_this_process(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """A `preexec_fn` for subprocess.Popen: the child gets this signal when this process ends,
-    however that comes.
+    """Make a `preexec_fn` for subprocess.Popen that ties the child to this process.
 
-    To be called, as Popen is, in the thread that lives as long as the child: the kernel watches the
-    thread.
+    Call it, as Popen, in the thread that lives as long as the child: the kernel watches the thread.
+
+    Args:
+        number: The signal that the child gets when this process ends, however that comes.
+
+    Returns:
+        The function that the child runs before its program.
     """
     parent = os.getpid()
 
@@ -149,9 +165,8 @@ class TiedProcess(SpawnProcess):
     """A spawned process that ends with its parent."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._tie = (
-            _Tie()
-        )  # before all else: attributes are unpickled in the order in which they were set
+        # Before all else: attributes are unpickled in the order in which they were set.
+        self._tie = _Tie()
         super().__init__(*arguments, **named)
 
     def start(self) -> None:
@@ -167,7 +182,7 @@ class TiedProcess(SpawnProcess):
             raise
 
     def run(self) -> None:
-        """In the child."""
+        """Run the work in the child, tied to its parent."""
         end_with_parent()
         super().run()
 

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def git_commit() -> str:
-    """The commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside a
-    repository.
+    """Find the commit of this source tree, with '-dirty' if files differ from it; 'unknown' outside
+    a repository.
     """
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
@@ -45,5 +45,8 @@ def cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    for line in lines:
+        if line.startswith("model name"):
+            _, _, name = line.partition(":")
+            return name.strip()
+    return platform.processor() or platform.machine()

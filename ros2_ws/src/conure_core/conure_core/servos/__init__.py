@@ -1,3 +1,3 @@
-"""What driver and simulated servos must agree on: control tables, the bus of an arm, counts and
+"""The common ground of driver and simulated servos: control tables, the bus of an arm, counts and
 angles. No I/O.
 """

@@ -85,32 +85,40 @@ class BusConfig:
         require_bounds(self)
         if self.family not in FAMILIES:
             raise unknown_name("servo family", self.family, FAMILIES)
-        ids = [servo.id for servo in self.servos]
-        wrong = sorted({number for number in ids if ids.count(number) > 1 or number not in IDS})
+        ids = self.ids
+        wrong = {number for number in ids if ids.count(number) > 1 or number not in IDS}
         if wrong:
-            raise ConfigError(f"servo ids must be different and in 0..{IDS[-1]}, got {wrong}")
+            raise ConfigError(
+                f"servo ids must be different and in 0..{IDS[-1]}, got {sorted(wrong)}"
+            )
         if not self.port:
             raise ConfigError("port must be the path of a device, got ''")
         for servo in self.servos:
-            if servo.model not in self.table.models:
-                raise unknown_name(f"model of servo {servo.id}", servo.model, self.table.models)
-            if servo.mode and servo.mode not in self.table.modes:
-                raise unknown_name(f"mode of servo {servo.id}", servo.mode, self.table.modes)
-            if servo.direction not in (-1, 1):
-                raise ConfigError(
-                    f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}"
-                )
-            if servo.current_limit_ma and not self.table.models[servo.model].current_unit_ma:
-                raise ConfigError(
-                    f"servo {servo.id}: a {servo.model} has no current limit; leave"
-                    " current_limit_ma out"
-                )
+            self._require_model(servo)
             self._require_position_limits(servo)
             if servo.crank_m and not 0 < servo.crank_m < servo.rod_m:
                 raise ConfigError(f"servo {servo.id}: rod_m must be longer than crank_m")
             if servo.lever_m and servo.crank_m:
                 raise ConfigError(f"servo {servo.id}: lever_m goes without crank_m")
             self._require_settings(servo)
+
+    def _require_model(self, servo: ServoConfig) -> None:
+        """Refuse a model, mode, direction or current limit that the family does not have."""
+        table = self.table
+        if servo.model not in table.models:
+            raise unknown_name(f"model of servo {servo.id}", servo.model, table.models)
+        if servo.mode and servo.mode not in table.modes:
+            raise unknown_name(f"mode of servo {servo.id}", servo.mode, table.modes)
+        if servo.direction not in (-1, 1):
+            raise ConfigError(
+                f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}"
+            )
+        model = table.models[servo.model]
+        if servo.current_limit_ma and not model.current_unit_ma:
+            raise ConfigError(
+                f"servo {servo.id}: a {servo.model} has no current limit; leave"
+                " current_limit_ma out"
+            )
 
     def _require_settings(self, servo: ServoConfig) -> None:
         for name, value in self.settings(servo).items():
@@ -120,44 +128,52 @@ class BusConfig:
                 raise ConfigError(f"servo {servo.id}: {name}: {error}") from error
 
     def _require_position_limits(self, servo: ServoConfig) -> None:
-        turn, limits = (
-            self.table.counts_per_turn,
-            (servo.min_position_counts, servo.max_position_counts),
-        )
-        if limits != (-1, -1) and not 0 <= limits[0] < limits[1] < turn:
+        turn = self.table.counts_per_turn
+        lowest = servo.min_position_counts
+        highest = servo.max_position_counts
+        if (lowest, highest) != (-1, -1) and not 0 <= lowest < highest < turn:
             raise ConfigError(
                 f"servo {servo.id}: min_position_counts and max_position_counts must be given both,"
-                f" the smaller first, in 0..{turn - 1}, got {limits[0]} and {limits[1]}"
+                f" the smaller first, in 0..{turn - 1}, got {lowest} and {highest}"
             )
 
     @property
     def table(self) -> Family:
+        """Control table of the servos' family."""
         return FAMILIES[self.family]
 
     @property
     def period_s(self) -> float:
+        """Time of one cycle of reading and writing, s."""
         return 1.0 / self.rate_hz
 
     @property
     def ids(self) -> tuple[int, ...]:
+        """Ids of the servos, in their order."""
         return tuple(servo.id for servo in self.servos)
 
     def mode(self, servo: ServoConfig) -> str:
-        """The operating mode that a servo is to have."""
-        return servo.mode or (
-            "extended_position" if "extended_position" in self.table.modes else "position"
-        )
+        """Name the operating mode that a servo is to have."""
+        if servo.mode:
+            return servo.mode
+        return "extended_position" if "extended_position" in self.table.modes else "position"
 
     def is_single_turn(self, servo: ServoConfig) -> bool:
-        """Whether its goals must lie within one turn."""
+        """Tell whether a servo's goals must lie within one turn."""
         return self.mode(servo) in self.table.single_turn
 
     def settings(self, servo: ServoConfig) -> dict[str, int]:
-        """What the registers of a servo must hold before its torque is switched on."""
-        settings = {**self.table.always, "operating_mode": self.table.modes[self.mode(servo)]}
-        settings["homing_offset"] = servo.homing_offset_counts
+        """List what the registers of a servo must hold before its torque is switched on, by
+        name.
+        """
+        table = self.table
+        settings = {
+            **table.always,
+            "operating_mode": table.modes[self.mode(servo)],
+            "homing_offset": servo.homing_offset_counts,
+        }
         if servo.current_limit_ma:
-            unit_ma = self.table.models[servo.model].current_unit_ma
+            unit_ma = table.models[servo.model].current_unit_ma
             settings["current_limit"] = round(servo.current_limit_ma / unit_ma)
         if servo.max_position_counts > 0:
             settings["min_position_limit"] = servo.min_position_counts
@@ -166,15 +182,21 @@ class BusConfig:
 
     def label(self, servo_id: int) -> str:
         """'elbow (servo 4)', for messages."""
-        return next(
-            (f"{servo.joint} (servo {servo.id})" for servo in self.servos if servo.id == servo_id),
-            "no servo",
-        )
+        for servo in self.servos:
+            if servo.id == servo_id:
+                return f"{servo.joint} (servo {servo.id})"
+        return "no servo"
 
     def require_joints(self, robot: RobotConfig) -> None:
-        """Raises: ConfigError naming joints without a servo, or servos without a joint."""
+        """Refuse a robot whose joints are not those that the servos drive.
+
+        Raises:
+            ConfigError: Names joints without a servo, or servos without a joint.
+        """
         driven = {servo.joint for servo in self.servos}
-        missing, unknown = set(robot.command_names) - driven, driven - set(robot.command_names)
+        joints = set(robot.command_names)
+        missing = joints - driven
+        unknown = driven - joints
         if missing or unknown:
             raise ConfigError(
                 f"bus of {robot.name}: no servo for {sorted(missing)}, no joint for"
@@ -184,11 +206,13 @@ class BusConfig:
 
 @cache
 def load_bus(name: str) -> BusConfig:
-    """The bus of the robot of this name, or of the YAML file at this path. Raises: ConfigError if
-    it has none.
+    """Load the bus of the robot of this name, or of the YAML file at this path.
 
     A bus with a field `like`, the path of another robot's file, is that file's with the fields that
     it gives itself.
+
+    Raises:
+        ConfigError: The robot has no bus, or one that cannot be used.
     """
     path = robot_file(name)
     own = read_mapping(path)
@@ -202,18 +226,33 @@ def load_bus(name: str) -> BusConfig:
 def _with_base(bus: Any, path: Path) -> Any:
     if not isinstance(bus, dict) or "like" not in bus:
         return bus
-    base = read_yaml(base_file(path, bus["like"], "bus: like"))
-    if not isinstance(base, dict) or not isinstance(base.get("bus"), dict) or "like" in base["bus"]:
-        raise ConfigError(f"{path}: bus: like: {bus['like']} has no bus of its own")
-    return {**base["bus"], **{key: value for key, value in bus.items() if key != "like"}}
+    own = dict(bus)
+    like = own.pop("like")
+    base = read_yaml(base_file(path, like, "bus: like"))
+    of_base = base.get("bus") if isinstance(base, dict) else None
+    if not isinstance(of_base, dict) or "like" in of_base:
+        raise ConfigError(f"{path}: bus: like: {like} has no bus of its own")
+    return {**of_base, **own}
 
 
-def port_path(port: str, bus: BusConfig, domain: str = "") -> Path:
-    """Where the port is: the bus's own for an empty text, and for `sim` a place that one ROS domain
-    shares.
+def port_path(
+    port: str,
+    bus: BusConfig,
+    domain: str = "",
+) -> Path:
+    """Find the serial port of a bus.
 
-    `domain`: that domain; empty: this process's. Raises: ConfigError for the port of a real arm, if
-    the robot's limits are for simulated servos.
+    Args:
+        port: Path of a device; `sim`: the simulated servos' place, which one ROS domain shares;
+            empty: the bus's own port.
+        bus: The bus, which may be for simulated servos only.
+        domain: ROS domain of the simulated servos; empty: this process's.
+
+    Returns:
+        The path of the device, or of the simulated servos' place; nothing need exist there.
+
+    Raises:
+        ConfigError: The port is a real arm's, and the robot's limits are for simulated servos.
     """
     if bus.port == SIMULATED and port not in ("", SIMULATED):
         raise ConfigError(

@@ -28,19 +28,25 @@ class Register:
     eeprom: bool = False
 
     def encode(self, value: int) -> bytes:
-        """The bytes of a value. Raises: ConfigError if it does not fit."""
+        """Encode a value as `size` bytes, the lowest first.
+
+        Raises:
+            ConfigError: The value does not fit; names the range.
+        """
         bits = 8 * self.size
+        raw = value
         if self.sign_bit == "two":
-            lowest, highest, raw = (
-                -(1 << (bits - 1)),
-                (1 << (bits - 1)) - 1,
-                value & ((1 << bits) - 1),
-            )
+            highest = (1 << (bits - 1)) - 1
+            lowest = -highest - 1
+            raw = value & ((1 << bits) - 1)
         elif self.sign_bit is None:
-            lowest, highest, raw = 0, (1 << bits) - 1, value
+            highest = (1 << bits) - 1
+            lowest = 0
         else:
             highest = (1 << self.sign_bit) - 1
-            lowest, raw = -highest, (-value | 1 << self.sign_bit) if value < 0 else value
+            lowest = -highest
+            if value < 0:
+                raw = -value | 1 << self.sign_bit
         if not lowest <= value <= highest:
             raise ConfigError(
                 f"the register at {self.address} takes {lowest} to {highest}, got {value}"
@@ -48,7 +54,7 @@ class Register:
         return raw.to_bytes(self.size, "little")
 
     def decode(self, data: bytes | bytearray) -> int:
-        """The value of `size` bytes."""
+        """Decode the value of `size` bytes."""
         raw = int.from_bytes(data, "little", signed=self.sign_bit == "two")
         if isinstance(self.sign_bit, int) and raw & 1 << self.sign_bit:
             return -(raw & ~(1 << self.sign_bit))
@@ -97,37 +103,74 @@ class Family:
     full: Mapping[str, str]
 
     def register(self, name: str) -> Register:
-        """Raises: ConfigError listing the registers."""
+        """Find a register by name.
+
+        Raises:
+            ConfigError: There is none of this name; lists the registers.
+        """
         if name not in self.registers:
             raise unknown_name(f"register of {self.name}", name, self.registers)
         return self.registers[name]
 
     def block(self, ends: tuple[str, str]) -> tuple[int, int]:
-        """Address and length of a block of registers."""
-        first, last = self.register(ends[0]), self.register(ends[1])
-        return first.address, last.address + last.size - first.address
+        """Compute address and length, bytes, of a block of registers."""
+        first, last = map(self.register, ends)
+        length = last.address + last.size - first.address
+        return first.address, length
 
-    def value(self, name: str, ends: tuple[str, str], data: bytes) -> int:
-        """One register's value out of a block's bytes."""
+    def value(
+        self,
+        name: str,
+        ends: tuple[str, str],
+        data: bytes,
+    ) -> int:
+        """Decode one register out of a block's bytes.
+
+        Args:
+            name: The register.
+            ends: Names of the first and the last register of the block.
+            data: The block's bytes, the first register's first.
+
+        Returns:
+            The value in the register's own unit.
+
+        Raises:
+            ConfigError: There is no register of one of these names.
+        """
         register = self.register(name)
-        start = register.address - self.block(ends)[0]
+        address, _ = self.block(ends)
+        start = register.address - address
         return register.decode(data[start : start + register.size])
 
     def values(self, ends: tuple[str, str], data: bytes) -> dict[str, int]:
-        """Every register that lies wholly in a block, by name."""
+        """Decode every register that lies wholly in a block.
+
+        Args:
+            ends: Names of the first and the last register of the block.
+            data: The block's bytes, the first register's first.
+
+        Returns:
+            Values in the registers' own units, by name.
+
+        Raises:
+            ConfigError: There is no register of one of these names.
+        """
         address, length = self.block(ends)
+        end = address + length
         inside = (
             name
             for name, register in self.registers.items()
-            if address <= register.address and register.address + register.size <= address + length
+            if address <= register.address and register.address + register.size <= end
         )
         return {name: self.value(name, ends, data) for name in inside}
 
     def error_texts(self, bits: int) -> str:
         """'overload, overheating', or the empty text for 0."""
-        known = [text for bit, text in self.errors.items() if bits & bit]
+        texts = [text for bit, text in self.errors.items() if bits & bit]
         rest = bits & ~sum(self.errors)
-        return ", ".join([*known, *([f"unknown error {rest:#04x}"] if rest else [])])
+        if rest:
+            texts.append(f"unknown error {rest:#04x}")
+        return ", ".join(texts)
 
 
 DYNAMIXEL_X = Family(
