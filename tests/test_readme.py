@@ -58,7 +58,7 @@ def test_all_pictures_together_are_small():
 def test_the_drawn_graph_is_that_of_the_table_of_topics():
     drawn = next(block.text for block in blocks(README) if "joint_trajectory" in block.text)
     edges = re.findall(r'(\w+)(?:\[".*?"\])? *-->\|(.+?)\| *(\w+)', drawn.replace("\n    ", " "))
-    nodes = {node.name for graph in GRAPHS.values() for node in graph.possible()}
+    nodes = {node.name for graph in GRAPHS.values() for node in graph.possible_nodes()}
     rows = {}
     for line in (ROOT / "docs/ros.md").read_text().splitlines():
         if line.startswith("| `/"):

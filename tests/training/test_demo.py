@@ -280,7 +280,7 @@ def test_the_bundle_knows_the_held_out_quantiles_and_what_trained_it(runs):
 
 
 def test_observations_to_check_with_can_come_from_the_environment(runs):
-    seen = export._simulated(exporting(runs[0]), load_robot("wx250s").contract(48))
+    seen = export._simulated_observations(exporting(runs[0]), load_robot("wx250s").contract(48))
     assert seen["image"].shape == (12, 48, 48, 3)
     assert len(np.unique(seen["proprio"], axis=0)) == 12
 

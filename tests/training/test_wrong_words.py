@@ -93,7 +93,7 @@ def is_as_declared(value: Any, wanted: Any, name: str = "") -> bool:
     if is_dataclass(wanted):
         if not isinstance(value, wanted):  # type: ignore[arg-type]
             return False
-        hints = get_type_hints(wanted)
+        hints = get_type_hints(type(value))
         return all(
             is_as_declared(getattr(value, f.name), hints[f.name], f.name) for f in fields(value)
         )

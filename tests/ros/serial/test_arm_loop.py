@@ -263,7 +263,7 @@ def test_two_servos_of_a_joint_fight_if_they_stay_apart_not_if_one_of_them_was_a
     with rig.loop.lock:
         servos._read_state = apart
         with (
-            pytest.raises(ServoFault, match=r"elbow \(servo 5\).*would fight")
+            pytest.raises(ServoFault, match=r"elbow \(servo 5\).*would work against each other")
             if fight
             else contextlib.nullcontext()
         ):

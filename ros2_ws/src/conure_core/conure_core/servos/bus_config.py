@@ -66,7 +66,7 @@ class BusConfig:
     wire, before a packet counts as lost; an FTDI adapter needs its latency timer at 1 ms for the
     default. retries: within a cycle, of what did not come. lost_s: silence after which a servo is
     lost. max_temperature_c: the arm stops above it. max_disagreement_rad: how far two servos of one
-    joint may be apart before they would fight.
+    joint may be apart before they would work against each other.
     """
 
     family: str
