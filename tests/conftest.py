@@ -37,10 +37,12 @@ set_hypothesis_home_dir(ROOT / "out" / "cache" / "hypothesis")
 settings.register_profile("conure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("conure")
 
-# Started in the background, a shell makes its children deaf to Ctrl-C, and theirs; tests of Ctrl-C
-# need ears.
+# In the background of a shell processes ignore Ctrl-C, under `nohup` SIGHUP, and so would those that
+# tests start and send these signals to.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 class GraphsInTurn(LoadScopeScheduling):
