@@ -24,7 +24,7 @@ from conure_training.evaluation.evaluate import run_episode
 from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.model import load_prior
 from conure_training.rl.config import RunConfig
-from conure_training.rl.demonstrations import inverted
+from conure_training.rl.demonstrations import invert_actions
 from conure_training.rl.loop import EVALUATION_SEEDS, Loop, evaluate_learner
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.prior_features import Features
@@ -278,7 +278,7 @@ def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, t
     with closing(make_environment(config.task, config, config.target)) as env:
         features = Features(config, env)
     for episode in features.task_demonstrations():
-        told = inverted(episode, features.prior.flow)
+        told = invert_actions(episode, features.prior.flow)
         action = features.prior.flow.decode(told.action, episode.observations["features"][:-1])
         torch.testing.assert_close(action, episode.action, atol=1e-4, rtol=0)
         assert told.reward is episode.reward

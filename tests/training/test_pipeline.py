@@ -32,7 +32,7 @@ from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.feature_cache import Encoded
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
-from conure_training.rl.demonstrations import demonstrated
+from conure_training.rl.demonstrations import build_episodes
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import RunConfig, train_rl
 from conure_training.runtime.parallel import run_blocks
@@ -315,7 +315,10 @@ def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:
 def test_a_demonstration_is_also_a_failure_to_lift_another_object(demos: Path) -> None:
     data = load_demonstrations(demos, images=False)
     encoded = Encoded(torch.zeros(len(data), 3), torch.zeros(len(data.ends), 3))
-    once, twice = demonstrated(data, "Lift", encoded, None), demonstrated(data, "Lift", encoded, 0)
+    once, twice = (
+        build_episodes(data, "Lift", encoded, None),
+        build_episodes(data, "Lift", encoded, 0),
+    )
     assert len(twice) == 2 * len(once) == 12
     for told, retold in zip(twice[::2], twice[1::2], strict=True):
         assert told.reward.sum() == 1 and retold.reward.sum() == 0 and retold.terminated

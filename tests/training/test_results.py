@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conure_experiments import ledger
 from conure_experiments.checks import CHECKS, INCOMPLETE, MET, MISSED, fresh_starts
-from conure_experiments.ledger import read_records, record_path, resolved
+from conure_experiments.ledger import read_records, record_path, resolve_word
 from conure_experiments.page import write_page
 from conure_experiments.plan import PACKAGE, SCALES, hours, load_plan
 from conure_experiments.readme import results_table
@@ -37,7 +37,9 @@ def accepted(experiments):
     seen = set()
     for entry in PLAN.select("second"):
         for command in entry.commands.values():
-            words = [resolved(word, Path("out")) for word in (*command.words, f"out={command.out}")]
+            words = [
+                resolve_word(word, Path("out")) for word in (*command.words, f"out={command.out}")
+            ]
             method = [word for word in words if word.startswith("method=")]
             kind = (command.verb, *method, *(word.split("=")[0] for word in words))
             if entry.experiment in experiments and command.verb in SCHEMAS and kind not in seen:
@@ -160,7 +162,7 @@ def test_what_an_entry_needs_is_in_its_digest(tmp_path):
         ),
         ("pick_azure", "pick_azur", "did you mean 'pick_azure'"),
         ("first: {}", "frist: {}", "Valid: first, second"),
-        ("demos={demos}/demos", "demos={dmos}/demos", "'dmos' is no variable, need or key"),
+        ("demos={demos}/demos", "demos={dmos}/demos", "'dmos' is not a variable, need or key"),
         ("prior demos=", "prio demos=", "did you mean 'prior'"),
         ("rates:", "rats:", "expected a plan with rates and groups"),
     ],
@@ -177,7 +179,7 @@ def test_a_plan_that_cannot_be_says_why(tmp_path, old, new, error):
 def test_perturbed_worlds_lie_outside_the_ranges_of_full():
     full, perturbed = (
         find_randomization("full"),
-        find_randomization(resolved(f"{PACKAGE}/perturbed.yaml", Path())),
+        find_randomization(resolve_word(f"{PACKAGE}/perturbed.yaml", Path())),
     )
     for name, known in vars(full).items():
         new = getattr(perturbed, name)
@@ -275,7 +277,7 @@ def test_a_record_of_another_plan_does_not_count_and_a_damaged_one_is_named(tmp_
 def test_records_are_strict_json_without_this_machines_folders(tmp_path):
     out = tmp_path / "runs"
     entry = PLAN.entries["precise/0"]
-    path = ledger.at(entry.commands["figures"].result, out)
+    path = ledger.resolve_path(entry.commands["figures"].result, out)
     path.parent.mkdir(parents=True)
     path.write_text(
         json.dumps({"config": {"where": f"{out}/shared"}, "excess_nats_ours": math.nan})

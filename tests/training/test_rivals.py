@@ -10,11 +10,11 @@ from conure_training.nn.weights import seeded
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.rl.learners.behavior_cloning import clone, clone_flow
 from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig
-from conure_training.rl.learners.pretraining import PretrainingConfig, trained_once
+from conure_training.rl.learners.pretraining import PretrainingConfig, train_once
 from conure_training.rl.learners.skill_vae import (
     SkillConfig,
     SkillVae,
-    told_in_skills,
+    infer_skills,
     train_skills,
 )
 from conure_training.rl.methods.latent import LatentConfig
@@ -64,7 +64,7 @@ def test_a_target_of_a_subset_takes_the_least_of_so_many_critics():
     for index, member in enumerate(sac.target_critics.members):
         nn.init.zeros_(member[-1].weight)
         nn.init.constant_(member[-1].bias, float(index))
-    found = torch.stack([sac._slow_value(observation, action) for _ in range(300)])[:, 0]
+    found = torch.stack([sac._min_target_q(observation, action) for _ in range(300)])[:, 0]
     shares = [(found == value).float().mean().item() for value in range(6)]
     assert shares == pytest.approx([1 / 3, 4 / 15, 1 / 5, 2 / 15, 1 / 15, 0.0], abs=0.1)
     assert shares[5] == 0.0
@@ -179,7 +179,7 @@ def test_what_was_trained_once_is_read_again_for_its_own_key_alone(tmp_path):
         nn.init.constant_(module.weight, float(len(calls)))
 
     def once(key: str) -> float:
-        return trained_once(tmp_path / "pretrained.pt", key, nn.Linear(1, 1), train).weight.item()
+        return train_once(tmp_path / "pretrained.pt", key, nn.Linear(1, 1), train).weight.item()
 
     assert [once("a"), once("a"), once("b"), once("b")] == [1.0, 1.0, 2.0, 2.0]
     (tmp_path / "pretrained.pt").write_bytes(b"half")
@@ -270,7 +270,7 @@ def test_skills_tell_demonstrations_again_from_their_latents(closed_loop):
         skills = SkillVae(FEATURES, ACTION, horizon=4, closed_loop=closed_loop, width=32)
     config = SkillConfig(steps=250, batch_size=64, learning_rate=3e-3, horizon=4)
     train_skills(skills, features, action, np.arange(7, 841, 7), config, seed=0)
-    starts, z = told_in_skills(skills, features[:7], action[:7])
+    starts, z = infer_skills(skills, features[:7], action[:7])
     assert starts == [0, 4]
     again = skills.decode(z, features[[0, 4]], 0)
     assert (again - 0.7 * way[0]).abs().max() < 0.25

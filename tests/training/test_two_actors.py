@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from conure_training.rl.learners.feature_sac import FeatureSacConfig
-from conure_training.rl.learners.two_actors import TwoActors, two_policies
+from conure_training.rl.learners.two_actors import TwoActors, build_two_policies
 from conure_training.rl.methods.ibrl import Ibrl
 from conure_training.rl.methods.latent import LatentConfig, LatentSac
 from conure_training.rl.methods.latent_escape import EscapingSac
@@ -26,12 +26,12 @@ class Squash(nn.Module):
 
 
 def escaping(prior: nn.Module, config: LatentConfig, margin: float = 0.0) -> EscapingSac:
-    policies = two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0, margin=margin)
+    policies = build_two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0, margin=margin)
     return EscapingSac(prior, Squash(), policies, 7, 2, config)
 
 
 def imitating(config: FeatureSacConfig) -> Ibrl:
-    return Ibrl(two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0), 7, 2, config)
+    return Ibrl(build_two_policies(7, 2, config.hidden_dims, 0, float("inf"), seed=0), 7, 2, config)
 
 
 def batch_of(size: int = 32, seed: int = 0) -> Batch:

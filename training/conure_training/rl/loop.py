@@ -1,7 +1,7 @@
 """The loop that every method of `conure rl` runs in: act, store whole episodes, update, now and
 then evaluate.
 
-The state of the run is written at the ends of episodes; the same command goes on from there, and
+The state of the run is written at the ends of episodes; the same command resumes it, and it
 ends as an uninterrupted run would.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
@@ -41,19 +42,25 @@ class Loop:
     def __init__(
         self, config: RunConfig, method: Method, env: Any, evaluation_env: Any = None
     ) -> None:
-        self.config, self.method, self.env = config, method, method.environment(env)
+        self.config = config
+        self.method = method
+        self.env = method.environment(env)
         self.evaluation_env = evaluation_env and method.environment(evaluation_env)
-        self.learner, self.replay = method.learner, method.replay
+        self.learner = method.learner
+        self.replay = method.replay
         self.curve: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
-        self.steps, self.wall_s = 0, 0.0
+        self.steps = 0
+        self.wall_s = 0.0
         self.generator = torch.Generator().manual_seed(config.seed + 7)
 
     def run(self, on_episode: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Until the budget of steps is spent."""
         config = self.config
         self._resume()
-        started, steps_before, wall_before = time.monotonic(), self.steps, self.wall_s
+        started = time.monotonic()
+        steps_before = self.steps
+        wall_before = self.wall_s
         checkpoint_due = self.steps + config.checkpoint_every
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
         with progress_bar() as bar, RunLog(folder, self.steps) as log:
@@ -89,9 +96,9 @@ class Loop:
 
         "config"; "episodes", each with "steps" so far, "success" and the last update's metrics;
         "evaluations", each with "steps", "success" (a rate), "episodes" and "seconds" of the run so
-        far; "figures" of the method's own; "wall_s"; "commit".
+        far; "figures", the method's own metrics; "wall_s"; "commit".
         """
-        about = {"figures": self.method.figures, "wall_s": self.wall_s, "commit": git_commit()}
+        about = {"figures": self.method.metrics, "wall_s": self.wall_s, "commit": git_commit()}
         return {
             "config": asdict(self.config),
             "episodes": self.curve,
@@ -100,10 +107,12 @@ class Loop:
         }
 
     def _episode(self) -> dict[str, Any]:
-        observation, info = self.env.reset(
-            seed=EPISODE_SEEDS + 100_000 * self.config.seed + len(self.curve)
-        )
-        seen, actions, rewards, done = [self.method.observe(observation)], [], [], False
+        seed = EPISODE_SEEDS + 100_000 * self.config.seed + len(self.curve)
+        observation, info = self.env.reset(seed=seed)
+        seen = [self.method.observe(observation)]
+        actions: list[Tensor] = []
+        rewards: list[float] = []
+        done = False
         while not done:
             batch = {name: value[None] for name, value in seen[-1].items()}
             action = self.learner.act(batch, self.generator)
@@ -132,17 +141,14 @@ class Loop:
         if learner.updates == 0:
             learner.fit_normalizers(self.replay)
             if isinstance(self.replay, MixedReplay):
+                source = self.replay.demonstrations
                 for _ in range(learner.config.critic_pretraining_updates):
-                    source = self.replay.demonstrations
-                    learner.update(
-                        source.sample(learner.config.batch_size, learner.generator),
-                        critic_only=True,
-                    )
+                    batch = source.sample(learner.config.batch_size, learner.generator)
+                    learner.update(batch, critic_only=True)
         metrics: dict[str, float] = {}
         for _ in range(learner.config.updates_due(steps_before, self.steps)):
-            metrics = learner.update(
-                self.replay.sample(learner.config.batch_size, learner.generator)
-            )
+            batch = self.replay.sample(learner.config.batch_size, learner.generator)
+            metrics = learner.update(batch)
         self.curve[-1].update({name: round(value, 4) for name, value in metrics.items()})
 
     # Evaluation.
@@ -154,9 +160,8 @@ class Loop:
         every = self.config.evaluate_every
         if every and self.steps >= every * len(self.evaluations):
             rate = evaluate_learner(self.config, self.method, self.evaluation_env)
-            skipped = self.steps // every - len(
-                self.evaluations
-            )  # by episodes longer than the period
+            # By episodes longer than the period.
+            skipped = self.steps // every - len(self.evaluations)
             entry = {
                 "steps": self.steps,
                 "success": rate,
@@ -166,7 +171,7 @@ class Loop:
             self.evaluations += [entry] * (1 + max(0, skipped))
             log.write({"evaluated_success": rate}, self.steps)
 
-    # Going on where a run was cut off.
+    # Resuming a run that was cut off.
 
     def _checkpoint(self) -> None:
         data = {
@@ -196,17 +201,22 @@ class Loop:
             self.learner.load_state_dict(data["learner"])
             self.replay.load_state_dict(data["replay"])
             self.generator.set_state(data["generator"])
-            self.steps, self.curve, self.evaluations = (
-                data["steps"],
-                data["curve"],
-                data["evaluations"],
-            )
+            self.steps = data["steps"]
+            self.curve = data["curve"]
+            self.evaluations = data["evaluations"]
             self.wall_s = data["wall_s"]
 
 
 def evaluate_learner(config: RunConfig, method: Method, env: Any) -> float:
-    """Success rate of the averaged policy over `evaluate_episodes` fixed seeds; the learner is left
-    as it was.
+    """Measure the averaged policy on fixed seeds; the learner is left as it was.
+
+    Args:
+        config: Says how many episodes, and the noise's scale in them.
+        method: The method, whose learner's averaged policy acts.
+        env: An environment of the evaluations' own.
+
+    Returns:
+        Success rate over `evaluate_episodes`, in [0, 1].
     """
     with method.learner.averaged():
         successes = [

@@ -15,8 +15,16 @@ Observe = Callable[[dict[str, NDArray]], dict[str, Tensor]]
 Command = Callable[[Observation, Tensor], Tensor]
 
 
-def within_the_box(observation: Observation, action: Tensor) -> Tensor:
-    """Actions (n, A) clipped to [-1, 1]."""
+def _clip_to_box(observation: Observation, action: Tensor) -> Tensor:
+    """Clip actions to the environment's box.
+
+    Args:
+        observation: Not used; a Command takes it.
+        action: Shape (n, A).
+
+    Returns:
+        Shape (n, A), in [-1, 1].
+    """
     return action.clamp(-1.0, 1.0)
 
 
@@ -34,11 +42,11 @@ class Method:
     """
     save: Callable[[Path, dict[str, Any]], None]
     """Writes the averaged policy, with a note."""
-    command: Command = within_the_box
+    command: Command = _clip_to_box
     """What the environment gets for a stored batch of observations and actions."""
     environment: Callable[[Any], Any] = lambda env: env
     """Around the bare one, e.g. to act in chunks; its `info["env_steps"]`, where it has one, says
     how many steps of the bare one an action took.
     """
-    figures: dict[str, Any] = field(default_factory=dict)
-    """Numbers of the method's own for curve.json."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Metrics of the method's own, "figures" in curve.json."""

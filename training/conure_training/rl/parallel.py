@@ -1,4 +1,7 @@
-"""Learners side by side: one process each, their episodes told to the parent, none left behind."""
+"""Learners side by side: one process each, which sends its episodes to the parent.
+
+No process is left behind.
+"""
 
 import os
 import signal
@@ -47,14 +50,14 @@ def _follow(learners: dict[str, "_Learner"]) -> None:
             name: bar.add_task(name, total=learner.config.steps, note="")
             for name, learner in learners.items()
         }
-        running = {learner.ears: name for name, learner in learners.items()}
+        running = {learner.receiver: name for name, learner in learners.items()}
         while running:
-            for ears in wait(list(running)):
-                name = running[ears]  # type: ignore[index]
-                message = learners[name].heard()
+            for receiver in wait(list(running)):
+                name = running[receiver]  # type: ignore[index]
+                message = learners[name].receive()
                 if message is None:
                     bar.update(tasks[name], completed=learners[name].config.steps)
-                    del running[ears]  # type: ignore[arg-type]
+                    del running[receiver]  # type: ignore[arg-type]
                     continue
                 recent = np.mean(
                     [episode["success"] for episode in learners[name].episodes[-RECENT_EPISODES:]]
@@ -63,26 +66,26 @@ def _follow(learners: dict[str, "_Learner"]) -> None:
 
 
 class _Learner:
-    """One process that trains, and the pipe on which it tells of every episode."""
+    """One process that trains, and the pipe on which it sends every episode."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.log = Path(config.out).with_suffix(".log")
         self.episodes: list[dict[str, Any]] = []
-        self.ears, self._mouth = TIED.Pipe(duplex=False)
+        self.receiver, self._sender = TIED.Pipe(duplex=False)
         self._process = TIED.Process(
-            target=_train, args=(config, self._mouth, self.log), daemon=True
+            target=_train, args=(config, self._sender, self.log), daemon=True
         )
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._process.start()
-        self._mouth.close()
+        self._sender.close()
 
-    def heard(self) -> dict[str, Any] | None:
+    def receive(self) -> dict[str, Any] | None:
         """The next episode; None when training is finished. Raises: what the learner raised."""
         try:
-            message = self.ears.recv()
+            message = self.receiver.recv()
         except EOFError:
             self._process.join()
             raise ConureError(
@@ -105,7 +108,7 @@ class _Learner:
             self._process.join()
 
 
-def _train(config: RunConfig, mouth: Connection, log: Path) -> None:
+def _train(config: RunConfig, sender: Connection, log: Path) -> None:
     """In the child. Ctrl-C is the parent's to handle; a tied child does not outlive a parent that
     is killed.
     """
@@ -115,9 +118,9 @@ def _train(config: RunConfig, mouth: Connection, log: Path) -> None:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     try:
-        train_rl(config, on_episode=mouth.send)
-        mouth.send(None)
+        train_rl(config, on_episode=sender.send)
+        sender.send(None)
     except (ConureError, OSError) as error:
         with suppress(OSError):
-            mouth.send(error)
+            sender.send(error)
         sys.exit(1)

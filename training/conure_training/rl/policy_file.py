@@ -20,10 +20,19 @@ from conure_training.runtime.torch_files import load_torch, readable, save_torch
 
 
 def load_policy(path: Path, expected: Contract | None = None) -> Policy:
-    """The policy at this path: a bundle's folder, a `prior*.pt` or a `policy*.pt`.
+    """Load the policy at this path.
 
-    Raises: DataError, BundleError if it cannot be read; SpecMismatch if it is for another arm,
-    image size or rate.
+    Args:
+        path: A bundle's folder, a `prior*.pt` or a `policy*.pt`.
+        expected: The contract that it must fit; None: any.
+
+    Returns:
+        The policy, ready to act.
+
+    Raises:
+        DataError: The file cannot be read, or there is none.
+        BundleError: The bundle cannot be read.
+        SpecMismatch: The policy is for another arm, image size or rate.
     """
     if path.is_dir():
         policy: Policy = BundlePolicy(path)
@@ -55,25 +64,49 @@ def save_module(
     sizes: Mapping[str, Any],
     note: dict[str, Any],
 ) -> None:
-    """Write the module as a policy of this kind, whole or not at all; `sizes`: of its networks, to
-    make it again.
+    """Write a module as a policy of this kind, whole or not at all.
+
+    Args:
+        path: The file.
+        kind: Names the loader, see rl.registry.
+        module: Its weights are written.
+        contract: What the policy sees and does.
+        sizes: Of its networks, to make it again.
+        note: Kept beside the weights, for people.
     """
     data = {"kind": kind, "contract": contract.to_dict(), "sizes": dict(sizes), "note": note}
     save_torch(path, {**data, "weights": module.state_dict()})
 
 
-def loaded_module(module: PolicyModule, data: Mapping[str, Any]) -> ModulePolicy:
-    """What `save_module` wrote, in a module of the same sizes."""
+def load_module(module: PolicyModule, data: Mapping[str, Any]) -> ModulePolicy:
+    """Load what `save_module` wrote.
+
+    Args:
+        module: Of the same sizes; the weights are loaded in place.
+        data: The file's values.
+
+    Returns:
+        The policy, frozen.
+    """
     module.load_state_dict(data["weights"])
     return ModulePolicy(module.eval().requires_grad_(False), Contract.from_dict(data["contract"]))
 
 
-def untrained_prior(data: Mapping[str, Any]) -> Prior:
-    """A prior of the size in such a file; its weights come with the module's."""
+def rebuild_prior(data: Mapping[str, Any]) -> Prior:
+    """Build the prior of a policy's file, untrained: its weights come with the module's."""
     return Prior(Contract.from_dict(data["contract"]), PriorSize(**data["sizes"]["prior"]))
 
 
-def untrained_policy(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> GaussianPolicy:
-    """The same of a Gaussian policy on features."""
+def rebuild_policy(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> GaussianPolicy:
+    """Build the Gaussian policy of a policy's file, untrained.
+
+    Args:
+        data: The file's values; "sizes" holds "hidden", "slots" and "radius".
+        feature_dim: Values of the features, F.
+        action_dim: Values of an action, A.
+
+    Returns:
+        The policy; its weights come with the module's.
+    """
     sizes = data["sizes"]
     return GaussianPolicy(feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"])

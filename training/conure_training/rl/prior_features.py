@@ -20,8 +20,8 @@ from conure_training.policies.module import PolicyModule
 from conure_training.prior.feature_cache import Encoded, encode_demonstrations
 from conure_training.prior.model import Prior, load_prior
 from conure_training.rl.config import RunConfig
-from conure_training.rl.demonstrations import demonstrated
-from conure_training.rl.learners.pretraining import Module, trained_once
+from conure_training.rl.demonstrations import build_episodes
+from conure_training.rl.learners.pretraining import Module, train_once
 from conure_training.rl.policy_file import save_module
 from conure_training.rl.replay import Episode, Field, MixedReplay, Replay
 
@@ -111,28 +111,36 @@ class Features:
         }
 
     def task_demonstrations(self) -> list[Episode]:
-        """The task's own, told again as failures where `relabel` asks for it."""
+        """The task's own, and again as failures where `relabel` asks for it."""
         relabel_seed = self.config.seed if self.config.relabel else None
-        return demonstrated(self.data, self.config.task, self.encoded, relabel_seed, self.images)
+        return build_episodes(self.data, self.config.task, self.encoded, relabel_seed, self.images)
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
         """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are
         whole returns.
         """
-        return mixed(episodes or self.task_demonstrations(), self.config)
+        return build_mixed_replay(episodes or self.task_demonstrations(), self.config)
 
     def policy(self, hidden_dims: tuple[int, ...]) -> GaussianPolicy:
         """A policy on features at N(0, I)."""
         with seeded(self.config.seed):
             return GaussianPolicy(self.dim, self.action_dim, hidden_dims, self.slots)
 
-    def trained_once(self, module: Module, train: Callable[[Module], None]) -> Module:
-        """See pretraining.trained_once; kept under the run's `out` until its end."""
-        return trained_once(
+    def train_once(self, module: Module, train: Callable[[Module], None]) -> Module:
+        """Train a module, or read it from the run's `out`, where it is kept until the run's end.
+
+        Args:
+            module: The untrained module; trained or loaded in place.
+            train: Trains it in place.
+
+        Returns:
+            The module, frozen.
+        """
+        return train_once(
             Path(self.config.out) / "pretrained.pt", str(asdict(self.config)), module, train
         )
 
-    def saving(
+    def make_saver(
         self,
         kind: str,
         module: Callable[[], PolicyModule],
@@ -140,8 +148,17 @@ class Features:
         radius: float = np.inf,
         **more_sizes: Any,
     ) -> Callable[[Path, dict[str, Any]], None]:
-        """What writes `policy.pt`: the module as it is then, of the prior, a policy and parts of
-        `more_sizes`.
+        """Make the function that writes `policy.pt`.
+
+        Args:
+            kind: Names the loader, see rl.registry.
+            module: Gives the module to save, as it is at the time of the call.
+            hidden: Widths of the policy's hidden layers.
+            radius: Bound on what the policy draws; infinity: none.
+            **more_sizes: Sizes of the module's other parts, by name.
+
+        Returns:
+            A function of the path and a note.
         """
         sizes = {
             "prior": self.prior.size.__dict__,
@@ -156,10 +173,20 @@ class Features:
         return save
 
 
-def mixed(episodes: list[Episode], config: RunConfig, steps_an_action: int = 1) -> MixedReplay:
-    """A replay for the learner's own episodes beside one that holds exactly these, at least one.
+def build_mixed_replay(
+    episodes: list[Episode], config: RunConfig, steps_an_action: int = 1
+) -> MixedReplay:
+    """Build a replay for the learner's own episodes beside one that holds exactly these.
 
-    Where an action takes several steps, the discount is that of so many.
+    Demonstrated returns are whole: they bootstrap from nothing before the episode's end.
+
+    Args:
+        episodes: Demonstrated, at least one; their observations say what is stored.
+        config: The run, for the replay's settings and the demonstrated share of a batch.
+        steps_an_action: Environment steps of one action; the discount is that of so many.
+
+    Returns:
+        The replay, with nothing online yet.
     """
     first = episodes[0]
     fields = {

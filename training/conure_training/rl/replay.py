@@ -90,24 +90,43 @@ class Batch:
 class Source(Protocol):
     """What batches are drawn from, all randomness from the given generator (on the CPU)."""
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Batch: ...
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draw a batch.
 
-    def rows(self, name: str) -> Tensor: ...
+        Args:
+            batch_size: Transitions, B.
+            generator: All randomness, on the CPU.
+
+        Returns:
+            The transitions.
+        """
+
+    def rows(self, name: str) -> Tensor:
+        """Every stored observation of that name, (n, ...)."""
 
 
 def n_step_returns(
     reward: Tensor, terminated: bool, n_step: int, gamma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, discount and number of steps to the bootstrap observation, each (T,), for the rewards
-    (T,) of an episode.
+    """Compute the n-step return of every step of an episode.
 
-    Source: Sutton & Barto, Reinforcement Learning, 2nd ed., eq. 7.1; a terminated episode
-    bootstraps from nothing.
+    Args:
+        reward: Shape (T,).
+        terminated: The episode ended by itself, and bootstraps from nothing at its end.
+        n_step: Steps whose rewards are summed, fewer near the end.
+        gamma: Discount of a step, in [0, 1].
+
+    Returns:
+        Return, discount of the bootstrapped value (both float32), and number of steps to the
+        observation that it is taken from (int64), each (T,).
+
+    Source: Sutton & Barto, Reinforcement Learning, 2nd ed., eq. 7.1.
     """
     length = reward.shape[0]
     steps = (length - torch.arange(length)).clamp(max=n_step)
     weights = gamma ** torch.arange(n_step, dtype=torch.float64)
-    padded = torch.cat([reward.double(), torch.zeros(n_step - 1, dtype=torch.float64)])
+    padding = torch.zeros(n_step - 1, dtype=torch.float64)
+    padded = torch.cat([reward.double(), padding])
     returns = padded.unfold(0, n_step, 1) @ weights
     discount = gamma ** steps.double()
     if terminated:
@@ -142,9 +161,8 @@ class Replay:
             "action": torch.zeros(rows, action_dim, device=device),
             "return": torch.zeros(rows, device=device),
             "discount": torch.zeros(rows, device=device),
-            "steps": torch.zeros(
-                rows, dtype=torch.int64, device=device
-            ),  # 0: the last observation of an episode
+            # 0: the last observation of an episode
+            "steps": torch.zeros(rows, dtype=torch.int64, device=device),
         }
         self._next_row = 0
         self._filled = 0
@@ -160,9 +178,8 @@ class Replay:
         """
         self._check(episode)
         length = episode.action.shape[0]
-        rows = (
-            self._next_row + torch.arange(length + 1, device=self.device)
-        ) % self.config.capacity
+        offsets = torch.arange(length + 1, device=self.device)
+        rows = (self._next_row + offsets) % self.config.capacity
         for name, column in self._observations.items():
             column[rows] = episode.observations[name].to(self.device, column.dtype)
         reward = episode.reward.cpu()
@@ -178,11 +195,22 @@ class Replay:
         self._starts = self._columns["steps"].nonzero().squeeze(1)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Transitions drawn uniformly with replacement. Raises: DataError if there is none yet."""
+        """Draw transitions uniformly with replacement.
+
+        Args:
+            batch_size: Transitions, B.
+            generator: All randomness, on the CPU.
+
+        Returns:
+            The transitions, on the replay's device.
+
+        Raises:
+            DataError: The replay is empty.
+        """
         if not len(self):
             raise DataError("the replay is empty; add an episode before sampling")
-        drawn = torch.randint(len(self), (batch_size,), generator=generator).to(self.device)
-        rows = self._starts[drawn]
+        chosen = torch.randint(len(self), (batch_size,), generator=generator).to(self.device)
+        rows = self._starts[chosen]
         later = (rows + self._columns["steps"][rows]) % self.config.capacity
         return Batch(
             {name: column[rows] for name, column in self._observations.items()},
@@ -215,11 +243,8 @@ class Replay:
         """Become the buffer that wrote `state`. Raises: DataError if it held other fields or
         another config.
         """
-        theirs = {name: (tuple(t.shape[1:]), t.dtype) for name, t in _columns_of(state).items()}
-        ours = {
-            name: (tuple(t.shape[1:]), t.dtype)
-            for name, t in (self._observations | self._columns).items()
-        }
+        theirs = _layout_of(_columns_of(state))
+        ours = _layout_of(self._observations | self._columns)
         if theirs != ours or state["config"] != vars(self.config):
             raise DataError(
                 f"this replay holds {ours}, {self.config}; the saved one {theirs},"
@@ -253,6 +278,11 @@ def _columns_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {**state["observations"], **state["columns"]}
 
 
+def _layout_of(columns: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape of one row and type of every column."""
+    return {name: (tuple(column.shape[1:]), column.dtype) for name, column in columns.items()}
+
+
 def _check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(value.shape) != shape:
         raise DataError(f"the episode's {name} has shape {tuple(value.shape)}; expected {shape}")
@@ -283,18 +313,29 @@ class MixedReplay:
         self.online.add(episode)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        from_demonstrations = (
-            round(batch_size * self.demonstration_share) if len(self.online) else batch_size
-        )
-        parts = [
-            source.sample(size, generator)
-            for source, size in (
-                (self.demonstrations, from_demonstrations),
-                (self.online, batch_size - from_demonstrations),
-            )
-            if size
-        ]
-        return parts[0] if len(parts) == 1 else _joined(*parts)
+        """Draw a batch, its demonstrated rows first.
+
+        Args:
+            batch_size: Transitions, B.
+            generator: All randomness, on the CPU.
+
+        Returns:
+            The transitions; all are demonstrated while nothing online is stored.
+
+        Raises:
+            DataError: A replay that rows are due from is empty.
+        """
+        demonstrated = batch_size
+        if len(self.online):
+            demonstrated = round(batch_size * self.demonstration_share)
+        online = batch_size - demonstrated
+        if not online:
+            return self.demonstrations.sample(demonstrated, generator)
+        if not demonstrated:
+            return self.online.sample(online, generator)
+        first = self.demonstrations.sample(demonstrated, generator)
+        second = self.online.sample(online, generator)
+        return _join(first, second)
 
     def rows(self, name: str) -> Tensor:
         """Every demonstrated observation of that name, (n, ...); online ones would move as training
@@ -321,15 +362,16 @@ class MixedReplay:
         self.online.load_state_dict(state["online"])
 
 
-def _joined(first: Batch, second: Batch) -> Batch:
-    def join(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: torch.cat([a[name], b[name]]) for name in a}
-
+def _join(first: Batch, second: Batch) -> Batch:
     return Batch(
-        join(first.observation, second.observation),
+        _join_columns(first.observation, second.observation),
         torch.cat([first.action, second.action]),
         torch.cat([first.reward, second.reward]),
-        join(first.next_observation, second.next_observation),
+        _join_columns(first.next_observation, second.next_observation),
         torch.cat([first.discount, second.discount]),
         online=len(second.reward),
     )
+
+
+def _join_columns(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.cat([first[name], second[name]]) for name in first}

@@ -1,6 +1,4 @@
-"""`conure runs`: the runs of `conure rl` below a folder, finished or not, with their key
-figures.
-"""
+"""`conure runs`: the runs of `conure rl` below a folder, finished or not, with their metrics."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from conure_core.errors import DataError
 
 RECENT_EPISODES = 50
 FILES = ("curve.json", "progress.json")
-"""Of a finished run, and of one that was cut off or goes on."""
+"""Of a finished run, and of one that was cut off or still runs."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,11 @@ def run(overrides: list[str]) -> None:
     found = find_runs(root)
     if not found:
         raise DataError(f"no run of conure rl below {root}; look elsewhere with root=FOLDER")
-    Console().print(as_table(found))
+    Console().print(_build_table(found))
 
 
 def find_runs(root: Path) -> list[Run]:
-    """Every run below `root`, by folder; what is no record of a run is left out."""
+    """Every run below `root`, by folder; a file that is not a record of a run is left out."""
     paths = sorted(path for name in FILES for path in root.rglob(name))
     runs = (_read(path, root) for path in paths)
     return [found for found in runs if found is not None]
@@ -60,20 +58,30 @@ def find_runs(root: Path) -> list[Run]:
 
 def _read(path: Path, root: Path) -> Run | None:
     try:
-        return summarized(
+        return summarize(
             json.loads(path.read_text()), str(path.parent.relative_to(root)), path.name == FILES[0]
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
-    """A run's record (see rl.loop.Loop.record) in one line."""
-    config, episodes, evaluations = (
-        record["config"],
-        record["episodes"],
-        record.get("evaluations", []),
-    )
+def summarize(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
+    """Summarize a run's record (see rl.loop.Loop.record) as one line.
+
+    Args:
+        record: What curve.json or progress.json holds.
+        folder: Where it lies, for the line.
+        finished: Whether the run is finished.
+
+    Returns:
+        The line; success is that of the last RECENT_EPISODES training episodes.
+
+    Raises:
+        KeyError: It is not a record of a run.
+    """
+    config = record["config"]
+    episodes = record["episodes"]
+    evaluations = record.get("evaluations", [])
     method = config["method"]
     recent = [episode["success"] for episode in episodes[-RECENT_EPISODES:]]
     return Run(
@@ -90,7 +98,7 @@ def summarized(record: Mapping[str, Any], folder: str, finished: bool) -> Run:
     )
 
 
-def as_table(runs: list[Run]) -> Table:
+def _build_table(runs: list[Run]) -> Table:
     """For a terminal."""
     table = Table()
     for title in (

@@ -28,15 +28,32 @@ def run(overrides: list[str]) -> None:
 
 
 def build_method(config: RunConfig, env: Any) -> Method:
-    """The run's method, on this environment."""
+    """Build the run's method on this environment.
+
+    Args:
+        config: The run.
+        env: The run's environment.
+
+    Returns:
+        The method, ready for the loop.
+    """
     method: Method = builder(config.method.name)(config, config.method, env)
     return method
 
 
 def train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | None = None) -> Path:
-    """Train; writes `policy.pt` and `curve.json` under `config.out`. Returns the policy's path.
+    """Train; writes `policy.pt` and `curve.json` (see Loop.record) under `config.out`.
 
-    curve.json: see Loop.record.
+    Args:
+        config: The run.
+        on_episode: Called after every episode with its entry of the curve; None: nobody is.
+
+    Returns:
+        The path of `policy.pt`.
+
+    Raises:
+        ConfigError: The folder holds a checkpoint of another configuration.
+        DataError: Demonstrations or prior cannot be read, or learning diverges.
     """
     with claimed(config.out, "conure rl"):
         return _train_rl(config, on_episode)
@@ -47,14 +64,14 @@ def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | 
     torch.manual_seed(config.seed)
     out = Path(config.out)
     with ExitStack() as stack:
-        env = stack.enter_context(closing(make_environment(config.task, config, config.target)))
-        apart = None
+        env = make_environment(config.task, config, config.target)
+        stack.enter_context(closing(env))
+        evaluation_env = None
         if config.evaluate_every:
-            apart = stack.enter_context(
-                closing(make_environment(config.task, config, config.target))
-            )
+            evaluation_env = make_environment(config.task, config, config.target)
+            stack.enter_context(closing(evaluation_env))
         method = build_method(config, env)
-        loop = Loop(config, method, env, apart)
+        loop = Loop(config, method, env, evaluation_env)
         loop.run(on_episode)
         method.save(out / "policy.pt", {"config": str(asdict(config))})
     write_json(out / "curve.json", loop.record())

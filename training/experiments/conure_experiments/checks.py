@@ -1,5 +1,6 @@
-"""What each experiment must show, computed from the records: met, missed, or incomplete while
-entries are missing.
+"""What each experiment must show, computed from the records.
+
+A check is met, missed, or incomplete while entries are missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,15 +22,13 @@ from conure_training.evaluation.intervals import bracketed_interval, wilson_inte
 
 MET, MISSED, INCOMPLETE = "met", "missed", "incomplete"
 NEAR_ZERO = 0.10
-PLAIN = ("scratch", "vae")  # the rivals that are to stay near 0
+PLAIN = ("scratch", "vae")  # the baselines that are to stay near 0
 ALL_LABELS, ALL_DATA = "48000", "10000"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to show: what, how much is asked for, what was measured, and whether that
-    suffices.
-    """
+    """One thing to show: what, how much is wanted, what was measured, and whether that suffices."""
 
     what: str
     wanted: str
@@ -46,11 +45,11 @@ class Runs:
 
     def of(self, experiment: str, **variables: str) -> list[Record]:
         """The records of an experiment whose variables have these values."""
-        return [
-            self.records[entry.key]
-            for entry in self._entries(experiment, variables)
-            if entry.key in self.records
-        ]
+        found = []
+        for entry in self._entries(experiment, variables):
+            if entry.key in self.records:
+                found.append(self.records[entry.key])
+        return found
 
     def complete(self, experiment: str, **variables: str) -> bool:
         """Whether every such entry is filled; False if there is none."""
@@ -58,13 +57,21 @@ class Runs:
         return bool(entries) and all(entry.key in self.records for entry in entries)
 
     def values(self, experiment: str, variable: str) -> list[str]:
-        """The values that a variable takes, in the plan's order."""
-        found = [
-            entry.variables[variable]
-            for entry in self.entries
-            if variable in entry.variables and entry.experiment == experiment
-        ]
-        return list(dict.fromkeys(found))
+        """List the values that a variable takes.
+
+        Args:
+            experiment: Name of the experiment.
+            variable: Name of the variable.
+
+        Returns:
+            Every value once, in the plan's order.
+        """
+        found: dict[str, None] = {}
+        for entry in self.entries:
+            if entry.experiment == experiment and variable in entry.variables:
+                value = entry.variables[variable]
+                found[value] = None
+        return list(found)
 
     def _entries(self, experiment: str, variables: Mapping[str, str]) -> list[Entry]:
         return [
@@ -86,10 +93,11 @@ def budget(records: Iterable[Record]) -> float:
 
 def areas(records: Sequence[Record]) -> list[float]:
     """Area under each run's curve, over the steps that it was given."""
-    return [
-        area_under_curve(curve.steps, curve.success, budget([record]))
-        for record, curve in zip(records, curves(records), strict=True)
-    ]
+    found = []
+    for record in records:
+        curve = curve_of(record.results["rl"])
+        found.append(area_under_curve(curve.steps, curve.success, budget([record])))
+    return found
 
 
 def finals(records: Iterable[Record]) -> list[float]:
@@ -100,9 +108,9 @@ def finals(records: Iterable[Record]) -> list[float]:
 def rate_with_interval(strata: Sequence[Sequence[float]]) -> str:
     """Mean of all runs with its interval over seeds, in percent."""
     scores = [np.array(scores, dtype=float) for scores in strata if len(scores)]
-    return percent(float(np.mean(np.concatenate(scores)))) + bracketed_interval(
-        scores, lambda share: f"{100 * share:.0f}"
-    )
+    mean = float(np.mean(np.concatenate(scores)))
+    interval = bracketed_interval(scores, lambda share: f"{100 * share:.0f}")
+    return percent(mean) + interval
 
 
 def percent(share: float) -> str:
@@ -110,72 +118,94 @@ def percent(share: float) -> str:
 
 
 def headline(runs: Runs) -> list[Check]:
-    """The method against each rival on every task; rivals that have no way to the reward; final
+    """The method against each baseline on every task; baselines without a way to the reward; final
     success.
     """
-    rivals = [method for method in runs.values("headline", "method") if method != "latent"]
-    return [*(_ahead_of(runs, rival) for rival in rivals), *_near_zero(runs), *_final(runs)]
+    baselines = [method for method in runs.values("headline", "method") if method != "latent"]
+    ahead = [_ahead_of(runs, baseline) for baseline in baselines]
+    return [*ahead, *_near_zero(runs), *_final(runs)]
 
 
-def _ahead_of(runs: Runs, rival: str) -> Check:
-    tasks, margins = runs.values("headline", "evaluation"), {}
-    for task in tasks:
-        ours, theirs = (
-            runs.of("headline", method=method, evaluation=task) for method in ("latent", rival)
-        )
+def _ahead_of(runs: Runs, baseline: str) -> Check:
+    margins = {}
+    for task in runs.values("headline", "evaluation"):
+        ours = runs.of("headline", method="latent", evaluation=task)
+        theirs = runs.of("headline", method=baseline, evaluation=task)
         if ours and theirs:
             margins[task] = float(np.mean(areas(ours)) - np.mean(areas(theirs)))
-    complete = all(runs.complete("headline", method=method) for method in ("latent", rival))
+    complete = all(runs.complete("headline", method=method) for method in ("latent", baseline))
     behind = [task for task, margin in margins.items() if margin <= 0]
-    smallest = min(margins, key=lambda task: margins[task], default="")
-    measured = f"smallest margin {margins[smallest]:+.2f} ({smallest})" if smallest else ""
-    what = f"area under the curve, latent minus {rival}"
-    return Check(what, "above 0 on every task", measured, _state(complete, not behind))
+    measured = ""
+    if margins:
+        smallest = min(margins, key=lambda task: margins[task])
+        measured = f"smallest margin {margins[smallest]:+.2f} ({smallest})"
+    what = f"area under the curve, latent minus {baseline}"
+    return Check(
+        what=what,
+        wanted="above 0 on every task",
+        measured=measured,
+        state=_state(complete, not behind),
+    )
 
 
 def _near_zero(runs: Runs) -> list[Check]:
     checks = []
-    for method in [method for method in runs.values("headline", "method") if method in PLAIN]:
-        by_task = [
-            finals(runs.of("headline", method=method, evaluation=task))
-            for task in runs.values("headline", "evaluation")
-        ]
+    for method in runs.values("headline", "method"):
+        if method not in PLAIN:
+            continue
+        by_task = _finals_by_task(runs, "headline", method=method)
         means = [float(np.mean(values)) for values in by_task if values]
         measured = f"at most {percent(max(means))}" if means else ""
         met = bool(means) and max(means) <= NEAR_ZERO
         what = f"final success of {method}, any task"
+        wanted = f"near 0: at most {percent(NEAR_ZERO)}"
+        state = _state(runs.complete("headline", method=method), met)
         checks.append(
             Check(
-                what,
-                f"near 0: at most {percent(NEAR_ZERO)}",
-                measured,
-                _state(runs.complete("headline", method=method), met),
-            )
+                what=what,
+                wanted=wanted,
+                measured=measured,
+                state=state,
+            ),
         )
     return checks
+
+
+def _finals_by_task(runs: Runs, experiment: str, **variables: str) -> list[list[float]]:
+    """Final success of the runs with these values, for each evaluation task of the experiment."""
+    found = []
+    for task in runs.values(experiment, "evaluation"):
+        records = runs.of(experiment, evaluation=task, **variables)
+        found.append(finals(records))
+    return found
 
 
 def _final(runs: Runs) -> list[Check]:
     checks = []
     for kind, least in (("pick", 0.85), ("place", 0.75)):
         tasks = [task for task in runs.values("headline", "evaluation") if task.startswith(kind)]
-        by_task = [finals(runs.of("headline", method="latent", evaluation=task)) for task in tasks]
-        complete = bool(tasks) and all(
-            runs.complete("headline", method="latent", evaluation=task) for task in tasks
-        )
-        filled = [values for values in by_task if values]
-        means = [float(np.mean(values)) for values in filled]
-        measured = (
-            f"{rate_with_interval(filled)}, lowest task {percent(min(means))}" if filled else ""
-        )
-        met = bool(filled) and float(np.mean(np.concatenate(filled))) >= least
+        filled = []
+        complete = bool(tasks)
+        for task in tasks:
+            values = finals(runs.of("headline", method="latent", evaluation=task))
+            if values:
+                filled.append(values)
+            complete &= runs.complete("headline", method="latent", evaluation=task)
+        measured = ""
+        met = False
+        if filled:
+            lowest = min(float(np.mean(values)) for values in filled)
+            measured = f"{rate_with_interval(filled)}, lowest task {percent(lowest)}"
+            met = float(np.mean(np.concatenate(filled))) >= least
+        what = f"final success of latent, {kind}"
+        wanted = f"at least {percent(least)}"
         checks.append(
             Check(
-                f"final success of latent, {kind}",
-                f"at least {percent(least)}",
-                measured,
-                _state(complete, met),
-            )
+                what=what,
+                wanted=wanted,
+                measured=measured,
+                state=_state(complete, met),
+            ),
         )
     return checks
 
@@ -185,69 +215,87 @@ def first_rollouts(runs: Runs) -> list[Check]:
     checks = []
     for task in runs.values("first_rollouts", "evaluation"):
         records = runs.of("first_rollouts", evaluation=task)
-        counts = {name: _counted(records, name) for name in ("policy", "prior")}
-        intervals = {name: wilson_interval(*count) for name, count in counts.items()}
-        rates = {name: count[0] / max(1, count[1]) for name, count in counts.items()}
-        pairs = (("policy", "prior"), ("prior", "policy"))
-        met = any(intervals[one][0] <= rates[other] <= intervals[one][1] for one, other in pairs)
-        parts = [
-            f"{name} {percent(rates[name])} [{100 * intervals[name][0]:.0f},"
-            f" {100 * intervals[name][1]:.0f}]"
-            for name in counts
-        ]
+        rates = {}
+        intervals = {}
+        for name in ("policy", "prior"):
+            successes, trials = _count_successes(records, name)
+            rates[name] = successes / max(1, trials)
+            intervals[name] = wilson_interval(successes, trials)
+        met = False
+        for name, other in (("policy", "prior"), ("prior", "policy")):
+            low, high = intervals[name]
+            met |= low <= rates[other] <= high
+        parts = []
+        for name, (low, high) in intervals.items():
+            rate = percent(rates[name])
+            parts.append(f"{name} {rate} [{100 * low:.0f}, {100 * high:.0f}]")
         measured = ", ".join(parts) if records else ""
         complete = runs.complete("first_rollouts", evaluation=task)
+        what = f"success at step 0, {task}"
+        wanted = "the same within the interval"
         checks.append(
             Check(
-                f"success at step 0, {task}",
-                "the same within the interval",
-                measured,
-                _state(complete, met),
-            )
+                what=what,
+                wanted=wanted,
+                measured=measured,
+                state=_state(complete, met),
+            ),
         )
     return checks
 
 
-def _counted(records: Iterable[Record], command: str) -> tuple[int, int]:
+def _count_successes(records: Iterable[Record], command: str) -> tuple[int, int]:
     rates = [record.results[command]["success"] for record in records]
-    return sum(rate["successes"] for rate in rates), sum(rate["trials"] for rate in rates)
+    successes = sum(rate["successes"] for rate in rates)
+    trials = sum(rate["trials"] for rate in rates)
+    return successes, trials
 
 
 def data_size(runs: Runs) -> list[Check]:
     """Rising with the data, by less for the last doubling than for the first."""
     checks = []
     for task in runs.values("data_size", "evaluation"):
-        sizes = sizes_of_data(runs, task)
-        means = {size: float(np.mean(areas(records))) for size, records in sizes.items() if records}
+        means = {}
+        for size, records in sizes_of_data(runs, task).items():
+            if records:
+                means[size] = float(np.mean(areas(records)))
         complete = runs.complete("data_size", evaluation=task) and runs.complete(
             "headline", method="latent", evaluation=task
         )
-        names = list(means)
-        met = (
-            len(names) > 2
-            and means[names[-1]] > means[names[0]]
-            and (means[names[-1]] - means[names[-2]] < means[names[1]] - means[names[0]])
-        )
+        met = False
+        if len(means) > 2:
+            first, second, *_ = means.values()
+            *_, last_but_one, last = means.values()
+            met = last > first and last - last_but_one < second - first
         measured = ", ".join(f"{int(size):,}: {mean:.2f}" for size, mean in means.items())
+        what = f"area under the curve by trajectories, {task}"
         wanted = "rises, less at the end than at the beginning"
         checks.append(
             Check(
-                f"area under the curve by trajectories, {task}",
-                wanted,
-                measured,
-                _state(complete, met),
-            )
+                what=what,
+                wanted=wanted,
+                measured=measured,
+                state=_state(complete, met),
+            ),
         )
     return checks
 
 
 def sizes_of_data(runs: Runs, task: str) -> dict[str, list[Record]]:
-    """The runs on a task by trajectories of their prior; those of all are the headline's."""
-    sizes = {
-        size: runs.of("data_size", evaluation=task, trajectories=size)
-        for size in runs.values("data_size", "trajectories")
-    }
-    return {**sizes, ALL_DATA: runs.of("headline", method="latent", evaluation=task)}
+    """Group the runs on a task by the trajectories of their prior.
+
+    Args:
+        runs: Entries and records of a scale.
+        task: Name of the evaluation task.
+
+    Returns:
+        Records by number of trajectories; those of all are the headline's.
+    """
+    found = {}
+    for size in runs.values("data_size", "trajectories"):
+        found[size] = runs.of("data_size", evaluation=task, trajectories=size)
+    found[ALL_DATA] = runs.of("headline", method="latent", evaluation=task)
+    return found
 
 
 def mismatch(runs: Runs) -> list[Check]:
@@ -258,19 +306,10 @@ def mismatch(runs: Runs) -> list[Check]:
         ("latent", "the table", lambda _: True),
         ("escape", "above 70 %", lambda mean: mean > 0.70),
     ):
-        by_task = [
-            finals(runs.of("mismatch", learner=name, evaluation=task))
-            for task in runs.values("mismatch", "evaluation")
-        ]
-        checks.append(
-            _rate_check(
-                f"final success, {name}",
-                wanted,
-                by_task,
-                runs.complete("mismatch", learner=name),
-                holds,
-            )
-        )
+        what = f"final success, {name}"
+        by_task = _finals_by_task(runs, "mismatch", learner=name)
+        complete = runs.complete("mismatch", learner=name)
+        checks.append(_rate_check(what, wanted, by_task, complete, holds))
     return checks
 
 
@@ -285,13 +324,15 @@ def precise(runs: Runs) -> list[Check]:
         excess = [record.results["figures"][f"excess_nats_{flow}"] for record in records]
         mean = float(np.mean(excess)) if excess else float("nan")
         measured = f"{mean:.2f} nats, {len(excess)} seeds" if excess else ""
+        what = f"likelihood short of the entropy, {flow}"
+        state = _state(runs.complete("precise"), bool(holds(mean)))
         checks.append(
             Check(
-                f"likelihood short of the entropy, {flow}",
-                wanted,
-                measured,
-                _state(runs.complete("precise"), bool(holds(mean))),
-            )
+                what=what,
+                wanted=wanted,
+                measured=measured,
+                state=state,
+            ),
         )
     return checks
 
@@ -300,32 +341,32 @@ def asymmetric(runs: Runs) -> list[Check]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
     for task in runs.values("asymmetric", "evaluation"):
-        steps, runs_there, longest = {}, {}, 0.0
+        steps = {}
+        runs_there = {}
+        longest = 0.0
         for critic in ("state", "features"):
             records = runs.of("asymmetric", critic=critic, evaluation=task)
             reached = [steps_to(curve.steps, curve.success, 0.80) for curve in curves(records)]
             steps[critic] = float(np.median(reached)) if reached else float("nan")
-            runs_there[critic] = (
-                f"{int(np.isfinite(reached).sum())} of {len(reached)} runs got there"
-            )
+            count = int(np.isfinite(reached).sum())
+            runs_there[critic] = f"{count} of {len(reached)} runs got there"
             longest = max(longest, budget(records) if records else 0.0)
-        met = 2 * steps["state"] <= min(
-            steps["features"], longest
-        )  # one that never gets there took longer than that
-        measured = ", ".join(
-            f"{critic} {_steps(value, longest)} ({runs_there[critic]})"
-            for critic, value in steps.items()
-            if not np.isnan(value)
-        )
+        # A run that never gets there takes longer than the longest.
+        met = 2 * steps["state"] <= min(steps["features"], longest)
+        parts = []
+        for critic, value in steps.items():
+            if not np.isnan(value):
+                parts.append(f"{critic} {_steps(value, longest)} ({runs_there[critic]})")
         complete = runs.complete("asymmetric", evaluation=task)
+        what = f"steps to 80 %, critic on state or features, {task}"
         wanted = "state at most half of features"
         checks.append(
             Check(
-                f"steps to 80 %, critic on state or features, {task}",
-                wanted,
-                measured,
-                _state(complete, met),
-            )
+                what=what,
+                wanted=wanted,
+                measured=", ".join(parts),
+                state=_state(complete, met),
+            ),
         )
     return checks
 
@@ -342,15 +383,17 @@ def transfer(runs: Runs) -> list[Check]:
     for training in runs.values("transfer", "training"):
         records = runs.of("transfer", training=training)
         if records:
-            rates = (counted_rate(records, world) for world in ("calm", "perturbed"))
-            parts.append(f"{training} {' / '.join(rates)}")
-    complete = runs.complete("transfer")
+            calm = format_success(records, "calm")
+            perturbed = format_success(records, "perturbed")
+            parts.append(f"{training} {calm} / {perturbed}")
+    what = "success calm / perturbed, by training"
+    state = _state(runs.complete("transfer"), True)
     return [
         Check(
-            "success calm / perturbed, by training",
-            "the table",
-            ", ".join(parts),
-            _state(complete, True),
+            what=what,
+            wanted="the table",
+            measured=", ".join(parts),
+            state=state,
         )
     ]
 
@@ -359,33 +402,40 @@ def auxiliary(runs: Runs) -> list[Check]:
     """The ablation: final success and area by labels."""
     checks = []
     for task in runs.values("auxiliary", "evaluation"):
-        table = labels_of(runs, task)
-        parts = [
-            f"{int(labels):,}: {np.mean(finals(records)):.0%}"
-            for labels, records in table.items()
-            if records
-        ]
+        parts = []
+        for labels, records in labels_of(runs, task).items():
+            if records:
+                parts.append(f"{int(labels):,}: {np.mean(finals(records)):.0%}")
         complete = runs.complete("auxiliary", evaluation=task) and runs.complete(
             "headline", method="latent", evaluation=task
         )
+        what = f"final success by labelled scenes, {task}"
         checks.append(
             Check(
-                f"final success by labelled scenes, {task}",
-                "the table",
-                ", ".join(parts),
-                _state(complete, True),
-            )
+                what=what,
+                wanted="the table",
+                measured=", ".join(parts),
+                state=_state(complete, True),
+            ),
         )
     return checks
 
 
 def labels_of(runs: Runs, task: str) -> dict[str, list[Record]]:
-    """The runs on a task by labelled scenes; those with all of them are the headline's."""
-    found = {
-        labels: runs.of("auxiliary", evaluation=task, labels=labels)
-        for labels in runs.values("auxiliary", "labels")
-    }
-    return {**found, ALL_LABELS: runs.of("headline", method="latent", evaluation=task)}
+    """Group the runs on a task by labelled scenes.
+
+    Args:
+        runs: Entries and records of a scale.
+        task: Name of the evaluation task.
+
+    Returns:
+        Records by number of labelled scenes; those with all of them are the headline's.
+    """
+    found = {}
+    for labels in runs.values("auxiliary", "labels"):
+        found[labels] = runs.of("auxiliary", evaluation=task, labels=labels)
+    found[ALL_LABELS] = runs.of("headline", method="latent", evaluation=task)
+    return found
 
 
 def fresh_start(runs: Runs) -> list[Check]:
@@ -395,19 +445,20 @@ def fresh_start(runs: Runs) -> list[Check]:
     minutes = [sum(seconds) / 60 for seconds in fresh_starts(runs).values()]
     median = float(np.median(minutes)) if minutes else float("nan")
     reached = f"{np.isfinite(minutes).sum()} of {len(minutes)} runs reached it"
-    measured = (
-        ""
-        if not minutes
-        else f"{median:.1f} minutes, {reached}"
-        if np.isfinite(median)
-        else f"never; {reached}"
-    )
+    if not minutes:
+        measured = ""
+    elif np.isfinite(median):
+        measured = f"{median:.1f} minutes, {reached}"
+    else:
+        measured = f"never; {reached}"
+    what = "from no data to 90 % on Lift, median"
+    state = _state(runs.complete("fresh_start"), median < 10)
     return [
         Check(
-            "from no data to 90 % on Lift, median",
-            "under 10 minutes",
-            measured,
-            _state(runs.complete("fresh_start"), median < 10),
+            what=what,
+            wanted="under 10 minutes",
+            measured=measured,
+            state=state,
         )
     ]
 
@@ -416,30 +467,36 @@ def fresh_starts(runs: Runs) -> dict[str, tuple[float, ...]]:
     """Seconds of demonstrations, prior and learning until 90 % of every run that has all three
     recorded, by entry.
     """
-    found = {}
+    found: dict[str, tuple[float, ...]] = {}
     for record in runs.of("fresh_start"):
-        keys = (f"fresh_start/{part}-{record.variables['seed']}" for part in ("demos", "prior"))
-        before = [runs.records[key] for key in keys if key in runs.records]
-        if "evaluation" in record.variables and len(before) == 2:
-            earlier = (sum(part.seconds.values()) for part in before)
-            found[record.entry] = (*earlier, seconds_to(record, 0.90))
+        if "evaluation" not in record.variables:
+            continue
+        seed = record.variables["seed"]
+        demos = runs.records.get(f"fresh_start/demos-{seed}")
+        prior = runs.records.get(f"fresh_start/prior-{seed}")
+        if demos is not None and prior is not None:
+            demos_s = sum(demos.seconds.values())
+            prior_s = sum(prior.seconds.values())
+            found[record.entry] = (demos_s, prior_s, _seconds_to(record, 0.90))
     return found
 
 
-def seconds_to(record: Record, level: float) -> float:
-    """Wall-clock of a run of `conure rl` until an evaluation first shows `level`, starting the
-    program included.
+def _seconds_to(record: Record, level: float) -> float:
+    """Wall-clock seconds of a run of `conure rl` until an evaluation first shows `level`.
 
-    Where the curve holds no times, its share of the steps is taken as that of the time.
+    Starting the program is included. Where the curve holds no times, its share of the steps is
+    taken as that of the time. Infinite where no evaluation shows it.
     """
-    curve, total = curve_of(record.results["rl"]), record.seconds["rl"]
+    curve = curve_of(record.results["rl"])
+    total = record.seconds["rl"]
     reached = np.flatnonzero(curve.success >= level)
     if not len(reached):
         return float("inf")
     first = int(reached[0])
     if np.isfinite(curve.seconds).all():
         return float(total - curve.seconds[-1] + curve.seconds[first])
-    return float(total * curve.steps[first] / max(curve.steps[-1], budget([record])))
+    longest = max(curve.steps[-1], budget([record]))
+    return float(total * curve.steps[first] / longest)
 
 
 def _rate_check(
@@ -450,24 +507,39 @@ def _rate_check(
     holds: Callable[[float], Any],
 ) -> Check:
     filled = [values for values in by_task if len(values)]
-    mean = float(np.mean(np.concatenate(filled))) if filled else float("nan")
+    mean = float("nan")
+    measured = ""
+    if filled:
+        mean = float(np.mean(np.concatenate(filled)))
+        measured = rate_with_interval(filled)
     return Check(
-        what,
-        wanted,
-        rate_with_interval(filled) if filled else "",
-        _state(complete, bool(holds(mean))),
+        what=what,
+        wanted=wanted,
+        measured=measured,
+        state=_state(complete, bool(holds(mean))),
     )
 
 
-def counted_rate(records: Iterable[Record], command: str) -> str:
-    """Success of a command's episodes in all these records, with Wilson's interval, in percent."""
-    count = _counted(records, command)
-    low, high = wilson_interval(*count)
-    return f"{percent(count[0] / max(1, count[1]))} [{100 * low:.0f}, {100 * high:.0f}]"
+def format_success(records: Iterable[Record], command: str) -> str:
+    """Format the success of a command's episodes with Wilson's interval.
+
+    Args:
+        records: Records that hold counts of this command.
+        command: Label of the command in the entry, such as "policy" or "calm".
+
+    Returns:
+        The rate over the episodes of all records, and its 95 % interval, in percent.
+    """
+    successes, trials = _count_successes(records, command)
+    low, high = wilson_interval(successes, trials)
+    rate = percent(successes / max(1, trials))
+    return f"{rate} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _state(complete: bool, met: bool) -> str:
-    return (MET if met else MISSED) if complete else INCOMPLETE
+    if not complete:
+        return INCOMPLETE
+    return MET if met else MISSED
 
 
 CHECKS: dict[str, Callable[[Runs], list[Check]]] = {

@@ -25,12 +25,12 @@ from conure_experiments.provenance import provenance
 from conure_experiments.readme import write_table
 from conure_experiments.runner import Outcome, Places, Runner
 
-WIDTH = 160  # where the output is no terminal
+WIDTH = 160  # where the output is not a terminal
 
 
 @dataclass(frozen=True)
 class ResultsConfig:
-    """How to fill the ledger; see conf/results.yaml."""
+    """How to run the experiments; see conf/results.yaml."""
 
     out: str
     results: str
@@ -59,48 +59,52 @@ class ResultsConfig:
 
 
 def run(words: list[str]) -> None:
-    """Show the ledger of experiments, or fill it.
+    """Show the experiments and their records, or run what is missing.
 
     Words without '=' are names of experiments, or all, plan, page or readme.
     """
     names = [word for word in words if "=" not in word and not word.startswith("-")]
-    config = load_config(
-        "conure_experiments.conf",
-        "results",
-        ResultsConfig,
-        [word for word in words if word not in names],
-    )
+    settings = [word for word in words if word not in names]
+    config = load_config("conure_experiments.conf", "results", ResultsConfig, settings)
     plan = load_plan(config.plan)
     if not names:
-        overview(plan, config)
+        _print_overview(plan, config)
     elif names == ["plan"]:
-        print_plan(plan, config)
+        _print_plan(plan, config)
     elif names == ["page"]:
-        print(f"written: {write_page(plan, config.places.results)}")
+        path = write_page(plan, config.places.results)
+        print(f"written: {path}")
     elif names == ["readme"]:
-        print(f"written: {write_table(plan, config.places.results, Path(config.readme))}")
+        path = write_table(plan, config.places.results, Path(config.readme))
+        print(f"written: {path}")
     else:
-        fill(plan, config, names)
+        _fill(plan, config, names)
 
 
-def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
-    """Run what these experiments lack. Raises: ConureError if an entry failed; the others are
-    filled all the same.
+def _fill(
+    plan: Plan,
+    config: ResultsConfig,
+    names: Sequence[str],
+) -> Outcome:
+    """Run what these experiments lack.
+
+    Raises:
+        ConureError: An entry failed; the others are run all the same.
     """
-    wanted = [
-        entry
-        for name in names
-        for entry in plan.select(config.chosen_scale, "" if name == "all" else name)
-    ]
+    wanted: list[Entry] = []
+    for name in names:
+        experiment = "" if name == "all" else name
+        wanted += plan.select(config.chosen_scale, experiment)
     if config.fresh:
         for entry in wanted:
-            forget(entry, config.places)
+            _forget(entry, config.places)
     runner = Runner(plan, config.places, provenance(config.places.results))
     try:
         outcome = runner.run(wanted)
     finally:
         if runner.outcome.finished:
-            print(f"written: {write_page(plan, config.places.results)}")
+            path = write_page(plan, config.places.results)
+            print(f"written: {path}")
     left = {**outcome.failed, **outcome.skipped}
     if left:
         first = next(iter(left))
@@ -112,9 +116,11 @@ def fill(plan: Plan, config: ResultsConfig, names: Sequence[str]) -> Outcome:
     return outcome
 
 
-def forget(entry: Entry, places: Places) -> None:
-    """Remove the entry's record and all that its commands wrote. Raises: ConfigError if it is at
-    work.
+def _forget(entry: Entry, places: Places) -> None:
+    """Remove the entry's record and all that its commands wrote.
+
+    Raises:
+        ConfigError: The entry is at work.
     """
     pid = holder(places.out, entry)
     if pid is not None:
@@ -123,11 +129,12 @@ def forget(entry: Entry, places: Places) -> None:
     shutil.rmtree(places.out / entry.key, ignore_errors=True)
 
 
-def overview(plan: Plan, config: ResultsConfig) -> None:
+def _print_overview(plan: Plan, config: ResultsConfig) -> None:
     """Print what is filled, missing, outdated, at work and failed, and what each experiment shows
     so far.
     """
-    console, places = Console(), config.places
+    console = Console()
+    places = config.places
     if not console.is_terminal:
         console.width = WIDTH
     runs = runs_of(plan, places.results, config.chosen_scale)
@@ -139,32 +146,43 @@ def overview(plan: Plan, config: ResultsConfig) -> None:
         missing = [entry for entry in entries if entry.key not in runs.records]
         working = sum(holder(places.out, entry) is not None for entry in entries)
         failed = sum(bool(read_state(places.out, entry).failure) for entry in missing)
-        numbers = (str(number) if number else "" for number in (working, failed))
         left = f"{hours(missing, places.jobs) * pace:.1f}" if missing else ""
         counts.add_row(
-            experiment, f"{len(entries) - len(missing)} of {len(entries)}", *numbers, left
+            experiment,
+            f"{len(entries) - len(missing)} of {len(entries)}",
+            str(working or ""),
+            str(failed or ""),
+            left,
         )
         for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
-            row = (escape(word) for word in (experiment, check.what, check.wanted, check.measured))
-            shown.add_row(*row, _coloured(check.state))
+            shown.add_row(
+                escape(experiment),
+                escape(check.what),
+                escape(check.wanted),
+                escape(check.measured),
+                _colour(check.state),
+            )
     console.print(counts, shown)
-    _print_failures(
-        console, [entry for entry in runs.entries if entry.key not in runs.records], places
-    )
+    unfilled = [entry for entry in runs.entries if entry.key not in runs.records]
+    _print_failures(console, unfilled, places)
     print(f"scale {config.chosen_scale}; records: {places.results}, page: {places.results / PAGE}")
 
 
 def _pace(plan: Plan, records: Any) -> float:
     """What finished entries took over what was estimated."""
-    pairs = [
-        (sum(record.seconds.values()) / 60, plan.entries[record.key].minutes) for record in records
-    ]
-    return (
-        sum(took for took, _ in pairs) / sum(estimated for _, estimated in pairs) if pairs else 1.0
-    )
+    took = []
+    estimated = []
+    for record in records:
+        took.append(sum(record.seconds.values()) / 60)
+        estimated.append(plan.entries[record.key].minutes)
+    return sum(took) / sum(estimated) if took else 1.0
 
 
-def _print_failures(console: Console, missing: Sequence[Entry], places: Places) -> None:
+def _print_failures(
+    console: Console,
+    missing: Sequence[Entry],
+    places: Places,
+) -> None:
     for entry in missing:
         state = read_state(places.out, entry)
         if state.failure:
@@ -178,17 +196,19 @@ def _print_failures(console: Console, missing: Sequence[Entry], places: Places) 
             )
 
 
-def _coloured(state: str) -> str:
-    colours = {"met": "green", "missed": "red", INCOMPLETE: "yellow"}
+def _colour(state: str) -> str:
+    colours = {
+        "met": "green",
+        "missed": "red",
+        INCOMPLETE: "yellow",
+    }
     return f"[{colours[state]}]{state}[/]"
 
 
-def print_plan(plan: Plan, config: ResultsConfig) -> None:
+def _print_plan(plan: Plan, config: ResultsConfig) -> None:
     """Print every entry of the scale with its estimated minutes, and the hours of all."""
-    entries, records = (
-        plan.select(config.chosen_scale),
-        runs_of(plan, config.places.results, config.chosen_scale).records,
-    )
+    entries = plan.select(config.chosen_scale)
+    records = runs_of(plan, config.places.results, config.chosen_scale).records
     for entry in entries:
         mark = "filled" if entry.key in records else ""
         print(

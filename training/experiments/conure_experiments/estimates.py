@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+EPISODE_STEPS = 50
+"""Steps of an episode of a task that the rates do not name."""
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -33,41 +36,78 @@ class _Command(Protocol):
     def words(self) -> tuple[str, ...]: ...
 
 
-def minutes_of(commands: Iterable[_Command], alone: bool, rates: Rates) -> float:
-    """Minutes of all commands of an entry."""
+def minutes_of(
+    commands: Iterable[_Command],
+    alone: bool,
+    rates: Rates,
+) -> float:
+    """Estimate the minutes of all commands of an entry.
+
+    Args:
+        commands: The commands, one after another.
+        alone: The entry has the whole machine.
+        rates: Measured rates of one core.
+
+    Returns:
+        Minutes of one core, or of the whole machine if alone.
+    """
     return sum(_minutes(command, alone, rates) for command in commands)
 
 
-def _minutes(command: _Command, alone: bool, rates: Rates) -> float:
+def _minutes(
+    command: _Command,
+    alone: bool,
+    rates: Rates,
+) -> float:
     settings = dict(word.split("=", 1) for word in command.words if "=" in word)
-    speedup = rates.alone_speedup if alone and command.verb in ("demos", "prior") else 1.0
-    seconds = {"rl": _learning_s, "evaluate": _rollouts_s, "demos": _collecting_s}.get(command.verb)
+    speedup = 1.0
+    if alone and command.verb in ("demos", "prior"):
+        speedup = rates.alone_speedup
+    seconds = SECONDS.get(command.verb)
     if seconds is not None:
         return rates.start_minutes + seconds(settings, rates) / 60 / speedup
-    return (rates.prior_minutes if command.verb == "prior" else rates.experiment_minutes) / speedup
+    if command.verb == "prior":
+        return rates.prior_minutes / speedup
+    return rates.experiment_minutes / speedup
 
 
 def _learning_s(settings: Mapping[str, str], rates: Rates) -> float:
-    steps, every = int(settings["steps"]), int(settings.get("evaluate_every", 0))
-    cost = rates.method_cost.get(settings.get("method", "latent"), 1.0)
+    steps = int(settings["steps"])
+    method = settings.get("method", "latent")
+    factor = rates.method_cost.get(method, 1.0)
+    learning_s = factor * steps / rates.learning_steps_s
+    every = int(settings.get("evaluate_every", 0))
     rounds = steps // every + 1 if every else 0
-    tested = rounds * int(settings.get("evaluate_episodes", 0)) * _episode_steps(settings, rates)
-    return cost * steps / rates.learning_steps_s + tested / rates.rollout_steps_s
+    episodes = rounds * int(settings.get("evaluate_episodes", 0))
+    evaluation_steps = episodes * _episode_steps(settings, rates)
+    return learning_s + evaluation_steps / rates.rollout_steps_s
 
 
 def _rollouts_s(settings: Mapping[str, str], rates: Rates) -> float:
-    return int(settings["episodes"]) * _episode_steps(settings, rates) / rates.rollout_steps_s
+    episodes = int(settings["episodes"])
+    steps = episodes * _episode_steps(settings, rates)
+    return steps / rates.rollout_steps_s
 
 
 def _collecting_s(settings: Mapping[str, Any], rates: Rates) -> float:
-    counts = {
-        key.partition(".")[2]: int(value)
-        for key, value in settings.items()
-        if ".".join(key.split(".")[:-1]).endswith("episodes")
-    }
-    steps = sum(count * rates.episode_steps.get(task, 50) / 2 for task, count in counts.items())
-    return steps / rates.collecting_steps_s
+    steps = []
+    for key, value in settings.items():
+        group, _, _ = key.rpartition(".")
+        if group.endswith("episodes"):
+            _, _, task = key.partition(".")
+            episode_steps = rates.episode_steps.get(task, EPISODE_STEPS)
+            steps.append(int(value) * episode_steps / 2)
+    return sum(steps) / rates.collecting_steps_s
 
 
 def _episode_steps(settings: Mapping[str, str], rates: Rates) -> int:
-    return rates.episode_steps.get(settings.get("task", "Lift"), 50)
+    task = settings.get("task", "Lift")
+    return rates.episode_steps.get(task, EPISODE_STEPS)
+
+
+SECONDS = {
+    "rl": _learning_s,
+    "evaluate": _rollouts_s,
+    "demos": _collecting_s,
+}
+"""What estimates a command's seconds, by its verb."""

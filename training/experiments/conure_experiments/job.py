@@ -1,5 +1,6 @@
-"""One entry at work: its commands one after another, each a process that ends with the ledger and
-can be resumed.
+"""One entry at work: its commands one after another, each a process that can be resumed.
+
+The processes end with the runner that started them.
 """
 
 import fcntl
@@ -19,10 +20,12 @@ from typing import Any
 from conure_core.errors import ConureError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.processes import ended_with_this_process
-from conure_experiments.ledger import at, resolved
+from conure_experiments.ledger import resolve_path, resolve_word
 from conure_experiments.plan import Command, Entry
 
-LOCK, STATE, LOG = ".lock", "state.json", "log.txt"
+LOCK = ".lock"
+STATE = "state.json"
+LOG = "log.txt"
 GRACE_S = 20.0
 SAVE_EVERY_S = 5.0
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -47,8 +50,14 @@ class State:
 
 
 def read_state(out: Path, entry: Entry) -> State:
-    """The state of this entry; an empty one, without a digest, if there is none or one of other
-    commands.
+    """Read the state of this entry.
+
+    Args:
+        out: Folder of the runs.
+        entry: The entry, as the plan has it now.
+
+    Returns:
+        The state; an empty one, without a digest, if there is none or one of other commands.
     """
     with suppress(OSError, ValueError, TypeError):
         state = State(**json.loads((out / entry.key / STATE).read_text()))
@@ -58,13 +67,29 @@ def read_state(out: Path, entry: Entry) -> State:
 
 
 def is_ready(out: Path, entry: Entry) -> bool:
-    """Whether everything that others may need of this entry is there."""
-    whole = all(at(command.result, out).exists() for command in entry.commands.values())
+    """Say whether everything that others may need of this entry is there.
+
+    Args:
+        out: Folder of the runs.
+        entry: The entry.
+
+    Returns:
+        True if the entry is finished and every result exists.
+    """
+    whole = all(resolve_path(command.result, out).exists() for command in entry.commands.values())
     return whole and read_state(out, entry).finished
 
 
 def holder(out: Path, entry: Entry) -> int | None:
-    """The process that has this entry at work, if any."""
+    """Find the process that has this entry at work.
+
+    Args:
+        out: Folder of the runs.
+        entry: The entry.
+
+    Returns:
+        Its process id, 0 if the lock does not say; None if nobody has it.
+    """
     try:
         with (out / entry.key / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -77,9 +102,10 @@ def holder(out: Path, entry: Entry) -> int | None:
     return None
 
 
-def remove_outputs(out: Path, entry: Entry) -> None:
+def _remove_outputs(out: Path, entry: Entry) -> None:
     """Remove what the entry's commands wrote, and its state."""
-    for path in (at(command.out, out) for command in entry.commands.values()):
+    for command in entry.commands.values():
+        path = resolve_path(command.out, out)
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
@@ -92,20 +118,29 @@ class Job:
     Raises: Held if another process has it.
     """
 
-    def __init__(self, entry: Entry, out: Path, cores: set[int], niceness: int) -> None:
-        self.entry, self._out, self._cores, self._niceness = entry, out, cores, niceness
+    def __init__(
+        self,
+        entry: Entry,
+        out: Path,
+        cores: set[int],
+        niceness: int,
+    ) -> None:
+        self.entry = entry
+        self._out = out
+        self._cores = cores
+        self._niceness = niceness
         self.folder = out / entry.key
-        self._lock = _locked(self.folder, entry)
+        self._lock = _lock_folder(self.folder, entry)
         before = read_state(out, entry)
         if not before.digest:  # what other commands left is not to be mistaken for theirs
-            remove_outputs(out, entry)
+            _remove_outputs(out, entry)
         self.state = State(entry.digest, before.seconds)
         self._save()
         self._process: subprocess.Popen[bytes] | None = None
         self._waiting = [
             label
             for label, command in entry.commands.items()
-            if not at(command.result, out).exists()
+            if not resolve_path(command.result, out).exists()
         ]
         self._label = ""
         self._began_s = self._saved_s = time.monotonic()
@@ -122,7 +157,7 @@ class Job:
             self._count(force=status is not None)
             if status is None:
                 return True
-            self._ended(status)
+            self._handle_end(status)
         if self.state.failure or not self._waiting:
             self.state = replace(self.state, finished=not self.state.failure)
             self._save()
@@ -153,7 +188,7 @@ class Job:
     def _start(self, command: Command) -> None:
         program = EXPERIMENT if command.verb == "experiment" else (*CONURE, command.verb)
         words = (*command.words, f"out={command.out}")
-        parts = [sys.executable, *program, *(resolved(word, self._out) for word in words)]
+        parts = [sys.executable, *program, *(resolve_word(word, self._out) for word in words)]
         with self.log.open("ab") as log:
             log.write(f"$ conure {command.line}\n".encode())
             log.flush()
@@ -165,19 +200,18 @@ class Job:
                 env={**os.environ, **ONE_THREAD},
                 start_new_session=True,
                 pass_fds=(self._lock.fileno(),),  # the lock lasts as long as the process
-                preexec_fn=_prepared(self._cores, self._niceness),
+                preexec_fn=_prepare_child(self._cores, self._niceness),
             )
         self._began_s = time.monotonic()
 
-    def _ended(self, status: int) -> None:
+    def _handle_end(self, status: int) -> None:
         self._sweep()
         self._process = None
-        result = at(self.entry.commands[self._label].result, self._out)
+        result = resolve_path(self.entry.commands[self._label].result, self._out)
         if status != 0 or not result.exists():
             said = _last_line(self.log) if status else f"wrote no {result}"
-            self.state = replace(
-                self.state, failure=f"{self._label} ended with status {status}: {said}"
-            )
+            failure = f"{self._label} ended with status {status}: {said}"
+            self.state = replace(self.state, failure=failure)
             self._save()
 
     def _count(self, force: bool) -> None:
@@ -199,7 +233,7 @@ class Job:
         write_json(self.folder / STATE, asdict(self.state))
 
 
-def _locked(folder: Path, entry: Entry) -> Any:
+def _lock_folder(folder: Path, entry: Entry) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / LOCK).open("a+")
     try:
@@ -217,9 +251,10 @@ def _locked(folder: Path, entry: Entry) -> Any:
     return lock
 
 
-def _prepared(cores: set[int], niceness: int) -> Callable[[], None]:
-    """Run in the child before its program: it is interrupted when the ledger dies, and hears an
-    interruption at all.
+def _prepare_child(cores: set[int], niceness: int) -> Callable[[], None]:
+    """Prepare what the child runs before its program.
+
+    It is interrupted when the runner dies, and receives interruptions at all.
     """
     tied = ended_with_this_process(signal.SIGINT)
 
@@ -233,4 +268,7 @@ def _prepared(cores: set[int], niceness: int) -> Callable[[], None]:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]
+    for line in reversed(lines):
+        if line.strip():
+            return line.strip()[:300]
+    return ""

@@ -1,4 +1,4 @@
-"""The records: one JSON a finished run, written whole, from which tables and figures are made."""
+"""The records: one JSON a finished run, written whole, from which tables and plots are made."""
 
 import json
 import math
@@ -47,13 +47,30 @@ class Record:
 
 
 def record_path(results: Path, key: str) -> Path:
+    """Give the path of a record.
+
+    Args:
+        results: Folder of the results.
+        key: EXPERIMENT/ENTRY.
+
+    Returns:
+        The record's file, whether it exists or not.
+    """
     return results / RUNS / f"{key}.json"
 
 
 def read_records(results: Path, entries: Iterable[Entry]) -> dict[str, Record]:
-    """The records of these entries, by key; one of other commands than the plan's is none.
+    """Read the records of these entries; one of other commands than the plan's does not count.
 
-    Raises: DataError for a file that cannot be read.
+    Args:
+        results: Folder of the results.
+        entries: Entries of the plan.
+
+    Returns:
+        Records by key, for the entries that have one.
+
+    Raises:
+        DataError: A record cannot be read.
     """
     found = {}
     for entry in entries:
@@ -64,11 +81,16 @@ def read_records(results: Path, entries: Iterable[Entry]) -> dict[str, Record]:
 
 
 def read_record(path: Path) -> Record | None:
-    """None if there is none. Raises: DataError if it is damaged."""
+    """Read a record; None if there is none.
+
+    Raises:
+        DataError: The record is damaged.
+    """
     remedy = "remove it to run that entry again"
     try:
         data = read_json(path, remedy)
-        return Record(**{field.name: data[field.name] for field in fields(Record)})
+        values = {field.name: data[field.name] for field in fields(Record)}
+        return Record(**values)
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
@@ -76,25 +98,40 @@ def read_record(path: Path) -> Record | None:
 
 
 def write_record(results: Path, record: Record) -> None:
-    """Write the record, whole or not at all; a line for each of its fields."""
-    lines = (
-        f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
-        for name, value in asdict(record).items()
-    )
-    write_text(record_path(results, record.key), "{\n" + ",\n".join(lines) + "\n}\n")
+    """Write the record, whole or not at all; a line for each of its fields.
+
+    Args:
+        results: Folder of the results.
+        record: The record.
+    """
+    lines = []
+    for name, value in asdict(record).items():
+        lines.append(f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}")
+    path = record_path(results, record.key)
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def make_record(
     entry: Entry, out: Path, seconds: dict[str, float], provenance: dict[str, Any]
 ) -> Record:
-    """The record of a finished entry, read from what its commands left below `out`.
+    """Make the record of a finished entry from what its commands left.
 
-    `provenance`: commit, machine, versions, device. Raises: DataError for an output that cannot be
-    read.
+    Args:
+        entry: The entry.
+        out: Folder of the runs, which the commands wrote below.
+        seconds: Wall-clock seconds by command.
+        provenance: Commit, machine, versions and device.
+
+    Returns:
+        The record, with no path of this machine in it.
+
+    Raises:
+        DataError: An output cannot be read.
     """
     configs, results = {}, {}
     for label, command in entry.commands.items():
-        configs[label], results[label] = _collected(command.verb, at(command.result, out), out)
+        path = resolve_path(command.result, out)
+        configs[label], results[label] = _collect(command.verb, path, out)
     seed = entry.variables.get("seed")
     return Record(
         experiment=entry.experiment,
@@ -112,30 +149,51 @@ def make_record(
     )
 
 
-def at(path: str, out: Path) -> Path:
-    """A path of the plan on this machine."""
-    return Path(resolved(path, out))
+def resolve_path(path: str, out: Path) -> Path:
+    """Resolve a path of the plan on this machine.
+
+    Args:
+        path: It may begin with $OUT or $PACKAGE.
+        out: Folder of the runs.
+
+    Returns:
+        The path on this machine.
+    """
+    return Path(resolve_word(path, out))
 
 
-def resolved(word: str, out: Path) -> str:
-    """A word of a command on this machine."""
+def resolve_word(word: str, out: Path) -> str:
+    """Resolve a word of a command on this machine.
+
+    Args:
+        word: It may hold $OUT or $PACKAGE.
+        out: Folder of the runs.
+
+    Returns:
+        The word with folders of this machine.
+    """
     return word.replace(OUT, str(out)).replace(PACKAGE, str(HERE))
 
 
-def _collected(verb: str, path: Path, out: Path) -> tuple[Any, Any]:
+def _collect(
+    verb: str,
+    path: Path,
+    out: Path,
+) -> tuple[Any, Any]:
     """(configuration, results) of one command, with no path of this machine in them."""
     try:
         if verb == "demos":
-            config = json.loads((path / "zarr.json").read_text())["attributes"]["config"]
+            stored = json.loads((path / "zarr.json").read_text())
+            config = stored["attributes"]["config"]
             return _portable(config, out), {"episodes": config["episodes"]}
         data = json.loads(path.read_text())
-        given = (
-            data.pop("config", {})
-            if verb != "prior"
-            else _note(path.with_name("prior.pt"))["config"]
-        )
-        config = _portable(given, out)
-        return config, _portable(_compact_curve(data) if verb == "rl" else data, out)
+        if verb == "prior":
+            config = _note(path.with_name("prior.pt"))["config"]
+        else:
+            config = data.pop("config", {})
+        if verb == "rl":
+            data = _compact_curve(data)
+        return _portable(config, out), _portable(data, out)
     except UNREADABLE as error:
         raise damaged(path, error, "remove its folder to run the entry again") from error
 
@@ -149,14 +207,20 @@ def _note(prior: Path) -> dict[str, Any]:
 def _compact_curve(data: dict[str, Any]) -> dict[str, Any]:
     """Of every episode only where it ended and whether it succeeded; evaluations as they are."""
     episodes = data.pop("episodes")
-    curve = {"steps": [episode["steps"] for episode in episodes]}
-    curve["success"] = [int(episode["success"]) for episode in episodes]
-    return {**data, "curve": curve, "evaluations": data.get("evaluations", [])}
+    steps = [episode["steps"] for episode in episodes]
+    success = [int(episode["success"]) for episode in episodes]
+    evaluations = data.get("evaluations", [])
+    return {
+        **data,
+        "curve": {"steps": steps, "success": success},
+        "evaluations": evaluations,
+    }
 
 
 def _portable(value: Any, out: Path) -> Any:
-    """With the plan's names for this machine's folders, and null for what is no number: JSON knows
-    no NaN.
+    """With the plan's names for this machine's folders, and null for what is not a number.
+
+    JSON knows no NaN.
     """
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -164,4 +228,6 @@ def _portable(value: Any, out: Path) -> Any:
         return value.replace(str(out), OUT).replace(str(HERE), PACKAGE)
     if isinstance(value, dict):
         return {key: _portable(part, out) for key, part in value.items()}
-    return [_portable(part, out) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_portable(part, out) for part in value]
+    return value

@@ -1,6 +1,4 @@
-"""`docs/results/README.md` and its figures, made of the plan and the records and of nothing
-else.
-"""
+"""`docs/results/README.md` and its plots, made of the plan and the records and of nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +10,13 @@ from conure_experiments.checks import CHECKS, Runs, areas, curves, finals, fresh
 from conure_experiments.ledger import Record, read_records
 from conure_experiments.measures import steps_to
 from conure_experiments.plan import SCALES, Plan
-from conure_experiments.plots import write_figures
+from conure_experiments.plots import write_plots
 from conure_training.demo.summary import auxiliary_task
 from conure_training.evaluation.intervals import bracketed_interval, interquartile_mean
 
 PAGE, FIGURES = "README.md", "figures"
 TITLES = {
-    "headline": "Held-out tasks: prior and RL against every rival, same steps",
+    "headline": "Held-out tasks: prior and RL against every baseline, same steps",
     "first_rollouts": "First rollouts",
     "data_size": "Data size",
     "mismatch": "Mismatch: a prior that has only grasped, on a place task",
@@ -42,15 +40,27 @@ over the steps given, from 0 to 1.
 
 
 def write_page(plan: Plan, results: Path) -> Path:
-    """Write page and figures; returns the page's path."""
+    """Write the page and its plots.
+
+    Args:
+        plan: The plan.
+        results: Folder of the records, which the page is written to.
+
+    Returns:
+        The page's path.
+    """
     runs = _largest(plan, results)
-    figures = write_figures(runs, results / FIGURES)
-    write_text(results / PAGE, page_text(plan, results, figures))
+    plots = write_plots(runs, results / FIGURES)
+    write_text(results / PAGE, _page_text(plan, results, plots))
     return results / PAGE
 
 
-def page_text(plan: Plan, results: Path, figures: Mapping[str, Sequence[str]]) -> str:
-    """The page. `figures`: file names by experiment."""
+def _page_text(
+    plan: Plan,
+    results: Path,
+    plots: Mapping[str, Sequence[str]],
+) -> str:
+    """The page. `plots`: file names by experiment."""
     runs = _largest(plan, results)
     parts = [HEAD, _note(runs)]
     for scale in SCALES:
@@ -58,7 +68,7 @@ def page_text(plan: Plan, results: Path, figures: Mapping[str, Sequence[str]]) -
         if scale == SCALES[0] or any(record.scale == scale for record in of_scale.records.values()):
             parts.append(_verdicts(of_scale, scale))
     for experiment in plan.experiments:
-        files = figures.get(experiment, ())
+        files = plots.get(experiment, ())
         details = DETAILS[experiment](runs) if experiment in DETAILS else ""
         if files or details:
             pictures = "\n".join(f"![{experiment}]({FIGURES}/{name})" for name in files)
@@ -68,8 +78,21 @@ def page_text(plan: Plan, results: Path, figures: Mapping[str, Sequence[str]]) -
     return "\n".join(part for part in parts if part)
 
 
-def runs_of(plan: Plan, results: Path, scale: str) -> Runs:
-    """The entries of a scale with their records."""
+def runs_of(
+    plan: Plan,
+    results: Path,
+    scale: str,
+) -> Runs:
+    """Read the entries of a scale with their records.
+
+    Args:
+        plan: The plan.
+        results: Folder of the records.
+        scale: One of SCALES.
+
+    Returns:
+        Entries and records.
+    """
     entries = plan.select(scale)
     return Runs(entries, read_records(results, entries))
 
@@ -82,7 +105,7 @@ def _largest(plan: Plan, results: Path) -> Runs:
 
 
 def _note(runs: Runs) -> str:
-    """What the encoder was told beyond the demonstrations, wherever results are shown."""
+    """What the encoder learns from beyond the demonstrations, wherever results are shown."""
     for record in runs.of("shared"):
         if record.entry == "prior":
             scenes = int(record.configs["prior"]["static_scenes"])
@@ -143,8 +166,8 @@ def _headline(runs: Runs) -> str:
 
 def _iqm(strata: Sequence[Sequence[float]]) -> str:
     arrays = [np.array(scores, dtype=float) for scores in strata]
-    middle = interquartile_mean(np.concatenate(arrays))
-    return f"{middle:.2f}" + bracketed_interval(
+    mean = interquartile_mean(np.concatenate(arrays))
+    return f"{mean:.2f}" + bracketed_interval(
         arrays, lambda score: f"{score:.2f}", interquartile_mean
     )
 
@@ -178,9 +201,9 @@ def _fresh_start(runs: Runs) -> str:
 def _precise(runs: Runs) -> str:
     rows = []
     for record in runs.of("precise"):
-        figures = record.results["figures"]
+        metrics = record.results["figures"]
         names = ("entropy_nats", "nll_nats_ours", "nll_nats_authors")
-        rows.append((str(record.seed), *(f"{figures[name]:.2f}" for name in names)))
+        rows.append((str(record.seed), *(f"{metrics[name]:.2f}" for name in names)))
     return (
         _table(("seed", "entropy, nats", "ours, NLL", "authors' clamp, NLL"), rows) if rows else ""
     )

@@ -21,10 +21,10 @@ from conure_sim.envs.evaluation_sets import find_evaluation_task
 
 SCALES = ("first", "second")
 PLAN = Path(__file__).parent / "plan.yaml"
-OUT, PACKAGE = (
-    "$OUT",
-    "$PACKAGE",
-)  # the folder of the runs, and this one: no machine's paths are recorded
+OUT = "$OUT"
+"""Stands for the folder of the runs: no machine's paths are recorded."""
+PACKAGE = "$PACKAGE"
+"""Stands for this package's folder."""
 RESULTS = {
     "demos": "",
     "prior": "metrics.json",
@@ -81,7 +81,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every entry by key, in the order in which the ledger is filled."""
+    """Every entry by key, in the order in which the entries run."""
 
     entries: dict[str, Entry]
 
@@ -90,10 +90,17 @@ class Plan:
         return list(dict.fromkeys(entry.experiment for entry in self.entries.values()))
 
     def select(self, scale: str, experiment: str = "") -> list[Entry]:
-        """The entries of a scale, of one experiment or (empty) of all; the second scale holds the
-        first.
+        """Choose the entries of a scale; the second scale holds the first.
 
-        Raises: ConfigError listing the valid names.
+        Args:
+            scale: One of SCALES.
+            experiment: Name of an experiment; empty: all.
+
+        Returns:
+            The entries, in the plan's order.
+
+        Raises:
+            ConfigError: Scale or experiment is unknown; the message lists the valid names.
         """
         if scale not in SCALES:
             raise unknown_name("scale", scale, SCALES)
@@ -105,12 +112,18 @@ class Plan:
 
 
 def load_plan(path: str = "") -> Plan:
-    """The plan in this file; empty: Conure's own. Raises: ConfigError for what cannot be a plan."""
+    """Load the plan in this file; empty: Conure's own.
+
+    Raises:
+        ConfigError: The file cannot be read or is not a plan.
+    """
     file = Path(path) if path else PLAN
     try:
         data = yaml.safe_load(file.read_text())
-        rates, steps = Rates(**data["rates"]), data.get("steps", {})
-        groups, earlier = data["groups"], data.get("earlier_names", {})
+        rates = Rates(**data["rates"])
+        steps = data.get("steps", {})
+        groups = data["groups"]
+        earlier = data.get("earlier_names", {})
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: expected a plan with rates and groups ({error})") from error
     entries: dict[str, Entry] = {}
@@ -118,10 +131,9 @@ def load_plan(path: str = "") -> Plan:
         for scale, choice in _choices(group):
             entry = _entry(group, scale, choice, steps)
             if entry.key not in entries:
-                entries[entry.key] = replace(
-                    entry, minutes=minutes_of(entry.commands.values(), entry.alone, rates)
-                )
-    return Plan(_digested(entries, earlier))
+                minutes = minutes_of(entry.commands.values(), entry.alone, rates)
+                entries[entry.key] = replace(entry, minutes=minutes)
+    return Plan(_add_digests(entries, earlier))
 
 
 def _choices(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
@@ -131,13 +143,16 @@ def _choices(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, tuple[st
     for scale, variables in group["over"].items():
         if scale not in SCALES:
             raise unknown_name(f"scale in the group of {group['experiment']}", scale, SCALES)
-        tables = [
-            values.items() if isinstance(values, Mapping) else ((value, value) for value in values)
-            for values in variables.values()
-        ]
-        for chosen in itertools.product(*tables):
-            pairs = ((str(name), str(text)) for name, text in chosen)
+        tables = [_names_and_texts(values) for values in variables.values()]
+        for pairs in itertools.product(*tables):
             yield scale, dict(zip(variables, pairs, strict=True))
+
+
+def _names_and_texts(values: Mapping[Any, Any] | Iterable[Any]) -> list[tuple[str, str]]:
+    """(name, text) of a variable's values; in a list each is its own text."""
+    if isinstance(values, Mapping):
+        return [(str(name), str(text)) for name, text in values.items()]
+    return [(str(value), str(value)) for value in values]
 
 
 def _entry(
@@ -149,24 +164,32 @@ def _entry(
     names = {variable: name for variable, (name, _) in choice.items()}
     try:
         name = group["name"].format(**names)
-        needs = {alias: key.format(**names) for alias, key in group.get("needs", {}).items()}
-        paths = {alias: f"{OUT}/{key}" for alias, key in needs.items()} | {
-            "here": f"{OUT}/{group['experiment']}/{name}"
-        }
+        needs = {}
+        paths = {}
+        for alias, key in group.get("needs", {}).items():
+            needs[alias] = key.format(**names)
+            paths[alias] = f"{OUT}/{needs[alias]}"
+        paths["here"] = f"{OUT}/{group['experiment']}/{name}"
         texts = {variable: text.format(**names, **paths) for variable, (_, text) in choice.items()}
         texts |= _held_out(names, steps)
-        words = {
-            label: line.format(**texts, **paths).split()
-            for label, line in group["commands"].items()
-        }
+        words = {}
+        for label, line in group["commands"].items():
+            words[label] = line.format(**texts, **paths).split()
     except KeyError as error:
         raise ConfigError(
-            f"plan, {group['experiment']}: {error} is no variable, need or key of the group"
+            f"plan, {group['experiment']}: {error} is not a variable, need or key of the group"
         ) from error
     commands = {label: _command(label, parts, paths["here"]) for label, parts in words.items()}
-    alone = bool(group.get("alone", False))
     return Entry(
-        group["experiment"], name, scale, names, tuple(needs.values()), commands, alone, 0.0, ""
+        experiment=group["experiment"],
+        name=name,
+        scale=scale,
+        variables=names,
+        needs=tuple(needs.values()),
+        commands=commands,
+        alone=bool(group.get("alone", False)),
+        minutes=0.0,
+        digest="",
     )
 
 
@@ -179,26 +202,31 @@ def _held_out(names: Mapping[str, str], steps: Mapping[str, int]) -> dict[str, s
     held_out = find_evaluation_task(names["evaluation"])
     if held_out.task not in steps:
         raise unknown_name("task in the steps of the plan", held_out.task, steps)
-    settings = " ".join(f"{key}={value}" for key, value in held_out.settings().items())
+    settings = [f"{key}={value}" for key, value in held_out.settings().items()]
     return {
-        "evaluation": f"task={held_out.task} {settings}",
+        "evaluation": f"task={held_out.task} {' '.join(settings)}",
         "steps": str(steps[held_out.task]),
         "first_seed": str(held_out.seed),
     }
 
 
-def _command(label: str, words: list[str], here: str) -> Command:
+def _command(
+    label: str,
+    words: list[str],
+    here: str,
+) -> Command:
     verb, *rest = words
     if verb not in RESULTS:
         raise unknown_name("verb of a plan's command", verb, RESULTS)
-    return Command(
-        verb, tuple(rest), f"{here}/{label}.json" if verb == "evaluate" else f"{here}/{label}"
-    )
+    out = f"{here}/{label}"
+    if verb == "evaluate":
+        out = f"{out}.json"
+    return Command(verb, tuple(rest), out)
 
 
-def _digested(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[str, Entry]:
+def _add_digests(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[str, Entry]:
     """The entries with their digests. `earlier`: names of words when records were made, by the
-    present ones. Raises: ConfigError for a need that is no entry, or that needs itself.
+    present ones. Raises: ConfigError for a need that is not an entry, or that needs itself.
     """
     done: dict[str, Entry] = {}
 
@@ -209,9 +237,13 @@ def _digested(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[str
             raise unknown_name(f"entry that {above[-1]} needs:", key, entries)
         if key not in done:
             entry = entries[key]
-            lines = [_as_recorded(command.line, earlier) for command in entry.commands.values()]
-            text = json.dumps([lines, [digest(need, (*above, key)) for need in entry.needs]])
-            done[key] = replace(entry, digest=hashlib.sha256(text.encode()).hexdigest()[:16])
+            lines = []
+            for command in entry.commands.values():
+                lines.append(_restore_earlier_names(command.line, earlier))
+            needed = [digest(need, (*above, key)) for need in entry.needs]
+            text = json.dumps([lines, needed])
+            checksum = hashlib.sha256(text.encode()).hexdigest()
+            done[key] = replace(entry, digest=checksum[:16])
         return done[key].digest
 
     for key in entries:
@@ -219,7 +251,7 @@ def _digested(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[str
     return {key: done[key] for key in entries}
 
 
-def _as_recorded(line: str, earlier: Mapping[str, str]) -> str:
+def _restore_earlier_names(line: str, earlier: Mapping[str, str]) -> str:
     """A command with the names that its words had when records were made."""
     for now, before in earlier.items():
         line = line.replace(now, before)
@@ -227,5 +259,14 @@ def _as_recorded(line: str, earlier: Mapping[str, str]) -> str:
 
 
 def hours(entries: Iterable[Entry], jobs: int) -> float:
-    """Estimated hours of these entries, `jobs` at a time."""
-    return sum(entry.minutes / (1 if entry.alone else jobs) for entry in entries) / 60
+    """Estimate the wall-clock hours of these entries.
+
+    Args:
+        entries: Entries to run.
+        jobs: How many run side by side; one that runs alone counts in full.
+
+    Returns:
+        Hours.
+    """
+    minutes = [entry.minutes / (1 if entry.alone else jobs) for entry in entries]
+    return sum(minutes) / 60

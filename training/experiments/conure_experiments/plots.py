@@ -1,4 +1,4 @@
-"""Figures of the ledger, as SVG files that are the same whenever the records are."""
+"""Plots of the experiments' records, as SVG files that are the same whenever the records are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,12 +59,18 @@ Groups = Mapping[str, Mapping[str, Sequence[Record]]]
 """Records by panel, or group of bars, and then by line or bar."""
 
 
-def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
-    """Write every figure that has something to show, and remove those that no longer have; file
-    names by experiment.
+def write_plots(runs: Runs, folder: Path) -> dict[str, list[str]]:
+    """Write every plot that has something to show, and remove those that no longer have.
+
+    Args:
+        runs: Entries and records of a scale.
+        folder: Where the SVG files lie.
+
+    Returns:
+        File names by experiment.
     """
     written: dict[str, list[str]] = {}
-    for name, (experiment, figure) in _figures(runs).items():
+    for name, (experiment, figure) in _draw_plots(runs).items():
         if figure is not None:
             _save(figure, folder / f"{name}.svg")
             written.setdefault(experiment, []).append(f"{name}.svg")
@@ -73,92 +79,107 @@ def write_figures(runs: Runs, folder: Path) -> dict[str, list[str]]:
     return written
 
 
-def _figures(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
-    by_method = _grouped(runs, "headline", "method")
-    sizes = {task: sizes_of_data(runs, task) for task in _begun(runs, "data_size")}
-    labels = {task: labels_of(runs, task) for task in _begun(runs, "auxiliary")}
+def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
+    by_method = _group(runs, "headline", "method")
+    final = {task: _final(lines) for task, lines in by_method.items()}
+    sizes = {task: sizes_of_data(runs, task) for task in _list_started_tasks(runs, "data_size")}
+    by_learner = _group(runs, "mismatch", "learner")
+    by_critic = _group(runs, "asymmetric", "critic")
+    by_labels = {}
+    for task in _list_started_tasks(runs, "auxiliary"):
+        lines = _label_counts(labels_of(runs, task))
+        by_labels[task] = _final(lines)
     return {
-        "headline-curves": ("headline", learning_curves(by_method)),
-        "headline-final": (
-            "headline",
-            bars({task: _final(lines) for task, lines in by_method.items()}),
-        ),
-        "data-size": ("data_size", against_count(sizes, "trajectories of the prior")),
-        "mismatch": ("mismatch", learning_curves(_grouped(runs, "mismatch", "learner"))),
-        "asymmetric": ("asymmetric", learning_curves(_grouped(runs, "asymmetric", "critic"))),
-        "transfer": ("transfer", bars(_worlds(runs))),
-        "auxiliary": (
-            "auxiliary",
-            bars({task: _final(_named(lines)) for task, lines in labels.items()}),
-        ),
+        "headline-curves": ("headline", _plot_learning_curves(by_method)),
+        "headline-final": ("headline", _plot_bars(final)),
+        "data-size": ("data_size", _plot_against_count(sizes, "trajectories of the prior")),
+        "mismatch": ("mismatch", _plot_learning_curves(by_learner)),
+        "asymmetric": ("asymmetric", _plot_learning_curves(by_critic)),
+        "transfer": ("transfer", _plot_bars(_worlds(runs))),
+        "auxiliary": ("auxiliary", _plot_bars(by_labels)),
     }
 
 
-def _begun(runs: Runs, experiment: str) -> list[str]:
+def _list_started_tasks(runs: Runs, experiment: str) -> list[str]:
     """The tasks of an experiment on which it has runs of its own, not only the headline's that it
     shares.
     """
-    return [
-        task
-        for task in runs.values(experiment, "evaluation")
-        if runs.of(experiment, evaluation=task)
-    ]
+    tasks = runs.values(experiment, "evaluation")
+    return [task for task in tasks if runs.of(experiment, evaluation=task)]
 
 
-def _grouped(runs: Runs, experiment: str, variable: str) -> Groups:
-    return {
-        task: {
-            value: runs.of(experiment, evaluation=task, **{variable: value})
-            for value in runs.values(experiment, variable)
-        }
-        for task in runs.values(experiment, "evaluation")
-    }
+def _group(
+    runs: Runs,
+    experiment: str,
+    variable: str,
+) -> Groups:
+    groups = {}
+    for task in runs.values(experiment, "evaluation"):
+        lines = {}
+        for value in runs.values(experiment, variable):
+            lines[value] = runs.of(experiment, evaluation=task, **{variable: value})
+        groups[task] = lines
+    return groups
 
 
 def _final(lines: Mapping[str, Sequence[Record]]) -> dict[str, list[float]]:
     return {label: finals(records) for label, records in lines.items()}
 
 
-def _named(lines: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+def _label_counts(lines: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
     return {f"{int(count):,} labels": records for count, records in lines.items()}
 
 
 def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
-    trainings = runs.values("transfer", "training")
-    return {
-        f"tested {world}": {
-            f"trained {training}": [
-                record.results[world]["success"]["rate"]
-                for record in runs.of("transfer", training=training)
-            ]
-            for training in trainings
-        }
-        for world in ("calm", "perturbed")
-    }
+    groups = {}
+    for world in ("calm", "perturbed"):
+        rates = {}
+        for training in runs.values("transfer", "training"):
+            records = runs.of("transfer", training=training)
+            results = [record.results[world] for record in records]
+            rates[f"trained {training}"] = [result["success"]["rate"] for result in results]
+        groups[f"tested {world}"] = rates
+    return groups
 
 
-def learning_curves(groups: Groups) -> Figure | None:
+def _labels_in(groups: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[str]:
+    """Every label that has something in a group, once, in their order."""
+    found: dict[str, None] = {}
+    for lines in groups.values():
+        for label, values in lines.items():
+            if values:
+                found[label] = None
+    return list(found)
+
+
+def _plot_learning_curves(groups: Groups) -> Figure | None:
     """Success over environment steps, a panel a task: mean of the seeds, with its bootstrap
     interval as a band.
     """
     groups = {task: lines for task, lines in groups.items() if any(lines.values())}
     if not groups:
         return None
-    labels = list(
-        dict.fromkeys(
-            label for lines in groups.values() for label, records in lines.items() if records
-        )
-    )
+    labels = _labels_in(groups)
     with mpl.rc_context(STYLE):
         columns = min(2, len(groups))
         rows = -(-len(groups) // columns)
         figure = Figure(figsize=(4.2 * columns + 0.4, 2.6 * rows + 0.7))
-        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        panels = figure.subplots(
+            rows,
+            columns,
+            squeeze=False,
+            sharey=True,
+        ).flat
         for axes, (task, lines) in zip(panels, groups.items(), strict=False):
             for label, records in lines.items():
                 if records:
-                    _line(axes, records, label, COLOURS[labels.index(label) % len(COLOURS)])
-            axes.set(title=task, ylim=(-3, 103), xlabel="environment steps")
+                    place = labels.index(label)
+                    _line(axes, records, label, COLOURS[place % len(COLOURS)])
+            axes.set(
+                title=task,
+                ylim=(-3, 103),
+                xlabel="environment steps",
+            )
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
@@ -169,14 +190,31 @@ def learning_curves(groups: Groups) -> Figure | None:
         return figure
 
 
-def _line(axes: Axes, records: Sequence[Record], label: str, colour: str) -> None:
+def _line(
+    axes: Axes,
+    records: Sequence[Record],
+    label: str,
+    colour: str,
+) -> None:
     grid = np.linspace(0, budget(records), GRID_POINTS)
     rows = np.stack([np.interp(grid, curve.steps, curve.success) for curve in curves(records)])
     low, high = _band(rows)
-    width, order = (2.6, 3) if label == "latent" else (1.6, 2)
-    axes.fill_between(grid, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
+    ours = label == "latent"
+    axes.fill_between(
+        grid,
+        100 * low,
+        100 * high,
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+    )
     axes.plot(
-        grid, 100 * rows.mean(axis=0), color=colour, linewidth=width, zorder=order, label=label
+        grid,
+        100 * rows.mean(axis=0),
+        color=colour,
+        linewidth=2.6 if ours else 1.6,
+        zorder=3 if ours else 2,
+        label=label,
     )
 
 
@@ -185,18 +223,14 @@ def _band(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.fl
     return ends[:, 0], ends[:, 1]
 
 
-def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
+def _plot_bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
     """Success of each series, %, side by side within each group, with bootstrap intervals over the
     runs.
     """
     groups = {name: group for name, group in groups.items() if any(group.values())}
-    labels = list(
-        dict.fromkeys(
-            label for group in groups.values() for label, values in group.items() if values
-        )
-    )
     if not groups:
         return None
+    labels = _labels_in(groups)
     names = list(groups)
     rows = [names[start : start + GROUPS_A_ROW] for start in range(0, len(names), GROUPS_A_ROW)]
     with mpl.rc_context(STYLE):
@@ -208,7 +242,11 @@ def bars(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure | None:
                 _bar_group(axes, place, groups[name], labels)
             axes.set_xticks(range(len(row)), row)
             axes.tick_params(axis="x", length=0)
-            axes.set(xlim=(-0.55, len(rows[0]) - 0.45), ylim=(0, 103), ylabel="success, %")
+            axes.set(
+                xlim=(-0.55, len(rows[0]) - 0.45),
+                ylim=(0, 103),
+                ylabel="success, %",
+            )
             axes.grid(axis="y")
             axes.set_axisbelow(True)
         _legend(figure, labels)
@@ -223,27 +261,47 @@ def _bar_group(
         values = group.get(label)
         if not values:
             continue
-        x, mean, colour = (
-            place + (index - (len(labels) - 1) / 2) * width,
-            float(np.mean(values)),
-            COLOURS[index],
-        )
+        offset = index - (len(labels) - 1) / 2
+        x = place + offset * width
+        mean = float(np.mean(values))
+        colour = COLOURS[index]
         low, high = stratified_interval([np.array(values)])
-        axes.bar(x, 100 * mean, 0.9 * width, color=colour, label=label)
-        axes.plot([x, x], [100 * low, 100 * high], color="#222222", linewidth=1.1)
+        axes.bar(
+            x,
+            100 * mean,
+            0.9 * width,
+            color=colour,
+            label=label,
+        )
+        axes.plot(
+            [x, x],
+            [100 * low, 100 * high],
+            color="#222222",
+            linewidth=1.1,
+        )
         if mean == 0:
-            axes.plot(x, 0, "o", color=colour, markersize=4, clip_on=False)
+            axes.plot(
+                x,
+                0,
+                "o",
+                color=colour,
+                markersize=4,
+                clip_on=False,
+            )
 
 
-def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: str) -> Figure | None:
+def _plot_against_count(
+    groups: Mapping[str, Mapping[str, Sequence[Record]]], what: str
+) -> Figure | None:
     """Area under the curve over a count, logarithmic, a line a task, with bootstrap intervals over
     the runs.
     """
-    groups = {
-        task: {count: records for count, records in lines.items() if records}
-        for task, lines in groups.items()
-    }
-    groups = {task: lines for task, lines in groups.items() if lines}
+    filled = {}
+    for task, lines in groups.items():
+        kept = {count: records for count, records in lines.items() if records}
+        if kept:
+            filled[task] = kept
+    groups = filled
     if not groups:
         return None
     with mpl.rc_context(STYLE):
@@ -272,7 +330,11 @@ def against_count(groups: Mapping[str, Mapping[str, Sequence[Record]]], what: st
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set(ylim=(0, 1.02), xlabel=what, ylabel="area under the curve")
+        axes.set(
+            ylim=(0, 1.02),
+            xlabel=what,
+            ylabel="area under the curve",
+        )
         axes.grid(axis="y")
         _legend(figure, list(groups))
         return figure
@@ -291,14 +353,21 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     shown = [label for label in labels if label in handles]
-    columns = min(
-        len(shown), max(1, int(figure.get_figwidth() / (0.6 + 0.085 * max(map(len, shown)))))
-    )
+    longest = max(len(label) for label in shown)
+    label_in = 0.6 + 0.085 * longest
+    fitting = max(1, int(figure.get_figwidth() / label_in))
     figure.legend(
-        [handles[label] for label in shown], shown, loc="outside lower center", ncols=columns
+        [handles[label] for label in shown],
+        shown,
+        loc="outside lower center",
+        ncols=min(len(shown), fitting),
     )
 
 
 def _save(figure: Figure, path: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": path.stem}), replacing(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
+        figure.savefig(
+            temporary,
+            format="svg",
+            metadata={"Date": None},
+        )

@@ -14,14 +14,14 @@ def provenance(results: Path) -> dict[str, Any]:
     """`commit`, `machine`, `versions` and `device`, for a record."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        "commit": code_commit(results),
+        "commit": _code_commit(results),
         "machine": machine(),
         "versions": versions(),
         "device": device,
     }
 
 
-def code_commit(results: Path) -> str:
+def _code_commit(results: Path) -> str:
     """The commit of the sources; '-dirty' if any differ from it beside the results themselves."""
     commit = git_commit()
     if not commit.endswith("-dirty"):

@@ -1,6 +1,6 @@
 """The table of results in README.md, made of the same records as the page of results."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from conure_experiments.checks import (
     Check,
     Runs,
     budget,
-    counted_rate,
     curves,
     finals,
+    format_success,
     fresh_starts,
     percent,
     rate_with_interval,
@@ -33,21 +33,41 @@ KINDS = {
 }
 
 
-def write_table(plan: Plan, results: Path, readme: Path) -> Path:
-    """Write the table of these records into a README; returns its path.
+def write_table(
+    plan: Plan,
+    results: Path,
+    readme: Path,
+) -> Path:
+    """Write the table of these records into a README.
 
-    Raises: DataError if the file is not there or lacks the markers.
+    Args:
+        plan: The plan.
+        results: Folder of the records.
+        readme: A Markdown file with the markers of the block `results`.
+
+    Returns:
+        The README's path.
+
+    Raises:
+        DataError: The file is not there or lacks the markers.
     """
     return write_block(readme, TABLE, results_table(plan, results))
 
 
 def results_table(plan: Plan, results: Path) -> str:
-    """The table of the first pass, and how many of its checks are met.
+    """Make the table of the first scale, and say how many of its checks are met.
 
     An experiment that lacks runs has no row.
+
+    Args:
+        plan: The plan.
+        results: Folder of the records.
+
+    Returns:
+        Markdown.
     """
     runs = runs_of(plan, results, SCALES[0])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     if runs.complete("headline"):
         rows += [_held_out(runs, kind) for kind in KINDS]
     if runs.complete("first_rollouts") and runs.complete("headline", method="scratch"):
@@ -59,30 +79,43 @@ def results_table(plan: Plan, results: Path) -> str:
     if runs.complete("transfer") and runs.complete("asymmetric", critic="state"):
         rows.append(_transfer(runs))
     head = ("measured in simulation", "RL in the prior's z", "beside it", "cost")
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines) + f"\n\n{_judged(runs)}"
+    table = [head, ("---",) * len(head), *rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in table]
+    text = "\n".join(lines)
+    return f"{text}\n\n{_summarize_checks(runs)}"
 
 
 def _held_out(runs: Runs, kind: str) -> tuple[str, ...]:
     """Final success on the tasks of a kind: RL in z, the best baseline, SAC from scratch."""
-    tasks = [name for name in runs.values("headline", "evaluation") if name.startswith(kind)]
-    by_method = {
-        method: [runs.of("headline", method=method, evaluation=task) for task in tasks]
-        for method in runs.values("headline", "method")
-    }
+    by_method: dict[str, list[list[Record]]] = {}
+    for method in runs.values("headline", "method"):
+        by_method[method] = []
+        for task in runs.values("headline", "evaluation"):
+            if task.startswith(kind):
+                records = runs.of("headline", method=method, evaluation=task)
+                by_method[method].append(records)
     ours = by_method.pop("latent")
-    best = max(by_method, key=lambda method: float(np.mean(_all_finals(by_method[method]))))
-    beside = [
-        f"{NAMES.get(method, method)} {_rate(by_method[method])}"
-        for method in dict.fromkeys((best, "scratch"))
-    ]
+    means = {name: _mean_final(strata) for name, strata in by_method.items()}
+    best = max(means, key=lambda method: means[method])
+    beside = []
+    for method in dict.fromkeys((best, "scratch")):
+        name = NAMES.get(method, method)
+        beside.append(f"{name} {_rate(by_method[method])}")
     records = [record for part in ours for record in part]
-    what = f"{KINDS[kind]}, {budget(records):,.0f} steps"
-    return what, f"**{_rate(ours)}**", "; ".join(beside), _cost(records)
+    return (
+        f"{KINDS[kind]}, {budget(records):,.0f} steps",
+        f"**{_rate(ours)}**",
+        "; ".join(beside),
+        _cost(records),
+    )
 
 
-def _all_finals(strata: Iterable[Sequence[Record]]) -> list[float]:
-    return [value for records in strata for value in finals(records)]
+def _mean_final(strata: Iterable[Sequence[Record]]) -> float:
+    """Final success, the mean over all runs of all strata."""
+    values: list[float] = []
+    for records in strata:
+        values += finals(records)
+    return float(np.mean(values))
 
 
 def _rate(strata: Iterable[Sequence[Record]]) -> str:
@@ -93,46 +126,64 @@ def _first_rollouts(runs: Runs) -> tuple[str, ...]:
     """The prior's samples, before any reward, and the first evaluation of SAC from scratch."""
     task = runs.values("first_rollouts", "evaluation")[0]
     records = runs.of("first_rollouts", evaluation=task)
-    starts = [curve.success[0] for curve in curves(runs.of("headline", method="scratch"))]
-    beside = (
-        f"SAC from scratch {percent(float(np.mean(starts)))} in {len(starts)} first evaluations"
+    scratch = runs.of("headline", method="scratch")
+    starts = [curve.success[0] for curve in curves(scratch)]
+    rate = percent(float(np.mean(starts)))
+    return (
+        "One of these picks by the prior alone, before any reward",
+        f"**{format_success(records, 'prior')}**",
+        f"SAC from scratch {rate} in {len(starts)} first evaluations",
+        _cost(records),
     )
-    what = "One of these picks by the prior alone, before any reward"
-    return what, f"**{counted_rate(records, 'prior')}**", beside, _cost(records)
 
 
 def _fresh_start(runs: Runs) -> tuple[str, ...]:
-    minutes = np.array([sum(seconds) for seconds in fresh_starts(runs).values()]) / 60
+    seconds = [sum(parts) for parts in fresh_starts(runs).values()]
+    minutes = np.array(seconds) / 60
     there = int(np.isfinite(minutes).sum())
     found = (
         f"**{np.median(minutes):.1f} minutes** ({minutes.min():.1f} to {minutes.max():.1f}),"
         f" {there} of {len(minutes)} runs"
     )
     records = [record for record in runs.of("fresh_start") if "evaluation" in record.variables]
-    what = "From no data at all to 90 % on `Lift`: demonstrations, prior and RL"
-    return what, found, "", f"all of it, {_machines(records)}"
+    return (
+        "From no data at all to 90 % on `Lift`: demonstrations, prior and RL",
+        found,
+        "",
+        f"all of it, {_machines(records)}",
+    )
 
 
 def _transfer(runs: Runs) -> tuple[str, ...]:
     """Policies in worlds beyond every range that training draws from, by their randomization."""
-    rates = {
-        training: counted_rate(runs.of("transfer", training=training), "perturbed")
-        for training in runs.values("transfer", "training")
-    }
+    rates = {}
+    for training in runs.values("transfer", "training"):
+        records = runs.of("transfer", training=training)
+        rates[training] = format_success(records, "perturbed")
     ours = rates.pop("full")
-    beside = "; ".join(f"`randomization={name}` {rate}" for name, rate in rates.items())
-    what = "Pick where light, friction, delays and camera lie beyond `randomization=full`"
-    cost = _cost(runs.of("asymmetric", critic="state"))
-    return what, f"**{ours}**, trained under `full`", beside, cost
+    beside = [f"`randomization={name}` {rate}" for name, rate in rates.items()]
+    trained = runs.of("asymmetric", critic="state")
+    return (
+        "Pick where light, friction, delays and camera lie beyond `randomization=full`",
+        f"**{ours}**, trained under `full`",
+        "; ".join(beside),
+        _cost(trained),
+    )
 
 
 def _shared(runs: Runs) -> tuple[str, ...]:
     """What the rows on unseen objects share: demonstrations and prior."""
     made = {record.entry: record for record in runs.of("shared")}
-    episodes = sum(made["demos"].results["demos"]["episodes"].values())
-    what = f"{episodes:,} scripted demonstrations and the prior, which the rows above share"
-    parts = (f"{_minutes([made[name]])} {name}" for name in ("demos", "prior"))
-    return what, "", "", f"{' + '.join(parts)}, {_machines([made['demos'], made['prior']])}"
+    demos = made["demos"]
+    prior = made["prior"]
+    episodes = sum(demos.results["demos"]["episodes"].values())
+    minutes = f"{_minutes([demos])} demos + {_minutes([prior])} prior"
+    return (
+        f"{episodes:,} scripted demonstrations and the prior, which the rows above share",
+        "",
+        "",
+        f"{minutes}, {_machines([demos, prior])}",
+    )
 
 
 def _cost(records: Sequence[Record]) -> str:
@@ -146,27 +197,36 @@ def _minutes(records: Iterable[Record]) -> str:
 
 
 def _machines(records: Iterable[Record]) -> str:
-    kinds = {f"{record.machine['cores']}-core {record.machine['cpu']}" for record in records}
-    return " or ".join(sorted(kind.removesuffix(" Processor") for kind in kinds))
+    kinds = set()
+    for record in records:
+        cpu = record.machine["cpu"].removesuffix(" Processor")
+        kinds.add(f"{record.machine['cores']}-core {cpu}")
+    return " or ".join(sorted(kinds))
 
 
-def _judged(runs: Runs) -> str:
+def _summarize_checks(runs: Runs) -> str:
     """How many of the checks that the plan was written for are met, and which are not."""
-    experiments = dict.fromkeys(entry.experiment for entry in runs.entries)
-    checks = [check for name in experiments if name in CHECKS for check in CHECKS[name](runs)]
-    by_state: Mapping[str, list[Check]] = {
-        state: [check for check in checks if check.state == state]
-        for state in (MET, MISSED, INCOMPLETE)
+    checks: list[Check] = []
+    for name in dict.fromkeys(entry.experiment for entry in runs.entries):
+        if name in CHECKS:
+            checks += CHECKS[name](runs)
+    by_state: dict[str, list[Check]] = {
+        MET: [],
+        MISSED: [],
+        INCOMPLETE: [],
     }
-    missed = "; ".join(
+    for check in checks:
+        by_state[check.state].append(check)
+    parts = [f"Of {len(checks)} checks {len(by_state[MET])} are met."]
+    missed = [
         f"{check.what}, wanted: {check.wanted}, measured: {check.measured}"
         for check in by_state[MISSED]
-    )
-    parts = [f"Of {len(checks)} checks {len(by_state[MET])} are met."]
+    ]
     if missed:
-        parts.append(f"Missed: {missed}.")
+        parts.append(f"Missed: {'; '.join(missed)}.")
     if by_state[INCOMPLETE]:
         parts.append(f"{len(by_state[INCOMPLETE])} wait for runs.")
-    if {record.device for record in runs.records.values()} == {"cpu"}:
+    devices = {record.device for record in runs.records.values()}
+    if devices == {"cpu"}:
         parts.append("No run used a GPU.")
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""Fills the ledger: entries in the plan's order, after what they need, several side by side."""
+"""Runs the missing entries: in the plan's order, after what they need, several side by side."""
 
 import os
 import sys
@@ -29,15 +29,28 @@ class Places:
 
 @dataclass
 class Outcome:
-    """What became of the entries that were missing: keys; `failed` with what was said last."""
+    """What became of the missing entries, by key; `failed` with the last line of the log."""
 
     finished: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def missing_entries(plan: Plan, wanted: Sequence[Entry], places: Places) -> list[Entry]:
-    """The wanted entries without a record, each after what it needs and what is not there."""
+def missing_entries(
+    plan: Plan,
+    wanted: Sequence[Entry],
+    places: Places,
+) -> list[Entry]:
+    """List the wanted entries without a record, each after what it needs and what is not there.
+
+    Args:
+        plan: The plan.
+        wanted: Entries to have records of.
+        places: Folders of the runs and the records.
+
+    Returns:
+        Entries in an order in which they can run.
+    """
     recorded = read_records(places.results, wanted)
     chosen: dict[str, Entry] = {}
 
@@ -60,8 +73,15 @@ class Runner:
     runs alone has all.
     """
 
-    def __init__(self, plan: Plan, places: Places, provenance: dict[str, Any]) -> None:
-        self._plan, self._places, self._provenance = plan, places, provenance
+    def __init__(
+        self,
+        plan: Plan,
+        places: Places,
+        provenance: dict[str, Any],
+    ) -> None:
+        self._plan = plan
+        self._places = places
+        self._provenance = provenance
         self._running: dict[int, Job] = {}  # by slot
         self._pending: list[Entry] = []
         self.outcome = Outcome()
@@ -120,12 +140,8 @@ class Runner:
     def _start(self, entry: Entry) -> None:
         slot = min(set(range(self._places.jobs)) - set(self._running))
         try:
-            job = Job(
-                entry,
-                self._places.out,
-                cores_of(slot, self._places.jobs, entry.alone),
-                self._places.niceness,
-            )
+            cores = _choose_cores(slot, self._places.jobs, entry.alone)
+            job = Job(entry, self._places.out, cores, self._places.niceness)
         except Held as error:
             if _alive(holder(self._places.out, entry)):
                 self._skip(entry, str(error))
@@ -152,10 +168,8 @@ class Runner:
         record = make_record(job.entry, self._places.out, job.state.seconds, self._provenance)
         write_record(self._places.results, record)
         self.outcome.finished.append(record.key)
-        _say(
-            f"{record.key}: finished after {sum(record.seconds.values()) / 60:.1f}"
-            f" min{_success(record)}"
-        )
+        minutes = sum(record.seconds.values()) / 60
+        _say(f"{record.key}: finished after {minutes:.1f} min{_success(record)}")
 
     def _skip(self, entry: Entry, why: str) -> None:
         self._pending.remove(entry)
@@ -163,16 +177,23 @@ class Runner:
         _say(f"{entry.key}: left out, {why}")
 
     def _held_briefly(self) -> bool:
-        """Whether a process of a ledger that died still lets go of what comes next."""
+        """Whether a process of a runner that died still lets go of what comes next."""
         return any(holder(self._places.out, entry) is not None for entry in self._pending)
 
 
-def cores_of(slot: int, jobs: int, alone: bool) -> set[int]:
+def _choose_cores(
+    slot: int,
+    jobs: int,
+    alone: bool,
+) -> set[int]:
     """The cores of the slot-th of `jobs` entries side by side; all of them for one that runs
     alone.
     """
     cores = sorted(os.sched_getaffinity(0))
-    return set(cores) if alone else set(cores[slot % len(cores) :: jobs])
+    if alone:
+        return set(cores)
+    first = slot % len(cores)
+    return set(cores[first::jobs])
 
 
 def _alive(pid: int | None) -> bool:

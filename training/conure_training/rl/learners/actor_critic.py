@@ -1,17 +1,18 @@
-"""What the learners share: critics on the simulator's state, their slow copies, the price alpha,
-one update.
+"""Shared actor-critic: privileged critics, target critics, temperature, one update step.
 
-A learner says how it proposes actions and what each proposal costs (nats); the rest is here:
+A learner says how it proposes actions and the penalty of each (nats of KL or negative entropy);
+the rest is here:
 
-    critics:  Q_i(s, a)  <-  r + discount * (min_j Q'_j(s', a') [- alpha * cost'])
-    actor:    minimise      alpha * cost - min_i Q_i(s, a),  through a
-    alpha:    up while cost > target_cost, down while below  (a Lagrange multiplier)
+    critics:  Q_i(s, a)  <-  r + discount * (min_j Q'_j(s', a') [- alpha * penalty'])
+    actor:    minimise      alpha * penalty - min_i Q_i(s, a),  through a
+    alpha:    up while penalty > target_penalty, down while below  (a Lagrange multiplier)
 
-Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv 1812.05905.
+alpha is the temperature. Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications,
+arXiv 1812.05905.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -49,11 +50,11 @@ class LearnerConfig(MethodConfig):
     learning_rate: float = field(default=3e-4, metadata=POSITIVE)
     """Adam's, for critics and policy."""
     alpha_learning_rate: float = field(default=3e-3, metadata=POSITIVE)
-    """Adam's, for alpha. Runs are short: at 3e-4, 3,000 updates move alpha by a factor of 2.5 at
-    most.
+    """Adam's, for the temperature alpha. Runs are short: at 3e-4, 3,000 updates move alpha by a
+    factor of 2.5 at most.
     """
     initial_alpha: float = field(default=0.1, metadata=POSITIVE)
-    """What a nat of cost weighs at first."""
+    """Temperature at first: what a nat of KL or entropy penalty weighs."""
     polyak: float = field(default=0.005, metadata=bounds(above=0.0, high=1.0))
     """Share of the new weights that goes into the target critics at each update."""
     policy_average: float = field(default=0.002, metadata=POSITIVE)
@@ -65,15 +66,15 @@ class LearnerConfig(MethodConfig):
     target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
     """Upper bound on them."""
     cost_in_target: bool = True
-    """alpha * cost counts as a negative reward of the next state."""
+    """alpha * penalty counts as a negative reward of the next state."""
     actor_on_demonstrations: bool = True
     """The actor, too, learns on the demonstrated rows of a batch."""
     actor_period: int = field(default=1, metadata=COUNT)
     """Critic updates for each update of the actor."""
     target_subset: int = field(default=0, metadata=COUNT_OR_NONE)
-    """Targets take the least of this many critics, drawn anew each time; 0: of all."""
+    """Targets take the minimum of this many critics, drawn anew each time; 0: of all."""
     actor_on_mean: bool = False
-    """The actor climbs the critics' mean instead of their least."""
+    """The actor climbs the critics' mean instead of their minimum."""
     updates_per_step: float = field(default=0.5, metadata=bounds(0.0))
     """Updates for each environment step."""
     critic_pretraining_updates: int = field(default=800, metadata=COUNT_OR_NONE)
@@ -97,12 +98,20 @@ class LearnerConfig(MethodConfig):
         return (self.hidden_width,) * self.hidden_layers
 
     def updates_due(self, steps_before: int, steps_after: int) -> int:
-        """Updates that go with the environment steps from `steps_before` to `steps_after`; nothing
-        is lost between.
+        """Count the updates that go with a stretch of environment steps.
+
+        Fractions carry over: stretches that join add up to the updates of the whole.
+
+        Args:
+            steps_before: Environment steps of the run before the stretch.
+            steps_after: Environment steps of the run at its end.
+
+        Returns:
+            Updates to make, `updates_per_step` for each step.
         """
-        return math.floor(steps_after * self.updates_per_step) - math.floor(
-            steps_before * self.updates_per_step
-        )
+        updates_before = math.floor(steps_before * self.updates_per_step)
+        updates_after = math.floor(steps_after * self.updates_per_step)
+        return updates_after - updates_before
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,10 @@ class FeatureLearnerConfig(LearnerConfig):
             raise unknown_name("method.critic", self.critic, CRITICS_SEE)
 
 
-class Follower:
-    """A slow copy of a network and the network. Their tensors are listed once: to walk the modules
-    takes as long.
+class PolyakAverage:
+    """Polyak (EMA) average of a network's weights: slow <- slow + share * (fast - slow).
+
+    The tensors of both networks are listed once: to walk the modules takes as long as the update.
     """
 
     def __init__(self, slow: nn.Module, fast: nn.Module) -> None:
@@ -139,10 +149,8 @@ class Follower:
         self._buffers = list(zip(slow.buffers(), fast.buffers(), strict=True))
 
     @torch.no_grad()
-    def follow(self, share: float) -> None:
-        """Move the slow copy towards the network by this share; buffers (input scales) are taken
-        over.
-        """
+    def update(self, share: float) -> None:
+        """Move the average towards the network by this share; copy the buffers (input scales)."""
         torch._foreach_lerp_(self._slow, self._fast, share)
         for kept, present in self._buffers:
             kept.copy_(present)
@@ -166,12 +174,23 @@ class ActorCritic:
         policy: nn.Module,
         state_dim: int,
         action_dim: int,
-        target_cost: float,
+        target_penalty: float,
         seed: int,
         device: str,
         critic_input: str = "state",
     ) -> None:
-        """`state_dim`: of what the critics see, the observation named `critic_input`."""
+        """Make critics, target critics and optimizers around the policy.
+
+        Args:
+            config: Widths, rates and the rest of the learner's settings.
+            policy: What acts and is exported; moved to `device`.
+            state_dim: Values of what the critics see, the observation named `critic_input`.
+            action_dim: Values of an action, A.
+            target_penalty: Nats that alpha steers the mean penalty of the policy to.
+            seed: Of `generator` and of the critics' weights.
+            device: Where networks and batches live.
+            critic_input: Name of the observation that the critics see.
+        """
         self.config = config
         self.critic_input = critic_input
         self.action_dim = action_dim
@@ -185,7 +204,7 @@ class ActorCritic:
             )
         self.critics = critics.to(self.device)
         self.target_critics = deepcopy(self.critics).requires_grad_(False)
-        self.target_cost = target_cost
+        self.target_penalty = target_penalty
         self.log_alpha = torch.full(
             (), math.log(config.initial_alpha), device=self.device, requires_grad=True
         )
@@ -195,26 +214,26 @@ class ActorCritic:
             "critics": torch.optim.Adam(
                 self.critics.parameters(), config.learning_rate, fused=True
             ),
-            "policy": torch.optim.Adam(self._trained(), config.learning_rate, fused=True),
+            "policy": torch.optim.Adam(self._trainable(), config.learning_rate, fused=True),
             "alpha": torch.optim.Adam([self.log_alpha], config.alpha_learning_rate, fused=True),
         }
-        self._followers = {
-            "critics": Follower(self.target_critics, self.critics),
-            "policy": Follower(self.averaged_policy, self.policy),
+        self._averages = {
+            "critics": PolyakAverage(self.target_critics, self.critics),
+            "policy": PolyakAverage(self.averaged_policy, self.policy),
         }
 
-    def _trained(self) -> list[nn.Parameter]:
+    def _trainable(self) -> list[nn.Parameter]:
         """The policy's parameters that the actor's loss moves."""
         return [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
 
     # What a learner defines.
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        """Sampled actions (B, A), differentiable, and what each costs in nats, (B,)."""
+        """Sampled actions (B, A), differentiable, and the penalty of each in nats, (B,)."""
         raise NotImplementedError
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        """Actions (n, A) for standard normal noise (n, A), or the policy's middle for None."""
+        """Actions (n, A) for standard normal noise (n, A); None: the policy's mean action."""
         raise NotImplementedError
 
     def _explore(
@@ -245,18 +264,27 @@ class ActorCritic:
         noise_scale: float = 1.0,
         exploring: bool = True,
     ) -> Tensor:
-        """Actions (n, A) for a batch of observations (n, ...), `noise_scale` being that of the
-        policy's own noise.
+        """Choose actions for a batch of observations.
 
-        `exploring`: with whatever else a method explores by. Raises: DataError if an action is not
-        finite.
+        Args:
+            observation: By name, (n, ...), on any device.
+            generator: Where the noise is drawn from, on the CPU.
+            deterministic: Take the mean action and draw no noise.
+            noise_scale: Factor on the policy's own noise: 1 samples the policy, 0 takes its mean.
+            exploring: Add whatever else the method explores by.
+
+        Returns:
+            Shape (n, A).
+
+        Raises:
+            DataError: An action is not finite.
         """
-        noise = (
-            None
-            if deterministic
-            else noise_scale * self._noise(len(next(iter(observation.values()))), generator)
-        )
-        action = self._explore(observation, self._decide(observation, noise), generator, exploring)
+        noise = None
+        if not deterministic:
+            rows = len(next(iter(observation.values())))
+            noise = noise_scale * self._noise(rows, generator)
+        decided = self._decide(observation, noise)
+        action = self._explore(observation, decided, generator, exploring)
         if not bool(torch.isfinite(action).all()):
             raise DataError(
                 "the policy's action is not finite; check the observation"
@@ -274,9 +302,19 @@ class ActorCritic:
             self.policy = present
 
     def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
-        """One gradient step on everything, or on the critics alone.
+        """Take one gradient step on critics, actor and alpha.
 
-        Raises: DataError if the batch or a gradient is not finite, before any weight takes it in.
+        Args:
+            batch: B transitions, see Batch.
+            critic_only: Leave actor and alpha as they are.
+
+        Returns:
+            Metrics by name: "critic_loss", "q", "target_q" and gradient norms. With the actor,
+            which learns every `actor_period` updates, also "actor_loss", "cost_nats" (the mean
+            penalty) and "alpha".
+
+        Raises:
+            DataError: The batch or a gradient is not finite; no weight has taken it in.
         """
         self._check(batch)
         metrics = self._update_critics(batch)
@@ -300,7 +338,7 @@ class ActorCritic:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`. Raises: SpecMismatch if it was written by a learner of another
+        """Resume from `state`. Raises: SpecMismatch if it was written by a learner of another
         make.
         """
         state = deepcopy(dict(state))  # optimizers keep the tensors they are given
@@ -325,7 +363,7 @@ class ActorCritic:
         q = self.critics(batch.observation[self.critic_input], batch.action)
         loss = (q - target).square().mean(dim=1).sum()
         norm = self._step("critics", loss)
-        self._followers["critics"].follow(self.config.polyak)
+        self._averages["critics"].update(self.config.polyak)
         means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
         return {name: value.item() for name, value in means.items()} | {
             "critic_gradient_norm": norm
@@ -338,20 +376,22 @@ class ActorCritic:
         return target.clamp(self.config.target_min, self.config.target_max)
 
     def _next_value(self, observation: Observation) -> Tensor:
-        """What the slow critics expect from these observations on, (B,)."""
-        action, cost = self._propose(observation)
-        value = self._slow_value(observation, action)
-        return value - self.log_alpha.exp() * cost if self.config.cost_in_target else value
+        """What the target critics expect from these observations on, (B,)."""
+        action, penalty = self._propose(observation)
+        value = self._min_target_q(observation, action)
+        if not self.config.cost_in_target:
+            return value
+        return value - self.log_alpha.exp() * penalty
 
-    def _slow_value(self, observation: Observation, action: Tensor) -> Tensor:
-        """The least that the slow critics, or a random few of them, expect of these actions,
-        (B,).
-        """
-        few, size = self.config.target_subset, self.config.ensemble_size
-        asked = (
-            torch.randperm(size, generator=self.generator)[:few].tolist() if few else range(size)
-        )
-        q: Tensor = self.target_critics(observation[self.critic_input], action, asked)
+    def _min_target_q(self, observation: Observation, action: Tensor) -> Tensor:
+        """Minimum target-critic Q over the ensemble, or over a random subset of it, (B,)."""
+        subset_size = self.config.target_subset
+        ensemble_size = self.config.ensemble_size
+        chosen: Sequence[int] = range(ensemble_size)
+        if subset_size:
+            shuffled = torch.randperm(ensemble_size, generator=self.generator)
+            chosen = shuffled[:subset_size].tolist()
+        q: Tensor = self.target_critics(observation[self.critic_input], action, chosen)
         return q.amin(dim=0)
 
     def _value(self, observation: Observation, action: Tensor) -> Tensor:
@@ -361,33 +401,32 @@ class ActorCritic:
         return q.mean(dim=0) if self.config.actor_on_mean else q.amin(dim=0)
 
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, (), and of the proposed actions cost and value, each (B,)."""
-        action, cost = self._propose(observation)
+        """The loss, (), and of the proposed actions penalty and value, each (B,)."""
+        action, penalty = self._propose(observation)
         q = self._value(observation, action)
-        return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
+        return (self.log_alpha.detach().exp() * penalty - q).mean(), penalty, q
 
     def _update_actor(self, batch: Batch) -> Metrics:
         observation = (
             batch.observation if self.config.actor_on_demonstrations else batch.own_observation()
         )
-        loss, cost, q = self._actor_loss(observation)
+        loss, penalty, q = self._actor_loss(observation)
         norm = self._step("policy", loss)
-        self._followers["policy"].follow(self.config.policy_average)
-        mean_cost = cost.detach().mean()
-        self._update_alpha(mean_cost)
+        self._averages["policy"].update(self.config.policy_average)
+        mean_penalty = penalty.detach().mean()
+        self._update_alpha(mean_penalty)
         return {
             "actor_loss": loss.item(),
             "actor_q": q.mean().item(),
             "actor_gradient_norm": norm,
-            "cost_nats": mean_cost.item(),
+            "cost_nats": mean_penalty.item(),
             "alpha": self.alpha,
         }
 
-    def _update_alpha(self, mean_cost: Tensor) -> None:
-        self._step("alpha", self.log_alpha * (self.target_cost - mean_cost))
-        with (
-            torch.no_grad()
-        ):  # else a cost that stays below its target would drive alpha out of reach
+    def _update_alpha(self, mean_penalty: Tensor) -> None:
+        self._step("alpha", self.log_alpha * (self.target_penalty - mean_penalty))
+        # Without limits a penalty that stays below its target would drive alpha out of reach.
+        with torch.no_grad():
             self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
 
     def _weights(self, name: str) -> list[nn.Parameter]:

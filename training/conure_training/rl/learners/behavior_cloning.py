@@ -17,19 +17,33 @@ exactly 1.
 def clone(
     policy: GaussianPolicy, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int
 ) -> None:
-    """Maximise log N(u; mean(features), std(features)^2), u = atanh(a), over (features (n, F), a
-    (n, A)).
+    """Maximise log N(u; mean(features), std(features)^2), u = atanh(a), and freeze the policy.
 
-    That is the likelihood of a = tanh(u), whose Jacobian does not depend on the policy. Leaves it
-    frozen, input scales fitted. Source: Pomerleau, ALVINN, NeurIPS 1988; the likelihood as in SAC's
-    policy, arXiv 1812.05905.
+    That is the likelihood of a = tanh(u), whose Jacobian does not depend on the policy. The
+    policy's input scales are fitted first.
+
+    Args:
+        policy: The policy to train, in place.
+        features: Shape (n, F).
+        action: Shape (n, A), in [-1, 1]; clipped to +-EDGE.
+        config: Steps, rate and noise of the training.
+        seed: Of batches and noise.
+
+    Raises:
+        DataError: The loss is not finite.
+
+    Source: Pomerleau, ALVINN, NeurIPS 1988; the likelihood as in SAC's policy, arXiv 1812.05905,
+    appendix C.
     """
     policy.fit_normalizers(features)
     unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        mean, std = policy(with_noise(features[rows], config.feature_noise, generator))
-        return (0.5 * ((unsquashed[rows] - mean) / std).square() + std.log()).sum(dim=-1).mean()
+        noisy = with_noise(features[rows], config.feature_noise, generator)
+        mean, std = policy(noisy)
+        error = (unsquashed[rows] - mean) / std
+        nll = 0.5 * error.square() + std.log()
+        return nll.sum(dim=-1).mean()
 
     pretrain("behavior cloning", policy, loss, len(features), config, seed)
 
@@ -37,8 +51,17 @@ def clone(
 def clone_flow(
     flow: ConditionalRealNVP, features: Tensor, action: Tensor, config: PretrainingConfig, seed: int
 ) -> None:
-    """Maximise log p(action | features), (n, A) and (n, F), and freeze the flow: a prior of these
-    demonstrations.
+    """Maximise log p(action | features), and freeze the flow: a prior of these demonstrations.
+
+    Args:
+        flow: The flow to train, in place.
+        features: Its context, shape (n, F).
+        action: Shape (n, A), in [-1, 1].
+        config: Steps, rate and noise of the training.
+        seed: Of batches and noise.
+
+    Raises:
+        DataError: The loss is not finite.
     """
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -50,10 +73,19 @@ def clone_flow(
 def clone_once(
     features: Features, policy: GaussianPolicy, cloning: PretrainingConfig
 ) -> GaussianPolicy:
-    """The policy, cloned from all demonstrations of the run; a resumed run finds it as it was."""
+    """Clone all demonstrations of the run; a resumed run finds the policy as it was.
+
+    Args:
+        features: The run's features and demonstrations.
+        policy: An untrained policy on them; trained in place.
+        cloning: Steps, rate and noise of the training.
+
+    Returns:
+        The policy, frozen.
+    """
 
     def train(module: GaussianPolicy) -> None:
         seen, done = features.demonstrated_features, features.demonstrated_actions
         clone(module, seen, done, cloning, features.config.seed)
 
-    return features.trained_once(policy, train)
+    return features.train_once(policy, train)

@@ -18,7 +18,7 @@ from conure_training.rl.learners.actor_critic import (
     Observation,
 )
 from conure_training.rl.method import Method
-from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
+from conure_training.rl.policy_file import load_module, rebuild_policy, rebuild_prior
 from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
 
@@ -32,8 +32,7 @@ class FeatureSacConfig(FeatureLearnerConfig):
 
 
 class FeatureSac(ActorCritic):
-    """a = tanh(u), u ~ N(mean(features), std(features)^2); the cost of an action is its
-    log-probability.
+    """a = tanh(u), u ~ N(mean(features), std(features)^2); the penalty is log p(a).
 
     Observations: "features" (B, F) for the actor; "state" (B, S), the simulator's, for the critics,
     or whatever `critic_input` names. Source: Haarnoja et al., Soft Actor-Critic Algorithms and
@@ -52,7 +51,18 @@ class FeatureSac(ActorCritic):
         critic_input: str = "state",
         pretrained: bool = False,
     ) -> None:
-        """`pretrained`: the policy knows its input scales already."""
+        """Make the learner of a policy on features.
+
+        Args:
+            policy: The policy on features (B, F).
+            state_dim: Values of what the critics see.
+            action_dim: Values of an action, A.
+            config: Settings; None: the defaults.
+            seed: Of the learner's generator and the critics' weights.
+            device: Where networks and batches live.
+            critic_input: Name of the observation that the critics see.
+            pretrained: The policy knows its input scales already, and they are not fitted again.
+        """
         config = config or FeatureSacConfig()
         target = -config.target_entropy_per_dim * action_dim
         super().__init__(config, policy, state_dim, action_dim, target, seed, device, critic_input)
@@ -64,21 +74,41 @@ class FeatureSac(ActorCritic):
             self.policy.fit_normalizers(source.rows("features"))  # type: ignore[operator]
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        return squashed(self.policy, observation["features"].to(self.device), noise)
+        return act_on_features(self.policy, observation["features"].to(self.device), noise)
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
         mean, std = self.policy(observation["features"])
-        return squashed_sample(mean, std, self._noise(len(mean), self.generator))
+        return sample_squashed(mean, std, self._noise(len(mean), self.generator))
 
 
-def squashed(policy: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
-    """How a GaussianPolicy acts: a = tanh(mean + std * noise), (B, A); its mean for None."""
+def act_on_features(policy: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
+    """Act by a GaussianPolicy on features: a = tanh(mean + std * noise).
+
+    Args:
+        policy: A GaussianPolicy.
+        features: Shape (B, F).
+        noise: Standard normal, shape (B, A); None: the mean action.
+
+    Returns:
+        Actions, shape (B, A), in [-1, 1].
+    """
     action: Tensor = torch.tanh(policy.draw(features, noise))  # type: ignore[operator]
     return action
 
 
-def squashed_sample(mean: Tensor, std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """a = tanh(mean + std * noise), (B, A), and log p(a), nats, (B,)."""
+def sample_squashed(mean: Tensor, std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample a = tanh(mean + std * noise), differentiable in mean and std.
+
+    Args:
+        mean: Of u = atanh(a), shape (B, A).
+        std: Of u, shape (B, A), above 0.
+        noise: Standard normal, shape (B, A).
+
+    Returns:
+        Actions (B, A), and log p(a) in nats, (B,).
+
+    Source: Haarnoja et al., arXiv 1812.05905, appendix C (enforcing action bounds).
+    """
     u = mean + std * noise
     return torch.tanh(u), tanh_normal_log_prob(u, noise, std)
 
@@ -90,21 +120,29 @@ class OnPriorFeatures(PolicyModule):
     policy: GaussianPolicy
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return squashed(self.policy, self.prior.encoder(image, proprio), noise)
+        return act_on_features(self.policy, self.prior.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
-    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(OnPriorFeatures(prior=prior, policy=policy), data)
+    prior = rebuild_prior(data)
+    policy = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(OnPriorFeatures(prior=prior, policy=policy), data)
 
 
 def method_on_features(features: Features, learner: FeatureSac) -> Method:
-    """The method that learns by this learner, the task's demonstrations in its replay."""
+    """Build the method that learns by this learner, the task's demonstrations in its replay.
+
+    Args:
+        features: The run's features and demonstrations.
+        learner: The learner, whose averaged policy is saved.
+
+    Returns:
+        The method, for the loop.
+    """
 
     def module() -> PolicyModule:
         return OnPriorFeatures(prior=features.prior, policy=learner.averaged_policy)
 
-    save = features.saving("features", module, learner.config.hidden_dims)
+    save = features.make_saver("features", module, learner.config.hidden_dims)
     return Method(learner, features.mixed_replay(), features.observe, save)

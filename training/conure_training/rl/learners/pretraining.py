@@ -45,10 +45,18 @@ def pretrain(
     config: PretrainingConfig,
     seed: int,
 ) -> None:
-    """Minimise loss(row indices (B,), generator), its rate falling to 0 as a cosine; then freeze
-    the module.
+    """Minimise a loss by Adam, its rate falling to 0 as a cosine; then freeze the module.
 
-    Raises: DataError if the loss is not finite.
+    Args:
+        label: Name of what is trained, on the progress bar and in errors.
+        module: What is trained, in place.
+        loss: Loss () of row indices (B,) and a generator for its noise.
+        rows: How many rows there are to draw from.
+        config: Steps, batch size and first learning rate.
+        seed: Of batches and of the loss's noise.
+
+    Raises:
+        DataError: The loss is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(module.parameters(), config.learning_rate, fused=True)
@@ -71,9 +79,17 @@ def pretrain(
     module.requires_grad_(False).eval()
 
 
-def trained_once(path: Path, key: str, module: Module, train: Callable[[Module], None]) -> Module:
-    """The module as it was trained for this key, read from the file where an interrupted run left
-    it.
+def train_once(path: Path, key: str, module: Module, train: Callable[[Module], None]) -> Module:
+    """Train a module, or read it from the file where an interrupted run left it.
+
+    Args:
+        path: File that keeps the weights; one that is damaged or of another key is overwritten.
+        key: Everything that the weights depend on, as text.
+        module: The untrained module; trained or loaded in place.
+        train: Trains it in place.
+
+    Returns:
+        The module as it was trained for this key.
     """
     try:
         kept = load_torch(path, "it is trained again")

@@ -46,32 +46,49 @@ class SkillVae(nn.Module):
         self, feature_dim: int, action_dim: int, horizon: int, closed_loop: bool, width: int
     ) -> None:
         super().__init__()
-        self.horizon, self.closed_loop, self.action_dim = horizon, closed_loop, action_dim
+        self.horizon = horizon
+        self.closed_loop = closed_loop
+        self.action_dim = action_dim
         self.normalize = Normalizer(feature_dim)
-        self.posterior = mlp(
-            [feature_dim + horizon * (action_dim + 1), width, width, 2 * action_dim]
-        )
+        seen = feature_dim + horizon * (action_dim + 1)
+        self.posterior = mlp([seen, width, width, 2 * action_dim])
         phase = 0 if closed_loop else horizon
         self.decoder = mlp([feature_dim + action_dim + phase, width, width, action_dim])
 
     def decode(self, z: Tensor, features: Tensor, step: int) -> Tensor:
-        """Actions (B, A) of step `step`, for latents (B, A) and features (B, F), see the class for
-        whose.
+        """Decode one step of the skill.
+
+        Args:
+            z: Latents, shape (B, A).
+            features: Shape (B, F): of this step if `closed_loop`, else of the skill's first step.
+            step: Number of the step within the skill, 0 to horizon - 1.
+
+        Returns:
+            Actions, shape (B, A), in (-1, 1).
         """
         parts = [self.normalize(features), z]
         if not self.closed_loop:
-            phase = functional.one_hot(torch.full((len(z),), step), self.horizon)
+            steps = torch.full((len(z),), step)
+            phase = functional.one_hot(steps, self.horizon)
             parts.append(phase.to(z.dtype))
-        return torch.tanh(self.decoder(torch.cat(parts, dim=-1)))
+        inputs = torch.cat(parts, dim=-1)
+        return torch.tanh(self.decoder(inputs))
 
     def infer(self, features: Tensor, action: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log std of z, each (B, A): features (B, F) at first, actions (B, h, A), present
-        (B, h), 0 or 1.
+        """Infer the posterior q(z | s_0, a_0..h-1).
+
+        Args:
+            features: Of the first step, shape (B, F).
+            action: Shape (B, h, A).
+            present: Shape (B, h): 1 where there is an action, 0 beyond the episode's end.
+
+        Returns:
+            Mean and log standard deviation of z, each (B, A), the latter in [-6, 2].
         """
-        shown = torch.cat([action * present[:, :, None], present[:, :, None]], dim=-1).flatten(1)
-        mean, log_std = self.posterior(torch.cat([self.normalize(features), shown], dim=-1)).chunk(
-            2, dim=-1
-        )
+        mask = present[:, :, None]
+        shown = torch.cat([action * mask, mask], dim=-1).flatten(1)
+        inputs = torch.cat([self.normalize(features), shown], dim=-1)
+        mean, log_std = self.posterior(inputs).chunk(2, dim=-1)
         return mean, log_std.clamp(-6.0, 2.0)
 
     def loss(
@@ -82,16 +99,28 @@ class SkillVae(nn.Module):
         sigma: float,
         generator: torch.Generator,
     ) -> Tensor:
-        """See the class. features (B, h, F), action (B, h, A), present (B, h): 0 beyond an
-        episode's end.
+        """Compute the negative evidence lower bound, see the class.
+
+        Args:
+            features: Shape (B, h, F).
+            action: Shape (B, h, A).
+            present: Shape (B, h): 1 where there is an action, 0 beyond the episode's end.
+            sigma: Standard deviation of actions about the decoder's.
+            generator: Where z is drawn from.
+
+        Returns:
+            Nats, up to a constant, the mean over the batch, ().
         """
         mean, log_std = self.infer(features[:, 0], action, present)
         z = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
         error = torch.zeros(len(z))
         for step in range(self.horizon):
-            found = self.decode(z, features[:, step if self.closed_loop else 0], step)
-            error = error + present[:, step] * (found - action[:, step]).square().sum(dim=-1)
-        kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0 - 2.0 * log_std).sum(dim=-1)
+            seen = features[:, step if self.closed_loop else 0]
+            found = self.decode(z, seen, step)
+            squares = (found - action[:, step]).square()
+            error = error + present[:, step] * squares.sum(dim=-1)
+        variance = (2.0 * log_std).exp()
+        kl = 0.5 * (mean.square() + variance - 1.0 - 2.0 * log_std).sum(dim=-1)
         return (error / (2.0 * sigma**2) + kl).mean()
 
 
@@ -103,15 +132,29 @@ def train_skills(
     config: SkillConfig,
     seed: int,
 ) -> None:
-    """On episodes laid end to end: features (n, F), actions (n, A), ends (e,). Leaves it frozen."""
+    """Train the autoencoder on episodes laid end to end, and freeze it.
+
+    Args:
+        skills: The autoencoder, trained in place.
+        features: Shape (n, F).
+        action: Shape (n, A), in [-1, 1].
+        ends: One past the last row of each episode, ascending, shape (e,), int64.
+        config: Steps, rate and noise of the training.
+        seed: Of batches and noise.
+
+    Raises:
+        DataError: The loss is not finite.
+    """
     skills.normalize.fit(features, least_deviation=0.05)
-    rows_until = torch.from_numpy(np.repeat(ends, np.diff(ends, prepend=0)))
+    lengths = np.diff(ends, prepend=0)
+    rows_until = torch.from_numpy(np.repeat(ends, lengths))
     steps = torch.arange(skills.horizon)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        end = rows_until[rows][:, None]
         wanted = rows[:, None] + steps
-        present = (wanted < rows_until[rows][:, None]).float()
-        wanted = torch.minimum(wanted, rows_until[rows][:, None] - 1)
+        present = (wanted < end).float()
+        wanted = torch.minimum(wanted, end - 1)
         seen = features[wanted]
         seen = seen + config.feature_noise * torch.randn(seen.shape, generator=generator)
         return skills.loss(seen, action[wanted], present, config.action_deviation, generator)
@@ -120,14 +163,23 @@ def train_skills(
 
 
 @torch.no_grad()
-def told_in_skills(skills: SkillVae, features: Tensor, action: Tensor) -> tuple[list[int], Tensor]:
-    """A demonstration of T steps as choices: the first steps of its pieces, and the mean z of each,
-    (pieces, A).
+def infer_skills(skills: SkillVae, features: Tensor, action: Tensor) -> tuple[list[int], Tensor]:
+    """Split a demonstration into pieces of one horizon each, and infer the latent of each.
+
+    Args:
+        skills: The trained autoencoder.
+        features: Of the T steps, shape (T, F).
+        action: Shape (T, A).
+
+    Returns:
+        The first steps of the pieces, and the mean z of each, (pieces, A).
     """
     starts = list(range(0, len(action), skills.horizon))
     shown = torch.zeros(len(starts), skills.horizon, action.shape[1])
     present = torch.zeros(len(starts), skills.horizon)
     for piece, start in enumerate(starts):
         rows = action[start : start + skills.horizon]
-        shown[piece, : len(rows)], present[piece, : len(rows)] = rows, 1.0
-    return starts, skills.infer(features[starts], shown, present)[0]
+        shown[piece, : len(rows)] = rows
+        present[piece, : len(rows)] = 1.0
+    mean, _ = skills.infer(features[starts], shown, present)
+    return starts, mean

@@ -17,7 +17,7 @@ from conure_training.rl.learners.actor_critic import (
     FeatureLearnerConfig,
     Observation,
 )
-from conure_training.rl.learners.feature_sac import squashed_sample
+from conure_training.rl.learners.feature_sac import sample_squashed
 from conure_training.rl.replay import Source
 
 
@@ -53,20 +53,28 @@ class TwoPolicies(nn.Module):
         self.first, self.second, self.chooser = first, second, chooser
 
     def choose(self, features: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """The second's actions (B, A) where the chooser is above 0, else the first's."""
+        """Choose between two proposals, row by row.
+
+        Args:
+            features: Shape (B, F).
+            first: The first policy's actions, shape (B, A).
+            second: The second policy's actions, shape (B, A).
+
+        Returns:
+            The second's actions where the chooser is above 0, else the first's, (B, A).
+        """
         return torch.where(self.chooser(features)[:, None] > 0.0, second, first)
 
 
 class TwoActors(ActorCritic):
-    """Acts by the actor whose action the critics value more, and the targets take the better of
-    both:
+    """Acts by the actor whose action the critics value more; targets take the better of both:
 
         target:   r + discount * max(min_i Q'_i(s', a_1'), min_i Q'_i(s', a_2'))
         chooser:  E[(g(features) - (Q(s, a_2) - Q(s, a_1) + margin))^2]; acts by a_2 where g > 0
 
-    Each actor has its own cost and its own price for it, as in `actor_critic`. A child says how it
-    acts, what the first actor is, and what the second, unless it is SAC in the action space, a_2 =
-    tanh(u), on features.
+    Each actor has its own penalty and its own temperature, as in `actor_critic`. A child says how
+    it acts, what the first actor is, and what the second, unless it is SAC in the action space, a_2
+    = tanh(u), on features.
     """
 
     def __init__(
@@ -75,19 +83,30 @@ class TwoActors(ActorCritic):
         state_dim: int,
         action_dim: int,
         config: FeatureLearnerConfig,
-        target_costs: tuple[float, float],
+        target_penalties: tuple[float, float],
         seed: int = 0,
         device: str = "cpu",
         critic_input: str = "state",
         pretrained: bool = False,
     ) -> None:
-        """`target_costs`: of the first and the second, nats; `pretrained`: the policies know their
-        input scales.
+        """Make the learner of two policies.
+
+        Args:
+            policies: Both policies and the chooser.
+            state_dim: Values of what the critics see.
+            action_dim: Values of an action, A.
+            config: Settings of both actors and the critics.
+            target_penalties: Nats that the temperatures steer the first and second actor's to.
+            seed: Of the learner's generator and the critics' weights.
+            device: Where networks and batches live.
+            critic_input: Name of the observation that the critics see.
+            pretrained: The policies know their input scales already.
         """
         super().__init__(
-            config, policies, state_dim, action_dim, target_costs[0], seed, device, critic_input
+            config, policies, state_dim, action_dim, target_penalties[0], seed, device, critic_input
         )
-        self.pretrained, self.second_target_cost = pretrained, target_costs[1]
+        self.pretrained = pretrained
+        self.second_target_penalty = target_penalties[1]
         self.second_temperature = nn.ParameterDict({"log_alpha": self.log_alpha.detach().clone()})
         self._saved.append("second_temperature")
         temperature = self.second_temperature.parameters()
@@ -98,9 +117,7 @@ class TwoActors(ActorCritic):
     def _first(
         self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The first actor's actions (B, A), differentiable where it learns, and their cost,
-        (B,).
-        """
+        """The first actor's actions (B, A), differentiable where it learns; penalty, (B,)."""
         raise NotImplementedError
 
     def _second(
@@ -108,7 +125,7 @@ class TwoActors(ActorCritic):
     ) -> tuple[Tensor, Tensor]:
         """The same of the second."""
         mean, std = policies.second(features)
-        return squashed_sample(mean, std, noise)
+        return sample_squashed(mean, std, noise)
 
     @property
     def policies(self) -> TwoPolicies:
@@ -125,35 +142,39 @@ class TwoActors(ActorCritic):
     def _next_value(self, observation: Observation) -> Tensor:
         features = observation["features"]
         (first, _), (second, _) = self._both(features)
-        return torch.maximum(*(self._slow_value(observation, action) for action in (first, second)))
+        first_q = self._min_target_q(observation, first)
+        second_q = self._min_target_q(observation, second)
+        return torch.maximum(first_q, second_q)
 
     def _both(self, features: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        first = self._first(self.policies, features, self._noise(len(features), self.generator))
-        return first, self._second(
-            self.policies, features, self._noise(len(features), self.generator)
-        )
+        first_noise = self._noise(len(features), self.generator)
+        first = self._first(self.policies, features, first_noise)
+        second_noise = self._noise(len(features), self.generator)
+        second = self._second(self.policies, features, second_noise)
+        return first, second
 
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
-        features, chooser = observation["features"], self.policies.chooser
-        (first, cost), (second, second_cost) = self._both(features)
-        first_q, second_q = self._value(observation, first), self._value(observation, second)
+        features = observation["features"]
+        chooser = self.policies.chooser
+        (first, penalty), (second, second_penalty) = self._both(features)
+        first_q = self._value(observation, first)
+        second_q = self._value(observation, second)
         log_alpha = self.second_temperature["log_alpha"]
         loss = (
-            self.log_alpha.detach().exp() * cost
+            self.log_alpha.detach().exp() * penalty
             - first_q
-            + log_alpha.detach().exp() * second_cost
+            + log_alpha.detach().exp() * second_penalty
             - second_q
         )
         wrong = chooser(features) - (second_q - first_q).detach() - chooser.margin
-        self._step(
-            "second_alpha", log_alpha * (self.second_target_cost - second_cost.detach().mean())
-        )
+        excess = self.second_target_penalty - second_penalty.detach().mean()
+        self._step("second_alpha", log_alpha * excess)
         with torch.no_grad():
             log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
-        return (loss + wrong.square()).mean(), cost, torch.maximum(first_q, second_q)
+        return (loss + wrong.square()).mean(), penalty, torch.maximum(first_q, second_q)
 
 
-def two_policies(
+def build_two_policies(
     feature_dim: int,
     action_dim: int,
     hidden_dims: Sequence[int],
@@ -162,19 +183,38 @@ def two_policies(
     seed: int,
     margin: float = 0.0,
 ) -> TwoPolicies:
-    """Both at N(0, I); `radius` bounds what they draw, `margin`: see Chooser."""
+    """Build two policies at N(0, I), and their chooser.
+
+    Args:
+        feature_dim: Values of the features, F.
+        action_dim: Values of an action, A.
+        hidden_dims: Widths of the hidden layers of all three networks.
+        slots: Object slots among the features that the policies attend to; 0: none.
+        radius: Bound on the norm of what they draw; infinity: none.
+        seed: Of the weights.
+        margin: Where the chooser begins, see Chooser.
+
+    Returns:
+        Both policies and the chooser, in one module.
+    """
     with seeded(seed):
-        first, second = (
-            GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius) for _ in range(2)
-        )
+        first = GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius)
+        second = GaussianPolicy(feature_dim, action_dim, hidden_dims, slots, radius)
         return TwoPolicies(first, second, Chooser(feature_dim, hidden_dims, margin))
 
 
-def untrained_two_policies(
-    data: Mapping[str, Any], feature_dim: int, action_dim: int
-) -> TwoPolicies:
-    """Of the sizes in a policy's file."""
+def rebuild_two_policies(data: Mapping[str, Any], feature_dim: int, action_dim: int) -> TwoPolicies:
+    """Build the two policies of a policy's file, without its weights.
+
+    Args:
+        data: The file's values; "sizes" holds "hidden", "slots" and "radius".
+        feature_dim: Values of the features, F.
+        action_dim: Values of an action, A.
+
+    Returns:
+        The policies; their weights come with the module's.
+    """
     sizes = data["sizes"]
-    return two_policies(
+    return build_two_policies(
         feature_dim, action_dim, sizes["hidden"], sizes["slots"], sizes["radius"], seed=0
     )

@@ -33,17 +33,37 @@ class BcConfig(MethodConfig):
 
 
 def build(run: RunConfig, config: BcConfig, env: Any) -> Method:
-    """The steps are spent on rollouts alone, and nothing is learned from them."""
+    """Build behavior cloning: the steps are spent on rollouts, and nothing is learned from them.
+
+    Args:
+        run: The run.
+        config: The policy's sizes, and how it is cloned.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy cloned.
+    """
     sac = FeatureSacConfig(
         hidden_width=config.hidden_width,
         hidden_layers=config.hidden_layers,
         updates_per_step=0.0,
     )
-    return cloned(Features(run, env), sac, config.cloning)
+    return build_cloned_sac(Features(run, env), sac, config.cloning)
 
 
-def cloned(features: Features, sac: FeatureSacConfig, cloning: PretrainingConfig) -> Method:
-    """A cloned policy, from which soft actor-critic goes on."""
+def build_cloned_sac(
+    features: Features, sac: FeatureSacConfig, cloning: PretrainingConfig
+) -> Method:
+    """Clone a policy, and build the soft actor-critic that starts from it.
+
+    Args:
+        features: The run's features and demonstrations.
+        sac: Settings of soft actor-critic.
+        cloning: How the policy is cloned.
+
+    Returns:
+        The method, its policy cloned.
+    """
     policy = clone_once(features, features.policy(sac.hidden_dims), cloning).requires_grad_(True)
     learner = FeatureSac(
         policy,

@@ -12,7 +12,7 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.feature_sac import FeatureSacConfig
 from conure_training.rl.learners.pretraining import PretrainingConfig
 from conure_training.rl.method import Method
-from conure_training.rl.methods.bc import cloned
+from conure_training.rl.methods.bc import build_cloned_sac
 from conure_training.rl.prior_features import Features
 
 
@@ -26,5 +26,14 @@ class BcSacConfig(FeatureSacConfig):
 
 
 def build(run: RunConfig, config: BcSacConfig, env: Any) -> Method:
-    """Behavior cloning, then SAC that starts from its policy."""
-    return cloned(Features(run, env, config.critic), config, config.cloning)
+    """Build behavior cloning, then SAC that starts from its policy.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic, and how the policy is cloned.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy cloned.
+    """
+    return build_cloned_sac(Features(run, env, config.critic), config, config.cloning)

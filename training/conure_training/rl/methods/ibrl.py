@@ -11,16 +11,16 @@ from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.learners.behavior_cloning import clone_once
-from conure_training.rl.learners.feature_sac import FeatureSacConfig, squashed
+from conure_training.rl.learners.feature_sac import FeatureSacConfig, act_on_features
 from conure_training.rl.learners.pretraining import PretrainingConfig
 from conure_training.rl.learners.two_actors import (
     TwoActors,
     TwoPolicies,
-    two_policies,
-    untrained_two_policies,
+    build_two_policies,
+    rebuild_two_policies,
 )
 from conure_training.rl.method import Method
-from conure_training.rl.policy_file import loaded_module, untrained_prior
+from conure_training.rl.policy_file import load_module, rebuild_prior
 from conure_training.rl.prior_features import Features
 
 
@@ -61,7 +61,7 @@ class Ibrl(TwoActors):
     def _first(
         self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        action = squashed(policies.first, features, None)
+        action = act_on_features(policies.first, features, None)
         return action, action.new_zeros(len(action))
 
 
@@ -73,9 +73,18 @@ class Proposing(PolicyModule):
 
     @staticmethod
     def decide(policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> Tensor:
-        """As the learner acts too."""
-        first = squashed(policies.first, features, None)
-        second = squashed(policies.second, features, noise)
+        """Act, for the learner and the exported module alike.
+
+        Args:
+            policies: Imitation policy, SAC policy and chooser.
+            features: Shape (B, F).
+            noise: Standard normal, shape (B, A), of SAC's action; None: its mean.
+
+        Returns:
+            Actions, shape (B, A), in [-1, 1].
+        """
+        first = act_on_features(policies.first, features, None)
+        second = act_on_features(policies.second, features, noise)
         return policies.choose(features, first, second)
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
@@ -84,15 +93,24 @@ class Proposing(PolicyModule):
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
-    policy = untrained_two_policies(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(Proposing(prior=prior, policy=policy), data)
+    prior = rebuild_prior(data)
+    policy = rebuild_two_policies(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(Proposing(prior=prior, policy=policy), data)
 
 
 def build(run: RunConfig, config: IbrlConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; the first policy is cloned from all demonstrations."""
+    """Build IBRL: it sees what latent SAC sees; its first policy is cloned from all demonstrations.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic, and how the first policy is cloned.
+        env: The run's environment.
+
+    Returns:
+        The method, its first policy cloned and frozen.
+    """
     features, hidden = Features(run, env, config.critic), config.hidden_dims
-    policies = two_policies(
+    policies = build_two_policies(
         features.dim, features.action_dim, hidden, features.slots, float("inf"), run.seed
     )
     policies.first = clone_once(features, policies.first, config.cloning)
@@ -110,5 +128,5 @@ def build(run: RunConfig, config: IbrlConfig, env: Any) -> Method:
     def module() -> PolicyModule:
         return Proposing(prior=features.prior, policy=learner.averaged_policy)
 
-    save = features.saving("ibrl", module, hidden)
+    save = features.make_saver("ibrl", module, hidden)
     return Method(learner, features.mixed_replay(), features.observe, save)

@@ -30,8 +30,8 @@ from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
 from conure_training.runtime.torch_files import save_torch
 
-Cost = Callable[[Tensor, Tensor], Tensor]
-"""Nats (B,) of a policy's mean and std, (B, A)."""
+Penalty = Callable[[Tensor, Tensor], Tensor]
+"""KL or entropy penalty in nats, (B,), of a policy's mean and std, (B, A)."""
 BOUND_SAMPLES = 2000
 
 
@@ -51,37 +51,67 @@ class LatentConfig(FeatureLearnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cost not in COSTS:
-            raise unknown_name("method.cost", self.cost, COSTS)
+        if self.cost not in PENALTIES:
+            raise unknown_name("method.cost", self.cost, PENALTIES)
 
 
 def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
-    """KL(N(mean, diag std^2) || N(0, I)), nats, (B,), for mean and std (B, A)."""
+    """Compute KL(N(mean, diag std^2) || N(0, I)).
+
+    Args:
+        mean: Shape (B, A).
+        std: Shape (B, A), above 0.
+
+    Returns:
+        Nats, shape (B,).
+    """
     return 0.5 * (mean.square() + std.square() - 1.0 - 2.0 * std.log()).sum(dim=-1)
 
 
-def entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
+def _entropy_below_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
     """H(N(0, I)) - H(N(mean, diag std^2)), nats, (B,), for mean and std (B, A). The mean is free to
     go anywhere.
     """
     return -std.log().sum(dim=-1)
 
 
-COSTS = {"kl": kl_to_standard_normal, "entropy": entropy_below_standard_normal}
-"""What being another distribution than the prior's base costs, by the name in the config."""
+PENALTIES = {"kl": kl_to_standard_normal, "entropy": _entropy_below_standard_normal}
+"""Penalties of being another distribution than N(0, I), by the name in the config."""
 
 
-def drawn(
-    mean: Tensor, std: Tensor, noise: Tensor, radius: float, cost: Cost
+def sample_latent(
+    mean: Tensor, std: Tensor, noise: Tensor, radius: float, penalty: Penalty
 ) -> tuple[Tensor, Tensor]:
-    """z (B, A) of N(mean, diag std^2) within the radius, differentiable, and what it costs in nats,
-    (B,).
+    """Sample z of N(mean, diag std^2) within the radius, differentiable in mean and std.
+
+    Args:
+        mean: Shape (B, A).
+        std: Shape (B, A), above 0.
+        noise: Standard normal, shape (B, A).
+        radius: Bound on |z|; infinity: none.
+        penalty: Of being another distribution than N(0, I), see PENALTIES.
+
+    Returns:
+        z, shape (B, A), and its penalty in nats, shape (B,).
     """
-    return bound_radially(mean + std * noise, radius), cost(mean, std)
+    z = bound_radially(mean + std * noise, radius)
+    return z, penalty(mean, std)
 
 
-def decided(flow: Decoder, policy: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
-    """How a policy in z acts: a = f(z; features), z drawn of the policy; its mean for None."""
+def act_in_latent(
+    flow: Decoder, policy: nn.Module, features: Tensor, noise: Tensor | None
+) -> Tensor:
+    """Act by a policy in z: draw z of the policy and decode a = f(z; features).
+
+    Args:
+        flow: The prior's flow.
+        policy: Draws z for features and noise, as GaussianPolicy does.
+        features: Shape (B, F).
+        noise: Standard normal, shape (B, A); None: the policy's mean.
+
+    Returns:
+        Actions, shape (B, A).
+    """
     return flow.decode(policy.draw(features, noise), features)  # type: ignore[operator]
 
 
@@ -90,8 +120,8 @@ class LatentSac(ActorCritic):
 
     The actor minimises alpha KL(pi || N(0, I)) - min_i Q_i(state, f(z; features)), its gradient
     passing through the frozen flow, so that critics live on actions and demonstrations need no
-    inversion. (In place of the KL: COSTS.) Before the first update pi is N(0, I) exactly: the first
-    rollouts are the prior's.
+    inversion. (In place of the KL: PENALTIES.) Before the first update pi is N(0, I) exactly: the
+    first rollouts are the prior's.
 
     Observations: "features" (B, F), the prior's frozen encoding, also the flow's context; "state"
     (B, S), the simulator's, for the critics alone. Source: Singh et al., PARROT, arXiv 2011.10024;
@@ -111,19 +141,30 @@ class LatentSac(ActorCritic):
         critic_input: str = "state",
         policy: nn.Module | None = None,
     ) -> None:
-        """`prior` is frozen in place if it is a torch module; `slots`: of the GaussianPolicy made
-        for None.
+        """Make the learner in the z of a prior.
+
+        Args:
+            prior: The flow; frozen in place if it is a torch module.
+            feature_dim: Values of the features, F.
+            state_dim: Values of what the critics see.
+            action_dim: Values of an action, and of z, A.
+            config: Settings; None: the defaults.
+            seed: Of the policy's weights, the learner's generator and the critics' weights.
+            device: Where networks and batches live.
+            slots: Object slots that the policy made here attends to; 0: none.
+            critic_input: Name of the observation that the critics see.
+            policy: The policy in z; None: a GaussianPolicy is made.
         """
         config = config or LatentConfig()
         if policy is None:
             radius = chi_square_radius(config.z_bound_quantile, action_dim)
             with seeded(seed):
                 policy = GaussianPolicy(feature_dim, action_dim, config.hidden_dims, slots, radius)
-        target_cost = config.target_kl_per_dim * action_dim
+        target_penalty = config.target_kl_per_dim * action_dim
         super().__init__(
-            config, policy, state_dim, action_dim, target_cost, seed, device, critic_input
+            config, policy, state_dim, action_dim, target_penalty, seed, device, critic_input
         )
-        self._cost = COSTS[config.cost]
+        self._penalty = PENALTIES[config.cost]
         self.prior = prior
         if isinstance(prior, nn.Module):
             prior.requires_grad_(False).eval().to(self.device)
@@ -143,15 +184,18 @@ class LatentSac(ActorCritic):
         super().load_state_dict(state)
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        return decided(self.prior, self.policy, observation["features"].to(self.device), noise)
+        features = observation["features"].to(self.device)
+        return act_in_latent(self.prior, self.policy, features, noise)
 
     def _propose(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        z, cost = self._propose_latent(observation)
-        return self.prior.decode(z, observation["features"]), cost
+        z, penalty = self._propose_latent(observation)
+        action = self.prior.decode(z, observation["features"])
+        return action, penalty
 
     def _propose_latent(self, observation: Observation) -> tuple[Tensor, Tensor]:
         noise = self._noise(len(observation["features"]), self.generator)
-        return drawn(*self._gaussian(observation), noise, self.policy.radius, self._cost)  # type: ignore[arg-type]
+        mean, std = self._gaussian(observation)
+        return sample_latent(mean, std, noise, self.policy.radius, self._penalty)  # type: ignore[arg-type]
 
     def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
         mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["features"])
@@ -167,21 +211,40 @@ def _fingerprint(prior: Decoder) -> int:
     return checksum
 
 
-def bound_figures(features: Features, config: LatentConfig) -> dict[str, Any]:
-    """The exploration dial, as it was set: what a run notes of it."""
+def measure_bound(features: Features, config: LatentConfig) -> dict[str, Any]:
+    """Measure the exploration dial as the run sets it, for the run's record.
+
+    Args:
+        features: The run's features and demonstrations.
+        config: Says the quantile of the bound on |z|.
+
+    Returns:
+        "z_bound_quantile", "z_bound_radius" and "reachable_fraction" of the action box, in [0, 1];
+        empty without a bound.
+    """
     quantile = config.z_bound_quantile
     radius = chi_square_radius(quantile, features.action_dim)
     if math.isinf(radius):
         return {}
-    rows = torch.linspace(0, len(features.data) - 1, min(BOUND_SAMPLES, len(features.data))).long()
+    count = len(features.data)
+    rows = torch.linspace(0, count - 1, min(BOUND_SAMPLES, count)).long()
     seen = features.demonstrated_features[rows]
     reachable = reachable_fraction(features.prior.flow, seen, features.action_dim, radius)
     return {"z_bound_quantile": quantile, "z_bound_radius": radius, "reachable_fraction": reachable}
 
 
 def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
-    """Actor: the prior's frozen features. Critics: the simulator's state, and demonstrations in
-    their batches.
+    """Build latent SAC, demonstrations in its batches.
+
+    The actor sees the prior's frozen features, the critics see the simulator's state.
+
+    Args:
+        run: The run.
+        config: Settings of latent SAC.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy at the prior.
     """
     features = Features(run, env, config.critic)
     learner = LatentSac(
@@ -198,13 +261,21 @@ def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
         learner,
         features.mixed_replay(),
         features.observe,
-        saving(features.prior, learner),
-        figures=bound_figures(features, config),
+        make_saver(features.prior, learner),
+        metrics=measure_bound(features, config),
     )
 
 
-def saving(prior: Prior, learner: LatentSac) -> Callable[[Path, dict[str, Any]], None]:
-    """What writes the learner's averaged policy."""
+def make_saver(prior: Prior, learner: LatentSac) -> Callable[[Path, dict[str, Any]], None]:
+    """Make the function that writes the learner's averaged policy.
+
+    Args:
+        prior: Saved with the policy.
+        learner: Its averaged policy is saved as it is at the time of the call.
+
+    Returns:
+        A function of the path and a note.
+    """
 
     def save(path: Path, note: dict[str, Any]) -> None:
         save_policy(path, LatentPolicy(prior, learner.averaged_policy), note)  # type: ignore[arg-type]
@@ -213,7 +284,16 @@ def saving(prior: Prior, learner: LatentSac) -> Callable[[Path, dict[str, Any]],
 
 
 def save_policy(path: Path, agent: LatentPolicy, note: dict[str, Any]) -> None:
-    """Write prior and policy as one file, whole or not at all."""
+    """Write prior and policy as one file, whole or not at all.
+
+    Args:
+        path: The file.
+        agent: Prior and policy.
+        note: Kept beside the weights, for people.
+
+    Raises:
+        ConfigError: There is no policy.
+    """
     prior, policy = agent.prior, agent.policy
     if policy is None:
         raise ConfigError("a prior without a policy is saved by Prior.save")

@@ -20,12 +20,18 @@ from conure_training.rl.learners.pretraining import PretrainingConfig
 from conure_training.rl.learners.two_actors import (
     TwoActors,
     TwoPolicies,
-    two_policies,
-    untrained_two_policies,
+    build_two_policies,
+    rebuild_two_policies,
 )
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import COSTS, LatentConfig, bound_figures, decided, drawn
-from conure_training.rl.policy_file import loaded_module, untrained_prior
+from conure_training.rl.methods.latent import (
+    PENALTIES,
+    LatentConfig,
+    act_in_latent,
+    measure_bound,
+    sample_latent,
+)
+from conure_training.rl.policy_file import load_module, rebuild_prior
 from conure_training.rl.prior_features import Features
 
 
@@ -67,8 +73,20 @@ class EscapingSac(TwoActors):
         config: LatentConfig,
         **named: Any,
     ) -> None:
-        """The prior and the second actor's own flow, both frozen; the policies, each in its z."""
-        self.prior, self.own, self._cost = prior, own, COSTS[config.cost]
+        """Make the learner of two actors, each in the z of its own flow.
+
+        Args:
+            prior: The first actor's flow, frozen.
+            own: The second actor's flow, cloned from the demonstrations, frozen.
+            policies: One in each flow's z, and the chooser.
+            state_dim: Values of what the critics see.
+            action_dim: Values of an action, and of z, A.
+            config: Settings of both actors.
+            **named: See TwoActors.
+        """
+        self.prior = prior
+        self.own = own
+        self._penalty = PENALTIES[config.cost]
         target = config.target_kl_per_dim * action_dim
         super().__init__(policies, state_dim, action_dim, config, (target, target), **named)
 
@@ -79,24 +97,24 @@ class EscapingSac(TwoActors):
     def _next_value(self, observation: Observation) -> Tensor:
         (first, _), (second, _) = self._both(observation["features"])
         action = self.policies.choose(observation["features"], first, second)
-        return self._slow_value(observation, action)
+        return self._min_target_q(observation, action)
 
     def _first(
         self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return self._decoded(self.prior, policies.first, features, noise)
+        return self._decode(self.prior, policies.first, features, noise)
 
     def _second(
         self, policies: TwoPolicies, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return self._decoded(self.own, policies.second, features, noise)
+        return self._decode(self.own, policies.second, features, noise)
 
-    def _decoded(
+    def _decode(
         self, flow: Decoder, policy: GaussianPolicy, features: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         mean, std = policy(features)
-        z, cost = drawn(mean, std, noise, policy.radius, self._cost)
-        return flow.decode(z, features), cost
+        z, penalty = sample_latent(mean, std, noise, policy.radius, self._penalty)
+        return flow.decode(z, features), penalty
 
 
 class Escaping(PolicyModule):
@@ -114,9 +132,20 @@ class Escaping(PolicyModule):
         features: Tensor,
         noise: Tensor | None,
     ) -> Tensor:
-        """As the learner acts too."""
-        first = decided(flow, policies.first, features, noise)
-        second = decided(own, policies.second, features, noise)
+        """Act, for the learner and the exported module alike.
+
+        Args:
+            policies: One in each flow's z, and the chooser.
+            flow: The prior's flow.
+            own: The second actor's flow.
+            features: Shape (B, F).
+            noise: Standard normal, shape (B, A), of both policies; None: their means.
+
+        Returns:
+            Actions, shape (B, A).
+        """
+        first = act_in_latent(flow, policies.first, features, noise)
+        second = act_in_latent(own, policies.second, features, noise)
         return policies.choose(features, first, second)
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
@@ -126,14 +155,23 @@ class Escaping(PolicyModule):
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
+    prior = rebuild_prior(data)
     own = ConditionalRealNVP(prior.action_dim, prior.encoder.feature_dim)
-    policy = untrained_two_policies(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(Escaping(prior=prior, own=own, policy=policy), data)
+    policy = rebuild_two_policies(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(Escaping(prior=prior, own=own, policy=policy), data)
 
 
 def build(run: RunConfig, config: LatentEscapeConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; the second actor's flow is cloned from all demonstrations."""
+    """Build latent SAC with a second actor, whose flow is cloned from all demonstrations.
+
+    Args:
+        run: The run.
+        config: Settings of both actors, the margin, and how the flow is cloned.
+        env: The run's environment.
+
+    Returns:
+        The method; it sees what latent SAC sees.
+    """
     features = Features(run, env, config.critic)
     hidden = config.hidden_dims
     radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
@@ -142,7 +180,7 @@ def build(run: RunConfig, config: LatentEscapeConfig, env: Any) -> Method:
     learner = EscapingSac(
         features.prior.flow.requires_grad_(False),
         own,
-        two_policies(*sizes, margin=config.margin),
+        build_two_policies(*sizes, margin=config.margin),
         features.critic_dim,
         features.action_dim,
         config,
@@ -157,8 +195,8 @@ def build(run: RunConfig, config: LatentEscapeConfig, env: Any) -> Method:
         learner,
         features.mixed_replay(),
         features.observe,
-        features.saving("escaping", module, hidden, radius, own={}),
-        figures=bound_figures(features, config),
+        features.make_saver("escaping", module, hidden, radius, own={}),
+        metrics=measure_bound(features, config),
     )
 
 
@@ -170,4 +208,4 @@ def _own_flow(features: Features, cloning: PretrainingConfig) -> ConditionalReal
     seen, done = features.demonstrated_features, features.demonstrated_actions
     with seeded(seed):
         flow = ConditionalRealNVP(features.action_dim, features.dim)
-    return features.trained_once(flow, lambda module: clone_flow(module, seen, done, cloning, seed))
+    return features.train_once(flow, lambda module: clone_flow(module, seen, done, cloning, seed))

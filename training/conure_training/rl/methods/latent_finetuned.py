@@ -21,8 +21,8 @@ from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import LatentConfig, LatentSac, bound_figures
-from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
+from conure_training.rl.methods.latent import LatentConfig, LatentSac, measure_bound
+from conure_training.rl.policy_file import load_module, rebuild_policy, rebuild_prior
 from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
 
@@ -49,11 +49,29 @@ class EncodingPolicy(nn.Module):
         return self.head.radius
 
     def forward(self, image: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the distribution of z.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+
+        Returns:
+            Mean and standard deviation of z, each (B, A).
+        """
         mean_and_std: tuple[Tensor, Tensor] = self.head(self.encoder(image, proprio))
         return mean_and_std
 
     def draw(self, image: Tensor, proprio: Tensor, noise: Tensor | None) -> Tensor:
-        """See GaussianPolicy."""
+        """Draw z, see GaussianPolicy.draw.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+            noise: Standard normal, shape (B, A); None: the mean.
+
+        Returns:
+            z, shape (B, A), within the radius.
+        """
         return self.head.draw(self.encoder(image, proprio), noise)
 
 
@@ -95,7 +113,18 @@ class Finetuned(PolicyModule):
         features: Tensor,
         noise: Tensor | None,
     ) -> Tensor:
-        """As the learner acts too. `seen`: image and proprioception; `features`: the prior's."""
+        """Act, for the learner and the exported module alike.
+
+        Args:
+            policy: An EncodingPolicy.
+            flow: The prior's flow.
+            seen: Image (B, H, W, 3) uint8 and proprioception (B, P), for the policy's own encoder.
+            features: The prior's frozen features, the flow's context, shape (B, F).
+            noise: Standard normal, shape (B, A); None: the policy's mean.
+
+        Returns:
+            Actions, shape (B, A).
+        """
         return flow.decode(policy.draw(*seen, noise), features)  # type: ignore[operator]
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
@@ -105,13 +134,22 @@ class Finetuned(PolicyModule):
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
-    head = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(Finetuned(prior=prior, policy=EncodingPolicy(prior.encoder, head)), data)
+    prior = rebuild_prior(data)
+    head = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(Finetuned(prior=prior, policy=EncodingPolicy(prior.encoder, head)), data)
 
 
 def build(run: RunConfig, config: LatentFinetunedConfig, env: Any) -> Method:
-    """Latent SAC that trains an encoder of its own, see FinetunedSac."""
+    """Build latent SAC that trains an encoder of its own, see FinetunedSac.
+
+    Args:
+        run: The run.
+        config: Settings of latent SAC.
+        env: The run's environment.
+
+    Returns:
+        The method; its observations hold images too.
+    """
     features = Features(run, env, config.critic, images=True)
     prior, hidden = features.prior, config.hidden_dims
     radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
@@ -139,6 +177,6 @@ def build(run: RunConfig, config: LatentFinetunedConfig, env: Any) -> Method:
         learner,
         features.mixed_replay(),
         observe,
-        features.saving("finetuned", module, hidden, radius),
-        figures=bound_figures(features, config),
+        features.make_saver("finetuned", module, hidden, radius),
+        metrics=measure_bound(features, config),
     )

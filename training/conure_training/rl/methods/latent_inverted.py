@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from conure_training.rl.config import RunConfig
-from conure_training.rl.demonstrations import inverted
+from conure_training.rl.demonstrations import invert_actions
 from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import LatentConfig, LatentSac, bound_figures, saving
+from conure_training.rl.methods.latent import LatentConfig, LatentSac, make_saver, measure_bound
 from conure_training.rl.prior_features import Features
 
 
@@ -30,7 +30,16 @@ class IdentityFlow:
 
 
 def build(run: RunConfig, config: LatentInvertedConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; the replay holds z in place of actions."""
+    """Build latent SAC whose replay holds z in place of actions.
+
+    Args:
+        run: The run.
+        config: Settings of latent SAC.
+        env: The run's environment.
+
+    Returns:
+        The method; it sees what latent SAC sees.
+    """
     features = Features(run, env, config.critic)
     flow = features.prior.flow
     learner = LatentSac(
@@ -44,15 +53,25 @@ def build(run: RunConfig, config: LatentInvertedConfig, env: Any) -> Method:
         critic_input=config.critic,
     )
 
-    def decoded(observation: Observation, z: Tensor) -> Tensor:
-        return flow.decode(z, observation["features"]).clamp(-1.0, 1.0)
+    def decode(observation: Observation, z: Tensor) -> Tensor:
+        """Decode z into the action that the environment gets.
 
-    episodes = [inverted(episode, flow) for episode in features.task_demonstrations()]
+        Args:
+            observation: With "features", the flow's context, shape (n, F).
+            z: Shape (n, A).
+
+        Returns:
+            Actions, shape (n, A), clipped to [-1, 1].
+        """
+        action = flow.decode(z, observation["features"])
+        return action.clamp(-1.0, 1.0)
+
+    episodes = [invert_actions(episode, flow) for episode in features.task_demonstrations()]
     return Method(
         learner,
         features.mixed_replay(episodes),
         features.observe,
-        saving(features.prior, learner),
-        command=decoded,
-        figures=bound_figures(features, config),
+        make_saver(features.prior, learner),
+        command=decode,
+        metrics=measure_bound(features, config),
     )

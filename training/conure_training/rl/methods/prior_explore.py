@@ -42,7 +42,15 @@ class PriorExploreSac(FeatureSac):
     def __init__(
         self, prior: Decoder, epsilon: float, policy: GaussianPolicy, *arguments: Any, **named: Any
     ) -> None:
-        """The prior, frozen; then as FeatureSac."""
+        """Make SAC on features that explores by the prior.
+
+        Args:
+            prior: The prior's flow, frozen.
+            epsilon: Probability of the prior's action, in [0, 1].
+            policy: The policy on features.
+            *arguments: See FeatureSac.
+            **named: See FeatureSac.
+        """
         super().__init__(policy, *arguments, **named)
         self.prior, self.epsilon = prior, epsilon
 
@@ -59,8 +67,17 @@ class PriorExploreSac(FeatureSac):
 
 
 def build(run: RunConfig, config: PriorExploreConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; the demonstrations, which the original leaves to the prior, are in
-    its replay too.
+    """Build Prior-explore, which sees what latent SAC sees.
+
+    The demonstrations, which the original leaves to the prior, are in its replay too.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic, and epsilon.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy untrained.
     """
     features = Features(run, env, config.critic)
     learner = PriorExploreSac(

@@ -31,8 +31,17 @@ class RlpdConfig(FeatureSacConfig):
 
 
 def build(run: RunConfig, config: RlpdConfig, env: Any) -> Method:
-    """Sees what latent SAC sees: features for the actor, the simulator's state for the critics, the
-    same demonstrations.
+    """Build RLPD, which sees what latent SAC sees.
+
+    The actor sees features, the critics the simulator's state; the demonstrations are the same.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy untrained.
     """
     features = Features(run, env, config.critic)
     learner = FeatureSac(

@@ -52,6 +52,15 @@ class ImagePolicy(nn.Module):
         )
 
     def forward(self, image: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the distribution of the unsquashed action.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+
+        Returns:
+            Mean and standard deviation, each (B, A).
+        """
         mean_and_std: tuple[Tensor, Tensor] = self.head(
             torch.cat([self.encoder(image), self.normalize(proprio)], dim=-1)
         )
@@ -59,8 +68,7 @@ class ImagePolicy(nn.Module):
 
 
 class Sac(ActorCritic):
-    """a = tanh(u), u ~ N(mean, std^2) of image and proprioception; the cost of an action is its
-    log-probability.
+    """a = tanh(u), u ~ N(mean, std^2) of image and proprioception; the penalty is log p(a).
 
     Observations: "image" (B, H, W, 3) uint8, "proprio" (B, P), for the actor, whose encoder is
     trained end to end; "state" (B, S) for the critics alone.
@@ -104,7 +112,17 @@ class OnImages(PolicyModule):
 
     @staticmethod
     def decide(policy: nn.Module, image: Tensor, proprio: Tensor, noise: Tensor | None) -> Tensor:
-        """As the learner acts too; the mean for None."""
+        """Act, for the learner and the exported module alike.
+
+        Args:
+            policy: An ImagePolicy.
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+            noise: Standard normal, shape (B, A); None: the mean action.
+
+        Returns:
+            Actions, shape (B, A), in [-1, 1].
+        """
         mean, std = policy(image, proprio)
         return torch.tanh(mean if noise is None else mean + std * noise)
 
@@ -115,7 +133,15 @@ class OnImages(PolicyModule):
 def save_policy(
     path: Path, policy: nn.Module, contract: Contract, config: ScratchConfig, note: dict[str, Any]
 ) -> None:
-    """Write an ImagePolicy, whole or not at all."""
+    """Write an ImagePolicy, whole or not at all.
+
+    Args:
+        path: The file.
+        policy: The ImagePolicy.
+        contract: What the policy sees and does.
+        config: Its sizes are in there.
+        note: Kept beside the weights, for people.
+    """
     data = {"kind": "scratch", "contract": contract.to_dict(), "note": note}
     save_torch(path, {**data, "sac": config.__dict__, "policy": policy.state_dict()})
 
@@ -123,20 +149,28 @@ def save_policy(
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """What `save_policy` wrote."""
     contract = Contract.from_dict(data["contract"])
-    image_size, proprio_dim = (
-        contract.observation.image.shape[0],
-        contract.observation.proprio.shape[0],
-    )
-    policy = ImagePolicy(
-        image_size, proprio_dim, contract.action.values.shape[0], ScratchConfig(**data["sac"])
-    )
+    image_size = contract.observation.image.shape[0]
+    proprio_dim = contract.observation.proprio.shape[0]
+    action_dim = contract.action.values.shape[0]
+    config = ScratchConfig(**data["sac"])
+    policy = ImagePolicy(image_size, proprio_dim, action_dim, config)
     policy.load_state_dict(data["policy"])
     return ModulePolicy(OnImages(policy=policy).eval().requires_grad_(False), contract)
 
 
 def build(run: RunConfig, config: ScratchConfig, env: Any) -> Method:
-    """Actor: image and proprioception, its encoder trained with it. Critics: the simulator's
-    state.
+    """Build SAC on images, its replay empty.
+
+    The actor sees image and proprioception, its encoder is trained with it. The critics see the
+    simulator's state.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic.
+        env: The run's environment.
+
+    Returns:
+        The method, its policy untrained.
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
     action_dim = env.action_space.shape[0]

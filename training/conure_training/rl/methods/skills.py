@@ -26,14 +26,14 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.skill_vae import (
     SkillConfig,
     SkillVae,
-    told_in_skills,
+    infer_skills,
     train_skills,
 )
 from conure_training.rl.method import Method
 from conure_training.rl.methods.latent import LatentConfig, LatentSac
 from conure_training.rl.methods.latent_inverted import IdentityFlow
-from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
-from conure_training.rl.prior_features import Features, mixed
+from conure_training.rl.policy_file import load_module, rebuild_policy, rebuild_prior
+from conure_training.rl.prior_features import Features, build_mixed_replay
 from conure_training.rl.replay import Episode
 
 
@@ -69,11 +69,19 @@ class SkillRun:
     """
 
     def __init__(self, skills: SkillVae) -> None:
-        self.skills, self.left = skills, 0
+        self.skills = skills
+        self.left = 0
 
     def begin(self, z: Tensor, features: Tensor) -> None:
-        """Take over with z (1, A), decided on these features (1, F)."""
-        self._z, self._first, self.left = z, features, self.skills.horizon
+        """Start a new latent.
+
+        Args:
+            z: Shape (1, A).
+            features: What it was decided on, shape (1, F).
+        """
+        self._z = z
+        self._first = features
+        self.left = self.skills.horizon
 
     @torch.no_grad()
     def action(self, features: Callable[[], Tensor]) -> Tensor:
@@ -95,7 +103,9 @@ class SkillEnvironment:
     """
 
     def __init__(self, env: Any, skills: SkillVae, encode: Callable[[Observation], Tensor]) -> None:
-        self._env, self._run, self._encode = env, SkillRun(skills), encode
+        self._env = env
+        self._run = SkillRun(skills)
+        self._encode = encode
         self._observation: Observation = {}
 
     def reset(self, seed: int) -> tuple[Observation, dict[str, Any]]:
@@ -105,11 +115,15 @@ class SkillEnvironment:
     def step(self, z: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """z (A,): see the class."""
         self._run.begin(torch.from_numpy(z)[None], self._features())
-        total, steps, done = 0.0, 0, False
+        total = 0.0
+        steps = 0
+        done = False
         while self._run.left and not done:
             action = self._run.action(self._features)[0].numpy()
             self._observation, reward, terminated, truncated, info = self._env.step(action)
-            total, steps, done = total + float(reward), steps + 1, terminated or truncated
+            total += float(reward)
+            steps += 1
+            done = terminated or truncated
         return self._observation, total, terminated, truncated, {**info, "env_steps": steps}
 
     def _features(self) -> Tensor:
@@ -140,15 +154,25 @@ class Skilled(PolicyModule):
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
+    prior = rebuild_prior(data)
     skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])
-    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(Skilled(prior=prior, skills=skills, policy=policy), data)
+    policy = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(Skilled(prior=prior, skills=skills, policy=policy), data)
 
 
 def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; an action is a latent."""
-    features, settings = Features(run, env, config.critic), config.skills
+    """Build RL whose action is a latent of skills; it sees what latent SAC sees.
+
+    Args:
+        run: The run.
+        config: Settings of latent SAC, and of the autoencoder.
+        env: The run's bare environment.
+
+    Returns:
+        The method, its autoencoder trained.
+    """
+    features = Features(run, env, config.critic)
+    settings = config.skills
     sizes = {
         "horizon": settings.horizon,
         "closed_loop": config.closed_loop,
@@ -158,10 +182,11 @@ def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:
         skills = SkillVae(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
 
     def train(module: SkillVae) -> None:
-        seen, done = features.demonstrated_features, features.demonstrated_actions
-        train_skills(module, seen, done, features.data.ends, settings, run.seed)
+        seen = features.demonstrated_features
+        actions = features.demonstrated_actions
+        train_skills(module, seen, actions, features.data.ends, settings, run.seed)
 
-    skills = features.trained_once(skills, train)
+    skills = features.train_once(skills, train)
     learner = LatentSac(
         IdentityFlow(),
         features.dim,
@@ -180,9 +205,9 @@ def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:
 
     return Method(
         learner,
-        mixed(episodes, run, steps_an_action=settings.horizon),
+        build_mixed_replay(episodes, run, steps_an_action=settings.horizon),
         features.observe,
-        features.saving("skills", module, config.hidden_dims, radius, skills=sizes),
+        features.make_saver("skills", module, config.hidden_dims, radius, skills=sizes),
         command=_unchanged,
         environment=lambda bare: SkillEnvironment(bare, skills, features.prior.features),
     )
@@ -194,7 +219,8 @@ def _unchanged(observation: Mapping[str, Tensor], z: Tensor) -> Tensor:
 
 
 def _in_skills(skills: SkillVae, episode: Episode) -> Episode:
-    starts, z = told_in_skills(skills, episode.observations["features"][:-1], episode.action)
+    features = episode.observations["features"][:-1]
+    starts, z = infer_skills(skills, features, episode.action)
     kept = torch.tensor([*starts, len(episode.action)])
     pieces = episode.reward.split(skills.horizon)
     observations = {name: rows[kept] for name, rows in episode.observations.items()}

@@ -23,8 +23,8 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import LatentConfig, LatentSac, decided
-from conure_training.rl.policy_file import loaded_module, untrained_policy, untrained_prior
+from conure_training.rl.methods.latent import LatentConfig, LatentSac, act_in_latent
+from conure_training.rl.policy_file import load_module, rebuild_policy, rebuild_prior
 from conure_training.rl.prior_features import Features
 from conure_training.rl.replay import Source
 
@@ -69,18 +69,39 @@ class FlowMatchingPolicy(nn.Module):
         self.integration_steps = integration_steps
 
     def decode(self, z: Tensor, context: Tensor) -> Tensor:
-        """Actions (B, A) for noise (B, A) and features (B, F)."""
-        seen, x = self.normalize(context), z
+        """Integrate dx/dt = v from noise to an action, by Euler's method.
+
+        Args:
+            z: Noise w = x(0), shape (B, A).
+            context: Features, shape (B, F).
+
+        Returns:
+            Actions, shape (B, A), in [-1, 1].
+        """
+        seen = self.normalize(context)
+        x = z
         for step in range(self.integration_steps):
             time = x.new_full((len(x), 1), step / self.integration_steps)
             x = x + self._velocity(x, time, seen) / self.integration_steps
         return x.clamp(-1.0, 1.0)
 
     def loss(self, features: Tensor, action: Tensor, generator: torch.Generator) -> Tensor:
-        """See the class."""
+        """Compute the conditional flow-matching loss, see the class.
+
+        Args:
+            features: Shape (B, F).
+            action: Demonstrated, shape (B, A).
+            generator: Where noise and times are drawn from.
+
+        Returns:
+            The mean squared error of the velocity, summed over an action's values, ().
+
+        Source: Lipman et al., arXiv 2210.02747, eq. 23 (with sigma_min = 0).
+        """
         noise = torch.randn(action.shape, generator=generator)
         time = torch.rand(len(action), 1, generator=generator)
-        found = self._velocity((1.0 - time) * noise + time * action, time, self.normalize(features))
+        x = (1.0 - time) * noise + time * action
+        found = self._velocity(x, time, self.normalize(features))
         return (found - (action - noise)).square().sum(dim=-1).mean()
 
     def _velocity(self, x: Tensor, time: Tensor, seen: Tensor) -> Tensor:
@@ -95,7 +116,18 @@ def train_flow_matching(
     config: FlowMatchingConfig,
     seed: int,
 ) -> None:
-    """On demonstrated features (n, F) and actions (n, A); leaves it frozen."""
+    """Train the policy on demonstrations, and freeze it.
+
+    Args:
+        policy: The policy, trained in place.
+        features: Shape (n, F).
+        action: Shape (n, A), in [-1, 1].
+        config: Steps, rate and noise of the training.
+        seed: Of batches and noise.
+
+    Raises:
+        DataError: The loss is not finite.
+    """
     policy.normalize.fit(features, least_deviation=0.05)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -144,17 +176,20 @@ class SteeredSac(LatentSac):
     def _actor_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         seen = observation[self.critic_input]
         self._distil(observation)
-        w, cost = self._propose_latent(observation)
+        w, penalty = self._propose_latent(observation)
         with frozen(self._weights("noise_critics")):
             q = self.noise_critics(seen, w).amin(dim=0)
-        return (self.log_alpha.detach().exp() * cost - q).mean(), cost, q
+        return (self.log_alpha.detach().exp() * penalty - q).mean(), penalty, q
 
     def _distil(self, observation: Observation) -> None:
-        features, seen = observation["features"], observation[self.critic_input]
+        features = observation["features"]
+        seen = observation[self.critic_input]
         w = self._noise(len(features), self.generator)
         with torch.no_grad():
-            target = self._value(observation, self.prior.decode(w, features))
-        loss = (self.noise_critics(seen, w) - target).square().mean(dim=1).sum()
+            action = self.prior.decode(w, features)
+            target = self._value(observation, action)
+        error = self.noise_critics(seen, w) - target
+        loss = error.square().mean(dim=1).sum()
         self._step("noise_critics", loss)
 
 
@@ -166,24 +201,32 @@ class Steered(PolicyModule):
     policy: GaussianPolicy
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return decided(self.generator, self.policy, self.prior.encoder(image, proprio), noise)
+        return act_in_latent(self.generator, self.policy, self.prior.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
-    prior = untrained_prior(data)
+    prior = rebuild_prior(data)
     generator = FlowMatchingPolicy(
         prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["generator"]
     )
-    policy = untrained_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    return loaded_module(Steered(prior=prior, generator=generator, policy=policy), data)
+    policy = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
+    return load_module(Steered(prior=prior, generator=generator, policy=policy), data)
 
 
 def build(run: RunConfig, config: SteeredConfig, env: Any) -> Method:
-    """Sees what latent SAC sees; the generative policy learns on the data set that the prior is
-    trained on.
+    """Build DSRL on a generative policy of all demonstrations; it sees what latent SAC sees.
+
+    Args:
+        run: The run.
+        config: Settings of latent SAC, and of the generative policy.
+        env: The run's environment.
+
+    Returns:
+        The method, its generative policy trained.
     """
-    features, settings = Features(run, env, config.critic), config.flow_matching
+    features = Features(run, env, config.critic)
+    settings = config.flow_matching
     sizes = {
         "hidden_dims": (settings.hidden_width,) * settings.hidden_layers,
         "integration_steps": settings.integration_steps,
@@ -192,10 +235,11 @@ def build(run: RunConfig, config: SteeredConfig, env: Any) -> Method:
         generator = FlowMatchingPolicy(features.dim, features.action_dim, **sizes)  # type: ignore[arg-type]
 
     def train(policy: FlowMatchingPolicy) -> None:
-        seen, done = features.demonstrated_features, features.demonstrated_actions
-        train_flow_matching(policy, seen, done, settings, run.seed)
+        seen = features.demonstrated_features
+        actions = features.demonstrated_actions
+        train_flow_matching(policy, seen, actions, settings, run.seed)
 
-    generator = features.trained_once(generator, train)
+    generator = features.train_once(generator, train)
     learner = SteeredSac(
         generator,
         features.dim,
@@ -211,5 +255,5 @@ def build(run: RunConfig, config: SteeredConfig, env: Any) -> Method:
     def module() -> PolicyModule:
         return Steered(prior=features.prior, generator=generator, policy=learner.averaged_policy)
 
-    save = features.saving("steered", module, config.hidden_dims, radius, generator=sizes)
+    save = features.make_saver("steered", module, config.hidden_dims, radius, generator=sizes)
     return Method(learner, features.mixed_replay(), features.observe, save)

@@ -20,10 +20,10 @@ from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import ModulePolicy, PolicyModule
 from conure_training.rl.config import RunConfig
-from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig, squashed
-from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain, trained_once
+from conure_training.rl.learners.feature_sac import FeatureSac, FeatureSacConfig, act_on_features
+from conure_training.rl.learners.pretraining import PretrainingConfig, pretrain, train_once
 from conure_training.rl.method import Method
-from conure_training.rl.policy_file import loaded_module, save_module, untrained_policy
+from conure_training.rl.policy_file import load_module, rebuild_policy, save_module
 from conure_training.rl.replay import Field, Replay
 
 
@@ -63,7 +63,9 @@ class ImageVae(nn.Module):
 
     def __init__(self, image_size: int, proprio_dim: int, code_dim: int) -> None:
         super().__init__()
-        self.image_size, self.proprio_dim, self.code_dim = image_size, proprio_dim, code_dim
+        self.image_size = image_size
+        self.proprio_dim = proprio_dim
+        self.code_dim = code_dim
         self.side = math.ceil(image_size / 16)
         flat = self.CHANNELS[-1] * self.side**2
         down: list[nn.Module] = []
@@ -84,8 +86,18 @@ class ImageVae(nn.Module):
         return self.code_dim + self.proprio_dim
 
     def forward(self, image: Tensor, proprio: Tensor) -> Tensor:
+        """Encode image and proprioception, as a prior's encoder does.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+
+        Returns:
+            The code's mean beside scaled proprioception, shape (B, code_dim + P).
+        """
         mean, _ = self.code(image)
-        return torch.cat([mean, self.proprio(proprio)], dim=-1)
+        scaled = self.proprio(proprio)
+        return torch.cat([mean, scaled], dim=-1)
 
     def code(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of the code, each (B, code_dim)."""
@@ -93,14 +105,23 @@ class ImageVae(nn.Module):
         return mean, log_std.clamp(-6.0, 2.0)
 
     def loss(self, image: Tensor, beta: float, generator: torch.Generator) -> Tensor:
-        """See the class; the mean over images (B, H, W, 3) uint8."""
+        """Compute the negative evidence lower bound, see the class.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            beta: Weight of the KL; 1: the bound itself.
+            generator: Where the code is drawn from.
+
+        Returns:
+            Nats, up to a constant, the mean over images, ().
+        """
         mean, log_std = self.code(image)
         code = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
         size = self.image_size
-        error = (
-            (self.decoder(code)[:, :, :size, :size] - _pixels(image)).square().sum(dim=(1, 2, 3))
-        )
-        kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0 - 2.0 * log_std).sum(dim=-1)
+        decoded = self.decoder(code)[:, :, :size, :size]
+        error = (decoded - _pixels(image)).square().sum(dim=(1, 2, 3))
+        variance = (2.0 * log_std).exp()
+        kl = 0.5 * (mean.square() + variance - 1.0 - 2.0 * log_std).sum(dim=-1)
         return (error / (2.0 * self.DEVIATION**2) + beta * kl).mean()
 
 
@@ -111,7 +132,18 @@ def _pixels(image: Tensor) -> Tensor:
 def train_vae(
     vae: ImageVae, image: Tensor, proprio: Tensor, config: VaeTraining, seed: int
 ) -> None:
-    """On images (n, H, W, 3) uint8 and proprioception (n, P); leaves it frozen."""
+    """Train the autoencoder on images, fit its scale of proprioception, and freeze it.
+
+    Args:
+        vae: The autoencoder, trained in place.
+        image: Shape (n, H, W, 3), uint8.
+        proprio: Shape (n, P).
+        config: Steps, rate and beta of the training.
+        seed: Of batches and noise.
+
+    Raises:
+        DataError: The loss is not finite.
+    """
     vae.proprio.fit(proprio)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -127,30 +159,38 @@ class OnCode(PolicyModule):
     policy: GaussianPolicy
 
     def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return squashed(self.policy, self.encoder(image, proprio), noise)
+        return act_on_features(self.policy, self.encoder(image, proprio), noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
     """See policy_file."""
     contract = Contract.from_dict(data["contract"])
-    observation = contract.observation
-    vae = ImageVae(
-        observation.image.shape[0], observation.proprio.shape[0], data["sizes"]["code_dim"]
-    )
-    policy = untrained_policy(data, vae.feature_dim, contract.action.values.shape[0])
-    return loaded_module(OnCode(encoder=vae, policy=policy), data)
+    image_size = contract.observation.image.shape[0]
+    proprio_dim = contract.observation.proprio.shape[0]
+    action_dim = contract.action.values.shape[0]
+    vae = ImageVae(image_size, proprio_dim, data["sizes"]["code_dim"])
+    policy = rebuild_policy(data, vae.feature_dim, action_dim)
+    return load_module(OnCode(encoder=vae, policy=policy), data)
 
 
 def build(run: RunConfig, config: VaeConfig, env: Any) -> Method:
-    """Actor: the image's code and proprioception. Critics: the simulator's state, or the same
-    features.
+    """Build SAC from scratch on an image's code and proprioception.
 
-    The demonstrations give their images alone: from scratch means that no demonstrated action is
-    learned from.
+    The critics see the simulator's state, or the same features. The demonstrations give their
+    images alone: from scratch means that no demonstrated action is learned from.
+
+    Args:
+        run: The run.
+        config: Settings of soft actor-critic, and of the autoencoder.
+        env: The run's environment.
+
+    Returns:
+        The method, its autoencoder trained.
     """
     shapes = {name: space.shape for name, space in env.observation_space.items()}
-    action_dim, proprio_dim = env.action_space.shape[0], shapes["proprio"][0]
-    vae = _trained(run, config.vae, proprio_dim)
+    action_dim = env.action_space.shape[0]
+    proprio_dim = shapes["proprio"][0]
+    vae = _train(run, config.vae, proprio_dim)
     hidden = config.hidden_dims
     with seeded(run.seed):
         policy = GaussianPolicy(vae.feature_dim, action_dim, hidden)
@@ -161,10 +201,10 @@ def build(run: RunConfig, config: VaeConfig, env: Any) -> Method:
 
     @torch.inference_mode()
     def observe(observation: dict[str, NDArray]) -> dict[str, Tensor]:
-        image, proprio = (
-            torch.from_numpy(observation[name])[None] for name in ("image", "proprio")
-        )
-        return {"features": vae(image, proprio)[0], "state": torch.from_numpy(observation["state"])}
+        image = torch.from_numpy(observation["image"])[None]
+        proprio = torch.from_numpy(observation["proprio"])[None]
+        features = vae(image, proprio)[0]
+        return {"features": features, "state": torch.from_numpy(observation["state"])}
 
     def save(path: Path, note: dict[str, Any]) -> None:
         sizes = {
@@ -180,13 +220,14 @@ def build(run: RunConfig, config: VaeConfig, env: Any) -> Method:
     return Method(learner, Replay(fields, action_dim, run.replay), observe, save)
 
 
-def _trained(run: RunConfig, settings: VaeTraining, proprio_dim: int) -> ImageVae:
+def _train(run: RunConfig, settings: VaeTraining, proprio_dim: int) -> ImageVae:
     data = load_demonstrations(Path(run.demos))
     with seeded(run.seed):
         vae = ImageVae(run.image_size, proprio_dim, settings.code_dim)
 
     def train(module: ImageVae) -> None:
-        image, proprio = torch.from_numpy(data.image), torch.from_numpy(data.proprio)
+        image = torch.from_numpy(data.image)
+        proprio = torch.from_numpy(data.proprio)
         train_vae(module, image, proprio, settings, run.seed)
 
-    return trained_once(Path(run.out) / "pretrained.pt", str(asdict(run)), vae, train)
+    return train_once(Path(run.out) / "pretrained.pt", str(asdict(run)), vae, train)
