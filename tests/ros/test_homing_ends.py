@@ -7,6 +7,7 @@ import pytest
 
 from conure_core.control.loop import ControlLoop
 from conure_core.errors import UnsafeCommand
+from conure_ros.control import homing as homing_module
 from conure_ros.control.homing import WAYS, Homing, _blocked_by
 from conure_ros.faults.judge.rules import CommandedMotion, Judge
 
@@ -112,6 +113,16 @@ def test_the_way_out_avoids_what_the_first_attempt_met():
     loop.reset(start_rad, ROBOT.gripper_open_m)
     command = Homing(loop, speed_rad_s=0.8).step(age_s=0.0)
     assert loop.gate.depths(command.joint_rad).sum() < 0.99 * loop.gate.depths(start_rad).sum()
+
+
+def test_where_nothing_leads_off_all_violations_at_once_it_goes_home(monkeypatch):
+    monkeypatch.setattr(homing_module, "_smallest_mixture", lambda rows: np.zeros(rows.shape[1]))
+    start_rad = np.array(HOME)
+    start_rad[5] = ARM.upper_rad[5] + 0.05
+    loop = ControlLoop(ARM)
+    loop.reset(start_rad, ROBOT.gripper_open_m)
+    command = Homing(loop, speed_rad_s=0.8).step(age_s=0.0)
+    assert command.joint_rad[5] < start_rad[5]
 
 
 def test_limits_that_no_joint_changes_have_no_gradient():
