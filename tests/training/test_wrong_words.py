@@ -64,7 +64,7 @@ class Loaded:
 
 def loaded(verb: str, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     """What `verb` hands to `filled`, without any override."""
-    module, caught = import_module(verbs()[verb].module), []
+    run, caught = verbs()[verb].load(), []
 
     def catch(schema: type[Any], merged: DictConfig) -> Any:
         caught.append(Loaded(schema, merged))
@@ -73,7 +73,7 @@ def loaded(verb: str, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     with monkeypatch.context() as patch:
         patch.setattr(config_module, "filled", catch)
         with pytest.raises(Began):
-            module.run(FIRST_WORDS.get(verb, []))
+            run(FIRST_WORDS.get(verb, []))
     return caught[0]
 
 
