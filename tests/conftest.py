@@ -78,9 +78,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def place_in_turn(file: str) -> int:
-    """Graphs, then trainings, then simulations, then the rest."""
+    """Graphs, then trainings and what the README does, then simulations, then the rest."""
     if keeps_real_time(file):
         return 0
+    if file in TRIED_TOGETHER:
+        return 1
     folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
     return 1 + [*folders, True].index(True)
 
