@@ -233,6 +233,29 @@ def measure_bound(features: Features, config: LatentConfig) -> dict[str, Any]:
     return {"z_bound_quantile": quantile, "z_bound_radius": radius, "reachable_fraction": reachable}
 
 
+def latent_sac(prior: Decoder, features: Features, config: LatentConfig) -> LatentSac:
+    """Build the learner on a prior's features.
+
+    Args:
+        prior: Turns z into what the critics judge.
+        features: The run's; they give sizes and seed.
+        config: Settings of latent SAC.
+
+    Returns:
+        The learner, not yet trained.
+    """
+    return LatentSac(
+        prior,
+        features.dim,
+        features.critic_dim,
+        features.action_dim,
+        config,
+        features.config.seed,
+        slots=features.slots,
+        critic_input=config.critic,
+    )
+
+
 def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
     """Build latent SAC, demonstrations in its batches.
 
@@ -247,16 +270,7 @@ def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
         The method, its policy at the prior.
     """
     features = Features(run, env, config.critic)
-    learner = LatentSac(
-        features.prior.flow,
-        features.dim,
-        features.critic_dim,
-        features.action_dim,
-        config,
-        run.seed,
-        slots=features.slots,
-        critic_input=config.critic,
-    )
+    learner = latent_sac(features.prior.flow, features, config)
     return Method(
         learner,
         features.mixed_replay(),

@@ -11,7 +11,7 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import invert_actions
 from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import LatentConfig, LatentSac, make_saver, measure_bound
+from conure_training.rl.methods.latent import LatentConfig, latent_sac, make_saver, measure_bound
 from conure_training.rl.prior_features import Features
 
 
@@ -42,16 +42,7 @@ def build(run: RunConfig, config: LatentInvertedConfig, env: Any) -> Method:
     """
     features = Features(run, env, config.critic)
     flow = features.prior.flow
-    learner = LatentSac(
-        IdentityFlow(),
-        features.dim,
-        features.critic_dim,
-        features.action_dim,
-        config,
-        run.seed,
-        slots=features.slots,
-        critic_input=config.critic,
-    )
+    learner = latent_sac(IdentityFlow(), features, config)
 
     def decode(observation: Observation, z: Tensor) -> Tensor:
         """Decode z into the action that the environment gets.

@@ -30,7 +30,7 @@ from conure_training.rl.learners.skill_vae import (
     train_skills,
 )
 from conure_training.rl.method import Method
-from conure_training.rl.methods.latent import LatentConfig, LatentSac
+from conure_training.rl.methods.latent import LatentConfig, latent_sac
 from conure_training.rl.methods.latent_inverted import IdentityFlow
 from conure_training.rl.policy_file import load_module, rebuild_policy, rebuild_prior
 from conure_training.rl.prior_features import Features, build_mixed_replay
@@ -187,16 +187,7 @@ def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:
         train_skills(module, seen, actions, features.data.ends, settings, run.seed)
 
     skills = features.train_once(skills, train)
-    learner = LatentSac(
-        IdentityFlow(),
-        features.dim,
-        features.critic_dim,
-        features.action_dim,
-        config,
-        run.seed,
-        slots=features.slots,
-        critic_input=config.critic,
-    )
+    learner = latent_sac(IdentityFlow(), features, config)
     episodes = [_in_skills(skills, episode) for episode in features.task_demonstrations()]
     radius = chi_square_radius(config.z_bound_quantile, features.action_dim)
 
