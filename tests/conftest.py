@@ -1,9 +1,11 @@
 """What all tests share."""
 
 import fcntl
+import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -85,6 +87,15 @@ def place_in_turn(file: str) -> int:
         return 1
     folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
     return 1 + [*folders, True].index(True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_an_earlier_test_is_printed(request: pytest.FixtureRequest) -> None:
+    """rclpy prints the failure of a task that nobody waited for when its memory is freed, which can
+    be in another test.
+    """
+    if "rclpy" in sys.modules and {"capsys", "capfd"} & set(request.fixturenames):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
