@@ -147,6 +147,15 @@ def test_a_node_that_has_no_name_yet_stops_the_arm_at_once_and_is_named_later():
     assert "/driver, /other" in rig.state.reason, "the first reason stays"
 
 
+def test_a_node_that_is_gone_before_it_was_named_stays_the_reason():
+    rig = ready()
+    rig.publishers = {"/joint_states": f"/driver, {NO_NAME}"}
+    rig.tick()
+    rig.publishers = {}
+    rig.tick()
+    assert NO_NAME in rig.state.reason
+
+
 # Rows 3 and 8: motion after a stop.
 
 
@@ -238,6 +247,15 @@ def test_commands_age_by_steady_time_too_where_joint_states_have_a_clock_of_thei
     assert count <= 4, "one stamp moves the arm for max_input_age_s at most"
 
 
+def test_an_input_that_is_repeated_with_its_stamp_is_as_old_as_its_stamp_says():
+    rig = ready()
+    rig.request(FORWARD)
+    rig.run(PERIOD_S)
+    before = len(rig.commands)
+    rig.request(FORWARD, age_s=PERIOD_S)
+    assert len(rig.commands) == before + 1
+
+
 def test_a_sample_from_the_future_is_named_and_blocks_nothing_later():
     rig = ready()
     rig.run(0.2, send=FORWARD)
@@ -270,6 +288,20 @@ def test_an_old_or_a_future_observation_moves_nothing(age_s):
 
 
 # Row 24.
+
+
+def test_a_reset_where_nothing_was_stopped_ends_motion_as_a_hold_does():
+    rig = ready()
+    rig.run(0.05, send=FORWARD, every_s=0.01)
+    rig.blocked[:] = True
+    rig.tick()
+    rig.supervisor.reset_stop()
+    held = rig.set_point()
+    rig.run(0.05)
+    rig.supervisor.stop("a test")
+    rig.run(0.3)
+    assert rig.commands[-1].changes == ("hold",)
+    assert np.abs(rig.set_point() - held).max() < 1e-3
 
 
 def test_the_state_is_said_again_at_least_every_fifth_of_a_second():
@@ -314,10 +346,11 @@ def test_whatever_happens_speed_stays_within_limits_and_nothing_moves_while_stop
         if what == "pause":
             rig.t_s += ticks * 0.1
             rig.ros_ns += ticks * 10**8
+        if what == "pause" or (what == "block" and not rig.blocked.any()):
             rig.joint_rad = rig.set_point()
         source = Mode.TELEOP if what == "teleop" else Mode.POLICY
         begun = len(rig.track)
-        at_stop = rig.set_point() if rig.supervisor.mode is Mode.STOPPED else None
+        at_stop = [rig.set_point(), rig.joint_rad] if rig.supervisor.mode is Mode.STOPPED else None
         rig.run(
             ticks * 0.01,
             send=np.array(action),
@@ -325,7 +358,8 @@ def test_whatever_happens_speed_stays_within_limits_and_nothing_moves_while_stop
             source=source,
         )
         if at_stop is not None and rig.supervisor.mode is Mode.STOPPED:
-            assert np.abs(rig.set_point() - at_stop).max() < 1e-3
+            nearer = np.clip(rig.set_point(), np.min(at_stop, axis=0), np.max(at_stop, axis=0))
+            assert np.abs(rig.set_point() - nearer).max() < 1e-3, "away from the arm"
         steps = np.abs(np.diff([*rig.track[begun - 1 :]], axis=0))
         if what not in ("pause", "block"):
             assert (steps / 0.01 <= 1.6 * np.array(ROBOT.max_speed_rad_s)).all()

@@ -141,6 +141,26 @@ def test_a_joint_that_stays_behind_is_named_in_whichever_direction_it_should_go(
     assert any("'waist' is 0.1" in state.reason for state in rig.states)
 
 
+def test_how_far_behind_a_joint_is_allows_for_what_it_moved_since_it_was_measured():
+    rig = ready(Mode.TELEOP, arm=STRICT)
+    rig.blocked[0] = True
+
+    def behind_rad():
+        return abs(rig.supervisor.set_point_rad - rig.joint_rad)[0]
+
+    for _ in range(100):
+        if behind_rad() < LIMIT_RAD - 0.01:
+            rig.run(TICK_S, send=SIDEWAYS, source=Mode.TELEOP)
+    rig.spoil = lambda sample: None
+    for _ in range(3):
+        rig.tick()
+    assert behind_rad() > LIMIT_RAD + 0.005
+    assert "max_following_error_rad" not in rig.state.reason
+    rig.spoil = None
+    rig.tick()
+    assert "max_following_error_rad" in rig.state.reason
+
+
 def test_while_the_set_point_goes_back_to_a_blocked_arm_no_command_moves_it():
     rig = ready(Mode.TELEOP, arm=STRICT)
     rig.blocked[0] = True

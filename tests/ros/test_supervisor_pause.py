@@ -128,6 +128,14 @@ def test_the_pause_that_counts_is_the_one_of_the_settings(seconds, holds):
     assert (rig.supervisor.arbiter.selected is Mode.HOLD) == holds
 
 
+def test_a_command_that_a_short_pause_left_unfinished_is_ended():
+    rig = ready(settings=ControlParameters(stall_s=0.03))
+    rig.request(FORWARD)
+    pause(rig, 0.05)
+    rig.tick()
+    assert rig.commands[-1].changes == ("hold",)
+
+
 def test_a_control_that_is_not_active_misses_nothing():
     rig = ready()
     rig.supervisor.deactivate()

@@ -200,3 +200,11 @@ def test_a_stop_that_is_reset_while_control_is_not_active_leaves_no_arm_limp(con
     rig.run(0.2)
     rig.supervisor.select(Mode.POLICY)
     assert rig.run(0.3, send=FORWARD) > 0
+
+
+def test_a_late_failure_to_go_limp_does_not_stop_an_arm_that_gets_its_torque_back():
+    rig = ready(settings=LIMP)
+    rig.supervisor.stop("a test")
+    rig.supervisor.reset_stop()
+    rig.take_torque_answer(False, False, "overload")
+    assert rig.torques == [False, True] and rig.state.mode is Mode.HOLD

@@ -184,7 +184,11 @@ class Supervisor:
         self._hold(why)
 
     def _forget_pose(self) -> None:
-        """Forget all measurements. The next samples must agree with each other first."""
+        """End motion and forget all measurements. The next samples must agree with each other
+        first.
+        """
+        if self._unfinished:
+            self._rest()
         self.watch.reset()
         self._anchored = False
 
@@ -379,13 +383,18 @@ class Supervisor:
             self.arbiter.hold(why)
         self._rest()
 
+    @property
+    def _unfinished(self) -> bool:
+        """Whether the last command still moves the arm. One that ends motion does not count: it may
+        lead back to an arm that cannot follow.
+        """
+        return self.active and self._waiting_s > 0.0 and not self._resting
+
     def _rest(self) -> None:
         """End an unfinished command at the present set point. The gripper stays where it was
         commanded.
-
-        A command that ends motion is left alone: it may lead back to an arm that cannot follow.
         """
-        if self.active and self._waiting_s > 0.0 and not self._resting:
+        if self._unfinished:
             self._stand(self.set_point_rad, self.loop.hold().gripper_m)
         else:
             self._report_changes()
@@ -498,7 +507,6 @@ class Supervisor:
         self._end_homing(why)
         if not self.arbiter.stop_reason:
             self.arbiter.select(Mode.HOLD, self.clock.steady_s(), why)
-        self._rest()
         self._forget_pose()
 
     def heartbeat(self) -> None:
@@ -516,11 +524,7 @@ class Supervisor:
         why = f"several publishers: {self._duplicates}"
         if self._duplicates and not self.arbiter.stop_reason:
             self.stop(why)
-        elif (
-            NO_NAME in self.arbiter.stop_reason
-            and self._duplicates
-            and NO_NAME not in self._duplicates
-        ):
+        elif self._duplicates and NO_NAME in self.arbiter.stop_reason:
             self.arbiter.stop_reason = why
             self._report_changes()
         if self._torque.overdue(now_s):
