@@ -92,6 +92,13 @@ class Rig:
         share = min(1.0, (self.t_s - self.began_s) / self.duration_s)
         return self.start + share * (self.goal - self.start)
 
+    def may_come_to(self):
+        """Between which poses the arm brakes, (n, joints): its own, the set point, and, where that
+        goes back to an arm that could not follow, the end of that.
+        """
+        goes_back = self.commands and self.commands[-1].changes == ("hold",)
+        return np.array([self.joint_rad, self.set_point(), *([self.goal] if goes_back else [])])
+
     def put(self, joint_rad):
         """By hand, at once."""
         self.joint_rad = np.array(joint_rad)

@@ -350,16 +350,16 @@ def test_whatever_happens_speed_stays_within_limits_and_nothing_moves_while_stop
             rig.joint_rad = rig.set_point()
         source = Mode.TELEOP if what == "teleop" else Mode.POLICY
         begun = len(rig.track)
-        at_stop = [rig.set_point(), rig.joint_rad] if rig.supervisor.mode is Mode.STOPPED else None
+        stopped_at = rig.may_come_to() if rig.supervisor.mode is Mode.STOPPED else None
         rig.run(
             ticks * 0.01,
             send=np.array(action),
             every_s=0.03 if what == "teleop" else PERIOD_S,
             source=source,
         )
-        if at_stop is not None and rig.supervisor.mode is Mode.STOPPED:
-            nearer = np.clip(rig.set_point(), np.min(at_stop, axis=0), np.max(at_stop, axis=0))
-            assert np.abs(rig.set_point() - nearer).max() < 1e-3, "away from the arm"
+        if stopped_at is not None and rig.supervisor.mode is Mode.STOPPED:
+            within = np.clip(rig.joint_rad, stopped_at.min(axis=0), stopped_at.max(axis=0))
+            assert np.abs(rig.joint_rad - within).max() < 1e-3
         steps = np.abs(np.diff([*rig.track[begun - 1 :]], axis=0))
         if what not in ("pause", "block"):
             assert (steps / 0.01 <= 1.6 * np.array(ROBOT.max_speed_rad_s)).all()
