@@ -82,19 +82,16 @@ def require_same(path: Path, saved: Any, wanted: str, remedy: str = ANOTHER_OUT)
     Raises:
         ConfigError: Names what differs, with both values.
     """
-    if saved == wanted:
+    text = identity(saved) if isinstance(saved, Mapping) or is_dataclass(saved) else saved
+    if text == wanted:
         return
-    before, now = _values(saved), _values(wanted)
-    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+    found = _differences(_values(text), _values(wanted))
+    if not found:
         raise ConfigError(
             f"{path} does not belong to this run, or another version of Conure wrote it; {remedy}"
         )
-    found = list(_differences(dict(_leaves(before)), dict(_leaves(now))))
-    if found:
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        raise ConfigError(
-            f"{path} belongs to another run: {', '.join(found[:LISTED])}{more}; {remedy}"
-        )
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise ConfigError(f"{path} belongs to another run: {', '.join(found[:LISTED])}{more}; {remedy}")
 
 
 def _plain(value: Any) -> Any:
@@ -108,15 +105,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _values(saved: Any) -> Any:
+def _values(text: Any) -> dict[str, str]:
+    """Every value of an identity as JSON, by its dotted name; none where there are no names."""
     try:
-        return json.loads(saved) if isinstance(saved, str) else json.loads(identity(saved))
+        values = json.loads(text)
     except (ValueError, TypeError):
-        return None
+        return {}
+    return dict(_leaves(values)) if isinstance(values, Mapping) else {}
 
 
 def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
-    """Every value as JSON, by its dotted name."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{place}{name}.")
@@ -124,8 +122,11 @@ def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, s
             yield f"{place}{name}", json.dumps(value)
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in {**now, **before}:
-        theirs, ours = before.get(name, "absent"), now.get(name, "absent")
-        if theirs != ours:
-            yield f"its {name} is {theirs}, not {ours}"
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    found = []
+    if before:
+        for name in {**now, **before}:
+            theirs, ours = before.get(name, "absent"), now.get(name, "absent")
+            if theirs != ours:
+                found.append(f"its {name} is {theirs}, not {ours}")
+    return found
