@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import tomllib
 
-from conure_core import cli
-from conure_core.cli import ANYWHERE, GROUP, main, summary, verbs
+from conure_core.cli import ANYWHERE, GROUP, command, main, registry, summary, verbs
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,7 +138,7 @@ def test_what_the_system_refuses_is_one_line(
     def run(_: list[str]) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_load", lambda _: run)
+    monkeypatch.setattr(command, "load_verb", lambda _: run)
     assert main(["runs"]) == status
     told = capsys.readouterr().err.strip()
     assert told.startswith("conure runs: ") and said in told and "\n" not in told
@@ -149,7 +148,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
     def run(_: list[str]) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_load", lambda _: run)
+    monkeypatch.setattr(command, "load_verb", lambda _: run)
     with pytest.raises(ZeroDivisionError):
         main(["runs"])
 
@@ -200,10 +199,10 @@ def test_no_other_distribution_replaces_a_verb_of_conure(group: str, tmp_path: P
 
 
 def test_without_installed_verbs_it_says_how_to_install_them(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(cli, "entry_points", lambda group: ())
-    cli.verbs.cache_clear()
+    monkeypatch.setattr(registry, "entry_points", lambda group: ())
+    verbs.cache_clear()
     try:
         assert main([]) == 1
     finally:
-        cli.verbs.cache_clear()
+        verbs.cache_clear()
     assert "run make setup" in capsys.readouterr().err

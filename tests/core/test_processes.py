@@ -49,7 +49,7 @@ signal.pause()"""
 PROGRAM = """
 import signal, subprocess, sys, threading
 import workers
-from conure_core.cli import _sigterm_raises
+from conure_core.cli.running import _sigterm_raises
 from conure_core.runtime.processes import TIED, ended_with_this_process, run_on_processes
 folder = sys.argv[1]
 with _sigterm_raises():

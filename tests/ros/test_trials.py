@@ -44,7 +44,7 @@ def test_a_restart_goes_on_from_the_first_unfinished_trial(tmp_path):
 )
 def test_trials_of_other_settings_are_refused_by_name(tmp_path, change):
     TrialsFile(tmp_path, SETTINGS).add(trial(10))
-    with pytest.raises(ConfigError, match=f"trials with {next(iter(change))} "):
+    with pytest.raises(ConfigError, match=f"another run: its {next(iter(change))} is "):
         TrialsFile(tmp_path, dataclasses.replace(SETTINGS, **change))
 
 

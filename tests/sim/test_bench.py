@@ -8,6 +8,7 @@ import pytest
 
 from conure_core.cli import main
 from conure_core.errors import ConfigError
+from conure_core.runtime.resume import identity
 from conure_sim.benchmarks.command import MEASUREMENTS, run
 from conure_sim.benchmarks.experts import Cell, expert_rates
 from conure_sim.benchmarks.measurements import memory_growth_mb, reset_median_s
@@ -107,7 +108,8 @@ def test_rates_of_other_sources_are_measured_again(
 ) -> None:
     kept = tmp_path / "kept.json"
     earlier = "a" * 40 if commit == "b" * 40 else commit
-    kept.write_text(json.dumps({"commit": earlier, "episodes": 1, "rates": {CELLS[0].name: 0.125}}))
+    run = identity({"commit": earlier, "episodes": 1})
+    kept.write_text(json.dumps({"identity": run, "rates": {CELLS[0].name: 0.125}}))
     monkeypatch.setattr("conure_sim.benchmarks.experts.git_commit", lambda: commit)
     assert next(expert_rates(CELLS[:1], 1, 1, kept)) != (CELLS[0], 0.125)
 

@@ -19,6 +19,7 @@ from conure_core.robot.description import load_robot
 from conure_training.export import bundle_writer, export
 from conure_training.export.bundle_writer import export_bundle
 from conure_training.export.parity import Parity, onnx_parity
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
@@ -49,14 +50,12 @@ class Encoder(nn.Module):
         return self.joined(torch.cat([pixels, proprio], -1))
 
 
-class Policy(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(FEATURES, 14)
+class Policy(GaussianPolicy):
+    """Not N(0, I) any more."""
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.layer(features).chunk(2, -1)
-        return mean, log_std.exp()
+    def __init__(self) -> None:
+        super().__init__(FEATURES, 7, hidden_dims=())
+        self.trunk[-1].reset_parameters()
 
 
 def observations(count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -287,7 +286,7 @@ def test_graphs_that_differ_from_torch_are_never_published(
 @pytest.mark.usefixtures("graphs_of_the_first")
 def test_weights_that_are_nan_are_never_published(tmp_path):
     broken = copy.deepcopy(MODULES["policy"])
-    nn.init.constant_(broken.layer.bias, torch.nan)
+    nn.init.constant_(broken.trunk[-1].bias, torch.nan)
     with pytest.raises(BundleError, match="the graphs differ from torch by nan"):
         do_export(tmp_path / "bundle", policy=broken)
     assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,12 @@ damage.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -175,13 +176,13 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
         collected[:] = [block.task for block in blocks]
         return run_blocks(work, blocks, *words)
 
-    def demos(noise: str, name: str = "demos") -> Path:
+    def demos(noise: str, name: str = "demos", workers: int = 1) -> Path:
         words = [
             "episodes.Lift=2",
             "episodes.PlaceInTray=1",
             "episodes.PlaceInBox=0",
             f"noise={noise}",
-            "workers=1",
+            f"workers={workers}",
         ]
         return collect(
             load_config(
@@ -200,7 +201,7 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
             assert collected == ["Lift", "PlaceInTray"]
     block = tmp_path / "demos.blocks" / "Lift-0-2.npz"
     block.write_bytes(block.read_bytes()[:1000])
-    resumed = load_demonstrations(demos("[0.3,0.3]"))
+    resumed = load_demonstrations(demos("[0.3,0.3]", workers=2))
     assert collected == ["Lift"]
     assert not block.parent.exists()
     np.testing.assert_array_equal(
@@ -299,12 +300,50 @@ def test_demonstrations_of_another_task_are_refused(
         train_rl(rl_config(demos, prior, tmp_path, "task=PlaceInBox"))
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(
+class PowerCut(Exception):
+    pass
+
+
+def cut(episode: dict) -> None:
+    if episode["steps"] > 60:
+        raise PowerCut
+
+
+def test_a_run_resumes_where_its_files_were_moved_and_is_logged_otherwise_and_no_other_run_does(
     demos: Path, prior: Path, tmp_path: Path
 ) -> None:
-    torch.save({"config": "another"}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ConfigError, match="another configuration"):
-        train_rl(rl_config(demos, prior, tmp_path))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.copytree(demos, moved / "demos", copy_function=shutil.copy2)
+    shutil.copy(prior, moved / "prior.pt")
+    config = rl_config(demos, prior, tmp_path / "rl")
+    with pytest.raises(PowerCut):
+        train_rl(config, cut)
+    before = json.loads((tmp_path / "rl" / "progress.json").read_text())["episodes"]
+
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt belongs to another run: its seed is 0"):
+        train_rl(replace(config, seed=1))
+    (tmp_path / "another.pt").write_bytes(prior.read_bytes() + b" ")
+    with pytest.raises(ConfigError, match=r"another run: its prior is \d+, not \d+;"):
+        train_rl(replace(config, prior=str(tmp_path / "another.pt")))
+    (moved / "demos" / "more").write_text("")
+    elsewhere = replace(config, demos=str(moved / "demos"), prior=str(moved / "prior.pt"))
+    with pytest.raises(ConfigError, match=r"another run: its demos is \d+, not \d+;"):
+        train_rl(elsewhere)
+
+    (moved / "demos" / "more").unlink()
+    train_rl(replace(elsewhere, tensorboard=True, checkpoint_every=7))
+    after = json.loads((tmp_path / "rl" / "curve.json").read_text())["episodes"]
+    assert after[: len(before)] == before and len(after) > len(before)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_with_what_to_do(
+    demos: Path, prior: Path, tmp_path: Path
+) -> None:
+    config = rl_config(demos, prior, tmp_path)
+    torch.save({"config": str(asdict(config))}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigError, match=r"another version of Conure wrote it; .*or remove it"):
+        train_rl(config)
 
 
 def test_an_agent_for_another_image_size_is_refused(prior: Path) -> None:

@@ -79,11 +79,8 @@ class PowerCut(Exception):
     pass
 
 
-@pytest.mark.parametrize("checkpoints", [1, 3, 5])
-def test_a_resumed_training_ends_as_an_uninterrupted_one(
-    demos, whole, tmp_path, monkeypatch, checkpoints
-):
-    """Cut right after the first, third and fifth checkpoint: one in each of the three steps."""
+def cut_after(checkpoints: int, config: PriorConfig) -> list[int]:
+    """The phases that the checkpoints were of."""
     written = []
 
     def cut(path: Path, data: dict) -> None:
@@ -92,13 +89,21 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
         if len(written) == checkpoints:
             raise PowerCut
 
-    config = config_of(demos, tmp_path / "cut", "checkpoint_every=1")
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior_trainer, "save_torch", cut)
         with pytest.raises(PowerCut):
             train_prior(config)
-    assert written[-1] == {1: 0, 3: 1, 5: 2}[checkpoints]
-    resumed = train_prior(config)
+    return written
+
+
+@pytest.mark.parametrize("checkpoints", [1, 3, 5])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(demos, whole, tmp_path, checkpoints):
+    """Cut right after the first, third and fifth checkpoint: one in each of the three steps. What
+    changes no result may be another one then.
+    """
+    config = config_of(demos, tmp_path / "cut", "checkpoint_every=1")
+    assert cut_after(checkpoints, config)[-1] == {1: 0, 3: 1, 5: 2}[checkpoints]
+    resumed = train_prior(replace(config, checkpoint_every=100, workers=2))
     assert same(whole, resumed)
     metrics = [json.loads((path.parent / "metrics.json").read_text()) for path in (whole, resumed)]
     assert str(metrics[0]) == str(metrics[1])
@@ -107,9 +112,18 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
 
 def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_refused(demos, tmp_path):
     config = config_of(demos, tmp_path, "static_scenes=0")
-    save_torch(tmp_path / "checkpoint.pt", {"identity": "another"})
-    with pytest.raises(ConfigError, match="another configuration or other demonstrations"):
-        train_prior(config)
+    for other, message in (
+        (replace(config, flow_rate=0.5), r"its flow_rate is 0\.5, not 0\.001;"),
+        (replace(config, tasks=("Lift",)), r'its tasks is \["Lift"\], not \[\];'),
+    ):
+        cut_after(1, replace(other, checkpoint_every=1))
+        with pytest.raises(ConfigError, match=message):
+            train_prior(config)
+        (tmp_path / "checkpoint.pt").unlink()
+    for text in ("another", json.dumps([{"seed": 0}, 17, 3])):  # earlier versions wrote a list
+        save_torch(tmp_path / "checkpoint.pt", {"identity": text})
+        with pytest.raises(ConfigError, match=r"another version of Conure wrote it; .* remove it"):
+            train_prior(config)
     (tmp_path / "checkpoint.pt").write_bytes(b"half a check")
     with pytest.raises(DataError, match="is damaged"):
         train_prior(config)

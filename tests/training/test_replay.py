@@ -133,14 +133,6 @@ def test_a_saved_replay_goes_on_as_if_never_stopped(before, after, capacity):
         assert torch.equal(ours, theirs)
 
 
-def test_a_replay_saved_with_other_demonstrations_is_refused():
-    config = ReplayConfig(capacity=100)
-    state = MixedReplay(Replay(FIELDS, 3, config), filled([([0.0] * 3, True)], config)).state_dict()
-    other = MixedReplay(Replay(FIELDS, 3, config), filled([([0.0] * 4, True)], config))
-    with pytest.raises(DataError, match="same data set"):
-        other.load_state_dict(state)
-
-
 @pytest.mark.parametrize(
     "config", [ReplayConfig(60), ReplayConfig(50, n_step=2), ReplayConfig(50, gamma=0.9)]
 )

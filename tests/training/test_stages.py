@@ -1,12 +1,16 @@
 """Stages go on where they were, redo what no longer holds, and never lose what is finished."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from conure_core.config.loader import load_config
 from conure_core.errors import DataError
 from conure_core.runtime.provenance import git_commit
+from conure_core.runtime.resume import identity
+from conure_training.demo.demo import DemoConfig, pipeline_steps
 from conure_training.demo.display import StepDisplay, duration
 from conure_training.demo.pipeline import PipelineStep, read_record, remove_steps, run_steps
 
@@ -100,6 +104,31 @@ def test_a_changed_setting_drops_what_an_interruption_left(work):
         work.run(two=1)
     work.run(two=2)
     assert work.calls[0] == ("two", False)
+
+
+def test_the_demo_redoes_nothing_in_a_moved_folder_or_for_what_changes_no_result():
+    config = load_config("conure_training.conf", "demo", DemoConfig, [])
+    rl = replace(config.rl, demos="moved", prior="moved/prior.pt", tensorboard=True)
+    moved = replace(
+        config,
+        out="moved",
+        demos=replace(config.demos, out="moved", workers=3),
+        prior=replace(config.prior, out="moved", demos="moved", checkpoint_every=7),
+        rl=replace(rl, out="moved", checkpoint_every=5),
+        export=replace(config.export, agent="moved", out="moved", report="moved"),
+        robot=replace(config.robot, bundle="moved", folder="moved"),
+    )
+    longer = replace(config, rl=replace(config.rl, steps=1 + config.rl.steps))
+    before, after, changed = (
+        [identity(step.settings) for step in pipeline_steps(one)] for one in (config, moved, longer)
+    )
+    assert before == after
+    assert [a == b for a, b in zip(before, changed, strict=True)] == [
+        True,
+        True,
+        False,
+        *3 * [True],
+    ]
 
 
 def test_a_missing_result_redoes_its_stage_and_those_after_it(work):

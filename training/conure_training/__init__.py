@@ -11,8 +11,9 @@ to load.
 """
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from conure_core.runtime.public_face import at_first_use
 
 if TYPE_CHECKING:
     from conure_training.evaluation.evaluate import evaluate
@@ -38,12 +39,4 @@ _HOMES = {
     "train_rl": "rl.train",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = at_first_use(__name__, _HOMES)

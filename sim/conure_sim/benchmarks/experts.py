@@ -9,6 +9,7 @@ from pathlib import Path
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.processes import run_on_processes
 from conure_core.runtime.provenance import git_commit
+from conure_core.runtime.resume import identity
 from conure_sim.envs.expert_success import success_rate
 
 BLOCK_EPISODES = 20
@@ -49,7 +50,9 @@ def expert_rates(
     Yields:
         Cell and share of successes, in the order of the cells.
     """
-    rates = _read(kept, episodes)
+    commit = git_commit()
+    run = identity({"commit": commit, "episodes": episodes})
+    rates = _read(kept, run) if _certain(commit) else {}
     missing = [cell for cell in cells if cell.name not in rates]
     blocks = [block for cell in missing for block in _blocks(cell, episodes)]
     remaining = dict.fromkeys(missing, episodes)
@@ -67,7 +70,7 @@ def expert_rates(
                 successes[cell] += found
                 if remaining[cell] == 0:
                     rates[cell.name] = successes[cell] / episodes
-                    _write(kept, episodes, rates)
+                    write_json(kept, {"identity": run, "rates": rates})
                     break
     kept.unlink(missing_ok=True)
 
@@ -86,23 +89,14 @@ def _successes(block: Block) -> int:
     return found.successes
 
 
-def _read(kept: Path, episodes: int) -> dict[str, float]:
-    """Rates that an interrupted run of the same sources left; none if that is not certain."""
+def _read(kept: Path, run: str) -> dict[str, float]:
+    """Rates that an interrupted run of this identity left; none if there are none."""
     try:
         earlier = json.loads(kept.read_text())
-        same = earlier["commit"] == git_commit() and earlier["episodes"] == episodes
-        return dict(earlier["rates"]) if same and _certain(earlier["commit"]) else {}
+        return dict(earlier["rates"]) if earlier["identity"] == run else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def _certain(commit: str) -> bool:
     return commit != "unknown" and not commit.endswith("-dirty")
-
-
-def _write(
-    kept: Path,
-    episodes: int,
-    rates: dict[str, float],
-) -> None:
-    write_json(kept, {"commit": git_commit(), "episodes": episodes, "rates": rates})

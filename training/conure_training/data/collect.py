@@ -1,6 +1,5 @@
 """`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
 
-import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bound
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.errors import ConfigError
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.resume import CHANGES_NO_RESULT, identity
 from conure_sim.envs.rollout import Transition, act_until_done
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
@@ -30,15 +30,13 @@ NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
 MAX_FAILURES = 20
 LOWEST_START_M = 0.04
 LARGEST_TURN_RAD = 0.9
-CHANGES_NO_EPISODE = ("out", "episodes", "workers", "engine", "ray_address")
-"""Settings that say where, by whom and how many episodes are collected, not what they are."""
 
 
 @dataclass(frozen=True)
 class DemosConfig:
     """The settings of `conure demos`."""
 
-    out: str
+    out: str = field(metadata=CHANGES_NO_RESULT)
     """Folder of the data set."""
 
     arm: str
@@ -81,10 +79,10 @@ class DemosConfig:
     workers: int = field(metadata=WORKERS)
     """Processes; 0: one a core."""
 
-    engine: str = ENGINES[0]
+    engine: str = field(default=ENGINES[0], metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
-    ray_address: str = ""
+    ray_address: str = field(default="", metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
@@ -143,7 +141,7 @@ def _collect(config: DemosConfig) -> Path:
     out = Path(config.out)
     kept = out.with_name(f"{out.name}.blocks")
     blocks = _blocks(config)
-    settings = _episode_settings(config)
+    settings = identity(config, without=["episodes"])  # a seed's episode, however many there are
 
     missing = []
     for block in blocks:
@@ -160,14 +158,6 @@ def _collect(config: DemosConfig) -> Path:
     save_demonstrations(out, data, {"config": asdict(config)})
     shutil.rmtree(kept)
     return out
-
-
-def _episode_settings(config: DemosConfig) -> str:
-    """Everything that decides the episode of a given task and seed, as JSON."""
-    settings = asdict(config)
-    for name in CHANGES_NO_EPISODE:
-        del settings[name]
-    return json.dumps(settings, sort_keys=True)
 
 
 def _blocks(config: DemosConfig) -> list[Block]:

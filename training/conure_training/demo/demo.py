@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -21,20 +20,6 @@ from conure_training.export.export import ExportConfig, export_policy
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.rl.config import MethodConfig, RunConfig
 from conure_training.rl.parallel import train_side_by_side
-
-PLACES = {
-    "out",
-    "demos",
-    "prior",
-    "agent",
-    "metrics",
-    "report",
-    "bundle",
-    "folder",
-}
-"""Settings that say where things are."""
-HOW = {"workers", "engine", "ray_address", "checkpoint_every"}
-"""Settings that say how the work is done."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +99,7 @@ def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
         PipelineStep(
             "demonstrations",
             "demonstrations",
-            _settings(config.demos),
+            config.demos,
             ("demos", "demos.blocks"),
             ("demos",),
             partial(collect, config.demos),
@@ -122,7 +107,7 @@ def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
         PipelineStep(
             "prior",
             "behavioral prior",
-            [_settings(config.prior), _settings(config.prior_rollouts)],
+            [config.prior, config.prior_rollouts],
             ("prior",),
             ("prior/prior.pt", "prior/metrics.json", "prior/rollouts.json"),
             partial(_prior, config),
@@ -130,7 +115,7 @@ def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
         PipelineStep(
             "rl",
             "RL in z, and from scratch",
-            [_settings(part) for part in (config.rl, config.scratch, config.policy_rollouts)],
+            [config.rl, config.scratch, config.policy_rollouts],
             ("rl",),
             ("rl/latent/policy.pt", "rl/rollouts.json", "rl/scratch_rollouts.json"),
             partial(_rl, config),
@@ -138,7 +123,7 @@ def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
         PipelineStep(
             "export",
             "bundle",
-            _settings(config.export),
+            config.export,
             ("bundle", "export.json"),
             ("bundle/spec.json", "export.json"),
             partial(export_policy, config.export),
@@ -146,7 +131,7 @@ def pipeline_steps(config: DemoConfig) -> list[PipelineStep]:
         PipelineStep(
             "robot",
             "trials on the robot graph",
-            [_settings(config.robot), config.busy_trials],
+            [config.robot, config.busy_trials],
             ("trials", "robot.log", "busy_trials"),
             (
                 "trials/trials.json",
@@ -207,11 +192,6 @@ def _report(config: DemoConfig) -> None:
     from conure_training.demo.report import write_report
 
     write_report(config.folder, asdict(config))
-
-
-def _settings(config: Any) -> Any:
-    """The settings that decide results: not where things are, nor how the work is done."""
-    return {name: value for name, value in asdict(config).items() if name not in PLACES | HOW}
 
 
 def _conclude(folder: Path, ran: bool) -> str:

@@ -1,7 +1,5 @@
 """A pipeline of steps that a restart resumes: their settings, times, and whether they finished."""
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +9,7 @@ from typing import Any, Protocol
 
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.provenance import git_commit
+from conure_core.runtime.resume import digest
 
 RECORDS = "stages"
 """Folder of the steps' records."""
@@ -27,7 +26,7 @@ class PipelineStep:
     """For people."""
 
     settings: Any
-    """Everything that its results depend on beside the steps before it, as JSON holds it."""
+    """Everything that its results depend on beside the steps before it, see `resume.identity`."""
 
     writes: tuple[str, ...]
     """Its own files and folders, relative to the pipeline's folder; removed when it is redone."""
@@ -96,18 +95,18 @@ def run_steps(folder: Path, steps: Sequence[PipelineStep], watcher: Watcher) -> 
     Raises:
         DataError: A record cannot be read. The exceptions of a step pass through.
     """
-    digest = ""
+    made_of = ""
     anything_ran = False
     for step in steps:
-        digest = _digest(step.settings, digest)
+        made_of = digest([made_of, step.settings])
         record = read_record(folder, step.name) or Record("")
         whole = record.finished and all((folder / name).exists() for name in step.results)
-        if record.digest == digest and whole and not anything_ran:
+        if record.digest == made_of and whole and not anything_ran:
             watcher.on_end(step, record.seconds, kept=True)
             continue
-        if record.digest != digest or record.finished or anything_ran:
+        if record.digest != made_of or record.finished or anything_ran:
             _remove(folder, step.writes)
-            record = Record(digest)
+            record = Record(made_of)
         record = _run(folder, step, record, watcher)
         anything_ran = True
         watcher.on_end(step, record.seconds, kept=False)
@@ -171,11 +170,6 @@ def _record_path(folder: Path, name: str) -> Path:
 
 def _write_record(folder: Path, name: str, record: Record) -> None:
     write_json(_record_path(folder, name), asdict(record))
-
-
-def _digest(settings: Any, before: str) -> str:
-    text = json.dumps([before, settings], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.envs.rollout import rollout
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
@@ -31,10 +32,10 @@ BLOCK_EPISODES = 10
 class EvaluateConfig:
     """The settings of `conure evaluate`."""
 
-    agent: str
+    agent: str = field(metadata=CHANGES_NO_RESULT)
     """File of a prior or a policy, or folder of a bundle."""
 
-    out: str
+    out: str = field(metadata=CHANGES_NO_RESULT)
     """JSON file for the results; empty: not written."""
 
     task: str
@@ -70,10 +71,10 @@ class EvaluateConfig:
     workers: int = field(metadata=WORKERS)
     """Processes; 0: one a core."""
 
-    engine: str = ENGINES[0]
+    engine: str = field(default=ENGINES[0], metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
-    ray_address: str = ""
+    ray_address: str = field(default="", metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
     execute: int = field(default=0, metadata=COUNT_OR_NONE)

@@ -27,6 +27,7 @@ from conure_core.config.values import COUNT, SEED, bounds, check_values
 from conure_core.errors import ConureError, DataError
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.processes import TIED, ended_with_this_process
+from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_training.runtime.parallel import progress_bar
 
@@ -43,10 +44,10 @@ CONURE = (sys.executable, "-c", "import sys; from conure_core.cli import main; s
 class TrialsConfig:
     """Trials through the graph `evaluate`."""
 
-    bundle: str
+    bundle: str = field(metadata=CHANGES_NO_RESULT)
     """Folder of the bundle."""
 
-    folder: str
+    folder: str = field(metadata=CHANGES_NO_RESULT)
     """Folder for trials.json and the recordings."""
 
     robot: str

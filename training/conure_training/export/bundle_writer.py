@@ -36,6 +36,7 @@ from conure_training.export.parity import (
     onnx_parity,
     require_parity,
 )
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import InverseGraph, PolicyGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
@@ -43,7 +44,7 @@ from conure_training.prior.flow import ConditionalRealNVP
 def export_bundle(
     encoder: nn.Module,
     flow: ConditionalRealNVP,
-    policy: nn.Module | None,
+    policy: GaussianPolicy | None,
     contract: Contract,
     path: str | Path,
     golden_observations: Observations,
@@ -61,8 +62,7 @@ def export_bundle(
         encoder: (image (B, H, W, 3) uint8, proprio (B, P)) to features (B, C), normalization
             included, computed in the dtype of `proprio`.
         flow: The prior's flow, with the features as its context.
-        policy: Features to the mean and the standard deviation of z, (B, A) each; None: the prior
-            alone.
+        policy: Draws z, (B, A), for features; None: the prior alone.
         contract: Robot, observation and action.
         path: The bundle's folder.
         golden_observations: Replayed whenever the bundle is loaded; a few dozen are enough.

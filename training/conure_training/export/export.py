@@ -17,6 +17,7 @@ from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.bundle_writer import export_bundle
@@ -34,22 +35,22 @@ WARM_UP = 10
 class ExportConfig:
     """The settings of `conure export`."""
 
-    agent: str
+    agent: str = field(metadata=CHANGES_NO_RESULT)
     """File of a prior, or of a policy in z."""
 
-    out: str
+    out: str = field(metadata=CHANGES_NO_RESULT)
     """The bundle's folder."""
 
-    demos: str
+    demos: str = field(metadata=CHANGES_NO_RESULT)
     """Demonstrations that golden and compared observations come from; empty: the environment
     `task`.
     """
 
-    metrics: str
+    metrics: str = field(metadata=CHANGES_NO_RESULT)
     """The prior's metrics.json, whose held-out quantiles become likelihood thresholds; empty: none.
     """
 
-    report: str
+    report: str = field(metadata=CHANGES_NO_RESULT)
     """JSON file for parity and inference times; empty: not written."""
 
     task: str

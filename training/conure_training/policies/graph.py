@@ -3,12 +3,10 @@
 Inputs and outputs stay float32.
 """
 
-import math
-
 from torch import Tensor, nn
 
 from conure_training.nn.float64 import in_float64
-from conure_training.nn.gaussian_policy import bound_radially
+from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.prior.flow import ConditionalRealNVP
 
 
@@ -21,14 +19,14 @@ class PolicyGraph(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, flow: ConditionalRealNVP, policy: nn.Module | None
+        self, encoder: nn.Module, flow: ConditionalRealNVP, policy: GaussianPolicy | None
     ) -> None:
         """Copy the modules in float64.
 
         Args:
             encoder: (image, proprio) to features (B, F).
             flow: z (B, A) and features to actions.
-            policy: Features to mean and standard deviation of z; None: the prior alone.
+            policy: Draws z for features; None: the prior alone.
         """
         super().__init__()
         self.encoder = in_float64(encoder)
@@ -52,9 +50,7 @@ class PolicyGraph(nn.Module):
         features = self.encoder(image, proprio.double())
         z = noise.double()
         if self.policy is not None:
-            mean, std = self.policy(features)
-            radius = getattr(self.policy, "radius", math.inf)
-            z = bound_radially(mean + std * z, radius)
+            z = self.policy.draw(features, z)
         action, log_likelihood = self.flow.decode_with_log_prob(z, features)
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
 

@@ -1,7 +1,5 @@
 """Features of demonstrations by a prior's frozen encoder, computed once, kept beside it."""
 
-import json
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conure_core.runtime.resume import identity, stamp
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.prior.model import Prior
 from conure_training.runtime.arrays import load_arrays, save_arrays
@@ -97,12 +96,4 @@ def _load_encoded(prior_path: Path, demos: Path) -> Encoded | None:
 
 
 def _identity(prior_path: Path, demos: Path) -> str:
-    """Text that changes with the prior's bytes, or with a file's name, size or time in `demos`."""
-    stamps = []
-    for path in sorted(demos.rglob("*")):
-        if path.is_file():
-            stat = path.stat()
-            stamps.append((str(path.relative_to(demos)), stat.st_size, stat.st_mtime_ns))
-    prior = zlib.crc32(prior_path.read_bytes())
-    demonstrations = zlib.crc32(json.dumps(stamps).encode())
-    return json.dumps([prior, demonstrations])
+    return identity([stamp(prior_path), stamp(demos)])

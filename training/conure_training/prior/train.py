@@ -1,6 +1,5 @@
 """`conure prior`: train encoder and flow on demonstrations, see conure_training.prior.trainer."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from conure_core.errors import DataError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.resume import CHANGES_NO_RESULT, identity
 from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
@@ -46,15 +46,6 @@ from conure_training.runtime.parallel import ENGINES, make_engine, run_blocks
 
 BLOCK_SCENES = 1000
 SCENES = "static_scenes.npz"
-CHANGES_NO_RESULT = {
-    "demos",
-    "out",
-    "scenes",
-    "workers",
-    "engine",
-    "ray_address",
-    "checkpoint_every",
-}
 MAY_BE_LOWERED = {"batch_size", "flow_batch_size"}
 """A run that ran out of memory may resume with smaller batches."""
 
@@ -66,10 +57,10 @@ class PriorConfig:
     Without any labels the encoder learns by likelihood alone, in as many steps.
     """
 
-    demos: str
+    demos: str = field(metadata=CHANGES_NO_RESULT)
     """Folder of the demonstrations."""
 
-    out: str
+    out: str = field(metadata=CHANGES_NO_RESULT)
     """Folder for the prior, its metrics and caches."""
 
     arm: str
@@ -108,10 +99,10 @@ class PriorConfig:
     workers: int = field(metadata=WORKERS)
     """Processes that render scenes; 0: one a core."""
 
-    engine: str = ENGINES[0]
+    engine: str = field(default=ENGINES[0], metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
-    ray_address: str = ""
+    ray_address: str = field(default="", metadata=CHANGES_NO_RESULT)
     """See `Engine`."""
 
     tasks: tuple[str, ...] = ()
@@ -126,13 +117,13 @@ class PriorConfig:
     labelled_demonstrations: bool = True
     """Use the demonstrations' own labels too."""
 
-    scenes: str = ""
+    scenes: str = field(default="", metadata=CHANGES_NO_RESULT)
     """Folder of the rendered static scenes; empty: `out`. Priors of the same settings share it."""
 
     shift_px: int = field(default=0, metadata=COUNT_OR_NONE)
     """Images of the auxiliary task move by up to so many pixels, with their labels; 0: none."""
 
-    checkpoint_every: int = field(default=250, metadata=COUNT)
+    checkpoint_every: int = field(default=250, metadata=COUNT | CHANGES_NO_RESULT)
     """Optimizer steps between checkpoints."""
 
     size: PriorSize = field(default_factory=PriorSize)
@@ -220,14 +211,11 @@ def _trainer(
     camera: Camera,
     demonstrations: int,
 ) -> PriorTrainer:
-    settings = asdict(config)
-    for name in CHANGES_NO_RESULT | MAY_BE_LOWERED:
-        del settings[name]
-    identity = json.dumps([settings, demonstrations, EDITION], sort_keys=True)
-
+    inputs = {"demonstrations": demonstrations, "scenes_edition": EDITION}
+    run = identity(config, without=MAY_BE_LOWERED, inputs=inputs)
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
     held_out = held_out_steps(data)
-    return PriorTrainer(config, prior, frames, scenes, held_out, whole, camera, identity)
+    return PriorTrainer(config, prior, frames, scenes, held_out, whole, camera, run)
 
 
 def _load_or_render_scenes(
@@ -244,7 +232,7 @@ def _load_or_render_scenes(
         config.randomization,
         EDITION,
     ]
-    made_of = json.dumps(settings, sort_keys=True)
+    made_of = identity(settings)
     arrays = load_arrays(cache, made_of)
     if arrays is None:
         arrays = _render_scenes(config, camera)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conure_core.errors import ConfigError, DataError
+from conure_core.errors import DataError
 from conure_sim.vision.camera import Camera
 from conure_training.prior.augmentation import PlaneShift, shift_images
 from conure_training.prior.encoder import detection_loss
@@ -24,7 +24,7 @@ from conure_training.prior.training_images import Frames
 from conure_training.runtime.cpu_threads import FreeCores
 from conure_training.runtime.out_of_memory import blame_setting
 from conure_training.runtime.parallel import progress_bar
-from conure_training.runtime.torch_files import load_torch, readable, save_torch
+from conure_training.runtime.torch_files import START_OVER, load_checkpoint, readable, save_torch
 
 AUXILIARY_WEIGHT = 1.0
 CHECKPOINT = "checkpoint.pt"
@@ -118,8 +118,7 @@ class PriorTrainer:
             whole: Steps with a fully demonstrated chunk, shape (n,), see
                 `frames_of_demonstrations`.
             camera: As calibrated.
-            identity: Fingerprint of configuration and data; a checkpoint with a different one is
-                rejected.
+            identity: Of the run; a checkpoint with a different one is refused.
 
         Raises:
             DataError: No held-out episode is as long as a chunk.
@@ -253,22 +252,15 @@ class PriorTrainer:
     def _load_checkpoint(self) -> dict[str, Any] | None:
         """Load an interrupted run's checkpoint, and take over its weights and metrics.
 
-        Raises: DataError if it is damaged; ConfigError if it is of another configuration or other
-        demonstrations.
+        Raises: DataError if it is damaged; ConfigError if it is of another run.
         """
         path = Path(self.config.out) / CHECKPOINT
-        if not path.is_file():
-            return None
-        with readable(path, "remove it to start over"):
-            data = load_torch(path, "remove it to start over")
-            if data["identity"] == self.identity:
+        data = load_checkpoint(path, self.identity)
+        if data is not None:
+            with readable(path, START_OVER):
                 self.prior.load_state_dict(data["prior"])
                 self.metrics = dict(data["metrics"])
-                return data
-        raise ConfigError(
-            f"{path} belongs to a run with another configuration or other demonstrations; choose"
-            " another out= or remove it"
-        )
+        return data
 
     def _demonstration_batch(self, size: int) -> Frames:
         drawn = torch.randint(len(self.train_index), (size,))

@@ -1,10 +1,12 @@
 """What `conure rl` takes: one run, and the settings of its method."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
 from conure_core.errors import ConfigError
+from conure_core.runtime.resume import CHANGES_NO_RESULT, identity, stamp
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.rl.registry import config_class
@@ -16,6 +18,9 @@ class MethodConfig:
     """What every method has. What is a method's own are the fields of a child, in its file in
     rl/methods, whose defaults are what `conure rl method=NAME` runs.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("prior", "demos")
+    """Of the run's files, those that it learns from."""
 
     name: str = ""
     """As rl.registry lists it."""
@@ -44,11 +49,11 @@ class RunConfig:
     """The arm, by name or as the path of its YAML."""
     image_size: int = 48
     """Width and height of the policy's image, px."""
-    prior: str = "out/prior/prior.pt"
+    prior: str = field(default="out/prior/prior.pt", metadata=CHANGES_NO_RESULT)
     """The prior, for the methods that use one."""
-    demos: str = "out/demos"
+    demos: str = field(default="out/demos", metadata=CHANGES_NO_RESULT)
     """The folder of demonstrations, for the methods that use some."""
-    out: str = "out/rl"
+    out: str = field(default="out/rl", metadata=CHANGES_NO_RESULT)
     """The folder that everything is written to."""
     steps: int = field(default=13_000, metadata=COUNT)
     """Environment steps."""
@@ -63,7 +68,7 @@ class RunConfig:
     """Every demonstration also counts as a failure to lift another of its objects."""
     attention: bool = True
     """Policies on a prior's features attend to one of its slots."""
-    checkpoint_every: int = field(default=2000, metadata=COUNT)
+    checkpoint_every: int = field(default=2000, metadata=COUNT | CHANGES_NO_RESULT)
     """Environment steps between checkpoints."""
     seed: int = field(default=0, metadata=SEED)
     """Of everything random in the run."""
@@ -73,7 +78,7 @@ class RunConfig:
     """Episodes of an evaluation."""
     evaluate_noise_scale: float = field(default=0.5, metadata=bounds(0.0, 3.0))
     """Of the averaged policy's noise in evaluations: 1 samples it, 0 takes its mean."""
-    tensorboard: bool = False
+    tensorboard: bool = field(default=False, metadata=CHANGES_NO_RESULT)
     """Log to `out`/tensorboard."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     """Ranges of the simulation's factors: `randomization=NAME` chooses."""
@@ -91,3 +96,8 @@ class RunConfig:
             )
         find_task(self.task)
         find_randomization(self.randomization)
+
+    def identity(self) -> str:
+        """The settings, and the content of the files that the method reads, wherever they lie."""
+        read = {name: stamp(Path(getattr(self, name))) for name in self.method.reads}
+        return identity(self, inputs=read)

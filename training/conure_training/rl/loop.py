@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
 from conure_training.rl.config import RunConfig
@@ -23,7 +22,7 @@ from conure_training.rl.method import Method
 from conure_training.rl.replay import Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.tensorboard import RunLog
-from conure_training.runtime.torch_files import load_torch, readable, save_torch
+from conure_training.runtime.torch_files import START_OVER, load_checkpoint, readable, save_torch
 
 RECENT_EPISODES = 50
 PROGRESS = "progress.json"
@@ -43,6 +42,7 @@ class Loop:
         self, config: RunConfig, method: Method, env: Any, evaluation_env: Any = None
     ) -> None:
         self.config = config
+        self.identity = config.identity()
         self.method = method
         self.env = method.environment(env)
         self.evaluation_env = evaluation_env and method.environment(evaluation_env)
@@ -175,7 +175,7 @@ class Loop:
 
     def _checkpoint(self) -> None:
         data = {
-            "config": str(asdict(self.config)),
+            "identity": self.identity,
             "learner": self.learner.state_dict(),
             "replay": self.replay.state_dict(),
             "generator": self.generator.get_state(),
@@ -189,15 +189,10 @@ class Loop:
 
     def _resume(self) -> None:
         path = Path(self.config.out) / "checkpoint.pt"
-        if not path.is_file():
+        data = load_checkpoint(path, self.identity)
+        if data is None:
             return
-        with readable(path, "remove it to start over"):
-            data = load_torch(path, "remove it to start over")
-            if data["config"] != str(asdict(self.config)):
-                raise ConfigError(
-                    f"{path} belongs to a run with another configuration; choose another out= or"
-                    " remove it"
-                )
+        with readable(path, START_OVER):
             self.learner.load_state_dict(data["learner"])
             self.replay.load_state_dict(data["replay"])
             self.generator.set_state(data["generator"])

@@ -3,7 +3,7 @@ saving.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -136,9 +136,8 @@ class Features:
         Returns:
             The module, frozen.
         """
-        return train_once(
-            Path(self.config.out) / "pretrained.pt", str(asdict(self.config)), module, train
-        )
+        path = Path(self.config.out) / "pretrained.pt"
+        return train_once(path, self.config.identity(), module, train)
 
     def make_saver(
         self,

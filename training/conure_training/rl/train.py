@@ -52,7 +52,7 @@ def train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | N
         The path of `policy.pt`.
 
     Raises:
-        ConfigError: The folder holds a checkpoint of another configuration.
+        ConfigError: The folder holds a checkpoint of another run.
         DataError: Demonstrations or prior cannot be read, or learning diverges.
     """
     with claimed(config.out, "conure rl"):

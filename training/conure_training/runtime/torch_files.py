@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from conure_core.runtime.atomic_files import damaged, replacing
+from conure_core.runtime.resume import require_same
 from conure_training.runtime.arrays import UNREADABLE
 
 AGAIN = "train it again"
+START_OVER = "remove it to start over"
 
 
 def save_torch(path: Path, data: Any) -> None:
@@ -46,6 +48,27 @@ def load_torch(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise TypeError(f"expected named values, got {type(data).__name__}")
         return data
+
+
+def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+    """Read the checkpoint of an interrupted run, if there is one.
+
+    Args:
+        path: The file, whose "identity" says of which run it is.
+        identity: Of the run that wants to resume.
+
+    Returns:
+        What was saved; None if there is no file.
+
+    Raises:
+        ConfigError: It is of another run.
+        DataError: It is damaged.
+    """
+    if not path.is_file():
+        return None
+    data = load_torch(path, START_OVER)
+    require_same(path, data.get("identity"), identity)
+    return data
 
 
 @contextmanager

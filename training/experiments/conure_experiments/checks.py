@@ -1,6 +1,6 @@
 """What each experiment must show, computed from the records.
 
-A check is met, missed, or incomplete while entries are missing.
+A requirement is met, missed, or incomplete while entries are missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from conure_core.runtime.requirement import Requirement
 from conure_experiments.ledger import Record
 from conure_experiments.measures import (
     Curve,
@@ -20,20 +21,11 @@ from conure_experiments.measures import (
 from conure_experiments.plan import Entry
 from conure_training.evaluation.intervals import bracketed_interval, wilson_interval
 
-MET, MISSED, INCOMPLETE = "met", "missed", "incomplete"
+VERDICTS = {True: "met", False: "missed", None: "incomplete"}
+"""Words for `Requirement.met`."""
 NEAR_ZERO = 0.10
 PLAIN = ("scratch", "vae")  # the baselines that are to stay near 0
 ALL_LABELS, ALL_DATA = "48000", "10000"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing to show: what, how much is wanted, what was measured, and whether that suffices."""
-
-    what: str
-    wanted: str
-    measured: str
-    state: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def headline(runs: Runs) -> list[Check]:
+def headline(runs: Runs) -> list[Requirement]:
     """The method against each baseline on every task; baselines without a way to the reward; final
     success.
     """
@@ -126,7 +118,7 @@ def headline(runs: Runs) -> list[Check]:
     return [*ahead, *_near_zero(runs), *_final(runs)]
 
 
-def _ahead_of(runs: Runs, baseline: str) -> Check:
+def _ahead_of(runs: Runs, baseline: str) -> Requirement:
     margins = {}
     for task in runs.values("headline", "evaluation"):
         ours = runs.of("headline", method="latent", evaluation=task)
@@ -140,15 +132,15 @@ def _ahead_of(runs: Runs, baseline: str) -> Check:
         smallest = min(margins, key=lambda task: margins[task])
         measured = f"smallest margin {margins[smallest]:+.2f} ({smallest})"
     what = f"area under the curve, latent minus {baseline}"
-    return Check(
+    return Requirement(
         what=what,
         wanted="above 0 on every task",
-        measured=measured,
-        state=_state(complete, not behind),
+        found=measured,
+        met=_verdict(complete, not behind),
     )
 
 
-def _near_zero(runs: Runs) -> list[Check]:
+def _near_zero(runs: Runs) -> list[Requirement]:
     checks = []
     for method in runs.values("headline", "method"):
         if method not in PLAIN:
@@ -159,13 +151,13 @@ def _near_zero(runs: Runs) -> list[Check]:
         met = bool(means) and max(means) <= NEAR_ZERO
         what = f"final success of {method}, any task"
         wanted = f"near 0: at most {percent(NEAR_ZERO)}"
-        state = _state(runs.complete("headline", method=method), met)
+        verdict = _verdict(runs.complete("headline", method=method), met)
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=measured,
-                state=state,
+                found=measured,
+                met=verdict,
             ),
         )
     return checks
@@ -180,7 +172,7 @@ def _finals_by_task(runs: Runs, experiment: str, **variables: str) -> list[list[
     return found
 
 
-def _final(runs: Runs) -> list[Check]:
+def _final(runs: Runs) -> list[Requirement]:
     checks = []
     for kind, least in (("pick", 0.85), ("place", 0.75)):
         tasks = [task for task in runs.values("headline", "evaluation") if task.startswith(kind)]
@@ -200,17 +192,17 @@ def _final(runs: Runs) -> list[Check]:
         what = f"final success of latent, {kind}"
         wanted = f"at least {percent(least)}"
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=measured,
-                state=_state(complete, met),
+                found=measured,
+                met=_verdict(complete, met),
             ),
         )
     return checks
 
 
-def first_rollouts(runs: Runs) -> list[Check]:
+def first_rollouts(runs: Runs) -> list[Requirement]:
     """The policy at step 0 inside the prior's interval, and the other way round."""
     checks = []
     for task in runs.values("first_rollouts", "evaluation"):
@@ -234,11 +226,11 @@ def first_rollouts(runs: Runs) -> list[Check]:
         what = f"success at step 0, {task}"
         wanted = "the same within the interval"
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=measured,
-                state=_state(complete, met),
+                found=measured,
+                met=_verdict(complete, met),
             ),
         )
     return checks
@@ -251,7 +243,7 @@ def _count_successes(records: Iterable[Record], command: str) -> tuple[int, int]
     return successes, trials
 
 
-def data_size(runs: Runs) -> list[Check]:
+def data_size(runs: Runs) -> list[Requirement]:
     """Rising with the data, by less for the last doubling than for the first."""
     checks = []
     for task in runs.values("data_size", "evaluation"):
@@ -271,11 +263,11 @@ def data_size(runs: Runs) -> list[Check]:
         what = f"area under the curve by trajectories, {task}"
         wanted = "rises, less at the end than at the beginning"
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=measured,
-                state=_state(complete, met),
+                found=measured,
+                met=_verdict(complete, met),
             ),
         )
     return checks
@@ -298,7 +290,7 @@ def sizes_of_data(runs: Runs, task: str) -> dict[str, list[Record]]:
     return found
 
 
-def mismatch(runs: Runs) -> list[Check]:
+def mismatch(runs: Runs) -> list[Requirement]:
     """A prior that cannot open its gripper: the paper's method, ours, and ours with the escape."""
     checks = []
     for name, wanted, holds in (
@@ -313,7 +305,7 @@ def mismatch(runs: Runs) -> list[Check]:
     return checks
 
 
-def precise(runs: Runs) -> list[Check]:
+def precise(runs: Runs) -> list[Requirement]:
     """Excess of the negative log-likelihood over the entropy, nats."""
     records = runs.of("precise")
     checks = []
@@ -325,19 +317,19 @@ def precise(runs: Runs) -> list[Check]:
         mean = float(np.mean(excess)) if excess else float("nan")
         measured = f"{mean:.2f} nats, {len(excess)} seeds" if excess else ""
         what = f"likelihood short of the entropy, {flow}"
-        state = _state(runs.complete("precise"), bool(holds(mean)))
+        met = _verdict(runs.complete("precise"), bool(holds(mean)))
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=measured,
-                state=state,
+                found=measured,
+                met=met,
             ),
         )
     return checks
 
 
-def asymmetric(runs: Runs) -> list[Check]:
+def asymmetric(runs: Runs) -> list[Requirement]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
     for task in runs.values("asymmetric", "evaluation"):
@@ -361,11 +353,11 @@ def asymmetric(runs: Runs) -> list[Check]:
         what = f"steps to 80 %, critic on state or features, {task}"
         wanted = "state at most half of features"
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted=wanted,
-                measured=", ".join(parts),
-                state=_state(complete, met),
+                found=", ".join(parts),
+                met=_verdict(complete, met),
             ),
         )
     return checks
@@ -375,7 +367,7 @@ def _steps(value: float, longest: float) -> str:
     return f"{value:,.0f}" if np.isfinite(value) else f"never in {longest:,.0f}"
 
 
-def transfer(runs: Runs) -> list[Check]:
+def transfer(runs: Runs) -> list[Requirement]:
     """The table: success of each training randomization where nothing and where everything is
     perturbed.
     """
@@ -387,18 +379,18 @@ def transfer(runs: Runs) -> list[Check]:
             perturbed = format_success(records, "perturbed")
             parts.append(f"{training} {calm} / {perturbed}")
     what = "success calm / perturbed, by training"
-    state = _state(runs.complete("transfer"), True)
+    met = _verdict(runs.complete("transfer"), True)
     return [
-        Check(
+        Requirement(
             what=what,
             wanted="the table",
-            measured=", ".join(parts),
-            state=state,
+            found=", ".join(parts),
+            met=met,
         )
     ]
 
 
-def auxiliary(runs: Runs) -> list[Check]:
+def auxiliary(runs: Runs) -> list[Requirement]:
     """The ablation: final success and area by labels."""
     checks = []
     for task in runs.values("auxiliary", "evaluation"):
@@ -411,11 +403,11 @@ def auxiliary(runs: Runs) -> list[Check]:
         )
         what = f"final success by labelled scenes, {task}"
         checks.append(
-            Check(
+            Requirement(
                 what=what,
                 wanted="the table",
-                measured=", ".join(parts),
-                state=_state(complete, True),
+                found=", ".join(parts),
+                met=_verdict(complete, True),
             ),
         )
     return checks
@@ -438,7 +430,7 @@ def labels_of(runs: Runs, task: str) -> dict[str, list[Record]]:
     return found
 
 
-def fresh_start(runs: Runs) -> list[Check]:
+def fresh_start(runs: Runs) -> list[Requirement]:
     """Demonstrations, prior and learning until an evaluation shows 90 %, added; infinite where none
     does.
     """
@@ -452,13 +444,13 @@ def fresh_start(runs: Runs) -> list[Check]:
     else:
         measured = f"never; {reached}"
     what = "from no data to 90 % on Lift, median"
-    state = _state(runs.complete("fresh_start"), median < 10)
+    met = _verdict(runs.complete("fresh_start"), median < 10)
     return [
-        Check(
+        Requirement(
             what=what,
             wanted="under 10 minutes",
-            measured=measured,
-            state=state,
+            found=measured,
+            met=met,
         )
     ]
 
@@ -505,18 +497,18 @@ def _rate_check(
     by_task: Sequence[Sequence[float]],
     complete: bool,
     holds: Callable[[float], Any],
-) -> Check:
+) -> Requirement:
     filled = [values for values in by_task if len(values)]
     mean = float("nan")
     measured = ""
     if filled:
         mean = float(np.mean(np.concatenate(filled)))
         measured = rate_with_interval(filled)
-    return Check(
+    return Requirement(
         what=what,
         wanted=wanted,
-        measured=measured,
-        state=_state(complete, bool(holds(mean))),
+        found=measured,
+        met=_verdict(complete, bool(holds(mean))),
     )
 
 
@@ -536,13 +528,11 @@ def format_success(records: Iterable[Record], command: str) -> str:
     return f"{rate} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def _state(complete: bool, met: bool) -> str:
-    if not complete:
-        return INCOMPLETE
-    return MET if met else MISSED
+def _verdict(complete: bool, met: bool) -> bool | None:
+    return bool(met) if complete else None
 
 
-CHECKS: dict[str, Callable[[Runs], list[Check]]] = {
+CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "headline": headline,
     "first_rollouts": first_rollouts,
     "data_size": data_size,

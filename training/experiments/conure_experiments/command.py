@@ -16,7 +16,7 @@ from rich.table import Table
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
-from conure_experiments.checks import CHECKS, INCOMPLETE
+from conure_experiments.checks import CHECKS, VERDICTS
 from conure_experiments.job import holder, read_state
 from conure_experiments.ledger import read_record, record_path
 from conure_experiments.page import PAGE, runs_of, write_page
@@ -159,8 +159,8 @@ def _print_overview(plan: Plan, config: ResultsConfig) -> None:
                 escape(experiment),
                 escape(check.what),
                 escape(check.wanted),
-                escape(check.measured),
-                _colour(check.state),
+                escape(check.found),
+                _coloured(check.met),
             )
     console.print(counts, shown)
     unfilled = [entry for entry in runs.entries if entry.key not in runs.records]
@@ -196,13 +196,9 @@ def _print_failures(
             )
 
 
-def _colour(state: str) -> str:
-    colours = {
-        "met": "green",
-        "missed": "red",
-        INCOMPLETE: "yellow",
-    }
-    return f"[{colours[state]}]{state}[/]"
+def _coloured(met: bool | None) -> str:
+    colours = {True: "green", False: "red", None: "yellow"}
+    return f"[{colours[met]}]{VERDICTS[met]}[/]"
 
 
 def _print_plan(plan: Plan, config: ResultsConfig) -> None:

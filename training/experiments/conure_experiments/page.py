@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.runtime.atomic_files import write_text
-from conure_experiments.checks import CHECKS, Runs, areas, curves, finals, fresh_starts
+from conure_experiments.checks import CHECKS, VERDICTS, Runs, areas, curves, finals, fresh_starts
 from conure_experiments.ledger import Record, read_records
 from conure_experiments.measures import steps_to
 from conure_experiments.plan import SCALES, Plan
@@ -125,7 +125,7 @@ def _verdicts(runs: Runs, scale: str) -> str:
     for experiment in dict.fromkeys(entry.experiment for entry in runs.entries):
         for check in CHECKS[experiment](runs) if experiment in CHECKS else ():
             rows.append(
-                (experiment, check.what, check.wanted, check.measured, f"**{check.state}**")
+                (experiment, check.what, check.wanted, check.found, f"**{VERDICTS[check.met]}**")
             )
     table = _table(("experiment", "what", "must show", "measured", ""), rows)
     return f"## What is shown, {scale} pass\n\n{filled}.\n\n{table}"

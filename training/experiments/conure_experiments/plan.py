@@ -5,9 +5,7 @@ each may cost.
 variables take.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import yaml
 
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.runtime.resume import digest
 from conure_experiments.estimates import Rates, minutes_of
 from conure_sim.envs.evaluation_sets import find_evaluation_task
 
@@ -230,7 +229,7 @@ def _add_digests(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[
     """
     done: dict[str, Entry] = {}
 
-    def digest(key: str, above: tuple[str, ...]) -> str:
+    def add(key: str, above: tuple[str, ...]) -> str:
         if key in above:
             raise ConfigError(f"plan: {' needs '.join((*above, key))}")
         if key not in entries:
@@ -240,14 +239,12 @@ def _add_digests(entries: dict[str, Entry], earlier: Mapping[str, str]) -> dict[
             lines = []
             for command in entry.commands.values():
                 lines.append(_restore_earlier_names(command.line, earlier))
-            needed = [digest(need, (*above, key)) for need in entry.needs]
-            text = json.dumps([lines, needed])
-            checksum = hashlib.sha256(text.encode()).hexdigest()
-            done[key] = replace(entry, digest=checksum[:16])
+            needed = [add(need, (*above, key)) for need in entry.needs]
+            done[key] = replace(entry, digest=digest([lines, needed])[:16])
         return done[key].digest
 
     for key in entries:
-        digest(key, ())
+        add(key, ())
     return {key: done[key] for key in entries}
 
 

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from conure_core.runtime.requirement import Requirement
 from conure_experiments.checks import (
     CHECKS,
-    INCOMPLETE,
-    MET,
-    MISSED,
-    Check,
     Runs,
     budget,
     curves,
@@ -206,26 +203,22 @@ def _machines(records: Iterable[Record]) -> str:
 
 def _summarize_checks(runs: Runs) -> str:
     """How many of the checks that the plan was written for are met, and which are not."""
-    checks: list[Check] = []
+    checks: list[Requirement] = []
     for name in dict.fromkeys(entry.experiment for entry in runs.entries):
         if name in CHECKS:
             checks += CHECKS[name](runs)
-    by_state: dict[str, list[Check]] = {
-        MET: [],
-        MISSED: [],
-        INCOMPLETE: [],
-    }
-    for check in checks:
-        by_state[check.state].append(check)
-    parts = [f"Of {len(checks)} checks {len(by_state[MET])} are met."]
+    met = [check for check in checks if check.met]
     missed = [
-        f"{check.what}, wanted: {check.wanted}, measured: {check.measured}"
-        for check in by_state[MISSED]
+        f"{check.what}, wanted: {check.wanted}, measured: {check.found}"
+        for check in checks
+        if check.met is False
     ]
+    waiting = len(checks) - len(met) - len(missed)
+    parts = [f"Of {len(checks)} checks {len(met)} are met."]
     if missed:
         parts.append(f"Missed: {'; '.join(missed)}.")
-    if by_state[INCOMPLETE]:
-        parts.append(f"{len(by_state[INCOMPLETE])} wait for runs.")
+    if waiting:
+        parts.append(f"{waiting} wait for runs.")
     devices = {record.device for record in runs.records.values()}
     if devices == {"cpu"}:
         parts.append("No run used a GPU.")

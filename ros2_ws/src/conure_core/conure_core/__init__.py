@@ -13,8 +13,9 @@ Runtime take a while to load.
     >>> command = loop.step(output.action, measured_rad, age_s=0.0)  # safe, or UnsafeCommand
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from conure_core.runtime.public_face import at_first_use
 
 if TYPE_CHECKING:
     from conure_core.contract.bundle import load_bundle
@@ -35,12 +36,4 @@ _HOMES = {
     "proprioception": "robot.proprioception",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = at_first_use(__name__, _HOMES)

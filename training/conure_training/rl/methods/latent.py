@@ -1,7 +1,6 @@
 """`method=latent`: soft actor-critic in the latent space of a frozen behavioral prior."""
 
 import math
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from conure_core.config.values import POSITIVE, bounds
 from conure_core.contract.spec import Contract
-from conure_core.errors import ConfigError, SpecMismatch, unknown_name
+from conure_core.errors import ConfigError, unknown_name
 from conure_training.nn.gaussian_policy import GaussianPolicy, bound_radially
 from conure_training.nn.weights import seeded
 from conure_training.policies.latent import LatentPolicy
@@ -173,16 +172,6 @@ class LatentSac(ActorCritic):
         super().fit_normalizers(source)
         self.policy.fit_normalizers(source.rows("features"))  # type: ignore[operator]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "prior": _fingerprint(self.prior)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if state.get("prior") != _fingerprint(self.prior):
-            raise SpecMismatch(
-                "the checkpoint was trained in the latent space of another prior; give it its own"
-            )
-        super().load_state_dict(state)
-
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
         features = observation["features"].to(self.device)
         return act_in_latent(self.prior, self.policy, features, noise)
@@ -200,15 +189,6 @@ class LatentSac(ActorCritic):
     def _gaussian(self, observation: Observation) -> tuple[Tensor, Tensor]:
         mean_and_std: tuple[Tensor, Tensor] = self.policy(observation["features"])
         return mean_and_std
-
-
-def _fingerprint(prior: Decoder) -> int:
-    """A number that changes with the prior's weights."""
-    tensors = prior.state_dict().values() if isinstance(prior, nn.Module) else ()
-    checksum = 0
-    for tensor in tensors:
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
-    return checksum
 
 
 def measure_bound(features: Features, config: LatentConfig) -> dict[str, Any]:

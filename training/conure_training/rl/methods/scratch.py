@@ -29,6 +29,7 @@ from conure_training.runtime.torch_files import save_torch
 class ScratchConfig(LearnerConfig):
     """SAC as published, but for the critics on the simulator's state, which only help it."""
 
+    reads = ()
     name: str = "scratch"
     target_entropy_per_dim: float = -1.0
     """Nats that alpha steers the policy's entropy to, an action's dimension."""

@@ -4,7 +4,7 @@ demonstrations' images.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class VaeTraining(PretrainingConfig):
 class VaeConfig(FeatureSacConfig):
     """Of soft actor-critic on a VAE's code."""
 
+    reads = ("demos",)
     name: str = "vae"
     vae: VaeTraining = field(default_factory=VaeTraining)
     """The autoencoder, and how it learns."""
@@ -230,4 +231,4 @@ def _train(run: RunConfig, settings: VaeTraining, proprio_dim: int) -> ImageVae:
         proprio = torch.from_numpy(data.proprio)
         train_vae(module, image, proprio, settings, run.seed)
 
-    return train_once(Path(run.out) / "pretrained.pt", str(asdict(run)), vae, train)
+    return train_once(Path(run.out) / "pretrained.pt", run.identity(), vae, train)

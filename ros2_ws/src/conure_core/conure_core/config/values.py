@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from conure_core.errors import ConfigError
+from conure_core.runtime.resume import CHANGES_NO_RESULT
 
 LARGEST = 2**31 - 1
 
@@ -40,7 +41,7 @@ COUNT = bounds(1, LARGEST)
 COUNT_OR_NONE = bounds(0, LARGEST)
 SHARE = bounds(0.0, 1.0)
 POSITIVE = bounds(above=0.0)
-WORKERS = bounds(0, 1024)
+WORKERS = bounds(0, 1024) | CHANGES_NO_RESULT
 BATCH = bounds(1, 10**15)
 MAY_BE_INFINITE = {"infinite": True}
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conure_core.errors import ConfigError, DataError
+from conure_core.errors import DataError
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
+from conure_core.runtime.resume import identity, require_same
 from conure_ros.recording.episodes import Episode, stamp_ns
 
 FILE_NAME = "trials.json"
@@ -72,12 +73,8 @@ class TrialsFile:
 
     def _load(self) -> None:
         settings, self.trials = read_trials(self.path)
-        for name, wanted in dataclasses.asdict(self.settings).items():
-            if getattr(settings, name) != wanted:
-                raise ConfigError(
-                    f"{self.path} holds trials with {name} {getattr(settings, name)!r}, not"
-                    f" {wanted!r}; choose another folder or move that one away"
-                )
+        remedy = "choose another folder or move that one away"
+        require_same(self.path, settings, identity(self.settings), remedy)
 
     def unfinished(self, trials: int) -> list[int]:
         """The seeds that are still to run, in order."""

@@ -1,29 +1,16 @@
-"""The one command, `conure VERB [overrides]`.
-
-A verb is an entry point of any installed distribution: `name = "module:function [extra]"` in the
-group `conure.commands`, where the function takes the list of words after the verb. The module is
-imported when the verb is called. What `conure` lists beside the name is the first line of the
-function's docstring. The extra of `conure` brings what the verb needs. A verb may be two words:
-`conure bench` alone lists every `bench X`.
-"""
+"""How a verb runs, and how it ends: the exit status, and one line on stderr that says why."""
 
 import errno
 import os
-import re
 import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
-from pathlib import Path
 
-from conure_core.errors import ConfigError, ConureError, unknown_name
+from conure_core.errors import ConfigError, ConureError
 
-HELP = ("-h", "--help", "help")
 ADVICE = {
     errno.EACCES: "; give a place that you may read and write",
     errno.EPERM: "; give a place that you may read and write",
@@ -33,17 +20,6 @@ ADVICE = {
     errno.EEXIST: "; give another path, or remove it",
     errno.EISDIR: "; a folder stands where a file is needed, give another path",
 }
-GROUP = "conure.commands"
-ANYWHERE = f"{GROUP}.anywhere"
-"""The group of verbs that must work even where the current folder was deleted."""
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run one verb. Returns the exit status.
-
-    0 done; 1 refused, one line on stderr says why; 130 interrupted; 143 told to end by SIGTERM.
-    """
-    return call("conure", _dispatch, sys.argv[1:] if arguments is None else arguments)
 
 
 def call(
@@ -59,7 +35,8 @@ def call(
         words: From the command line.
 
     Returns:
-        The exit status, see `main`.
+        The exit status: 0 done, or what `work` returns; 1 refused, one line on stderr says why;
+        130 interrupted; 143 told to end by SIGTERM.
     """
     try:
         with _sigterm_raises():
@@ -80,18 +57,6 @@ def call(
             name,
             "memory ran out; give smaller sizes or fewer workers and run the same command again",
         )
-
-
-def _dispatch(words: list[str]) -> int | None:
-    """Run the verb that these words begin with, or list the verbs. Raises: ConfigError."""
-    family = _family(words[0]) if words else []
-    length = 2 if family else 1
-    if len(words) < length or words[length - 1] in HELP:
-        print(_usage(family or list(verbs())))
-        return None
-    name = " ".join(words[:length])
-    verb = _known(name, family or list(verbs()))
-    return call(f"conure {verb}", lambda rest: _load(verb)(rest), words[length:])
 
 
 class Terminated(BaseException):
@@ -172,83 +137,6 @@ def _discard_stdout() -> None:
 def _ended(name: str, how: str, status: int) -> int:
     _tell(f"\n{name}: {how}; finished work is kept, the same command goes on from there")
     return status
-
-
-@cache
-def verbs() -> dict[str, EntryPoint]:
-    """Find the verbs of all installed distributions by name. Nobody else's replaces one of Conure's
-    own.
-
-    Raises:
-        ConureError: There are none.
-    """
-    offered = [*entry_points(group=GROUP), *entry_points(group=ANYWHERE)]
-    own_last = sorted(offered, key=lambda verb: verb.module.startswith("conure_"))
-    found = {verb.name: verb for verb in own_last}
-    if not found:
-        raise ConureError(
-            f"expected installed entry points '{GROUP}', found none: the installation is older"
-            " than these sources; run make setup, or in their folder pip install -e ."
-        )
-    return dict(sorted(found.items()))
-
-
-def _family(word: str) -> list[str]:
-    """The verbs of two words that begin with this one."""
-    return [name for name in verbs() if name.startswith(f"{word} ")]
-
-
-def _usage(names: Sequence[str]) -> str:
-    """List these verbs for a person, a line each."""
-    width = max(map(len, names))
-    lines = [f"  {name.ljust(width)}  {summary(verbs()[name])}" for name in names]
-    return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(
-        lines
-    )
-
-
-def summary(verb: EntryPoint) -> str:
-    """Read the first line of the docstring of a verb's function from its source: imports take
-    seconds.
-
-    Where there is no such line, it is what the entry point names.
-    """
-    package, *parts = verb.module.split(".")
-    spec = find_spec(package)
-    docstring = re.compile(rf'^def {verb.attr}\(.*\n    """(.+?)\.?(?:"""|$)', re.MULTILINE)
-    for folder in (spec and spec.submodule_search_locations) or []:
-        source = Path(folder, *parts).with_suffix(".py")
-        found = docstring.search(source.read_text()) if source.is_file() else None
-        if found:
-            return found[1]
-    return verb.value
-
-
-def _known(name: str, valid: Sequence[str]) -> str:
-    if name not in valid:
-        raise unknown_name("verb", name, valid)
-    return name
-
-
-def _load(name: str) -> Callable[[list[str]], None]:
-    verb = verbs()[name]
-    if verb.group != ANYWHERE:
-        _require_current_folder()
-    try:
-        run: Callable[[list[str]], None] = verb.load()
-    except ModuleNotFoundError as error:
-        extras = ",".join(verb.extras)
-        remedy = f"pip install 'conure[{extras}]', or make setup" if extras else "install it"
-        raise ConureError(f"'conure {name}' needs '{error.name}': {remedy}") from error
-    return run
-
-
-def _require_current_folder() -> None:
-    """Libraries abort without a word where there is none. Raises: ConfigError."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        raise ConfigError("the current folder was deleted; change into another one") from None
 
 
 def _fail(name: str, message: str) -> int:
