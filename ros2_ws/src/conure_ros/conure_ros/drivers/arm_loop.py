@@ -111,7 +111,7 @@ class ArmLoop:
         self.lock = TurnLock()
         self._speed_limit, self._leaps, self._leap = (
             SpeedLimit(self.robot),
-            LeapWatch(scale.arm),
+            LeapWatch(scale.arm, self.config.lost_s),
             "",
         )
         self.servos = SerialArm(open_bus(self.config, port), scale)
@@ -318,21 +318,18 @@ class ArmLoop:
         self._on_measurement(measured)
 
     def _judge(self, measured: Measurement, now_s: float) -> None:
-        """Act on a reading only if an armed arm can have moved there. Others hold it, and halt it
-        after `lost_s`.
-
-        Raises: ServoFault naming the joint whose readings stay impossible.
+        """Act on a reading only if an armed arm can have moved there, or if readings agree for
+        `lost_s`. Others hold it.
         """
         if self.state is not State.ARMED:
             self._leaps.begin(measured.positions[:-1], now_s)
-        self._leap = self._leaps.take(measured.positions[:-1], now_s)
+        doubted, self._leap = self._leap, self._leaps.take(measured.positions[:-1], now_s)
         if not self._leap:
             self.measured = measured
-            return
-        self._stop_moving()
-        self.behind = f"{self._leap}: this reading was refused"
-        if self._leaps.refused_s(now_s) > self.config.lost_s:
-            raise ServoFault(f"{self._leap}, and stays there; check its encoder, then activate")
+        if doubted or self._leap:
+            self._stop_moving()
+        if self._leap:
+            self.behind = f"{self._leap}: this reading was refused"
 
     def _lost(self) -> str:
         silent = self.servos.silent_servos() or self.servos.missing
