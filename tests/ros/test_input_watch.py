@@ -136,5 +136,9 @@ def test_a_driver_that_stutters_is_not_a_hand_that_lets_go(watch):
     assert held(watch, 0.0, 10.0, period_s=0.4) == pytest.approx(UNCHANGED_S, abs=0.41)
 
 
+def test_a_driver_that_is_slow_but_counts_as_present_is_not_a_hand_that_lets_go():
+    assert held(InputWatch(1.0, UNCHANGED_S), 0.0, 10.0, period_s=0.6) < UNCHANGED_S + 0.7
+
+
 def test_without_a_limit_an_input_may_stay_as_it_is_for_ever():
     assert held(InputWatch(STALE_S, 0.0), 0.0, 60.0) == 60.0

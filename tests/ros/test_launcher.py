@@ -1,10 +1,12 @@
 """However the launcher ends, no process stays behind."""
 
+import array
 import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from dataclasses import replace
@@ -18,10 +20,10 @@ from conure_ros.bringup.launcher import (
     ErrorLog,
     GraphError,
     RunningGraph,
-    print_line,
     ros_environment,
     run_graph,
 )
+from conure_ros.bringup.line_printer import LinePrinter
 from conure_ros.comms.middleware import remove_dead_segments
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
@@ -115,7 +117,8 @@ def small_graph(monkeypatch):
 
 def test_a_node_that_hangs_is_killed(small_graph, mark, environment, tmp_path, processes_with):
     with ros_environment() as variables:
-        running = RunningGraph("small", {}, tmp_path, {**variables, **environment}, print_line)
+        printer = LinePrinter()
+        running = RunningGraph("small", {}, tmp_path, {**variables, **environment}, printer)
         running.start()
         for process in running.processes.values():
             process.send_signal(signal.SIGSTOP)
@@ -226,6 +229,57 @@ def test_a_graph_whose_output_nobody_reads_any_more_ends_whole(
     with pytest.raises(GraphError, match="the reader of the nodes' output is gone"):
         run_graph("small", {"recorder.folder": 5, "control.robot": "nope"}, closed, environment)
     assert not processes_with(mark)
+
+
+NOISY = "while True: print('x' * 1000, flush=True)"
+TO_NOBODY = f"""
+import sys
+from conure_ros.bringup import launcher
+from conure_ros.bringup.graphs import CONTROL, GRAPHS, build_graph
+GRAPHS["noisy"] = build_graph(CONTROL)
+launcher.command_line = lambda *_: [sys.executable, "-c", {NOISY!r}]
+print("starts", flush=True)
+launcher.run_graph("noisy")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_graph_ends_when_told_to_though_its_output_is_a_page_that_nobody_turns(
+    number, mark, environment, processes_with, wait_until
+):
+    """`conure up | less`, and a terminal that was stopped by Ctrl-Z does not stop it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", TO_NOBODY],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout.readline() == b"starts\n"
+        wait_until(lambda: len(processes_with(mark)) == 2, 10, "the noisy node")
+        process.send_signal(signal.SIGTSTP)
+        full = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ) - 4096
+        waiting = array.array("i", [0])
+        wait_until(
+            lambda: (
+                fcntl.ioctl(process.stdout, termios.FIONREAD, waiting) == 0 and waiting[0] > full
+            ),
+            10,
+            "the pipe is full",
+        )
+        process.send_signal(number)
+        assert process.wait(15) != 0
+    assert not processes_with(mark)
+
+
+def test_lines_are_printed_in_order_and_a_reader_that_is_gone_is_said(capfd, wait_until):
+    with LinePrinter() as printer:
+        for number in range(3):
+            printer("control", f"line {number}")
+    assert capfd.readouterr().out == "".join(f"   control | line {number}\n" for number in range(3))
+    printer = LinePrinter()
+    printer._gone = True
+    with pytest.raises(BrokenPipeError):
+        printer("control", "more")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import Float64MultiArray
 
 from conure_core.cli import main
+from conure_core.errors import DataError
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.comms.qos import NEWEST
+from conure_ros.nodes.recorder_node import _parse_metadata
 from conure_ros.recording.episodes import PARTIAL, Episode
 
 pytestmark = pytest.mark.ros
@@ -174,3 +176,11 @@ def test_of_two_recorders_none_begins_an_episode(recorder, peer, wait_until, tmp
     assert not answer.success
     assert "several recorders offer /start_episode" in answer.message
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "1" * 5000, '{"a": "\\ud800"}', "[]", "{"], ids=lambda text: text[:8]
+)
+def test_metadata_that_cannot_be_stored_are_refused(text):
+    with pytest.raises(DataError, match="metadata_json"):
+        _parse_metadata(text)

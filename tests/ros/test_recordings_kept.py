@@ -429,3 +429,22 @@ def test_a_free_name_is_neither_a_recordings_nor_a_partial_files(tmp_path):
     interrupted(tmp_path)
     (tmp_path / "one_2.mcap").touch()
     assert free_name(tmp_path, "one") == "one_3"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no space left"), ValueError("a closed file")])
+def test_a_writing_thread_that_fails_in_any_way_is_said_and_what_comes_then_is_counted(
+    tmp_path, monkeypatch, error
+):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(recording_queue, "FLUSH_S", 0.0)
+    episode = EpisodeWriter(tmp_path, "one", [TOPIC])
+    monkeypatch.setattr(episode, "flush", refuse)
+    recording = QueuedRecording(episode)
+    recording.put(TOPIC.name, message(0))
+    recording._thread.join(10)
+    recording.put(TOPIC.name, message(1))
+    assert str(error) in recording.failure and recording.lost() == {TOPIC.name: 1}
+    with pytest.raises(DataError, match=r"recording one\.mcap failed"):
+        recording.close({})

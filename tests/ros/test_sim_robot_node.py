@@ -1,5 +1,7 @@
 """sim_robot_node alone, as a process: what stands there must behave as a driver and a camera do."""
 
+import contextlib
+import threading
 import time
 
 import numpy as np
@@ -15,7 +17,7 @@ from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
 from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message
-from conure_ros.comms.qos import NEWEST
+from conure_ros.comms.qos import ANY, NEWEST
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -44,6 +46,23 @@ class Rig:
         change(message)
         self.trajectories.publish(message)
         time.sleep(0.5)
+
+    @contextlib.contextmanager
+    def led(self, message):
+        """Somebody sends this command again and again, as control sends new ones."""
+        ended = threading.Event()
+
+        def lead():
+            while not ended.wait(0.05):
+                self.trajectories.publish(message)
+
+        leader = threading.Thread(target=lead)
+        leader.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            leader.join()
 
     def moved_rad(self, since):
         return np.abs(self.joint_rad() - since).max()
@@ -124,6 +143,51 @@ def test_a_trajectory_is_followed_by_name_in_whatever_order_and_then_held(rig):
     assert np.abs(rig.joint_rad() - goal).max() < 0.03, "it holds when commands stop"
 
 
+def commanded(away_rad, duration_s):
+    goal = HOME + [away_rad, 0, 0, 0, 0, 0]
+    return trajectory_message(ROBOT, JointCommand(goal, ROBOT.gripper_open_m, duration_s), 0)
+
+
+def test_one_command_moves_no_joint_faster_than_its_limit_or_for_long(rig):
+    """Whoever sends it: one that is too fast takes longer, and nothing is followed for more than
+    two control periods.
+    """
+    rig.joints.clear()
+    rig.trajectories.publish(commanded(1.5, 0.001))
+    time.sleep(0.8)
+    reached_s = 2.0 * ROBOT.control_period_s
+    farthest_rad = ROBOT.max_speed_rad_s[0] * (reached_s + 0.05)
+    assert 0.3 < rig.moved_rad(HOME) < farthest_rad
+    samples = [
+        (to_ns(one.header.stamp) / 1e9, joint_sample(one, ROBOT).joint_rad[0]) for one in rig.joints
+    ]
+    times_s, angles = np.array(samples).T
+    apart = 5  # 50 ms: the stamps of a busy machine jitter
+    speeds = (angles[apart:] - angles[:-apart]) / (times_s[apart:] - times_s[:-apart])
+    assert np.abs(speeds).max() < 1.3 * ROBOT.max_speed_rad_s[0]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**62])
+def test_a_seed_that_is_none_is_refused_and_the_arm_lives_on(rig, seed):
+    response = rig.peer.call(ResetScene, "reset_scene", seed=seed, task="Lift")
+    assert not response.success and f"seed must be from 0 to {2**31 - 1}" in response.message
+
+
+def test_a_stop_of_a_best_effort_publisher_is_a_stop(rig, wait_until):
+    """As buttons on microcontrollers publish."""
+    lines = len(rig.graph.lines)
+    button = rig.peer.node.create_publisher(Empty, "stop", ANY)
+    try:
+        wait_until(lambda: button.get_subscription_count() > 0, 10)
+        button.publish(Empty())
+        rig.await_line("stopped by the stop topic", lines, wait_until)
+        rig.follow(HOME + 0.1)
+        assert rig.moved_rad(HOME) < 0.03
+    finally:
+        rig.peer.node.destroy_publisher(button)
+    rig.release(wait_until)
+
+
 def test_a_trajectory_that_lacks_a_joint_moves_nothing_and_names_it(rig):
     def without_elbow(message):
         index = list(message.joint_names).index("elbow")
@@ -186,21 +250,19 @@ def test_an_inactive_robot_ignores_commands(rig, wait_until):
 def test_a_stop_ends_motion_in_the_driver_and_only_a_later_reset_lets_it_move_again(
     rig, wait_until
 ):
-    """A trajectory of two seconds is under way; control neither hears the stop nor sends
-    anything.
-    """
+    """The arm is led on, before and after the stop; control hears of none."""
     lines = len(rig.graph.lines)
     rig.control.reset_stop()  # the last one before the stop, repeated below
     message = trajectory_message(
         ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0
     )
-    rig.trajectories.publish(message)
-    wait_until(lambda: rig.moved_rad(HOME) > 0.1, 5)
-    rig.stops.publish(Empty())
-    rig.await_line("stopped by the stop topic", lines, wait_until)
-    time.sleep(0.1)
-    stopped = rig.joint_rad()
-    assert rig.moved_rad(HOME) < 0.6, "it was on its way"
+    with rig.led(message):
+        wait_until(lambda: rig.moved_rad(HOME) > 0.1, 5)
+        rig.stops.publish(Empty())
+        rig.await_line("stopped by the stop topic", lines, wait_until)
+        time.sleep(0.1)
+        stopped = rig.joint_rad()
+        assert rig.moved_rad(HOME) < 0.6, "it was on its way"
     for _ in range(3):
         rig.control.say(stopped=False)  # sent with the reset of before the stop
         rig.trajectories.publish(message)
@@ -240,8 +302,8 @@ def test_while_two_nodes_command_the_arm_it_stands_still_names_both_and_stops_ev
     message = trajectory_message(
         ROBOT, JointCommand(HOME + [1.0, 0, 0, 0, 0, 0], ROBOT.gripper_open_m, 2.0), 0
     )
-    rig.trajectories.publish(message)
-    wait_until(lambda: rig.moved_rad(HOME) > 0.05, 5)
+    with rig.led(message):
+        wait_until(lambda: rig.moved_rad(HOME) > 0.05, 5)
     rival = rig.peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
     try:
         wait_until(lambda: rig.heard_stops, 5, "the driver's stop")

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from conure_core.cli import main
+from conure_ros.commands import stop
 from conure_ros.commands.stopping import reachable_domains
 from conure_ros.comms import domains
 from conure_ros.comms.domains import announce_node, claim_domain
@@ -187,6 +188,7 @@ def test_it_needs_no_home_no_logs_no_folder_no_output_and_no_middleware_of_that_
     nowhere |= {
         "RMW_IMPLEMENTATION": "rmw_nobody_has",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF",
+        "PYTHONWARNINGS": "error",
         "TMPDIR": "/proc/tmp",
     }
     nowhere |= {"ROS_DOMAIN_ID": "233", "ROS_STATIC_PEERS": ";;no such peer"}
@@ -205,6 +207,29 @@ def test_it_needs_no_home_no_logs_no_folder_no_output_and_no_middleware_of_that_
     conure_stop(number, timeout_s=20, stdout=writer, stderr=writer, shell=words)
     os.close(writer)
     assert again.stdout.readline() == "stopped\n", "what is printed goes nowhere"
+
+
+ANOTHER_USER = "exec setpriv --reuid 65534 --regid 65534 --clear-groups "
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_users_graph_is_stopped(control, conure_stop, number):
+    """Shared memory connects the processes of one user only."""
+    process = control(number)
+    done = conure_stop(number, timeout_s=20, shell=ANOTHER_USER)
+    assert done.returncode == 0, done.stderr
+    assert f"/control on domain {number}: stopped" in done.stdout
+    assert process.stdout.readline() == "stopped\n"
+
+
+def test_a_failure_of_any_kind_is_one_line_that_says_to_cut_the_power(monkeypatch, capfd):
+    def fail(domains):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(stop, "open_graphs", fail)
+    assert main(["stop"]) == 1
+    said = capfd.readouterr().err
+    assert "Too many open files" in said and "cut the arm's power" in said
 
 
 def test_of_two_nodes_on_one_topic_nothing_is_believed(control, conure_stop, number):

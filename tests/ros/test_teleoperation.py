@@ -95,6 +95,15 @@ def test_what_is_no_number_is_refused(bad):
         SCALE.intent([0, 0, bad, 0, 0, 0], "", "base_link")
 
 
+def test_an_axis_that_moves_nothing_must_be_a_number_too_or_the_input_would_always_look_new():
+    unused = next(axis for axis in range(PAD.axis_count) if axis not in PAD.axes)
+    axes, buttons = joy(PAD.dead_man_button, a1=0.5)
+    axes[unused] = math.nan
+    with pytest.raises(UnsafeCommand, match="not finite"):
+        PAD.intent(axes, buttons)
+    assert PAD.intent(axes, [0] * PAD.button_count) is None, "letting go is let go"
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -424,6 +424,13 @@ class World:
         """The motors' present set point, in the order of `driven`: rad, then m."""
         return self._follower.position
 
+    @property
+    def commanded(self) -> Array:
+        """The present set point as the encoders measure: joints and gripper, (n + 1,), rad, m."""
+        joints = len(self._arm_joints)
+        position = self._follower.position
+        return np.append(position[:joints] + self._offset_rad, position[joints])
+
     def advance(self, seconds: float) -> None:
         """Run the physics for this time, in steps of 1 / PHYSICS_HZ."""
         self.advance_steps(round(seconds * PHYSICS_HZ))

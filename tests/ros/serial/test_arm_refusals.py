@@ -90,7 +90,7 @@ def test_a_joint_below_count_0_is_read_on_the_turn_of_its_range_and_never_driven
     with loop.lock:
         raw = loop.servos.bus.read(WRIST, "present_position")
         counts = loop.servos._unwrapped()[load_bus(low).ids.index(WRIST)]
-    assert raw > 4000 and counts == raw - 4096, "just below 0"
+    assert raw > 4000 and abs(counts - (raw - 4096)) <= 1, "just below 0; read one after the other"
     assert loop.measured.positions[4] == pytest.approx(rig.true_rad()[4], abs=0.01)
     if rig.family == "feetech_sts":
         with pytest.raises(

@@ -15,6 +15,7 @@ from typing import IO, Any
 from conure_core.errors import ConureError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.bringup.graphs import NodeSpec, command_line, find_graph
+from conure_ros.bringup.line_printer import LinePrinter
 from conure_ros.comms.domains import claim_domain
 from conure_ros.comms.ending import LAUNCHER_VARIABLE
 from conure_ros.comms.graph_identity import GRAPH_VARIABLE, new_graph_id
@@ -55,9 +56,8 @@ def run_graph(
         signals = stack.enter_context(_deferred_signals())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
         variables = {**stack.enter_context(ros_environment()), **(environment or {})}
-        running = RunningGraph(
-            graph, dict(parameters or {}), folder, variables, on_line or print_line
-        )
+        on_line = on_line or stack.enter_context(LinePrinter())
+        running = RunningGraph(graph, dict(parameters or {}), folder, variables, on_line)
         try:
             running.start()
             running.wait(signals)
@@ -233,7 +233,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
     """Note SIGINT, SIGTERM and SIGHUP in the list instead of raising: none may interrupt a start or
-    an end.
+    an end. Ctrl-Z does nothing: nodes whose output nobody takes would come to a halt.
     """
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -247,6 +247,7 @@ def _deferred_signals() -> Iterator[list[int]]:
         number: signal.signal(number, lambda received, _: noted.append(received))
         for number in numbers
     }
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     try:
         yield noted
     finally:
@@ -295,8 +296,3 @@ def _without_errors(on_line: OnLine) -> OnLine:
             on_line(name, line)
 
     return forward
-
-
-def print_line(name: str, line: str) -> None:
-    """Print a line of a node's output behind the node's name."""
-    print(f"{name:>10} | {line}", flush=True)

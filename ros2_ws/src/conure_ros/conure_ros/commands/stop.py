@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from conure_core.config.loader import load_config
 from conure_core.config.values import POSITIVE, bounds
-from conure_core.errors import RobotError
+from conure_core.errors import ConureError, RobotError
 from conure_ros.comms.domains import MOST
 from conure_ros.comms.middleware import drop_unknown_middleware, is_local
 from conure_ros.teleop.terminal import keyboard, require_terminal
@@ -51,17 +52,24 @@ def run(overrides: list[str]) -> None:
     stop.
     """
     _leave_removed_folder()
+    warnings.simplefilter("ignore")  # PYTHONWARNINGS=error would make errors of them
     # Without overrides, skip parsing: the arm moves meanwhile.
     config = (
         load_config("conure_ros.conf", "stop", StopConfig, overrides) if overrides else StopConfig()
     )
     if config.key:
         require_terminal("stop key=true")
-    with open_graphs(config.domains) as graphs:
-        if config.key:
-            say("any key stops every arm that can be reached, Ctrl-C as well")
-            wait_for_key(lambda: graphs.wait(beat=config.heartbeat))
-        stop_all(graphs, config.timeout_s)
+    try:
+        with open_graphs(config.domains) as graphs:
+            if config.key:
+                say("any key stops every arm that can be reached, Ctrl-C as well")
+                wait_for_key(lambda: graphs.wait(beat=config.heartbeat))
+            stop_all(graphs, config.timeout_s)
+    except ConureError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise RobotError(f"the stop failed ({why}); cut the arm's power") from error
     say("stopped; the service reset_stop ends it")
 
 

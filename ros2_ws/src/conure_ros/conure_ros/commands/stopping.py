@@ -13,8 +13,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Empty
 
-from conure_ros.comms.domains import LocalNode, domains_in_use, own_domain, running_nodes
-from conure_ros.comms.middleware import ways_to_reach
+from conure_ros.comms.domains import (
+    LocalNode,
+    domains_in_use,
+    domains_of_others,
+    own_domain,
+    running_nodes,
+)
+from conure_ros.comms.middleware import WITHOUT_SHARED_MEMORY, ways_to_reach
 from conure_ros.comms.qos import NEWEST
 from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
 
@@ -168,6 +174,7 @@ class Graphs:
         self._given = list(domains)
         self._reaches: list[Reach] = []
         self._failed: dict[int, str] = {}
+        self._tried: list[tuple[int, dict[str, str]]] = []
         self._refreshed_s = 0.0
         self._refresh()
 
@@ -178,19 +185,22 @@ class Graphs:
     def _refresh(self) -> None:
         """Open new domains: graphs may start while a person waits for a key."""
         self._refreshed_s = time.monotonic()
+        others = domains_of_others()
         for domain in reachable_domains(self._given):
-            if domain not in self.domains:
-                self._open(domain)
+            ways = [*ways_to_reach(), *([WITHOUT_SHARED_MEMORY] if domain in others else [])]
+            for changes in ways:
+                if (domain, changes) not in self._tried:
+                    self._tried.append((domain, changes))
+                    self._open(domain, changes)
 
-    def _open(self, domain: int) -> None:
-        """Open a domain. A failure must not keep the others from being stopped."""
-        for changes in ways_to_reach():
-            try:
-                self._reaches.append(_open_reach(domain, changes))
-            except Exception as error:
-                self._failed[domain] = (
-                    f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
-                )
+    def _open(self, domain: int, changes: dict[str, str]) -> None:
+        """Open a domain in one way. A failure must not keep the others from being stopped."""
+        try:
+            self._reaches.append(_open_reach(domain, changes))
+        except Exception as error:
+            self._failed[domain] = (
+                f"ROS domain {domain} cannot be reached ({type(error).__name__}: {error})"
+            )
 
     def wait(self, beat: bool) -> None:
         """Wait for one turn. Heartbeats go to this operator's graphs only."""

@@ -110,6 +110,18 @@ def domains_in_use() -> set[int]:
     return {int(number) for number in numbers if _is_domain(number)}
 
 
+def domains_of_others() -> set[int]:
+    """The domains on which a node of another user of this machine runs."""
+    return {node.domain for node in running_nodes() if _is_of_another_user(node.process)}
+
+
+def _is_of_another_user(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}").stat().st_uid != os.getuid()
+    except OSError:
+        return False
+
+
 def join_running_graph() -> None:
     """Set this process's ROS domain to that of the graph that runs here, unless ROS_DOMAIN_ID is
     set.

@@ -54,6 +54,12 @@ def is_local(environment: Mapping[str, str] = os.environ) -> bool:
     )
 
 
+WITHOUT_SHARED_MEMORY = {RANGE: "SYSTEM_DEFAULT", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+"""Changes to the environment that reach another user's processes, whose shared memory may not be
+written to. Discovery within the machine only would use it all the same. FastDDS 2.11 and later.
+"""
+
+
 def ways_to_reach(environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
     """Changes to the environment that, together, reach every graph that this environment can reach.
 

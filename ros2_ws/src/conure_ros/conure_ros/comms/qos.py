@@ -16,6 +16,9 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+ANY = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""The second reader of `stop`, see stop_topic: publishers of a button are often best effort.
+"""
 STREAM = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL

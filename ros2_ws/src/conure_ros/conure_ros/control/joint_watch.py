@@ -29,6 +29,41 @@ FASTEST_RAD_S = 20.0
 """Speed limit where the URDF gives none, or a larger one."""
 
 
+class Reach:
+    """How far the joints of an arm can move in a time.
+
+    >>> Reach(arm).leap(before_rad, after_rad, seconds=0.01)
+    "'waist' moved 1.50 rad in 0.010 s, and can move 0.11"
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        limit = arm.velocity_limit_rad_s
+        known = np.isfinite(limit) & (limit > 0.0) & (limit < FASTEST_RAD_S)
+        self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
+        self._names = arm.config.joint_names
+
+    def leap(self, before_rad: Array, after_rad: Array, seconds: float) -> str:
+        """Name a joint that cannot have moved so far.
+
+        Args:
+            before_rad: Angles that were measured, shape (n,), rad.
+            after_rad: Angles measured later, shape (n,), rad.
+            seconds: Time between them, s.
+
+        Returns:
+            The joint, its motion and its reach; '' if every joint can have moved there.
+        """
+        moved_rad = np.abs(after_rad - before_rad)
+        allowed_rad = self._fastest_rad_s * seconds + NOISE_RAD
+        worst = int((moved_rad - allowed_rad).argmax())
+        if moved_rad[worst] <= allowed_rad[worst]:
+            return ""
+        return (
+            f"'{self._names[worst]}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can"
+            f" move {allowed_rad[worst]:.2f}"
+        )
+
+
 class JointWatch:
     """Judge every sample of joint_states: is it plausible, reachable from the one before, and
     recent?
@@ -44,9 +79,7 @@ class JointWatch:
 
     def __init__(self, arm: Arm, stale_s: float) -> None:
         self._arm, self._stale_s = arm, stale_s
-        limit = arm.velocity_limit_rad_s
-        known = np.isfinite(limit) & (limit > 0.0) & (limit < FASTEST_RAD_S)
-        self._fastest_rad_s: Array = SPEED_FACTOR * np.where(known, limit, FASTEST_RAD_S)
+        self._reach = Reach(arm)
         self._trusted: JointSample | None = None
         self._settled = False
         self._trusted_s, self._received_s, self._stamp_ns, self._stamped_s = (
@@ -137,16 +170,9 @@ class JointWatch:
         if self._trusted is None:
             return ""
         seconds = min(now_s - self._trusted_s, gap_s + GLITCH_S)
-        moved_rad = np.abs(sample.joint_rad - self._trusted.joint_rad)
-        allowed_rad = self._fastest_rad_s * seconds + NOISE_RAD
-        worst = int((moved_rad - allowed_rad).argmax())
-        if moved_rad[worst] <= allowed_rad[worst]:
-            return ""
-        name = self._arm.config.joint_names[worst]
-        return (
-            f"joint_states: '{name}' moved {moved_rad[worst]:.2f} rad in {seconds:.3f} s, and can"
-            f" move {allowed_rad[worst]:.2f}; if this stays, check its encoder, then choose a mode"
-        )
+        leap = self._reach.leap(self._trusted.joint_rad, sample.joint_rad, seconds)
+        remedy = "; if this stays, check its encoder, then choose a mode"
+        return leap and f"joint_states: {leap}{remedy}"
 
     def present(self, now_s: float) -> JointSample:
         """The newest sample. Raises: RobotError if it cannot be relied on, StaleInput if it is too

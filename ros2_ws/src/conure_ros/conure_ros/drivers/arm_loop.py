@@ -15,9 +15,11 @@ from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
 from conure_core.servos.scale import ServoScale
 from conure_core.types import Array
+from conure_ros.drivers.leap_watch import LeapWatch
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import Measurement, SerialArm, ServoFault
 from conure_ros.drivers.servo_bus import ServoSilent, open_bus
+from conure_ros.drivers.speed_limit import SpeedLimit
 from conure_ros.drivers.turn_lock import TurnLock
 
 RECONNECT_S = 0.5
@@ -107,11 +109,11 @@ class ArmLoop:
         self.error: BaseException | None = None
         self.stopped = self.behind = ""
         self.lock = TurnLock()
-        speeds = [
-            *self.robot.max_speed_rad_s,
-            self.robot.gripper_speed_m_s / self.robot.settle_fraction,
-        ]
-        self._max_speed = np.array(speeds)
+        self._speed_limit, self._leaps, self._leap = (
+            SpeedLimit(self.robot),
+            LeapWatch(scale.arm, self.config.lost_s),
+            "",
+        )
         self.servos = SerialArm(open_bus(self.config, port), scale)
         try:
             first = self.servos.check()
@@ -187,7 +189,7 @@ class ArmLoop:
                 np.append(command.joint_rad, command.gripper_m), self.scale.lower, self.scale.upper
             )
             self._expect_no_jump()
-            shortest_s = float(np.max(np.abs(goal - self._follower.position) / self._max_speed))
+            shortest_s = self._speed_limit.shortest_s(self._follower.position, goal)
             self._follower.follow(goal, max(command.duration_s, shortest_s))
             self._commanded_s, self._repeats = time.monotonic(), REPEATS
             # The motion starts now: after a long cycle it must not be over at once.
@@ -303,7 +305,7 @@ class ArmLoop:
         arm.
         """
         try:
-            self.measured = self.servos.measure()
+            measured = self.servos.measure()
         except ServoSilent:
             self.times.incomplete += 1
             self._misses += 1
@@ -312,7 +314,22 @@ class ArmLoop:
                 self._halt(self._lost())
             return
         self._measured_s, self._misses = now_s, 0
-        self._on_measurement(self.measured)
+        self._judge(measured, now_s)
+        self._on_measurement(measured)
+
+    def _judge(self, measured: Measurement, now_s: float) -> None:
+        """Act on a reading only if an armed arm can have moved there, or if readings agree for
+        `lost_s`. Others hold it.
+        """
+        if self.state is not State.ARMED:
+            self._leaps.begin(measured.positions[:-1], now_s)
+        doubted, self._leap = self._leap, self._leaps.take(measured.positions[:-1], now_s)
+        if not self._leap:
+            self.measured = measured
+        if doubted or self._leap:
+            self._stop_moving()
+        if self._leap:
+            self.behind = f"{self._leap}: this reading was refused"
 
     def _lost(self) -> str:
         silent = self.servos.silent_servos() or self.servos.missing
@@ -356,7 +373,7 @@ class ArmLoop:
         if self.state is State.HALTED:
             return
         self.servos.require_no_error()
-        if self.state is State.ARMED:
+        if self.state is State.ARMED and not self._leap:
             self._require_within_turn()
         if now_s - self._health_s >= self.config.health_period_s:
             self._health_s = now_s
@@ -379,6 +396,7 @@ class ArmLoop:
 
     def _rest(self, measurement: Measurement) -> None:
         self.measured = measurement
+        self._leaps.begin(measurement.positions[:-1], time.monotonic())
         self._follower, self._repeats = LinearFollower(measurement.positions), 0
 
     def _expect_no_jump(self) -> None:

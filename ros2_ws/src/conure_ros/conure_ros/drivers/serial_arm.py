@@ -18,6 +18,10 @@ LET_GO_S = 0.6
 """How long to wait for servos to confirm that they have no torque."""
 
 
+ACCORD_TURNS = 1 / 128
+"""How far a joint may move between two readings in a row that agree: a falling arm does."""
+
+
 class ServoFault(RobotError):
     """A servo reports an error, is too hot, or lost its torque."""
 
@@ -225,9 +229,11 @@ class SerialArm:
     def goals_at_present(self) -> Measurement:
         """Set every goal to the present position, and verify it. Servos that hold keep holding,
         there.
+
+        Two readings in a row must agree: one that is wrong would become the goal.
         """
         for _ in range(self.config.retries + 1):
-            measurement = self.measure()
+            measurement = self._measure_in_accord()
             goals = self._goals(self._unwrapped())
             self.bus.write_all("goal_position", goals)
             ends = ("goal_position", "goal_position")
@@ -245,6 +251,24 @@ class SerialArm:
         )
         raise RobotError(
             f"{names} did not take the present position as goal; the torque stays as it is"
+        )
+
+    def _measure_in_accord(self) -> Measurement:
+        """Measure until two readings in a row agree. Raises: ServoFault naming a servo whose
+        readings do not.
+        """
+        self.measure()
+        near = self.table.counts_per_turn * ACCORD_TURNS
+        for _ in range(self.config.retries + 1):
+            before = self._unwrapped()
+            measurement = self.measure()
+            apart = np.abs(self._unwrapped() - before)
+            if apart.max() <= near:
+                return measurement
+        worst = self.config.ids[int(apart.argmax())]
+        raise ServoFault(
+            f"{self.config.label(worst)} reads {apart.max()} counts apart from one moment to the"
+            " next; hold the arm still, or check its encoder"
         )
 
     def beyond_turn(self) -> str:

@@ -11,6 +11,7 @@ from conure_ros.comms.lifecycle import ManagedNode, one_line
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import LATCHED, NEWEST, overridable
 from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.drivers.stop_latch import StopLatch
 
 PUBLISHERS_PERIOD_S = 0.05
@@ -29,9 +30,7 @@ class StopWatch:
         self._node, self._changed, self._latch, self._reported = node, changed, StopLatch(), ""
         overrides = {"qos_overriding_options": overridable()}
         self._stops = node.create_publisher(Empty, "stop", NEWEST, **overrides)
-        node.create_subscription(
-            Empty, "stop", lambda _: self.stop("the stop topic"), NEWEST, **overrides
-        )
+        subscribe_stop(node, lambda: self.stop("the stop topic"))
         node.create_subscription(RobotState, "robot_state", self._on_state, LATCHED, **overrides)
         self._commands = PublisherWatch(node, COMMANDS)
 

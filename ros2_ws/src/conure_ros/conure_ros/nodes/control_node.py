@@ -24,6 +24,7 @@ from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.parameters import declare
 from conure_ros.comms.qos import NEWEST, STATE, overridable
 from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
 from conure_ros.control.parameters import ControlParameters, choose_controllers
@@ -75,7 +76,8 @@ class ControlNode(ManagedNode):
             RobotState, "robot_state", STATE, qos_overriding_options=overridable()
         )
         self.states = self.destroy_at_cleanup(self.destroy_publisher, states)
-        subscribe(Empty, "stop", lambda _: self.supervisor.stop("the stop topic"))
+        for created in subscribe_stop(self, lambda: self.supervisor.stop("the stop topic")):
+            self.destroy_at_cleanup(self.destroy_subscription, created)
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
         subscribe(JointState, "joint_states", self._on_joint_states)
         for topic, source in SOURCES.items():

@@ -217,8 +217,12 @@ class RecorderNode(Node):
 
     def release(self) -> None:
         """An episode that nobody stopped stays a partial file, complete and readable."""
-        if self.recording is not None:
+        if self.recording is None:
+            return
+        try:
             self.recording.finish({**self.metadata, "label": "interrupted"})
+        except OSError as error:
+            self.get_logger().error(one_line(f"recording {self.recording.path.name}: {error}"))
 
 
 def _losses(recording: QueuedRecording) -> str:
@@ -234,10 +238,11 @@ def _losses(recording: QueuedRecording) -> str:
 
 
 def _parse_metadata(text: str) -> dict[str, Any]:
-    """Raises: DataError if the text is not a JSON object."""
+    """Raises: DataError if the text is not a JSON object that can be stored as UTF-8."""
     try:
         data = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
+        json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise DataError(f"metadata_json is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise DataError(f"metadata_json must be a JSON object, got {type(data).__name__}")

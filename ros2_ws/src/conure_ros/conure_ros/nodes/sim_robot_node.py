@@ -6,6 +6,7 @@ drives them.
 """
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,9 @@ from conure_ros.comms.messages import (
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.drivers.speed_limit import SpeedLimit
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
+from conure_ros.recording.trial_goals import is_seed, seed_refusal
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.objects.sets import find_object
 from conure_sim.physics.world import PHYSICS_HZ
@@ -38,6 +41,8 @@ TICK_S = 0.01
 MAX_LAG_S = 0.25
 MAX_SERVO_LAG_S = 0.1  # the driver continues meanwhile: catching up looks like a jump to it
 REST_S, REST_WITHIN_S = 0.2, 2.0
+FOLLOWED_PERIODS = 2.0
+"""Control periods for which one command is followed; then the arm holds."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class SimRobotParameters:
 
 
 class SimRobotNode(ManagedNode):
-    """Follows `joint_trajectory` like joint_trajectory_controller; holds its set point when
-    commands end.
+    """Follows `joint_trajectory` like joint_trajectory_controller, no faster than the robot's
+    limits, each command for at most `FOLLOWED_PERIODS`; holds its set point when commands end.
 
     The node latches a stop itself, in every lifecycle state, until control's reset_stop. A new
     scene does not end it.
@@ -84,6 +89,7 @@ class SimRobotNode(ManagedNode):
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
         self.last_warning, self.succeeded, self.limp = "", False, False
+        self.speed_limit, self.commanded_s = SpeedLimit(self.robot), math.inf
         self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
         if self.parameters.port:
@@ -186,6 +192,9 @@ class SimRobotNode(ManagedNode):
         if not self.active:
             return
         self._catch_up()
+        followed_s = time.monotonic() - self.commanded_s
+        if followed_s > FOLLOWED_PERIODS * self.robot.control_period_s:
+            self._hold()
         stamp_ns = self.now_ns()
         if self.servos is None:
             state = self.env.world.joint_state()
@@ -221,6 +230,7 @@ class SimRobotNode(ManagedNode):
 
     def _hold(self) -> None:
         """Keep the set point where it is now."""
+        self.commanded_s = math.inf
         if self.servos is None:
             self._catch_up()
             self.env.world.hold()
@@ -238,7 +248,10 @@ class SimRobotNode(ManagedNode):
             self._warn_once(str(error))
             return
         self._catch_up()
-        self.env.world.follow(command.joint_rad, command.gripper_m, command.duration_s)
+        world, goal = self.env.world, (command.joint_rad, command.gripper_m)
+        shortest_s = self.speed_limit.shortest_s(world.commanded, np.append(*goal))
+        world.follow(*goal, max(command.duration_s, shortest_s))
+        self.commanded_s = time.monotonic()
 
     def _on_torque(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Off: the arm falls. On: it holds where it is then."""
@@ -281,6 +294,8 @@ class SimRobotNode(ManagedNode):
         self, request: ResetScene.Request, response: ResetScene.Response
     ) -> ResetScene.Response:
         try:
+            if not is_seed(request.seed):
+                raise RobotError(seed_refusal(request.seed))
             if request.task and request.task != self.task:
                 new = self._environment(request.task)
                 self.env.close()

@@ -138,8 +138,10 @@ class QueuedRecording:
                     flushed_s, dirty = time.monotonic(), False
                 if ended and not batch:
                     return
-        except OSError as error:
-            self._give_up(f"recording {self.path.name} failed: {error}")
+        except Exception as error:
+            # Whatever it is: a thread that ended unnoticed would lose all that comes.
+            why = error if isinstance(error, OSError) else repr(error)
+            self._give_up(f"recording {self.path.name} failed: {why}")
 
     def _write_all(self, batch: list[tuple[str, bytes, int]]) -> bool:
         for topic, cdr, log_ns in batch:

@@ -35,10 +35,20 @@ class Outcome:
     recording: str = ""
 
 
+def is_seed(seed: int) -> bool:
+    """Whether a scene can have this seed."""
+    return 0 <= seed < SEEDS
+
+
+def seed_refusal(seed: int) -> str:
+    """What is wrong with the seed of a scene."""
+    return f"seed must be from 0 to {SEEDS - 1}, got {seed}"
+
+
 def refusal(goal: RunTrial.Goal) -> str:
     """What is wrong with the values of a goal; '' if nothing."""
     if not math.isfinite(goal.timeout_s) or not 0.0 <= goal.timeout_s <= LONGEST_S:
         return f"timeout_s must be from 0 to {LONGEST_S:.0f} s, got {goal.timeout_s}"
-    if not 0 <= goal.seed < SEEDS:
-        return f"seed must be from 0 to {SEEDS - 1}, got {goal.seed}"
+    if not is_seed(goal.seed):
+        return seed_refusal(goal.seed)
     return "" if goal.task else "task must name a task, got ''"

@@ -12,7 +12,7 @@ from conure_ros.control.clock_watch import ClockWatch
 FUTURE_S = 0.05
 """How far a driver's clock may be ahead, s."""
 RELEASED_S = 0.5
-"""An input that was silent for so long was released, s."""
+"""An input that was silent for so long was released, s; longer if `stale_s` is."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class InputWatch:
             UnsafeCommand: It did not change for too long.
         """
         before, since_s, last_s = self._held.get(source, (None, now_s, now_s))
-        if values != before or now_s - last_s >= RELEASED_S:
+        if values != before or now_s - last_s >= max(RELEASED_S, self._stale_s):
             since_s = now_s
         self._held[source] = (values, since_s, now_s)
         if self._unchanged_s and now_s - since_s > self._unchanged_s:

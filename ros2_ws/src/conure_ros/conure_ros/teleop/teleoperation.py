@@ -80,6 +80,10 @@ class JoyLayout:
             )
         if not buttons[self.dead_man_button]:
             return None
+        # All of them, also those that move nothing: NaN differs from itself, so that an input that
+        # never changes would look new.
+        if not np.isfinite(np.array(axes, dtype=np.float64)).all():
+            raise UnsafeCommand(f"joy: {list(axes)} is not finite; nothing is sent")
         values = np.array(
             [axes[axis] if axis >= 0 else 0.0 for axis in self.axes], dtype=np.float64
         )
