@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import dynamixel_sdk
 import numpy as np
@@ -173,9 +174,11 @@ def test_a_lost_servo_is_named_and_the_others_are_still_there(clear):
 
 
 def test_a_servo_that_is_silent_for_longer_than_a_cycle_may_take_is_waited_for_where_no_cycle_waits(
-    clear,
+    clear, monkeypatch
 ):
     simulated, bus = clear
+    # Patience lasts to its end here: the question that brings the line in step is asked once.
+    monkeypatch.setattr(bus, "config", replace(bus.config, lost_s=3.0))
     for ask in (lambda: bus.ping(7), lambda: bus.read_block(bus.table.state)):
         simulated.faults = LineFaults(lost=[7])
         back = threading.Timer(1.0, setattr, (simulated, "faults", LineFaults()))
