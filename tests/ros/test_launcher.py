@@ -25,7 +25,7 @@ from conure_ros.bringup.launcher import (
 from conure_ros.comms.middleware import remove_dead_segments
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 @pytest.fixture
@@ -40,18 +40,20 @@ def environment(mark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"),
+    ("number", "status", "graph", "nodes"),
     [
-        (signal.SIGINT, 130),
-        (signal.SIGTERM, 143),
-        (signal.SIGHUP, 129),
-        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGINT, 130, "sim", 4),
+        (signal.SIGTERM, 143, "teleop", 3),
+        (signal.SIGHUP, 129, "teleop", 3),
+        (signal.SIGKILL, -signal.SIGKILL, "sim", 4),
     ],
 )
 def test_no_process_outlives_conure_up(
-    number, status, mark, environment, bundle, tmp_path, processes_with, wait_until
+    number, status, graph, nodes, mark, environment, request, tmp_path, processes_with, wait_until
 ):
-    words = ["up", "graph=sim", f"bundle={bundle}", f"folder={tmp_path}"]
+    words = ["up", f"graph={graph}", f"folder={tmp_path}"]
+    if graph == "sim":
+        words.append(f"bundle={request.getfixturevalue('bundle')}")
     code = "import sys; from conure_core.cli import main; sys.exit(main())"
     with subprocess.Popen(
         [sys.executable, "-c", code, *words],
@@ -65,9 +67,9 @@ def test_no_process_outlives_conure_up(
             if "up: " in line:
                 break
         wait_until(
-            lambda: len(processes_with(mark)) == 5,
+            lambda: len(processes_with(mark)) == 1 + nodes,
             5,
-            "the launcher and four nodes; the manager has ended",
+            "the launcher and its nodes; the manager has ended",
         )
         process.send_signal(number)
         assert process.wait(20) == status

@@ -15,7 +15,7 @@ from conure_msgs.srv import SetMode
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER
 from conure_ros.nodes import manager_node
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 INACTIVE, ACTIVE = State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE
 REACHED = {Transition.TRANSITION_CONFIGURE: INACTIVE, Transition.TRANSITION_ACTIVATE: ACTIVE}
 

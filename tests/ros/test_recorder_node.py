@@ -18,7 +18,7 @@ from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.comms.qos import NEWEST
 from conure_ros.recording.episodes import PARTIAL, Episode
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 MAIN = "from conure_ros.nodes.recorder_node import main; main()"
 TOPIC = "position_commands"
 PERIOD_S = 0.01

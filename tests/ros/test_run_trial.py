@@ -203,9 +203,7 @@ def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
         wait_until(lambda: rig.moving, 60, "the policy moves the arm")
         client.send_signal(signal.SIGKILL)
         client.wait()
-    wait_until(
-        lambda: rig.states[-1].mode == RobotState.HOLD, 30, "the dead client is missed"
-    )
+    wait_until(lambda: rig.states[-1].mode == RobotState.HOLD, 30, "the dead client is missed")
     wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
 
 
