@@ -7,12 +7,12 @@ module's `SCHEMAS` says, by group, which function ("module:function") gives it f
 
 import re
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from conure_core.config.renamed_keys import with_current_names
 from conure_core.config.values import check_values
@@ -75,7 +75,7 @@ def load_config(
     try:
         with initialize_config_module(module, version_base="1.3"):
             base = _stored(module, name, schema)
-            plain, groups = _without_overrides(module, base, schema)
+            plain, groups = _without_overrides(module, base, cast(Hashable, schema))
             words = _current(module, name, words, groups)
             choosing = [word for word in words if _chooses(word, groups)]
             options = [_chosen(word, groups) for word in choosing]
@@ -97,7 +97,7 @@ def load_config(
 def _without_overrides(
     module: str,
     base: str,
-    schema: type[Any],  # whose defaults `base` has: another schema is another configuration
+    schema: Hashable,  # whose defaults `base` has: another schema is another configuration
 ) -> tuple[Any, dict[str, "_Group"]]:
     """The configuration as no word changes it, and its groups. Composing takes 0.1 s: once a
     process.
