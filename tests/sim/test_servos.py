@@ -23,6 +23,7 @@ from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol, crc16
 from conure_sim.servos.servo import SimulatedServo
 
+pytestmark = pytest.mark.nodes
 MODELS = {"dynamixel_x": "XM430-W350", "feetech_sts": "STS3215"}
 IDS = (1, 2, 7)
 LOOSE = settings(max_examples=60, deadline=None)
