@@ -25,7 +25,7 @@ from conure_ros.bringup.launcher import (
 from conure_ros.comms.middleware import remove_dead_segments
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
-pytestmark = pytest.mark.nodes
+pytestmark = pytest.mark.ros
 GONE_S = 10.0
 """What a busy machine takes to end processes that end by themselves."""
 
