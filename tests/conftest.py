@@ -20,7 +20,7 @@ from xdist.workermanage import WorkerController
 ROOT = Path(__file__).resolve().parent.parent
 REAL_TIME = {"pytest.mark.ros": "gw0", "pytest.mark.nodes": "gw1"}
 """What a file says whose tests keep real time, and the worker on which such files take turns."""
-NICENESS = 10
+NICENESS = 5
 """Of everything else: trainings take what is left of two cores."""
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
