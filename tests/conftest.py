@@ -18,14 +18,11 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL_TIME = "pytest.mark.ros"
-"""What a file says whose tests keep real time."""
-GRAPHS, FIRST_WORKER, NICENESS = "graphs", "gw0", 5
+REAL_TIME = {"pytest.mark.ros": "gw0", "pytest.mark.nodes": "gw1"}
+"""What a file says whose tests keep real time, and the worker on which such files take turns."""
+NICENESS = 5
+"""Of everything else: trainings take what is left of two cores."""
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-
-# Graphs come first: trainings beside them take what is left of two cores.
-if WORKER not in ("", FIRST_WORKER):
-    os.nice(NICENESS)
 
 # Read when numpy and torch are first imported. Of two workers on two cores, each with threads on
 # both, every product waits for the scheduler: see FreeCores.
@@ -47,29 +44,38 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 
-class GraphsInTurn(LoadScopeScheduling):
-    """The tests of a file share a worker, so that its fixtures are made once; all that keep real
-    time share the first one, and are begun first: they take longest.
+class RealTimeInTurn(LoadScopeScheduling):
+    """The tests of a file share a worker, so that its fixtures are made once.
 
-    Two graphs at once are too much for real time on two cores.
+    Files that keep real time are begun first, for they take longest: graphs of processes one after
+    the other, and beside them, one after the other, what takes a fraction of a core.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         if file in TRIED_TOGETHER:
             return TRIED_TOGETHER[0]
-        return GRAPHS if keeps_real_time(file) else file
+        return real_time(file) or file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if GRAPHS in self.workqueue:
-            self.workqueue.move_to_end(GRAPHS, last=node.gateway.id != FIRST_WORKER)
+        for mark, worker in REAL_TIME.items():
+            if mark in self.workqueue:
+                self.workqueue.move_to_end(mark, last=node.gateway.id != worker)
         super()._assign_work_unit(node)
 
 
 @cache
-def keeps_real_time(file: str) -> bool:
-    """Whether tests of this file, named from the repository's root, keep real time."""
-    return REAL_TIME in (ROOT / file).read_text()
+def real_time(file: str) -> str:
+    """The mark of a file, named from the repository's root, whose tests keep real time, or ''."""
+    text = (ROOT / file).read_text()
+    return next((mark for mark in REAL_TIME if mark in text), "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A worker stands back behind the other one's real time once it has done its own."""
+    if WORKER and os.nice(0) < NICENESS and not real_time(item.nodeid.partition("::")[0]):
+        os.nice(NICENESS - os.nice(0))
 
 
 @pytest.hookimpl(trylast=True)
@@ -80,8 +86,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def place_in_turn(file: str) -> int:
-    """Graphs, then trainings and what the README does, then simulations, then the rest."""
-    if keeps_real_time(file):
+    """Real time, then trainings and what the README does, then simulations, then the rest."""
+    if real_time(file):
         return 0
     if file in TRIED_TOGETHER:
         return 1
@@ -107,7 +113,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return GraphsInTurn(config, log)
+    return RealTimeInTurn(config, log)
 
 
 @pytest.fixture(scope="session")

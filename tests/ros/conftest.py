@@ -26,6 +26,7 @@ from conure_ros.comms.middleware import add_local_discovery
 
 add_local_discovery(os.environ)
 IMAGE_SIZE_PX = 48
+SHORT_LEASE = Path(__file__).parent / "short_lease.xml"
 MJPEG_HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
 
 
@@ -70,6 +71,12 @@ def domain(tmp_path_factory):
     """Environment variables of a ROS domain that no other test has."""
     with ros_environment() as variables:
         yield {**variables, "ROS_LOG_DIR": str(tmp_path_factory.mktemp("log"))}
+
+
+@pytest.fixture(scope="module")
+def short_lived(domain):
+    """The same domain, for a process that is killed: it is missed within seconds."""
+    return {**domain, "FASTRTPS_DEFAULT_PROFILES_FILE": str(SHORT_LEASE)}
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from conure_ros.bringup.graphs import ARM_MODEL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_sample, trajectory_message
 from conure_ros.comms.qos import STREAM
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)
 THERE = HOME + [0.2, 0.0, 0.0, 0.0, 0.0, 0.3]

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from conure_ros.bringup.launcher import GraphError, run_graph
 from conure_ros.comms.messages import image_pixels, to_ns
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 SIZE = 48
 QUICK = {"camera.resume_s": 0.4, "camera.read_timeout_s": 1.0}
 QUICK |= {"camera.reconnect_first_s": 0.1, "camera.reconnect_most_s": 0.4}

@@ -12,7 +12,7 @@ from tf2_msgs.msg import TFMessage
 
 from conure_ros.comms.qos import LATCHED
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 WIDTH, HEIGHT, SIZE = 320, 240, 48
 
 

@@ -19,7 +19,7 @@ from conure_ros.bringup.graphs import CONTROL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_command, joint_state_message, to_ns
 from conure_ros.comms.qos import LATCHED, NEWEST
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
 PERIOD_S = ROBOT.control_period_s
 # More patient than on a robot: the test's own arm shares two cores with the other tests.

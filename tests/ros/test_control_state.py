@@ -10,7 +10,7 @@ from conure_msgs.msg import RobotState
 from conure_ros.comms.qos import LATCHED, STATE, STATE_SILENT_S
 from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from conure_ros.comms.messages import joint_state_message, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST
 from conure_ros.control.control_state import ControlState
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
 PERIOD_S = ROBOT.control_period_s
 STALE_PERIODS = 4.0

@@ -26,7 +26,7 @@ from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.supervisor import Status
 from conure_ros.nodes.control_node import ControlNode, SystemClock
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)
 STAMP_NS = 12_000_000_345

@@ -9,7 +9,7 @@ from conure_ros.cameras.devices import VideoDevice
 from conure_ros.commands import doctor
 from conure_ros.commands.doctor import Missing
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 def test_this_machine_is_ready(bundle, capfd):

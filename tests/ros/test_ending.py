@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 NODE = """
     from conure_ros.comms.lifecycle import ManagedNode, run_node

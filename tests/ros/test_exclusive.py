@@ -28,7 +28,7 @@ ANNOUNCED_S = 3.0
 """How often FastDDS says that a process is there, unless a profile tells it otherwise."""
 
 
-@pytest.mark.ros
+@pytest.mark.nodes
 def test_whoever_begins_later_sees_the_one_that_claimed_the_topic_whenever_that_was_announced_last(
     domain,
 ):

@@ -37,7 +37,7 @@ QUICK_FOREIGN = [
     "two publishers of joint_states",
     "stop under teleop at 50 Hz",
     "a second teleop",
-    "begins folded",
+    "begins beyond a joint limit",
     "forearm_roll blocked, rotation",
     "stop while control hangs",
 ]

@@ -15,7 +15,7 @@ from conure_msgs.srv import SetMode
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER
 from conure_ros.nodes import manager_node
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 INACTIVE, ACTIVE = State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE
 REACHED = {Transition.TRANSITION_CONFIGURE: INACTIVE, Transition.TRANSITION_ACTIVATE: ACTIVE}
 
@@ -175,7 +175,9 @@ def test_the_start_mode_is_chosen_once_when_all_are_up_and_a_refusal_leaves_the_
 ):
     chosen = manager_node.ManagerParameters(("deaf",), timeout_s=10.0, start_mode=mode)
     monkeypatch.setattr(manager, "parameters", chosen)
+    manager.created_s -= 60
     control = deaf(True)
     control.refuses = refuses
+    heard_of(manager, 1)
     manager.run()
     assert control.modes == ([] if mode == "hold" else [(mode, ACTIVE)])

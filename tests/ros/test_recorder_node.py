@@ -20,7 +20,7 @@ from conure_ros.comms.qos import NEWEST
 from conure_ros.nodes.recorder_node import _parse_metadata
 from conure_ros.recording.episodes import PARTIAL, Episode
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 MAIN = "from conure_ros.nodes.recorder_node import main; main()"
 TOPIC = "position_commands"
 PERIOD_S = 0.01
@@ -31,13 +31,14 @@ LARGE = 2000
 
 
 @pytest.fixture
-def recorder(domain, tmp_path):
+def recorder(domain, short_lived, tmp_path):
     """Starts a recorder that writes to this test's folder; returns its process."""
     processes = []
 
-    def started():
+    def started(killed=False):
         words = [sys.executable, "-c", MAIN, "--ros-args", "-p", f"folder:={tmp_path}"]
-        processes.append(subprocess.Popen(words, env={**os.environ, **domain}))
+        variables = short_lived if killed else domain
+        processes.append(subprocess.Popen(words, env={**os.environ, **variables}))
         return processes[-1]
 
     yield started
@@ -131,7 +132,7 @@ def test_what_came_before_the_request_to_stop_is_recorded_also_while_the_recorde
 def test_a_killed_recorders_episode_is_recovered_and_its_name_refused_until_then(
     recorder, peer, numbers, tmp_path, wait_until
 ):
-    process = recorder()
+    process = recorder(killed=True)
     numbers(20)
     assert peer.call(StartEpisode, "start_episode", name="one", metadata_json='{"seed": 3}').success
     first, sent = numbers(0), numbers(200)

@@ -21,7 +21,7 @@ from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, build_graph
 from conure_ros.comms.messages import joint_sample
 from conure_ros.comms.qos import LATCHED, NEWEST
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("ur5e_ros2_control")
 BACKWARDS = list(ROBOT.joint_names[::-1])
 LATE = "ends in the past"

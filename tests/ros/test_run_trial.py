@@ -189,7 +189,7 @@ def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(
 
 
 @ros
-def test_a_client_that_is_killed_ends_its_trial(rig, domain, wait_until):
+def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
     """Whoever listens to the feedback beside it would keep it alive: this test's own client is
     taken away.
     """
@@ -197,15 +197,13 @@ def test_a_client_that_is_killed_ends_its_trial(rig, domain, wait_until):
     wait_until(lambda: rig.peer.node.count_subscribers("run_trial/_action/feedback") == 0, 10)
     words = [sys.executable, "-c", textwrap.dedent(CLIENT)]
     with subprocess.Popen(
-        words, env={**os.environ, **domain}, stdout=subprocess.PIPE, text=True
+        words, env={**os.environ, **short_lived}, stdout=subprocess.PIPE, text=True
     ) as client:
         assert client.stdout.readline() == "accepted\n"
         wait_until(lambda: rig.moving, 60, "the policy moves the arm")
         client.send_signal(signal.SIGKILL)
         client.wait()
-    wait_until(
-        lambda: rig.states[-1].mode == RobotState.HOLD, 30, "DDS needs up to 20 s to miss the dead"
-    )
+    wait_until(lambda: rig.states[-1].mode == RobotState.HOLD, 30, "the dead client is missed")
     wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
 
 

@@ -31,7 +31,7 @@ from conure_ros.comms.qos import NEWEST
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s_serial")
 HOME = np.array(ROBOT.home_rad)
 

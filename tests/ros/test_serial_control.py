@@ -16,7 +16,7 @@ from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, build_graph
 from conure_ros.comms.messages import trajectory_message
 from conure_ros.comms.qos import NEWEST
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s_serial")
 HOME = np.array(ROBOT.home_rad)
 

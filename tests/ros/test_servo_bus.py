@@ -17,6 +17,7 @@ from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.servo_bus import SUCCESS, ServoSilent, open_bus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol
 
+pytestmark = pytest.mark.nodes
 SERVO, DATA = 1, bytes([12, 0, 255, 253])
 
 

@@ -19,7 +19,7 @@ from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
 from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message
 from conure_ros.comms.qos import ANY, NEWEST
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)
 

@@ -100,7 +100,7 @@ def test_the_registers_hold_what_the_file_asks_for(simulated, patient):
         loop.close()
 
 
-@pytest.mark.ros
+@pytest.mark.nodes
 def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patient, wait_until):
     """What `conure up robot=so101_serial port=sim` starts, with a person's commands for a
     policy's.

@@ -21,7 +21,7 @@ from conure_ros.commands.stopping import reachable_domains
 from conure_ros.comms import domains
 from conure_ros.comms.domains import announce_node, claim_domain
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 STOP = "import sys; from conure_core.cli import main; sys.exit(main(['stop', *sys.argv[1:]]))"
 CONTROL = """
 import sys

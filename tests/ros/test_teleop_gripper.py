@@ -7,7 +7,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from tests.ros.teleop_hand import HALF_OPEN_M, PAD, PERIOD_S, ROBOT, STALE_S, Hand
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 def test_a_takeover_keeps_the_gripper_where_it_was_commanded_else_where_it_is(hand):

@@ -16,7 +16,7 @@ from tests.ros.teleop_hand import (
     Hand,
 )
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 def test_an_inactive_node_sends_nothing_whatever_comes(teleop, monkeypatch):

@@ -18,7 +18,7 @@ from conure_ros.comms.parameters import declare
 from conure_ros.nodes.teleop_node import TeleopNode, TeleopParameters
 from tests.ros.teleop_hand import HALF_OPEN_M, PAD, PERIOD_S, ROBOT, STALE_S, SUCCESS, Claim
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 def test_the_first_input_is_sent_at_once_with_its_own_stamp(hand):

@@ -1,15 +1,17 @@
 """Toy demonstrations and a toy prior, made once for all tests that need some."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conure_core.config.loader import load_config
+from conure_sim.tasks import TASKS
 from conure_training.data.collect import DemosConfig, collect
 from conure_training.prior.train import PriorConfig, train_prior
 from conure_training.runtime import cpu_threads
 
-from .toy_runs import CONF, TINY_PRIOR
+from .toy_runs import CONF, EPISODE_STEPS, TINY_PRIOR
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +20,12 @@ def a_short_look_at_other_processes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cpu_threads, "FIRST_LOOK_S", 0.02)
         yield
+
+
+@pytest.fixture
+def short_episodes(monkeypatch, demos: Path) -> None:
+    """Episodes of Lift end after a few steps; the demonstrations, made before, do not."""
+    monkeypatch.setitem(TASKS, "Lift", replace(TASKS["Lift"], max_steps=EPISODE_STEPS))
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ def test_an_error_in_a_block_arrives_as_itself() -> None:
         list(run_blocks(math.sqrt, [-1.0], RAY, "roots", lambda _: 1))
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_of_the_cluster_outlives_the_one_that_started_it(ending: signal.Signals) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", LONG_RUN], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL

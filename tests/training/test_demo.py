@@ -28,6 +28,7 @@ from conure_training.export.export import ExportConfig
 
 from .test_report import OUTSIDE_KEYS
 
+# The last of those with graphs: its trainings would disturb single nodes beside it.
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ALL = (*STAGES, "report")
 TOY = [

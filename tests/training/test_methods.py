@@ -5,6 +5,7 @@ what it evaluated.
 import ast
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -32,10 +33,11 @@ from conure_training.rl.registry import METHODS, config_class
 from conure_training.rl.replay import ReplayConfig
 from conure_training.rl.train import build_method, train_rl
 
-from .toy_runs import CONF, rl_config
+from .toy_runs import CONF, EPISODE_STEPS, rl_config
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(METHODS, ()),
+    "trajectory": ("method.skills.horizon=5",),
     "symmetric_bounded": (
         "method.critic=features",
         "method.z_bound_quantile=0.9",
@@ -44,18 +46,27 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
+THREE_EPISODES = (f"steps={3 * EPISODE_STEPS}", f"checkpoint_every={EPISODE_STEPS}")
+EVALUATIONS = (f"evaluate_every={EPISODE_STEPS + 1}", "evaluate_episodes=1")
+
+
+@pytest.fixture(autouse=True)
+def few_steps_an_episode(short_episodes: None) -> None:
+    """All that is tested here happens at the ends of episodes."""
+
+
 def config_of(variant: str, demos: Path, prior: Path, out: Path, *words: str) -> RunConfig:
-    evaluations = ("evaluate_every=60", "evaluate_episodes=1")
     method = variant if variant in METHODS else "latent"
-    return rl_config(demos, prior, out, *evaluations, *VARIANTS[variant], *words, method=method)
+    given = (*THREE_EPISODES, *EVALUATIONS, *VARIANTS[variant], *words)
+    return rl_config(demos, prior, out, *given, method=method)
 
 
 class Stop(Exception):
-    """Stands for a power cut."""
+    """Ends a run after its second episode."""
 
 
 def stop(episode: dict) -> None:
-    if episode["steps"] > 60:
+    if episode["steps"] > EPISODE_STEPS:
         raise Stop
 
 
@@ -69,11 +80,21 @@ def tensors(data: object) -> list[torch.Tensor]:
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
     variant: str, demos: Path, prior: Path, tmp_path: Path
 ) -> None:
-    whole = train_rl(config_of(variant, demos, prior, tmp_path / "whole"))
-    config = config_of(variant, demos, prior, tmp_path / "cut")
-    with pytest.raises(Stop):
-        train_rl(config, stop)
-    cut = train_rl(config)
+    """What a power cut in the second episode leaves is the folder as it is then."""
+    config = config_of(variant, demos, prior, tmp_path / "run")
+
+    def keep(episode: dict) -> None:
+        if EPISODE_STEPS < episode["steps"] <= 2 * EPISODE_STEPS:
+            shutil.copytree(tmp_path / "run", tmp_path / "cut")
+
+    train_rl(config, keep)
+    whole = (tmp_path / "run").rename(tmp_path / "whole") / "policy.pt"
+    (tmp_path / "cut").rename(tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run" / "policy.pt").exists()
+    resumed: list[int] = []
+    cut = train_rl(config, lambda episode: resumed.append(episode["steps"]))
+    assert resumed == [2 * EPISODE_STEPS, 3 * EPISODE_STEPS]
     first, second = (tensors(torch.load(path, weights_only=True)) for path in (whole, cut))
     assert len(first) == len(second) > 0
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -82,7 +103,11 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert [without_time(entry) for entry in one["evaluations"]] == [
         without_time(entry) for entry in other["evaluations"]
     ]
-    assert one["evaluations"][0]["steps"] == 0
+    assert [entry["steps"] for entry in one["evaluations"]] == [
+        0,
+        2 * EPISODE_STEPS,
+        3 * EPISODE_STEPS,
+    ]
     assert sorted(path.name for path in whole.parent.iterdir()) == ["curve.json", "policy.pt"]
 
 
@@ -146,8 +171,10 @@ def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(
     demos, prior, tmp_path
 ) -> None:
     curves = []
-    for every in (0, 40):
+    period = EPISODE_STEPS - 2
+    for every in (0, period):
         words = (f"evaluate_every={every}", "evaluate_episodes=2", f"tensorboard={every > 0}")
+        words += THREE_EPISODES
         out = tmp_path / str(every)
         path = train_rl(rl_config(demos, prior, out, *words, method="prior_explore"))
         curves.append(json.loads((path.parent / "curve.json").read_text()))
@@ -155,12 +182,12 @@ def test_evaluations_leave_the_training_as_it_is_and_repeat_themselves(
     assert curves[0]["evaluations"] == []
     evaluations = curves[1]["evaluations"]
     assert [entry["episodes"] for entry in evaluations] == [2] * len(evaluations)
-    assert [entry["steps"] // 40 >= index for index, entry in enumerate(evaluations)] == [
+    assert [entry["steps"] // period >= index for index, entry in enumerate(evaluations)] == [
         True
     ] * len(evaluations)
-    assert len(evaluations) == 1 + curves[1]["episodes"][-1]["steps"] // 40
+    assert len(evaluations) == 1 + curves[1]["episodes"][-1]["steps"] // period
     assert curves[1]["wall_s"] > 0 and curves[1]["commit"]
-    assert list((tmp_path / "40" / "tensorboard").glob("events*"))
+    assert list((tmp_path / str(period) / "tensorboard").glob("events*"))
 
 
 def test_an_untrained_policy_in_z_is_evaluated_as_the_prior_is(demos, prior, tmp_path) -> None:
@@ -285,7 +312,7 @@ def test_inverted_demonstrations_decode_to_what_was_demonstrated(demos, prior, t
 
 
 def test_a_skilled_agent_forgets_between_episodes(demos, prior, tmp_path) -> None:
-    config = config_of("trajectory", demos, prior, tmp_path, "method.skills.horizon=30")
+    config = config_of("trajectory", demos, prior, tmp_path, "method.skills.horizon=8")
     with closing(make_environment(config.task, config, config.target)) as env:
         method = build_method(config, env)
         method.save(tmp_path / "policy.pt", {})

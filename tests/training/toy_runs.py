@@ -14,6 +14,8 @@ TINY_PRIOR = [
     "batch_size=16",
     "workers=1",
 ]
+EPISODE_STEPS = 12
+"""Of what `short_episodes` leaves of an episode that fails."""
 TINY_RL = ["steps=120", "checkpoint_every=50"]
 TINY_PRETRAINING = ("steps=3", "batch_size=16")
 TINY_LATENT = ("updates_per_step=0.3", "batch_size=16", "critic_pretraining_updates=3")

@@ -15,7 +15,7 @@ from conure_ros.drivers.arm_loop import ArmLoop, State
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import ServoFault
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 
 def test_opening_moves_nothing_and_activation_holds_the_pose_that_it_finds(rig, wait_until):

@@ -16,7 +16,7 @@ from conure_core.servos.bus_config import load_bus
 from conure_ros.drivers.arm_loop import State
 from conure_ros.drivers.port import PortLost
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.nodes
 
 WRIST, WAIST, FINGER = 7, 1, 9
 BELOW_ZERO_RAD = 1.76  # of the wrist's angle, a little beyond its range; its zero is then put where that is below 0

@@ -7,11 +7,12 @@ module's `SCHEMAS` says, by group, which function ("module:function") gives it f
 
 import re
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from conure_core.config.renamed_keys import with_current_names
 from conure_core.config.values import check_values
@@ -74,8 +75,7 @@ def load_config(
     try:
         with initialize_config_module(module, version_base="1.3"):
             base = _stored(module, name, schema)
-            plain = _composed(module, base, [])
-            groups = _groups(base, plain, _schemas(module))
+            plain, groups = _without_overrides(module, base, cast(Hashable, schema))
             words = _current(module, name, words, groups)
             choosing = [word for word in words if _chooses(word, groups)]
             options = [_chosen(word, groups) for word in choosing]
@@ -91,6 +91,19 @@ def load_config(
         return filled(schema, merged)
     except (OmegaConfBaseException, HydraException, *STUMBLES) as error:
         raise _explained(name, plain, words, error) from error
+
+
+@cache
+def _without_overrides(
+    module: str,
+    base: str,
+    schema: Hashable,  # whose defaults `base` has: another schema is another configuration
+) -> tuple[Any, dict[str, "_Group"]]:
+    """The configuration as no word changes it, and its groups. Composing takes 0.1 s: once a
+    process.
+    """
+    plain = _composed(module, base, [])
+    return plain, _groups(base, plain, _schemas(module))
 
 
 def _composed(
