@@ -26,13 +26,16 @@ class EnvironmentSettings(Protocol):
     def randomization(self) -> Mapping[str, Any]: ...
 
 
-def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:
+def make_environment(
+    task: str, settings: EnvironmentSettings, target: str = "", images: bool = True
+) -> Any:
     """Make the environment `conure/{task}-v0`, without Gymnasium's wrappers.
 
     Args:
         task: Name of a task, such as "Lift".
         settings: A configuration with the environment's fields.
         target: Name of the object to act on; empty: any of the set.
+        images: Whether observations hold images.
 
     Returns:
         A `TabletopEnv`.
@@ -50,4 +53,5 @@ def make_environment(task: str, settings: EnvironmentSettings, target: str = "")
         distractors=settings.distractors,
         randomization=settings.randomization,
         target=target or None,
+        images=images,
     ).unwrapped
