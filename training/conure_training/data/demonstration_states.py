@@ -149,12 +149,13 @@ def replay_episode(
 
 def _begin(env: Any, recorded: RecordedEpisode) -> int:
     """Bring the environment to the recorded start; its seed. Raises: DataError if there is none."""
-    why: str | None = None
+    differences: list[str] = []
     for seed in recorded.begin(env):
-        why = _difference(env, recorded, 0, env.observe())
-        if why is None:
+        difference = _difference(env, recorded, 0, env.observe())
+        if difference is None:
             return seed
-    raise _diverged(recorded, 0, why or "it has no start")
+        differences.append(difference)
+    raise _diverged(recorded, 0, differences[0])
 
 
 def _difference(

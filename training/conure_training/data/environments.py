@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import gymnasium
 
 import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.errors import ConfigError
 from conure_sim.tasks import find_task
 
 
@@ -24,6 +25,15 @@ class EnvironmentSettings(Protocol):
     def distractors(self) -> int: ...
     @property
     def randomization(self) -> Mapping[str, Any]: ...
+
+
+def require_images(observation: Mapping[str, Any]) -> None:
+    """Raises: ConfigError if an observation, which a policy on images gets, has none."""
+    if "image" not in observation:
+        raise ConfigError(
+            f"the policy sees images, but the observation has only {sorted(observation)}; make the"
+            " environment with images=True"
+        )
 
 
 def make_environment(

@@ -1,7 +1,7 @@
 """What `conure rl` takes: one run, and the settings of its method."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
 from conure_core.errors import ConfigError
@@ -17,6 +17,8 @@ class MethodConfig:
     rl/methods, whose defaults are what `conure rl method=NAME` runs.
     """
 
+    uses_images: ClassVar[bool] = True
+    """Whether it acts on or learns from images; without, the environment renders none."""
     name: str = ""
     """As rl.registry lists it."""
 
