@@ -79,9 +79,12 @@ def test_what_needs_a_camera_is_refused_without_images() -> None:
         make("Lift", depth=True)
 
 
-def test_environments_in_processes_go_without_images_too() -> None:
+def test_environments_in_processes_go_without_images_too_and_exchange_snapshots() -> None:
     with make_vector("BlockLift", 2, images=False) as envs:
         observations, _ = envs.reset(seed=0)
         assert set(observations) == {"proprio", "state"}
-        observations, *_ = envs.step(np.zeros((2, 7)))
-        assert len(observations["state"]) == 2
+        assert (observations["state"][0] != observations["state"][1]).any()
+        first, _ = envs.call("save_snapshot")
+        envs.call("restore_snapshot", first, rebuild=True)
+        observations, *_ = envs.step(np.full((2, 7), 0.3))
+        np.testing.assert_array_equal(observations["state"][0], observations["state"][1])
