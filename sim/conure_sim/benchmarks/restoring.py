@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from conure_core.errors import ConureError
 from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
 
@@ -71,6 +72,9 @@ def restore_deviations(
 
     Returns:
         The times, and the deviation after restoring in place and after rebuilding the scene.
+
+    Raises:
+        ConureError: The expert never succeeded.
     """
     env = TabletopEnv(task, images=False, **settings)
     in_place: list[tuple[bool, float, bool]] = []
@@ -84,6 +88,11 @@ def restore_deviations(
             env.restore_snapshot(moment.snapshot, rebuild=True)
             rebuilt.append(_follow(env, moment))
     env.close()
+    if not times:
+        raise ConureError(
+            f"{task}: the expert succeeded in none of {episodes} episodes, so there is nothing to"
+            " restore; ask for more: restore_episodes"
+        )
     medians = np.median(np.array(times), axis=0)
     return RestoreTimes(*medians.tolist()), _deviation(in_place), _deviation(rebuilt)
 
@@ -152,9 +161,7 @@ def _positions(env: TabletopEnv) -> Array:
 
 
 def _deviation(rows: list[tuple[bool, float, bool]]) -> Deviation:
-    """Summary of all moments. The rows must not be empty: an expert that never succeeds is a
-    defect of its own.
-    """
+    """Summary of at least one moment."""
     identical, distances_mm, successes = (np.array(column) for column in zip(*rows, strict=True))
     return Deviation(
         moments=len(rows),
