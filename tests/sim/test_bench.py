@@ -19,6 +19,7 @@ from conure_sim.envs.expert_success import success_rate
 TOY = [
     "image_sizes=[48]", "steps=30", "resets=10", "memory_resets=20", "determinism_tasks=[Lift]", "determinism_steps=8",
     "delta_steps=10", "expert_tasks=[Lift]", "expert_episodes=2", "demonstration_episodes=4",
+    "restore_tasks=[BlockLift]", "restore_episodes=1",
 ]  # fmt: skip
 
 
@@ -32,6 +33,9 @@ def test_every_row_is_measured_and_written(tmp_path, capsys) -> None:
     for part in (
         "steps/s",
         "bare",
+        "images=false",
+        "snapshot",
+        "identical",
         "reset",
         "memory",
         "processes",
@@ -66,6 +70,7 @@ def test_a_row_is_judged_by_its_value(value, at_least, at_most, met) -> None:
     [
         (["rows=[sped]"], "did you mean 'speed'"),
         (["expert_tasks=[Lft]"], "did you mean 'Lift'"),
+        (["restore_tasks=[Por]"], "did you mean 'Pour'"),
         (["randomization=lght"], "did you mean 'light'"),
         (["steps=0"], "steps must be a whole number from 1"),
         (["stps=3"], "did you mean 'steps'"),

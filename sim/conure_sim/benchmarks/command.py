@@ -15,6 +15,7 @@ from conure_core.robot.description import load_robot
 from conure_sim.benchmarks.collection import collection_minutes
 from conure_sim.benchmarks.experts import Cell, expert_rates
 from conure_sim.benchmarks.report import Row, measure_rows
+from conure_sim.benchmarks.restoring import restore_deviations
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import TASKS, find_task
 from conure_sim.tools.determinism import compare_runs
@@ -62,6 +63,10 @@ class BenchConfig:
     """Episodes of each arm, task and preset."""
     demonstration_episodes: int = field(metadata=BATCH)
     """Number of episodes that `conure demos` collects."""
+    restore_tasks: list[str] = field(default_factory=list)
+    """For `restore`; empty: every task."""
+    restore_episodes: int = field(default=10, metadata=BATCH)
+    """Episodes of each task's expert, for `restore`."""
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     """Randomization of the environment whose speed is measured."""
 
@@ -69,7 +74,12 @@ class BenchConfig:
         for row in self.rows:
             if row not in MEASUREMENTS:
                 raise unknown_name("row of conure bench sim", row, MEASUREMENTS)
-        for task in (self.task, *self.determinism_tasks, *self.expert_tasks):
+        for task in (
+            self.task,
+            *self.determinism_tasks,
+            *self.expert_tasks,
+            *self.restore_tasks,
+        ):
             find_task(task)
         for arm in (self.arm, *self.arms):
             load_robot(arm)
@@ -106,6 +116,34 @@ def _speed(config: BenchConfig) -> Iterator[Row]:
         name = f"steps/s, {size}x{size}, {substeps} ({busy:.0f} a second of processor time)"
         yield Row(name, ours, "1/s", required)
         yield Row(f"  against a bare PyBullet loop ({bare:.0f}/s)", ours / bare, "", 0.75)
+
+
+def _state(config: BenchConfig) -> Iterator[Row]:
+    """Steps without images, against those with images of the first size and bare physics."""
+    substeps = config.physics_substeps
+    settings = {**config.settings, "physics_substeps": substeps}
+    *_, seen = measure.step_rates(config.steps, **settings, image_size=config.image_sizes[0])
+    ours, bare, busy = measure.step_rates(config.steps, **settings, images=False)
+    name = f"steps/s, images=false, {substeps} substeps ({busy:.0f} a second of processor time)"
+    yield Row(name, ours, "1/s")
+    name = f"  against images of {config.image_sizes[0]} px ({seen:.0f}), by processor time"
+    yield Row(name, busy / seen, "times")
+    yield Row(f"  against bare PyBullet without rendering ({bare:.0f}/s)", ours / bare, "")
+
+
+def _restore(config: BenchConfig) -> Iterator[Row]:
+    for task in config.restore_tasks or list(TASKS):
+        times, in_place, rebuilt = restore_deviations(task, config.restore_episodes, arm=config.arm)
+        yield Row(f"{task}: restore_state, exact", times.exact, "ms")
+        yield Row(f"{task}: snapshot, same scene", times.same_scene, "ms", at_most=5.0)
+        yield Row(f"{task}: snapshot, scene rebuilt", times.other_scene, "ms")
+        for name, found in (("in place", in_place), ("rebuilt", rebuilt)):
+            note = f"of {found.moments} moments, the same actions"
+            first = f"{task}, {name}"
+            yield Row(f"{first}: identical to the bit", found.identical, "", note=note)
+            yield Row(f"{first}: median distance at the end", found.median_mm, "mm", note=note)
+            yield Row(f"{first}: 90th percentile of it", found.p90_mm, "mm", note=note)
+            yield Row(f"{first}: succeeds as before", found.successes, "", note=note)
 
 
 def _reset(config: BenchConfig) -> Iterator[Row]:
@@ -184,10 +222,12 @@ def _demonstrations(config: BenchConfig) -> Iterator[Row]:
 
 MEASUREMENTS: dict[str, Callable[[BenchConfig], Iterator[Row]]] = {
     "speed": _speed,
+    "state": _state,
     "reset": _reset,
     "memory": _memory,
     "parallel": _parallel,
     "determinism": _determinism,
+    "restore": _restore,
     "delta": _delta,
     "experts": _experts,
     "demonstrations": _demonstrations,

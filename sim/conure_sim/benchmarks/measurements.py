@@ -63,7 +63,8 @@ def _bare_step(env: TabletopEnv, target: list[float]) -> None:
     )
     for _ in range(env.period_steps):
         world.client.stepSimulation()
-    render_view(world.client, world.camera, world.appearance)
+    if env.images:
+        render_view(world.client, world.camera, world.appearance)
 
 
 def reset_median_s(resets: int, **settings: Any) -> float:

@@ -6,7 +6,6 @@ from typing import Any
 import gymnasium
 
 from conure_sim.envs.rollout import expert, rollout
-from conure_sim.envs.sensors import Sensors
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,8 @@ def success_rate(
         ConfigError: A task, arm or preset is unknown.
     """
     env: Any = gymnasium.make(
-        f"conure/{task}-v0", arm=arm, randomization=randomization, image_size=16, **options
+        f"conure/{task}-v0", arm=arm, randomization=randomization, images=False, **options
     ).unwrapped
-    # Experts act on the state: without cameras, nothing is rendered.
-    env.sensors = Sensors(env.world, {}, depth=False, segmentation=False)
-
     lengths: list[int] = []
     failed: list[int] = []
     for seed in range(first_seed, first_seed + episodes):

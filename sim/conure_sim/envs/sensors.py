@@ -83,6 +83,30 @@ def choose_cameras(
     return chosen
 
 
+def observing_cameras(
+    cameras: dict[str, AnyCamera], images: bool, labelled: bool
+) -> dict[str, AnyCamera]:
+    """The cameras whose images are observed.
+
+    Args:
+        cameras: All of an environment.
+        images: Whether observations hold images.
+        labelled: Whether they shall hold depth or segmentation.
+
+    Returns:
+        All cameras, or none.
+
+    Raises:
+        ConfigError: Depth or segmentation without images.
+    """
+    if labelled and not images:
+        raise ConfigError(
+            "images=False observes no camera, but depth or segmentation is asked for; make the"
+            " environment with images=True, or without these"
+        )
+    return cameras if images else {}
+
+
 def _configured_camera(config: Mapping[str, Any]) -> AnyCamera:
     """A calibrated camera: width_px, height_px, matrix (3, 3), distortion (k1, k2, p1, p2, k3), and
     its pose.

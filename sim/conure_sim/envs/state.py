@@ -6,7 +6,7 @@ follows restoreState depends on what happened before it: bulletphysics/bullet3, 
 and 4387. So a state holds how its moment is reached: the random stream before the reset, and every
 command that the physics got since. Restoring resets, repeats these without camera, controller or
 safety gate, and compares all positions and speeds with the saved ones: a restore is exact, or it
-raises a StateError.
+raises a StateError. Faster and not exact: conure_sim.envs.snapshot.
 
 Whatever has a memory outside the physics is a `Component`, listed in `TabletopEnv.components()`.
 Methods of World that change the physics after a reset are marked `@recorded` (see physics.journal).
@@ -24,7 +24,7 @@ from conure_core.errors import StateError
 from conure_core.types import Array
 from conure_sim.physics.journal import Call, repeat
 
-VERSION = 2
+VERSION = 3
 
 
 class Component(Protocol):
@@ -110,6 +110,7 @@ class Restorable(Protocol):
     settings: dict[str, Any]
     world: Any
     beginning: Beginning | None
+    sample: Any
 
     @property
     def np_random(self) -> np.random.Generator: ...
@@ -128,13 +129,12 @@ def save_state(env: Restorable) -> EnvironmentState:
         raise StateError(
             "this moment cannot be saved: the environment was not reset yet; call reset first"
         )
-    components = {name: component.get_state() for name, component in env.components().items()}
     return EnvironmentState(
         version=VERSION,
         settings=dict(env.settings),
         beginning=env.beginning,
         calls=calls,
-        components=components,
+        components=get_components(env),
         physics=env.world.physics(),
     )
 
@@ -151,17 +151,10 @@ def restore_state(env: Restorable, state: EnvironmentState) -> None:
             anything is touched; or the moment is not reached to the bit, and the environment needs
             a reset.
     """
-    _check(state, env.settings)
-    env.np_random.bit_generator.state = deepcopy(state.beginning.random)
-    env.reset(options=deepcopy(state.beginning.options))
+    check_settings(state, EnvironmentState, VERSION, env.settings)
+    begin_again(env, state.beginning)
     repeat(env.world, state.calls)
-    components = env.components()
-    if components.keys() != state.components.keys():
-        raise StateError(
-            f"the state holds {sorted(state.components)}, this environment has {sorted(components)}"
-        )
-    for name, component in components.items():
-        component.set_state(state.components[name])
+    set_components(env, state.components)
     if not np.array_equal(env.world.physics(), state.physics):
         env.world.journal.stop("restoring failed; reset first")
         raise StateError(
@@ -171,18 +164,69 @@ def restore_state(env: Restorable, state: EnvironmentState) -> None:
         )
 
 
-def _check(state: EnvironmentState, settings: dict[str, Any]) -> None:
-    """Raises: StateError naming every setting in which a state differs from this environment."""
-    if not isinstance(state, EnvironmentState):
-        raise StateError(f"expected a state from save_state(), got {type(state).__name__}")
-    if state.version != VERSION:
+def begin_again(env: Restorable, beginning: Beginning) -> None:
+    """Reset an environment as it was reset before.
+
+    Args:
+        env: With the same settings.
+        beginning: The inputs of that reset.
+    """
+    env.np_random.bit_generator.state = deepcopy(beginning.random)
+    env.reset(options=deepcopy(beginning.options))
+
+
+def get_components(env: Restorable) -> dict[str, Any]:
+    """The state of every component, by name."""
+    return {name: component.get_state() for name, component in env.components().items()}
+
+
+def set_components(env: Restorable, saved: dict[str, Any]) -> None:
+    """Restore the state of every component.
+
+    Args:
+        env: In the episode that they were saved in.
+        saved: From `get_components`.
+
+    Raises:
+        StateError: The environment has other components.
+    """
+    components = env.components()
+    if components.keys() != saved.keys():
         raise StateError(
-            f"the state has version {state.version}, this program reads {VERSION}; save it again"
+            f"the state holds {sorted(saved)}, this environment has {sorted(components)}"
+        )
+    for name, component in components.items():
+        component.set_state(saved[name])
+
+
+def check_settings(
+    state: Any,
+    kind: type[Any],
+    version: int,
+    settings: dict[str, Any],
+) -> None:
+    """Refuse what an environment cannot be brought to.
+
+    Args:
+        state: What is to be restored.
+        kind: The class that it must have.
+        version: The version that it must have.
+        settings: Of the environment.
+
+    Raises:
+        StateError: Another class or version, or settings that differ, each of which is named.
+    """
+    if not isinstance(state, kind):
+        made_by = "save_state()" if kind is EnvironmentState else "save_snapshot()"
+        raise StateError(f"expected a state from {made_by}, got {type(state).__name__}")
+    if state.version != version:
+        raise StateError(
+            f"the state has version {state.version}, this program reads {version}; save it again"
         )
     names = sorted(settings.keys() | state.settings.keys())
     other: list[str] = []
     for name in names:
-        if not _equal(settings.get(name), state.settings.get(name)):
+        if not settings_equal(settings.get(name), state.settings.get(name)):
             other.append(name)
     if other:
         saved = ", ".join(f"{name}={state.settings.get(name)!r}" for name in other)
@@ -193,9 +237,16 @@ def _check(state: EnvironmentState, settings: dict[str, Any]) -> None:
         )
 
 
-def _equal(first: Any, second: Any) -> bool:
-    """Whether two settings are equal; those that hold arrays, such as cameras, are compared as they
-    are printed.
+def settings_equal(first: Any, second: Any) -> bool:
+    """Tell whether two settings are equal; those that hold arrays, such as cameras, are compared as
+    they are printed.
+
+    Args:
+        first: Any value.
+        second: Any value.
+
+    Returns:
+        Whether they are equal.
     """
     try:
         return bool(first == second)

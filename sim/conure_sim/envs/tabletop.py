@@ -18,7 +18,8 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.arm import moved
 from conure_core.robot.description import load_robot
 from conure_core.types import Array, Image
-from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, require_sight
+from conure_sim.envs.sensors import TABLE, Sensors, choose_cameras, observing_cameras, require_sight
+from conure_sim.envs.snapshot import Snapshot, restore_snapshot, save_snapshot
 from conure_sim.envs.state import (
     Attributes,
     Beginning,
@@ -35,8 +36,8 @@ from conure_sim.physics.world import PHYSICS_HZ, World
 from conure_sim.randomization.factors import Randomization, find_randomization
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.clutter import scatter_clutter
-from conure_sim.scenes.scene import state_size
 from conure_sim.tasks import find_task
+from conure_sim.tasks.state_layout import state_layout
 from conure_sim.vision.camera import Camera
 
 Observation = dict[str, NDArray[Any]]
@@ -47,9 +48,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
     """One task for one arm on a table, with a sparse reward.
 
     Observation: `image` (size, size, 3) uint8; `proprio` float32, see
-    conure_core.robot.proprioception; `state` float32, the privileged state, see Scene; and what
-    `cameras`, `depth` and `segmentation` add, see Sensors. Action: (7,) in [-1, 1], see
-    conure_core.contract.action. Reward: 1 at success, which ends the episode, else 0. `info`:
+    conure_core.robot.proprioception; `state` float32, the privileged state, see `state_layout`; and
+    what `cameras`, `depth` and `segmentation` add, see Sensors. With `images=False`: `proprio` and
+    `state` alone, and nothing is rendered but what `render` is asked for. Action: (7,) in [-1, 1],
+    see conure_core.contract.action. Reward: 1 at success, which ends the episode, else 0. `info`:
     is_success, any_lifted, target, objects, randomization (the episode's draw, numbers). The
     attribute `command` is what the safety gate let through in the last step.
 
@@ -77,6 +79,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         segmentation: bool = False,
         physics_substeps: int | None = None,
         window: bool = False,
+        images: bool = True,
+        velocities: bool = False,
     ) -> None:
         """Start a physics client with the arm and its table.
 
@@ -96,6 +100,9 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             segmentation: Whether observations hold segmentation images.
             physics_substeps: Physics steps in a control period; None: by the robot's own period.
             window: Whether to open PyBullet's window.
+            images: Whether observations hold images. Without, an episode of a seed is the same,
+                several times as fast.
+            velocities: Whether `state` holds speeds too. Data sets of demonstrations hold none.
 
         Raises:
             ConfigError: A task, arm, object set, target, preset or camera is unknown or not usable.
@@ -120,6 +127,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.distractors = distractors
         self.fixed_target = target
         self.render_mode = render_mode
+        self.images = images
+        self.velocities = velocities
         self.randomization: Randomization = find_randomization(randomization)
         self.beginning: Beginning | None = None
         self.period_steps = round(self.robot.control_period_s * PHYSICS_HZ)
@@ -127,6 +136,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         self.time_limit_s = self.task.max_steps * self.robot.control_period_s
 
         chosen = choose_cameras(cameras, table_camera(image_size, arm), self.robot)
+        seen = observing_cameras(chosen, images, depth or segmentation)
         table = chosen[TABLE]
         if not isinstance(table, Camera):
             raise ConfigError(
@@ -135,16 +145,17 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             )
         self.world = World(self.robot, table, load_arm_simulation(arm), window=window)
         try:
-            require_sight(self.world, chosen)
+            require_sight(self.world, seen)
         except ConfigError:
             self.world.close()
             raise
-        self.sensors = Sensors(self.world, chosen, depth, segmentation)
+        self.sensors = Sensors(self.world, seen, depth, segmentation)
         self.loop = ControlLoop(self.world.arm)
         self.contract: Contract = self.robot.contract(image_size)
 
         self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
-        size = state_size(self.robot.proprio_size, self.task.fixture_state_size)
+        self.state_layout = state_layout(self.task, self.robot, velocities)
+        size = max(part.stop for part in self.state_layout.values())
         state = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.observation_space = spaces.Dict({**self.sensors.spaces(), "state": state})
 
@@ -258,6 +269,25 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         """
         restore_state(self, state)
 
+    def save_snapshot(self) -> Snapshot:
+        """The present moment, picklable, for `restore_snapshot`. Raises: StateError before a reset;
+        see conure_sim.envs.snapshot.
+        """
+        return save_snapshot(self)
+
+    def restore_snapshot(self, snapshot: Snapshot, rebuild: bool = False) -> None:
+        """Resume from a snapshot, in milliseconds; contacts may differ.
+
+        Args:
+            snapshot: Of this or another environment with the same settings.
+            rebuild: Whether to build the scene anew even if it is there, so that what follows does
+                not depend on what happened before.
+
+        Raises:
+            StateError: See conure_sim.envs.snapshot.
+        """
+        restore_snapshot(self, snapshot, rebuild)
+
     def components(self) -> dict[str, Component]:
         """All parts with a memory that the next step depends on, beside the physics, by name."""
         return {
@@ -297,7 +327,10 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
 
     def observe(self) -> Observation:
         """Frames and joint angles as last captured, and the present state."""
-        return {**self.sensors.observation(), "state": self.scene.state()}
+        state = self.scene.state()
+        if self.velocities:
+            state = np.concatenate([state, self.scene.velocities()])
+        return {**self.sensors.observation(), "state": state}
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """The physical scene: table, arm, objects and camera in one PyBullet client. No task, no reward."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from conure_sim.objects.primitives import ObjectModel
 from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
 from conure_sim.physics.journal import Journal, recorded
 from conure_sim.physics.shapes import box_collision, box_visual
+from conure_sim.physics.snapshot import PhysicsSnapshot, dump_bullet, load_bullet, scatter
 from conure_sim.physics.window import require_display
 from conure_sim.quiet import quiet
 from conure_sim.randomization.dynamics import Dynamics
@@ -523,6 +525,16 @@ class World:
         position, orientation = self.client.getBasePositionAndOrientation(body)
         return np.array(position), np.array(orientation)
 
+    def velocity(self, body: int) -> Array:
+        """Linear and angular velocity of a body, (6,), m/s and rad/s, base frame."""
+        linear, angular = self.client.getBaseVelocity(body)
+        return np.array([*linear, *angular])
+
+    def driven_speeds(self) -> Array:
+        """Speeds of the arm's joints and fingers in the order of `driven`, rad/s and m/s."""
+        states = self.client.getJointStates(self.body, self.driven)
+        return np.array([state[1] for state in states])
+
     def in_body_frame(self, body: int, point: Array) -> Array:
         """Transform a point from the base frame into a body's frame.
 
@@ -577,6 +589,24 @@ class World:
             for joint in range(client.getNumJoints(body)):
                 values += client.getJointState(body, joint)[:2]
         return np.array(values, dtype=np.float64)
+
+    def save_physics(self) -> PhysicsSnapshot:
+        """The present moment of arm and bodies; saving changes nothing."""
+        powered = None if self._powered is None else self._powered.copy()
+        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered)
+
+    @recorded
+    def restore_physics(self, snapshot: PhysicsSnapshot) -> None:
+        """Bring arm and bodies to a moment of a world with the same bodies.
+
+        Positions and speeds are exact to the bit, contacts are not: see conure_sim.envs.snapshot.
+        Raises: StateError if the bodies differ.
+        """
+        scatter(self.client, [self.body, self.table, *self._bodies])
+        load_bullet(self.client, snapshot.bullet)
+        self._follower = deepcopy(snapshot.follower)
+        self._powered = None if snapshot.powered is None else snapshot.powered.copy()
+        self._sent = None
 
     def touching(
         self,

@@ -38,3 +38,8 @@ class ButtonScene(Scene):
     def fixture_state(self) -> Array:
         """The centre of the cap's top (3,), and how far it is pressed down."""
         return np.append(self.cap_position(), self.pressed_m())
+
+    def fixture_velocities(self) -> Array:
+        """How fast the cap goes down."""
+        _, speed_m_s, *_ = self.world.client.getJointState(self.body, 0)
+        return np.array([-speed_m_s])

@@ -25,3 +25,7 @@ class CarryBoxScene(Scene):
         """The box's orientation, quaternion (xyzw)."""
         _, orientation = self.world.pose(self.box.body)
         return orientation
+
+    def fixture_velocities(self) -> Array:
+        """The box's linear and angular velocity."""
+        return self.world.velocity(self.box.body)

@@ -81,3 +81,8 @@ class DrawerScene(Scene):
         """The grip's position (3,), the direction of opening (2,), the opening (m)."""
         grip = self.drawer.grip_position(self.drawer.model.grip.height_m)
         return np.concatenate([grip, self.drawer.direction[:2], [self.drawer.opening_m]])
+
+    def fixture_velocities(self) -> Array:
+        """How fast the drawer opens."""
+        _, speed_m_s, *_ = self.world.client.getJointState(self.drawer.body, 0)
+        return np.array([speed_m_s])

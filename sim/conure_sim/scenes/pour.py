@@ -45,3 +45,8 @@ class PourScene(Scene):
         mean = self.sphere_positions().mean(axis=0)
         share = [self.poured_share()]
         return np.concatenate([position, orientation, position - tool, share, mean])
+
+    def fixture_velocities(self) -> Array:
+        """Mug: linear and angular velocity; mean linear velocity of the spheres (3,)."""
+        spheres = [self.world.velocity(body)[:3] for body in self.spheres]
+        return np.concatenate([self.world.velocity(self.mug.body), np.mean(spheres, axis=0)])

@@ -22,6 +22,7 @@ NEAR_M = 0.02
 REST_SPEED_M_S = 0.1
 SLOT_STATE = 14
 PRESENCE = 7
+VELOCITY = 6
 PLACEMENT_TRIES = 200
 LAYOUT_TRIES = 500
 USUAL_RADIUS_M = SPACING_M / 2
@@ -85,6 +86,12 @@ class Scene:
     def fixture_state(self) -> Array:
         """The part of the state that a task's own fixtures add, (Task.fixture_state_size,); lengths
         m, base frame.
+        """
+        return np.zeros(0)
+
+    def fixture_velocities(self) -> Array:
+        """The part of the velocities that a task's own fixtures add,
+        (Task.fixture_velocity_size,); m/s and rad/s, base frame.
         """
         return np.zeros(0)
 
@@ -170,18 +177,16 @@ class Scene:
         fixtures = self.fixture_state()
         return np.concatenate([proprio, slots.ravel(), fixtures, container], dtype=np.float32)
 
-
-def state_size(proprio_size: int, fixture_state_size: int = 0) -> int:
-    """Length of `Scene.state()`.
-
-    Args:
-        proprio_size: Length of the robot's proprioception.
-        fixture_state_size: Length of the task's `fixture_state`.
-
-    Returns:
-        STATE_SIZE.
-    """
-    return proprio_size + SLOT_STATE * MAX_OBJECTS + fixture_state_size + 4
+    def velocities(self) -> NDArray[np.float32]:
+        """Speeds, float32: of joints and fingers (rad/s, m/s); for each of `MAX_OBJECTS` slots the
+        linear and angular velocity, absent ones zero; what a task adds (`fixture_velocities`).
+        """
+        joints = self.world.driven_speeds()
+        slots = np.zeros((MAX_OBJECTS, VELOCITY))
+        for slot, item in enumerate(self.objects):
+            slots[slot] = self.world.velocity(item.body)
+        fixtures = self.fixture_velocities()
+        return np.concatenate([joints, slots.ravel(), fixtures], dtype=np.float32)
 
 
 def another_target(

@@ -25,6 +25,7 @@ class PressButton(Task[ButtonScene]):
     """Press the cap down."""
 
     fixture_state_size: ClassVar[int] = 4
+    fixture_velocity_size: ClassVar[int] = 1
 
     def build_scene(self, builder: SceneBuilder) -> ButtonScene:
         model = BUTTONS[builder.containers]

@@ -24,6 +24,7 @@ class ClearWithBox(Task[CarryBoxScene]):
     """Hold the object in the box while the box is lifted."""
 
     fixture_state_size: ClassVar[int] = 4
+    fixture_velocity_size: ClassVar[int] = 6
 
     def build_scene(self, builder: SceneBuilder) -> CarryBoxScene:
         rng = builder.rng

@@ -30,6 +30,7 @@ class DrawerOpen(Task[DrawerScene]):
     """Pull the drawer out by most of its travel."""
 
     fixture_state_size: ClassVar[int] = 6
+    fixture_velocity_size: ClassVar[int] = 1
 
     def build_scene(self, builder: SceneBuilder) -> DrawerScene:
         builder.require_target(DRAWERS[builder.containers].name)
@@ -47,6 +48,7 @@ class PlaceInDrawer(Task[DrawerScene]):
     """Put the target into the drawer and close the drawer."""
 
     fixture_state_size: ClassVar[int] = 6
+    fixture_velocity_size: ClassVar[int] = 1
 
     def build_scene(self, builder: SceneBuilder) -> DrawerScene:
         pool = builder.small_objects(MAX_LENGTH_M, MAX_HEIGHT_M)

@@ -29,6 +29,7 @@ class Pour(Task[PourScene]):
     """Pour six of the eight spheres into the cup."""
 
     fixture_state_size: ClassVar[int] = 14
+    fixture_velocity_size: ClassVar[int] = 9
 
     def build_scene(self, builder: SceneBuilder) -> PourScene:
         world = builder.world

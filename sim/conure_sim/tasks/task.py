@@ -22,6 +22,8 @@ class Task(ABC, Generic[SceneType]):
 
     fixture_state_size: ClassVar[int] = 0
     """Length of the scene's `fixture_state`."""
+    fixture_velocity_size: ClassVar[int] = 0
+    """Length of the scene's `fixture_velocities`."""
     any_object: ClassVar[bool] = False
     """Whether every object on the table could be the target as well."""
 

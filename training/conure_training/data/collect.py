@@ -1,6 +1,7 @@
 """`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ MAX_EPISODES = 1_000_000
 """Limit for one task: the seeds of the next task begin there."""
 NOISE_SHAPE = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.2])
 MAX_FAILURES = 20
+ATTEMPT_STRIDE = 500_000_000
 LOWEST_START_M = 0.04
 LARGEST_TURN_RAD = 0.9
 
@@ -189,8 +191,8 @@ def _collect_block(config: DemosConfig, block: Block) -> dict[str, NDArray]:
 
 def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     """Try seeds until an episode succeeds. Raises: ConfigError after MAX_FAILURES."""
-    for attempt in range(MAX_FAILURES):
-        episode = _try_episode(env, seed + attempt * 500_000_000, config)
+    for attempt in attempt_seeds(seed):
+        episode = _try_episode(env, attempt, config)
         if episode["reward"][-1] > 0:
             return {**episode, "seed": np.array([seed])}
     raise ConfigError(
@@ -198,9 +200,15 @@ def _collect_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDAr
     )
 
 
+def attempt_seeds(seed: int) -> Iterator[int]:
+    """The seeds that are tried, in order, until an episode of this seed succeeds."""
+    for attempt in range(MAX_FAILURES):
+        yield seed + attempt * ATTEMPT_STRIDE
+
+
 def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]:
     rng = np.random.default_rng(seed)
-    observation = _start_episode(env, seed, rng, config)
+    observation = start_episode(env, seed, rng, config)
     expert = env.task.expert(env.scene)
     scale = rng.uniform(*config.noise)
 
@@ -225,10 +233,20 @@ def _try_episode(env: Any, seed: int, config: DemosConfig) -> dict[str, NDArray]
     return episode
 
 
-def _start_episode(
+def start_episode(
     env: Any, seed: int, rng: np.random.Generator, config: DemosConfig
 ) -> dict[str, NDArray]:
-    """Reset to a start and a target as the configuration has them; the first observation."""
+    """Reset to a start and a target as the configuration has them.
+
+    Args:
+        env: A TabletopEnv.
+        seed: Of the reset.
+        rng: Where start and target are drawn from.
+        config: How data are collected.
+
+    Returns:
+        The first observation.
+    """
     region = env.world.simulation
     lower = [*region.tool_lower_m[:2], LOWEST_START_M, -LARGEST_TURN_RAD]
     upper = [*region.tool_upper_m, LARGEST_TURN_RAD]

@@ -117,6 +117,18 @@ def load_demonstrations(path: Path, images: bool = True) -> Demonstrations:
     return data
 
 
+def load_config_of(path: Path) -> dict[str, Any]:
+    """The settings that a data set was collected with; empty if it does not say. Raises: DataError
+    if there is none.
+    """
+    try:
+        attributes = zarr.open_group(last_whole(path), mode="r").attrs.asdict()
+    except FileNotFoundError as error:
+        raise DataError(f"no data set at {path}; run conure demos out={path}") from error
+    config: dict[str, Any] = attributes.get("config") or {}  # type: ignore[assignment]
+    return config
+
+
 def _blank(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.zeros((len(rows), 0, 0, 3), np.uint8)
 

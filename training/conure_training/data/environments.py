@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import gymnasium
 
 import conure_sim  # noqa: F401  (registers the environments)
+from conure_core.errors import ConfigError
 from conure_sim.tasks import find_task
 
 
@@ -26,13 +27,25 @@ class EnvironmentSettings(Protocol):
     def randomization(self) -> Mapping[str, Any]: ...
 
 
-def make_environment(task: str, settings: EnvironmentSettings, target: str = "") -> Any:
+def require_images(observation: Mapping[str, Any]) -> None:
+    """Raises: ConfigError if an observation, which a policy on images gets, has none."""
+    if "image" not in observation:
+        raise ConfigError(
+            f"the policy sees images, but the observation has only {sorted(observation)}; make the"
+            " environment with images=True"
+        )
+
+
+def make_environment(
+    task: str, settings: EnvironmentSettings, target: str = "", images: bool = True
+) -> Any:
     """Make the environment `conure/{task}-v0`, without Gymnasium's wrappers.
 
     Args:
         task: Name of a task, such as "Lift".
         settings: A configuration with the environment's fields.
         target: Name of the object to act on; empty: any of the set.
+        images: Whether observations hold images.
 
     Returns:
         A `TabletopEnv`.
@@ -50,4 +63,5 @@ def make_environment(task: str, settings: EnvironmentSettings, target: str = "")
         distractors=settings.distractors,
         randomization=settings.randomization,
         target=target or None,
+        images=images,
     ).unwrapped

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from conure_core.contract.spec import Contract
 from conure_sim.envs.rollout import Driver
+from conure_training.data.environments import require_images
 
 Observation = dict[str, NDArray[Any]]
 """One observation of the environment: `image` (h, w, 3) uint8, `proprio` (p,) float32, ..."""
@@ -45,7 +46,10 @@ class Policy(Protocol):
 
 
 def as_batch(observation: Observation) -> tuple[Tensor, Tensor]:
-    """Take image (1, h, w, 3) and proprioception (1, p) from one observation."""
+    """Take image (1, h, w, 3) and proprioception (1, p) from one observation. Raises: ConfigError
+    if it has no image.
+    """
+    require_images(observation)
     image = torch.from_numpy(observation["image"])
     proprio = torch.from_numpy(observation["proprio"])
     return image[None], proprio[None]

@@ -11,6 +11,7 @@ from conure_core.contract.spec import Contract, require_match
 from conure_core.errors import ConfigError, DataError, SpecMismatch
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.vision.camera import Camera
+from conure_training.data.environments import require_images
 from conure_training.prior.encoder import SceneEncoder
 from conure_training.prior.flow import ConditionalRealNVP
 from conure_training.runtime.torch_files import load_torch, readable, save_torch
@@ -108,7 +109,10 @@ class Prior(nn.Module):
         return self.size.chunk * self.action_dim
 
     def features(self, observation: dict[str, Any]) -> Tensor:
-        """Encode one observation of the environment as features, shape (1, feature_dim)."""
+        """Encode one observation of the environment as features, shape (1, feature_dim). Raises:
+        ConfigError if it has no image.
+        """
+        require_images(observation)
         with torch.inference_mode():
             image = torch.from_numpy(observation["image"])
             proprio = torch.from_numpy(observation["proprio"])

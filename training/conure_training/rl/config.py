@@ -21,7 +21,8 @@ class MethodConfig:
 
     reads: ClassVar[tuple[str, ...]] = ("prior", "demos")
     """Of the run's files, those that it learns from."""
-
+    uses_images: ClassVar[bool] = True
+    """Whether it acts on or learns from images; without, the environment renders none."""
     name: str = ""
     """As rl.registry lists it."""
 

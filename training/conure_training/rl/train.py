@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from conure_core.config.loader import load_config
+from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_training.data.environments import make_environment
@@ -36,7 +37,15 @@ def build_method(config: RunConfig, env: Any) -> Method:
 
     Returns:
         The method, ready for the loop.
+
+    Raises:
+        ConfigError: The method needs images, and the environment has none.
     """
+    if config.method.uses_images and not getattr(env, "images", True):
+        raise ConfigError(
+            f"method {config.method.name} learns from images, but the environment has images=False;"
+            " make it with images=True"
+        )
     method: Method = builder(config.method.name)(config, config.method, env)
     return method
 
@@ -64,11 +73,12 @@ def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | 
     torch.manual_seed(config.seed)
     out = Path(config.out)
     with ExitStack() as stack:
-        env = make_environment(config.task, config, config.target)
+        images = config.method.uses_images
+        env = make_environment(config.task, config, config.target, images)
         stack.enter_context(closing(env))
         evaluation_env = None
         if config.evaluate_every:
-            evaluation_env = make_environment(config.task, config, config.target)
+            evaluation_env = make_environment(config.task, config, config.target, images)
             stack.enter_context(closing(evaluation_env))
         method = build_method(config, env)
         loop = Loop(config, method, env, evaluation_env)
