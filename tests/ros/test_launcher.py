@@ -259,7 +259,7 @@ def test_a_graph_ends_when_told_to_though_its_output_is_a_page_that_nobody_turns
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout.readline() == b"starts\n"
-        wait_until(lambda: len(processes_with(mark)) == 2, 10, "the noisy node")
+        wait_until(lambda: len(processes_with(mark)) == 3, 10, "control and manager")
         process.send_signal(signal.SIGTSTP)
         full = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ) - 4096
         waiting = array.array("i", [0])

@@ -232,7 +232,7 @@ def test_a_wrong_reading_never_becomes_the_goal_of_an_arm_that_gets_its_torque(o
 
 
 def test_readings_that_never_agree_are_named_and_become_no_goal():
-    bus = Registers([0, 700] * 20)
+    bus = Registers([0, 700] * 10_000)
     with pytest.raises(ServoFault, match=r"reads 700 counts apart"):
         SerialArm(bus, SCALE).goals_at_present()
     assert bus.goals == {}

@@ -254,12 +254,14 @@ class SerialArm:
         )
 
     def _measure_in_accord(self) -> Measurement:
-        """Measure until two readings in a row agree. Raises: ServoFault naming a servo whose
-        readings do not.
+        """Measure until two readings in a row agree: a limp arm may still fall. Raises: ServoFault
+        naming a servo whose readings do not agree within `lost_s`.
         """
         self.measure()
         near = self.table.counts_per_turn * ACCORD_TURNS
-        for _ in range(self.config.retries + 1):
+        began_s = time.monotonic()
+        apart = None
+        while apart is None or time.monotonic() - began_s < self.config.lost_s:
             before = self._unwrapped()
             measurement = self.measure()
             apart = np.abs(self._unwrapped() - before)
