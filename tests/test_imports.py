@@ -86,6 +86,7 @@ LAYERS = {
         "plan",
         "ledger",
         "measures",
+        "off_policy",
         "provenance",
         "checks",
         "plots",

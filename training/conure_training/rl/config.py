@@ -48,6 +48,8 @@ class RunConfig:
     """The prior, for the methods that use one."""
     demos: str = "out/demos"
     """The folder of demonstrations, for the methods that use some."""
+    data: str = ""
+    """The folder of recorded episodes that td3_bc, bcq and iql learn from; empty: `demos`."""
     out: str = "out/rl"
     """The folder that everything is written to."""
     steps: int = field(default=13_000, metadata=COUNT)
@@ -64,7 +66,7 @@ class RunConfig:
     attention: bool = True
     """Policies on a prior's features attend to one of its slots."""
     checkpoint_every: int = field(default=2000, metadata=COUNT)
-    """Environment steps between checkpoints."""
+    """Environment steps between checkpoints; gradient steps while an offline method learns."""
     seed: int = field(default=0, metadata=SEED)
     """Of everything random in the run."""
     evaluate_every: int = field(default=0, metadata=COUNT_OR_NONE)
