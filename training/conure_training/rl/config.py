@@ -1,7 +1,7 @@
 """What `conure rl` takes: one run, and the settings of its method."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
 from conure_core.errors import ConfigError
@@ -19,6 +19,8 @@ class MethodConfig:
 
     name: str = ""
     """As rl.registry lists it."""
+    learns_offline: ClassVar[bool] = False
+    """True: from recorded episodes, before the first step, and from nothing else."""
 
     def __post_init__(self) -> None:
         check_values(asdict(self), type(self), "method.")
@@ -90,6 +92,11 @@ class RunConfig:
                 f"method.name is {self.method.name}, but the settings are a"
                 f" {type(self.method).__name__}; expected a {expected.__name__}. On the command"
                 f" line method={self.method.name} chooses both"
+            )
+        if self.data and not self.method.learns_offline:
+            raise ConfigError(
+                f"data={self.data} is for methods that learn offline (td3_bc, bcq, iql); give"
+                f" method={self.method.name} its demonstrations as demos="
             )
         find_task(self.task)
         find_randomization(self.randomization)

@@ -4,9 +4,10 @@ episode.
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conure_core.config.values import COUNT, POSITIVE, bounds
 from conure_training.nn.critic_ensemble import CriticEnsemble
@@ -28,6 +29,8 @@ SEEN = "features"
 @dataclass(frozen=True)
 class OfflineConfig(UpdateConfig):
     """Of learning from a fixed data set. Return, discount and n belong to the replay's config."""
+
+    learns_offline: ClassVar[bool] = True
 
     gradient_steps: int = field(default=20_000, metadata=COUNT)
     """Updates, all of them before the first episode."""
@@ -162,8 +165,3 @@ def make_actor(
     """
     with seeded(seed):
         return DeterministicPolicy(feature_dim, action_dim, config.hidden_dims, slots)
-
-
-def detach_rows(module: nn.Module) -> nn.Module:
-    """A copy of a network that no optimizer moves."""
-    return deepcopy(module).requires_grad_(False)
