@@ -26,8 +26,7 @@ from conure_training.nn.critic_ensemble import CriticEnsemble
 from conure_training.nn.mlp import mlp
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModulePolicy, PolicyModule
-from conure_training.prior.model import Prior
+from conure_training.policies.module import FeatureModule, ModulePolicy
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.learner import Metrics, Observation, PolyakAverage
 from conure_training.rl.method import Method
@@ -189,14 +188,13 @@ class Bcq(OfflineLearner):
         return torch.randn(rows, self.policy.vae.latent_dim, generator=self.generator)
 
 
-class Choosing(PolicyModule):
+class Choosing(FeatureModule):
     """A BcqPolicy on a prior's features; the noise is not used."""
 
-    prior: Prior
     policy: BcqPolicy
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return self.policy.act(self.prior.encoder(image, proprio))
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        return self.policy.act(features)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
