@@ -183,6 +183,17 @@ def test_bcq_acts_by_the_best_candidate_near_the_decoder_s_actions() -> None:
     assert len(q.argmax(dim=1).unique()) > 1, "the choice depends on what is seen"
 
 
+def test_bcq_s_perturbation_climbs_the_critic_as_far_as_it_may() -> None:
+    learner = Bcq(F, A, small(Bcq, learning_rate=1e-2))
+    learner._first_value = lambda features, action: action.sum(dim=1)
+    batch = batch_of(32)
+    for _ in range(40):
+        learner._update_actor(batch)
+    seen, z = batch.observation[SEEN], torch.zeros(32, 2 * A)
+    decoded = learner.policy.vae.decode(seen, z)
+    assert (learner.policy.propose(seen, z) - decoded).min() > 0.04, "at most 0.05"
+
+
 # DDPG against a library.
 
 
@@ -206,7 +217,7 @@ class Given:
 
 
 def test_ddpg_updates_as_stable_baselines_does() -> None:
-    config = small(Ddpg, learning_rate=1e-3)
+    config = small(Ddpg, learning_rate=1e-3, polyak=0.5)
     ours = Ddpg(F, A, config)
     theirs = DDPG(
         "MlpPolicy",

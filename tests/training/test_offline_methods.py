@@ -1,6 +1,7 @@
 """`conure rl method=td3_bc|bcq|iql data=FOLDER`: what it learns from, what it refuses, how it resumes."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from conure_core.config.loader import load_config
 from conure_core.contract.bundle import load_bundle
 from conure_core.errors import ConfigError, DataError
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.environments import make_environment
 from conure_training.export.export import ExportConfig, export_policy
 from conure_training.rl.config import RunConfig
+from conure_training.rl.offline.data import OfflineData
 from conure_training.rl.offline.iql import Iql
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import train_rl
@@ -86,9 +89,10 @@ def test_a_data_set_without_rewards_says_what_to_do(recorded, prior, tmp_path) -
         train_rl(offline_config(path, prior, tmp_path / "out"))
 
 
-@pytest.mark.parametrize("method", ["bcq", "td3_bc"])
-def test_the_policy_is_exported_and_acts_as_its_file_does(method, demos, prior, tmp_path) -> None:
-    config = rl_config(demos, prior, tmp_path / "run", "steps=1", method=method)
+def test_a_policy_in_the_action_space_is_exported_and_acts_as_its_file_does(
+    demos, prior, tmp_path
+) -> None:
+    config = rl_config(demos, prior, tmp_path / "run", "steps=1", method="bcq")
     path = train_rl(config)
     words = [f"agent={path}", f"out={tmp_path / 'bundle'}", f"demos={demos}", "observations=8"]
     words += ["golden=4", "calls=1", "report=", "metrics="]
@@ -103,6 +107,22 @@ def test_the_policy_is_exported_and_acts_as_its_file_does(method, demos, prior, 
         seen = {"image": data.image[step], "proprio": data.proprio[step]}
         expected = policy.act(seen, np.zeros(7, np.float32))
         np.testing.assert_allclose(bundle.act(seen).action, expected, atol=1e-3)
+
+
+def test_an_episode_without_success_has_no_future_unless_timeouts_are_bootstrapped(
+    demos, prior, tmp_path
+) -> None:
+    data = load_demonstrations(demos)
+    reward = data.reward.copy()
+    reward[: data.ends[0]] = 0.0
+    save_demonstrations(tmp_path / "data", replace(data, reward=reward), {})
+    for timeout_fails in (True, False):
+        words = [f"timeout_fails={timeout_fails}"]
+        config = offline_config(tmp_path / "data", prior, tmp_path / "out", *words)
+        with closing(make_environment(config.task, config, config.target)) as env:
+            episodes = OfflineData(config, env).episodes()
+        assert [episode.terminated for episode in episodes] == [timeout_fails] + 5 * [True]
+        assert all(set(episode.observations) == {"features"} for episode in episodes)
 
 
 def test_data_is_refused_by_a_method_that_does_not_learn_offline() -> None:
