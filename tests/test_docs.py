@@ -11,7 +11,7 @@ import conure_core.config.loader as config_module
 from conure_core.cli import main, verbs
 from tests.pages import PAGES, README, ROOT, blocks, commands, headings, links
 
-DOCS = [page for page in PAGES if page.parent.name == "docs"]
+DOCS = [page for page in PAGES if page.parent.name in ("docs", "methods")]
 NOT_OF_THIS_MACHINE = ("/my/", "...")
 BEGINS_AT_ONCE = ("conure", "conure stop")
 """What would list the verbs, and what would stop every arm without reading a configuration."""

@@ -87,6 +87,7 @@ LAYERS = {
         "ledger",
         "measures",
         "provenance",
+        "off_policy",
         "checks",
         "plots",
         "page",

@@ -52,8 +52,26 @@ def made_up_result(
         return {"image_size": int(settings.get("image_size", 48))}, {"episodes": {"Lift": 100}}
     if verb == "prior":
         return {"static_scenes": 48000}, {"objects_found": 0.9, "object_position_error_mm": None}
+    if "off_policy" in words:
+        return {}, made_up_agents(settings["setting"])
     figures = {"entropy_nats": -16.7, "nll_nats_ours": -16.5, "excess_nats_ours": 0.2}
     return {}, {**figures, "nll_nats_authors": -8.4, "excess_nats_authors": 8.3}
+
+
+def made_up_agents(setting: str) -> dict[str, Any]:
+    """Off-policy DDPG that gets a fifth of the way and promises more than there is."""
+    shares = {"behavioral": 1.0, "ddpg": 0.2}
+    if setting == "imitation":
+        shares |= {"bcq": 0.98, "td3_bc": 0.95, "iql": 0.92}
+    agents = {}
+    for name, share in shares.items():
+        value = {"predicted": 4.0, "predicted_on_data": 5.0, "true": -60.0}
+        agents[name] = [
+            {"updates": updates, "return": -1100.0 + 1000.0 * share, **value}
+            for updates in (1000, 2000)
+        ]
+    levels = {"random_return": -1100.0, "expert_return": -100.0, "largest_return": 0.0}
+    return {**levels, "agents": agents}
 
 
 def made_up_runs(plan: Plan, scale: str, made: Callable[[Entry], Record | None]) -> Runs:

@@ -20,6 +20,7 @@ TINY_RL = ["steps=120", "checkpoint_every=50"]
 TINY_PRETRAINING = ("steps=3", "batch_size=16")
 TINY_LATENT = ("updates_per_step=0.3", "batch_size=16", "critic_pretraining_updates=3")
 TINY_FEATURES = (*TINY_LATENT, "hidden_width=32")
+TINY_OFFLINE = ("gradient_steps=6", "batch_size=16", "hidden_width=32")
 TINY_METHODS = {
     "latent": TINY_LATENT,
     "latent_escape": TINY_LATENT,
@@ -35,6 +36,9 @@ TINY_METHODS = {
     "trajectory": TINY_LATENT,
     "hierarchical": TINY_LATENT,
     "steered": TINY_LATENT,
+    "td3_bc": TINY_OFFLINE,
+    "bcq": (*TINY_OFFLINE, "vae_width=16", "candidates=5"),
+    "iql": TINY_OFFLINE,
 }
 PRETRAINED = {
     "latent_escape": "cloning",

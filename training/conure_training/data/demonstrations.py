@@ -129,6 +129,17 @@ def load_config_of(path: Path) -> dict[str, Any]:
     return config
 
 
+def stored_arrays(path: Path) -> set[str]:
+    """Names of the arrays in a data set. Raises: DataError if there is none."""
+    try:
+        group = zarr.open_group(last_whole(path), mode="r")
+        return set(group.array_keys())
+    except FileNotFoundError as error:
+        raise DataError(f"no data set at {path}; run conure demos out={path}") from error
+    except Exception as error:  # as in load_demonstrations
+        raise damaged(path, error, "run conure demos again") from error
+
+
 def _blank(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.zeros((len(rows), 0, 0, 3), np.uint8)
 

@@ -53,16 +53,55 @@ def export_bundle(
     log_likelihood_thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> Bundle:
-    """Write a bundle and load it as the robot will.
+    """Write a bundle of a prior, or of a policy in its latent space, as `export_graph` does.
 
-    The graphs are in float64, see conure_training.nn.float64. The given modules are left as they
-    are. The folder appears whole or not at all; a bundle at `path` is replaced only by a whole one.
+    The given modules are left as they are.
 
     Args:
         encoder: (image (B, H, W, 3) uint8, proprio (B, P)) to features (B, C), normalization
             included, computed in the dtype of `proprio`.
         flow: The prior's flow, with the features as its context.
         policy: Draws z, (B, A), for features; None: the prior alone.
+        contract: See `export_graph`, as all that follow.
+        path: The bundle's folder.
+        golden_observations: Replayed whenever the bundle is loaded.
+        training_config: Kept in the bundle.
+        name: Of the bundle.
+        log_likelihood_thresholds: Held-out quantiles.
+        seed: Draws the golden noise.
+
+    Returns:
+        The bundle.
+    """
+    return export_graph(
+        PolicyGraph(encoder, flow, policy),
+        contract,
+        path,
+        golden_observations,
+        training_config,
+        name,
+        log_likelihood_thresholds,
+        seed,
+    )
+
+
+def export_graph(
+    graph: PolicyGraph,
+    contract: Contract,
+    path: str | Path,
+    golden_observations: Observations,
+    training_config: Mapping[str, Any],
+    name: str = "",
+    log_likelihood_thresholds: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Bundle:
+    """Write a bundle and load it as the robot will.
+
+    The graphs are in float64, see conure_training.nn.float64. The folder appears whole or not at
+    all; a bundle at `path` is replaced only by a whole one.
+
+    Args:
+        graph: What acts.
         contract: Robot, observation and action.
         path: The bundle's folder.
         golden_observations: Replayed whenever the bundle is loaded; a few dozen are enough.
@@ -84,7 +123,6 @@ def export_bundle(
     if path.exists() and not (path / SPEC).is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another name or remove it")
     require_thresholds(thresholds)
-    graph = PolicyGraph(encoder, flow, policy)
     golden = _golden_inputs(graph, golden_observations, contract, seed)
     with replacing(path) as folder:
         folder.mkdir()

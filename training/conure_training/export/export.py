@@ -20,10 +20,12 @@ from conure_core.runtime.claim import claimed
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
-from conure_training.export.bundle_writer import export_bundle
+from conure_training.export.bundle_writer import export_graph
 from conure_training.export.parity import Observations, onnx_parity
 from conure_training.policies.chunked import ChunkedPolicy
+from conure_training.policies.graph import FeatureGraph, PolicyGraph
 from conure_training.policies.latent import LatentPolicy
+from conure_training.policies.module import FeatureModule, ModulePolicy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
 
@@ -93,7 +95,7 @@ def run(overrides: list[str]) -> None:
 
 
 def export_policy(config: ExportConfig) -> dict[str, Any]:
-    """Export a trained prior or policy in z.
+    """Export a trained prior, a policy in z, or one on a prior's features.
 
     Args:
         config: What to export where.
@@ -103,7 +105,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         in the file `config.report`.
 
     Raises:
-        ConfigError: The file holds neither a prior nor a policy in z.
+        ConfigError: The file holds another kind of policy.
         DataError, BundleError, SpecMismatch: See `load_policy` and `export_bundle`.
     """
     with claimed(config.out, "conure export"):
@@ -111,17 +113,15 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
 
 
 def _export_policy(config: ExportConfig) -> dict[str, Any]:
-    policy = _load_exportable(Path(config.agent))
+    contract, graph = _load_exportable(Path(config.agent))
     if config.demos:
         observations = _recorded_observations(config)
     else:
-        observations = _simulated_observations(config, policy.contract)
+        observations = _simulated_observations(config, contract)
 
-    bundle = export_bundle(
-        policy.prior.encoder,
-        policy.prior.flow,
-        policy.policy,
-        contract=policy.contract,
+    bundle = export_graph(
+        graph,
+        contract=contract,
         path=config.out,
         golden_observations=_spread(observations, config.golden),
         training_config={"agent": config.agent, **_note(Path(config.agent))},
@@ -129,7 +129,7 @@ def _export_policy(config: ExportConfig) -> dict[str, Any]:
         log_likelihood_thresholds=_thresholds(config.metrics),
         seed=config.seed,
     )
-    parity = onnx_parity(bundle, policy.graph, observations, config.seed)
+    parity = onnx_parity(bundle, graph, observations, config.seed)
     times_ms = _inference_times_ms(bundle, observations, config.calls)
     result = {"parity": asdict(parity), "inference_ms": times_ms}
     if config.report:
@@ -137,18 +137,21 @@ def _export_policy(config: ExportConfig) -> dict[str, Any]:
     return result
 
 
-def _load_exportable(path: Path) -> LatentPolicy:
+def _load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
     policy = load_policy(path)
     if isinstance(policy, ChunkedPolicy):
         raise ConfigError(
             f"{path} decides {policy.prior.size.chunk} actions at once, but a robot takes one a"
             " tick; train a prior with size.chunk=1"
         )
-    if not isinstance(policy, LatentPolicy):
-        raise ConfigError(
-            f"{path} is neither a prior nor a policy in z; only these can be exported"
-        )
-    return policy
+    if isinstance(policy, LatentPolicy):
+        return policy.contract, policy.graph
+    if isinstance(policy, ModulePolicy) and isinstance(policy.module, FeatureModule):
+        return policy.contract, FeatureGraph(policy.module)
+    raise ConfigError(
+        f"{path} is neither a prior nor a policy in z nor one on a prior's features; only these can"
+        " be exported"
+    )
 
 
 def _inference_times_ms(bundle: Bundle, observations: Observations, calls: int) -> list[float]:

@@ -77,11 +77,7 @@ class GaussianPolicy(nn.Module):
 
         |log std| stays below LOG_STD_LIMIT, smoothly.
         """
-        inputs = self.normalize(features)
-        if self.score is not None:
-            attended = self._attend(features)
-            inputs = torch.cat([attended, inputs], dim=-1)
-        mean, raw = self.trunk(inputs).chunk(2, dim=-1)
+        mean, raw = self.trunk(self._inputs(features)).chunk(2, dim=-1)
         log_std = self.LOG_STD_LIMIT * torch.tanh(raw / self.LOG_STD_LIMIT)
         return mean, torch.exp(log_std)
 
@@ -98,6 +94,13 @@ class GaussianPolicy(nn.Module):
         mean, std = self(features)
         u = mean if noise is None else mean + std * noise
         return bound_radially(u, self.radius)
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        """What the trunk sees: all features, scaled, and the slot that is attended to."""
+        inputs: Tensor = self.normalize(features)
+        if self.score is None:
+            return inputs
+        return torch.cat([self._attend(features), inputs], dim=-1)
 
     def _attend(self, features: Tensor) -> Tensor:
         """Average the slots by the softmax of their scores, (B, SLOT_SIZE)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.float64 import in_float64
 from conure_training.nn.gaussian_policy import GaussianPolicy
+from conure_training.policies.module import FeatureModule
 from conure_training.prior.flow import ConditionalRealNVP
 
 
@@ -53,6 +54,28 @@ class PolicyGraph(nn.Module):
             z = self.policy.draw(features, z)
         action, log_likelihood = self.flow.decode_with_log_prob(z, features)
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
+
+
+class FeatureGraph(PolicyGraph):
+    """a = decide(features, noise), clipped; z and the log-likelihood are what the prior says of a.
+
+    For policies in the action space that act on a prior's features.
+    """
+
+    def __init__(self, module: FeatureModule) -> None:
+        """Copy the module, with its prior, in float64."""
+        nn.Module.__init__(self)
+        self.module = in_float64(module)
+        self.encoder = self.module.prior.encoder
+        self.flow = self.module.prior.flow
+
+    def forward(
+        self, image: Tensor, proprio: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.encoder(image, proprio.double())
+        action = self.module.decide(features, noise.double()).clamp(-1.0, 1.0)
+        z, log_likelihood = self.flow.encode_with_log_prob(action, features)
+        return action.float(), z.float(), log_likelihood.float()
 
 
 class InverseGraph(nn.Module):

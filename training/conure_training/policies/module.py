@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from conure_core.contract.spec import Contract
 from conure_training.policies.policy import Observation, as_batch
+from conure_training.prior.model import Prior
 
 
 class PolicyModule(nn.Module):
@@ -24,6 +25,27 @@ class PolicyModule(nn.Module):
 
     def begin(self) -> None:
         """Start an episode; a child that remembers earlier steps forgets them here."""
+
+
+class FeatureModule(PolicyModule):
+    """Base class of those that act on a prior's features alone: a child says how, by `decide`."""
+
+    prior: Prior
+
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        """Choose actions.
+
+        Args:
+            features: Shape (B, F).
+            noise: Shape (B, A).
+
+        Returns:
+            Shape (B, A), not clipped.
+        """
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        return self.decide(self.prior.encoder(image, proprio), noise)
 
 
 @dataclass(frozen=True)

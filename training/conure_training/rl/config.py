@@ -25,6 +25,8 @@ class MethodConfig:
     """Whether it acts on or learns from images; without, the environment renders none."""
     name: str = ""
     """As rl.registry lists it."""
+    learns_offline: ClassVar[bool] = False
+    """True: from recorded episodes, before the first step, and from nothing else."""
 
     def __post_init__(self) -> None:
         check_values(asdict(self), type(self), "method.")
@@ -54,6 +56,8 @@ class RunConfig:
     """The prior, for the methods that use one."""
     demos: str = field(default="out/demos", metadata=CHANGES_NO_RESULT)
     """The folder of demonstrations, for the methods that use some."""
+    data: str = field(default="", metadata=CHANGES_NO_RESULT)
+    """The folder of recorded episodes that td3_bc, bcq and iql learn from; empty: `demos`."""
     out: str = field(default="out/rl", metadata=CHANGES_NO_RESULT)
     """The folder that everything is written to."""
     steps: int = field(default=13_000, metadata=COUNT)
@@ -70,7 +74,7 @@ class RunConfig:
     attention: bool = True
     """Policies on a prior's features attend to one of its slots."""
     checkpoint_every: int = field(default=2000, metadata=COUNT | CHANGES_NO_RESULT)
-    """Environment steps between checkpoints."""
+    """Environment steps between checkpoints; gradient steps while an offline method learns."""
     seed: int = field(default=0, metadata=SEED)
     """Of everything random in the run."""
     evaluate_every: int = field(default=0, metadata=COUNT_OR_NONE)
@@ -95,10 +99,16 @@ class RunConfig:
                 f" {type(self.method).__name__}; expected a {expected.__name__}. On the command"
                 f" line method={self.method.name} chooses both"
             )
+        if self.data and not self.method.learns_offline:
+            raise ConfigError(
+                f"data={self.data} is for methods that learn offline (td3_bc, bcq, iql); give"
+                f" method={self.method.name} its demonstrations as demos="
+            )
         find_task(self.task)
         find_randomization(self.randomization)
 
     def identity(self) -> str:
         """The settings, and the content of the files that the method reads, wherever they lie."""
-        read = {name: stamp(Path(getattr(self, name))) for name in self.method.reads}
+        files = {name: getattr(self, name) for name in self.method.reads}
+        read = {name: stamp(Path(file)) for name, file in files.items() if file}
         return identity(self, inputs=read)

@@ -1,8 +1,8 @@
 """The loop that every method of `conure rl` runs in: act, store whole episodes, update, now and
-then evaluate.
+then evaluate. An offline method takes all its gradient steps before the first episode.
 
-The state of the run is written at the ends of episodes; the same command resumes it, and it
-ends as an uninterrupted run would.
+The state of the run is written at the ends of episodes and between gradient steps of offline
+learning; the same command resumes it, and it ends as an uninterrupted run would.
 """
 
 import time
@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import Progress
 from torch import Tensor
 
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
 from conure_training.rl.config import RunConfig
+from conure_training.rl.learners.actor_critic import ActorCritic
+from conure_training.rl.learners.learner import Metrics
 from conure_training.rl.method import Method
-from conure_training.rl.replay import Episode, MixedReplay
+from conure_training.rl.offline.learner import OfflineLearner
+from conure_training.rl.replay import Batch, Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.tensorboard import RunLog
 from conure_training.runtime.torch_files import START_OVER, load_checkpoint, readable, save_torch
@@ -29,6 +33,8 @@ PROGRESS = "progress.json"
 """The record of a run that is not finished, as of its last checkpoint."""
 EPISODE_SEEDS = 2_000_000
 EVALUATION_SEEDS = 6_000_000
+GRADIENT_STEPS_A_RECORD = 500
+"""Gradient steps of offline learning between two entries of their record."""
 
 
 class Loop:
@@ -50,20 +56,23 @@ class Loop:
         self.replay = method.replay
         self.curve: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
+        self.gradient_steps: list[dict[str, Any]] = []
         self.steps = 0
         self.wall_s = 0.0
+        self._started_s = 0.0
         self.generator = torch.Generator().manual_seed(config.seed + 7)
 
     def run(self, on_episode: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Until the budget of steps is spent."""
         config = self.config
         self._resume()
-        started = time.monotonic()
+        self._started_s = time.monotonic() - self.wall_s
         steps_before = self.steps
-        wall_before = self.wall_s
         checkpoint_due = self.steps + config.checkpoint_every
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
         with progress_bar() as bar, RunLog(folder, self.steps) as log:
+            self._learn_offline(bar, log)
+            wall_before = self.wall_s
             task = bar.add_task(
                 f"rl ({config.method.name})", total=config.steps, completed=self.steps, note=""
             )
@@ -72,7 +81,7 @@ class Loop:
                 before = self.steps
                 episode = self._episode()
                 self._update(before)
-                self.wall_s = wall_before + time.monotonic() - started
+                self._count_time()
                 rate = (self.steps - steps_before) / (self.wall_s - wall_before)
                 recent = np.mean([entry["success"] for entry in self.curve[-RECENT_EPISODES:]])
                 bar.update(
@@ -96,13 +105,15 @@ class Loop:
 
         "config"; "episodes", each with "steps" so far, "success" and the last update's metrics;
         "evaluations", each with "steps", "success" (a rate), "episodes" and "seconds" of the run so
-        far; "figures", the method's own metrics; "wall_s"; "commit".
+        far; "gradient_steps", of offline learning, each with "updates" so far and that update's
+        metrics; "figures", the method's own metrics; "wall_s"; "commit".
         """
         about = {"figures": self.method.metrics, "wall_s": self.wall_s, "commit": git_commit()}
         return {
             "config": asdict(self.config),
             "episodes": self.curve,
             "evaluations": self.evaluations,
+            "gradient_steps": self.gradient_steps,
             **about,
         }
 
@@ -136,7 +147,7 @@ class Loop:
 
     def _update(self, steps_before: int) -> None:
         learner = self.learner
-        if learner.config.updates_per_step == 0:
+        if not isinstance(learner, ActorCritic) or learner.config.updates_per_step == 0:
             return
         if learner.updates == 0:
             learner.fit_normalizers(self.replay)
@@ -147,9 +158,39 @@ class Loop:
                     learner.update(batch, critic_only=True)
         metrics: dict[str, float] = {}
         for _ in range(learner.config.updates_due(steps_before, self.steps)):
-            batch = self.replay.sample(learner.config.batch_size, learner.generator)
-            metrics = learner.update(batch)
-        self.curve[-1].update({name: round(value, 4) for name, value in metrics.items()})
+            metrics = learner.update(self._sample())
+        self.curve[-1].update(_rounded(metrics))
+
+    def _learn_offline(self, bar: Progress, log: RunLog) -> None:
+        """Take the gradient steps of an offline method; none of another."""
+        learner = self.learner
+        if not isinstance(learner, OfflineLearner):
+            return
+        wanted = learner.config.gradient_steps
+        task = bar.add_task(
+            f"offline learning ({self.config.method.name})",
+            total=wanted,
+            completed=learner.updates,
+            note="",
+        )
+        if learner.updates == 0:
+            learner.fit_normalizers(self.replay)
+        while learner.updates < wanted:
+            metrics = learner.update(self._sample())
+            done = learner.updates
+            bar.update(task, completed=done, note=f"Q {metrics['q']:.2f}")
+            self._count_time()
+            if done % GRADIENT_STEPS_A_RECORD == 0 or done == wanted:
+                self.gradient_steps.append({"updates": done, **_rounded(metrics)})
+                log.write({f"offline_{name}": value for name, value in metrics.items()}, done)
+            if done % self.config.checkpoint_every == 0:
+                self._checkpoint()
+
+    def _count_time(self) -> None:
+        self.wall_s = time.monotonic() - self._started_s
+
+    def _sample(self) -> Batch:
+        return self.replay.sample(self.learner.config.batch_size, self.learner.generator)
 
     # Evaluation.
 
@@ -182,6 +223,7 @@ class Loop:
             "steps": self.steps,
             "curve": self.curve,
             "evaluations": self.evaluations,
+            "gradient_steps": self.gradient_steps,
             "wall_s": self.wall_s,
         }
         save_torch(Path(self.config.out) / "checkpoint.pt", data)
@@ -199,7 +241,12 @@ class Loop:
             self.steps = data["steps"]
             self.curve = data["curve"]
             self.evaluations = data["evaluations"]
+            self.gradient_steps = data["gradient_steps"]
             self.wall_s = data["wall_s"]
+
+
+def _rounded(metrics: Metrics) -> Metrics:
+    return {name: round(value, 4) for name, value in metrics.items()}
 
 
 def evaluate_learner(config: RunConfig, method: Method, env: Any) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conure_training.rl.learners.actor_critic import ActorCritic, Observation
+from conure_training.rl.learners.learner import Learner, Observation
 from conure_training.rl.replay import MixedReplay, Replay
 
 Observe = Callable[[dict[str, NDArray]], dict[str, Tensor]]
@@ -32,7 +32,7 @@ def _clip_to_box(observation: Observation, action: Tensor) -> Tensor:
 class Method:
     """What the loop needs of a method."""
 
-    learner: ActorCritic
+    learner: Learner
     """What acts and learns."""
     replay: Replay | MixedReplay
     """Where its episodes go, and its batches come from."""

@@ -173,16 +173,21 @@ class Features:
 
 
 def build_mixed_replay(
-    episodes: list[Episode], config: RunConfig, steps_an_action: int = 1
+    episodes: list[Episode],
+    config: RunConfig,
+    steps_an_action: int = 1,
+    n_step: int = WHOLE_EPISODE,
 ) -> MixedReplay:
     """Build a replay for the learner's own episodes beside one that holds exactly these.
 
-    Demonstrated returns are whole: they bootstrap from nothing before the episode's end.
+    Demonstrated returns are whole unless `n_step` says otherwise: they bootstrap from nothing
+    before the episode's end.
 
     Args:
         episodes: Demonstrated, at least one; their observations say what is stored.
         config: The run, for the replay's settings and the demonstrated share of a batch.
         steps_an_action: Environment steps of one action; the discount is that of so many.
+        n_step: Of the demonstrated returns.
 
     Returns:
         The replay, with nothing online yet.
@@ -194,7 +199,7 @@ def build_mixed_replay(
     action_dim = first.action.shape[1]
     size = replace(config.replay, gamma=config.replay.gamma**steps_an_action)
     rows = sum(len(episode.action) + 1 for episode in episodes)
-    kept = Replay(fields, action_dim, replace(size, capacity=rows, n_step=WHOLE_EPISODE))
+    kept = Replay(fields, action_dim, replace(size, capacity=rows, n_step=n_step))
     for episode in episodes:
         kept.add(episode)
     return MixedReplay(Replay(fields, action_dim, size), kept, config.demonstration_share)

@@ -23,10 +23,13 @@ METHODS = {
     "trajectory": "skills:TrajectoryConfig",
     "hierarchical": "skills:HierarchicalConfig",
     "steered": "steered:SteeredConfig",
+    "td3_bc": "offline.td3_bc:Td3BcConfig",
+    "bcq": "offline.bcq:BcqConfig",
+    "iql": "offline.iql:IqlConfig",
 }
-"""By name: "module:Config" in rl/methods. Beside the configuration stands what makes the method,
-`build(run, config, env) -> Method`, and, unless its policies are of another kind,
-`load_policy(data)`.
+"""By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
+configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its
+policies are of another kind, `load_policy(data)`.
 """
 
 POLICY_KINDS = {
@@ -67,4 +70,5 @@ def policy_loader(kind: str) -> Any:
 
 def _method_module(name: str) -> Any:
     module, _, _ = METHODS[name].partition(":")
-    return import_module(f"conure_training.rl.methods.{module}")
+    inside = module if "." in module else f"methods.{module}"
+    return import_module(f"conure_training.rl.{inside}")

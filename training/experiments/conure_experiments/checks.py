@@ -18,6 +18,7 @@ from conure_experiments.measures import (
     final_success,
     steps_to,
 )
+from conure_experiments.off_policy import measures
 from conure_experiments.plan import Entry
 from conure_training.evaluation.intervals import bracketed_interval, wilson_interval
 
@@ -329,6 +330,56 @@ def precise(runs: Runs) -> list[Requirement]:
     return checks
 
 
+def off_policy(runs: Runs) -> list[Requirement]:
+    """DDPG that only learns against the agent whose data it has; what repairs it."""
+    checks = []
+    for environment in runs.values("off_policy", "environment"):
+        for setting in runs.values("off_policy", "setting"):
+            case = {"environment": environment, "setting": setting}
+            results = off_policy_results(runs, **case)
+            complete = runs.complete("off_policy", **case)
+            checks += _off_policy_checks(f"{environment}, {setting}", results, complete)
+            if setting == "imitation":
+                checks.append(_repaired_check(environment, results, complete))
+    return checks
+
+
+def off_policy_results(runs: Runs, **case: str) -> list[dict[str, Any]]:
+    """What the entries with this environment and setting measured, one a seed."""
+    return [record.results["figures"] for record in runs.of("off_policy", **case)]
+
+
+def _off_policy_checks(case: str, results: measures.Results, complete: bool) -> list[Requirement]:
+    share = measures.share_of_behavioral(results) if results else float("nan")
+    predicted = measures.highest_prediction(results) if results else float("nan")
+    largest = results[0]["largest_return"] if results else 0.0
+    return [
+        Requirement(
+            what=f"return of off-policy DDPG over the behavioral agent's, {case}",
+            wanted=f"below {percent(0.5)}, random actions being 0",
+            found=percent(share) if results else "",
+            met=_verdict(complete, share < 0.5),
+        ),
+        Requirement(
+            what=f"value that off-policy DDPG predicts on the data, {case}",
+            wanted=f"above any possible return, {largest:g}",
+            found=f"at most {predicted:.1f}" if results else "",
+            met=_verdict(complete, predicted > largest),
+        ),
+    ]
+
+
+def _repaired_check(environment: str, results: measures.Results, complete: bool) -> Requirement:
+    name, share = measures.worst_repaired(results) if results else ("", float("nan"))
+    names = ", ".join(measures.REPAIRED)
+    return Requirement(
+        what=f"return of {names} over the expert's, {environment}, imitation",
+        wanted=f"each at least {percent(0.9)}, random actions being 0",
+        found=f"at least {percent(share)} ({name})" if results else "",
+        met=_verdict(complete, share >= 0.9),
+    )
+
+
 def asymmetric(runs: Runs) -> list[Requirement]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
@@ -538,6 +589,7 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "data_size": data_size,
     "mismatch": mismatch,
     "precise": precise,
+    "off_policy": off_policy,
     "asymmetric": asymmetric,
     "transfer": transfer,
     "auxiliary": auxiliary,

@@ -6,9 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.runtime.atomic_files import write_text
-from conure_experiments.checks import CHECKS, VERDICTS, Runs, areas, curves, finals, fresh_starts
+from conure_experiments.checks import (
+    CHECKS,
+    VERDICTS,
+    Runs,
+    areas,
+    curves,
+    finals,
+    fresh_starts,
+    off_policy_results,
+)
 from conure_experiments.ledger import Record, read_records
 from conure_experiments.measures import steps_to
+from conure_experiments.off_policy.measures import table
 from conure_experiments.plan import SCALES, Plan
 from conure_experiments.plots import write_plots
 from conure_training.demo.summary import auxiliary_task
@@ -21,6 +31,7 @@ TITLES = {
     "data_size": "Data size",
     "mismatch": "Mismatch: a prior that has only grasped, on a place task",
     "precise": "Precise demonstrations, sigma 0.03",
+    "off_policy": "Truly off-policy: agents that learn from data which others collected",
     "asymmetric": "Asymmetric against symmetric critic, randomization full",
     "transfer": "Transfer to perturbed worlds, by the randomization of training",
     "auxiliary": "Auxiliary object-position task: fewer labels",
@@ -209,6 +220,26 @@ def _precise(runs: Runs) -> str:
     )
 
 
+def _off_policy(runs: Runs) -> str:
+    by_case = {}
+    for environment in runs.values("off_policy", "environment"):
+        for setting in runs.values("off_policy", "setting"):
+            results = off_policy_results(runs, environment=environment, setting=setting)
+            by_case[environment, setting] = results
+    rows = table(by_case)
+    head = (
+        "environment",
+        "experiment",
+        "agent",
+        "return",
+        "random 0, expert 1",
+        "true value",
+        "predicted",
+        "predicted on the data",
+    )
+    return _table(head, rows) if rows else ""
+
+
 def _priors_of_presets(runs: Runs) -> str:
     """What the priors of the rows on randomization see, and how well."""
     rows = []
@@ -235,6 +266,7 @@ def _priors_of_presets(runs: Runs) -> str:
 DETAILS = {
     "headline": _headline,
     "precise": _precise,
+    "off_policy": _off_policy,
     "asymmetric": _priors_of_presets,
     "fresh_start": _fresh_start,
 }

@@ -19,9 +19,11 @@ from conure_experiments.checks import (
     curves,
     finals,
     labels_of,
+    off_policy_results,
     sizes_of_data,
 )
 from conure_experiments.ledger import Record
+from conure_experiments.off_policy.figure import AGENTS, draw_off_policy
 from conure_training.evaluation.intervals import stratified_interval
 
 GRID_POINTS = 21
@@ -94,10 +96,29 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "headline-final": ("headline", _plot_bars(final)),
         "data-size": ("data_size", _plot_against_count(sizes, "trajectories of the prior")),
         "mismatch": ("mismatch", _plot_learning_curves(by_learner)),
+        **_plot_off_policy(runs),
         "asymmetric": ("asymmetric", _plot_learning_curves(by_critic)),
         "transfer": ("transfer", _plot_bars(_worlds(runs))),
         "auxiliary": ("auxiliary", _plot_bars(by_labels)),
     }
+
+
+def _plot_off_policy(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
+    """Returns and values of every environment, see draw_off_policy."""
+    plots: dict[str, tuple[str, Figure | None]] = {}
+    for environment in runs.values("off_policy", "environment"):
+        by_setting = {}
+        for setting in runs.values("off_policy", "setting"):
+            case = {"environment": environment, "setting": setting}
+            by_setting[setting] = off_policy_results(runs, **case)
+        figure = None
+        if any(by_setting.values()):
+            with mpl.rc_context(STYLE):
+                figure = draw_off_policy(by_setting, COLOURS)
+                _legend(figure, AGENTS)
+        name = environment.replace("_", "-")
+        plots[f"off-policy-{name}"] = ("off_policy", figure)
+    return plots
 
 
 def _list_started_tasks(runs: Runs, experiment: str) -> list[str]:

@@ -12,43 +12,40 @@ arXiv 1812.05905.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, MAY_BE_INFINITE, POSITIVE, bounds
-from conure_core.errors import ConfigError, DataError, SpecMismatch, unknown_name
+from conure_core.errors import ConfigError, unknown_name
 from conure_training.nn.critic_ensemble import CriticEnsemble
 from conure_training.nn.weights import frozen, seeded
-from conure_training.rl.config import MethodConfig
+from conure_training.rl.learners.learner import (
+    Learner,
+    Metrics,
+    Observation,
+    PolyakAverage,
+    UpdateConfig,
+)
 from conure_training.rl.replay import Batch, Source
 
-Observation = Mapping[str, Tensor]
-Metrics = dict[str, float]
+__all__ = ["ActorCritic", "FeatureLearnerConfig", "LearnerConfig", "Metrics", "Observation"]
+
 CRITICS_SEE = ("state", "features")
 
 
 @dataclass(frozen=True)
-class LearnerConfig(MethodConfig):
-    """The levers that every learner has, as soft actor-critic is published. Return, discount and n
-    belong to the replay's config.
+class LearnerConfig(UpdateConfig):
+    """The levers that every actor-critic has, as soft actor-critic is published. Return, discount
+    and n belong to the replay's config.
     """
 
-    hidden_width: int = field(default=256, metadata=COUNT)
-    """Width of the hidden layers of policy and critics."""
-    hidden_layers: int = field(default=2, metadata=COUNT)
-    """How many there are."""
     ensemble_size: int = field(default=2, metadata=COUNT)
     """Critics."""
-    batch_size: int = field(default=256, metadata=COUNT)
-    """Transitions of an update."""
-    learning_rate: float = field(default=3e-4, metadata=POSITIVE)
-    """Adam's, for critics and policy."""
     alpha_learning_rate: float = field(default=3e-3, metadata=POSITIVE)
     """Adam's, for the temperature alpha. Runs are short: at 3e-4, 3,000 updates move alpha by a
     factor of 2.5 at most.
@@ -59,8 +56,6 @@ class LearnerConfig(MethodConfig):
     """Share of the new weights that goes into the target critics at each update."""
     policy_average: float = field(default=0.002, metadata=POSITIVE)
     """The same for the averaged policy, which is what a finished run hands out."""
-    max_gradient_norm: float = field(default=10.0, metadata=POSITIVE)
-    """Longer gradients are shortened to it."""
     target_min: float = field(default=-math.inf, metadata=MAY_BE_INFINITE)
     """Lower bound on the critics' targets, where the return has a known one."""
     target_max: float = field(default=math.inf, metadata=MAY_BE_INFINITE)
@@ -92,10 +87,6 @@ class LearnerConfig(MethodConfig):
                 f"method.target_subset must be at most ensemble_size, {self.ensemble_size}, got"
                 f" {self.target_subset}"
             )
-
-    @property
-    def hidden_dims(self) -> tuple[int, ...]:
-        return (self.hidden_width,) * self.hidden_layers
 
     def updates_due(self, steps_before: int, steps_after: int) -> int:
         """Count the updates that go with a stretch of environment steps.
@@ -136,35 +127,16 @@ class FeatureLearnerConfig(LearnerConfig):
             raise unknown_name("method.critic", self.critic, CRITICS_SEE)
 
 
-class PolyakAverage:
-    """Polyak (EMA) average of a network's weights: slow <- slow + share * (fast - slow).
-
-    The tensors of both networks are listed once: to walk the modules takes as long as the update.
-    """
-
-    def __init__(self, slow: nn.Module, fast: nn.Module) -> None:
-        self._slow, self._fast = (
-            cast(list[Tensor], list(network.parameters())) for network in (slow, fast)
-        )
-        self._buffers = list(zip(slow.buffers(), fast.buffers(), strict=True))
-
-    @torch.no_grad()
-    def update(self, share: float) -> None:
-        """Move the average towards the network by this share; copy the buffers (input scales)."""
-        torch._foreach_lerp_(self._slow, self._fast, share)
-        for kept, present in self._buffers:
-            kept.copy_(present)
-
-
-class ActorCritic:
-    """Base of the learners; see the module. `policy` is what is exported, `generator` (CPU) all its
-    randomness.
+class ActorCritic(Learner):
+    """Base of the actor-critics; see the module. `policy` is what is exported.
 
     A loop, the same for every learner:
         learner.fit_normalizers(replay)
         action = learner.act(observation, generator)
         metrics = learner.update(replay.sample(learner.config.batch_size, learner.generator))
     """
+
+    config: LearnerConfig
 
     LOG_ALPHA_RANGE = (math.log(1e-4), math.log(10.0))
 
@@ -191,11 +163,8 @@ class ActorCritic:
             device: Where networks and batches live.
             critic_input: Name of the observation that the critics see.
         """
-        self.config = config
+        super().__init__(config, action_dim, seed, device)
         self.critic_input = critic_input
-        self.action_dim = action_dim
-        self.device = torch.device(device)
-        self.generator = torch.Generator().manual_seed(seed)
         self.policy = policy.to(self.device)
         self.averaged_policy = deepcopy(self.policy).requires_grad_(False)
         with seeded(seed + 1):
@@ -208,7 +177,6 @@ class ActorCritic:
         self.log_alpha = torch.full(
             (), math.log(config.initial_alpha), device=self.device, requires_grad=True
         )
-        self.updates = 0
         self._saved = ["policy", "averaged_policy", "critics", "target_critics"]
         self._optimizers = {
             "critics": torch.optim.Adam(
@@ -232,20 +200,7 @@ class ActorCritic:
         """Sampled actions (B, A), differentiable, and the penalty of each in nats, (B,)."""
         raise NotImplementedError
 
-    def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        """Actions (n, A) for standard normal noise (n, A); None: the policy's mean action."""
-        raise NotImplementedError
-
-    def _explore(
-        self, observation: Observation, action: Tensor, generator: torch.Generator, exploring: bool
-    ) -> Tensor:
-        """The action (n, A), or what a method does instead of it now and then."""
-        return action
-
     def fit_normalizers(self, source: Source) -> None:
-        """Take the networks' input scales from stored observations. Before the first update, or
-        never.
-        """
         self.critics.normalize.fit(source.rows(self.critic_input))
         self.target_critics.normalize.fit(source.rows(self.critic_input))
 
@@ -254,52 +209,6 @@ class ActorCritic:
     @property
     def alpha(self) -> float:
         return math.exp(self.log_alpha.item())
-
-    @torch.no_grad()
-    def act(
-        self,
-        observation: Observation,
-        generator: torch.Generator,
-        deterministic: bool = False,
-        noise_scale: float = 1.0,
-        exploring: bool = True,
-    ) -> Tensor:
-        """Choose actions for a batch of observations.
-
-        Args:
-            observation: By name, (n, ...), on any device.
-            generator: Where the noise is drawn from, on the CPU.
-            deterministic: Take the mean action and draw no noise.
-            noise_scale: Factor on the policy's own noise: 1 samples the policy, 0 takes its mean.
-            exploring: Add whatever else the method explores by.
-
-        Returns:
-            Shape (n, A).
-
-        Raises:
-            DataError: An action is not finite.
-        """
-        noise = None
-        if not deterministic:
-            rows = len(next(iter(observation.values())))
-            noise = noise_scale * self._noise(rows, generator)
-        decided = self._decide(observation, noise)
-        action = self._explore(observation, decided, generator, exploring)
-        if not bool(torch.isfinite(action).all()):
-            raise DataError(
-                "the policy's action is not finite; check the observation"
-                f" ({', '.join(observation)})"
-            )
-        return action
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the averaged policy acts."""
-        present, self.policy = self.policy, self.averaged_policy
-        try:
-            yield
-        finally:
-            self.policy = present
 
     def update(self, batch: Batch, critic_only: bool = False) -> Metrics:
         """Take one gradient step on critics, actor and alpha.
@@ -324,50 +233,20 @@ class ActorCritic:
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on, so that a resumed run repeats an
-        uninterrupted one.
-        """
-        return {
-            **{name: getattr(self, name).state_dict() for name in self._saved},
-            "log_alpha": self.log_alpha.detach(),
-            "optimizers": {
-                name: optimizer.state_dict() for name, optimizer in self._optimizers.items()
-            },
-            "updates": self.updates,
-            "generator": self.generator.get_state(),
-        }
+        return {**super().state_dict(), "log_alpha": self.log_alpha.detach()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state`. Raises: SpecMismatch if it was written by a learner of another
-        make.
-        """
-        state = deepcopy(dict(state))  # optimizers keep the tensors they are given
-        try:
-            for name in self._saved:
-                getattr(self, name).load_state_dict(state[name])
-            for name, optimizer in self._optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            self.log_alpha.data.copy_(state["log_alpha"])
-            self.updates = int(state["updates"])
-            self.generator.set_state(state["generator"].cpu())
-        except (KeyError, RuntimeError, ValueError) as error:
-            first_line = str(error).splitlines()[0]
-            raise SpecMismatch(
-                f"the checkpoint does not fit this {type(self).__name__}: {first_line}"
-            ) from error
+    def _load(self, state: Mapping[str, Any]) -> None:
+        super()._load(state)
+        self.log_alpha.data.copy_(state["log_alpha"])
 
     # The update.
 
     def _update_critics(self, batch: Batch) -> Metrics:
         target = self._target(batch)
         q = self.critics(batch.observation[self.critic_input], batch.action)
-        loss = (q - target).square().mean(dim=1).sum()
-        norm = self._step("critics", loss)
+        metrics = self._regress_critics(q, target)
         self._averages["critics"].update(self.config.polyak)
-        means = {"critic_loss": loss, "q": q.mean(), "target_q": target.mean()}
-        return {name: value.item() for name, value in means.items()} | {
-            "critic_gradient_norm": norm
-        }
+        return metrics
 
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
@@ -428,45 +307,3 @@ class ActorCritic:
         # Without limits a penalty that stays below its target would drive alpha out of reach.
         with torch.no_grad():
             self.log_alpha.clamp_(*self.LOG_ALPHA_RANGE)
-
-    def _weights(self, name: str) -> list[nn.Parameter]:
-        """What this optimizer moves."""
-        return cast(list[nn.Parameter], self._optimizers[name].param_groups[0]["params"])
-
-    def _step(self, name: str, loss: Tensor) -> float:
-        """One step of this optimizer, on its parameters alone; the norm of their gradient before it
-        was limited.
-        """
-        parameters = [part for part in self._weights(name) if part.requires_grad]
-        loss.backward(inputs=parameters)
-        length = nn.utils.get_total_norm(
-            [part.grad for part in parameters if part.grad is not None], foreach=True
-        )
-        norm = length.item()
-        if math.isfinite(norm):
-            if norm > self.config.max_gradient_norm:
-                nn.utils.clip_grads_with_norm_(
-                    parameters, self.config.max_gradient_norm, length, foreach=True
-                )
-            self._optimizers[name].step()
-        self._optimizers[name].zero_grad()
-        if not math.isfinite(norm):
-            raise DataError(
-                f"update {self.updates}: the gradient of the {name} is {norm}; resume from a"
-                " checkpoint"
-            )
-        return norm
-
-    def _check(self, batch: Batch) -> None:
-        for name, value in batch.named_tensors().items():
-            if value.is_floating_point() and not math.isfinite(
-                value.abs().max()
-            ):  # NaN is the largest of all
-                raise DataError(
-                    f"update {self.updates}: {name} in the batch is not finite; nothing was learned"
-                    " from it"
-                )
-
-    def _noise(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Standard normal (rows, A), the same on every device."""
-        return torch.randn(rows, self.action_dim, generator=generator).to(self.device)

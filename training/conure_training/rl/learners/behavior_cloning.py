@@ -36,16 +36,30 @@ def clone(
     appendix C.
     """
     policy.fit_normalizers(features)
-    unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         noisy = with_noise(features[rows], config.feature_noise, generator)
-        mean, std = policy(noisy)
-        error = (unsquashed[rows] - mean) / std
-        nll = 0.5 * error.square() + std.log()
-        return nll.sum(dim=-1).mean()
+        return negative_log_likelihood(policy, noisy, action[rows]).mean()
 
     pretrain("behavior cloning", policy, loss, len(features), config, seed)
+
+
+def negative_log_likelihood(policy: GaussianPolicy, features: Tensor, action: Tensor) -> Tensor:
+    """Compute -log N(u; mean(features), std(features)^2), u = atanh(a), up to a constant.
+
+    Args:
+        policy: The policy.
+        features: Shape (B, F).
+        action: Shape (B, A), in [-1, 1]; clipped to +-EDGE.
+
+    Returns:
+        Nats, shape (B,).
+    """
+    unsquashed = torch.atanh(action.clamp(-EDGE, EDGE))
+    mean, std = policy(features)
+    error = (unsquashed - mean) / std
+    nll = 0.5 * error.square() + std.log()
+    return nll.sum(dim=-1)
 
 
 def clone_flow(

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy, tanh_normal_log_prob
-from conure_training.policies.module import ModulePolicy, PolicyModule
-from conure_training.prior.model import Prior
+from conure_training.policies.module import FeatureModule, ModulePolicy, PolicyModule
 from conure_training.rl.learners.actor_critic import (
     ActorCritic,
     FeatureLearnerConfig,
@@ -113,14 +112,13 @@ def sample_squashed(mean: Tensor, std: Tensor, noise: Tensor) -> tuple[Tensor, T
     return torch.tanh(u), tanh_normal_log_prob(u, noise, std)
 
 
-class OnPriorFeatures(PolicyModule):
+class OnPriorFeatures(FeatureModule):
     """a = tanh(mean + std * noise) on a prior's features."""
 
-    prior: Prior
     policy: GaussianPolicy
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return act_on_features(self.policy, self.prior.encoder(image, proprio), noise)
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        return act_on_features(self.policy, features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
