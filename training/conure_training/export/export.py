@@ -23,6 +23,7 @@ from conure_training.export.bundle_writer import export_bundle
 from conure_training.export.parity import Observations, onnx_parity
 from conure_training.policies.chunked import ChunkedPolicy
 from conure_training.policies.latent import LatentPolicy
+from conure_training.rl.on_policy.policy import PrivilegedPolicy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
 
@@ -142,6 +143,11 @@ def _load_exportable(path: Path) -> LatentPolicy:
         raise ConfigError(
             f"{path} decides {policy.prior.size.chunk} actions at once, but a robot takes one a"
             " tick; train a prior with size.chunk=1"
+        )
+    if isinstance(policy, PrivilegedPolicy):
+        raise ConfigError(
+            f"{path} acts on the simulator's privileged state, which no robot measures; train one"
+            " that sees images and proprioception"
         )
     if not isinstance(policy, LatentPolicy):
         raise ConfigError(

@@ -7,6 +7,7 @@ from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds,
 from conure_core.errors import ConfigError
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
+from conure_training.data.atari import is_atari
 from conure_training.rl.registry import config_class
 from conure_training.rl.replay import ReplayConfig
 
@@ -31,7 +32,7 @@ class RunConfig:
     method: MethodConfig
     """How it learns: `method=NAME` chooses, see rl.registry."""
     task: str = "Lift"
-    """The task, by its name in conure_sim.tasks."""
+    """The task, by its name in conure_sim.tasks; or atari/GAME, for methods that can play."""
     target: str = ""
     """The object that is rewarded; empty: any."""
     objects: str = "test"
@@ -89,5 +90,6 @@ class RunConfig:
                 f" {type(self.method).__name__}; expected a {expected.__name__}. On the command"
                 f" line method={self.method.name} chooses both"
             )
-        find_task(self.task)
+        if not is_atari(self.task):
+            find_task(self.task)
         find_randomization(self.randomization)

@@ -23,10 +23,13 @@ METHODS = {
     "trajectory": "skills:TrajectoryConfig",
     "hierarchical": "skills:HierarchicalConfig",
     "steered": "steered:SteeredConfig",
+    "ppo": "on_policy.method:PpoMethodConfig",
+    "trpo": "on_policy.method:TrpoMethodConfig",
+    "demo_resets": "demo_resets.method:DemoResetsConfig",
 }
-"""By name: "module:Config" in rl/methods. Beside the configuration stands what makes the method,
-`build(run, config, env) -> Method`, and, unless its policies are of another kind,
-`load_policy(data)`.
+"""By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
+configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its
+policies are of another kind, `load_policy(data)`. A method with a loop of its own has `open_loop`.
 """
 
 POLICY_KINDS = {
@@ -34,6 +37,7 @@ POLICY_KINDS = {
     "skills": "methods.skills",
     "escaping": "methods.latent_escape",
     "finetuned": "methods.latent_finetuned",
+    "privileged": "on_policy.policy",
 }
 """Kinds of policy files that have not the name of their method: the module in rl whose
 `load_policy` reads them.
@@ -54,6 +58,13 @@ def builder(name: str) -> Any:
     return _method_module(name).build
 
 
+def loop_maker(name: str) -> Any:
+    """What makes the loop of a method that has one of its own: (run) -> context of a loop with
+    `run`, `record` and `save`. None where the loop with a replay runs it.
+    """
+    return getattr(_method_module(name), "open_loop", None)
+
+
 def policy_loader(kind: str) -> Any:
     """What makes a policy of the values in a file of this kind. Raises: KeyError if there is
     none.
@@ -67,4 +78,5 @@ def policy_loader(kind: str) -> Any:
 
 def _method_module(name: str) -> Any:
     module, _, _ = METHODS[name].partition(":")
-    return import_module(f"conure_training.rl.methods.{module}")
+    inside = module if "." in module else f"methods.{module}"
+    return import_module(f"conure_training.rl.{inside}")

@@ -337,6 +337,28 @@ def precise(runs: Runs) -> list[Check]:
     return checks
 
 
+def montezuma(runs: Runs) -> list[Check]:
+    """The worst seed's share of evaluated episodes with the first key, at the end of its steps."""
+    checks = []
+    for curriculum, label, wanted, holds in (
+        ("reverse", "one demonstration", "at least 16 of 20", lambda worst: worst >= 0.8),
+        ("none", "plain PPO", "0 of 20", lambda worst: worst == 0.0),
+    ):
+        found = finals(runs.of("montezuma", curriculum=curriculum))
+        rates = ", ".join(f"{round(20 * rate)}" for rate in found)
+        worst = min(found, default=0.0) if curriculum == "reverse" else max(found, default=0.0)
+        complete = runs.complete("montezuma", curriculum=curriculum)
+        checks.append(
+            Check(
+                what=f"first key from the true start, {label}",
+                wanted=wanted,
+                measured=f"{rates} of 20, by seed" if found else "",
+                state=_state(complete, bool(holds(worst))),
+            )
+        )
+    return checks
+
+
 def asymmetric(runs: Runs) -> list[Check]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
@@ -552,4 +574,5 @@ CHECKS: dict[str, Callable[[Runs], list[Check]]] = {
     "transfer": transfer,
     "auxiliary": auxiliary,
     "fresh_start": fresh_start,
+    "montezuma": montezuma,
 }
