@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
 from conure_core.contract.action import ACTION_SIZE
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import damaged, last_whole
 from conure_core.runtime.claim import claimed
 from conure_sim.envs.rollout import Transition, act_until_done
@@ -276,15 +277,26 @@ def begin_recorded_episode(
         The first observation, which may be of another scene where the settings differ.
 
     Raises:
-        DataError: The data set does not say how it was collected.
+        DataError: The data set does not say how it was collected, or with other settings.
     """
     config = load_settings(path)
+    _check_settings(path, config, env.settings)
     for attempt in range(MAX_FAILURES):
         tried = seed + attempt * 500_000_000
         observation = _start_episode(env, tried, np.random.default_rng(tried), config)
         if np.array_equal(observation["state"], state):
             return observation
     return _start_episode(env, seed, np.random.default_rng(seed), config)
+
+
+def _check_settings(path: Path, config: DemosConfig, settings: Mapping[str, Any]) -> None:
+    for name in ("arm", "objects", "containers", "distractors", "randomization"):
+        collected = getattr(config, name)
+        if collected != settings[name]:
+            raise DataError(
+                f"{path} was collected with {name}={collected}, this environment has"
+                f" {settings[name]}; give the same"
+            )
 
 
 def load_settings(path: Path) -> DemosConfig:

@@ -82,6 +82,11 @@ def _replay_recorded(env: Any, path: Path, episode: int) -> Demonstration:
         raise DataError(
             f"{path} holds {len(data.ends)} episodes; give method.episode below that, got {episode}"
         )
+    task = data.tasks[data.task[episode]]
+    if task != env.unwrapped.settings["task"]:
+        raise DataError(
+            f"{path}: episode {episode} is one of {task}; give task={task}, or another episode"
+        )
     steps = slice(data.starts[episode], data.ends[episode])
     recorded = np.concatenate([data.state[steps], data.final_state[episode][None]])
     seed = int(data.seed[episode])
@@ -97,11 +102,6 @@ def _comparison(
 
     def compare(step: int, observation: NDArray[np.float32]) -> None:
         expected = recorded[step]
-        if observation.shape != expected.shape:
-            raise DataError(
-                f"{path}: the state has {len(expected)} values, this environment's"
-                f" {len(observation)}; give the task and settings that it was collected with"
-            )
         apart = float(np.nanmax(np.abs(observation - expected)))
         if apart > TOLERANCE:
             raise DataError(
