@@ -252,11 +252,12 @@ def test_a_memory_sees_the_steps_before_and_no_other_episode():
     net = network(WITH_MEMORY)
     rows = torch.randn(9, 3)
     together = net.features(rows, (4, 5))
-    stepped, memory = [], net.begin(1)
-    for step in range(4, 9):
-        _, memory = net.decide(rows[step][None], memory)
-        stepped.append(memory)
-    torch.testing.assert_close(together[4:], torch.cat(stepped))
+    for rows_of_one, found in zip(rows.split((4, 5)), together.split((4, 5)), strict=True):
+        stepped, memory = [], net.begin(1)
+        for row in rows_of_one:
+            _, memory = net.decide(row[None], memory)
+            stepped.append(memory)
+        torch.testing.assert_close(found, torch.cat(stepped))
 
 
 # TRPO.
