@@ -26,6 +26,7 @@ from conure_training.rl.demo_resets.worker import TRUE_START, ResetRule, ResetWo
 from conure_training.rl.on_policy import loop as on_policy_loop
 from conure_training.rl.on_policy.collection import Block, collect
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, size_for
+from conure_training.rl.on_policy.policy import load_network
 from conure_training.rl.on_policy.ppo import Ppo, PpoConfig
 from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
 from conure_training.rl.policy_file import load_policy
@@ -299,6 +300,27 @@ def test_a_demonstration_without_a_reward_is_refused():
     env = Corridor()
     with pytest.raises(DataError, match="3 steps earn no reward"):
         replay(env, env.reset(seed=0)[0], [1] * 3, 0).until_last_reward()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["method.curriculum=uniform"],
+        ["method.curriculum=none"],
+        ["method.curriculum=guided"],
+        ["method.algorithm=trpo"],
+        ["method.memory=8", "method.burn_in=4"],
+        ["method.anywhere=0.5", "method.blocks=2"],
+    ],
+    ids=str,
+)
+def test_every_variant_learns_something(words, tmp_path):
+    policy = train_rl(montezuma(tmp_path / "run", "steps=60", "evaluate_every=0", *words))
+    record = json.loads((tmp_path / "run" / "curve.json").read_text())
+    assert record["episodes"][-1]["steps"] >= 60
+    network = load_network(torch.load(policy, weights_only=True))
+    assert not torch.equal(network.normalize.mean, torch.zeros(128))
+    assert np.isfinite(record["figures"]["updates"][-1]["value_error"])
 
 
 def lift(demos, out, *words):
