@@ -9,6 +9,7 @@ from conure_core.errors import ConfigError
 from conure_core.runtime.resume import CHANGES_NO_RESULT, identity, stamp
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
+from conure_training.data.atari import is_atari
 from conure_training.rl.registry import config_class
 from conure_training.rl.replay import ReplayConfig
 
@@ -39,7 +40,7 @@ class RunConfig:
     method: MethodConfig
     """How it learns: `method=NAME` chooses, see rl.registry."""
     task: str = "Lift"
-    """The task, by its name in conure_sim.tasks."""
+    """The task, by its name in conure_sim.tasks; or atari/GAME, for methods that can play."""
     target: str = ""
     """The object that is rewarded; empty: any."""
     objects: str = "test"
@@ -104,7 +105,8 @@ class RunConfig:
                 f"data={self.data} is for methods that learn offline (td3_bc, bcq, iql); give"
                 f" method={self.method.name} its demonstrations as demos="
             )
-        find_task(self.task)
+        if not is_atari(self.task):
+            find_task(self.task)
         find_randomization(self.randomization)
 
     def identity(self) -> str:

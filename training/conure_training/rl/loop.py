@@ -100,6 +100,15 @@ class Loop:
                     self._checkpoint()
                     checkpoint_due = self.steps + config.checkpoint_every
 
+    def save(self, path: Path, note: dict[str, Any]) -> None:
+        """Write the averaged policy.
+
+        Args:
+            path: The file.
+            note: Kept beside the weights, for people.
+        """
+        self.method.save(path, note)
+
     def record(self) -> dict[str, Any]:
         """What the run's JSON file holds.
 

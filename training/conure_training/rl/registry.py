@@ -26,10 +26,13 @@ METHODS = {
     "td3_bc": "offline.td3_bc:Td3BcConfig",
     "bcq": "offline.bcq:BcqConfig",
     "iql": "offline.iql:IqlConfig",
+    "ppo": "on_policy.method:PpoMethodConfig",
+    "trpo": "on_policy.method:TrpoMethodConfig",
+    "demo_resets": "demo_resets.method:DemoResetsConfig",
 }
 """By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
 configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its
-policies are of another kind, `load_policy(data)`.
+policies are of another kind, `load_policy(data)`. A method with a loop of its own has `open_loop`.
 """
 
 POLICY_KINDS = {
@@ -37,6 +40,7 @@ POLICY_KINDS = {
     "skills": "methods.skills",
     "escaping": "methods.latent_escape",
     "finetuned": "methods.latent_finetuned",
+    "privileged": "on_policy.policy",
 }
 """Kinds of policy files that have not the name of their method: the module in rl whose
 `load_policy` reads them.
@@ -55,6 +59,13 @@ def config_class(name: str) -> type[Any]:
 def builder(name: str) -> Any:
     """What makes a method: (run, config, env) -> Method."""
     return _method_module(name).build
+
+
+def loop_maker(name: str) -> Any:
+    """What makes the loop of a method that has one of its own: (run) -> context of a loop with
+    `run`, `record` and `save`. None where the loop with a replay runs it.
+    """
+    return getattr(_method_module(name), "open_loop", None)
 
 
 def policy_loader(kind: str) -> Any:

@@ -2,8 +2,8 @@
 rl/methods.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
+from conure_training.data.atari import is_atari
 from conure_training.data.environments import make_environment
 from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
 from conure_training.rl.method import Method
-from conure_training.rl.registry import builder
+from conure_training.rl.registry import builder, loop_maker
 
 __all__ = ["RECENT_EPISODES", "RunConfig", "run", "train_rl"]
 
@@ -72,6 +73,28 @@ def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | 
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     out = Path(config.out)
+    with _open_loop(config) as loop:
+        loop.run(on_episode)
+        loop.save(out / "policy.pt", {"config": str(asdict(config))})
+    write_json(out / "curve.json", loop.record())
+    for name in ("checkpoint.pt", "pretrained.pt", PROGRESS):
+        (out / name).unlink(missing_ok=True)
+    return out / "policy.pt"
+
+
+@contextmanager
+def _open_loop(config: RunConfig) -> Iterator[Any]:
+    """The loop of the run's method: its own, or the one with a replay."""
+    open_own = loop_maker(config.method.name)
+    if open_own is not None:
+        with open_own(config) as loop:
+            yield loop
+        return
+    if is_atari(config.task):
+        raise ConfigError(
+            f"method={config.method.name} takes the continuous actions of an arm, {config.task} has"
+            " discrete ones; give a method that plays, such as method=demo_resets"
+        )
     with ExitStack() as stack:
         images = config.method.uses_images
         env = make_environment(config.task, config, config.target, images)
@@ -80,11 +103,4 @@ def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | 
         if config.evaluate_every:
             evaluation_env = make_environment(config.task, config, config.target, images)
             stack.enter_context(closing(evaluation_env))
-        method = build_method(config, env)
-        loop = Loop(config, method, env, evaluation_env)
-        loop.run(on_episode)
-        method.save(out / "policy.pt", {"config": str(asdict(config))})
-    write_json(out / "curve.json", loop.record())
-    for name in ("checkpoint.pt", "pretrained.pt", PROGRESS):
-        (out / name).unlink(missing_ok=True)
-    return out / "policy.pt"
+        yield Loop(config, build_method(config, env), env, evaluation_env)

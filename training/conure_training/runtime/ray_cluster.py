@@ -49,8 +49,51 @@ def run_on_cluster(
         ConfigError: Ray is not installed, or no cluster answers at the address.
         WorkerError: A block's workers died more than `RETRIES` times.
     """
+    with open_cluster(address, workers) as cluster:
+        yield from cluster.run(work, blocks)
+
+
+@contextmanager
+def open_cluster(address: str, workers: int) -> Iterator["Cluster"]:
+    """Connect to Ray for several rounds of blocks.
+
+    Args:
+        address: See `run_on_cluster`.
+        workers: See `run_on_cluster`.
+
+    Yields:
+        The cluster; a local one ends with the block.
+
+    Raises:
+        ConfigError: Ray is not installed, or no cluster answers at the address.
+    """
     with _connect(address, workers) as ray:
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_on_block)
+        yield Cluster(ray)
+
+
+class Cluster:
+    """A connection to Ray."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_on_block)
+
+    def run(
+        self, work: Callable[[Block], Result], blocks: Sequence[Block]
+    ) -> Generator[tuple[Block, Result], None, None]:
+        """Do blocks of work, see `run_on_cluster`.
+
+        Args:
+            work: Called once a block.
+            blocks: What it takes.
+
+        Yields:
+            (block, work(block)), in the order in which they end.
+
+        Raises:
+            WorkerError: A block's workers died more than `RETRIES` times.
+        """
+        ray = self._ray
         shared = ray.put(work)
         waiting = list(reversed(blocks))
         running: dict[Any, Block] = {}
@@ -59,7 +102,7 @@ def run_on_cluster(
         while waiting or running:
             while waiting and len(running) < slots:
                 block = waiting.pop()
-                running[remote.remote(shared, block)] = block
+                running[self._remote.remote(shared, block)] = block
             (done, *_), _ = ray.wait(list(running))
             block = running.pop(done)
             yield block, _result(ray, done, block)

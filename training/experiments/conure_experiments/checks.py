@@ -380,6 +380,28 @@ def _repaired_check(environment: str, results: measures.Results, complete: bool)
     )
 
 
+def montezuma(runs: Runs) -> list[Requirement]:
+    """The worst seed's share of evaluated episodes with the first key, at the end of its steps."""
+    checks = []
+    for curriculum, label, wanted, holds in (
+        ("reverse", "one demonstration", "at least 16 of 20", lambda worst: worst >= 0.8),
+        ("none", "plain PPO", "0 of 20", lambda worst: worst == 0.0),
+    ):
+        found = finals(runs.of("montezuma", curriculum=curriculum))
+        rates = ", ".join(f"{round(20 * rate)}" for rate in found)
+        worst = min(found, default=0.0) if curriculum == "reverse" else max(found, default=0.0)
+        complete = runs.complete("montezuma", curriculum=curriculum)
+        checks.append(
+            Requirement(
+                what=f"first key from the true start, {label}",
+                wanted=wanted,
+                found=f"{rates} of 20, by seed" if found else "",
+                met=_verdict(complete, bool(holds(worst))),
+            )
+        )
+    return checks
+
+
 def asymmetric(runs: Runs) -> list[Requirement]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
@@ -594,4 +616,5 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "transfer": transfer,
     "auxiliary": auxiliary,
     "fresh_start": fresh_start,
+    "montezuma": montezuma,
 }

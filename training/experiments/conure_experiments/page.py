@@ -36,6 +36,7 @@ TITLES = {
     "transfer": "Transfer to perturbed worlds, by the randomization of training",
     "auxiliary": "Auxiliary object-position task: fewer labels",
     "fresh_start": "From nothing to 90 % on Lift",
+    "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
 }
 HEAD = """# Results
 

@@ -52,7 +52,7 @@ def run_on_processes(
     Raises:
         WorkerError: A worker was killed.
     """
-    with _one_thread(), _pool(workers) as pool:
+    with one_thread(), _pool(workers) as pool:
         futures = {pool.submit(work, block): block for block in blocks}
         for future in as_completed(futures):
             try:
@@ -71,7 +71,7 @@ class _pool:
     """
 
     def __init__(self, workers: int) -> None:
-        self._pool = ProcessPoolExecutor(workers, mp_context=TIED, initializer=_ignore_interrupt)
+        self._pool = tied_pool(workers)
 
     def __enter__(self) -> ProcessPoolExecutor:
         return self._pool
@@ -83,13 +83,18 @@ class _pool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+def tied_pool(workers: int) -> ProcessPoolExecutor:
+    """Make a pool of processes that end with this one and leave Ctrl-C to it."""
+    return ProcessPoolExecutor(workers, mp_context=TIED, initializer=_ignore_interrupt)
+
+
 def _ignore_interrupt() -> None:
     """Ctrl-C reaches the whole process group; the parent decides what becomes of its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class _one_thread:
-    """Workers inherit one-thread maths libraries: processes fill the cores already."""
+class one_thread:
+    """Workers that start inside inherit one-thread maths: processes fill the cores already."""
 
     NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -1,0 +1,1 @@
+"""Episodes that begin in the states of one demonstration, earlier and earlier."""

@@ -1,0 +1,187 @@
+"""`method=demo_resets`: PPO whose episodes begin in the states of one demonstration.
+
+tau*, the point where they begin, moves from the demonstration's end to its start as fast as the
+policy succeeds from there. Source: Salimans and Chen, Learning Montezuma's Revenge from a Single
+Demonstration, arXiv 1812.03381.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE
+from conure_core.errors import ConfigError, unknown_name
+from conure_training.data.atari import AtariRam, is_atari
+from conure_training.rl.config import RunConfig
+from conure_training.rl.demo_resets.curriculum import (
+    CURRICULA,
+    RESTORING,
+    FixedCurriculum,
+    ReverseCurriculum,
+)
+from conure_training.rl.demo_resets.demonstration import Demonstration
+from conure_training.rl.demo_resets.guide import DemonstrationGuide, Guide, PolicyGuide
+from conure_training.rl.demo_resets.optimizer import ResetOptimizer, ResetSchedule
+from conure_training.rl.demo_resets.sources import load_demonstration
+from conure_training.rl.demo_resets.worker import TRUE_START, ResetRule, ResetWorker
+from conure_training.rl.on_policy.config import OnPolicyConfig
+from conure_training.rl.on_policy.environments import make_vector_environment
+from conure_training.rl.on_policy.loop import (
+    Curriculum,
+    OnPolicyLoop,
+    OnPolicyMethod,
+    open_on_policy_loop,
+)
+from conure_training.rl.on_policy.networks import size_for
+from conure_training.rl.policy_file import load_policy
+
+
+@dataclass(frozen=True)
+class DemoResetsConfig(OnPolicyConfig):
+    """Of demonstration resets."""
+
+    name: str = "demo_resets"
+    demonstration: str = ""
+    """A folder of conure demos, or an .npz file of actions; empty: the run's `demos`."""
+    episode: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Which of the folder's."""
+    rewards: int = field(default=0, metadata=COUNT_OR_NONE)
+    """The demonstration is cut after so many rewards; 0: after its last."""
+    curriculum: str = CURRICULA[0]
+    """reverse: from the end to the start; reverse_forward: then other starts of the environment;
+    guided: as reverse, but a guide acts from the true start until there, where states cannot be
+    restored; uniform: from anywhere in the demonstration; none: from the true start."""
+    guide: str = ""
+    """A policy that guides; empty: the actions of the demonstration, which must be a file."""
+    window: int = field(default=12, metadata=COUNT_OR_NONE)
+    """D: episodes begin up to so many steps before tau*."""
+    burn_in: int = field(default=0, metadata=COUNT_OR_NONE)
+    """K: demonstrated steps before that which warm the memory and are not trained on."""
+    anywhere: float = field(default=0.0, metadata=SHARE)
+    """Share of episodes that begin anywhere from tau* to the demonstration's end."""
+    lag: int = field(default=12, metadata=COUNT)
+    """An episode fails when its score is below the demonstration's of so many steps before."""
+    forward_starts: int = field(default=1000, metadata=COUNT)
+    """Seeds of the environment's own starts that reverse_forward draws from."""
+    schedule: ResetSchedule = field(default_factory=ResetSchedule)
+    """When tau* moves."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.curriculum not in CURRICULA:
+            raise unknown_name("method.curriculum", self.curriculum, CURRICULA)
+        if self.burn_in and not self.memory:
+            raise ConfigError(
+                f"method.burn_in={self.burn_in} warms a memory, but method.memory is 0; give both"
+            )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """An environment and its demonstration."""
+
+    env: Any
+    demonstration: Demonstration
+
+
+def set_up(run: RunConfig, config: DemoResetsConfig) -> Setup:
+    """Make the run's environment and replay the demonstration in it.
+
+    Args:
+        run: The run.
+        config: The method's settings.
+
+    Returns:
+        Both.
+
+    Raises:
+        ConfigError, DataError: See `load_demonstration`.
+    """
+    env = make_vector_environment(run)
+    path = Path(config.demonstration or run.demos)
+    restores = config.curriculum in RESTORING
+    demonstration = load_demonstration(env, path, config.episode, restores, config.rewards)
+    return Setup(env, demonstration)
+
+
+def build(run: RunConfig, config: DemoResetsConfig) -> OnPolicyMethod:
+    """Build the method.
+
+    Args:
+        run: The run.
+        config: The method's settings.
+
+    Returns:
+        The method, its policy untrained, tau* at the demonstration's end.
+    """
+    setup = set_up(run, config)
+    return OnPolicyMethod(
+        config=config,
+        size=size_for(setup.env, config.hidden_dims, config.memory),
+        make=partial(make_workers, run, config),
+        evaluation=_make_environment(run, setup.demonstration),
+        curriculum=_make_curriculum(config, len(setup.demonstration)),
+        first_rows=setup.demonstration.observations,
+    )
+
+
+def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[ResetWorker]:
+    """Make environments to learn in, with one demonstration for all.
+
+    Args:
+        run: The run.
+        config: The method's settings.
+        count: How many.
+
+    Returns:
+        The environments.
+    """
+    demonstration = set_up(run, config).demonstration
+    rule = ResetRule(
+        window=len(demonstration) if config.curriculum == "uniform" else config.window,
+        burn_in=config.burn_in,
+        anywhere=config.anywhere,
+        lag=config.lag,
+        reward_scale=1.0 / demonstration.score(),
+    )
+    guide = _make_guide(config, demonstration)
+    return [
+        ResetWorker(_make_environment(run, demonstration), demonstration, rule, guide)
+        for _ in range(count)
+    ]
+
+
+def _make_guide(config: DemoResetsConfig, demonstration: Demonstration) -> Guide | None:
+    if config.curriculum != "guided":
+        return None
+    if config.guide:
+        return PolicyGuide(load_policy(Path(config.guide)))
+    if not config.demonstration.endswith(".npz"):
+        raise ConfigError(
+            "method.curriculum=guided needs a guide that starts anywhere; give method.guide=POLICY,"
+            " or a file of actions as method.demonstration"
+        )
+    return DemonstrationGuide(demonstration)
+
+
+def _make_curriculum(config: DemoResetsConfig, steps: int) -> Curriculum:
+    if config.curriculum == "none":
+        return FixedCurriculum(TRUE_START)
+    if config.curriculum == "uniform":
+        return FixedCurriculum(steps - 1)
+    starts = config.forward_starts if config.curriculum == "reverse_forward" else 0
+    return ReverseCurriculum(ResetOptimizer(steps - 1, config.schedule), starts)
+
+
+def _make_environment(run: RunConfig, demonstration: Demonstration) -> Any:
+    """The run's environment; a game lasts twice the demonstration, and must reach its score."""
+    if not is_atari(run.task):
+        return make_vector_environment(run)
+    return AtariRam(run.task, max_steps=2 * len(demonstration), success_score=demonstration.score())
+
+
+def open_loop(run: RunConfig) -> AbstractContextManager[OnPolicyLoop]:
+    """The run's loop, see rl.train."""
+    return open_on_policy_loop(run, build)

@@ -1,0 +1,52 @@
+"""Environments whose observations are vectors: the privileged state, or an Atari game's memory."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_training.data.atari import AtariRam, is_atari
+from conure_training.data.environments import make_environment
+from conure_training.rl.config import RunConfig
+
+
+class PrivilegedState(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """A tabletop environment seen by its privileged state alone."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.observation_space = env.observation_space["state"]
+
+    def observation(self, observation: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        state: NDArray[np.float32] = observation["state"]
+        return state
+
+    def observe(self) -> NDArray[np.float32]:
+        """The present observation, (S,)."""
+        return self.observation(self.env.unwrapped.observe())  # type: ignore[attr-defined]
+
+    def save_state(self) -> Any:
+        """See TabletopEnv."""
+        return self.env.unwrapped.save_state()  # type: ignore[attr-defined]
+
+    def restore_state(self, state: Any) -> None:
+        """See TabletopEnv."""
+        self.env.unwrapped.restore_state(state)  # type: ignore[attr-defined]
+
+
+def make_vector_environment(run: RunConfig) -> Any:
+    """Make the run's environment.
+
+    Args:
+        run: Its task and the environment's settings.
+
+    Returns:
+        An environment with `save_state`, `restore_state` and `observe`, its observations vectors.
+
+    Raises:
+        ConfigError: A name is unknown, or ale-py is missing.
+    """
+    if is_atari(run.task):
+        return AtariRam(run.task)
+    return PrivilegedState(make_environment(run.task, run, run.target))
