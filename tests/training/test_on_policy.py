@@ -15,13 +15,13 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
+from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.nn.weights import seeded
 from conure_training.rl.on_policy.collection import Block, CollectBlock, collect
 from conure_training.rl.on_policy.distributions import Categorical, Gaussian
 from conure_training.rl.on_policy.gae import estimate_advantages
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize, size_for
 from conure_training.rl.on_policy.ppo import Ppo, PpoConfig, ppo_loss
-from conure_training.rl.on_policy.running_normalizer import RunningNormalizer
 from conure_training.rl.on_policy.trajectories import Batch, Trajectory, make_batch
 from conure_training.rl.on_policy.trpo import Trpo, TrpoConfig, conjugate_gradient
 from conure_training.rl.on_policy.workers import open_workers

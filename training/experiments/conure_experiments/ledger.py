@@ -15,6 +15,8 @@ from conure_training.runtime.torch_files import load_torch
 
 RUNS = "runs"
 HERE = Path(__file__).parent
+MOST_EPISODES = 5000
+"""Of a curve in a record, whose file is part of the repository."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +207,12 @@ def _note(prior: Path) -> dict[str, Any]:
 
 
 def _compact_curve(data: dict[str, Any]) -> dict[str, Any]:
-    """Of every episode only where it ended and whether it succeeded; evaluations as they are."""
+    """Of every episode only where it ended and whether it succeeded, of tens of thousands only
+    some, evenly; evaluations as they are.
+    """
     episodes = data.pop("episodes")
+    every = 1 + len(episodes) // MOST_EPISODES
+    episodes = episodes[::every]
     steps = [episode["steps"] for episode in episodes]
     success = [int(episode["success"]) for episode in episodes]
     evaluations = data.get("evaluations", [])

@@ -7,10 +7,10 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, DataError
 from conure_training.nn.mlp import mlp
+from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.rl.on_policy.distributions import Categorical, Distribution, Gaussian
-from conure_training.rl.on_policy.running_normalizer import RunningNormalizer
 
 FIRST_SCALE = 0.01
 """Of the actor's last layer: the first policy is nearly the same everywhere."""
@@ -170,7 +170,7 @@ def check_finite(values: Tensor, what: str) -> None:
         what: Its name, for the message.
 
     Raises:
-        ConfigError: Something in it is not finite.
+        DataError: Something in it is not finite.
     """
     if not math.isfinite(float(values.detach().abs().sum())):
-        raise ConfigError(f"learning diverged: {what} is not finite; give a lower learning_rate")
+        raise DataError(f"learning diverged: {what} is not finite; give a lower learning_rate")
