@@ -238,7 +238,11 @@ def _off_policy(runs: Runs) -> str:
         "predicted",
         "predicted on the data",
     )
-    return _table(head, rows) if rows else ""
+    legend = (
+        "Above: returns; dotted: random actions and the scripted expert. Below, at the first"
+        " observation: predicted values; dashed: true ones."
+    )
+    return f"{_table(head, rows)}\n{legend}" if rows else ""
 
 
 def _priors_of_presets(runs: Runs) -> str:

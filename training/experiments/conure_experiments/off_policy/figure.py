@@ -16,8 +16,9 @@ AGENTS = (BEHAVIORAL, "ddpg", "bcq", "td3_bc", "iql")
 def draw_off_policy(by_setting: Mapping[str, Results], colours: Sequence[str]) -> Figure:
     """Draw a column for each experiment, means over seeds, each seed faint.
 
-    Above: the return over updates. Below, at the first observation of the same episodes: the value
-    that the critic predicts, and dashed the true one, the mean discounted return.
+    Above: the return over updates, dotted those of random actions and of the expert. Below, at the
+    first observation of the same episodes: the value that the critic predicts, and dashed the true
+    one, the mean discounted return.
 
     Args:
         by_setting: Results of one environment by experiment.
@@ -43,8 +44,8 @@ def draw_off_policy(by_setting: Mapping[str, Results], colours: Sequence[str]) -
         above.set(title=setting.replace("_", " "))
         below.set(xlabel="updates")
         below.xaxis.set_major_locator(MaxNLocator(4))
-    axes[0][0].set(ylabel="return; dotted: random, expert")
-    axes[1][0].set(ylabel="value: predicted, dashed: true")
+    axes[0][0].set(ylabel="return")
+    axes[1][0].set(ylabel="value")
     for panel in axes.flat:
         panel.grid(axis="y")
     return figure
