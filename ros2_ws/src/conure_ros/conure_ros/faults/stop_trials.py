@@ -187,8 +187,9 @@ class Trial:
         self._robot, self._rng, self.now_s = robot, rng, BEGIN_S
         start = np.append(robot.home_rad, robot.gripper_open_m)
         limit = np.append(robot.max_speed_rad_s, robot.gripper_speed_m_s)
-        lag_s = float(rng.uniform(0.01, 0.04))
-        self.arm: ArmModel = arm_model(arm, start, FASTER * limit, {"lag_s": lag_s}, STEP_S, limit)
+        self._lag_s = float(rng.uniform(0.01, 0.04))
+        own = {"lag_s": self._lag_s}
+        self.arm: ArmModel = arm_model(arm, start, FASTER * limit, own, STEP_S, limit)
         self.arm.now_s = BEGIN_S
         self.refused = 0
         self.control = build(robot, lambda: self.now_s, self._take)
@@ -253,7 +254,11 @@ class Trial:
         times, positions = zip(*self.arm.history[began:], strict=True)
         seen = MeasuredMotion(np.array(times), np.array(positions)[:, :joints])
         motion = motion_after_stop(
-            seen, asked_s, until_s, np.array(self._robot.max_acceleration_rad_s2)
+            seen,
+            asked_s,
+            until_s,
+            np.array(self._robot.max_acceleration_rad_s2),
+            lag_s=self._lag_s,
         )
         moved = int(np.ptp(before, axis=0).max() > 0.02)
         failures = () if motion.kept else ((what, motion),)

@@ -345,11 +345,13 @@ def motion_after_stop(
     until_s: float,
     acceleration_rad_s2: Array,
     stop_s: float = STOP_S,
+    lag_s: float = 0.0,
 ) -> StopMotion:
     """Measure the motion from the request for a stop until its reset.
 
     An arm that brakes at its acceleration a from its speed v, `stop_s` after the request, moves v^2
-    / 2a.
+    / 2a. One that follows its set point by a first-order lag of time constant T moves v T, even if
+    the set point stands still.
 
     Args:
         measured: Angles of shape (k, n), rad, with times, s.
@@ -357,6 +359,7 @@ def motion_after_stop(
         until_s: Time of the reset, s.
         acceleration_rad_s2: Braking acceleration of each joint, shape (n,), rad/s^2.
         stop_s: Time after the request from which the arm must brake, s.
+        lag_s: Time constant of the arm's lag, s; 0: unknown.
 
     Raises:
         ValueError: The joints were not measured over the whole time.
@@ -373,7 +376,7 @@ def motion_after_stop(
     way = np.abs(joints[late] - joints[first])
     before = max(0, int(np.searchsorted(times, times[first] - STOP_S / 2)) - 1)
     speed = np.abs(joints[first] - joints[before]) / max(times[first] - times[before], 1e-9)
-    braking = speed**2 / (2 * acceleration_rad_s2)
+    braking = np.maximum(speed**2 / (2 * acceleration_rad_s2), speed * lag_s)
     worst = int(np.argmax(way.max(axis=0) - braking))
     resting = joints[rest]
     moving = np.abs(joints[late] - joints[late][-1]).max(axis=1) > REST_RAD
