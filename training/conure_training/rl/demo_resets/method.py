@@ -147,8 +147,9 @@ def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[R
         reward_scale=1.0 / demonstration.score(),
     )
     guide = _make_guide(config, demonstration)
+    images = isinstance(guide, PolicyGuide)
     return [
-        ResetWorker(_make_environment(run, demonstration), demonstration, rule, guide)
+        ResetWorker(_make_environment(run, demonstration, images), demonstration, rule, guide)
         for _ in range(count)
     ]
 
@@ -175,10 +176,10 @@ def _make_curriculum(config: DemoResetsConfig, steps: int) -> Curriculum:
     return ReverseCurriculum(ResetOptimizer(steps - 1, config.schedule), starts)
 
 
-def _make_environment(run: RunConfig, demonstration: Demonstration) -> Any:
+def _make_environment(run: RunConfig, demonstration: Demonstration, images: bool = False) -> Any:
     """The run's environment; a game lasts twice the demonstration, and must reach its score."""
     if not is_atari(run.task):
-        return make_vector_environment(run)
+        return make_vector_environment(run, images)
     return AtariRam(run.task, max_steps=2 * len(demonstration), success_score=demonstration.score())
 
 
