@@ -20,6 +20,7 @@ from conure_training.export.export import run as export
 from conure_training.rl.demo_resets.curriculum import ReverseCurriculum
 from conure_training.rl.demo_resets.demonstration import replay
 from conure_training.rl.demo_resets.guide import DemonstrationGuide
+from conure_training.rl.demo_resets.method import make_workers
 from conure_training.rl.demo_resets.optimizer import ResetOptimizer, ResetSchedule
 from conure_training.rl.demo_resets.sources import load_demonstration
 from conure_training.rl.demo_resets.worker import TRUE_START, ResetRule, ResetWorker
@@ -349,16 +350,42 @@ def test_a_demonstration_of_conure_demos_is_learned_from_and_its_policy_stays_in
         export([f"agent={policy}", f"out={tmp_path}/bundle"])
 
 
+def test_the_demonstration_guides_through_its_own_scene_though_another_object_was_made_the_target(
+    demos, tmp_path
+):
+    run = lift(demos, tmp_path, "method.curriculum=guided", "method.episode=2")
+    (env,) = make_workers(run, run.method, 1)
+    assert env.demonstration.target
+    first, _ = env.reset(seed=0, options={"reset_point": len(env.demonstration) - 1})
+    found = [first]
+    while env.step_index < env.start:
+        found.append(env.step(np.zeros(7))[0])
+    np.testing.assert_array_equal(found, env.demonstration.observations[: len(found)])
+    env.close()
+
+
+def test_a_restored_state_is_the_demonstrations_in_a_scene_built_anew(demos, tmp_path):
+    run = lift(demos, tmp_path)
+    (env,) = make_workers(run, run.method, 1)
+    assert not env.unwrapped.images
+    for seed in range(3):
+        observation, info = env.reset(seed=seed, options={"reset_point": 8})
+        np.testing.assert_array_equal(env.env.observe(), observation)
+        env.unwrapped.save_state()  # refused where the scene has a past
+        env.step(env.demonstration.actions[info["start"]])
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["objects=test"], "was collected with objects=train, this environment has test"),
-        (["method.episode=99"], "holds 8 episodes"),
-        (["task=PlaceInBox"], "episode 0 is one of Lift; give task=Lift"),
+        (["objects=test"], "was recorded with objects='train', not 'test'"),
+        (["method.episode=99"], "holds the episodes 0 to 7, got 99"),
+        (["task=PlaceInBox"], "was recorded with task='Lift', not 'PlaceInBox'"),
     ],
 )
 def test_a_demonstration_of_other_settings_is_refused(words, reason, demos, tmp_path):
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises((ConfigError, DataError), match=reason):
         train_rl(lift(demos, tmp_path / "run", *words))
 
 
@@ -368,7 +395,9 @@ def test_a_demonstration_that_no_longer_replays_says_at_which_step(demos, tmp_pa
     action[3] = -action[3]
     config = dict(zarr.open_group(last_whole(demos), mode="r").attrs["config"])
     save_demonstrations(tmp_path / "other", replace(data, action=action), {"config": config})
-    with pytest.raises(DataError, match="episode 0 no longer replays: at step 4 the state is"):
+    with pytest.raises(
+        DataError, match=r"episode 0 of .* no longer replays: it diverged at step 4 of"
+    ):
         train_rl(lift(tmp_path / "other", tmp_path / "run"))
 
 

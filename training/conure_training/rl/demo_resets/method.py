@@ -54,7 +54,7 @@ class DemoResetsConfig(OnPolicyConfig):
     guided: as reverse, but a guide acts from the true start until there, where states cannot be
     restored; uniform: from anywhere in the demonstration; none: from the true start."""
     guide: str = ""
-    """A policy that guides; empty: the actions of the demonstration, which must be a file."""
+    """A policy that guides; empty: the actions of the demonstration."""
     window: int = field(default=12, metadata=COUNT_OR_NONE)
     """D: episodes begin up to so many steps before tau*."""
     burn_in: int = field(default=0, metadata=COUNT_OR_NONE)
@@ -159,11 +159,6 @@ def _make_guide(config: DemoResetsConfig, demonstration: Demonstration) -> Guide
         return None
     if config.guide:
         return PolicyGuide(load_policy(Path(config.guide)))
-    if not config.demonstration.endswith(".npz"):
-        raise ConfigError(
-            "method.curriculum=guided needs a guide that starts anywhere; give method.guide=POLICY,"
-            " or a file of actions as method.demonstration"
-        )
     return DemonstrationGuide(demonstration)
 
 
