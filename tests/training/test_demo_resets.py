@@ -259,6 +259,24 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_a_run_is_the_same_by_what_is_in_its_demonstration_wherever_it_lies(tmp_path):
+    def identity(method, *words):
+        return configured(f"method={method}", "task=atari/Pong", *words).identity()
+
+    one, copy, other = (tmp_path / f"{name}.npz" for name in ("one", "copy", "other"))
+    one.write_bytes(MONTEZUMA.read_bytes())
+    copy.write_bytes(one.read_bytes())
+    np.savez(other, actions=np.zeros(8))
+    resets = [identity("demo_resets", f"method.demonstration={path}") for path in (one, copy)]
+    assert len({*resets, identity("demo_resets", f"demos={one}")}) == 1
+    assert identity("demo_resets", f"method.demonstration={other}") not in resets
+    guided = ["method.curriculum=guided", f"method.demonstration={one}"]
+    guides = {identity("demo_resets", *guided, f"method.guide={path}") for path in (one, other)}
+    assert len(guides) == 2
+    for method in ("ppo", "trpo"):
+        assert identity(method, f"demos={one}") == identity(method, f"demos={other}")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -17,6 +17,7 @@ ALGORITHMS = ("ppo", "trpo")
 class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
 
+    reads = ()
     uses_images: ClassVar[bool] = False
 
     algorithm: str = "ppo"
