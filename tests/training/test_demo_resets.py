@@ -382,6 +382,17 @@ def test_the_demonstration_guides_through_its_own_scene_though_another_object_wa
     env.close()
 
 
+def test_a_policy_on_images_can_guide(demos, prior, tmp_path):
+    run = lift(demos, tmp_path, "method.curriculum=guided", f"method.guide={prior}")
+    (env,) = make_workers(run, run.method, 1)
+    first, info = env.reset(seed=0, options={"reset_point": 9})
+    assert info["start"] > 0
+    following, *_, info = env.step(np.zeros(7))
+    assert info["burn_in"]
+    assert following.shape == first.shape == env.demonstration.observations[0].shape
+    env.close()
+
+
 def test_a_restored_state_is_the_demonstrations_in_a_scene_built_anew(demos, tmp_path):
     run = lift(demos, tmp_path)
     (env,) = make_workers(run, run.method, 1)
