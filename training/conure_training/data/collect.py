@@ -1,21 +1,19 @@
 """`conure demos`: successful episodes of the scripted experts, collected in parallel processes."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
 from conure_core.contract.action import ACTION_SIZE
-from conure_core.errors import ConfigError, DataError
-from conure_core.runtime.atomic_files import damaged, last_whole
+from conure_core.errors import ConfigError
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.resume import CHANGES_NO_RESULT, identity
 from conure_sim.envs.rollout import Transition, act_until_done
@@ -267,53 +265,6 @@ def start_episode(
         env.scene.aim_at(int(np.nanargmin(distance)))
         observation = env.observe()
     return observation
-
-
-def begin_recorded_episode(
-    env: Any, path: Path, seed: int, state: NDArray[np.float32]
-) -> dict[str, NDArray]:
-    """Bring an environment to the start of an episode of a data set.
-
-    Args:
-        env: A TabletopEnv with the data set's settings.
-        path: The data set.
-        seed: The episode's, as the data set holds it.
-        state: The privileged state at its start.
-
-    Returns:
-        The first observation, which may be of another scene where the settings differ.
-
-    Raises:
-        DataError: The data set does not say how it was collected, or with other settings.
-    """
-    config = load_settings(path)
-    _check_settings(path, config, env.settings)
-    for attempt in range(MAX_FAILURES):
-        tried = seed + attempt * 500_000_000
-        observation = start_episode(env, tried, np.random.default_rng(tried), config)
-        if np.array_equal(observation["state"], state):
-            return observation
-    return start_episode(env, seed, np.random.default_rng(seed), config)
-
-
-def _check_settings(path: Path, config: DemosConfig, settings: Mapping[str, Any]) -> None:
-    for name in ("arm", "objects", "containers", "distractors", "randomization"):
-        collected = getattr(config, name)
-        if collected != settings[name]:
-            raise DataError(
-                f"{path} was collected with {name}={collected}, this environment has"
-                f" {settings[name]}; give the same"
-            )
-
-
-def load_settings(path: Path) -> DemosConfig:
-    """Load the settings that a data set was collected with. Raises: DataError."""
-    try:
-        group = zarr.open_group(last_whole(path), mode="r")
-        values: dict[str, Any] = dict(group.attrs["config"])  # type: ignore[arg-type]
-        return DemosConfig(**{**values, "noise": tuple(values["noise"])})
-    except Exception as error:  # Zarr raises anything on damaged files
-        raise damaged(path, error, "run conure demos again") from error
 
 
 def _join_blocks(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:

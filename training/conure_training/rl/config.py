@@ -32,6 +32,10 @@ class MethodConfig:
     def __post_init__(self) -> None:
         check_values(asdict(self), type(self), "method.")
 
+    def files(self, run: "RunConfig") -> dict[str, str]:
+        """The paths of the files that it learns from in this run, by name; empty: none."""
+        return {name: getattr(run, name) for name in self.reads}
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -111,6 +115,6 @@ class RunConfig:
 
     def identity(self) -> str:
         """The settings, and the content of the files that the method reads, wherever they lie."""
-        files = {name: getattr(self, name) for name in self.method.reads}
+        files = self.method.files(self)
         read = {name: stamp(Path(file)) for name, file in files.items() if file}
         return identity(self, inputs=read)

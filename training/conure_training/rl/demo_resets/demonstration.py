@@ -1,7 +1,7 @@
 """One demonstration as the states that it passed through."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ class Demonstration:
     """Of the reset before the first one."""
     states: tuple[Any, ...]
     """n + 1 of them, each what the environment's `restore_state` takes; none where it has none."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of that reset."""
+    target: int = 0
+    """Which of a scene's objects is the target, in the order of that reset."""
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -62,7 +66,6 @@ def replay(
     observation: NDArray[np.float32],
     actions: Iterable[Any],
     seed: int,
-    check: Callable[[int, NDArray[np.float32]], None] = lambda step, observation: None,
     keep_states: bool = True,
     rewards: int = 0,
 ) -> Demonstration:
@@ -73,15 +76,12 @@ def replay(
         observation: Its observation there.
         actions: The demonstration's.
         seed: Of the reset that led there.
-        check: Called with the number of steps done and the observation after them; raises where
-            the demonstration was elsewhere.
         keep_states: Whether the environment can save its states.
         rewards: Ends after so many rewards; 0: with the actions.
 
     Returns:
         The demonstration; it ends early where the episode does.
     """
-    check(0, observation)
     observations = [observation]
     states = [env.save_state()] if keep_states else []
     earned = []
@@ -93,7 +93,6 @@ def replay(
         done.append(action)
         if keep_states:
             states.append(env.save_state())
-        check(len(earned), observation)
         if terminated or truncated or np.count_nonzero(earned) == rewards > 0:
             break
     return Demonstration(

@@ -39,7 +39,11 @@ class DemonstrationGuide:
         self.demonstration = demonstration
 
     def begin(self, env: Any, seed: int | None) -> Observation:
-        observation: Observation = env.reset(seed=self.demonstration.seed)[0]
+        start = self.demonstration
+        observation: Observation = env.reset(seed=start.seed, options=start.options)[0]
+        if start.target:
+            env.unwrapped.scene.aim_at(start.target)
+            observation = env.observe()
         return observation
 
     def action(self, env: Any, step: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_training.data.atari import AtariRam, is_atari
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demo_resets.curriculum import (
@@ -43,7 +44,7 @@ class DemoResetsConfig(OnPolicyConfig):
     """Of demonstration resets."""
 
     name: str = "demo_resets"
-    demonstration: str = ""
+    demonstration: str = field(default="", metadata=CHANGES_NO_RESULT)
     """A folder of conure demos, or an .npz file of actions; empty: the run's `demos`."""
     episode: int = field(default=0, metadata=COUNT_OR_NONE)
     """Which of the folder's."""
@@ -53,8 +54,8 @@ class DemoResetsConfig(OnPolicyConfig):
     """reverse: from the end to the start; reverse_forward: then other starts of the environment;
     guided: as reverse, but a guide acts from the true start until there, where states cannot be
     restored; uniform: from anywhere in the demonstration; none: from the true start."""
-    guide: str = ""
-    """A policy that guides; empty: the actions of the demonstration, which must be a file."""
+    guide: str = field(default="", metadata=CHANGES_NO_RESULT)
+    """A policy that guides; empty: the actions of the demonstration."""
     window: int = field(default=12, metadata=COUNT_OR_NONE)
     """D: episodes begin up to so many steps before tau*."""
     burn_in: int = field(default=0, metadata=COUNT_OR_NONE)
@@ -76,6 +77,10 @@ class DemoResetsConfig(OnPolicyConfig):
             raise ConfigError(
                 f"method.burn_in={self.burn_in} warms a memory, but method.memory is 0; give both"
             )
+
+    def files(self, run: RunConfig) -> dict[str, str]:
+        guide = self.guide if self.curriculum == "guided" else ""
+        return {"demonstration": self.demonstration or run.demos, "guide": guide}
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def set_up(run: RunConfig, config: DemoResetsConfig) -> Setup:
         ConfigError, DataError: See `load_demonstration`.
     """
     env = make_vector_environment(run)
-    path = Path(config.demonstration or run.demos)
+    path = Path(config.files(run)["demonstration"])
     restores = config.curriculum in RESTORING
     demonstration = load_demonstration(env, path, config.episode, restores, config.rewards)
     return Setup(env, demonstration)
@@ -147,8 +152,9 @@ def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[R
         reward_scale=1.0 / demonstration.score(),
     )
     guide = _make_guide(config, demonstration)
+    images = isinstance(guide, PolicyGuide)
     return [
-        ResetWorker(_make_environment(run, demonstration), demonstration, rule, guide)
+        ResetWorker(_make_environment(run, demonstration, images), demonstration, rule, guide)
         for _ in range(count)
     ]
 
@@ -158,11 +164,6 @@ def _make_guide(config: DemoResetsConfig, demonstration: Demonstration) -> Guide
         return None
     if config.guide:
         return PolicyGuide(load_policy(Path(config.guide)))
-    if not config.demonstration.endswith(".npz"):
-        raise ConfigError(
-            "method.curriculum=guided needs a guide that starts anywhere; give method.guide=POLICY,"
-            " or a file of actions as method.demonstration"
-        )
     return DemonstrationGuide(demonstration)
 
 
@@ -175,10 +176,10 @@ def _make_curriculum(config: DemoResetsConfig, steps: int) -> Curriculum:
     return ReverseCurriculum(ResetOptimizer(steps - 1, config.schedule), starts)
 
 
-def _make_environment(run: RunConfig, demonstration: Demonstration) -> Any:
+def _make_environment(run: RunConfig, demonstration: Demonstration, images: bool = False) -> Any:
     """The run's environment; a game lasts twice the demonstration, and must reach its score."""
     if not is_atari(run.task):
-        return make_vector_environment(run)
+        return make_vector_environment(run, images)
     return AtariRam(run.task, max_steps=2 * len(demonstration), success_score=demonstration.score())
 
 

@@ -1,6 +1,5 @@
-"""Where a demonstration comes from: a file of actions, or a data set of `conure demos`."""
+"""Where a demonstration comes from: a recorded episode, or a file of actions of an Atari game."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ from conure_core.config.values import LARGEST
 from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import damaged
 from conure_training.data.atari import AtariRam
-from conure_training.data.collect import begin_recorded_episode
-from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.demonstration_states import replay_episode
+from conure_training.data.recorded_episodes import load_recorded_episode
 from conure_training.rl.demo_resets.demonstration import Demonstration, replay
-
-TOLERANCE = 1e-5
-"""Between a recorded observation and the same one replayed: they are saved as float32."""
 
 
 def load_demonstration(
@@ -25,18 +21,19 @@ def load_demonstration(
     """Replay a demonstration in an environment, and keep every state that it passes through.
 
     Args:
-        env: Of the demonstration's task and settings, its observations vectors.
-        path: A folder of `conure demos`, or an .npz file: `actions`, one a step, (n, 7) or (n,), of
-            an Atari game one a frame; and `seed` of the reset before them, 0 without one.
-        episode: Which one of the folder's.
+        env: Of the demonstration's task and settings, from `make_vector_environment`.
+        path: What `load_recorded_episode` reads; of an Atari game an .npz file: `actions` (n,), one
+            a frame, and `seed` of the reset before them, 0 without one.
+        episode: Which one of a folder's.
         restores: Whether its states are to be restored.
-        rewards: It is cut after so many; 0: after the last.
+        rewards: A game is cut after so many; 0: after the last.
 
     Returns:
         The demonstration.
 
     Raises:
-        ConfigError: The environment cannot restore a state, or needs other actions.
+        ConfigError: The environment cannot restore a state, needs other actions, or has other
+            settings, which are named.
         DataError: There is no such demonstration, or it no longer replays: says at which step.
     """
     if restores and not hasattr(env, "restore_state"):
@@ -44,22 +41,30 @@ def load_demonstration(
             f"demo_resets needs an environment with save_state and restore_state, {env} has none;"
             " give method.curriculum=guided, which goes there from the true start"
         )
-    if path.suffix == ".npz":
-        return _replay_file(env, path, restores, rewards).until_last_reward()
+    if isinstance(env.unwrapped, AtariRam):
+        return _replay_game(env, path, restores, rewards).until_last_reward()
     return _replay_recorded(env, path, episode).until_last_reward()
 
 
-def _replay_file(env: Any, path: Path, restores: bool, rewards: int) -> Demonstration:
+def _replay_recorded(env: Any, path: Path, episode: int) -> Demonstration:
+    found = replay_episode(env.unwrapped, load_recorded_episode(path, episode))
+    return Demonstration(
+        observations=found.observations["state"],
+        rewards=found.rewards,
+        actions=tuple(found.actions.astype(np.float64)),
+        seed=found.seed,
+        states=found.states,
+        options=found.options,
+        target=found.target,
+    )
+
+
+def _replay_game(env: Any, path: Path, restores: bool, rewards: int) -> Demonstration:
     actions, seed = _read_actions(path)
-    discrete = hasattr(env.action_space, "n")
-    if discrete != (actions.ndim == 1):
-        kind = "one number each" if discrete else f"{env.action_space.shape[0]} values each"
-        raise ConfigError(f"{path}: expected actions of {kind}, got the shape {actions.shape}")
     observation, _ = env.reset(seed=seed)
-    if isinstance(env.unwrapped, AtariRam):
-        skip = env.unwrapped.frame_skip
-        actions = actions[: len(actions) // skip * skip].reshape(-1, skip)
-    return replay(env, observation, actions, seed, keep_states=restores, rewards=rewards)
+    skip = env.unwrapped.frame_skip
+    frames = actions[: len(actions) // skip * skip].reshape(-1, skip)
+    return replay(env, observation, frames, seed, keep_states=restores, rewards=rewards)
 
 
 def _read_actions(path: Path) -> tuple[NDArray[Any], int]:
@@ -71,42 +76,12 @@ def _read_actions(path: Path) -> tuple[NDArray[Any], int]:
         raise DataError(f"no demonstration at {path}; give method.demonstration=FILE") from error
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise damaged(path, error, "give an .npz file with `actions`") from error
-    if actions.ndim not in (1, 2) or not len(actions) or not 0 <= seed <= LARGEST:
-        raise DataError(f"{path}: expected actions (n,) or (n, A), got {actions.shape}")
+    if actions.ndim != 1:
+        raise ConfigError(
+            f"{path}: expected actions of one number each, got the shape {actions.shape}"
+        )
+    if not len(actions) or not 0 <= seed <= LARGEST:
+        raise DataError(
+            f"{path}: expected actions and a seed from 0, got {len(actions)} actions, seed {seed}"
+        )
     return actions, seed
-
-
-def _replay_recorded(env: Any, path: Path, episode: int) -> Demonstration:
-    data = load_demonstrations(path, images=False)
-    if episode >= len(data.ends):
-        raise DataError(
-            f"{path} holds {len(data.ends)} episodes; give method.episode below that, got {episode}"
-        )
-    task = data.tasks[data.task[episode]]
-    if task != env.unwrapped.settings["task"]:
-        raise DataError(
-            f"{path}: episode {episode} is one of {task}; give task={task}, or another episode"
-        )
-    steps = slice(data.starts[episode], data.ends[episode])
-    recorded = np.concatenate([data.state[steps], data.final_state[episode][None]])
-    seed = int(data.seed[episode])
-    first = begin_recorded_episode(env.unwrapped, path, seed, recorded[0])["state"]
-    compare = _comparison(path, episode, recorded)
-    return replay(env, first, data.action[steps], seed, compare)
-
-
-def _comparison(
-    path: Path, episode: int, recorded: NDArray[np.float32]
-) -> Callable[[int, NDArray[np.float32]], None]:
-    """What refuses a replay that is elsewhere than the recording."""
-
-    def compare(step: int, observation: NDArray[np.float32]) -> None:
-        expected = recorded[step]
-        apart = float(np.nanmax(np.abs(observation - expected)))
-        if apart > TOLERANCE:
-            raise DataError(
-                f"{path}: episode {episode} no longer replays: at step {step} the state is"
-                f" {apart:.2g} from the recorded one; collect it again with conure demos"
-            )
-
-    return compare

@@ -1,6 +1,7 @@
 """The settings that every on-policy method has."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE, WORKERS
 from conure_core.errors import unknown_name
@@ -15,6 +16,9 @@ ALGORITHMS = ("ppo", "trpo")
 @dataclass(frozen=True)
 class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
+
+    reads = ()
+    uses_images: ClassVar[bool] = False
 
     algorithm: str = "ppo"
     """Updates the policy: ppo or trpo."""
