@@ -248,7 +248,11 @@ def _readable(path: Path) -> bool:
 
 
 def _trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
-    """A second goal is rejected at once; cancelling the first one holds the arm at once."""
+    """A second goal is rejected at once; cancelling the first one holds the arm at once.
+
+    The arm is at home first: a new scene puts it there in no time, which is no motion.
+    """
+    session.call("home")
     with tempfile.TemporaryDirectory(prefix="conure-") as folder:
         parameters = {
             "task": "Lift",
