@@ -28,6 +28,8 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 # both, every product waits for the scheduler: see FreeCores.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+STRICTEST = "tests/ros/test_faults.py"
+"""Judges milliseconds, so that it comes when no other file keeps real time any more."""
 TRIED_TOGETHER = ("tests/test_readme.py", "tests/test_examples.py")
 
 # Nothing outside out/ is written to. Two busy cores make single examples slow: time is the job of
@@ -88,11 +90,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def place_in_turn(file: str) -> int:
     """Real time, then trainings and what the README does, then simulations, then the rest."""
     if real_time(file):
-        return 0
+        return 1 if file == STRICTEST else 0
     if file in TRIED_TOGETHER:
-        return 1
+        return 2
     folders = [file.startswith(f"tests/{name}/") for name in ("training", "sim")]
-    return 1 + [*folders, True].index(True)
+    return 2 + [*folders, True].index(True)
 
 
 @pytest.fixture(autouse=True)
