@@ -216,7 +216,7 @@ def test_an_evaluator_that_is_told_to_end_leaves_the_arm_in_hold(rig, wait_until
     async def sending():
         return await client.send_goal_async(RunTrial.Goal(task="Lift", seed=7, timeout_s=60.0))
 
-    assert done(rig.peer.begin(sending)).accepted
+    wait_until(lambda: done(rig.peer.begin(sending)).accepted, 20, "the trial before is over")
     wait_until(lambda: rig.moving, 60, "the policy moves the arm")
     asked_ns = rig.peer.now_ns
     rig.graph.process("evaluator").send_signal(signal.SIGTERM)
