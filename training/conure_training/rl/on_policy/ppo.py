@@ -81,7 +81,29 @@ def standardized(advantage: Tensor) -> Tensor:
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
-class Ppo:
+class Resumable:
+    """What PPO and TRPO keep of an interrupted run."""
+
+    network: ActorCriticNetwork
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs beside the configuration."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` gave."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+
+
+class Ppo(Resumable):
     """Updates a network by PPO."""
 
     def __init__(self, network: ActorCriticNetwork, config: PpoConfig, seed: int) -> None:
@@ -113,17 +135,3 @@ class Ppo:
                 nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)
                 self.optimizer.step()
         return metrics
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs beside the configuration."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])

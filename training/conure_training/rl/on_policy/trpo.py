@@ -12,7 +12,6 @@ Source: Schulman et al., Trust Region Policy Optimization, arXiv 1502.05477.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
 from conure_training.rl.on_policy.distributions import Distribution
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
-from conure_training.rl.on_policy.ppo import Metrics, standardized
+from conure_training.rl.on_policy.ppo import Metrics, Resumable, standardized
 from conure_training.rl.on_policy.trajectories import Batch
 
 
@@ -44,7 +43,7 @@ class TrpoConfig:
     """Steps of a gradient of the value function."""
 
 
-class Trpo:
+class Trpo(Resumable):
     """Updates a network by TRPO."""
 
     def __init__(self, network: ActorCriticNetwork, config: TrpoConfig, seed: int) -> None:
@@ -138,20 +137,6 @@ class Trpo:
                 error.backward()
                 self.optimizer.step()
         return {"value_error": error.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs beside the configuration."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
 
 
 def conjugate_gradient(
