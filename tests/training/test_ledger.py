@@ -56,7 +56,8 @@ others = [str(path) for path in out.parents[2].glob("*/*/figures/at_work") if pa
 try:
     for tick in range(start, ticks):
         time.sleep(0.1)
-        done.write_text(str(tick + 1))
+        (out / "next").write_text(str(tick + 1))
+        os.replace(out / "next", done)  # may be killed between any two lines
 finally:
     (out / "at_work").unlink()
 figures = {"started_at": start, "cores": len(os.sched_getaffinity(0)), "nice": os.nice(0), "others": others}
@@ -169,7 +170,7 @@ def test_an_interrupted_ledger_leaves_no_process_and_goes_on_where_it_was(
 ) -> None:
     first = begin(toy, "toy")
     done = [toy / f"out/toy/{name}/figures/done" for name in ("good", "long")]
-    wait_for(lambda: all(path.is_file() and int(path.read_text() or 0) > 3 for path in done))
+    wait_for(lambda: all(path.is_file() and int(path.read_text()) > 3 for path in done))
     first.send_signal(how)
     assert first.wait(30) == {signal.SIGKILL: -9, signal.SIGTERM: 143}.get(how, 130)
     wait_for(lambda: not at_work(toy), 10)
