@@ -31,6 +31,7 @@ from conure_ros.bringup.launcher import ros_environment
 from conure_ros.comms.domains import claim_domain
 from conure_ros.comms.messages import to_time
 from conure_ros.comms.qos import NEWEST, STREAM
+from conure_ros.comms.sole_publisher import DISCOVERY_S
 from conure_ros.faults.cases.arm import STILL_RAD
 from conure_ros.faults.cases.control import BRAKED_S, own_graph
 from conure_ros.faults.live import foreign_case, largest_motion_rad, let_time_pass
@@ -275,6 +276,8 @@ def _cancel_trial(session: Session) -> Outcome:
     ask = partial(client.send_goal_async, RunTrial.Goal(seed=1, task="Lift", timeout_s=20.0))
     try:
         session.wait(client.server_is_ready, 20.0, "a node offers run_trial")
+        # An evaluator that does not know this client yet would answer in vain.
+        let_time_pass(session, DISCOVERY_S)
         first = ask(feedback_callback=lambda message: progress.append(message.feedback.elapsed_s))
         goal = session.wait(lambda: first.done() and first.result(), 10.0, "an answer to the goal")
         result = goal.get_result_async()
