@@ -187,6 +187,7 @@ def test_a_recording_that_is_removed_meanwhile_says_so_at_once_and_not_at_its_en
     shutil.rmtree(tmp_path / "gone")
     recording.put(TOPIC.name, message(0))
     recording._thread.join(10)
+    assert recording.failure.startswith(f"recording one.mcap failed: {tmp_path}/gone/one.mcap")
     assert "was removed while it was written" in recording.failure
     assert recording.lost() == {TOPIC.name: 1}
     with pytest.raises(DataError, match="was removed"):

@@ -143,7 +143,7 @@ class QueuedRecording:
                     return
         except Exception as error:
             # Whatever it is: a thread that ended unnoticed would lose all that comes.
-            why = error if isinstance(error, OSError) else repr(error)
+            why = error if isinstance(error, OSError | DataError) else repr(error)
             self._give_up(f"recording {self.path.name} failed: {why}")
 
     def _write_all(self, batch: list[tuple[str, bytes, int]]) -> bool:
