@@ -262,8 +262,80 @@ def test_what_is_not_finite_never_reaches_the_graph(bundle, value):
 
 
 def test_an_action_that_is_not_finite_never_leaves_act(bundle):
-    with pytest.raises(UnsafeCommand, match="the policy gave"):
+    with pytest.raises(UnsafeCommand, match=r"gave .* not finite"):
         bundle.act({**observation(), "proprio": np.full(16, 3e38, np.float32)})
+
+
+LOUD = """
+    hundred = Constant<value_float=100.0>()
+    above = Greater(shift, hundred)
+    flags = Cast<to=7>(above)
+    flat = Constant<value_ints=[-1]>()
+    loud = Reshape(flags, flat)
+    one = Constant<value_ints=[1]>()
+    two = Add(loud, one)
+"""
+"""`loud` is 1 where proprio is large, which it is in no golden observation, and `two` is 2 then."""
+SPOILED = {
+    "no row": (
+        "SPOILED = Slice(z_, loud, ends, zero_axis)",
+        r"of shape \(0, 7\), not \(1, 7\)",
+    ),
+    "a value less": ("SPOILED = Slice(z_, loud, ends, axis)", r"of shape \(1, 6\), not \(1, 7\)"),
+    "two rows": (
+        "times = Concat<axis=0>(two, one)\n SPOILED = Tile(z_, times)",
+        r"of shape \(2, 7\), not \(1, 7\)",
+    ),
+    "a failure": (
+        "wide = Add(loud, seven)\n shape = Concat<axis=0>(flat, wide)\n SPOILED = Reshape(z_, shape)",
+        "failed: .*Reshape",
+    ),
+    "more memory than there is": (
+        "many = Mul(loud, huge)\n some = ConstantOfShape(many)\n"
+        " sum = ReduceSum<keepdims=0>(some)\n SPOILED = Add(z_, sum)",
+        "failed: .*memory",
+    ),
+    "no number": ("root = Sqrt(less)\n SPOILED = Mul(z_, root)", "not finite"),
+}
+CONSTANTS = """
+    ends = Constant<value_ints=[100]>()
+    zero_axis = Constant<value_ints=[0]>()
+    seven = Constant<value_ints=[7]>()
+    huge = Constant<value_ints=[4000000000000]>()
+    number = Cast<to=1>(loud)
+    unit = Constant<value_float=1.0>()
+    doubled = Add(number, number)
+    less = Sub(unit, doubled)
+"""
+
+
+@pytest.mark.parametrize(("spoiled", "message"), SPOILED.values(), ids=SPOILED)
+def test_a_graph_that_is_right_for_its_golden_inputs_alone_moves_nothing(
+    tmp_path, spoiled, message
+):
+    """Shapes that a graph declares bind it to nothing, and golden inputs are few."""
+
+    def spoil(text, line):
+        name = line.split(" =")[0]
+        lines = spoiled.replace("SPOILED", name).replace("z_", f"good_{name}")
+        return text.replace(line, f"good_{line}\n{LOUD}{CONSTANTS}{lines}")
+
+    bundle = load_bundle(
+        write_bundle(
+            tmp_path / "spoiled",
+            policy=spoil(POLICY_TEXT, "action = Tanh(z)"),
+            inverse=spoil(
+                INVERSE_TEXT.replace("(z, axis)", "(good_z, axis)"), "z = Add(free, nothing)"
+            ),
+        )
+    )
+    output = bundle.act(observation())
+    bundle.invert(observation(), output.action)
+    loud = {**observation(), "proprio": np.full(16, 1000.0, np.float32)}
+    with pytest.raises(UnsafeCommand, match=f"{POLICY} .*{message}"):
+        bundle.act(loud)
+    with pytest.raises(UnsafeCommand, match=f"{INVERSE} .*{message}"):
+        bundle.invert(loud, output.action)
 
 
 def test_noise_of_another_size_is_refused(bundle):

@@ -4,12 +4,14 @@ process and at once.
 
 import asyncio
 import math
+import sys
 import time
 
 import numpy as np
 import pytest
 from rclpy.clock import ClockType
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
@@ -24,7 +26,7 @@ from conure_ros.comms.messages import joint_state_message, to_ns, to_time
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.supervisor import Status
-from conure_ros.nodes.control_node import ControlNode, SystemClock
+from conure_ros.nodes.control_node import STEADY, ControlNode, SystemClock
 
 pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
@@ -147,9 +149,22 @@ def test_time_passes_a_hundred_times_a_second_on_a_clock_that_never_jumps(node):
 
 
 def test_the_clock_has_the_nodes_time_for_stamps_and_a_steady_one(node):
-    clock, before_s, before_ns = SystemClock(node), time.monotonic(), time.time_ns()
-    assert before_s <= clock.steady_s() <= time.monotonic()
+    clock, before_s, before_ns = SystemClock(node), time.clock_gettime(STEADY), time.time_ns()
+    assert before_s <= clock.steady_s() <= time.clock_gettime(STEADY)
     assert before_ns <= clock.now_ns() <= time.time_ns()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has CLOCK_BOOTTIME")
+def test_the_steady_clock_counts_the_time_in_which_the_computer_sleeps(node, monkeypatch):
+    slept_s = {time.CLOCK_MONOTONIC: 400.0, time.CLOCK_BOOTTIME: 4000.0}
+    monkeypatch.setattr(time, "clock_gettime", slept_s.__getitem__)
+    assert SystemClock(node).steady_s() == 4000.0
+
+
+def test_the_clock_of_the_stamps_cannot_be_exchanged_while_the_node_runs(node):
+    (result,) = node.set_parameters([Parameter("use_sim_time", value=True)])
+    assert not result.successful and "start it again" in result.reason
+    assert not node.get_clock().ros_time_is_active
 
 
 # What people ask for.
@@ -196,6 +211,13 @@ def test_who_waits_for_home_keeps_nobody_waiting(node):
     others = {some.callback_group for some in node.services if some.srv_name != "home"}
     assert home.callback_group not in others
     assert asyncio.iscoroutinefunction(home.callback)
+
+
+@pytest.mark.parametrize("end", ["trigger_cleanup", "trigger_shutdown"])
+def test_an_answer_that_comes_after_the_services_are_gone_ends_nobody(node, end):
+    (home,) = (some for some in node.services if some.srv_name == "home")
+    assert getattr(node, end)() == SUCCESS
+    home.send_response(Trigger.Response(message="deactivated"), None)
 
 
 # Life.

@@ -159,3 +159,15 @@ def test_a_node_does_not_start_without_the_launcher_that_it_was_started_by(begin
     output, errors = process.communicate(timeout=10)
     assert (process.returncode, output) == (1, "")
     assert f"the process {gone.pid} that started this node is gone" in errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels choose by themselves")
+def test_where_memory_runs_out_the_policy_ends_before_control_and_driver():
+    code = """
+        from pathlib import Path
+        from conure_ros.nodes import policy_node
+        policy_node.run_node = lambda node: print(Path("/proc/self/oom_score_adj").read_text())
+        policy_node.main()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(code)]
+    assert subprocess.run(words, capture_output=True, text=True).stdout.strip() == "1000"

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,10 +14,12 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
+from conure_ros.bringup.graphs import POLICY
 from conure_ros.faults import soak, verb
 from conure_ros.faults.injection import COMMAND, FAULTS, IMAGE, JOINTS, Injector
 from conure_ros.faults.motion import TRACKING_M, Motion, judge_motion
 from conure_ros.faults.report import render_page, write_report
+from conure_ros.faults.session import Session
 from conure_ros.faults.table import Case, Outcome, Result, Sizes, all_cases, choose_cases, run_case
 
 ROBOT = load_robot("wx250s")
@@ -152,6 +155,27 @@ def test_a_graph_that_does_not_do_its_part_fails_the_row():
     assert not outcome.passed
     assert outcome.detail == "nobody answers"
     assert len(all_cases()) >= 60
+
+
+def test_what_one_second_node_logged_never_passes_for_the_next_ones_refusal():
+    """Lines come through a pipe, later than the answers of services."""
+    started = {}
+    graph = SimpleNamespace(
+        processes=started,
+        parameters=lambda name: {},
+        start_node=lambda spec, parameters: started.setdefault(
+            spec.name, SimpleNamespace(terminate=lambda: None, wait=lambda seconds: None)
+        ),
+    )
+    session = object.__new__(Session)
+    vars(session).update(graph=graph, lines=[], spec=lambda name: POLICY, _seconds=count(2))
+    with session.start_second("policy") as first:
+        session.lines.append((first, "[ERROR] refused to activate: node /policy publishes"))
+        assert "/policy publishes" in session.error_of(first)
+    with session.start_second("policy") as second:
+        session.lines.append((second, "[ERROR] refused to configure: joint_names"))
+        assert session.error_of(second) == "refused to configure: joint_names"
+        assert [name for name, _ in session.lines].count(second) == 1
 
 
 def still(rows=40, away=0.0):

@@ -1,9 +1,11 @@
 """Nothing recorded is lost: not to a second recorder, a kill, a slow disk or a stepping clock."""
 
 import contextlib
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from mcap.writer import Writer
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64MultiArray
 
@@ -161,9 +164,45 @@ def test_a_partial_file_that_was_moved_away_and_replaced_is_left_alone(tmp_path,
     try:
         end(writer)
     except DataError as error:
-        assert "was replaced" in str(error)
+        assert "was moved or replaced" in str(error)
     assert other.partial.exists()
     other.close({})
+
+
+def test_a_recording_whose_folder_is_moved_meanwhile_is_whole_there_and_says_so(tmp_path):
+    recording = QueuedRecording(EpisodeWriter(tmp_path / "before", "one", [TOPIC]))
+    recording.put(TOPIC.name, message(0))
+    (tmp_path / "before").rename(tmp_path / "after")
+    recording.put(TOPIC.name, message(1))
+    with pytest.raises(DataError, match=r"one\.mcap\.partial was moved or replaced"):
+        recording.close({"label": "success"})
+    assert numbers(recover(tmp_path / "after" / f"one.mcap{PARTIAL}").path) == [0, 1]
+
+
+def test_a_recording_that_is_removed_meanwhile_says_so_at_once_and_not_at_its_end(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recording_queue, "FLUSH_S", 0.0)
+    recording = QueuedRecording(EpisodeWriter(tmp_path / "gone", "one", [TOPIC]))
+    shutil.rmtree(tmp_path / "gone")
+    recording.put(TOPIC.name, message(0))
+    recording._thread.join(10)
+    assert recording.failure.startswith(f"recording one.mcap failed: {tmp_path}/gone/one.mcap")
+    assert "was removed while it was written" in recording.failure
+    assert recording.lost() == {TOPIC.name: 1}
+    with pytest.raises(DataError, match="was removed"):
+        recording.close({})
+
+
+def test_a_recording_that_cannot_begin_leaves_its_name_free(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space"):
+        disk.setattr(Writer, "start", full)
+        EpisodeWriter(tmp_path, "one", [TOPIC])
+    assert list(tmp_path.iterdir()) == []
+    EpisodeWriter(tmp_path, "one", [TOPIC]).close({})
 
 
 def test_without_hard_links_a_recording_is_closed_all_the_same_and_never_over_another(
@@ -445,6 +484,7 @@ def test_a_writing_thread_that_fails_in_any_way_is_said_and_what_comes_then_is_c
     recording.put(TOPIC.name, message(0))
     recording._thread.join(10)
     recording.put(TOPIC.name, message(1))
-    assert str(error) in recording.failure and recording.lost() == {TOPIC.name: 1}
+    assert str(error) in recording.failure
+    assert recording.lost() == {TOPIC.name: 2}, "the one that was not flushed, and the one after it"
     with pytest.raises(DataError, match=r"recording one\.mcap failed"):
         recording.close({})

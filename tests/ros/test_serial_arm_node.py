@@ -51,9 +51,9 @@ class Rig:
     def true_rad(self):
         return np.array(ask(self.port, "state")["positions"])[:-1]
 
-    def follow(self, joint_rad, duration_s=0.3):
+    def follow(self, joint_rad, duration_s=0.3, stamp_ns=0):
         self.trajectories.publish(
-            trajectory_message(ROBOT, JointCommand(joint_rad, 0.037, duration_s), 0)
+            trajectory_message(ROBOT, JointCommand(joint_rad, 0.037, duration_s), stamp_ns)
         )
 
     def change(self, transition):
@@ -104,6 +104,14 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert np.abs(rig.true_rad() - before).max() < 0.01
     assert all(ask(rig.port, "state")["torque"])
     assert rig.change(Transition.TRANSITION_ACTIVATE)
+
+
+def test_a_command_that_waited_moves_nothing_and_its_age_is_named(rig):
+    before = rig.true_rad()
+    rig.follow(before + 0.2, stamp_ns=time.time_ns() - 10**9)
+    rig.simulate(0.5)
+    assert np.abs(rig.true_rad() - before).max() < 0.01
+    rig.graph.wait_for_line("old when it came", 5)
 
 
 def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(

@@ -16,7 +16,13 @@ from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
-from conure_ros.comms.messages import image_pixels, joint_sample, to_ns, trajectory_message
+from conure_ros.comms.messages import (
+    image_pixels,
+    joint_sample,
+    to_ns,
+    to_time,
+    trajectory_message,
+)
 from conure_ros.comms.qos import ANY, NEWEST
 
 pytestmark = pytest.mark.nodes
@@ -189,6 +195,18 @@ def test_a_stop_of_a_best_effort_publisher_is_a_stop(rig, wait_until):
     finally:
         rig.peer.node.destroy_publisher(button)
     rig.release(wait_until)
+
+
+def test_a_command_that_waited_moves_nothing_and_its_age_is_named(rig):
+    """A driver that was suspended finds one of before a stop, and may hear of the stop later."""
+
+    def sent_long_ago(message):
+        message.header.stamp = to_time(time.time_ns() - 10**9)
+
+    before = rig.joint_rad()
+    rig.follow(before + 0.2, sent_long_ago)
+    assert rig.moved_rad(before) < 0.01
+    rig.graph.wait_for_line("old when it came", 5)
 
 
 def test_a_trajectory_that_lacks_a_joint_moves_nothing_and_names_it(rig):

@@ -2,11 +2,16 @@
 reset does.
 """
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conure_msgs.msg import RobotState
+from conure_ros.comms.messages import to_time
 from conure_ros.drivers.stop_latch import StopLatch
+from conure_ros.drivers.stop_watch import ASK_AGAIN_S, StopWatch
 
 SECOND = 1_000_000_000
 TIMES = st.integers(1, 1000)
@@ -113,3 +118,63 @@ def test_a_clock_that_was_set_back_neither_releases_the_stop_nor_locks_it_for_ev
     assert latch.take_state(
         stopped=False, stamp_ns=6 * SECOND, reset_ns=5 * SECOND, now_ns=6 * SECOND
     )
+
+
+def test_a_state_of_before_the_clock_was_set_back_that_comes_after_it_locks_nothing():
+    latch = StopLatch()
+    latch.take_state(stopped=False, stamp_ns=3700 * SECOND, reset_ns=0, now_ns=3700 * SECOND)
+    latch.stop("the stop topic", 100 * SECOND)
+    latch.take_state(stopped=True, stamp_ns=3700 * SECOND, reset_ns=0, now_ns=100 * SECOND + 1)
+    reset_ns = 101 * SECOND
+    assert latch.take_state(stopped=False, stamp_ns=reset_ns, reset_ns=reset_ns, now_ns=reset_ns)
+
+
+class Node:
+    """What a StopWatch needs of its node; `published` counts its stops."""
+
+    active, published = True, 0
+
+    def __init__(self):
+        self.publish = lambda message: setattr(self, "published", self.published + 1)
+        self.warning = self.error = self.get_logger = lambda *given: self
+
+    def now_ns(self):
+        return time.time_ns()
+
+    def create_publisher(self, *given, **named):
+        return self
+
+    def create_subscription(self, *given, **named):
+        return self
+
+    def resolve_topic_name(self, topic):
+        return topic
+
+
+def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
+    """A stop may come to a suspended control seconds later, or never to one that starts again."""
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    node = Node()
+    watch = StopWatch(node, lambda reason: None)
+    moving, stopped = RobotState(mode=RobotState.POLICY), RobotState(stopped=True)
+    watch._on_state(moving)
+    now_s += 5.0
+    watch._on_state(moving)
+    watch.stop("the stop topic")
+    watch._on_state(moving)
+    assert node.published == 0, "control has not had the time to say it"
+    for asked in (1, 2):
+        now_s += ASK_AGAIN_S + 0.1
+        watch._on_state(moving)
+        watch._on_state(moving)
+        assert node.published == asked
+    now_s += 5.0
+    watch._on_state(stopped)
+    watch._on_state(moving)
+    assert node.published == 2, "it said so"
+    reset = RobotState(reset_stamp=to_time(time.time_ns() + SECOND))
+    watch._on_state(reset)
+    now_s += 5.0
+    watch._on_state(reset)
+    assert (node.published, watch.reason) == (2, "")

@@ -1,9 +1,12 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from conure_core.errors import ConfigError, DataError
+from conure_core.runtime.claim import claimed
+from conure_ros.nodes.evaluator_node import EvaluatorNode, EvaluatorParameters
 from conure_ros.recording.trials import (
     FILE_NAME,
     Measures,
@@ -64,3 +67,15 @@ def test_the_file_is_plain_json(tmp_path):
     assert data["trials"][0]["measures"]["inference_ms"] == [0.1]
     assert read_trials(tmp_path / FILE_NAME) == (SETTINGS, [trial(10)])
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_two_evaluators_never_write_to_one_folder(tmp_path):
+    """Each keeps the trials in memory: the second to write would drop those of the first."""
+    evaluator = SimpleNamespace(
+        parameters=EvaluatorParameters(folder=str(tmp_path)), bundle_hash="abc"
+    )
+    with (
+        claimed(tmp_path / FILE_NAME, "evaluate", "file"),
+        pytest.raises(ConfigError, match="is being written by 'evaluate'"),
+    ):
+        EvaluatorNode._run_all(evaluator)

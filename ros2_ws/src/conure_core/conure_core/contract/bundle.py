@@ -44,6 +44,7 @@ FloatArray = NDArray[np.float32]
 
 FORMAT_VERSION = 1
 LARGEST_THRESHOLD_NATS = 1e6
+LONGEST_REASON = 300
 ACTION_TOLERANCE = 1e-5
 LOG_LIKELIHOOD_TOLERANCE = 1e-4
 """Nats, times the log-likelihood's magnitude where that is above 1."""
@@ -279,18 +280,14 @@ class Bundle:
 
         Raises:
             SpecMismatch: An entry is missing, or has another shape or type than the contract says.
-            UnsafeCommand: An input or an output is not finite.
+            UnsafeCommand: An input or an output is not finite, or the graph fails or gives outputs
+                of another shape for this observation.
         """
         feed = self._feed(observation)
         given = self._zeros if noise is None else noise
         feed["noise"] = self._vector("noise", given)[None]
-        outputs = self._policy.run(_POLICY_OUTPUTS, feed)
-        action, z, log_likelihood = outputs
-        if not all(np.isfinite(output).all() for output in outputs):
-            raise UnsafeCommand(
-                f"the policy gave action {action[0]}, z {z[0]}: not finite; holding position"
-            )
-        return PolicyOutput(_read_only(action[0]), _read_only(z[0]), float(log_likelihood[0]))
+        action, z, log_likelihood = self._outputs(self._policy, POLICY, _POLICY_OUTPUTS, feed)
+        return PolicyOutput(_read_only(action), _read_only(z), float(log_likelihood))
 
     def invert(self, observation: Mapping[str, Any], action: ArrayLike) -> tuple[FloatArray, float]:
         """Find the z with which the prior gives an action.
@@ -305,13 +302,13 @@ class Bundle:
 
         Raises:
             SpecMismatch: An entry is missing, or has another shape or type than the contract says.
-            UnsafeCommand: An input is not finite.
+            UnsafeCommand: As for `act`.
         """
         feed = self._feed(observation)
         vector = self._vector("action", action)
         feed["action"] = np.clip(vector, -1.0, 1.0)[None]
-        z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
-        return _read_only(z[0]), float(log_likelihood[0])
+        z, log_likelihood = self._outputs(self._inverse, INVERSE, _INVERSE_OUTPUTS, feed)
+        return _read_only(z), float(log_likelihood)
 
     def act_batch(
         self,
@@ -352,6 +349,31 @@ class Bundle:
         feed = {"image": image, "proprio": proprio, "action": action}
         z, log_likelihood = self._inverse.run(_INVERSE_OUTPUTS, feed)
         return z, log_likelihood
+
+    def _outputs(
+        self, session: Any, name: str, outputs: list[str], feed: Mapping[str, Any]
+    ) -> list[FloatArray]:
+        """Run a graph on one observation. Its declared shapes bind nobody: golden inputs may give
+        them, and others not.
+
+        Raises: UnsafeCommand.
+        """
+        try:
+            found = session.run(outputs, feed)
+        except Exception as error:  # ONNX Runtime raises its own kinds, none of them documented
+            reason = " ".join(str(error).split())[:LONGEST_REASON]
+            raise UnsafeCommand(f"{name} failed: {reason}; holding position") from error
+        for output, array in zip(outputs, found, strict=True):
+            shape = (1,) if output == "log_likelihood" else (1, *self._zeros.shape)
+            if array.shape != shape:
+                raise UnsafeCommand(
+                    f"{name} gave {output} of shape {array.shape}, not {shape}; holding position"
+                )
+            if not np.isfinite(array).all():
+                raise UnsafeCommand(
+                    f"{name} gave {output} {array[0]}: not finite; holding position"
+                )
+        return [array[0] for array in found]
 
     def _feed(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         feed = {}
@@ -397,6 +419,8 @@ def load_bundle(path: str | Path, expected: Contract | None = None) -> Bundle:
         _replay(bundle, _golden(content[GOLDEN], spec.contract))
     except (BundleError, SpecMismatch) as error:
         raise type(error)(f"{folder}: {error}") from error
+    except UnsafeCommand as error:
+        raise BundleError(f"{folder}: {GOLDEN}: {error}; export the bundle again") from error
     return bundle
 
 
@@ -444,7 +468,7 @@ def _session(content: bytes, name: str) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, and logged once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Not its own format, which was not searched for weights elsewhere.
     options.add_session_config_entry("session.load_model_format", "ONNX")

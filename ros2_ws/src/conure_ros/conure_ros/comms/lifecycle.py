@@ -13,7 +13,9 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
@@ -67,6 +69,27 @@ class ManagedNode(LifecycleNode):
         """
         self._entities.append((destroy, entity))
         return entity
+
+    def late_service(self, kind: Any, name: str, answer: Callable[[Any, Any], Any]) -> Any:
+        """Create a service that awaits something before it answers, and blocks no other callback.
+
+        An answer that comes after the node was cleaned up is dropped.
+
+        Args:
+            kind: Type of the service.
+            name: Its name.
+            answer: A coroutine function of request and response. Destroyed with the node's other
+                entities.
+        """
+        service = self.create_service(kind, name, answer, callback_group=ReentrantCallbackGroup())
+        send = service.send_response
+
+        def send_if_there(response: Any, header: Any) -> None:
+            with contextlib.suppress(InvalidHandle):
+                send(response, header)
+
+        service.send_response = send_if_there
+        return self.destroy_at_cleanup(self.destroy_service, service)
 
     def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
         """Create a timer on the steady clock: it neither stalls nor jumps with wall or simulated

@@ -4,15 +4,22 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from conure_core.config.yaml_fields import Bounds
 from conure_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
-STANDARD = ("use_sim_time", "start_type_description_service")
+CLOCK = "use_sim_time"
+STANDARD = (CLOCK, "start_type_description_service")
 
 
 def parameter(
@@ -33,7 +40,8 @@ def parameter(
 
 
 def declare(node: Node, schema: type[T]) -> T:
-    """Declare every field of a dataclass as a read-only parameter, and read the given values.
+    """Declare every field of a dataclass as a read-only parameter, and read the given values. The
+    node's clock is fixed too.
 
     Args:
         node: The node that gets the parameters.
@@ -63,7 +71,17 @@ def declare(node: Node, schema: type[T]) -> T:
                 f"parameter {field.name} of {node.get_name()} must be finite, got {value}"
             )
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
+    node.add_on_set_parameters_callback(_keep_clock)
     return schema(**values)
+
+
+def _keep_clock(changes: list[Parameter]) -> SetParametersResult:
+    """Refuse another clock at run time: every stamp that came before would be of another time."""
+    if any(change.name == CLOCK for change in changes):
+        return SetParametersResult(
+            successful=False, reason=f"{CLOCK} cannot change while the node runs; start it again"
+        )
+    return SetParametersResult(successful=True)
 
 
 def _is_finite(value: Any) -> bool:

@@ -64,6 +64,8 @@ class StopLatch:
         if stopped:
             new = not self.reason
             self.reason = self.reason or why
+            # A state from before the clock was set back lies in the future.
+            stamp_ns = min(stamp_ns, now_ns + STEPPED_BACK_NS)
             self._since_ns, self._stale_ns = max(self._since_ns, stamp_ns), reset_ns
         else:
             new = bool(self.reason) and reset_ns > self._since_ns and reset_ns != self._stale_ns

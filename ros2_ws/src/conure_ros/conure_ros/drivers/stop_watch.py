@@ -2,6 +2,8 @@
 publishers.
 """
 
+import math
+import time
 from collections.abc import Callable
 
 from std_msgs.msg import Empty
@@ -15,6 +17,8 @@ from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.drivers.stop_latch import StopLatch
 
 PUBLISHERS_PERIOD_S = 0.05
+ASK_AGAIN_S = 0.3
+"""How long control may take to say that it is stopped too, s."""
 COMMANDS = "joint_trajectory"
 
 
@@ -23,7 +27,9 @@ class StopWatch:
     state.
 
     `changed` receives the reason of a new stop, and '' when it is over. While several nodes publish
-    `joint_trajectory`, an active driver stops, and publishes `stop`.
+    `joint_trajectory`, an active driver stops, and publishes `stop`; it does so too while control
+    does not say that it is stopped with it: the middleware may bring a stop to a process that did
+    not run for a moment only 3 s later, and a control that was started again knows of none.
     """
 
     def __init__(self, node: ManagedNode, changed: Callable[[str], None]) -> None:
@@ -33,6 +39,7 @@ class StopWatch:
         subscribe_stop(node, lambda: self.stop("the stop topic"))
         node.create_subscription(RobotState, "robot_state", self._on_state, LATCHED, **overrides)
         self._commands = PublisherWatch(node, COMMANDS)
+        self._asked_s = -math.inf
 
     @property
     def reason(self) -> str:
@@ -42,6 +49,7 @@ class StopWatch:
     def stop(self, why: str) -> None:
         """Latch the stop in this driver."""
         if self._latch.stop(why, self._node.now_ns()):
+            self._asked_s = time.monotonic()
             self._report()
 
     def stop_all(self, why: str) -> None:
@@ -78,6 +86,11 @@ class StopWatch:
         stamp_ns, reset_ns = to_ns(state.header.stamp), to_ns(state.reset_stamp)
         if self._latch.take_state(state.stopped, stamp_ns, reset_ns, self._node.now_ns(), why):
             self._report()
+        if state.stopped or not self.reason:
+            self._asked_s = time.monotonic()
+        elif time.monotonic() - self._asked_s > ASK_AGAIN_S:
+            self._asked_s = time.monotonic()
+            self.publish_stop()
 
     def _report(self) -> None:
         reason = self.reason

@@ -1,6 +1,7 @@
 """The live graph of the faults, with its topics recorded in memory, and functions to break it."""
 
 import contextlib
+import itertools
 import json
 import os
 import tempfile
@@ -56,6 +57,7 @@ class Session:
         # fault_node receives raw/X and forwards it as X.
         self.raw = "raw/" if any(node.name == "fault" for node in graph.nodes) else ""
         self.lines: list[tuple[str, str]] = []
+        self._seconds = itertools.count(2)
         self.states: list[RobotState] = []
         self.trajectories: list[JointTrajectory] = []
         self.joints: list[JointState] = []
@@ -304,8 +306,11 @@ class Session:
 
     @contextlib.contextmanager
     def start_second(self, name: str, **parameters: Any) -> Iterator[str]:
-        """Start another process of the node `name`, unconfigured; yields its name."""
-        spec = replace(self.spec(name), name=f"{name}_2")
+        """Start another process of the node `name`, unconfigured; yields its name.
+
+        Its name was never used before: what an earlier one logged must not pass for its own.
+        """
+        spec = replace(self.spec(name), name=f"{name}_{next(self._seconds)}")
         self.graph.start_node(spec, {**self.graph.parameters(name), **parameters})
         try:
             yield spec.name

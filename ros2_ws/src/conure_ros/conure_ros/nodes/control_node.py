@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
@@ -35,6 +34,11 @@ TORQUE_S = 2.0
 SOURCES = {"command/teleop": Mode.TELEOP, "command/policy": Mode.POLICY}
 
 
+STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""CLOCK_BOOTTIME, of Linux, counts the time in which the computer sleeps; CLOCK_MONOTONIC does not.
+"""
+
+
 class SystemClock:
     """The steady clock, and the node's clock, which gives the stamps."""
 
@@ -42,7 +46,7 @@ class SystemClock:
         self.now_ns = node.now_ns
 
     def steady_s(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(STEADY)
 
 
 class ControlNode(ManagedNode):
@@ -86,11 +90,7 @@ class ControlNode(ManagedNode):
             self.destroy_at_cleanup(
                 self.destroy_service, self.create_service(Trigger, name, answer)
             )
-        # It answers late; in the node's own group it would block all other callbacks meanwhile.
-        home = self.create_service(
-            Trigger, "home", self._on_home, callback_group=ReentrantCallbackGroup()
-        )
-        self.destroy_at_cleanup(self.destroy_service, home)
+        self.late_service(Trigger, "home", self._on_home)
         self.destroy_at_cleanup(
             self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode)
         )

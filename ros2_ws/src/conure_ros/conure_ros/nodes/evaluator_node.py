@@ -24,6 +24,7 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from conure_core.errors import ConureError, RobotError
+from conure_core.runtime.claim import claimed
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
@@ -39,7 +40,7 @@ from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST
 from conure_ros.recording.episodes import free_name
 from conure_ros.recording.trial_goals import LONGEST_S, SEEDS, Goal, Outcome, refusal
-from conure_ros.recording.trials import Settings, Trial, TrialsFile, measure
+from conure_ros.recording.trials import FILE_NAME, Settings, Trial, TrialsFile, measure
 
 POLL_S = 0.05
 READY_S = 60.0
@@ -303,7 +304,12 @@ class EvaluatorNode(Node):
         settings = Settings(
             wanted.task, wanted.target, wanted.first_seed, wanted.timeout_s, self.bundle_hash or ""
         )
-        file = TrialsFile(Path(wanted.folder), settings)
+        folder = Path(wanted.folder)
+        with claimed(folder / FILE_NAME, "evaluate", "file"):
+            self._run_unfinished(TrialsFile(folder, settings))
+
+    def _run_unfinished(self, file: TrialsFile) -> None:
+        wanted = self.parameters
         for seed in file.unfinished(wanted.trials):
             name = free_name(Path(wanted.folder), f"trial_{seed:06d}")
             file.add(

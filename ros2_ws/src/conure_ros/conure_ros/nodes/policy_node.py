@@ -23,6 +23,7 @@ from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
 from conure_ros.comms.diagnostics import Tally, diagnostics
+from conure_ros.comms.ending import end_first_without_memory
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     NANOSECONDS,
@@ -257,4 +258,5 @@ class PolicyNode(ManagedNode):
 
 
 def main() -> None:
+    end_first_without_memory()
     run_node(PolicyNode)

@@ -151,7 +151,7 @@ class RecorderNode(Node):
     async def _on_stop(
         self, request: StopEpisode.Request, response: StopEpisode.Response
     ) -> StopEpisode.Response:
-        recording = self.recording
+        recording, ended = self.recording, None
         try:
             if recording is None or self.stopping:
                 raise DataError("nothing is being recorded")
@@ -159,12 +159,14 @@ class RecorderNode(Node):
             await self._settle()
             self._take_what_waits()
             self.recording, self.stopping = None, False
+            ended = recording
             response.path = self._finish(recording, request)
-            response.lost_messages = sum(recording.lost().values())
             response.message = _losses(recording)
             response.success = True
         except (DataError, OSError) as error:
             response.message = one_line(error)
+        if ended is not None:
+            response.lost_messages = sum(ended.lost().values())
         if response.message:
             self.get_logger().error(response.message)
         return response

@@ -20,6 +20,7 @@ from conure_ros.comms.messages import joint_command, joint_state_message
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
+from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.serial_arm import Measurement
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
@@ -150,6 +151,7 @@ class SerialArmNode(ManagedNode):
         if not self.active or not self.stop_watch.admits():
             return
         try:
+            require_recent(message, self.now_ns(), self.robot.control_period_s)
             self.arm.command(joint_command(message, self.robot))
         except RobotError as error:
             if str(error) != self.last_warning:

@@ -29,6 +29,7 @@ from conure_ros.comms.messages import (
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.speed_limit import SpeedLimit
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 from conure_ros.recording.trial_goals import is_seed, seed_refusal
@@ -243,6 +244,7 @@ class SimRobotNode(ManagedNode):
         ):
             return
         try:
+            require_recent(message, self.now_ns(), self.robot.control_period_s)
             command = joint_command(message, self.robot)
         except RobotError as error:
             self._warn_once(str(error))

@@ -37,6 +37,8 @@ class QueuedRecording:
         self._queued_bytes = 0
         self._ended = False
         self._lost: Counter[str] = Counter()
+        self._unsafe: Counter[str] = Counter()
+        """Written since the last flush, by topic: a disk that fails then may have none of them."""
         self._failure = ""
         self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
         self._thread.start()
@@ -135,15 +137,17 @@ class QueuedRecording:
                 dirty |= self._write_all(batch)
                 if dirty and time.monotonic() - flushed_s >= FLUSH_S:
                     self._episode.flush()
+                    self._unsafe.clear()
                     flushed_s, dirty = time.monotonic(), False
                 if ended and not batch:
                     return
         except Exception as error:
             # Whatever it is: a thread that ended unnoticed would lose all that comes.
-            why = error if isinstance(error, OSError) else repr(error)
+            why = error if isinstance(error, OSError | DataError) else repr(error)
             self._give_up(f"recording {self.path.name} failed: {why}")
 
     def _write_all(self, batch: list[tuple[str, bytes, int]]) -> bool:
+        self._unsafe.update(topic for topic, _, _ in batch)
         for topic, cdr, log_ns in batch:
             self._episode.write(topic, cdr, log_ns, log_ns)
             with self._changed:
@@ -154,6 +158,7 @@ class QueuedRecording:
     def _give_up(self, failure: str) -> None:
         with self._changed:
             self._failure = failure
+            self._lost.update(self._unsafe)
             self._lost.update(topic for topic, _, _ in self._queue)
             self._queue.clear()
             self._queued_bytes = 0

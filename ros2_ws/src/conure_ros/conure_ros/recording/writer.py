@@ -58,15 +58,23 @@ class EpisodeWriter:
             raise DataError(f"{self.path} exists; choose another name or move it away")
         folder.mkdir(parents=True, exist_ok=True)
         self._file = create_exclusively(self.partial)
-        sync(folder)
         self._anchor_ns = time.time_ns() - time.monotonic_ns()
+        self.messages = 0
+        try:
+            sync(folder)
+            self._begin(topics, metadata)
+        except BaseException:  # such as a full disk: the name stays free
+            self.discard()
+            raise
+
+    def _begin(self, topics: Iterable[Topic], metadata: Mapping[str, Any] | None) -> None:
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.LZ4)
         self._writer.start(profile="ros2", library="conure")
         if metadata:
             self._writer.add_metadata(METADATA_AT_START, encode_metadata(metadata))
         self._channels = {topic.name: self._channel(topic) for topic in topics}
         self._writer.flush()
-        self.messages = 0
+        self._file.flush()
 
     def _channel(self, topic: Topic) -> int:
         schema = self._writer.register_schema(topic.type, "ros2msg", topic.schema.encode())
@@ -97,27 +105,44 @@ class EpisodeWriter:
         self.messages += 1
 
     def flush(self) -> None:
-        """Put everything on the disk, so that it is readable after a crash. Raises: OSError."""
+        """Put everything on the disk, so that it is readable after a crash.
+
+        Raises: OSError, or DataError if the file was removed, so that nothing of it would be left.
+        """
         self._writer.flush()
         os.fdatasync(self._file.fileno())
+        self._require_not_removed()
 
     def close(self, metadata: Mapping[str, Any]) -> Path:
         """Finish the recording; returns its final path.
 
         Raises: OSError, or DataError if that name was taken meanwhile; the partial file stays then.
         """
-        mine = _identity(os.fstat(self._file.fileno()))
         try:
             self._complete(metadata)
-            if _identity(self.partial.stat()) != mine:
-                raise DataError(
-                    f"{self.partial} was replaced while it was written; look for it where it was"
-                    " moved to"
-                )
+            self._require_not_removed()
+            self._require_in_place()
             finish_name(self.partial, self.path)
         finally:
             self.abandon()
         return self.path
+
+    def _require_not_removed(self) -> None:
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise DataError(
+                f"{self.partial} was removed while it was written, and its messages with it; record"
+                " again"
+            )
+
+    def _require_in_place(self) -> None:
+        found = None
+        with contextlib.suppress(FileNotFoundError):
+            found = _identity(self.partial.stat())
+        if found != _identity(os.fstat(self._file.fileno())):
+            raise DataError(
+                f"{self.partial} was moved or replaced while it was written; it is whole where it"
+                " was moved to"
+            )
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
         """Complete the partial file without giving it its final name."""
