@@ -189,9 +189,7 @@ class CameraNode(ManagedNode):
 
     def _connect(self) -> None:
         def publisher(kind: Any, topic: str) -> Any:
-            created = self.create_lifecycle_publisher(
-                kind, topic, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
             return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
         self.images, self.infos = (

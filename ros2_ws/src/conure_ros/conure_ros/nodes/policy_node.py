@@ -105,9 +105,7 @@ class PolicyNode(ManagedNode):
             (CameraInfo, "camera/camera_info", self._on_camera_info),
             (Image, "camera/image_raw", self._on_image),
         ):
-            created = self.create_subscription(
-                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         states = self.create_subscription(
             RobotState, "robot_state", self.executed.take_state, LATCHED
