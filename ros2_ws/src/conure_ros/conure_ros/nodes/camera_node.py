@@ -184,6 +184,8 @@ class CameraNode(ManagedNode):
         if wanted.calibration:
             self.calibration = read_calibration(Path(wanted.calibration))
             self.calibration.require_size(width, height)
+            for assumed in self.calibration.assumed:
+                self.get_logger().warning(f"{wanted.calibration}: {assumed}")
         published = self.calibration.without_distortion() if wanted.undistort else self.calibration
         self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
 
