@@ -156,9 +156,11 @@ class _Loader(yaml.SafeLoader):
     """Reads OpenCV's matrices, which have a tag of their own, as the mappings that they are."""
 
 
-_Loader.add_constructor(
-    "tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, True)
-)
+def _opencv_matrix(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix)
 
 
 def _calibration(data: dict[Any, Any]) -> Calibration:
