@@ -19,6 +19,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.cameras.encodings import image_pixels, unread_images
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
@@ -27,7 +28,6 @@ from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     NANOSECONDS,
     JointSample,
-    image_pixels,
     joint_sample,
     to_ns,
     to_time,
@@ -243,6 +243,8 @@ class PolicyNode(ManagedNode):
             if worker.error is not None:
                 raise worker.error
         self._yield_to_other_publisher()
+        if why := unread_images(self):
+            self._drop("compressed images", why)
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),
