@@ -19,7 +19,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from conure_core.errors import ConureError
+from conure_core.errors import ConureError, without_passwords
 from conure_ros.comms.domains import announce_node
 from conure_ros.comms.ending import end_requests, tie_to_launcher
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
@@ -163,7 +163,8 @@ class ManagedNode(LifecycleNode):
 
 
 def one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    """A text for log and diagnostics: without line breaks, without passwords."""
+    return without_passwords(" ".join(str(text).split()))
 
 
 def run_node(create: Callable[[], Node]) -> None:
