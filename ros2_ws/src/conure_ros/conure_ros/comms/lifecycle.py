@@ -242,7 +242,10 @@ def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Ite
     """
     tie_to_launcher()
     faulthandler.register(signal.SIGUSR1, file=2)
-    rclpy.init(signal_handler_options=signals)
+    try:
+        rclpy.init(signal_handler_options=signals)
+    except RuntimeError as error:  # such as a folder for logs that cannot be written
+        sys.exit(one_line(f"ROS cannot start: {error}; can ROS_LOG_DIR be written?"))
     try:
         yield
     finally:
