@@ -1,4 +1,4 @@
-"""Small files that PyBullet reads: meshes and textures.
+"""Small files that PyBullet reads: meshes, textures and URDFs.
 
 PyBullet leaks about 2 kB for every mesh that is given as vertices, at each creation, and nothing
 for one read from a file. Files are named by their content, so that processes share them and a
@@ -51,6 +51,19 @@ def image_file(image: Image) -> Path:
     """Write an image (h, w, 3) uint8, sRGB, as a PNG file; equal images share one."""
     _, data = cv2.imencode(".png", image[..., ::-1])
     return _cached_file(data.tobytes(), ".png")
+
+
+def text_file(text: str, suffix: str) -> Path:
+    """Write a text.
+
+    Args:
+        text: Content of the file.
+        suffix: End of its name, such as ".urdf".
+
+    Returns:
+        The file; equal texts share one.
+    """
+    return _cached_file(text.encode(), suffix)
 
 
 def _cached_file(content: bytes, suffix: str) -> Path:

@@ -156,5 +156,5 @@ def test_a_joint_without_limits_is_refused(tmp_path) -> None:
     )
     (tmp_path / "wx250s.urdf").write_text(urdf)
     (tmp_path / "mine.yaml").write_text((ROBOTS_DIR / "wx250s.yaml").read_text())
-    with pytest.raises(ConfigError, match="revolute with limits"):
+    with pytest.raises(ConfigError, match="joint 'waist' is continuous"):
         Arm(load_robot(str(tmp_path / "mine.yaml")))

@@ -340,7 +340,7 @@ def urdf_with(folder: Path, *changes: tuple[str, str]) -> str:
         (
             '<box size="0.18 0.12 0.068"/>',
             '<mesh filename="package://x/base.stl"/>',
-            "collision shapes cannot be read",
+            "link 'base_link': its mesh 'package://x/base.stl' is not at",
         ),
         (
             '<box size="0.06 0.09 0.07"/>',

@@ -131,6 +131,62 @@ def test_what_a_bus_cannot_be_is_refused_by_name(tmp_path, change, message):
         load_bus(written(tmp_path, lambda data: change(data["bus"])))
 
 
+# Numbers as servos of arms in use report them.
+ARMS = {
+    "Koch": {"XL330-M077": 1190, "XL330-M288": 1200, "XL430-W250": 1060},
+    "ViperX 300 S": {"XM540-W270": 1120, "XM430-W350": 1020, "XL430-W250": 1060},
+    "OpenMANIPULATOR-X": {"XM430-W350": 1020},
+    "GELLO": {"XL330-M288": 1200, "XC330-M288": 1240, "XC330-T288": 1220},
+    "XC430": {"XC430-W150": 1070, "XC430-W240": 1080},
+}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_servos_of_common_arms_are_known(arm):
+    for model, number in ARMS[arm].items():
+        servo = ServoConfig("waist", 1, model)
+        assert BusConfig("dynamixel_x", "/dev/ttyUSB0", (servo,)).model(servo).number == number
+
+
+@pytest.mark.parametrize(("model", "units"), [("XL330-M288", 500), ("XM540-W270", 186)])
+def test_a_current_limit_is_written_in_the_unit_of_the_model(model, units):
+    servo = ServoConfig("waist", 1, model, current_limit_ma=500.0)
+    settings = BusConfig("dynamixel_x", "/dev/ttyUSB0", (servo,)).settings(servo)
+    assert settings["current_limit"] == units
+
+
+def test_no_two_models_of_a_family_have_one_number():
+    for family in FAMILIES.values():
+        numbers = [model.number for model in family.models.values()]
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_a_model_that_is_not_known_gives_its_number():
+    new = {"model": "XM430-W999", "model_number": 4711}
+    servo = ServoConfig("waist", 1, **new, current_unit_ma=2.0, current_limit_ma=100.0)
+    bus = BusConfig("dynamixel_x", "/dev/ttyUSB0", (servo,))
+    assert bus.model(servo).number == 4711 and bus.settings(servo)["current_limit"] == 50
+    with pytest.raises(ConfigError, match="give current_unit_ma too"):
+        BusConfig(
+            "dynamixel_x", "/dev/x", (ServoConfig("waist", 1, **new, current_limit_ma=100.0),)
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"model": "XM430-W999"}, "Valid: .*XL330-M288.* may give its model_number"),
+        ({"model": "XL320"}, "servo 1: a XL320 has another control table"),
+        ({"model": "XL-320", "model_number": 350}, "has another control table"),
+        ({"model": "AX-12A", "model_number": 12}, "has another control table"),
+        ({"model": "XM430-W350", "model_number": 1030}, "has model number 1020; leave"),
+    ],
+)
+def test_a_model_that_cannot_be_driven_is_refused_by_name(given, says):
+    with pytest.raises(ConfigError, match=says):
+        BusConfig("dynamixel_x", "/dev/ttyUSB0", (ServoConfig("waist", 1, **given),))
+
+
 def test_an_offset_that_the_register_cannot_hold_is_refused_when_the_file_is_read():
     """Feetech's has eleven bits; the driver would end when it writes it."""
     servo = ServoConfig("gripper", 6, "STS3215", homing_offset_counts=3000)

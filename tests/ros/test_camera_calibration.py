@@ -75,9 +75,109 @@ def test_a_wrong_field_is_refused_with_the_file_and_the_field(written, change, r
     assert str(path) in str(refusal.value)
 
 
+# What calibrators, drivers and people write, and what ROS's own parser makes of it.
+RATIONAL = [0.4, -0.2, 0.0, 0.0, 0.01, 0.8, -0.1, 0.02]
+FISHEYE = [0.05, -0.01, 0.002, 0.0]
+OPENCV = """%YAML:1.0
+---
+calibration_time: "Mon 30 Nov 2026"
+image_width: 320
+image_height: 240
+camera_matrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 3.0e+02, 0., 158., 0., 302., 121., 0., 0., 1. ]
+distortion_coefficients: !!opencv-matrix
+   rows: 5
+   cols: 1
+   dt: d
+   data: [ -0.2, 0.05, 1e-3, -.001, 0. ]
+avg_reprojection_error: 2.1e-01
+"""
+
+
 @pytest.mark.parametrize(
-    "name", ["image_width", "camera_matrix", "distortion_model", "projection_matrix"]
+    ("change", "model", "distortion", "says"),
+    [
+        ({"distortion_model": None}, "plumb_bob", None, "distortion_model is missing"),
+        ({"distortion_model": ""}, "plumb_bob", None, "distortion_model is missing"),
+        (
+            {"distortion_model": None, "camera_model": "plumb_bob"},
+            "plumb_bob",
+            None,
+            "camera_model",
+        ),
+        ({"distortion_model": None, "camera_model": "pinhole"}, "plumb_bob", None, "pinhole"),
+        ({"distortion_model": "Plumb_Bob"}, "plumb_bob", None, "Plumb_Bob"),
+        (
+            {"distortion_coefficients": {"data": RATIONAL}},
+            "rational_polynomial",
+            RATIONAL,
+            "8 values",
+        ),
+        ({"distortion_model": "rational_polynomial"}, "plumb_bob", None, "5 values"),
+        ({"distortion_coefficients": {"data": []}}, "plumb_bob", [0.0] * 5, "no distortion"),
+        (
+            {
+                "distortion_model": "equidistant",
+                "distortion_coefficients": {"data": [*FISHEYE, 0.0]},
+            },
+            "equidistant",
+            FISHEYE,
+            "zero at its end",
+        ),
+        (
+            {"distortion_model": "fisheye", "distortion_coefficients": {"data": FISHEYE}},
+            "equidistant",
+            FISHEYE,
+            "fisheye",
+        ),
+        ({"image_width": 320.0, "image_height": "240"}, "plumb_bob", None, ""),
+        ({"rectification_matrix": None}, "plumb_bob", None, "rectification_matrix is missing"),
+        ({"projection_matrix": None}, "plumb_bob", None, "projection_matrix is missing"),
+    ],
 )
+def test_what_calibrators_write_is_taken_and_what_was_assumed_is_said(
+    written, change, model, distortion, says
+):
+    data = {key: value for key, value in document(**change).items() if value is not None}
+    found = read_calibration(written(data))
+    assert found.model == model and (found.width_px, found.height_px) == (320, 240)
+    expected = document()["distortion_coefficients"]["data"] if distortion is None else distortion
+    assert found.distortion.tolist() == expected
+    assert found.matrix.tolist() == MATRIX and found.rectification.tolist() == np.eye(3).tolist()
+    assert says in " ".join(found.assumed) and bool(says) == bool(found.assumed)
+
+
+def test_a_file_as_opencv_writes_it_is_read(written):
+    found = read_calibration(written(OPENCV))
+    assert found.matrix.tolist() == MATRIX
+    assert found.distortion.tolist() == [-0.2, 0.05, 0.001, -0.001, 0.0]
+    assert found.projection[:, :3].tolist() == MATRIX and not found.projection[:, 3].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image_width": 320.5}, "image_width must be a number of pixels"),
+        (
+            {
+                "distortion_model": "equidistant",
+                "distortion_coefficients": {"data": [*FISHEYE, 0.1]},
+            },
+            "of equidistant must be 4 values, got 5",
+        ),
+        ({"distortion_model": None, "camera_model": "omni"}, "unknown distortion_model 'omni'"),
+    ],
+)
+def test_what_no_parser_could_mean_is_refused(written, change, reason):
+    data = {key: value for key, value in document(**change).items() if value is not None}
+    with pytest.raises(ConfigError, match=reason):
+        read_calibration(written(data))
+
+
+@pytest.mark.parametrize("name", ["image_width", "camera_matrix", "distortion_coefficients"])
 def test_a_missing_field_is_refused_by_name(written, name):
     data = document()
     del data[name]

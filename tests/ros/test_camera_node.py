@@ -15,7 +15,8 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image
 
 from conure_ros.bringup.launcher import GraphError, run_graph
-from conure_ros.comms.messages import image_pixels, to_ns
+from conure_ros.cameras.encodings import image_pixels
+from conure_ros.comms.messages import to_ns
 
 pytestmark = pytest.mark.nodes
 SIZE = 48

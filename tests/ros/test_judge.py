@@ -192,7 +192,12 @@ def stl(folder, corners):
     return "box.stl"
 
 
-@pytest.mark.parametrize("write", [obj, stl])
+def packaged(folder, corners):
+    (folder / "arm description").mkdir()
+    return f"package://arm description/{obj(folder / 'arm description', corners)}"
+
+
+@pytest.mark.parametrize("write", [obj, stl, packaged])
 def test_a_mesh_is_as_near_as_the_box_that_it_is(judge, tmp_path, write):
     other = Judge(with_meshes(tmp_path, write))
     joints = np.random.default_rng(6).uniform(ARM.lower_rad, ARM.upper_rad, (200, 6))

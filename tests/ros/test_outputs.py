@@ -35,7 +35,7 @@ class Node:
     def __init__(self):
         self.publishers, self.timers, self.warnings, self.destroyed = {}, [], [], []
 
-    def create_publisher(self, kind, topic, quality, qos_overriding_options=None):
+    def create_publisher(self, kind, topic, **quality):
         self.publishers[topic] = Publisher(kind, topic)
         return self.publishers[topic]
 

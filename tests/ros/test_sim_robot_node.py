@@ -16,13 +16,8 @@ from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
-from conure_ros.comms.messages import (
-    image_pixels,
-    joint_sample,
-    to_ns,
-    to_time,
-    trajectory_message,
-)
+from conure_ros.cameras.encodings import image_pixels
+from conure_ros.comms.messages import joint_sample, to_ns, to_time, trajectory_message
 from conure_ros.comms.qos import ANY, NEWEST
 
 pytestmark = pytest.mark.nodes

@@ -213,3 +213,54 @@ def test_an_arm_without_a_simulation_file_is_told_where_it_belongs(tmp_path: Pat
     (tmp_path / "mine.sim.yaml").unlink()
     with pytest.raises(ConfigError, match=r"mine\.sim\.yaml"):
         TabletopEnv(arm=str(path))
+
+
+def with_urdf(folder: Path, changes: dict[str, str]) -> str:
+    """A third arm whose URDF has these texts instead of others; {old: new}."""
+    path = third_arm(folder)
+    urdf = folder / "mine.urdf"
+    text = urdf.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    urdf.write_text(text)
+    return str(path)
+
+
+MASSLESS_TIP = {
+    '<link name="ee_gripper_link">\n'
+    '    <inertial><mass value="0.001"/><inertia ixx="1e-7" iyy="1e-7" izz="1e-7" ixy="0" ixz="0"'
+    ' iyz="0"/></inertial>': '<link name="ee_gripper_link">'
+}
+
+
+def test_links_without_inertia_have_no_mass_in_the_simulation(tmp_path: Path) -> None:
+    env = TabletopEnv(arm=with_urdf(tmp_path, MASSLESS_TIP), image_size=16, distractors=0)
+    world = env.world
+    tip = world._links["ee_gripper_link"]
+    assert world.client.getDynamicsInfo(world.body, tip)[0] == 0.0
+    tracking = measure_free_space_tracking(env, steps=50, seed=0)
+    assert tracking.within(0.003, np.deg2rad(1.0))[~tracking.changed].all()
+
+
+def test_a_link_that_a_joint_moves_and_that_has_no_mass_is_refused_by_name(tmp_path: Path) -> None:
+    path = third_arm(tmp_path)
+    urdf = tmp_path / "mine.urdf"
+    text = urdf.read_text()
+    start = text.index('<link name="wrist_link">')
+    cut = text.index("<inertial>", start), text.index("</inertial>", start) + len("</inertial>")
+    urdf.write_text(text[: cut[0]] + text[cut[1] :])
+    message = r"mine\.urdf: link 'wrist_link' moves with joint 'wrist_angle' and has no mass"
+    with pytest.raises(ConfigError, match=message):
+        TabletopEnv(arm=str(path), image_size=16)
+
+
+def test_the_simulation_finds_the_meshes_that_the_gate_finds(tmp_path: Path) -> None:
+    folder = tmp_path / "wörkspace of mine" / "arm"
+    (folder / "meshes").mkdir(parents=True)
+    (folder / "meshes" / "drum.obj").write_bytes((ROBOTS_DIR / "panda/drum.obj").read_bytes())
+    mesh = '<mesh filename="package://arm/meshes/drum.obj" scale="0.02 0.02 0.1"/>'
+    path = with_urdf(folder, {'<box size="0.045 0.06 0.22"/>': mesh})
+    world = TabletopEnv(arm=path, image_size=16).world
+    shapes = world.client.getCollisionShapeData(world.body, world._links["upper_arm_link"])
+    assert any(shape[4].decode().endswith("drum.obj") for shape in shapes)

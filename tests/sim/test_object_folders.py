@@ -168,7 +168,7 @@ def broken(tmp_path: Path, case: str) -> str:
     [
         ("missing", "no folder of objects at .*thinks"),
         ("empty", "holds no .urdf file"),
-        ("mesh", r"cup\.urdf: its mesh 'cup\.obj' is not at .*things/cup\.obj"),
+        ("mesh", r"cup\.urdf: link '.*': its mesh 'cup\.obj' is not at .*things/cup\.obj"),
         ("bad mesh", r"cup\.urdf is not a readable URDF: .*cup\.obj"),
         ("xml", r"cup\.urdf is not a readable URDF"),
         ("no robot", r"cup\.urdf is not a readable URDF"),

@@ -300,7 +300,7 @@ def test_a_goal_that_is_far_away_is_headed_for_no_faster_than_the_joints_turn(tm
 
 @pytest.mark.parametrize("family", MODELS)
 def test_turns_are_forgotten_at_a_reboot_and_wrap_in_position_mode(family):
-    servo = SimulatedServo(FAMILIES[family], 1, MODELS[family], 3 * 4096 + 100.0)
+    servo = SimulatedServo(FAMILIES[family], 1, 777, 3 * 4096 + 100.0)
     assert servo.get("present_position") == 100
     servo.measure(3 * 4096 - 50.0, 0.0)
     assert servo.get("present_position") == 4046

@@ -16,6 +16,7 @@ from scipy.spatial import QhullError
 
 from conure_core.config.yaml_fields import checked_fields, read_fields
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot.urdf_file import locate_meshes, read_urdf
 from conure_core.types import Array
 from conure_sim.objects.primitives import (
     PALETTE,
@@ -167,28 +168,9 @@ def _read(
 
 def _parse(path: Path) -> ElementTree.Element:
     """The URDF's tree, its mesh files as absolute paths."""
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise ConfigError(f"{path} is not a readable URDF: {error}") from error
-    for mesh in root.iter("mesh"):
-        mesh.set("filename", str(_mesh_path(mesh.get("filename", ""), path)))
+    root = read_urdf(path)
+    locate_meshes(root, path, ("collision", "visual"))
     return root
-
-
-def _mesh_path(filename: str, urdf: Path) -> Path:
-    """The path of a mesh: beside the URDF or, for package://, below one of the folders above it."""
-    relative = filename.removeprefix("file://").removeprefix("package://")
-    folders = (
-        [urdf.parent, *urdf.parents[1:4]] if filename.startswith("package://") else [urdf.parent]
-    )
-    for folder in folders:
-        if (folder / relative).is_file():
-            return (folder / relative).resolve()
-    raise ConfigError(
-        f"{urdf}: its mesh '{filename}' is not at {urdf.parent / relative}; put it there, or"
-        " correct the path"
-    )
 
 
 def _points(root: ElementTree.Element, path: Path) -> Array:

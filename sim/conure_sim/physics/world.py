@@ -19,6 +19,7 @@ from conure_core.types import Array, Image
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
+from conure_sim.physics.arm_urdf import simulated_urdf
 from conure_sim.physics.journal import Journal, recorded
 from conure_sim.physics.shapes import box_collision, box_visual
 from conure_sim.physics.snapshot import PhysicsSnapshot, dump_bullet, load_bullet, scatter
@@ -91,12 +92,13 @@ class World:
             window: Whether to open PyBullet's own window.
 
         Raises:
-            ConfigError: There is no display for the window.
+            ConfigError: There is no display for the window, or the URDF lacks a mesh or a mass.
         """
         self.robot = robot
         self.camera = camera
         self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
+        self._urdf = str(simulated_urdf(robot))
         self.appearance = Appearance()
         self.dynamics = Dynamics()
         self.journal = Journal()
@@ -159,7 +161,7 @@ class World:
 
     def _add_arm(self) -> None:
         bullet = self.client
-        self.body = bullet.loadURDF(str(self.robot.urdf), **self._root_pose(), useFixedBase=True)
+        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True)
         self._labels[self.body] = SEGMENTS["arm"]
 
         joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]

@@ -67,7 +67,7 @@ class VirtualBus:
         self.config = config
         self.path = path
         self.servos = {
-            servo.id: SimulatedServo(config.table, servo.id, servo.model, counts)
+            servo.id: SimulatedServo(config.table, servo.id, config.model(servo).number, counts)
             for servo, counts in zip(config.servos, shaft_counts, strict=True)
         }
         self.faults = LineFaults()

@@ -36,14 +36,14 @@ class SimulatedServo:
         self,
         family: Family,
         servo_id: int,
-        model: str,
+        model_number: int,
         shaft_counts: float,
     ) -> None:
         self.family = family
         self.servo_id = servo_id
         self.memory = bytearray(MEMORY_BYTES)
         self.stuck: frozenset[str] = frozenset()  # registers that writing does not change
-        self.set("model_number", family.models[model].number)
+        self.set("model_number", model_number)
         for name, value in FACTORY.items():
             if name in family.registers:
                 self.set(name, value)

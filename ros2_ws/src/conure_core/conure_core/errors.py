@@ -1,7 +1,11 @@
 """The tree of errors. A message says what was expected, what came and what to do."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_IN_ADDRESS = re.compile(r"://[^\s'\"]*@")
+_AS_FIELD = re.compile(r"(?i)(?<![a-z])(pass(?:word|wd)?|pwd?|token|secret)=[^&\s'\"]+")
 
 
 class ConureError(Exception):
@@ -44,6 +48,15 @@ class UnsafeCommand(RobotError):
 
 class StaleInput(RobotError):
     """An observation or a command older than its limit."""
+
+
+def without_passwords(text: str) -> str:
+    """Hide what a message must not show: users and passwords of addresses.
+
+    >>> without_passwords("rtsp://me:secret@camera/1?pwd=secret")
+    'rtsp://...@camera/1?pwd=...'
+    """
+    return _AS_FIELD.sub(r"\1=...", _IN_ADDRESS.sub("://...@", text))
 
 
 def unknown_name(

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from conure_core.errors import ConfigError, ConureError
+from conure_core.errors import ConfigError, ConureError, without_passwords
 
 ADVICE = {
     errno.EACCES: "; give a place that you may read and write",
@@ -140,7 +140,7 @@ def _ended(name: str, how: str, status: int) -> int:
 
 
 def _fail(name: str, message: str) -> int:
-    _tell(f"{name}: {' '.join(message.split())}")
+    _tell(f"{name}: {without_passwords(' '.join(message.split()))}")
     return 1
 
 

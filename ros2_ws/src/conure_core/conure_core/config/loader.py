@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from conure_core.config.override_words import for_hydra
 from conure_core.config.renamed_keys import with_current_names
 from conure_core.config.values import check_values
 from conure_core.errors import ConfigError, unknown_name
@@ -77,6 +78,7 @@ def load_config(
             base = _stored(module, name, schema)
             plain, groups = _without_overrides(module, base, cast(Hashable, schema))
             words = _current(module, name, words, groups)
+            words = [word if _chooses(word, groups) else for_hydra(word, plain) for word in words]
             choosing = [word for word in words if _chooses(word, groups)]
             options = [_chosen(word, groups) for word in choosing]
             words_of_hydra = [_chosen(word, groups) for word in words]
@@ -286,8 +288,9 @@ def _option(group: _Group, given: str) -> str:
     """The name of an option that is given by name or as a file. Raises: ConfigError listing those
     there are.
     """
-    if given.endswith((".yaml", ".yml")) and Path(given).is_file():
-        return _stored_file(group, Path(given))
+    file = Path(given).expanduser()
+    if given.endswith((".yaml", ".yml")) and file.is_file():
+        return _stored_file(group, file)
     if given not in group.options:
         kind = group.name if group.has_schemas else f"{group.name} preset"
         error = unknown_name(kind, given, group.options)

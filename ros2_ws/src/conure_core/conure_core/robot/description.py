@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from conure_core.config.yaml_fields import (
     bounded,
@@ -19,6 +18,7 @@ from conure_core.config.yaml_fields import (
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.contract.spec import ActionSpec, Contract, FieldSpec, ObservationSpec
 from conure_core.errors import ConfigError, unknown_name
+from conure_core.robot.urdf_file import read_urdf
 
 ROBOTS_DIR = Path(__file__).parent.parent / "robots"
 ROTATION_6D = 6
@@ -166,12 +166,9 @@ class RobotConfig:
         """
         if not self.gripper_mimic:
             return (1.0,)
-        try:
-            joints = ElementTree.parse(self.urdf).iterfind("./joint")
-            found = [joint for joint in joints if joint.get("name") == self.gripper_mimic]
-            mimic = found[0].find("mimic") if found else None
-        except (OSError, ElementTree.ParseError) as error:
-            raise ConfigError(f"{self.urdf} is not well-formed XML: {error}") from error
+        joints = read_urdf(self.urdf).iterfind("./joint")
+        found = [joint for joint in joints if joint.get("name") == self.gripper_mimic]
+        mimic = found[0].find("mimic") if found else None
         given = {} if mimic is None else mimic.attrib
         multiplier = _number(given.get("multiplier", "1"))
         offset = _number(given.get("offset", "0"))

@@ -10,6 +10,7 @@ import pinocchio as pin
 
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import RobotConfig
+from conure_core.robot.urdf_file import locate_meshes, read_urdf
 
 PRISMATIC = frozenset(
     {"JointModelPX", "JointModelPY", "JointModelPZ", "JointModelPrismaticUnaligned"}
@@ -26,8 +27,10 @@ def load_model(config: RobotConfig) -> tuple[pin.Model, pin.SE3]:
         ConfigError: The URDF cannot be read or has another arm than the config says; names robot
             and key.
     """
+    root = read_urdf(config.urdf)
+    _require_joint_types(root, config)
     try:
-        model = pin.buildModelFromUrdf(str(config.urdf))
+        model = pin.buildModelFromXML(_text(root))
     except Exception as error:  # what Pinocchio raises differs from version to version
         raise ConfigError(
             f"{config.urdf} is not a readable URDF: {' '.join(str(error).split())[:300]}"
@@ -91,14 +94,16 @@ def load_shapes(model: pin.Model, config: RobotConfig) -> pin.GeometryModel:
         ConfigError: A mesh cannot be read, a shape is such that nothing can meet it, or no shape
             moves with the arm: no clearance could be kept, and nobody would notice.
     """
+    root = read_urdf(config.urdf)
+    locate_meshes(root, config.urdf)
     try:
-        shapes = pin.buildGeomFromUrdf(model, str(config.urdf), pin.GeometryType.COLLISION)
+        shapes = pin.buildGeomFromUrdfString(model, _text(root), pin.GeometryType.COLLISION)
     except Exception as error:  # as above
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"{config.urdf}: its collision shapes cannot be read ({reason}); simple shapes do"
         ) from error
-    _require_all_shapes(shapes, model, config)
+    _require_all_shapes(shapes, model, config, root)
     for shape in shapes.geometryObjects:
         _require_solid(shape, config)
     if not any(shape.parentJoint for shape in shapes.geometryObjects):
@@ -113,16 +118,13 @@ def _require_all_shapes(
     shapes: pin.GeometryModel,
     model: pin.Model,
     config: RobotConfig,
+    root: ElementTree.Element,
 ) -> None:
     """The URDF's parser leaves out a <collision> that it does not understand, as one with a size of
     "0,2 0.1 0.1".
     """
     found = Counter(model.frames[shape.parentFrame].name for shape in shapes.geometryObjects)
-    try:
-        links = ElementTree.parse(config.urdf).findall("./link")
-    except (OSError, ElementTree.ParseError) as error:
-        raise ConfigError(f"{config.urdf} is not well-formed XML: {error}") from error
-    for link in links:
+    for link in root.findall("./link"):
         name = str(link.get("name"))
         written = len(link.findall("collision"))
         if written != found[name]:
@@ -171,6 +173,21 @@ def require_home_in_box(base_from_tool: np.ndarray, config: RobotConfig) -> None
             f" m in {config.base_frame}, outside the box of workspace_lower_m and"
             " workspace_upper_m; move one of them"
         )
+
+
+def _text(root: ElementTree.Element) -> str:
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _require_joint_types(root: ElementTree.Element, config: RobotConfig) -> None:
+    for joint in root.findall("./joint"):
+        name, kind = joint.get("name"), joint.get("type")
+        if name in config.joint_names and kind not in ("revolute", "prismatic"):
+            raise ConfigError(
+                f"{config.urdf}: joint '{name}' is {kind}, and the gate keeps each joint of the arm"
+                ' within limits; make it type="revolute" with <limit lower="-3.14" upper="3.14"'
+                ' velocity="..."/>, or what the arm and its cables take, in rad'
+            )
 
 
 def _require_joints(model: pin.Model, config: RobotConfig) -> None:

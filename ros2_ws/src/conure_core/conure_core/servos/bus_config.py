@@ -16,7 +16,7 @@ from conure_core.config.yaml_fields import (
 )
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import RobotConfig, base_file, load_robot, robot_file
-from conure_core.servos.registers import FAMILIES, Family
+from conure_core.servos.registers import FAMILIES, OTHER_TABLE, Family, Model
 
 IDS = range(0, 253)
 SIMULATED = "sim"
@@ -31,10 +31,11 @@ class ServoConfig:
     operating mode of the family; empty: extended_position where the family has it, else position.
     `homing_offset_counts` is what the servo's own register is to hold. `current_limit_ma` 0 leaves
     the servo's limit as it is; so does -1 of `min_position_counts` and `max_position_counts`, its
-    own limits in a single turn. A finger is driven through a crank c (`crank_m`) and a rod r
-    (`rod_m`) on a line through the servo's axis: x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)). A jaw
-    that swings on the servo's axis has a lever, from axis to tip (`lever_m`): x = lever a, the arc
-    of its tip.
+    own limits in a single turn. A model that Conure does not know has its `model_number`, and with
+    a current limit `current_unit_ma`, the unit of its current registers. A finger is driven through
+    a crank c (`crank_m`) and a rod r (`rod_m`) on a line through the servo's axis:
+    x = c sin(a) + sqrt(r^2 - c^2 cos^2(a)). A jaw that swings on the servo's axis has a lever, from
+    axis to tip (`lever_m`): x = lever a, the arc of its tip.
     """
 
     joint: str
@@ -50,6 +51,8 @@ class ServoConfig:
     crank_m: float = bounded(0.0, 1.0, default=0.0)
     rod_m: float = bounded(0.0, 1.0, default=0.0)
     lever_m: float = bounded(0.0, 1.0, default=0.0)
+    model_number: int = bounded(0, 65_535, default=0)
+    current_unit_ma: float = bounded(0.0, 100.0, default=0.0)
 
     def __post_init__(self) -> None:
         try:
@@ -105,20 +108,34 @@ class BusConfig:
     def _require_model(self, servo: ServoConfig) -> None:
         """Refuse a model, mode, direction or current limit that the family does not have."""
         table = self.table
-        if servo.model not in table.models:
-            raise unknown_name(f"model of servo {servo.id}", servo.model, table.models)
+        self._require_known_model(servo)
         if servo.mode and servo.mode not in table.modes:
             raise unknown_name(f"mode of servo {servo.id}", servo.mode, table.modes)
         if servo.direction not in (-1, 1):
             raise ConfigError(
                 f"direction of servo {servo.id} must be 1 or -1, got {servo.direction}"
             )
-        model = table.models[servo.model]
-        if servo.current_limit_ma and not model.current_unit_ma:
+        if servo.current_limit_ma and not self.model(servo).current_unit_ma:
             raise ConfigError(
-                f"servo {servo.id}: a {servo.model} has no current limit; leave"
-                " current_limit_ma out"
+                f"servo {servo.id}: a {servo.model} has no current limit; leave current_limit_ma"
+                " out (of a model that Conure does not know, give current_unit_ma too)"
             )
+
+    def _require_known_model(self, servo: ServoConfig) -> None:
+        known = self.table.models.get(servo.model)
+        if known and (servo.model_number, servo.current_unit_ma) != (0, 0.0):
+            raise ConfigError(
+                f"servo {servo.id}: a {servo.model} has model number {known.number}; leave"
+                " model_number and current_unit_ma out"
+            )
+        if OTHER_TABLE.match(servo.model):
+            raise ConfigError(
+                f"servo {servo.id}: a {servo.model} has another control table than the X series,"
+                " which Conure does not drive; let its own driver do so (arm=external)"
+            )
+        if not known and not servo.model_number:
+            error = unknown_name(f"model of servo {servo.id}", servo.model, self.table.models)
+            raise ConfigError(f"{error} One of the same control table may give its model_number.")
 
     def _require_settings(self, servo: ServoConfig) -> None:
         for name, value in self.settings(servo).items():
@@ -152,6 +169,11 @@ class BusConfig:
         """Ids of the servos, in their order."""
         return tuple(servo.id for servo in self.servos)
 
+    def model(self, servo: ServoConfig) -> Model:
+        """Find the number and the current unit of a servo's model."""
+        given = Model(servo.model_number, servo.current_unit_ma)
+        return self.table.models.get(servo.model, given)
+
     def mode(self, servo: ServoConfig) -> str:
         """Name the operating mode that a servo is to have."""
         if servo.mode:
@@ -173,7 +195,7 @@ class BusConfig:
             "homing_offset": servo.homing_offset_counts,
         }
         if servo.current_limit_ma:
-            unit_ma = table.models[servo.model].current_unit_ma
+            unit_ma = self.model(servo).current_unit_ma
             settings["current_limit"] = round(servo.current_limit_ma / unit_ma)
         if servo.max_position_counts > 0:
             settings["min_position_limit"] = servo.min_position_counts

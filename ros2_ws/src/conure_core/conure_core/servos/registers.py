@@ -1,10 +1,11 @@
 """Control tables of two servo families: where a value lies, how it is written, what its unit is.
 
-Sources: ROBOTIS e-Manual, control tables of XM430-W350 and XL430-W250 (Protocol 2.0); Feetech,
+Sources: ROBOTIS e-Manual, control tables of the X series (Protocol 2.0); Feetech,
 STS3215 memory table.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -173,6 +174,43 @@ class Family:
         return ", ".join(texts)
 
 
+X_MODELS = {
+    "XH430-W350": Model(1000, 2.69),
+    "XD430-T350": Model(1001, 2.69),
+    "XH430-W210": Model(1010, 2.69),
+    "XD430-T210": Model(1011, 2.69),
+    "XM430-W350": Model(1020, 2.69),
+    "XM430-W210": Model(1030, 2.69),
+    "XH430-V350": Model(1040, 1.34),
+    "XH430-V210": Model(1050, 1.34),
+    "XL430-W250": Model(1060, 0.0),
+    "XC430-W150": Model(1070, 0.0),
+    "XC430-W240": Model(1080, 0.0),
+    "2XL430-W250": Model(1090, 0.0),
+    "XH540-W270": Model(1100, 2.69),
+    "XD540-T270": Model(1101, 2.69),
+    "XH540-W150": Model(1110, 2.69),
+    "XD540-T150": Model(1111, 2.69),
+    "XM540-W270": Model(1120, 2.69),
+    "XM540-W150": Model(1130, 2.69),
+    "XH540-V270": Model(1140, 2.69),
+    "XH540-V150": Model(1150, 2.69),
+    "2XC430-W250": Model(1160, 0.0),
+    "XW540-T260": Model(1170, 2.69),
+    "XW540-T140": Model(1180, 2.69),
+    "XL330-M077": Model(1190, 1.0),
+    "XL330-M288": Model(1200, 1.0),
+    "XC330-T181": Model(1210, 1.0),
+    "XC330-T288": Model(1220, 1.0),
+    "XC330-M181": Model(1230, 1.0),
+    "XC330-M288": Model(1240, 1.0),
+}
+"""Dynamixel X with one control table. Sources: ROBOTIS e-Manual, X series; numbers and units as in
+ROBOTIS's dynamixel_hardware_interface and Dynamixel2Arduino.
+"""
+OTHER_TABLE = re.compile(r"(?i)^(?:XL-?320|AX|RX|EX|DX|MX)")
+"""Dynamixels of other series, whose registers lie elsewhere."""
+
 DYNAMIXEL_X = Family(
     name="dynamixel_x",
     registers={
@@ -200,7 +238,7 @@ DYNAMIXEL_X = Family(
         "present_voltage": Register(144, 2),
         "present_temperature": Register(146, 1),
     },
-    models={"XM430-W350": Model(1020, 2.69), "XL430-W250": Model(1060, 0.0)},
+    models=X_MODELS,
     modes={"position": 3, "extended_position": 4},
     single_turn=("position",),
     homing_sign=1,

@@ -152,8 +152,9 @@ class _NodeParameters:
             ConfigError: The node has no such parameter, or another source set another value.
         """
         like = parameters_of(node)
-        if parameter not in like and not parameter.startswith(OF_EVERY_TOPIC):
-            raise unknown_name(f"parameter of {node.name}", parameter, like)
+        if not _has(node, parameter):
+            own = sorted(name for name in like if _has(node, name))
+            raise unknown_name(f"parameter of {node.name}", parameter, own)
         name = f"{node.name}.{parameter}"
         self._set(
             node.name, parameter, _convert_like(name, value, like.get(parameter)), source or name

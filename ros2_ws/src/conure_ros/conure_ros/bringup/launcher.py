@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -211,7 +212,6 @@ def ros_environment() -> Iterator[dict[str, str]]:
     """The nodes' environment variables: local discovery, and an own domain unless one is set."""
     remove_dead_segments()
     defaults = {
-        "ROS_LOG_DIR": str(Path("out/log/ros").resolve()),
         # Numerical libraries that spin a thread on every core would starve the control loop.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -221,6 +221,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
         "RCUTILS_COLORIZED_OUTPUT": "0",
         "PYTHONUNBUFFERED": "1",
         LAUNCHER_VARIABLE: str(os.getpid()),
+        "ROS_LOG_DIR": str(_log_folder()),
     }
     variables = {**defaults, **os.environ, **fixed}
     add_local_discovery(variables)
@@ -228,6 +229,26 @@ def ros_environment() -> Iterator[dict[str, str]]:
         if "ROS_DOMAIN_ID" not in os.environ:
             variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claim_domain()))
         yield variables
+
+
+def _log_folder() -> Path:
+    """Where the nodes write their logs: ROS_LOG_DIR, or out/log/ros, or where neither can be
+    written a folder for temporary files. Without one no node starts.
+    """
+    wanted = Path(os.environ.get("ROS_LOG_DIR") or "out/log/ros").resolve()
+    if wanted == Path(os.devnull) or _is_writable(wanted):
+        return wanted
+    instead = Path(tempfile.gettempdir()) / f"conure-log-{os.getuid()}"
+    print(f"logs go to {instead}: {wanted} cannot be written (ROS_LOG_DIR)", file=sys.stderr)
+    return instead
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 @contextlib.contextmanager

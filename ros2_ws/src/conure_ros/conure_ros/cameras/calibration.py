@@ -3,6 +3,7 @@ pose.
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,9 @@ from conure_ros.cameras.framing import Placement
 
 # Numbers of coefficients of the distortion models, in ROS and OpenCV.
 MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+ALIASES = {"fisheye": "equidistant", "pinhole": "plumb_bob", "radtan": "plumb_bob"}
+"""Other names of these models: of cameracalibrator, drivers and Kalibr."""
+OPENCV_HEADER = re.compile(r"^\ufeff?%YAML[: ].*\n")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Calibration:
     distortion: Array
     rectification: Array
     projection: Array
+    assumed: tuple[str, ...] = ()
+    """What the file does not say, or says otherwise, and how it was taken; for a person to read."""
 
     @classmethod
     def uncalibrated(cls, width_px: int, height_px: int) -> "Calibration":
@@ -112,24 +118,19 @@ class Calibration:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read a calibration from a YAML file in ROS's camera_info format (camera_calibration_parsers).
+    """Read a calibration from a YAML file in ROS's camera_info format (camera_calibration_parsers),
+    or as OpenCV's FileStorage writes one.
+
+    What calibrators leave out or name otherwise is taken as ROS's parser takes it, and said in
+    `Calibration.assumed`.
 
     Raises: ConfigError naming the file and the field.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(OPENCV_HEADER.sub("", path.read_text()), Loader=_Loader)
         if not isinstance(data, dict):
             raise ConfigError(f"{path} must hold 'field: value' lines, got {type(data).__name__}")
-        model = data["distortion_model"]
-        calibration = Calibration(
-            _size(data["image_width"], "image_width"),
-            _size(data["image_height"], "image_height"),
-            model,
-            _matrix(data["camera_matrix"], (3, 3), "camera_matrix"),
-            _distortion(data["distortion_coefficients"], model),
-            _matrix(data["rectification_matrix"], (3, 3), "rectification_matrix"),
-            _matrix(data["projection_matrix"], (3, 4), "projection_matrix"),
-        )
+        calibration = _calibration(data)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
@@ -151,10 +152,50 @@ def read_calibration(path: Path) -> Calibration:
     return calibration
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads OpenCV's matrices, which have a tag of their own, as the mappings that they are."""
+
+
+def _opencv_matrix(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix)
+
+
+def _calibration(data: dict[Any, Any]) -> Calibration:
+    assumed: list[str] = []
+    matrix = _matrix(data["camera_matrix"], (3, 3), "camera_matrix")
+    rectification, projection = np.eye(3), np.hstack([matrix, np.zeros((3, 1))])
+    if data.get("rectification_matrix") is None:
+        assumed.append("rectification_matrix is missing, taken as the identity")
+    else:
+        rectification = _matrix(data["rectification_matrix"], (3, 3), "rectification_matrix")
+    if data.get("projection_matrix") is None:
+        assumed.append("projection_matrix is missing, taken as camera_matrix")
+    else:
+        projection = _matrix(data["projection_matrix"], (3, 4), "projection_matrix")
+    model, distortion = _distortion(data, assumed)
+    return Calibration(
+        _size(data["image_width"], "image_width"),
+        _size(data["image_height"], "image_height"),
+        model,
+        matrix,
+        distortion,
+        rectification,
+        projection,
+        tuple(assumed),
+    )
+
+
 def _size(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    try:
+        size = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        size = 0.0
+    if not (size >= 1.0 and size.is_integer()):
         raise ConfigError(f"{name} must be a number of pixels above 0, got {value!r}")
-    return value
+    return int(size)
 
 
 def _numbers(field: Any, name: str) -> Array:
@@ -174,16 +215,44 @@ def _matrix(field: Any, shape: tuple[int, int], name: str) -> Array:
     return values.reshape(shape)
 
 
-def _distortion(field: Any, model: Any) -> Array:
+def _model(data: dict[Any, Any], assumed: list[str]) -> str:
+    """The name of the distortion model in ROS."""
+    key = next((key for key in ("distortion_model", "camera_model") if data.get(key)), "")
+    if not key:
+        assumed.append("distortion_model is missing, taken as plumb_bob")
+        return "plumb_bob"
+    given = str(data[key])
+    model = ALIASES.get(given.lower(), given.lower())
     if model not in MODELS:
-        raise unknown_name("distortion_model", str(model), MODELS)
-    values = _numbers(field, "distortion_coefficients")
+        raise unknown_name("distortion_model", given, MODELS)
+    if key != "distortion_model" or given != model:
+        assumed.append(f"{key} '{given}' is taken as distortion_model {model}")
+    return model
+
+
+def _distortion(data: dict[Any, Any], assumed: list[str]) -> tuple[str, Array]:
+    """Model and coefficients as OpenCV takes them; adds to what is assumed."""
+    model = _model(data, assumed)
+    values = _numbers(data["distortion_coefficients"], "distortion_coefficients")
+    counted = f"distortion_coefficients has {values.size} values"
+    if not values.size:
+        assumed.append("distortion_coefficients is empty: no distortion")
+        return model, np.zeros(MODELS[model][-1] if model == "equidistant" else 5)
+    if model == "equidistant" and values.size == 5 and values[4] == 0.0:
+        assumed.append(f"{counted}; the zero at its end is left out")
+        values = values[:4]
+    if model != "equidistant" and values.size not in MODELS[model]:
+        # To OpenCV these are one model, whose further coefficients are zero where they are absent.
+        for other in ("plumb_bob", "rational_polynomial"):
+            if values.size in MODELS[other]:
+                assumed.append(f"{counted}; the model is taken as {other}, not {model}")
+                return other, values
     if values.size not in MODELS[model]:
         counts = " or ".join(map(str, MODELS[model]))
         raise ConfigError(
             f"distortion_coefficients of {model} must be {counts} values, got {values.size}"
         )
-    return values
+    return model, values
 
 
 @dataclass(frozen=True)

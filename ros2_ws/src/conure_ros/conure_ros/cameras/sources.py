@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from conure_core.errors import ConfigError, RobotError
+from conure_core.errors import ConfigError, RobotError, without_passwords
 from conure_core.types import Image
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt")
@@ -74,7 +74,7 @@ def parse_source(text: str) -> SourceSpec:
     if text.startswith(PIPELINE):
         return SourceSpec(Kind.PIPELINE, text.removeprefix(PIPELINE).strip(), "GStreamer pipeline")
     if scheme in SCHEMES:
-        return SourceSpec(Kind.STREAM, text, re.sub(r"://[^/@]*@", "://...@", text))
+        return SourceSpec(Kind.STREAM, text, without_passwords(text))
     if scheme:
         raise ConfigError(
             f"unknown scheme '{scheme}://' of a camera stream; valid: {', '.join(SCHEMES)}"

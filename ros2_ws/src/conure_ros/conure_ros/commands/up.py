@@ -17,7 +17,7 @@ class _Up:
     graph: str = "sim"
     """Name of the graph."""
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Any parameter, by node: `+parameters.control.stale_periods=3.0`."""
+    """Any parameter, by node: `parameters.control.stale_periods=3.0`."""
 
     def __post_init__(self) -> None:
         nodes = find_graph(self.graph, self.given())

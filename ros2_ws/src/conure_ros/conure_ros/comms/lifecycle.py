@@ -21,7 +21,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from conure_core.errors import ConureError
+from conure_core.errors import ConureError, without_passwords
 from conure_ros.comms.domains import announce_node
 from conure_ros.comms.ending import end_requests, tie_to_launcher
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
@@ -186,7 +186,8 @@ class ManagedNode(LifecycleNode):
 
 
 def one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    """A text for log and diagnostics: without line breaks, without passwords."""
+    return without_passwords(" ".join(str(text).split()))
 
 
 def run_node(create: Callable[[], Node]) -> None:
@@ -264,7 +265,10 @@ def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Ite
     """
     tie_to_launcher()
     faulthandler.register(signal.SIGUSR1, file=2)
-    rclpy.init(signal_handler_options=signals)
+    try:
+        rclpy.init(signal_handler_options=signals)
+    except RuntimeError as error:  # such as a folder for logs that cannot be written
+        sys.exit(one_line(f"ROS cannot start: {error}; can ROS_LOG_DIR be written?"))
     try:
         yield
     finally:

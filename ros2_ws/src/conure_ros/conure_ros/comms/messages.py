@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.control.safety import JointCommand
-from conure_core.errors import DataError, RobotError, UnsafeCommand
+from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.robot.description import RobotConfig
 from conure_core.robot.ros2_control import joint_order
 from conure_core.types import Array
@@ -49,35 +49,6 @@ def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     message.data = data
     return message
-
-
-def image_pixels(message: Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of an rgb8 image, as a view.
-
-    Args:
-        message: The image.
-        shape: Expected (height, width, 3), px.
-
-    Returns:
-        RGB image of that shape, uint8.
-
-    Raises:
-        DataError: Encoding, size or number of bytes differ; the message names which.
-    """
-    if message.encoding != "rgb8":
-        raise DataError(f"camera/image_raw: expected encoding rgb8, got '{message.encoding}'")
-    if (message.height, message.width) != shape[:2] or message.step != 3 * message.width:
-        raise DataError(
-            f"camera/image_raw: the policy sees {shape[1]}x{shape[0]} px, the camera sends"
-            f" {message.width}x{message.height} px; set camera_node's image_size_px and fit, or"
-            " policy_node's image_fit"
-        )
-    pixels = np.frombuffer(message.data, np.uint8)
-    if pixels.size != message.height * message.step:
-        raise DataError(
-            f"camera/image_raw: expected {message.height * message.step} bytes, got {pixels.size}"
-        )
-    return pixels.reshape(shape)
 
 
 def camera_info_message(

@@ -14,6 +14,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from conure_core.config.override_words import at_home
 from conure_core.config.yaml_fields import Bounds
 from conure_core.errors import ConfigError, unknown_name
 
@@ -63,6 +64,7 @@ def declare(node: Node, schema: type[T]) -> T:
     for field in dataclasses.fields(schema):  # type: ignore[arg-type]
         try:
             default = list(field.default) if isinstance(field.default, tuple) else field.default
+            _take_whole_numbers(node, field.name, default)
             value = node.declare_parameter(field.name, default, _descriptor(field)).value
         except ParameterException as error:
             raise ConfigError(f"parameter {field.name} of {node.get_name()}: {error}") from error
@@ -70,6 +72,8 @@ def declare(node: Node, schema: type[T]) -> T:
             raise ConfigError(
                 f"parameter {field.name} of {node.get_name()} must be finite, got {value}"
             )
+        if isinstance(value, str):
+            value = at_home(value)
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
     node.add_on_set_parameters_callback(_keep_clock)
     return schema(**values)
@@ -82,6 +86,19 @@ def _keep_clock(changes: list[Parameter]) -> SetParametersResult:
             successful=False, reason=f"{CLOCK} cannot change while the node runs; start it again"
         )
     return SetParametersResult(successful=True)
+
+
+def _take_whole_numbers(node: Node, name: str, default: Any) -> None:
+    """Let a person give 60 where 60.0 is declared; ROS tells the two types apart."""
+    overrides = getattr(node, "_parameter_overrides", {})
+    given = overrides.get(name)
+    if given is None:
+        return
+    if isinstance(default, float) and given.type_ == Parameter.Type.INTEGER:
+        overrides[name] = Parameter(name, value=float(given.value))
+    several = isinstance(default, list) and default and isinstance(default[0], float)
+    if several and given.type_ == Parameter.Type.INTEGER_ARRAY:
+        overrides[name] = Parameter(name, value=[float(number) for number in given.value])
 
 
 def _is_finite(value: Any) -> bool:

@@ -5,6 +5,9 @@ Images and commands are reliable with a depth of one: the newest always arrives,
 never acted on. Best effort dropped half of the 640x480 images on two busy cores.
 """
 
+from copy import copy
+from typing import Any
+
 from rclpy.duration import Duration
 from rclpy.qos import (
     DurabilityPolicy,
@@ -47,8 +50,19 @@ RECORDED_LATCHED = QoSProfile(
 )
 
 
-def overridable() -> QoSOverridingOptions:
+def overridable(profile: QoSProfile) -> dict[str, Any]:
     """Let the user's parameters change history, depth and reliability of one publisher or
     subscription.
+
+    rclpy writes what is overridden into the profile that it is given, so each gets its own copy.
+
+    Args:
+        profile: Quality where nothing is overridden.
+
+    Returns:
+        Keyword arguments of `create_publisher` and `create_subscription`.
     """
-    return QoSOverridingOptions.with_default_policies()
+    return {
+        "qos_profile": copy(profile),
+        "qos_overriding_options": QoSOverridingOptions.with_default_policies(),
+    }

@@ -52,7 +52,7 @@ class SolePublisher:
             self._refuse_if(self._others())
         with self._lock:
             self._publisher = self._node.create_publisher(
-                self._kind, self._given, self._quality, qos_overriding_options=overridable()
+                self._kind, self._given, **overridable(self._quality)
             )
         for _ in _polls(SETTLE_S):
             mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())

@@ -24,8 +24,7 @@ def subscribe_stop(node: Node, stop: Callable[[], None]) -> list[Any]:
     def received(_: Empty) -> None:
         stop()
 
-    overrides = overridable()
     return [
-        node.create_subscription(Empty, "stop", received, NEWEST, qos_overriding_options=overrides),
+        node.create_subscription(Empty, "stop", received, **overridable(NEWEST)),
         node.create_subscription(Empty, "stop", received, ANY),
     ]

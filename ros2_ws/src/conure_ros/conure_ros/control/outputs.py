@@ -56,9 +56,7 @@ class _Controllers:
         self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
         self._gripper: Any = None
         if config.gripper_topic:
-            created = node.create_publisher(
-                kind, config.gripper_topic, NEWEST, qos_overriding_options=overridable()
-            )
+            created = node.create_publisher(kind, config.gripper_topic, **overridable(NEWEST))
             self._gripper = node.destroy_at_cleanup(node.destroy_publisher, created)
         elif robot.gripper_joint not in self._joints:
             node.get_logger().warning(

@@ -98,7 +98,7 @@ class SerialArm:
         )
 
     def _check_model(self, servo: ServoConfig) -> None:
-        number, wanted = self.bus.ping(servo.id), self.table.models[servo.model].number
+        number, wanted = self.bus.ping(servo.id), self.config.model(servo).number
         if number != wanted:
             names = {model.number: name for name, model in self.table.models.items()}
             raise RobotError(

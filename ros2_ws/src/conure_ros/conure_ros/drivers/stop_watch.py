@@ -34,10 +34,9 @@ class StopWatch:
 
     def __init__(self, node: ManagedNode, changed: Callable[[str], None]) -> None:
         self._node, self._changed, self._latch, self._reported = node, changed, StopLatch(), ""
-        overrides = {"qos_overriding_options": overridable()}
-        self._stops = node.create_publisher(Empty, "stop", NEWEST, **overrides)
+        self._stops = node.create_publisher(Empty, "stop", **overridable(NEWEST))
         subscribe_stop(node, lambda: self.stop("the stop topic"))
-        node.create_subscription(RobotState, "robot_state", self._on_state, LATCHED, **overrides)
+        node.create_subscription(RobotState, "robot_state", self._on_state, **overridable(LATCHED))
         self._commands = PublisherWatch(node, COMMANDS)
         self._asked_s = -math.inf
 

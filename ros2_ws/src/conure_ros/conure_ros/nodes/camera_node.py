@@ -15,6 +15,7 @@ from conure_ros.cameras.calibration import Calibration, read_calibration, read_p
 from conure_ros.cameras.capture import Backoff, Capture, Frame
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.health import HealthRules, StreamHealth
+from conure_ros.cameras.rotation import require_turn, rotate_calibration, rotate_image
 from conure_ros.cameras.sources import CameraLost, Source, SourceSettings, open_source, parse_source
 from conure_ros.cameras.transforms import publish_static
 from conure_ros.comms.diagnostics import Tally, diagnostics
@@ -47,6 +48,9 @@ class CameraParameters:
     loop: bool = parameter(True, "start a video file or a folder over at its end")
     capture_delay_s: float = parameter(
         0.0, "measured time from exposure to grab, taken off every stamp, s", 0.0, 1.0
+    )
+    rotate_deg: int = parameter(
+        0, "clockwise turn of the frames of a camera on its head or side: 0, 90, 180, 270", 0, 270
     )
     image_size_px: int = parameter(
         48, "side of the square images that the policy sees, px", 16, 1024
@@ -116,6 +120,7 @@ class CameraNode(ManagedNode):
             open_timeout_s=wanted.open_timeout_s,
             read_timeout_s=wanted.read_timeout_s,
         )
+        require_turn(wanted.rotate_deg)
         framing = Framing(wanted.fit, wanted.image_size_px, wanted.crop_px)  # type: ignore[arg-type]
         pose = read_pose(Path(wanted.pose)) if wanted.pose else None
         source = self._open()
@@ -175,7 +180,6 @@ class CameraNode(ManagedNode):
                 f" {wanted.width_px}x{wanted.height_px} px asked for; v4l2-ctl --list-formats-ext"
                 " says which sizes it has (set fourcc for some)"
             )
-        self.placement = framing.placement(width, height)
         if wanted.undistort and not wanted.calibration:
             raise ConfigError(
                 "undistort needs a calibration; give its YAML file as the parameter 'calibration'"
@@ -184,14 +188,16 @@ class CameraNode(ManagedNode):
         if wanted.calibration:
             self.calibration = read_calibration(Path(wanted.calibration))
             self.calibration.require_size(width, height)
+            for assumed in self.calibration.assumed:
+                self.get_logger().warning(f"{wanted.calibration}: {assumed}")
         published = self.calibration.without_distortion() if wanted.undistort else self.calibration
+        published = rotate_calibration(published, wanted.rotate_deg)
+        self.placement = framing.placement(published.width_px, published.height_px)
         self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
 
     def _connect(self) -> None:
         def publisher(kind: Any, topic: str) -> Any:
-            created = self.create_lifecycle_publisher(
-                kind, topic, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
             return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
         self.images, self.infos = (
@@ -221,7 +227,8 @@ class CameraNode(ManagedNode):
         pixels = (
             self.calibration.undistort(frame.pixels) if self.parameters.undistort else frame.pixels
         )
-        image = cv2.cvtColor(self.placement.apply(pixels), cv2.COLOR_BGR2RGB)
+        upright = rotate_image(pixels, self.parameters.rotate_deg)
+        image = cv2.cvtColor(self.placement.apply(upright), cv2.COLOR_BGR2RGB)
         stamp_ns = frame.stamp_ns - round(self.parameters.capture_delay_s * NANOSECONDS)
         self.info.header.stamp = to_time(stamp_ns)
         self.infos.publish(self.info)

@@ -70,15 +70,11 @@ class ControlNode(ManagedNode):
 
     def _connect(self) -> None:
         def subscribe(kind: Any, topic: str, callback: Any) -> None:
-            created = self.create_subscription(
-                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
             self.destroy_at_cleanup(self.destroy_subscription, created)
 
         self.output = open_output(self, self.robot, choose_controllers(self.parameters))
-        states = self.create_publisher(
-            RobotState, "robot_state", STATE, qos_overriding_options=overridable()
-        )
+        states = self.create_publisher(RobotState, "robot_state", **overridable(STATE))
         self.states = self.destroy_at_cleanup(self.destroy_publisher, states)
         for created in subscribe_stop(self, lambda: self.supervisor.stop("the stop topic")):
             self.destroy_at_cleanup(self.destroy_subscription, created)

@@ -19,6 +19,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
+from conure_ros.cameras.encodings import image_pixels, unread_images
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
@@ -28,7 +29,6 @@ from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     NANOSECONDS,
     JointSample,
-    image_pixels,
     joint_sample,
     to_ns,
     to_time,
@@ -106,9 +106,7 @@ class PolicyNode(ManagedNode):
             (CameraInfo, "camera/camera_info", self._on_camera_info),
             (Image, "camera/image_raw", self._on_image),
         ):
-            created = self.create_subscription(
-                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         states = self.create_subscription(
             RobotState, "robot_state", self.executed.take_state, LATCHED
@@ -246,6 +244,8 @@ class PolicyNode(ManagedNode):
             if worker.error is not None:
                 raise worker.error
         self._yield_to_other_publisher()
+        if why := unread_images(self):
+            self._drop("compressed images", why)
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),

@@ -67,8 +67,7 @@ class SerialArmNode(ManagedNode):
             JointTrajectory,
             "joint_trajectory",
             self._on_trajectory,
-            NEWEST,
-            qos_overriding_options=overridable(),
+            **overridable(NEWEST),
         )
         self.destroy_at_cleanup(self.destroy_subscription, trajectories)
         for name, answer in {
@@ -92,10 +91,9 @@ class SerialArmNode(ManagedNode):
         self.loop.start()
 
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
-        quality = NEWEST if depth == 1 else depth
-        overrides = {"qos_overriding_options": overridable()} if depth == 1 else {}
+        quality = overridable(NEWEST) if depth == 1 else {"qos_profile": depth}
         return self.destroy_at_cleanup(
-            self.destroy_publisher, self.create_publisher(kind, topic, quality, **overrides)
+            self.destroy_publisher, self.create_publisher(kind, topic, **quality)
         )
 
     @property

@@ -106,8 +106,7 @@ class SimRobotNode(ManagedNode):
                 JointTrajectory,
                 "joint_trajectory",
                 self._on_trajectory,
-                NEWEST,
-                qos_overriding_options=overridable(),
+                **overridable(NEWEST),
             )
             self.destroy_at_cleanup(self.destroy_subscription, trajectories)
             self.destroy_at_cleanup(
@@ -124,9 +123,7 @@ class SimRobotNode(ManagedNode):
         self.steady_timer(TICK_S, self._tick)
 
     def _publisher(self, kind: Any, topic: str) -> Any:
-        created = self.create_lifecycle_publisher(
-            kind, topic, NEWEST, qos_overriding_options=overridable()
-        )
+        created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
         return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
     def _environment(self, task: str) -> TabletopEnv:

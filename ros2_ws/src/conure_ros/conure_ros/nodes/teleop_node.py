@@ -114,9 +114,7 @@ class TeleopNode(ManagedNode):
             (JointState, "joint_states", self._on_joint_states),
             (JointTrajectory, "joint_trajectory", self._on_trajectory),
         ):
-            created = self.create_subscription(
-                kind, topic, callback, NEWEST, qos_overriding_options=overridable()
-            )
+            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)

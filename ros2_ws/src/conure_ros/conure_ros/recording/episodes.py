@@ -19,6 +19,7 @@ from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
+from conure_ros.cameras.encodings import rgb_pixels
 
 METADATA = "conure"
 METADATA_AT_START = "conure/start"
@@ -285,13 +286,13 @@ class Episode:
                 yield RawMessage(schema, channel, message)
 
     def images(self, topic: str = "/camera/image_raw") -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Capture time, ns, and pixels (height, width, 3) of every rgb8 image of a topic."""
+        """Capture time, ns, and pixels (height, width, 3) of every image of a topic, as RGB.
+
+        Raises: DataError for an encoding that is not read, by name.
+        """
         for record in self.messages(topic):
             image = record.message
-            pixels = np.frombuffer(bytes(image.data), np.uint8).reshape(
-                image.height, image.width, 3
-            )
-            yield stamp_ns(image.header.stamp), pixels
+            yield stamp_ns(image.header.stamp), rgb_pixels(image, topic)
 
 
 def stamp_ns(stamp: Any) -> int:

@@ -14,7 +14,7 @@ import yaml
 import conure_core
 from conure_core.errors import ConfigError
 from conure_core.types import Array
-from conure_ros.faults.judge.meshes import mesh_points
+from conure_ros.faults.judge.meshes import mesh_path, mesh_points
 
 ROBOTS = Path(conure_core.__file__).parent / "robots"
 CONNECTION = ("arm", "bus", "ros2_control")
@@ -272,7 +272,7 @@ def _shape(
     origin, kind = _origin(collision.find("origin")), geometry.tag
     if kind == "mesh":
         scale = _floats(geometry.get("scale"), "1 1 1")
-        points = scale * mesh_points(folder / str(geometry.get("filename")).removeprefix("file://"))
+        points = scale * mesh_points(mesh_path(str(geometry.get("filename")), folder))
         centre = (points.min(axis=0) + points.max(axis=0)) / 2
         origin[:3, 3] += origin[:3, :3] @ centre
         return Shape(name, link, kind, np.ptp(points, axis=0) / 2, origin, points - centre)

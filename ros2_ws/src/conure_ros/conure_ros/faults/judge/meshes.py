@@ -1,6 +1,8 @@
 """The points of a mesh file, OBJ or STL: the judge replaces a mesh by its convex hull."""
 
+import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -28,6 +30,19 @@ def mesh_points(path: Path) -> Array:
     if len(points) < 4:
         raise ConfigError(f"{path}: expected a mesh, got {len(points)} points")
     return _outermost(np.unique(points, axis=0))
+
+
+def mesh_path(filename: str, folder: Path) -> Path:
+    """Find the file that a URDF names, which lies in this folder."""
+    if not filename.startswith("package://"):
+        path = folder / filename.removeprefix("file://")
+        return path if path.is_file() else Path(unquote(str(path)))
+    package, _, inside = filename.removeprefix("package://").partition("/")
+    above = [folder, *folder.parents]
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    shares = [Path(prefix) / "share" for prefix in prefixes]
+    places = [*(place / package for place in (*above, *shares)), *above]
+    return next((place / inside for place in places if (place / inside).is_file()), folder / inside)
 
 
 def _obj(text: str) -> Array:

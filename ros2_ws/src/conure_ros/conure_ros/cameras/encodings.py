@@ -1,0 +1,121 @@
+"""The pixels of sensor_msgs/Image, whatever 8-bit encoding a driver sends."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.errors import DataError
+
+TOPIC = "camera/image_raw"
+CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+PACKED_YUV = {
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+}
+"""Four bytes for two pixels, BT.601 in video range, as UVC cameras send them."""
+
+
+def image_pixels(message: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The pixels of an image of one size.
+
+    Args:
+        message: The image, sensor_msgs/Image.
+        shape: Expected (height, width, 3), px.
+
+    Returns:
+        RGB image of that shape, uint8; a view where the image is rgb8.
+
+    Raises:
+        DataError: The size differs, or as in `rgb_pixels`.
+    """
+    if (message.height, message.width) != shape[:2]:
+        raise DataError(
+            f"{TOPIC}: the policy sees {shape[1]}x{shape[0]} px, the camera sends"
+            f" {message.width}x{message.height} px; set camera_node's image_size_px and fit, or"
+            " policy_node's image_fit"
+        )
+    return rgb_pixels(message)
+
+
+def rgb_pixels(message: Any, topic: str = TOPIC) -> NDArray[np.uint8]:
+    """The pixels of an image as RGB.
+
+    Args:
+        message: The image, sensor_msgs/Image or one that was read from a recording.
+        topic: Its topic, for errors.
+
+    Returns:
+        Shape (height, width, 3), uint8; a view where the image is rgb8.
+
+    Raises:
+        DataError: The encoding is not known here, or the bytes do not fit size and step; the
+            message names which, and what to set in the driver.
+    """
+    encoding = str(message.encoding).lower()
+    if encoding not in CHANNELS and encoding not in PACKED_YUV:
+        known = ", ".join([*CHANNELS, *PACKED_YUV])
+        raise DataError(
+            f"{topic}: encoding '{message.encoding}' is not read;{_reason(encoding)} set the"
+            f" driver's pixel format to one of {known}"
+        )
+    rows = _rows(message, CHANNELS.get(encoding, 2), topic)
+    if encoding in PACKED_YUV:
+        if message.width % 2:
+            raise DataError(
+                f"{topic}: {message.encoding} needs an even width, got {message.width} px"
+            )
+        pairs = np.ascontiguousarray(rows).reshape(message.height, message.width, 2)
+        return np.asarray(cv2.cvtColor(pairs, PACKED_YUV[encoding]), np.uint8)
+    pixels = rows.reshape(message.height, message.width, CHANNELS[encoding])
+    if encoding == "mono8":
+        return np.repeat(pixels, 3, axis=2)
+    if encoding.startswith("bgr"):
+        return np.ascontiguousarray(pixels[..., 2::-1])
+    return pixels if encoding == "rgb8" else np.ascontiguousarray(pixels[..., :3])
+
+
+def _rows(message: Any, pixel_bytes: int, topic: str) -> NDArray[np.uint8]:
+    """(height, width * pixel_bytes), uint8, without what pads the rows."""
+    wanted = message.width * pixel_bytes
+    if message.step < wanted:
+        raise DataError(
+            f"{topic}: step must be {wanted} bytes or more for {message.width} px of"
+            f" {message.encoding}, got {message.step}"
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    if data.size != message.height * message.step:
+        raise DataError(
+            f"{topic}: expected {message.height * message.step} bytes, {message.height} rows of"
+            f" step {message.step}, got {data.size}"
+        )
+    return data.reshape(message.height, message.step)[:, :wanted]
+
+
+def _reason(encoding: str) -> str:
+    if encoding.startswith("bayer"):
+        return " its colours are not computed yet (image_proc does);"
+    if encoding.startswith("8uc"):
+        return " it does not say which channel is which colour;"
+    if "16" in encoding or "32" in encoding:
+        return " it has more than 8 bits, or is a depth image;"
+    return ""
+
+
+def unread_images(node: Any) -> str:
+    """Say why no image can come to a node that reads raw images, or ''.
+
+    Args:
+        node: The node, for its view of the graph.
+    """
+    compressed = f"{TOPIC}/compressed"
+    if node.count_publishers(TOPIC) or not node.count_publishers(compressed):
+        return ""
+    return (
+        f"{compressed} is published and {TOPIC} is not; publish raw images, such as by `ros2 run"
+        f" image_transport republish compressed raw --ros-args -r in/compressed:={compressed}"
+        f" -r out:={TOPIC}`"
+    )
