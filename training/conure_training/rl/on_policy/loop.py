@@ -25,7 +25,12 @@ from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.policy import save_policy
 from conure_training.rl.on_policy.ppo import Ppo
-from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
+from conure_training.rl.on_policy.trajectories import (
+    RewardModel,
+    TaskReward,
+    Trajectory,
+    make_batch,
+)
 from conure_training.rl.on_policy.trpo import Trpo
 from conure_training.rl.on_policy.workers import Workers, open_workers
 from conure_training.runtime.parallel import make_engine, progress_bar
@@ -83,6 +88,8 @@ class OnPolicyMethod:
     """One environment to evaluate in, from the true start."""
     curriculum: Curriculum = field(default_factory=TrueStart)
     """How episodes begin."""
+    reward: RewardModel = field(default_factory=TaskReward)
+    """What the learner gets for its actions."""
     first_rows: Any = None
     """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
     are not scaled then."""
@@ -218,8 +225,9 @@ class OnPolicyLoop:
         """Collect and learn; the curve's new entries."""
         settings = self.method.config
         trajectories = self.collect()
-        batch = make_batch(self.network, trajectories, settings.gamma, settings.lam)
-        metrics: dict[str, float] = self.learner.update(batch)
+        rewarded, metrics = self.method.reward.relabel(trajectories)
+        batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
+        metrics |= self.learner.update(batch)
         self.network.normalize.update(batch.observation[batch.trained])
         entries = []
         for item in trajectories:
@@ -280,6 +288,7 @@ class OnPolicyLoop:
             "identity": self.config.identity(),
             "learner": self.learner.state_dict(),
             "curriculum": self.method.curriculum.state_dict(),
+            "reward": self.method.reward.state_dict(),
             "steps": self.steps,
             "curve": self.curve,
             "updates": self.updates,
@@ -298,6 +307,7 @@ class OnPolicyLoop:
         with readable(path, "remove it to start over"):
             self.learner.load_state_dict(data["learner"])
             self.method.curriculum.load_state_dict(data["curriculum"])
+            self.method.reward.load_state_dict(data["reward"])
             self.steps = data["steps"]
             self.curve = data["curve"]
             self.updates = data["updates"]
