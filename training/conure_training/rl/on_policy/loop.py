@@ -24,7 +24,7 @@ from conure_training.rl.on_policy.collection import Block, CollectBlock, MakeEnv
 from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.policy import save_policy
-from conure_training.rl.on_policy.ppo import Ppo
+from conure_training.rl.on_policy.ppo import Ppo, Unchanged
 from conure_training.rl.on_policy.trajectories import (
     RewardModel,
     TaskReward,
@@ -93,6 +93,9 @@ class OnPolicyMethod:
     first_rows: Any = None
     """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
     are not scaled then."""
+    pretrain: Callable[[ActorCriticNetwork], Any] | None = None
+    """Trains the network before the first episode; inputs then stay scaled by `first_rows`, which
+    what it learned rests on. None: the first policy is untrained."""
 
 
 @contextmanager
@@ -134,11 +137,7 @@ class OnPolicyLoop:
         if method.first_rows is not None:
             self.network.normalize.update(torch.from_numpy(method.first_rows))
         settings = method.config
-        self.learner: Ppo | Trpo = (
-            Ppo(self.network, settings.ppo, run.seed)
-            if settings.algorithm == "ppo"
-            else Trpo(self.network, settings.trpo, run.seed)
-        )
+        self.learner = _make_learner(self.network, settings, run.seed)
         self.curve: list[dict[str, Any]] = []
         self.updates: list[dict[str, float]] = []
         self.evaluations: list[dict[str, Any]] = []
@@ -149,7 +148,8 @@ class OnPolicyLoop:
     def run(self, on_episode: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Until the budget of steps is spent."""
         config = self.config
-        self._resume()
+        if not self._resume() and self.method.pretrain is not None:
+            self.method.pretrain(self.network)
         clock = _Clock(self.wall_s, self.cpu_s)
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every
@@ -228,7 +228,8 @@ class OnPolicyLoop:
         rewarded, metrics = self.method.reward.relabel(trajectories)
         batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
         metrics |= self.learner.update(batch)
-        self.network.normalize.update(batch.observation[batch.trained])
+        if self.method.pretrain is None:
+            self.network.normalize.update(batch.observation[batch.trained])
         entries = []
         for item in trajectories:
             self.steps += len(item) - item.burn_in
@@ -299,11 +300,12 @@ class OnPolicyLoop:
         save_torch(Path(self.config.out) / "checkpoint.pt", data)
         write_json(Path(self.config.out) / PROGRESS, self.record())
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Load the checkpoint; whether there is one."""
         path = Path(self.config.out) / "checkpoint.pt"
         data = load_checkpoint(path, self.config.identity())
         if data is None:
-            return
+            return False
         with readable(path, "remove it to start over"):
             self.learner.load_state_dict(data["learner"])
             self.method.curriculum.load_state_dict(data["curriculum"])
@@ -314,6 +316,17 @@ class OnPolicyLoop:
             self.evaluations = data["evaluations"]
             self.wall_s = data["wall_s"]
             self.cpu_s = data["cpu_s"]
+        return True
+
+
+def _make_learner(
+    network: ActorCriticNetwork, settings: OnPolicyConfig, seed: int
+) -> Ppo | Trpo | Unchanged:
+    if settings.algorithm == "ppo":
+        return Ppo(network, settings.ppo, seed)
+    if settings.algorithm == "trpo":
+        return Trpo(network, settings.trpo, seed)
+    return Unchanged(network)
 
 
 class _Clock:
