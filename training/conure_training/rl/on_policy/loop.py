@@ -22,7 +22,8 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import EVALUATION_SEEDS, PROGRESS, RECENT_EPISODES
 from conure_training.rl.on_policy.collection import Block, CollectBlock, MakeEnvironments
 from conure_training.rl.on_policy.config import OnPolicyConfig
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
+from conure_training.rl.on_policy.networks import NetworkSize
+from conure_training.rl.on_policy.observations import Rows, as_tensors, stack, take
 from conure_training.rl.on_policy.policy import save_policy
 from conure_training.rl.on_policy.ppo import Ppo
 from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
@@ -83,9 +84,9 @@ class OnPolicyMethod:
     """One environment to evaluate in, from the true start."""
     curriculum: Curriculum = field(default_factory=TrueStart)
     """How episodes begin."""
-    first_rows: Any = None
-    """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
-    are not scaled then."""
+    first_rows: Rows = None
+    """Observations, numpy's, that inputs are scaled by before the first episode; None: they are not
+    scaled then."""
 
 
 @contextmanager
@@ -123,9 +124,9 @@ class OnPolicyLoop:
         self.method = method
         self.workers = workers
         with seeded(run.seed):
-            self.network = ActorCriticNetwork(method.size)
+            self.network = method.size.make()
         if method.first_rows is not None:
-            self.network.normalize.update(torch.from_numpy(method.first_rows))
+            self.network.update_normalizers(as_tensors(method.first_rows))
         settings = method.config
         self.learner: Ppo | Trpo = (
             Ppo(self.network, settings.ppo, run.seed)
@@ -220,7 +221,7 @@ class OnPolicyLoop:
         trajectories = self.collect()
         batch = make_batch(self.network, trajectories, settings.gamma, settings.lam)
         metrics: dict[str, float] = self.learner.update(batch)
-        self.network.normalize.update(batch.observation[batch.trained])
+        self.network.update_normalizers(take(batch.observation, batch.trained))
         entries = []
         for item in trajectories:
             self.steps += len(item) - item.burn_in
@@ -261,15 +262,16 @@ class OnPolicyLoop:
         env = self.method.evaluation
         generator = torch.Generator().manual_seed(seed)
         observation, _ = env.reset(seed=seed)
-        memory = self.network.begin(1)
+        network = self.network
+        memory = network.begin(1)
         done = False
         while not done:
-            rows = torch.from_numpy(observation)[None]
+            rows = network.perceive(as_tensors(stack([observation])))
             scale = self.config.evaluate_noise_scale
-            action, memory = self.network.act(rows, memory, generator, scale)
-            chosen = action[0].numpy()
-            command = int(chosen) if chosen.ndim == 0 else np.clip(chosen, -1.0, 1.0)
-            observation, _, terminated, truncated, info = env.step(command)
+            action, memory = network.act(rows, memory, generator, scale)
+            command = network.command(rows, action)[0].numpy()
+            given = int(command) if command.ndim == 0 else command
+            observation, _, terminated, truncated, info = env.step(given)
             done = terminated or truncated or info["is_success"]
         return bool(info["is_success"])
 
