@@ -26,7 +26,12 @@ from conure_training.rl.on_policy.networks import NetworkSize
 from conure_training.rl.on_policy.observations import Rows, as_tensors, stack, take
 from conure_training.rl.on_policy.policy import save_policy
 from conure_training.rl.on_policy.ppo import Ppo
-from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
+from conure_training.rl.on_policy.trajectories import (
+    RewardModel,
+    TaskReward,
+    Trajectory,
+    make_batch,
+)
 from conure_training.rl.on_policy.trpo import Trpo
 from conure_training.rl.on_policy.workers import Workers, open_workers
 from conure_training.runtime.parallel import make_engine, progress_bar
@@ -84,9 +89,13 @@ class OnPolicyMethod:
     """One environment to evaluate in, from the true start."""
     curriculum: Curriculum = field(default_factory=TrueStart)
     """How episodes begin."""
+    reward: RewardModel = field(default_factory=TaskReward)
+    """What the learner gets for its actions."""
     first_rows: Rows = None
     """Observations, numpy's, that inputs are scaled by before the first episode; None: they are not
     scaled then."""
+    save: Callable[..., None] = save_policy
+    """Writes the policy, see `save_policy`."""
 
 
 @contextmanager
@@ -192,7 +201,7 @@ class OnPolicyLoop:
             note: Kept beside the weights, for people.
         """
         contract = getattr(self.method.evaluation.unwrapped, "contract", None)
-        save_policy(path, self.network, self.config.task, contract, note)
+        self.method.save(path, self.network, self.config.task, contract, note)
 
     def collect(self) -> list[Trajectory]:
         """Collect the next update's episodes."""
@@ -219,8 +228,9 @@ class OnPolicyLoop:
         """Collect and learn; the curve's new entries."""
         settings = self.method.config
         trajectories = self.collect()
-        batch = make_batch(self.network, trajectories, settings.gamma, settings.lam)
-        metrics: dict[str, float] = self.learner.update(batch)
+        rewarded, metrics = self.method.reward.relabel(trajectories)
+        batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
+        metrics |= self.learner.update(batch)
         self.network.update_normalizers(take(batch.observation, batch.trained))
         entries = []
         for item in trajectories:
@@ -282,6 +292,7 @@ class OnPolicyLoop:
             "identity": self.config.identity(),
             "learner": self.learner.state_dict(),
             "curriculum": self.method.curriculum.state_dict(),
+            "reward": self.method.reward.state_dict(),
             "steps": self.steps,
             "curve": self.curve,
             "updates": self.updates,
@@ -300,6 +311,7 @@ class OnPolicyLoop:
         with readable(path, "remove it to start over"):
             self.learner.load_state_dict(data["learner"])
             self.method.curriculum.load_state_dict(data["curriculum"])
+            self.method.reward.load_state_dict(data["reward"])
             self.steps = data["steps"]
             self.curve = data["curve"]
             self.updates = data["updates"]
