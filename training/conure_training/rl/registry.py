@@ -29,6 +29,7 @@ METHODS = {
     "ppo": "on_policy.method:PpoMethodConfig",
     "trpo": "on_policy.method:TrpoMethodConfig",
     "demo_resets": "demo_resets.method:DemoResetsConfig",
+    "visuomotor": "visuomotor.method:VisuomotorConfig",
 }
 """By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
 configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its

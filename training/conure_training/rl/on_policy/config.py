@@ -1,7 +1,6 @@
 """The settings that every on-policy method has."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE, WORKERS
 from conure_core.errors import unknown_name
@@ -18,8 +17,6 @@ class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
 
     reads = ()
-    uses_images: ClassVar[bool] = False
-
     algorithm: str = "ppo"
     """Updates the policy: ppo or trpo."""
     hidden_width: int = field(default=256, metadata=COUNT)
@@ -54,6 +51,10 @@ class OnPolicyConfig(MethodConfig):
         make_engine(self)
         if self.algorithm not in ALGORITHMS:
             raise unknown_name("method.algorithm", self.algorithm, ALGORITHMS)
+
+    @property
+    def uses_images(self) -> bool:
+        return False
 
     @property
     def hidden_dims(self) -> tuple[int, ...]:

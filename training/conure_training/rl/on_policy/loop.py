@@ -22,7 +22,7 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import EVALUATION_SEEDS, PROGRESS, RECENT_EPISODES
 from conure_training.rl.on_policy.collection import Block, CollectBlock, MakeEnvironments
 from conure_training.rl.on_policy.config import OnPolicyConfig
-from conure_training.rl.on_policy.networks import NetworkSize
+from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.observations import Rows, as_tensors, stack, take
 from conure_training.rl.on_policy.policy import save_policy
 from conure_training.rl.on_policy.ppo import Ppo
@@ -94,6 +94,8 @@ class OnPolicyMethod:
     first_rows: Rows = None
     """Observations, numpy's, that inputs are scaled by before the first episode; None: they are not
     scaled then."""
+    prepare: Callable[[ActorCriticNetwork], None] | None = None
+    """Done to the network before that, such as loading a part's weights."""
     save: Callable[..., None] = save_policy
     """Writes the policy, see `save_policy`."""
 
@@ -134,8 +136,11 @@ class OnPolicyLoop:
         self.workers = workers
         with seeded(run.seed):
             self.network = method.size.make()
+        if method.prepare is not None:
+            method.prepare(self.network)
         if method.first_rows is not None:
-            self.network.update_normalizers(as_tensors(method.first_rows))
+            perceived = self.network.perceive(as_tensors(method.first_rows))
+            self.network.update_normalizers(perceived)
         settings = method.config
         self.learner: Ppo | Trpo = (
             Ppo(self.network, settings.ppo, run.seed)

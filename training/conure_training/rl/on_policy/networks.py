@@ -32,6 +32,8 @@ class NetworkSize:
     """Widths of the hidden layers of policy and value function."""
     memory: int = 0
     """Width of the GRU before both; 0: none."""
+    initial_std: float = 1.0
+    """Standard deviation of the first policy's continuous actions."""
 
     def make(self) -> "ActorCriticNetwork":
         """Make the network, untrained."""
@@ -105,7 +107,8 @@ class ActorCriticNetwork(nn.Module):
         self.actor = mlp([width, *size.hidden, size.actions])
         self.critic = mlp([critic or width, *size.hidden, 1])
         if not size.discrete:
-            self.log_std = nn.Parameter(torch.zeros(size.actions))
+            log_std = math.log(size.initial_std)
+            self.log_std = nn.Parameter(torch.full((size.actions,), log_std))
         last = self.actor[-1]
         with torch.no_grad():
             last.weight.mul_(FIRST_SCALE)  # type: ignore[operator]
