@@ -42,6 +42,7 @@ POLICY_KINDS = {
     "escaping": "methods.latent_escape",
     "finetuned": "methods.latent_finetuned",
     "privileged": "on_policy.policy",
+    "visuomotor": "visuomotor.policy",
 }
 """Kinds of policy files that have not the name of their method: the module in rl whose
 `load_policy` reads them.
