@@ -1,6 +1,7 @@
 """The settings that every on-policy method has."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE, WORKERS
 from conure_core.errors import unknown_name
@@ -9,16 +10,17 @@ from conure_training.rl.on_policy.ppo import PpoConfig
 from conure_training.rl.on_policy.trpo import TrpoConfig
 from conure_training.runtime.parallel import ENGINES, make_engine
 
-ALGORITHMS = ("ppo", "trpo")
+ALGORITHMS = ("ppo", "trpo", "none")
 
 
 @dataclass(frozen=True)
 class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
 
-    reads = ()
+    reads: ClassVar[tuple[str, ...]] = ()
+
     algorithm: str = "ppo"
-    """Updates the policy: ppo or trpo."""
+    """Updates the policy: ppo, trpo, or none, which leaves it as it is."""
     hidden_width: int = field(default=256, metadata=COUNT)
     """Width of the hidden layers of policy and value function."""
     hidden_layers: int = field(default=2, metadata=COUNT)

@@ -25,7 +25,7 @@ from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.observations import Rows, as_tensors, stack, take
 from conure_training.rl.on_policy.policy import save_policy
-from conure_training.rl.on_policy.ppo import Ppo
+from conure_training.rl.on_policy.ppo import Ppo, Unchanged
 from conure_training.rl.on_policy.trajectories import (
     RewardModel,
     TaskReward,
@@ -98,6 +98,9 @@ class OnPolicyMethod:
     """Done to the network before that, such as loading a part's weights."""
     save: Callable[..., None] = save_policy
     """Writes the policy, see `save_policy`."""
+    pretrain: Callable[[ActorCriticNetwork], Any] | None = None
+    """Trains the network before the first episode; inputs then stay scaled by `first_rows`, which
+    what it learned rests on. None: the first policy is untrained."""
 
 
 @contextmanager
@@ -142,11 +145,7 @@ class OnPolicyLoop:
             perceived = self.network.perceive(as_tensors(method.first_rows))
             self.network.update_normalizers(perceived)
         settings = method.config
-        self.learner: Ppo | Trpo = (
-            Ppo(self.network, settings.ppo, run.seed)
-            if settings.algorithm == "ppo"
-            else Trpo(self.network, settings.trpo, run.seed)
-        )
+        self.learner = _make_learner(self.network, settings, run.seed)
         self.curve: list[dict[str, Any]] = []
         self.updates: list[dict[str, float]] = []
         self.evaluations: list[dict[str, Any]] = []
@@ -157,7 +156,8 @@ class OnPolicyLoop:
     def run(self, on_episode: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Until the budget of steps is spent."""
         config = self.config
-        self._resume()
+        if not self._resume() and self.method.pretrain is not None:
+            self.method.pretrain(self.network)
         clock = _Clock(self.wall_s, self.cpu_s)
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every
@@ -236,7 +236,8 @@ class OnPolicyLoop:
         rewarded, metrics = self.method.reward.relabel(trajectories)
         batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
         metrics |= self.learner.update(batch)
-        self.network.update_normalizers(take(batch.observation, batch.trained))
+        if self.method.pretrain is None:
+            self.network.update_normalizers(take(batch.observation, batch.trained))
         entries = []
         for item in trajectories:
             self.steps += len(item) - item.burn_in
@@ -308,11 +309,12 @@ class OnPolicyLoop:
         save_torch(Path(self.config.out) / "checkpoint.pt", data)
         write_json(Path(self.config.out) / PROGRESS, self.record())
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Load the checkpoint; whether there is one."""
         path = Path(self.config.out) / "checkpoint.pt"
         data = load_checkpoint(path, self.config.identity())
         if data is None:
-            return
+            return False
         with readable(path, "remove it to start over"):
             self.learner.load_state_dict(data["learner"])
             self.method.curriculum.load_state_dict(data["curriculum"])
@@ -323,6 +325,17 @@ class OnPolicyLoop:
             self.evaluations = data["evaluations"]
             self.wall_s = data["wall_s"]
             self.cpu_s = data["cpu_s"]
+        return True
+
+
+def _make_learner(
+    network: ActorCriticNetwork, settings: OnPolicyConfig, seed: int
+) -> Ppo | Trpo | Unchanged:
+    if settings.algorithm == "ppo":
+        return Ppo(network, settings.ppo, seed)
+    if settings.algorithm == "trpo":
+        return Trpo(network, settings.trpo, seed)
+    return Unchanged(network)
 
 
 class _Clock:
