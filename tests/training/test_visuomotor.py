@@ -13,6 +13,7 @@ from conure_core.contract.bundle import load_bundle
 from conure_core.errors import BundleError, ConfigError, DataError
 from conure_core.robot.description import load_robot
 from conure_sim.scenes.scene import MAX_OBJECTS, PRESENCE, SLOT_STATE
+from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.export import run as export
 from conure_training.nn.weights import seeded
 from conure_training.policies.bundle import BundlePolicy
@@ -292,19 +293,15 @@ def test_an_exported_policy_remembers_as_torch_does(actor, demos, prior, tmp_pat
     assert bundle.spec.memory_size == 8
     assert bundle.spec.has_prior == (actor == "latent")
 
-    rng = np.random.default_rng(0)
-    seen = []
-    for _ in range(6):
-        image = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
-        proprio = rng.standard_normal(16, dtype=np.float32)
-        seen.append({"image": image, "proprio": proprio})
-    noise = rng.standard_normal((6, 7), dtype=np.float32)
+    data = load_demonstrations(demos)
+    seen = [{"image": data.image[row], "proprio": data.proprio[row]} for row in range(6)]
+    noise = 0.1 * np.random.default_rng(0).standard_normal((6, 7), dtype=np.float32)
     wanted = drive(load_policy(policy), seen, noise)
     ours = BundlePolicy(folder)
     np.testing.assert_allclose(drive(ours, seen, noise), wanted, atol=1e-5)
     np.testing.assert_allclose(drive(ours, seen, noise), wanted, atol=1e-5)  # begin() forgets
     ours.begin()
-    assert np.abs(ours.act(seen[5], noise[5]) - wanted[5]).max() > 1e-5
+    assert np.abs(ours.act(seen[5], noise[5]) - wanted[5]).max() > 1e-4  # what it remembers counts
 
     if actor == "pixels":
         output = bundle.act(seen[0])
