@@ -21,8 +21,8 @@ class Recalled:
 class EpisodeMemory:
     """Keeps a policy's memory; an episode begins when the robot begins to follow the policy.
 
-    Inference and the robot's mode may come on different threads: a tick that began before an episode
-    did leaves no memory in it.
+    Inference and mode may come on different threads: a tick that began before an episode did leaves
+    no memory in it.
     """
 
     def __init__(self) -> None:
