@@ -13,16 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conure_core.contract.bundle import (
-    GOLDEN,
-    INVERSE,
-    POLICY,
-    SPEC,
-    Bundle,
-    BundleSpec,
-    FileDigest,
-    load_bundle,
-)
+from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, Bundle, load_bundle
+from conure_core.contract.bundle_spec import BundleSpec, FileDigest
 from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
 from conure_core.robot.description import load_robot
@@ -405,11 +397,13 @@ def test_a_bundle_for_another_robot_is_refused_by_field(folder, robot, field):
         load_bundle(folder, expected=robot)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_an_unknown_version_is_refused_before_anything_else_is_read(folder, version):
     data = json.loads((folder / SPEC).read_text())
     (folder / SPEC).write_text(json.dumps({"format_version": version, "nothing": data["name"]}))
-    with pytest.raises(BundleError, match=f"format_version is {version}, and this Conure reads 1"):
+    with pytest.raises(
+        BundleError, match=f"format_version is {version}, and this Conure reads 1 and 2"
+    ):
         load_bundle(folder)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.contract.bundle import BundleSpec, FileDigest, load_bundle, require_thresholds
+from conure_core.contract.bundle import load_bundle
 from conure_core.contract.bundle_files import (
     GOLDEN,
     INVERSE,
@@ -26,6 +26,7 @@ from conure_core.contract.bundle_files import (
     parse_json,
     read_arrays,
 )
+from conure_core.contract.bundle_spec import BundleSpec, FileDigest, require_thresholds
 from conure_core.errors import BundleError, ConureError, SpecMismatch
 from conure_core.robot.description import load_robot
 

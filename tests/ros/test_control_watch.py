@@ -15,7 +15,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, Float64MultiArray
 from std_srvs.srv import Trigger
 
-from conure_core.contract.bundle import SPEC, BundleSpec
+from conure_core.contract.bundle import SPEC
+from conure_core.contract.bundle_spec import BundleSpec
 from conure_core.errors import ConfigError, DataError, RobotError
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState

@@ -72,3 +72,28 @@ def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):
     executed.take_state(RobotState())
     assert executed.values() == {"safety changed": "0"}
     assert not executed.published
+
+
+def test_a_shortened_action_of_a_policy_without_a_prior_is_published_without_z(wait_until):
+    class Bundle:
+        hash = "abc"
+
+        class spec:
+            has_prior = False
+
+    published = []
+    executed = ExecutedActions(Arm(ROBOT), Bundle(), published.append)
+    arm, loop = Arm(ROBOT), ControlLoop(Arm(ROBOT))
+    before = loop.reset(HOME, 0.03).joint_rad
+    action = np.array([1.0, 0, 0, 0, 0, 0, 0.5])
+    half = before + 0.5 * (loop.step(action, before).joint_rad - before)
+    seen = {"proprio": proprioception(arm, HOME, 0.03)}
+    executed.remember(Decision(CAPTURED_NS, seen, action, np.zeros(0)))
+    executed.take_state(state(before, CAPTURED_NS - 10**8))
+    executed.take_state(state(half, CAPTURED_NS, ["speed waist"]))
+    wait_until(lambda: published, 5)
+    (command,) = published
+    assert len(command.z) == 0
+    assert np.isnan(command.log_likelihood)
+    assert executed.values() == {"safety changed": "0"}
+    executed.close()

@@ -283,7 +283,7 @@ def test_a_cloned_policy_acts_as_demonstrated():
     action = (0.5 * observation[:-1]).astype(np.float32)
     shown = Trajectory(observation, action, np.zeros(40, np.float32), True)
     clone(network, [shown], CloningConfig(updates=200, input_noise=0.0, std=0.2), seed=0)
-    found = network.distribution(torch.tensor([[0.6]]))
+    found = network.distribution(network.features(torch.tensor([[0.6]]), ()))
     assert found.mean.item() == pytest.approx(0.3, abs=0.05)
     assert found.std.item() == pytest.approx(0.2)
 

@@ -251,7 +251,7 @@ def test_a_learner_ignores_steps_of_a_burn_in(learner):
 def test_a_memory_sees_the_steps_before_and_no_other_episode():
     net = network(WITH_MEMORY)
     rows = torch.randn(9, 3)
-    together = net.features(rows, (4, 5))
+    together = net.features(rows, (4, 5)).actor
     for rows_of_one, found in zip(rows.split((4, 5)), together.split((4, 5)), strict=True):
         stepped, memory = [], net.begin(1)
         for row in rows_of_one:

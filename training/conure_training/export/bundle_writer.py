@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from conure_core.contract.bundle import (
-    GOLDEN,
-    INVERSE,
-    POLICY,
-    SPEC,
-    Bundle,
-    BundleSpec,
-    FileDigest,
-    load_bundle,
-    replayed,
-    require_thresholds,
-)
+from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, Bundle, load_bundle, replayed
+from conure_core.contract.bundle_spec import BundleSpec, FileDigest, require_thresholds
 from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, SpecMismatch
 from conure_core.runtime.atomic_files import replacing
@@ -35,9 +24,10 @@ from conure_training.export.parity import (
     graph_inputs,
     onnx_parity,
     require_parity,
+    run_graph,
 )
 from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.policies.graph import InverseGraph, PolicyGraph
+from conure_training.policies.graph import ActingGraph, InverseGraph, PolicyGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
 
@@ -86,7 +76,7 @@ def export_bundle(
 
 
 def export_graph(
-    graph: PolicyGraph,
+    graph: ActingGraph,
     contract: Contract,
     path: str | Path,
     golden_observations: Observations,
@@ -97,8 +87,9 @@ def export_graph(
 ) -> Bundle:
     """Write a bundle and load it as the robot will.
 
-    The graphs are in float64, see conure_training.nn.float64. The folder appears whole or not at
-    all; a bundle at `path` is replaced only by a whole one.
+    The observations count as one episode for a policy with a memory. The graphs are in float64, see
+    conure_training.nn.float64. The folder appears whole or not at all; a bundle at `path` is
+    replaced only by a whole one.
 
     Args:
         graph: What acts.
@@ -126,8 +117,7 @@ def export_graph(
     golden = _golden_inputs(graph, golden_observations, contract, seed)
     with replacing(path) as folder:
         folder.mkdir()
-        write_onnx(graph, folder / POLICY, golden, "noise", ["action", "z", "log_likelihood"])
-        write_onnx(InverseGraph(graph), folder / INVERSE, golden, "action", ["z", "log_likelihood"])
+        _write_graphs(graph, folder, golden)
         spec = BundleSpec(
             contract=contract,
             name=name or path.name,
@@ -136,34 +126,53 @@ def export_graph(
             training=_jsonable(training_config, "training_config"),
             log_likelihood_thresholds=thresholds,
             files={},
+            memory_size=graph.memory_size,
+            has_prior=graph.has_prior,
         )
-        graphs = {name: (folder / name).read_bytes() for name in (POLICY, INVERSE)}
+        graphs = {name: (folder / name).read_bytes() for name in spec.file_names if name != GOLDEN}
         written = Bundle(spec, graphs, "")
         require_parity(onnx_parity(written, graph, golden_observations, seed))
         golden = {**golden, **replayed(written, golden)}
         np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
 
         files = {}
-        for name in (POLICY, INVERSE, GOLDEN):
+        for name in spec.file_names:
             files[name] = FileDigest.of((folder / name).read_bytes())
         (folder / SPEC).write_text(replace(spec, files=files).to_json())
         return load_bundle(folder, expected=contract)
 
 
+def _write_graphs(graph: ActingGraph, folder: Path, golden: Mapping[str, NDArray[Any]]) -> None:
+    """Write policy.onnx, and with a prior inverse.onnx."""
+    outputs = ["action"]
+    judged = ["z", "log_likelihood"]
+    examples = dict(golden)
+    if graph.has_prior:
+        outputs += judged
+    if graph.memory_size:
+        examples["memory"] = np.zeros((1, graph.memory_size), np.float32)
+        outputs.append("next_memory")
+    write_onnx(graph, folder / POLICY, examples, outputs)
+    if graph.has_prior:
+        seen = {name: golden[name] for name in ("image", "proprio")}
+        action = np.tanh(golden["noise"])
+        write_onnx(InverseGraph(graph), folder / INVERSE, {**seen, "action": action}, judged)
+
+
 def _golden_inputs(
-    graph: PolicyGraph, observations: Observations, contract: Contract, seed: int
+    graph: ActingGraph, observations: Observations, contract: Contract, seed: int
 ) -> dict[str, NDArray[Any]]:
     """Observations and noise to replay, after a trial that torch accepts them."""
     (size,) = contract.action.values.shape
-    if graph.flow.action_dim != size:
+    if graph.action_dim != size:
         raise SpecMismatch(
-            f"the flow makes actions of {graph.flow.action_dim} values, the contract has {size}"
+            f"the policy makes actions of {graph.action_dim} values, the contract has {size}"
         )
     checked = check_observations(observations, contract)
     image, proprio, noise = graph_inputs(checked, size, seed)
-    with torch.inference_mode():
-        graph(torch.from_numpy(image), torch.from_numpy(proprio), torch.from_numpy(noise))
-    return {"image": image, "proprio": proprio, "noise": noise}
+    golden = {"image": image, "proprio": proprio, "noise": noise}
+    run_graph(graph, {name: rows[:1] for name, rows in golden.items()})
+    return golden
 
 
 def _jsonable(data: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.bundle_writer import export_graph
 from conure_training.export.parity import Observations, onnx_parity
 from conure_training.policies.chunked import ChunkedPolicy
-from conure_training.policies.graph import FeatureGraph, PolicyGraph
+from conure_training.policies.graph import ActingGraph, FeatureGraph
 from conure_training.policies.latent import LatentPolicy
 from conure_training.policies.module import FeatureModule, ModulePolicy
+from conure_training.policies.recurrent import RecurrentPolicy
 from conure_training.rl.on_policy.policy import PrivilegedPolicy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
@@ -87,11 +88,11 @@ def run(overrides: list[str]) -> None:
     p99_ms = np.percentile(result["inference_ms"], 99)
     print(
         f"{config.out}: {parity['count']} observations, at most {parity['action']:.1e} from torch"
-        " in action and"
+        f" in action, {parity['memory']:.1e} in"
     )
     print(
-        f"{parity['log_likelihood']:.1e} nats in log-likelihood; one inference takes {p99_ms:.2f}"
-        " ms (p99)"
+        f"memory and {parity['log_likelihood']:.1e} nats in log-likelihood; one inference takes"
+        f" {p99_ms:.2f} ms (p99)"
     )
 
 
@@ -138,7 +139,7 @@ def _export_policy(config: ExportConfig) -> dict[str, Any]:
     return result
 
 
-def _load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
+def _load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
     policy = load_policy(path)
     if isinstance(policy, ChunkedPolicy):
         raise ConfigError(
@@ -150,13 +151,13 @@ def _load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
             f"{path} acts on the simulator's privileged state, which no robot measures; train one"
             " that sees images and proprioception"
         )
-    if isinstance(policy, LatentPolicy):
+    if isinstance(policy, LatentPolicy | RecurrentPolicy):
         return policy.contract, policy.graph
     if isinstance(policy, ModulePolicy) and isinstance(policy.module, FeatureModule):
         return policy.contract, FeatureGraph(policy.module)
     raise ConfigError(
-        f"{path} is neither a prior nor a policy in z nor one on a prior's features; only these can"
-        " be exported"
+        f"{path} is neither a prior nor a policy in z, on a prior's features or of"
+        " method=visuomotor; only these can be exported"
     )
 
 

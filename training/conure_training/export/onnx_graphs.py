@@ -16,23 +16,20 @@ from torch import nn
 def write_onnx(
     graph: nn.Module,
     file: Path,
-    golden: Mapping[str, NDArray[Any]],
-    third: str,
+    examples: Mapping[str, NDArray[Any]],
     outputs: Sequence[str],
 ) -> None:
     """Write one self-contained ONNX file with a free batch size.
 
     Args:
-        graph: A module of three inputs: image, proprioception, and noise or action.
+        graph: A module.
         file: The file.
-        golden: Example inputs: `image`, `proprio` and `noise`, n rows each.
-        third: Name of the third input.
+        examples: Its inputs by name, in order, n rows each.
         outputs: Names of the outputs, in order.
     """
-    names = ["image", "proprio", third]
-    third_values = np.tanh(golden["noise"])  # valid as noise, and as an action
+    names = list(examples)
     example = []
-    for array in (golden["image"], golden["proprio"], third_values):
+    for array in examples.values():
         two_rows = np.resize(array, (2, *array.shape[1:]))
         example.append(torch.from_numpy(two_rows))
     batch = torch.export.Dim("batch")

@@ -41,6 +41,9 @@ class SmallImageEncoder(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode images (B, H, W, 3) uint8 as features (B, out_dim) in (-1, 1)."""
-        x = image.permute(0, 3, 1, 2).float().div_(255.0).sub_(0.5)
+        """Encode images (B, H, W, 3) uint8 as features (B, out_dim) in (-1, 1), in the weights'
+        dtype.
+        """
+        dtype = next(self.project.parameters()).dtype
+        x = image.permute(0, 3, 1, 2).to(dtype).div_(255.0).sub_(0.5)
         return self.project(self.convolutions(x))

@@ -15,6 +15,7 @@ class BundlePolicy:
 
     def __init__(self, path: Path) -> None:
         self.bundle = load_bundle(path)
+        self.begin()
 
     @property
     def contract(self) -> Contract:
@@ -27,7 +28,8 @@ class BundlePolicy:
         return self.contract.action.values.shape[0]
 
     def begin(self) -> None:
-        """Do nothing: no step depends on an earlier one."""
+        """Start an episode: the memory, where there is one, is empty."""
+        self._memory: NDArray[np.float32] | None = None
 
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Choose an action.
@@ -39,5 +41,6 @@ class BundlePolicy:
         Returns:
             Shape (7,), in [-1, 1].
         """
-        decision = self.bundle.act(observation, noise)
+        decision = self.bundle.act(observation, noise, self._memory)
+        self._memory = decision.memory
         return np.asarray(decision.action, dtype=np.float32)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from conure_training.nn.float64 import in_float64
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.module import FeatureModule
+from conure_training.policies.recurrent import RecurrentGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
 
@@ -18,6 +19,11 @@ class PolicyGraph(nn.Module):
     The graph is made of copies: the given modules keep their device, mode and dtype. They compute
     in the dtype of their floating-point inputs.
     """
+
+    memory_size = 0
+    """Values that it remembers; only a RecurrentGraph has some."""
+    has_prior = True
+    """Whether it gives z and a log-likelihood, and has encoder and flow to invert an action."""
 
     def __init__(
         self, encoder: nn.Module, flow: ConditionalRealNVP, policy: GaussianPolicy | None
@@ -33,6 +39,11 @@ class PolicyGraph(nn.Module):
         self.encoder = in_float64(encoder)
         self.flow = in_float64(flow)
         self.policy = None if policy is None else in_float64(policy)
+
+    @property
+    def action_dim(self) -> int:
+        """Values of an action, A."""
+        return self.flow.action_dim
 
     def forward(
         self, image: Tensor, proprio: Tensor, noise: Tensor
@@ -78,10 +89,14 @@ class FeatureGraph(PolicyGraph):
         return action.float(), z.float(), log_likelihood.float()
 
 
-class InverseGraph(nn.Module):
-    """z = f^-1(a; features), by a PolicyGraph's encoder and flow."""
+ActingGraph = PolicyGraph | RecurrentGraph
+"""What a bundle is made of."""
 
-    def __init__(self, graph: PolicyGraph) -> None:
+
+class InverseGraph(nn.Module):
+    """z = f^-1(a; features), by the encoder and flow of a graph that has a prior."""
+
+    def __init__(self, graph: ActingGraph) -> None:
         super().__init__()
         self.encoder = graph.encoder
         self.flow = graph.flow

@@ -22,8 +22,6 @@ class MethodConfig:
 
     reads: ClassVar[tuple[str, ...]] = ("prior", "demos")
     """Of the run's files, those that it learns from."""
-    uses_images: ClassVar[bool] = True
-    """Whether it acts on or learns from images; without, the environment renders none."""
     name: str = ""
     """As rl.registry lists it."""
     learns_offline: ClassVar[bool] = False
@@ -31,6 +29,11 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         check_values(asdict(self), type(self), "method.")
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether it acts on or learns from images; without, the environment renders none."""
+        return True
 
     def files(self, run: "RunConfig") -> dict[str, str]:
         """The paths of the files that it learns from in this run, by name; empty: none."""

@@ -29,6 +29,7 @@ METHODS = {
     "ppo": "on_policy.method:PpoMethodConfig",
     "trpo": "on_policy.method:TrpoMethodConfig",
     "demo_resets": "demo_resets.method:DemoResetsConfig",
+    "visuomotor": "visuomotor.method:VisuomotorConfig",
     "gail": "adversarial.method:GailConfig",
     "state_bc": "adversarial.method:StateBcConfig",
 }
@@ -43,6 +44,7 @@ POLICY_KINDS = {
     "escaping": "methods.latent_escape",
     "finetuned": "methods.latent_finetuned",
     "privileged": "on_policy.policy",
+    "visuomotor": "visuomotor.policy",
 }
 """Kinds of policy files that have not the name of their method: the module in rl whose
 `load_policy` reads them.

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
+from conure_training.rl.on_policy.observations import Rows, take
 
 
 @dataclass(frozen=True)
 class Demonstration:
     """n steps of one episode; state i and observation i are those before action i."""
 
-    observations: NDArray[np.float32]
-    """Shape (n + 1, F)."""
+    observations: Rows
+    """n + 1 rows of numpy's."""
     rewards: NDArray[np.float32]
     """Shape (n,)."""
     actions: tuple[Any, ...]
@@ -54,7 +55,7 @@ class Demonstration:
         end = int(rewarded[-1]) + 1
         return replace(
             self,
-            observations=self.observations[: end + 1],
+            observations=take(self.observations, slice(end + 1)),
             rewards=self.rewards[:end],
             actions=self.actions[:end],
             states=self.states[: end + 1],

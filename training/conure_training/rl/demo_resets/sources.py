@@ -49,7 +49,7 @@ def load_demonstration(
 def _replay_recorded(env: Any, path: Path, episode: int) -> Demonstration:
     found = replay_episode(env.unwrapped, load_recorded_episode(path, episode))
     return Demonstration(
-        observations=found.observations["state"],
+        observations=env.observation(found.observations),
         rewards=found.rewards,
         actions=tuple(found.actions.astype(np.float64)),
         seed=found.seed,

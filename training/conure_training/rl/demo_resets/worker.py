@@ -9,15 +9,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_training.rl.demo_resets.demonstration import Demonstration
 from conure_training.rl.demo_resets.guide import Guide
+from conure_training.rl.on_policy.observations import take
 
 TRUE_START = -1
 """In place of a step: the environment's own start."""
 
-Observation = NDArray[np.float32]
+Observation = Any
 Step = tuple[Observation, float, bool, bool, dict[str, Any]]
 
 
@@ -92,7 +92,7 @@ class ResetWorker(gymnasium.Wrapper[Any, Any, Any, Any]):
             observation = self.guide.begin(self.env, seed)
         else:
             self.step_index = max(0, self.start - self.rule.burn_in)
-            observation = self.demonstration.observations[self.step_index]
+            observation = take(self.demonstration.observations, self.step_index)
             self._restore_if_due()
         return observation, dict(self.about)
 
@@ -130,7 +130,7 @@ class ResetWorker(gymnasium.Wrapper[Any, Any, Any, Any]):
         reward = self.rule.reward_scale * float(self.demonstration.rewards[self.step_index])
         self.step_index += 1
         self._restore_if_due()
-        observation = self.demonstration.observations[self.step_index]
+        observation = take(self.demonstration.observations, self.step_index)
         return observation, reward, False, False, {**self.about, "burn_in": True}
 
     def _restore_if_due(self) -> None:

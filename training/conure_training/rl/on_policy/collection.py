@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
+from conure_training.rl.on_policy.observations import Rows, as_arrays, as_tensors, stack, take
 from conure_training.rl.on_policy.trajectories import Trajectory
 
 MakeEnvironments = Callable[[int], list[Any]]
-"""Makes so many environments with vectors for observations; importable and picklable."""
+"""Makes so many environments; importable and picklable."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class CollectBlock:
 
     def __call__(self, block: Block) -> list[Trajectory]:
         """Collect the block's episodes, in the order of environments and time."""
-        network = ActorCriticNetwork(self.size)
+        network = self.size.make()
         network.load_state_dict(self.weights)
         key = (self.run, block.environments)
         if key not in _kept:
@@ -97,14 +99,19 @@ def collect(
         slot.begin()
     active = list(range(len(slots)))
     while active:
-        observation = torch.from_numpy(np.stack([slots[index].seen[-1] for index in active]))
+        seen = as_tensors(stack([slots[index].observation for index in active]))
+        observation = network.perceive(seen)
         action, after = network.act(observation, memory[active], generator)
+        command = network.command(observation, action).numpy()
         memory[active] = after
-        for index, chosen in zip(active, action.numpy(), strict=True):
-            if slots[index].step(chosen):
+        for row, index in enumerate(active):
+            slot = slots[index]
+            slot.keep(take(observation, row), action[row])
+            if slot.step(command[row]):
+                slot.finish(network)
                 memory[index] = 0.0
-                if slots[index].steps < block.steps:
-                    slots[index].begin()
+                if slot.steps < block.steps:
+                    slot.begin()
         active = [index for index in active if slots[index].running]
     return [trajectory for slot in slots for trajectory in slot.finished]
 
@@ -122,45 +129,46 @@ class _Slot:
 
     def begin(self) -> None:
         seed = int(self.rng.integers(2**31))
-        observation, _ = self.env.reset(seed=seed, options=self.options)
-        self.seen = [observation]
+        self.observation, _ = self.env.reset(seed=seed, options=self.options)
+        self.seen: list[Rows] = []
         self.actions: list[NDArray[Any]] = []
         self.rewards: list[float] = []
         self.burn_in = 0
         self.running = True
 
-    def step(self, action: NDArray[Any]) -> bool:
+    def keep(self, observation: Rows, action: Tensor) -> None:
+        """Remember what the policy perceived, and what it chose."""
+        self.seen.append(as_arrays(observation))
+        self.actions.append(action.numpy())
+
+    def step(self, command: NDArray[Any]) -> bool:
         """Act; whether the episode is over."""
-        observation, reward, terminated, truncated, info = self.env.step(_fitting(action))
-        self.burn_in += bool(info.get("burn_in", False))
-        self.seen.append(observation)
-        self.actions.append(action)
+        given = int(command) if command.ndim == 0 else command
+        self.observation, reward, terminated, truncated, self.info = self.env.step(given)
+        self.burn_in += bool(self.info.get("burn_in", False))
         self.rewards.append(float(reward))
-        if not terminated and not truncated:
-            return False
+        self.terminated = bool(terminated)
+        return self.terminated or bool(truncated)
+
+    def finish(self, network: ActorCriticNetwork) -> None:
+        """Make a trajectory of the episode."""
+        last = network.perceive(as_tensors(stack([self.observation])))
+        self.seen.append(as_arrays(take(last, 0)))
         trajectory = Trajectory(
-            observation=np.stack(self.seen).astype(np.float32),
+            observation=stack(self.seen),
             action=np.stack(self.actions),
             reward=np.array(self.rewards, np.float32),
-            terminated=bool(terminated),
+            terminated=self.terminated,
             burn_in=self.burn_in,
-            info={name: info[name] for name in KEPT if name in info},
+            info={name: self.info[name] for name in KEPT if name in self.info},
         )
         self.finished.append(trajectory)
         self.steps += len(trajectory)
         self.running = False
-        return True
 
 
 KEPT = ("is_success", "start", "score", "forward_seed")
 """What a trajectory keeps of the last step's info."""
-
-
-def _fitting(action: NDArray[Any]) -> Any:
-    """What the environment gets: a discrete action's number, or values in its box."""
-    if action.ndim == 0:
-        return int(action)
-    return np.clip(action, -1.0, 1.0)
 
 
 def _torch_seed(seed: tuple[int, ...]) -> int:

@@ -18,7 +18,6 @@ class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
 
     reads: ClassVar[tuple[str, ...]] = ()
-    uses_images: ClassVar[bool] = False
 
     algorithm: str = "ppo"
     """Updates the policy: ppo, trpo, or none, which leaves it as it is."""
@@ -54,6 +53,10 @@ class OnPolicyConfig(MethodConfig):
         make_engine(self)
         if self.algorithm not in ALGORITHMS:
             raise unknown_name("method.algorithm", self.algorithm, ALGORITHMS)
+
+    @property
+    def uses_images(self) -> bool:
+        return False
 
     @property
     def hidden_dims(self) -> tuple[int, ...]:

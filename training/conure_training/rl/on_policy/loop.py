@@ -23,6 +23,7 @@ from conure_training.rl.loop import EVALUATION_SEEDS, PROGRESS, RECENT_EPISODES
 from conure_training.rl.on_policy.collection import Block, CollectBlock, MakeEnvironments
 from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
+from conure_training.rl.on_policy.observations import Rows, as_tensors, stack, take
 from conure_training.rl.on_policy.policy import save_policy
 from conure_training.rl.on_policy.ppo import Ppo, Unchanged
 from conure_training.rl.on_policy.trajectories import (
@@ -90,9 +91,13 @@ class OnPolicyMethod:
     """How episodes begin."""
     reward: RewardModel = field(default_factory=TaskReward)
     """What the learner gets for its actions."""
-    first_rows: Any = None
-    """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
-    are not scaled then."""
+    first_rows: Rows = None
+    """Observations, numpy's, that inputs are scaled by before the first episode; None: they are not
+    scaled then."""
+    prepare: Callable[[ActorCriticNetwork], None] | None = None
+    """Done to the network before that, such as loading a part's weights."""
+    save: Callable[..., None] = save_policy
+    """Writes the policy, see `save_policy`."""
     pretrain: Callable[[ActorCriticNetwork], Any] | None = None
     """Trains the network before the first episode; inputs then stay scaled by `first_rows`, which
     what it learned rests on. None: the first policy is untrained."""
@@ -133,9 +138,12 @@ class OnPolicyLoop:
         self.method = method
         self.workers = workers
         with seeded(run.seed):
-            self.network = ActorCriticNetwork(method.size)
+            self.network = method.size.make()
+        if method.prepare is not None:
+            method.prepare(self.network)
         if method.first_rows is not None:
-            self.network.normalize.update(torch.from_numpy(method.first_rows))
+            perceived = self.network.perceive(as_tensors(method.first_rows))
+            self.network.update_normalizers(perceived)
         settings = method.config
         self.learner = _make_learner(self.network, settings, run.seed)
         self.curve: list[dict[str, Any]] = []
@@ -198,7 +206,7 @@ class OnPolicyLoop:
             note: Kept beside the weights, for people.
         """
         contract = getattr(self.method.evaluation.unwrapped, "contract", None)
-        save_policy(path, self.network, self.config.task, contract, note)
+        self.method.save(path, self.network, self.config.task, contract, note)
 
     def collect(self) -> list[Trajectory]:
         """Collect the next update's episodes."""
@@ -229,7 +237,7 @@ class OnPolicyLoop:
         batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
         metrics |= self.learner.update(batch)
         if self.method.pretrain is None:
-            self.network.normalize.update(batch.observation[batch.trained])
+            self.network.update_normalizers(take(batch.observation, batch.trained))
         entries = []
         for item in trajectories:
             self.steps += len(item) - item.burn_in
@@ -270,15 +278,16 @@ class OnPolicyLoop:
         env = self.method.evaluation
         generator = torch.Generator().manual_seed(seed)
         observation, _ = env.reset(seed=seed)
-        memory = self.network.begin(1)
+        network = self.network
+        memory = network.begin(1)
         done = False
         while not done:
-            rows = torch.from_numpy(observation)[None]
+            rows = network.perceive(as_tensors(stack([observation])))
             scale = self.config.evaluate_noise_scale
-            action, memory = self.network.act(rows, memory, generator, scale)
-            chosen = action[0].numpy()
-            command = int(chosen) if chosen.ndim == 0 else np.clip(chosen, -1.0, 1.0)
-            observation, _, terminated, truncated, info = env.step(command)
+            action, memory = network.act(rows, memory, generator, scale)
+            command = network.command(rows, action)[0].numpy()
+            given = int(command) if command.ndim == 0 else command
+            observation, _, terminated, truncated, info = env.step(given)
             done = terminated or truncated or info["is_success"]
         return bool(info["is_success"])
 

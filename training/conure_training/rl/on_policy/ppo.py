@@ -3,6 +3,8 @@
     L = -E[min(r A, clip(r, 1 - eps, 1 + eps) A)] + c_V E[(V - target)^2] - c_H E[H(pi)],
     r = pi(a | s) / pi_old(a | s),   A standardized over the minibatch
 
+and the network's auxiliary loss, where it has one.
+
 Source: Schulman et al., Proximal Policy Optimization Algorithms, arXiv 1707.06347.
 """
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, POSITIVE, bounds
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.rl.on_policy.observations import take
 from conure_training.rl.on_policy.trajectories import Batch
 
 Metrics = dict[str, float]
@@ -65,12 +68,16 @@ def ppo_loss(
     entropy = distribution.entropy().mean()
 
     loss = -surrogate + config.value_weight * value_error - config.entropy_weight * entropy
-    metrics = {
+    metrics: Metrics = {
         "surrogate": surrogate.item(),
         "value_error": value_error.item(),
         "entropy": entropy.item(),
         "kl": (ratio - 1.0 - log_ratio).mean().item(),
     }
+    auxiliary = network.auxiliary_loss(take(batch.observation, trained), features)
+    if auxiliary is not None:
+        loss = loss + auxiliary
+        metrics["auxiliary"] = auxiliary.item()
     return loss, metrics
 
 

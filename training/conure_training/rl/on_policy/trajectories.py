@@ -11,14 +11,15 @@ from torch import Tensor
 
 from conure_training.rl.on_policy.gae import estimate_advantages
 from conure_training.rl.on_policy.networks import ActorCriticNetwork
+from conure_training.rl.on_policy.observations import Rows, as_tensors, count_rows, join, take
 
 
 @dataclass(frozen=True)
 class Trajectory:
     """T steps of one episode, in order."""
 
-    observation: NDArray[np.float32]
-    """Before every action and after the last, shape (T + 1, F)."""
+    observation: Rows
+    """Before every action and after the last, T + 1 rows of numpy's."""
     action: NDArray[Any]
     """As the policy drew them: (T, A) float32, not clipped, or (T,) int64."""
     reward: NDArray[np.float32]
@@ -69,8 +70,8 @@ class TaskReward:
 class Batch:
     """n steps of whole episodes, end to end."""
 
-    observation: Tensor
-    """Shape (n, F)."""
+    observation: Rows
+    """n rows, tensors."""
     action: Tensor
     """Shape (n, A), or (n,) of a discrete policy."""
     log_prob: Tensor
@@ -98,7 +99,7 @@ class Batch:
             The steps, m of them.
         """
         return Batch(
-            observation=self.observation[index],
+            observation=take(self.observation, index),
             action=self.action[index],
             log_prob=self.log_prob[index],
             advantage=self.advantage[index],
@@ -153,11 +154,11 @@ def make_batch(
         All their steps.
     """
     lengths = tuple(len(item) for item in trajectories)
-    seen = torch.from_numpy(np.concatenate([item.observation for item in trajectories]))
+    seen = as_tensors(join([item.observation for item in trajectories]))
     features = network.features(seen, tuple(length + 1 for length in lengths))
     value = network.value(features).numpy()
 
-    before_action = torch.ones(len(seen), dtype=torch.bool)
+    before_action = torch.ones(count_rows(seen), dtype=torch.bool)
     before_action[np.cumsum([length + 1 for length in lengths]) - 1] = False
     action = torch.from_numpy(np.concatenate([item.action for item in trajectories]))
     log_prob = network.distribution(features[before_action]).log_prob(action)
@@ -172,7 +173,7 @@ def make_batch(
         first += len(item) + 1
     advantage = torch.from_numpy(np.concatenate(advantages).astype(np.float32))
     return Batch(
-        observation=seen[before_action],
+        observation=take(seen, before_action),
         action=action,
         log_prob=log_prob,
         advantage=advantage,

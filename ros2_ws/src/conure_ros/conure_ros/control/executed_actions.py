@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_core.contract.action import GRIPPER
 from conure_core.contract.bundle import Bundle
@@ -51,8 +52,8 @@ class ExecutedActions:
     """Invert every action that safety changed, on an own thread, and publish it as a command.
 
     Its `action` is the delta between the last two joint commands. Its z and log-likelihood are
-    those of this action under the prior, for the same observation. Its source is "executed". The
-    gripper opening is the requested one.
+    those of this action under the prior, for the same observation; without a prior z is empty and
+    the log-likelihood NaN. Its source is "executed". The gripper opening is the requested one.
     """
 
     def __init__(self, arm: Arm, bundle: Bundle, publish: Callable[[PolicyCommand], None]) -> None:
@@ -93,7 +94,7 @@ class ExecutedActions:
         opening_m = gripper_position_m(float(decision.action[GRIPPER]), config)
         try:
             action = executed_action(self._arm, change.before_rad, change.after_rad, opening_m)
-            z, log_likelihood = self._bundle.invert(decision.observation, action)
+            z, log_likelihood = self._judge(decision, action)
         except ConureError:
             return
         command = PolicyCommand(
@@ -105,8 +106,16 @@ class ExecutedActions:
         )
         command.action, command.z = action.tolist(), np.asarray(z, np.float64).tolist()
         self._publish(command)
+        if not len(z):
+            return
         with self._lock:
             self._prices.append(float(np.linalg.norm(z) - np.linalg.norm(decision.z)))
+
+    def _judge(self, decision: Decision, action: Array) -> tuple[NDArray[Any], float]:
+        """The action's z, empty without a prior, and its log-likelihood, nats, NaN without."""
+        if not self._bundle.spec.has_prior:
+            return np.zeros(0), math.nan
+        return self._bundle.invert(decision.observation, action)
 
     def values(self) -> dict[str, str]:
         """For diagnostics: how often safety changed an action, and by how much |z| grew."""

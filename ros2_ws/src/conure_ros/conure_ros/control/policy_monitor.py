@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from conure_core.contract.bundle import SPEC, BundleSpec
+from conure_core.contract.bundle import SPEC
 from conure_core.contract.bundle_files import read_file
+from conure_core.contract.bundle_spec import BundleSpec
 from conure_core.contract.spec import require_match
 from conure_core.control.prior_monitor import Level, PriorMonitor, Verdict
 from conure_core.errors import UnsafeCommand

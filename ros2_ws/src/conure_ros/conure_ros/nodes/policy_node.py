@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from conure_core.contract.bundle import load_bundle
+from conure_core.contract.episode_memory import EpisodeMemory
 from conure_core.errors import ConfigError, ConureError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
@@ -73,7 +74,11 @@ class SyncedObservation:
 
 
 class PolicyNode(ManagedNode):
-    """Inference runs on its own thread, once a control period; the newest image wins."""
+    """Inference runs on its own thread, once a control period; the newest image wins.
+
+    A policy with a memory begins an episode, its memory empty, at activation and whenever the robot
+    begins to follow the policy.
+    """
 
     def __init__(self) -> None:
         super().__init__("policy")
@@ -91,6 +96,7 @@ class PolicyNode(ManagedNode):
         self.rng = np.random.default_rng(self.parameters.seed)
         self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
+        self.get_logger().info(one_line(self._describe()))
         self.warm_up()
         self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
         executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
@@ -108,9 +114,8 @@ class PolicyNode(ManagedNode):
         ):
             created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
             self.destroy_at_cleanup(self.destroy_subscription, created)
-        states = self.create_subscription(
-            RobotState, "robot_state", self.executed.take_state, LATCHED
-        )
+        self.memory = EpisodeMemory()
+        states = self.create_subscription(RobotState, "robot_state", self._on_state, LATCHED)
         self.destroy_at_cleanup(self.destroy_subscription, states)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
         self.worker: NewestWins[SyncedObservation] = NewestWins(self._infer)
@@ -119,6 +124,7 @@ class PolicyNode(ManagedNode):
 
     def activate(self) -> None:
         """Raises: RobotError if another policy commands this arm."""
+        self.memory.begin()
         self.commands.claim()
 
     def deactivate(self) -> None:
@@ -131,6 +137,17 @@ class PolicyNode(ManagedNode):
         for _ in range(3):
             self.bundle.act({"image": image, "proprio": home}, self._noise())
 
+    def _describe(self) -> str:
+        """What the bundle has, for a person."""
+        spec = self.bundle.spec
+        prior = (
+            "a prior: commands hold z and log-likelihood"
+            if spec.has_prior
+            else "no prior: commands hold neither z nor log-likelihood"
+        )
+        memory = f"a memory of {spec.memory_size} values" if spec.memory_size else "no memory"
+        return f"bundle {spec.name} has {prior}; and {memory}"
+
     def release(self) -> None:
         for name in ("worker", "executed"):
             if hasattr(self, name):
@@ -141,6 +158,10 @@ class PolicyNode(ManagedNode):
     def _noise(self) -> np.ndarray:
         size = self.robot.contract(self.parameters.image_size_px).action.values.shape
         return (self.rng.standard_normal(size) * self.parameters.noise_scale).astype(np.float32)
+
+    def _on_state(self, state: RobotState) -> None:
+        self.memory.follow(state.mode == RobotState.POLICY)
+        self.executed.take_state(state)
 
     def _on_joint_states(self, message: JointState) -> None:
         try:
@@ -199,10 +220,12 @@ class PolicyNode(ManagedNode):
             self.health.check(pixels, synced.joints.joint_rad)
             proprio = proprioception(self.arm, synced.joints.joint_rad, synced.joints.gripper_m)
             observation = {"image": pixels, "proprio": proprio}
-            decision = self.bundle.act(observation, self._noise())
+            memory = self.memory.recall()
+            decision = self.bundle.act(observation, self._noise(), memory.values)
         except ConureError as error:
             self._drop("refused", str(error))
             return
+        self.memory.remember(memory, decision.memory)
         command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
         command.header.stamp, command.header.frame_id = (
             synced.image.header.stamp,

@@ -1,0 +1,80 @@
+"""Graphs as ONNX Runtime runs them beside the arm, checked against what is expected of them."""
+
+from typing import Any
+
+import onnxruntime
+
+from conure_core.contract.external_data import require_own_weights
+from conure_core.errors import BundleError
+
+Signature = dict[str, tuple[str, tuple[int, ...]]]
+"""Type and shape, without the batch, of inputs or outputs by name."""
+_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+
+
+def open_session(content: bytes, name: str) -> Any:
+    """Load a graph: one thread that does not spin, for the other cores belong to the camera, the
+    controller and the simulation.
+
+    Args:
+        content: The bytes of the file.
+        name: The file's name, for messages.
+
+    Returns:
+        The session.
+
+    Raises:
+        BundleError: It cannot be loaded, or takes weights from elsewhere.
+    """
+    require_own_weights(content, name)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # what fails is raised, and logged once
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Not its own format, which was not searched for weights elsewhere.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(
+            f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load it: {reason}"
+        ) from error
+
+
+def check_graph(
+    session: Any,
+    name: str,
+    inputs: Signature,
+    outputs: Signature,
+) -> None:
+    """Refuse a graph with other inputs or outputs.
+
+    Args:
+        session: The graph.
+        name: The file's name, for messages.
+        inputs: What it must take.
+        outputs: What it must give.
+
+    Raises:
+        BundleError: Names the input or output.
+    """
+    for kind, nodes, wanted in (
+        ("input", session.get_inputs(), inputs),
+        ("output", session.get_outputs(), outputs),
+    ):
+        found = {node.name: (_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
+        if found.keys() != wanted.keys():
+            raise BundleError(
+                f"{name}: expected the {kind}s {sorted(wanted)}, got {sorted(found)}; export again"
+            )
+        for key, (dtype, shape) in wanted.items():
+            found_dtype, found_shape = found[key]
+            fits = len(found_shape) == 1 + len(shape) and found_shape[1:] == shape
+            if found_dtype != dtype or not fits:
+                want = f"{dtype} (batch, {', '.join(map(str, shape))})"
+                raise BundleError(
+                    f"{name}: {kind} '{key}' should be {want}, is {found[key]}; export again"
+                )

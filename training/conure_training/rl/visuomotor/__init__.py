@@ -1,0 +1,1 @@
+"""Reinforcement and imitation learning together, from pixels: Zhu et al. 2018."""
