@@ -37,6 +37,7 @@ TITLES = {
     "auxiliary": "Auxiliary object-position task: fewer labels",
     "fresh_start": "From nothing to 90 % on Lift",
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
+    "dqfd": "Deep Q-learning from demonstrations against the same learner without its parts",
 }
 HEAD = """# Results
 

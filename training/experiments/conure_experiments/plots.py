@@ -91,6 +91,13 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         label: runs.of("montezuma", curriculum=curriculum)
         for curriculum, label in (("reverse", "demonstration resets"), ("none", "plain PPO"))
     }
+    by_variant = {
+        setting: {
+            variant: runs.of("dqfd", setting=setting, variant=variant)
+            for variant in runs.values("dqfd", "variant")
+        }
+        for setting in runs.values("dqfd", "setting")
+    }
     by_labels = {}
     for task in _list_started_tasks(runs, "auxiliary"):
         lines = _label_counts(labels_of(runs, task))
@@ -105,6 +112,7 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "transfer": ("transfer", _plot_bars(_worlds(runs))),
         "auxiliary": ("auxiliary", _plot_bars(by_labels)),
         "montezuma": ("montezuma", _plot_learning_curves({"first key": by_curriculum})),
+        "dqfd": ("dqfd", _plot_learning_curves(by_variant)),
     }
 
 
