@@ -1,5 +1,5 @@
 """The loop that every method of `conure rl` runs in: act, store whole episodes, update, now and
-then evaluate. An offline method takes all its gradient steps before the first episode.
+then evaluate. What learns from recorded data takes those gradient steps before the first episode.
 
 The state of the run is written at the ends of episodes and between gradient steps of offline
 learning; the same command resumes it, and it ends as an uninterrupted run would.
@@ -22,7 +22,6 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import ActorCritic
 from conure_training.rl.learners.learner import Metrics
 from conure_training.rl.method import Method
-from conure_training.rl.offline.learner import OfflineLearner
 from conure_training.rl.replay import Batch, Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.tensorboard import RunLog
@@ -149,33 +148,33 @@ class Loop:
         entry = {
             "steps": self.steps,
             "success": info["is_success"],
-            "any_lifted": info["any_lifted"],
+            "any_lifted": info.get("any_lifted", False),
         }
         self.curve.append(entry)
         return entry
 
     def _update(self, steps_before: int) -> None:
         learner = self.learner
-        if not isinstance(learner, ActorCritic) or learner.config.updates_per_step == 0:
+        if not learner.learns_online:
             return
         if learner.updates == 0:
             learner.fit_normalizers(self.replay)
-            if isinstance(self.replay, MixedReplay):
+            if isinstance(learner, ActorCritic) and isinstance(self.replay, MixedReplay):
                 source = self.replay.demonstrations
                 for _ in range(learner.config.critic_pretraining_updates):
                     batch = source.sample(learner.config.batch_size, learner.generator)
                     learner.update(batch, critic_only=True)
         metrics: dict[str, float] = {}
-        for _ in range(learner.config.updates_due(steps_before, self.steps)):
+        for _ in range(learner.updates_due(steps_before, self.steps)):
             metrics = learner.update(self._sample())
         self.curve[-1].update(_rounded(metrics))
 
     def _learn_offline(self, bar: Progress, log: RunLog) -> None:
-        """Take the gradient steps of an offline method; none of another."""
+        """Take the gradient steps that come before the first episode, if the method has some."""
         learner = self.learner
-        if not isinstance(learner, OfflineLearner):
+        wanted = learner.offline_updates
+        if not wanted:
             return
-        wanted = learner.config.gradient_steps
         task = bar.add_task(
             f"offline learning ({self.config.method.name})",
             total=wanted,

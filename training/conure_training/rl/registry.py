@@ -32,10 +32,12 @@ METHODS = {
     "visuomotor": "visuomotor.method:VisuomotorConfig",
     "gail": "adversarial.method:GailConfig",
     "state_bc": "adversarial.method:StateBcConfig",
+    "dqfd": "dqfd.method:DqfdConfig",
 }
 """By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
 configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its
-policies are of another kind, `load_policy(data)`. A method with a loop of its own has `open_loop`.
+policies are of another kind, `load_policy(data)`. A method with a loop of its own has `open_loop`,
+one with environments of its own `make_environment(run)`.
 """
 
 POLICY_KINDS = {
@@ -70,6 +72,13 @@ def loop_maker(name: str) -> Any:
     `run`, `record` and `save`. None where the loop with a replay runs it.
     """
     return getattr(_method_module(name), "open_loop", None)
+
+
+def environment_maker(name: str) -> Any:
+    """What makes the environment of a method that has one of its own, such as a game: (run) ->
+    environment. None where it is the table's.
+    """
+    return getattr(_method_module(name), "make_environment", None)
 
 
 def policy_loader(kind: str) -> Any:

@@ -186,8 +186,9 @@ class Replay:
             reward, episode.terminated, self.config.n_step, self.config.gamma
         )
         values = {"action": episode.action, "return": returns, "discount": discount, "steps": steps}
-        for name, column in self._columns.items():
-            column[rows[:-1]] = values[name].to(self.device, column.dtype)
+        for name, value in values.items():
+            column = self._columns[name]
+            column[rows[:-1]] = value.to(self.device, column.dtype)
         self._columns["steps"][rows[-1]] = 0
         self._next_row = (self._next_row + length + 1) % self.config.capacity
         self._filled = min(self._filled + length + 1, self.config.capacity)

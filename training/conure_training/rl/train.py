@@ -19,7 +19,7 @@ from conure_training.data.environments import make_environment
 from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import PROGRESS, RECENT_EPISODES, Loop
 from conure_training.rl.method import Method
-from conure_training.rl.registry import builder, loop_maker
+from conure_training.rl.registry import builder, environment_maker, loop_maker
 
 __all__ = ["RECENT_EPISODES", "RunConfig", "run", "train_rl"]
 
@@ -90,17 +90,22 @@ def _open_loop(config: RunConfig) -> Iterator[Any]:
         with open_own(config) as loop:
             yield loop
         return
-    if is_atari(config.task):
+    make = environment_maker(config.method.name)
+    if make is None and is_atari(config.task):
         raise ConfigError(
             f"method={config.method.name} takes the continuous actions of an arm, {config.task} has"
             " discrete ones; give a method that plays, such as method=demo_resets"
         )
+    make = make or _make_environment
     with ExitStack() as stack:
-        images = config.method.uses_images
-        env = make_environment(config.task, config, config.target, images)
+        env = make(config)
         stack.enter_context(closing(env))
         evaluation_env = None
         if config.evaluate_every:
-            evaluation_env = make_environment(config.task, config, config.target, images)
+            evaluation_env = make(config)
             stack.enter_context(closing(evaluation_env))
         yield Loop(config, build_method(config, env), env, evaluation_env)
+
+
+def _make_environment(config: RunConfig) -> Any:
+    return make_environment(config.task, config, config.target, config.method.uses_images)

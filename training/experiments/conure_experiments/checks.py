@@ -26,6 +26,8 @@ VERDICTS = {True: "met", False: "missed", None: "incomplete"}
 """Words for `Requirement.met`."""
 NEAR_ZERO = 0.10
 PLAIN = ("scratch", "vae")  # the baselines that are to stay near 0
+DQFD_BASELINES = ("no_demonstrations", "imitation", "spiking", "human_replay")
+"""Of DQfD; it is to be ahead of the first two at the end as well."""
 ALL_LABELS, ALL_DATA = "48000", "10000"
 MOST_DEMONSTRATIONS = "30"
 BOTH_REWARDS = "0.5"
@@ -464,6 +466,59 @@ def gail_task_reward(runs: Runs) -> list[Requirement]:
     ]
 
 
+def dqfd(runs: Runs) -> list[Requirement]:
+    """DQfD after pretraining and at the end against its baselines; its ablations as they are."""
+    checks = []
+    for setting in runs.values("dqfd", "setting"):
+        rates = {}
+        for variant in runs.values("dqfd", "variant"):
+            records = runs.of("dqfd", setting=setting, variant=variant)
+            if records:
+                first = float(np.mean([curve.success[0] for curve in curves(records)]))
+                rates[variant] = (first, float(np.mean(finals(records))))
+        checks += [
+            _dqfd_ahead(runs, setting, rates, "after pretraining", DQFD_BASELINES),
+            _dqfd_ahead(runs, setting, rates, "at the end", DQFD_BASELINES[:2]),
+        ]
+        shown = [f"{name} {first:.0%}, {last:.0%}" for name, (first, last) in rates.items()]
+        checks.append(
+            Requirement(
+                what=f"success after pretraining and at the end, {setting}",
+                wanted="the table",
+                found="; ".join(shown),
+                met=_verdict(runs.complete("dqfd", setting=setting), True),
+            )
+        )
+    return checks
+
+
+def _dqfd_ahead(
+    runs: Runs,
+    setting: str,
+    rates: Mapping[str, tuple[float, float]],
+    when: str,
+    baselines: Sequence[str],
+) -> Requirement:
+    """DQfD against these baselines; `rates`: mean success after pretraining and at the end."""
+    column = 0 if when == "after pretraining" else 1
+    theirs = {name: rates[name][column] for name in baselines if name in rates}
+    ours = rates["dqfd"][column] if "dqfd" in rates else float("nan")
+    found = ""
+    met = False
+    if theirs and "dqfd" in rates:
+        best = max(theirs, key=lambda name: theirs[name])
+        found = f"{percent(ours)}; {best} {percent(theirs[best])}"
+        met = ours > theirs[best]
+    variants = ("dqfd", *baselines)
+    complete = all(runs.complete("dqfd", setting=setting, variant=name) for name in variants)
+    return Requirement(
+        what=f"success of dqfd {when}, {setting}",
+        wanted=f"above {', '.join(baselines)}",
+        found=found,
+        met=_verdict(complete, met),
+    )
+
+
 def asymmetric(runs: Runs) -> list[Requirement]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
@@ -681,4 +736,5 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "montezuma": montezuma,
     "gail": gail,
     "gail_task_reward": gail_task_reward,
+    "dqfd": dqfd,
 }

@@ -92,6 +92,13 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         label: runs.of("montezuma", curriculum=curriculum)
         for curriculum, label in (("reverse", "demonstration resets"), ("none", "plain PPO"))
     }
+    by_variant = {
+        setting: {
+            variant: runs.of("dqfd", setting=setting, variant=variant)
+            for variant in runs.values("dqfd", "variant")
+        }
+        for setting in runs.values("dqfd", "setting")
+    }
     by_labels = {}
     for task in _list_started_tasks(runs, "auxiliary"):
         lines = _label_counts(labels_of(runs, task))
@@ -108,6 +115,7 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "gail": ("gail", _plot_bars(_imitated(runs))),
         "gail-task-reward": ("gail_task_reward", _plot_learning_curves(_rewarded(runs))),
         "montezuma": ("montezuma", _plot_learning_curves({"first key": by_curriculum})),
+        "dqfd": ("dqfd", _plot_learning_curves(by_variant)),
     }
 
 

@@ -60,14 +60,17 @@ def _replay_recorded(env: Any, path: Path, episode: int) -> Demonstration:
 
 
 def _replay_game(env: Any, path: Path, restores: bool, rewards: int) -> Demonstration:
-    actions, seed = _read_actions(path)
+    actions, seed = read_game_actions(path)
     observation, _ = env.reset(seed=seed)
     skip = env.unwrapped.frame_skip
     frames = actions[: len(actions) // skip * skip].reshape(-1, skip)
     return replay(env, observation, frames, seed, keep_states=restores, rewards=rewards)
 
 
-def _read_actions(path: Path) -> tuple[NDArray[Any], int]:
+def read_game_actions(path: Path) -> tuple[NDArray[Any], int]:
+    """Read a game's demonstration: actions (n,), one a frame, and the seed of the reset before it.
+    Raises: DataError, ConfigError.
+    """
     try:
         with np.load(path) as file:
             actions = np.asarray(file["actions"])

@@ -207,6 +207,13 @@ class ActorCritic(Learner):
     # What a loop calls.
 
     @property
+    def learns_online(self) -> bool:
+        return self.config.updates_per_step > 0
+
+    def updates_due(self, steps_before: int, steps_after: int) -> int:
+        return self.config.updates_due(steps_before, steps_after)
+
+    @property
     def alpha(self) -> float:
         return math.exp(self.log_alpha.item())
 

@@ -93,6 +93,28 @@ class Learner:
 
     # What a learner defines.
 
+    @property
+    def offline_updates(self) -> int:
+        """Updates before the first episode."""
+        return 0
+
+    @property
+    def learns_online(self) -> bool:
+        """Whether it learns from its episodes."""
+        return False
+
+    def updates_due(self, steps_before: int, steps_after: int) -> int:
+        """Count the updates that go with a stretch of environment steps.
+
+        Args:
+            steps_before: Environment steps of the run before it.
+            steps_after: Environment steps at its end.
+
+        Returns:
+            Updates to make.
+        """
+        return 0
+
     def fit_normalizers(self, source: Source) -> None:
         """Take the networks' input scales from stored observations. Before the first update, or
         never.

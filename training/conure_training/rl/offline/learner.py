@@ -96,6 +96,10 @@ class OfflineLearner(Learner):
 
     # What a loop calls.
 
+    @property
+    def offline_updates(self) -> int:
+        return self.config.gradient_steps
+
     def fit_normalizers(self, source: Source) -> None:
         rows = source.rows(SEEN)
         for network in (self.critics, self.target_critics):
