@@ -132,6 +132,11 @@ class ArmLoop:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
 
+    @property
+    def measured_age_s(self) -> float:
+        """Time since the cycle of the last complete measurement began, s."""
+        return time.monotonic() - self._measured_s
+
     def start(self) -> None:
         self._thread.start()
 
