@@ -96,6 +96,14 @@ def test_joint_states_come_fast_with_images_of_the_same_arm_beside_them(rig, wai
     assert np.abs(after - before).mean() > 1.0, "the camera sees the servos' arm"
 
 
+def test_a_command_that_waited_moves_nothing_and_its_age_is_named(rig):
+    before = rig.true_rad()
+    rig.follow(before + 0.2, stamp_ns=time.time_ns() - 10**9)
+    rig.simulate(0.5)
+    assert np.abs(rig.true_rad() - before).max() < 0.01
+    rig.graph.wait_for_line("old when it came", 5)
+
+
 def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert rig.change(Transition.TRANSITION_DEACTIVATE)
     before = rig.true_rad()
@@ -104,14 +112,6 @@ def test_a_deactivated_arm_holds_and_ignores_commands(rig, wait_until):
     assert np.abs(rig.true_rad() - before).max() < 0.01
     assert all(ask(rig.port, "state")["torque"])
     assert rig.change(Transition.TRANSITION_ACTIVATE)
-
-
-def test_a_command_that_waited_moves_nothing_and_its_age_is_named(rig):
-    before = rig.true_rad()
-    rig.follow(before + 0.2, stamp_ns=time.time_ns() - 10**9)
-    rig.simulate(0.5)
-    assert np.abs(rig.true_rad() - before).max() < 0.01
-    rig.graph.wait_for_line("old when it came", 5)
 
 
 def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_the_arm_back(

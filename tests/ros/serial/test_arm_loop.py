@@ -3,6 +3,7 @@ of the line.
 """
 
 import contextlib
+import threading
 import time
 
 import numpy as np
@@ -96,6 +97,33 @@ def test_a_command_after_a_cycle_that_took_long_begins_when_it_comes(rig):
             assert (
                 0.0 < (loop._follower.position - before)[0] < 0.3 * 3 * loop.config.period_s / 0.5
             )
+
+
+def test_a_cycle_in_which_the_process_was_suspended_ends_motion(rig):
+    loop = rig.loop
+    with loop.lock:
+        before = loop._follower.position
+        loop.command(JointCommand(before[:-1] + [0.3, 0, 0, 0, 0, 0], 0.03, 0.3))
+        loop.step(time.monotonic() - 2.0)
+        assert np.array_equal(loop._follower.position, before)
+        assert not loop._follower.speed.any()
+
+
+def test_a_command_that_waits_for_a_suspended_cycle_moves_nothing(rig):
+    loop, goal, said = rig.loop, JointCommand(rig.home + [1.0, 0, 0, 0, 0, 0], 0.03, 1.0), []
+
+    def command():
+        with pytest.raises(RobotError, match="waited"):
+            loop.command(goal)
+        said.append("refused")
+
+    waiting = threading.Thread(target=command)
+    with loop.lock:
+        before = loop._follower.position
+        waiting.start()
+        time.sleep(loop.config.lost_s + 0.1)
+    waiting.join()
+    assert said and np.array_equal(loop._follower.position, before)
 
 
 @pytest.mark.parametrize(

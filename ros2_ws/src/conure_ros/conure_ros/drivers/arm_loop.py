@@ -132,6 +132,11 @@ class ArmLoop:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="servo loop", daemon=True)
 
+    @property
+    def measured_age_s(self) -> float:
+        """Time since the cycle of the last complete measurement began, s."""
+        return time.monotonic() - self._measured_s
+
     def start(self) -> None:
         self._thread.start()
 
@@ -171,13 +176,17 @@ class ArmLoop:
                 self.state = State.READY
 
     def command(self, command: JointCommand) -> None:
-        """Follow a command. Raises: RobotError unless armed, while stopped, and for a command
-        that is not finite.
+        """Follow a command. Raises: RobotError unless armed, while stopped, and for a command that
+        is not finite, or that waited for the cycle in which the process was suspended.
         """
+        came_s = time.monotonic()
         values = np.append(command.joint_rad, [command.gripper_m, command.duration_s])
         if not np.isfinite(values).all():
             raise RobotError(f"a command must be finite, got {values.tolist()}; ignored")
         with self.lock:
+            waited_s = time.monotonic() - came_s
+            if waited_s > self.config.lost_s:
+                raise RobotError(f"a command waited {waited_s:.2f} s for the cycle; ignored")
             if self.stopped:
                 raise RobotError(f"stopped by {self.stopped}; ignored")
             if self.state is not State.ARMED:
@@ -292,6 +301,8 @@ class ArmLoop:
                 self._reconnect(now_s)
                 return
             self._measure(now_s)
+            if time.monotonic() - now_s > self.config.lost_s:  # suspended in the midst of it
+                self._stop_moving()
             if self.state is State.ARMED:
                 self._follow(now_s, elapsed_s)
             self._watch(now_s)

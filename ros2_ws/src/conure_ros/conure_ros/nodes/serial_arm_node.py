@@ -16,7 +16,7 @@ from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.scale import ServoScale
 from conure_ros.comms.diagnostics import diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_command, joint_state_message
+from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
@@ -122,7 +122,8 @@ class SerialArmNode(ManagedNode):
     # From the loop's thread.
 
     def _on_measurement(self, measurement: Measurement) -> None:
-        if self.active:
+        """Publish it with the stamp of its cycle: this process may be suspended meanwhile."""
+        if self.loop is not None and self.active:
             positions = measurement.positions
             self.joint_states.publish(
                 joint_state_message(
@@ -130,7 +131,7 @@ class SerialArmNode(ManagedNode):
                     positions[:-1],
                     measurement.speeds,
                     float(positions[-1]),
-                    self.now_ns(),
+                    self.now_ns() - round(self.loop.measured_age_s * NANOSECONDS),
                 )
             )
 

@@ -3,6 +3,7 @@ real.
 """
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ DRIVER = "serial_arm"
 SAMPLE_S = 0.01
 CORRUPT, CORRUPT_S = 0.05, 5.0
 TOLD_S = 2.0
+SUSPENSIONS, SUSPENDED_S = 4, 2.0
+LAST_CYCLE_RAD = 0.05
+"""One cycle at full speed, and the lag of the servos."""
 ELBOW, WAIST = 4, 1  # the elbow has a second servo that holds it; nothing pulls at the waist
 
 
@@ -298,6 +302,29 @@ OVERLOAD = Fault(
     reboot=True,
 )
 UNPLUGGED = Fault(("plug", {"plugged": False}), ("plug", {"plugged": True}), "the arm stopped: ")
+
+
+def _driver_suspended(session: Session, sizes: Sizes) -> Outcome:
+    """A stop comes meanwhile. The command that waits in the driver's queue is older than it."""
+    servos, moved_rad = Servos(session), 0.0
+    for _ in range(SUSPENSIONS):
+        session.let_policy_move()
+        process = session.graph.processes[DRIVER]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(SUSPENDED_S)
+            session.call("stop")
+            with servos.record() as seen:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(RETURN_S)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        moved_rad = max(moved_rad, seen.moved_rad)
+        session.call("reset_stop")
+    session.let_policy_move()
+    return Outcome(moved_rad <= LAST_CYCLE_RAD, {"motion when it goes on, rad": moved_rad})
+
+
 CASES = (
     _case("5 % of the packets corrupted", "retried and counted; no hold", _packets_corrupted),
     _case("servo lost", STOPS, partial(_driver_stops, LOST)),
@@ -308,6 +335,11 @@ CASES = (
         _servo_too_hot,
     ),
     _case("unplugged and back", STOPS.replace("servo", "port"), partial(_driver_stops, UNPLUGGED)),
+    _case(
+        "stop while the driver is suspended (SIGSTOP)",
+        "when it goes on, nothing moves beyond the cycle that was interrupted",
+        _driver_suspended,
+    ),
     _case(
         "driver killed (SIGKILL)",
         "servos hold within 100 ms, control within 2 periods; no jump",
