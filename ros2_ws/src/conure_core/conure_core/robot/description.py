@@ -74,6 +74,10 @@ class RobotConfig:
     """How far beyond its URDF limit a joint may be measured; an arm that is measured further out is
     refused.
     """
+    camera_field_of_view_rad: float = bounded(0.0, 3.1, default=0.0)
+    """Vertical field of view of the square images that policies of this robot see; 0: not compared
+    with the camera's.
+    """
     max_following_error_rad: float = bounded(0.02, 2.0, default=0.35)
     """How far a joint may be measured from where its command is; beyond, the arm holds."""
 

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 
+from conure_core.control.check_time import require_fast_checks
 from conure_core.control.safety import JointCommand
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.arm import Arm
@@ -62,6 +63,7 @@ class ControlNode(ManagedNode):
         """Raises: ConfigError, BundleError, SpecMismatch."""
         self.robot = load_robot(self.parameters.robot)
         arm = Arm(self.robot)
+        require_fast_checks(arm)
         self.logged: tuple[Mode, str] | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)

@@ -23,6 +23,7 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.cameras.encodings import image_pixels, unread_images
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
+from conure_ros.cameras.lens_check import lens_difference
 from conure_ros.cameras.pacing import Pace
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.ending import end_first_without_memory
@@ -97,6 +98,7 @@ class PolicyNode(ManagedNode):
         self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
         self.get_logger().info(one_line(self._describe()))
+        self.lens_fault = ""
         self.warm_up()
         self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
         executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
@@ -171,11 +173,26 @@ class PolicyNode(ManagedNode):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         height, width, _ = self.image_shape
+        self.lens_fault = self._lens_difference(message)
         if self.framing.fit == "none" and (message.height, message.width) != (height, width):
             self.fault = (
                 f"the policy sees {width}x{height} px, camera_info says"
                 f" {message.width}x{message.height} px"
             )
+
+    def _lens_difference(self, message: CameraInfo) -> str:
+        """Why this is not the camera that the policy was trained with; '' where it is, or where the
+        camera is not calibrated.
+        """
+        field_of_view_rad = self.robot.camera_field_of_view_rad
+        matrix = np.array(message.k, dtype=np.float64).reshape(3, 3)
+        size_px = self.image_shape[0]
+        if not (field_of_view_rad and matrix.any() and min(message.width, message.height)):
+            return ""
+        placement = self.framing.placement(message.width, message.height)
+        if placement.size != (size_px, size_px):
+            return ""
+        return lens_difference(placement.intrinsics(matrix), size_px, field_of_view_rad)
 
     def _pixels(self, image: Image) -> np.ndarray:
         """The policy's view of an image. Raises: DataError for another size without a rule to fit
@@ -197,6 +214,9 @@ class PolicyNode(ManagedNode):
                 "late image",
                 f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera",
             )
+            return
+        if self.lens_fault:
+            self._drop("another camera", self.lens_fault)
             return
         if not self.pace.takes(captured_ns):
             return
