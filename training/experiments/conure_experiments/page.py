@@ -37,6 +37,8 @@ TITLES = {
     "auxiliary": "Auxiliary object-position task: fewer labels",
     "fresh_start": "From nothing to 90 % on Lift",
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
+    "gail": "Adversarial imitation on the privileged state, by demonstrations",
+    "gail_task_reward": "Adversarial imitation and the task's reward",
 }
 HEAD = """# Results
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from conure_core.config.values import COUNT_OR_NONE, POSITIVE
+from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
 from conure_training.rl.on_policy.distributions import Gaussian
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
 from conure_training.rl.on_policy.trajectories import Trajectory
@@ -20,13 +20,16 @@ from conure_training.rl.on_policy.trajectories import Trajectory
 class CloningConfig:
     """How a policy is cloned."""
 
-    updates: int = field(default=2000, metadata=COUNT_OR_NONE)
+    updates: int = field(default=500, metadata=COUNT_OR_NONE)
     """Gradient steps; 0: nothing is cloned."""
     learning_rate: float = field(default=1e-3, metadata=POSITIVE)
     """Adam's."""
-    minibatch: int = field(default=256, metadata=POSITIVE)
+    minibatch: int = field(default=256, metadata=COUNT)
     """Demonstrated steps of a gradient."""
-    std: float = field(default=0.3, metadata=POSITIVE)
+    input_noise: float = field(default=0.2, metadata=bounds(0.0))
+    """Deviation of what is added to scaled inputs: few demonstrations are learned by heart without
+    it."""
+    std: float = field(default=0.2, metadata=POSITIVE)
     """Of the actions afterwards."""
 
 
@@ -55,8 +58,10 @@ def clone(
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros(())
     for _ in range(config.updates):
-        index = torch.randint(len(action), (int(config.minibatch),), generator=generator)
-        distribution = network.distribution(network.features(observation[index], ()))
+        index = torch.randint(len(action), (config.minibatch,), generator=generator)
+        inputs = network.features(observation[index], ())
+        noise = config.input_noise * torch.randn(inputs.shape, generator=generator)
+        distribution = network.distribution(inputs + noise)
         if not isinstance(distribution, Gaussian):
             raise TypeError("cloning needs continuous actions")
         loss = (distribution.mean - action[index]).square().mean()

@@ -21,7 +21,13 @@ among their values; joints, fingers and actions are not seen.
 
 @dataclass(frozen=True)
 class StateView:
-    """Rows of the state after each action: of the objects alone, or of the arm too."""
+    """Rows of each step: the objects after it, and by how much they changed; perhaps the arm too.
+
+    Without the change, staying in any demonstrated place looks demonstrated.
+
+    Source of rows without actions: Torabi et al., Generative Adversarial Imitation from
+    Observation, arXiv 1807.06158.
+    """
 
     layout: Mapping[str, slice]
     """Where each part of the state lies."""
@@ -30,10 +36,13 @@ class StateView:
 
     def __call__(self, trajectory: Trajectory) -> NDArray[np.float32]:
         """Shape (T, F)."""
-        seen = trajectory.observation[1:]
-        parts = [seen[:, self.layout[name]] for name in OBJECT_PARTS]
+        names = ["proprio", *OBJECT_PARTS] if self.arm else OBJECT_PARTS
+        seen = np.concatenate(
+            [trajectory.observation[:, self.layout[name]] for name in names], axis=1
+        )
+        parts = [seen[1:], np.diff(seen, axis=0)]
         if self.arm:
-            parts += [seen[:, self.layout["proprio"]], np.clip(trajectory.action, -1.0, 1.0)]
+            parts.append(np.clip(trajectory.action, -1.0, 1.0))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
 

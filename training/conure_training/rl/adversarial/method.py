@@ -110,8 +110,7 @@ def _make_reward(
     view = StateView(env.unwrapped.state_layout, config.arm)
     features = view(demonstrations[0]).shape[1]
     learner = DiscriminatorLearner(features, config.discriminator, run.seed)
-    horizon = env.unwrapped.max_steps
-    rule = RewardRule(config.gail_share, config.gamma, horizon, config.after_end)
+    rule = RewardRule(config.gail_share, config.gamma, config.after_end)
     return AdversarialReward(learner, demonstrations, view, rule)
 
 

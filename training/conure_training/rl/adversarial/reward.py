@@ -2,14 +2,14 @@
 
 -log(1 - D) is positive. Where success ends an episode, whoever succeeds loses every later reward,
 and a policy learns to stay near success and not to finish. So an episode that ended goes on, for
-the rewards, in a state after the end: D sees it, in demonstrations and in own episodes, in as many
-rows as are left until the time limit, and the last reward holds all later ones:
+the rewards, in a state after the end: D sees a row of it for each end, in demonstrations and in own
+episodes, and the last reward holds all later ones:
 
     r_T + gamma / (1 - gamma) * r_after
     r_after = share * -log(1 - D(after)) + (1 - share) * r_task_T
 
-A policy that succeeds as often and as fast as the demonstrations is then indifferent (D = 1/2), and
-one that succeeds less is paid for success. Everything is multiplied by 1 - gamma, so that values
+A policy that ends as often, per step, as the demonstrations do is then indifferent (D = 1/2), and
+one that ends less often is paid for it. Everything is multiplied by 1 - gamma, so that values
 are means of rewards, whatever gamma is.
 
 Sources: Ho and Ermon, arXiv 1606.03476; Kostrikov et al., Discriminator-Actor-Critic, arXiv
@@ -40,8 +40,6 @@ class RewardRule:
     """lambda: of the discriminator's reward; the rest is the task's."""
     gamma: float
     """Discount of a step."""
-    horizon: int
-    """Steps until an episode's time limit."""
     after_end: bool = True
     """Whether an episode that ended is paid for what would follow."""
 
@@ -74,7 +72,7 @@ class AdversarialReward:
         """See RewardModel; a burn-in's steps keep out of D's rows."""
         rows = [self._rows(item) for item in trajectories]
         metrics = self.learner.update(torch.cat(rows), self.demonstrated)
-        after = self.learner.reward(self._after_end(1))
+        after = self.learner.reward(self._after_end())
         rewarded = []
         paid: list[NDArray[np.float32]] = []
         for item in trajectories:
@@ -104,20 +102,19 @@ class AdversarialReward:
         return replace(trajectory, reward=reward.astype(np.float32))
 
     def _rows(self, trajectory: Trajectory) -> Tensor:
-        """What D learns from: the seen rows, and after the end one for each step that is left."""
+        """What D learns from: the seen rows, and one after the end."""
         rows = self._seen(trajectory)[trajectory.burn_in :]
         if not trajectory.terminated or not self.rule.after_end:
             return rows
-        left = max(self.rule.horizon - len(trajectory), 1)
-        return torch.cat([rows, self._after_end(left)])
+        return torch.cat([rows, self._after_end()])
 
     def _seen(self, trajectory: Trajectory) -> Tensor:
         """Rows (T, F + 1) of an episode's actions."""
         features = torch.from_numpy(self.view(trajectory))
         return torch.cat([features, torch.zeros(len(features), 1)], dim=1)
 
-    def _after_end(self, count: int) -> Tensor:
-        """Rows (count, F + 1) after the end."""
-        rows = torch.zeros(count, self.learner.network.features + 1)
-        rows[:, -1] = 1.0
-        return rows
+    def _after_end(self) -> Tensor:
+        """The row after the end, (1, F + 1)."""
+        row = torch.zeros(1, self.learner.network.features + 1)
+        row[:, -1] = 1.0
+        return row

@@ -179,7 +179,7 @@ def _make_reward(
         DiscriminatorLearner(features, config.discriminator, run.seed),
         trajectories,
         view,
-        RewardRule(config.gail_share, config.gamma, env.unwrapped.max_steps),
+        RewardRule(config.gail_share, config.gamma),
     )
 
 
