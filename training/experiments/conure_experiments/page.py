@@ -39,6 +39,7 @@ TITLES = {
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
     "gail": "Adversarial imitation on the privileged state, by demonstrations",
     "gail_task_reward": "Adversarial imitation and the task's reward",
+    "visuomotor": "Reinforcement and imitation learning together, from pixels and in z",
 }
 HEAD = """# Results
 
