@@ -31,6 +31,8 @@ DQFD_BASELINES = ("no_demonstrations", "imitation", "spiking", "human_replay")
 ALL_LABELS, ALL_DATA = "48000", "10000"
 MOST_DEMONSTRATIONS = "30"
 BOTH_REWARDS = "0.5"
+WHOLE = "all"
+SKILL_BARS = {"BlockLift": 0.9, "BlockStack": 0.6}
 
 
 @dataclass(frozen=True)
@@ -466,6 +468,68 @@ def gail_task_reward(runs: Runs) -> list[Requirement]:
     ]
 
 
+def visuomotor(runs: Runs) -> list[Requirement]:
+    """Final success of each skill on the privileged state, and of lifting from pixels without each
+    part; steps to 80 % in z against those in actions.
+    """
+    checks = []
+    for skill in runs.values("visuomotor", "skill"):
+        found = finals(
+            [item for item in runs.of("visuomotor", skill=skill) if "rl" in item.results]
+        )
+        bar = SKILL_BARS.get(skill, 0.0)
+        checks.append(
+            Requirement(
+                what=f"success of the visuomotor system on the state, {skill}",
+                wanted=f"at least {percent(bar)}" if bar else "the table",
+                found=rate_with_interval([found]) if found else "",
+                met=_verdict(
+                    runs.complete("visuomotor", skill=skill),
+                    float(np.mean(found or [0.0])) >= bar,
+                ),
+            )
+        )
+    return [*checks, *_pixel_parts(runs), _in_z(runs)]
+
+
+def _pixel_parts(runs: Runs) -> list[Requirement]:
+    """Lifting from pixels, whole and without each part."""
+    checks = []
+    for part in runs.values("visuomotor", "part"):
+        found = finals(runs.of("visuomotor", part=part))
+        bar = 0.9 if part == WHOLE else 0.0
+        checks.append(
+            Requirement(
+                what=f"success of lifting from pixels, {part.replace('_', ' ')}",
+                wanted=f"at least {percent(bar)}" if bar else "the table",
+                found=rate_with_interval([found]) if found else "",
+                met=_verdict(
+                    runs.complete("visuomotor", part=part),
+                    float(np.mean(found or [0.0])) >= bar,
+                ),
+            )
+        )
+    return checks
+
+
+def _in_z(runs: Runs) -> Requirement:
+    """Steps to 80 % of the median run: the actor in z against the one in actions."""
+    steps, longest = {}, 0.0
+    for part in (WHOLE, "latent"):
+        records = runs.of("visuomotor", part=part)
+        reached = [steps_to(curve.steps, curve.success, 0.80) for curve in curves(records)]
+        steps[part] = float(np.median(reached)) if reached else float("inf")
+        longest = max(longest, budget(records) if records else 0.0)
+    complete = all(runs.complete("visuomotor", part=part) for part in steps)
+    found = f"in z {_steps(steps['latent'], longest)}, in actions {_steps(steps[WHOLE], longest)}"
+    return Requirement(
+        what="steps to 80 % on lifting, the actor in z or in actions",
+        wanted="in z at most a fifth",
+        found=found if complete else "",
+        met=_verdict(complete, 5 * steps["latent"] <= min(steps[WHOLE], longest)),
+    )
+
+
 def dqfd(runs: Runs) -> list[Requirement]:
     """DQfD after pretraining and at the end against its baselines; its ablations as they are."""
     checks = []
@@ -737,4 +801,5 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "gail": gail,
     "gail_task_reward": gail_task_reward,
     "dqfd": dqfd,
+    "visuomotor": visuomotor,
 }

@@ -40,6 +40,7 @@ TITLES = {
     "gail": "Adversarial imitation on the privileged state, by demonstrations",
     "gail_task_reward": "Adversarial imitation and the task's reward",
     "dqfd": "Deep Q-learning from demonstrations against the same learner without its parts",
+    "visuomotor": "Reinforcement and imitation learning together, from pixels and in z",
 }
 HEAD = """# Results
 

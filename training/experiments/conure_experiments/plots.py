@@ -114,6 +114,7 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "auxiliary": ("auxiliary", _plot_bars(by_labels)),
         "gail": ("gail", _plot_bars(_imitated(runs))),
         "gail-task-reward": ("gail_task_reward", _plot_learning_curves(_rewarded(runs))),
+        "visuomotor": ("visuomotor", _plot_learning_curves(_lifted(runs))),
         "montezuma": ("montezuma", _plot_learning_curves({"first key": by_curriculum})),
         "dqfd": ("dqfd", _plot_learning_curves(by_variant)),
     }
@@ -192,6 +193,13 @@ def _rewarded(runs: Runs) -> Groups:
     for share in sorted(runs.values("gail_task_reward", "share"), key=float):
         lines[f"lambda {share}"] = runs.of("gail_task_reward", share=share)
     return {"BlockLift, 4 demonstrations": lines}
+
+
+def _lifted(runs: Runs) -> Groups:
+    lines = {}
+    for part in runs.values("visuomotor", "part"):
+        lines[part.replace("_", " ")] = runs.of("visuomotor", part=part)
+    return {"BlockLift from pixels": lines}
 
 
 def _labels_in(groups: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[str]:

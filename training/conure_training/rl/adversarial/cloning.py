@@ -1,4 +1,4 @@
-"""Behavior cloning on the privileged state: the policy of on-policy methods, by regression.
+"""Behavior cloning: the policy of on-policy methods, by regression.
 
 L = mean |mean(s) - a|^2,   std afterwards a constant
 """
@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
 from conure_training.rl.on_policy.distributions import Gaussian
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.rl.on_policy.observations import as_tensors, join, take
 from conure_training.rl.on_policy.trajectories import Trajectory
 
 
@@ -33,6 +35,28 @@ class CloningConfig:
     """Of the actions afterwards."""
 
 
+def draw_episodes(
+    lengths: Sequence[int], steps: int, generator: torch.Generator
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Draw whole episodes until they have so many steps.
+
+    Args:
+        lengths: Of all episodes, which lie end to end.
+        steps: At least so many, or all episodes.
+        generator: Draws.
+
+    Returns:
+        Rows of the chosen episodes, (n,), and the length of each.
+    """
+    spans = torch.arange(sum(lengths)).split(list(lengths))
+    chosen: list[Tensor] = []
+    for number in torch.randperm(len(spans), generator=generator).tolist():
+        chosen.append(spans[number])
+        if sum(map(len, chosen)) >= steps:
+            break
+    return torch.cat(chosen), tuple(map(len, chosen))
+
+
 def clone(
     network: ActorCriticNetwork,
     demonstrations: Sequence[Trajectory],
@@ -50,18 +74,21 @@ def clone(
     Returns:
         The last loss.
     """
-    observation = torch.from_numpy(
-        np.concatenate([item.observation[:-1] for item in demonstrations])
-    )
+    observation = as_tensors(join([take(item.observation, slice(-1)) for item in demonstrations]))
     action = torch.from_numpy(np.concatenate([item.action for item in demonstrations]))
-    optimizer = torch.optim.Adam(network.actor.parameters(), config.learning_rate)
+    lengths = [len(item) for item in demonstrations]
+    optimizer = torch.optim.Adam(network.policy_parameters(), config.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros(())
     for _ in range(config.updates):
-        index = torch.randint(len(action), (config.minibatch,), generator=generator)
-        inputs = network.features(observation[index], ())
+        if network.memory is None:
+            index = torch.randint(len(action), (config.minibatch,), generator=generator)
+            whole: tuple[int, ...] = ()
+        else:
+            index, whole = draw_episodes(lengths, config.minibatch, generator)
+        inputs = network.encode(take(observation, index))
         noise = config.input_noise * torch.randn(inputs.shape, generator=generator)
-        distribution = network.distribution(inputs + noise)
+        distribution = network.distribution_of(network.remember(inputs + noise, whole))
         if not isinstance(distribution, Gaussian):
             raise TypeError("cloning needs continuous actions")
         loss = (distribution.mean - action[index]).square().mean()

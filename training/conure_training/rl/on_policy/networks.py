@@ -162,21 +162,32 @@ class ActorCriticNetwork(nn.Module):
             The features of each row.
         """
         encoded = self.encode(observation)
-        actor = encoded if self.memory is None else self._remember(encoded, lengths)
+        actor = self.remember(encoded, lengths)
         return Features(actor, self._critic_input(observation, actor), encoded)
 
-    def _remember(self, encoded: Tensor, lengths: tuple[int, ...]) -> Tensor:
-        """The memory after each row, (n, memory)."""
+    def remember(self, encoded: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Give the memory after each row; without one the rows themselves.
+
+        Args:
+            encoded: From `encode`, whole episodes end to end, (n, E).
+            lengths: Rows of each episode.
+
+        Returns:
+            What the actor sees, (n, memory) or (n, E).
+        """
+        if self.memory is None:
+            return encoded
         sequences = nn.utils.rnn.pack_sequence(list(encoded.split(lengths)), enforce_sorted=False)
-        states, _ = self.memory(sequences)  # type: ignore[misc]
+        states, _ = self.memory(sequences)
         padded, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
         return torch.cat([padded[index, :length] for index, length in enumerate(lengths)])
 
     def distribution(self, features: Features) -> Distribution:
         """pi(. | x), row by row."""
-        return self._distribution(features.actor)
+        return self.distribution_of(features.actor)
 
-    def _distribution(self, actor: Tensor) -> Distribution:
+    def distribution_of(self, actor: Tensor) -> Distribution:
+        """pi(. | x) for what the actor sees, (n, X)."""
         output = self.actor(actor)
         if self.size.discrete:
             return Categorical(output)
@@ -236,9 +247,9 @@ class ActorCriticNetwork(nn.Module):
         """
         encoded = self.encode(observation)
         if self.memory is None:
-            return self._distribution(encoded), memory
+            return self.distribution_of(encoded), memory
         states, after = self.memory(encoded[None], memory[None])
-        return self._distribution(states[0]), after[0]
+        return self.distribution_of(states[0]), after[0]
 
 
 def check_finite(values: Tensor, what: str) -> None:

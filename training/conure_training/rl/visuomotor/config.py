@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, SHARE, bounds
 from conure_core.errors import ConfigError, unknown_name
 from conure_training.data.atari import is_atari
+from conure_training.rl.adversarial.cloning import CloningConfig
 from conure_training.rl.adversarial.discriminator import DiscriminatorConfig
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demo_resets.optimizer import ResetSchedule
@@ -36,6 +37,9 @@ class VisuomotorConfig(OnPolicyConfig):
     """Of the loss of object positions from the image; 0: no auxiliary head. For actor=pixels."""
     trajectories: int = field(default=30, metadata=COUNT)
     """Demonstrations of the task, the folder's first."""
+    cloning: CloningConfig = field(default_factory=lambda: CloningConfig(updates=0))
+    """How the policy is cloned from the demonstrations before the first episode; the source does
+    not. Not for actor=latent, whose first policy is the prior."""
     gail_share: float = field(default=0.5, metadata=SHARE)
     """lambda: weight of the discriminator's reward, the rest is the task's; 0: no discriminator, 1:
     no task reward."""
@@ -64,6 +68,11 @@ class VisuomotorConfig(OnPolicyConfig):
             raise unknown_name("method.actor", self.actor, ACTORS)
         if self.curriculum not in CURRICULA:
             raise unknown_name("method.curriculum", self.curriculum, CURRICULA)
+        if self.actor == "latent" and self.cloning.updates:
+            raise ConfigError(
+                "method.actor=latent begins as the prior does and is not cloned; give"
+                " method.cloning.updates=0"
+            )
         if self.algorithm != "ppo" and self.has_auxiliary:
             raise ConfigError(
                 f"method.algorithm={self.algorithm} has no auxiliary loss; give"
@@ -82,7 +91,7 @@ class VisuomotorConfig(OnPolicyConfig):
     @property
     def uses_demonstrations(self) -> bool:
         """Whether any part that needs demonstrations is on."""
-        return self.gail_share > 0.0 or self.resets > 0.0
+        return self.gail_share > 0.0 or self.resets > 0.0 or self.cloning.updates > 0
 
     def files(self, run: RunConfig) -> dict[str, str]:
         demos = run.demos if self.uses_demonstrations else ""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_training.prior.model import Prior, load_prior
+from conure_training.rl.adversarial.cloning import clone
 from conure_training.rl.adversarial.demonstrations import StateView
 from conure_training.rl.adversarial.discriminator import DiscriminatorLearner
 from conure_training.rl.adversarial.reward import AdversarialReward, RewardRule
@@ -100,14 +101,16 @@ def build(run: RunConfig, config: VisuomotorConfig) -> OnPolicyMethod:
     if config.actor == "latent":
         prior = load_prior(Path(run.prior), env.unwrapped.contract)
     rows = [item.observations for item in demonstrations]
+    trajectories = [_as_trajectory(item) for item in demonstrations]
     return OnPolicyMethod(
         config=config,
         size=_size(env, config, prior),
         make=partial(make_environments, run, config),
         evaluation=env,
         curriculum=make_curriculum(config, demonstrations),
-        reward=_make_reward(run, config, env, demonstrations),
+        reward=_make_reward(run, config, env, trajectories),
         first_rows=join(rows) if rows else None,
+        pretrain=_cloner(run, config, trajectories),
         prepare=partial(_use_prior, prior) if prior else None,
         save=save_policy,
     )
@@ -156,8 +159,25 @@ class SeenStateView:
         return self.view(replace(trajectory, observation=trajectory.observation["state"]))
 
 
+def _as_trajectory(demonstration: Demonstration) -> Trajectory:
+    return Trajectory(
+        observation=demonstration.observations,
+        action=np.stack(demonstration.actions).astype(np.float32),
+        reward=demonstration.rewards,
+        terminated=True,
+    )
+
+
+def _cloner(
+    run: RunConfig, config: VisuomotorConfig, trajectories: Sequence[Trajectory]
+) -> Callable[[ActorCriticNetwork], Any] | None:
+    if not config.cloning.updates:
+        return None
+    return partial(clone, demonstrations=trajectories, config=config.cloning, seed=run.seed)
+
+
 def _make_reward(
-    run: RunConfig, config: VisuomotorConfig, env: Any, demonstrations: Sequence[Demonstration]
+    run: RunConfig, config: VisuomotorConfig, env: Any, trajectories: Sequence[Trajectory]
 ) -> RewardModel:
     if not config.gail_share:
         return TaskReward()
@@ -165,21 +185,12 @@ def _make_reward(
     view: Callable[[Trajectory], NDArray[np.float32]] = state_view
     if config.uses_images:
         view = SeenStateView(state_view)
-    trajectories = [
-        Trajectory(
-            observation=item.observations,
-            action=np.stack(item.actions).astype(np.float32),
-            reward=item.rewards,
-            terminated=True,
-        )
-        for item in demonstrations
-    ]
     features = view(trajectories[0]).shape[1]
     return AdversarialReward(
         DiscriminatorLearner(features, config.discriminator, run.seed),
         trajectories,
         view,
-        RewardRule(config.gail_share, config.gamma, env.unwrapped.max_steps),
+        RewardRule(config.gail_share, config.gamma),
     )
 
 
