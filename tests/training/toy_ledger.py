@@ -102,6 +102,10 @@ def as_measured(entry: Entry) -> Record:
         reached = 0.5
     if names.get("curriculum") == "none":
         reached = 0.0
+    if names.get("variant") == "dqfd":
+        half_at = 0.1
+    elif "variant" in names:
+        reached = 0.4
     if names.get("learner") == "original":
         reached = 0.02
     if names.get("critic") == "features":
