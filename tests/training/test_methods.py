@@ -136,6 +136,8 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
         if variant in ("trajectory", "hierarchical"):
             compare_skills(method, agent, env, observation)
             return
+        acting = method.environment(env)
+        observation, _ = acting.reset(seed=1)
         for step in range(3):
             batch = {name: value[None] for name, value in method.observe(observation).items()}
             noise = torch.randn(1, 7, generator=torch.Generator().manual_seed(step))
@@ -146,7 +148,7 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
             expected = method.command(batch, chosen)
             action = agent.act(observation, noise[0].numpy())
             np.testing.assert_allclose(action, expected[0].numpy(), atol=1e-4)
-            observation, *_ = env.step(action)
+            observation, *_ = acting.step(action)
 
 
 def compare_skills(method, agent, env, observation) -> None:

@@ -147,8 +147,8 @@ def _load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
         )
     if isinstance(policy, PrivilegedPolicy):
         raise ConfigError(
-            f"{path} acts on the simulator's privileged state, which no robot measures; train one"
-            " that sees images and proprioception"
+            f"{path} acts on the simulator's privileged state, which no robot measures; make one"
+            f" that sees images: conure rl method=distill method.teacher={path}"
         )
     if isinstance(policy, LatentPolicy):
         return policy.contract, policy.graph

@@ -28,6 +28,7 @@ METHODS = {
     "iql": "offline.iql:IqlConfig",
     "ppo": "on_policy.method:PpoMethodConfig",
     "trpo": "on_policy.method:TrpoMethodConfig",
+    "distill": "distill.method:DistillConfig",
     "demo_resets": "demo_resets.method:DemoResetsConfig",
 }
 """By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
