@@ -13,7 +13,8 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import last_whole
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
 from conure_training.export.export import run as export
-from conure_training.rl.demo_resets.method import make_workers
+from conure_training.rl.demo_resets.method import make_workers, read_demonstration
+from conure_training.rl.on_policy.environments import PrivilegedState
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import RunConfig, train_rl
 
@@ -79,6 +80,26 @@ def test_a_restored_state_is_the_demonstrations_in_a_scene_built_anew(demos, tmp
         np.testing.assert_array_equal(env.env.observe(), observation)
         env.unwrapped.save_state()  # refused where the scene has a past
         env.step(env.demonstration.actions[info["start"]])
+    env.close()
+
+
+def test_the_environment_that_a_demonstration_is_replayed_in_is_closed(
+    demos, tmp_path, monkeypatch
+):
+    closed = []
+    close = PrivilegedState.close
+
+    def count(env):
+        closed.append(env)
+        close(env)
+
+    monkeypatch.setattr(PrivilegedState, "close", count)
+    run = lift(demos, tmp_path)
+    demonstration = read_demonstration(run, run.method)
+    assert len(closed) == 1
+    (env,) = make_workers(run, run.method, 1)
+    assert len(closed) == 2 and env.env is not closed[1]
+    np.testing.assert_array_equal(env.demonstration.observations, demonstration.observations)
     env.close()
 
 

@@ -5,7 +5,7 @@ policy succeeds from there. Source: Salimans and Chen, Learning Montezuma's Reve
 Demonstration, arXiv 1812.03381.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_training.data.atari import AtariRam, is_atari
 from conure_training.rl.config import RunConfig
+from conure_training.rl.demo_resets.cloning import prepare
 from conure_training.rl.demo_resets.curriculum import (
     CURRICULA,
     RESTORING,
@@ -66,6 +67,8 @@ class DemoResetsConfig(OnPolicyConfig):
     """An episode fails when its score is below the demonstration's of so many steps before."""
     forward_starts: int = field(default=1000, metadata=COUNT)
     """Seeds of the environment's own starts that reverse_forward draws from."""
+    cloning_steps: int = field(default=0, metadata=COUNT_OR_NONE)
+    """Gradient steps that clone the demonstration's actions before the first episode; 0: none."""
     schedule: ResetSchedule = field(default_factory=ResetSchedule)
     """When tau* moves."""
 
@@ -83,32 +86,23 @@ class DemoResetsConfig(OnPolicyConfig):
         return {"demonstration": self.demonstration or run.demos, "guide": guide}
 
 
-@dataclass(frozen=True)
-class Setup:
-    """An environment and its demonstration."""
-
-    env: Any
-    demonstration: Demonstration
-
-
-def set_up(run: RunConfig, config: DemoResetsConfig) -> Setup:
-    """Make the run's environment and replay the demonstration in it.
+def read_demonstration(run: RunConfig, config: DemoResetsConfig) -> Demonstration:
+    """Replay the run's demonstration in an environment of its own.
 
     Args:
         run: The run.
         config: The method's settings.
 
     Returns:
-        Both.
+        The demonstration.
 
     Raises:
         ConfigError, DataError: See `load_demonstration`.
     """
-    env = make_vector_environment(run)
     path = Path(config.files(run)["demonstration"])
     restores = config.curriculum in RESTORING
-    demonstration = load_demonstration(env, path, config.episode, restores, config.rewards)
-    return Setup(env, demonstration)
+    with closing(make_vector_environment(run)) as env:
+        return load_demonstration(env, path, config.episode, restores, config.rewards)
 
 
 def build(run: RunConfig, config: DemoResetsConfig) -> OnPolicyMethod:
@@ -121,14 +115,15 @@ def build(run: RunConfig, config: DemoResetsConfig) -> OnPolicyMethod:
     Returns:
         The method, its policy untrained, tau* at the demonstration's end.
     """
-    setup = set_up(run, config)
+    demonstration = read_demonstration(run, config)
+    evaluation = _make_environment(run, demonstration)
     return OnPolicyMethod(
         config=config,
-        size=size_for(setup.env, config.hidden_dims, config.memory),
+        size=size_for(evaluation, config.hidden_dims, config.memory),
         make=partial(make_workers, run, config),
-        evaluation=_make_environment(run, setup.demonstration),
-        curriculum=_make_curriculum(config, len(setup.demonstration)),
-        first_rows=setup.demonstration.observations,
+        evaluation=evaluation,
+        curriculum=_make_curriculum(config, len(demonstration)),
+        prepare=partial(prepare, demonstration=demonstration, steps=config.cloning_steps),
     )
 
 
@@ -143,7 +138,7 @@ def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[R
     Returns:
         The environments.
     """
-    demonstration = set_up(run, config).demonstration
+    demonstration = read_demonstration(run, config)
     rule = ResetRule(
         window=len(demonstration) if config.curriculum == "uniform" else config.window,
         burn_in=config.burn_in,

@@ -83,9 +83,8 @@ class OnPolicyMethod:
     """One environment to evaluate in, from the true start."""
     curriculum: Curriculum = field(default_factory=TrueStart)
     """How episodes begin."""
-    first_rows: Any = None
-    """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
-    are not scaled then."""
+    prepare: Callable[[ActorCriticNetwork], None] = lambda network: None
+    """What the network is given before the first episode, such as its inputs' scales."""
 
 
 @contextmanager
@@ -123,9 +122,8 @@ class OnPolicyLoop:
         self.method = method
         self.workers = workers
         with seeded(run.seed):
-            self.network = ActorCriticNetwork(method.size)
-        if method.first_rows is not None:
-            self.network.normalize.update(torch.from_numpy(method.first_rows))
+            self.network = ActorCriticNetwork(method.size, method.config.initial_std)
+        method.prepare(self.network)
         settings = method.config
         self.learner: Ppo | Trpo = (
             Ppo(self.network, settings.ppo, run.seed)
