@@ -114,7 +114,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
 
 
 def _export_policy(config: ExportConfig) -> dict[str, Any]:
-    contract, graph = _load_exportable(Path(config.agent))
+    contract, graph = load_exportable(Path(config.agent))
     if config.demos:
         observations = _recorded_observations(config)
     else:
@@ -138,7 +138,10 @@ def _export_policy(config: ExportConfig) -> dict[str, Any]:
     return result
 
 
-def _load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
+def load_exportable(path: Path) -> tuple[Contract, PolicyGraph]:
+    """Load a policy as the graph that a robot runs, and its contract. Raises: ConfigError if it is
+    of a kind that cannot be exported.
+    """
     policy = load_policy(path)
     if isinstance(policy, ChunkedPolicy):
         raise ConfigError(
