@@ -108,6 +108,10 @@ def test_the_environment_that_a_demonstration_is_replayed_in_is_closed(
     [
         (["objects=test"], "was recorded with objects='train', not 'test'"),
         (["method.episode=99"], "holds the episodes 0 to 7, got 99"),
+        (
+            ["method.demonstration=trial_000000.mcap"],
+            "trial_000000.mcap .* wall clock.* conure demos",
+        ),
         (["task=PlaceInBox"], "was recorded with task='Lift', not 'PlaceInBox'"),
     ],
 )

@@ -107,7 +107,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: The file holds another kind of policy.
-        DataError, BundleError, SpecMismatch: See `load_policy` and `export_bundle`.
+        DataError, BundleError, SpecMismatch: See `load_policy` and `export_graph`.
     """
     with claimed(config.out, "conure export"):
         return _export_policy(config)

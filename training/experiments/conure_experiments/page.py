@@ -37,6 +37,7 @@ TITLES = {
     "auxiliary": "Auxiliary object-position task: fewer labels",
     "fresh_start": "From nothing to 90 % on Lift",
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
+    "drawer": "A long task with a sparse reward, PlaceInDrawer, from one demonstration",
 }
 HEAD = """# Results
 
