@@ -12,16 +12,15 @@ import torch
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError
 from conure_training.data.atari import AtariRam
-from conure_training.rl.demo_resets.cloning import prepare
 from conure_training.rl.demo_resets.curriculum import ReverseCurriculum
-from conure_training.rl.demo_resets.demonstration import Demonstration, replay
+from conure_training.rl.demo_resets.demonstration import replay
 from conure_training.rl.demo_resets.guide import DemonstrationGuide, PolicyGuide
 from conure_training.rl.demo_resets.optimizer import ResetOptimizer, ResetSchedule
 from conure_training.rl.demo_resets.sources import load_demonstration
 from conure_training.rl.demo_resets.worker import TRUE_START, ResetRule, ResetWorker
 from conure_training.rl.on_policy import loop as on_policy_loop
 from conure_training.rl.on_policy.collection import Block, collect
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize, size_for
+from conure_training.rl.on_policy.networks import ActorCriticNetwork, size_for
 from conure_training.rl.on_policy.policy import load_network
 from conure_training.rl.on_policy.ppo import Ppo, PpoConfig
 from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
@@ -141,23 +140,6 @@ def test_the_return_of_a_guiding_policys_steps_counts_for_its_scene_is_no_demons
     for _ in range(LENGTH):
         *_, terminated, truncated, info = env.step(np.array([-1.0]))
     assert terminated and not truncated and info["is_success"]
-
-
-# Cloning.
-
-
-def test_a_cloned_policy_repeats_its_demonstration_and_keeps_its_deviation():
-    states = np.linspace(-1.0, 1.0, 9, dtype=np.float32)[:, None]
-    actions = [np.array([0.8 * np.sin(3.0 * x[0])]) for x in states[:-1]]
-    demonstration = Demonstration(states, np.zeros(8, np.float32), tuple(actions), 0, ())
-    torch.manual_seed(0)
-    network = ActorCriticNetwork(NetworkSize(1, 1, False, (32,)), initial_std=0.2)
-    prepare(network, demonstration, steps=0)
-    np.testing.assert_allclose(network.normalize.mean, states.mean(axis=0), atol=1e-6)
-    prepare(network, demonstration, steps=600)
-    distribution, _ = network.decide(torch.from_numpy(states[:-1]), network.begin(8))
-    np.testing.assert_allclose(distribution.mean.detach(), np.stack(actions), atol=0.1)
-    np.testing.assert_allclose(distribution.std.detach(), 0.2, atol=1e-6)
 
 
 # The optimizer.
@@ -337,7 +319,7 @@ def test_a_run_is_the_same_by_what_is_in_its_demonstration_wherever_it_lies(tmp_
         (["method.burn_in=4"], "method.memory"),
         (["method.demonstration=nowhere.npz"], "no demonstration at nowhere.npz"),
         (["method.algorithm=dqn"], "ppo"),
-        (["method.cloning_steps=1"], "game has discrete ones"),
+        (["method.cloning.updates=1"], "clones continuous actions"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(words, reason, tmp_path):

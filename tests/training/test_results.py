@@ -306,7 +306,7 @@ def test_the_page_is_the_same_whenever_the_records_are_and_shows_each_figure(tmp
     page = one["README.md"].decode()
     pictures = set(re.findall(r"figures/([\w-]+\.svg)", page))
     assert pictures == {name for name in one if name.endswith(".svg")}
-    assert len(pictures) == 11
+    assert len(pictures) == 13
     assert "48,000 labelled scenes" in page
     assert "| full | 96 | 90% | nan |" in page, (
         "the rows on randomization say what their priors see"

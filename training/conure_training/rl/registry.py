@@ -30,6 +30,8 @@ METHODS = {
     "trpo": "on_policy.method:TrpoMethodConfig",
     "distill": "distill.method:DistillConfig",
     "demo_resets": "demo_resets.method:DemoResetsConfig",
+    "gail": "adversarial.method:GailConfig",
+    "state_bc": "adversarial.method:StateBcConfig",
 }
 """By name: "module:Config" in rl/methods, or "package.module:Config" in rl. Beside the
 configuration stands what makes the method, `build(run, config, env) -> Method`, and, unless its

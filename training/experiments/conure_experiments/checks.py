@@ -27,6 +27,8 @@ VERDICTS = {True: "met", False: "missed", None: "incomplete"}
 NEAR_ZERO = 0.10
 PLAIN = ("scratch", "vae")  # the baselines that are to stay near 0
 ALL_LABELS, ALL_DATA = "48000", "10000"
+MOST_DEMONSTRATIONS = "30"
+BOTH_REWARDS = "0.5"
 
 
 @dataclass(frozen=True)
@@ -427,6 +429,66 @@ def _by_curriculum(
     )
 
 
+def gail(runs: Runs) -> list[Requirement]:
+    """Final success by demonstrations, the cloned policy's beside it. Experts succeed at most
+    always, so 90 % of theirs is at most 90 %.
+    """
+    checks = []
+    for task in runs.values("gail", "imitated"):
+        for count in runs.values("gail", "demonstrations"):
+            cloned, imitated = imitation_results(runs, task, count).values()
+            found = ""
+            if imitated:
+                found = f"{rate_with_interval([imitated])}, cloned {rate_with_interval([cloned])}"
+            complete = runs.complete("gail", imitated=task, demonstrations=count)
+            bar = count == MOST_DEMONSTRATIONS
+            checks.append(
+                Requirement(
+                    what=f"success after GAIL, {count} demonstrations of {task}",
+                    wanted="at least 90 % of the expert's" if bar else "the table",
+                    found=found,
+                    met=_verdict(complete, not bar or float(np.mean(imitated or [0.0])) >= 0.9),
+                )
+            )
+    return checks
+
+
+def imitation_results(runs: Runs, task: str, demonstrations: str) -> dict[str, list[float]]:
+    """Read the success of cloning and of GAIL.
+
+    Args:
+        runs: Entries and records of a scale.
+        task: Name of the task.
+        demonstrations: How many were imitated.
+
+    Returns:
+        By label, success of each run before its first episode, and at its end.
+    """
+    records = runs.of("gail", imitated=task, demonstrations=demonstrations)
+    before = [float(curve.success[0]) for curve in curves(records)]
+    return {"behavior cloning": before, "GAIL": finals(records)}
+
+
+def gail_task_reward(runs: Runs) -> list[Requirement]:
+    """Final success with both rewards against that with each alone."""
+    means = {}
+    for share in runs.values("gail_task_reward", "share"):
+        records = runs.of("gail_task_reward", share=share)
+        if records:
+            means[share] = float(np.mean(finals(records)))
+    parts = [f"lambda {share}: {percent(mean)}" for share, mean in means.items()]
+    alone = [mean for share, mean in means.items() if share != BOTH_REWARDS]
+    ahead = means.get(BOTH_REWARDS, 0.0) > max(alone, default=1.0)
+    return [
+        Requirement(
+            what="success with GAIL's and the task's reward",
+            wanted="lambda 0.5 ahead of 0 and of 1",
+            found=", ".join(parts),
+            met=_verdict(runs.complete("gail_task_reward"), ahead),
+        )
+    ]
+
+
 def asymmetric(runs: Runs) -> list[Requirement]:
     """Steps to 80 %: the median run's, infinite where a run never gets there."""
     checks = []
@@ -643,4 +705,6 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "fresh_start": fresh_start,
     "montezuma": montezuma,
     "drawer": drawer,
+    "gail": gail,
+    "gail_task_reward": gail_task_reward,
 }

@@ -38,6 +38,8 @@ TITLES = {
     "fresh_start": "From nothing to 90 % on Lift",
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
     "drawer": "A long task with a sparse reward, PlaceInDrawer, from one demonstration",
+    "gail": "Adversarial imitation on the privileged state, by demonstrations",
+    "gail_task_reward": "Adversarial imitation and the task's reward",
 }
 HEAD = """# Results
 

@@ -18,6 +18,7 @@ from conure_experiments.checks import (
     budget,
     curves,
     finals,
+    imitation_results,
     labels_of,
     off_policy_results,
     sizes_of_data,
@@ -114,6 +115,8 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "auxiliary": ("auxiliary", _plot_bars(by_labels)),
         "montezuma": ("montezuma", _plot_learning_curves({"first key": for_key})),
         "drawer": ("drawer", _plot_learning_curves({"PlaceInDrawer": in_drawer})),
+        "gail": ("gail", _plot_bars(_imitated(runs))),
+        "gail-task-reward": ("gail_task_reward", _plot_learning_curves(_rewarded(runs))),
     }
 
 
@@ -175,6 +178,21 @@ def _worlds(runs: Runs) -> dict[str, dict[str, list[float]]]:
             rates[f"trained {training}"] = [result["success"]["rate"] for result in results]
         groups[f"tested {world}"] = rates
     return groups
+
+
+def _imitated(runs: Runs) -> dict[str, dict[str, list[float]]]:
+    groups = {}
+    for task in runs.values("gail", "imitated"):
+        for count in runs.values("gail", "demonstrations"):
+            groups[f"{task}, {count}"] = imitation_results(runs, task, count)
+    return groups
+
+
+def _rewarded(runs: Runs) -> Groups:
+    lines = {}
+    for share in sorted(runs.values("gail_task_reward", "share"), key=float):
+        lines[f"lambda {share}"] = runs.of("gail_task_reward", share=share)
+    return {"BlockLift, 4 demonstrations": lines}
 
 
 def _labels_in(groups: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[str]:

@@ -3,31 +3,29 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, SHARE, WORKERS
+from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE, WORKERS
 from conure_core.errors import unknown_name
 from conure_training.rl.config import MethodConfig
 from conure_training.rl.on_policy.ppo import PpoConfig
 from conure_training.rl.on_policy.trpo import TrpoConfig
 from conure_training.runtime.parallel import ENGINES, make_engine
 
-ALGORITHMS = ("ppo", "trpo")
+ALGORITHMS = ("ppo", "trpo", "none")
 
 
 @dataclass(frozen=True)
 class OnPolicyConfig(MethodConfig):
     """How episodes are collected and learned from."""
 
-    reads = ()
+    reads: ClassVar[tuple[str, ...]] = ()
     uses_images: ClassVar[bool] = False
 
     algorithm: str = "ppo"
-    """Updates the policy: ppo or trpo."""
+    """Updates the policy: ppo, trpo, or none, which leaves it as it is."""
     hidden_width: int = field(default=256, metadata=COUNT)
     """Width of the hidden layers of policy and value function."""
     hidden_layers: int = field(default=2, metadata=COUNT)
     """How many there are."""
-    initial_std: float = field(default=1.0, metadata=POSITIVE)
-    """Standard deviation of a continuous action before the first update."""
     memory: int = field(default=0, metadata=COUNT_OR_NONE)
     """Width of a GRU before both; 0: none."""
     environments: int = field(default=16, metadata=COUNT)

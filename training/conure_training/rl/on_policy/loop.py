@@ -24,8 +24,13 @@ from conure_training.rl.on_policy.collection import Block, CollectBlock, MakeEnv
 from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.policy import save_policy
-from conure_training.rl.on_policy.ppo import Ppo
-from conure_training.rl.on_policy.trajectories import Trajectory, make_batch
+from conure_training.rl.on_policy.ppo import Ppo, Unchanged
+from conure_training.rl.on_policy.trajectories import (
+    RewardModel,
+    TaskReward,
+    Trajectory,
+    make_batch,
+)
 from conure_training.rl.on_policy.trpo import Trpo
 from conure_training.rl.on_policy.workers import Workers, open_workers
 from conure_training.runtime.parallel import make_engine, progress_bar
@@ -83,8 +88,14 @@ class OnPolicyMethod:
     """One environment to evaluate in, from the true start."""
     curriculum: Curriculum = field(default_factory=TrueStart)
     """How episodes begin."""
-    prepare: Callable[[ActorCriticNetwork], None] = lambda network: None
-    """What the network is given before the first episode, such as its inputs' scales."""
+    reward: RewardModel = field(default_factory=TaskReward)
+    """What the learner gets for its actions."""
+    first_rows: Any = None
+    """Observations, (n, F) float32, that inputs are scaled by before the first episode; None: they
+    are not scaled then."""
+    pretrain: Callable[[ActorCriticNetwork], Any] | None = None
+    """Trains the network before the first episode; inputs then stay scaled by `first_rows`, which
+    what it learned rests on. None: the first policy is untrained."""
 
 
 @contextmanager
@@ -122,14 +133,11 @@ class OnPolicyLoop:
         self.method = method
         self.workers = workers
         with seeded(run.seed):
-            self.network = ActorCriticNetwork(method.size, method.config.initial_std)
-        method.prepare(self.network)
+            self.network = ActorCriticNetwork(method.size)
+        if method.first_rows is not None:
+            self.network.normalize.update(torch.from_numpy(method.first_rows))
         settings = method.config
-        self.learner: Ppo | Trpo = (
-            Ppo(self.network, settings.ppo, run.seed)
-            if settings.algorithm == "ppo"
-            else Trpo(self.network, settings.trpo, run.seed)
-        )
+        self.learner = _make_learner(self.network, settings, run.seed)
         self.curve: list[dict[str, Any]] = []
         self.updates: list[dict[str, float]] = []
         self.evaluations: list[dict[str, Any]] = []
@@ -140,7 +148,8 @@ class OnPolicyLoop:
     def run(self, on_episode: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Until the budget of steps is spent."""
         config = self.config
-        self._resume()
+        if not self._resume() and self.method.pretrain is not None:
+            self.method.pretrain(self.network)
         clock = _Clock(self.wall_s, self.cpu_s)
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every
@@ -216,9 +225,11 @@ class OnPolicyLoop:
         """Collect and learn; the curve's new entries."""
         settings = self.method.config
         trajectories = self.collect()
-        batch = make_batch(self.network, trajectories, settings.gamma, settings.lam)
-        metrics: dict[str, float] = self.learner.update(batch)
-        self.network.normalize.update(batch.observation[batch.trained])
+        rewarded, metrics = self.method.reward.relabel(trajectories)
+        batch = make_batch(self.network, rewarded, settings.gamma, settings.lam)
+        metrics |= self.learner.update(batch)
+        if self.method.pretrain is None:
+            self.network.normalize.update(batch.observation[batch.trained])
         entries = []
         for item in trajectories:
             self.steps += len(item) - item.burn_in
@@ -278,6 +289,7 @@ class OnPolicyLoop:
             "identity": self.config.identity(),
             "learner": self.learner.state_dict(),
             "curriculum": self.method.curriculum.state_dict(),
+            "reward": self.method.reward.state_dict(),
             "steps": self.steps,
             "curve": self.curve,
             "updates": self.updates,
@@ -288,20 +300,33 @@ class OnPolicyLoop:
         save_torch(Path(self.config.out) / "checkpoint.pt", data)
         write_json(Path(self.config.out) / PROGRESS, self.record())
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Load the checkpoint; whether there is one."""
         path = Path(self.config.out) / "checkpoint.pt"
         data = load_checkpoint(path, self.config.identity())
         if data is None:
-            return
+            return False
         with readable(path, "remove it to start over"):
             self.learner.load_state_dict(data["learner"])
             self.method.curriculum.load_state_dict(data["curriculum"])
+            self.method.reward.load_state_dict(data["reward"])
             self.steps = data["steps"]
             self.curve = data["curve"]
             self.updates = data["updates"]
             self.evaluations = data["evaluations"]
             self.wall_s = data["wall_s"]
             self.cpu_s = data["cpu_s"]
+        return True
+
+
+def _make_learner(
+    network: ActorCriticNetwork, settings: OnPolicyConfig, seed: int
+) -> Ppo | Trpo | Unchanged:
+    if settings.algorithm == "ppo":
+        return Ppo(network, settings.ppo, seed)
+    if settings.algorithm == "trpo":
+        return Trpo(network, settings.trpo, seed)
+    return Unchanged(network)
 
 
 class _Clock:

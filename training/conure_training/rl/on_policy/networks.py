@@ -65,13 +65,7 @@ class ActorCriticNetwork(nn.Module):
     begins every episode at 0.
     """
 
-    def __init__(self, size: NetworkSize, initial_std: float = 1.0) -> None:
-        """Make the networks.
-
-        Args:
-            size: Of inputs, outputs and layers.
-            initial_std: Standard deviation of a continuous action before the first update.
-        """
+    def __init__(self, size: NetworkSize) -> None:
         super().__init__()
         self.size = size
         self.normalize = RunningNormalizer(size.observation)
@@ -80,7 +74,7 @@ class ActorCriticNetwork(nn.Module):
         self.actor = mlp([width, *size.hidden, size.actions])
         self.critic = mlp([width, *size.hidden, 1])
         if not size.discrete:
-            self.log_std = nn.Parameter(torch.full((size.actions,), math.log(initial_std)))
+            self.log_std = nn.Parameter(torch.zeros(size.actions))
         last = self.actor[-1]
         with torch.no_grad():
             last.weight.mul_(FIRST_SCALE)  # type: ignore[operator]

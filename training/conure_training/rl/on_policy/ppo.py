@@ -135,3 +135,19 @@ class Ppo(Resumable):
                 nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)
                 self.optimizer.step()
         return metrics
+
+
+class Unchanged:
+    """Leaves a network as it is, where its episodes are rollouts alone."""
+
+    def __init__(self, network: ActorCriticNetwork) -> None:
+        self.network = network
+
+    def update(self, batch: Batch) -> Metrics:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])

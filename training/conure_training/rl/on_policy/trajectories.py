@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,37 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.reward)
+
+
+class RewardModel(Protocol):
+    """Decides what an episode's actions are worth, for a learner; may learn from the episodes."""
+
+    def relabel(self, trajectories: list[Trajectory]) -> tuple[list[Trajectory], dict[str, float]]:
+        """Learn from finished episodes, then give them their rewards; returns copies and metrics.
+        Successes are counted from `info`, which stays.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values, for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` gave."""
+        ...
+
+
+class TaskReward:
+    """The environment's own rewards."""
+
+    def relabel(self, trajectories: list[Trajectory]) -> tuple[list[Trajectory], dict[str, float]]:
+        return trajectories, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Adversarial imitation: a discriminator's reward for on-policy learners."""

@@ -1,0 +1,74 @@
+"""Behavior cloning on the privileged state: the policy of on-policy methods, by regression.
+
+L = mean |mean(s) - a|^2,   std afterwards a constant
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
+from conure_training.rl.on_policy.distributions import Gaussian
+from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.rl.on_policy.trajectories import Trajectory
+
+
+@dataclass(frozen=True)
+class CloningConfig:
+    """How a policy is cloned."""
+
+    updates: int = field(default=500, metadata=COUNT_OR_NONE)
+    """Gradient steps; 0: nothing is cloned."""
+    learning_rate: float = field(default=1e-3, metadata=POSITIVE)
+    """Adam's."""
+    minibatch: int = field(default=256, metadata=COUNT)
+    """Demonstrated steps of a gradient."""
+    input_noise: float = field(default=0.2, metadata=bounds(0.0))
+    """Deviation of what is added to scaled inputs: few demonstrations are learned by heart without
+    it."""
+    std: float = field(default=0.2, metadata=POSITIVE)
+    """Of the actions afterwards."""
+
+
+def clone(
+    network: ActorCriticNetwork,
+    demonstrations: Sequence[Trajectory],
+    config: CloningConfig,
+    seed: int,
+) -> float:
+    """Train the policy on demonstrated steps alone.
+
+    Args:
+        network: Its policy is trained, of continuous actions, its inputs scaled already.
+        demonstrations: Episodes.
+        config: How.
+        seed: Of the order of the steps.
+
+    Returns:
+        The last loss.
+    """
+    observation = torch.from_numpy(
+        np.concatenate([item.observation[:-1] for item in demonstrations])
+    )
+    action = torch.from_numpy(np.concatenate([item.action for item in demonstrations]))
+    optimizer = torch.optim.Adam(network.actor.parameters(), config.learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    loss = torch.zeros(())
+    for _ in range(config.updates):
+        index = torch.randint(len(action), (config.minibatch,), generator=generator)
+        inputs = network.features(observation[index], ())
+        noise = config.input_noise * torch.randn(inputs.shape, generator=generator)
+        distribution = network.distribution(inputs + noise)
+        if not isinstance(distribution, Gaussian):
+            raise TypeError("cloning needs continuous actions")
+        loss = (distribution.mean - action[index]).square().mean()
+        check_finite(loss, "the cloning loss")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        network.log_std.fill_(math.log(config.std))
+    return loss.item()
