@@ -14,7 +14,7 @@ def test_every_method_has_a_row_and_no_other():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_row_says_what_the_method_reads_and_whether_its_policy_runs_without_images(name):
-    config = config_class(name)
+    config = config_class(name)()
     row = methods_table()[name]
     assert ("prior" in row["needs"]) == ("prior" in config.reads)
     assert ("privileged state" in row["policy acts on"]) == (not config.uses_images)
