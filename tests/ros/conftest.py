@@ -34,7 +34,8 @@ def make_bundle(path):
     """A tiny policy with random weights."""
     import torch
 
-    from conure_training.export.bundle_writer import export_bundle
+    from conure_training.export.bundle_writer import export_graph
+    from conure_training.policies.graph import PolicyGraph
     from conure_training.prior.flow import ConditionalRealNVP
 
     robot = load_robot("wx250s")
@@ -57,7 +58,8 @@ def make_bundle(path):
     }
     torch.manual_seed(0)
     flow = ConditionalRealNVP(7, 16, 2, (16,))
-    export_bundle(Encoder(), flow, None, robot.contract(IMAGE_SIZE_PX), path, observations, {})
+    graph = PolicyGraph(Encoder(), flow, None)
+    export_graph(graph, robot.contract(IMAGE_SIZE_PX), path, observations, {})
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from conure_core.errors import ConfigError, DataError
 from conure_training.data.atari import AtariRam
 from conure_training.rl.demo_resets.curriculum import ReverseCurriculum
 from conure_training.rl.demo_resets.demonstration import replay
-from conure_training.rl.demo_resets.guide import DemonstrationGuide
+from conure_training.rl.demo_resets.guide import DemonstrationGuide, PolicyGuide
 from conure_training.rl.demo_resets.optimizer import ResetOptimizer, ResetSchedule
 from conure_training.rl.demo_resets.sources import load_demonstration
 from conure_training.rl.demo_resets.worker import TRUE_START, ResetRule, ResetWorker
@@ -98,6 +98,48 @@ def test_a_guide_goes_to_the_starting_step_where_states_cannot_be_restored():
     burnt_in = [env.step(0)[4]["burn_in"] for _ in range(6)]
     assert burnt_in == [True] * 5 + [False]
     assert env.unwrapped.place == 4  # five steps right by the guide, one left by the policy
+
+
+class Rightwards:
+    """A policy of the corridor that keeps what it was given."""
+
+    noise_dim = 1
+
+    def begin(self):
+        self.given = []
+
+    def act(self, observation, noise):
+        self.given.append((float(observation[0]), float(noise[0])))
+        return np.array([1.0], np.float32)
+
+
+def test_a_guiding_policy_begins_anew_sees_the_environment_and_draws_noise_by_the_seed():
+    guide = PolicyGuide(Rightwards())
+    env = ResetWorker(Corridor(discrete=False), corridor_demonstration(), ResetRule(0), guide)
+
+    def led(seed, steps=3):
+        env.reset(seed=seed, options={"reset_point": steps})
+        for _ in range(steps):
+            assert env.step(np.array([-1.0]))[4]["burn_in"]
+        return guide.policy.given
+
+    first = led(seed=0)
+    assert [place for place, _ in first] == [0, 1 / LENGTH, 2 / LENGTH]
+    assert env.unwrapped.place == 3
+    assert not env.step(np.array([-1.0]))[4]["burn_in"]
+    assert env.unwrapped.place == 2
+    assert led(seed=0) == first
+    assert [noise for _, noise in led(seed=1)] != [noise for _, noise in first]
+
+
+def test_the_return_of_a_guiding_policys_steps_counts_for_its_scene_is_no_demonstrations():
+    env = ResetWorker(
+        Corridor(discrete=False), corridor_demonstration(), ResetRule(0), PolicyGuide(Rightwards())
+    )
+    env.reset(seed=0, options={"reset_point": LENGTH})
+    for _ in range(LENGTH):
+        *_, terminated, truncated, info = env.step(np.array([-1.0]))
+    assert terminated and not truncated and info["is_success"]
 
 
 # The optimizer.
@@ -277,6 +319,7 @@ def test_a_run_is_the_same_by_what_is_in_its_demonstration_wherever_it_lies(tmp_
         (["method.burn_in=4"], "method.memory"),
         (["method.demonstration=nowhere.npz"], "no demonstration at nowhere.npz"),
         (["method.algorithm=dqn"], "ppo"),
+        (["method.cloning.updates=1"], "clones continuous actions"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(words, reason, tmp_path):

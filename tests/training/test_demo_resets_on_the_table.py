@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from conure_core.config.loader import load_config
@@ -13,7 +14,9 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import last_whole
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
 from conure_training.export.export import run as export
-from conure_training.rl.demo_resets.method import make_workers
+from conure_training.rl.demo_resets.method import build, make_workers, read_demonstration
+from conure_training.rl.on_policy.environments import PrivilegedState
+from conure_training.rl.on_policy.networks import ActorCriticNetwork
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import RunConfig, train_rl
 
@@ -59,6 +62,23 @@ def test_the_demonstration_guides_through_its_own_scene_though_another_object_wa
     env.close()
 
 
+def test_the_demonstration_is_cloned_before_the_first_episode_where_that_is_asked_for(
+    demos, tmp_path
+):
+    run = lift(demos, tmp_path, "method.cloning.updates=300", "method.hidden_width=64")
+    method = build(run, run.method)
+    network = ActorCriticNetwork(method.size)
+    network.normalize.update(torch.from_numpy(method.first_rows))
+    method.pretrain(network)
+    demonstration = read_demonstration(run, run.method)
+    seen = torch.from_numpy(demonstration.observations[:-1])
+    distribution, _ = network.decide(seen, network.begin(len(seen)))
+    error = np.abs(distribution.mean.detach().numpy() - np.stack(demonstration.actions))
+    assert error.mean() < 0.1 < np.abs(np.stack(demonstration.actions)).mean()
+    method.evaluation.close()
+    assert build(lift(demos, tmp_path), lift(demos, tmp_path).method).pretrain is None
+
+
 def test_a_policy_on_images_can_guide(demos, prior, tmp_path):
     run = lift(demos, tmp_path, "method.curriculum=guided", f"method.guide={prior}")
     (env,) = make_workers(run, run.method, 1)
@@ -82,11 +102,35 @@ def test_a_restored_state_is_the_demonstrations_in_a_scene_built_anew(demos, tmp
     env.close()
 
 
+def test_the_environment_that_a_demonstration_is_replayed_in_is_closed(
+    demos, tmp_path, monkeypatch
+):
+    closed = []
+    close = PrivilegedState.close
+
+    def count(env):
+        closed.append(env)
+        close(env)
+
+    monkeypatch.setattr(PrivilegedState, "close", count)
+    run = lift(demos, tmp_path)
+    demonstration = read_demonstration(run, run.method)
+    assert len(closed) == 1
+    (env,) = make_workers(run, run.method, 1)
+    assert len(closed) == 2 and env.env is not closed[1]
+    np.testing.assert_array_equal(env.demonstration.observations, demonstration.observations)
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (["objects=test"], "was recorded with objects='train', not 'test'"),
         (["method.episode=99"], "holds the episodes 0 to 7, got 99"),
+        (
+            ["method.demonstration=trial_000000.mcap"],
+            "trial_000000.mcap .* wall clock.* conure demos",
+        ),
         (["task=PlaceInBox"], "was recorded with task='Lift', not 'PlaceInBox'"),
     ],
 )

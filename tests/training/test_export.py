@@ -17,7 +17,7 @@ from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bund
 from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
 from conure_core.robot.description import load_robot
 from conure_training.export import bundle_writer, export
-from conure_training.export.bundle_writer import export_bundle
+from conure_training.export.bundle_writer import export_graph
 from conure_training.export.parity import Parity, onnx_parity
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
@@ -87,7 +87,8 @@ def do_export(path: Path, **changes):
         "golden_observations": observations(8),
         "training_config": {"seed": 0},
     }
-    return export_bundle(path=path, **{**MODULES, **arguments, **changes})
+    modules = {name: changes.pop(name, module) for name, module in MODULES.items()}
+    return export_graph(PolicyGraph(**modules), path=path, **{**arguments, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import torch
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_sim.physics.arm_simulation import table_camera
-from conure_training.export.bundle_writer import export_bundle
+from conure_training.export.bundle_writer import export_graph
+from conure_training.policies.graph import PolicyGraph
 from conure_training.prior.encoder import SceneEncoder, detection_loss
 from conure_training.prior.model import PriorSize, load_prior
 from conure_training.prior.train import PriorConfig, train_prior
@@ -120,9 +121,8 @@ def test_a_prior_keeps_keypoints_and_cells_in_the_bundle_too_and_an_older_one_ha
         "proprio": rng.normal(size=(8, 16)),
     }
     shown["proprio"] = shown["proprio"].astype(np.float32)
-    export_bundle(
-        kept.encoder, kept.flow, None, kept.contract, tmp_path / "bundle", shown, {}
-    )  # checks its own parity
+    graph = PolicyGraph(kept.encoder, kept.flow, None)
+    export_graph(graph, kept.contract, tmp_path / "bundle", shown, {})  # checks its own parity
     data = torch.load(prior, weights_only=True)
     del data["size"]["keypoints"], data["size"]["cell_px"]
     torch.save(data, tmp_path / "old.pt")

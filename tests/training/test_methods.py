@@ -22,6 +22,7 @@ from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import run_episode
+from conure_training.export.export import load_exportable
 from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.model import load_prior
 from conure_training.rl.config import RunConfig
@@ -33,6 +34,7 @@ from conure_training.rl.registry import METHODS, config_class, loop_maker
 from conure_training.rl.replay import ReplayConfig
 from conure_training.rl.train import build_method, train_rl
 
+from .methods_table import methods_table
 from .toy_runs import CONF, EPISODE_STEPS, rl_config
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -131,11 +133,14 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
             loop.run(stop)
         method.save(tmp_path / "policy.pt", {})
         agent = load_policy(tmp_path / "policy.pt", env.contract)
+        assert exports(tmp_path / "policy.pt") == (documented_export(variant) == "yes")
         agent.begin()
         observation, _ = env.reset(seed=1)
         if variant in ("trajectory", "hierarchical"):
             compare_skills(method, agent, env, observation)
             return
+        acting = method.environment(env)
+        observation, _ = acting.reset(seed=1)
         for step in range(3):
             batch = {name: value[None] for name, value in method.observe(observation).items()}
             noise = torch.randn(1, 7, generator=torch.Generator().manual_seed(step))
@@ -146,7 +151,19 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
             expected = method.command(batch, chosen)
             action = agent.act(observation, noise[0].numpy())
             np.testing.assert_allclose(action, expected[0].numpy(), atol=1e-4)
-            observation, *_ = env.step(action)
+            observation, *_ = acting.step(action)
+
+
+def exports(path: Path) -> bool:
+    try:
+        load_exportable(path)
+    except ConfigError:
+        return False
+    return True
+
+
+def documented_export(variant: str) -> str:
+    return methods_table()[variant if variant in METHODS else "latent"]["exported"]
 
 
 def compare_skills(method, agent, env, observation) -> None:

@@ -39,6 +39,7 @@ TINY_METHODS = {
     "td3_bc": TINY_OFFLINE,
     "bcq": (*TINY_OFFLINE, "vae_width=16", "candidates=5"),
     "iql": TINY_OFFLINE,
+    "distill": ("iteration_steps=12", "batch_size=16", "hidden_width=32", "decay=0.5"),
 }
 PRETRAINED = {
     "latent_escape": "cloning",

@@ -20,6 +20,7 @@ from conure_training.data.demonstrations import load_config_of, load_demonstrati
 from conure_training.runtime.arrays import UNREADABLE
 
 SUFFIX = ".npz"
+RECORDING = ".mcap"
 OBSERVED = ("proprio", "state")
 SCENE_SETTINGS = (
     "task",
@@ -87,8 +88,15 @@ def load_recorded_episode(path: Path, episode: int = 0) -> RecordedEpisode:
         The episode.
 
     Raises:
+        ConfigError: The file is a recording of a graph.
         DataError: There is no such episode, or it cannot be read.
     """
+    if path.suffix == RECORDING:
+        raise ConfigError(
+            f"{path} records a live graph, whose physics follows the wall clock: its commands do"
+            " not lie on the simulator's steps and cannot be repeated; give a folder of conure"
+            " demos, or a file of actions"
+        )
     return _of_file(path) if path.suffix == SUFFIX else _of_data_set(path, episode)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, Bundle, load_bundle, replayed
 from conure_core.contract.bundle_spec import BundleSpec, FileDigest, require_thresholds
@@ -26,53 +25,7 @@ from conure_training.export.parity import (
     require_parity,
     run_graph,
 )
-from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.policies.graph import ActingGraph, InverseGraph, PolicyGraph
-from conure_training.prior.flow import ConditionalRealNVP
-
-
-def export_bundle(
-    encoder: nn.Module,
-    flow: ConditionalRealNVP,
-    policy: GaussianPolicy | None,
-    contract: Contract,
-    path: str | Path,
-    golden_observations: Observations,
-    training_config: Mapping[str, Any],
-    name: str = "",
-    log_likelihood_thresholds: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> Bundle:
-    """Write a bundle of a prior, or of a policy in its latent space, as `export_graph` does.
-
-    The given modules are left as they are.
-
-    Args:
-        encoder: (image (B, H, W, 3) uint8, proprio (B, P)) to features (B, C), normalization
-            included, computed in the dtype of `proprio`.
-        flow: The prior's flow, with the features as its context.
-        policy: Draws z, (B, A), for features; None: the prior alone.
-        contract: See `export_graph`, as all that follow.
-        path: The bundle's folder.
-        golden_observations: Replayed whenever the bundle is loaded.
-        training_config: Kept in the bundle.
-        name: Of the bundle.
-        log_likelihood_thresholds: Held-out quantiles.
-        seed: Draws the golden noise.
-
-    Returns:
-        The bundle.
-    """
-    return export_graph(
-        PolicyGraph(encoder, flow, policy),
-        contract,
-        path,
-        golden_observations,
-        training_config,
-        name,
-        log_likelihood_thresholds,
-        seed,
-    )
+from conure_training.policies.graph import ActingGraph, InverseGraph
 
 
 def export_graph(

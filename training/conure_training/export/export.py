@@ -109,14 +109,14 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: The file holds another kind of policy.
-        DataError, BundleError, SpecMismatch: See `load_policy` and `export_bundle`.
+        DataError, BundleError, SpecMismatch: See `load_policy` and `export_graph`.
     """
     with claimed(config.out, "conure export"):
         return _export_policy(config)
 
 
 def _export_policy(config: ExportConfig) -> dict[str, Any]:
-    contract, graph = _load_exportable(Path(config.agent))
+    contract, graph = load_exportable(Path(config.agent))
     if config.demos:
         observations = _recorded_observations(config)
     else:
@@ -140,7 +140,10 @@ def _export_policy(config: ExportConfig) -> dict[str, Any]:
     return result
 
 
-def _load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
+def load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
+    """Load a policy as the graph that a robot runs, and its contract. Raises: ConfigError if it is
+    of a kind that cannot be exported.
+    """
     policy = load_policy(path)
     if isinstance(policy, ChunkedPolicy):
         raise ConfigError(
@@ -149,8 +152,8 @@ def _load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
         )
     if isinstance(policy, PrivilegedPolicy | PrivilegedQPolicy):
         raise ConfigError(
-            f"{path} acts on the simulator's privileged state, which no robot measures; train one"
-            " that sees images and proprioception"
+            f"{path} acts on the simulator's privileged state, which no robot measures; make one"
+            f" that sees images: conure rl method=distill method.teacher={path}"
         )
     if isinstance(policy, LatentPolicy | RecurrentPolicy):
         return policy.contract, policy.graph

@@ -20,7 +20,7 @@ from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import ActorCritic
-from conure_training.rl.learners.learner import Metrics
+from conure_training.rl.learners.learner import Metrics, OnlineConfig
 from conure_training.rl.method import Method
 from conure_training.rl.replay import Batch, Episode, MixedReplay
 from conure_training.runtime.parallel import progress_bar
@@ -155,7 +155,8 @@ class Loop:
 
     def _update(self, steps_before: int) -> None:
         learner = self.learner
-        if not learner.learns_online:
+        config = learner.config
+        if not isinstance(config, OnlineConfig) or config.updates_per_step == 0:
             return
         if learner.updates == 0:
             learner.fit_normalizers(self.replay)
@@ -165,7 +166,7 @@ class Loop:
                     batch = source.sample(learner.config.batch_size, learner.generator)
                     learner.update(batch, critic_only=True)
         metrics: dict[str, float] = {}
-        for _ in range(learner.updates_due(steps_before, self.steps)):
+        for _ in range(config.updates_due(steps_before, self.steps)):
             metrics = learner.update(self._sample())
         self.curve[-1].update(_rounded(metrics))
 

@@ -28,6 +28,7 @@ METHODS = {
     "iql": "offline.iql:IqlConfig",
     "ppo": "on_policy.method:PpoMethodConfig",
     "trpo": "on_policy.method:TrpoMethodConfig",
+    "distill": "distill.method:DistillConfig",
     "demo_resets": "demo_resets.method:DemoResetsConfig",
     "visuomotor": "visuomotor.method:VisuomotorConfig",
     "gail": "adversarial.method:GailConfig",

@@ -13,9 +13,9 @@ class Rates:
     """Of one core while another learner keeps the other busy; see `plan.yaml`.
 
     Steps a second: of learning, of rollouts, of collecting. `*_minutes`: starting a command,
-    training a prior. `method_cost`: learning time relative to latent SAC; `episode_steps`: of an
-    episode, by task, some of them failing; `alone_speedup`: of demos and prior with the whole
-    machine.
+    training a prior. `method_cost`: learning time relative to latent SAC, by method, or
+    by method and task; `episode_steps`: of an episode, by task, some of them failing;
+    `alone_speedup`: of demos and prior with the whole machine.
     """
 
     learning_steps_s: float
@@ -74,7 +74,8 @@ def _minutes(
 def _learning_s(settings: Mapping[str, str], rates: Rates) -> float:
     steps = int(settings["steps"])
     method = settings.get("method", "latent")
-    factor = rates.method_cost.get(method, 1.0)
+    of_method = rates.method_cost.get(method, 1.0)
+    factor = rates.method_cost.get(f"{method} {settings.get('task', 'Lift')}", of_method)
     learning_s = factor * steps / rates.learning_steps_s
     every = int(settings.get("evaluate_every", 0))
     rounds = steps // every + 1 if every else 0

@@ -37,6 +37,7 @@ TITLES = {
     "auxiliary": "Auxiliary object-position task: fewer labels",
     "fresh_start": "From nothing to 90 % on Lift",
     "montezuma": "Montezuma's Revenge: the first key, from one demonstration",
+    "drawer": "A long task with a sparse reward, PlaceInDrawer, from one demonstration",
     "gail": "Adversarial imitation on the privileged state, by demonstrations",
     "gail_task_reward": "Adversarial imitation and the task's reward",
     "dqfd": "Deep Q-learning from demonstrations against the same learner without its parts",

@@ -88,7 +88,7 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
     sizes = {task: sizes_of_data(runs, task) for task in _list_started_tasks(runs, "data_size")}
     by_learner = _group(runs, "mismatch", "learner")
     by_critic = _group(runs, "asymmetric", "critic")
-    by_curriculum = {
+    for_key = {
         label: runs.of("montezuma", curriculum=curriculum)
         for curriculum, label in (("reverse", "demonstration resets"), ("none", "plain PPO"))
     }
@@ -98,6 +98,14 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
             for variant in runs.values("dqfd", "variant")
         }
         for setting in runs.values("dqfd", "setting")
+    }
+    in_drawer = {
+        label: runs.of("drawer", curriculum=curriculum)
+        for curriculum, label in (
+            ("reverse_forward", "demonstration resets"),
+            ("uniform", "uniform resets"),
+            ("none", "plain PPO"),
+        )
     }
     by_labels = {}
     for task in _list_started_tasks(runs, "auxiliary"):
@@ -112,10 +120,11 @@ def _draw_plots(runs: Runs) -> dict[str, tuple[str, Figure | None]]:
         "asymmetric": ("asymmetric", _plot_learning_curves(by_critic)),
         "transfer": ("transfer", _plot_bars(_worlds(runs))),
         "auxiliary": ("auxiliary", _plot_bars(by_labels)),
+        "montezuma": ("montezuma", _plot_learning_curves({"first key": for_key})),
+        "drawer": ("drawer", _plot_learning_curves({"PlaceInDrawer": in_drawer})),
         "gail": ("gail", _plot_bars(_imitated(runs))),
         "gail-task-reward": ("gail_task_reward", _plot_learning_curves(_rewarded(runs))),
         "visuomotor": ("visuomotor", _plot_learning_curves(_lifted(runs))),
-        "montezuma": ("montezuma", _plot_learning_curves({"first key": by_curriculum})),
         "dqfd": ("dqfd", _plot_learning_curves(by_variant)),
     }
 

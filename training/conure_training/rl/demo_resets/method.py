@@ -5,16 +5,20 @@ policy succeeds from there. Source: Salimans and Chen, Learning Montezuma's Reve
 Demonstration, arXiv 1812.03381.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SHARE
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_training.data.atari import AtariRam, is_atari
+from conure_training.rl.adversarial.cloning import CloningConfig, clone
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demo_resets.curriculum import (
     CURRICULA,
@@ -35,8 +39,12 @@ from conure_training.rl.on_policy.loop import (
     OnPolicyMethod,
     open_on_policy_loop,
 )
-from conure_training.rl.on_policy.networks import size_for
+from conure_training.rl.on_policy.networks import ActorCriticNetwork, size_for
+from conure_training.rl.on_policy.trajectories import Trajectory
 from conure_training.rl.policy_file import load_policy
+
+SCALED_STARTS = 50
+"""True starts that inputs are scaled by, beside a demonstration that is cloned."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class DemoResetsConfig(OnPolicyConfig):
     """An episode fails when its score is below the demonstration's of so many steps before."""
     forward_starts: int = field(default=1000, metadata=COUNT)
     """Seeds of the environment's own starts that reverse_forward draws from."""
+    cloning: CloningConfig = field(default_factory=partial(CloningConfig, updates=0))
+    """How the demonstration's actions are cloned before the first episode."""
     schedule: ResetSchedule = field(default_factory=ResetSchedule)
     """When tau* moves."""
 
@@ -83,32 +93,23 @@ class DemoResetsConfig(OnPolicyConfig):
         return {"demonstration": self.demonstration or run.demos, "guide": guide}
 
 
-@dataclass(frozen=True)
-class Setup:
-    """An environment and its demonstration."""
-
-    env: Any
-    demonstration: Demonstration
-
-
-def set_up(run: RunConfig, config: DemoResetsConfig) -> Setup:
-    """Make the run's environment and replay the demonstration in it.
+def read_demonstration(run: RunConfig, config: DemoResetsConfig) -> Demonstration:
+    """Replay the run's demonstration in an environment of its own.
 
     Args:
         run: The run.
         config: The method's settings.
 
     Returns:
-        Both.
+        The demonstration.
 
     Raises:
         ConfigError, DataError: See `load_demonstration`.
     """
-    env = make_vector_environment(run)
     path = Path(config.files(run)["demonstration"])
     restores = config.curriculum in RESTORING
-    demonstration = load_demonstration(env, path, config.episode, restores, config.rewards)
-    return Setup(env, demonstration)
+    with closing(make_vector_environment(run)) as env:
+        return load_demonstration(env, path, config.episode, restores, config.rewards)
 
 
 def build(run: RunConfig, config: DemoResetsConfig) -> OnPolicyMethod:
@@ -121,14 +122,16 @@ def build(run: RunConfig, config: DemoResetsConfig) -> OnPolicyMethod:
     Returns:
         The method, its policy untrained, tau* at the demonstration's end.
     """
-    setup = set_up(run, config)
+    demonstration = read_demonstration(run, config)
+    evaluation = _make_environment(run, demonstration)
     return OnPolicyMethod(
         config=config,
-        size=size_for(setup.env, config.hidden_dims, config.memory),
+        size=size_for(evaluation, config.hidden_dims, config.memory),
         make=partial(make_workers, run, config),
-        evaluation=_make_environment(run, setup.demonstration),
-        curriculum=_make_curriculum(config, len(setup.demonstration)),
-        first_rows=setup.demonstration.observations,
+        evaluation=evaluation,
+        curriculum=_make_curriculum(config, len(demonstration)),
+        first_rows=_first_rows(config, demonstration, evaluation),
+        pretrain=_make_pretraining(run, config, demonstration),
     )
 
 
@@ -143,7 +146,7 @@ def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[R
     Returns:
         The environments.
     """
-    demonstration = set_up(run, config).demonstration
+    demonstration = read_demonstration(run, config)
     rule = ResetRule(
         window=len(demonstration) if config.curriculum == "uniform" else config.window,
         burn_in=config.burn_in,
@@ -157,6 +160,38 @@ def make_workers(run: RunConfig, config: DemoResetsConfig, count: int) -> list[R
         ResetWorker(_make_environment(run, demonstration, images), demonstration, rule, guide)
         for _ in range(count)
     ]
+
+
+def _first_rows(config: DemoResetsConfig, demonstration: Demonstration, env: Any) -> Any:
+    """What inputs are scaled by, (n, S): the demonstration, and true starts where the scales stay,
+    as they do after cloning.
+    """
+    if not config.cloning.updates:
+        return demonstration.observations
+    starts = [env.reset(seed=seed)[0] for seed in range(SCALED_STARTS)]
+    return np.concatenate([demonstration.observations, np.stack(starts)]).astype(np.float32)
+
+
+def _make_pretraining(
+    run: RunConfig, config: DemoResetsConfig, demonstration: Demonstration
+) -> Callable[[ActorCriticNetwork], Any] | None:
+    """What clones the demonstration; None where it is not asked for. Raises: ConfigError for a
+    game, or a memory.
+    """
+    if not config.cloning.updates:
+        return None
+    if is_atari(run.task) or config.memory:
+        raise ConfigError(
+            "method.cloning clones continuous actions without a memory; give"
+            " method.cloning.updates=0 for a game, or with method.memory"
+        )
+    shown = Trajectory(
+        observation=demonstration.observations,
+        action=np.stack(demonstration.actions).astype(np.float32),
+        reward=demonstration.rewards,
+        terminated=True,
+    )
+    return partial(clone, demonstrations=[shown], config=config.cloning, seed=run.seed)
 
 
 def _make_guide(config: DemoResetsConfig, demonstration: Demonstration) -> Guide | None:

@@ -1,20 +1,19 @@
 """The settings of `method=dqfd`; its baselines are the same learner with other ones."""
 
-import math
 from dataclasses import dataclass, field
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, SHARE, bounds
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_training.rl.config import RunConfig
-from conure_training.rl.learners.learner import UpdateConfig
+from conure_training.rl.learners.learner import OnlineConfig
 
 USES = ("kept", "prefilled", "mixed", "none")
 ACTIONS = ("axes", "clusters")
 
 
 @dataclass(frozen=True)
-class DqfdConfig(UpdateConfig):
+class DqfdConfig(OnlineConfig):
     """Of deep Q-learning from demonstrations.
 
     Source of the values: Hester et al., arXiv 1704.03732, but for those that depend on the length
@@ -22,7 +21,6 @@ class DqfdConfig(UpdateConfig):
     """
 
     reads = ()
-    uses_images = False
 
     name: str = "dqfd"
     demonstration: str = field(default="", metadata=CHANGES_NO_RESULT)
@@ -63,7 +61,6 @@ class DqfdConfig(UpdateConfig):
     pretraining_updates: int = field(default=5000, metadata=COUNT_OR_NONE)
     """On demonstrations alone, before the first step."""
     updates_per_step: float = field(default=0.25, metadata=bounds(0.0))
-    """Updates for each environment step; they are made at the end of an episode."""
     batch_size: int = field(default=64, metadata=COUNT)
     target_period: int = field(default=500, metadata=COUNT)
     """Updates between two copies into the target network."""
@@ -96,6 +93,10 @@ class DqfdConfig(UpdateConfig):
                 " method.pretraining_updates=0 method.margin_weight=0 with it"
             )
 
+    @property
+    def uses_images(self) -> bool:
+        return False
+
     def files(self, run: RunConfig) -> dict[str, str]:
         return {"demonstration": self.demonstration}
 
@@ -103,16 +104,3 @@ class DqfdConfig(UpdateConfig):
         """The importance exponent after so many updates."""
         share = min(1.0, updates / self.importance_updates)
         return self.importance_exponent + (1.0 - self.importance_exponent) * share
-
-    def updates_due(self, steps_before: int, steps_after: int) -> int:
-        """Count the updates that go with a stretch of environment steps.
-
-        Args:
-            steps_before: Environment steps of the run before it.
-            steps_after: Environment steps at its end.
-
-        Returns:
-            Updates to make; fractions carry over.
-        """
-        before = math.floor(steps_before * self.updates_per_step)
-        return math.floor(steps_after * self.updates_per_step) - before

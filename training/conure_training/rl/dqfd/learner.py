@@ -93,13 +93,6 @@ class Dqfd(Learner):
     def offline_updates(self) -> int:
         return self.config.pretraining_updates
 
-    @property
-    def learns_online(self) -> bool:
-        return self.config.updates_per_step > 0
-
-    def updates_due(self, steps_before: int, steps_after: int) -> int:
-        return self.config.updates_due(steps_before, steps_after)
-
     def fit_normalizers(self, source: Source) -> None:
         for network in (self.policy, self.target):
             network.fit_normalizers(source.rows(SEEN))

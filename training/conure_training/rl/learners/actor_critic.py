@@ -28,8 +28,8 @@ from conure_training.rl.learners.learner import (
     Learner,
     Metrics,
     Observation,
+    OnlineConfig,
     PolyakAverage,
-    UpdateConfig,
 )
 from conure_training.rl.replay import Batch, Source
 
@@ -39,7 +39,7 @@ CRITICS_SEE = ("state", "features")
 
 
 @dataclass(frozen=True)
-class LearnerConfig(UpdateConfig):
+class LearnerConfig(OnlineConfig):
     """The levers that every actor-critic has, as soft actor-critic is published. Return, discount
     and n belong to the replay's config.
     """
@@ -70,8 +70,6 @@ class LearnerConfig(UpdateConfig):
     """Targets take the minimum of this many critics, drawn anew each time; 0: of all."""
     actor_on_mean: bool = False
     """The actor climbs the critics' mean instead of their minimum."""
-    updates_per_step: float = field(default=0.5, metadata=bounds(0.0))
-    """Updates for each environment step."""
     critic_pretraining_updates: int = field(default=800, metadata=COUNT_OR_NONE)
     """Of the critics alone, on demonstrations, before the first action."""
 
@@ -87,22 +85,6 @@ class LearnerConfig(UpdateConfig):
                 f"method.target_subset must be at most ensemble_size, {self.ensemble_size}, got"
                 f" {self.target_subset}"
             )
-
-    def updates_due(self, steps_before: int, steps_after: int) -> int:
-        """Count the updates that go with a stretch of environment steps.
-
-        Fractions carry over: stretches that join add up to the updates of the whole.
-
-        Args:
-            steps_before: Environment steps of the run before the stretch.
-            steps_after: Environment steps of the run at its end.
-
-        Returns:
-            Updates to make, `updates_per_step` for each step.
-        """
-        updates_before = math.floor(steps_before * self.updates_per_step)
-        updates_after = math.floor(steps_after * self.updates_per_step)
-        return updates_after - updates_before
 
 
 @dataclass(frozen=True)
@@ -205,13 +187,6 @@ class ActorCritic(Learner):
         self.target_critics.normalize.fit(source.rows(self.critic_input))
 
     # What a loop calls.
-
-    @property
-    def learns_online(self) -> bool:
-        return self.config.updates_per_step > 0
-
-    def updates_due(self, steps_before: int, steps_after: int) -> int:
-        return self.config.updates_due(steps_before, steps_after)
 
     @property
     def alpha(self) -> float:

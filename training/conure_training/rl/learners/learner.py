@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from conure_core.config.values import COUNT, POSITIVE
+from conure_core.config.values import COUNT, POSITIVE, bounds
 from conure_core.errors import DataError, SpecMismatch
 from conure_training.rl.config import MethodConfig
 from conure_training.rl.replay import Batch, Source
@@ -39,6 +39,30 @@ class UpdateConfig(MethodConfig):
     @property
     def hidden_dims(self) -> tuple[int, ...]:
         return (self.hidden_width,) * self.hidden_layers
+
+
+@dataclass(frozen=True)
+class OnlineConfig(UpdateConfig):
+    """Of learners that learn while they act."""
+
+    updates_per_step: float = field(default=0.5, metadata=bounds(0.0))
+    """Updates for each environment step."""
+
+    def updates_due(self, steps_before: int, steps_after: int) -> int:
+        """Count the updates that go with a stretch of environment steps.
+
+        Fractions carry over: stretches that join add up to the updates of the whole.
+
+        Args:
+            steps_before: Environment steps of the run before the stretch.
+            steps_after: Environment steps of the run at its end.
+
+        Returns:
+            Updates to make, `updates_per_step` for each step.
+        """
+        updates_before = math.floor(steps_before * self.updates_per_step)
+        updates_after = math.floor(steps_after * self.updates_per_step)
+        return updates_after - updates_before
 
 
 class PolyakAverage:
@@ -96,23 +120,6 @@ class Learner:
     @property
     def offline_updates(self) -> int:
         """Updates before the first episode."""
-        return 0
-
-    @property
-    def learns_online(self) -> bool:
-        """Whether it learns from its episodes."""
-        return False
-
-    def updates_due(self, steps_before: int, steps_after: int) -> int:
-        """Count the updates that go with a stretch of environment steps.
-
-        Args:
-            steps_before: Environment steps of the run before it.
-            steps_after: Environment steps at its end.
-
-        Returns:
-            Updates to make.
-        """
         return 0
 
     def fit_normalizers(self, source: Source) -> None:

@@ -220,8 +220,4 @@ def build(run: RunConfig, config: BcqConfig, env: Any) -> Method:
     data = OfflineData(run, env)
     features = data.features
     learner = Bcq(features.dim, features.action_dim, config, run.seed)
-    return data.method(
-        learner,
-        lambda: Choosing(prior=features.prior, policy=learner.averaged_policy),
-        bcq=vars(config).copy(),
-    )
+    return data.method(learner, Choosing, bcq=vars(config).copy())

@@ -1,6 +1,5 @@
 """A recorded data set as what an offline method learns from, on a prior's frozen features."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from conure_core.errors import DataError
 from conure_training.data.demonstrations import stored_arrays
-from conure_training.policies.module import PolicyModule
+from conure_training.policies.module import FeatureModule
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import build_episodes
 from conure_training.rl.method import Method
@@ -54,7 +53,7 @@ class OfflineData:
     def method(
         self,
         learner: OfflineLearner,
-        module: Callable[[], PolicyModule],
+        module: type[FeatureModule],
         kind: str = "",
         **sizes: Any,
     ) -> Method:
@@ -62,7 +61,7 @@ class OfflineData:
 
         Args:
             learner: Learns from these episodes.
-            module: Gives the policy to save, as it is at the time of the call.
+            module: Acts by the prior and the learner's averaged policy.
             kind: Of its file, see rl.registry; empty: the method's name.
             **sizes: Of the policy's own parts, by name.
 
@@ -73,7 +72,11 @@ class OfflineData:
         replay = build_mixed_replay(self.episodes(), config, n_step=self.run.replay.n_step)
         features = self.features
         kind = kind or self.run.method.name
-        save = features.make_saver(kind, module, learner.config.hidden_dims, **sizes)
+
+        def present() -> FeatureModule:
+            return module(prior=features.prior, policy=learner.averaged_policy)
+
+        save = features.make_saver(kind, present, learner.config.hidden_dims, **sizes)
 
         def observe(observation: dict[str, Any]) -> dict[str, Any]:
             return {"features": features.observe(observation)["features"]}

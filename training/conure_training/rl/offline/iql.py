@@ -186,8 +186,4 @@ def build(run: RunConfig, config: IqlConfig, env: Any) -> Method:
     data = OfflineData(run, env)
     features = data.features
     learner = Iql(features.dim, features.action_dim, config, run.seed, features.slots)
-    return data.method(
-        learner,
-        lambda: OnPriorFeatures(prior=features.prior, policy=learner.averaged_policy),
-        kind="features",
-    )
+    return data.method(learner, OnPriorFeatures, kind="features")

@@ -126,6 +126,4 @@ def build(run: RunConfig, config: Td3BcConfig, env: Any) -> Method:
     data = OfflineData(run, env)
     features = data.features
     learner = Td3Bc(features.dim, features.action_dim, config, run.seed, features.slots)
-    return data.method(
-        learner, lambda: OnPriorFeatures(prior=features.prior, policy=learner.averaged_policy)
-    )
+    return data.method(learner, OnPriorFeatures)

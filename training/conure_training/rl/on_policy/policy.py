@@ -22,13 +22,15 @@ KIND = "privileged"
 class PrivilegedPolicy:
     """a = mean + std * noise of the simulator's privileged state, which no robot measures."""
 
-    def __init__(self, network: ActorCriticNetwork, contract: Contract) -> None:
+    def __init__(self, network: ActorCriticNetwork, contract: Contract, task: str) -> None:
         """Take a trained network.
 
         Args:
             network: Acts.
             contract: Of the environment that it was trained in.
+            task: What it was trained for.
         """
+        self.task = task
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self.begin()
@@ -94,7 +96,8 @@ def load_policy(data: Mapping[str, Any]) -> PrivilegedPolicy:
         raise ConfigError(
             f"the policy plays {data['task']}, which only conure rl evaluates: give evaluate_every="
         )
-    return PrivilegedPolicy(load_network(data), Contract.from_dict(data["contract"]))
+    contract = Contract.from_dict(data["contract"])
+    return PrivilegedPolicy(load_network(data), contract, data["task"])
 
 
 def load_network(data: Mapping[str, Any]) -> ActorCriticNetwork:
