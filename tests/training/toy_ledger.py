@@ -106,6 +106,8 @@ def as_measured(entry: Entry) -> Record:
         half_at = 0.1
     elif "variant" in names:
         reached = 0.4
+    if names.get("part") == "latent":
+        half_at = 0.02
     if names.get("learner") == "original":
         reached = 0.02
     if names.get("critic") == "features":
