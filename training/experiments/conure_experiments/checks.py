@@ -31,7 +31,7 @@ DQFD_BASELINES = ("no_demonstrations", "imitation", "spiking", "human_replay")
 ALL_LABELS, ALL_DATA = "48000", "10000"
 MOST_DEMONSTRATIONS = "30"
 BOTH_REWARDS = "0.5"
-WHOLE = "all"
+WHOLE, NOT_CLONED = "all", "no_cloning"
 SKILL_BARS = {"BlockLift": 0.9, "BlockStack": 0.6}
 
 
@@ -538,20 +538,24 @@ def _pixel_parts(runs: Runs) -> list[Requirement]:
 
 
 def _in_z(runs: Runs) -> Requirement:
-    """Steps to 80 % of the median run: the actor in z against the one in actions."""
+    """Steps to 80 % of the median run: the actor in z against the one in actions, neither of them
+    cloned from the demonstrations.
+    """
     steps, longest = {}, 0.0
-    for part in (WHOLE, "latent"):
+    for part in (NOT_CLONED, "latent"):
         records = runs.of("visuomotor", part=part)
         reached = [steps_to(curve.steps, curve.success, 0.80) for curve in curves(records)]
         steps[part] = float(np.median(reached)) if reached else float("inf")
         longest = max(longest, budget(records) if records else 0.0)
     complete = all(runs.complete("visuomotor", part=part) for part in steps)
-    found = f"in z {_steps(steps['latent'], longest)}, in actions {_steps(steps[WHOLE], longest)}"
+    found = (
+        f"in z {_steps(steps['latent'], longest)}, in actions {_steps(steps[NOT_CLONED], longest)}"
+    )
     return Requirement(
         what="steps to 80 % on lifting, the actor in z or in actions",
         wanted="in z at most a fifth",
         found=found if complete else "",
-        met=_verdict(complete, 5 * steps["latent"] <= min(steps[WHOLE], longest)),
+        met=_verdict(complete, 5 * steps["latent"] <= min(steps[NOT_CLONED], longest)),
     )
 
 
