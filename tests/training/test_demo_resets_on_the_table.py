@@ -14,7 +14,12 @@ from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import last_whole
 from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
 from conure_training.export.export import run as export
-from conure_training.rl.demo_resets.method import build, make_workers, read_demonstration
+from conure_training.rl.demo_resets.method import (
+    SCALED_STARTS,
+    build,
+    make_workers,
+    read_demonstration,
+)
 from conure_training.rl.on_policy.environments import PrivilegedState
 from conure_training.rl.on_policy.networks import ActorCriticNetwork
 from conure_training.rl.policy_file import load_policy
@@ -71,12 +76,18 @@ def test_the_demonstration_is_cloned_before_the_first_episode_where_that_is_aske
     network.normalize.update(torch.from_numpy(method.first_rows))
     method.pretrain(network)
     demonstration = read_demonstration(run, run.method)
+    shown = len(demonstration.observations)
+    np.testing.assert_array_equal(method.first_rows[:shown], demonstration.observations)
+    other_scenes = np.unique(method.first_rows[shown:], axis=0)
+    assert len(other_scenes) == SCALED_STARTS, "scales that stay must fit other starts as well"
     seen = torch.from_numpy(demonstration.observations[:-1])
     distribution, _ = network.decide(seen, network.begin(len(seen)))
     error = np.abs(distribution.mean.detach().numpy() - np.stack(demonstration.actions))
     assert error.mean() < 0.1 < np.abs(np.stack(demonstration.actions)).mean()
     method.evaluation.close()
-    assert build(lift(demos, tmp_path), lift(demos, tmp_path).method).pretrain is None
+    plain = build(lift(demos, tmp_path), lift(demos, tmp_path).method)
+    plain.evaluation.close()
+    assert plain.pretrain is None and len(plain.first_rows) == shown
 
 
 def test_a_policy_on_images_can_guide(demos, prior, tmp_path):
