@@ -62,6 +62,9 @@ def merged(*words):
         "?",
         "#1",
         "x: y",
+        "[",
+        "NULL",
+        "'tis.mp4",
     ],
 )
 @pytest.mark.parametrize("key", ["source", "perhaps", "inner.path"])

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 OPENING = ("[", "{", "'", '"')
+"""Begins of a list, a mapping or a quoted text: where the rest is wrong, the error shall say so."""
 
 
 def for_hydra(word: str, plain: Any) -> str:
@@ -43,12 +44,9 @@ def _value(text: str, is_text: bool) -> str:
     try:
         parsed = OverridesParser.create().parse_override(f"key={literal}")
     except HydraException:
-        return literal if text.startswith(OPENING) else quoted
-    if is_text and (
-        parsed.is_sweep_override() or not isinstance(parsed._value, str | QuotedString | type(None))
-    ):
-        return quoted
-    return literal
+        return quoted if is_text or not text.startswith(OPENING) else literal
+    is_as_written = isinstance(parsed._value, str | QuotedString) or text == "null"
+    return quoted if is_text and not is_as_written else literal
 
 
 def at_home(text: str) -> str:
