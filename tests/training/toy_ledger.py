@@ -108,6 +108,8 @@ def as_measured(entry: Entry) -> Record:
         reached = 0.4
     if names.get("part") == "latent":
         half_at = 0.02
+    if names.get("part") == "no_cloning":
+        half_at = 0.9
     if names.get("learner") == "original":
         reached = 0.02
     if names.get("critic") == "features":

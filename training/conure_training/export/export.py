@@ -26,9 +26,8 @@ from conure_training.policies.chunked import ChunkedPolicy
 from conure_training.policies.graph import ActingGraph, FeatureGraph
 from conure_training.policies.latent import LatentPolicy
 from conure_training.policies.module import FeatureModule, ModulePolicy
+from conure_training.policies.policy import PrivilegedPolicy
 from conure_training.policies.recurrent import RecurrentPolicy
-from conure_training.rl.dqfd.policy import PrivilegedQPolicy
-from conure_training.rl.on_policy.policy import PrivilegedPolicy
 from conure_training.rl.policy_file import load_policy
 from conure_training.runtime.torch_files import load_torch
 
@@ -150,7 +149,7 @@ def load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
             f"{path} decides {policy.prior.size.chunk} actions at once, but a robot takes one a"
             " tick; train a prior with size.chunk=1"
         )
-    if isinstance(policy, PrivilegedPolicy | PrivilegedQPolicy):
+    if isinstance(policy, PrivilegedPolicy):
         raise ConfigError(
             f"{path} acts on the simulator's privileged state, which no robot measures; make one"
             f" that sees images: conure rl method=distill method.teacher={path}"

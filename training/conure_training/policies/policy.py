@@ -45,6 +45,13 @@ class Policy(Protocol):
         ...
 
 
+class PrivilegedPolicy:
+    """Base class of policies on the simulator's privileged state, which no robot measures."""
+
+    task: str
+    """What it was trained for: the state of another task has other values."""
+
+
 def as_batch(observation: Observation) -> tuple[Tensor, Tensor]:
     """Take image (1, h, w, 3) and proprioception (1, p) from one observation. Raises: ConfigError
     if it has no image.

@@ -13,8 +13,7 @@ from conure_core.contract.spec import Contract, require_match
 from conure_core.errors import ConfigError
 from conure_sim.envs.rollout import Driver, expert
 from conure_training.policies.chunked import ChunkedPolicy
-from conure_training.policies.policy import Policy, as_driver
-from conure_training.rl.on_policy.policy import PrivilegedPolicy
+from conure_training.policies.policy import Policy, PrivilegedPolicy, as_driver
 from conure_training.rl.policy_file import load_policy
 
 EXPERT = "expert"

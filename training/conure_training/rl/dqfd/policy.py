@@ -12,26 +12,30 @@ from numpy.typing import NDArray
 from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError
 from conure_training.data.discrete_actions import Table
-from conure_training.policies.policy import Observation
+from conure_training.policies.policy import Observation, PrivilegedPolicy
 from conure_training.rl.dqfd.network import DuelingNetwork, QNetworkSize
 from conure_training.runtime.torch_files import save_torch
 
 KIND = "dqfd"
 
 
-class PrivilegedQPolicy:
+class PrivilegedQPolicy(PrivilegedPolicy):
     """The table's action of the largest Q(s, .), s the simulator's privileged state, which no robot
     measures.
     """
 
-    def __init__(self, network: DuelingNetwork, table: Table, contract: Contract) -> None:
+    def __init__(
+        self, network: DuelingNetwork, table: Table, contract: Contract, task: str
+    ) -> None:
         """Take a trained network.
 
         Args:
             network: Acts.
             table: Its actions, (k, 7).
             contract: Of the environment that it was trained in.
+            task: What it was trained for.
         """
+        self.task = task
         self.network = network.eval().requires_grad_(False)
         self.table = table
         self.contract = contract
@@ -101,4 +105,5 @@ def load_policy(data: Mapping[str, Any]) -> PrivilegedQPolicy:
         QNetworkSize(tuple(size["observation"]), size["actions"], tuple(size["hidden"]))
     )
     network.load_state_dict(data["weights"])
-    return PrivilegedQPolicy(network, data["table"].numpy(), Contract.from_dict(data["contract"]))
+    contract = Contract.from_dict(data["contract"])
+    return PrivilegedQPolicy(network, data["table"].numpy(), contract, data["task"])

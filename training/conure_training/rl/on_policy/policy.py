@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError
-from conure_training.policies.policy import Observation
+from conure_training.policies.policy import Observation, PrivilegedPolicy
 from conure_training.rl.on_policy.distributions import Gaussian
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.runtime.torch_files import save_torch
@@ -19,7 +19,7 @@ from conure_training.runtime.torch_files import save_torch
 KIND = "privileged"
 
 
-class PrivilegedPolicy:
+class PrivilegedGaussianPolicy(PrivilegedPolicy):
     """a = mean + std * noise of the simulator's privileged state, which no robot measures."""
 
     def __init__(self, network: ActorCriticNetwork, contract: Contract, task: str) -> None:
@@ -90,14 +90,14 @@ def save_policy(
     save_torch(path, data)
 
 
-def load_policy(data: Mapping[str, Any]) -> PrivilegedPolicy:
+def load_policy(data: Mapping[str, Any]) -> PrivilegedGaussianPolicy:
     """What `save_policy` wrote. Raises: ConfigError for a policy of a game."""
     if data["contract"] is None:
         raise ConfigError(
             f"the policy plays {data['task']}, which only conure rl evaluates: give evaluate_every="
         )
     contract = Contract.from_dict(data["contract"])
-    return PrivilegedPolicy(load_network(data), contract, data["task"])
+    return PrivilegedGaussianPolicy(load_network(data), contract, data["task"])
 
 
 def load_network(data: Mapping[str, Any]) -> ActorCriticNetwork:
