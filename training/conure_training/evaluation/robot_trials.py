@@ -275,6 +275,11 @@ def _frames(recording: Path, topic: str) -> Iterator[NDArray[np.uint8]]:
     with recording.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
         for _, _, _, image in reader.iter_decoded_messages(topics=[topic]):
+            if image.encoding != "rgb8":
+                raise DataError(
+                    f"{recording}: images on {topic} are {image.encoding}, expected rgb8, as the"
+                    " simulated graph publishes"
+                )
             pixels = np.frombuffer(bytes(image.data), np.uint8)
             yield pixels.reshape(image.height, image.width, 3)
 
