@@ -19,7 +19,6 @@ from conure_training.nn.weights import seeded
 from conure_training.rl.adversarial.cloning import CloningConfig, clone
 from conure_training.rl.adversarial.demonstrations import StateView
 from conure_training.rl.adversarial.discriminator import (
-    Discriminator,
     DiscriminatorConfig,
     DiscriminatorLearner,
     adversarial_loss,
@@ -65,7 +64,7 @@ def test_the_reward_is_minus_log_of_one_minus_d_and_clipped():
 
 
 def rows(values):
-    return torch.tensor([[value, 0.0] for value in values])
+    return torch.tensor([[value] for value in values])
 
 
 def test_what_looks_demonstrated_earns_more():
@@ -83,16 +82,6 @@ def test_a_gradient_penalty_keeps_the_discriminator_from_certainty():
         return metrics["discriminator_demonstrated"]
 
     assert certainty(10.0) < 0.95 < certainty(0.0)
-
-
-def test_rows_after_the_end_are_all_the_same():
-    network = Discriminator(1, DiscriminatorConfig())
-    network.observe(rows([3.0, 5.0]))
-    after = torch.tensor([[0.0, 1.0], [7.0, 1.0]])
-    first, second = network(after)
-    torch.testing.assert_close(first, second)
-    network.observe(after)  # and they do not move what others are scaled by
-    assert network.normalize.mean.item() == pytest.approx(4.0)
 
 
 # What the discriminator sees.
@@ -149,7 +138,7 @@ def test_the_mixed_reward_goes_on_after_success_and_not_after_a_time_limit(share
     (first, second), metrics = model.relabel([ended, cut_off])
 
     imitation = model.learner.reward(rows([1.0, 2.0])).numpy()
-    after = model.learner.reward(torch.tensor([[0.0, 1.0]])).item()
+    after = model.reward_after_end(ends=1, steps=4)
     assert metrics["reward_after_end"] == pytest.approx(after)
     mixed = share * imitation + (1 - share) * np.array([0.0, 1.0])
     later = GAMMA / (1 - GAMMA) * (share * after + (1 - share))
@@ -159,10 +148,13 @@ def test_the_mixed_reward_goes_on_after_success_and_not_after_a_time_limit(share
     np.testing.assert_array_equal(ended.reward, [0.0, 1.0])  # the original stays
 
 
-def test_the_discriminator_learns_from_one_row_after_each_end():
-    model = make_reward()
-    assert model.demonstrated[:, -1].tolist() == [0, 0, 1]
-    assert make_reward(after_end=False).demonstrated[:, -1].tolist() == [0, 0]
+def test_the_reward_after_the_end_counts_ends():
+    model = make_reward()  # demonstrated: one end after two steps
+    # D = 1/2 where one row of three is after the end, as demonstrated: an own end counts one more.
+    assert model.reward_after_end(ends=4, steps=10) == pytest.approx(math.log(2.0))
+    # D = 1/3 / (1/3 + 1/10)
+    assert model.reward_after_end(ends=0, steps=9) == pytest.approx(-math.log(3 / 13))
+    assert model.reward_after_end(ends=0, steps=10**9) == DiscriminatorConfig().reward_clip
 
 
 def test_a_burn_in_is_not_shown_to_the_discriminator():

@@ -49,43 +49,28 @@ class DiscriminatorConfig:
 
 
 class Discriminator(nn.Module):
-    """The logit of D(x), on rows whose last value says whether the episode is over.
-
-    Inputs are scaled by all rows seen so far, own and demonstrated. A row after the end (`ended`
-    1) has no features: it is the same for all.
-    """
+    """The logit of D(x). Inputs are scaled by all rows seen so far, own and demonstrated."""
 
     def __init__(self, features: int, config: DiscriminatorConfig) -> None:
         """Make an untrained one.
 
         Args:
-            features: F, values of a row beside `ended`.
+            features: F, values of a row.
             config: Its size.
         """
         super().__init__()
-        self.features = features
         self.normalize = RunningNormalizer(features)
         hidden = [config.hidden_width] * config.hidden_layers
-        self.layers = mlp([features + 1, *hidden, 1])
+        self.layers = mlp([features, *hidden, 1])
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Logits, (n,), of rows (n, F + 1)."""
-        return self.judge(self.scaled(rows))
-
-    def scaled(self, rows: Tensor) -> Tensor:
-        """The inputs of `judge`, (n, F + 1)."""
-        ended = rows[:, -1:]
-        features = self.normalize(rows[:, :-1]) * (1.0 - ended)
-        return torch.cat([features, ended], dim=1)
+        """Logits, (n,), of rows (n, F)."""
+        return self.judge(self.normalize(rows))
 
     def judge(self, inputs: Tensor) -> Tensor:
         """Logits, (n,), of scaled rows."""
         logits: Tensor = self.layers(inputs)[:, 0]
         return logits
-
-    def observe(self, rows: Tensor) -> None:
-        """Scale inputs by these rows too."""
-        self.normalize.update(rows[rows[:, -1] == 0.0, :-1])
 
 
 def adversarial_loss(own: Tensor, demonstrated: Tensor, entropy_weight: float) -> Tensor:
@@ -113,7 +98,7 @@ def reward(logits: Tensor, clip: float) -> Tensor:
 
     It lies above 0 everywhere, so that an episode that ends earns nothing more: right where failure
     ends it, but where success does, the policy learns to dawdle. `AdversarialReward` therefore goes
-    on paying after the end, by what D says of rows after the end.
+    on paying after the end.
 
     Args:
         logits: Of D, any shape.
@@ -132,7 +117,7 @@ class DiscriminatorLearner:
         """Make an untrained discriminator.
 
         Args:
-            features: F, values of a row beside `ended`.
+            features: F, values of a row.
             config: How it learns.
             seed: Of the first weights and of the minibatches.
         """
@@ -146,8 +131,8 @@ class DiscriminatorLearner:
         """Take the gradient steps of one iteration.
 
         Args:
-            own: The present policy's rows, (n, F + 1).
-            demonstrated: All demonstrated rows, (m, F + 1).
+            own: The present policy's rows, (n, F).
+            demonstrated: All demonstrated rows, (m, F).
 
         Returns:
             Metrics of the last step: the loss, and the mean of D on both kinds of rows.
@@ -155,7 +140,7 @@ class DiscriminatorLearner:
         Raises:
             DataError: Learning diverged.
         """
-        self.network.observe(own)
+        self.network.normalize.update(own)
         metrics: dict[str, float] = {}
         for _ in range(self.config.updates):
             metrics = self._step(self._draw(own), self._draw(demonstrated))
@@ -163,7 +148,7 @@ class DiscriminatorLearner:
 
     @torch.no_grad()
     def reward(self, rows: Tensor) -> Tensor:
-        """Rewards, (n,), of rows (n, F + 1)."""
+        """Rewards, (n,), of rows (n, F)."""
         return reward(self.network(rows), self.config.reward_clip)
 
     def state_dict(self) -> dict[str, Any]:
@@ -185,7 +170,7 @@ class DiscriminatorLearner:
         return rows[index]
 
     def _step(self, own: Tensor, demonstrated: Tensor) -> dict[str, float]:
-        inputs = self.network.scaled(torch.cat([own, demonstrated]))
+        inputs = self.network.normalize(torch.cat([own, demonstrated]))
         logits = self.network.judge(inputs)
         of_own, of_demonstrated = logits[: len(own)], logits[len(own) :]
         loss = adversarial_loss(of_own, of_demonstrated, self.config.entropy_weight)

@@ -2,11 +2,12 @@
 
 -log(1 - D) is positive. Where success ends an episode, whoever succeeds loses every later reward,
 and a policy learns to stay near success and not to finish. So an episode that ended goes on, for
-the rewards, in a state after the end: D sees a row of it for each end, in demonstrations and in own
-episodes, and the last reward holds all later ones:
+the rewards, in a state after the end, which is the same for all. The best D of one state is known
+by counting its rows, one for each end; the last reward holds all later ones:
 
     r_T + gamma / (1 - gamma) * r_after
     r_after = share * -log(1 - D(after)) + (1 - share) * r_task_T
+    D(after) = p_demonstrated / (p_demonstrated + p_own),   p the share of such rows
 
 A policy that ends as often, per step, as the demonstrations do is then indifferent (D = 1/2), and
 one that ends less often is paid for it. Everything is multiplied by 1 - gamma, so that values
@@ -16,6 +17,7 @@ Sources: Ho and Ermon, arXiv 1606.03476; Kostrikov et al., Discriminator-Actor-C
 1809.02925 (the state after the end); Zhu et al., arXiv 1802.09564 (the mixture).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,22 +68,38 @@ class AdversarialReward:
         self.view = view
         self.rule = rule
         self.demonstrated = torch.cat([self._rows(item) for item in demonstrations])
-        learner.network.observe(self.demonstrated)
+        ends = sum(item.terminated for item in demonstrations)
+        self.ends_demonstrated = ends / (ends + len(self.demonstrated))
+        learner.network.normalize.update(self.demonstrated)
 
     def relabel(self, trajectories: list[Trajectory]) -> tuple[list[Trajectory], dict[str, float]]:
         """See RewardModel; a burn-in's steps keep out of D's rows."""
         rows = [self._rows(item) for item in trajectories]
-        metrics = self.learner.update(torch.cat(rows), self.demonstrated)
-        after = self.learner.reward(self._after_end())
-        rewarded = []
-        paid: list[NDArray[np.float32]] = []
-        for item in trajectories:
-            imitation = self.learner.reward(self._seen(item)).numpy()
-            rewarded.append(self._pay(item, imitation, float(after)))
-            paid.append(imitation)
-        metrics["imitation_reward"] = float(np.concatenate(paid).mean())
-        metrics["reward_after_end"] = float(after)
-        return rewarded, metrics
+        own = torch.cat([row[item.burn_in :] for row, item in zip(rows, trajectories, strict=True)])
+        metrics = self.learner.update(own, self.demonstrated)
+        imitation = [self.learner.reward(row).numpy() for row in rows]
+        metrics["imitation_reward"] = float(np.concatenate(imitation).mean())
+
+        ends = sum(item.terminated for item in trajectories)
+        after = self.reward_after_end(ends, len(own))
+        metrics["reward_after_end"] = after
+        pairs = zip(trajectories, imitation, strict=True)
+        return [self._pay(item, earned, after) for item, earned in pairs], metrics
+
+    def reward_after_end(self, ends: int, steps: int) -> float:
+        """Compute -log(1 - D(after)).
+
+        Args:
+            ends: Own episodes that ended; one more counts, so that the first one is not worth
+                everything.
+            steps: Own steps.
+
+        Returns:
+            A reward from 0 to the largest of D's.
+        """
+        own = (ends + 1) / (ends + 1 + steps)
+        clip = self.learner.config.reward_clip
+        return min(math.log1p(self.ends_demonstrated / own), clip)
 
     def state_dict(self) -> dict[str, Any]:
         return self.learner.state_dict()
@@ -102,19 +120,5 @@ class AdversarialReward:
         return replace(trajectory, reward=reward.astype(np.float32))
 
     def _rows(self, trajectory: Trajectory) -> Tensor:
-        """What D learns from: the seen rows, and one after the end."""
-        rows = self._seen(trajectory)[trajectory.burn_in :]
-        if not trajectory.terminated or not self.rule.after_end:
-            return rows
-        return torch.cat([rows, self._after_end()])
-
-    def _seen(self, trajectory: Trajectory) -> Tensor:
-        """Rows (T, F + 1) of an episode's actions."""
-        features = torch.from_numpy(self.view(trajectory))
-        return torch.cat([features, torch.zeros(len(features), 1)], dim=1)
-
-    def _after_end(self) -> Tensor:
-        """The row after the end, (1, F + 1)."""
-        row = torch.zeros(1, self.learner.network.features + 1)
-        row[:, -1] = 1.0
-        return row
+        """What D sees, (T, F)."""
+        return torch.from_numpy(self.view(trajectory))
