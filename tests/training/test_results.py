@@ -212,6 +212,8 @@ def test_a_miss_shows_as_a_miss():
         assert found[what] is False
     assert found["steps to 80 %, critic on state or features, pick_azure"] is False
     assert found["from no data to 90 % on Lift, median"] is False
+    assert found["success after GAIL, 30 demonstrations of BlockLift"] is False
+    assert found["success with GAIL's and the task's reward"] is False
 
 
 def test_one_task_behind_misses_the_whole_headline():

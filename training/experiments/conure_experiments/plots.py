@@ -21,6 +21,7 @@ from conure_experiments.checks import (
     imitation_results,
     labels_of,
     off_policy_results,
+    reward_mixtures,
     sizes_of_data,
 )
 from conure_experiments.ledger import Record
@@ -181,9 +182,10 @@ def _imitated(runs: Runs) -> dict[str, dict[str, list[float]]]:
 
 
 def _rewarded(runs: Runs) -> Groups:
-    lines = {}
-    for share in sorted(runs.values("gail_task_reward", "share"), key=float):
-        lines[f"lambda {share}"] = runs.of("gail_task_reward", share=share)
+    if not runs.of("gail_task_reward"):
+        return {}
+    mixtures = reward_mixtures(runs)
+    lines = {f"lambda {share}": mixtures[share] for share in sorted(mixtures, key=float)}
     return {"BlockLift, 4 demonstrations": lines}
 
 
