@@ -30,7 +30,7 @@ from conure_training.rl.demonstrations import invert_actions
 from conure_training.rl.loop import EVALUATION_SEEDS, Loop, evaluate_learner
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.prior_features import Features
-from conure_training.rl.registry import METHODS, config_class, loop_maker
+from conure_training.rl.registry import METHODS, config_class, environment_maker, loop_maker
 from conure_training.rl.replay import ReplayConfig
 from conure_training.rl.train import build_method, train_rl
 
@@ -38,7 +38,7 @@ from .methods_table import methods_table
 from .toy_runs import CONF, EPISODE_STEPS, rl_config
 
 VARIANTS: dict[str, tuple[str, ...]] = {
-    **{name: () for name in METHODS if loop_maker(name) is None},
+    **{name: () for name in METHODS if not (loop_maker(name) or environment_maker(name))},
     "trajectory": ("method.skills.horizon=5",),
     "symmetric_bounded": (
         "method.critic=features",
