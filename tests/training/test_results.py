@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from conure_experiments import ledger
-from conure_experiments.checks import CHECKS, fresh_starts
+from conure_experiments.checks import CHECKS
+from conure_experiments.checks.priors import (
+    fresh_starts,
+)
 from conure_experiments.ledger import read_records, record_path, resolve_word
 from conure_experiments.page import write_page
 from conure_experiments.plan import PACKAGE, SCALES, hours, load_plan

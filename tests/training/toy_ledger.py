@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conure_experiments.checks import Runs
+from conure_experiments.checks.runs import (
+    Runs,
+)
 from conure_experiments.ledger import Record, write_record
 from conure_experiments.plan import Entry, Plan
 

@@ -16,7 +16,10 @@ from rich.table import Table
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
 from conure_core.errors import ConfigError, ConureError, unknown_name
-from conure_experiments.checks import CHECKS, VERDICTS
+from conure_experiments.checks import CHECKS
+from conure_experiments.checks.runs import (
+    VERDICTS,
+)
 from conure_experiments.job import holder, read_state
 from conure_experiments.ledger import read_record, record_path
 from conure_experiments.page import PAGE, runs_of, write_page

@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.runtime.atomic_files import write_text
-from conure_experiments.checks import (
-    CHECKS,
+from conure_experiments.checks import CHECKS
+from conure_experiments.checks.demonstrations import (
+    off_policy_results,
+)
+from conure_experiments.checks.priors import (
+    fresh_starts,
+)
+from conure_experiments.checks.runs import (
     VERDICTS,
     Runs,
     areas,
     curves,
     finals,
-    fresh_starts,
-    off_policy_results,
 )
 from conure_experiments.ledger import Record, read_records
 from conure_experiments.measures import steps_to

@@ -12,17 +12,21 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from conure_core.runtime.atomic_files import replacing
-from conure_experiments.checks import (
+from conure_experiments.checks.demonstrations import (
+    imitation_results,
+    off_policy_results,
+    reward_mixtures,
+)
+from conure_experiments.checks.priors import (
+    labels_of,
+    sizes_of_data,
+)
+from conure_experiments.checks.runs import (
     Runs,
     areas,
     budget,
     curves,
     finals,
-    imitation_results,
-    labels_of,
-    off_policy_results,
-    reward_mixtures,
-    sizes_of_data,
 )
 from conure_experiments.ledger import Record
 from conure_experiments.off_policy.figure import AGENTS, draw_off_policy

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from conure_core.runtime.requirement import Requirement
-from conure_experiments.checks import (
-    CHECKS,
+from conure_experiments.checks import CHECKS
+from conure_experiments.checks.priors import (
+    fresh_starts,
+)
+from conure_experiments.checks.runs import (
     Runs,
     budget,
     curves,
     finals,
     format_success,
-    fresh_starts,
     percent,
     rate_with_interval,
 )
