@@ -104,6 +104,7 @@ def test_the_node_publishes_both_turned(context, tmp_path, monkeypatch):
     node, sent = CameraNode(), []
     try:
         node.configure()
+        node.capture.close(10.0)  # one frame alone, this thread's
         node.active = True
         monkeypatch.setattr(node.health, "frame", lambda *_: True)
         monkeypatch.setattr(node.images, "publish", sent.append)
