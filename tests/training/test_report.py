@@ -20,6 +20,7 @@ from conure_training.evaluation.robot_trials import camera_frames, read_trials
 
 IMAGE = """uint32 height
 uint32 width
+string encoding
 uint8[] data"""
 CONFIG = {
     "robot": {"robot": "wx250s"},
@@ -65,14 +66,20 @@ class Deaf:
     def on_end(self, *_, **__): ...
 
 
-def recording(path, images=20):
+def recording(path, images=20, encoding="rgb8"):
     with path.open("wb") as stream:
         writer = Writer(stream)
         schema = writer.register_msgdef("sensor_msgs/msg/Image", IMAGE)
         for index in range(images):
-            image = {"height": 4, "width": 6, "data": [index] * 72}
+            image = {"height": 4, "width": 6, "encoding": encoding, "data": [index] * 72}
             writer.write_message("/camera/image_raw", schema, image, log_time=index)
         writer.finish()
+
+
+def test_recorded_images_of_another_encoding_are_refused_by_name(tmp_path):
+    recording(tmp_path / "trial.mcap", encoding="bgr8")
+    with pytest.raises(DataError, match="are bgr8, expected rgb8"):
+        camera_frames(tmp_path / "trial.mcap", 2)
 
 
 def trial(folder, seed, success):
