@@ -48,7 +48,8 @@ def test_a_joint_that_reads_far_outside_its_range_is_refused_by_name_and_moves_n
     rig.close()
     askew(WRIST, shift, registers={"torque_enable": 1})
     before = rig.true_rad()
-    says = r"wrist_angle \(servo 7\) reads 40[89]\d counts, -3.*outside the joint's range.*by hand"
+    # A limp wrist sags a little until its servo is asked to hold.
+    says = r"wrist_angle \(servo 7\) reads (39|40)\d\d counts, -[23]\..*outside the joint's range.*by hand"
     with pytest.raises(RobotError, match=says):
         rig.open()
     rig.simulate(0.3)
