@@ -20,8 +20,8 @@ from xdist.workermanage import WorkerController
 ROOT = Path(__file__).resolve().parent.parent
 REAL_TIME = {"pytest.mark.ros": "gw0", "pytest.mark.nodes": "gw1"}
 """What a file says whose tests keep real time, and the worker on which such files take turns."""
-NICENESS = 5
-"""Of everything else: trainings take what is left of two cores."""
+NICENESS = 12
+"""Of everything else: trainings take what real time leaves of two cores."""
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 # Read when numpy and torch are first imported. Of two workers on two cores, each with threads on

@@ -34,7 +34,7 @@ groups:
   - {experiment: shared, name: base, over: {first: {}}, commands: {figures: experiment toy ticks=2}}
   - experiment: toy
     name: "{name}"
-    over: {first: {name: {good: ticks=20, bad: ticks=-1, long: ticks=20}}}
+    over: {first: {name: {good: ticks=20 meets=10, bad: ticks=-1, long: ticks=20 meets=10}}}
     needs: {base: shared/base}
     commands: {figures: "experiment toy {name} after={base}/figures/figures.json"}
   - {experiment: toy, name: after-bad, over: {first: {}}, needs: {x: toy/bad}, commands: {figures: experiment toy}}
@@ -51,8 +51,12 @@ if "after" in words: assert pathlib.Path(words["after"]).is_file()
 if ticks < 0: sys.exit("this one is bad")
 done = out / "done"
 start = int(done.read_text()) if done.is_file() else 0
-others = [str(path) for path in out.parents[2].glob("*/*/figures/at_work") if path.parent != out]
 (out / "at_work").touch()
+end_s = time.monotonic() + float(words.get("meets", 0))  # to wait for another one
+while True:
+    others = [str(path) for path in out.parents[2].glob("*/*/figures/at_work") if path.parent != out]
+    if others or time.monotonic() >= end_s: break
+    time.sleep(0.02)
 try:
     for tick in range(start, ticks):
         time.sleep(0.1)
