@@ -1,5 +1,6 @@
 """The interface of every policy: a prior, a policy in z, a policy from scratch, a bundle."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conure_core.contract.spec import Contract
+from conure_core.errors import ConfigError
 from conure_sim.envs.rollout import Driver
 from conure_training.data.environments import require_images
 
@@ -50,6 +52,17 @@ class PrivilegedPolicy:
 
     task: str
     """What it was trained for: the state of another task has other values."""
+
+
+def read_contract(data: Mapping[str, Any]) -> Contract:
+    """Read the contract in the file of a privileged policy. Raises: ConfigError for a policy of a
+    game, which has none.
+    """
+    if data["contract"] is None:
+        raise ConfigError(
+            f"the policy plays {data['task']}, which only conure rl evaluates: give evaluate_every="
+        )
+    return Contract.from_dict(data["contract"])
 
 
 def as_batch(observation: Observation) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from conure_core.contract.spec import Contract
-from conure_core.errors import ConfigError
 from conure_training.data.discrete_actions import Table
-from conure_training.policies.policy import Observation, PrivilegedPolicy
+from conure_training.policies.policy import Observation, PrivilegedPolicy, read_contract
 from conure_training.rl.dqfd.network import DuelingNetwork, QNetworkSize
 from conure_training.runtime.torch_files import save_torch
 
@@ -96,14 +95,10 @@ def save_policy(
 
 def load_policy(data: Mapping[str, Any]) -> PrivilegedQPolicy:
     """What `save_policy` wrote. Raises: ConfigError for a policy of a game."""
-    if data["contract"] is None:
-        raise ConfigError(
-            f"the policy plays {data['task']}, which only conure rl evaluates: give evaluate_every="
-        )
+    contract = read_contract(data)
     size = data["size"]
     network = DuelingNetwork(
         QNetworkSize(tuple(size["observation"]), size["actions"], tuple(size["hidden"]))
     )
     network.load_state_dict(data["weights"])
-    contract = Contract.from_dict(data["contract"])
     return PrivilegedQPolicy(network, data["table"].numpy(), contract, data["task"])

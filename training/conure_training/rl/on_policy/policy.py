@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from conure_core.contract.spec import Contract
-from conure_core.errors import ConfigError
-from conure_training.policies.policy import Observation, PrivilegedPolicy
+from conure_training.policies.policy import Observation, PrivilegedPolicy, read_contract
 from conure_training.rl.on_policy.distributions import Gaussian
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.runtime.torch_files import save_torch
@@ -92,11 +91,7 @@ def save_policy(
 
 def load_policy(data: Mapping[str, Any]) -> PrivilegedGaussianPolicy:
     """What `save_policy` wrote. Raises: ConfigError for a policy of a game."""
-    if data["contract"] is None:
-        raise ConfigError(
-            f"the policy plays {data['task']}, which only conure rl evaluates: give evaluate_every="
-        )
-    contract = Contract.from_dict(data["contract"])
+    contract = read_contract(data)
     return PrivilegedGaussianPolicy(load_network(data), contract, data["task"])
 
 
