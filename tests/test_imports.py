@@ -72,6 +72,7 @@ LAYERS = {
         "nn",
         "data",
         "prior",
+        "curation",
         "policies",
         "rl",
         "export",
@@ -127,6 +128,7 @@ EXCEPTIONS["conure_ros.faults.judge.clearances"] = {
     "pybullet"
 }  # the judge measures by other means than the judged
 EXCEPTIONS["conure_training.moved"] = {"conure_experiments"}  # the old name of its command
+EXCEPTIONS["conure_training.curation.recordings"] = {"conure_ros"}  # its reading takes no ROS
 EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from conure_core.control.safety import JointCommand
 from conure_core.errors import DataError, RobotError, UnsafeCommand
 from conure_core.robot.description import load_robot
+from conure_core.robot.joint_names import by_name
 from conure_ros.cameras.encodings import image_pixels
 from conure_ros.comms.messages import (
-    by_name,
     image_message,
     joint_command,
     joint_sample,

@@ -11,8 +11,8 @@ from conure_training.data.demonstrations import (
     ARRAYS,
     Demonstrations,
     load_demonstrations,
-    save_demonstrations,
 )
+from conure_training.data.writer import save_demonstrations
 from conure_training.evaluation.robot_trials import read_trials
 from conure_training.runtime.arrays import load_arrays, save_arrays
 from conure_training.runtime.torch_files import load_torch, save_torch
@@ -45,7 +45,9 @@ def demonstrations(steps=6):
     rest = {"action": np.full((steps, 7), 0.5, np.float32), "reward": np.ones(steps, np.float32)}
     places = {"positions": np.ones((steps, 2, 3), np.float32)}
     one = {name: np.array([value]) for name, value in (("ends", steps), ("task", 0), ("seed", 1))}
-    return Demonstrations(**rows, **final, **images, **rest, **places, **one, tasks=("Lift",))
+    times = {"time_s": np.arange(steps) / 10}
+    parts = {**rows, **final, **images, **rest, **places, **times, **one}
+    return Demonstrations(**parts, tasks=("Lift",))
 
 
 @damages

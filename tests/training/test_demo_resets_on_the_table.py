@@ -12,7 +12,8 @@ import zarr
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import last_whole
-from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.writer import save_demonstrations
 from conure_training.export.export import run as export
 from conure_training.rl.demo_resets.method import (
     SCALED_STARTS,

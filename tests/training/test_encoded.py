@@ -3,12 +3,14 @@ demonstrations.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.writer import save_demonstrations
 from conure_training.prior.feature_cache import (
     FEATURES,
     Encoded,
@@ -54,8 +56,8 @@ def test_other_demonstrations_are_encoded_anew(here) -> None:
     prior, demos = here
     before = encoded(prior, demos)
     data = load_demonstrations(demos)
-    data.image[:] = 255 - data.image
-    save_demonstrations(demos, data, {})
+    negative = replace(data, image=255 - data.image[:])
+    save_demonstrations(demos, negative, {})
     assert not torch.allclose(encoded(prior, demos).steps, before.steps)
 
 

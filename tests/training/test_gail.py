@@ -4,7 +4,6 @@ ends an episode, on a corridor in seconds, and the method on the table.
 
 import json
 import math
-import shutil
 from dataclasses import replace
 
 import gymnasium
@@ -14,7 +13,8 @@ import torch
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError
-from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.data.writer import save_demonstrations
 from conure_training.nn.weights import seeded
 from conure_training.rl.adversarial.cloning import CloningConfig, clone
 from conure_training.rl.adversarial.demonstrations import StateView
@@ -309,16 +309,21 @@ def test_episodes_that_failed_are_not_imitated(demos, tmp_path):
     assert "holds 5 successful episodes of Lift" in error
 
 
-def test_states_of_another_arm_or_task_are_refused(demos):
-    error = refusal(DataError, "gail", demos, "task=PushToGoal")
-    assert "has states of" in error and "collect demonstrations of this task" in error
+def test_states_of_another_arm_or_task_are_refused(demos, tmp_path):
+    data = load_demonstrations(demos)
+    renamed = replace(data, tasks=("PushToGoal", *data.tasks[1:]))
+    save_demonstrations(tmp_path / "demos", renamed, {})
+    error = refusal(DataError, "gail", tmp_path / "demos", "task=PushToGoal")
+    assert "a privileged state of" in error and "collect them with this arm" in error
 
 
 def test_a_data_set_without_states_is_refused(demos, tmp_path):
-    shutil.copytree(demos, tmp_path / "demos")
-    shutil.rmtree(tmp_path / "demos" / "state")
+    data = load_demonstrations(demos)
+    bare = {"state": data.state[:, :0], "final_state": data.final_state[:, :0], "infos": ()}
+    save_demonstrations(tmp_path / "demos", replace(data, **bare), {})
     error = refusal(DataError, "state_bc", tmp_path / "demos")
-    assert "holds no privileged state" in error and "conure demos" in error
+    assert "privileged state, which 6 of 6 episodes of Lift lack" in error
+    assert "conure demos" in error
 
 
 @pytest.mark.parametrize("method", ["gail", "state_bc"])

@@ -56,7 +56,7 @@ def test_demonstrations_are_successes_within_range_and_repeat_by_seed(
     )
     config = replace(config, episodes={"Lift": 3})
     again = load_demonstrations(collect(config))
-    np.testing.assert_array_equal(again.image, data.image[: len(again.image)])
+    np.testing.assert_array_equal(again.image[:], data.image[: len(again.image)])
     np.testing.assert_array_equal(again.action, data.action[: len(again.action)])
 
 
@@ -74,21 +74,21 @@ def test_containers_that_are_held_out_can_be_asked_for(name: str, schema: type) 
         make_environment("PlaceInBox", config)
 
 
-def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_do_not_mix(
+def test_every_task_s_own_expert_demonstrates_and_states_of_two_sizes_mix(
     tmp_path: Path,
 ) -> None:
     none = ["episodes.Lift=0", "episodes.PlaceInTray=0", "episodes.PlaceInBox=0", "workers=1"]
     words = [
         *none,
-        "+episodes.DrawerOpen=2",
+        "+episodes.DrawerOpen=1",
+        "+episodes.PressButton=1",
         "+episodes.PlaceInDrawer=1",
         f"out={tmp_path / 'drawer'}",
     ]
     data = load_demonstrations(collect(load_config(CONF, "demos", DemosConfig, words)))
     assert len(data.ends) == 3
     assert (data.reward[data.ends - 1] == 1).all()
-    with pytest.raises(ConfigError, match="data sets of their own"):
-        load_config(CONF, "demos", DemosConfig, ["+episodes.Pour=1"])
+    assert len(set(data.state_sizes.tolist())) > 1
 
 
 def test_a_broken_episode_is_named(demos: Path, tmp_path: Path) -> None:
@@ -192,9 +192,7 @@ def test_an_interrupted_collection_goes_on_from_blocks_of_its_own_settings_only(
 
     monkeypatch.setattr("conure_training.data.collect.run_blocks", recorded)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "conure_training.data.collect.save_demonstrations", Mock(side_effect=KeyboardInterrupt)
-        )
+        patch.setattr("conure_training.data.collect.writing", Mock(side_effect=KeyboardInterrupt))
         for noise in ("[0.1,0.1]", "[0.3,0.3]"):
             with pytest.raises(KeyboardInterrupt):
                 demos(noise)

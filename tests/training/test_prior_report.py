@@ -13,8 +13,9 @@ from scipy import stats
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, DataError, SpecMismatch
-from conure_training.data.demonstrations import load_demonstrations, save_demonstrations
+from conure_training.data.demonstrations import IMAGES, load_demonstrations
 from conure_training.data.selection import held_out_steps
+from conure_training.data.writer import save_demonstrations
 from conure_training.evaluation import prior_metrics as measures
 from conure_training.evaluation.prior_report import (
     PriorReportConfig,
@@ -134,7 +135,8 @@ def folder(tmp_path_factory, demos: Path) -> Path:
     (folder / "demos").symlink_to(demos)
     data = load_demonstrations(demos)
     save_demonstrations(folder / "others", replace(data, action=-data.action), {})
-    small = replace(data, image=data.image[:, ::2, ::2], final_image=data.final_image[:, ::2, ::2])
+    images = {name: np.asarray(getattr(data, name))[:, ::2, ::2] for name in IMAGES}
+    small = replace(data, **images)
     save_demonstrations(folder / "small", small, {})
     tiny = ["static_scenes=0", "encoder_steps=2", "joint_steps=1", "flow_steps=3", "batch_size=8"]
     for name, chunk in (("single", 1), ("chunked", 3)):

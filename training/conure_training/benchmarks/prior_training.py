@@ -15,7 +15,8 @@ from conure_core.config.loader import load_config
 from conure_core.robot.description import load_robot
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_training.benchmarks.timing import each_call_s
-from conure_training.data.demonstrations import Demonstrations, save_demonstrations
+from conure_training.data.demonstrations import Demonstrations
+from conure_training.data.writer import save_demonstrations
 from conure_training.prior.feature_cache import batch_encoder
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior

@@ -14,13 +14,16 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT_OR_NONE, SEED, SHARE, WORKERS, bounds, check_values
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.errors import ConfigError
+from conure_core.robot.description import load_robot
 from conure_core.runtime.claim import claimed
-from conure_core.runtime.resume import CHANGES_NO_RESULT, identity
+from conure_core.runtime.resume import CHANGES_NO_RESULT, digest, identity
 from conure_sim.envs.rollout import Transition, act_until_done
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
-from conure_training.data.demonstrations import ARRAYS, Demonstrations, save_demonstrations
+from conure_training.data.demonstrations import FINAL, IMAGES, STEPS, Demonstrations
 from conure_training.data.environments import make_environment
+from conure_training.data.episode_info import EpisodeInfo
+from conure_training.data.writer import writing
 from conure_training.runtime.arrays import load_arrays, save_arrays
 from conure_training.runtime.parallel import ENGINES, make_engine, run_blocks
 
@@ -102,17 +105,6 @@ class DemosConfig:
             raise ConfigError(
                 "expected at least one episode, got none; give for instance episodes.Lift=100"
             )
-        self._check_state_sizes()
-
-    def _check_state_sizes(self) -> None:
-        """Refuse tasks whose privileged states differ in size: they cannot share a data set."""
-        tasks = [name for name, count in self.episodes.items() if count]
-        sizes = {name: find_task(name).fixture_state_size for name in tasks}
-        if len(set(sizes.values())) > 1:
-            raise ConfigError(
-                f"tasks of one data set need states of one size, but their fixtures add {sizes}"
-                " numbers; collect them into data sets of their own"
-            )
 
 
 @dataclass(frozen=True)
@@ -156,8 +148,12 @@ def _collect(config: DemosConfig) -> Path:
     for block, arrays in results:
         save_arrays(_block_path(kept, block), settings, arrays)
 
-    data = _join_blocks(config, kept, blocks)
-    save_demonstrations(out, data, {"config": asdict(config)})
+    robot = load_robot(config.arm)
+    contract = digest(robot.contract(config.image_size).to_dict())
+    about = EpisodeInfo("success", "expert", robot=robot.name, contract=contract)
+    with writing(out, {"config": asdict(config)}) as writer:
+        for block in blocks:
+            writer.add(_load_block(_block_path(kept, block), block, robot.control_period_s, about))
     shutil.rmtree(kept)
     return out
 
@@ -267,18 +263,19 @@ def start_episode(
     return observation
 
 
-def _join_blocks(config: DemosConfig, folder: Path, blocks: list[Block]) -> Demonstrations:
-    tasks = tuple(config.episodes)
-    parts: dict[str, list[NDArray]] = {name: [] for name in ARRAYS}
-    steps = 0
-    for block in blocks:
-        with np.load(_block_path(folder, block)) as kept:
-            arrays = dict(kept)
-        arrays["task"] = np.full(block.count, tasks.index(block.task))
-        arrays["ends"] = arrays["ends"] + steps
-        steps = int(arrays["ends"][-1])
-        for name in ARRAYS:
-            parts[name].append(arrays[name])
-
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    return Demonstrations(**joined, tasks=tasks)
+def _load_block(path: Path, block: Block, period_s: float, about: EpisodeInfo) -> Demonstrations:
+    """A finished block as a data set of one task."""
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    lengths = np.diff(arrays["ends"], prepend=0)
+    times = [period_s * np.arange(length) for length in lengths]
+    stored = {name: arrays[name] for name in (*IMAGES, *STEPS, *FINAL) if name in arrays}
+    return Demonstrations(
+        **stored,
+        ends=arrays["ends"],
+        task=np.zeros(block.count, np.int64),
+        seed=arrays["seed"],
+        tasks=(block.task,),
+        time_s=np.concatenate(times),
+        infos=(about,) * block.count,
+    )

@@ -133,13 +133,17 @@ def _of_data_set(path: Path, episode: int) -> RecordedEpisode:
     count = len(data.ends)
     if not 0 <= episode < count:
         raise DataError(f"{path} holds the episodes 0 to {count - 1}, got {episode}")
+    source = data.episodes[episode].source
+    if source != "expert":
+        raise DataError(
+            f"episode {episode} of {path} was recorded on an arm ({source}), whose scene cannot be"
+            " restored; give one of conure demos"
+        )
     config = _collected_with(path)
 
-    steps = slice(int(data.starts[episode]), int(data.ends[episode]))
-    observed: dict[str, NDArray[Any]] = {}
-    for name in OBSERVED:
-        last = getattr(data, f"final_{name}")[episode][None]
-        observed[name] = np.concatenate([getattr(data, name)[steps], last])
+    steps = data.steps_of(episode)
+    proprio = np.concatenate([data.proprio[steps], data.final_proprio[episode][None]])
+    observed = {"proprio": proprio, "state": data.states_of(episode)}
 
     def begin(env: Any) -> Iterator[int]:
         for seed in attempt_seeds(int(data.seed[episode])):

@@ -2,18 +2,19 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError, unknown_name
-from conure_training.data.demonstrations import Demonstrations
+from conure_training.data.demonstrations import STEPS, Demonstrations
+from conure_training.data.images import take_images
 
 HELD_OUT = 0.05
 """Share of the episodes that no prior is trained on."""
-EPISODE_ARRAYS = ("final_image", "final_proprio", "final_state", "seed")
+EPISODE_ARRAYS = ("final_proprio", "final_state", "seed")
 
 
 def choose_episodes(
@@ -74,12 +75,19 @@ def episodes_of(data: Demonstrations, episodes: NDArray[np.int64]) -> Demonstrat
         "ends": np.cumsum(lengths[episodes]),
         "task": task,
         "tasks": tuple(data.tasks[index] for index in kept),
+        "infos": tuple(data.infos[episode] for episode in episodes if data.infos),
+        "image": take_images(data.image, steps),
+        "final_image": take_images(data.final_image, episodes),
+        "others": {
+            name: (take_images(seen, steps), take_images(final, episodes))
+            for name, (seen, final) in data.others.items()
+        },
     }
     for name in EPISODE_ARRAYS:
         parts[name] = getattr(data, name)[episodes]
-    for field in fields(data):
-        if field.name not in parts:
-            parts[field.name] = getattr(data, field.name)[steps]
+    for name in STEPS:
+        rows = getattr(data, name)
+        parts[name] = None if rows is None else rows[steps]
     return replace(data, **parts)
 
 

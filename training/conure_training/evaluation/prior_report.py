@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from conure_core.config.values import BATCH, SEED, bounds, check_values
 from conure_core.errors import ConfigError, SpecMismatch
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
-from conure_training.data.demonstrations import Demonstrations, load_demonstrations
+from conure_training.data.demonstrations import Demonstrations
+from conure_training.data.images import take_images
+from conure_training.data.joining import data_folders, load_data_sets
 from conure_training.data.selection import choose_episodes, episodes_of, fingerprint, held_out_steps
 from conure_training.evaluation import prior_metrics as metrics
 from conure_training.evaluation.calibration_plot import draw_calibration
@@ -39,8 +42,8 @@ class PriorReportConfig:
     prior: str
     """File of the prior."""
 
-    demos: str
-    """Folder of demonstrations, whose held-out part is used."""
+    demos: Any
+    """Folder of demonstrations, or a list of folders, whose held-out part is used."""
 
     out: str
     """Folder for prior_report.json and calibration.png."""
@@ -67,6 +70,7 @@ class PriorReportConfig:
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
+        data_folders(self.demos)
         if not 0.0 < self.quantile < 1.0:
             raise ConfigError(f"quantile must lie in (0, 1), got {self.quantile}")
 
@@ -189,7 +193,9 @@ def encode_held_out(config: PriorReportConfig, prior: Prior) -> HeldOut:
                 f" {shape}"
             )
     targets, whole = chunk_targets(data.action, data.ends, prior.size.chunk)
-    features = batch_encoder(prior.encoder)(data.image[whole], data.proprio[whole]).double()
+    features = batch_encoder(prior.encoder)(
+        take_images(data.image, whole), data.proprio[whole]
+    ).double()
     action = torch.from_numpy(targets[whole]).double()
     z, log_likelihood = in_float64(prior.flow).encode_with_log_prob(action, features)
     episode = np.repeat(np.arange(len(data.ends)), data.ends - data.starts)
@@ -197,7 +203,7 @@ def encode_held_out(config: PriorReportConfig, prior: Prior) -> HeldOut:
 
 
 def _select_held_out(config: PriorReportConfig) -> tuple[Demonstrations, str]:
-    data = load_demonstrations(Path(config.demos))
+    data = load_data_sets(config.demos)
     note = prior_note(Path(config.prior))
     if note.get("demonstrations") not in (None, fingerprint(data)):
         return data, "all of another data set"

@@ -178,7 +178,8 @@ def _inference_times_ms(bundle: Bundle, observations: Observations, calls: int) 
 
 def _recorded_observations(config: ExportConfig) -> Observations:
     data = load_demonstrations(Path(config.demos))
-    return _spread({"image": data.image, "proprio": data.proprio}, config.observations)
+    rows: dict[str, Any] = {"image": data.image, "proprio": data.proprio}
+    return _spread(rows, config.observations)
 
 
 def _simulated_observations(config: ExportConfig, contract: Contract) -> Observations:

@@ -30,7 +30,8 @@ from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.vision.camera import Camera
-from conure_training.data.demonstrations import Demonstrations, load_demonstrations
+from conure_training.data.demonstrations import Demonstrations
+from conure_training.data.joining import data_folders, load_data_sets
 from conure_training.data.selection import (
     choose_episodes,
     fingerprint,
@@ -57,8 +58,8 @@ class PriorConfig:
     Without any labels the encoder learns by likelihood alone, in as many steps.
     """
 
-    demos: str = field(metadata=CHANGES_NO_RESULT)
-    """Folder of the demonstrations."""
+    demos: Any = field(metadata=CHANGES_NO_RESULT)
+    """Folder of the demonstrations, or a list of folders: simulated ones beside recordings."""
 
     out: str = field(metadata=CHANGES_NO_RESULT)
     """Folder for the prior, its metrics and caches."""
@@ -134,6 +135,7 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
+        data_folders(self.demos)
         make_engine(self)
         find_randomization(self.randomization)
 
@@ -172,7 +174,7 @@ def train_prior(config: PriorConfig) -> Path:
 def _train_prior(config: PriorConfig) -> Path:
     torch.manual_seed(config.seed)
     out = Path(config.out)
-    everything = load_demonstrations(Path(config.demos))
+    everything = load_data_sets(config.demos)
     data = choose_episodes(everything, config.tasks, config.trajectories, config.seed)
     require_many_tasks(data, config.tasks)
 
@@ -195,9 +197,10 @@ def _train_prior(config: PriorConfig) -> Path:
     path = out / "prior.pt"
     note = {"config": asdict(config), "demonstrations": fingerprint(everything), **trainer.metrics}
     prior.cpu().save(path, note)
-    if data is everything:
+    folders = data_folders(config.demos)
+    if data is everything and len(folders) == 1:
         final = batch_encoder(prior.encoder)(data.final_image, data.final_proprio)
-        save_encoded(path, Path(config.demos), Encoded(trainer.features.cpu(), final))
+        save_encoded(path, folders[0], Encoded(trainer.features.cpu(), final))
     write_json(out / "metrics.json", trainer.metrics)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return path
@@ -215,7 +218,7 @@ def _trainer(
     run = identity(config, without=MAY_BE_LOWERED, inputs=inputs)
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
     held_out = held_out_steps(data)
-    return PriorTrainer(config, prior, frames, scenes, held_out, whole, camera, run)
+    return PriorTrainer(config, prior, frames, scenes, held_out, whole, data.labelled, camera, run)
 
 
 def _load_or_render_scenes(

@@ -93,7 +93,8 @@ class PriorTrainer:
         3. flow                min -log p(a | features + noise)     features of the frozen encoder,
            computed once
 
-    Without any label the loss of the first two is -log p. Held-out episodes are never trained on.
+    Without any label the loss of the first two is -log p; recordings have none, and take part in
+    log p alone. Held-out episodes are never trained on.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class PriorTrainer:
         scenes: Frames | None,
         held_out: NDArray[np.bool_],
         whole: NDArray[np.bool_],
+        labelled: NDArray[np.bool_],
         camera: Camera,
         identity: str,
     ):
@@ -117,6 +119,7 @@ class PriorTrainer:
             held_out: Steps never to train on, shape (n,), see `held_out_steps`.
             whole: Steps with a fully demonstrated chunk, shape (n,), see
                 `frames_of_demonstrations`.
+            labelled: Steps whose objects' positions are known, shape (n,).
             camera: As calibrated.
             identity: Of the run; a checkpoint with a different one is refused.
 
@@ -130,6 +133,8 @@ class PriorTrainer:
         self.identity = identity
         self.train_index = torch.from_numpy(np.flatnonzero(~held_out))
         self.held_index = torch.from_numpy(np.flatnonzero(held_out & whole))
+        self.labelled_index = torch.from_numpy(np.flatnonzero(~held_out & labelled))
+        self.measured_index = torch.from_numpy(np.flatnonzero(held_out & whole & labelled))
         if len(self.held_index) == 0:
             raise DataError(
                 f"no held-out episode is as long as size.chunk={prior.size.chunk}; ask for a"
@@ -199,7 +204,11 @@ class PriorTrainer:
 
     @property
     def _labelled(self) -> bool:
-        return self.scenes is not None or self.config.labelled_demonstrations
+        return self.scenes is not None or self._uses_demonstrated_labels
+
+    @property
+    def _uses_demonstrated_labels(self) -> bool:
+        return self.config.labelled_demonstrations and len(self.labelled_index) > 0
 
     def _fit(self, number: int, phase: Phase, saved: dict[str, Any] | None) -> None:
         if phase.steps == 0 or (saved is not None and saved["phase"] > number):
@@ -263,19 +272,22 @@ class PriorTrainer:
         return data
 
     def _demonstration_batch(self, size: int) -> Frames:
-        drawn = torch.randint(len(self.train_index), (size,))
-        return self.frames.at(self.train_index[drawn], self.device)
+        return self._draw(self.train_index, size)
+
+    def _draw(self, index: Tensor, size: int) -> Frames:
+        drawn = torch.randint(len(index), (size,))
+        return self.frames.at(index[drawn], self.device)
 
     def _auxiliary_batch(self) -> Frames:
         size = self.config.batch_size
         if self.scenes is None:
-            return self._demonstration_batch(size)
-        demonstrated = size // 4 if self.config.labelled_demonstrations else 0
+            return self._draw(self.labelled_index, size)
+        demonstrated = size // 4 if self._uses_demonstrated_labels else 0
         drawn = torch.randint(len(self.scenes), (size - demonstrated,))
         batch = self.scenes.at(drawn, self.device)
         if demonstrated == 0:
             return batch
-        return Frames.concatenate([batch, self._demonstration_batch(demonstrated)])
+        return Frames.concatenate([batch, self._draw(self.labelled_index, demonstrated)])
 
     def _auxiliary_loss(self) -> Tensor:
         batch = self._auxiliary_batch()
@@ -331,8 +343,11 @@ class PriorTrainer:
 
         Metrics: the share within 3 cm, and these ones' median error, mm.
         """
-        every = max(1, len(self.held_index) // MEASURED_FRAMES)
-        batch = self.frames.at(self.held_index[::every], self.device)
+        measured = self.measured_index
+        if len(measured) == 0:
+            return
+        every = max(1, len(measured) // MEASURED_FRAMES)
+        batch = self.frames.at(measured[::every], self.device)
         encoder = self.prior.encoder
         found = encoder.detect(batch.image, batch.proprio)
 

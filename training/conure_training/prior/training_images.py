@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +12,19 @@ from torch import Tensor
 from conure_sim.envs.static_scenes import LabelledImages
 from conure_sim.vision.camera import Camera
 from conure_training.data.demonstrations import Demonstrations
+from conure_training.data.images import EncodedImages
 from conure_training.prior.chunking import chunk_targets
+
+CONTAINER_VALUES = 4
+"""The container's position and whether there is one, at the end of the privileged state."""
 
 
 @dataclass(frozen=True)
 class Frames:
     """n images with their labels and actions; NaN where a label is unknown."""
 
-    image: Tensor
-    """Shape (n, h, w, 3), uint8."""
+    image: Any
+    """Shape (n, h, w, 3), uint8: a Tensor, or EncodedImages, of which `at` makes one."""
 
     proprio: Tensor
     """Proprioception, shape (n, p)."""
@@ -53,7 +58,7 @@ class Frames:
             m frames.
         """
         columns = (getattr(self, field.name) for field in fields(self))
-        return Frames(*(column[index].to(device) for column in columns))
+        return Frames(*(_rows(column, index).to(device) for column in columns))
 
     @staticmethod
     def concatenate(parts: Sequence["Frames"]) -> "Frames":
@@ -92,21 +97,42 @@ def frames_of_demonstrations(
     Returns:
         n frames, and whether all of a step's chunk was demonstrated, shape (n,).
     """
-    container = np.where(data.state[:, -1:] > 0.5, data.state[:, -4:-1], np.nan).astype(np.float32)
+    container = _containers(data)
     colours = np.full_like(data.positions, np.nan)
 
     points = np.concatenate([data.positions, container[:, None]], axis=1)
     pixels = camera.project(points.reshape(-1, 3)).astype(np.float32)
     pixels = pixels.reshape(*points.shape[:2], 2)
 
-    labelled = LabelledImages(data.image, data.proprio, data.positions, colours, container, pixels)
+    image: Any = data.image
+    labelled = LabelledImages(image, data.proprio, data.positions, colours, container, pixels)
     action, whole = chunk_targets(data.action, data.ends, chunk)
     return _frames(labelled, action), whole
 
 
+def _containers(data: Demonstrations) -> NDArray[np.float32]:
+    """Each step's container, which the privileged state ends with, (n, 3); NaN where there is none,
+    or where it is not known.
+    """
+    sizes = np.repeat(data.state_sizes, data.ends - data.starts)
+    found = np.full((len(data), 3), np.nan, np.float32)
+    for size in np.unique(sizes[sizes >= CONTAINER_VALUES]):
+        mine = sizes == size
+        container = data.state[mine, size - CONTAINER_VALUES : size]
+        found[mine] = np.where(container[:, -1:] > 0.5, container[:, :-1], np.nan)
+    return found
+
+
+def _rows(column: Tensor | EncodedImages, index: Tensor) -> Tensor:
+    if isinstance(column, EncodedImages):
+        return torch.from_numpy(column[index.numpy()])
+    return column[index]
+
+
 def _frames(labelled: LabelledImages, action: NDArray[np.float32]) -> Frames:
+    image: Any = labelled.image
     return Frames(
-        image=torch.from_numpy(labelled.image),
+        image=image if isinstance(image, EncodedImages) else torch.from_numpy(image),
         proprio=torch.from_numpy(labelled.proprio),
         positions=torch.from_numpy(labelled.positions),
         colours=torch.from_numpy(labelled.colours),

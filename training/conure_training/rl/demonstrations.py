@@ -18,6 +18,7 @@ def build_episodes(
     task: str,
     encoded: Encoded,
     relabel_seed: int | None,
+    state_size: int,
     images: bool = False,
 ) -> list[Episode]:
     """Build the demonstrations of one task as episodes of "features" and "state".
@@ -31,6 +32,7 @@ def build_episodes(
         task: Name of the task to take.
         encoded: The prior's features of all of `data`, steps (n, F) and final (e, F).
         relabel_seed: Seeds the choice of the other target; None: no episode is repeated.
+        state_size: Values of the state; episodes that have another one, or none, get zeros.
         images: Observations also hold "image" and "proprio".
 
     Returns:
@@ -47,11 +49,12 @@ def build_episodes(
         )
     rng = np.random.default_rng(relabel_seed)
     proprio_size = data.proprio.shape[1]
-    starts = data.starts
     episodes = []
     for index in chosen:
-        steps = slice(starts[index], data.ends[index])
-        state = np.concatenate([data.state[steps], data.final_state[index][None]])
+        steps = data.steps_of(index)
+        state = data.states_of(index)
+        if state.shape[1] != state_size:
+            state = np.zeros((len(state), state_size), np.float32)
         features = torch.cat([encoded.steps[steps], encoded.final[index][None]])
         observations = {"features": features, "state": torch.from_numpy(state)}
         if images:

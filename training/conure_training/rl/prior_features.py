@@ -13,7 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conure_training.data.demonstrations import Demonstrations, load_demonstrations
+from conure_training.data.demonstrations import (
+    Demonstrations,
+    load_demonstrations,
+    require_state,
+)
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
 from conure_training.policies.module import PolicyModule
@@ -113,7 +117,16 @@ class Features:
     def task_demonstrations(self) -> list[Episode]:
         """The task's own, and again as failures where `relabel` asks for it."""
         relabel_seed = self.config.seed if self.config.relabel else None
-        return build_episodes(self.data, self.config.task, self.encoded, relabel_seed, self.images)
+        task = self.config.task
+        for is_needed, who in (
+            (self.critic == "state", "method.critic=state learns from"),
+            (self.config.relabel, "relabel=true finds other targets in"),
+        ):
+            if is_needed and task in self.data.tasks:
+                require_state(self.data, task, self.state_dim, f"{self.config.demos}: {who}")
+        return build_episodes(
+            self.data, task, self.encoded, relabel_seed, self.state_dim, self.images
+        )
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
         """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
-from conure_training.data.demonstrations import load_demonstrations, stored_arrays
+from conure_training.data.demonstrations import load_demonstrations, require_state
 from conure_training.rl.config import RunConfig
 from conure_training.rl.on_policy.trajectories import Trajectory
 
@@ -61,27 +61,16 @@ def load_trajectories(run: RunConfig, env: Any, count: int) -> list[Trajectory]:
         DataError: There are fewer, or they hold no state, or a state of another environment.
     """
     folder, task = Path(run.demos), run.task
-    if "state" not in stored_arrays(folder):
-        raise DataError(
-            f"{folder} holds no privileged state, which method={run.method.name} imitates; collect"
-            " demonstrations by conure demos"
-        )
     data = load_demonstrations(folder, images=False)
-    size = env.observation_space.shape[0]
-    if data.state.shape[1] != size:
-        raise DataError(
-            f"{folder} has states of {data.state.shape[1]} values, {task} with the arm {run.arm}"
-            f" has {size}; collect demonstrations of this task with this arm"
-        )
-    starts = data.starts
+    needs = f"{folder}: method={run.method.name} with the arm {run.arm} imitates"
+    require_state(data, task, env.observation_space.shape[0], needs)
     found = []
     for index in np.flatnonzero([data.tasks[number] == task for number in data.task]):
-        steps = slice(starts[index], data.ends[index])
+        steps = data.steps_of(index)
         if data.reward[steps][-1] > 0:
-            last = data.final_state[index][None]
             found.append(
                 Trajectory(
-                    observation=np.concatenate([data.state[steps], last]),
+                    observation=data.states_of(index),
                     action=data.action[steps],
                     reward=data.reward[steps],
                     terminated=True,

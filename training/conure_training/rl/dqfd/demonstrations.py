@@ -199,8 +199,8 @@ def _recorded(path: Path, task: str) -> list[ActionEpisode]:
     chosen = np.flatnonzero(data.task == data.tasks.index(task)) if task in data.tasks else ()
     episodes = []
     for index in chosen:
-        steps = slice(int(data.starts[index]), int(data.ends[index]))
-        seen = np.concatenate([data.state[steps], data.final_state[index][None]])
+        steps = data.steps_of(index)
+        seen = data.states_of(index)
         episodes.append(ActionEpisode(seen, data.action[steps], data.reward[steps]))
     if not episodes:
         raise DataError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -227,7 +228,7 @@ def _train(run: RunConfig, settings: VaeTraining, proprio_dim: int) -> ImageVae:
         vae = ImageVae(run.image_size, proprio_dim, settings.code_dim)
 
     def train(module: ImageVae) -> None:
-        image = torch.from_numpy(data.image)
+        image = torch.from_numpy(np.asarray(data.image))
         proprio = torch.from_numpy(data.proprio)
         train_vae(module, image, proprio, settings, run.seed)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.errors import DataError
-from conure_training.data.demonstrations import stored_arrays
 from conure_training.policies.module import FeatureModule
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import build_episodes
@@ -37,10 +36,8 @@ class OfflineData:
         """The task's episodes of "features"; where `timeout_fails` is off, those without success
         are bootstrapped beyond their end.
         """
-        if "reward" not in stored_arrays(self._folder):
-            raise self._error("holds no rewards")
         features = self.features
-        found = build_episodes(features.data, self.run.task, features.encoded, None)
+        found = build_episodes(features.data, self.run.task, features.encoded, None, 0)
         if not any(episode.reward.any() for episode in found):
             raise self._error(f"holds no success in its {len(found)} episodes of {self.run.task}")
         episodes = []

@@ -3,7 +3,6 @@
 import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -12,8 +11,9 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.control.safety import JointCommand
-from conure_core.errors import RobotError, UnsafeCommand
+from conure_core.errors import UnsafeCommand
 from conure_core.robot.description import RobotConfig
+from conure_core.robot.joint_names import by_name
 from conure_core.robot.ros2_control import joint_order
 from conure_core.types import Array
 
@@ -157,37 +157,3 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
     time_from_start = message.points[0].time_from_start
     duration_s = time_from_start.sec + time_from_start.nanosec / NANOSECONDS
     return JointCommand(positions[:-1], float(positions[-1]), duration_s)
-
-
-def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str) -> Array:
-    """Pick values by name.
-
-    Args:
-        names: Names of the given values.
-        values: One number for each name.
-        wanted: Names to pick; each must be there exactly once.
-        what: Topic, for errors.
-
-    Returns:
-        The wanted values in the wanted order, shape (len(wanted),).
-
-    Raises:
-        RobotError: A name is missing or doubled, or the number of values differs.
-        UnsafeCommand: A wanted value is not finite.
-    """
-    if len(names) != len(values):
-        raise RobotError(f"{what}: {len(names)} names but {len(values)} positions")
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise RobotError(
-            f"{what} lacks {', '.join(map(repr, missing))}; it has: {', '.join(names) or 'nothing'}"
-        )
-    doubled = sorted({name for name in wanted if list(names).count(name) > 1})
-    if doubled:
-        raise RobotError(f"{what} has {', '.join(map(repr, doubled))} more than once")
-    table = dict(zip(names, values, strict=True))
-    picked = np.array([table[name] for name in wanted], dtype=np.float64)
-    if not np.isfinite(picked).all():
-        bad = [name for name, value in zip(wanted, picked, strict=True) if not np.isfinite(value)]
-        raise UnsafeCommand(f"{what}: the position of {', '.join(map(repr, bad))} is not finite")
-    return picked

@@ -15,10 +15,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError, StaleInput, UnsafeCommand
 from conure_core.robot.description import load_robot
+from conure_core.robot.joint_names import by_name
 from conure_msgs.msg import PolicyCommand
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import by_name, joint_sample, to_ns, to_time
+from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher

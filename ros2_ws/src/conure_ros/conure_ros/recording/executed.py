@@ -1,0 +1,143 @@
+"""The commands that control followed in a recording, as the actions that were executed."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conure_core.contract.action import ACTION_SIZE, GRIPPER
+from conure_core.control.controller import gripper_position_m
+from conure_core.control.loop import executed_action
+from conure_core.robot.arm import Arm
+from conure_core.robot.joint_names import by_name
+from conure_core.types import Array
+from conure_ros.recording.episodes import RecordedMessage, stamp_ns
+
+POLICY, TELEOP = 2, 3
+"""Modes of RobotState in which control follows commands."""
+MICROSECOND = 1_000
+NANOSECONDS = 1_000_000_000
+MOVED_RAD = 0.05
+"""A set point that moves further without a command was moved by something else, such as homing."""
+
+
+@dataclass(frozen=True)
+class Joints:
+    """Measured joints: angles (n,), rad, and the gripper, m."""
+
+    log_ns: int
+    stamp_ns: int
+    joint_rad: Array
+    gripper_m: float
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A command that control followed."""
+
+    log_ns: int
+    stamp_ns: int
+    """Of the tick at which it was sent."""
+    captured_ns: int
+    """Of what it answers: an image, or a person's input."""
+    action: Array
+    """Shape (7,), in [-1, 1]."""
+    by_person: bool
+
+
+@dataclass
+class CommandReader:
+    """Collects joints and commands from the messages of a recording, in its order."""
+
+    arm: Arm
+    joints: list[Joints] = field(default_factory=list)
+    states: list[tuple[int, Any]] = field(default_factory=list)
+    """Log time, ns, and message of each robot_state."""
+    requests: dict[tuple[int, bool], Array] = field(default_factory=dict)
+    """Actions by their stamp, us, and whether they are a person's."""
+
+    def take(self, record: RecordedMessage) -> None:
+        """Take a message; others than these are ignored.
+
+        Args:
+            record: The message.
+
+        Raises:
+            RobotError: joint_states are of another arm.
+        """
+        message, topic = record.message, record.topic
+        if topic.endswith("/joint_states"):
+            names = self.arm.config.command_names
+            values = by_name(message.name, message.position, names, "joint_states")
+            stamp = stamp_ns(message.header.stamp)
+            self.joints.append(Joints(record.log_ns, stamp, values[:-1], float(values[-1])))
+        elif topic.endswith("/robot_state"):
+            self.states.append((record.log_ns, message))
+        elif topic.endswith(("/command/policy", "/command/teleop")):
+            action = np.array(message.action, dtype=np.float64)
+            stamp = stamp_ns(message.header.stamp) // MICROSECOND
+            if action.shape == (ACTION_SIZE,) and np.isfinite(action).all():
+                self.requests[stamp, topic.endswith("teleop")] = action.clip(-1.0, 1.0)
+
+    def executed(self) -> Iterator[Executed | tuple[int, str]]:
+        """What was executed, in order; between commands also the log time, ns, at which something
+        else moved the set point, and what to say of it.
+
+        An action that safety left as it was is the request's. One that it changed is what leads
+        from the last set point to this one; its gripper is as requested.
+        """
+        before: Array | None = None
+        opening = math.nan
+        for log_ns, state in self.states:
+            if not len(state.commanded_rad):
+                continue
+            after = np.array(state.commanded_rad)
+            answers = state.mode in (POLICY, TELEOP) and not math.isnan(state.capture_to_command_s)
+            if not answers:
+                if before is not None and np.abs(after - before).max() > MOVED_RAD:
+                    yield log_ns, "the arm was moved without a command"
+                before = after
+                continue
+            stamp = stamp_ns(state.header.stamp)
+            captured = stamp - round(state.capture_to_command_s * NANOSECONDS)
+            requested = self._request(captured, state.mode == TELEOP)
+            if requested is not None:
+                opening = float(requested[GRIPPER])
+            action = requested
+            if action is None or len(state.safety_changes):
+                action = self._inverted(before, after, opening, stamp)
+            yield Executed(log_ns, stamp, captured, action, state.mode == TELEOP)
+            before = after
+
+    def _request(self, captured_ns: int, by_person: bool) -> Array | None:
+        """The action that was asked for; None if it is not in the recording."""
+        stamp = captured_ns // MICROSECOND
+        found = (self.requests.get((stamp + off, by_person)) for off in (0, 1, -1))
+        return next((action for action in found if action is not None), None)
+
+    def _inverted(self, before: Array | None, after: Array, opening: float, stamp: int) -> Array:
+        measured = self.nearest(stamp)
+        start = measured.joint_rad if before is None else before
+        if math.isnan(opening):
+            gripper_m = measured.gripper_m
+        else:
+            gripper_m = gripper_position_m(opening, self.arm.config)
+        return executed_action(self.arm, start, after, gripper_m)
+
+    def nearest(self, stamp: int) -> Joints:
+        """The joints measured nearest to a time, ns. There must be some."""
+        place = int(np.searchsorted(self._stamps, stamp))
+        around = self._sorted[max(0, place - 1) : place + 1]
+        return min(around, key=lambda sample: abs(sample.stamp_ns - stamp))
+
+    @cached_property
+    def _sorted(self) -> list[Joints]:
+        return sorted(self.joints, key=lambda sample: sample.stamp_ns)
+
+    @cached_property
+    def _stamps(self) -> NDArray[np.int64]:
+        return np.array([sample.stamp_ns for sample in self._sorted], dtype=np.int64)

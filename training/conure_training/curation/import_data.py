@@ -1,0 +1,143 @@
+"""`conure data import`: recordings of an arm as a data set."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from conure_core.config.loader import load_config
+from conure_core.config.values import bounds, check_values
+from conure_core.errors import ConfigError, DataError, unknown_name
+from conure_core.robot.arm import Arm
+from conure_core.robot.description import load_robot
+from conure_core.runtime.claim import claimed
+from conure_training.curation.recordings import (
+    FITS,
+    ImageRule,
+    RecordingReader,
+    find_recordings,
+    require_one_arm,
+)
+from conure_training.data.images import CODECS
+from conure_training.data.writer import DataSetWriter, writing
+
+AUTO = "auto"
+LARGEST_PNG_PX = 128
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """The settings of `conure data import`."""
+
+    recordings: str
+    """Folder of recordings, MCAP."""
+
+    out: str
+    """Folder of the data set."""
+
+    robot: str
+    """Name of the robot that was recorded, or path of its YAML file."""
+
+    task: str
+    """Task of recordings that do not name one."""
+
+    image_size: int = field(metadata=bounds(16, 1024))
+    """Side of the square images that the policy will see, px."""
+
+    image_fit: str
+    """How images become squares, as policy_node's: none, crop, pad, stretch."""
+
+    image_crop_px: tuple[int, int, int, int]
+    """Part of the image that is taken first: left, top, width, height; 0: the whole."""
+
+    image_undistort: bool
+    """Take the lens distortion out first, by the recorded camera_info."""
+
+    trim_idle: bool
+    """Leave out steps without motion at the beginning and at the end."""
+
+    codec: str
+    """How images are stored: png (exact), jpeg, or auto: png up to 128 px."""
+
+    skip: bool
+    """Leave out recordings that cannot be used, each with a line, instead of refusing all."""
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), type(self))
+        for name, given, known in (
+            ("codec", self.codec, (AUTO, *CODECS)),
+            ("image_fit", self.image_fit, FITS),
+        ):
+            if given not in known:
+                raise unknown_name(name, given, known)
+        self.rule.framing  # noqa: B018  (refuses what does not fit together)
+
+    @property
+    def rule(self) -> ImageRule:
+        """What the policy will see of an image."""
+        return ImageRule(self.image_fit, self.image_size, self.image_crop_px, self.image_undistort)
+
+    @property
+    def encoding(self) -> str:
+        """The codec."""
+        if self.codec != AUTO:
+            return self.codec
+        small = self.image_fit != "none" and self.image_size <= LARGEST_PNG_PX
+        return "png" if small else "jpeg"
+
+
+def run(overrides: list[str]) -> None:
+    """Make a data set of recordings."""
+    import_recordings(load_config("conure_training.conf", "data_import", ImportConfig, overrides))
+
+
+def import_recordings(config: ImportConfig) -> Path:
+    """Write the data set `config.out`, whole or not at all.
+
+    Args:
+        config: What to import, and how.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ConfigError: There are no recordings, or settings do not fit.
+        DataError: A recording cannot be used; what lies at `out` is as before.
+    """
+    with claimed(config.out, "conure data import"):
+        return _import(config)
+
+
+def _import(config: ImportConfig) -> Path:
+    out = Path(config.out)
+    arm = Arm(load_robot(config.robot))
+    reader = RecordingReader(arm, config.rule, config.task, config.trim_idle)
+    paths = find_recordings(Path(config.recordings))
+    if not config.skip:
+        require_one_arm(paths, arm)
+    with writing(out, {"import": asdict(config)}, config.encoding) as writer:
+        for path in paths:
+            _add(writer, reader, path, config.skip)
+        _require_some(writer, config)
+        summary = f"{out}: {writer.episodes} episodes, {writer.steps} steps"
+    print(f"{summary} of {len(paths)} recordings")
+    return out
+
+
+def _add(writer: DataSetWriter, reader: RecordingReader, path: Path, skip: bool) -> None:
+    try:
+        data, remarks = reader.read(path)
+        if data is not None:
+            writer.add(data)
+    except DataError as error:
+        if not skip:
+            raise
+        remarks = (f"{path.name} is left out: {error}",)
+    for remark in remarks:
+        print(remark)
+
+
+def _require_some(writer: DataSetWriter, config: ImportConfig) -> None:
+    if not writer.episodes:
+        raise ConfigError(
+            f"no recording of {config.recordings} holds an episode that can be used; see the lines"
+            " above"
+        )
