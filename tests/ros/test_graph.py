@@ -13,6 +13,7 @@ from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.config.loader import load_config
 from conure_core.robot.description import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand, RobotState
@@ -21,6 +22,11 @@ from conure_ros.bringup.launcher import GraphError, run_graph
 from conure_ros.comms.qos import LATCHED
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.trials import FILE_NAME, read_trials
+from conure_training.curation.import_data import ImportConfig, import_recordings
+from conure_training.data.demonstrations import load_demonstrations
+from conure_training.prior.model import load_prior
+from conure_training.prior.train import PriorConfig, train_prior
+from tests.training.toy_runs import CONF, TINY_PRIOR
 
 pytestmark = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
@@ -71,6 +77,27 @@ def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_
         assert np.median(measures.command_interval_ms) == pytest.approx(PERIOD_S * 1e3, rel=0.2)
         assert np.isfinite(measures.log_likelihood).all()
         assert min(measures.inference_ms) > 0
+    require_a_prior_of(tmp_path / "trials", tmp_path)
+
+
+def require_a_prior_of(recordings, folder):
+    """What the graph recorded becomes a data set, and a prior is trained on it alone."""
+    words = [f"recordings={recordings}", f"out={folder / 'recorded'}"]
+    set_path = import_recordings(load_config(CONF, "data_import", ImportConfig, words))
+    data = load_demonstrations(set_path)
+    assert data.tasks == ("Lift",) and {7, 8} >= set(data.seed.tolist())
+    assert {info.source for info in data.episodes} == {"policy"}
+    assert len(data) >= 12, "most of two trials of ten ticks"
+    for path in sorted(recordings.glob("*.mcap")):
+        decided = [one.message.action for one in Episode(path).messages("/command/policy")]
+        mine = [info.origin.startswith(path.name) for info in data.episodes]
+        actions = data.action[np.repeat(mine, data.ends - data.starts)]
+        asked = np.array(decided, dtype=np.float32)
+        apart = np.abs(actions[:, None] - asked[None]).max(axis=2).min(axis=1)
+        assert (apart < 1e-6).mean() > 0.4, "safety left most actions as they were"
+    words = [f"demos={set_path}", f"out={folder / 'prior'}", "tasks=[Lift]", *TINY_PRIOR]
+    trained = train_prior(load_config(CONF, "prior", PriorConfig, words))
+    assert load_prior(trained, load_robot("wx250s").contract(48))
 
 
 def test_a_bundle_for_another_image_size_fails_to_configure_by_name(bundle, tmp_path):

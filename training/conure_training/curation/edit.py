@@ -19,7 +19,7 @@ from conure_training.data.demonstrations import (
     load_attributes,
     load_demonstrations,
 )
-from conure_training.data.episode_info import OUTCOMES
+from conure_training.data.episode_info import OUTCOMES, require_task_name
 from conure_training.data.joining import join_demonstrations
 from conure_training.data.selection import episodes_of
 from conure_training.data.writer import save_demonstrations
@@ -54,8 +54,8 @@ class EditConfig:
     task: str
     """Of which task these are; empty: as before."""
 
-    rename: dict[str, str]
-    """New names of tasks by their old ones."""
+    rename: tuple[str, ...]
+    """Tasks to rename, OLD:NEW each."""
 
     split: str
     """Write one data set for each value, into folders of `out`: task, outcome or source; empty: one
@@ -74,6 +74,9 @@ class EditConfig:
             raise ConfigError(
                 "episodes=[...] and outcome= or task= belong together: give both, or none"
             )
+        for pair in self.rename:
+            if pair.count(":") != 1:
+                raise ConfigError(f"rename takes OLD:NEW, as rename=[Lift:LiftCube], got {pair!r}")
         if self.split and not self.out:
             raise ConfigError("split needs out=, the folder that the data sets go into")
         if not (self.merge or self.remove or self.episodes or self.rename or self.split):
@@ -129,10 +132,14 @@ def _changed(data: Demonstrations, config: EditConfig) -> Demonstrations:
 
 
 def _relabelled(data: Demonstrations, config: EditConfig) -> Demonstrations:
-    for old in config.rename:
+    renamed = dict(pair.split(":") for pair in config.rename)
+    for name in (config.task, *renamed.values()):
+        if name:
+            require_task_name(name, "conure data edit")
+    for old in renamed:
         if old not in data.tasks:
             raise unknown_name("task of the data set", old, data.tasks)
-    names = [config.rename.get(data.tasks[number], data.tasks[number]) for number in data.task]
+    names = [renamed.get(data.tasks[number], data.tasks[number]) for number in data.task]
     infos = list(data.episodes)
     reward = data.reward.copy()
     for number in config.episodes:

@@ -17,7 +17,7 @@ from conure_ros.cameras.framing import FITS, Framing
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.steps import CAMERA, Piece, image_topic, read_steps
 from conure_training.data.demonstrations import Demonstrations
-from conure_training.data.episode_info import EpisodeInfo
+from conure_training.data.episode_info import EpisodeInfo, require_task_name
 
 ENDING = ".mcap"
 LISTED = 5
@@ -47,7 +47,7 @@ class ImageRule:
 
     @property
     def of_others(self) -> "ImageRule":
-        """The rule for cameras that the policy does not see: the whole image, as the lens shows it."""
+        """The rule for cameras that the policy does not see: all of the image, as it came."""
         return replace(self, crop_px=(0, 0, 0, 0), undistort=False)
 
     @property
@@ -85,6 +85,7 @@ class RecordingReader:
         task = episode.metadata.get("task") or self.task
         if not task:
             raise DataError(f"{path} does not say of which task it is; give task=NAME")
+        require_task_name(task, str(path))
         found = read_steps(episode, self.arm, self.trim_idle)
         if not found.pieces:
             return None, (f"{path.name} is left out: {'; '.join(found.remarks)}",)

@@ -1,13 +1,15 @@
 """What is known of an episode beside its steps: how it ended, who acted, where it comes from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from conure_core.errors import unknown_name
+from conure_core.errors import DataError, unknown_name
 
 OUTCOMES = ("success", "failure", "unknown")
 SOURCES = ("expert", "teleoperation", "takeover", "policy")
+TASK_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,20 @@ class EpisodeInfo:
             raise unknown_name("outcome", self.outcome, OUTCOMES)
         if self.source not in SOURCES:
             raise unknown_name("source", self.source, SOURCES)
+
+
+def require_task_name(name: str, where: str) -> None:
+    """Refuse a name that could not name a folder.
+
+    Args:
+        name: Of a task.
+        where: Begins the message: what gave it.
+
+    Raises:
+        DataError: It has other letters.
+    """
+    if not TASK_NAME.fullmatch(name):
+        raise DataError(f"{where} names the task {name!r}; use letters, digits, '-' and '_'")
 
 
 def infos_as_json(infos: Sequence[EpisodeInfo]) -> list[dict[str, Any]]:

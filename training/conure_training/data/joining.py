@@ -27,7 +27,9 @@ def data_folders(demos: Any) -> list[Path]:
     Raises:
         ConfigError: It is neither.
     """
-    names = [demos] if isinstance(demos, str) else list(demos or ())
+    names = [demos] if isinstance(demos, str) else demos
+    if not isinstance(names, list | tuple):
+        names = ()
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(f"demos must be a folder, or a list of folders, got {demos!r}")
     return [Path(name) for name in names]

@@ -18,8 +18,8 @@ def build_episodes(
     task: str,
     encoded: Encoded,
     relabel_seed: int | None,
-    state_size: int,
     images: bool = False,
+    state_size: int | None = None,
 ) -> list[Episode]:
     """Build the demonstrations of one task as episodes of "features" and "state".
 
@@ -32,8 +32,9 @@ def build_episodes(
         task: Name of the task to take.
         encoded: The prior's features of all of `data`, steps (n, F) and final (e, F).
         relabel_seed: Seeds the choice of the other target; None: no episode is repeated.
-        state_size: Values of the state; episodes that have another one, or none, get zeros.
         images: Observations also hold "image" and "proprio".
+        state_size: Values of the state; episodes that have another one, or none, get zeros. None:
+            as recorded.
 
     Returns:
         One episode, or two with a `relabel_seed`, for each demonstration, in the order of `data`.
@@ -53,7 +54,7 @@ def build_episodes(
     for index in chosen:
         steps = data.steps_of(index)
         state = data.states_of(index)
-        if state.shape[1] != state_size:
+        if state_size not in (None, state.shape[1]):
             state = np.zeros((len(state), state_size), np.float32)
         features = torch.cat([encoded.steps[steps], encoded.final[index][None]])
         observations = {"features": features, "state": torch.from_numpy(state)}

@@ -125,7 +125,7 @@ class Features:
             if is_needed and task in self.data.tasks:
                 require_state(self.data, task, self.state_dim, f"{self.config.demos}: {who}")
         return build_episodes(
-            self.data, task, self.encoded, relabel_seed, self.state_dim, self.images
+            self.data, task, self.encoded, relabel_seed, self.images, self.state_dim
         )
 
     def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:

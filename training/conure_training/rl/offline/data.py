@@ -37,7 +37,7 @@ class OfflineData:
         are bootstrapped beyond their end.
         """
         features = self.features
-        found = build_episodes(features.data, self.run.task, features.encoded, None, 0)
+        found = build_episodes(features.data, self.run.task, features.encoded, None)
         if not any(episode.reward.any() for episode in found):
             raise self._error(f"holds no success in its {len(found)} episodes of {self.run.task}")
         episodes = []

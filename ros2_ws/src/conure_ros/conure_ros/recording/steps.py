@@ -225,8 +225,9 @@ class _Reader:
             if not why:
                 seen.append(image)
                 continue
-            if index > first:
+            if seen or index == 0:
                 self._remark(step.log_ns, why)
+            if seen:
                 yield self._piece(run[first:index], seen, is_last=False)
             first, seen = index + 1, []
         if first < len(run):
