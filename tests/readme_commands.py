@@ -15,6 +15,7 @@ from conure_core.cli import main
 from conure_ros.bringup.graphs import find_graph
 from conure_ros.commands import up
 from tests.pages import README, ROOT, commands
+from tests.training.arm_recording import record
 from tests.training.toy_runs import TINY_PRIOR, TINY_RL
 
 TOY = {
@@ -26,6 +27,7 @@ TOY = {
     "view": ["size=64"],
 }
 ASKS_A_PERSON = ("keys",)
+"""Whoever does what these ask for has recordings then."""
 
 
 def try_all(folder: Path) -> Path:
@@ -47,6 +49,8 @@ def _run_conure(words: list[str]) -> None:
     if verb in ASKS_A_PERSON:
         with pytest.raises(SystemExit, match="0"):
             main([verb, "--help"])
+        for name in ("first", "second", "third"):
+            record(Path("out/recordings"), name, ticks=12, task="")
         return
     with patch.object(up, "run_graph", lambda name, given: started.append(find_graph(name, given))):
         assert main([*words, *TOY.get(verb, [])]) == 0, f"conure {' '.join(words)}"

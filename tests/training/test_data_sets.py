@@ -29,8 +29,9 @@ from conure_training.data.joining import join_demonstrations, load_data_sets
 from conure_training.data.selection import episodes_of
 from conure_training.data.writer import save_demonstrations, writing
 from conure_training.prior.training_images import frames_of_demonstrations
+from conure_training.rl.train import train_rl
 
-from .toy_runs import CONF
+from .toy_runs import CONF, rl_config
 
 
 def data_of(lengths=(3, 2), task="Lift", state=5, objects=2, size=(6, 8), others=(), seed=0):
@@ -316,3 +317,22 @@ def test_the_benchmark_measures_a_toy(tmp_path):
 def test_the_verbs_answer(tmp_path, capsys):
     assert main(["data", "show", f"data={tmp_path}/none", f"out={tmp_path}/page.html"]) == 1
     assert "no data set at" in capsys.readouterr().err
+
+
+def test_rl_takes_a_set_without_states_where_no_state_is_needed_or_says_what_needs_it(
+    demos, prior, tmp_path, short_episodes
+):
+    data = load_demonstrations(demos)
+    bare = {"state": data.state[:, :0], "final_state": data.final_state[:, :0], "infos": ()}
+    save_demonstrations(tmp_path / "set", replace(data, **bare), {})
+
+    def learn(*words):
+        given = ["steps=12", *words]
+        return train_rl(rl_config(tmp_path / "set", prior, tmp_path / "out", *given))
+
+    lack = r"which 6 of 6 episodes of Lift lack"
+    with pytest.raises(DataError, match=f"method.critic=state learns from .*{lack}"):
+        learn()
+    with pytest.raises(DataError, match=f"relabel=true finds other targets in .*{lack}"):
+        learn("method.critic=features")
+    assert learn("method.critic=features", "relabel=false").is_file()
