@@ -104,6 +104,16 @@ def test_images_are_decoded_when_they_are_asked_for_and_not_before(tmp_path, mon
     small = load_demonstrations(tmp_path / "set")
     assert (np.asarray(small.image) == np.asarray(small.image)).all()
     assert len(decoded) == 6 + 50, "a set that fits is decoded once"
+    monkeypatch.setattr(encoded, "DECODED_BYTES", 2 * small.image[:].nbytes - 1)
+    other = load_demonstrations(tmp_path / "set")
+    for _ in range(2):
+        np.asarray(other.image)
+    assert len(decoded) == 6 + 50 + 100, "two that do not fit together are not both kept"
+    del small
+    third = load_demonstrations(tmp_path / "set")
+    for _ in range(2):
+        np.asarray(third.image)
+    assert len(decoded) == 6 + 50 + 100 + 50, "what is no longer used makes room"
 
 
 def test_a_set_that_is_replaced_meanwhile_stays_readable(tmp_path):

@@ -4,6 +4,7 @@ A camera's images lie end to end in `NAME.bin`; `NAME.npy` says where each begin
 """
 
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,15 +18,17 @@ from numpy.typing import NDArray
 from conure_core.errors import DataError, unknown_name
 from conure_core.runtime.atomic_files import damaged
 
-JPEG_QUALITY = 90
+JPEG_QUALITY = 85
 CODECS: dict[str, tuple[str, list[int]]] = {
     "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
     "jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]),
 }
 """By name: what OpenCV calls them, and its settings. PNG is exact; JPEG takes a fifth."""
 DECODED_BYTES = 1 << 30
-"""Decoded images are kept in memory where all of a camera's take no more than this."""
+"""Decoded images that a process keeps, at most. A camera's images are kept all, or none of them."""
 AGAIN = "make the data set again"
+_kept_bytes: dict[int, int] = {}
+"""What each file's decoded images take."""
 
 Shape = tuple[int, ...]
 
@@ -180,8 +183,12 @@ class ImageFile:
     def _kept(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Decoded images, and which of them are; None where all would be too many."""
         count = len(self)
-        if count * int(np.prod(self.shape)) > DECODED_BYTES:
+        wanted = count * int(np.prod(self.shape))
+        if sum(_kept_bytes.values()) + wanted > DECODED_BYTES:
             return None
+        key = id(self)
+        _kept_bytes[key] = wanted
+        weakref.finalize(self, _kept_bytes.pop, key)
         return np.empty((count, *self.shape), np.uint8), np.zeros(count, np.bool_)
 
     def _read(self, row: int, place: NDArray[np.uint8]) -> None:
