@@ -9,10 +9,12 @@ import pytest
 from conure_core.config.loader import load_config
 from conure_core.errors import DataError
 from conure_training.curation.check import CheckConfig, check, measure_quality
-from conure_training.data.demonstrations import Demonstrations
+from conure_training.curation.likelihood import find_unlikely
+from conure_training.data.demonstrations import Demonstrations, load_demonstrations
 from conure_training.data.episode_info import EpisodeInfo
 from conure_training.data.joining import join_demonstrations
 from conure_training.data.writer import save_demonstrations
+from conure_training.prior.model import load_prior
 
 from .toy_runs import CONF
 
@@ -125,6 +127,17 @@ def test_each_episode_is_measured(recorded):
     assert all(one.idle_share == 1.0 for one in measured)
     assert measured[0].longest_gap_s == pytest.approx(0.5) and measured[1].longest_gap_s < 0.11
     assert 0.5 < measured[3].path_of_median < 2 and measured[3].jerk_m_s3 > 0
+
+
+def test_actions_that_the_prior_would_not_choose_are_found(demos, prior, tmp_path):
+    data = load_demonstrations(demos)
+    wild = data.action.copy()
+    steps = data.steps_of(3)
+    wild[steps.start + 2] = [1, -1, 1, -1, 1, -1, 1]
+    wild[steps] = np.where(np.arange(7) < 6, -np.sign(wild[steps]), wild[steps])
+    found = find_unlikely(replace(data, action=wild), load_prior(prior))
+    assert [one.episode for one in found][:1] == [3]
+    assert "the worst moment is step" in found[0].why
 
 
 def test_few_episodes_cannot_be_compared(recorded, tmp_path):

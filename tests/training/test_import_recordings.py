@@ -143,6 +143,19 @@ def test_gaps_and_clock_steps_cut_and_say_where(tmp_path, capsys):
     assert "gap.mcap is cut at 0.52 s: the last image was 0.22 s old" in lines
 
 
+def test_a_clock_that_is_set_back_by_little_mixes_nothing(tmp_path):
+    recording = ArmRecording(tmp_path)
+    for index in range(12):
+        recording.clock_ns = -int(0.35e9) if index >= 6 else 0
+        recording.tick([0.0, 0, -0.2, 0, 0, 0, 1.0])
+    recording.close(task="Lift")
+    data = imported(tmp_path)
+    assert (data.ends - data.starts).tolist() == [5, 6]
+    heights = [data.proprio[data.steps_of(part), 2] for part in range(2)]
+    assert all((np.diff(height) < 0).all() for height in heights)
+    assert heights[1][0] < heights[0][-1]
+
+
 def test_commands_that_came_out_of_order_or_were_not_recorded_are_found_in_what_control_did(
     tmp_path,
 ):
@@ -195,6 +208,12 @@ def test_images_of_several_sizes_are_refused_or_made_one_size(tmp_path):
         imported(tmp_path, "image_fit=none")
     assert not (tmp_path / "set").exists()
     assert imported(tmp_path, "image_fit=crop").image.shape == (16, 48, 48, 3)
+
+
+def test_images_are_not_enlarged(tmp_path):
+    record(tmp_path)
+    with pytest.raises(DataError, match=r"images of 64x48 px, and image_size=96 would enlarge"):
+        imported(tmp_path, "image_size=96")
 
 
 def test_what_cannot_be_imported_is_one_line_and_leaves_what_was_there(tmp_path, capsys):

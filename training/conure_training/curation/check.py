@@ -14,8 +14,10 @@ from conure_core.contract.action import MOTION
 from conure_core.errors import DataError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
+from conure_training.curation.likelihood import find_unlikely
 from conure_training.curation.suspects import Suspect, find_suspects
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
+from conure_training.prior.model import load_prior
 
 FEWEST = 12
 """Episodes that can be compared with one another."""
@@ -32,6 +34,9 @@ class CheckConfig:
 
     out: str
     """JSON file for the report."""
+
+    prior: str
+    """File of a prior, whose log-likelihood counts too; empty: none."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
@@ -85,6 +90,9 @@ def check(config: CheckConfig) -> list[Suspect]:
                 " more, or merge data sets by conure data edit"
             )
         suspects = find_suspects(data)
+        if config.prior:
+            suspects += find_unlikely(data, load_prior(Path(config.prior)))
+            suspects.sort(key=lambda suspect: -suspect.score)
         report = {
             "data": config.data,
             "suspects": [asdict(suspect) for suspect in suspects],

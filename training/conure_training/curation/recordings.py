@@ -159,6 +159,11 @@ class _View:
             placement = self._rule.framing.placement(width, height)
         except ConfigError as error:
             raise DataError(f"{self._path}: {error}") from error
+        if placement.scaled[0] > placement.box[2] or placement.scaled[1] > placement.box[3]:
+            raise DataError(
+                f"{self._path} has images of {width}x{height} px, and image_size="
+                f"{self._rule.square_px} would enlarge them; give a smaller image_size"
+            )
         return np.ascontiguousarray(placement.apply(pixels))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
@@ -15,10 +14,10 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
 from conure_core.runtime.atomic_files import write_text
 from conure_core.runtime.claim import claimed
+from conure_training.curation.likelihood import log_likelihoods
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
 from conure_training.data.images import encode_image
-from conure_training.prior.feature_cache import batch_encoder
-from conure_training.prior.model import Prior, load_prior
+from conure_training.prior.model import load_prior
 
 TRACE_PX = (120, 32)
 COLUMNS = (
@@ -85,24 +84,6 @@ def show(config: ShowConfig) -> Path:
         write_text(out, _page(config, data, rows))
     print(f"{config.out}: {len(data.ends)} episodes of {config.data}")
     return Path(config.out)
-
-
-def log_likelihoods(prior: Prior, data: Demonstrations, episode: int) -> NDArray[np.float32]:
-    """The log-likelihood of each action of an episode under a prior.
-
-    Args:
-        prior: Over single actions.
-        data: The data set.
-        episode: Number of the episode.
-
-    Returns:
-        Shape (T,), nats.
-    """
-    steps = data.steps_of(episode)
-    features = batch_encoder(prior.encoder)(data.image[steps], data.proprio[steps])
-    with torch.no_grad():
-        found = prior.flow.log_prob(torch.from_numpy(data.action[steps]), features.cpu())
-    return np.asarray(found.numpy(), np.float32)
 
 
 def film_strip(data: Demonstrations, episode: int, frames: int, height_px: int) -> bytes:

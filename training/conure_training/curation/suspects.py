@@ -47,7 +47,7 @@ class Suspect:
     episode: int
     """Its number."""
     kind: str
-    """frozen camera, camera, joints, task or outcome."""
+    """frozen camera, camera, joints, task, outcome or likelihood."""
     score: float
     """How far it is beyond the threshold, which is 1."""
     why: str
@@ -117,7 +117,7 @@ def find_misplaced(data: Demonstrations, small: NDArray[np.float32]) -> list[Sus
     now = errors_m[:, LAGS.index(0)]
     best = errors_m.argmin(axis=1)
     usual_m = float(np.median(now))
-    limit_m = max(usual_m + OUTLIER * _spread(now), TIMES_USUAL * usual_m)
+    limit_m = max(usual_m + OUTLIER * spread(now), TIMES_USUAL * usual_m)
     found = []
     for episode, error_m in enumerate(now):
         lag = LAGS[best[episode]]
@@ -279,8 +279,8 @@ def _standardized(rows: NDArray[np.floating]) -> Rows:
     return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-3))
 
 
-def _spread(values: Rows) -> float:
-    """The median absolute deviation, as a standard deviation."""
+def spread(values: Rows) -> float:
+    """The median absolute deviation of values (n,), as a standard deviation."""
     return float(1.4826 * np.median(np.abs(values - np.median(values)))) + 1e-9
 
 

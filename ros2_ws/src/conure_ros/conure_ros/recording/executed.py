@@ -1,13 +1,12 @@
 """The commands that control followed in a recording, as the actions that were executed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conure_core.contract.action import ACTION_SIZE, GRIPPER
 from conure_core.control.controller import gripper_position_m
@@ -120,7 +119,7 @@ class CommandReader:
         return next((action for action in found if action is not None), None)
 
     def _inverted(self, before: Array | None, after: Array, opening: float, stamp: int) -> Array:
-        measured = self.nearest(stamp)
+        measured = self._by_stamp.nearest(stamp)
         start = measured.joint_rad if before is None else before
         if math.isnan(opening):
             gripper_m = measured.gripper_m
@@ -128,16 +127,21 @@ class CommandReader:
             gripper_m = gripper_position_m(opening, self.arm.config)
         return executed_action(self.arm, start, after, gripper_m)
 
+    @cached_property
+    def _by_stamp(self) -> "JointsByStamp":
+        return JointsByStamp(self.joints)
+
+
+class JointsByStamp:
+    """Measured joints in the order of their stamps, in whatever order they came."""
+
+    def __init__(self, joints: Iterable[Joints]) -> None:
+        """Sort them; there must be some."""
+        self._sorted = sorted(joints, key=lambda sample: sample.stamp_ns)
+        self._stamps = np.array([sample.stamp_ns for sample in self._sorted], dtype=np.int64)
+
     def nearest(self, stamp: int) -> Joints:
-        """The joints measured nearest to a time, ns. There must be some."""
+        """Those measured nearest to a time, ns."""
         place = int(np.searchsorted(self._stamps, stamp))
         around = self._sorted[max(0, place - 1) : place + 1]
         return min(around, key=lambda sample: abs(sample.stamp_ns - stamp))
-
-    @cached_property
-    def _sorted(self) -> list[Joints]:
-        return sorted(self.joints, key=lambda sample: sample.stamp_ns)
-
-    @cached_property
-    def _stamps(self) -> NDArray[np.int64]:
-        return np.array([sample.stamp_ns for sample in self._sorted], dtype=np.int64)

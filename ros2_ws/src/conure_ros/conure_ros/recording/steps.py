@@ -4,9 +4,9 @@ Every command that control followed is a step. Where nobody commanded, steps of 
 fill the time, in which the arm holds. Time that cannot be filled cuts the recording.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.proprioception import proprioception
 from conure_core.types import Array
 from conure_ros.recording.episodes import Episode, stamp_ns
-from conure_ros.recording.executed import NANOSECONDS, CommandReader, Executed
+from conure_ros.recording.executed import NANOSECONDS, CommandReader, Executed, JointsByStamp
 
 CAMERA, WRIST = "camera", "wrist"
 COMPRESSED = "/compressed"
@@ -102,6 +102,26 @@ class _Cut:
     why: str
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What came between two cuts: stamps before and after one are not of the same clock."""
+
+    commands: list[Executed]
+    """One a control period, in the order of their stamps."""
+    images: dict[str, NDArray[np.int64]]
+    """By camera, stamps, ascending, ns."""
+    joints: JointsByStamp | None
+    """None: there are none."""
+    is_last: bool
+    """Whether the recording ends with it."""
+
+    def newest(self, camera: str, until_ns: int) -> int:
+        """The stamp of a camera's last image until then; -1 if there is none."""
+        stamps = self.images[camera]
+        place = int(np.searchsorted(stamps, until_ns, side="right"))
+        return int(stamps[place - 1]) if place else -1
+
+
 class _Reader:
     """One recording."""
 
@@ -123,10 +143,9 @@ class _Reader:
             else:
                 self.cuts.append(_Cut(*found))
         self._find_clock_steps()
-        runs = self._runs(executed)
         pieces: list[Piece] = []
-        for index, run in enumerate(runs):
-            pieces += self._pieces(run, is_last=index == len(runs) - 1)
+        for run in self._runs(executed):
+            pieces += self._pieces(run)
         if trim_idle:
             pieces = [trimmed for piece in pieces if len(trimmed := _without_idle(piece))]
         long = [piece for piece in pieces if len(piece) >= SHORTEST]
@@ -160,14 +179,6 @@ class _Reader:
                     " one that was recorded, and each robot a folder of its own"
                 ) from error
 
-    @cached_property
-    def _image_stamps(self) -> dict[str, NDArray[np.int64]]:
-        """By camera, ascending, ns."""
-        return {
-            camera: np.sort(np.array([stamp for _, stamp in times], dtype=np.int64))
-            for camera, times in self.images.items()
-        }
-
     def _find_clock_steps(self) -> None:
         """Cut where stamps jump against the steady clock that log times follow."""
         streams = {
@@ -182,20 +193,31 @@ class _Reader:
                     why = f"the clock of {name} was set by {jump_s:+.2f} s"
                     self.cuts.append(_Cut(next_log, why))
 
-    def _runs(self, executed: list[Executed]) -> list[list[Executed]]:
-        """Commands between cuts, one a control period, in the order of their stamps."""
-        ends = sorted(self.cuts, key=lambda cut: cut.log_ns)
-        runs: list[list[Executed]] = [[]]
-        for command in executed:
-            while ends and command.log_ns >= ends[0].log_ns:
-                cut = ends.pop(0)
-                if runs[-1]:
-                    self._remark(cut.log_ns, cut.why)
-                    runs.append([])
-            runs[-1].append(command)
-        return [
-            self._one_a_period(sorted(run, key=lambda one: one.stamp_ns)) for run in runs if run
-        ]
+    def _runs(self, executed: list[Executed]) -> Iterator[_Run]:
+        """What came between cuts."""
+        cuts = sorted(self.cuts, key=lambda cut: cut.log_ns)
+        begins = [0, *(cut.log_ns for cut in cuts)]
+        ends = [*begins[1:], sys.maxsize]
+        cut_before = False
+        for index, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            commands = [one for one in executed if begin <= one.log_ns < end]
+            if index and cut_before and any(one.log_ns >= begin for one in executed):
+                self._remark(begin, cuts[index - 1].why)
+                cut_before = False
+            if commands:
+                last = commands[-1] is executed[-1]
+                yield self._run(commands, begin, end, last)
+                cut_before = True
+
+    def _run(self, commands: list[Executed], begin: int, end: int, is_last: bool) -> _Run:
+        images = {}
+        for camera, times in self.images.items():
+            stamps = [stamp for log, stamp in times if begin <= log < end]
+            images[camera] = np.sort(np.array(stamps, dtype=np.int64))
+        joints = [one for one in self.commands.joints if begin <= one.log_ns < end]
+        ordered = sorted(commands, key=lambda one: one.stamp_ns)
+        found = JointsByStamp(joints) if joints else None
+        return _Run(self._one_a_period(ordered), images, found, is_last)
 
     def _one_a_period(self, run: Sequence[Executed]) -> list[Executed]:
         """Join commands that came together, and fill pauses with steps in which the arm holds."""
@@ -216,68 +238,65 @@ class _Reader:
         log = before.log_ns + self.period_ns
         return replace(before, action=action, stamp_ns=stamp, captured_ns=stamp, log_ns=log)
 
-    def _pieces(self, run: list[Executed], is_last: bool) -> Iterator[Piece]:
+    def _pieces(self, run: _Run) -> Iterator[Piece]:
         """The run, cut where there was no image or no joints."""
         seen: list[int] = []
         first = 0
-        for index, step in enumerate(run):
-            image, why = self._seen_at(step)
+        for index, step in enumerate(run.commands):
+            image, why = self._seen_at(run, step)
             if not why:
                 seen.append(image)
                 continue
             if seen or index == 0:
                 self._remark(step.log_ns, why)
             if seen:
-                yield self._piece(run[first:index], seen, is_last=False)
+                yield self._piece(run, slice(first, index), seen)
             first, seen = index + 1, []
-        if first < len(run):
-            yield self._piece(run[first:], seen, is_last)
+        if seen:
+            yield self._piece(run, slice(first, len(run.commands)), seen)
 
-    def _seen_at(self, step: Executed) -> tuple[int, str]:
+    def _seen_at(self, run: _Run, step: Executed) -> tuple[int, str]:
         """The stamp of the image that a step answers, ns, and why it is of no use; '' if it is."""
         until = step.stamp_ns if step.by_person else step.captured_ns + 1_000
-        image = self._newest(CAMERA, until)
+        image = run.newest(CAMERA, until)
         age_s = (step.stamp_ns - image) / NANOSECONDS
         if image < 0 or age_s > IMAGE_PERIODS * self.arm.config.control_period_s:
             waited = "no image had come" if image < 0 else f"the last image was {age_s:.2f} s old"
             return image, waited
-        apart_s = abs(self.commands.nearest(image).stamp_ns - image) / NANOSECONDS
+        if run.joints is None:
+            return image, "no joint_states had come"
+        apart_s = abs(run.joints.nearest(image).stamp_ns - image) / NANOSECONDS
         if apart_s > self.arm.config.control_period_s / 2:
             return image, f"the nearest joint_states were {apart_s:.2f} s from the image"
         return image, ""
 
-    def _newest(self, camera: str, until_ns: int) -> int:
-        """The stamp of a camera's last image until then; -1 if there is none."""
-        stamps = self._image_stamps[camera]
-        place = int(np.searchsorted(stamps, until_ns, side="right"))
-        return int(stamps[place - 1]) if place else -1
-
-    def _piece(self, steps: list[Executed], seen: list[int], is_last: bool) -> Piece:
+    def _piece(self, run: _Run, part: slice, seen: list[int]) -> Piece:
         """Steps with an observation after the last; without an image of it, one step fewer."""
-        after = self._newest(CAMERA, steps[-1].stamp_ns + self.period_ns)
+        steps = run.commands[part]
+        after = run.newest(CAMERA, steps[-1].stamp_ns + self.period_ns)
         if after > seen[-1]:
             seen = [*seen, after]
         else:
             steps = steps[:-1]
         image_ns = {CAMERA: np.array(seen, dtype=np.int64)}
         if WRIST in self.images:
-            found = np.array([self._newest(WRIST, stamp) for stamp in seen], dtype=np.int64)
+            found = np.array([run.newest(WRIST, stamp) for stamp in seen], dtype=np.int64)
             if (found >= 0).all():
                 image_ns[WRIST] = found
         stamps = np.array([step.stamp_ns for step in steps], dtype=np.int64)
         begins = int(stamps[0]) if len(stamps) else 0
         return Piece(
             action=np.array([step.action for step in steps], dtype=np.float32).reshape(-1, 7),
-            proprio=np.stack([self._proprio(stamp) for stamp in seen]),
+            proprio=np.stack([self._proprio(run, stamp) for stamp in seen]),
             time_s=(stamps - begins) / NANOSECONDS,
             by_person=np.array([step.by_person for step in steps], dtype=np.bool_),
             image_ns=image_ns,
             begins_ns=begins,
-            is_last=is_last,
+            is_last=run.is_last and part.stop == len(run.commands),
         )
 
-    def _proprio(self, stamp: int) -> NDArray[np.float32]:
-        joints = self.commands.nearest(stamp)
+    def _proprio(self, run: _Run, stamp: int) -> NDArray[np.float32]:
+        joints = run.joints.nearest(stamp)  # type: ignore[union-attr]  # the steps had some
         return proprioception(self.arm, joints.joint_rad, joints.gripper_m)
 
     def _remark(self, log_ns: int, why: str) -> None:
