@@ -38,6 +38,8 @@ class Rig:
     ros_rate: float = 1.0
     spoil: object = None
     """What becomes of a sample: it, another, or None."""
+    refuses: object = None
+    """Which commands the arm's controller refuses, as one that hears them too late."""
 
     def __post_init__(self):
         self.t_s, self.ros_ns, self.offset_ns = 100.0, BEGAN_NS, 0
@@ -68,6 +70,8 @@ class Rig:
 
     def send(self, command, now_ns):
         self.commands.append(command)
+        if self.refuses is not None and self.refuses(command):
+            return
         self.start, self.goal = self.set_point(), command.joint_rad
         self.began_s, self.duration_s = self.t_s, max(command.duration_s, 1e-9)
         self.gripper_m = command.gripper_m
@@ -130,7 +134,7 @@ class Rig:
         self.track.append(self.joint_rad)
         sample = self.sample() if self.spoil is None else self.spoil(self.sample())
         if sample is not None:
-            self.supervisor.take_sample(sample)
+            self.supervisor.take_sample(sample.part)
         self.supervisor.tick(self.publishers)
 
     def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):

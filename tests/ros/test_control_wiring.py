@@ -75,7 +75,7 @@ def heard(node):
 def on_topic(node, topic, message):
     callbacks = [some.callback for some in node.subscriptions if some.topic_name == f"/{topic}"]
     for callback in callbacks:
-        callback(message)
+        callback(message, {}) if topic == "joint_states" else callback(message)
 
 
 def service(node, name):
@@ -118,12 +118,25 @@ def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, hea
     on_topic(
         node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS)
     )
-    ((name, sample),) = heard.taken()
-    assert (name, sample.stamp_ns, sample.gripper_m) == ("take_sample", STAMP_NS, 0.02)
-    assert np.allclose(sample.joint_rad, HOME + 0.1)
-    on_topic(node, "joint_states", JointState(name=["other"], position=[0.0]))
-    ((name, why),) = heard.taken()
-    assert name == "reject_sample" and "joint_states lacks 'waist'" in why
+    ((name, part),) = heard.taken()
+    assert (name, part.stamp_ns) == ("take_sample", STAMP_NS)
+    assert np.allclose(part.positions, [*(HOME + 0.1), 0.02])
+    on_topic(node, "joint_states", JointState(name=["waist", "shoulder"], position=[0.0]))
+    ((name, why, index),) = heard.taken()
+    assert (name, list(index)) == ("reject_sample", [0, 1])
+    assert why == "joint_states: 2 names but 1 positions"
+
+
+def test_of_joint_states_that_come_apart_each_is_measured_and_another_machines_are_ignored(
+    node, heard
+):
+    message = JointState(name=["wheel", ROBOT.gripper_joint], position=[7.0, 0.02])
+    message.header.stamp = to_time(STAMP_NS)
+    on_topic(node, "joint_states", message)
+    ((name, part),) = heard.taken()
+    assert (name, list(part.index), list(part.positions)) == ("take_sample", [6], [0.02])
+    on_topic(node, "joint_states", JointState(name=["wheel"], position=[]))
+    assert heard.taken() == [("ignore_sample", ["wheel"])], "however wrong it is"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +151,7 @@ def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(
     assert heard.taken() == [("tick", {})], "one is none too many"
     node.create_publisher(kind, topic, 1)
     wait_until(lambda: any(watch.duplicates() for watch in node.watches), 10.0)
+    heard.taken()
     node._tick()
     assert heard.taken() == [("tick", {f"/{topic}": "/control, /control"})]
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,10 +21,10 @@ from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
 from conure_ros.comms.qos import NEWEST, STATE, overridable
-from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.comms.sole_publisher import PublisherWatch, SplitPublisherWatch
 from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
@@ -94,8 +95,9 @@ class ControlNode(ManagedNode):
         )
         self.torque_client = self.create_client(SetBool, "torque")
         self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (self.output.sole.topic, "joint_states", *SOURCES)
-        self.watches = [PublisherWatch(self, topic) for topic in topics]
+        topics = (self.output.sole.topic, *SOURCES)
+        self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
+        self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
 
     def activate(self) -> None:
@@ -124,13 +126,18 @@ class ControlNode(ManagedNode):
 
     # Inputs.
 
-    def _on_joint_states(self, message: JointState) -> None:
-        try:
-            sample = joint_sample(message, self.robot)
-        except RobotError as error:
-            self.supervisor.reject_sample(str(error))
+    def _on_joint_states(self, message: JointState, info: Mapping[str, Any]) -> None:
+        self.parts.note(message.name, info)
+        index = joints_in(message, self.robot)
+        if not len(index):
+            self.supervisor.ignore_sample(message.name)
             return
-        self.supervisor.take_sample(sample)
+        try:
+            part = joint_part(message, self.robot)
+        except RobotError as error:
+            self.supervisor.reject_sample(str(error), index)
+            return
+        self.supervisor.take_sample(part)
 
     def _on_command(self, source: Mode, message: PolicyCommand) -> None:
         captured_ns, action = to_ns(message.header.stamp), np.array(message.action)

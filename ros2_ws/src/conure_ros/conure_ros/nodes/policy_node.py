@@ -3,9 +3,7 @@ does not fit.
 """
 
 import gc
-import math
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +29,8 @@ from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     NANOSECONDS,
     JointSample,
-    joint_sample,
+    joint_part,
+    joints_in,
     to_ns,
     to_time,
 )
@@ -40,8 +39,8 @@ from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
 from conure_ros.comms.worker import NewestWins
 from conure_ros.control.executed_actions import Decision, ExecutedActions
+from conure_ros.control.joint_watch import JointHistory
 
-JOINT_HISTORY = 200
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
@@ -95,7 +94,7 @@ class PolicyNode(ManagedNode):
         self.image_shape = contract.observation.image.shape
         self.framing = Framing(self.parameters.image_fit, self.parameters.image_size_px)
         self.rng = np.random.default_rng(self.parameters.seed)
-        self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
+        self.joints = JointHistory(self.robot)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
         self.get_logger().info(one_line(self._describe()))
         self.lens_fault = ""
@@ -166,8 +165,10 @@ class PolicyNode(ManagedNode):
         self.executed.take_state(state)
 
     def _on_joint_states(self, message: JointState) -> None:
+        if not len(joints_in(message, self.robot)):
+            return
         try:
-            self.joints.append(joint_sample(message, self.robot))
+            self.joints.add(joint_part(message, self.robot))
         except ConureError as error:
             self._drop("bad joint_states", str(error))
 
@@ -220,10 +221,7 @@ class PolicyNode(ManagedNode):
             return
         if not self.pace.takes(captured_ns):
             return
-        nearest = min(
-            self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None
-        )
-        apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
+        nearest, apart_s = self.joints.nearest(captured_ns)
         if nearest is None or apart_s > self.robot.control_period_s / 2:
             self._drop(
                 "no joint_states near the image",
