@@ -228,9 +228,7 @@ def test_however_many_of_the_last_commands_came_too_late_the_arm_keeps_its_speed
 def test_a_controller_that_refuses_every_repetition_is_named_and_waited_for_no_longer():
     count = going_home()[0].run(2.0)
     sent = iter(range(10**6))
-    rig, answers = going_home(
-        refuses=lambda command: next(sent) >= count - 1, settings=PRECISE
-    )
+    rig, answers = going_home(refuses=lambda command: next(sent) >= count - 1, settings=PRECISE)
     rig.run(2.0 + 2 * ControlParameters.home_settle_s)
     assert len(answers) == 1
     assert "'waist' is 0." in answers[0] and "does its controller refuse commands" in answers[0]

@@ -214,3 +214,23 @@ def test_a_time_limit_that_makes_no_sense_is_refused_by_name(detail, why):
     with pytest.raises(RobotError, match="task_status") as refused:
         time_limit_s(detail)
     assert why in str(refused.value)
+
+
+class NoScene(Scene):
+    """Of a real arm: nobody puts the scene back."""
+
+    def _offered(self, service, limit_s):
+        self.calls.append((service, limit_s))
+        raise RobotError(f"no node offers the service '/{service}'")
+
+    def _require_scene(self):
+        EvaluatorNode._require_scene(self)
+
+
+def test_where_nobody_lays_the_scene_it_is_said_soon_and_what_a_person_does_instead(tmp_path):
+    scene = NoScene(tmp_path)
+    with pytest.raises(RobotError, match=r"offers the service '/reset_scene': on a real arm") as no:
+        EvaluatorNode.run(scene)
+    assert "graph=robot" in str(no.value) and "conure keys" in str(no.value)
+    ((service, limit_s),) = scene.calls
+    assert service == "reset_scene" and limit_s <= 10.0, "before it waits for anything else"

@@ -400,11 +400,10 @@ def meets_others(name: str, given: Mapping[str, Any] | None = None) -> bool:
     Raises:
         ConfigError: Unknown graph or arm.
     """
-    found = {node.executable for node in find_graph(name, given)}
-    arms = {node.executable for node in (SIM_ROBOT, SERIAL_ARM, ARM_MODEL)}
-    sees = {SIM_ROBOT.executable, CAMERA.executable}
-    blind = POLICY.executable in found and not found & sees
-    return TELEOP.executable in found or not found & arms or blind
+    found = {node.name for node in find_graph(name, given)}
+    arms = {node.name for node in (SIM_ROBOT, SERIAL_ARM, ARM_MODEL)}
+    blind = POLICY.name in found and not found & {SIM_ROBOT.name, CAMERA.name}
+    return TELEOP.name in found or not found & arms or blind
 
 
 def graph_arguments(name: str) -> list[Argument]:

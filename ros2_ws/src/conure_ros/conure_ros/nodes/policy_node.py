@@ -42,6 +42,8 @@ from conure_ros.control.executed_actions import Decision, ExecutedActions
 from conure_ros.control.joint_watch import JointHistory
 
 DIAGNOSTICS_PERIOD_S = 1.0
+START_S = 2.0
+"""After the start nodes come up one by one: what lasts no longer is no reason for a warning."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class PolicyNode(ManagedNode):
         self.rng = np.random.default_rng(self.parameters.seed)
         self.joints = JointHistory(self.robot)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
+        self.activated_s, self.decided = time.monotonic(), False
         self.get_logger().info(one_line(self._describe()))
         self.lens_fault = ""
         self.warm_up()
@@ -127,6 +130,7 @@ class PolicyNode(ManagedNode):
         """Raises: RobotError if another policy commands this arm."""
         self.memory.begin()
         self.commands.claim()
+        self.activated_s = time.monotonic()
 
     def deactivate(self) -> None:
         self.commands.release()
@@ -260,14 +264,18 @@ class PolicyNode(ManagedNode):
         self.executed.remember(Decision(to_ns(command.header.stamp), observation, action, z))
         self.commands.publish(command)
         self.tally.add(time.perf_counter() - began_s)
-        self.fault = ""
+        self.fault, self.decided = "", True
 
     def _drop(self, kind: str, why: str) -> None:
         self.tally.drop(kind)
         self.fault = why
-        if why != self.last_warning:
-            self.last_warning = why
-            self.get_logger().warning(one_line(why))
+        if time.monotonic() - self.activated_s > START_S:
+            self._warn_once()
+
+    def _warn_once(self) -> None:
+        if self.fault != self.last_warning:
+            self.last_warning = self.fault
+            self.get_logger().warning(one_line(self.fault))
 
     def _yield_to_other_publisher(self) -> None:
         """If two policies started without seeing each other, both stop publishing."""
@@ -287,6 +295,9 @@ class PolicyNode(ManagedNode):
         self._yield_to_other_publisher()
         if why := unread_images(self):
             self._drop("compressed images", why)
+        if self.fault and not self.decided:
+            self._warn_once()
+        self.decided = False
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),
