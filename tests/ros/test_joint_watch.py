@@ -385,6 +385,17 @@ def test_a_pose_is_as_old_as_its_oldest_joint_and_that_joint_is_named(arms):
     assert arms.watch.age_s(50.3) == pytest.approx(0.01)
 
 
+def test_a_gripper_that_is_measured_seldom_makes_no_joint_of_the_arm_older(arms):
+    assert (arms.watch.arm_ages_s(50.0) == np.inf).all()
+    arms.take_gripper(0.0)
+    arms.take_part(0.0, 0, 1, 2)
+    arms.take_part(0.05, 3, 4, 5)
+    assert arms.watch.arm_ages_s(50.07) == pytest.approx([0.07] * 3 + [0.02] * 3)
+    assert (arms.watch.arm_ages_s(50.0) >= 0.0).all(), (
+        "the steady clock is read once more meanwhile"
+    )
+
+
 def test_a_good_message_of_one_part_does_not_end_the_fault_of_another(arms):
     apart(arms, 0.05)
     text = refused(lambda: arms.take_arm(0.05, 1.5))

@@ -289,6 +289,12 @@ class JointWatch:
         """
         return float(now_s - self._stamped_s.min())
 
+    def arm_ages_s(self, now_s: float) -> Array:
+        """Time since each joint of the arm came with a new stamp, shape (n,), s. A gripper that is
+        measured seldom makes no joint of the arm older.
+        """
+        return np.maximum(0.0, now_s - self._stamped_s[:-1])
+
     def at_rest(self, now_s: float) -> JointSample:
         """The newest pose, if REST_SAMPLES in a row show an arm at rest. Raises: RobotError,
         StaleInput.

@@ -249,7 +249,7 @@ class Supervisor:
         or slower than commanded.
         """
         behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
-        behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
+        behind_rad -= self._fastest_rad_s * self.watch.arm_ages_s(self.clock.steady_s())
         worst = int(behind_rad.argmax())
         limit_rad = self.robot.max_following_error_rad
         if behind_rad[worst] > limit_rad:
@@ -360,7 +360,7 @@ class Supervisor:
     ) -> None:
         """Send a command, but no further from the measured pose than the arm can be by then."""
         command = self._after_the_last(command)
-        seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
+        seconds = command.duration_s + self.watch.arm_ages_s(self.clock.steady_s())
         farthest_rad = self._fastest_rad_s * seconds + self.robot.max_following_error_rad
         sent = reachable(command, measured.joint_rad, farthest_rad)
         if sent is not command:
