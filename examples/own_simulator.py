@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -99,6 +99,6 @@ class OwnSimulator(Node):
         return response
 
 
-rclpy.init()
-with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+with contextlib.suppress(KeyboardInterrupt):
     rclpy.spin(OwnSimulator())

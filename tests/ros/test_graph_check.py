@@ -222,5 +222,5 @@ def test_a_robot_of_ones_own_passes_on_the_real_graph_and_runs_a_trial(
             wait_until(lambda: graph.process("evaluator").poll() == 0, 60)
             assert any("trial 1/1 seed 0: " in line for _, line in graph.lines)
         finally:
-            own.send_signal(signal.SIGTERM)
+            own.send_signal(signal.SIGINT)
             assert own.wait(20) == 0
