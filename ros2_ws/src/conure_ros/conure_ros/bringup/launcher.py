@@ -61,7 +61,7 @@ def run_graph(
         on_line = on_line or stack.enter_context(LinePrinter())
         running = RunningGraph(graph, dict(parameters or {}), folder, variables, on_line)
         try:
-            on_line("conure", describe_domain(variables, shared))
+            on_line("up", describe_domain(variables, shared))
             running.start()
             running.wait(signals)
         except BrokenPipeError as error:
