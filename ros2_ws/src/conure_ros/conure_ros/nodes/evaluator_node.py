@@ -243,7 +243,8 @@ class EvaluatorNode(Node):
                 service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None
             )
         except RobotError as error:
-            self.get_logger().warning(one_line(error))
+            if not self.ending.is_set():
+                self.get_logger().warning(one_line(error))
             return None
 
     def _offered(self, service: str, limit_s: float) -> Any:
