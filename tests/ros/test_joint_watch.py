@@ -503,6 +503,15 @@ def test_a_part_without_a_stamp_is_refused_and_the_other_one_is_good(arms, place
     assert text == arms.fault and "set the driver to stamp them" in text
 
 
+def test_what_is_wrong_is_said_before_what_is_missing(arms):
+    refused(lambda: arms.take_arm(1.0, stamp_s=0.0), StaleInput)
+    assert "old when they came" in arms.fault, "the gripper has not come yet"
+    arms.take_arm(1.01)
+    refused(lambda: arms.take_gripper(1.01, stamp_s=0.0), StaleInput)
+    arms.watch.reset()
+    assert arms.fault == "waiting for joint_states"
+
+
 def test_a_part_that_is_old_or_of_the_future_is_refused(arms):
     apart(arms, 0.05)
     refused(lambda: arms.take_gripper(0.3, stamp_s=0.1), StaleInput)

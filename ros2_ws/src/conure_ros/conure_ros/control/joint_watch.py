@@ -135,7 +135,6 @@ class JointWatch:
     def reset(self) -> None:
         """Forget all measurements. The next ones count if they agree with each other."""
         self._settled = False
-        self._trusted[:] = np.nan
         self._faults = [WAITING] * len(self._names)
         self._clear_row()
 

@@ -35,7 +35,7 @@ from conure_ros.comms.messages import (
     to_time,
 )
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
+from conure_ros.comms.qos import LATCHED, NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
 from conure_ros.comms.worker import NewestWins
 from conure_ros.control.executed_actions import Decision, ExecutedActions
@@ -111,12 +111,12 @@ class PolicyNode(ManagedNode):
         self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
-        for kind, topic, callback in (
-            (JointState, "joint_states", self._on_joint_states),
-            (CameraInfo, "camera/camera_info", self._on_camera_info),
-            (Image, "camera/image_raw", self._on_image),
+        for kind, topic, callback, quality in (
+            (JointState, "joint_states", self._on_joint_states, PARTS),
+            (CameraInfo, "camera/camera_info", self._on_camera_info, NEWEST),
+            (Image, "camera/image_raw", self._on_image, NEWEST),
         ):
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         self.memory = EpisodeMemory()
         states = self.create_subscription(RobotState, "robot_state", self._on_state, LATCHED)

@@ -20,7 +20,7 @@ from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import by_name, to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.qos import NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
 from conure_ros.teleop.input_watch import InputWatch, Moment
 from conure_ros.teleop.teleoperation import (
@@ -107,14 +107,14 @@ class TeleopNode(ManagedNode):
         self.commands = SolePublisher(self, PolicyCommand, "command/teleop", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
-        for kind, topic, callback in (
-            (Joy, "joy", self._on_joy),
-            (TwistStamped, "teleop/twist", self._on_twist),
-            (JointState, "teleop/gripper", self._on_gripper),
-            (JointState, "joint_states", self._on_joint_states),
-            (JointTrajectory, "joint_trajectory", self._on_trajectory),
+        for kind, topic, callback, quality in (
+            (Joy, "joy", self._on_joy, NEWEST),
+            (TwistStamped, "teleop/twist", self._on_twist, NEWEST),
+            (JointState, "teleop/gripper", self._on_gripper, NEWEST),
+            (JointState, "joint_states", self._on_joint_states, PARTS),
+            (JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST),
         ):
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
