@@ -488,6 +488,11 @@ def test_messages_of_another_machine_change_nothing(arms, names):
     assert arms.fault == "" and arms.rests(0.05)
 
 
+def test_of_a_machine_with_many_joints_twelve_are_named(arms):
+    arms.watch.ignore([f"joint_{number}" for number in range(13)])
+    assert arms.fault.endswith(", joint_11")
+
+
 def test_an_arm_with_other_names_is_told_which_it_has(arms):
     arms.watch.ignore(["joint_1", "joint_2"])
     assert "waiting for joint_states of 'waist', " in arms.fault
