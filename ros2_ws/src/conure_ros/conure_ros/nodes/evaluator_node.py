@@ -2,7 +2,6 @@
 resumes.
 """
 
-import json
 import queue
 import sys
 import threading
