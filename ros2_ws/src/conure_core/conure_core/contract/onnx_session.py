@@ -1,5 +1,7 @@
 """Graphs as ONNX Runtime runs them beside the arm, checked against what is expected of them."""
 
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import onnxruntime
@@ -7,6 +9,8 @@ import onnxruntime
 from conure_core.contract.external_data import require_own_weights
 from conure_core.errors import BundleError
 
+LONGEST_RUN_S = 10.0
+"""How long a graph may compute for one observation, s: one with a loop may do so for ever."""
 Signature = dict[str, tuple[str, tuple[int, ...]]]
 """Type and shape, without the batch, of inputs or outputs by name."""
 _TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
@@ -42,6 +46,35 @@ def open_session(content: bytes, name: str) -> Any:
         raise BundleError(
             f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load it: {reason}"
         ) from error
+
+
+def run_in_time(session: Any, outputs: list[str], feed: Mapping[str, Any]) -> list[Any]:
+    """Run a graph, for LONGEST_RUN_S at most.
+
+    Args:
+        session: The graph.
+        outputs: Names of the outputs that are wanted.
+        feed: Inputs by name.
+
+    Returns:
+        One array for each output.
+
+    Raises:
+        TimeoutError: It took too long and was ended, between two of its nodes.
+        Exception: Of ONNX Runtime's own kinds, none of them documented.
+    """
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(LONGEST_RUN_S, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(outputs, feed, options))
+    except Exception as error:
+        if options.terminate:
+            raise TimeoutError(f"no answer within {LONGEST_RUN_S:g} s") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def check_graph(

@@ -75,10 +75,11 @@ class ExecutedActions:
 
     def take_state(self, state: RobotState) -> None:
         """Compare a state of control_node with the remembered decision that it executed."""
-        if not len(state.commanded_rad):
+        if len(state.commanded_rad) != len(self._arm.config.joint_names):
             return
         before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)
-        if before_rad is None or not state.safety_changes or math.isnan(state.capture_to_command_s):
+        answers_an_image = math.isfinite(state.capture_to_command_s)
+        if before_rad is None or not state.safety_changes or not answers_an_image:
             return
         captured_ns = to_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
         with self._lock:
