@@ -9,7 +9,6 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -97,9 +96,9 @@ class SimRobotNode(ManagedNode):
             path = port_path(self.parameters.port, load_bus(self.parameters.robot))
             self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
         if self.servos is None:  # otherwise the servos' driver publishes them
-            self.joint_states = self._publisher(JointState, "joint_states")
-        self.images = self._publisher(Image, "camera/image_raw")
-        self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
+            self.joint_states = self.publisher_while_active(JointState, "joint_states", NEWEST)
+        self.images = self.publisher_while_active(Image, "camera/image_raw", NEWEST)
+        self.camera_infos = self.publisher_while_active(CameraInfo, "camera/camera_info", NEWEST)
         if self.stop_watch is not None:
             self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
             trajectories = self.create_subscription(
@@ -121,10 +120,6 @@ class SimRobotNode(ManagedNode):
             self.create_service(TaskStatus, "task_status", self._on_task_status),
         )
         self.steady_timer(TICK_S, self._tick)
-
-    def _publisher(self, kind: Any, topic: str) -> Any:
-        created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
-        return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
     def _environment(self, task: str) -> TabletopEnv:
         """Raises: ConfigError for an unknown task, listing the known ones."""
