@@ -78,10 +78,10 @@ class ExecutedActions:
         if len(state.commanded_rad) != len(self._arm.config.joint_names):
             return
         before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)
-        answers_an_image = math.isfinite(state.capture_to_command_s)
-        if before_rad is None or not state.safety_changes or not answers_an_image:
+        latency_ns = state.capture_to_command_s * NANOSECONDS
+        if before_rad is None or not state.safety_changes or not math.isfinite(latency_ns):
             return
-        captured_ns = to_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
+        captured_ns = to_ns(state.header.stamp) - round(latency_ns)
         with self._lock:
             decision = next(
                 (d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS),
