@@ -5,6 +5,7 @@ With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and
 drives them.
 """
 
+import itertools
 import json
 import math
 import time
@@ -89,6 +90,8 @@ class SimRobotNode(ManagedNode):
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
         self.last_warning, self.succeeded, self.limp = "", False, False
+        # As a real sensor's noise does, it tells a still scene from a camera that is frozen.
+        self.flicker = itertools.cycle((0, 1))
         self.speed_limit, self.commanded_s = SpeedLimit(self.robot), math.inf
         self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
@@ -207,7 +210,8 @@ class SimRobotNode(ManagedNode):
         camera = self.env.sample.displace(
             self.env.world.camera.scaled(self.parameters.camera_scale)
         )
-        pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random)
+        pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random).copy()
+        pixels[0, 0, 0] ^= next(self.flicker)
         self.camera_infos.publish(
             camera_info_message(
                 camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame
