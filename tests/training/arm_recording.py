@@ -44,6 +44,7 @@ class ArmRecording:
     size: tuple[int, int] = (48, 64)
     topics: tuple[str, ...] = tuple(TYPES)
     clock_ns: int = 0
+    apart: bool = False
     now_ns: int = BEGIN_NS
     metadata: dict = field(default_factory=dict)
     commanded: list = field(default_factory=list)
@@ -77,7 +78,11 @@ class ArmRecording:
             self.write("/wrist/image_raw", image_message(255 - pixels, stamp, "wrist"))
         speeds = np.zeros(len(self.joints))
         state = joint_state_message(self.config, self.joints, speeds, self.gripper, stamp)
-        self.write("/joint_states", state)
+        parts = [slice(None)] if not self.apart else [slice(None, -1), slice(-1, None)]
+        names, places = list(state.name), list(state.position)
+        for part in parts:
+            state.name, state.position, state.velocity = names[part], places[part], []
+            self.write("/joint_states", state)
 
     def tick(self, action=None, by_person=True, image=True, answered=True):
         """One control period; without an action nobody commands."""

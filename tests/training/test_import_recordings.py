@@ -178,6 +178,16 @@ def test_an_episode_of_one_frame_is_left_out_with_a_line(tmp_path, capsys):
     assert "never.mcap is left out" in out
 
 
+def test_arm_and_gripper_that_come_apart_are_one_robot(tmp_path):
+    record(tmp_path, "one", ticks=4)
+    whole = imported(tmp_path)
+    (tmp_path / "apart").mkdir()
+    record(tmp_path / "apart", "one", ticks=4, apart=True)
+    apart = imported(tmp_path / "apart")
+    np.testing.assert_array_equal(apart.proprio, whole.proprio)
+    np.testing.assert_array_equal(apart.action, whole.action)
+
+
 def without(topic):
     return tuple(name for name in ArmRecording.topics if name != topic)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from conure_training.data.episode_info import EpisodeInfo, require_task_name
 
 ENDING = ".mcap"
 LISTED = 5
+FIRST_MESSAGES = 50
 NANOSECONDS = 1_000_000_000
 OUTCOMES = {"success": "success", "failure": "failure"}
 """By a recording's label. Other labels, such as interrupted, say nothing."""
@@ -202,7 +204,8 @@ def require_one_arm(paths: Sequence[Path], arm: Arm) -> None:
     for path in paths:
         names = _joint_names(Episode(path))
         if names and not wanted <= names:
-            others.append(f"{path.name} ({', '.join(sorted(names - wanted)[:3])}, ...)")
+            foreign = sorted(names - wanted)[:3] or sorted(names)
+            others.append(f"{path.name} ({', '.join(foreign)}, ...)")
     if others:
         more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
         raise DataError(
@@ -213,10 +216,13 @@ def require_one_arm(paths: Sequence[Path], arm: Arm) -> None:
 
 
 def _joint_names(episode: Episode) -> set[str]:
-    for name, count in episode.counts.items():
-        if count and name.endswith("/joint_states"):
-            return set(next(episode.messages(name)).message.name)
-    return set()
+    """Names in the first joint_states; arm and gripper may come in messages of their own."""
+    names: set[str] = set()
+    for topic, count in episode.counts.items():
+        if count and topic.endswith("/joint_states"):
+            for record in islice(episode.messages(topic), FIRST_MESSAGES):
+                names.update(record.message.name)
+    return names
 
 
 def _cameras(found: Any) -> list[str]:

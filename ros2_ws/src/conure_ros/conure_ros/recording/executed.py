@@ -58,6 +58,7 @@ class CommandReader:
     """Log time, ns, and message of each robot_state."""
     requests: dict[tuple[int, bool], Array] = field(default_factory=dict)
     """Actions by their stamp, us, and whether they are a person's."""
+    _newest: dict[str, float] = field(default_factory=dict)
 
     def take(self, record: RecordedMessage) -> None:
         """Take a message; others than these are ignored.
@@ -66,14 +67,11 @@ class CommandReader:
             record: The message.
 
         Raises:
-            RobotError: joint_states are of another arm.
+            RobotError: joint_states name a joint twice, or have another number of positions.
         """
         message, topic = record.message, record.topic
         if topic.endswith("/joint_states"):
-            names = self.arm.config.command_names
-            values = by_name(message.name, message.position, names, "joint_states")
-            stamp = stamp_ns(message.header.stamp)
-            self.joints.append(Joints(record.log_ns, stamp, values[:-1], float(values[-1])))
+            self._take_joints(record.log_ns, message)
         elif topic.endswith("/robot_state"):
             self.states.append((record.log_ns, message))
         elif topic.endswith(("/command/policy", "/command/teleop")):
@@ -81,6 +79,22 @@ class CommandReader:
             stamp = stamp_ns(message.header.stamp) // MICROSECOND
             if action.shape == (ACTION_SIZE,) and np.isfinite(action).all():
                 self.requests[stamp, topic.endswith("teleop")] = action.clip(-1.0, 1.0)
+
+    def _take_joints(self, log_ns: int, message: Any) -> None:
+        """Arm and gripper may come in messages of their own: the newest of each counts."""
+        wanted = self.arm.config.command_names
+        mine = [name for name in wanted if name in message.name]
+        found = by_name(message.name, message.position, mine, "joint_states")
+        self._newest.update(zip(mine, found.tolist(), strict=True))
+        if mine and len(self._newest) == len(wanted):
+            values = np.array([self._newest[name] for name in wanted])
+            stamp = stamp_ns(message.header.stamp)
+            self.joints.append(Joints(log_ns, stamp, values[:-1], float(values[-1])))
+
+    @property
+    def missing_joints(self) -> list[str]:
+        """Joints of the arm that no message named."""
+        return [name for name in self.arm.config.command_names if name not in self._newest]
 
     def executed(self) -> Iterator[Executed | tuple[int, str]]:
         """What was executed, in order; between commands also the log time, ns, at which something

@@ -174,10 +174,14 @@ class _Reader:
             try:
                 self.commands.take(record)
             except RobotError as error:
-                raise DataError(
-                    f"{path} is not of the robot '{self.arm.config.name}': {error}; give robot= the"
-                    " one that was recorded, and each robot a folder of its own"
-                ) from error
+                raise DataError(f"{path}: {error}; record it again, or move it away") from error
+        missing = self.commands.missing_joints
+        if missing:
+            raise DataError(
+                f"{path} is not of the robot '{self.arm.config.name}': its joint_states never name"
+                f" {', '.join(missing)}; give robot= the one that was recorded, and each robot a"
+                " folder of its own"
+            )
 
     def _find_clock_steps(self) -> None:
         """Cut where stamps jump against the steady clock that log times follow."""
