@@ -4,7 +4,7 @@ Kernel ridge regression throughout; see Rasmussen and Williams, Gaussian Process
 Learning, MIT Press 2006, 2.2 and 5.4.2 (leave-one-out).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -168,19 +168,21 @@ def _errors_of_place(data: Demonstrations, small: NDArray[np.float32]) -> tuple[
     """Each episode's median error of the tool's place, m: where joints are taken so many control
     periods later, (e, LAGS); and where its images are mirrored, (e,).
     """
-    both = np.stack([small, small[:, :, ::-1]]).reshape(2, len(small), -1)
-    images, mirrored = _centred(both.reshape(2 * len(small), -1)).reshape(both.shape)
+    mean = small.mean(axis=0)
+    images = small - (mean + mean[:, ::-1]) / 2  # mirrored, it is the mean of mirrored ones too
+    images /= images.std() + 1e-9
     place = data.proprio[:, :3].astype(np.float64)
     episode = np.repeat(np.arange(len(data.ends)), data.ends - data.starts)
     predicted, predicted_mirrored = np.empty_like(place), np.empty_like(place)
     rng = np.random.default_rng(0)
     for fold in range(FOLDS):
-        held = episode % FOLDS == fold
-        others = np.flatnonzero(~held)
+        others = np.flatnonzero(episode % FOLDS != fold)
         chosen = np.sort(rng.permutation(others)[:MOST_ROWS])
-        wanted = np.concatenate([images[held], mirrored[held]])
-        both_ways = _regress(images[chosen], place[chosen], wanted)
-        predicted[held], predicted_mirrored[held] = np.split(both_ways, 2)
+        predict = _fit(_flat(images[chosen]), place[chosen])
+        for number in range(fold, len(data.ends), FOLDS):
+            steps = data.steps_of(number)
+            predicted[steps] = predict(_flat(images[steps]))
+            predicted_mirrored[steps] = predict(_flat(images[steps][:, :, ::-1]))
     errors = np.empty((len(data.ends), len(LAGS)))
     errors_mirrored = np.empty(len(data.ends))
     for number in range(len(data.ends)):
@@ -247,12 +249,17 @@ def _leave_one_out(features: Rows, truth: Rows) -> Rows:
     return np.asarray(truth - weights / np.diag(inverse)[:, None])
 
 
-def _regress(features: Rows, values: Rows, wanted: Rows) -> Rows:
+def _fit(features: Rows, values: Rows) -> Callable[[Rows], Rows]:
+    """The regression of values on features, as a function of other features."""
     width = _width(features)
     mean = values.mean(axis=0)
     kernel = _kernel(features, features, width) + RIDGE * np.eye(len(features))
     weights = np.linalg.solve(kernel, values - mean)
-    return np.asarray(mean + _kernel(wanted, features, width) @ weights)
+    return lambda wanted: np.asarray(mean + _kernel(wanted, features, width) @ weights)
+
+
+def _flat(images: NDArray[np.float32]) -> Rows:
+    return images.reshape(len(images), -1).astype(np.float64)
 
 
 def _kernel(first: Rows, second: Rows, width: float) -> Rows:
