@@ -1,6 +1,7 @@
 """The serial port under both vendors' SDKs."""
 
 import contextlib
+import errno
 import os
 import select
 import termios
@@ -43,6 +44,8 @@ class SerialPort(PortHandler):
         try:
             self.ser = serial.Serial(path, baud, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.EAGAIN:  # the lock that `exclusive` takes
+                raise PortLost(f"{path}: another program has this port; end that one") from error
             raise PortLost(
                 f"{path}: {error}; is the arm plugged in, and may this user open the port?"
             ) from error
