@@ -2,23 +2,28 @@
 graphs do not meet.
 """
 
+import contextlib
 import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import TransitionCallbackReturn
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConfigError
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import GRAPHS
 from conure_ros.comms.messages import to_ns
-from conure_ros.comms.qos import LATCHED
+from conure_ros.comms.qos import LATCHED, STATE_PERIOD_S
+from conure_ros.nodes.control_node import ControlNode
+from conure_ros.nodes.sim_robot_node import SimRobotNode
 
 PROGRAM = Path(__file__).with_name("stand_in_launch.py")
 SPEC = importlib.util.spec_from_file_location("stand_in_launch", PROGRAM)
@@ -84,6 +89,7 @@ class Launched:
 
     def __init__(self, bundle, folder, domain, mark):
         words = [f"bundle:={bundle}", f"folder:={folder}", "noise_scale:=0.5"]
+        words.append("control.stall_s:=10.0")  # a second graph that starts takes both cores
         name, value = mark.split("=")
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), "sim", *words],
@@ -115,9 +121,28 @@ def launched(bundle, domain, tmp_path, processes_with):
         one.process.wait(10)
 
 
+@contextlib.contextmanager
+def configured_beside(wait_until):
+    """Driver and control of another graph, whose manager did not see the first one in time;
+    control ticks.
+    """
+    with contextlib.ExitStack() as stack:
+        for kind in (SimRobotNode, ControlNode):
+            node = kind()
+            stack.callback(node.destroy_node)
+            stack.callback(node.end)
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        wait_until(lambda: node.count_publishers("robot_state") == 2, 10, "it knows the other")
+        node.created_s -= 60.0
+        for _ in range(5):
+            node.supervisor.tick({})
+            time.sleep(STATE_PERIOD_S)
+        yield
+
+
 @pytest.mark.ros
 def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_ends_with_its_launcher(
-    launched, peer, processes_with, wait_until
+    launched, peer, context, processes_with, wait_until
 ):
     states = peer.listen(RobotState, "robot_state", LATCHED)
     commands = peer.listen(JointTrajectory, "joint_trajectory")
@@ -149,6 +174,11 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
         assert (
             peer.call(GetState, f"{name}/get_state").current_state.id == State.PRIMARY_STATE_ACTIVE
         )
+
+    count, said = len(commands), len(states)
+    with configured_beside(wait_until):
+        wait_until(lambda: len(commands) > count + 5, 10, "the policy moves on")
+    assert {state.mode for state in states[said:]} <= {RobotState.POLICY, RobotState.HOLD}
 
     second, others = launched("second")
     output = second.output(60)
