@@ -108,7 +108,7 @@ def test_a_second_driver_of_a_port_is_refused_whatever_name_it_uses(hurried, tmp
     bus, _ = hurried
     (tmp_path / "by-id").symlink_to(bus.port.ser.port)
     for path in (bus.port.ser.port, str(tmp_path / "by-id")):
-        with pytest.raises(PortLost, match=f"{path}: another program has this port; end that one"):
+        with pytest.raises(PortLost, match=f"{path} is in use by another program; end that one"):
             open_bus(bus.config, path)
 
 

@@ -188,7 +188,7 @@ def main() -> None:
         try:
             node.run()
         except (KeyboardInterrupt, ExternalShutdownException):
-            sys.exit(130)
+            pass  # status 0: it was asked to end
         except RobotError as error:
             if rclpy.ok():
                 node.get_logger().error(one_line(error))
@@ -197,4 +197,3 @@ def main() -> None:
             # The end of the context can appear as any error during a call.
             if rclpy.ok():
                 raise
-            sys.exit(130)

@@ -6,7 +6,6 @@ drives them.
 """
 
 import itertools
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.description import load_robot
+from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
@@ -321,7 +321,7 @@ class SimRobotNode(ManagedNode):
             "target": self.info["target"],
             "time_limit_s": self.env.time_limit_s,
         }
-        response.detail_json = json.dumps(detail)
+        response.detail_json = json_text(detail)
         return response
 
     def _warn_once(self, why: str) -> None:
