@@ -1,12 +1,15 @@
 """Random servos and random delays, recorded as an arm would record them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from conure_calibration.dynamics.backlash import play
-from conure_calibration.dynamics.fit import Recorded
+from conure_calibration.dynamics.backlash import fit_backlash, play
+from conure_calibration.dynamics.fit import Recorded, fit_servo
 from conure_calibration.dynamics.servo import STEP_S, Servo, simulate
 from conure_calibration.latency.recording import Recording
 from conure_calibration.latency.response import follow
+from conure_calibration.poses import Chain
 from conure_core.types import Array
 
 ENCODER_RAD = 2 * np.pi / 4096
@@ -96,3 +99,47 @@ def _stamps(rng: np.random.Generator, begin_s: float, end_s: float, period_s: fl
     """Stamps with jitter, rising."""
     even = np.arange(begin_s, end_s, period_s)
     return np.sort(even + JITTER_S * rng.uniform(-1.0, 1.0, len(even)))
+
+
+@dataclass(frozen=True)
+class MotionErrors:
+    """Errors of one simulated arm."""
+
+    held_out_deg: float
+    """Of the joint that is predicted worst, root mean square on its held-out third."""
+    tool_ratio: float
+    """Error of the tool's place against one whose joints follow their commands at once."""
+    backlash_deg: float
+    """Largest error of the play, of the joints where it is observable."""
+
+
+def motion_errors(seed: int, chain: Chain) -> MotionErrors:
+    """Calibrate the servos of an arm of which each joint moves in turn, and predict its tool.
+
+    Args:
+        seed: Of the case.
+        chain: The arm.
+    """
+    rng = np.random.default_rng(seed)
+    true, predicted, followed = [], [], []
+    errors_deg, plays_deg = [], [0.0]
+    for _ in range(chain.joints):
+        _, recorded, link, width = draw_servo(rng)
+        fit = fit_servo(recorded)
+        found = fit_backlash(recorded.angle_rad, link)
+        errors_deg.append(np.degrees(fit.held_out_rad))
+        if found.observable:
+            plays_deg.append(float(np.degrees(abs(found.radians - width))))
+        later = slice(-len(fit.held_out), None)
+        true.append(play(recorded.angle_rad, width)[later])
+        predicted.append(play(fit.held_out, found.radians))
+        followed.append(recorded.command_rad[later])
+    places = [
+        chain.forward(np.stack(angles, axis=1))[:, :3, 3] for angles in (true, predicted, followed)
+    ]
+    calibrated, uncalibrated = (_rms_m(places[0], other) for other in places[1:])
+    return MotionErrors(max(errors_deg), calibrated / uncalibrated, max(plays_deg))
+
+
+def _rms_m(a: Array, b: Array) -> float:
+    return float(np.sqrt(((a - b) ** 2).sum(axis=1).mean()))

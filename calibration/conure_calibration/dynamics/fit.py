@@ -107,8 +107,8 @@ def fit_servo(recorded: Recorded) -> ServoFit:
     left = residuals(found.x)
     later, truth = recorded.stamp_s[split:], recorded.angle_rad[split:]
     predicted = _predicted(servo, recorded, recorded.stamp_s, recorded.angle_rad[0])[split:]
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * left.var()
-    deviations = np.sqrt(np.diag(covariance))
+    covariance = np.linalg.pinv(found.jac.T @ found.jac, hermitian=True) * left.var()
+    deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     values = np.array([getattr(servo, name) for name in NAMES])
     deviations[POSITIVE] *= values[POSITIVE]
     command = np.interp(times - servo.delay_s, recorded.command_stamp_s, recorded.command_rad)
