@@ -33,12 +33,17 @@ class CameraErrors:
     """Whether each 90 % interval of focal lengths and centre holds the truth."""
 
 
-def camera_errors(seed: int) -> CameraErrors:
-    """Calibrate one random camera; even seeds have a ChArUco board, odd ones a chessboard."""
+def camera_errors(seed: int, shown: int = SHOWN) -> CameraErrors:
+    """Calibrate one random camera; even seeds have a ChArUco board, odd ones a chessboard.
+
+    Args:
+        seed: Of the case.
+        shown: Number of images, from which frames are chosen.
+    """
     rng = np.random.default_rng(seed)
     lens = draw_lens(rng)
     board = BOARDS[seed % 2]
-    frames = find_views(_shown(rng, Renderer(lens, board)), board)
+    frames = find_views(_images(rng, Renderer(lens, board), shown), board)
     views = choose_views(frames.good, frames.size_px, FRAMES)
     found = calibrate_lens(views, frames.size_px, board)
     true = np.array([*np.diag(lens.matrix)[:2], *lens.matrix[:2, 2]])
@@ -53,8 +58,8 @@ def camera_errors(seed: int) -> CameraErrors:
     )
 
 
-def _shown(rng: np.random.Generator, renderer: Renderer) -> Iterator[tuple[str, Grey]]:
-    for index in range(SHOWN):
+def _images(rng: np.random.Generator, renderer: Renderer, shown: int) -> Iterator[tuple[str, Grey]]:
+    for index in range(shown):
         camera_from_board = draw_board_pose(renderer.lens, renderer.board, rng)
         motion_px = 12.0 if index % MOVING == MOVING - 1 else 0.0
         yield f"frame {index}", renderer.image(camera_from_board, rng, motion_px)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib.collections import PatchCollection
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -97,13 +97,15 @@ def _ruler(
     along_x: bool,
 ) -> None:
     """Draw millimetres from a point to the right, or downwards."""
+    lines = []
     for mark in range(length_mm + 1):
         tick = 5.0 if mark % 10 == 0 else 3.0 if mark % 5 == 0 else 1.5
         if along_x:
-            axes.plot([x + mark] * 2, [y, y + tick], color="black", linewidth=0.25)
+            lines.append([(x + mark, y), (x + mark, y + tick)])
         else:
-            axes.plot([x - tick, x], [y + mark] * 2, color="black", linewidth=0.25)
+            lines.append([(x, y + mark), (x - tick, y + mark)])
         if mark % 50 == 0:
             place = (x + mark, y + tick + 0.5) if along_x else (x - tick - 0.5, y + mark)
             sides = {"ha": "center", "va": "top"} if along_x else {"ha": "right", "va": "center"}
             axes.text(*place, f"{mark}", fontsize=5, **sides)
+    axes.add_collection(LineCollection(lines, colors="black", linewidths=0.25))

@@ -1,6 +1,8 @@
 """A servo's parameters from a recording of its commands and angles, judged by its last part."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -14,7 +16,9 @@ POSITIVE = slice(0, 4)
 """These are fitted as logarithms."""
 START = np.array([np.log(300.0), np.log(25.0), np.log(1.0), np.log(150.0), 0.0, 0.0, 0.01])
 STIFFNESSES = (60.0, 250.0, 1000.0)
-"""Where the fit begins: the one that is nearest."""
+"""Where fits begin."""
+TRIED = 2
+"""Of these, those that begin nearest; the best fit counts."""
 LOWER = np.array([*np.log([1.0, 0.01, 1e-3, 0.1]), -500.0, -500.0, 0.0])
 UPPER = np.array([*np.log([1e5, 1e4, 1e3, 1e5]), 500.0, 500.0, 0.3])
 HELD_OUT = 1 / 3
@@ -89,19 +93,10 @@ def fit_servo(recorded: Recorded) -> ServoFit:
     def residuals(unknowns: Array) -> Array:
         return _predicted(_servo(unknowns), recorded, times, angles[0]) - angles
 
-    starts = [
-        START + np.log(stiffness / 300.0) * np.eye(len(START))[0] for stiffness in STIFFNESSES
-    ]
-    sums = [float((residuals(start) ** 2).sum()) for start in starts]
-    found = least_squares(
-        residuals,
-        starts[int(np.argmin(sums))],
-        bounds=(LOWER, UPPER),
-        x_scale=np.array([0.3, 0.3, 0.3, 0.3, 5.0, 5.0, 0.005]),
-        diff_step=1e-4,
-        loss="soft_l1",
-        f_scale=0.02,
-        max_nfev=60,
+    starts = [_start(stiffness) for stiffness in STIFFNESSES]
+    ordered = sorted(starts, key=lambda start: float((residuals(start) ** 2).sum()))
+    found = min(
+        (_descended(residuals, start) for start in ordered[:TRIED]), key=lambda fit: fit.cost
     )
     servo = _servo(found.x)
     left = residuals(found.x)
@@ -120,6 +115,26 @@ def fit_servo(recorded: Recorded) -> ServoFit:
         float(np.sqrt(((predicted - truth) ** 2).mean())) if len(later) else 0.0,
         predicted,
         float(saturated.mean()),
+    )
+
+
+def _start(stiffness: float) -> Array:
+    start = START.copy()
+    start[0] = np.log(stiffness)
+    return start
+
+
+def _descended(residuals: Callable[[Array], Array], start: Array) -> Any:
+    """Scipy's result of a fit, robust against what the model does not have."""
+    return least_squares(
+        residuals,
+        start,
+        bounds=(LOWER, UPPER),
+        x_scale=np.array([0.3, 0.3, 0.3, 0.3, 5.0, 5.0, 0.005]),
+        diff_step=1e-4,
+        loss="soft_l1",
+        f_scale=0.02,
+        max_nfev=100,
     )
 
 
