@@ -106,6 +106,6 @@ def _ruler(
             lines.append([(x, y + mark), (x - tick, y + mark)])
         if mark % 50 == 0:
             place = (x + mark, y + tick + 0.5) if along_x else (x - tick - 0.5, y + mark)
-            sides = {"ha": "center", "va": "top"} if along_x else {"ha": "right", "va": "center"}
-            axes.text(*place, f"{mark}", fontsize=5, **sides)
+            across, down = ("center", "top") if along_x else ("right", "center")
+            axes.text(*place, f"{mark}", fontsize=5, ha=across, va=down)
     axes.add_collection(LineCollection(lines, colors="black", linewidths=0.25))

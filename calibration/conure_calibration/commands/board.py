@@ -51,8 +51,8 @@ class BoardConfig:
         for name, got, expected in zip(("width", "height"), measured, nominal, strict=True):
             if abs(got / expected - 1.0) > MOST_SCALE_ERROR:
                 raise ConfigError(
-                    f"measured_mm: the {name} over {expected / self.square_mm:.0f} squares should be"
-                    f" near {expected:g} mm, got {got:g}; measure over all squares, or give the"
+                    f"measured_mm: the {name} over {expected / self.square_mm:.0f} squares should"
+                    f" be near {expected:g} mm, got {got:g}; measure over all squares, or give the"
                     " square_mm, columns and rows of your board"
                 )
         return Board(

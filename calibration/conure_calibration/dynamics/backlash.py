@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from conure_core.types import Array
@@ -53,11 +54,11 @@ def fit_backlash(motor_rad: Array, link_rad: Array) -> Backlash:
         link_rad: The link's angles at the same times, up to a constant, shape (n,).
     """
 
-    def left(width: float, kept: slice | Array) -> Array:
+    def left(width: float, kept: NDArray[np.int64]) -> Array:
         errors = link_rad[kept] - play(motor_rad, width)[kept]
         return np.asarray(errors - errors.mean())
 
-    def best(kept: slice | Array) -> float:
+    def best(kept: NDArray[np.int64]) -> float:
         widths = np.linspace(0.0, LARGEST_RAD, 41)
         sums = [float((left(width, kept) ** 2).sum()) for width in widths]
         middle = widths[int(np.argmin(sums))]

@@ -129,7 +129,7 @@ def _gain(solution: HandEye, extra: Array) -> tuple[float, Array]:
 
 def _left(jacobian: Array, residuals: Array) -> tuple[float, Array]:
     """The sum of squares that a linear fit leaves, and its unknowns."""
-    step = -np.linalg.lstsq(jacobian, residuals, rcond=1e-10)[0]
+    step = -np.asarray(np.linalg.lstsq(jacobian, residuals, rcond=1e-10)[0], dtype=np.float64)
     return float(((residuals + jacobian @ step) ** 2).sum()), step
 
 

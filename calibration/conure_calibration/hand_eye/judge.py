@@ -39,9 +39,9 @@ class Judged:
         distance_mm = 1000 * float(np.median(self.held_out.translation_m))
         deviation_mm = 1000 * float(self.solution.translation_deviation_m.max())
         sentence = (
-            f"The camera's place is known to {deviation_mm:.1f} mm (standard deviation, worst axis);"
-            f" held-out poses lie {distance_mm:.1f} mm from where they were predicted (median, the"
-            " arm's own noise included)."
+            f"The camera's place is known to {deviation_mm:.1f} mm (standard deviation, worst"
+            f" axis); held-out poses lie {distance_mm:.1f} mm from where they were predicted"
+            " (median, the arm's own noise included)."
         )
         return Verdict(True, sentence)
 

@@ -28,7 +28,7 @@ def solve_park(outer_from_inner: Array, camera_from_board: Array) -> tuple[Array
     # (R_A - I) t_X = R_X t_B - t_A, for every pair of samples.
     left = (a[:, :3, :3] - np.eye(3)).reshape(-1, 3)
     right = (b[:, :3, 3] @ turned.T - a[:, :3, 3]).ravel()
-    shift = np.linalg.lstsq(left, right, rcond=None)[0]
+    shift = np.asarray(np.linalg.lstsq(left, right, rcond=None)[0], dtype=np.float64)
     x = assembled(turned, shift)
     return x, mean_pose(outer_from_inner @ x @ camera_from_board)
 

@@ -145,8 +145,8 @@ def _require_board(board: Board, path: Path) -> None:
         )
     if board.is_ambiguous:
         raise ConfigError(
-            f"{path}: a chessboard of {board.columns}x{board.rows} squares looks the same after half"
-            " a turn; take a ChArUco board, or one more row"
+            f"{path}: a chessboard of {board.columns}x{board.rows} squares looks the same after"
+            " half a turn; take a ChArUco board, or one more row"
         )
 
 

@@ -181,7 +181,7 @@ def _judged(loop: Loop, noise: ArmNoise, whiteners: Array) -> HandEye:
     freedom = max(whitened.size - loop.size, 1)
     ratio_squared = float((whitened**2).sum() / freedom)
     information = flat.T @ flat / ratio_squared + prior.T @ prior
-    covariance = np.linalg.pinv(information, hermitian=True)
+    covariance = np.asarray(np.linalg.pinv(information, hermitian=True), dtype=np.float64)
     return HandEye(
         loop, noise, covariance, float(np.sqrt(ratio_squared)), freedom, whitened, jacobian
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def fit_lens(
     return lens
 
 
-def _arrays(views: Sequence[View]) -> tuple[list[Array], list[Array]]:
+def _arrays(views: Sequence[View]) -> tuple[list[Any], list[Any]]:
     points = [view.points_m.astype(np.float32) for view in views]
     pixels = [view.corners.pixels.astype(np.float32) for view in views]
     return points, pixels

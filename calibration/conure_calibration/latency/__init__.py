@@ -1,1 +1,1 @@
-"""Delays of a camera, of joint feedback and of commands, from what was recorded while an arm nods."""
+"""Delays of a camera, of joint feedback and of commands, from recordings of an arm that nods."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
 from conure_calibration.latency.recording import Recording
@@ -176,7 +177,7 @@ def _fitted(
     blocks = np.array_split(np.arange(count), BLOCKS)
     scale = np.sqrt(min(sums) / count) + 1e-12
 
-    def fit(kept: Array, start: Array) -> Array:
+    def fit(kept: NDArray[np.int64], start: Array) -> Array:
         found = least_squares(
             lambda unknowns: residuals(unknowns)[kept] / scale, start, diff_step=1e-4, x_scale=0.01
         )
@@ -205,6 +206,6 @@ def _require(explained: float, cause: str, effect: str) -> None:
     if not explained >= LEAST_EXPLAINED:
         raise DataError(
             f"{effect} follows {cause} by {100 * explained:.0f} % of its variance, at least"
-            f" {100 * LEAST_EXPLAINED:.0f} % are needed; let the arm nod by 20 degrees and more, and"
-            " take stamps of one clock"
+            f" {100 * LEAST_EXPLAINED:.0f} % are needed; let the arm nod by 20 degrees and more,"
+            " and take stamps of one clock"
         )

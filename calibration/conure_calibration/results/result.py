@@ -1,4 +1,4 @@
-"""The result of a calibration, as a YAML file that says where it comes from and what it is worth."""
+"""The result of a calibration: a YAML file that says where it comes from and what it is worth."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -61,7 +61,7 @@ class Verdict:
     usable: bool
     sentence: str
     problems: tuple[str, ...] = ()
-    """What is wrong with the data, by name, one sentence each; a usable result has warnings here."""
+    """What is wrong with the data, by name; a usable result has warnings here."""
 
 
 @dataclass(frozen=True)
