@@ -15,6 +15,7 @@ from conure_calibration.benchmarks.arm_cases import (
     reference_arm,
 )
 from conure_calibration.benchmarks.hand_eye_cases import FAULTS, MOUNTS, fault_found
+from conure_calibration.commands.joints import tool_offset
 from conure_calibration.hand_eye.judge import calibrate_hand_eye
 from conure_calibration.hand_eye.linear import solve_park
 from conure_calibration.hand_eye.model import OFFSETS, ArmNoise
@@ -22,7 +23,7 @@ from conure_calibration.hand_eye.proposal import choose_poses
 from conure_calibration.hand_eye.samples import Samples
 from conure_calibration.hand_eye.solve import solve_hand_eye, solve_linear
 from conure_calibration.intrinsics.frames import image_paths
-from conure_calibration.poses import inverse, pose
+from conure_calibration.poses import difference, inverse, pose
 from conure_calibration.results.result import read_result
 from conure_core.cli import main
 from conure_core.errors import DataError
@@ -184,6 +185,21 @@ def test_joints_alone_says_offsets_and_what_it_cannot(hand_eye_folder, tmp_path,
     words = [f"from={hand_eye_folder}", f"out={out}", "tool_from_board=[0,0,0,0,0,0]"]
     assert main(["calibrate", "joints", *words]) == 1
     assert "nothing shows where the tool is" in capsys.readouterr().err
+
+
+def test_a_tool_that_is_not_where_it_was_drawn_is_measured():
+    """The drawing has the board elsewhere on the tool; what differs is the tool's offset."""
+    chain = reference_arm()[1]
+    samples, _ = exact_samples("stand", np.zeros(6))
+    _, z = nominal_places("stand")
+    offset = np.array([0.004, -0.002, 0.006, 0.02, -0.03, 0.01])
+    drawn = inverse(pose(offset)) @ z
+    twist = difference(np.eye(4), drawn)
+    found = tool_offset(solve_hand_eye(chain, samples, EXACT), twist.tolist())
+    values = [quantity.value for quantity in found]
+    np.testing.assert_allclose(values[:3], offset[:3], atol=1e-6)
+    np.testing.assert_allclose(np.radians(values[3:]), offset[3:], atol=1e-6)
+    assert found[3].name == "tool_offset_rotation_x_deg"
 
 
 def of_session(change):

@@ -100,8 +100,10 @@ def _hand_eye(config: BenchConfig) -> Iterator[Row]:
             held_out = [case.held_out_mm for case in cases]
             limit = 1.2 if offset_deg == OFFSETS_DEG[0] else None
             yield from _spread(f"{name}: held-out tool error", held_out, "mm", limit)
-            offsets = [case.offsets_deg for case in cases]
-            yield from _spread(f"{name}: worst joint offset", offsets, "deg", 0.3)
+            offsets = [error for case in cases for error in case.offsets_deg]
+            yield from _spread(f"{name}: joint offset error", offsets, "deg", 0.3)
+            worst = [max(case.offsets_deg) for case in cases]
+            yield from _spread(f"{name}: the same, worst joint", worst, "deg")
 
 
 def _intervals(config: BenchConfig) -> Iterator[Row]:

@@ -39,8 +39,8 @@ class HandEyeErrors:
     held_out_mm: float
     """Of the board's centre at other poses, without noise, median over the poses."""
     held_out_park_mm: float
-    offsets_deg: float
-    """Largest error of an observable joint offset."""
+    offsets_deg: tuple[float, ...]
+    """Errors of the observable joint offsets."""
     covered: tuple[bool, ...]
     """Whether each 90 % interval of the camera's place holds the truth."""
     offsets_covered: tuple[bool, ...]
@@ -71,7 +71,7 @@ def hand_eye_errors(seed: int, mount: str, offset_rad: float, poses: int = 15) -
         1000 * float(np.linalg.norm(x[:3, 3] - case.x[:3, 3])),
         _held_out_mm(case, solution.loop),
         _held_out_mm(case, park),
-        float(np.degrees(np.abs(offsets[told]).max())),
+        tuple(np.degrees(np.abs(offsets[told])).tolist()),
         tuple(bool(inside) for inside in within),
         tuple(bool(inside) for inside in (np.abs(offsets) <= half)[told]),
     )

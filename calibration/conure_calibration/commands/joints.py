@@ -11,8 +11,8 @@ from conure_calibration.commands.hand_eye import (
     solve_folder,
 )
 from conure_calibration.commands.outputs import data_folder, with_data, write_outputs
-from conure_calibration.hand_eye.judge import Judged
 from conure_calibration.hand_eye.model import Z
+from conure_calibration.hand_eye.solve import HandEye
 from conure_calibration.poses import adjoint, difference, pose
 from conure_calibration.results.result import Quantity, new_result
 from conure_core.config.loader import load_config
@@ -58,7 +58,7 @@ def run(overrides: list[str]) -> None:
                     "tool_from_board is for a board on the tool (mount: stand); with the camera on"
                     " the wrist nothing shows where the tool is"
                 )
-            quantities += _tool_offset(judged, config.tool_from_board)
+            quantities += tool_offset(judged.solution, config.tool_from_board)
         else:
             not_told += (
                 "tool offset: tool_from_board does not say where the board is on the tool",
@@ -75,13 +75,16 @@ def run(overrides: list[str]) -> None:
         write_outputs(out, result, judged.checks, figures(folder, recording, judged))
 
 
-def _tool_offset(judged: Judged, drawn: list[float]) -> list[Quantity]:
-    """Where the tool is, in the frame that the kinematics say, with the last joint's offset in it.
+def tool_offset(solution: HandEye, drawn: list[float]) -> list[Quantity]:
+    """Compute where the tool is in the frame that the kinematics say.
 
-    The board is where it was drawn on the true tool: tool_from_board as measured is
-    tool_from_true_tool @ drawn.
+    The board is where it was drawn, on the true tool: tool_from_board as measured is
+    tool_from_true_tool @ drawn. The last joint's offset is part of it.
+
+    Args:
+        solution: Of a camera on a stand.
+        drawn: The board on the tool, translation (m) and rotation vector (rad).
     """
-    solution = judged.solution
     board_on_tool = pose(np.array(drawn))
     true_tool = solution.z @ np.linalg.inv(board_on_tool)
     twist = difference(np.eye(4), true_tool)
