@@ -97,6 +97,7 @@ def _write(
         Quantity.of(name, value, found.deviations[name]) for name, value in found.values.items()
     )
     result = new_result("camera", folder, quantities, verdict, size_px=frames.size_px)
+    (out / CAMERA).unlink(missing_ok=True)  # of an earlier run: it would outlive a bad verdict
     if verdict.usable:
         write_lens(out / CAMERA, found.lens, config.name)
         print(f"written: {out / CAMERA}")

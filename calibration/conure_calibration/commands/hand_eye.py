@@ -62,6 +62,7 @@ def run(overrides: list[str]) -> None:
             recording.lens.size_px,
             hidden(recording, judged),
         )
+        (out / POSE).unlink(missing_ok=True)  # of an earlier run: it would outlive a bad verdict
         if verdict.usable:
             _write_pose(out / POSE, recording, judged)
             print(f"written: {out / POSE}")
