@@ -19,6 +19,7 @@ from conure_core.robot.description import load_robot
 from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
+from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.parameters import declare
@@ -65,10 +66,12 @@ class ControlNode(ManagedNode):
         arm = Arm(self.robot)
         require_fast_checks(arm)
         self.logged: tuple[Mode, str] | None = None
+        self.status: Status | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
         self.get_logger().info(self.supervisor.policy.summary)
         self.supervisor.deactivate()
+        Reporter(self, "mode", self.robot.name, self._diagnose)
 
     def _connect(self) -> None:
         def subscribe(kind: Any, topic: str, callback: Any) -> None:
@@ -195,6 +198,7 @@ class ControlNode(ManagedNode):
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 
     def report(self, status: Status) -> None:
+        self.status = status
         state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = (
@@ -213,6 +217,20 @@ class ControlNode(ManagedNode):
                 state.requested_rad = status.command.requested_rad.tolist()
         self.states.publish(state)
         self._log(status)
+
+    def _diagnose(self) -> tuple[str, dict[str, str]]:
+        """What is wrong, and the figures for /diagnostics."""
+        status = self.status
+        if status is None:
+            return "it has not run yet", {}
+        values = {
+            "mode": status.mode.name.lower(),
+            "reason": one_line(status.reason),
+            "stopped": str(status.stopped).lower(),
+            "refused_commands": str(status.refused),
+        }
+        stopped = f"stopped: {status.reason}" if status.stopped else ""
+        return one_line(status.alarm or stopped), values
 
     def _log(self, status: Status) -> None:
         """Log every change of mode, and every alarm, once."""
