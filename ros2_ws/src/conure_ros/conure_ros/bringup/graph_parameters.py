@@ -28,6 +28,7 @@ from conure_ros.bringup.graphs import (
     named_graph,
 )
 
+SWITCHES = {"true": True, "false": False}
 OF_EVERY_NODE: dict[str, Any] = {"use_sim_time": False, "start_type_description_service": True}
 OF_EVERY_TOPIC = "qos_overrides."
 EVERY_NODE = ("/**", "**", "/*", "*")
@@ -238,10 +239,8 @@ def _has(node: NodeSpec, parameter: str) -> bool:
 def _convert_argument(argument: Argument, value: Any) -> Any:
     """Raises: ConfigError for a value of another type, or one that is not among the choices."""
     try:
-        if argument.type is bool and isinstance(value, str):
-            value = {"true": True, "false": False}[value.lower()]
-        typed = argument.type(value)
-    except (TypeError, ValueError, KeyError) as error:
+        typed = SWITCHES[str(value).lower()] if argument.type is bool else argument.type(value)
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
         ) from error
