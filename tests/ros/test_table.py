@@ -18,11 +18,13 @@ import tomllib
 import yaml
 
 from conure_core.errors import ConfigError
+from conure_core.servos.bus_config import load_bus, port_path
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.bringup.graphs import (
     ARGUMENTS,
     ARMS,
     GRAPHS,
+    SERIAL_ARM,
     command_line,
     find_graph,
     graph_arguments,
@@ -214,6 +216,17 @@ def test_one_argument_chooses_the_arm_of_every_graph_and_sources_choose_the_came
         find_graph("teleop", {"arm": "seriel"})
     with pytest.raises(ConfigError, match="arm=sim has no serial port"):
         find_graph("sim", {"port": "/dev/ttyUSB0"})
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_robot_that_nobody_names_has_the_bus_of_the_graphs_serial_arm(graph):
+    for node, values in node_parameters(graph, {}).items():
+        if node == SERIAL_ARM.name:
+            assert port_path(values["port"], load_bus(values["robot"]), domain="7")
+    robots = {
+        values["robot"] for values in node_parameters(graph, {}).values() if "robot" in values
+    }
+    assert len(robots) <= 1
 
 
 def test_what_has_no_effect_with_the_chosen_arm_is_refused_and_what_launch_hands_over_by_default_is_not():
