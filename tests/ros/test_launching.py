@@ -139,6 +139,25 @@ def test_what_was_meant_for_the_graph_and_fits_nothing_is_refused_before_a_node_
         launch.described("sim", {"arm": "serial", "start_mode": "policy"})
 
 
+def test_where_ros_has_a_robot_state_publisher_that_one_is_started_with_its_own_parameters(
+    launch, tmp_path, monkeypatch
+):
+    marker = tmp_path / "share/ament_index/resource_index/packages/robot_state_publisher"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    given = {"robot": "panda", "frame_prefix": "left/"}
+    nodes = {node.words["name"]: node for node in launch.nodes_of(launch.described("sim", given))}
+    node = nodes["robot_state_publisher"]
+    assert node.words["package"] == node.words["executable"] == "robot_state_publisher"
+    assert nodes["control"].words["package"] == "conure_ros"
+    values = told(node)
+    assert set(values) == {"frame_prefix", "publish_frequency", "robot_description"}
+    assert (
+        values["frame_prefix"] == "left/" and '<robot name="panda">' in values["robot_description"]
+    )
+
+
 class Launched:
     """A process that starts the graph `sim` as `ros2 launch` does."""
 
