@@ -119,6 +119,12 @@ def test_a_namespace_a_clock_and_a_log_level_reach_every_node_by_either_launcher
         assert words[words.index("--log-level") + 1] == "debug"
     with pytest.raises(ConfigError, match="use_sim_time must be of type bool, got 'perhaps'"):
         launch.described("sim", {"use_sim_time": "perhaps"})
+    for wrong in ("left arm", "1left", "left//arm", "links-rechts", "\u00e9", "/"):
+        for name in ("namespace", "frame_prefix"):
+            with pytest.raises(ConfigError, match=f"{name}=.*such as left"):
+                launch.described("sim", {name: wrong})
+    with pytest.raises(ConfigError, match="such as left"):
+        launch.described("sim", {"frame_prefix": "/left/"})  # tf2 knows no absolute frames
     with pytest.raises(ConfigError, match="did you mean 'debug'"):
         launch.described("sim", {"log_level": "debugg"})
 

@@ -3,6 +3,7 @@ file. No ROS.
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +245,11 @@ def _convert_argument(argument: Argument, value: Any) -> Any:
         raise ConfigError(
             f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
         ) from error
+    if argument.pattern and typed and not re.fullmatch(argument.pattern, typed, re.ASCII):
+        raise ConfigError(
+            f"{argument.name}={typed}: ROS names have letters, digits and _, no digit first, with /"
+            " between the parts; such as left or left/arm"
+        )
     if argument.choices and typed not in argument.choices:
         raise unknown_name(argument.name, str(typed), list(filter(None, argument.choices)))
     return typed

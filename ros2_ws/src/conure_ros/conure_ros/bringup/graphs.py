@@ -59,7 +59,7 @@ class NodeSpec:
 class Argument:
     """An argument of graphs: a key of `conure up`, and a launch argument of `ros2 launch`.
 
-    `choices`: its values, where no others are possible.
+    `choices`: its values, where no others are possible. `pattern`: what its text must match; '': anything.
     """
 
     name: str
@@ -67,11 +67,13 @@ class Argument:
     default: Any
     description: str
     choices: tuple[Any, ...] = ()
+    pattern: str = ""
 
 
 ARMS = ("sim", "serial", "external")
 START_MODES = ("hold", "policy")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+ROS_NAME = r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
 OF_EVERY_GRAPH = ("namespace", "use_sim_time", "log_level", "params_file")
 ARGUMENTS = {
     argument.name: argument
@@ -149,9 +151,19 @@ ARGUMENTS = {
             ("auto", "true", "false"),
         ),
         Argument(
-            "frame_prefix", str, "", "put before the names of all frames in /tf: left/ and right/"
+            "frame_prefix",
+            str,
+            "",
+            "put before the names of all frames in /tf: left/ and right/",
+            pattern=f"{ROS_NAME}/?",
         ),
-        Argument("namespace", str, "", "namespace of all nodes, for two robots on one ROS domain"),
+        Argument(
+            "namespace",
+            str,
+            "",
+            "namespace of all nodes, for two robots on one ROS domain",
+            pattern=f"/?{ROS_NAME}/?",
+        ),
         Argument("use_sim_time", bool, False, "whether stamps are those of /clock", (False, True)),
         Argument("log_level", str, "info", "the least severe level that is logged", LOG_LEVELS),
         Argument("params_file", str, "", "a ROS parameter file, applied last; empty: none"),
