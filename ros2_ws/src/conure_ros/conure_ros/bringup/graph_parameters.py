@@ -245,7 +245,7 @@ def _convert_argument(argument: Argument, value: Any) -> Any:
         raise ConfigError(
             f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
         ) from error
-    if argument.pattern and typed and not re.fullmatch(argument.pattern, typed, re.ASCII):
+    if argument.pattern and typed and not re.fullmatch(argument.pattern, str(typed), re.ASCII):
         raise ConfigError(
             f"{argument.name}={typed}: ROS names have letters, digits and _, no digit first, with /"
             " between the parts; such as left or left/arm"

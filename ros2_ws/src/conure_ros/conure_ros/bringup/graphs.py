@@ -59,7 +59,8 @@ class NodeSpec:
 class Argument:
     """An argument of graphs: a key of `conure up`, and a launch argument of `ros2 launch`.
 
-    `choices`: its values, where no others are possible. `pattern`: what its text must match; '': anything.
+    `choices`: its values, where no others are possible. `pattern`: what its text must match; '':
+    anything.
     """
 
     name: str
