@@ -6,7 +6,7 @@ from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
 from conure_ros.bringup.graphs import find_graph
-from conure_ros.comms.qos import LATCHED, NEWEST, STREAM
+from conure_ros.comms.qos import NEWEST, RECORDED_LATCHED, STREAM
 
 pytestmark = pytest.mark.ros
 OF_ALL = {"/diagnostics", "/parameter_events", "/rosout", "/tf", "/tf_static"}
@@ -46,7 +46,10 @@ def test_topics_services_statuses_and_frames_of_a_graph_bear_its_names(
     assert {status.name for status in statuses()} == STATUSES
     assert all(status.hardware_id for status in statuses())
 
-    frames = [peer.listen(TFMessage, "/tf", STREAM), peer.listen(TFMessage, "/tf_static", LATCHED)]
+    frames = [
+        peer.listen(TFMessage, "/tf", STREAM),
+        peer.listen(TFMessage, "/tf_static", RECORDED_LATCHED),
+    ]
     images = peer.listen(Image, "/left/camera/image_raw", NEWEST)
     wait_until(lambda: all(frames) and images and len(frames[1]) == 2, 20)
     transforms = [one for heard in frames for message in list(heard) for one in message.transforms]
