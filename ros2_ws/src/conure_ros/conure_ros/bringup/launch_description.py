@@ -22,6 +22,7 @@ from launch.substitution import Substitution
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
 from conure_core.robot.urdf_file import description_text
 from conure_ros.bringup.bundle_task import differences
@@ -165,11 +166,14 @@ def _action(node: NodeSpec, chosen: _Chosen, environment: dict[str, str]) -> Nod
 
 
 def _on_exit(node: NodeSpec) -> Any:
+    """What `ros2 launch` does when a node ends. Only an exception ends it with status 1."""
+
     def ended(event: Any, context: Any) -> list[Any]:
-        if event.returncode == 0 and node.ends == "when done":
+        why = f"{node.name} ended with status {event.returncode}"
+        if context.is_shutdown or (event.returncode == 0 and node.ends == "when done"):
             return []
-        return [
-            EmitEvent(event=Shutdown(reason=f"{node.name} ended with status {event.returncode}"))
-        ]
+        if event.returncode == 0 and node.ends == "the graph":
+            return [EmitEvent(event=Shutdown(reason=why))]
+        raise RobotError(why)
 
     return ended

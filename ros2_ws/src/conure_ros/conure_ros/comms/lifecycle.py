@@ -247,12 +247,17 @@ def spin_until_shutdown(executor: SingleThreadedExecutor) -> None:
 
 
 def create_or_exit(create: Callable[[], Node]) -> Node:
-    """The node, or an exit with one line that names the reason."""
+    """The node, or an exit with one line that names the reason; with none at an interrupt."""
     try:
         return create()
     except ConureError as error:
         rclpy.logging.get_logger("conure").error(one_line(error))
         sys.exit(1)
+    except Exception:
+        # An interrupt ends the context, and the middleware calls that an error of any kind.
+        if rclpy.ok():
+            raise
+        sys.exit(0)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """The one publisher of a topic: a second one is refused, and the first one named."""
 
+import math
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rclpy.node import Node
@@ -128,6 +129,78 @@ class PublisherWatch:
             return ""
         found = self._node.get_publishers_info_by_topic(self.topic)
         return _joined(found) if len(found) > 1 else ""
+
+
+APART_S = 0.5
+"""How long a publisher may exist before its first message."""
+HEARD_S = 2.0
+"""How long a publisher counts as heard after a message."""
+SEQUENCE = "publication_sequence_number"
+"""A publisher's own count of its messages, in the information beside one; since Iron."""
+
+
+class SplitPublisherWatch(PublisherWatch):
+    """The same for joint_states, which arm and gripper may publish apart.
+
+    Several publishers are as good as one if each has joints of its own: no more of them than sets
+    of names, no joint of the arm in two sets, and no set from two publishers.
+
+    >>> watch = SplitPublisherWatch(node, "joint_states", robot.command_names)
+    >>> watch.note(message.name, info)
+    >>> watch.duplicates()
+    """
+
+    def __init__(self, node: Node, topic: str, joints: Iterable[str]) -> None:
+        """Begin without a message.
+
+        Args:
+            node: The node that subscribes.
+            topic: The topic.
+            joints: Names that only one publisher may use.
+        """
+        super().__init__(node, topic)
+        self._joints = frozenset(joints)
+        self._heard_s: dict[frozenset[str], float] = {}
+        self._sequence: dict[frozenset[str], int] = {}
+        self._twice_s, self._more_since_s = -math.inf, math.inf
+
+    def note(self, names: Iterable[str], info: Mapping[str, Any]) -> None:
+        """Note a message.
+
+        Args:
+            names: The joints that it names.
+            info: What the middleware says of it.
+        """
+        now_s, joints = time.monotonic(), frozenset(names)
+        self._heard_s[joints] = now_s
+        number = info.get(SEQUENCE)
+        if number is not None and number <= self._sequence.get(joints, -1):
+            self._twice_s = now_s
+        if number is not None:
+            self._sequence[joints] = number
+
+    def duplicates(self) -> str:
+        """The names of all publishers if two of them publish the same joints; else ''."""
+        count = self._node.count_publishers(self.topic)
+        now_s = time.monotonic()
+        if count <= 1:
+            self._more_since_s = math.inf
+            return ""
+        self._heard_s = {
+            joints: heard_s
+            for joints, heard_s in self._heard_s.items()
+            if now_s - heard_s <= HEARD_S
+        }
+        enough = count <= len(self._heard_s)
+        self._more_since_s = math.inf if enough else min(self._more_since_s, now_s)
+        silent = now_s - self._more_since_s > APART_S
+        twice = now_s - self._twice_s <= HEARD_S
+        return super().duplicates() if silent or twice or self._overlap() else ""
+
+    def _overlap(self) -> bool:
+        """Whether a joint of the arm is in two sets."""
+        own = [joints & self._joints for joints in self._heard_s]
+        return sum(map(len, own)) > len(frozenset[str]().union(*own))
 
 
 def _joined(infos: Iterable[Any]) -> str:

@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
@@ -21,10 +23,10 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
-from conure_ros.comms.qos import NEWEST, STATE, overridable
-from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.comms.qos import NEWEST, PARTS, STATE, newest_parts, overridable, take_waiting
+from conure_ros.comms.sole_publisher import PublisherWatch, SplitPublisherWatch
 from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
@@ -74,9 +76,9 @@ class ControlNode(ManagedNode):
         Reporter(self, "mode", self.robot.name, self._diagnose)
 
     def _connect(self) -> None:
-        def subscribe(kind: Any, topic: str, callback: Any) -> None:
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
-            self.destroy_at_cleanup(self.destroy_subscription, created)
+        def subscribe(kind: Any, topic: str, callback: Any, quality: QoSProfile = NEWEST) -> Any:
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
+            return self.destroy_at_cleanup(self.destroy_subscription, created)
 
         self.output = open_output(self, self.robot, choose_controllers(self.parameters))
         states = self.create_publisher(RobotState, "robot_state", **overridable(STATE))
@@ -84,7 +86,7 @@ class ControlNode(ManagedNode):
         for created in subscribe_stop(self, lambda: self.supervisor.stop("the stop topic")):
             self.destroy_at_cleanup(self.destroy_subscription, created)
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
-        subscribe(JointState, "joint_states", self._on_joint_states)
+        self.joint_states = subscribe(JointState, "joint_states", self._on_joint_states, PARTS)
         for topic, source in SOURCES.items():
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
         for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
@@ -97,8 +99,9 @@ class ControlNode(ManagedNode):
         )
         self.torque_client = self.create_client(SetBool, "torque")
         self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (self.output.sole.topic, "joint_states", *SOURCES)
-        self.watches = [PublisherWatch(self, topic) for topic in topics]
+        topics = (self.output.sole.topic, *SOURCES)
+        self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
+        self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
 
     def activate(self) -> None:
@@ -127,13 +130,24 @@ class ControlNode(ManagedNode):
 
     # Inputs.
 
-    def _on_joint_states(self, message: JointState) -> None:
-        try:
-            sample = joint_sample(message, self.robot)
-        except RobotError as error:
-            self.supervisor.reject_sample(str(error))
+    def _on_joint_states(self, message: JointState, info: Mapping[str, Any]) -> None:
+        came = [(message, info), *take_waiting(self.joint_states)]
+        for some, about in came:
+            self.parts.note(some.name, about)
+        for newest in newest_parts(some for some, _ in came):
+            self._take_joints(newest)
+
+    def _take_joints(self, message: JointState) -> None:
+        index = joints_in(message, self.robot)
+        if not len(index):
+            self.supervisor.ignore_sample(message.name)
             return
-        self.supervisor.take_sample(sample)
+        try:
+            part = joint_part(message, self.robot)
+        except RobotError as error:
+            self.supervisor.reject_sample(str(error), index)
+            return
+        self.supervisor.take_sample(part)
 
     def _on_command(self, source: Mode, message: PolicyCommand) -> None:
         captured_ns, action = to_ns(message.header.stamp), np.array(message.action)

@@ -186,7 +186,7 @@ def main() -> None:
         try:
             node.run()
         except (KeyboardInterrupt, ExternalShutdownException):
-            sys.exit(130)
+            pass  # status 0: it was asked to end
         except RobotError as error:
             if rclpy.ok():
                 node.get_logger().error(one_line(error))
@@ -195,4 +195,3 @@ def main() -> None:
             # The end of the context can appear as any error during a call.
             if rclpy.ok():
                 raise
-            sys.exit(130)

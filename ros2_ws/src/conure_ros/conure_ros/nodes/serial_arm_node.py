@@ -3,6 +3,7 @@ vendor's driver.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -22,6 +23,7 @@ from conure_ros.comms.qos import NEWEST, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.serial_arm import Measurement
+from conure_ros.drivers.settings import FOLDER, SettingsWriter
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -41,15 +43,22 @@ class SerialArmParameters:
         0.1, "how long one command is followed; then the arm holds, s", 0.01, 10.0
     )
     limp_at_end: bool = parameter(False, "torque off when the node ends: the arm falls")
+    write_settings: bool = parameter(
+        False, "write what the servos keep without power where it differs from the robot's file"
+    )
+    settings_folder: str = parameter(
+        str(FOLDER), "where a file keeps what they held before, in a folder a robot"
+    )
 
 
 class SerialArmNode(ManagedNode):
     """Follows `joint_trajectory`, publishes `joint_states`. A fault halts the arm and stops control
     by `stop`.
 
-    configure checks every servo and moves nothing; activate switches the torque on at the present
-    pose; deactivate holds. The node latches a stop itself, in every lifecycle state, until
-    control's reset_stop. After a fault, which is a stop too, deactivate and activate it as well.
+    configure checks every servo and moves nothing, and writes settings only with `write_settings`;
+    activate switches the torque on at the present pose; deactivate holds. The node latches a stop
+    itself, in every lifecycle state, until control's reset_stop. After a fault, which is a stop
+    too, deactivate and activate it as well.
     """
 
     def __init__(self) -> None:
@@ -84,11 +93,25 @@ class SerialArmNode(ManagedNode):
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
         self.loop = ArmLoop(
-            scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault
+            scale,
+            port,
+            self.parameters.silence_s,
+            self._on_measurement,
+            self._on_fault,
+            self._settings_writer(),
         )
         self.loop.stopped = self.stop_watch.reason
         self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
         self.loop.start()
+
+    def _settings_writer(self) -> SettingsWriter | None:
+        if not self.parameters.write_settings:
+            return None
+        folder = Path(self.parameters.settings_folder).expanduser()
+        return SettingsWriter(self.robot.name, folder, self._log_setting)
+
+    def _log_setting(self, text: str) -> None:
+        self.get_logger().warning(one_line(text))
 
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
         quality = overridable(NEWEST) if depth == 1 else {"qos_profile": depth}

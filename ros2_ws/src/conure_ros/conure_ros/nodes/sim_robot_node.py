@@ -5,7 +5,6 @@ With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and
 drives them.
 """
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.description import load_robot
 from conure_core.robot.link_transforms import Transform
+from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.cameras.transforms import publish_static
@@ -340,7 +340,7 @@ class SimRobotNode(ManagedNode):
             "target": self.info["target"],
             "time_limit_s": self.env.time_limit_s,
         }
-        response.detail_json = json.dumps(detail)
+        response.detail_json = json_text(detail)
         return response
 
     def _warn_once(self, why: str) -> None:
