@@ -101,6 +101,25 @@ def test_frames_come_at_most_so_often_and_go_on_where_time_steps_back(rig):
     assert (np.diff([stamp for stamp in stamps if stamp > 19 * NANOSECONDS]) >= 50_000_000).all()
 
 
+def test_arm_and_gripper_that_publish_apart_both_move_their_frames(rig, wait_until):
+    arm, gripper = ROBOT.command_names[:-1], ROBOT.command_names[-1:]
+    count, step = len(rig.moving), 0
+
+    def children():
+        return {one.child_frame_id for some in rig.moving[count:] for one in some.transforms}
+
+    def both():
+        nonlocal step
+        step += 1
+        stamp_ns = 30 * NANOSECONDS + step * NANOSECONDS // 50
+        rig.publish(stamp_ns, name=arm, position=HOME.tolist(), velocity=[])
+        time.sleep(0.01)
+        rig.publish(stamp_ns + 1_000_000, name=gripper, position=[0.03], velocity=[])
+        return children() >= {"left/upper_arm_link", "left/left_finger_link"}
+
+    wait_until(both, 20)
+
+
 def test_its_status_has_a_name_of_its_own_and_says_whose_it_is(rig, peer, wait_until):
     heard = peer.listen(DiagnosticArray, "/diagnostics")
     wait_until(lambda: heard, 20)

@@ -24,6 +24,8 @@ from conure_ros.comms.messages import NANOSECONDS, to_ns
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
 
+NEVER_NS = -(2**62)
+
 
 @dataclass(frozen=True)
 class RobotStatePublisherParameters:
@@ -47,7 +49,8 @@ class RobotStatePublisherNode(Node):
         joints = read_joints(robot.urdf)
         self.moving = [joint for joint in joints if not joint.is_fixed]
         self.period_ns = round(NANOSECONDS / self.parameters.publish_frequency)
-        self.last_ns, self.fault = 0, "waiting for joint_states"
+        self.last_ns: dict[str, int] = {}
+        self.fault = "waiting for joint_states"
         self.descriptions = self.create_publisher(String, "robot_description", LATCHED)
         self.descriptions.publish(String(data=description_text(robot.urdf)))
         self.frames = self.create_publisher(TFMessage, "/tf", STREAM)
@@ -61,7 +64,9 @@ class RobotStatePublisherNode(Node):
 
     def _on_joint_states(self, message: JointState) -> None:
         stamp_ns = to_ns(message.header.stamp)
-        if 0 <= stamp_ns - self.last_ns < self.period_ns:
+        # By joint: arm and gripper may come in messages apart.
+        last_ns = min((self.last_ns.get(name, NEVER_NS) for name in message.name), default=NEVER_NS)
+        if 0 <= stamp_ns - last_ns < self.period_ns:
             return
         positions = dict(zip(message.name, message.position, strict=False))
         transforms = []
@@ -70,7 +75,8 @@ class RobotStatePublisherNode(Node):
             if position is not None and math.isfinite(position):
                 transforms.append(joint.transform(position))
         if transforms:
-            self.last_ns, self.fault = stamp_ns, ""
+            self.last_ns |= dict.fromkeys(message.name, stamp_ns)
+            self.fault = ""
             self.frames.publish(self._message(transforms, stamp_ns))
 
     def _message(self, transforms: Iterable[Transform], stamp_ns: int) -> TFMessage:
