@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -147,6 +148,13 @@ def test_the_cameras_frame_is_published_where_the_camera_is(rig, wait_until):
     assert np.allclose([place.x, place.y, place.z], eye_m, atol=1e-6)
     forward = rotate(np.array([turn.x, turn.y, turn.z, turn.w]), np.array([0.0, 0.0, 1.0]))
     assert np.allclose(forward, (gaze_m - eye_m) / np.linalg.norm(gaze_m - eye_m), atol=1e-6)
+
+
+def test_images_of_a_still_scene_differ_as_a_real_cameras_do_and_by_one_bit(rig, wait_until):
+    rig.images.clear()
+    wait_until(lambda: len(rig.images) > 4, 10)
+    images = [image_pixels(image, (48, 48, 3)).astype(int) for image in rig.images]
+    assert 1 in [np.abs(after - before).sum() for before, after in pairwise(images)]
 
 
 def test_a_trajectory_is_followed_by_name_in_whatever_order_and_then_held(rig):
