@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conure_core.cli import main
+from conure_core.robot.description import load_robot
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.scale import ServoScale
 from conure_ros.commands import joints
+from conure_ros.commands.joints import Table
 
 pytestmark = pytest.mark.nodes
 
+PAGE = (Path(__file__).parents[3] / "docs" / "serial_arm.md").read_text()
 CONURE = "import sys; from conure_core.cli import main; sys.exit(main(sys.argv[1:]))"
 ROW = re.compile(
     r"^(?P<name>\w+) \(servo (?P<id>\d+)\) +(?P<counts>-?\d+) counts +(?P<value>[-+][\d.]+)"
@@ -93,6 +99,14 @@ def test_nothing_is_written_and_settings_that_differ_are_said_first(line, capsys
     first, *_ = once(line, capsys).splitlines()
     assert first.startswith("waist (servo 1): homing_offset 10 -> 0: what the servo holds")
     assert line.memory() == before
+
+
+def test_the_page_shows_lines_as_they_are_printed():
+    (shown,) = re.findall(r"^\$ conure joints .*\n((?:.+\n)+?)```", PAGE, re.MULTILINE)
+    table = Table(ServoScale(load_bus("wx250s_serial"), load_robot("wx250s_serial")))
+    registers = {int(row["id"]): int(row["counts"]) for row in rows(shown)}
+    printed = [text for text in table.lines(registers) if not text.endswith("no answer")]
+    assert printed == shown.splitlines()
 
 
 def test_a_pipe_gets_a_line_for_each_change_and_a_silent_servo_is_one(line, capsys, monkeypatch):

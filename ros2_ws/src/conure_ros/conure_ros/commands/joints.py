@@ -132,7 +132,7 @@ class Table:
     """The lines about an arm's servos.
 
     >>> Table(scale).lines({1: 2162})[0]
-    'waist (servo 1)            2162 counts   +10.0 deg  in -180.0 to +180.0'
+    'waist (servo 1)               2162 counts    +10.0 deg in -178.9 to +178.9'
     """
 
     def __init__(self, scale: ServoScale) -> None:
