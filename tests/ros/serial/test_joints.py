@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -33,6 +34,16 @@ def rows(text):
     return [match for match in map(ROW.match, text.splitlines()) if match]
 
 
+def limits(robot):
+    """Of the gripper and of every joint, as the URDF has them."""
+    found = {robot.gripper_joint: (robot.gripper_closed_m, robot.gripper_open_m)}
+    for joint in ElementTree.parse(robot.urdf).iter("joint"):
+        limit = joint.find("limit")
+        if joint.get("name") in robot.joint_names:
+            found[joint.get("name")] = float(limit.get("lower")), float(limit.get("upper"))
+    return found
+
+
 def once(line, capsys, *words):
     assert main(["joints", f"robot={line.name}", "once=true", *words]) == 0
     return capsys.readouterr().out
@@ -52,16 +63,17 @@ def test_a_table_shows_every_servo_with_its_angle_and_the_limits_of_its_joint(li
         factor = 1e3 if row["unit"] == "mm" else 180 / np.pi
         assert float(row["value"]) == pytest.approx(factor * line.home[index], abs=0.1)
         assert int(row["counts"]) == line.servos[servo.id].get("present_position")
-        assert float(row["low"]) == pytest.approx(factor * line.scale.lower[index], abs=0.06)
-        assert float(row["high"]) == pytest.approx(factor * line.scale.upper[index], abs=0.06)
+        low, high = limits(line.robot)[servo.joint]
+        assert float(row["low"]) == pytest.approx(factor * low, abs=0.06)
+        assert float(row["high"]) == pytest.approx(factor * high, abs=0.06)
         assert not row["mark"]
 
 
 def test_a_joint_outside_its_limits_is_marked_with_how_far(line, capsys):
     elbow = 4
-    index = line.config.ids.index(elbow)
-    beyond = int(line.scale.highest_goal[index] - line.scale.counts(line.home)[index]) + 228
-    turn(line, elbow, beyond)
+    joint = line.robot.command_names.index("elbow")
+    beyond_rad = limits(line.robot)["elbow"][1] + np.radians(20) - line.home[joint]
+    turn(line, elbow, round(beyond_rad * 4096 / (2 * np.pi)))
     marked = [row for row in rows(once(line, capsys)) if row["mark"]]
     (row,) = marked
     assert row["name"] == "elbow"
