@@ -46,9 +46,10 @@ setup(
     maintainer_email="maintainers@conure.dev",
     description="The ROS 2 nodes of Conure",
     license="Apache-2.0",
-    # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there.
+    # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there. An executable knows by its
+    # name which node it is.
     entry_points={
-        "console_scripts": [f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES],
+        "console_scripts": [f"{node} = {PACKAGE}.bringup.node_process:main" for node in NODES],
         "conure.commands": VERBS,
         "conure.commands.anywhere": VERBS_ANYWHERE,
     },

@@ -395,6 +395,23 @@ def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeS
     return named_graph(name).choose_nodes(given or {})
 
 
+def meets_others(name: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Whether nodes that somebody starts beside the graph belong to it: the arm's driver, a camera,
+    a joystick, or whoever looks at a camera alone.
+
+    Args:
+        name: Name of the graph.
+        given: Graph arguments by name; None: the defaults.
+
+    Raises:
+        ConfigError: Unknown graph or arm.
+    """
+    found = {node.name for node in find_graph(name, given)}
+    arms = {node.name for node in (SIM_ROBOT, SERIAL_ARM, ARM_MODEL)}
+    blind = POLICY.name in found and not found & {SIM_ROBOT.name, CAMERA.name}
+    return TELEOP.name in found or not found & arms or blind
+
+
 def graph_arguments(name: str) -> list[Argument]:
     """The arguments that a graph takes with any arm, in the order of ARGUMENTS. Raises:
     ConfigError.

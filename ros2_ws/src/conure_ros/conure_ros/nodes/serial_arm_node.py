@@ -4,7 +4,6 @@ vendor's driver.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
@@ -19,7 +18,7 @@ from conure_ros.comms.diagnostics import diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.comms.qos import NEWEST, STREAM, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.serial_arm import Measurement
@@ -70,8 +69,9 @@ class SerialArmNode(ManagedNode):
     def configure(self) -> None:
         self.robot, self.last_warning = load_robot(self.parameters.robot), ""
         bus = load_bus(self.parameters.robot)
-        self.joint_states = self._publisher(JointState, "joint_states", 1)
-        self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
+        self.joint_states = self.publisher_while_active(JointState, "joint_states", NEWEST)
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
         trajectories = self.create_subscription(
             JointTrajectory,
             "joint_trajectory",
@@ -112,12 +112,6 @@ class SerialArmNode(ManagedNode):
 
     def _log_setting(self, text: str) -> None:
         self.get_logger().warning(one_line(text))
-
-    def _publisher(self, kind: type, topic: str, depth: int) -> Any:
-        quality = overridable(NEWEST) if depth == 1 else {"qos_profile": depth}
-        return self.destroy_at_cleanup(
-            self.destroy_publisher, self.create_publisher(kind, topic, **quality)
-        )
 
     @property
     def arm(self) -> ArmLoop:

@@ -18,9 +18,9 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import by_name, joint_sample, to_ns, to_time
+from conure_ros.comms.messages import by_name, to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.qos import NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
 from conure_ros.teleop.gamepads import (
     AUTO,
@@ -135,14 +135,14 @@ class TeleopNode(ManagedNode):
         self.commands = SolePublisher(self, PolicyCommand, "command/teleop", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
-        for kind, topic, callback in (
-            (Joy, "joy", self._on_joy),
-            (TwistStamped, "teleop/twist", self._on_twist),
-            (JointState, "teleop/gripper", self._on_gripper),
-            (JointState, "joint_states", self._on_joint_states),
-            (JointTrajectory, "joint_trajectory", self._on_trajectory),
+        for kind, topic, callback, quality in (
+            (Joy, "joy", self._on_joy, NEWEST),
+            (TwistStamped, "teleop/twist", self._on_twist, NEWEST),
+            (JointState, "teleop/gripper", self._on_gripper, NEWEST),
+            (JointState, "joint_states", self._on_joint_states, PARTS),
+            (JointTrajectory, "joint_trajectory", self._on_trajectory, NEWEST),
         ):
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
             self.destroy_at_cleanup(self.destroy_subscription, created)
         self.timer = self.steady_timer(self.robot.control_period_s, self._send)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
@@ -292,10 +292,16 @@ class TeleopNode(ManagedNode):
     # The gripper's state: a takeover must not drop what it holds.
 
     def _on_joint_states(self, message: JointState) -> None:
+        """Note the measured gripper. A person's input stays, whatever a driver publishes: control
+        judges measurements.
+        """
+        gripper = self.robot.gripper_joint
+        if gripper not in message.name:
+            return
         try:
-            self.measured_m = joint_sample(message, self.robot).gripper_m
+            (self.measured_m,) = by_name(message.name, message.position, [gripper], "joint_states")
         except RobotError as error:
-            self._refuse("joint_states", error)
+            self._warn_refused("joint_states", error)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         """Note the commanded gripper. A trajectory without it goes to an arm whose gripper has its
