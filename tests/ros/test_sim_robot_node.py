@@ -16,7 +16,7 @@ from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
-from conure_ros.cameras.encodings import image_pixels
+from conure_ros.cameras.encodings import rgb_pixels
 from conure_ros.comms.messages import joint_sample, to_ns, to_time, trajectory_message
 from conure_ros.comms.qos import ANY, NEWEST
 
@@ -124,11 +124,11 @@ def test_joint_states_come_at_50_hz_or_more_and_images_at_the_control_rate(rig):
 
 
 def test_images_are_rgb8_with_matching_camera_info(rig):
-    pixels = image_pixels(rig.images[-1], (48, 48, 3))
+    pixels = rgb_pixels(rig.images[-1])
     assert pixels.std() > 5
     info = rig.infos[-1]
     assert (info.width, info.height) == (48, 48)
-    assert info.k[0] > 0 and info.k[2] == 24.0
+    assert info.k[0] > 0 and (info.k[2], info.k[5]) == (24.0, 23.0)
     assert info.header.frame_id == rig.images[-1].header.frame_id == "camera"
 
 
@@ -220,7 +220,7 @@ def test_the_same_seed_gives_the_same_scene_and_the_arm_starts_at_home(rig, wait
         response = rig.reset(seed)
         rig.images.clear()
         wait_until(lambda: rig.images, 5)
-        return image_pixels(rig.images[0], (48, 48, 3)).astype(int), response
+        return rgb_pixels(rig.images[0]).astype(int), response
 
     first, told = seen(3)
     rig.follow(HOME + 0.1)

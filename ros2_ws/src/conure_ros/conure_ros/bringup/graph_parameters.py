@@ -14,6 +14,7 @@ from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
 from conure_ros.bringup.graphs import (
     ARGUMENTS,
+    CAMERA,
     GRAPHS,
     MANAGER,
     SERIAL_ARM,
@@ -35,6 +36,13 @@ OF_THE_GRAPH = ("arm", "params_file", "start_mode")
 """Arguments that are no node's parameters, except the manager's start_mode."""
 OF_NO_NODE = ("arm", "port", "params_file")
 """Arguments that choose nodes or files: no node has to take them."""
+MOVED = {
+    (CAMERA.executable, "fit"): "set policy.image_fit",
+    (CAMERA.executable, "crop_px"): "set policy.image_crop_px",
+    (CAMERA.executable, "undistort"): "set policy.image_undistort",
+    (CAMERA.executable, "image_size_px"): "give image_size_px, without a node",
+}
+"""Former parameters, by program: what to do instead."""
 TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy move it"
 
 
@@ -152,6 +160,11 @@ class _NodeParameters:
             ConfigError: The node has no such parameter, or another source set another value.
         """
         like = parameters_of(node)
+        if moved := MOVED.get((node.executable, parameter)):
+            raise ConfigError(
+                f"{node.name}.{parameter}: {node.executable} publishes whole images, and the policy"
+                f" frames them: {moved}"
+            )
         if not _has(node, parameter):
             own = sorted(name for name in like if _has(node, name))
             raise unknown_name(f"parameter of {node.name}", parameter, own)
