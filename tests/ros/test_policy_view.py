@@ -172,3 +172,7 @@ def test_lens_distortion_is_taken_out_where_that_is_asked_for():
     assert width_px(undistort=True) <= 3
     with pytest.raises(DataError, match="image_undistort needs a calibration"):
         view(undistort=True).pixels(message)
+    seen = PolicyView(Framing("crop", SIZE), 0.0, undistort=True)
+    seen.take_info(CameraInfo(width=480, height=480, k=matrix.ravel(), d=[0.1] * 3))
+    with pytest.raises(DataError, match="3 coefficients of distortion_model '' cannot be used"):
+        seen.pixels(message)

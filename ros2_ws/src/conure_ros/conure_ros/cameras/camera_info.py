@@ -31,16 +31,21 @@ def sent_calibration(message: CameraInfo) -> Calibration:
     """The calibration of the images that come with a CameraInfo.
 
     Its width, height, K and P are those of the sensor's whole frame. A driver that sends a part of
-    it (`roi`), or joins pixels (`binning_x`, `binning_y`), says so there. Source: REP 104.
+    it (`roi`), or joins pixels (`binning_x`, `binning_y`), says so there. A P of zeros, as of
+    drivers that do not rectify, is taken as K. Source: REP 104.
     """
+    matrix = np.array(message.k, np.float64).reshape(3, 3)
+    projection = np.array(message.p, np.float64).reshape(3, 4)
+    if not projection.any():
+        projection = np.hstack([matrix, np.zeros((3, 1))])
     whole = Calibration(
         width_px=message.width,
         height_px=message.height,
         model=message.distortion_model,
-        matrix=np.array(message.k, np.float64).reshape(3, 3),
+        matrix=matrix,
         distortion=np.array(message.d, np.float64),
         rectification=np.array(message.r, np.float64).reshape(3, 3),
-        projection=np.array(message.p, np.float64).reshape(3, 4),
+        projection=projection,
     )
     roi = message.roi
     box = (roi.x_offset, roi.y_offset, roi.width or whole.width_px, roi.height or whole.height_px)

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
@@ -112,7 +113,13 @@ class PolicyView:
                 f"{TOPIC} has {pixels.shape[1]}x{pixels.shape[0]} px, camera_info is of"
                 f" {sent.width_px}x{sent.height_px} px; see the camera's driver"
             )
-        return sent.undistort(pixels)
+        try:
+            return sent.undistort(pixels)
+        except cv2.error as error:
+            raise DataError(
+                f"camera_info: {sent.distortion.size} coefficients of distortion_model"
+                f" '{sent.model}' cannot be used: {error.err}"
+            ) from error
 
 
 def lens_difference(matrix: Array, size_px: int, field_of_view_rad: float) -> str:

@@ -108,7 +108,7 @@ class RecorderNode(Node):
             if topic.follow() and topic.best_effort:
                 self.get_logger().warning(
                     f"{topic.full_name} is published best effort: what is lost on the way is not"
-                    " counted"
+                    " sent again"
                 )
 
     def _is_published(self, name: str) -> bool:

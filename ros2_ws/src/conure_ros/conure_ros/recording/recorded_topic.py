@@ -121,7 +121,7 @@ class RecordedTopic:
 
     @property
     def best_effort(self) -> bool:
-        """Whether messages may be lost without being counted."""
+        """Whether a message that is lost on the way is not sent again."""
         return bool(self.profile.reliability == ReliabilityPolicy.BEST_EFFORT)
 
     def take_waiting(self) -> list[Taken]:
