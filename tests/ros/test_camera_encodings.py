@@ -1,6 +1,7 @@
 """Images of every common encoding become the same RGB; the others are refused with what to set."""
 
 import array
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,9 +15,10 @@ from conure_ros.cameras.encodings import (
     PACKED_YUV,
     jpeg_bytes,
     rgb_pixels,
-    unread_images,
 )
+from conure_ros.cameras.policy_view import unread_images
 from conure_ros.comms.messages import image_message
+from conure_ros.comms.qos import ANY, NEWEST
 from conure_ros.comms.schemas import schema_text
 from conure_ros.recording.episodes import Episode, Topic
 from conure_ros.recording.writer import EpisodeWriter
@@ -145,17 +147,33 @@ def test_our_own_images_are_not_copied():
 
 
 class View:
-    """A node that sees these publishers."""
+    """A node that sees these publishers, and reads a camera's images reliably unless told."""
 
-    def __init__(self, *topics):
-        self.topics = topics
+    def __init__(self, *topics, offers=NEWEST, asks=NEWEST):
+        self.topics, self.offers = topics, offers
+        topic = self.resolve_topic_name("camera/image_raw")
+        self.subscriptions = [SimpleNamespace(topic_name=topic, qos_profile=asks)]
+
+    def resolve_topic_name(self, topic):
+        return f"/left/{topic}"
 
     def count_publishers(self, topic):
         return self.topics.count(topic)
 
+    def get_publishers_info_by_topic(self, topic):
+        return [SimpleNamespace(qos_profile=self.offers)] * self.count_publishers(topic)
+
 
 def test_a_camera_that_only_sends_compressed_images_is_named():
-    compressed = "camera/image_raw/compressed"
-    assert "republish" in unread_images(View(compressed))
-    assert not unread_images(View(compressed, "camera/image_raw"))
+    raw, compressed = "/left/camera/image_raw", "/left/camera/image_raw/compressed"
+    assert f"{compressed} is published and {raw} is not" in unread_images(View(compressed))
+    assert not unread_images(View(compressed, raw))
     assert not unread_images(View())
+
+
+def test_a_camera_that_is_published_best_effort_and_not_heard_is_named_with_the_parameter():
+    raw = "/left/camera/image_raw"
+    why = unread_images(View(raw, offers=ANY))
+    assert f"qos_overrides.{raw}.subscription.reliability to best_effort" in why
+    assert not unread_images(View(raw, offers=ANY, asks=ANY))
+    assert not unread_images(View(raw))

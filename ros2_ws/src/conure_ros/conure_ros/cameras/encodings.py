@@ -112,19 +112,3 @@ def _reason(encoding: str) -> str:
     if "16" in encoding or "32" in encoding:
         return " it has more than 8 bits, or is a depth image;"
     return ""
-
-
-def unread_images(node: Any) -> str:
-    """Say why no image can come to a node that reads raw images, or ''.
-
-    Args:
-        node: The node, for its view of the graph.
-    """
-    compressed = TOPIC + COMPRESSED
-    if node.count_publishers(TOPIC) or not node.count_publishers(compressed):
-        return ""
-    return (
-        f"{compressed} is published and {TOPIC} is not; publish raw images, such as by `ros2 run"
-        f" image_transport republish compressed raw --ros-args -r in/compressed:={compressed}"
-        f" -r out:={TOPIC}`"
-    )

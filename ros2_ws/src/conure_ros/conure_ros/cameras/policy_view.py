@@ -6,13 +6,14 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from conure_core.errors import DataError
 from conure_core.types import Array
 from conure_ros.cameras.calibration import Calibration
 from conure_ros.cameras.camera_info import sent_calibration
-from conure_ros.cameras.encodings import TOPIC, rgb_pixels
+from conure_ros.cameras.encodings import COMPRESSED, TOPIC, rgb_pixels
 from conure_ros.cameras.framing import Framing
 
 TOLERANCE = 0.08
@@ -156,3 +157,28 @@ def lens_difference(matrix: Array, size_px: int, field_of_view_rad: float) -> st
                 f" {size_px} px, expected the middle; move policy_node's image_crop_px"
             )
     return ""
+
+
+def unread_images(node: Any) -> str:
+    """Say why no image can come to a node that reads raw images, or ''.
+
+    Args:
+        node: The node, for its view of the graph.
+    """
+    topic = node.resolve_topic_name(TOPIC)
+    offered = [end.qos_profile.reliability for end in node.get_publishers_info_by_topic(topic)]
+    asked = [end.qos_profile.reliability for end in node.subscriptions if end.topic_name == topic]
+    best_effort = ReliabilityPolicy.BEST_EFFORT
+    if offered and set(offered) == {best_effort} and best_effort not in asked:
+        return (
+            f"{topic} is published best effort, and reliable images are asked for; set the"
+            f" parameter qos_overrides.{topic}.subscription.reliability to best_effort"
+        )
+    compressed = topic + COMPRESSED
+    if offered or not node.count_publishers(compressed):
+        return ""
+    return (
+        f"{compressed} is published and {topic} is not; publish raw images, such as by `ros2 run"
+        f" image_transport republish compressed raw --ros-args -r in/compressed:={compressed}"
+        f" -r out:={topic}`"
+    )

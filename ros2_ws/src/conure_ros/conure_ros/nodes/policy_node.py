@@ -22,11 +22,10 @@ from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.cameras.camera_info import calibration_message
-from conure_ros.cameras.encodings import unread_images
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
-from conure_ros.cameras.policy_view import PolicyView
+from conure_ros.cameras.policy_view import PolicyView, unread_images
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.ending import end_first_without_memory
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
@@ -292,7 +291,7 @@ class PolicyNode(ManagedNode):
                 raise worker.error
         self._yield_to_other_publisher()
         if why := unread_images(self):
-            self._drop("compressed images", why)
+            self._drop("unread images", why)
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),

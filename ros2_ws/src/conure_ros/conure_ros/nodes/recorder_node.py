@@ -127,8 +127,7 @@ class RecorderNode(Node):
         if name in STANDING:
             before = self.standing.get(name, []) if name == "/tf_static" else []
             self.standing[name] = [*(one for one in before if one != cdr), cdr][-TRANSFORMS:]
-        if self.recording is not None:
-            self._record(name, cdr)
+        self._record(name, cdr)
 
     def _record(self, name: str, cdr: bytes) -> None:
         if self.recording is not None:
