@@ -145,6 +145,14 @@ def test_images_that_do_not_fit_are_refused_with_what_to_do(fit, width, height, 
         view(fit).pixels(message)
 
 
+def test_an_empty_image_and_a_calibration_of_nan_are_refused_by_name():
+    with pytest.raises(DataError, match="an image of 0x0 px is empty"):
+        view().pixels(Image(encoding="rgb8"))
+    seen = view()
+    seen.take_info(CameraInfo(width=480, height=480, k=np.full(9, np.nan)))
+    assert seen.fault == "camera_info: k is not finite; calibrate the camera again"
+
+
 def test_an_image_of_the_policys_size_is_taken_as_it_is():
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     assert np.array_equal(view().pixels(image_message(pixels, 1, "camera")), pixels)

@@ -85,6 +85,7 @@ class PolicyView:
                 'none', or it cannot be read or undistorted.
             ConfigError: The rule's part leaves the image.
         """
+        pixels = rgb_pixels(message)
         placement = self.framing.placement(message.width, message.height)
         size_px = self.framing.size_px
         if placement.size != (size_px, size_px) or placement.enlarges:
@@ -97,7 +98,6 @@ class PolicyView:
                 f"{TOPIC}: the policy sees {size_px}x{size_px} px, the camera sends"
                 f" {message.width}x{message.height} px; {remedy}"
             )
-        pixels = rgb_pixels(message)
         if self._undistort:
             pixels = self._straighten(pixels)
         return placement.apply(pixels)
@@ -134,6 +134,8 @@ def lens_difference(matrix: Array, size_px: int, field_of_view_rad: float) -> st
     Returns:
         What differs and what to do, or ''.
     """
+    if not np.isfinite(matrix).all():
+        return "camera_info: k is not finite; calibrate the camera again"
     wanted_px = size_px / 2 / math.tan(field_of_view_rad / 2)
     for axis, focal_px in (("x", float(matrix[0, 0])), ("y", float(matrix[1, 1]))):
         if abs(focal_px / wanted_px - 1.0) > TOLERANCE:
