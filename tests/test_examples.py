@@ -18,6 +18,8 @@ from conure_ros.recording.writer import EpisodeWriter
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MOST_LINES = 45
+BESIDE_A_GRAPH = {"own_simulator": 115}
+"""Tried in tests/ros; the most lines of each."""
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +97,9 @@ def test_a_recording_is_read_without_ros(folder):
 
 
 def test_every_example_is_short_and_runs_here():
-    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    names = {path.stem for path in EXAMPLES.glob("*.py")} - set(BESIDE_A_GRAPH)
     here = Path(__file__).read_text()
     assert names == {name for name in names if f'run("{name}"' in here}
-    lengths = {name: len((EXAMPLES / f"{name}.py").read_text().splitlines()) for name in names}
-    assert max(lengths.values()) <= MOST_LINES, lengths
+    most = {**dict.fromkeys(names, MOST_LINES), **BESIDE_A_GRAPH}
+    lengths = {name: len((EXAMPLES / f"{name}.py").read_text().splitlines()) for name in most}
+    assert all(lengths[name] <= most[name] for name in most), lengths

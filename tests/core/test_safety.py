@@ -226,14 +226,11 @@ def test_ages_are_taken_from_one_period_ahead_to_the_limit_both_included() -> No
     oldest = WITNESS.file["max_input_age_s"]
     for age_s in (-PERIOD_S, 0.0, oldest):
         gate_of().check(at(HOME), age_s)
-    for age_s in (
-        math.nextafter(-PERIOD_S, -1.0),
-        math.nextafter(oldest, 1.0),
-        math.inf,
-        -math.inf,
-        math.nan,
-    ):
+    for age_s in (math.nextafter(oldest, 1.0), math.inf, math.nan):
         with pytest.raises(StaleInput, match="s old"):
+            gate_of().check(at(HOME), age_s)
+    for age_s in (math.nextafter(-PERIOD_S, -1.0), -math.inf):
+        with pytest.raises(StaleInput, match=r"0\.100 s in the future|inf s in the future"):
             gate_of().check(at(HOME), age_s)
 
 

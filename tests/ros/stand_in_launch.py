@@ -74,8 +74,8 @@ def plain(value):
 def command(node, folder):
     """As launch_ros puts it together."""
     code = (
-        f"import sys; from conure_ros.nodes.{node.words['executable']} import main;"
-        " sys.exit(main())"
+        f"import sys; sys.argv[0] = '{node.words['executable']}';"
+        " from conure_ros.bringup.node_process import main; sys.exit(main())"
     )
     words = [sys.executable, "-c", code, "--ros-args", "-r", f"__node:={node.words['name']}"]
     for source, target in node.words["remappings"]:
@@ -95,8 +95,11 @@ def command(node, folder):
 
 
 def run(graph, configurations):
-    """Until SIGINT, or until a node's end is the end of all."""
-    ended = []
+    """Until SIGINT, or until a node's end is the end of all. Returns the exit status: as in launch,
+    1 after an exception.
+    """
+    ended, status = [], 0
+    context = types.SimpleNamespace(is_shutdown=False)
     signal.signal(signal.SIGINT, lambda *_: ended.append("interrupted"))
     actions = described(graph, configurations)
     handlers = {
@@ -116,18 +119,23 @@ def run(graph, configurations):
             for node in [node for node, process in running.items() if process.poll() is not None]:
                 process = running.pop(node)
                 event = types.SimpleNamespace(returncode=process.returncode)
-                ended += [
-                    shutdown.words["event"].words["reason"]
-                    for shutdown in handlers[node](event, None)
-                ]
+                try:
+                    ended += [
+                        shutdown.words["event"].words["reason"]
+                        for shutdown in handlers[node](event, context)
+                    ]
+                except Exception as error:
+                    ended.append(f"Caught exception in launch: {error}")
+                    status = 1
         for process in running.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
         for process in running.values():
             process.wait(10)
     print(f"ended: {ended[0]}", flush=True)
+    return status
 
 
 if __name__ == "__main__":
     sys.modules.update(modules())
-    run(sys.argv[1], dict(word.split(":=", 1) for word in sys.argv[2:]))
+    sys.exit(run(sys.argv[1], dict(word.split(":=", 1) for word in sys.argv[2:])))

@@ -8,7 +8,7 @@ import numpy as np
 
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
-from conure_ros.comms.messages import JointSample
+from conure_ros.comms.messages import JointPart, JointSample
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.supervisor import Request, Supervisor
@@ -38,6 +38,10 @@ class Rig:
     ros_rate: float = 1.0
     spoil: object = None
     """What becomes of a sample: it, another, or None."""
+    refuses: object = None
+    """Which commands the arm's controller refuses, as one that hears them too late."""
+    gripper_every: int = 0
+    """Ticks between two messages of a gripper that is published apart; 0: it is not."""
 
     def __post_init__(self):
         self.t_s, self.ros_ns, self.offset_ns = 100.0, BEGAN_NS, 0
@@ -68,6 +72,8 @@ class Rig:
 
     def send(self, command, now_ns):
         self.commands.append(command)
+        if self.refuses is not None and self.refuses(command):
+            return
         self.start, self.goal = self.set_point(), command.joint_rad
         self.began_s, self.duration_s = self.t_s, max(command.duration_s, 1e-9)
         self.gripper_m = command.gripper_m
@@ -130,8 +136,17 @@ class Rig:
         self.track.append(self.joint_rad)
         sample = self.sample() if self.spoil is None else self.spoil(self.sample())
         if sample is not None:
-            self.supervisor.take_sample(sample)
+            self._publish(sample.part)
         self.supervisor.tick(self.publishers)
+
+    def _publish(self, part):
+        if not self.gripper_every:
+            self.supervisor.take_sample(part)
+            return
+        arm, gripper = np.arange(len(part.index) - 1), np.array([len(part.index) - 1])
+        self.supervisor.take_sample(JointPart(part.stamp_ns, arm, part.positions[:-1]))
+        if len(self.track) % self.gripper_every == 0:
+            self.supervisor.take_sample(JointPart(part.stamp_ns, gripper, part.positions[-1:]))
 
     def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):
         captured_ns = self.now_ns() - round(age_s * 1e9)

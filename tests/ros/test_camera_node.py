@@ -223,13 +223,16 @@ def folder(stream, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_when_configured(
-    folder, calibration, change, reason, tmp_path
+    folder, calibration, change, reason, tmp_path, domain
 ):
     if "camera_calibration" in change:
         other = yaml.safe_load(calibration.read_text()) | {"image_width": 640, "image_height": 480}
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
         change = {"camera_calibration": str(tmp_path / "other.yaml")}
-    environment = {"ROS_LOG_DIR": str(tmp_path / "log")}
+    environment = {
+        "ROS_LOG_DIR": str(tmp_path / "log"),
+        "ROS_DOMAIN_ID": domain["ROS_DOMAIN_ID"],
+    }
     with pytest.raises(GraphError, match=reason):
         run_graph("camera", {"camera_source": str(folder), **change}, environment=environment)
 

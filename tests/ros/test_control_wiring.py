@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from rclpy.clock import ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.task import Future
@@ -23,6 +24,7 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.messages import joint_state_message, to_ns, to_time
+from conure_ros.comms.qos import NEWEST, newest_parts
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.supervisor import Status
@@ -75,7 +77,7 @@ def heard(node):
 def on_topic(node, topic, message):
     callbacks = [some.callback for some in node.subscriptions if some.topic_name == f"/{topic}"]
     for callback in callbacks:
-        callback(message)
+        callback(message, {}) if topic == "joint_states" else callback(message)
 
 
 def service(node, name):
@@ -118,12 +120,60 @@ def test_joint_states_are_measured_and_what_is_none_is_said_to_be_none(node, hea
     on_topic(
         node, "joint_states", joint_state_message(ROBOT, HOME + 0.1, np.zeros(6), 0.02, STAMP_NS)
     )
-    ((name, sample),) = heard.taken()
-    assert (name, sample.stamp_ns, sample.gripper_m) == ("take_sample", STAMP_NS, 0.02)
-    assert np.allclose(sample.joint_rad, HOME + 0.1)
-    on_topic(node, "joint_states", JointState(name=["other"], position=[0.0]))
-    ((name, why),) = heard.taken()
-    assert name == "reject_sample" and "joint_states lacks 'waist'" in why
+    ((name, part),) = heard.taken()
+    assert (name, part.stamp_ns) == ("take_sample", STAMP_NS)
+    assert np.allclose(part.positions, [*(HOME + 0.1), 0.02])
+    on_topic(node, "joint_states", JointState(name=["waist", "shoulder"], position=[0.0]))
+    ((name, why, index),) = heard.taken()
+    assert (name, list(index)) == ("reject_sample", [0, 1])
+    assert why == "joint_states: 2 names but 1 positions"
+
+
+def test_of_joint_states_that_come_apart_each_is_measured_and_another_machines_are_ignored(
+    node, heard
+):
+    message = JointState(name=["wheel", ROBOT.gripper_joint], position=[7.0, 0.02])
+    message.header.stamp = to_time(STAMP_NS)
+    on_topic(node, "joint_states", message)
+    ((name, part),) = heard.taken()
+    assert (name, list(part.index), list(part.positions)) == ("take_sample", [6], [0.02])
+    on_topic(node, "joint_states", JointState(name=["wheel"], position=[]))
+    assert heard.taken() == [("ignore_sample", ["wheel"])], "however wrong it is"
+
+
+def test_arm_and_gripper_that_come_at_one_moment_are_both_measured_and_of_each_the_newest(
+    node, heard, wait_until
+):
+    """With a queue for one message, the second would replace the first, each time."""
+    drivers = [node.create_publisher(JointState, "joint_states", NEWEST) for _ in range(2)]
+    wait_until(lambda: node.joint_states.get_publisher_count() == 2, 10.0)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    for stamp_ns in (STAMP_NS, 2 * STAMP_NS):
+        whole = joint_state_message(ROBOT, HOME, np.zeros(6), 0.02, stamp_ns)
+        for driver, end in zip(drivers, (slice(-1), slice(-1, None)), strict=True):
+            part = JointState(header=whole.header, name=whole.name[end])
+            part.position = whole.position[end]
+            driver.publish(part)
+    taken = []
+    for _ in range(200):
+        executor.spin_once(timeout_sec=0.01)
+        taken += [call for call in heard.taken() if call[0] == "take_sample"]
+        newest = {len(part.index): part.stamp_ns for _, part in taken}
+        if newest == {6: 2 * STAMP_NS, 1: 2 * STAMP_NS}:
+            break
+    executor.remove_node(node)
+    executor.shutdown()
+    assert newest == {6: 2 * STAMP_NS, 1: 2 * STAMP_NS}
+    assert not any(watch.duplicates() for watch in node.watches)
+
+
+def test_of_messages_that_wait_the_newest_of_each_part_counts_in_the_order_of_arrival():
+    arm = [JointState(name=["waist", "elbow"], position=[x, x]) for x in (0.0, 1.0)]
+    finger = [JointState(name=["finger"], position=[x]) for x in (0.0, 1.0)]
+    assert newest_parts([arm[0], finger[0], arm[1]]) == [finger[0], arm[1]]
+    assert newest_parts([finger[0], arm[0], finger[1]]) == [arm[0], finger[1]]
+    assert newest_parts([arm[0]]) == [arm[0]]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +188,7 @@ def test_several_publishers_of_what_only_one_may_say_are_told_to_the_supervisor(
     assert heard.taken() == [("tick", {})], "one is none too many"
     node.create_publisher(kind, topic, 1)
     wait_until(lambda: any(watch.duplicates() for watch in node.watches), 10.0)
+    heard.taken()
     node._tick()
     assert heard.taken() == [("tick", {f"/{topic}": "/control, /control"})]
 

@@ -9,10 +9,13 @@ import sys
 import pytest
 
 from conure_core.errors import ConfigError
+from conure_ros.bringup.graphs import meets_others
+from conure_ros.bringup.launcher import ros_environment
 from conure_ros.comms import domains
 from conure_ros.comms.domains import (
     announce_node,
     claim_domain,
+    describe_domain,
     domains_in_use,
     join_running_graph,
     running_nodes,
@@ -36,6 +39,46 @@ def prefix(monkeypatch):
     text = f"conure-test-{os.getpid()}-"
     monkeypatch.setattr(domains, "PREFIX", text)
     return text
+
+
+SHARED = "start what belongs to it with ROS_DOMAIN_ID="
+
+
+@pytest.mark.parametrize(
+    ("graph", "given", "shared"),
+    [
+        ("sim", {}, False),
+        ("evaluate", {}, False),
+        ("evaluate", {"arm": "external"}, True),
+        ("robot", {"arm": "external"}, True),
+        ("robot", {"arm": "sim"}, True),
+        ("teleop", {"arm": "serial"}, True),
+        ("policy", {"arm": "serial"}, True),
+        ("policy", {"arm": "serial", "camera_source": "0"}, False),
+        ("policy", {"arm": "serial", "wrist_source": "0"}, True),
+        ("policy", {"port": "sim", "arm": "serial"}, False),
+        ("camera", {}, True),
+        ("faults", {}, False),
+        ("faults_arm", {}, False),
+    ],
+)
+def test_a_graph_to_which_others_belong_is_where_they_are(
+    prefix, no_domain, monkeypatch, graph, given, shared
+):
+    """Others: a driver, a joystick or a camera in another terminal, with no variable set."""
+    assert meets_others(graph, given) == shared
+    with ros_environment(shared) as variables:
+        assert (variables["ROS_DOMAIN_ID"] == "0") == shared
+        text = describe_domain(variables, shared)
+        assert text.startswith(f"ROS domain {variables['ROS_DOMAIN_ID']}, this machine only")
+        assert (SHARED in text) == shared
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    with ros_environment(shared) as variables:
+        assert variables["ROS_DOMAIN_ID"] == "42"
+        assert "ROS domain 42, ROS_AUTOMATIC_DISCOVERY_RANGE SUBNET;" in describe_domain(
+            variables, shared
+        )
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ import sys
 import textwrap
 
 import pytest
+import rclpy
+
+from conure_ros.comms.lifecycle import create_or_exit
 
 pytestmark = pytest.mark.nodes
 
@@ -171,3 +174,54 @@ def test_where_memory_runs_out_the_policy_ends_before_control_and_driver():
     """
     words = [sys.executable, "-c", textwrap.dedent(code)]
     assert subprocess.run(words, capture_output=True, text=True).stdout.strip() == "1000"
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("context is invalid"), KeyError("x")])
+def test_an_interrupt_while_a_node_is_made_ends_it_without_a_traceback_and_without_a_fault(raised):
+    """The interrupt has ended the context of ROS; what the middleware then raises is of any kind."""
+
+    def make():
+        raise raised
+
+    assert not rclpy.ok()
+    with pytest.raises(SystemExit) as ended:
+        create_or_exit(make)
+    assert ended.value.code == 0
+
+
+def test_what_a_node_raises_without_an_interrupt_is_not_hidden(context):
+    def make():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        create_or_exit(make)
+
+
+INTERRUPTED = """
+    import os, signal, sys
+    from importlib import abc
+
+    class Interrupt(abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "rclpy":
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+
+    import time
+    sys.meta_path.insert(0, Interrupt())
+    sys.argv[0] = "/opt/ros/lib/conure_ros/control_node"
+    from conure_ros.bringup.node_process import main
+    main()
+"""
+
+
+def test_an_interrupt_while_a_nodes_executable_imports_prints_nothing(domain):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)],
+        env={**os.environ, **domain},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -28,6 +28,7 @@ HOME = np.array(ROBOT.home_rad)
 QUICK = [
     "camera black",
     "joint missing",
+    "arm and gripper apart",
     "actions NaN",
     "actions huge",
     "stop at random moments",
@@ -234,7 +235,9 @@ def message_of(topic):
     if topic == IMAGE:
         return Image(height=1, width=1, encoding="rgb8", step=3, data=bytes([200, 10, 10]))
     if topic == JOINTS:
-        return JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[0.0] * 3)
+        message = JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[0.0] * 3)
+        message.header.stamp.sec = 1
+        return message
     return PolicyCommand(action=[0.5] * 7)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conure_core.control.loop import ControlLoop
-from conure_core.errors import RobotError
+from conure_core.errors import RobotError, StaleInput
 from conure_ros.control.home_request import HomeRequest
 from conure_ros.control.parameters import ControlParameters
 from tests.ros.supervised import ARM, HOME, PERIOD_S, ROBOT
@@ -78,5 +78,27 @@ def test_an_arm_that_does_not_settle_is_waited_for_since_the_last_step_and_then_
     asked.step(0.0, ASKED_S + 50.0)
     assert not asked.settled(away(-0.06), ASKED_S + 52.0)
     assert asked.settled(away(0.0), ASKED_S + 53.0), "late is better than never"
-    with pytest.raises(RobotError, match=r"within 2\.0 s: 0\.060 rad away"):
+    text = rf"within 2\.0 s: '{ROBOT.joint_names[2]}' is 0\.060 rad away, .* repeated 0 times"
+    with pytest.raises(RobotError, match=text):
         asked.settled(away(-0.06), ASKED_S + 52.001)
+
+
+def test_the_target_is_repeated_at_home_with_more_time_and_not_with_ever_more():
+    asked = request(way_rad=0.0)
+    commands = [asked.repeat(HOME, 0.0) for _ in range(5)]
+    assert all(command.joint_rad == pytest.approx(HOME) for command in commands)
+    durations = [command.duration_s for command in commands]
+    assert durations == pytest.approx([times * ROBOT.settle_s for times in (2, 3, 4, 4, 4)])
+
+
+def test_a_repeated_target_is_so_slow_that_the_arm_starts_and_stops_within_its_limits():
+    asked = request(way_rad=0.0)
+    command = asked.repeat(away(0.3), 0.0)
+    change = np.array(ROBOT.max_acceleration_rad_s2[2]) * PERIOD_S
+    fastest = min(change, ROBOT.max_speed_rad_s[2], 0.4 * PERIOD_S / ROBOT.settle_s)
+    assert command.duration_s == pytest.approx(max(0.3 / fastest, 2 * ROBOT.settle_s))
+
+
+def test_a_repetition_needs_a_recent_measurement():
+    with pytest.raises(StaleInput):
+        request(way_rad=0.0).repeat(HOME, 1e3)

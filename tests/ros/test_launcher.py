@@ -24,6 +24,7 @@ from conure_ros.bringup.launcher import (
     run_graph,
 )
 from conure_ros.bringup.line_printer import LinePrinter
+from conure_ros.comms.domains import claim_domain
 from conure_ros.comms.middleware import remove_dead_segments
 from conure_ros.recording.trials import FILE_NAME, read_trials
 
@@ -39,8 +40,10 @@ def mark():
 
 @pytest.fixture
 def environment(mark, tmp_path):
+    """With a domain that is this test's own: on ROS's default one, several tests would meet."""
     name, value = mark.split("=")
-    return {name: value, "ROS_LOG_DIR": str(tmp_path / "log")}
+    with claim_domain() as number:
+        yield {name: value, "ROS_LOG_DIR": str(tmp_path / "log"), "ROS_DOMAIN_ID": str(number)}
 
 
 @pytest.mark.parametrize(

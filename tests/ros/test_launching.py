@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from trajectory_msgs.msg import JointTrajectory
 
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, RobotError
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import GRAPHS
 from conure_ros.comms.messages import to_ns
@@ -77,6 +78,35 @@ def test_what_was_meant_for_the_graph_and_fits_nothing_is_refused_before_a_node_
     assert "did you mean 'bundle'" in doubt
     with pytest.raises(ConfigError, match="only a simulated arm"):
         launch.described("sim", {"arm": "serial", "start_mode": "policy"})
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "shutting_down", "outcome"),
+    [
+        ("control", 1, False, "control ended with status 1"),
+        ("control", 0, False, "control ended with status 0"),
+        ("manager", 1, False, "manager ended with status 1"),
+        ("manager", 0, False, []),
+        ("evaluator", -9, False, "evaluator ended with status -9"),
+        ("evaluator", 0, False, ["EmitEvent"]),
+        ("evaluator", 0, True, []),
+        ("control", -2, True, []),
+    ],
+)
+def test_a_node_that_ends_too_early_ends_the_launch_with_a_status_that_is_not_zero(
+    launch, name, status, shutting_down, outcome
+):
+    handlers = {
+        action.args[0].words["target_action"].words["name"]: action.args[0].words["on_exit"]
+        for action in launch.described("evaluate", {})
+        if type(action).__name__ == "RegisterEventHandler"
+    }
+    event, context = SimpleNamespace(returncode=status), SimpleNamespace(is_shutdown=shutting_down)
+    if isinstance(outcome, str):
+        with pytest.raises(RobotError, match=outcome):
+            handlers[name](event, context)
+        return
+    assert [type(action).__name__ for action in handlers[name](event, context)] == outcome
 
 
 class Launched:
@@ -153,6 +183,7 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     second, others = launched("second")
     output = second.output(60)
     assert "manager ended with status 1" in output
+    assert second.process.returncode == 1
     assert (
         f"belongs to the graph of process {first.process.pid} on" in output
         or "several nodes are called" in output

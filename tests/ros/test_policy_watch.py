@@ -1,14 +1,18 @@
 """Control agrees on a bundle by its spec.json alone, and refuses by name one that does not fit."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from conure_core.contract.bundle import SPEC, BundleSpec
 from conure_core.errors import SpecMismatch
 from conure_core.robot.description import load_robot
+from conure_ros.comms.diagnostics import Tally
 from conure_ros.control.parameters import ControlParameters
 from conure_ros.control.policy_monitor import PolicyWatch
+from conure_ros.nodes import policy_node
+from conure_ros.nodes.policy_node import START_S, PolicyNode
 
 ROBOT = load_robot("wx250s")
 
@@ -39,3 +43,33 @@ def test_images_of_any_size_fit_control_which_sees_none(tmp_path, side_px):
 def test_images_of_another_kind_are_refused_by_field(tmp_path, shape):
     with pytest.raises(SpecMismatch, match=r"observation\.image\.shape: expected"):
         watch(tmp_path, shape)
+
+
+class Watching:
+    """What policy_node warns of, with a clock of the test's own."""
+
+    def __init__(self, monkeypatch):
+        self.now_s, self.warned = 100.0, []
+        monkeypatch.setattr(policy_node.time, "monotonic", lambda: self.now_s)
+        log = SimpleNamespace(warning=self.warned.append)
+        self.node = SimpleNamespace(
+            tally=Tally(), fault="", last_warning="", activated_s=100.0, get_logger=lambda: log
+        )
+        self.node._warn_once = lambda: PolicyNode._warn_once(self.node)
+
+    def drop(self, why, after_s):
+        self.now_s = 100.0 + after_s
+        PolicyNode._drop(self.node, "kind", why)
+
+
+def test_what_is_dropped_while_the_nodes_come_up_is_no_reason_for_a_warning(monkeypatch):
+    watching = Watching(monkeypatch)
+    watching.drop("no joint_states yet", 0.1)
+    assert watching.warned == [] and watching.node.fault == "no joint_states yet"
+
+
+def test_what_is_dropped_later_is_warned_of_once(monkeypatch):
+    watching = Watching(monkeypatch)
+    for _ in range(3):
+        watching.drop("a late image", START_S + 0.1)
+    assert watching.warned == ["a late image"]

@@ -191,8 +191,61 @@ def test_an_arm_that_stays_a_little_away_from_home_did_not_settle_there():
         ]
     rig.run(0.9)
     assert answers == []
-    rig.run(0.3)
-    assert len(answers) == 1 and "did not settle at home within 1.0 s: 0.060 rad away" in answers[0]
+    rig.run(0.5)
+    assert len(answers) == 1 and "did not settle at home within 1.0 s:" in answers[0]
+    assert "is 0.060 rad away, and its target was repeated" in answers[0]
+
+
+PRECISE = ControlParameters(home_tolerance_rad=0.01)
+"""Less than the last step on the way home."""
+
+
+def late(number):
+    """A controller that refuses the command of this number on the way home."""
+    sent = iter(range(10**6))
+    return lambda command: next(sent) == number
+
+
+def test_a_last_command_that_came_too_late_is_repeated_and_home_is_reached():
+    count = going_home()[0].run(2.0)
+    rig, answers = going_home(refuses=late(count - 1), settings=PRECISE)
+    rig.run(4.0)
+    assert answers == [""]
+    assert np.abs(rig.joint_rad - HOME).max() < 1e-3
+
+
+@pytest.mark.parametrize("lost", [2, 4])
+def test_however_many_of_the_last_commands_came_too_late_the_arm_keeps_its_speed(lost):
+    count = going_home()[0].run(2.0)
+    sent = iter(range(10**6))
+    rig, answers = going_home(refuses=lambda command: count - lost <= next(sent) < count)
+    rig.run(6.0)
+    assert answers == [""]
+    speed_rad_s = np.abs(np.diff(rig.track[12:], axis=0)).max() / 0.01
+    assert speed_rad_s <= 1.05 * max(0.8 / 0.75, rig.settings.home_speed_rad_s)
+
+
+def test_a_controller_that_refuses_every_repetition_is_named_and_waited_for_no_longer():
+    count = going_home()[0].run(2.0)
+    sent = iter(range(10**6))
+    rig, answers = going_home(refuses=lambda command: next(sent) >= count - 1, settings=PRECISE)
+    rig.run(2.0 + 2 * ControlParameters.home_settle_s)
+    assert len(answers) == 1
+    assert "'waist' is 0." in answers[0] and "does its controller refuse commands" in answers[0]
+    assert rig.run(1.0) == 0
+
+
+def test_an_arm_that_is_pushed_away_while_it_settles_is_not_pressed_back():
+    rig, answers = going_home()
+    away_rad = 0.06 * np.eye(6)[0]
+    rig.spoil = lambda sample: replace(sample, joint_rad=sample.joint_rad + away_rad)
+    while not any(np.abs(sent.joint_rad - HOME).max() < 1e-6 for sent in rig.commands):
+        rig.tick()
+    while away_rad[0] < ROBOT.max_following_error_rad + 0.1:
+        away_rad[0] += 0.01
+        rig.tick()
+    assert len(answers) == 1 and "max_following_error_rad" in answers[0]
+    assert np.abs(rig.set_point() - HOME).max() > 0.1, "the set point went to the arm"
 
 
 def test_an_arm_that_is_slow_to_settle_is_waited_for():

@@ -113,7 +113,7 @@ def test_what_is_wrong_with_joint_states_is_said_at_once_and_so_is_its_end():
 def test_a_sample_that_cannot_be_is_said_at_once_too():
     rig = ready()
     rig.run(0.3, send=FORWARD)
-    rig.supervisor.take_sample(replace(rig.sample(), joint_rad=HOME + 1.0))
+    rig.supervisor.take_sample(replace(rig.sample(), joint_rad=HOME + 1.0).part)
     assert rig.state.mode is Mode.HOLD and "moved" in rig.state.reason
 
 
@@ -124,7 +124,7 @@ def test_of_an_idle_arm_too_a_fault_of_joint_states_is_told_and_its_end():
     assert rig.state.reason == "joint_states lack 'elbow'"
     rig.t_s += TICK_S
     rig.ros_ns += round(TICK_S * 1e9)
-    rig.supervisor.take_sample(rig.sample())
+    rig.supervisor.take_sample(rig.sample().part)
     assert rig.state.reason == before
 
 

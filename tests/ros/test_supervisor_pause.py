@@ -46,7 +46,7 @@ def test_a_pause_shorter_than_that_is_none():
 @pytest.mark.parametrize(
     "first",
     [
-        lambda rig: rig.supervisor.take_sample(rig.sample()),
+        lambda rig: rig.supervisor.take_sample(rig.sample().part),
         lambda rig: rig.supervisor.reject_sample("no sample"),
         lambda rig: rig.request(FORWARD),
         lambda rig: rig.supervisor.tick({}),

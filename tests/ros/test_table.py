@@ -69,7 +69,8 @@ def test_every_node_of_the_table_is_an_entry_point_and_the_other_way_round(setup
     scripts = dict(
         line.split(" = ") for line in setup_of("conure_ros")["entry_points"]["console_scripts"]
     )
-    assert scripts == {name: f"{node.module}:main" for name, node in NODES.items()}
+    assert scripts == dict.fromkeys(NODES, "conure_ros.bringup.node_process:main")
+    assert all(node.module == f"conure_ros.nodes.{name}" for name, node in NODES.items())
     modules = {path.stem for path in (PACKAGES / "conure_ros/conure_ros/nodes").glob("*_node.py")}
     assert modules == set(NODES)
 

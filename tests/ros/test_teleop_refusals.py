@@ -80,10 +80,6 @@ def test_a_button_that_was_let_go_before_activation_arms(hand):
         (lambda hand: hand.push(stamped=False), "has no stamp"),
         (lambda hand: hand.twist(0.1, stamped=False), "has no stamp"),
         (lambda hand: hand.gripper(0.02, stamped=False), "has no stamp"),
-        (
-            lambda hand: hand.hear("joint_states", JointState(name=["other"], position=[0.0])),
-            "lacks",
-        ),
     ],
 )
 def test_a_wrong_input_ends_motion_and_is_named_logged_once_and_counted(hand, make, text):
@@ -164,3 +160,30 @@ def test_a_hand_that_holds_the_button_and_moves_nothing_may_do_so_for_ever(hand)
         hand.wait(PERIOD_S)
         hand.push()
     assert hand.action[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        JointState(name=["other"], position=[0.0]),
+        JointState(name=list(ROBOT.joint_names), position=[0.0] * 6),
+        JointState(name=[], position=[]),
+        JointState(name=[ROBOT.gripper_joint], position=[math.nan]),
+        JointState(name=[ROBOT.gripper_joint], position=[]),
+    ],
+    ids=["another machine's", "the arm's alone", "nobody's", "not finite", "malformed"],
+)
+def test_whatever_a_driver_publishes_the_persons_input_goes_on(hand, message):
+    hand.push()
+    hand.wait(PERIOD_S)
+    hand.hear("joint_states", message)
+    hand.node._send()
+    assert len(hand.sent) == 2
+    assert hand.action[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_gripper_that_is_published_apart_is_measured(hand):
+    message = JointState(name=[ROBOT.gripper_joint], position=[ROBOT.gripper_closed_m])
+    hand.hear("joint_states", message)
+    hand.push()
+    assert hand.action[-1] == pytest.approx(-1.0)

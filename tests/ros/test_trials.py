@@ -4,11 +4,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from conure_core.errors import ConfigError, DataError
+from conure_core.errors import ConfigError, DataError, RobotError
 from conure_core.runtime.claim import claimed
-from conure_ros.nodes.evaluator_node import EvaluatorNode, EvaluatorParameters
+from conure_ros.nodes.evaluator_node import (
+    INVALID_IN_A_ROW,
+    CannotBegin,
+    EvaluatorNode,
+    EvaluatorParameters,
+    Interrupted,
+    Request,
+)
+from conure_ros.recording.trial_goals import LIMIT_S, time_limit_s
 from conure_ros.recording.trials import (
     FILE_NAME,
+    InvalidTrial,
     Measures,
     Settings,
     Trial,
@@ -79,3 +88,149 @@ def test_two_evaluators_never_write_to_one_folder(tmp_path):
         pytest.raises(ConfigError, match="is being written by 'evaluate'"),
     ):
         EvaluatorNode._run_all(evaluator)
+
+
+def test_a_trial_that_could_not_begin_is_kept_with_its_reason_and_run_again_by_a_rerun(tmp_path):
+    first = TrialsFile(tmp_path, SETTINGS)
+    first.add_invalid(InvalidTrial(10, "home: 'waist' is 0.080 rad away"))
+    first.add(trial(11))
+    data = json.loads((tmp_path / FILE_NAME).read_text())
+    assert data["invalid"] == [{"seed": 10, "reason": "home: 'waist' is 0.080 rad away"}]
+    assert read_trials(tmp_path / FILE_NAME)[1] == [trial(11)], "neither success nor failure"
+    again = TrialsFile(tmp_path, SETTINGS)
+    assert again.unfinished(3) == [10, 12]
+    again.add(trial(10))
+    assert json.loads((tmp_path / FILE_NAME).read_text())["invalid"] == []
+
+
+class Scene:
+    """Stands for the graph: keeps the services that the evaluator calls, and answers them."""
+
+    def __init__(self, tmp_path, trials=4, fails=()):
+        self.calls, self.fails, self.lines = [], list(fails), []
+        self.parameters = EvaluatorParameters(folder=str(tmp_path), trials=trials, first_seed=10)
+        self.acted_s, self.recorded, self.bundle_hash = 0.0, "", "abc"
+
+    def call(self, service, /, **fields):
+        self.calls.append(service)
+        if service == "home" and self.fails and (error := self.fails.pop(0)):
+            raise error
+        return SimpleNamespace(target="cube", objects=["cube"], detail_json="")
+
+    def _try(self, service, /, **fields):
+        self.calls.append(service)
+
+    def _go_home(self):
+        EvaluatorNode._go_home(self)
+
+    def _recorded(self, request, about, limit_s):
+        self.calls.append(f"record for {limit_s:.0f} s")
+        return trial(request.seed)
+
+    def run_trial(self, request):
+        return EvaluatorNode.run_trial(self, request)
+
+    def get_logger(self):
+        note = self.lines.append
+        return SimpleNamespace(info=note, warning=note, error=note)
+
+
+REQUEST = Request(seed=10, task="Lift", target="", timeout_s=0.0, name="trial")
+NOT_HOME = RobotError("home: the arm did not settle")
+
+
+def test_the_arm_is_home_before_anybody_lays_the_scene(tmp_path):
+    scene = Scene(tmp_path)
+    scene.run_trial(REQUEST)
+    assert scene.calls == [
+        "set_mode",
+        "home",
+        "reset_scene",
+        "task_status",
+        f"record for {LIMIT_S:.0f} s",
+    ]
+
+
+def test_where_the_arm_does_not_get_home_the_scene_is_left_alone_and_the_arm_holds(tmp_path):
+    scene = Scene(tmp_path, fails=[NOT_HOME])
+    with pytest.raises(CannotBegin, match="did not settle"):
+        scene.run_trial(REQUEST)
+    assert scene.calls == ["set_mode", "home", "set_mode"]
+
+
+def test_a_trial_that_its_client_ends_on_the_way_home_is_interrupted_and_not_invalid(tmp_path):
+    scene = Scene(tmp_path, fails=[Interrupted("cancelled by its client")])
+    with pytest.raises(Interrupted):
+        scene.run_trial(REQUEST)
+
+
+def test_a_homing_that_fails_costs_one_trial_and_not_the_series(tmp_path):
+    scene, file = Scene(tmp_path, fails=[None, NOT_HOME]), TrialsFile(tmp_path, SETTINGS)
+    EvaluatorNode._run_unfinished(scene, file)
+    assert [done.seed for done in file.trials] == [10, 12, 13]
+    assert file.invalid == [InvalidTrial(11, "home: the arm did not settle")]
+    assert any("trial of seed 11 is invalid: home: " in line for line in scene.lines)
+    assert "1 of 4 trials are invalid and not counted" in scene.lines[-1]
+
+
+def test_a_series_in_which_no_homing_succeeds_ends_soon_with_the_reason(tmp_path):
+    scene, file = Scene(tmp_path, trials=50, fails=[NOT_HOME] * 50), TrialsFile(tmp_path, SETTINGS)
+    with pytest.raises(RobotError, match=f"{INVALID_IN_A_ROW} trials in a row are invalid: home"):
+        EvaluatorNode._run_unfinished(scene, file)
+    assert len(file.invalid) == INVALID_IN_A_ROW
+
+
+@pytest.mark.parametrize(
+    ("detail", "limit_s"),
+    [
+        ("", LIMIT_S),
+        ("{}", LIMIT_S),
+        ('{"height_m": 0.1}', LIMIT_S),
+        ('{"time_limit_s": 20}', 20.0),
+        ('{"time_limit_s": 0.5}', 0.5),
+    ],
+)
+def test_the_scenes_node_may_give_a_time_limit(detail, limit_s):
+    assert time_limit_s(detail) == limit_s
+
+
+@pytest.mark.parametrize(
+    ("detail", "why"),
+    [
+        ("{", "task_status: detail_json is not JSON"),
+        ("[" * 100_000, "task_status: detail_json is not JSON"),
+        ("[1]", "task_status: detail_json must be a JSON object, got list"),
+        ('{"time_limit_s": "20"}', "must be a number of seconds above 0, up to 3600, got '20'"),
+        ('{"time_limit_s": null}', "got None"),
+        ('{"time_limit_s": true}', "got True"),
+        ('{"time_limit_s": NaN}', "got nan"),
+        ('{"time_limit_s": Infinity}', "got inf"),
+        ('{"time_limit_s": 0}', "got 0"),
+        ('{"time_limit_s": -1.0}', "got -1.0"),
+        ('{"time_limit_s": 3601}', "got 3601"),
+    ],
+)
+def test_a_time_limit_that_makes_no_sense_is_refused_by_name(detail, why):
+    with pytest.raises(RobotError, match="task_status") as refused:
+        time_limit_s(detail)
+    assert why in str(refused.value)
+
+
+class NoScene(Scene):
+    """Of a real arm: nobody puts the scene back."""
+
+    def _offered(self, service, limit_s):
+        self.calls.append((service, limit_s))
+        raise RobotError(f"no node offers the service '/{service}'")
+
+    def _require_scene(self):
+        EvaluatorNode._require_scene(self)
+
+
+def test_where_nobody_lays_the_scene_it_is_said_soon_and_what_a_person_does_instead(tmp_path):
+    scene = NoScene(tmp_path)
+    with pytest.raises(RobotError, match=r"offers the service '/reset_scene': on a real arm") as no:
+        EvaluatorNode.run(scene)
+    assert "graph=robot" in str(no.value) and "conure keys" in str(no.value)
+    ((service, limit_s),) = scene.calls
+    assert service == "reset_scene" and limit_s <= 10.0, "before it waits for anything else"

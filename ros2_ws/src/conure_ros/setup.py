@@ -20,7 +20,10 @@ VERBS = [
     "bench bus = conure_ros.commands.bench_bus:run [robot]",
     "doctor = conure_ros.commands.doctor:run [robot]",
     "faults = conure_ros.faults.verb:run [robot]",
+    "joints = conure_ros.commands.joints:run [robot]",
+    "joysticks = conure_ros.commands.joysticks:run [robot]",
     "recordings recover = conure_ros.recording.recover:run [robot]",
+    "servos restore = conure_ros.commands.servos:run [robot]",
     "up = conure_ros.commands.up:run [robot]",
 ]
 VERBS_ANYWHERE = [
@@ -43,9 +46,10 @@ setup(
     maintainer_email="maintainers@conure.dev",
     description="The ROS 2 nodes of Conure",
     license="Apache-2.0",
-    # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there.
+    # `ros2 run` looks in lib/conure_ros only: setup.cfg puts them there. An executable knows by its
+    # name which node it is.
     entry_points={
-        "console_scripts": [f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES],
+        "console_scripts": [f"{node} = {PACKAGE}.bringup.node_process:main" for node in NODES],
         "conure.commands": VERBS,
         "conure.commands.anywhere": VERBS_ANYWHERE,
     },

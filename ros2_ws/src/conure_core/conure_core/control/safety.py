@@ -212,7 +212,12 @@ class SafetyGate:
             raise UnsafeCommand(
                 f"expected {last.joint_rad.shape} joint angles, got {target.joint_rad.shape}"
             )
-        if not -config.control_period_s <= age_s <= config.max_input_age_s:
+        if age_s < -config.control_period_s:
+            raise StaleInput(
+                f"the observation is stamped {-age_s:.3f} s in the future; set both clocks alike;"
+                " holding"
+            )
+        if not age_s <= config.max_input_age_s:
             raise StaleInput(
                 f"the observation is {age_s:.3f} s old, limit {config.max_input_age_s} s; holding"
             )

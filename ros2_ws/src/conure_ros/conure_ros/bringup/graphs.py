@@ -81,6 +81,12 @@ ARGUMENTS = {
             "",
             "a serial arm's port; empty: the one in the robot's file; sim: simulated servos",
         ),
+        Argument(
+            "write_settings",
+            bool,
+            False,
+            "write what a serial arm's servos keep without power where it differs from the file",
+        ),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
@@ -153,14 +159,14 @@ SERIAL_ARM = NodeSpec(
     "conure_ros.nodes.serial_arm_node",
     "serial_arm",
     "serial_arm.yaml",
-    ("robot", "port"),
+    ("robot", "port", "write_settings"),
     lifecycle=True,
 )
 # The simulated arm's servos on a pseudo-terminal, and the driver on its other end.
 ON_SIM_PORT = (("port", "sim"),)
 SIM_SERVOS = (
     replace(SIM_ROBOT, parameters=ON_SIM_PORT),
-    replace(SERIAL_ARM, arguments=("robot",), parameters=ON_SIM_PORT),
+    replace(SERIAL_ARM, arguments=("robot", "write_settings"), parameters=ON_SIM_PORT),
 )
 CONTROL = NodeSpec(
     "control_node",
@@ -378,6 +384,23 @@ def find_graph(name: str, given: Mapping[str, Any] | None = None) -> tuple[NodeS
         ConfigError: Unknown graph or arm; it lists the known ones.
     """
     return named_graph(name).choose_nodes(given or {})
+
+
+def meets_others(name: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Whether nodes that somebody starts beside the graph belong to it: the arm's driver, a camera,
+    a joystick, or whoever looks at a camera alone.
+
+    Args:
+        name: Name of the graph.
+        given: Graph arguments by name; None: the defaults.
+
+    Raises:
+        ConfigError: Unknown graph or arm.
+    """
+    found = {node.name for node in find_graph(name, given)}
+    arms = {node.name for node in (SIM_ROBOT, SERIAL_ARM, ARM_MODEL)}
+    blind = POLICY.name in found and not found & {SIM_ROBOT.name, CAMERA.name}
+    return TELEOP.name in found or not found & arms or blind
 
 
 def graph_arguments(name: str) -> list[Argument]:

@@ -17,6 +17,7 @@ from launch.events import Shutdown
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from conure_core.errors import RobotError
 from conure_ros.bringup.graph_parameters import node_parameters
 from conure_ros.bringup.graphs import Argument, NodeSpec, find_graph, graph_arguments, launch_folder
 from conure_ros.bringup.launch_arguments import is_started_directly, read_launch_input
@@ -76,11 +77,14 @@ def _action(node: NodeSpec, parameters: dict[str, Any], environment: dict[str, s
 
 
 def _on_exit(node: NodeSpec) -> Any:
+    """What `ros2 launch` does when a node ends. Only an exception ends it with status 1."""
+
     def ended(event: Any, context: Any) -> list[Any]:
-        if event.returncode == 0 and node.ends == "when done":
+        why = f"{node.name} ended with status {event.returncode}"
+        if context.is_shutdown or (event.returncode == 0 and node.ends == "when done"):
             return []
-        return [
-            EmitEvent(event=Shutdown(reason=f"{node.name} ended with status {event.returncode}"))
-        ]
+        if event.returncode == 0 and node.ends == "the graph":
+            return [EmitEvent(event=Shutdown(reason=why))]
+        raise RobotError(why)
 
     return ended

@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from conure_core.errors import ConureError
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
-from conure_ros.bringup.graphs import NodeSpec, command_line, find_graph
+from conure_ros.bringup.graphs import NodeSpec, command_line, find_graph, meets_others
 from conure_ros.bringup.line_printer import LinePrinter
-from conure_ros.comms.domains import claim_domain
+from conure_ros.comms.domains import claim_domain, describe_domain
 from conure_ros.comms.ending import LAUNCHER_VARIABLE
 from conure_ros.comms.graph_identity import GRAPH_VARIABLE, new_graph_id
 from conure_ros.comms.middleware import add_local_discovery, remove_dead_segments
@@ -56,10 +56,12 @@ def run_graph(
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_deferred_signals())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conure-")))
-        variables = {**stack.enter_context(ros_environment()), **(environment or {})}
+        shared = meets_others(graph, parameters)
+        variables = {**stack.enter_context(ros_environment(shared)), **(environment or {})}
         on_line = on_line or stack.enter_context(LinePrinter())
         running = RunningGraph(graph, dict(parameters or {}), folder, variables, on_line)
         try:
+            on_line("up", describe_domain(variables, shared))
             running.start()
             running.wait(signals)
         except BrokenPipeError as error:
@@ -208,8 +210,13 @@ class RunningGraph:
 
 
 @contextlib.contextmanager
-def ros_environment() -> Iterator[dict[str, str]]:
-    """The nodes' environment variables: local discovery, and an own domain unless one is set."""
+def ros_environment(shared: bool = False) -> Iterator[dict[str, str]]:
+    """The nodes' environment variables, with local discovery unless a range is set.
+
+    Args:
+        shared: Others belong to the graph, so that it uses ROS's default domain. Otherwise it gets
+            one of its own. ROS_DOMAIN_ID, where it is set, comes before both.
+    """
     remove_dead_segments()
     defaults = {
         # Numerical libraries that spin a thread on every core would starve the control loop.
@@ -226,8 +233,9 @@ def ros_environment() -> Iterator[dict[str, str]]:
     variables = {**defaults, **os.environ, **fixed}
     add_local_discovery(variables)
     with contextlib.ExitStack() as stack:
-        if "ROS_DOMAIN_ID" not in os.environ:
-            variables["ROS_DOMAIN_ID"] = str(stack.enter_context(claim_domain()))
+        if not os.environ.get("ROS_DOMAIN_ID"):
+            number = 0 if shared else stack.enter_context(claim_domain())
+            variables["ROS_DOMAIN_ID"] = str(number)
         yield variables
 
 

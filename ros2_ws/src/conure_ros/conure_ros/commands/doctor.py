@@ -1,4 +1,6 @@
-"""`conure doctor [bundle=FOLDER]`: check this machine's setup, one line each, with advice."""
+"""`conure doctor [bundle=FOLDER]`: check this machine's setup, one line each, with advice.
+`conure doctor graph=true` checks what comes on the topics of the running graph.
+"""
 
 import importlib
 import importlib.metadata
@@ -7,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from conure_core.config.loader import load_config
 from conure_core.errors import ConureError
 from conure_core.robot.description import load_robot
+from conure_ros.commands.findings import Check, Finding, Missing, find, print_findings
 
 SETUP = "make setup"
 PYTHONS = ((3, 10), (3, 11), (3, 12))
@@ -25,29 +28,15 @@ RMW = "rmw_fastrtps_cpp"
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """What to check beside the machine: a bundle, for this robot and image size."""
+    """What to check beside the machine: a bundle, for this robot and image size. Or what a graph
+    that runs here hears.
+    """
 
+    graph: bool = False
+    """Check every topic of the running graph instead of the machine."""
     bundle: str | None = None
     robot: str = "wx250s"
     image_size_px: int = 48
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. `advice` is '' where all is well. `required` findings decide the exit status."""
-
-    subject: str
-    found: str
-    advice: str = ""
-    required: bool = True
-
-
-class Missing(Exception):
-    """A failed check: what was found, and what to do."""
-
-    def __init__(self, found: str, advice: str) -> None:
-        super().__init__(found)
-        self.found, self.advice = found, advice
 
 
 def run(overrides: list[str]) -> None:
@@ -56,24 +45,17 @@ def run(overrides: list[str]) -> None:
     Raises: ConureError naming the required parts that are missing.
     """
     config = load_config("conure_ros.conf", "doctor", DoctorConfig, overrides)
-    findings = []
-    for finding in examine(config):
-        print(line(finding), flush=True)
-        findings.append(finding)
-    broken = [finding.subject for finding in findings if finding.advice and finding.required]
-    if broken:
-        raise ConureError(f"not ready: {', '.join(broken)}; the lines above say what to do")
+    if config.graph:
+        from conure_ros.commands.graph_check import examine_graph
+
+        print_findings(examine_graph(config.robot, config.image_size_px))
+        return
+    print_findings(examine(config))
 
 
-def line(finding: Finding) -> str:
-    mark = "OK" if not finding.advice else "MISSING" if finding.required else "none"
-    advice = f"  -> {finding.advice}" if finding.advice else ""
-    return f"{mark:<8} {finding.subject:<18} {finding.found}{advice}"
-
-
-def examine(config: DoctorConfig) -> Any:
-    """The findings, one after the other. A check that fails unexpectedly is a finding too."""
-    checks: list[tuple[str, Callable[[], str], bool]] = [
+def examine(config: DoctorConfig) -> Iterator[Finding]:
+    """The findings on this machine, one after the other."""
+    checks: list[Check] = [
         ("Python", python, True),
         ("ROS 2", ros, True),
         ("conure_msgs", messages, True),
@@ -84,23 +66,13 @@ def examine(config: DoctorConfig) -> Any:
         ("recording", lambda: find_version("mcap", "mcap"), True),
         ("simulation", lambda: find_version("pybullet", "pybullet"), False),
         ("cameras", cameras, False),
+        ("serial ports", serial_ports, False),
         ("GPU", gpu, False),
         ("robot", lambda: robot(config), True),
     ]
     if config.bundle:
         checks.append(("bundle", lambda: bundle(config), True))
-    for subject, check, required in checks:
-        try:
-            yield Finding(subject, check(), required=required)
-        except Missing as missing:
-            yield Finding(subject, missing.found, missing.advice, required)
-        except Exception as error:
-            yield Finding(
-                subject,
-                f"{type(error).__name__}: {error}",
-                "look at the message; then " + SETUP,
-                required,
-            )
+    return find(checks, SETUP)
 
 
 def python() -> str:
@@ -247,6 +219,25 @@ def cameras() -> str:
             f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again"
         )
     return f"{', '.join(f'{device.source} ({device.name})' for device in devices)}; {opencv}"
+
+
+def serial_ports() -> str:
+    """Serial adapters as a serial arm's `port` takes them, with their latency timers."""
+    require_module("serial", "pip install 'conure[robot]'; an arm without servos needs none")
+    from conure_ros.drivers import serial_devices as ports
+
+    devices = ports.serial_devices()
+    if not devices:
+        raise Missing("no serial adapter", "plug the arm in; the simulated robot needs none")
+    found = ", ".join(map(str, devices))
+    locked = [device for device in devices if not device.accessible]
+    if locked:
+        paths = ", ".join(str(device.path) for device in locked)
+        raise Missing(f"{found}; no access to {paths}", ports.join_group(locked[0].group))
+    slow = [device for device in devices if (device.latency_timer_ms or 0) > ports.LATENCY_TIMER_MS]
+    if slow:
+        raise Missing(found, "; ".join(ports.lower_latency(device.path) for device in slow))
+    return found
 
 
 def gpu() -> str:

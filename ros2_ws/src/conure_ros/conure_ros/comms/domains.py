@@ -14,12 +14,12 @@ import secrets
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from conure_core.errors import ConfigError
-from conure_ros.comms.middleware import add_local_discovery
+from conure_ros.comms.middleware import RANGE, add_local_discovery, is_local
 
 PREFIX = "conure-ros-domain-"
 DOMAINS = range(1, 102)  # above 101 the ports collide with Linux's ephemeral ports
@@ -45,6 +45,22 @@ def own_domain() -> int | None:
     """The domain in ROS_DOMAIN_ID; 0 if it is not set, None if it is not a valid domain."""
     given = os.environ.get("ROS_DOMAIN_ID", "").strip() or "0"
     return int(given) if _is_domain(given) else None
+
+
+def describe_domain(variables: Mapping[str, str], shared: bool) -> str:
+    """One line for a person: where the graph listens, and how others meet it.
+
+    Args:
+        variables: The nodes' environment variables.
+        shared: Others belong to the graph.
+    """
+    number = variables["ROS_DOMAIN_ID"]
+    if is_local(variables):
+        reach = f"this machine only ({RANGE}=SUBNET reaches others)"
+    else:
+        reach = f"{RANGE} {variables.get(RANGE) or 'SUBNET'}"
+    begun = "what belongs to it" if shared else "what is to meet it"
+    return f"ROS domain {number}, {reach}; start {begun} with ROS_DOMAIN_ID={number}"
 
 
 @contextlib.contextmanager

@@ -73,6 +73,19 @@ def camera_info_message(
 
 
 @dataclass(frozen=True)
+class JointPart:
+    """What one message of joint_states measured of a robot: arm and gripper may come apart.
+
+    `index` (k,) says which of `RobotConfig.command_names`, `positions` (k,) where they are, rad,
+    and m for the gripper.
+    """
+
+    stamp_ns: int
+    index: NDArray[np.intp]
+    positions: Array
+
+
+@dataclass(frozen=True)
 class JointSample:
     """Measured joints at one time: angles (n,), rad, in the robot's order, and the gripper
     position, m.
@@ -81,6 +94,12 @@ class JointSample:
     stamp_ns: int
     joint_rad: Array
     gripper_m: float
+
+    @property
+    def part(self) -> JointPart:
+        """The same as one message."""
+        positions = np.append(self.joint_rad, self.gripper_m)
+        return JointPart(self.stamp_ns, np.arange(len(positions)), positions)
 
 
 def joint_state_message(
@@ -100,6 +119,37 @@ def joint_state_message(
     message.position = [*joint_rad.tolist(), gripper_m]
     message.velocity = [*speed_rad_s.tolist(), 0.0]
     return message
+
+
+def joints_in(message: JointState, robot: RobotConfig) -> NDArray[np.intp]:
+    """Find which of the robot's joints a JointState names.
+
+    Args:
+        message: Joints in any order; other joints are ignored.
+        robot: Names and order of the joints.
+
+    Returns:
+        Their places in `robot.command_names`, shape (k,); none for a message of another machine.
+    """
+    named = [place for place, name in enumerate(robot.command_names) if name in message.name]
+    return np.array(named, dtype=np.intp)
+
+
+def joint_part(message: JointState, robot: RobotConfig) -> JointPart:
+    """Pick those of the robot's joints that a JointState has, by name.
+
+    Args:
+        message: Joints in any order; other joints are ignored.
+        robot: Names and order of the joints.
+
+    Raises:
+        RobotError: A joint is doubled, or the number of positions differs from that of the names.
+        UnsafeCommand: A position is not finite.
+    """
+    index = joints_in(message, robot)
+    wanted = [robot.command_names[place] for place in index]
+    positions = by_name(message.name, message.position, wanted, "joint_states")
+    return JointPart(to_ns(message.header.stamp), index, positions)
 
 
 def joint_sample(message: JointState, robot: RobotConfig) -> JointSample:

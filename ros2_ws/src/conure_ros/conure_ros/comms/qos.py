@@ -5,6 +5,7 @@ Images and commands are reliable with a depth of one: the newest always arrives,
 never acted on. Best effort dropped half of the 640x480 images on two busy cores.
 """
 
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any
 
@@ -19,6 +20,10 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+PARTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
+"""What reads joint_states: arm and gripper may come at one moment, and with a depth of one, the
+second would replace the first. Readers take all that waits, and use the newest of each.
+"""
 ANY = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The second reader of `stop`, see stop_topic: publishers of a button are often best effort.
 """
@@ -48,6 +53,29 @@ RECORDED_LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+
+def take_waiting(subscription: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Take the messages that wait behind the one whose callback runs, each with what the middleware
+    says of it.
+    """
+    with subscription.handle:
+        while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
+            yield taken
+
+
+def newest_parts(messages: Iterable[Any]) -> list[Any]:
+    """Keep of each set of names the newest message.
+
+    Args:
+        messages: JointState messages, in the order in which they came.
+    """
+    newest: dict[frozenset[str], Any] = {}
+    for message in messages:
+        names = frozenset(message.name)
+        newest.pop(names, None)
+        newest[names] = message
+    return list(newest.values())
 
 
 def overridable(profile: QoSProfile) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """The one publisher of a topic: a second one is refused, and the first one named."""
 
-import threading
+import math
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rclpy.node import Node
 from std_msgs.msg import Empty
 
 from conure_core.errors import RobotError
-from conure_ros.comms.lifecycle import ManagedNode
-from conure_ros.comms.qos import overridable
+from conure_ros.comms.lifecycle import ActivePublisher, ManagedNode
 
 SETTLE_S = 0.3
 """How long running nodes take to discover each other's changes."""
@@ -30,30 +29,24 @@ NO_NAME = "a node without a name yet"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
 
-class SolePublisher:
+class SolePublisher(ActivePublisher):
     """Publishes on a topic while it holds the claim to it; otherwise `publish` does nothing.
 
     Discovery takes time, so claiming has two steps. For a while no other node may publish the
-    topic. If several start at the same moment, the one with the lowest GID keeps it. Any thread may
-    publish.
+    topic. If several start at the same moment, the one with the lowest GID keeps it.
     """
 
     def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
-        self._node, self._kind, self._given, self._quality = node, kind, topic, quality
+        super().__init__(node, kind, topic, quality)
         self.topic = node.resolve_topic_name(topic)
-        self._own = _participant(node)
-        self._lock = threading.Lock()
-        self._publisher: Any = None
+        self._created_s, self._own = node.created_s, _participant(node)
 
     def claim(self) -> None:
         """Claim the topic. Raises: RobotError naming the node that publishes it already."""
-        young_s = self._node.created_s + DISCOVERY_S - time.monotonic()
+        young_s = self._created_s + DISCOVERY_S - time.monotonic()
         for _ in _polls(max(SETTLE_S, young_s)):
             self._refuse_if(self._others())
-        with self._lock:
-            self._publisher = self._node.create_publisher(
-                self._kind, self._given, **overridable(self._quality)
-            )
+        self.open()
         for _ in _polls(SETTLE_S):
             mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())
             self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
@@ -61,24 +54,6 @@ class SolePublisher:
     def other_publishers(self) -> str:
         """The names of other publishers of the topic, or ''. Never blocks."""
         return _joined(self._others())
-
-    @property
-    def held(self) -> bool:
-        """Whether this node holds the claim."""
-        with self._lock:
-            return self._publisher is not None
-
-    def publish(self, message: Any) -> None:
-        with self._lock:
-            if self._publisher is not None:
-                self._publisher.publish(message)
-
-    def release(self) -> None:
-        """Give the claim back."""
-        with self._lock:
-            if self._publisher is not None:
-                self._node.destroy_publisher(self._publisher)
-                self._publisher = None
 
     def _refuse_if(self, others: list[Any]) -> None:
         if others:
@@ -128,6 +103,78 @@ class PublisherWatch:
             return ""
         found = self._node.get_publishers_info_by_topic(self.topic)
         return _joined(found) if len(found) > 1 else ""
+
+
+APART_S = 0.5
+"""How long a publisher may exist before its first message."""
+HEARD_S = 2.0
+"""How long a publisher counts as heard after a message."""
+SEQUENCE = "publication_sequence_number"
+"""A publisher's own count of its messages, in the information beside one; since Iron."""
+
+
+class SplitPublisherWatch(PublisherWatch):
+    """The same for joint_states, which arm and gripper may publish apart.
+
+    Several publishers are as good as one if each has joints of its own: no more of them than sets
+    of names, no joint of the arm in two sets, and no set from two publishers.
+
+    >>> watch = SplitPublisherWatch(node, "joint_states", robot.command_names)
+    >>> watch.note(message.name, info)
+    >>> watch.duplicates()
+    """
+
+    def __init__(self, node: Node, topic: str, joints: Iterable[str]) -> None:
+        """Begin without a message.
+
+        Args:
+            node: The node that subscribes.
+            topic: The topic.
+            joints: Names that only one publisher may use.
+        """
+        super().__init__(node, topic)
+        self._joints = frozenset(joints)
+        self._heard_s: dict[frozenset[str], float] = {}
+        self._sequence: dict[frozenset[str], int] = {}
+        self._twice_s, self._more_since_s = -math.inf, math.inf
+
+    def note(self, names: Iterable[str], info: Mapping[str, Any]) -> None:
+        """Note a message.
+
+        Args:
+            names: The joints that it names.
+            info: What the middleware says of it.
+        """
+        now_s, joints = time.monotonic(), frozenset(names)
+        self._heard_s[joints] = now_s
+        number = info.get(SEQUENCE)
+        if number is not None and number <= self._sequence.get(joints, -1):
+            self._twice_s = now_s
+        if number is not None:
+            self._sequence[joints] = number
+
+    def duplicates(self) -> str:
+        """The names of all publishers if two of them publish the same joints; else ''."""
+        count = self._node.count_publishers(self.topic)
+        now_s = time.monotonic()
+        if count <= 1:
+            self._more_since_s = math.inf
+            return ""
+        self._heard_s = {
+            joints: heard_s
+            for joints, heard_s in self._heard_s.items()
+            if now_s - heard_s <= HEARD_S
+        }
+        enough = count <= len(self._heard_s)
+        self._more_since_s = math.inf if enough else min(self._more_since_s, now_s)
+        silent = now_s - self._more_since_s > APART_S
+        twice = now_s - self._twice_s <= HEARD_S
+        return super().duplicates() if silent or twice or self._overlap() else ""
+
+    def _overlap(self) -> bool:
+        """Whether a joint of the arm is in two sets."""
+        own = [joints & self._joints for joints in self._heard_s]
+        return sum(map(len, own)) > len(frozenset[str]().union(*own))
 
 
 def _joined(infos: Iterable[Any]) -> str:

@@ -3,9 +3,11 @@ Pure.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from conure_core.control.controller import JointTarget
 from conure_core.control.loop import ControlLoop
 from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
@@ -13,9 +15,15 @@ from conure_core.types import Array
 from conure_ros.control.homing import Homing
 from conure_ros.control.parameters import ControlParameters
 
+MOST_PATIENT = 4
+"""Longest duration of a repeated target, in durations of a command."""
+
 
 class HomeRequest:
     """Wait for an arm at rest, give the steps of a `Homing`, then wait for the arm to settle.
+
+    An arm that does not settle gets its target again: its controller may have refused the last
+    command for being late.
 
     >>> request = HomeRequest(loop, settings, answer, asked_ns, now_s)
     >>> request.start(now_s)
@@ -43,7 +51,8 @@ class HomeRequest:
         """
         self.answer, self.asked_ns, self.started = answer, asked_ns, False
         self._config, self._settings = loop.arm.config, settings
-        self._homing = Homing(loop, settings.home_speed_rad_s)
+        self._loop, self._homing = loop, Homing(loop, settings.home_speed_rad_s)
+        self._repeats = 0
         self._due_s = self._waiting_since_s = now_s
 
     @property
@@ -88,6 +97,29 @@ class HomeRequest:
         self._waiting_since_s = now_s
         return self._homing.step(age_s)
 
+    def repeat(self, joint_rad: Array, age_s: float) -> JointCommand:
+        """Compute the command that goes to the target once more.
+
+        It takes longer than a step, for a controller that refuses late ones, and so long that the
+        arm keeps its limits wherever its controller's set point is between here and home.
+
+        Args:
+            joint_rad: Measured angles, shape (n,), rad.
+            age_s: Age of the joint measurement, s.
+
+        Returns:
+            The command, within all limits.
+
+        Raises:
+            StaleInput: The measurement is too old.
+        """
+        self._repeats += 1
+        target = JointTarget(np.array(self._config.home_rad), self._config.gripper_open_m)
+        command = self._loop.step_joints(target, age_s)
+        shortest_s = float((self._away_rad(joint_rad) / self._homing.slow_rad_s).max())
+        patient_s = min(1 + self._repeats, MOST_PATIENT) * self._config.settle_s
+        return replace(command, duration_s=max(patient_s, shortest_s))
+
     def settled(self, joint_rad: Array, now_s: float) -> bool:
         """Whether the arm is at home.
 
@@ -99,14 +131,22 @@ class HomeRequest:
             True if every joint is within `home_tolerance_rad` of home.
 
         Raises:
-            RobotError: It is not, and `home_settle_s` has passed since the last step.
+            RobotError: It is not, and `home_settle_s` has passed since the last step. The message
+                names the joint that is farthest away.
         """
-        away_rad = float(np.abs(joint_rad - np.array(self._config.home_rad)).max())
-        if away_rad <= self._settings.home_tolerance_rad:
+        away_rad = self._away_rad(joint_rad)
+        worst = int(away_rad.argmax())
+        if away_rad[worst] <= self._settings.home_tolerance_rad:
             return True
         if self.late(now_s):
-            limit_s = self._settings.home_settle_s
             raise RobotError(
-                f"the arm did not settle at home within {limit_s} s: {away_rad:.3f} rad away"
+                f"the arm did not settle at home within {self._settings.home_settle_s} s:"
+                f" '{self._config.joint_names[worst]}' is {away_rad[worst]:.3f} rad away, and its"
+                f" target was repeated {self._repeats} times; does its controller refuse commands,"
+                " or does it sag?"
             )
         return False
+
+    def _away_rad(self, joint_rad: Array) -> Array:
+        """Distance of each joint from home, shape (n,), rad."""
+        return np.abs(joint_rad - np.array(self._config.home_rad))

@@ -54,6 +54,11 @@ class Homing:
         self._patience, self._patience_out = _Patience(), _Patience()
 
     @property
+    def slow_rad_s(self) -> Array:
+        """Speeds (n,), rad/s, at which the arm may start and stop at once."""
+        return np.minimum(self._limit, self._change)
+
+    @property
     def _last_rad(self) -> Array:
         return self._loop.gate.last_rad
 

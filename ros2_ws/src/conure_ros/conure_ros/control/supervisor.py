@@ -4,11 +4,12 @@ Pure: the clock is passed in.
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_core.contract.action import MOTION
 from conure_core.control.loop import ControlLoop
@@ -16,7 +17,7 @@ from conure_core.control.safety import JointCommand, reachable
 from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.robot.arm import Arm, within
 from conure_core.types import Array
-from conure_ros.comms.messages import NANOSECONDS, JointSample
+from conure_ros.comms.messages import NANOSECONDS, JointPart, JointSample
 from conure_ros.comms.qos import STATE_PERIOD_S
 from conure_ros.comms.sole_publisher import NO_NAME
 from conure_ros.control.arbiter import Arbiter, Mode
@@ -164,12 +165,12 @@ class Supervisor:
 
     # Measurements.
 
-    def take_sample(self, sample: JointSample) -> None:
-        """Take one sample of joint_states."""
+    def take_sample(self, part: JointPart) -> None:
+        """Take what one message of joint_states measured: some of the joints, or all."""
         self._hold_after_stall()
         faulty = self.watch.fault != ""
         try:
-            self.watch.take(sample, self.clock.steady_s(), self.clock.now_ns())
+            self.watch.take(part, self.clock.steady_s(), self.clock.now_ns())
         except RobotError as error:
             self._hold(str(error))
             return
@@ -177,11 +178,20 @@ class Supervisor:
         if faulty:
             self._report_changes()
 
-    def reject_sample(self, why: str) -> None:
-        """Take a message on joint_states that holds no valid sample."""
+    def reject_sample(self, why: str, index: NDArray[np.intp] | None = None) -> None:
+        """Take a message on joint_states that holds no valid sample.
+
+        Args:
+            why: What is wrong with it.
+            index: The joints that it names, as places in `command_names`, shape (k,); None: all.
+        """
         self._hold_after_stall()
-        self.watch.refuse(why)
+        self.watch.refuse(why, index)
         self._hold(why)
+
+    def ignore_sample(self, names: Sequence[str]) -> None:
+        """Note a message on joint_states that has none of the arm's joints: another machine's."""
+        self.watch.ignore(names)
 
     def _forget_pose(self) -> None:
         """End motion and forget all measurements. The next samples must agree with each other
@@ -239,7 +249,7 @@ class Supervisor:
         or slower than commanded.
         """
         behind_rad = np.abs(self.set_point_rad - measured.joint_rad)
-        behind_rad -= self._fastest_rad_s * self.watch.age_s(self.clock.steady_s())
+        behind_rad -= self._fastest_rad_s * self.watch.arm_ages_s(self.clock.steady_s())
         worst = int(behind_rad.argmax())
         limit_rad = self.robot.max_following_error_rad
         if behind_rad[worst] > limit_rad:
@@ -350,7 +360,7 @@ class Supervisor:
     ) -> None:
         """Send a command, but no further from the measured pose than the arm can be by then."""
         command = self._after_the_last(command)
-        seconds = command.duration_s + max(0.0, self.watch.age_s(self.clock.steady_s()))
+        seconds = command.duration_s + self.watch.arm_ages_s(self.clock.steady_s())
         farthest_rad = self._fastest_rad_s * seconds + self.robot.max_following_error_rad
         sent = reachable(command, measured.joint_rad, farthest_rad)
         if sent is not command:
@@ -574,17 +584,23 @@ class Supervisor:
             request.answer(why)
 
     def _step_homing(self, request: HomeRequest, now_s: float) -> None:
-        """Take the step of homing that is due now."""
+        """Take the step of homing that is due now; at its end, repeat the target until it is
+        reached.
+        """
         try:
             if not request.started:
                 self._start_homing(request, now_s)
             elif request.due(now_s):
-                measured = self._present()
+                measured, age_s = self._present(), self.watch.age_s(now_s)
+                self._require_following(measured)
                 if not request.arrived:
-                    self._require_following(measured)
-                    self._send(request.step(self.watch.age_s(now_s), now_s), measured)
+                    self._send(request.step(age_s, now_s), measured)
+                elif self._waiting_s > 0.0:
+                    return
                 elif request.settled(measured.joint_rad, now_s):
                     self._end_at_home(now_s)
+                else:
+                    self._send(request.repeat(measured.joint_rad, age_s), measured)
         except RobotError as error:
             self.arbiter.select(Mode.HOLD, now_s, f"not at home: {error}")
             self._end_homing(" ".join(str(error).split()))

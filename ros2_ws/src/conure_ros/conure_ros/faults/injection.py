@@ -120,6 +120,34 @@ def _without_a_joint(injector: Injector, message: Any) -> list[Passed]:
     return [(message, 0.0)]
 
 
+def _only(message: Any, first: int, end: int | None) -> Any:
+    """The message with these of its joints."""
+    part = copy.deepcopy(message)
+    for values in ("name", "position", "velocity"):
+        setattr(part, values, list(getattr(message, values))[first:end])
+    return part
+
+
+def _apart(injector: Injector, message: Any) -> list[Passed]:
+    """The gripper, which comes last, by itself."""
+    return [(_only(message, 0, -1), 0.0), (_only(message, -1, None), 0.0)]
+
+
+def _gripper_silent(injector: Injector, message: Any) -> list[Passed]:
+    return [(_only(message, 0, -1), 0.0)]
+
+
+def _another_machine_beside(injector: Injector, message: Any) -> list[Passed]:
+    other = copy.deepcopy(message)
+    other.name, other.position, other.velocity = ["wheel"], [LARGEST], []
+    return [(other, 0.0), (message, 0.0)]
+
+
+def _unstamped(injector: Injector, message: Any) -> list[Passed]:
+    message.header.stamp = to_time(0)
+    return [(message, 0.0)]
+
+
 def _nan_joint(injector: Injector, message: Any) -> list[Passed]:
     message.position[0] = math.nan
     return [(message, 0.0)]
@@ -150,6 +178,10 @@ FAULTS: dict[str, tuple[str, Callable[[Injector, Any], list[Passed]]]] = {
     "camera clock 5 s back": (IMAGE, _stepped_back),
     "joint missing": (JOINTS, _without_a_joint),
     "joint NaN": (JOINTS, _nan_joint),
+    "joints without a stamp": (JOINTS, _unstamped),
+    "gripper apart and silent": (JOINTS, _gripper_silent),
+    "arm and gripper apart": (JOINTS, _apart),
+    "joints of another machine": (JOINTS, _another_machine_beside),
     "one joint sample leaps": (JOINTS, _once(_leap)),
     "one joint sample is huge": (JOINTS, _once(_huge)),
     "one joint stamp 5 s in the future": (JOINTS, _once(_of_the_future)),

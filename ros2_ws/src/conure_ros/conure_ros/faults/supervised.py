@@ -32,7 +32,7 @@ class SupervisedArm:
     # stop_trials.Controlled.
 
     def measure(self, stamp_s: float, joint_rad: Array, gripper_m: float) -> None:
-        self.supervisor.take_sample(JointSample(_ns(stamp_s), joint_rad, gripper_m))
+        self.supervisor.take_sample(JointSample(_ns(stamp_s), joint_rad, gripper_m).part)
 
     def command(self, source: str, action: Array, stamp_s: float) -> None:
         self.supervisor.take_request(SOURCES[source], Request(_ns(stamp_s), action))

@@ -32,7 +32,7 @@ from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, image_message, to_time
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.qos import NEWEST, STREAM
 
 WATCH_PERIOD_S = 0.02
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -223,13 +223,10 @@ class CameraNode(ManagedNode):
         self.info = calibration_message(upright, wanted.frame)
 
     def _connect(self) -> None:
-        def publisher(kind: Any, topic: str) -> Any:
-            created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
-            return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
-
-        self.images = publisher(Image, TOPIC)
-        self.jpegs = publisher(CompressedImage, self.resolve_topic_name(TOPIC) + COMPRESSED)
-        self.infos = publisher(CameraInfo, "camera/camera_info")
+        compressed = self.resolve_topic_name(TOPIC) + COMPRESSED
+        self.images = self.publisher_while_active(Image, TOPIC, NEWEST)
+        self.jpegs = self.publisher_while_active(CompressedImage, compressed, NEWEST)
+        self.infos = self.publisher_while_active(CameraInfo, "camera/camera_info", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
 
@@ -258,10 +255,10 @@ class CameraNode(ManagedNode):
 
     def _publish_image(self, pixels: Any, stamp_ns: int) -> None:
         """Publish a BGR image, raw and compressed, to those who read it."""
-        if self.images.get_subscription_count():
+        if self.images.is_read:
             image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
             self.images.publish(image_message(image, stamp_ns, self.parameters.frame))
-        if self.jpegs.get_subscription_count():
+        if self.jpegs.is_read:
             data = jpeg_bytes(pixels, self.parameters.jpeg_quality)
             message = CompressedImage(header=self.info.header, format=JPEG_FORMAT)
             message.data = array.array("B", data)

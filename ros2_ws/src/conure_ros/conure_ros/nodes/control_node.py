@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
@@ -20,10 +22,10 @@ from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
-from conure_ros.comms.qos import NEWEST, STATE, overridable
-from conure_ros.comms.sole_publisher import PublisherWatch
+from conure_ros.comms.qos import NEWEST, PARTS, STATE, newest_parts, overridable, take_waiting
+from conure_ros.comms.sole_publisher import DISCOVERY_S, PublisherWatch, SplitPublisherWatch
 from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
@@ -71,17 +73,18 @@ class ControlNode(ManagedNode):
         self.supervisor.deactivate()
 
     def _connect(self) -> None:
-        def subscribe(kind: Any, topic: str, callback: Any) -> None:
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
-            self.destroy_at_cleanup(self.destroy_subscription, created)
+        def subscribe(kind: Any, topic: str, callback: Any, quality: QoSProfile = NEWEST) -> Any:
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
+            return self.destroy_at_cleanup(self.destroy_subscription, created)
 
         self.output = open_output(self, self.robot, choose_controllers(self.parameters))
         states = self.create_publisher(RobotState, "robot_state", **overridable(STATE))
         self.states = self.destroy_at_cleanup(self.destroy_publisher, states)
+        self.others = PublisherWatch(self, "robot_state")
         for created in subscribe_stop(self, lambda: self.supervisor.stop("the stop topic")):
             self.destroy_at_cleanup(self.destroy_subscription, created)
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
-        subscribe(JointState, "joint_states", self._on_joint_states)
+        self.joint_states = subscribe(JointState, "joint_states", self._on_joint_states, PARTS)
         for topic, source in SOURCES.items():
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
         for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
@@ -94,8 +97,9 @@ class ControlNode(ManagedNode):
         )
         self.torque_client = self.create_client(SetBool, "torque")
         self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (self.output.sole.topic, "joint_states", *SOURCES)
-        self.watches = [PublisherWatch(self, topic) for topic in topics]
+        topics = (*self.output.topics, *SOURCES)
+        self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
+        self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
 
     def activate(self) -> None:
@@ -124,13 +128,24 @@ class ControlNode(ManagedNode):
 
     # Inputs.
 
-    def _on_joint_states(self, message: JointState) -> None:
-        try:
-            sample = joint_sample(message, self.robot)
-        except RobotError as error:
-            self.supervisor.reject_sample(str(error))
+    def _on_joint_states(self, message: JointState, info: Mapping[str, Any]) -> None:
+        came = [(message, info), *take_waiting(self.joint_states)]
+        for some, about in came:
+            self.parts.note(some.name, about)
+        for newest in newest_parts(some for some, _ in came):
+            self._take_joints(newest)
+
+    def _take_joints(self, message: JointState) -> None:
+        index = joints_in(message, self.robot)
+        if not len(index):
+            self.supervisor.ignore_sample(message.name)
             return
-        self.supervisor.take_sample(sample)
+        try:
+            part = joint_part(message, self.robot)
+        except RobotError as error:
+            self.supervisor.reject_sample(str(error), index)
+            return
+        self.supervisor.take_sample(part)
 
     def _on_command(self, source: Mode, message: PolicyCommand) -> None:
         captured_ns, action = to_ns(message.header.stamp), np.array(message.action)
@@ -195,6 +210,20 @@ class ControlNode(ManagedNode):
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 
     def report(self, status: Status) -> None:
+        """Publish the state. A control that is neither active nor stopped says nothing beside
+        another one, which may be the arm's.
+        """
+        idle = status.mode is Mode.INACTIVE and not status.stopped
+        if not (idle and self._may_be_second()):
+            self.states.publish(self._message(status))
+        self._log(status)
+
+    def _may_be_second(self) -> bool:
+        """Whether another node publishes robot_state, as far as this one knows already."""
+        young = time.monotonic() - self.created_s < DISCOVERY_S
+        return young or bool(self.others.duplicates())
+
+    def _message(self, status: Status) -> RobotState:
         state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = (
@@ -211,8 +240,7 @@ class ControlNode(ManagedNode):
             )
             if status.command.requested_rad is not None:
                 state.requested_rad = status.command.requested_rad.tolist()
-        self.states.publish(state)
-        self._log(status)
+        return state
 
     def _log(self, status: Status) -> None:
         """Log every change of mode, and every alarm, once."""

@@ -2,7 +2,6 @@
 resumes.
 """
 
-import json
 import queue
 import sys
 import threading
@@ -25,6 +24,7 @@ from std_srvs.srv import Trigger
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.json_text import json_text
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
@@ -39,15 +39,37 @@ from conure_ros.comms.lifecycle import (
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST
 from conure_ros.recording.episodes import free_name
-from conure_ros.recording.trial_goals import LONGEST_S, SEEDS, Goal, Outcome, refusal
-from conure_ros.recording.trials import FILE_NAME, Settings, Trial, TrialsFile, measure
+from conure_ros.recording.trial_goals import (
+    LONGEST_S,
+    SEEDS,
+    Goal,
+    Outcome,
+    refusal,
+    time_limit_s,
+)
+from conure_ros.recording.trials import (
+    FILE_NAME,
+    InvalidTrial,
+    Settings,
+    Trial,
+    TrialsFile,
+    measure,
+)
 
 POLL_S = 0.05
 READY_S = 60.0
 CALL_S = 30.0
+HOME_S = 120.0  # a slow arm needs long
+SCENE_S = 10.0  # for the node that offers the scene's services to appear
+INVALID_IN_A_ROW = 3
 GRACE_S = 0.1  # for the first image, and to judge the last command
 LAST_CALL_S = 0.3  # for an answer while the evaluator ends: the other node may be ending too
 WHOSE = "control/get_parameters"
+SCENE = ("reset_scene", "task_status")
+BY_HAND = (
+    "on a real arm a person lays the scene and labels the trial, in graph=robot with `conure keys`"
+    " (docs/evaluate.md); a simulator of your own offers both (docs/your_simulator.md)"
+)
 FEEDBACK = "run_trial/_action/feedback"
 """Every client of the action subscribes to this, in any language."""
 
@@ -86,6 +108,10 @@ class Request:
 
 class Interrupted(RobotError):
     """The trial was ended by its client."""
+
+
+class CannotBegin(RobotError):
+    """This trial cannot begin; the next one may."""
 
 
 class EvaluatorNode(Node):
@@ -199,11 +225,12 @@ class EvaluatorNode(Node):
         Raises: RobotError if none comes in time, or it reports a failure; Interrupted if the trial
         was cancelled.
         """
-        client = self._offered(service)
+        client = self._offered(service, CALL_S)
         with self.lock:
             self._raise_if_interrupted()
             future = client.call_async(client.srv_type.Request(**fields))
-        return self._wait_for_answer(service, future, CALL_S, self._raise_if_interrupted)
+        limit_s = HOME_S if service == "home" else CALL_S
+        return self._wait_for_answer(service, future, limit_s, self._raise_if_interrupted)
 
     def _try(self, service: str, /, **fields: Any) -> Any:
         """Call a service during cleanup; its failure must not hide the first error. Returns None if
@@ -216,11 +243,12 @@ class EvaluatorNode(Node):
                 service, client.call_async(client.srv_type.Request(**fields)), limit_s, lambda: None
             )
         except RobotError as error:
-            self.get_logger().warning(one_line(error))
+            if not self.ending.is_set():
+                self.get_logger().warning(one_line(error))
             return None
 
-    def _offered(self, service: str) -> Any:
-        client, deadline_s = self.clients_by_name[service], time.monotonic() + CALL_S
+    def _offered(self, service: str, limit_s: float) -> Any:
+        client, deadline_s = self.clients_by_name[service], time.monotonic() + limit_s
         while not client.service_is_ready():
             self._raise_if_interrupted()
             if time.monotonic() > deadline_s:
@@ -265,11 +293,22 @@ class EvaluatorNode(Node):
 
     def run(self) -> None:
         """Run all trials of the parameters, or those that clients of the action request."""
+        self._require_scene()
         self._wait_for_the_policy()
         if self.parameters.trials:
             self._run_all()
         while not self.parameters.trials and rclpy.ok():
             self._serve_one()
+
+    def _require_scene(self) -> None:
+        """Raises: RobotError if no node puts the scene back and judges the task."""
+        try:
+            for service in SCENE:
+                self._offered(service, SCENE_S)
+        except Interrupted:
+            raise
+        except RobotError as error:
+            raise RobotError(f"{error}: {BY_HAND}") from error
 
     def _wait_for_the_policy(self) -> None:
         deadline_s = time.monotonic() + READY_S
@@ -309,16 +348,30 @@ class EvaluatorNode(Node):
             self._run_unfinished(TrialsFile(folder, settings))
 
     def _run_unfinished(self, file: TrialsFile) -> None:
-        wanted = self.parameters
+        """Raises: RobotError if a node fails, or too many trials in a row cannot begin."""
+        wanted, in_a_row = self.parameters, 0
         for seed in file.unfinished(wanted.trials):
             name = free_name(Path(wanted.folder), f"trial_{seed:06d}")
-            file.add(
-                self.run_trial(Request(seed, wanted.task, wanted.target, wanted.timeout_s, name))
-            )
+            request = Request(seed, wanted.task, wanted.target, wanted.timeout_s, name)
+            try:
+                file.add(self.run_trial(request))
+            except CannotBegin as error:
+                file.add_invalid(InvalidTrial(seed, str(error)))
+                in_a_row += 1
+                self.get_logger().error(one_line(f"trial of seed {seed} is invalid: {error}"))
+                if in_a_row == INVALID_IN_A_ROW:
+                    raise RobotError(f"{in_a_row} trials in a row are invalid: {error}") from error
+                continue
+            in_a_row = 0
             last, wins = file.trials[-1], sum(trial.success for trial in file.trials)
             self.get_logger().info(
                 f"trial {len(file.trials)}/{wanted.trials} seed {seed}: {last.message}, "
                 f"{wins} of {len(file.trials)} succeeded"
+            )
+        if file.invalid:
+            self.get_logger().warning(
+                f"{len(file.invalid)} of {wanted.trials} trials are invalid and not counted; the"
+                " same command runs them again"
             )
 
     def _serve_one(self) -> None:
@@ -345,21 +398,21 @@ class EvaluatorNode(Node):
             goal.answer.set_result(Outcome(message=why, recording=self.recorded))
 
     def run_trial(self, request: Request) -> Trial:
-        """Reset, home, record, let the policy act until success or timeout, hold, label.
+        """Home, reset, record, let the policy act until success or timeout, hold, label.
 
-        Raises: RobotError if a node fails, Interrupted. The arm holds then, and the recording is
-        labelled 'aborted'.
+        Home comes first: whoever lays the scene does so under an arm at rest.
+
+        Raises: RobotError if a node fails, Interrupted; CannotBegin if the arm does not get home.
+        The arm holds then, and the recording is labelled 'aborted'.
         """
         self.acted_s, self.recorded = 0.0, ""
         try:
             self.call("set_mode", mode="hold")
+            self._go_home()
             scene = self.call(
                 "reset_scene", seed=request.seed, task=request.task, target_object=request.target
             )
-            self.call("home")
-            limit_s = request.timeout_s or float(
-                json.loads(self.call("task_status").detail_json)["time_limit_s"]
-            )
+            limit_s = request.timeout_s or time_limit_s(self.call("task_status").detail_json)
             about = {
                 "seed": request.seed,
                 "task": request.task,
@@ -372,9 +425,18 @@ class EvaluatorNode(Node):
             self._try("set_mode", mode="hold")
             raise
 
+    def _go_home(self) -> None:
+        """Raises: CannotBegin saying why the arm is not at home; Interrupted."""
+        try:
+            self.call("home")
+        except Interrupted:
+            raise
+        except RobotError as error:
+            raise CannotBegin(str(error)) from error
+
     def _recorded(self, request: Request, about: dict[str, Any], limit_s: float) -> Trial:
         """The recorded part of a trial. Raises: RobotError."""
-        self.call("start_episode", name=request.name, metadata_json=json.dumps(about))
+        self.call("start_episode", name=request.name, metadata_json=json_text(about))
         try:
             success, duration_s = self._act(limit_s, request.progress)
         except BaseException:
@@ -384,7 +446,7 @@ class EvaluatorNode(Node):
             self.recorded = stopped.path if stopped else ""
             raise
         label = "success" if success else "failure"
-        outcome = json.dumps({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
+        outcome = json_text({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
         path = Path(self._keep(label, outcome).path)
         message = f"{label} after {duration_s:.1f} s"
         return Trial(
@@ -426,15 +488,15 @@ def main() -> None:
         try:
             node.run()
         except (KeyboardInterrupt, ExternalShutdownException):
-            sys.exit(130)
+            pass  # status 0: it was asked to end
         except (ConureError, OSError) as error:
             if rclpy.ok():
                 node.get_logger().error(one_line(error))
             sys.exit(1)
         except Exception:
+            # The end of the context can appear as any error during a call.
             if rclpy.ok():
                 raise
-            sys.exit(130)
         finally:
             rclpy.try_shutdown()
             spinning.join()

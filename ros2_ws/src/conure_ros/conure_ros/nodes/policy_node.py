@@ -3,9 +3,7 @@ does not fit.
 """
 
 import gc
-import math
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.cameras.camera_info import calibration_message
+from conure_ros.cameras.encodings import TOPIC
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.pacing import Pace
@@ -33,18 +32,21 @@ from conure_ros.comms.messages import (
     NANOSECONDS,
     JointSample,
     image_message,
-    joint_sample,
+    joint_part,
+    joints_in,
     to_ns,
     to_time,
 )
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import LATCHED, NEWEST, STREAM, overridable
-from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.comms.qos import LATCHED, NEWEST, PARTS, STREAM, overridable
+from conure_ros.comms.sole_publisher import REMEDY, PublisherWatch, SolePublisher
 from conure_ros.comms.worker import NewestWins
 from conure_ros.control.executed_actions import Decision, ExecutedActions
+from conure_ros.control.joint_watch import JointHistory
 
-JOINT_HISTORY = 200
 DIAGNOSTICS_PERIOD_S = 1.0
+START_S = 2.0
+"""After the start nodes come up one by one: what lasts no longer is no reason for a warning."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ class PolicyNode(ManagedNode):
         self.image_shape = contract.observation.image.shape
         self.view = self._make_view()
         self.rng = np.random.default_rng(self.parameters.seed)
-        self.joints: deque[JointSample] = deque(maxlen=JOINT_HISTORY)
+        self.joints = JointHistory(self.robot)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
+        self.activated_s, self.decided = time.monotonic(), False
         self.get_logger().info(one_line(self._describe()))
         self.warm_up()
         self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
@@ -116,13 +119,14 @@ class PolicyNode(ManagedNode):
         self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
-        for kind, topic, callback in (
-            (JointState, "joint_states", self._on_joint_states),
-            (CameraInfo, "camera/camera_info", self._on_camera_info),
-            (Image, "camera/image_raw", self._on_image),
+        for kind, topic, callback, quality in (
+            (JointState, "joint_states", self._on_joint_states, PARTS),
+            (CameraInfo, "camera/camera_info", self._on_camera_info, NEWEST),
+            (Image, TOPIC, self._on_image, NEWEST),
         ):
-            created = self.create_subscription(kind, topic, callback, **overridable(NEWEST))
+            created = self.create_subscription(kind, topic, callback, **overridable(quality))
             self.destroy_at_cleanup(self.destroy_subscription, created)
+        self.cameras = PublisherWatch(self, TOPIC)
         self.memory = EpisodeMemory()
         states = self.create_subscription(RobotState, "robot_state", self._on_state, LATCHED)
         self.destroy_at_cleanup(self.destroy_subscription, states)
@@ -146,6 +150,7 @@ class PolicyNode(ManagedNode):
         """Raises: RobotError if another policy commands this arm."""
         self.memory.begin()
         self.commands.claim()
+        self.activated_s = time.monotonic()
 
     def deactivate(self) -> None:
         self.commands.release()
@@ -184,8 +189,10 @@ class PolicyNode(ManagedNode):
         self.executed.take_state(state)
 
     def _on_joint_states(self, message: JointState) -> None:
+        if not len(joints_in(message, self.robot)):
+            return
         try:
-            self.joints.append(joint_sample(message, self.robot))
+            self.joints.add(joint_part(message, self.robot))
         except ConureError as error:
             self._drop("bad joint_states", str(error))
 
@@ -210,12 +217,13 @@ class PolicyNode(ManagedNode):
         if self.view.fault:
             self._drop("another camera", self.view.fault)
             return
+        if names := self.cameras.duplicates():
+            why = f"{names} all publish {self.cameras.topic}, and only one may; {REMEDY}"
+            self._drop("several cameras", why)
+            return
         if not self.pace.takes(captured_ns):
             return
-        nearest = min(
-            self.joints, key=lambda sample: abs(sample.stamp_ns - captured_ns), default=None
-        )
-        apart_s = math.inf if nearest is None else abs(nearest.stamp_ns - captured_ns) / NANOSECONDS
+        nearest, apart_s = self.joints.nearest(captured_ns)
         if nearest is None or apart_s > self.robot.control_period_s / 2:
             self._drop(
                 "no joint_states near the image",
@@ -254,7 +262,7 @@ class PolicyNode(ManagedNode):
         self.executed.remember(Decision(to_ns(command.header.stamp), observation, action, z))
         self.commands.publish(command)
         self.tally.add(time.perf_counter() - began_s)
-        self.fault = ""
+        self.fault, self.decided = "", True
         self._show(pixels, synced.image.header)
 
     def _show(self, pixels: np.ndarray, header: Any) -> None:
@@ -270,9 +278,13 @@ class PolicyNode(ManagedNode):
     def _drop(self, kind: str, why: str) -> None:
         self.tally.drop(kind)
         self.fault = why
-        if why != self.last_warning:
-            self.last_warning = why
-            self.get_logger().warning(one_line(why))
+        if time.monotonic() - self.activated_s > START_S:
+            self._warn_once()
+
+    def _warn_once(self) -> None:
+        if self.fault != self.last_warning:
+            self.last_warning = self.fault
+            self.get_logger().warning(one_line(self.fault))
 
     def _yield_to_other_publisher(self) -> None:
         """If two policies started without seeing each other, both stop publishing."""
@@ -290,8 +302,15 @@ class PolicyNode(ManagedNode):
             if worker.error is not None:
                 raise worker.error
         self._yield_to_other_publisher()
+        if self.worker.busy_s > DIAGNOSTICS_PERIOD_S:
+            self._drop(
+                "slow bundle", f"the bundle gave no answer within {DIAGNOSTICS_PERIOD_S:g} s"
+            )
         if why := unread_images(self):
             self._drop("unread images", why)
+        if self.fault and not self.decided:
+            self._warn_once()
+        self.decided = False
         values = {
             **self.tally.values(),
             "dropped: newer image": str(self.worker.dropped),

@@ -1,15 +1,19 @@
 """Goals of the action run_trial: their valid values, and their results."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.task import Future
 
+from conure_core.errors import RobotError
 from conure_msgs.action import RunTrial
 from conure_ros.recording.trials import Trial
 
 LONGEST_S = 3600.0
+LIMIT_S = 60.0
+"""Time limit of a trial where neither its settings nor the scene's node give one, s."""
 SEEDS = 2**31
 
 
@@ -52,3 +56,39 @@ def refusal(goal: RunTrial.Goal) -> str:
     if not is_seed(goal.seed):
         return seed_refusal(goal.seed)
     return "" if goal.task else "task must name a task, got ''"
+
+
+def time_limit_s(detail_json: str) -> float:
+    """Read the task's own time limit from the detail of task_status.
+
+    Args:
+        detail_json: A JSON object; empty counts as one without values.
+
+    Returns:
+        Its `time_limit_s`, s; LIMIT_S if it has none.
+
+    Raises:
+        RobotError: It is not a JSON object, or the limit is not a number above 0, up to LONGEST_S.
+    """
+    detail = _json_object(detail_json)
+    limit_s = detail.get("time_limit_s", LIMIT_S)
+    known = isinstance(limit_s, (int, float)) and not isinstance(limit_s, bool)
+    if not known or not 0.0 < limit_s <= LONGEST_S:
+        raise RobotError(
+            "task_status: time_limit_s in detail_json must be a number of seconds above 0, up to"
+            f" {LONGEST_S:.0f}, got {limit_s!r}; correct the node that offers task_status, or give"
+            " timeout_s"
+        )
+    return float(limit_s)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        detail = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise RobotError(f"task_status: detail_json is not JSON: {error}") from error
+    if not isinstance(detail, dict):
+        raise RobotError(
+            f"task_status: detail_json must be a JSON object, got {type(detail).__name__}"
+        )
+    return detail

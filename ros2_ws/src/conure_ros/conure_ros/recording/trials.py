@@ -56,9 +56,19 @@ class Trial:
     measures: Measures
 
 
+@dataclass(frozen=True)
+class InvalidTrial:
+    """A trial that could not begin. It is neither a success nor a failure, and a rerun runs it
+    again.
+    """
+
+    seed: int
+    reason: str
+
+
 class TrialsFile:
-    """`trials.json`: settings and finished trials. It is replaced after every trial, so that a
-    rerun resumes.
+    """`trials.json`: settings, finished trials and invalid ones. It is replaced after every trial,
+    so that a rerun resumes.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
@@ -67,6 +77,8 @@ class TrialsFile:
         """
         self.path, self.settings = folder / FILE_NAME, settings
         self.trials: list[Trial] = []
+        self.invalid: list[InvalidTrial] = []
+        """Those of this run; a rerun forgets them."""
         if self.path.exists():
             self._load()
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,10 +100,19 @@ class TrialsFile:
     def add(self, trial: Trial) -> None:
         """Keep a finished trial; it is on disk when this returns."""
         self.trials.append(trial)
+        self._write()
+
+    def add_invalid(self, trial: InvalidTrial) -> None:
+        """Keep a trial that could not begin, beside the finished ones."""
+        self.invalid.append(trial)
+        self._write()
+
+    def _write(self) -> None:
         data = {
             "format": FORMAT,
             "settings": dataclasses.asdict(self.settings),
             "trials": [dataclasses.asdict(trial) for trial in self.trials],
+            "invalid": [dataclasses.asdict(trial) for trial in self.invalid],
         }
         write_json(self.path, data)
 

@@ -65,6 +65,8 @@ HELD = (
     "camera clock 5 s back",
     "joint missing",
     "joint NaN",
+    "joints without a stamp",
+    "gripper apart and silent",
     "actions NaN",
     "actions infinite",
     "actions of another shape",
@@ -76,6 +78,16 @@ CASES = (
         "joints in another order",
         "taken by name; no hold",
         partial(_harmless_input, "joints in another order"),
+    ),
+    Case(
+        "arm and gripper apart",
+        "merged by name; the policy continues",
+        partial(_harmless_input, "arm and gripper apart"),
+    ),
+    Case(
+        "joints of another machine",
+        "ignored; no hold",
+        partial(_harmless_input, "joints of another machine"),
     ),
     Case(
         "actions huge",
