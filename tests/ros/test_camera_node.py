@@ -14,7 +14,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from conure_ros.bringup.launcher import GraphError, run_graph
+from conure_ros.bringup.launcher import GraphError, ros_environment, run_graph
 from conure_ros.cameras.encodings import compressed_pixels, rgb_pixels
 from conure_ros.cameras.sources import BadFrame, CameraLost, SourceSettings, parse_source
 from conure_ros.comms.messages import to_ns
@@ -223,17 +223,14 @@ def folder(stream, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_when_configured(
-    folder, calibration, change, reason, tmp_path, domain
+    folder, calibration, change, reason, tmp_path
 ):
     if "camera_calibration" in change:
         other = yaml.safe_load(calibration.read_text()) | {"image_width": 640, "image_height": 480}
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
         change = {"camera_calibration": str(tmp_path / "other.yaml")}
-    environment = {
-        "ROS_LOG_DIR": str(tmp_path / "log"),
-        "ROS_DOMAIN_ID": domain["ROS_DOMAIN_ID"],
-    }
-    with pytest.raises(GraphError, match=reason):
+    with ros_environment() as variables, pytest.raises(GraphError, match=reason):
+        environment = {**variables, "ROS_LOG_DIR": str(tmp_path / "log")}
         run_graph("camera", {"camera_source": str(folder), **change}, environment=environment)
 
 
