@@ -240,9 +240,21 @@ def test_what_has_no_effect_with_the_chosen_arm_is_refused_and_what_launch_hands
     assert "arm" not in {argument.name for argument in graph_arguments("camera")}
 
 
-def test_a_calibration_gets_whole_images():
-    cameras = node_parameters("calibrate", {"camera_source": "0", "wrist_source": "2"})
-    assert cameras["camera"]["fit"] == cameras["wrist"]["fit"] == "none"
+@pytest.mark.parametrize(
+    ("parameter", "remedy"),
+    [
+        ("camera.fit", "set policy.image_fit"),
+        ("wrist.crop_px", "set policy.image_crop_px"),
+        ("camera.undistort", "set policy.image_undistort"),
+        ("camera.image_size_px", "give image_size_px"),
+    ],
+)
+def test_what_frames_an_image_is_the_policys_and_said_where_it_was_the_cameras(parameter, remedy):
+    with pytest.raises(ConfigError, match=f"{parameter}: camera_node publishes whole.*{remedy}"):
+        node_parameters("robot", {"camera_source": "0", "wrist_source": "2", parameter: "crop"})
+
+
+def test_a_calibration_gets_large_images():
     assert node_parameters("calibrate", {"arm": "sim"})["sim_robot"]["camera_scale"] > 1
 
 

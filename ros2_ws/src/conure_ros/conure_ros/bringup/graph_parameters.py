@@ -16,6 +16,7 @@ from conure_core.servos.bus_config import SIMULATED
 from conure_ros.bringup.bundle_task import TASK_DEFAULTS, trained_for
 from conure_ros.bringup.graphs import (
     ARGUMENTS,
+    CAMERA,
     GRAPHS,
     MANAGER,
     SERIAL_ARM,
@@ -40,6 +41,13 @@ OF_THE_GRAPH = ("arm", "publish_tf", "params_file", "start_mode", *OF_THE_PROCES
 """Arguments that are no node's parameters, except the manager's start_mode."""
 OF_NO_NODE = ("arm", "publish_tf", "port", "params_file", "frame_prefix", *OF_THE_PROCESS)
 """Arguments that choose nodes, files or names: no node has to take them."""
+MOVED = {
+    (CAMERA.executable, "fit"): "set policy.image_fit",
+    (CAMERA.executable, "crop_px"): "set policy.image_crop_px",
+    (CAMERA.executable, "undistort"): "set policy.image_undistort",
+    (CAMERA.executable, "image_size_px"): "give image_size_px, without a node",
+}
+"""Former parameters, by program: what to do instead."""
 TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy move it"
 
 
@@ -162,6 +170,11 @@ class _NodeParameters:
             ConfigError: The node has no such parameter, or another source set another value.
         """
         like = parameters_of(node)
+        if moved := MOVED.get((node.executable, parameter)):
+            raise ConfigError(
+                f"{node.name}.{parameter}: {node.executable} publishes whole images, and the policy"
+                f" frames them: {moved}"
+            )
         if not _has(node, parameter):
             own = sorted(name for name in like if _has(node, name))
             raise unknown_name(f"parameter of {node.name}", parameter, own)

@@ -191,7 +191,7 @@ CAMERA = NodeSpec(
     "conure_ros.nodes.camera_node",
     "camera",
     "camera.yaml",
-    ("image_size_px", "frame_prefix"),
+    ("frame_prefix",),
     renamed=(("camera_source", "source"), ("camera_calibration", "calibration")),
     lifecycle=True,
     sends_images=True,
@@ -392,12 +392,8 @@ def through_fault_node(node: NodeSpec, *topics: str) -> NodeSpec:
     return replace(node, remaps=(*node.remaps, *((topic, f"raw/{topic}") for topic in topics)))
 
 
-# Calibration needs the whole image, and a large one.
-FULL_IMAGES = (
-    ("camera", "fit", "none"),
-    ("wrist", "fit", "none"),
-    ("sim_robot", "camera_scale", 10),
-)
+# Calibration needs large images.
+LARGE_IMAGES = (("sim_robot", "camera_scale", 10),)
 
 SCENE_CAMERA = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
 
@@ -409,7 +405,7 @@ GRAPHS = {
     "policy": build_graph(CONTROL, POLICY, RECORDER, arm="external"),
     "teleop": build_graph(CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external"),
     "calibrate": build_graph(
-        CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=FULL_IMAGES
+        CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=LARGE_IMAGES
     ),
     "camera": build_graph(CAMERA),
     "cameras": build_graph(CAMERA, WRIST_CAMERA),
@@ -430,11 +426,7 @@ GRAPHS = {
         CONTROL,
         through_fault_node(POLICY, "command/policy"),
         FAULT,
-        settings=(
-            ("camera", "fit", "none"),
-            ("policy", "image_fit", "crop"),
-            ("sim_robot", "camera_period_s", 10.0),
-        ),
+        settings=(("sim_robot", "camera_period_s", 10.0),),
     ),
     "faults_serial": build_graph(
         through_fault_node(SIM_SERVOS[0], "camera/image_raw"),
