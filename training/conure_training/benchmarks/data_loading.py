@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from conure_core.cli.bench_report import Row, measure_rows
 from conure_core.config.loader import load_config
 from conure_core.config.values import BATCH, COUNT, check_values
 from conure_core.errors import unknown_name
 from conure_core.robot.description import load_robot
-from conure_sim.benchmarks.report import Row, measure_rows
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.physics.arm_simulation import load_arm_simulation
 from conure_sim.vision.camera import Camera, looking_at
