@@ -26,6 +26,7 @@ STAMPS = VENV / "setup"
 MESSAGES = ROOT / "ros2_ws" / "src" / "conure_msgs"
 STANDARD = ROOT / "ros2_ws" / "interfaces"  # standard ROS interfaces that PyPI has no wheels of
 SUPPORTED = ((3, 11), (3, 12))
+HAVE_ONE_THAT_FITS = (("debian", "12"), ("ubuntu", "24.04"))
 EXTRAS = ["robot", "sim", "training", "calibration", "dev"]
 WHEEL_EXTRAS = ["ros", "ros-build"]
 DOCUMENTATION = "docs/install.md"
@@ -107,10 +108,28 @@ def choose_interpreter():
 
 def no_interpreter(found):
     seen = ", ".join(sorted({dotted(interpreter) for interpreter in found})) or "none"
+    return f"Python 3.11 or 3.12 is needed, found: {seen}; {advice()} ({DOCUMENTATION})"
+
+
+def advice():
+    """What brings an interpreter that fits, on the system at hand."""
+    system = os_release()
+    if (system.get("ID"), system.get("VERSION_ID")) in HAVE_ONE_THAT_FITS:
+        return f"{APT_INSTALL} python3 python3-dev python3-venv"
     return (
-        f"Python 3.11 or 3.12 is needed, found: {seen}; on Debian 12 or Ubuntu 24.04: {APT_INSTALL}"
-        f" python3 python3-dev python3-venv (others: {DOCUMENTATION})"
+        "bring one by python3 -m venv ~/uv && ~/uv/bin/pip install uv && ~/uv/bin/uv python"
+        ' install 3.11, then make setup PYTHON="$(~/uv/bin/uv python find 3.11)"'
     )
+
+
+def os_release(path="/etc/os-release"):
+    """What the system calls itself, by key."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {key: value.strip("\"'") for key, _, value in pairs}
 
 
 def dotted(found):

@@ -51,6 +51,46 @@ def test_python_of_another_version_is_named_with_those_that_fit(
         setup.choose_interpreter()
 
 
+RELEASES = {
+    "Debian 13": ('ID=debian\nVERSION_ID="13"\n', [3, 13, 5]),
+    "Ubuntu 26.04": ('ID=ubuntu\nVERSION_ID="26.04"\n', [3, 14, 2]),
+    "Ubuntu 22.04": ('ID=ubuntu\nVERSION_ID="22.04"\n', [3, 10, 12]),
+    "none known": (None, [3, 13, 0]),
+}
+
+
+@pytest.mark.parametrize("system", RELEASES)
+def test_a_system_with_other_pythons_alone_is_told_in_one_line_how_to_bring_one(
+    setup, interpreter, monkeypatch, tmp_path, system
+):
+    release, version = RELEASES[system]
+    if release:
+        (tmp_path / "os-release").write_text(release)
+    read = setup.os_release
+    monkeypatch.setattr(setup, "os_release", lambda: read(tmp_path / "os-release"))
+    monkeypatch.setattr(setup, "probe", lambda python: {**interpreter, "version": version})
+    monkeypatch.delenv("PYTHON", raising=False)
+    with pytest.raises(setup.SetupError) as refusal:
+        setup.choose_interpreter()
+    said = str(refusal.value)
+    assert said.startswith(
+        f"Python 3.11 or 3.12 is needed, found: {setup.dotted({'version': version})}"
+    )
+    assert "uv python install 3.11" in said and "make setup PYTHON=" in said
+    assert "apt-get" not in said, "apt has none there"
+
+
+@pytest.mark.parametrize("release", ['ID=debian\nVERSION_ID="12"', 'ID=ubuntu\nVERSION_ID="24.04"'])
+def test_a_system_whose_own_python_fits_is_told_the_apt_line(setup, monkeypatch, tmp_path, release):
+    (tmp_path / "os-release").write_text(release)
+    read = setup.os_release
+    monkeypatch.setattr(setup, "os_release", lambda: read(tmp_path / "os-release"))
+    monkeypatch.setattr(setup, "probe", lambda python: None)
+    monkeypatch.delenv("PYTHON", raising=False)
+    with pytest.raises(setup.SetupError, match="apt-get install python3 python3-dev python3-venv"):
+        setup.choose_interpreter()
+
+
 def test_missing_tools_and_headers_are_named_with_one_apt_line(
     setup, interpreter, monkeypatch, tmp_path
 ):

@@ -3,11 +3,14 @@ next one tidies up.
 """
 
 import json
+import math
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,7 @@ from conure_core.runtime.atomic_files import (
     write_json,
     write_text,
 )
+from conure_core.runtime.json_text import json_text
 
 CALLS = ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir", "open", "close", "listdir")
 MORE_THAN_ALL = 1000
@@ -214,6 +218,40 @@ def test_json_comes_back(tmp_path):
     assert read_json(tmp_path / "data.json", "train it again") == {"a": [1]}
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "none.json", "train it again")
+
+
+def test_no_number_that_json_has_not_gets_into_a_file(tmp_path):
+    bad = {"a": [1.5, math.nan], "b": {"c": (math.inf, -math.inf, "NaN")}}
+    write_json(tmp_path / "data.json", bad)
+    text = (tmp_path / "data.json").read_text()
+    plain = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} in {text}"))
+    assert plain == {"a": [1.5, None], "b": {"c": [None, None, "NaN"]}}
+    assert read_json(tmp_path / "data.json", "again") == plain
+    (tmp_path / "old.json").write_text('{"a": NaN, "b": -Infinity}')
+    assert read_json(tmp_path / "old.json", "again") == {"a": None, "b": None}
+
+
+def test_json_text_is_strict_where_it_is_asked_to_be_and_also_of_what_it_converts():
+    with pytest.raises(ValueError):
+        json_text({"a": math.nan}, strict=True)
+    converted = json_text({"a": {1, 2}, "b": math.nan}, default=lambda value: math.inf)
+    assert json.loads(converted) == {"a": None, "b": None}
+    with pytest.raises(TypeError):
+        json_text({"a": {1, 2}, "b": math.nan})
+
+
+def test_nobody_writes_json_but_the_one_writer():
+    """`make setup` runs before there is a package to import; tests and their tools may."""
+    root = Path(__file__).parents[2]
+    writer = "ros2_ws/src/conure_core/conure_core/runtime/json_text.py"
+    may = {writer, "ros2_ws/setup_workspace.py"}
+    others = [
+        str(path.relative_to(root))
+        for folder in ("ros2_ws", "sim", "training", "calibration", "launch", "examples")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"\bjson\.dumps?\(", path.read_text())
+    ]
+    assert set(others) == may
 
 
 def test_names_that_only_look_alike_are_left_alone(tmp_path):

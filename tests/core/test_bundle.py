@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conure_core.contract import onnx_session
 from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, Bundle, load_bundle
 from conure_core.contract.bundle_spec import BundleSpec, FileDigest
 from conure_core.contract.spec import Contract
@@ -301,33 +302,62 @@ CONSTANTS = """
 """
 
 
-@pytest.mark.parametrize(("spoiled", "message"), SPOILED.values(), ids=SPOILED)
-def test_a_graph_that_is_right_for_its_golden_inputs_alone_moves_nothing(
-    tmp_path, spoiled, message
-):
-    """Shapes that a graph declares bind it to nothing, and golden inputs are few."""
+LOUD_OBSERVATION = np.full(16, 1000.0, np.float32)
+
+
+def spoiled_bundle(folder, spoiled):
+    """A bundle whose graphs do something else where proprio is loud."""
 
     def spoil(text, line):
         name = line.split(" =")[0]
         lines = spoiled.replace("SPOILED", name).replace("z_", f"good_{name}")
         return text.replace(line, f"good_{line}\n{LOUD}{CONSTANTS}{lines}")
 
-    bundle = load_bundle(
-        write_bundle(
-            tmp_path / "spoiled",
-            policy=spoil(POLICY_TEXT, "action = Tanh(z)"),
-            inverse=spoil(
-                INVERSE_TEXT.replace("(z, axis)", "(good_z, axis)"), "z = Add(free, nothing)"
-            ),
-        )
+    return write_bundle(
+        folder,
+        policy=spoil(POLICY_TEXT, "action = Tanh(z)"),
+        inverse=spoil(
+            INVERSE_TEXT.replace("(z, axis)", "(good_z, axis)"), "z = Add(free, nothing)"
+        ),
     )
+
+
+def require_refusals(bundle, message):
+    """Right for its golden inputs, refused by file for a loud observation."""
     output = bundle.act(observation())
     bundle.invert(observation(), output.action)
-    loud = {**observation(), "proprio": np.full(16, 1000.0, np.float32)}
+    loud = {**observation(), "proprio": LOUD_OBSERVATION}
     with pytest.raises(UnsafeCommand, match=f"{POLICY} .*{message}"):
         bundle.act(loud)
     with pytest.raises(UnsafeCommand, match=f"{INVERSE} .*{message}"):
         bundle.invert(loud, output.action)
+
+
+@pytest.mark.parametrize(("spoiled", "message"), SPOILED.values(), ids=SPOILED)
+def test_a_graph_that_is_right_for_its_golden_inputs_alone_moves_nothing(
+    tmp_path, spoiled, message
+):
+    """Shapes that a graph declares bind it to nothing, and golden inputs are few."""
+    require_refusals(load_bundle(spoiled_bundle(tmp_path / "spoiled", spoiled)), message)
+
+
+ENDLESS = """
+    always = Cast<to=9>(unit)
+    SPOILED = Loop<body = turn (int64 i, bool before, float[batch, 7] given)
+        => (bool after, float[batch, 7] taken)
+        { after = Identity(before) taken = Identity(given) }>(trips, always, z_)
+"""
+
+
+def test_a_graph_that_does_not_end_is_ended_and_refused(tmp_path, monkeypatch):
+    bundle = load_bundle(
+        spoiled_bundle(tmp_path / "at_times", f"trips = Mul(loud, huge)\n{ENDLESS}")
+    )
+    for_ever = spoiled_bundle(tmp_path / "always", f"trips = Identity(huge)\n{ENDLESS}")
+    monkeypatch.setattr(onnx_session, "LONGEST_RUN_S", 0.3)
+    require_refusals(bundle, r"failed: no answer within 0\.3 s")
+    with pytest.raises(BundleError, match=rf"{POLICY} failed: no answer within 0\.3 s"):
+        load_bundle(for_ever)
 
 
 def test_noise_of_another_size_is_refused(bundle):

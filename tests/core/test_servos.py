@@ -187,11 +187,70 @@ def test_a_model_that_cannot_be_driven_is_refused_by_name(given, says):
         BusConfig("dynamixel_x", "/dev/ttyUSB0", (ServoConfig("waist", 1, **given),))
 
 
-def test_an_offset_that_the_register_cannot_hold_is_refused_when_the_file_is_read():
-    """Feetech's has eleven bits; the driver would end when it writes it."""
-    servo = ServoConfig("gripper", 6, "STS3215", homing_offset_counts=3000)
-    with pytest.raises(ConfigError, match=r"servo 6: homing_offset: .* takes -2047 to 2047"):
-        BusConfig("feetech_sts", "/dev/ttyACM0", (servo,))
+XM, XL330, STS = (
+    ("dynamixel_x", "XM430-W350"),
+    ("dynamixel_x", "XL330-M288"),
+    ("feetech_sts", "STS3215"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        (STS, {"homing_offset_counts": 2114}, "homing_offset_counts must be -2047 to 2047.*2114"),
+        (
+            STS,
+            {"current_limit_ma": 3400.0},
+            r"current_limit_ma must be 6.5 to 3321.5 for a STS3215",
+        ),
+        (XM, {"current_limit_ma": 20_000.0}, r"current_limit_ma must be 2.69 to 3209.17.*20000"),
+        (XL330, {"current_limit_ma": 1751.0}, "current_limit_ma must be 1 to 1750 for a XL330"),
+        (XM, {"current_limit_ma": 1.0}, r"current_limit_ma must be 2.69 to .*got 1.0"),
+        (
+            XM,
+            {"mode": "position", "homing_offset_counts": 1025},
+            "homing_offset_counts must be -1024 to 1024.*'position'",
+        ),
+    ],
+)
+def test_a_value_that_the_servos_register_does_not_take_is_refused_when_the_file_is_read(
+    kind, given, says
+):
+    """Some would be refused by the servo half way, others heeded as something else."""
+    family, model = kind
+    with pytest.raises(ConfigError, match=f"servo 6: {says}"):
+        BusConfig(family, "/dev/x", (ServoConfig("gripper", 6, model, **given),))
+
+
+@given(
+    st.sampled_from([XM, XL330, STS]),
+    st.sampled_from(["", "position"]),
+    st.integers(-1_044_479, 1_044_479) | st.integers(-3000, 3000),
+    st.floats(0.0, 20_000.0) | st.floats(0.0, 3.0),
+)
+def test_whatever_a_file_asks_of_a_servo_is_refused_or_fits_its_registers(
+    kind, mode, offset, current_ma
+):
+    family, model = kind
+    servo = ServoConfig(
+        "waist", 1, model, mode=mode, homing_offset_counts=offset, current_limit_ma=current_ma
+    )
+    try:
+        bus = BusConfig(family, "/dev/x", (servo,))
+    except ConfigError:
+        return
+    for name, value in bus.settings(servo).items():
+        register = bus.table.register(name)
+        lowest, highest = register.takes or register.holds
+        assert lowest <= value <= highest
+        assert register.decode(register.encode(value)) == value
+
+
+def test_every_model_takes_what_every_servo_is_set_to():
+    for family in FAMILIES.values():
+        for model in family.models:
+            for mode in family.modes:
+                BusConfig(family.name, "/dev/x", (ServoConfig("waist", 1, model, mode=mode),))
 
 
 def test_a_robot_without_a_bus_says_so():

@@ -47,7 +47,10 @@ class Claim:
 
 class Log:
     def __init__(self):
-        self.said = []
+        self.said, self.infos = [], []
+
+    def info(self, text):
+        self.infos.append(text)
 
     def __getattr__(self, level):
         return lambda text: self.said.append((level, text))

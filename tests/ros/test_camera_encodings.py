@@ -51,6 +51,15 @@ def message(encoding, padding=0):
     return Image(height=30, width=40, encoding=encoding, step=rows.shape[1], data=rows.tobytes())
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 2), (2, 0), (0, 2**32 - 1)])
+@pytest.mark.parametrize("encoding", SENT)
+def test_an_image_without_pixels_is_refused(encoding, size):
+    height, width = size
+    empty = Image(height=height, width=width, encoding=encoding, step=2**32 - 1)
+    with pytest.raises(DataError, match=f"an image of {width}x{height} px is empty"):
+        image_pixels(empty, (height, width, 3))
+
+
 @pytest.mark.parametrize("padding", [0, 24])
 @pytest.mark.parametrize("encoding", SENT)
 def test_every_encoding_becomes_rgb_with_or_without_padded_rows(encoding, padding):

@@ -50,8 +50,8 @@ FORWARD = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 class Rig:
     """The arm behind a position controller, the clock, and an operator whose heart beats."""
 
-    def __init__(self, peer, bundle_hash):
-        self.peer, self.bundle_hash = peer, bundle_hash
+    def __init__(self, peer, bundle_hash, wait_until):
+        self.peer, self.bundle_hash, self.wait_until = peer, bundle_hash, wait_until
         self.joint_rad = np.array(ROBOT.home_rad)
         self.commands, self.states = [], []
         self.clock_offset_s, self.beating = 0.0, True
@@ -92,22 +92,32 @@ class Rig:
     def state(self):
         return self.states[-1]
 
-    def run(self, log_likelihood, periods=1, bundle_hash=None):
-        """Commands at the control rate; returns how far each moved the arm, rad."""
+    @property
+    def answers(self):
+        """How many commands control followed or refused, as far as it was heard."""
+        followed = sum(not math.isnan(state.capture_to_command_s) for state in self.states)
+        return followed + (self.states[-1].refused_commands if self.states else 0)
+
+    def run(self, log_likelihood, periods=1, bundle_hash=None, ignored=False):
+        """Commands, each sent once the one before is answered and moved the arm, unless they are to
+        be ignored; returns how far each moved it, rad.
+        """
         moves = []
         for _ in range(periods):
-            before = self.joint_rad.copy()
+            before, answered = self.joint_rad.copy(), self.answers + 1
             message = PolicyCommand(source="policy", log_likelihood=log_likelihood, action=FORWARD)
             message.bundle_hash = self.bundle_hash if bundle_hash is None else bundle_hash
             message.header.stamp = to_time(self.now_ns())
             self.policy.publish(message)
+            if not ignored:
+                self.wait_until(lambda wanted=answered: self.answers >= wanted, 10, "an answer")
             time.sleep(2 * PERIOD_S)
             moves.append(float(np.abs(self.joint_rad - before).max()))
         return moves
 
 
 @pytest.fixture(scope="module")
-def watched(start, peer, bundle, tmp_path_factory):
+def watched(start, peer, bundle, tmp_path_factory, wait_until):
     spec = BundleSpec.from_json((bundle / SPEC).read_bytes())
     text = (
         dataclasses.replace(spec, log_likelihood_thresholds={"p01": -10.0, "p05": 0.0})
@@ -116,11 +126,12 @@ def watched(start, peer, bundle, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("thresholds")
     (folder / SPEC).write_bytes(text)
-    rig = Rig(peer, hashlib.sha256(text).hexdigest())
+    rig = Rig(peer, hashlib.sha256(text).hexdigest(), wait_until)
     settings = {
         "use_sim_time": True,
         "heartbeat_s": HEARTBEAT_S,
         "stale_periods": STALE_PERIODS,
+        "stall_s": 10.0,
         **STEPS,
     }
     settings |= {"output": "positions", "position_joints": list(ORDER)}
@@ -178,7 +189,7 @@ def test_the_prior_slows_holds_and_hands_over_and_says_why(rig):
     assert again_rad > 0.01, "one likely action ends the hold"
     rig.run(VERY_UNLIKELY, 6)
     assert "handed over to a person" in rig.state.reason
-    assert max(rig.run(SURE, 2)) < 1e-6, "nothing but a choice of mode ends it"
+    assert max(rig.run(SURE, 2, ignored=True)) < 1e-6, "nothing but a choice of mode ends it"
 
 
 def test_commands_of_another_bundle_and_without_a_likelihood_do_not_move_the_arm(rig):
@@ -196,7 +207,7 @@ def test_a_lost_heartbeat_stops_the_arm_until_it_is_reset(rig, wait_until):
     rig.beating = True
     time.sleep(0.3)
     assert rig.state.stopped, "its return alone ends no stop"
-    assert max(rig.run(SURE, 2)) == 0.0
+    assert max(rig.run(SURE, 2, ignored=True)) == 0.0
 
 
 def test_a_clock_that_steps_back_means_hold_and_then_goes_on(rig, wait_until):

@@ -2,6 +2,8 @@
 terms.
 """
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,12 @@ def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):
     executed.take_state(state(HOME + 0.1, CAPTURED_NS))
     executed.take_state(state(HOME, CAPTURED_NS + 5, ["hold"]))
     executed.take_state(RobotState())
+    for latency_s in (math.inf, -math.inf, math.nan, 1.7e308):
+        said = state(HOME + 0.1, CAPTURED_NS, ["hold"])
+        said.capture_to_command_s = latency_s
+        executed.take_state(said)
+    for joint_rad in (HOME[:-1], [*HOME, 0.0]):
+        executed.take_state(state(joint_rad, CAPTURED_NS, ["hold"]))
     assert executed.values() == {"safety changed": "0"}
     assert not executed.published
 

@@ -1,5 +1,6 @@
 """A camera that sees more or less than the policy's is refused by name."""
 
+import math
 import re
 
 import pytest
@@ -34,6 +35,15 @@ def test_the_robots_file_says_what_the_simulated_camera_sees(name):
     expected = load_arm_simulation(name).camera_field_of_view_rad
     for path in ROBOTS_DIR.glob(f"{name}*.yaml"):
         assert load_robot(path.stem).camera_field_of_view_rad == expected
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [(0, 0), (1, 1), (0, 2), (1, 2)])
+def test_intrinsics_that_are_no_numbers_are_refused(place, value):
+    matrix = trained()
+    matrix[place] = value
+    said = lens_difference(matrix, SIZE, ROBOT.camera_field_of_view_rad)
+    assert "k is not finite; calibrate the camera again" in said
 
 
 @pytest.mark.parametrize("scale", [0.95, 1.0, 1.05])

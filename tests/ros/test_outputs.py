@@ -33,18 +33,11 @@ class Node:
     """Keeps what an output makes; `tick` is what its timer does, a period later."""
 
     def __init__(self):
-        self.publishers, self.timers, self.warnings, self.destroyed = {}, [], [], []
+        self.publishers, self.timers, self.warnings = {}, [], []
 
-    def create_publisher(self, kind, topic, **quality):
+    def publisher_while_active(self, kind, topic, quality):
         self.publishers[topic] = Publisher(kind, topic)
         return self.publishers[topic]
-
-    def destroy_at_cleanup(self, destroy, entity):
-        self.destroyed.append(entity)
-        return entity
-
-    def destroy_publisher(self, entity):
-        raise AssertionError("not while the node lives")
 
     def steady_timer(self, period_s, callback):
         self.timers.append((period_s, callback))
@@ -96,9 +89,9 @@ def test_a_gripper_that_nothing_commands_is_said_and_one_that_is_commanded_is_no
     ]
     node.warnings.clear()
     opened(node, kind)
-    opened(node, kind, gripper_topic="gripper")
+    output = opened(node, kind, topic="arm", gripper_topic="gripper")
     assert not node.warnings
-    assert node.destroyed == [node.publishers["gripper"]], "it goes when the node is cleaned up"
+    assert output.topics == ("arm", "gripper"), "control watches both"
 
 
 @pytest.mark.parametrize("kind", ["positions", "trajectory"])

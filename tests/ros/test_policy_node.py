@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from conure_msgs.msg import PolicyCommand
@@ -17,7 +18,7 @@ from conure_ros.bringup.graphs import (
     through_fault_node,
 )
 from conure_ros.comms.messages import to_ns
-from conure_ros.comms.qos import STREAM
+from conure_ros.comms.qos import NEWEST, STREAM
 
 pytestmark = pytest.mark.ros
 
@@ -91,3 +92,18 @@ def test_a_camera_of_three_times_the_control_rate_is_answered_once_a_control_per
     stamps_s = [to_ns(command.header.stamp) / 1e9 for command in commands]
     assert min(after - before for before, after in pairwise(stamps_s)) >= 0.05
     assert (stamps_s[-1] - stamps_s[0]) / (len(stamps_s) - 1) > 0.095
+
+    # Beside a second camera it is unknown which one sees the scene.
+    diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
+    second = peer.node.create_publisher(Image, "camera/image_raw", NEWEST)
+    try:
+        named = "/sim_robot, /test all publish /camera/image_raw"
+        wait_until(
+            lambda: any(named in item.status[0].message for item in diagnostics), 20, "both named"
+        )
+        commands.clear()
+        time.sleep(0.5)
+        assert not commands
+    finally:
+        peer.node.destroy_publisher(second)
+    wait_until(lambda: commands, 20, "one camera is answered again")

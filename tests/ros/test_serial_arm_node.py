@@ -170,6 +170,15 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     wait_until(lambda: abs(rig.true_rad()[0] - goal[0]) < 0.02, 10)
 
 
+def test_settings_of_another_program_keep_a_deactivated_arm_from_its_torque(rig):
+    assert rig.change(Transition.TRANSITION_DEACTIVATE)
+    ask(rig.port, "servo", servo_id=1, registers={"secondary_id": 3})
+    assert not rig.change(Transition.TRANSITION_ACTIVATE)
+    rig.graph.wait_for_line("waist (servo 1): secondary_id 3 -> 255. Nothing was written", 5)
+    ask(rig.port, "servo", servo_id=1, registers={"secondary_id": 255})
+    assert rig.change(Transition.TRANSITION_ACTIVATE), rig.graph.lines[-5:]
+
+
 def test_a_killed_driver_leaves_the_arm_where_it_was(rig, wait_until):
     """The last test of this graph: nobody drives the arm after it."""
     rig.simulate(0.5)  # what the test before it commanded is reached
@@ -204,6 +213,21 @@ def test_a_trial_runs_through_simulated_servos(bundle, calm_robot, tmp_path):
         "/robot_state",
     )
     assert all(episode.counts[topic] for topic in heard), episode.counts
+
+
+def test_settings_are_written_only_where_it_is_asked_for():
+    def taken(**given):
+        given = {"arm": "serial", "robot": "wx250s_serial", **given}
+        return node_parameters("teleop", given)["serial_arm"]["write_settings"]
+
+    assert taken() is False
+    assert taken(write_settings=True) is True
+    assert taken(write_settings="true") is True, "as ros2 launch gives it"
+    assert taken(write_settings="False") is False
+    with pytest.raises(ConfigError, match="write_settings must be of type bool, got 'maybe'"):
+        taken(write_settings="maybe")
+    with pytest.raises(ConfigError, match="no node of the graph takes it"):
+        node_parameters("teleop", {"arm": "sim", "write_settings": True})
 
 
 def test_port_sim_puts_the_arm_of_a_graph_behind_simulated_servos():

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -130,6 +131,13 @@ def test_images_are_rgb8_with_matching_camera_info(rig):
     assert (info.width, info.height) == (48, 48)
     assert info.k[0] > 0 and info.k[2] == 24.0
     assert info.header.frame_id == rig.images[-1].header.frame_id == "camera"
+
+
+def test_images_of_a_still_scene_differ_as_a_real_cameras_do_and_by_one_bit(rig, wait_until):
+    rig.images.clear()
+    wait_until(lambda: len(rig.images) > 4, 10)
+    images = [image_pixels(image, (48, 48, 3)).astype(int) for image in rig.images]
+    assert 1 in [np.abs(after - before).sum() for before, after in pairwise(images)]
 
 
 def test_a_trajectory_is_followed_by_name_in_whatever_order_and_then_held(rig):

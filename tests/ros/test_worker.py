@@ -18,8 +18,9 @@ def test_the_newest_job_wins_and_the_others_are_counted(wait_until):
     assert begun.wait(10)
     for job in (1, 2, 3):
         worker.submit(job)
+    wait_until(lambda: worker.busy_s > 0.02, 10, "the present job's time")
     go_on.set()
-    wait_until(lambda: len(done) == 2, 10)
+    wait_until(lambda: len(done) == 2 and not worker.busy_s, 10)
     worker.close()
     assert done == [0, 3]
     assert worker.dropped == 2

@@ -71,8 +71,14 @@ def test_the_gradient_steps_are_resumed_to_the_bit(demos, prior, tmp_path, monke
 
 def test_learning_that_diverges_is_refused_by_name(recorded, prior, tmp_path) -> None:
     config = offline_config(recorded(1e30), prior, tmp_path / "out")
-    with pytest.raises(DataError, match=r"update \d+: the gradient of the critics is (inf|nan)"):
+    says = (
+        r"^diverged at step 0: update \d+: the gradient of the critics is (inf|nan); give a lower"
+        r" method\.learning_rate \(now [\d.e-]+\)"
+    )
+    with pytest.raises(DataError, match=says):
         train_rl(config)
+    assert not (tmp_path / "out" / "policy.pt").exists()
+    assert not (tmp_path / "out" / "curve.json").exists()
 
 
 def test_a_data_set_without_success_says_what_to_do(recorded, prior, tmp_path) -> None:

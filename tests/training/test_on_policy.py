@@ -15,6 +15,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
+from conure_training.nn.divergence import Diverged
 from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.nn.weights import seeded
 from conure_training.rl.on_policy.collection import Block, CollectBlock, collect
@@ -243,6 +244,25 @@ def test_a_learner_ignores_steps_of_a_burn_in(learner):
         results.append(net.state_dict())
     for name, value in results[0].items():
         assert torch.equal(value, results[1][name]), name
+
+
+@pytest.mark.parametrize(
+    ("learner", "config", "setting"),
+    [
+        (Ppo, PpoConfig(), r"PPO's loss is nan; give a lower method\.ppo\.learning_rate \(now 0"),
+        (Trpo, TrpoConfig(), r"TRPO's objective is nan; give a lower method\.trpo\.max_kl"),
+    ],
+)
+def test_learning_that_diverged_ends_with_the_setting_to_lower_and_moves_no_weight(
+    learner, config, setting
+):
+    net = network(DISCRETE)
+    batch = make_batch(net, [trajectory(DISCRETE, 12)], 0.9, 0.8)
+    batch.advantage[3] = float("nan")
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(Diverged, match=setting):
+        learner(net, config, 0).update(batch)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 # A memory.

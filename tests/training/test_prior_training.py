@@ -71,6 +71,53 @@ def same(first: Path, second: Path) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
+# --- diverging
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["flow_rate=1e30", "flow_steps=40"], r"the (loss|gradient) of the flow is (nan|inf)"),
+        (
+            ["encoder_rate=1e30", "encoder_steps=40"],
+            r"the (loss|gradient) of the encoder is (nan|inf)",
+        ),
+    ],
+)
+def test_a_training_that_diverges_ends_with_step_and_setting_and_keeps_its_last_checkpoint(
+    demos, tmp_path, words, says
+):
+    config = config_of(demos, tmp_path, "static_scenes=0", "checkpoint_every=1", *words)
+    setting = words[0].partition("=")[0]
+    remedy = rf"give a lower {setting} \(now 1e\+30\)"
+    with pytest.raises(DataError, match=rf"^diverged at step \d+: {says}; {remedy}; .*checkpoint"):
+        train_prior(config)
+    assert not (tmp_path / "prior.pt").exists() and not (tmp_path / "metrics.json").exists()
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["prior"]
+    assert all(torch.isfinite(value).all() for value in kept.values() if value.is_floating_point())
+
+
+def test_weights_that_are_no_numbers_are_never_written(demos, tmp_path, monkeypatch):
+    """Whatever made them so: here a step after which the loss was not looked at again."""
+    step = torch.optim.AdamW.step
+
+    def poisoned(optimizer, *arguments, **words):
+        result = step(optimizer, *arguments, **words)
+        optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", poisoned)
+    config = config_of(
+        demos, tmp_path, "static_scenes=0", "encoder_steps=0", "joint_steps=0", "flow_steps=1"
+    )
+    with pytest.raises(
+        DataError, match="a weight of the flow is not finite; give a lower flow_rate"
+    ):
+        train_prior(config)
+    assert list(tmp_path.glob("*.pt")) == []
+
+
 # --- resuming
 # --------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,8 @@ WRONG: dict[str, Any] = {
 FIRST_WORDS = {"faults": ["gate"], "stop": ["timeout_s=5.0"]}
 """What makes a verb read its configuration: without a word, `conure stop` stops every arm at once.
 """
-CONFIGURED = [verb for verb in verbs() if verb != "recordings recover"]
-"""Verbs with keys; the other takes files."""
+CONFIGURED = [verb for verb in verbs() if verb not in ("recordings recover", "servos restore")]
+"""Verbs with keys; the others take files."""
 
 
 class Began(BaseException):

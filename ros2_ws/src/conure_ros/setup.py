@@ -20,7 +20,10 @@ VERBS = [
     "bench bus = conure_ros.commands.bench_bus:run [robot]",
     "doctor = conure_ros.commands.doctor:run [robot]",
     "faults = conure_ros.faults.verb:run [robot]",
+    "joints = conure_ros.commands.joints:run [robot]",
+    "joysticks = conure_ros.commands.joysticks:run [robot]",
     "recordings recover = conure_ros.recording.recover:run [robot]",
+    "servos restore = conure_ros.commands.servos:run [robot]",
     "up = conure_ros.commands.up:run [robot]",
 ]
 VERBS_ANYWHERE = [

@@ -13,6 +13,7 @@ import numpy as np
 
 from conure_core.errors import ConureError, RobotError, unknown_name
 from conure_core.robot.description import load_robot
+from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import control_path
 from conure_core.servos.scale import ServoScale
@@ -58,7 +59,16 @@ class ServoArm:
         self._placing = threading.Condition()
         self._wanted_place = dict[str, float]()
         self.bus = VirtualBus(self.config, self._shafts(world).tolist(), port, seed)
+        self._apply_settings()
         self._channel = ControlChannel(control_path(port), self._obey)
+
+    def _apply_settings(self) -> None:
+        """Set the servos up as the robot's file asks for: a driver finds nothing to write."""
+        for servo in self.config.servos:
+            simulated = self.bus.servos[servo.id]
+            for name, value in self.config.settings(servo).items():
+                simulated.set(name, value)
+            simulated.reboot()
 
     def __enter__(self) -> "ServoArm":
         self.bus.__enter__()
@@ -292,7 +302,7 @@ class ControlChannel:
                 return
             with peer, peer.makefile("rw") as lines:
                 for line in lines:
-                    lines.write(json.dumps(self._answer(line)) + "\n")
+                    lines.write(json_text(self._answer(line)) + "\n")
                     lines.flush()
 
     def _answer(self, line: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import select
+import termios
 import threading
 import time
 import tty
@@ -31,6 +32,13 @@ from conure_sim.servos.servo import CRC_ERROR, INSTRUCTION_ERROR, SimulatedServo
 BITS_A_BYTE = 10
 RETURN_DELAY_UNIT_S = 2e-6
 POLL_S = 0.05
+SPEED = 5
+RATES = {
+    getattr(termios, name): int(name[1:])
+    for name in dir(termios)
+    if name[0] == "B" and name[1:].isdigit()
+}
+"""Rates, bit/s, by their codes in the kernel."""
 FIRMWARE = b"\x2e"
 PROTOCOLS: dict[str, type[ServoProtocol]] = {
     "dynamixel_x": DynamixelProtocol,
@@ -54,6 +62,12 @@ class LineFaults:
     """Ids that do not answer; in a sync read those after them do not either."""
 
 
+def _speed(terminal: int) -> int:
+    """The rate, bit/s, that the other end of a pseudo-terminal is set to."""
+    code = termios.tcgetattr(terminal)[SPEED]
+    return RATES.get(code, 0)
+
+
 class VirtualBus:
     """The servos of a bus behind a pseudo-terminal, which a link at `path` leads to.
 
@@ -71,6 +85,8 @@ class VirtualBus:
             for servo, counts in zip(config.servos, shaft_counts, strict=True)
         }
         self.faults = LineFaults()
+        self.baud = config.baud
+        """What the servos are set to, bit/s: they hear no other rate."""
         self.packets = 0
         self.last_goal_s = 0.0  # steady time of the last sync write: goals are sent by these
         self.lock = threading.RLock()  # of the servos' registers and the faults
@@ -136,6 +152,8 @@ class VirtualBus:
                     continue
                 with contextlib.suppress(OSError):
                     buffer += os.read(master, 4096)
+                if _speed(master) != self.baud:
+                    buffer.clear()  # noise to servos that listen at another rate
                 self._answer_all(master, buffer)
         finally:
             self._close()

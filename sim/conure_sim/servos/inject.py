@@ -16,12 +16,13 @@ import sys
 from pathlib import Path
 
 from conure_core.errors import ConureError
+from conure_core.runtime.json_text import json_text
 from conure_core.servos.control_channel import ask
 
 if __name__ == "__main__":
     try:
         port, command, *words = sys.argv[1:]
         arguments = json.loads(" ".join(words) or "{}")
-        print(json.dumps(ask(Path(port), command, **arguments)))
+        print(json_text(ask(Path(port), command, **arguments)))
     except (ConureError, OSError, ValueError) as error:
         sys.exit(f"{error}\n{__doc__}")

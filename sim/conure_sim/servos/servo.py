@@ -18,6 +18,7 @@ FACTORY = {
     "max_position_limit": 4095,
     "pwm_limit": 885,
     "max_torque": 1000,
+    "lock": 1,
 }
 WATCHDOG_RAN_OUT = 255
 OVERHEATING = 4
@@ -43,6 +44,7 @@ class SimulatedServo:
         self.servo_id = servo_id
         self.memory = bytearray(MEMORY_BYTES)
         self.stuck: frozenset[str] = frozenset()  # registers that writing does not change
+        self._kept: dict[str, int] = {}  # what locked settings are again without power
         self.set("model_number", model_number)
         for name, value in FACTORY.items():
             if name in family.registers:
@@ -79,6 +81,11 @@ class SimulatedServo:
 
     def reboot(self) -> None:
         """Set the state after power on: no torque, no error, no memory of whole turns."""
+        for name, value in self._kept.items():
+            self.set(name, value)
+        self._kept.clear()
+        if "lock" in self.family.registers:
+            self.set("lock", 1)
         self.set("torque_enable", 0)
         self.set("hardware_error", 0)
         for name, value in self.family.at_rest.items():
@@ -175,8 +182,18 @@ class SimulatedServo:
             if error:
                 return error
         if not self.stuck & touched.keys():
+            self._remember_locked(touched)
             self.memory[address:end] = data
         return 0
+
+    def _remember_locked(self, touched: dict[str, Register]) -> None:
+        """A Feetech servo that is locked heeds what is written to its settings until its power goes
+        off.
+        """
+        if "lock" in self.family.registers and self.get("lock"):
+            for name in touched:
+                if self.family.register(name).eeprom:
+                    self._kept.setdefault(name, self.get(name))
 
     def _refusal(
         self,

@@ -1,5 +1,6 @@
 """The servos' end of a line: the simulated arm is another process there."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -16,6 +17,10 @@ from conure_core.servos.bus_config import load_bus
 from conure_core.servos.control_channel import ask
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.arm_loop import ArmLoop
+from conure_ros.drivers.serial_arm import SerialArm
+from conure_ros.drivers.servo_bus import open_bus
+from conure_ros.drivers.settings import SettingsWriter
+from conure_sim.servos.bus import VirtualBus
 
 CALM = {
     "latency_s": 0.03,
@@ -74,9 +79,12 @@ class Rig:
         path.write_text(yaml.safe_dump(data))
         return str(path)
 
-    def open(self, name=None, silence_s=0.1):
+    def open(self, name=None, silence_s=0.1, write_settings=False):
         scale = ServoScale(load_bus(name or self.robot_name), self.robot)
-        self.loop = ArmLoop(scale, str(self.port), silence_s, on_fault=self.faults.append)
+        writer = SettingsWriter("arm", self.port.parent / "kept") if write_settings else None
+        self.loop = ArmLoop(
+            scale, str(self.port), silence_s, on_fault=self.faults.append, writer=writer
+        )
         self.loop.start()
         return self.loop
 
@@ -143,3 +151,55 @@ def rig(simulated, wait_until):
     loop.arm()
     simulated.go_home(wait_until)
     return simulated
+
+
+class Line:
+    """The serial WidowX on servos without an arm behind them, in this process: at home, limp, and
+    set up as its file asks for.
+    """
+
+    def __init__(self, family, folder):
+        self.folder, self.port = folder, folder / "port"
+        self.name = robot_yaml(family, folder, port=str(self.port))
+        self.config, self.robot = load_bus(self.name), load_robot(self.name)
+        self.scale = ServoScale(self.config, self.robot)
+        self.home = np.append(self.robot.home_rad, GRIPPER_M)
+        counts = self.scale.counts(self.home).astype(float).tolist()
+        self.simulated = VirtualBus(self.config, counts, self.port)
+        self.servos = self.simulated.servos
+        self.set_up()
+
+    def set_up(self):
+        for servo in self.config.servos:
+            for name, value in self.config.settings(servo).items():
+                self.servos[servo.id].set(name, value)
+            self.servos[servo.id].reboot()
+
+    @contextlib.contextmanager
+    def opened(self, writer=None):
+        """The driver on the other end."""
+        bus = open_bus(self.config, str(self.port))
+        try:
+            yield SerialArm(bus, self.scale, writer)
+        finally:
+            bus.close()
+
+    def memory(self):
+        """All bytes of all servos."""
+        return {servo_id: bytes(servo.memory) for servo_id, servo in self.servos.items()}
+
+    def held(self):
+        """The settings of every servo, by id and register."""
+        return {
+            servo.id: {
+                name: self.servos[servo.id].get(name) for name in self.config.settings(servo)
+            }
+            for servo in self.config.servos
+        }
+
+
+@pytest.fixture(params=FAMILIES)
+def line(request, tmp_path):
+    found = Line(request.param, tmp_path)
+    with found.simulated:
+        yield found

@@ -328,11 +328,11 @@ def test_another_model_or_a_setting_under_torque_is_refused_by_name(rig, tmp_pat
         tmp_path / "limited", lambda servos, bus: servos[1].update(current_limit_ma=1000.0)
     )
     with pytest.raises(
-        RobotError, match=r"waist \(servo 1\): current_limit is .*torque is on; see torque_off"
+        RobotError, match=r"waist \(servo 1\): current_limit 0 -> 372: .*see torque_off"
     ):
-        rig.open(limited)
+        rig.open(limited, write_settings=True)
     rig.open().let_go()
     rig.close()
-    loop = rig.open(limited)
+    loop = rig.open(limited, write_settings=True)
     with loop.lock:
         assert loop.servos.bus.read(1, "current_limit") == 372

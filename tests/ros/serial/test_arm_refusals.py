@@ -156,7 +156,8 @@ def test_limits_in_a_servo_that_cut_the_joints_range_are_named_and_may_be_set_by
         rig.open()
     rig.ask("servo", servo_id=FINGER, reboot=True)
     whole = {"min_position_counts": 0, "max_position_counts": 4095}
-    rig.open(rig.variant(tmp_path, lambda servos, bus: servos[FINGER].update(whole)))
+    wide = rig.variant(tmp_path, lambda servos, bus: servos[FINGER].update(whole))
+    rig.open(wide, write_settings=True)
     with rig.loop.lock:
         assert rig.loop.servos.bus.read(FINGER, "max_position_limit") == 4095
     rig.ask("servo", servo_id=WRIST, registers={"min_position_limit": 0})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import damaged, replacing
+from conure_core.runtime.json_text import json_text
 from conure_core.runtime.provenance import git_commit
 from conure_sim.randomization.factors import find_randomization
 from conure_training.data.collect import DemosConfig, attempt_seeds, start_episode
@@ -119,8 +120,8 @@ def save_actions(
         np.savez(
             stream,
             allow_pickle=False,
-            settings=np.array(json.dumps(settings, default=_as_json)),
-            options=np.array(json.dumps(options, default=_as_json)),
+            settings=np.array(json_text(settings, default=_as_json)),
+            options=np.array(json_text(options, default=_as_json)),
             commit=np.array(git_commit()),
             seed=np.array(seed),
             target=np.array(target),

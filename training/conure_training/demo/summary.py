@@ -256,10 +256,10 @@ def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
             "labelled_scenes": 0,
             "note": "The prior's encoder was trained without labelled static scenes.",
         }
-    found = metrics.get("objects_found", float("nan"))
-    error_mm = metrics.get("object_position_error_mm", float("nan"))
+    found = metrics.get("objects_found")
+    error_mm = metrics.get("object_position_error_mm")
     measured = ""
-    if np.isfinite([found, error_mm]).all():
+    if found is not None and error_mm is not None:
         measured = (
             f"; it finds {100 * found:.0f} % of the objects in held-out demonstrations, median"
             f" error {error_mm:.1f} mm"
@@ -270,8 +270,8 @@ def auxiliary_task(metrics: Mapping[str, float], scenes: int) -> dict[str, Any]:
     )
     return {
         "labelled_scenes": scenes,
-        "objects_found": found if np.isfinite(found) else None,
-        "object_position_error_mm": error_mm if np.isfinite(error_mm) else None,
+        "objects_found": found,
+        "object_position_error_mm": error_mm,
         "note": note,
     }
 

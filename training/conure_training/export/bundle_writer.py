@@ -15,6 +15,7 @@ from conure_core.contract.bundle_spec import BundleSpec, FileDigest, require_thr
 from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, SpecMismatch
 from conure_core.runtime.atomic_files import replacing
+from conure_core.runtime.json_text import json_text
 from conure_core.runtime.provenance import git_commit
 from conure_training.export.onnx_graphs import write_onnx
 from conure_training.export.parity import (
@@ -130,7 +131,7 @@ def _golden_inputs(
 
 def _jsonable(data: Mapping[str, Any], what: str) -> dict[str, Any]:
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
+        plain: dict[str, Any] = json.loads(json_text(dict(data), strict=True))
         return plain
     except (TypeError, ValueError) as error:
         raise BundleError(

@@ -17,6 +17,7 @@ from conure_core.contract.spec import Contract
 from conure_core.errors import ConfigError, DataError
 from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.json_text import json_text
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.tasks import find_task
 from conure_training.data.demonstrations import load_demonstrations
@@ -212,7 +213,7 @@ def _spread(observations: Observations, count: int) -> Observations:
 def _note(path: Path) -> dict[str, Any]:
     """Training's note beside the weights, as far as JSON can hold it."""
     note = load_torch(path).get("note", {})
-    return dict(json.loads(json.dumps(note, default=str), parse_constant=str))
+    return dict(json.loads(json_text(note, default=str)))
 
 
 def _thresholds(path: str) -> dict[str, float]:

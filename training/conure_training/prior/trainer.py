@@ -15,6 +15,12 @@ from torch import Tensor, nn
 
 from conure_core.errors import DataError
 from conure_sim.vision.camera import Camera
+from conure_training.nn.divergence import (
+    diverging,
+    lower,
+    require_finite,
+    require_finite_weights,
+)
 from conure_training.prior.augmentation import PlaneShift, shift_images
 from conure_training.prior.encoder import detection_loss
 from conure_training.prior.feature_cache import batch_encoder
@@ -81,6 +87,9 @@ class Phase:
 
     batch_key: str
     """Setting of the batch size, for the message when memory runs out."""
+
+    rate_key: str
+    """Setting of the learning rate, for the message when training diverges."""
 
 
 class PriorTrainer:
@@ -172,6 +181,7 @@ class PriorTrainer:
             parameters,
             loss,
             "batch_size",
+            "encoder_rate",
         )
 
     def _joint_phase(self) -> Phase:
@@ -182,6 +192,7 @@ class PriorTrainer:
             [*self.prior.encoder.parameters(), *self.prior.flow.parameters()],
             self._joint_loss,
             "batch_size",
+            "encoder_rate",
         )
 
     def _flow_phase(self, features: Tensor, actions: Tensor) -> Phase:
@@ -194,7 +205,13 @@ class PriorTrainer:
 
         parameters = list(flow.parameters())
         return Phase(
-            "flow", config.flow_steps, config.flow_rate, parameters, loss, "flow_batch_size"
+            "flow",
+            config.flow_steps,
+            config.flow_rate,
+            parameters,
+            loss,
+            "flow_batch_size",
+            "flow_rate",
         )
 
     @property
@@ -218,23 +235,37 @@ class PriorTrainer:
             _set_random_state(saved["random"])
 
         loss = torch.zeros(())
+        index = first
         batch_size = getattr(self.config, phase.batch_key)
-        with progress_bar() as bar, blame_setting(phase.batch_key, batch_size):
+        checkpoint = Path(self.config.out) / CHECKPOINT
+        remedy = self._remedy(phase.rate_key)
+        with (
+            progress_bar() as bar,
+            blame_setting(phase.batch_key, batch_size),
+            diverging(lambda: index, checkpoint),
+        ):
             task = bar.add_task(phase.label, total=phase.steps, completed=first, note="")
             for index in range(first, phase.steps):
                 if index > first and index % self.config.checkpoint_every == 0:
+                    require_finite_weights({phase.label: self.prior}, remedy)
                     self._write_checkpoint(number, index, optimizer, schedule)
                 loss = phase.loss()
+                require_finite(loss, f"the loss of the {phase.label}", remedy)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(phase.parameters, 10.0)
+                norm = torch.nn.utils.clip_grad_norm_(phase.parameters, 10.0)
+                require_finite(norm, f"the gradient of the {phase.label}", remedy)
                 optimizer.step()
                 schedule.step()
                 if index % 50 == 0:
                     bar.update(task, note=f"loss {loss.item():.2f}")
                 bar.advance(task)
                 self.cores.look()
+            require_finite_weights({phase.label: self.prior}, remedy)
         self.metrics[f"{phase.label} loss"] = loss.item()
+
+    def _remedy(self, rate_key: str) -> str:
+        return lower(rate_key, getattr(self.config, rate_key))
 
     def _write_checkpoint(self, number: int, step: int, optimizer: Any, schedule: Any) -> None:
         data = {
@@ -319,6 +350,7 @@ class PriorTrainer:
         held_actions = self.frames.action[self.held_index].to(self.device)
         held = flow.log_prob(held_actions, self.features[self.held_index])
         trained = flow.log_prob(actions[:5000], features[:5000])
+        require_finite(held, "the log-likelihood of held-out actions", self._remedy("flow_rate"))
         self.metrics["held_out_log_likelihood"] = held.mean().item()
         self.metrics["train_log_likelihood"] = trained.mean().item()
         for percent in (1, 5, 50):

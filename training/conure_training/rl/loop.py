@@ -18,6 +18,7 @@ from torch import Tensor
 
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
+from conure_training.nn.divergence import diverging
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import ActorCritic
 from conure_training.rl.learners.learner import Metrics, OnlineConfig
@@ -69,7 +70,11 @@ class Loop:
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
-        with progress_bar() as bar, RunLog(folder, self.steps) as log:
+        with (
+            progress_bar() as bar,
+            RunLog(folder, self.steps) as log,
+            diverging(lambda: self.steps, Path(config.out) / "checkpoint.pt"),
+        ):
             self._learn_offline(bar, log)
             wall_before = self.wall_s
             task = bar.add_task(
@@ -106,6 +111,7 @@ class Loop:
             path: The file.
             note: Kept beside the weights, for people.
         """
+        self.learner.require_finite_weights()
         self.method.save(path, note)
 
     def record(self) -> dict[str, Any]:
@@ -224,6 +230,7 @@ class Loop:
     # Resuming a run that was cut off.
 
     def _checkpoint(self) -> None:
+        self.learner.require_finite_weights()
         data = {
             "identity": self.identity,
             "learner": self.learner.state_dict(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.runtime.atomic_files import damaged, read_json, write_text
+from conure_core.runtime.json_text import json_text
 from conure_experiments.plan import OUT, PACKAGE, Entry
 from conure_training.runtime.arrays import UNREADABLE
 from conure_training.runtime.torch_files import load_torch
@@ -108,7 +109,7 @@ def write_record(results: Path, record: Record) -> None:
     """
     lines = []
     for name, value in asdict(record).items():
-        lines.append(f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}")
+        lines.append(f" {json_text(name)}: {json_text(value, strict=True)}")
     path = record_path(results, record.key)
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
+from conure_training.nn.divergence import lower, require_finite
 from conure_training.rl.on_policy.distributions import Gaussian
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.rl.on_policy.networks import ActorCriticNetwork
 from conure_training.rl.on_policy.observations import as_tensors, join, take
 from conure_training.rl.on_policy.trajectories import Trajectory
 
@@ -80,6 +81,7 @@ def clone(
     optimizer = torch.optim.Adam(network.policy_parameters(), config.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros(())
+    remedy = lower("method.cloning.learning_rate", config.learning_rate)
     for _ in range(config.updates):
         if network.memory is None:
             index = torch.randint(len(action), (config.minibatch,), generator=generator)
@@ -92,7 +94,7 @@ def clone(
         if not isinstance(distribution, Gaussian):
             raise TypeError("cloning needs continuous actions")
         loss = (distribution.mean - action[index]).square().mean()
-        check_finite(loss, "the cloning loss")
+        require_finite(loss, "the cloning loss", remedy)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

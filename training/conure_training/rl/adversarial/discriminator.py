@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from conure_core.config.values import COUNT, POSITIVE, bounds
+from conure_training.nn.divergence import lower, require_finite
 from conure_training.nn.mlp import mlp
 from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.nn.weights import seeded
-from conure_training.rl.on_policy.networks import check_finite
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,8 @@ class DiscriminatorLearner:
         if self.config.gradient_penalty:
             between = self._between(inputs[: len(own)], inputs[len(own) :])
             loss = loss + self.config.gradient_penalty * self._penalty(between)
-        check_finite(loss, "the discriminator's loss")
+        remedy = lower("method.discriminator.learning_rate", self.config.learning_rate)
+        require_finite(loss, "the discriminator's loss", remedy)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

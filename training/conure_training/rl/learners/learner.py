@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, POSITIVE, bounds
 from conure_core.errors import DataError, SpecMismatch
+from conure_training.nn.divergence import Diverged, lower, require_finite_weights
 from conure_training.rl.config import MethodConfig
 from conure_training.rl.replay import Batch, Source
 
@@ -234,6 +235,17 @@ class Learner:
         self.updates = int(state["updates"])
         self.generator.set_state(state["generator"].cpu())
 
+    def require_finite_weights(self) -> None:
+        """Raises: Diverged if a network must not be written."""
+        networks = {name: getattr(self, name) for name in self._saved}
+        modules = {
+            name: network for name, network in networks.items() if isinstance(network, nn.Module)
+        }
+        require_finite_weights(modules, self._remedy())
+
+    def _remedy(self) -> str:
+        return lower("method.learning_rate", self.config.learning_rate)
+
     # Parts of an update.
 
     def _regress_critics(self, q: Tensor, target: Tensor) -> Metrics:
@@ -275,9 +287,8 @@ class Learner:
             self._optimizers[name].step()
         self._optimizers[name].zero_grad()
         if not math.isfinite(norm):
-            raise DataError(
-                f"update {self.updates}: the gradient of the {name} is {norm}; resume from a"
-                " checkpoint"
+            raise Diverged(
+                f"update {self.updates}: the gradient of the {name} is {norm}; {self._remedy()}"
             )
         return norm
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, POSITIVE, bounds, check_values
 from conure_core.errors import DataError
+from conure_training.nn.divergence import Diverged, lower
 from conure_training.runtime.arrays import UNREADABLE
 from conure_training.runtime.parallel import progress_bar
 from conure_training.runtime.torch_files import load_torch, save_torch
@@ -56,7 +57,7 @@ def pretrain(
         seed: Of batches and of the loss's noise.
 
     Raises:
-        DataError: The loss is not finite.
+        Diverged: The loss is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(module.parameters(), config.learning_rate, fused=True)
@@ -68,9 +69,9 @@ def pretrain(
             value.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 10.0)
             if not math.isfinite(value.item()):
-                raise DataError(
-                    f"{label}: the loss at step {step} is {value.item()}; look for a smaller"
-                    " learning_rate"
+                raise Diverged(
+                    f"{label}: the loss at step {step} is {value.item()};"
+                    f" {lower('its learning_rate', config.learning_rate)}"
                 )
             optimizer.step()
             optimizer.zero_grad()

@@ -17,6 +17,7 @@ import torch
 
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.provenance import git_commit
+from conure_training.nn.divergence import diverging, require_finite_weights
 from conure_training.nn.weights import seeded
 from conure_training.rl.config import RunConfig
 from conure_training.rl.loop import EVALUATION_SEEDS, PROGRESS, RECENT_EPISODES
@@ -162,7 +163,11 @@ class OnPolicyLoop:
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every
         folder = Path(config.out) / "tensorboard" if config.tensorboard else None
-        with progress_bar() as bar, RunLog(folder, self.steps) as log:
+        with (
+            progress_bar() as bar,
+            RunLog(folder, self.steps) as log,
+            diverging(lambda: self.steps, Path(config.out) / "checkpoint.pt"),
+        ):
             task = bar.add_task(
                 f"rl ({config.method.name})", total=config.steps, completed=self.steps, note=""
             )
@@ -183,6 +188,11 @@ class OnPolicyLoop:
                 if self.steps >= checkpoint_due:
                     self._checkpoint()
                     checkpoint_due = self.steps + config.checkpoint_every
+
+    def _require_finite_weights(self) -> None:
+        """Raises: Diverged if the network must not be written."""
+        remedy = f"give a lower rate of method.{self.method.config.algorithm}"
+        require_finite_weights({"network": self.network}, remedy)
 
     def record(self) -> dict[str, Any]:
         """What the run's JSON file holds: as rl.loop.Loop.record, and "cpu_s" of this process; the
@@ -205,6 +215,7 @@ class OnPolicyLoop:
             path: The file.
             note: Kept beside the weights, for people.
         """
+        self._require_finite_weights()
         contract = getattr(self.method.evaluation.unwrapped, "contract", None)
         self.method.save(path, self.network, self.config.task, contract, note)
 
@@ -294,6 +305,7 @@ class OnPolicyLoop:
     # Resuming a run that was cut off.
 
     def _checkpoint(self) -> None:
+        self._require_finite_weights()
         data = {
             "identity": self.config.identity(),
             "learner": self.learner.state_dict(),

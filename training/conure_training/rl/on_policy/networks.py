@@ -8,7 +8,7 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
-from conure_core.errors import ConfigError, DataError
+from conure_core.errors import ConfigError
 from conure_training.nn.mlp import mlp
 from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.rl.on_policy.distributions import Categorical, Distribution, Gaussian
@@ -250,17 +250,3 @@ class ActorCriticNetwork(nn.Module):
             return self.distribution_of(encoded), memory
         states, after = self.memory(encoded[None], memory[None])
         return self.distribution_of(states[0]), after[0]
-
-
-def check_finite(values: Tensor, what: str) -> None:
-    """Refuse to learn on from NaN or infinity.
-
-    Args:
-        values: Any tensor.
-        what: Its name, for the message.
-
-    Raises:
-        DataError: Something in it is not finite.
-    """
-    if not math.isfinite(float(values.detach().abs().sum())):
-        raise DataError(f"learning diverged: {what} is not finite; give a lower learning_rate")

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, POSITIVE, bounds
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.nn.divergence import lower, require_finite
+from conure_training.rl.on_policy.networks import ActorCriticNetwork
 from conure_training.rl.on_policy.observations import take
 from conure_training.rl.on_policy.trajectories import Batch
 
@@ -131,12 +132,13 @@ class Ppo(Resumable):
         config = self.config
         whole_episodes = self.network.memory is not None
         metrics: Metrics = {}
+        remedy = lower("method.ppo.learning_rate", config.learning_rate)
         for _ in range(config.epochs):
             for part in batch.minibatches(config.minibatch, self.generator, whole_episodes):
                 if not part.trained.any():
                     continue
                 loss, metrics = ppo_loss(self.network, part, config)
-                check_finite(loss, "PPO's loss")
+                require_finite(loss, "PPO's loss", remedy)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)

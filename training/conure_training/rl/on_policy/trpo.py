@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, POSITIVE, bounds
+from conure_training.nn.divergence import lower, require_finite
 from conure_training.rl.on_policy.distributions import Distribution
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, check_finite
+from conure_training.rl.on_policy.networks import ActorCriticNetwork
 from conure_training.rl.on_policy.ppo import Metrics, Resumable, standardized
 from conure_training.rl.on_policy.trajectories import Batch
 
@@ -80,7 +81,7 @@ class Trpo(Resumable):
         present = distribution()
         old = present.detached()
         gain = objective(present)
-        check_finite(gain, "TRPO's objective")
+        require_finite(gain, "TRPO's objective", lower("method.trpo.max_kl", self.config.max_kl))
         gradient = _flat(torch.autograd.grad(gain, weights))
         kl_gradient = _flat(
             torch.autograd.grad(distribution().kl_from(old).mean(), weights, create_graph=True)
@@ -122,6 +123,7 @@ class Trpo(Resumable):
 
     def _fit_value(self, batch: Batch) -> Metrics:
         error = torch.zeros(())
+        remedy = lower("method.trpo.value_rate", self.config.value_rate)
         whole_episodes = self.network.memory is not None
         for _ in range(self.config.value_epochs):
             parts = batch.minibatches(self.config.minibatch, self.generator, whole_episodes)
@@ -132,7 +134,7 @@ class Trpo(Resumable):
                     features = self.network.features(part.observation, part.lengths)
                 value = self.network.value(features[part.trained])
                 error = (value - part.target[part.trained]).square().mean()
-                check_finite(error, "the value function's error")
+                require_finite(error, "the value function's error", remedy)
                 self.optimizer.zero_grad(set_to_none=True)
                 error.backward()
                 self.optimizer.step()

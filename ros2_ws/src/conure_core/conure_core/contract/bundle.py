@@ -33,7 +33,12 @@ from conure_core.contract.bundle_files import (
     read_file,
 )
 from conure_core.contract.bundle_spec import BundleSpec, FileDigest
-from conure_core.contract.onnx_session import Signature, check_graph, open_session
+from conure_core.contract.onnx_session import (
+    Signature,
+    check_graph,
+    open_session,
+    run_in_time,
+)
 from conure_core.contract.spec import Contract, FieldSpec, require_match
 from conure_core.errors import BundleError, SpecMismatch, UnsafeCommand
 from conure_core.runtime.atomic_files import last_whole
@@ -245,8 +250,8 @@ def _run(
     Raises: UnsafeCommand.
     """
     try:
-        found = session.run(list(declared), feed)
-    except Exception as error:  # ONNX Runtime raises its own kinds, none of them documented
+        found = run_in_time(session, list(declared), feed)
+    except Exception as error:
         reason = " ".join(str(error).split())[:LONGEST_REASON]
         raise UnsafeCommand(f"{name} failed: {reason}; holding position") from error
     for (output, (_, shape)), array in zip(declared.items(), found, strict=True):

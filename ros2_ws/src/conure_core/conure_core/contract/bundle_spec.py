@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from conure_core.config.yaml_fields import checked_fields
 from conure_core.contract.bundle_files import AGAIN, GOLDEN, INVERSE, POLICY, SPEC, parse_json
 from conure_core.contract.spec import Contract
 from conure_core.errors import BundleError, ConfigError
+from conure_core.runtime.json_text import json_text
 
 FORMAT_VERSION = 1
 FORMAT_WITH_MEMORY = 2
@@ -99,7 +99,7 @@ class BundleSpec:
             data |= {"memory_size": self.memory_size, "has_prior": self.has_prior}
         try:
             checked = {**data, "checksum": _checksum(data)}
-            return json.dumps(checked, indent=2, allow_nan=False) + "\n"
+            return json_text(checked, strict=True, indent=2) + "\n"
         except ValueError as error:
             raise BundleError(f"{SPEC} cannot be written ({error}); pass finite numbers") from error
 
@@ -199,7 +199,7 @@ def _texts(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checksum(data: Mapping[str, Any]) -> str:
     try:
-        text = json.dumps(data, sort_keys=True)
+        text = json_text(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
     except (ValueError, RecursionError) as error:  # a text that is half a surrogate pair; depth
         raise BundleError(f"{SPEC} cannot be read ({error}); {AGAIN}") from error

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conure_core.errors import DataError
+from conure_core.runtime.json_text import json_text
 
 TEMPORARY = "tmp"
 ASIDE = "old"
@@ -90,7 +91,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all.
+    """Write JSON, whole or not at all; a number that is not finite becomes null.
 
     Args:
         path: The final name; what lies there is replaced, a missing folder is made.
@@ -100,7 +101,7 @@ def write_json(path: Path, data: Any) -> None:
         OSError: The disk refused; the old content is still there.
         TypeError: The data holds something else.
     """
-    write_text(path, json.dumps(data, indent=1))
+    write_text(path, json_text(data, indent=1))
 
 
 def read_json(path: Path, remedy: str) -> Any:
@@ -117,7 +118,12 @@ def read_json(path: Path, remedy: str) -> Any:
         FileNotFoundError: There is no such file.
         DataError: It is damaged, or cannot be read.
     """
-    return reading(path, lambda: json.loads(path.read_text(encoding="utf-8")), remedy)
+
+    def parse() -> Any:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=lambda _: None)  # NaN, of earlier versions
+
+    return reading(path, parse, remedy)
 
 
 def reading(

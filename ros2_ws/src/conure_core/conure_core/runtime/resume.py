@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.errors import ConfigError
+from conure_core.runtime.json_text import json_text
 
 CHANGES_NO_RESULT = {"identity": False}
 """Metadata of a configuration's field that no result depends on: where its files are, how many
@@ -44,7 +45,7 @@ def identity(
     if without or inputs:
         kept = {name: value for name, value in plain.items() if name not in without}
         plain = {**kept, **(inputs or {})}
-    return json.dumps(plain, sort_keys=True)
+    return json_text(plain, sort_keys=True)
 
 
 def digest(made_of: Any) -> str:
@@ -67,7 +68,7 @@ def stamp(path: Path) -> int | None:
         if file.is_file():
             status = file.stat()
             stamps.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
-    return zlib.crc32(json.dumps(stamps).encode())
+    return zlib.crc32(json_text(stamps).encode())
 
 
 def require_same(path: Path, saved: Any, wanted: str, remedy: str = ANOTHER_OUT) -> None:
@@ -119,7 +120,7 @@ def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{place}{name}.")
         else:
-            yield f"{place}{name}", json.dumps(value)
+            yield f"{place}{name}", json_text(value)
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

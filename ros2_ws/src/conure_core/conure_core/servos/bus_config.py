@@ -20,6 +20,14 @@ from conure_core.servos.registers import FAMILIES, OTHER_TABLE, Family, Model
 
 IDS = range(0, 253)
 SIMULATED = "sim"
+FIELDS = {
+    "homing_offset": "homing_offset_counts",
+    "current_limit": "current_limit_ma",
+    "min_position_limit": "min_position_counts",
+    "max_position_limit": "max_position_counts",
+    "operating_mode": "mode",
+}
+"""Fields of a servo in the robot's file that set a register, by the register's name."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +146,48 @@ class BusConfig:
             raise ConfigError(f"{error} One of the same control table may give its model_number.")
 
     def _require_settings(self, servo: ServoConfig) -> None:
+        """Refuse a value that a register of this model does not take: a servo would refuse it half
+        way, or heed another one.
+        """
         for name, value in self.settings(servo).items():
-            try:
-                self.table.register(name).encode(value)
-            except ConfigError as error:
-                raise ConfigError(f"servo {servo.id}: {name}: {error}") from error
+            lowest, highest = self.takes(servo, name)
+            if not lowest <= value <= highest:
+                field = FIELDS.get(name, name)
+                raise ConfigError(
+                    f"servo {servo.id}: {field} must be"
+                    f" {self._in_field_units(servo, name, lowest)} to"
+                    f" {self._in_field_units(servo, name, highest)} for a {servo.model} in mode"
+                    f" '{self.mode(servo)}' (its register {name} takes {lowest} to {highest}),"
+                    f" got {getattr(servo, field, value)}"
+                )
+
+    def takes(self, servo: ServoConfig, name: str) -> tuple[int, int]:
+        """Find the lowest and highest value that a servo takes in a register.
+
+        Args:
+            servo: The servo, for its model and mode.
+            name: Name of the register in the family's table.
+
+        Returns:
+            Both ends, in the register's unit.
+
+        Raises:
+            ConfigError: There is no register of this name.
+        """
+        register = self.table.register(name)
+        lowest, highest = register.takes or register.holds
+        if name == "current_limit":
+            highest = self.model(servo).largest_current or highest
+        if name == "homing_offset" and self.is_single_turn(servo):
+            largest = self.table.single_turn_offset
+            lowest, highest = max(lowest, -largest), min(highest, largest)
+        return lowest, highest
+
+    def _in_field_units(self, servo: ServoConfig, name: str, value: int) -> str:
+        """Write a register's value in the unit of the file's field."""
+        if name != "current_limit":
+            return str(value)
+        return f"{value * self.model(servo).current_unit_ma:g}"
 
     def _require_position_limits(self, servo: ServoConfig) -> None:
         turn = self.table.counts_per_turn

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conure_core.errors import RobotError
+from conure_core.runtime.json_text import json_text
 
 TIMEOUT_S = 10.0
 
@@ -36,7 +37,7 @@ def ask(port: Path, command: str, **words: Any) -> dict[str, Any]:
         peer.settimeout(TIMEOUT_S)
         peer.connect(str(control_path(port)))
         with peer.makefile("rw") as lines:
-            question = json.dumps({"command": command, **words})
+            question = json_text({"command": command, **words})
             lines.write(question + "\n")
             lines.flush()
             answer: dict[str, Any] = json.loads(lines.readline())

@@ -135,6 +135,33 @@ class ServoScale:
             raise RobotError("; ".join(texts))
         return np.asarray(raw + first * turn)
 
+    def nearest(self, raw: Counts) -> Counts:
+        """Add to what registers (m,) read the whole turns that bring each servo nearest to the
+        middle of its joint's range, which it may be outside of.
+        """
+        turn = self.bus.table.counts_per_turn
+        middle = (self.lowest + self.highest) / 2
+        turns = np.round((middle - raw) / turn).astype(np.int64)
+        return np.asarray(raw + turns * turn)
+
+    def other_turn(self, index: int, counts: int) -> float | None:
+        """Find another place in a joint's range that reads the same.
+
+        Args:
+            index: The servo's place on the bus.
+            counts: Where it may be, as `nearest` says.
+
+        Returns:
+            Its joint's position a turn away, rad or m; None if that is outside the range.
+        """
+        turn = self.bus.table.counts_per_turn
+        for other in (counts - turn, counts + turn):
+            if self.lowest[index] <= other <= self.highest[index]:
+                all_counts = self._zero.copy()
+                all_counts[index] = other
+                return float(self.servo_positions(all_counts)[index])
+        return None
+
     def _unknown_turn(
         self,
         index: int,

@@ -27,6 +27,7 @@ from conure_ros.bringup.graphs import (
 )
 
 START_MODES = ("hold", "policy")
+SWITCHES = {"true": True, "false": False}
 OF_EVERY_NODE: dict[str, Any] = {"use_sim_time": False, "start_type_description_service": True}
 OF_EVERY_TOPIC = "qos_overrides."
 EVERY_NODE = ("/**", "**", "/*", "*")
@@ -216,8 +217,10 @@ def _has(node: NodeSpec, parameter: str) -> bool:
 
 def _convert_argument(argument: Argument, value: Any) -> Any:
     try:
+        if argument.type is bool:
+            return SWITCHES[str(value).lower()]
         return argument.type(value)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
         ) from error

@@ -81,6 +81,12 @@ ARGUMENTS = {
             "",
             "a serial arm's port; empty: the one in the robot's file; sim: simulated servos",
         ),
+        Argument(
+            "write_settings",
+            bool,
+            False,
+            "write what a serial arm's servos keep without power where it differs from the file",
+        ),
         Argument("bundle", str, "", "folder of the policy bundle"),
         Argument("task", str, "Lift", "name of the task"),
         Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
@@ -154,14 +160,14 @@ SERIAL_ARM = NodeSpec(
     "conure_ros.nodes.serial_arm_node",
     "serial_arm",
     "serial_arm.yaml",
-    ("robot", "port"),
+    ("robot", "port", "write_settings"),
     lifecycle=True,
 )
 # The simulated arm's servos on a pseudo-terminal, and the driver on its other end.
 ON_SIM_PORT = (("port", "sim"),)
 SIM_SERVOS = (
     replace(SIM_ROBOT, parameters=ON_SIM_PORT),
-    replace(SERIAL_ARM, arguments=("robot",), parameters=ON_SIM_PORT),
+    replace(SERIAL_ARM, arguments=("robot", "write_settings"), parameters=ON_SIM_PORT),
 )
 CONTROL = NodeSpec(
     "control_node",

@@ -80,6 +80,8 @@ def rgb_pixels(message: Any, topic: str = TOPIC) -> NDArray[np.uint8]:
 
 def _rows(message: Any, pixel_bytes: int, topic: str) -> NDArray[np.uint8]:
     """(height, width * pixel_bytes), uint8, without what pads the rows."""
+    if not message.width * message.height:
+        raise DataError(f"{topic}: an image of {message.width}x{message.height} px is empty")
     wanted = message.width * pixel_bytes
     if message.step < wanted:
         raise DataError(

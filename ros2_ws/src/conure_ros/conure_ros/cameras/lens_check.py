@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from conure_core.types import Array
 
 TOLERANCE = 0.08
@@ -21,6 +23,8 @@ def lens_difference(matrix: Array, size_px: int, field_of_view_rad: float) -> st
     Returns:
         What differs and what to do, or ''.
     """
+    if not np.isfinite(matrix).all():
+        return "camera_info: k is not finite; calibrate the camera again"
     wanted_px = size_px / 2 / math.tan(field_of_view_rad / 2)
     for axis, focal_px in (("x", float(matrix[0, 0])), ("y", float(matrix[1, 1]))):
         if abs(focal_px / wanted_px - 1.0) > TOLERANCE:

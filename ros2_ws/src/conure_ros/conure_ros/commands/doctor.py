@@ -66,6 +66,7 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
         ("recording", lambda: find_version("mcap", "mcap"), True),
         ("simulation", lambda: find_version("pybullet", "pybullet"), False),
         ("cameras", cameras, False),
+        ("serial ports", serial_ports, False),
         ("GPU", gpu, False),
         ("robot", lambda: robot(config), True),
     ]
@@ -218,6 +219,25 @@ def cameras() -> str:
             f"no access to {', '.join(locked)}", "sudo usermod -aG video $USER, then log in again"
         )
     return f"{', '.join(f'{device.source} ({device.name})' for device in devices)}; {opencv}"
+
+
+def serial_ports() -> str:
+    """Serial adapters as a serial arm's `port` takes them, with their latency timers."""
+    require_module("serial", "pip install 'conure[robot]'; an arm without servos needs none")
+    from conure_ros.drivers import serial_devices as ports
+
+    devices = ports.serial_devices()
+    if not devices:
+        raise Missing("no serial adapter", "plug the arm in; the simulated robot needs none")
+    found = ", ".join(map(str, devices))
+    locked = [device for device in devices if not device.accessible]
+    if locked:
+        paths = ", ".join(str(device.path) for device in locked)
+        raise Missing(f"{found}; no access to {paths}", ports.join_group(locked[0].group))
+    slow = [device for device in devices if (device.latency_timer_ms or 0) > ports.LATENCY_TIMER_MS]
+    if slow:
+        raise Missing(found, "; ".join(ports.lower_latency(device.path) for device in slow))
+    return found
 
 
 def gpu() -> str:

@@ -25,6 +25,46 @@ from conure_core.errors import ConureError, without_passwords
 from conure_ros.comms.domains import announce_node
 from conure_ros.comms.ending import end_requests, tie_to_launcher
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
+from conure_ros.comms.qos import overridable
+
+
+class ActivePublisher:
+    """A publisher that exists only while it is open; otherwise `publish` does nothing.
+
+    A node that is not active, such as one of a second graph on the same ROS domain, is then no
+    publisher of this arm's topics. Any thread may publish.
+    """
+
+    def __init__(self, node: Node, kind: Any, topic: str, quality: Any) -> None:
+        self._node, self._kind, self._given, self._quality = node, kind, topic, quality
+        self._lock = threading.Lock()
+        self._publisher: Any = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is open."""
+        with self._lock:
+            return self._publisher is not None
+
+    def open(self) -> None:
+        """Create the publisher, with the overrides of its quality that the user gave."""
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = self._node.create_publisher(
+                    self._kind, self._given, **overridable(self._quality)
+                )
+
+    def publish(self, message: Any) -> None:
+        with self._lock:
+            if self._publisher is not None:
+                self._publisher.publish(message)
+
+    def release(self) -> None:
+        """Destroy the publisher."""
+        with self._lock:
+            if self._publisher is not None:
+                self._node.destroy_publisher(self._publisher)
+                self._publisher = None
 
 
 class ManagedNode(LifecycleNode):
@@ -39,6 +79,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.created_s, self.active = time.monotonic(), False
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+        self._when_active: list[ActivePublisher] = []
         about = "the graph that the node was started for; managers of other graphs ignore it"
         self.declare_parameter(
             GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True)
@@ -69,6 +110,18 @@ class ManagedNode(LifecycleNode):
         """
         self._entities.append((destroy, entity))
         return entity
+
+    def publisher_while_active(self, kind: Any, topic: str, quality: Any) -> ActivePublisher:
+        """Create a publisher that is open while the node is active, until the node is cleaned up.
+
+        Args:
+            kind: Type of the messages.
+            topic: Name of the topic.
+            quality: Quality of service where the user overrides nothing.
+        """
+        publisher = ActivePublisher(self, kind, topic, quality)
+        self._when_active.append(publisher)
+        return publisher
 
     def late_service(self, kind: Any, name: str, answer: Callable[[Any, Any], Any]) -> Any:
         """Create a service that awaits something before it answers, and blocks no other callback.
@@ -121,11 +174,15 @@ class ManagedNode(LifecycleNode):
         if result == TransitionCallbackReturn.SUCCESS:
             result = self._step("activate", self.activate)
         self.active = result == TransitionCallbackReturn.SUCCESS
+        if self.active:
+            for publisher in self._when_active:
+                publisher.open()
         return result
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         result = self._step("deactivate", self.deactivate)
         self.active = False
+        self._close_publishers()
         return (
             result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
         )
@@ -179,7 +236,13 @@ class ManagedNode(LifecycleNode):
             self.get_logger().error(one_line(f"failed to {what}: {type(error).__name__}: {error}"))
             return TransitionCallbackReturn.ERROR
 
+    def _close_publishers(self) -> None:
+        for publisher in self._when_active:
+            publisher.release()
+
     def _destroy_entities(self) -> None:
+        self._close_publishers()
+        self._when_active.clear()
         while self._entities:
             destroy, entity = self._entities.pop()
             destroy(entity)

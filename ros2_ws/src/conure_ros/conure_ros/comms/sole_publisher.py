@@ -1,7 +1,6 @@
 """The one publisher of a topic: a second one is refused, and the first one named."""
 
 import math
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +10,7 @@ from rclpy.node import Node
 from std_msgs.msg import Empty
 
 from conure_core.errors import RobotError
-from conure_ros.comms.lifecycle import ManagedNode
-from conure_ros.comms.qos import overridable
+from conure_ros.comms.lifecycle import ActivePublisher, ManagedNode
 
 SETTLE_S = 0.3
 """How long running nodes take to discover each other's changes."""
@@ -31,30 +29,24 @@ NO_NAME = "a node without a name yet"
 REMEDY = "deactivate it or end it first (traces of a killed one vanish within 20 s)"
 
 
-class SolePublisher:
+class SolePublisher(ActivePublisher):
     """Publishes on a topic while it holds the claim to it; otherwise `publish` does nothing.
 
     Discovery takes time, so claiming has two steps. For a while no other node may publish the
-    topic. If several start at the same moment, the one with the lowest GID keeps it. Any thread may
-    publish.
+    topic. If several start at the same moment, the one with the lowest GID keeps it.
     """
 
     def __init__(self, node: ManagedNode, kind: Any, topic: str, quality: Any) -> None:
-        self._node, self._kind, self._given, self._quality = node, kind, topic, quality
+        super().__init__(node, kind, topic, quality)
         self.topic = node.resolve_topic_name(topic)
-        self._own = _participant(node)
-        self._lock = threading.Lock()
-        self._publisher: Any = None
+        self._created_s, self._own = node.created_s, _participant(node)
 
     def claim(self) -> None:
         """Claim the topic. Raises: RobotError naming the node that publishes it already."""
-        young_s = self._node.created_s + DISCOVERY_S - time.monotonic()
+        young_s = self._created_s + DISCOVERY_S - time.monotonic()
         for _ in _polls(max(SETTLE_S, young_s)):
             self._refuse_if(self._others())
-        with self._lock:
-            self._publisher = self._node.create_publisher(
-                self._kind, self._given, **overridable(self._quality)
-            )
+        self.open()
         for _ in _polls(SETTLE_S):
             mine = min((_gid(info) for info in self._endpoints() if self._is_own(info)), default=())
             self._refuse_if([info for info in self._others() if not mine or _gid(info) < mine])
@@ -62,24 +54,6 @@ class SolePublisher:
     def other_publishers(self) -> str:
         """The names of other publishers of the topic, or ''. Never blocks."""
         return _joined(self._others())
-
-    @property
-    def held(self) -> bool:
-        """Whether this node holds the claim."""
-        with self._lock:
-            return self._publisher is not None
-
-    def publish(self, message: Any) -> None:
-        with self._lock:
-            if self._publisher is not None:
-                self._publisher.publish(message)
-
-    def release(self) -> None:
-        """Give the claim back."""
-        with self._lock:
-            if self._publisher is not None:
-                self._node.destroy_publisher(self._publisher)
-                self._publisher = None
 
     def _refuse_if(self, others: list[Any]) -> None:
         if others:

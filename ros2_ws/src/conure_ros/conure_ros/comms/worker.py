@@ -3,6 +3,7 @@ and counted.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -21,10 +22,17 @@ class NewestWins(Generic[Job]):
         self._changed = threading.Condition()
         self._job: Job | None = None
         self._ended = False
+        self._began_s: float | None = None
         self.dropped = 0
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
+
+    @property
+    def busy_s(self) -> float:
+        """How long the present job has taken so far, s; 0 without one."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def submit(self, job: Job) -> None:
         with self._changed:
@@ -46,8 +54,11 @@ class NewestWins(Generic[Job]):
                 if self._ended:
                     return
                 job, self._job = self._job, None
+            self._began_s = time.monotonic()
             try:
                 self._work(job)  # type: ignore[arg-type]
             except BaseException as error:
                 self.error = error
                 return
+            finally:
+                self._began_s = None

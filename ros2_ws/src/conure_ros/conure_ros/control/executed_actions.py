@@ -75,12 +75,13 @@ class ExecutedActions:
 
     def take_state(self, state: RobotState) -> None:
         """Compare a state of control_node with the remembered decision that it executed."""
-        if not len(state.commanded_rad):
+        if len(state.commanded_rad) != len(self._arm.config.joint_names):
             return
         before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)
-        if before_rad is None or not state.safety_changes or math.isnan(state.capture_to_command_s):
+        latency_ns = state.capture_to_command_s * NANOSECONDS
+        if before_rad is None or not state.safety_changes or not math.isfinite(latency_ns):
             return
-        captured_ns = to_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
+        captured_ns = to_ns(state.header.stamp) - round(latency_ns)
         with self._lock:
             decision = next(
                 (d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS),

@@ -11,18 +11,19 @@ from conure_core.control.safety import JointCommand
 from conure_core.robot.description import RobotConfig
 from conure_core.robot.ros2_control import Ros2ControlConfig, joint_order
 from conure_core.types import Array
-from conure_ros.comms.lifecycle import ManagedNode
+from conure_ros.comms.lifecycle import ActivePublisher, ManagedNode
 from conure_ros.comms.messages import trajectory_message
-from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.comms.qos import NEWEST
 from conure_ros.comms.sole_publisher import SolePublisher
 
 STREAM_PERIOD_S = 0.01
 
 
 class Output(Protocol):
-    """Where commands go. `sole` is the claim to the arm's topic."""
+    """Where commands go. `sole` is the claim to the arm's topic, `topics` are all."""
 
     sole: SolePublisher
+    topics: tuple[str, ...]
 
     def send(self, command: JointCommand, now_ns: int) -> None:
         """Send one command to the arm.
@@ -54,10 +55,10 @@ class _Controllers:
         """
         self._robot, self._joints = robot, config.arm_joints(robot)
         self.sole = SolePublisher(node, kind, config.arm_topic, NEWEST)
-        self._gripper: Any = None
+        self.topics = tuple(filter(None, (config.arm_topic, config.gripper_topic)))
+        self._gripper: ActivePublisher | None = None
         if config.gripper_topic:
-            created = node.create_publisher(kind, config.gripper_topic, **overridable(NEWEST))
-            self._gripper = node.destroy_at_cleanup(node.destroy_publisher, created)
+            self._gripper = node.publisher_while_active(kind, config.gripper_topic, NEWEST)
         elif robot.gripper_joint not in self._joints:
             node.get_logger().warning(
                 f"nothing commands {robot.gripper_joint}: neither joints nor gripper_topic"

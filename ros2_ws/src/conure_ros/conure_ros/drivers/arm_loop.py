@@ -18,7 +18,9 @@ from conure_core.types import Array
 from conure_ros.drivers.leap_watch import LeapWatch
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.serial_arm import Measurement, SerialArm, ServoFault
+from conure_ros.drivers.serial_devices import slow_adapter
 from conure_ros.drivers.servo_bus import ServoSilent, open_bus
+from conure_ros.drivers.settings import SettingsWriter
 from conure_ros.drivers.speed_limit import SpeedLimit
 from conure_ros.drivers.turn_lock import TurnLock
 
@@ -89,6 +91,7 @@ class ArmLoop:
         silence_s: float = 0.1,
         on_measurement: Callable[[Measurement], None] = lambda measurement: None,
         on_fault: Callable[[str], None] = lambda why: None,
+        writer: SettingsWriter | None = None,
     ) -> None:
         """Open the port and check every servo. Nothing moves.
 
@@ -98,6 +101,7 @@ class ArmLoop:
             silence_s: Time for which one command is followed, s.
             on_measurement: Receives every complete measurement, on the loop's thread.
             on_fault: Receives the reason whenever the arm halts, on the loop's thread.
+            writer: Writes settings that differ from the robot's file; None: they are refused.
 
         Raises:
             RobotError: A servo fails its check; the message names it.
@@ -114,10 +118,11 @@ class ArmLoop:
             LeapWatch(scale.arm, self.config.lost_s),
             "",
         )
-        self.servos = SerialArm(open_bus(self.config, port), scale)
+        self._writer = writer
+        self.servos = SerialArm(open_bus(self.config, port), scale, writer)
         try:
             first = self.servos.check()
-        except RobotError:
+        except BaseException:
             self.servos.bus.close()
             raise
         self._follower = LinearFollower(first.positions)
@@ -348,7 +353,9 @@ class ArmLoop:
         everyone = (
             " (all of them: is the arm powered?)" if len(silent) == len(self.config.ids) else ""
         )
-        return f"lost {names}{everyone}; no intact answer for {self.config.lost_s} s"
+        slow = slow_adapter(self.port, self.config.latency_s)
+        why = f"; {slow}" if slow else ""
+        return f"lost {names}{everyone}; no intact answer for {self.config.lost_s} s{why}"
 
     def _follow(self, now_s: float, elapsed_s: float) -> None:
         if self.stopped or now_s - self._commanded_s > self._silence_s:
@@ -444,7 +451,7 @@ class ArmLoop:
             bus = open_bus(self.config, self.port)
         except PortLost:
             return
-        servos, retried = SerialArm(bus, self.scale), self.servos.bus.retried
+        servos, retried = SerialArm(bus, self.scale, self._writer), self.servos.bus.retried
         try:
             servos.check()
             measurement = servos.hold_present(torque=False)

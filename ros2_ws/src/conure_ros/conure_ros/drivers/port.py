@@ -5,11 +5,13 @@ import os
 import select
 import termios
 import time
+from collections.abc import Iterator
 
 import serial
 from dynamixel_sdk import PortHandler
 
 from conure_core.errors import RobotError
+from conure_ros.drivers.serial_devices import why_not_open
 
 DRAIN_S = 0.001
 DRAINED_S = 0.05
@@ -39,14 +41,35 @@ class SerialPort(PortHandler):
     def __init__(self, path: str, baud: int, latency_s: float) -> None:
         """Raises: PortLost if the port cannot be opened."""
         super().__init__(path)
-        self.baudrate, self._latency_s, self._deadline_s, self._taken = baud, latency_s, 0.0, 0
+        self._latency_s, self._deadline_s, self._taken = latency_s, 0.0, 0
         try:
             self.ser = serial.Serial(path, baud, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:
-            raise PortLost(
-                f"{path}: {error}; is the arm plugged in, and may this user open the port?"
-            ) from error
-        self.is_open, self.tx_time_per_byte = True, 1e4 / baud
+            raise PortLost(why_not_open(path, error)) from error
+        self.is_open = True
+        self._note_baud(baud)
+
+    def _note_baud(self, baud: int) -> None:
+        self.baudrate, self.tx_time_per_byte = baud, 1e4 / baud
+
+    @contextlib.contextmanager
+    def at_baud(self, baud: int) -> Iterator[None]:
+        """Within this context talk at another rate, bit/s. Raises: PortLost where the adapter
+        refuses it.
+        """
+        before = self.baudrate
+        try:
+            self._set_baud(baud)
+            yield
+        finally:
+            self._set_baud(before)
+
+    def _set_baud(self, baud: int) -> None:
+        try:
+            self.ser.baudrate = baud
+        except (OSError, ValueError, termios.error) as error:
+            raise PortLost(f"{self.port_name} does not take {baud} bit/s: {error}") from error
+        self._note_baud(baud)
 
     def setPacketTimeout(self, packet_length: int) -> None:
         self.setPacketTimeoutMillis((packet_length * 10 / self.baudrate + self._latency_s) * 1e3)

@@ -13,6 +13,15 @@ from conure_core.servos.bus_config import ServoConfig
 from conure_core.servos.scale import Counts, Encoders, ServoScale
 from conure_core.types import Array
 from conure_ros.drivers.servo_bus import ServoBus, ServoRefused, ServoSilent
+from conure_ros.drivers.settings import (
+    RESTORE,
+    SettingsWriter,
+    describe,
+    find_changes,
+    lock_all,
+    read_settings,
+    require_models,
+)
 
 LET_GO_S = 0.6
 """How long to wait for servos to confirm that they have no torque."""
@@ -43,8 +52,18 @@ class SerialArm:
     >>> arm.check(); arm.hold_present(); arm.send_goals(arm.measure().positions)
     """
 
-    def __init__(self, bus: ServoBus, scale: ServoScale) -> None:
+    def __init__(
+        self, bus: ServoBus, scale: ServoScale, writer: SettingsWriter | None = None
+    ) -> None:
+        """Take an open bus.
+
+        Args:
+            bus: Of the servos that `scale` converts.
+            scale: Converts between counts and positions.
+            writer: Writes settings that differ from the robot's file; None: they are refused.
+        """
         self.bus, self.scale, self.config, self.table = bus, scale, bus.config, bus.table
+        self._writer = writer
         self.health: dict[int, dict[str, int]] = {servo_id: {} for servo_id in self.config.ids}
         self.missing: list[int] = []
         self._encoders: Encoders | None = None
@@ -55,15 +74,15 @@ class SerialArm:
         """Check models, settings, limits, errors, range, and agreement of double servos. Nothing
         moves and no torque changes.
 
-        Settings that differ are written; a servo accepts them only without torque. `tracked`: the
+        Settings that differ are refused, or written by the `writer`. `tracked`: the
         servos were read continuously until now, so each one's turn is known. Otherwise it must
         follow from the joint's range. Raises: ServoSilent, ServoRefused, ServoFault, RobotError
         naming the servo by its joint.
         """
         with self.bus.patient():
+            require_models(self.bus)
+            self._check_settings()
             for servo in self.config.servos:
-                self._check_model(servo)
-                self._check_settings(servo)
                 self._check_limits(servo)
             if not tracked:
                 self._encoders = None
@@ -97,39 +116,24 @@ class SerialArm:
             " against each other; correct zero_counts or direction"
         )
 
-    def _check_model(self, servo: ServoConfig) -> None:
-        number, wanted = self.bus.ping(servo.id), self.config.model(servo).number
-        if number != wanted:
-            names = {model.number: name for name, model in self.table.models.items()}
-            raise RobotError(
-                f"{self.config.label(servo.id)} is a {names.get(number, f'model {number}')},"
-                f" expected a {servo.model}; correct the id or the model in the robot's file"
-            )
-
-    def _check_settings(self, servo: ServoConfig) -> None:
-        """Write registers in EEPROM only where they differ: it wears out."""
-        present = {name: self.bus.read(servo.id, name) for name in self.config.settings(servo)}
-        differing = {
-            name: value
-            for name, value in self.config.settings(servo).items()
-            if present[name] != value
-        }
-        if not differing:
+    def _check_settings(self) -> None:
+        """Compare what all servos keep without power with the robot's file, and write it where that
+        is allowed.
+        """
+        lock_all(self.bus)
+        wanted = {servo.id: self.config.settings(servo) for servo in self.config.servos}
+        held = read_settings(self.bus, wanted)
+        changes = find_changes(held, wanted)
+        if not changes:
             return
-        if self.bus.read(servo.id, "torque_enable"):
-            what = ", ".join(
-                f"{name} is {present[name]}, needs {value}" for name, value in differing.items()
-            )
+        if self._writer is None:
+            texts = "; ".join(describe(self.config, changes))
             raise RobotError(
-                f"{self.config.label(servo.id)}: {what}, and its torque is on; see torque_off"
+                f"the servos hold other settings than the robot's file: {texts}. Nothing was"
+                " written: correct the file, or start once with write_settings=true, which writes"
+                f" them, and keeps the old ones in a file for {RESTORE}"
             )
-        locked = "lock" in self.table.registers
-        if locked:
-            self.bus.write(servo.id, "lock", 0)
-        for name, value in differing.items():
-            self.bus.write(servo.id, name, value)
-        if locked:
-            self.bus.write(servo.id, "lock", 1)
+        self._writer.write(self.bus, held, wanted)
 
     def _check_limits(self, servo: ServoConfig) -> None:
         """In some modes a servo stops silently at its own position limits; they must contain the

@@ -15,6 +15,7 @@ import scservo_sdk
 from conure_core.errors import RobotError
 from conure_core.servos.bus_config import BusConfig
 from conure_ros.drivers.port import SerialPort
+from conure_ros.drivers.serial_devices import slow_adapter
 
 SUCCESS = dynamixel_sdk.COMM_SUCCESS  # the same numbers in both SDKs
 ALERT = 0x80  # Protocol 2.0: the servo has a hardware error
@@ -159,10 +160,29 @@ class ServoBus(ABC):
                 self._require_done(servo_id, error, what)
                 return value
             self._recover()
+        slow = slow_adapter(self.port.port_name, self.config.latency_s)
         raise ServoSilent(
-            f"{self.config.label(servo_id)} does not answer on {self.port.port_name}; check its"
-            " cable, power and id"
+            f"{self.config.label(servo_id)} does not answer on {self.port.port_name}"
+            f" at {self.port.baudrate} bit/s; {slow or 'check its cable, power, id and baud rate'}"
         )
+
+    def answers_at(self, servo_id: int, baud: int) -> bool:
+        """Tell whether a servo answers at another baud rate: what is asked changes nothing in it.
+
+        Args:
+            servo_id: The servo's id on the bus.
+            baud: The rate, bit/s.
+        """
+        register = self.table.register("model_number")
+        try:
+            with self.port.at_baud(baud):
+                self.port.clearPort()
+                _, result, _ = self._handler.readTxRx(
+                    self.port, servo_id, register.address, register.size
+                )
+        finally:
+            self._recover()
+        return bool(result == SUCCESS and self._handler.data_length == register.size)
 
     def _resynchronize(self, servo_id: int) -> bool:
         """Whether an answer of a unique length came: all earlier questions are answered by then,

@@ -17,6 +17,7 @@ from std_msgs.msg import String
 
 from conure_core.contract.action import GRIPPER, MOTION
 from conure_core.errors import RobotError
+from conure_core.runtime.json_text import json_text
 from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import joint_sample, to_ns, to_time
@@ -218,7 +219,7 @@ class ForeignArm:
 
         try:
             session.wait(connected, 10.0, "arm_model_node is there")
-            asked = json.dumps(words)
+            asked = json_text(words)
             publisher.publish(String(data=asked))
             done: dict[str, Any] = session.wait(
                 lambda: answer(asked), 5.0, f"arm_model_node does {asked}"

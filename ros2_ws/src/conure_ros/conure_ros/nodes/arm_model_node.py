@@ -24,6 +24,7 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.robot.description import load_robot
 from conure_core.robot.ros2_control import load_ros2_control
+from conure_core.runtime.json_text import json_text
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
@@ -178,7 +179,7 @@ class ArmModelNode(Node):
         except (ConureError, ValueError, TypeError, KeyError) as raised:
             error = str(raised) or type(raised).__name__
         answer = {"asked": message.data, "error": error, "monotonic_s": time.monotonic()}
-        self.done.publish(String(data=json.dumps(answer)))
+        self.done.publish(String(data=json_text(answer)))
 
     def _do(self, words: dict[str, Any]) -> None:
         """Raises: ConfigError for an unknown word or joint."""

@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,7 +21,7 @@ from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, image_message, to_time
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.qos import NEWEST, STREAM
 
 WATCH_PERIOD_S = 0.02
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -196,14 +195,8 @@ class CameraNode(ManagedNode):
         self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
 
     def _connect(self) -> None:
-        def publisher(kind: Any, topic: str) -> Any:
-            created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
-            return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
-
-        self.images, self.infos = (
-            publisher(Image, "camera/image_raw"),
-            publisher(CameraInfo, "camera/camera_info"),
-        )
+        self.images = self.publisher_while_active(Image, "camera/image_raw", NEWEST)
+        self.infos = self.publisher_while_active(CameraInfo, "camera/camera_info", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
 

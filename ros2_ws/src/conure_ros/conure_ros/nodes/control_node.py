@@ -25,7 +25,7 @@ from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
 from conure_ros.comms.qos import NEWEST, PARTS, STATE, newest_parts, overridable, take_waiting
-from conure_ros.comms.sole_publisher import PublisherWatch, SplitPublisherWatch
+from conure_ros.comms.sole_publisher import DISCOVERY_S, PublisherWatch, SplitPublisherWatch
 from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.control.arbiter import Mode, selectable_mode
 from conure_ros.control.outputs import open_output
@@ -80,6 +80,7 @@ class ControlNode(ManagedNode):
         self.output = open_output(self, self.robot, choose_controllers(self.parameters))
         states = self.create_publisher(RobotState, "robot_state", **overridable(STATE))
         self.states = self.destroy_at_cleanup(self.destroy_publisher, states)
+        self.others = PublisherWatch(self, "robot_state")
         for created in subscribe_stop(self, lambda: self.supervisor.stop("the stop topic")):
             self.destroy_at_cleanup(self.destroy_subscription, created)
         subscribe(Empty, "operator/heartbeat", lambda _: self.supervisor.heartbeat())
@@ -96,7 +97,7 @@ class ControlNode(ManagedNode):
         )
         self.torque_client = self.create_client(SetBool, "torque")
         self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (self.output.sole.topic, *SOURCES)
+        topics = (*self.output.topics, *SOURCES)
         self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
         self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
@@ -209,6 +210,20 @@ class ControlNode(ManagedNode):
         self.torque_client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
 
     def report(self, status: Status) -> None:
+        """Publish the state. A control that is neither active nor stopped says nothing beside
+        another one, which may be the arm's.
+        """
+        idle = status.mode is Mode.INACTIVE and not status.stopped
+        if not (idle and self._may_be_second()):
+            self.states.publish(self._message(status))
+        self._log(status)
+
+    def _may_be_second(self) -> bool:
+        """Whether another node publishes robot_state, as far as this one knows already."""
+        young = time.monotonic() - self.created_s < DISCOVERY_S
+        return young or bool(self.others.duplicates())
+
+    def _message(self, status: Status) -> RobotState:
         state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = (
@@ -225,8 +240,7 @@ class ControlNode(ManagedNode):
             )
             if status.command.requested_rad is not None:
                 state.requested_rad = status.command.requested_rad.tolist()
-        self.states.publish(state)
-        self._log(status)
+        return state
 
     def _log(self, status: Status) -> None:
         """Log every change of mode, and every alarm, once."""

@@ -2,7 +2,6 @@
 resumes.
 """
 
-import json
 import queue
 import sys
 import threading
@@ -25,6 +24,7 @@ from std_srvs.srv import Trigger
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.runtime.claim import claimed
+from conure_core.runtime.json_text import json_text
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
@@ -436,7 +436,7 @@ class EvaluatorNode(Node):
 
     def _recorded(self, request: Request, about: dict[str, Any], limit_s: float) -> Trial:
         """The recorded part of a trial. Raises: RobotError."""
-        self.call("start_episode", name=request.name, metadata_json=json.dumps(about))
+        self.call("start_episode", name=request.name, metadata_json=json_text(about))
         try:
             success, duration_s = self._act(limit_s, request.progress)
         except BaseException:
@@ -446,7 +446,7 @@ class EvaluatorNode(Node):
             self.recorded = stopped.path if stopped else ""
             raise
         label = "success" if success else "failure"
-        outcome = json.dumps({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
+        outcome = json_text({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
         path = Path(self._keep(label, outcome).path)
         message = f"{label} after {duration_s:.1f} s"
         return Trial(

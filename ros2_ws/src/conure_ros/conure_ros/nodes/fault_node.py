@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from std_msgs.msg import String
 
 from conure_core.errors import ConfigError
 from conure_core.robot.description import load_robot
+from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.parameters import declare, parameter
@@ -63,7 +63,7 @@ class FaultNode(Node):
     def _report(self, spoiled: bool = False, error: str = "") -> None:
         answer = {"fault": self.injector.fault, "stamp_ns": self.get_clock().now().nanoseconds}
         self.injected.publish(
-            String(data=json.dumps({**answer, "spoiled": spoiled, "error": error}))
+            String(data=json_text({**answer, "spoiled": spoiled, "error": error}))
         )
 
     def _on_message(self, topic: str, message: Any) -> None:

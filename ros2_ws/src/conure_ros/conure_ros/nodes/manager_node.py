@@ -61,8 +61,9 @@ class ManagerNode(Node):
     def run(self) -> None:
         for name in self.parameters.nodes:
             self._require_own_graph(name)
+        self._require_unique_names(age_s=0.0)
         self._bring("configure")
-        self._require_unique_names()
+        self._require_unique_names(age_s=DISCOVERY_S)
         self._bring("activate")
         if self.parameters.start_mode != "hold":
             self._choose_start_mode()
@@ -98,14 +99,15 @@ class ManagerNode(Node):
                 " set another ROS_DOMAIN_ID for this graph"
             )
 
-    def _require_unique_names(self) -> None:
-        """Wait until all other nodes are discovered, and until traces of killed ones vanish.
-        Raises: RobotError.
+    def _require_unique_names(self, age_s: float) -> None:
+        """Wait until this process is `age_s` old, and until traces of killed nodes vanish. Before
+        DISCOVERY_S it may not have discovered all others yet. Raises: RobotError.
         """
-        until_s = max(time.monotonic(), self.created_s + DISCOVERY_S) + TRACES_S
+        known_s = self.created_s + age_s
+        until_s = max(time.monotonic(), known_s) + TRACES_S
         while True:
             duplicates = [name for name in self.parameters.nodes if self._count(name) > 1]
-            if not duplicates and time.monotonic() >= self.created_s + DISCOVERY_S:
+            if not duplicates and time.monotonic() >= known_s:
                 return
             for name in duplicates:
                 self._require_own_graph(name)

@@ -18,7 +18,7 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.cameras.encodings import image_pixels, unread_images
+from conure_ros.cameras.encodings import TOPIC, image_pixels, unread_images
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.cameras.lens_check import lens_difference
@@ -36,7 +36,7 @@ from conure_ros.comms.messages import (
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import LATCHED, NEWEST, PARTS, STREAM, overridable
-from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.comms.sole_publisher import REMEDY, PublisherWatch, SolePublisher
 from conure_ros.comms.worker import NewestWins
 from conure_ros.control.executed_actions import Decision, ExecutedActions
 from conure_ros.control.joint_watch import JointHistory
@@ -114,10 +114,11 @@ class PolicyNode(ManagedNode):
         for kind, topic, callback, quality in (
             (JointState, "joint_states", self._on_joint_states, PARTS),
             (CameraInfo, "camera/camera_info", self._on_camera_info, NEWEST),
-            (Image, "camera/image_raw", self._on_image, NEWEST),
+            (Image, TOPIC, self._on_image, NEWEST),
         ):
             created = self.create_subscription(kind, topic, callback, **overridable(quality))
             self.destroy_at_cleanup(self.destroy_subscription, created)
+        self.cameras = PublisherWatch(self, TOPIC)
         self.memory = EpisodeMemory()
         states = self.create_subscription(RobotState, "robot_state", self._on_state, LATCHED)
         self.destroy_at_cleanup(self.destroy_subscription, states)
@@ -223,6 +224,10 @@ class PolicyNode(ManagedNode):
         if self.lens_fault:
             self._drop("another camera", self.lens_fault)
             return
+        if names := self.cameras.duplicates():
+            why = f"{names} all publish {self.cameras.topic}, and only one may; {REMEDY}"
+            self._drop("several cameras", why)
+            return
         if not self.pace.takes(captured_ns):
             return
         nearest, apart_s = self.joints.nearest(captured_ns)
@@ -293,6 +298,10 @@ class PolicyNode(ManagedNode):
             if worker.error is not None:
                 raise worker.error
         self._yield_to_other_publisher()
+        if self.worker.busy_s > DIAGNOSTICS_PERIOD_S:
+            self._drop(
+                "slow bundle", f"the bundle gave no answer within {DIAGNOSTICS_PERIOD_S:g} s"
+            )
         if why := unread_images(self):
             self._drop("compressed images", why)
         if self.fault and not self.decided:

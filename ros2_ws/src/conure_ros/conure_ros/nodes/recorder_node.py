@@ -20,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import DataError
+from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.comms.diagnostics import diagnostics
@@ -243,7 +244,7 @@ def _parse_metadata(text: str) -> dict[str, Any]:
     """Raises: DataError if the text is not a JSON object that can be stored as UTF-8."""
     try:
         data = json.loads(text or "{}")
-        json.dumps(data, ensure_ascii=False).encode()
+        json_text(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise DataError(f"metadata_json is not JSON: {error}") from error
     if not isinstance(data, dict):

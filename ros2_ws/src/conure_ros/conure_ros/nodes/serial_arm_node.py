@@ -3,7 +3,7 @@ vendor's driver.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
@@ -18,10 +18,11 @@ from conure_ros.comms.diagnostics import diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message
 from conure_ros.comms.parameters import declare, parameter
-from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.comms.qos import NEWEST, STREAM, overridable
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.serial_arm import Measurement
+from conure_ros.drivers.settings import FOLDER, SettingsWriter
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -41,15 +42,22 @@ class SerialArmParameters:
         0.1, "how long one command is followed; then the arm holds, s", 0.01, 10.0
     )
     limp_at_end: bool = parameter(False, "torque off when the node ends: the arm falls")
+    write_settings: bool = parameter(
+        False, "write what the servos keep without power where it differs from the robot's file"
+    )
+    settings_folder: str = parameter(
+        str(FOLDER), "where a file keeps what they held before, in a folder a robot"
+    )
 
 
 class SerialArmNode(ManagedNode):
     """Follows `joint_trajectory`, publishes `joint_states`. A fault halts the arm and stops control
     by `stop`.
 
-    configure checks every servo and moves nothing; activate switches the torque on at the present
-    pose; deactivate holds. The node latches a stop itself, in every lifecycle state, until
-    control's reset_stop. After a fault, which is a stop too, deactivate and activate it as well.
+    configure checks every servo and moves nothing, and writes settings only with `write_settings`;
+    activate switches the torque on at the present pose; deactivate holds. The node latches a stop
+    itself, in every lifecycle state, until control's reset_stop. After a fault, which is a stop
+    too, deactivate and activate it as well.
     """
 
     def __init__(self) -> None:
@@ -61,8 +69,9 @@ class SerialArmNode(ManagedNode):
     def configure(self) -> None:
         self.robot, self.last_warning = load_robot(self.parameters.robot), ""
         bus = load_bus(self.parameters.robot)
-        self.joint_states = self._publisher(JointState, "joint_states", 1)
-        self.diagnostics = self._publisher(DiagnosticArray, "/diagnostics", 10)
+        self.joint_states = self.publisher_while_active(JointState, "joint_states", NEWEST)
+        status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
         trajectories = self.create_subscription(
             JointTrajectory,
             "joint_trajectory",
@@ -84,17 +93,25 @@ class SerialArmNode(ManagedNode):
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
         self.loop = ArmLoop(
-            scale, port, self.parameters.silence_s, self._on_measurement, self._on_fault
+            scale,
+            port,
+            self.parameters.silence_s,
+            self._on_measurement,
+            self._on_fault,
+            self._settings_writer(),
         )
         self.loop.stopped = self.stop_watch.reason
         self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
         self.loop.start()
 
-    def _publisher(self, kind: type, topic: str, depth: int) -> Any:
-        quality = overridable(NEWEST) if depth == 1 else {"qos_profile": depth}
-        return self.destroy_at_cleanup(
-            self.destroy_publisher, self.create_publisher(kind, topic, **quality)
-        )
+    def _settings_writer(self) -> SettingsWriter | None:
+        if not self.parameters.write_settings:
+            return None
+        folder = Path(self.parameters.settings_folder).expanduser()
+        return SettingsWriter(self.robot.name, folder, self._log_setting)
+
+    def _log_setting(self, text: str) -> None:
+        self.get_logger().warning(one_line(text))
 
     @property
     def arm(self) -> ArmLoop:

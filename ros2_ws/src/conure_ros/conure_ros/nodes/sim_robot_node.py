@@ -5,11 +5,10 @@ With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and
 drives them.
 """
 
-import json
+import itertools
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -18,6 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.description import load_robot
+from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
@@ -90,6 +90,8 @@ class SimRobotNode(ManagedNode):
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
         self.last_warning, self.succeeded, self.limp = "", False, False
+        # As a real sensor's noise does, it tells a still scene from a camera that is frozen.
+        self.flicker = itertools.cycle((0, 1))
         self.speed_limit, self.commanded_s = SpeedLimit(self.robot), math.inf
         self.servos: ServoArm | None = None
         self._begin(self.parameters.seed, self.parameters.target)
@@ -97,9 +99,9 @@ class SimRobotNode(ManagedNode):
             path = port_path(self.parameters.port, load_bus(self.parameters.robot))
             self.servos = ServoArm(self.parameters.robot, self.env.world, path).__enter__()
         if self.servos is None:  # otherwise the servos' driver publishes them
-            self.joint_states = self._publisher(JointState, "joint_states")
-        self.images = self._publisher(Image, "camera/image_raw")
-        self.camera_infos = self._publisher(CameraInfo, "camera/camera_info")
+            self.joint_states = self.publisher_while_active(JointState, "joint_states", NEWEST)
+        self.images = self.publisher_while_active(Image, "camera/image_raw", NEWEST)
+        self.camera_infos = self.publisher_while_active(CameraInfo, "camera/camera_info", NEWEST)
         if self.stop_watch is not None:
             self.steady_timer(PUBLISHERS_PERIOD_S, self.stop_watch.check_publishers)
             trajectories = self.create_subscription(
@@ -121,10 +123,6 @@ class SimRobotNode(ManagedNode):
             self.create_service(TaskStatus, "task_status", self._on_task_status),
         )
         self.steady_timer(TICK_S, self._tick)
-
-    def _publisher(self, kind: Any, topic: str) -> Any:
-        created = self.create_lifecycle_publisher(kind, topic, **overridable(NEWEST))
-        return self.destroy_at_cleanup(self.destroy_lifecycle_publisher, created)
 
     def _environment(self, task: str) -> TabletopEnv:
         """Raises: ConfigError for an unknown task, listing the known ones."""
@@ -212,7 +210,8 @@ class SimRobotNode(ManagedNode):
         camera = self.env.sample.displace(
             self.env.world.camera.scaled(self.parameters.camera_scale)
         )
-        pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random)
+        pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random).copy()
+        pixels[0, 0, 0] ^= next(self.flicker)
         self.camera_infos.publish(
             camera_info_message(
                 camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame
@@ -322,7 +321,7 @@ class SimRobotNode(ManagedNode):
             "target": self.info["target"],
             "time_limit_s": self.env.time_limit_s,
         }
-        response.detail_json = json.dumps(detail)
+        response.detail_json = json_text(detail)
         return response
 
     def _warn_once(self, why: str) -> None:

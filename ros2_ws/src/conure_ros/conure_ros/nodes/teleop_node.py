@@ -22,6 +22,18 @@ from conure_ros.comms.messages import by_name, to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.teleop.gamepads import (
+    AUTO,
+    CUSTOM,
+    GAMEPADS,
+    NAMES,
+    Counts,
+    Layout,
+    describe,
+    find_layout,
+    fitting,
+    require_name,
+)
 from conure_ros.teleop.input_watch import InputWatch, Moment
 from conure_ros.teleop.teleoperation import (
     MOTIONS,
@@ -34,6 +46,17 @@ from conure_ros.teleop.teleoperation import (
 DIAGNOSTICS_PERIOD_S = 1.0
 # A command may come this part of a period early: timers and drivers are not synchronous.
 EARLY = 0.02
+XBOX = GAMEPADS["xbox"]
+(XBOX_COUNTS,) = XBOX.counts
+LAYOUT = (
+    "axis_count",
+    "button_count",
+    "axes",
+    "axis_scales",
+    "dead_man_button",
+    "open_button",
+    "close_button",
+)
 
 
 @dataclass(frozen=True)
@@ -41,19 +64,30 @@ class TeleopParameters:
     """Parameters of teleop_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    axis_count: int = parameter(8, "axes of the joystick; a Joy with another number is refused")
+    gamepad: str = parameter(
+        AUTO, f"layout of the Joy: {', '.join(NAMES)}; auto: by its numbers of axes and buttons"
+    )
+    axis_count: int = parameter(
+        XBOX_COUNTS[0], "of a custom gamepad: axes; a Joy with another number is refused"
+    )
     button_count: int = parameter(
-        11, "buttons of the joystick; a Joy with another number is refused"
+        XBOX_COUNTS[1], "of a custom gamepad: buttons; a Joy with another number is refused"
     )
     axes: tuple[int, ...] = parameter(
-        (1, 0, 4, 6, 7, 3), "axis of x, y, z and of the turns about x, y, z; -1: none"
+        XBOX.axes, "of a custom gamepad: axis of x, y, z and of the turns about x, y, z; -1: none"
     )
     axis_scales: tuple[float, ...] = parameter(
-        (1.0, 1.0, 1.0, -1.0, 1.0, 1.0), "of each of these axes, to [-1, 1]"
+        XBOX.axis_scales, "of a custom gamepad: scales of these axes, to [-1, 1]"
     )
-    dead_man_button: int = parameter(4, "the button without which a Joy sends nothing")
-    open_button: int = parameter(1, "the button that opens the gripper")
-    close_button: int = parameter(0, "the button that closes the gripper")
+    dead_man_button: int = parameter(
+        XBOX.dead_man_button, "of a custom gamepad: the button without which a Joy sends nothing"
+    )
+    open_button: int = parameter(
+        XBOX.open_button, "of a custom gamepad: the button that opens the gripper"
+    )
+    close_button: int = parameter(
+        XBOX.close_button, "of a custom gamepad: the button that closes the gripper"
+    )
     dead_zone: float = parameter(
         0.05, "part of an axis's or velocity's range that counts as nothing", 0.0, 0.9
     )
@@ -83,16 +117,10 @@ class TeleopNode(ManagedNode):
     def configure(self) -> None:
         given = self.parameters
         self.robot = load_robot(given.robot)
-        names = (
-            "axis_count",
-            "button_count",
-            "axes",
-            "axis_scales",
-            "dead_man_button",
-            "open_button",
-            "close_button",
-        )
-        self.layout = JoyLayout(**{name: getattr(given, name) for name in (*names, "dead_zone")})
+        self.layouts = dict[Counts, Layout]()
+        require_name(given.gamepad, self._custom_changes())
+        if given.gamepad == CUSTOM:
+            self._custom_layout()
         self.scale = TwistScale(
             given.twist_linear_full_m_s, given.twist_angular_full_rad_s, given.dead_zone
         )
@@ -133,11 +161,36 @@ class TeleopNode(ManagedNode):
         if hasattr(self, "commands"):
             self.commands.release()
 
+    def _custom_changes(self) -> list[str]:
+        """Names of the parameters of a custom layout that were given."""
+        standard = TeleopParameters()
+        return [
+            name for name in LAYOUT if getattr(self.parameters, name) != getattr(standard, name)
+        ]
+
+    def _custom_layout(self) -> JoyLayout:
+        """Raises: ConfigError for a layout that no device has."""
+        given = self.parameters
+        return JoyLayout(**{name: getattr(given, name) for name in (*LAYOUT, "dead_zone")})
+
     # Inputs.
+
+    def _layout(self, counts: Counts) -> Layout:
+        """The layout of a Joy with these counts; said once. Raises: UnsafeCommand."""
+        if counts in self.layouts:
+            return self.layouts[counts]
+        given = self.parameters
+        if given.gamepad == CUSTOM:
+            return self._custom_layout()
+        self.layouts[counts] = find_layout(given.gamepad, counts, given.dead_zone)
+        if given.gamepad == AUTO:
+            self.get_logger().info(f"gamepad: {describe(fitting(counts)[0])}")
+        return self.layouts[counts]
 
     def _on_joy(self, message: Joy) -> None:
         try:
-            intent = self.layout.intent(message.axes, message.buttons)
+            layout = self._layout((len(message.axes), len(message.buttons)))
+            intent = layout.intent(message.axes, message.buttons)
             if not self._is_released(intent is not None):
                 raise UnsafeCommand(
                     "joy: the dead man's button was held before activation; let it go first"

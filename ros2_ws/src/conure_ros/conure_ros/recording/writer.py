@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from mcap.writer import CompressionType, Writer
 
 from conure_core.errors import DataError
 from conure_core.runtime.atomic_files import sync
+from conure_core.runtime.json_text import json_text
 from conure_ros.recording.episodes import METADATA, METADATA_AT_START, PARTIAL, RECOVER, Topic
 
 CHUNK_BYTES = 256 * 1024
@@ -174,7 +174,7 @@ class EpisodeWriter:
 def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Metadata as MCAP stores it: texts by name; other values as JSON."""
     return {
-        key: value if isinstance(value, str) else json.dumps(value)
+        key: value if isinstance(value, str) else json_text(value)
         for key, value in metadata.items()
     }
 

@@ -9,6 +9,9 @@ from conure_core.errors import ConfigError, UnsafeCommand
 from conure_core.types import Array
 
 MOTIONS = 6
+ROLL, PITCH = 3, 4
+CROSS = 4
+"""Buttons of a pad's cross."""
 OPEN, CLOSED = 1.0, -1.0
 
 
@@ -29,7 +32,9 @@ class JoyLayout:
     """The layout of a sensor_msgs/Joy.
 
     `axes`: numbers of the axes for x, y, z and for the rotations about x, y, z; -1: none. Each is
-    multiplied by its scale. An axis within `dead_zone` of its centre counts as 0.
+    multiplied by its scale. An axis within `dead_zone` of its centre counts as 0. `axis_buttons`:
+    buttons that turn about x in plus and minus, and about y, for pads whose cross has no axes;
+    empty: none.
     """
 
     axis_count: int
@@ -40,6 +45,7 @@ class JoyLayout:
     open_button: int
     close_button: int
     dead_zone: float
+    axis_buttons: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.axes) != MOTIONS or len(self.axis_scales) != MOTIONS:
@@ -56,6 +62,12 @@ class JoyLayout:
         for name, button in buttons.items():
             if not 0 <= button < self.button_count:
                 raise ConfigError(f"{name} must be 0 to {self.button_count - 1}, got {button}")
+        crossed = [some for some in self.axis_buttons if not 0 <= some < self.button_count]
+        if crossed or len(self.axis_buttons) not in (0, CROSS):
+            raise ConfigError(
+                f"axis_buttons must be {CROSS} buttons, 0 to {self.button_count - 1}, or none, got"
+                f" {list(self.axis_buttons)}"
+            )
         if len(set(buttons.values())) != len(buttons):
             raise ConfigError(f"dead man, open and close must be different buttons, got {buttons}")
 
@@ -87,9 +99,12 @@ class JoyLayout:
         values = np.array(
             [axes[axis] if axis >= 0 else 0.0 for axis in self.axes], dtype=np.float64
         )
-        return Intent(
-            _limit(values * self.axis_scales, "joy", self.dead_zone), self._gripper(buttons)
-        )
+        values = values * self.axis_scales
+        if self.axis_buttons:
+            right, left, up, down = (buttons[number] for number in self.axis_buttons)
+            values[ROLL] += right - left
+            values[PITCH] += up - down
+        return Intent(limited(values, "joy", self.dead_zone), self._gripper(buttons))
 
     def _gripper(self, buttons: Sequence[int]) -> float | None:
         """Open or close; both buttons together mean neither."""
@@ -128,7 +143,9 @@ class TwistScale:
         if frame not in ("", base_frame):
             raise UnsafeCommand(f"teleop/twist must be in frame '{base_frame}', got '{frame}'")
         full = np.repeat([self.linear_full_m_s, self.angular_full_rad_s], 3)
-        motion = _limit(np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone)
+        motion = limited(
+            np.array(velocity, dtype=np.float64) / full, "teleop/twist", self.dead_zone
+        )
         return Intent(motion) if motion.any() else None
 
 
@@ -139,9 +156,16 @@ def _expect_finite(**settings: Sequence[float]) -> None:
             raise ConfigError(f"{name} must be finite, got {list(values)}")
 
 
-def _limit(values: Array, what: str, dead_zone: float) -> Array:
-    """Clip to [-1, 1], and set values in the dead zone to 0. Raises: UnsafeCommand if one is not
-    finite.
+def limited(values: Array, what: str, dead_zone: float) -> Array:
+    """Clip to [-1, 1], and set values in the dead zone to 0.
+
+    Args:
+        values: Of axes.
+        what: Their topic, for the message.
+        dead_zone: Smaller values count as nothing.
+
+    Raises:
+        UnsafeCommand: One is not finite.
     """
     if not np.isfinite(values).all():
         raise UnsafeCommand(f"{what}: {values} is not finite; nothing is sent")
