@@ -80,6 +80,18 @@ LAYERS = {
         "benchmarks",
         "moved",
     ],
+    "conure_calibration": [
+        "conf",
+        "poses",
+        "results",
+        "boards",
+        "intrinsics",
+        "hand_eye",
+        "latency",
+        "dynamics",
+        "commands",
+        "benchmarks",
+    ],
     "conure_experiments": [
         "conf",
         "estimates",

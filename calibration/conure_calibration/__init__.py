@@ -1,1 +1,3 @@
-"""Intrinsics, hand-eye, latency and system identification, as pure functions."""
+"""Intrinsics, hand-eye, joint offsets, latency and servo dynamics, as pure functions under thin
+commands; nothing here needs ROS or a simulator.
+"""

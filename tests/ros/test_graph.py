@@ -31,6 +31,9 @@ RECORDED = {
     "/command/policy",
     "/joint_trajectory",
     "/robot_state",
+    "/robot_description",
+    "/tf",
+    "/tf_static",
 }
 # What depends on how the trial goes: safety's changes, and what is told once a second.
 PERHAPS = {"/command/executed", "/diagnostics"}

@@ -17,6 +17,7 @@ from conure_ros.bringup.graphs import (
     GRAPHS,
     POLICY,
     RECORDER,
+    ROBOT_STATE_PUBLISHER,
     SIM_ROBOT,
     SIM_SERVOS,
     TELEOP,
@@ -39,7 +40,7 @@ from conure_ros.commands.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"
-ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
+ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
 LIFECYCLE = [node.name for node in (SIM_ROBOT, *SIM_SERVOS, *ABOVE) if node.lifecycle]
 
 

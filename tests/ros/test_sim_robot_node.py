@@ -11,15 +11,18 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Empty
+from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
+from conure_core.robot.link_transforms import rotate
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
 from conure_ros.cameras.encodings import image_pixels
 from conure_ros.comms.messages import joint_sample, to_ns, to_time, trajectory_message
-from conure_ros.comms.qos import ANY, NEWEST
+from conure_ros.comms.qos import ANY, LATCHED, NEWEST
+from conure_sim.physics.arm_simulation import load_arm_simulation
 
 pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
@@ -36,6 +39,7 @@ class Rig:
             peer.listen(Image, "camera/image_raw"),
         )
         self.infos = peer.listen(CameraInfo, "camera/camera_info")
+        self.frames = peer.listen(TFMessage, "/tf_static", LATCHED)
         self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
 
     def joint_rad(self):
@@ -130,7 +134,20 @@ def test_images_are_rgb8_with_matching_camera_info(rig):
     info = rig.infos[-1]
     assert (info.width, info.height) == (48, 48)
     assert info.k[0] > 0 and info.k[2] == 24.0
-    assert info.header.frame_id == rig.images[-1].header.frame_id == "camera"
+    assert info.header.frame_id == rig.images[-1].header.frame_id == "camera_optical_frame"
+
+
+def test_the_cameras_frame_is_published_where_the_camera_is(rig, wait_until):
+    wait_until(lambda: rig.frames, 10)
+    (transform,) = rig.frames[-1].transforms
+    assert transform.header.frame_id == ROBOT.base_frame
+    assert transform.child_frame_id == rig.images[-1].header.frame_id
+    place, turn = transform.transform.translation, transform.transform.rotation
+    scene = load_arm_simulation("wx250s")
+    eye_m, gaze_m = np.array(scene.camera_eye_m), np.array(scene.camera_gaze_m)
+    assert np.allclose([place.x, place.y, place.z], eye_m, atol=1e-6)
+    forward = rotate(np.array([turn.x, turn.y, turn.z, turn.w]), np.array([0.0, 0.0, 1.0]))
+    assert np.allclose(forward, (gaze_m - eye_m) / np.linalg.norm(gaze_m - eye_m), atol=1e-6)
 
 
 def test_images_of_a_still_scene_differ_as_a_real_cameras_do_and_by_one_bit(rig, wait_until):

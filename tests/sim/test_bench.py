@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from conure_core.cli import main
+from conure_core.cli.bench_report import Row
 from conure_core.errors import ConfigError
 from conure_core.runtime.resume import identity
 from conure_sim.benchmarks.command import MEASUREMENTS, run
 from conure_sim.benchmarks.experts import Cell, expert_rates
 from conure_sim.benchmarks.measurements import memory_growth_mb, reset_median_s
-from conure_sim.benchmarks.report import Row
 from conure_sim.envs.expert_success import success_rate
 
 TOY = [

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 import conure_sim.benchmarks.measurements as measure
+from conure_core.cli.bench_report import Row, measure_rows
 from conure_core.config.loader import load_config
 from conure_core.config.values import BATCH, bounds, check_values
 from conure_core.errors import unknown_name
 from conure_core.robot.description import load_robot
 from conure_sim.benchmarks.collection import collection_minutes
 from conure_sim.benchmarks.experts import Cell, expert_rates
-from conure_sim.benchmarks.report import Row, measure_rows
 from conure_sim.benchmarks.restoring import restore_deviations
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import TASKS, find_task

@@ -203,7 +203,7 @@ class Camera:
     """Its projection."""
     base_from_camera: Array
     """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
-    frame: str = "camera"
+    frame: str = "camera_optical_frame"
     """Name of the optical frame."""
 
     @property
@@ -270,7 +270,7 @@ class MountedCamera:
     """Name of a link of the URDF."""
     link_from_camera: Array
     """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
-    frame: str = "wrist_camera"
+    frame: str = "wrist_optical_frame"
     """Name of the optical frame."""
 
     def at(self, base_from_link: Array) -> Camera:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 import conure_training.benchmarks.measurements as measure
+from conure_core.cli.bench_report import Row, measure_rows
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import load_robot
-from conure_sim.benchmarks.report import Row, measure_rows
 from conure_training.benchmarks.prior_training import prior_steps
 from conure_training.prior.train import PriorConfig
 

@@ -11,6 +11,7 @@ from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -202,7 +203,11 @@ def _stored(module: str, name: str, schema: type[Any]) -> str:
 
 
 def _verb(name: str) -> str:
-    return f"conure {name.replace('_', ' ')}"
+    """The verb whose keys this YAML file has, as people write it: with a hyphen, as two words."""
+    written = {
+        re.sub(r"\W", "_", verb.name): verb.name for verb in entry_points(group="conure.commands")
+    }
+    return f"conure {written.get(name, name.replace('_', ' '))}"
 
 
 def _writable(node: Any) -> Any:

@@ -16,7 +16,7 @@ from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.health import HealthRules, StreamHealth
 from conure_ros.cameras.rotation import require_turn, rotate_calibration, rotate_image
 from conure_ros.cameras.sources import CameraLost, Source, SourceSettings, open_source, parse_source
-from conure_ros.cameras.transforms import publish_static
+from conure_ros.cameras.transforms import camera_transform, publish_static
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, image_message, to_time
@@ -66,6 +66,7 @@ class CameraParameters:
     frame: str = parameter(
         "camera_optical_frame", "name of the optical frame: z forward, x right, y down (REP 103)"
     )
+    frame_prefix: str = parameter("", "put before the names of all frames, such as left/")
     fault_periods: float = parameter(
         6.0, "expected periods without a good frame until that is a fault", 1.0, 1000.0
     )
@@ -127,7 +128,8 @@ class CameraNode(ManagedNode):
             self._measure(source, framing)
             self._connect()
             if pose is not None:
-                static = publish_static(self, pose, wanted.frame, self.now_ns())
+                transform = camera_transform(pose, wanted.frame)
+                static = publish_static(self, transform, wanted.frame_prefix)
                 self.destroy_at_cleanup(self.destroy_publisher, static)
         except BaseException:
             source.close()
@@ -192,7 +194,8 @@ class CameraNode(ManagedNode):
         published = self.calibration.without_distortion() if wanted.undistort else self.calibration
         published = rotate_calibration(published, wanted.rotate_deg)
         self.placement = framing.placement(published.width_px, published.height_px)
-        self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
+        self.frame = f"{wanted.frame_prefix}{wanted.frame}"
+        self.info = calibration_message(published.for_placement(self.placement), self.frame)
 
     def _connect(self) -> None:
         self.images = self.publisher_while_active(Image, "camera/image_raw", NEWEST)
@@ -225,7 +228,7 @@ class CameraNode(ManagedNode):
         stamp_ns = frame.stamp_ns - round(self.parameters.capture_delay_s * NANOSECONDS)
         self.info.header.stamp = to_time(stamp_ns)
         self.infos.publish(self.info)
-        self.images.publish(image_message(image, stamp_ns, self.parameters.frame))
+        self.images.publish(image_message(image, stamp_ns, self.frame))
         self.tally.add(time.monotonic() - frame.taken_s)
 
     def _watch(self) -> None:
@@ -254,10 +257,7 @@ class CameraNode(ManagedNode):
             "reconnects": str(self.capture.reconnects),
             "source": self.spec.shown,
         }
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(
-            diagnostics(stamp, f"{self.get_name()}: capture", self.fault, values)
-        )
+        self.diagnostics.publish(diagnostics(self, "capture", self.spec.shown, self.fault, values))
 
 
 def calibration_message(calibration: Calibration, frame: str) -> CameraInfo:

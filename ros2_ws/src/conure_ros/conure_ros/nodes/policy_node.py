@@ -312,10 +312,8 @@ class PolicyNode(ManagedNode):
             "dropped: newer image": str(self.worker.dropped),
             **self.executed.values(),
         }
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(
-            diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values)
-        )
+        bundle = self.bundle.spec.name
+        self.diagnostics.publish(diagnostics(self, "inference", bundle, self.fault, values))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
@@ -23,7 +23,7 @@ from conure_core.errors import DataError
 from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
-from conure_ros.comms.diagnostics import diagnostics
+from conure_ros.comms.diagnostics import NO_HARDWARE, diagnostics
 from conure_ros.comms.lifecycle import one_line, run_node
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import RECORDED, RECORDED_LATCHED, STREAM
@@ -45,10 +45,12 @@ RECORDED_TYPES = {
     "joint_trajectory": JointTrajectory,
     "position_commands": Float64MultiArray,
     "robot_state": RobotState,
+    "robot_description": String,
     "/diagnostics": DiagnosticArray,
+    "/tf": TFMessage,
     "/tf_static": TFMessage,
 }
-LATCHING = {"robot_state", "/tf_static"}
+LATCHING = {"robot_state", "robot_description", "/tf_static"}
 # The last message of these before the start belongs to the episode too; for transforms, that of
 # each publisher.
 TRANSFORMS = 100
@@ -216,7 +218,7 @@ class RecorderNode(Node):
         if fault and not self.reported:
             self.get_logger().error(one_line(fault))
         self.reported = fault
-        self.health.publish(diagnostics(self.get_clock().now().to_msg(), "recorder", fault, values))
+        self.health.publish(diagnostics(self, "episode", NO_HARDWARE, fault, values))
 
     def release(self) -> None:
         """An episode that nobody stopped stays a partial file, complete and readable."""

@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.provenance import git_commit, machine
 from conure_core.runtime.requirement import Requirement, is_met
+
+if TYPE_CHECKING:  # of the benches' extras: a robot has no rich
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def measure_rows(
 def _measure_rows(
     config: Config, measurements: Mapping[str, Callable[[Config], Iterator[Row]]]
 ) -> list[Row]:
+    from rich.console import Console
+
     console = Console()
     rows: list[Row] = []
     for name in config.rows:
@@ -103,7 +105,9 @@ def _write(config: Settings, rows: list[Row]) -> None:
     write_json(Path(config.out), report)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row]) -> "Table":
+    from rich.table import Table
+
     table = Table("", "measured", "asked for", "met")
     verdicts = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}
     for row in rows:

@@ -1,0 +1,1 @@
+"""`conure bench calibration`: the solvers against a truth that they are not told."""

@@ -1,0 +1,203 @@
+"""Hand-eye against the truth: errors, intervals, and sets in which something is wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from conure_calibration.benchmarks.arm_cases import (
+    BOARDS,
+    LENS,
+    ArmCase,
+    draw_case,
+    nominal_places,
+    observed,
+    reference_arm,
+)
+from conure_calibration.hand_eye.judge import calibrate_hand_eye
+from conure_calibration.hand_eye.linear import mean_pose
+from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, Loop
+from conure_calibration.hand_eye.recording import place_or_explain
+from conure_calibration.hand_eye.samples import Samples
+from conure_calibration.hand_eye.solve import solve_hand_eye, solve_linear
+from conure_calibration.intrinsics.fit import projected
+from conure_calibration.poses import pose
+from conure_core.errors import DataError
+from conure_core.types import Array
+
+MOUNTS = ("stand", "wrist")
+
+
+@dataclass(frozen=True)
+class HandEyeErrors:
+    """Errors of one case."""
+
+    camera_mm: float
+    """Of the camera's place."""
+    camera_park_mm: float
+    """The same of Park and Martin's solution alone."""
+    held_out_mm: float
+    """Of the board's centre at other poses, without noise, median over the poses."""
+    held_out_park_mm: float
+    offsets_deg: tuple[float, ...]
+    """Errors of the observable joint offsets."""
+    covered: tuple[bool, ...]
+    """Whether each 90 % interval of the camera's place holds the truth."""
+    offsets_covered: tuple[bool, ...]
+    """The same of the joint offsets."""
+
+
+def hand_eye_errors(seed: int, mount: str, offset_rad: float, poses: int = 15) -> HandEyeErrors:
+    """Calibrate one random arm.
+
+    Args:
+        seed: Of the case.
+        mount: "wrist" or "stand".
+        offset_rad: Standard deviation of the joint offsets.
+        poses: Number of samples.
+    """
+    case = draw_case(np.random.default_rng(seed), mount, offset_rad, poses)
+    solution = solve_hand_eye(case.chain, case.samples)
+    x, z = solve_linear(case.chain, case.samples)
+    park = Loop(case.chain, case.samples, x, z, (), np.zeros(case.chain.joints))
+    error = solution.x[:3, 3] - case.x[:3, 3]
+    free = list(solution.loop.free)
+    offsets = (solution.offsets_rad - case.offsets_rad)[free]
+    half = solution.quantile * solution.deviations[OFFSETS]
+    told = [index for index, joint in enumerate(free) if joint not in solution.hidden]
+    within = np.abs(error) <= solution.quantile * solution.translation_deviation_m
+    return HandEyeErrors(
+        1000 * float(np.linalg.norm(error)),
+        1000 * float(np.linalg.norm(x[:3, 3] - case.x[:3, 3])),
+        _held_out_mm(case, solution.loop),
+        _held_out_mm(case, park),
+        tuple(np.degrees(np.abs(offsets[told])).tolist()),
+        tuple(bool(inside) for inside in within),
+        tuple(bool(inside) for inside in (np.abs(offsets) <= half)[told]),
+    )
+
+
+def _held_out_mm(case: ArmCase, loop: Loop) -> float:
+    board = BOARDS[case.samples.mount]
+    centre = np.array([board.width_m / 2, board.height_m / 2, 0.0, 1.0])
+    count = len(case.held_out)
+    others = replace(
+        case.samples,
+        names=tuple(map(str, range(count))),
+        joint_rad=case.held_out_rad,
+        camera_from_board=case.held_out,
+    )
+    predicted = loop.of(others).predicted(np.zeros(loop.size))
+    errors = (predicted - case.held_out) @ centre
+    return 1000 * float(np.median(np.linalg.norm(errors[:, :3], axis=1)))
+
+
+def fault_found(seed: int, fault: str, mount: str) -> bool:
+    """Spoil one random set, and see whether it is refused or found by the name of its fault.
+
+    Args:
+        seed: Of the case.
+        fault: One of `FAULTS`, or "none".
+        mount: "wrist" or "stand".
+
+    Returns:
+        Whether the verdict names the fault; of "none", whether it is not accused of any.
+    """
+    rng = np.random.default_rng(seed)
+    if fault == "swapped rows and columns":
+        return _swapped_is_named(rng, mount)
+    samples = SPOILED[fault](rng, mount)
+    try:
+        verdict = calibrate_hand_eye(reference_arm()[1], samples).verdict
+    except DataError as error:
+        return str(error).startswith(fault)
+    if fault == "none":
+        return verdict.usable
+    return any(problem.startswith(fault) for problem in verdict.problems)
+
+
+def _good(rng: np.random.Generator, mount: str) -> Samples:
+    return draw_case(rng, mount, np.radians(1.0)).samples
+
+
+def _one_axis(rng: np.random.Generator, mount: str) -> Samples:
+    """The wrist turns, and nothing else does."""
+    arm, chain = reference_arm()
+    good = _good(rng, mount)
+    joint = int(rng.choice([0, chain.joints - 1]))
+    joint_rad = np.repeat(good.joint_rad[:1], len(good), axis=0)
+    joint_rad[:, joint] += rng.uniform(-0.7, 0.7, len(good))
+    template = replace(good, joint_rad=np.clip(joint_rad, arm.lower_rad, arm.upper_rad))
+    return observed(rng, template, np.zeros(chain.joints), nominal_places(mount), ArmNoise())
+
+
+def _small_span(rng: np.random.Generator, mount: str) -> Samples:
+    """Every joint moves a little."""
+    arm, chain = reference_arm()
+    good = _good(rng, mount)
+    moves = rng.uniform(-0.08, 0.08, good.joint_rad.shape)
+    joint_rad = np.clip(good.joint_rad[:1] + moves, arm.lower_rad, arm.upper_rad)
+    template = replace(good, joint_rad=joint_rad)
+    return observed(rng, template, np.zeros(chain.joints), nominal_places(mount), ArmNoise())
+
+
+def _half_a_board(rng: np.random.Generator, mount: str) -> Samples:
+    samples = _good(rng, mount)
+    return replace(samples, shares=rng.uniform(0.3, 0.55, len(samples)))
+
+
+def _shifted(rng: np.random.Generator, mount: str) -> Samples:
+    samples = _good(rng, mount)
+    by = int(rng.choice([-1, 1]))
+    arm = range(max(by, 0), len(samples) + min(by, 0))
+    board = range(max(-by, 0), len(samples) + min(-by, 0))
+    boards = samples.chosen(board)
+    return replace(boards, joint_rad=samples.joint_rad[list(arm)])
+
+
+def _moved(rng: np.random.Generator, mount: str) -> Samples:
+    """A camera that somebody touched: 10 to 50 mm and 2 to 10 degrees."""
+    samples = _good(rng, mount)
+    first = int(rng.integers(4, len(samples) - 3))
+    step = np.concatenate([_direction(rng) * rng.uniform(0.01, 0.05)] + [np.zeros(3)])
+    step[3:] = _direction(rng) * np.radians(rng.uniform(2.0, 10.0))
+    poses = samples.camera_from_board.copy()
+    poses[first:] = pose(step) @ poses[first:]
+    return replace(samples, camera_from_board=poses)
+
+
+def _direction(rng: np.random.Generator) -> Array:
+    vector = rng.normal(size=3)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _wrong_size(rng: np.random.Generator, mount: str) -> Samples:
+    """Squares that are 4 to 20 % larger or smaller than board.yaml says."""
+    samples = _good(rng, mount)
+    poses = samples.camera_from_board.copy()
+    poses[:, :3, 3] *= 1.0 + rng.choice([-1, 1]) * rng.uniform(0.04, 0.2)
+    return replace(samples, camera_from_board=poses)
+
+
+def _swapped_is_named(rng: np.random.Generator, mount: str) -> bool:
+    """Corners of a board that board.yaml has with rows for columns."""
+    case = draw_case(rng, mount, 0.0)
+    board = BOARDS[mount]
+    told = replace(board, columns=board.rows, rows=board.columns)
+    camera_from_board = mean_pose(case.samples.camera_from_board[:1])
+    pixels = projected(LENS, camera_from_board, board.points_m)
+    pixels = pixels + 0.3 * rng.normal(size=pixels.shape)
+    found = place_or_explain(LENS, told, np.arange(board.corners), pixels)
+    return isinstance(found, str) and found.startswith("rows and columns")
+
+
+SPOILED: dict[str, Callable[[np.random.Generator, str], Samples]] = {
+    "none": _good,
+    "one axis": _one_axis,
+    "small span": _small_span,
+    "half a board": _half_a_board,
+    "pairs shifted": _shifted,
+    "camera moved": _moved,
+    "wrong square size": _wrong_size,
+}
+FAULTS = (*(name for name in SPOILED if name != "none"), "swapped rows and columns")

@@ -1,0 +1,1 @@
+"""Calibration boards: what they are, how they are printed, found in images and drawn."""

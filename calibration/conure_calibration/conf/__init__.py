@@ -1,0 +1,1 @@
+"""Configuration of the verbs, one YAML file each."""

@@ -1,0 +1,1 @@
+"""How a joint's servo moves: stiffness, damping, friction, torque limit, delay, backlash, droop."""

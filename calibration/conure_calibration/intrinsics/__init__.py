@@ -1,0 +1,1 @@
+"""A camera's lens: models, fits, choice of frames and of the model, uncertainty."""
