@@ -25,6 +25,10 @@ VENV_PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "setup"
 MESSAGES = ROOT / "ros2_ws" / "src" / "conure_msgs"
 STANDARD = ROOT / "ros2_ws" / "interfaces"  # standard ROS interfaces that PyPI has no wheels of
+PYTHON_PACKAGES = [
+    ROOT / "ros2_ws" / "src" / name for name in ("conure_core", "conure_ros", "conure_bringup")
+]
+AMENT_PACKAGES = ROOT / "ros2_ws" / "ament_packages.py"
 SUPPORTED = ((3, 11), (3, 12))
 HAVE_ONE_THAT_FITS = (("debian", "12"), ("ubuntu", "24.04"))
 EXTRAS = ["robot", "sim", "training", "calibration", "dev"]
@@ -367,6 +371,25 @@ def build_package(source, uses_installed_ros):
     execute(["cmake", "--build", build, "--target", "install"], f"{log}-build", **environment)
 
 
+def ament_key(venv):
+    """What the files that ROS looks for are made from: links follow a file's content by
+    themselves.
+    """
+    names = [
+        path.relative_to(ROOT).as_posix()
+        for folder in PYTHON_PACKAGES
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts and ".egg-info" not in str(path)
+    ]
+    setups = [folder.resolve() / "setup.py" for folder in PYTHON_PACKAGES]
+    return digest(venv, AMENT_PACKAGES, *setups, *sorted(names))
+
+
+def install_for_ros():
+    """Let `ros2 pkg`, `ros2 run` and `ros2 launch` find the packages in this environment."""
+    execute([VENV_PYTHON, AMENT_PACKAGES, *PYTHON_PACKAGES], "ament")
+
+
 def packaging():
     """What pyproject.toml says about the distribution, without the settings of the checking tools
     after it.
@@ -414,6 +437,7 @@ def set_up():
     )
     run_stage("packages", packages, install_packages, uses_installed_ros)
     run_stage("messages", messages, build_messages, uses_installed_ros)
+    run_stage("ament", digest(packages, ament_key(venv)), install_for_ros)
 
 
 def main():

@@ -4,6 +4,7 @@ ROS packages.
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,69 @@ def test_python_of_the_environment_finds_the_interfaces_with_nothing_sourced(for
     run = subprocess.run([sys.executable, "-c", code], env=foreign, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == sys.prefix
+
+
+PACKAGES = ("conure_core", "conure_ros", "conure_bringup")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The prefix that the packages are installed into, in a folder with a space."""
+    prefix = tmp_path_factory.mktemp("in here") / "environment"
+    folders = [str(SCRIPT.parent / "src" / name) for name in PACKAGES]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import ament_packages, pathlib; "
+    code += "ament_packages.install(*[pathlib.Path(sys.argv[2]), [pathlib.Path(p) for p in sys.argv[3:]]])"
+    words = [sys.executable, "-c", code, str(SCRIPT.parent), str(prefix), *folders]
+    stale = prefix / "share" / "stale"
+    stale.mkdir(parents=True)
+    (stale / "old.launch.py").write_text("")
+    (prefix / "setup").mkdir()
+    (prefix / "setup" / "ament_packages.txt").write_text(str(stale / "old.launch.py"))
+    subprocess.run(words, check=True)
+    return prefix
+
+
+def test_ros2_pkg_and_ros2_launch_find_every_package_and_each_of_its_files(installed):
+    for name in PACKAGES:
+        assert (installed / "share/ament_index/resource_index/packages" / name).exists()
+        assert f"<name>{name}</name>" in (installed / "share" / name / "package.xml").read_text()
+    launched = {path.name for path in (installed / "share/conure_bringup/launch").iterdir()}
+    assert launched == {path.name for path in (SCRIPT.parents[1] / "launch").glob("*.launch.py")}
+    assert (installed / "share/conure_core/robots/panda/base.obj").is_file()
+    assert not (installed / "share/stale/old.launch.py").exists(), "an earlier run's"
+
+
+def test_ros2_run_finds_programs_that_run(installed):
+    run = subprocess.run(
+        [installed / "lib/conure_core/conure"], capture_output=True, text=True, env={}
+    )
+    assert "up" in run.stdout + run.stderr and "Traceback" not in run.stderr, run.stderr
+    nodes = {
+        path.stem for path in (SCRIPT.parent / "src/conure_ros/conure_ros/nodes").glob("*_node.py")
+    }
+    assert {path.name for path in (installed / "lib/conure_ros").iterdir()} == nodes
+
+
+def test_a_copy_of_the_launch_package_alone_installs_all_that_it_has(tmp_path):
+    copied = tmp_path / "conure_bringup"
+    shutil.copytree(SCRIPT.parents[1] / "launch", copied)
+    words = [sys.executable, "setup.py", "--quiet", "install_data", "--install-dir", tmp_path / "x"]
+    subprocess.run(words, cwd=copied, check=True, capture_output=True)
+    share = tmp_path / "x" / "share" / "conure_bringup"
+    for folder in ("config", "layouts"):
+        own = {path.name for path in (copied / folder).iterdir() if path.is_file()}
+        assert {path.name for path in (share / folder).iterdir()} == own
+    assert (share / "launch" / "sim.launch.py").is_file()
+
+
+def test_no_data_file_lies_outside_its_package():
+    """Or `colcon build --symlink-install` links it outside the workspace."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        import ament_packages
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+    for name in PACKAGES:
+        package = ament_packages.read_setup((SCRIPT.parent / "src" / name).resolve())
+        files = [file for _, some in package.data_files for file in some]
+        assert files and not [file for file in files if ".." in file or file.startswith("/")]

@@ -247,7 +247,7 @@ def test_nobody_writes_json_but_the_one_writer():
     may = {writer, "ros2_ws/setup_workspace.py"}
     others = [
         str(path.relative_to(root))
-        for folder in ("ros2_ws", "sim", "training", "calibration", "launch", "examples")
+        for folder in ("ros2_ws", "sim", "training", "calibration", "launch")
         for path in (root / folder).rglob("*.py")
         if re.search(r"\bjson\.dumps?\(", path.read_text())
     ]

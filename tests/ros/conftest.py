@@ -361,10 +361,11 @@ class MjpegStream:
         return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
     def number_in(self, pixels):
-        """The number of a frame, read from its image: cropped to the middle square and resized."""
+        """The number of a frame, read from its image."""
+        left = (pixels.shape[1] - len(pixels)) // 2
         step = len(pixels) // self.bits
         return sum(
-            int(pixels[step, bit * step + step // 2].mean() > 128) << bit
+            int(pixels[step, left + bit * step + step // 2].mean() > 128) << bit
             for bit in range(self.bits)
         )
 

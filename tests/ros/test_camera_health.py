@@ -2,6 +2,8 @@
 noise.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,14 +163,46 @@ def test_jitter_of_a_busy_machine_is_neither_late_nor_missed(jitter):
     assert camera.health.missed == 0
 
 
-@pytest.mark.parametrize("periods", [0.1, 3.0])
-def test_a_camera_of_quite_another_rate_than_expected_is_a_fault_that_names_the_rate(periods):
+def test_frames_that_come_in_bursts_are_a_fault_that_names_the_rate():
     camera = Camera()
-    assert not any(camera.frames(100, every_s=periods * PERIOD_S)[1:])
+    assert not any(camera.frames(100, every_s=0.1 * PERIOD_S)[1:])
     assert (
-        f"not come at the 30 Hz that rate_hz expects, but {periods} periods apart"
-        in camera.health.fault
+        "not come at the 30 Hz that rate_hz expects, but 0.1 periods apart" in camera.health.fault
     )
+
+
+def uneven(camera, count, rate_hz, jitter):
+    """Faults after each frame of a camera that exposes for so long, on a machine that jitters."""
+    faults = []
+    for _ in range(count):
+        camera.frames(1, every_s=(1 + camera.rng.uniform(-jitter, jitter)) / rate_hz)
+        faults.append(camera.health.fault)
+    return faults
+
+
+@pytest.mark.parametrize(("rate_hz", "said"), [(15.0, "15"), (10.0, "10"), (7.5, "7.5")])
+def test_a_webcam_in_a_dim_room_is_one_fault_that_names_both_rates_and_the_light(rate_hz, said):
+    camera = Camera().good()
+    camera.rng = np.random.default_rng(int(rate_hz))
+    uneven(camera, 30, rate_hz, 0.15)
+    faults = uneven(camera, 300, rate_hz, 0.15)
+    assert len(set(faults)) == 1, "it neither comes and goes nor changes its words"
+    assert faults[0].startswith("frames come at ")
+    assert "Hz instead of the 30 Hz of rate_hz: too little light, or too long" in faults[0]
+    measured = float(faults[0].split()[3])
+    assert measured == pytest.approx(float(said), rel=0.1)
+    assert not any(camera.frames(20, every_s=1 / rate_hz))
+    camera.frames(40)
+    assert camera.health.fault == "", "the light is on again"
+
+
+@pytest.mark.parametrize("rate_hz", [18.0, 20.0, 22.0, 25.0])
+def test_a_rate_between_the_two_is_taken_or_not_but_does_not_flicker(rate_hz):
+    camera = Camera().good()
+    uneven(camera, 60, rate_hz, 0.1)
+    faults = uneven(camera, 600, rate_hz, 0.1)
+    changes = sum(one != other for one, other in pairwise(faults))
+    assert changes <= 1
 
 
 def test_a_file_that_is_read_slowly_is_not_late():

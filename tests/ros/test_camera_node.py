@@ -12,14 +12,15 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from conure_ros.bringup.launcher import GraphError, run_graph
-from conure_ros.cameras.encodings import image_pixels
+from conure_ros.bringup.launcher import GraphError, ros_environment, run_graph
+from conure_ros.cameras.encodings import compressed_pixels, rgb_pixels
+from conure_ros.cameras.sources import BadFrame, CameraLost, SourceSettings, parse_source
 from conure_ros.comms.messages import to_ns
+from conure_ros.nodes.camera_node import CameraNode
 
 pytestmark = pytest.mark.nodes
-SIZE = 48
 QUICK = {"camera.resume_s": 0.4, "camera.read_timeout_s": 1.0}
 QUICK |= {"camera.reconnect_first_s": 0.1, "camera.reconnect_most_s": 0.4}
 
@@ -99,13 +100,13 @@ def rig(seeing, wait_until):
     return seeing
 
 
-def test_images_are_square_and_calibrated_and_stamped_when_they_were_taken(rig, wait_until):
+def test_images_are_whole_and_calibrated_and_stamped_when_they_were_taken(rig, wait_until):
     wait_until(lambda: len(rig.images) >= 20 and rig.diagnostics, 20)
     images, infos = list(rig.images), {to_ns(info.header.stamp): info for info in rig.infos}
     delays_ms = []
     for image in images:
         assert image.header.frame_id == "camera_optical_frame"
-        sent_ns = rig.stream.sent_ns[rig.stream.number_in(image_pixels(image, (SIZE, SIZE, 3)))]
+        sent_ns = rig.stream.sent_ns[rig.stream.number_in(rgb_pixels(image))]
         delays_ms.append((to_ns(image.header.stamp) - sent_ns) / 1e6)
     assert min(delays_ms) > 0, "a stamp lies before its frame was made"
     # FFmpeg hands a frame on when it sees the next one begin: one period, and what a busy machine
@@ -115,15 +116,32 @@ def test_images_are_square_and_calibrated_and_stamped_when_they_were_taken(rig, 
         infos[to_ns(image.header.stamp)] for image in images if to_ns(image.header.stamp) in infos
     ]
     assert len(paired) >= 0.8 * len(images)
-    assert (paired[0].width, paired[0].height, paired[0].header.frame_id) == (
-        SIZE,
-        SIZE,
-        "camera_optical_frame",
-    )
-    assert paired[0].k[0] == pytest.approx(300.0 / 5) and paired[0].d[0] == -0.2
+    shown = (paired[0].width, paired[0].height, paired[0].header.frame_id)
+    assert shown == (rig.stream.width, rig.stream.height, "camera_optical_frame")
+    assert (images[0].width, images[0].height) == shown[:2]
+    assert paired[0].k.tolist() == [300.0, 0, 158, 0, 302, 121, 0, 0, 1] and paired[0].d[0] == -0.2
+    assert paired[0].binning_x == paired[0].roi.width == 0, "the whole frame (REP 104)"
     assert rig.status().level == DiagnosticStatus.OK
     values = {pair.key: pair.value for pair in rig.status().values}
     assert "secret" not in json.dumps(values)
+
+
+def test_compressed_images_are_published_while_somebody_reads_them(rig, peer, wait_until):
+    wait_until(lambda: rig.images, 20)
+    node, topic = peer.node, "camera/image_raw/compressed"
+    jpegs = []
+    reader = node.create_subscription(CompressedImage, topic, jpegs.append, 10)
+    try:
+        wait_until(lambda: len(jpegs) > 3, 20, "JPEG images")
+        raw = {to_ns(image.header.stamp): image for image in rig.images}
+        both = [jpeg for jpeg in list(jpegs) if to_ns(jpeg.header.stamp) in raw]
+        assert both[0].format == "rgb8; jpeg compressed bgr8"
+        pixels = compressed_pixels(both[0], topic)
+        expected = rgb_pixels(raw[to_ns(both[0].header.stamp)])
+        assert pixels.shape == expected.shape
+        assert np.abs(pixels.astype(int) - expected).mean() < 12, "noise, the worst for a JPEG"
+    finally:
+        node.destroy_subscription(reader)
 
 
 @pytest.mark.parametrize(
@@ -193,12 +211,10 @@ def folder(stream, tmp_path):
     [
         ({"camera_source": ""}, "'source' is empty; give a V4L2 index"),
         ({"camera_source": "/dev/video97"}, "/dev/video97 is not there"),
-        ({"camera.fit": "corp"}, "did you mean 'crop'"),
         (
             {"camera.width_px": 640, "camera.height_px": 480},
             "gives 320x240 px, not the 640x480 px asked for",
         ),
-        ({"camera.undistort": True}, "undistort needs a calibration"),
         ({"camera.pose": "no_such_pose.yaml"}, "no_such_pose.yaml cannot be read"),
         (
             {"camera_calibration": "another size"},
@@ -207,15 +223,63 @@ def folder(stream, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_when_configured(
-    folder, calibration, change, reason, tmp_path, domain
+    folder, calibration, change, reason, tmp_path
 ):
     if "camera_calibration" in change:
         other = yaml.safe_load(calibration.read_text()) | {"image_width": 640, "image_height": 480}
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
         change = {"camera_calibration": str(tmp_path / "other.yaml")}
-    environment = {
-        "ROS_LOG_DIR": str(tmp_path / "log"),
-        "ROS_DOMAIN_ID": domain["ROS_DOMAIN_ID"],
-    }
-    with pytest.raises(GraphError, match=reason):
+    with ros_environment() as variables, pytest.raises(GraphError, match=reason):
+        environment = {**variables, "ROS_LOG_DIR": str(tmp_path / "log")}
         run_graph("camera", {"camera_source": str(folder), **change}, environment=environment)
+
+
+@pytest.fixture
+def camera_node(context):
+    node = CameraNode()
+    yield node
+    node.end()
+    node.destroy_node()
+
+
+def test_a_few_broken_first_frames_are_passed_over(camera_node, folder, stream):
+    for index in range(4):
+        (folder / f"{index}.png").write_bytes(b"no image")
+    camera_node.spec, camera_node.settings = parse_source(str(folder)), SourceSettings()
+    source = camera_node._open()
+    assert camera_node._first_frame(source).shape == (stream.height, stream.width, 3)
+
+
+class Silent:
+    """A source that opens, and has no bandwidth left or no whole frame."""
+
+    format = None
+
+    def __init__(self, grabs):
+        self.grabs, self.asked = grabs, 0
+
+    def grab(self):
+        self.asked += 1
+        return self.grabs
+
+    def retrieve(self):
+        raise BadFrame("a frame cannot be decoded")
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("grabs", "asked", "reason"),
+    [
+        (False, 1, r"gives no frame; another program .* bandwidth .* set fourcc: MJPG"),
+        (True, 10, "none of the first 10 frames can be used: a frame cannot be decoded"),
+    ],
+)
+def test_a_camera_without_a_usable_frame_is_refused_with_what_to_do(
+    camera_node, folder, grabs, asked, reason
+):
+    camera_node.spec, source = parse_source(str(folder)), Silent(grabs)
+    with pytest.raises(CameraLost, match=reason):
+        camera_node._first_frame(source)
+    assert source.asked == asked

@@ -13,7 +13,7 @@ from tf2_msgs.msg import TFMessage
 from conure_ros.comms.qos import LATCHED
 
 pytestmark = pytest.mark.nodes
-WIDTH, HEIGHT, SIZE = 320, 240, 48
+WIDTH, HEIGHT = 320, 240
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ def test_two_cameras_at_once_each_under_its_own_name_with_its_pose(
     )
     wrist_infos = peer.listen(CameraInfo, "wrist/camera_info")
     sources = {"camera_source": str(folder), "wrist_source": str(folder)}
-    start("cameras", **sources, **{"wrist.pose": str(pose), "camera.fit": "none"})
+    start("cameras", **sources, **{"wrist.pose": str(pose), "wrist.rotate_deg": 90})
     wait_until(lambda: wrist and wrist_infos and transforms, 20)
     wait_until(lambda: any(image.width == WIDTH for image in table), 20)
-    assert {(image.width, image.height) for image in wrist} == {(SIZE, SIZE)}
+    assert {(image.width, image.height) for image in wrist} == {(HEIGHT, WIDTH)}, "it is turned"
     assert wrist[0].header.frame_id == wrist_infos[0].header.frame_id == "wrist_optical_frame"
     assert not any(wrist_infos[0].k), "not calibrated"
     (transform,) = transforms[0].transforms

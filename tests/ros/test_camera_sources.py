@@ -9,7 +9,7 @@ import pytest
 
 from conure_core.errors import ConfigError
 from conure_ros.cameras.capture import Backoff, Capture
-from conure_ros.cameras.devices import video_devices
+from conure_ros.cameras.devices import explain_twin, video_devices
 from conure_ros.cameras.sources import (
     BadFrame,
     CameraLost,
@@ -274,6 +274,53 @@ def test_an_unforeseen_error_is_kept_for_the_owner(wait_until):
     ]
 
 
+class Webcam:
+    """cv2.VideoCapture on a device that has one format of 30 Hz, and gain up to 64."""
+
+    def __init__(self, address, backend):
+        self.values = {cv2.CAP_PROP_AUTO_EXPOSURE: 3, cv2.CAP_PROP_EXPOSURE: 156}
+        self.values |= {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV")}
+        self.values |= {cv2.CAP_PROP_FRAME_WIDTH: 640, cv2.CAP_PROP_FRAME_HEIGHT: 480}
+        self.values |= {cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_GAIN: 0}
+
+    def isOpened(self):
+        return True
+
+    def get(self, key):
+        return float(self.values.get(key, -1))
+
+    def set(self, key, value):
+        manual = self.values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+        if key == cv2.CAP_PROP_GAIN:
+            self.values[key] = min(value, 64)
+        elif key == cv2.CAP_PROP_AUTO_EXPOSURE or (key == cv2.CAP_PROP_EXPOSURE and manual):
+            self.values[key] = round(value)
+        return True
+
+
+def webcam(monkeypatch, **settings):
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam)
+    return open_source(parse_source("/dev/null"), SourceSettings(**settings)).format
+
+
+def test_exposure_and_gain_are_set_and_what_the_device_took_is_read_back(monkeypatch):
+    asked = {"exposure_ms": 8.0, "gain": 12}
+    found = webcam(monkeypatch, **asked)
+    assert (found.exposure_ms, found.gain) == (pytest.approx(8.0), 12)
+    assert str(found) == "640x480 px YUYV at 30 Hz"
+    assert found.differences(SourceSettings(**asked)) == []
+    assert webcam(monkeypatch).exposure_ms == pytest.approx(15.6), "automatic, unless asked"
+
+
+def test_what_a_device_set_otherwise_than_asked_is_said(monkeypatch):
+    asked = {"fourcc": "MJPG", "rate_hz": 60.0, "gain": 100}
+    assert webcam(monkeypatch, **asked).differences(SourceSettings(**asked)) == [
+        "fourcc MJPG was asked for, the device set YUYV",
+        "rate_hz 60 was asked for, the device set 30",
+        "gain 100 was asked for, the device set 64",
+    ]
+
+
 def test_devices_are_listed_by_the_name_that_lasts_and_without_their_metadata(tmp_path):
     devices, classes = tmp_path / "dev", tmp_path / "class"
     by_id = devices / "v4l" / "by-id"
@@ -292,3 +339,41 @@ def test_devices_are_listed_by_the_name_that_lasts_and_without_their_metadata(tm
     ]
     assert [device.source for device in found] == [by_id / "usb-table-index0", devices / "video10"]
     assert video_devices(tmp_path / "none", classes) == []
+
+
+def plugged_in(root, twins):
+    """Cameras of one model without serial numbers, and one of another model."""
+    devices, classes = root / "dev", root / "class"
+    for kind in ("by-id", "by-path"):
+        (devices / "v4l" / kind).mkdir(parents=True)
+    for number, name in [*((number, "HD Webcam") for number in range(twins)), (7, "Other")]:
+        (devices / f"video{number}").touch()
+        (classes / f"video{number}").mkdir(parents=True)
+        (classes / f"video{number}" / "name").write_text(f"{name}\n")
+        port = devices / "v4l" / "by-path" / f"pci-usb-0:{number}-index0"
+        port.symlink_to(devices / f"video{number}")
+    for name, number in [("usb-HD_Webcam-index0", twins - 1), ("usb-Other-index0", 7)]:
+        (devices / "v4l" / "by-id" / name).symlink_to(devices / f"video{number}")
+    return devices, classes
+
+
+def test_two_cameras_of_one_model_behind_one_link_are_listed_by_their_ports(tmp_path):
+    devices, classes = plugged_in(tmp_path, twins=2)
+    found = {one.path.name: one.source.name for one in video_devices(devices, classes)}
+    assert found == {
+        "video0": "pci-usb-0:0-index0",
+        "video1": "pci-usb-0:1-index0",
+        "video7": "usb-Other-index0",
+    }
+    link = devices / "v4l" / "by-id" / "usb-HD_Webcam-index0"
+    why = explain_twin(str(link), devices, classes)
+    assert "is the name of two cameras, both 'HD Webcam'" in why
+    assert why.endswith("give " + str(devices / "v4l" / "by-path" / "pci-usb-0:1-index0"))
+    other = devices / "v4l" / "by-id" / "usb-Other-index0"
+    assert explain_twin(str(other), devices, classes) == ""
+
+
+def test_one_camera_of_a_model_keeps_the_name_that_lasts_at_any_port(tmp_path):
+    devices, classes = plugged_in(tmp_path, twins=1)
+    (webcam, _) = video_devices(devices, classes)
+    assert webcam.source.name == "usb-HD_Webcam-index0"

@@ -30,7 +30,12 @@ RECORDED = {
     "/joint_states",
     "/command/policy",
     "/joint_trajectory",
+    "/policy/camera_info",
+    "/policy/image",
     "/robot_state",
+    "/robot_description",
+    "/tf",
+    "/tf_static",
 }
 # What depends on how the trial goes: safety's changes, and what is told once a second.
 PERHAPS = {"/command/executed", "/diagnostics"}
@@ -62,7 +67,13 @@ def test_two_trials_leave_readable_recordings_and_a_restart_goes_on(bundle, tmp_
         assert episode.metadata["task"] == "Lift"
         assert episode.metadata["target"] == trial.target
         assert episode.metadata["label"] == ("success" if trial.success else "failure")
+        assert episode.metadata["missing_topics"] == "[]"
         images = [pixels for _, pixels in episode.images()]
+        seen = dict(episode.images("policy/image"))
+        sent = dict(episode.images())
+        assert all(
+            np.array_equal(sent[stamp], pixels) for stamp, pixels in seen.items() if stamp in sent
+        )
         assert len(images) >= 8
         assert all(pixels.shape == (48, 48, 3) for pixels in images)
         measures = trial.measures

@@ -49,10 +49,10 @@ def environment(mark, tmp_path):
 @pytest.mark.parametrize(
     ("number", "status", "graph", "nodes"),
     [
-        (signal.SIGINT, 130, "sim", 4),
+        (signal.SIGINT, 130, "sim", 5),
         (signal.SIGTERM, 143, "teleop", 3),
         (signal.SIGHUP, 129, "teleop", 3),
-        (signal.SIGKILL, -signal.SIGKILL, "sim", 4),
+        (signal.SIGKILL, -signal.SIGKILL, "sim", 5),
     ],
 )
 def test_no_process_outlives_conure_up(

@@ -18,6 +18,7 @@ from conure_ros.bringup.graphs import (
     GRAPHS,
     POLICY,
     RECORDER,
+    ROBOT_STATE_PUBLISHER,
     SIM_ROBOT,
     TELEOP,
     build_graph,
@@ -63,9 +64,8 @@ def rows(node):
 
 
 def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        GRAPHS, "all", build_graph(SIM_ROBOT, CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
-    )
+    above = (CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
+    monkeypatch.setitem(GRAPHS, "all", build_graph(SIM_ROBOT, *above))
     cv2.imwrite(
         str(tmp_path / "image.png"),
         np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8),

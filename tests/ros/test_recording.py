@@ -1,4 +1,6 @@
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +53,22 @@ def test_a_recording_reads_back_without_ros(tmp_path):
     commands = [record.message for record in episode.messages("/command/policy")]
     assert [command.action for command in commands] == [[float(index)] * 7 for index in range(3)]
     assert commands[0].log_likelihood == -1.5
+
+
+WITHOUT_ROS = """
+import sys
+sys.modules |= dict.fromkeys(["rclpy", "sensor_msgs", "rosidl_runtime_py"])
+from pathlib import Path
+from conure_ros.recording.episodes import Episode
+print(len(list(Episode(Path(sys.argv[1])).images())))
+"""
+
+
+def test_reading_imports_nothing_of_ros(tmp_path):
+    path = write(tmp_path).close({})
+    words = [sys.executable, "-c", WITHOUT_ROS, str(path)]
+    read = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert read.stdout == "3\n", read.stderr
 
 
 def test_until_it_is_closed_a_recording_has_no_final_name(tmp_path):

@@ -17,6 +17,7 @@ from conure_ros.bringup.graphs import (
     GRAPHS,
     POLICY,
     RECORDER,
+    ROBOT_STATE_PUBLISHER,
     SIM_ROBOT,
     SIM_SERVOS,
     TELEOP,
@@ -39,7 +40,7 @@ from conure_ros.commands.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"
-ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR)
+ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
 LIFECYCLE = [node.name for node in (SIM_ROBOT, *SIM_SERVOS, *ABOVE) if node.lifecycle]
 
 
@@ -97,6 +98,8 @@ def test_the_policy_allows_what_the_running_nodes_use_and_nothing_else(
     start("all", robot=calm_robot, **given, **{"camera.pose": pose, "wrist.pose": pose})
     names = {node.name for node in (*SIM_SERVOS, *ABOVE)} | {"keys", "stop_key"}
     positions = Profile(publish=frozenset({"/position_commands"}))
+    # The recorder reads raw images of cameras that do not compress them, such as the simulated one.
+    raw_images = Profile(subscribe=frozenset({"/camera/image_raw", "/wrist/image_raw"}))
     follows = Profile(
         publish=frozenset({"/joint_states", "/stop"}),
         subscribe=frozenset({"/joint_trajectory", "/robot_state", "/stop"}),
@@ -109,6 +112,7 @@ def test_the_policy_allows_what_the_running_nodes_use_and_nothing_else(
         # servos.
         found["control"] |= positions
         found["sim_robot"] |= follows
+        found["recorder"] |= raw_images
         return {**found, "manager": manager_node_profile(found["stop_key"])}
 
     def manager_node_profile(plain):

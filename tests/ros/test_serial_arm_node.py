@@ -129,7 +129,7 @@ def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_t
 def test_diagnostics_tell_of_the_bus_and_of_every_servo(rig, wait_until):
     rig.diagnostics.clear()
     wait_until(lambda: any(len(message.status) == 10 for message in rig.diagnostics), 10)
-    bus = {pair.key: pair.value for pair in rig.status("serial_arm").values}
+    bus = {pair.key: pair.value for pair in rig.status("serial_arm: bus").values}
     assert bus["state"] == "armed" and float(bus["jitter_p99_ms"]) > 0 and int(bus["retried"]) >= 0
     wait_until(
         lambda: (
@@ -147,7 +147,7 @@ def test_a_fault_stops_control_names_the_servo_and_needs_an_explicit_way_back(ri
     ask(rig.port, "servo", servo_id=4, overload=True)
     wait_until(lambda: rig.stops, 10, "the latched stop of control")
     rig.graph.wait_for_line("the arm stopped: elbow (servo 4): overload", 5)
-    wait_until(lambda: rig.status("serial_arm").level == DiagnosticStatus.ERROR, 10)
+    wait_until(lambda: rig.status("serial_arm: bus").level == DiagnosticStatus.ERROR, 10)
     before = rig.true_rad()
     rig.follow(before + 0.2)
     rig.simulate(0.5)

@@ -104,6 +104,14 @@ def test_a_port_that_takes_nothing_more_is_lost_soon(hurried):
     assert time.monotonic() - began_s < 0.5
 
 
+def test_a_second_driver_of_a_port_is_refused_whatever_name_it_uses(hurried, tmp_path):
+    bus, _ = hurried
+    (tmp_path / "by-id").symlink_to(bus.port.ser.port)
+    for path in (bus.port.ser.port, str(tmp_path / "by-id")):
+        with pytest.raises(PortLost, match=f"{path} is in use by another program; end that one"):
+            open_bus(bus.config, path)
+
+
 REGISTERS = {64: bytes([1]), 11: bytes([4])}  # torque_enable, operating_mode
 
 

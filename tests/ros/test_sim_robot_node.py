@@ -11,15 +11,18 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Empty
+from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.safety import JointCommand
 from conure_core.robot.description import load_robot
+from conure_core.robot.link_transforms import rotate
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.bringup.graphs import GRAPHS, SIM_ROBOT, build_graph
-from conure_ros.cameras.encodings import image_pixels
+from conure_ros.cameras.encodings import rgb_pixels
 from conure_ros.comms.messages import joint_sample, to_ns, to_time, trajectory_message
-from conure_ros.comms.qos import ANY, NEWEST
+from conure_ros.comms.qos import ANY, LATCHED, NEWEST
+from conure_sim.physics.arm_simulation import load_arm_simulation
 
 pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
@@ -36,6 +39,7 @@ class Rig:
             peer.listen(Image, "camera/image_raw"),
         )
         self.infos = peer.listen(CameraInfo, "camera/camera_info")
+        self.frames = peer.listen(TFMessage, "/tf_static", LATCHED)
         self.trajectories = peer.node.create_publisher(JointTrajectory, "joint_trajectory", NEWEST)
 
     def joint_rad(self):
@@ -125,18 +129,31 @@ def test_joint_states_come_at_50_hz_or_more_and_images_at_the_control_rate(rig):
 
 
 def test_images_are_rgb8_with_matching_camera_info(rig):
-    pixels = image_pixels(rig.images[-1], (48, 48, 3))
+    pixels = rgb_pixels(rig.images[-1])
     assert pixels.std() > 5
     info = rig.infos[-1]
     assert (info.width, info.height) == (48, 48)
-    assert info.k[0] > 0 and info.k[2] == 24.0
-    assert info.header.frame_id == rig.images[-1].header.frame_id == "camera"
+    assert info.k[0] > 0 and (info.k[2], info.k[5]) == (24.0, 23.0)
+    assert info.header.frame_id == rig.images[-1].header.frame_id == "camera_optical_frame"
+
+
+def test_the_cameras_frame_is_published_where_the_camera_is(rig, wait_until):
+    wait_until(lambda: rig.frames, 10)
+    (transform,) = rig.frames[-1].transforms
+    assert transform.header.frame_id == ROBOT.base_frame
+    assert transform.child_frame_id == rig.images[-1].header.frame_id
+    place, turn = transform.transform.translation, transform.transform.rotation
+    scene = load_arm_simulation("wx250s")
+    eye_m, gaze_m = np.array(scene.camera_eye_m), np.array(scene.camera_gaze_m)
+    assert np.allclose([place.x, place.y, place.z], eye_m, atol=1e-6)
+    forward = rotate(np.array([turn.x, turn.y, turn.z, turn.w]), np.array([0.0, 0.0, 1.0]))
+    assert np.allclose(forward, (gaze_m - eye_m) / np.linalg.norm(gaze_m - eye_m), atol=1e-6)
 
 
 def test_images_of_a_still_scene_differ_as_a_real_cameras_do_and_by_one_bit(rig, wait_until):
     rig.images.clear()
     wait_until(lambda: len(rig.images) > 4, 10)
-    images = [image_pixels(image, (48, 48, 3)).astype(int) for image in rig.images]
+    images = [rgb_pixels(image).astype(int) for image in rig.images]
     assert 1 in [np.abs(after - before).sum() for before, after in pairwise(images)]
 
 
@@ -228,7 +245,7 @@ def test_the_same_seed_gives_the_same_scene_and_the_arm_starts_at_home(rig, wait
         response = rig.reset(seed)
         rig.images.clear()
         wait_until(lambda: rig.images, 5)
-        return image_pixels(rig.images[0], (48, 48, 3)).astype(int), response
+        return rgb_pixels(rig.images[0]).astype(int), response
 
     first, told = seen(3)
     rig.follow(HOME + 0.1)

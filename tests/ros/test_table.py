@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import json
 import os
 import re
 import runpy
@@ -14,13 +15,16 @@ from xml.etree import ElementTree
 import pytest
 import setuptools
 import tomllib
+import yaml
 
 from conure_core.errors import ConfigError
+from conure_core.servos.bus_config import load_bus, port_path
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.bringup.graphs import (
     ARGUMENTS,
     ARMS,
     GRAPHS,
+    SERIAL_ARM,
     command_line,
     find_graph,
     graph_arguments,
@@ -135,6 +139,28 @@ def test_every_configuration_file_is_installed_and_used(setup_of):
     }
 
 
+def test_the_layouts_show_topics_that_the_graph_has(setup_of):
+    folder = ROOT / "launch" / "layouts"
+    installed = dict(setup_of("conure_bringup")["data_files"])["share/conure_bringup/layouts"]
+    assert {Path(name).name for name in installed} == {path.name for path in folder.iterdir()}
+    page = (ROOT / "docs" / "ros.md").read_text()
+    topics = set(re.findall(r"^\| `(/[\w/]+)`", page, re.MULTILINE))
+    rviz = yaml.safe_load((folder / "conure.rviz").read_text())
+    displays = rviz["Visualization Manager"]["Displays"]
+    shown = {
+        f"/{words['Value']}"
+        for display in displays
+        for key, words in display.items()
+        if key.endswith("Topic")
+    }
+    foxglove = json.loads((folder / "conure.foxglove.json").read_text())
+    panels = set(re.findall(r"'(\w+!\w+)'", str(foxglove["layout"])))
+    assert panels == set(foxglove["configById"])
+    shown |= set(re.findall(r"'(/[a-z_/]+)", str(foxglove["configById"])))
+    assert shown >= {"/robot_description", "/camera/image_raw", "/joint_states"}
+    assert shown <= topics
+
+
 @pytest.mark.parametrize(("graph", "arm"), CHOICES)
 def test_the_manager_brings_up_every_lifecycle_node_of_its_graph(graph, arm):
     nodes = find_graph(graph, {"arm": arm, "camera_source": "0"} if arm else {})
@@ -175,19 +201,33 @@ def test_one_argument_chooses_the_arm_of_every_graph_and_sources_choose_the_came
     assert names("teleop") == above, (
         "external: its own driver, and another camera driver, run beside"
     )
-    assert names("teleop", arm="sim") == ["sim_robot", *above]
+    described = ["control", "teleop", "recorder", "robot_state_publisher", "manager"]
+    assert names("teleop", arm="sim") == ["sim_robot", *described]
+    assert names("teleop", arm="sim", publish_tf="false") == ["sim_robot", *above]
+    assert names("teleop", publish_tf="true") == described
     assert names("teleop", camera_source="0", wrist_source="2") == ["camera", "wrist", *above]
     assert names("teleop", arm="serial", port="/dev/ttyUSB0", camera_source="0") == [
         "serial_arm",
         "camera",
-        *above,
+        *described,
     ]
     for arm in ("sim", "serial"):
-        assert names("calibrate", arm=arm, port="sim") == ["sim_robot", "serial_arm", *above]
+        assert names("calibrate", arm=arm, port="sim") == ["sim_robot", "serial_arm", *described]
     with pytest.raises(ConfigError, match=r"did you mean 'serial'.*external, serial, sim"):
         find_graph("teleop", {"arm": "seriel"})
     with pytest.raises(ConfigError, match="arm=sim has no serial port"):
         find_graph("sim", {"port": "/dev/ttyUSB0"})
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_robot_that_nobody_names_has_the_bus_of_the_graphs_serial_arm(graph):
+    for node, values in node_parameters(graph, {}).items():
+        if node == SERIAL_ARM.name:
+            assert port_path(values["port"], load_bus(values["robot"]), domain="7")
+    robots = {
+        values["robot"] for values in node_parameters(graph, {}).values() if "robot" in values
+    }
+    assert len(robots) <= 1
 
 
 def test_what_has_no_effect_with_the_chosen_arm_is_refused_and_what_launch_hands_over_by_default_is_not():
@@ -200,9 +240,21 @@ def test_what_has_no_effect_with_the_chosen_arm_is_refused_and_what_launch_hands
     assert "arm" not in {argument.name for argument in graph_arguments("camera")}
 
 
-def test_a_calibration_gets_whole_images():
-    cameras = node_parameters("calibrate", {"camera_source": "0", "wrist_source": "2"})
-    assert cameras["camera"]["fit"] == cameras["wrist"]["fit"] == "none"
+@pytest.mark.parametrize(
+    ("parameter", "remedy"),
+    [
+        ("camera.fit", "set policy.image_fit"),
+        ("wrist.crop_px", "set policy.image_crop_px"),
+        ("camera.undistort", "set policy.image_undistort"),
+        ("camera.image_size_px", "give image_size_px"),
+    ],
+)
+def test_what_frames_an_image_is_the_policys_and_said_where_it_was_the_cameras(parameter, remedy):
+    with pytest.raises(ConfigError, match=f"{parameter}: camera_node publishes whole.*{remedy}"):
+        node_parameters("robot", {"camera_source": "0", "wrist_source": "2", parameter: "crop"})
+
+
+def test_a_calibration_gets_large_images():
     assert node_parameters("calibrate", {"arm": "sim"})["sim_robot"]["camera_scale"] > 1
 
 
@@ -281,10 +333,15 @@ def test_package_xml_of_the_messages_names_the_packages_of_their_fields():
 @pytest.mark.ros
 def test_ros2_launch_runs_a_trial(bundle, domain, tmp_path):
     pytest.importorskip(
-        "launch_ros", reason="launch_ros is not to be had from PyPI: run this on a ROS 2 machine"
+        "ros2cli", reason="ros2 is not to be had from PyPI: run this on a ROS 2 machine"
     )
     arguments = {"bundle": bundle, "folder": tmp_path, "trials": 1, "timeout_s": 0.5}
-    words = ["ros2", "launch", str(ROOT / "launch" / "evaluate.launch.py")]
+    words = [
+        str(Path(sys.prefix) / "bin" / "ros2"),
+        "launch",
+        "conure_bringup",
+        "evaluate.launch.py",
+    ]
     words += [f"{name}:={value}" for name, value in arguments.items()]
     done = subprocess.run(
         words, env={**os.environ, **domain}, capture_output=True, text=True, timeout=120

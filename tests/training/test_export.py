@@ -1,5 +1,6 @@
 """What the robot loads is what was trained, and a bundle is there whole or not at all."""
 
+import contextlib
 import copy
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from conure_core.config.loader import load_config
 from conure_core.contract.bundle import GOLDEN, INVERSE, POLICY, SPEC, load_bundle
 from conure_core.errors import BundleError, ConureError, DataError, SpecMismatch
 from conure_core.robot.description import load_robot
@@ -22,6 +24,7 @@ from conure_training.export.parity import Parity, onnx_parity
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.policies.graph import PolicyGraph
 from conure_training.prior.flow import ConditionalRealNVP
+from conure_training.rl import train
 
 torch.set_num_threads(1)
 CONTRACT = load_robot("wx250s").contract(image_size_px=48)
@@ -407,3 +410,32 @@ def test_metrics_without_quantiles_are_refused_rather_than_exported_unwatched(tm
 def test_a_training_note_that_diverged_is_kept_as_a_text(tmp_path):
     torch.save({"note": {"loss": float("nan"), "steps": 3}}, tmp_path / "agent.pt")
     assert export._note(tmp_path / "agent.pt") == {"loss": "NaN", "steps": 3}
+
+
+def test_a_trained_policy_keeps_the_task_the_target_and_the_objects_for_its_bundle(
+    tmp_path, monkeypatch
+):
+    class Untrained:
+        def run(self, on_episode):
+            pass
+
+        def save(self, path, note):
+            path.parent.mkdir()
+            torch.save({"note": note}, path)
+
+        def record(self):
+            return {}
+
+    @contextlib.contextmanager
+    def open_loop(config):
+        yield Untrained()
+
+    monkeypatch.setattr(train, "_open_loop", open_loop)
+    words = ["task=Lift", "target=random_904", "objects=test", f"out={tmp_path}/rl"]
+    policy = train.train_rl(load_config("conure_training.conf", "rl", train.RunConfig, words))
+    note = export._note(policy)
+    assert {name: note[name] for name in ("task", "target", "objects")} == {
+        "task": "Lift",
+        "target": "random_904",
+        "objects": "test",
+    }

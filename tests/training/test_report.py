@@ -66,13 +66,13 @@ class Deaf:
     def on_end(self, *_, **__): ...
 
 
-def recording(path, images=20, encoding="rgb8"):
+def recording(path, images=20, encoding="rgb8", topic="/camera/image_raw"):
     with path.open("wb") as stream:
         writer = Writer(stream)
         schema = writer.register_msgdef("sensor_msgs/msg/Image", IMAGE)
         for index in range(images):
             image = {"height": 4, "width": 6, "encoding": encoding, "data": [index] * 72}
-            writer.write_message("/camera/image_raw", schema, image, log_time=index)
+            writer.write_message(topic, schema, image, log_time=index)
         writer.finish()
 
 
@@ -80,6 +80,18 @@ def test_recorded_images_of_another_encoding_are_refused_by_name(tmp_path):
     recording(tmp_path / "trial.mcap", encoding="bgr8")
     with pytest.raises(DataError, match="are bgr8, expected rgb8"):
         camera_frames(tmp_path / "trial.mcap", 2)
+
+
+@pytest.mark.parametrize("topic", ["/left/policy/image", "/left/camera/image_raw"])
+def test_frames_of_a_robot_in_a_namespace_are_found(tmp_path, topic):
+    recording(tmp_path / "trial.mcap", topic=topic)
+    assert len(camera_frames(tmp_path / "trial.mcap", 3)) == 3
+
+
+def test_a_recording_without_raw_images_is_refused_by_name(tmp_path):
+    recording(tmp_path / "trial.mcap", topic="/wrist/image_raw")
+    with pytest.raises(DataError, match="holds no image on policy/image or camera/image_raw"):
+        camera_frames(tmp_path / "trial.mcap", 3)
 
 
 def trial(folder, seed, success):

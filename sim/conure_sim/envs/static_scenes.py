@@ -33,8 +33,8 @@ CONTAINER_SCALE = (0.9, 1.1)
 ANY_COLOUR_CHANCE = 0.5
 TABLE_COLOUR_CHANCE = 0.6
 POSES_PER_LAYOUT = 4
-EDITION = 3
-"""Version of the draws: it changes when the same seed gives other scenes."""
+EDITION = 4
+"""Version of the draws: it changes when the same seed gives other scenes or labels."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LabelledImages:
     """Centre of the container's floor, (n, 3) m; NaN where there is none."""
     pixels: NDArray[np.float32]
     """(n, MAX_OBJECTS + 1, 2): where the centres and, last, that floor are in the image, hidden or
-    not."""
+    not, as `Camera.project` says."""
 
 
 class StaticScenes:

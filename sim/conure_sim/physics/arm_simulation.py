@@ -1,6 +1,6 @@
 """The simulation of an arm and its table, beyond the robot's description: one YAML file an arm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -136,6 +136,9 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
 def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
     """The fixed camera opposite the arm, looking down at the table.
 
+    Its principal point is half a pixel to the right of the image's middle and above it, at any
+    size: trained policies know these images.
+
     Args:
         size_px: Width and height of its square images, px.
         arm: Name of a robot, or the path of its YAML file.
@@ -149,6 +152,5 @@ def table_camera(size_px: int, arm: str = "wx250s") -> Camera:
     simulation = load_arm_simulation(arm)
     eye = np.array(simulation.camera_eye_m)
     gaze = np.array(simulation.camera_gaze_m)
-    return looking_at(
-        eye, gaze, size_px, size_px, simulation.camera_field_of_view_rad, aligned=False
-    )
+    camera = looking_at(eye, gaze, size_px, size_px, simulation.camera_field_of_view_rad)
+    return replace(camera, intrinsics=camera.intrinsics.shifted(0.5, -0.5))

@@ -73,8 +73,8 @@ class Distortion:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """The projection of a camera. Pixel (column i, row j) covers [i, i + 1) x [j, j + 1), so that
-    the principal point is OpenCV's plus 0.5.
+    """The projection of a camera. The centre of pixel (column i, row j) is at (i, j), as OpenCV and
+    ROS's camera_info have it.
     """
 
     width_px: int
@@ -91,10 +91,6 @@ class Intrinsics:
     """Row of the principal point."""
     distortion: Distortion | None = None
     """Distortion of the lens; None: a pinhole."""
-    aligned: bool = True
-    """Whether pixels are drawn where `Camera.project` says. Without it, images are half a pixel
-    off, to the right and up, because TinyRenderer samples the lower left corner of each pixel: as
-    drawn for the policies trained so far."""
 
     def __post_init__(self) -> None:
         if min(self.width_px, self.height_px) < 1 or not min(self.fx_px, self.fy_px) > 0:
@@ -116,9 +112,13 @@ class Intrinsics:
             height_px=round(self.height_px * factor),
             fx_px=self.fx_px * factor,
             fy_px=self.fy_px * factor,
-            cx_px=self.cx_px * factor,
-            cy_px=self.cy_px * factor,
+            cx_px=(self.cx_px + 0.5) * factor - 0.5,
+            cy_px=(self.cy_px + 0.5) * factor - 0.5,
         )
+
+    def shifted(self, right_px: float, down_px: float) -> "Intrinsics":
+        """The same view with its principal point moved."""
+        return replace(self, cx_px=self.cx_px + right_px, cy_px=self.cy_px + down_px)
 
     def zoomed(self, factor: float) -> "Intrinsics":
         """The same image size with `factor` times the focal lengths."""
@@ -147,8 +147,8 @@ class Intrinsics:
             self,
             width_px=width_px,
             height_px=height_px,
-            cx_px=self.cx_px - left + 1,
-            cy_px=self.cy_px - top + 1,
+            cx_px=self.cx_px - left + 0.5,
+            cy_px=self.cy_px - top + 0.5,
             distortion=None,
         )
 
@@ -157,8 +157,8 @@ class Intrinsics:
         """Column and row in the pinhole image, (h, w) each, for every pixel of this one, as
         cv2.remap takes them.
         """
-        shift_x = self.pinhole.cx_px - self.cx_px - 0.5
-        shift_y = self.pinhole.cy_px - self.cy_px - 0.5
+        shift_x = self.pinhole.cx_px - self.cx_px
+        shift_y = self.pinhole.cy_px - self.cy_px
         sources = (self._undistorted + [shift_x, shift_y]).astype(np.float32)
         sources = sources.reshape(self.height_px, self.width_px, 2)
         return np.ascontiguousarray(sources[..., 0]), np.ascontiguousarray(sources[..., 1])
@@ -168,7 +168,7 @@ class Intrinsics:
         """Pixel coordinates, (h w, 2), at which this camera without distortion would see what each
         pixel sees.
         """
-        columns, rows = np.meshgrid(np.arange(self.width_px) + 0.5, np.arange(self.height_px) + 0.5)
+        columns, rows = np.meshgrid(np.arange(self.width_px), np.arange(self.height_px))
         pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
         focal = np.array([self.fx_px, self.fy_px])
         principal = np.array([self.cx_px, self.cy_px])
@@ -178,10 +178,13 @@ class Intrinsics:
 
     @cached_property
     def projection_matrix(self) -> list[float]:
-        """OpenGL projection matrix, column-major, of the pinhole."""
-        shift = 0.5 if self.aligned else 0.0
-        cx_px = self.cx_px - shift
-        cy_px = self.cy_px + shift
+        """OpenGL projection matrix, column-major, of the pinhole.
+
+        TinyRenderer samples the lower left corner of each pixel: that is where the matrix puts the
+        pixel's centre.
+        """
+        cx_px = self.cx_px
+        cy_px = self.cy_px + 1.0
         depth = FAR_M - NEAR_M
 
         rows = np.zeros((4, 4))
@@ -203,7 +206,7 @@ class Camera:
     """Its projection."""
     base_from_camera: Array
     """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
-    frame: str = "camera"
+    frame: str = "camera_optical_frame"
     """Name of the optical frame."""
 
     @property
@@ -225,7 +228,10 @@ class Camera:
         return replace(self, intrinsics=self.intrinsics.scaled(factor))
 
     def project(self, points: Array) -> Array:
-        """Pixel coordinates (n, 2) of points (n, 3) in the base frame, lens distortion included."""
+        """Pixel coordinates (n, 2) of points (n, 3) in the base frame, lens distortion included.
+
+        Whole numbers are centres of pixels.
+        """
         inverse = np.linalg.inv(self.base_from_camera)
         local = points @ inverse[:3, :3].T + inverse[:3, 3]
         normalized = local[:, :2] / local[:, 2:]
@@ -270,7 +276,7 @@ class MountedCamera:
     """Name of a link of the URDF."""
     link_from_camera: Array
     """Pose (4, 4), m, of the optical frame: x right, y down, z forward."""
-    frame: str = "wrist_camera"
+    frame: str = "wrist_optical_frame"
     """Name of the optical frame."""
 
     def at(self, base_from_link: Array) -> Camera:
@@ -320,7 +326,7 @@ def calibrated_intrinsics(
         distortion: (k1, k2, p1, p2[, k3]); None or all zero: no distortion.
 
     Returns:
-        The intrinsics, in which pixel centres are at halves.
+        The intrinsics.
 
     Raises:
         ConfigError: The matrix has skew or another shape, or the number of coefficients differs.
@@ -340,22 +346,19 @@ def calibrated_intrinsics(
         height_px=height_px,
         fx_px=float(matrix[0, 0]),
         fy_px=float(matrix[1, 1]),
-        cx_px=float(matrix[0, 2]) + 0.5,
-        cy_px=float(matrix[1, 2]) + 0.5,
+        cx_px=float(matrix[0, 2]),
+        cy_px=float(matrix[1, 2]),
         distortion=Distortion(*coefficients) if any(coefficients) else None,
     )
 
 
-def centred_intrinsics(
-    width_px: int, height_px: int, field_of_view_rad: float, aligned: bool = True
-) -> Intrinsics:
+def centred_intrinsics(width_px: int, height_px: int, field_of_view_rad: float) -> Intrinsics:
     """Intrinsics with square pixels and the principal point in the image's centre.
 
     Args:
         width_px: Columns of an image.
         height_px: Rows of an image.
         field_of_view_rad: Vertical, in (0, pi).
-        aligned: As in Intrinsics.
 
     Returns:
         The intrinsics of a pinhole.
@@ -366,9 +369,8 @@ def centred_intrinsics(
         height_px=height_px,
         fx_px=focal_px,
         fy_px=focal_px,
-        cx_px=width_px / 2,
-        cy_px=height_px / 2,
-        aligned=aligned,
+        cx_px=(width_px - 1) / 2,
+        cy_px=(height_px - 1) / 2,
     )
 
 
@@ -404,7 +406,6 @@ def looking_at(
     width_px: int,
     height_px: int,
     field_of_view_rad: float,
-    aligned: bool = True,
 ) -> Camera:
     """A camera that looks at a point, +z up in the image.
 
@@ -414,10 +415,9 @@ def looking_at(
         width_px: Columns of an image.
         height_px: Rows of an image.
         field_of_view_rad: Vertical, in (0, pi).
-        aligned: As in Intrinsics.
 
     Returns:
         The camera.
     """
-    intrinsics = centred_intrinsics(width_px, height_px, field_of_view_rad, aligned)
+    intrinsics = centred_intrinsics(width_px, height_px, field_of_view_rad)
     return Camera(intrinsics, looking_pose(eye, target))

@@ -7,15 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from conure_core.cli import main
+from conure_core.robot.description import load_robot
+from conure_core.servos.bus_config import load_bus
+from conure_core.servos.scale import ServoScale
 from conure_ros.commands import joints
+from conure_ros.commands.joints import Table
 
 pytestmark = pytest.mark.nodes
 
+PAGE = (Path(__file__).parents[3] / "docs" / "serial_arm.md").read_text()
 CONURE = "import sys; from conure_core.cli import main; sys.exit(main(sys.argv[1:]))"
 ROW = re.compile(
     r"^(?P<name>\w+) \(servo (?P<id>\d+)\) +(?P<counts>-?\d+) counts +(?P<value>[-+][\d.]+)"
@@ -25,6 +32,16 @@ ROW = re.compile(
 
 def rows(text):
     return [match for match in map(ROW.match, text.splitlines()) if match]
+
+
+def limits(robot):
+    """Of the gripper and of every joint, as the URDF has them."""
+    found = {robot.gripper_joint: (robot.gripper_closed_m, robot.gripper_open_m)}
+    for joint in ElementTree.parse(robot.urdf).iter("joint"):
+        limit = joint.find("limit")
+        if joint.get("name") in robot.joint_names:
+            found[joint.get("name")] = float(limit.get("lower")), float(limit.get("upper"))
+    return found
 
 
 def once(line, capsys, *words):
@@ -46,16 +63,17 @@ def test_a_table_shows_every_servo_with_its_angle_and_the_limits_of_its_joint(li
         factor = 1e3 if row["unit"] == "mm" else 180 / np.pi
         assert float(row["value"]) == pytest.approx(factor * line.home[index], abs=0.1)
         assert int(row["counts"]) == line.servos[servo.id].get("present_position")
-        assert float(row["low"]) == pytest.approx(factor * line.scale.lower[index], abs=0.06)
-        assert float(row["high"]) == pytest.approx(factor * line.scale.upper[index], abs=0.06)
+        low, high = limits(line.robot)[servo.joint]
+        assert float(row["low"]) == pytest.approx(factor * low, abs=0.06)
+        assert float(row["high"]) == pytest.approx(factor * high, abs=0.06)
         assert not row["mark"]
 
 
 def test_a_joint_outside_its_limits_is_marked_with_how_far(line, capsys):
     elbow = 4
-    index = line.config.ids.index(elbow)
-    beyond = int(line.scale.highest_goal[index] - line.scale.counts(line.home)[index]) + 228
-    turn(line, elbow, beyond)
+    joint = line.robot.command_names.index("elbow")
+    beyond_rad = limits(line.robot)["elbow"][1] + np.radians(20) - line.home[joint]
+    turn(line, elbow, round(beyond_rad * 4096 / (2 * np.pi)))
     marked = [row for row in rows(once(line, capsys)) if row["mark"]]
     (row,) = marked
     assert row["name"] == "elbow"
@@ -93,6 +111,14 @@ def test_nothing_is_written_and_settings_that_differ_are_said_first(line, capsys
     first, *_ = once(line, capsys).splitlines()
     assert first.startswith("waist (servo 1): homing_offset 10 -> 0: what the servo holds")
     assert line.memory() == before
+
+
+def test_the_page_shows_lines_as_they_are_printed():
+    (shown,) = re.findall(r"^\$ conure joints .*\n((?:.+\n)+?)```", PAGE, re.MULTILINE)
+    table = Table(ServoScale(load_bus("wx250s_serial"), load_robot("wx250s_serial")))
+    registers = {int(row["id"]): int(row["counts"]) for row in rows(shown)}
+    printed = [text for text in table.lines(registers) if not text.endswith("no answer")]
+    assert printed == shown.splitlines()
 
 
 def test_a_pipe_gets_a_line_for_each_change_and_a_silent_servo_is_one(line, capsys, monkeypatch):

@@ -10,7 +10,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from conure_core.cli import main
 from conure_core.errors import RobotError
 from conure_core.servos.stored_settings import read_stored
-from conure_ros.drivers.servo_bus import ServoBus, ServoRefused
+from conure_ros.drivers.servo_bus import ServoBus, ServoRefused, ServoSilent
 from conure_ros.drivers.settings import SettingsWriter
 from conure_ros.nodes import serial_arm_node
 from conure_ros.nodes.serial_arm_node import SerialArmParameters
@@ -160,6 +160,28 @@ def test_a_servo_that_does_not_keep_a_value_is_named_and_the_rest_can_be_put_bac
     assert not read_stored(path).finished and are_locked(foreign)
     assert main(["servos", "restore", str(path)]) == 0
     assert foreign.held() == before
+
+
+def test_a_servo_that_falls_silent_half_way_is_named_with_what_it_may_be_left_as(
+    foreign, monkeypatch
+):
+    before, write = foreign.held(), ServoBus.write
+
+    def fall_silent(bus, servo_id, name, value):
+        if name != "lock":
+            foreign.simulated.faults.lost = [servo_id]
+        write(bus, servo_id, name, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ServoBus, "write", fall_silent)
+        with pytest.raises(ServoSilent, match="does not answer") as silent:
+            check(foreign, writer(foreign))
+    locks = "lock" in foreign.config.table.registers
+    assert ("may be unlocked: start again once it answers" in str(silent.value)) == locks
+    foreign.simulated.faults.lost = []
+    check(foreign, writer(foreign))
+    (path,) = files(foreign)
+    assert are_locked(foreign) and read_stored(path).registers == before
 
 
 def test_nothing_is_written_to_a_servo_with_torque(foreign, capsys):

@@ -34,6 +34,8 @@ from conure_training.runtime.parallel import progress_bar
 TRIALS_FILE = "trials.json"
 LOAD_FILE = "load.json"
 FORMAT = 1
+IMAGE_TOPICS = ("policy/image", "camera/image_raw")
+"""What the policy saw; and, in recordings without that, what the camera sent."""
 SERIES = ("capture_to_command_ms", "inference_ms", "log_likelihood")
 GRACE_S = 20.0
 FINISHED = re.compile(r"trial (\d+)/\d+ seed \d+: (.*)")
@@ -243,45 +245,56 @@ def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:
     )
 
 
-def camera_frames(
-    recording: Path, count: int, topic: str = "/camera/image_raw"
-) -> list[NDArray[np.uint8]]:
-    """Read camera images, evenly spread from the first to the last.
+def camera_frames(recording: Path, count: int) -> list[NDArray[np.uint8]]:
+    """Read what the policy saw, evenly spread from the first image to the last.
 
     Args:
         recording: An MCAP file.
         count: How many, at most.
-        topic: Of the images.
 
     Returns:
         Images (h, w, 3) uint8, sRGB.
 
     Raises:
-        DataError: The file cannot be read, or has no image on the topic.
+        DataError: The file cannot be read, or has no image on a topic of IMAGE_TOPICS.
     """
     try:
-        frames = list(_frames(recording, topic))
+        frames = list(_frames(recording))
     except (OSError, McapError, ValueError, EOFError, struct.error) as error:
         raise DataError(
             f"{recording} is not a readable recording ({error or type(error).__name__})"
         ) from error
     if not frames:
-        raise DataError(f"{recording} holds no image on {topic}")
+        raise DataError(f"{recording} holds no image on {' or '.join(IMAGE_TOPICS)}")
     index = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     return [frames[i] for i in index]
 
 
-def _frames(recording: Path, topic: str) -> Iterator[NDArray[np.uint8]]:
+def _frames(recording: Path) -> Iterator[NDArray[np.uint8]]:
     with recording.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        topic = _image_topic(reader.get_summary())
+        if not topic:
+            return
         for _, _, _, image in reader.iter_decoded_messages(topics=[topic]):
             if image.encoding != "rgb8":
                 raise DataError(
-                    f"{recording}: images on {topic} are {image.encoding}, expected rgb8, as the"
-                    " simulated graph publishes"
+                    f"{recording}: images on {topic} are {image.encoding}, expected rgb8, as"
+                    " policy_node and the simulated camera publish"
                 )
             pixels = np.frombuffer(bytes(image.data), np.uint8)
             yield pixels.reshape(image.height, image.width, 3)
+
+
+def _image_topic(summary: Any) -> str:
+    """The first of IMAGE_TOPICS with messages, in whatever namespace; '' if there is none."""
+    if summary is None or summary.statistics is None:
+        return ""
+    counts = summary.statistics.channel_message_counts
+    held = sorted(
+        channel.topic for channel in summary.channels.values() if counts.get(channel.id, 0)
+    )
+    return next((name for end in IMAGE_TOPICS for name in held if name.endswith(f"/{end}")), "")
 
 
 def _quote(value: Any) -> str:

@@ -279,7 +279,7 @@ def detection_loss(
         A scalar, the mean over images.
     """
     rows_of_grid, columns_of_grid = encoder.grid
-    columns, rows = (pixels / encoder.cell_px).floor().nan_to_num(-1).long().unbind(-1)
+    columns, rows = ((pixels + 0.5) / encoder.cell_px).floor().nan_to_num(-1).long().unbind(-1)
     inside = (columns >= 0) & (rows >= 0) & (columns < columns_of_grid) & (rows < rows_of_grid)
     cell = (rows * columns_of_grid + columns).clamp(0, encoder.cells - 1)
     object_cell = cell[:, :-1]
@@ -340,8 +340,8 @@ def _stem(width: int, cell_px: int) -> nn.Sequential:
 def _table_points(camera: Camera, grid: tuple[int, int], cell_px: int) -> np.ndarray:
     """Points of the rays through the cells' centres at z = TABLE_M, (cells, 3), m, base frame."""
     rows, columns = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
-    u = (columns + 0.5) * cell_px
-    v = (rows + 0.5) * cell_px
+    u = (columns + 0.5) * cell_px - 0.5
+    v = (rows + 0.5) * cell_px - 0.5
     pixels = np.stack([u, v, np.ones(grid)], axis=-1).reshape(-1, 3)
     base_from_camera = camera.base_from_camera
     rays = pixels @ np.linalg.inv(camera.matrix()).T @ base_from_camera[:3, :3].T

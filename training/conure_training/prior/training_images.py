@@ -34,7 +34,8 @@ class Frames:
     """The container's floor, shape (n, 3), m, base frame."""
 
     pixels: Tensor
-    """The pixels of the objects' centres and, last, of the container, shape (n, k + 1, 2)."""
+    """The pixels of the objects' centres and, last, of the container, shape (n, k + 1, 2), as
+    `Camera.project` says."""
 
     action: Tensor
     """Demonstrated chunks of actions, shape (n, chunk * a)."""

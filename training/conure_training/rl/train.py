@@ -75,7 +75,8 @@ def _train_rl(config: RunConfig, on_episode: Callable[[dict[str, Any]], None] | 
     out = Path(config.out)
     with _open_loop(config) as loop:
         loop.run(on_episode)
-        loop.save(out / "policy.pt", {"config": str(asdict(config))})
+        trained_for = {name: getattr(config, name) for name in ("task", "target", "objects")}
+        loop.save(out / "policy.pt", {**trained_for, "config": str(asdict(config))})
     write_json(out / "curve.json", loop.record())
     for name in ("checkpoint.pt", "pretrained.pt", PROGRESS):
         (out / name).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ def measured_range(arm: Arm) -> tuple[Array, Array]:
     closed to open, and half its stroke beyond both.
     """
     config = arm.config
-    lower_rad, upper_rad = _urdf_limits(arm)
+    lower_rad, upper_rad = urdf_limits(arm)
     closed_m, open_m = _gripper_ends(config)
     slack_m = GRIPPER_STROKES * (open_m - closed_m)
     lower = np.append(lower_rad - config.measurement_margin_rad, closed_m - slack_m)
@@ -29,7 +29,7 @@ def measured_range(arm: Arm) -> tuple[Array, Array]:
     return lower, upper
 
 
-def _urdf_limits(arm: Arm) -> tuple[Array, Array]:
+def urdf_limits(arm: Arm) -> tuple[Array, Array]:
     """Lowest and highest angle (n,) rad of the joints, as the URDF says: without
     `position_margin_rad`.
     """

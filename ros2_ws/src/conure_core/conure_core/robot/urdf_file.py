@@ -10,6 +10,8 @@ from conure_core.errors import ConfigError
 
 PACKAGE = "package://"
 FILE = "file://"
+OWN_ROBOTS = Path(__file__).resolve().parents[1] / "robots"
+OWN_SHARE = "conure_core/robots"
 XACRO = b"xacro:"
 HOW_TO_EXPAND = "run xacro first (`xacro ARM.urdf.xacro > ARM.urdf`) and give what it writes"
 
@@ -93,6 +95,37 @@ def locate_meshes(
                 mesh.set("filename", str(found))
 
 
+def description_text(path: Path) -> str:
+    """Read a URDF as `robot_description` has it: with meshes that other programs find as well.
+
+    Meshes of Conure's own robots become `package://conure_core/...` where that package is
+    installed, other relative paths `file://`; addresses stay as they are.
+
+    Raises:
+        ConfigError: See `read_urdf`; or a mesh is not there.
+    """
+    root = read_urdf(path)
+    for mesh in root.iterfind(".//mesh"):
+        filename = mesh.get("filename", "")
+        if "://" not in filename:
+            mesh.set("filename", _address(find_mesh(filename, path)))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _address(mesh: Path) -> str:
+    shared = mesh.is_relative_to(OWN_ROBOTS) and any(
+        (prefix / "share" / OWN_SHARE).is_dir() for prefix in _prefixes()
+    )
+    if shared:
+        return f"{PACKAGE}{OWN_SHARE}/{mesh.relative_to(OWN_ROBOTS).as_posix()}"
+    return mesh.as_uri()
+
+
+def _prefixes() -> Iterator[Path]:
+    """Where ROS packages are installed."""
+    return map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)))
+
+
 def find_mesh(filename: str, urdf: Path) -> Path:
     """Find the file of a mesh.
 
@@ -133,8 +166,8 @@ def _in_packages(text: str, urdf: Path) -> Iterator[Path]:
     _, _, inside = text.partition("/")
     for folder in urdf.parents:
         yield folder / text
-    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
-        yield Path(prefix) / "share" / text
+    for prefix in _prefixes():
+        yield prefix / "share" / text
     # The package's own folder, whatever its name: a clone is often called otherwise.
     for folder in urdf.parents:
         if (folder / "package.xml").is_file():

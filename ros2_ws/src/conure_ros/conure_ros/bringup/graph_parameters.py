@@ -3,6 +3,7 @@ file. No ROS.
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ import yaml
 
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
+from conure_ros.bringup.bundle_task import TASK_DEFAULTS, trained_for
 from conure_ros.bringup.graphs import (
     ARGUMENTS,
+    CAMERA,
     GRAPHS,
     MANAGER,
     SERIAL_ARM,
     SIM_ROBOT,
+    START_MODES,
     Argument,
     NodeSpec,
     find_graph,
@@ -26,16 +30,24 @@ from conure_ros.bringup.graphs import (
     named_graph,
 )
 
-START_MODES = ("hold", "policy")
 SWITCHES = {"true": True, "false": False}
 OF_EVERY_NODE: dict[str, Any] = {"use_sim_time": False, "start_type_description_service": True}
 OF_EVERY_TOPIC = "qos_overrides."
 EVERY_NODE = ("/**", "**", "/*", "*")
 """Patterns for all nodes in a parameter file."""
-OF_THE_GRAPH = ("arm", "params_file", "start_mode")
+OF_THE_PROCESS = ("namespace", "log_level")
+"""Arguments that reach every node by ROS's own arguments."""
+OF_THE_GRAPH = ("arm", "publish_tf", "params_file", "start_mode", *OF_THE_PROCESS)
 """Arguments that are no node's parameters, except the manager's start_mode."""
-OF_NO_NODE = ("arm", "port", "params_file")
-"""Arguments that choose nodes or files: no node has to take them."""
+OF_NO_NODE = ("arm", "publish_tf", "port", "params_file", "frame_prefix", *OF_THE_PROCESS)
+"""Arguments that choose nodes, files or names: no node has to take them."""
+MOVED = {
+    (CAMERA.executable, "fit"): "set policy.image_fit",
+    (CAMERA.executable, "crop_px"): "set policy.image_crop_px",
+    (CAMERA.executable, "undistort"): "set policy.image_undistort",
+    (CAMERA.executable, "image_size_px"): "give image_size_px, without a node",
+}
+"""Former parameters, by program: what to do instead."""
 TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy move it"
 
 
@@ -80,6 +92,7 @@ def node_parameters(
             raise unknown_argument(graph, key, gathered.arguments, nodes)
     for some in (*_read_if_given(given.get("params_file", "")), *others):
         gathered.apply(some)
+    gathered.complete(trained_for(given.get("bundle", "")))
     _choose_start_mode(graph, nodes, gathered.values)
     return gathered.values
 
@@ -128,10 +141,14 @@ class _NodeParameters:
         Raises:
             ConfigError: The value has another type, or no node takes it.
         """
-        takers = [node for node in self.nodes.values() if argument.name in node.taken]
         typed = _convert_argument(argument, value)
         if typed == argument.default:
             return
+        if argument.name in OF_EVERY_NODE:
+            for node in self.nodes.values():
+                self._set(node.name, argument.name, typed, argument.name)
+            return
+        takers = [node for node in self.nodes.values() if argument.name in node.taken]
         if not takers and argument.name not in OF_NO_NODE:
             raise ConfigError(
                 f"{argument.name}={value}: with this arm no node of the graph takes it; arm="
@@ -153,6 +170,11 @@ class _NodeParameters:
             ConfigError: The node has no such parameter, or another source set another value.
         """
         like = parameters_of(node)
+        if moved := MOVED.get((node.executable, parameter)):
+            raise ConfigError(
+                f"{node.name}.{parameter}: {node.executable} publishes whole images, and the policy"
+                f" frames them: {moved}"
+            )
         if not _has(node, parameter):
             own = sorted(name for name in like if _has(node, name))
             raise unknown_name(f"parameter of {node.name}", parameter, own)
@@ -160,6 +182,19 @@ class _NodeParameters:
         self._set(
             node.name, parameter, _convert_like(name, value, like.get(parameter)), source or name
         )
+
+    def complete(self, trained: Mapping[str, str]) -> None:
+        """Set what nobody gave: the task of the bundle, its target and its objects.
+
+        Args:
+            trained: What the bundle was trained for, by argument.
+        """
+        for node in self.nodes.values():
+            values = self.values[node.name]
+            for argument in TASK_DEFAULTS:
+                own = node.taken.get(argument, "")
+                if own and not values[own]:
+                    values[own] = trained[argument]
 
     def apply(self, some: ParameterSet) -> None:
         """Apply a parameter set. Raises: ConfigError naming its source and what no node has."""
@@ -216,14 +251,21 @@ def _has(node: NodeSpec, parameter: str) -> bool:
 
 
 def _convert_argument(argument: Argument, value: Any) -> Any:
+    """Raises: ConfigError for a value of another type, or one that is not among the choices."""
     try:
-        if argument.type is bool:
-            return SWITCHES[str(value).lower()]
-        return argument.type(value)
+        typed = SWITCHES[str(value).lower()] if argument.type is bool else argument.type(value)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{argument.name} must be of type {argument.type.__name__}, got {value!r}"
         ) from error
+    if argument.pattern and typed and not re.fullmatch(argument.pattern, str(typed), re.ASCII):
+        raise ConfigError(
+            f"{argument.name}={typed}: ROS names have letters, digits and _, no digit first, with /"
+            " between the parts; such as left or left/arm"
+        )
+    if argument.choices and typed not in argument.choices:
+        raise unknown_name(argument.name, str(typed), list(filter(None, argument.choices)))
+    return typed
 
 
 def _convert_like(name: str, value: Any, before: Any) -> Any:

@@ -57,14 +57,25 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of graphs: a key of `conure up`, and a launch argument of `ros2 launch`."""
+    """An argument of graphs: a key of `conure up`, and a launch argument of `ros2 launch`.
+
+    `choices`: its values, where no others are possible. `pattern`: what its text must match; '':
+    anything.
+    """
 
     name: str
     type: type
     default: Any
     description: str
+    choices: tuple[Any, ...] = ()
+    pattern: str = ""
 
 
+ARMS = ("sim", "serial", "external")
+START_MODES = ("hold", "policy")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+ROS_NAME = r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
+OF_EVERY_GRAPH = ("namespace", "use_sim_time", "log_level", "params_file")
 ARGUMENTS = {
     argument.name: argument
     for argument in (
@@ -74,6 +85,7 @@ ARGUMENTS = {
             str,
             "sim",
             "sim: simulated; serial: servos on a port; external: its own driver runs beside",
+            ARMS,
         ),
         Argument(
             "port",
@@ -88,9 +100,21 @@ ARGUMENTS = {
             "write what a serial arm's servos keep without power where it differs from the file",
         ),
         Argument("bundle", str, "", "folder of the policy bundle"),
-        Argument("task", str, "Lift", "name of the task"),
-        Argument("target", str, "", "name of the object meant; empty: drawn from the seed"),
-        Argument("objects", str, "test", "which objects: train or test"),
+        Argument(
+            "task", str, "", "name of the task; empty: the one of the bundle's policy, else Lift"
+        ),
+        Argument(
+            "target",
+            str,
+            "",
+            "name of the object meant; empty: that of the bundle's policy, else drawn by the seed",
+        ),
+        Argument(
+            "objects",
+            str,
+            "",
+            "which objects: train or test; empty: those of the bundle's policy, else test",
+        ),
         Argument("image_size_px", int, 48, "side of the square images that the policy sees, px"),
         Argument(
             "noise_scale",
@@ -103,6 +127,7 @@ ARGUMENTS = {
             str,
             "",
             "who may move a simulated arm at first: hold or policy; empty: the graph's own",
+            ("", *START_MODES),
         ),
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),
         Argument("trials", int, 10, "how many trials to run"),
@@ -124,6 +149,30 @@ ARGUMENTS = {
         Argument(
             "timeout_s", float, 0.0, "longest time under policy control, s; 0: the task's own limit"
         ),
+        Argument(
+            "publish_tf",
+            str,
+            "auto",
+            "whether robot_description and the arm's /tf are published; auto: unless arm is"
+            " external, whose driver does it",
+            ("auto", "true", "false"),
+        ),
+        Argument(
+            "frame_prefix",
+            str,
+            "",
+            "put before the names of all frames in /tf: left/ and right/",
+            pattern=f"{ROS_NAME}/?",
+        ),
+        Argument(
+            "namespace",
+            str,
+            "",
+            "namespace of all nodes, for two robots on one ROS domain",
+            pattern=f"/?{ROS_NAME}/?",
+        ),
+        Argument("use_sim_time", bool, False, "whether stamps are those of /clock", (False, True)),
+        Argument("log_level", str, "info", "the least severe level that is logged", LOG_LEVELS),
         Argument("params_file", str, "", "a ROS parameter file, applied last; empty: none"),
     )
 }
@@ -133,7 +182,7 @@ SIM_ROBOT = NodeSpec(
     "conure_ros.nodes.sim_robot_node",
     "sim_robot",
     "sim_robot.yaml",
-    ("robot", "task", "target", "objects", "image_size_px"),
+    ("robot", "task", "target", "objects", "image_size_px", "frame_prefix"),
     lifecycle=True,
     sends_images=True,
 )
@@ -142,7 +191,7 @@ CAMERA = NodeSpec(
     "conure_ros.nodes.camera_node",
     "camera",
     "camera.yaml",
-    ("image_size_px",),
+    ("frame_prefix",),
     renamed=(("camera_source", "source"), ("camera_calibration", "calibration")),
     lifecycle=True,
     sends_images=True,
@@ -197,6 +246,14 @@ TELEOP = NodeSpec(
 RECORDER = NodeSpec(
     "recorder_node", "conure_ros.nodes.recorder_node", "recorder", "recorder.yaml", ("folder",)
 )
+# Where ROS's own is installed, `ros2 launch` starts that one: its topics are the same.
+ROBOT_STATE_PUBLISHER = NodeSpec(
+    "robot_state_publisher_node",
+    "conure_ros.nodes.robot_state_publisher_node",
+    "robot_state_publisher",
+    "robot_state_publisher.yaml",
+    ("robot", "frame_prefix"),
+)
 FAULT = NodeSpec(
     "fault_node",
     "conure_ros.nodes.fault_node",
@@ -230,27 +287,40 @@ class Graph:
 
     `settings`: parameters of this graph alone, (node, parameter, value), for those of the nodes
     that it has. `start_mode`: who may move a simulated arm at first; a real one always begins in
-    hold.
+    hold. `robot`: the robot where none is given; '': that of ARGUMENTS.
     """
 
     nodes: tuple[NodeSpec, ...]
     arm: str = ""
     settings: tuple[tuple[str, str, Any], ...] = ()
     start_mode: str = "hold"
+    robot: str = ""
 
     def choose_nodes(self, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
         """The nodes for these arguments, with the manager that brings their lifecycle nodes up in
         this order. Raises: ConfigError.
         """
+        arm = given.get("arm", self.arm)
         nodes = (
-            *(choose_hardware(given.get("arm", self.arm), given) if self.arm else ()),
+            *(choose_hardware(arm, given) if self.arm else ()),
             *self.nodes,
+            *self._publishers(arm, given.get("publish_tf", "auto")),
         )
         nodes = tuple(self._set(node) for node in nodes)
         names = [node.name for node in nodes if node.lifecycle]
         if not names:
             return nodes
         return (*nodes, replace(self._manager(), parameters=(("nodes", names),)))
+
+    def _publishers(self, arm: str, publish_tf: str) -> tuple[NodeSpec, ...]:
+        """The publisher of robot_description and /tf, unless the arm's own driver is one. Raises:
+        ConfigError.
+        """
+        choices = ARGUMENTS["publish_tf"].choices
+        if publish_tf not in choices:
+            raise unknown_name("publish_tf", publish_tf, choices)
+        wanted = publish_tf == "true" or (publish_tf == "auto" and arm != "external")
+        return (ROBOT_STATE_PUBLISHER,) if self.arm and wanted else ()
 
     def _manager(self) -> NodeSpec:
         """The manager. It sets the mode once all nodes are up; a control node that restarts alone
@@ -267,11 +337,10 @@ class Graph:
 
     def possible_nodes(self) -> tuple[NodeSpec, ...]:
         """The nodes of all choices."""
-        arms = (SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA) if self.arm else ()
-        return (*arms, *self.nodes, self._manager())
-
-
-ARMS = ("sim", "serial", "external")
+        if not self.arm:
+            return (*self.nodes, self._manager())
+        hardware = (SIM_ROBOT, SERIAL_ARM, CAMERA, WRIST_CAMERA)
+        return (*hardware, *self.nodes, ROBOT_STATE_PUBLISHER, self._manager())
 
 
 def choose_hardware(arm: str, given: Mapping[str, Any]) -> tuple[NodeSpec, ...]:
@@ -304,6 +373,7 @@ def build_graph(
     arm: str = "",
     settings: tuple[tuple[str, str, Any], ...] = (),
     start_mode: str = "hold",
+    robot: str = "",
 ) -> Graph:
     """Build a graph.
 
@@ -312,8 +382,9 @@ def build_graph(
         arm: Default arm, one of ARMS; '': the graph has no arm.
         settings: Parameters of this graph alone: (node, parameter, value).
         start_mode: Who may move a simulated arm at first: "hold" or "policy".
+        robot: The robot where none is given; '': that of ARGUMENTS.
     """
-    return Graph(nodes, arm, settings, start_mode)
+    return Graph(nodes, arm, settings, start_mode, robot)
 
 
 def through_fault_node(node: NodeSpec, *topics: str) -> NodeSpec:
@@ -321,12 +392,8 @@ def through_fault_node(node: NodeSpec, *topics: str) -> NodeSpec:
     return replace(node, remaps=(*node.remaps, *((topic, f"raw/{topic}") for topic in topics)))
 
 
-# Calibration needs the whole image, and a large one.
-FULL_IMAGES = (
-    ("camera", "fit", "none"),
-    ("wrist", "fit", "none"),
-    ("sim_robot", "camera_scale", 10),
-)
+# Calibration needs large images.
+LARGE_IMAGES = (("sim_robot", "camera_scale", 10),)
 
 SCENE_CAMERA = tuple((f"camera/{name}", f"scene/{name}") for name in ("image_raw", "camera_info"))
 
@@ -338,7 +405,7 @@ GRAPHS = {
     "policy": build_graph(CONTROL, POLICY, RECORDER, arm="external"),
     "teleop": build_graph(CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external"),
     "calibrate": build_graph(
-        CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=FULL_IMAGES
+        CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=LARGE_IMAGES
     ),
     "camera": build_graph(CAMERA),
     "cameras": build_graph(CAMERA, WRIST_CAMERA),
@@ -359,11 +426,7 @@ GRAPHS = {
         CONTROL,
         through_fault_node(POLICY, "command/policy"),
         FAULT,
-        settings=(
-            ("camera", "fit", "none"),
-            ("policy", "image_fit", "crop"),
-            ("sim_robot", "camera_period_s", 10.0),
-        ),
+        settings=(("sim_robot", "camera_period_s", 10.0),),
     ),
     "faults_serial": build_graph(
         through_fault_node(SIM_SERVOS[0], "camera/image_raw"),
@@ -371,6 +434,7 @@ GRAPHS = {
         CONTROL,
         through_fault_node(POLICY, "command/policy"),
         FAULT,
+        robot="wx250s_serial_sim",
     ),
 }
 
@@ -418,18 +482,24 @@ def graph_arguments(name: str) -> list[Argument]:
     """
     graph = named_graph(name)
     taken = {argument for node in graph.possible_nodes() for argument in node.taken}
-    taken |= {"params_file", "arm"} if graph.arm else {"params_file"}
+    taken |= {*OF_EVERY_GRAPH, *(("arm", "publish_tf") if graph.arm else ())}
     arguments = {**ARGUMENTS, "arm": replace(ARGUMENTS["arm"], default=graph.arm)}
+    if graph.robot:
+        arguments["robot"] = replace(ARGUMENTS["robot"], default=graph.robot)
     return [argument for argument in arguments.values() if argument.name in taken]
 
 
-def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
+def command_line(
+    node: NodeSpec, parameter_files: list[Path], given: Mapping[str, Any] | None = None
+) -> list[str]:
     """The command that starts a node with this Python.
 
     Args:
         node: The node.
         parameter_files: ROS parameter files; later ones override earlier ones.
+        given: Graph arguments by name; `namespace` and `log_level` count.
     """
+    given = given or {}
     words = [
         sys.executable,
         "-m",
@@ -440,6 +510,10 @@ def command_line(node: NodeSpec, parameter_files: list[Path]) -> list[str]:
         node.enclave,
     ]
     words += ["-r", f"__node:={node.name}"]
+    if namespace := str(given.get("namespace", "")).strip("/"):
+        words += ["-r", f"__ns:=/{namespace}"]
+    if level := given.get("log_level"):
+        words += ["--log-level", str(level)]
     for source, target in node.remaps:
         words += ["-r", f"{source}:={target}"]
     for path in parameter_files:

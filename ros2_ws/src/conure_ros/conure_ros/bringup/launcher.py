@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from conure_core.errors import ConureError
+from conure_ros.bringup.bundle_task import differences
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
 from conure_ros.bringup.graphs import NodeSpec, command_line, find_graph, meets_others
 from conure_ros.bringup.line_printer import LinePrinter
@@ -86,7 +87,7 @@ class RunningGraph:
         on_line: OnLine,
     ) -> None:
         self.nodes = find_graph(graph, parameters)
-        self._parameters = node_parameters(graph, parameters)
+        self._parameters, self._given = node_parameters(graph, parameters), parameters
         self._folder, self._on_line = folder, on_line
         self._environment = {**environment, GRAPH_VARIABLE: new_graph_id()}
         self._lines: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -95,6 +96,8 @@ class RunningGraph:
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self) -> None:
+        for note in differences(self._given):
+            self._on_line("conure", note)
         for node in self.nodes:
             self.start_node(node, self._parameters[node.name])
 
@@ -109,7 +112,7 @@ class RunningGraph:
         path = write_parameters(
             self._folder / f"{node.name}.yaml", {**file_parameters(node), **parameters}
         )
-        self._start(node, command_line(node, [path]))
+        self._start(node, command_line(node, [path], self._given))
 
     def parameters(self, name: str) -> dict[str, Any]:
         """The parameters that a node was started with, beyond its file."""

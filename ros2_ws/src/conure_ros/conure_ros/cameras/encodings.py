@@ -1,4 +1,4 @@
-"""The pixels of sensor_msgs/Image, whatever 8-bit encoding a driver sends."""
+"""The pixels of sensor_msgs/Image, whatever 8-bit encoding a driver sends, and of JPEG images."""
 
 from typing import Any
 
@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
+from conure_core.types import Image
 
 TOPIC = "camera/image_raw"
+COMPRESSED = "/compressed"
+"""What image_transport appends to the topic of raw images."""
+JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
+"""`format` of a JPEG, as compressed_image_transport writes it."""
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 PACKED_YUV = {
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
@@ -17,28 +22,6 @@ PACKED_YUV = {
     "uyvy": cv2.COLOR_YUV2RGB_UYVY,
 }
 """Four bytes for two pixels, BT.601 in video range, as UVC cameras send them."""
-
-
-def image_pixels(message: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of an image of one size.
-
-    Args:
-        message: The image, sensor_msgs/Image.
-        shape: Expected (height, width, 3), px.
-
-    Returns:
-        RGB image of that shape, uint8; a view where the image is rgb8.
-
-    Raises:
-        DataError: The size differs, or as in `rgb_pixels`.
-    """
-    if (message.height, message.width) != shape[:2]:
-        raise DataError(
-            f"{TOPIC}: the policy sees {shape[1]}x{shape[0]} px, the camera sends"
-            f" {message.width}x{message.height} px; set camera_node's image_size_px and fit, or"
-            " policy_node's image_fit"
-        )
-    return rgb_pixels(message)
 
 
 def rgb_pixels(message: Any, topic: str = TOPIC) -> NDArray[np.uint8]:
@@ -78,6 +61,32 @@ def rgb_pixels(message: Any, topic: str = TOPIC) -> NDArray[np.uint8]:
     return pixels if encoding == "rgb8" else np.ascontiguousarray(pixels[..., :3])
 
 
+def compressed_pixels(message: Any, topic: str) -> NDArray[np.uint8]:
+    """The pixels of a compressed image as RGB.
+
+    Args:
+        message: The image, sensor_msgs/CompressedImage or one that was read from a recording.
+        topic: Its topic, for errors.
+
+    Returns:
+        Shape (height, width, 3), uint8.
+
+    Raises:
+        DataError: It is neither JPEG nor PNG, or damaged.
+    """
+    data = np.frombuffer(message.data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        raise DataError(f"{topic}: an image of format '{message.format}' cannot be decoded")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def jpeg_bytes(pixels: Image, quality: int) -> bytes:
+    """Compress a BGR image (height, width, 3) as JPEG of a quality from 1 to 100."""
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
 def _rows(message: Any, pixel_bytes: int, topic: str) -> NDArray[np.uint8]:
     """(height, width * pixel_bytes), uint8, without what pads the rows."""
     if not message.width * message.height:
@@ -105,19 +114,3 @@ def _reason(encoding: str) -> str:
     if "16" in encoding or "32" in encoding:
         return " it has more than 8 bits, or is a depth image;"
     return ""
-
-
-def unread_images(node: Any) -> str:
-    """Say why no image can come to a node that reads raw images, or ''.
-
-    Args:
-        node: The node, for its view of the graph.
-    """
-    compressed = f"{TOPIC}/compressed"
-    if node.count_publishers(TOPIC) or not node.count_publishers(compressed):
-        return ""
-    return (
-        f"{compressed} is published and {TOPIC} is not; publish raw images, such as by `ros2 run"
-        f" image_transport republish compressed raw --ros-args -r in/compressed:={compressed}"
-        f" -r out:={TOPIC}`"
-    )

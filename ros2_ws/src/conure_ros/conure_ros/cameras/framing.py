@@ -89,6 +89,11 @@ class Placement:
     offset: tuple[int, int]
     size: tuple[int, int]
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether the image has pixels that the frame had not."""
+        return self.scaled[0] > self.box[2] or self.scaled[1] > self.box[3]
+
     def apply(self, pixels: Image) -> Image:
         """The image (size[1], size[0], 3) of a frame (height, width, 3)."""
         left, top, width, height = self.box

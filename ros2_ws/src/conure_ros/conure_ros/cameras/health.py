@@ -18,6 +18,11 @@ NOISE_FRAMES = 30
 BURST_PERIODS = 0.25
 GAP_PERIODS = 2.0
 JITTER_PERIODS = 0.35
+SLOW_WINDOW = 15
+SLOW_PERIODS, IN_TIME_PERIODS = 1.5, 1.25
+"""Median distance of frames, in expected periods: above the first a camera is slow, below the
+second it is in time again.
+"""
 # Slow links and machines cause a single one of these now and then.
 TOLERATED = ("late", "repeated")
 
@@ -74,6 +79,8 @@ class StreamHealth:
         self._whole: Image | None = None
         self._differences: deque[float] = deque(maxlen=NOISE_WINDOW)
         self._behind = False
+        self._intervals_s: deque[float] = deque(maxlen=SLOW_WINDOW)
+        self._slow = ""
 
     def frame(self, now_s: float, pixels: Image) -> bool:
         """Judge a frame.
@@ -87,7 +94,11 @@ class StreamHealth:
         """
         with self._lock:
             kind, why = (
-                self._late(now_s) or self._exposure(pixels) or self._repeated(pixels) or ("", "")
+                self._too_slow(now_s)
+                or self._late(now_s)
+                or self._exposure(pixels)
+                or self._repeated(pixels)
+                or ("", "")
             )
             self._last_s = now_s
             return self._record(now_s, kind, why)
@@ -134,6 +145,29 @@ class StreamHealth:
         if now_s - self._good_since_s >= self.rules.resume_s:
             self.fault = ""
         return not self.fault
+
+    def _too_slow(self, now_s: float) -> tuple[str, str] | None:
+        """A camera that exposes longer than a period sends fewer frames, evenly. The reason is
+        worded once, so that jitter changes neither it nor whether it is a fault.
+        """
+        if not self.live or self._last_s is None:
+            return None
+        self._intervals_s.append(now_s - self._last_s)
+        if len(self._intervals_s) < SLOW_WINDOW // 2:
+            return None
+        in_time_s = IN_TIME_PERIODS * self.rules.period_s
+        interval_s = float(np.median(self._intervals_s))
+        if interval_s < in_time_s:
+            self._slow = ""
+        elif interval_s > SLOW_PERIODS * self.rules.period_s and not self._slow:
+            rate_hz = 1 / float(np.median([one for one in self._intervals_s if one >= in_time_s]))
+            rate = f"{rate_hz:.{0 if rate_hz >= 10 else 1}f}"
+            self._slow = (
+                f"frames come at {rate} Hz instead of the {1 / self.rules.period_s:.4g} Hz of"
+                " rate_hz: too little light, or too long an exposure; add light, set exposure_ms,"
+                f" or expect rate_hz={rate}"
+            )
+        return ("slow", self._slow) if self._slow else None
 
     def _late(self, now_s: float) -> tuple[str, str] | None:
         """A frame after a gap may have waited in a buffer; those that follow at once did. Their

@@ -22,6 +22,10 @@ PIPELINE = "gst:"
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # FFmpeg's buffer against jitter would only add delay here.
 FFMPEG_OPTIONS = "fflags;nobuffer|flags;low_delay|rtsp_transport;tcp"
+V4L2_EXPOSURE_MANUAL = 1
+EXPOSURE_UNIT_MS = 0.1
+"""Of V4L2's control exposure_time_absolute, which OpenCV passes on."""
+RATE_TOLERANCE = 0.05
 FFMPEG_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 HINT = (
     "give a V4L2 index (0), a device (/dev/v4l/by-id/...), a stream (rtsp://, http://, ...), a"
@@ -104,6 +108,10 @@ class SourceSettings:
     loop: bool = True
     open_timeout_s: float = 5.0
     read_timeout_s: float = 2.0
+    exposure_ms: float = 0.0
+    """Of a V4L2 device; 0: automatic."""
+    gain: int = -1
+    """Of a V4L2 device, in its own units; below 0: its own."""
 
     def __post_init__(self) -> None:
         if len(self.fourcc) not in (0, 4):
@@ -117,8 +125,45 @@ class SourceSettings:
             )
 
 
+@dataclass(frozen=True)
+class DeviceFormat:
+    """What a V4L2 device set of what it was asked for. 0: it does not say."""
+
+    width_px: int
+    height_px: int
+    rate_hz: float
+    fourcc: str
+    exposure_ms: float
+    gain: int
+
+    def __str__(self) -> str:
+        rate = f" at {self.rate_hz:.4g} Hz" if self.rate_hz else ""
+        return f"{self.width_px}x{self.height_px} px {self.fourcc}{rate}"
+
+    def differences(self, asked: SourceSettings) -> list[str]:
+        """What it set otherwise, for a person; its size is compared elsewhere."""
+        found = []
+        if asked.fourcc and self.fourcc and asked.fourcc != self.fourcc:
+            found.append(f"fourcc {asked.fourcc} was asked for, the device set {self.fourcc}")
+        if self.rate_hz and abs(self.rate_hz / asked.rate_hz - 1.0) > RATE_TOLERANCE:
+            found.append(
+                f"rate_hz {asked.rate_hz:.4g} was asked for, the device set {self.rate_hz:.4g}"
+            )
+        if asked.exposure_ms and abs(self.exposure_ms / asked.exposure_ms - 1.0) > RATE_TOLERANCE:
+            found.append(
+                f"exposure_ms {asked.exposure_ms:.4g} was asked for, the device set"
+                f" {self.exposure_ms:.4g}"
+            )
+        if asked.gain >= 0 and self.gain != asked.gain:
+            found.append(f"gain {asked.gain} was asked for, the device set {self.gain}")
+        return found
+
+
 class Source(Protocol):
     """An open source. `grab` waits for a frame and takes it; `retrieve` decodes it."""
+
+    format: DeviceFormat | None
+    """What a V4L2 device set; None for other sources."""
 
     def grab(self) -> bool: ...
     def retrieve(self) -> Image: ...
@@ -153,6 +198,7 @@ class CaptureSource:
             raise CameraLost(
                 f"{spec.kind.value} {spec.shown} cannot be opened; is it there, and is it free?"
             )
+        self.format = _read_format(self._capture) if spec.kind is Kind.DEVICE else None
 
     def grab(self) -> bool:
         if self._capture.grab():
@@ -227,11 +273,30 @@ def _configure(capture: Any, settings: SourceSettings) -> Any:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height_px)
     capture.set(cv2.CAP_PROP_FPS, settings.rate_hz)
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    if settings.exposure_ms > 0:
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_EXPOSURE_MANUAL)
+        capture.set(cv2.CAP_PROP_EXPOSURE, settings.exposure_ms / EXPOSURE_UNIT_MS)
+    if settings.gain >= 0:
+        capture.set(cv2.CAP_PROP_GAIN, settings.gain)
     return capture
+
+
+def _read_format(capture: Any) -> DeviceFormat:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+    return DeviceFormat(
+        width_px=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        height_px=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        rate_hz=max(0.0, float(capture.get(cv2.CAP_PROP_FPS))),
+        fourcc=code.decode("ascii", "replace").strip("\0 "),
+        exposure_ms=float(capture.get(cv2.CAP_PROP_EXPOSURE)) * EXPOSURE_UNIT_MS,
+        gain=int(capture.get(cv2.CAP_PROP_GAIN)),
+    )
 
 
 class FolderSource:
     """The images of a folder, by name. The folder is listed again in each round."""
+
+    format: DeviceFormat | None = None
 
     def __init__(self, spec: SourceSpec, settings: SourceSettings) -> None:
         self.spec, self.settings = spec, settings

@@ -1,23 +1,23 @@
-"""/tf_static: the pose of a calibrated camera's optical frame."""
+"""/tf_static: the pose of a camera's optical frame."""
 
 from typing import Any
 
-from geometry_msgs.msg import TransformStamped
+import numpy as np
 
 from conure_core.errors import ConfigError
+from conure_core.robot.link_transforms import Transform
 from conure_ros.cameras.calibration import CameraPose
-from conure_ros.comms.messages import to_time
+from conure_ros.comms.messages import transform_message
 from conure_ros.comms.qos import LATCHED
 
 
-def publish_static(node: Any, pose: CameraPose, frame: str, stamp_ns: int) -> Any:
+def publish_static(node: Any, pose: Transform, prefix: str = "") -> Any:
     """Publish one static transform. The caller keeps the publisher: it serves late subscribers.
 
     Args:
         node: The node that publishes.
-        pose: parent_from_camera.
-        frame: Name of the optical frame.
-        stamp_ns: Time of the transform, ns.
+        pose: The optical frame in its parent.
+        prefix: Put before the names of both frames.
 
     Returns:
         The publisher.
@@ -33,21 +33,16 @@ def publish_static(node: Any, pose: CameraPose, frame: str, stamp_ns: int) -> An
         )
         raise ConfigError(f"a pose needs tf2_msgs for /tf_static ({error}); {advice}") from error
     publisher = node.create_publisher(TFMessage, "/tf_static", LATCHED)
-    publisher.publish(TFMessage(transforms=[transform_message(pose, frame, stamp_ns)]))
+    stamp_ns = node.get_clock().now().nanoseconds
+    publisher.publish(TFMessage(transforms=[transform_message(pose, prefix, stamp_ns)]))
     return publisher
 
 
-def transform_message(pose: CameraPose, frame: str, stamp_ns: int) -> TransformStamped:
-    """Build the transform of a camera's optical frame.
+def camera_transform(pose: CameraPose, frame: str) -> Transform:
+    """The transform that a pose from a file describes.
 
     Args:
         pose: parent_from_camera.
         frame: Name of the optical frame.
-        stamp_ns: Time of the transform, ns.
     """
-    message = TransformStamped(child_frame_id=frame)
-    message.header.stamp, message.header.frame_id = to_time(stamp_ns), pose.parent
-    place, turn = message.transform.translation, message.transform.rotation
-    place.x, place.y, place.z = pose.translation_m
-    turn.x, turn.y, turn.z, turn.w = pose.rotation_xyzw
-    return message
+    return Transform(pose.parent, frame, np.array(pose.translation_m), np.array(pose.rotation_xyzw))

@@ -15,6 +15,7 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import bounds
 from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
+from conure_core.robot.measured_range import urdf_limits
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.scale import ServoScale
 from conure_ros.drivers.serial_arm import SerialArm
@@ -132,11 +133,14 @@ class Table:
     """The lines about an arm's servos.
 
     >>> Table(scale).lines({1: 2162})[0]
-    'waist (servo 1)            2162 counts   +10.0 deg  in -180.0 to +180.0'
+    'waist (servo 1)               2162 counts    +10.0 deg in -180.0 to +180.0'
     """
 
     def __init__(self, scale: ServoScale) -> None:
         self._scale, self._bus = scale, scale.bus
+        lower_rad, upper_rad = urdf_limits(scale.arm)
+        self._lower = np.append(lower_rad, scale.lower[-1])
+        self._upper = np.append(upper_rad, scale.upper[-1])
         self._shown: dict[int, int | None] = {}
         self._drawn = 0
 
@@ -161,9 +165,7 @@ class Table:
         joint = int(self._scale.joint[index])
         is_gripper = joint == len(self._scale.robot.joint_names)
         unit, factor = ("mm", 1e3) if is_gripper else ("deg", 180 / np.pi)
-        lower, upper = (
-            factor * float(end[joint]) for end in (self._scale.lower, self._scale.upper)
-        )
+        lower, upper = factor * float(self._lower[joint]), factor * float(self._upper[joint])
         shown = factor * value
         outside = max(lower - shown, shown - upper)
         mark = f"  OUTSIDE by {outside:.1f} {unit}" if round(outside, 1) > 0 else ""

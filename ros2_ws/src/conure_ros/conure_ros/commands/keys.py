@@ -65,6 +65,7 @@ class KeysConfig:
     angular_rad_s: float = field(default=0.75, metadata=POSITIVE)
     release_s: float = field(default=0.12, metadata=POSITIVE)
     heartbeat: bool = True
+    namespace: str = ""
 
 
 def run(overrides: list[str]) -> None:
@@ -77,7 +78,9 @@ def run(overrides: list[str]) -> None:
     robot = load_robot(config.robot)
     require_terminal("keys")
     join_running_graph()
-    rclpy.init(args=list(WITHOUT_LOGS))
+    namespace = config.namespace.strip("/")
+    inside = ("-r", f"__ns:=/{namespace}") if namespace else ()
+    rclpy.init(args=[*WITHOUT_LOGS, *inside])
     try:
         with keyboard() as board:
             say(HELP)

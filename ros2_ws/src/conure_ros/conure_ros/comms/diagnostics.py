@@ -3,12 +3,19 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+
+from conure_ros.comms.qos import STREAM
 
 WINDOW = 600
+PERIOD_S = 1.0
+NO_HARDWARE = "none"
+"""What diagnostic_updater calls it, too."""
 
 
 class Tally:
@@ -51,18 +58,72 @@ class Tally:
         return {**texts, **{f"dropped: {why}": str(count) for why, count in drops.items()}}
 
 
-def diagnostics(stamp: object, name: str, fault: str, values: Mapping[str, str]) -> DiagnosticArray:
-    """Build one status: OK, or a warning with the fault.
+def diagnostics(
+    node: Any, subject: str, hardware_id: str, fault: str, values: Mapping[str, str]
+) -> DiagnosticArray:
+    """Build one status: OK, or a warning with the fault. Source: REP 107.
 
     Args:
-        stamp: The message's time, builtin_interfaces/Time.
-        name: Name of the status, "node: subject".
+        node: The node that reports.
+        subject: What of the node it is about.
+        hardware_id: The device, robot or file that the node handles; 'none' without one.
         fault: What is wrong, for a person; '' if nothing.
         values: Further values by name.
     """
     level = DiagnosticStatus.WARN if fault else DiagnosticStatus.OK
-    status = DiagnosticStatus(name=name, level=level, message=fault or "ok")
+    status = DiagnosticStatus(
+        name=status_name(node, subject),
+        level=level,
+        message=fault or "ok",
+        hardware_id=hardware_id or NO_HARDWARE,
+    )
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
     message = DiagnosticArray(status=[status])
-    message.header.stamp = stamp
+    message.header.stamp = node.get_clock().now().to_msg()
     return message
+
+
+def status_name(node: Any, subject: str) -> str:
+    """Name of a status: unique in the domain, as `left/control: mode` in the namespace `left`.
+
+    Args:
+        node: The node that reports.
+        subject: What of the node it is about.
+    """
+    return f"{node.get_fully_qualified_name().lstrip('/')}: {subject}"
+
+
+class Reporter:
+    """Publishes a node's status on /diagnostics once a second.
+
+    It ends with the node's other entities, where the node is a lifecycle node.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        subject: str,
+        hardware_id: str,
+        look: Callable[[], tuple[str, Mapping[str, str]]],
+    ) -> None:
+        """Begin to report.
+
+        Args:
+            node: The node.
+            subject: What of the node the status is about.
+            hardware_id: See `diagnostics`.
+            look: Returns the present fault, '' if nothing is wrong, and values by name.
+        """
+        self._node, self._look = node, look
+        self._words = (subject, hardware_id)
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = node.create_timer(PERIOD_S, self.report, clock=clock)
+        register = getattr(node, "destroy_at_cleanup", None)
+        if register is not None:
+            register(node.destroy_publisher, self._publisher)
+            register(node.destroy_timer, timer)
+
+    def report(self) -> None:
+        """Publish the present status."""
+        self._publisher.publish(diagnostics(self._node, *self._words, *self._look()))

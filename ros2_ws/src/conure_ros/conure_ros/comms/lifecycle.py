@@ -54,6 +54,12 @@ class ActivePublisher:
                     self._kind, self._given, **overridable(self._quality)
                 )
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is open and somebody subscribes."""
+        with self._lock:
+            return self._publisher is not None and self._publisher.get_subscription_count() > 0
+
     def publish(self, message: Any) -> None:
         with self._lock:
             if self._publisher is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -14,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.robot.description import RobotConfig
+from conure_core.robot.link_transforms import Transform
 from conure_core.robot.ros2_control import joint_order
 from conure_core.types import Array
 
@@ -69,6 +71,23 @@ def camera_info_message(
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame
     message.k, message.r = matrix.ravel().tolist(), np.eye(3).ravel().tolist()
     message.p = np.hstack([matrix, np.zeros((3, 1))]).ravel().tolist()
+    return message
+
+
+def transform_message(transform: Transform, prefix: str, stamp_ns: int) -> TransformStamped:
+    """Build a transform for /tf or /tf_static.
+
+    Args:
+        transform: The child's pose in its parent, m.
+        prefix: Put before the names of both frames.
+        stamp_ns: Time of the transform, ns.
+    """
+    message = TransformStamped(child_frame_id=f"{prefix}{transform.child}")
+    message.header.stamp = to_time(stamp_ns)
+    message.header.frame_id = f"{prefix}{transform.parent}"
+    place, turn = message.transform.translation, message.transform.rotation
+    place.x, place.y, place.z = transform.translation_m.tolist()
+    turn.x, turn.y, turn.z, turn.w = transform.rotation_xyzw.tolist()
     return message
 
 

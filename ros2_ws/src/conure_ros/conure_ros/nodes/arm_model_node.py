@@ -25,6 +25,7 @@ from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.robot.description import load_robot
 from conure_core.robot.ros2_control import load_ros2_control
 from conure_core.runtime.json_text import json_text
+from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.comms.parameters import declare, parameter
@@ -116,6 +117,7 @@ class ArmModelNode(Node):
         self.robot = load_robot(parameters.robot)
         self.silent = False
         self.parts = self._parts(parameters)
+        Reporter(self, "controllers", self.robot.name, lambda: ("", {"model": parameters.model}))
         self.joint_states = self.create_publisher(JointState, "joint_states", STREAM)
         self.refused = self.create_publisher(String, "refused", STREAM)
         self.done = self.create_publisher(String, "arm_model/done", STREAM)

@@ -1,22 +1,33 @@
 """camera_node: one real camera, by OpenCV. Publishes fresh frames only; bad ones are withheld."""
 
+import array
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from conure_core.errors import ConfigError
 from conure_ros.cameras.calibration import Calibration, read_calibration, read_pose
+from conure_ros.cameras.camera_info import calibration_message
 from conure_ros.cameras.capture import Backoff, Capture, Frame
-from conure_ros.cameras.framing import Framing
+from conure_ros.cameras.devices import explain_twin
+from conure_ros.cameras.encodings import COMPRESSED, JPEG_FORMAT, TOPIC, jpeg_bytes
 from conure_ros.cameras.health import HealthRules, StreamHealth
 from conure_ros.cameras.rotation import require_turn, rotate_calibration, rotate_image
-from conure_ros.cameras.sources import CameraLost, Source, SourceSettings, open_source, parse_source
-from conure_ros.cameras.transforms import publish_static
+from conure_ros.cameras.sources import (
+    BadFrame,
+    CameraLost,
+    Source,
+    SourceSettings,
+    open_source,
+    parse_source,
+)
+from conure_ros.cameras.transforms import camera_transform, publish_static
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, image_message, to_time
@@ -25,6 +36,11 @@ from conure_ros.comms.qos import NEWEST, STREAM
 
 WATCH_PERIOD_S = 0.02
 DIAGNOSTICS_PERIOD_S = 1.0
+FIRST_FRAMES = 10
+NO_FRAME = (
+    "another program uses it, or another camera has the bandwidth of its USB bus: set fourcc: MJPG"
+    " for both, a smaller width_px and height_px, or plug it into another port of the computer"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class CameraParameters:
     fourcc: str = parameter(
         "", "pixel format to ask a V4L2 device for, such as MJPG; empty: the camera's own"
     )
+    exposure_ms: float = parameter(
+        0.0, "fixed exposure time of a V4L2 device, ms; 0: automatic", 0.0, 10000.0
+    )
+    gain: int = parameter(-1, "gain of a V4L2 device, in its own units; -1: its own", -1, 1000000)
     loop: bool = parameter(True, "start a video file or a folder over at its end")
     capture_delay_s: float = parameter(
         0.0, "measured time from exposure to grab, taken off every stamp, s", 0.0, 1.0
@@ -51,21 +71,15 @@ class CameraParameters:
     rotate_deg: int = parameter(
         0, "clockwise turn of the frames of a camera on its head or side: 0, 90, 180, 270", 0, 270
     )
-    image_size_px: int = parameter(
-        48, "side of the square images that the policy sees, px", 16, 1024
-    )
-    fit: str = parameter("crop", "how frames become square: none, crop, pad or stretch")
-    crop_px: tuple[int, ...] = parameter(
-        (0, 0, 0, 0), "part of the frame taken first: left, top, width, height, px"
-    )
     calibration: str = parameter("", "YAML file in ROS's camera_info format; empty: not calibrated")
-    undistort: bool = parameter(False, "take the lens distortion out of the images")
+    jpeg_quality: int = parameter(90, "quality of the compressed images", 1, 100)
     pose: str = parameter(
         "", "YAML file with the pose of the optical frame, for /tf_static; empty: none"
     )
     frame: str = parameter(
         "camera_optical_frame", "name of the optical frame: z forward, x right, y down (REP 103)"
     )
+    frame_prefix: str = parameter("", "put before the names of all frames, such as left/")
     fault_periods: float = parameter(
         6.0, "expected periods without a good frame until that is a fault", 1.0, 1000.0
     )
@@ -115,19 +129,21 @@ class CameraNode(ManagedNode):
             height_px=wanted.height_px,
             rate_hz=wanted.rate_hz,
             fourcc=wanted.fourcc,
+            exposure_ms=wanted.exposure_ms,
+            gain=wanted.gain,
             loop=wanted.loop,
             open_timeout_s=wanted.open_timeout_s,
             read_timeout_s=wanted.read_timeout_s,
         )
         require_turn(wanted.rotate_deg)
-        framing = Framing(wanted.fit, wanted.image_size_px, wanted.crop_px)  # type: ignore[arg-type]
         pose = read_pose(Path(wanted.pose)) if wanted.pose else None
         source = self._open()
         try:
-            self._measure(source, framing)
+            self._measure(source)
             self._connect()
             if pose is not None:
-                static = publish_static(self, pose, wanted.frame, self.now_ns())
+                transform = camera_transform(pose, wanted.frame)
+                static = publish_static(self, transform, wanted.frame_prefix)
                 self.destroy_at_cleanup(self.destroy_publisher, static)
         except BaseException:
             source.close()
@@ -147,7 +163,31 @@ class CameraNode(ManagedNode):
         self.steady_timer(WATCH_PERIOD_S, self._watch)
 
     def _open(self) -> Source:
-        return open_source(self.spec, self.settings)
+        """Open the source, and say what the device set otherwise than it was asked to. Raises:
+        CameraLost, ConfigError.
+        """
+        source = open_source(self.spec, self.settings)
+        warnings = source.format.differences(self.settings) if source.format else []
+        if source.format and (twin := explain_twin(self.spec.address)):
+            warnings.append(twin)
+        for warning in warnings:
+            self.get_logger().warning(one_line(f"{self.spec.shown}: {warning}"))
+        self.format = str(source.format or "")
+        return source
+
+    def _first_frame(self, source: Source) -> Any:
+        """The first frame that can be decoded: the first ones of many USB cameras cannot. Raises:
+        CameraLost.
+        """
+        for attempt in range(FIRST_FRAMES):
+            if not source.grab():
+                raise CameraLost(f"{self.spec.shown} opens but gives no frame; {NO_FRAME}")
+            try:
+                return source.retrieve()
+            except BadFrame as error:
+                why = error
+            self.get_logger().debug(f"frame {attempt + 1} of {self.spec.shown}: {why}")
+        raise CameraLost(f"none of the first {FIRST_FRAMES} frames can be used: {why}")
 
     def _rules(self) -> HealthRules:
         wanted = self.parameters
@@ -162,16 +202,12 @@ class CameraNode(ManagedNode):
             bright_fraction=wanted.bright_fraction,
         )
 
-    def _measure(self, source: Source, framing: Framing) -> None:
+    def _measure(self, source: Source) -> None:
         """Read the first frame and set up everything that depends on its size. Raises: ConfigError,
         CameraLost.
         """
         wanted = self.parameters
-        if not source.grab():
-            raise CameraLost(
-                f"{self.spec.shown} opens but gives no frame; is another program using it?"
-            )
-        self.shape = source.retrieve().shape
+        self.shape = self._first_frame(source).shape
         height, width, _ = self.shape
         if wanted.width_px and (width, height) != (wanted.width_px, wanted.height_px):
             raise ConfigError(
@@ -179,23 +215,20 @@ class CameraNode(ManagedNode):
                 f" {wanted.width_px}x{wanted.height_px} px asked for; v4l2-ctl --list-formats-ext"
                 " says which sizes it has (set fourcc for some)"
             )
-        if wanted.undistort and not wanted.calibration:
-            raise ConfigError(
-                "undistort needs a calibration; give its YAML file as the parameter 'calibration'"
-            )
-        self.calibration = Calibration.uncalibrated(width, height)
+        calibration = Calibration.uncalibrated(width, height)
         if wanted.calibration:
-            self.calibration = read_calibration(Path(wanted.calibration))
-            self.calibration.require_size(width, height)
-            for assumed in self.calibration.assumed:
+            calibration = read_calibration(Path(wanted.calibration))
+            calibration.require_size(width, height)
+            for assumed in calibration.assumed:
                 self.get_logger().warning(f"{wanted.calibration}: {assumed}")
-        published = self.calibration.without_distortion() if wanted.undistort else self.calibration
-        published = rotate_calibration(published, wanted.rotate_deg)
-        self.placement = framing.placement(published.width_px, published.height_px)
-        self.info = calibration_message(published.for_placement(self.placement), wanted.frame)
+        upright = rotate_calibration(calibration, wanted.rotate_deg)
+        self.frame = f"{wanted.frame_prefix}{wanted.frame}"
+        self.info = calibration_message(upright, self.frame)
 
     def _connect(self) -> None:
-        self.images = self.publisher_while_active(Image, "camera/image_raw", NEWEST)
+        compressed = self.resolve_topic_name(TOPIC) + COMPRESSED
+        self.images = self.publisher_while_active(Image, TOPIC, NEWEST)
+        self.jpegs = self.publisher_while_active(CompressedImage, compressed, NEWEST)
         self.infos = self.publisher_while_active(CameraInfo, "camera/camera_info", NEWEST)
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.diagnostics = self.destroy_at_cleanup(self.destroy_publisher, status)
@@ -217,16 +250,22 @@ class CameraNode(ManagedNode):
             return
         if not self.health.frame(frame.taken_s, frame.pixels) or not self.active:
             return
-        pixels = (
-            self.calibration.undistort(frame.pixels) if self.parameters.undistort else frame.pixels
-        )
-        upright = rotate_image(pixels, self.parameters.rotate_deg)
-        image = cv2.cvtColor(self.placement.apply(upright), cv2.COLOR_BGR2RGB)
         stamp_ns = frame.stamp_ns - round(self.parameters.capture_delay_s * NANOSECONDS)
         self.info.header.stamp = to_time(stamp_ns)
         self.infos.publish(self.info)
-        self.images.publish(image_message(image, stamp_ns, self.parameters.frame))
+        self._publish_image(rotate_image(frame.pixels, self.parameters.rotate_deg), stamp_ns)
         self.tally.add(time.monotonic() - frame.taken_s)
+
+    def _publish_image(self, pixels: Any, stamp_ns: int) -> None:
+        """Publish a BGR image, raw and compressed, to those who read it."""
+        if self.images.is_read:
+            image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+            self.images.publish(image_message(image, stamp_ns, self.frame))
+        if self.jpegs.is_read:
+            data = jpeg_bytes(pixels, self.parameters.jpeg_quality)
+            message = CompressedImage(header=self.info.header, format=JPEG_FORMAT)
+            message.data = array.array("B", data)
+            self.jpegs.publish(message)
 
     def _watch(self) -> None:
         if self.capture.error is not None:
@@ -236,9 +275,8 @@ class CameraNode(ManagedNode):
         if changed and fault:
             self.get_logger().warning(one_line(f"no images: {fault}"))
         elif changed:
-            self.get_logger().info(
-                f"images of {self.spec.shown}, {self.shape[1]}x{self.shape[0]} px"
-            )
+            shown = self.format or f"{self.shape[1]}x{self.shape[0]} px"
+            self.get_logger().info(f"images of {self.spec.shown}, {shown}")
         if changed or time.monotonic() - self.reported_s >= DIAGNOSTICS_PERIOD_S:
             self._diagnose()
 
@@ -253,31 +291,9 @@ class CameraNode(ManagedNode):
             },
             "reconnects": str(self.capture.reconnects),
             "source": self.spec.shown,
+            "format": self.format,
         }
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(
-            diagnostics(stamp, f"{self.get_name()}: capture", self.fault, values)
-        )
-
-
-def calibration_message(calibration: Calibration, frame: str) -> CameraInfo:
-    """Build a CameraInfo without a stamp.
-
-    Args:
-        calibration: Calibration of the published images.
-        frame: Name of the optical frame.
-    """
-    message = CameraInfo(
-        width=calibration.width_px,
-        height=calibration.height_px,
-        distortion_model=calibration.model,
-        d=calibration.distortion.tolist(),
-        k=calibration.matrix.ravel().tolist(),
-        r=calibration.rectification.ravel().tolist(),
-        p=calibration.projection.ravel().tolist(),
-    )
-    message.header.frame_id = frame
-    return message
+        self.diagnostics.publish(diagnostics(self, "capture", self.spec.shown, self.fault, values))
 
 
 def main() -> None:

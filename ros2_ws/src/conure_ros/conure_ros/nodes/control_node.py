@@ -21,6 +21,7 @@ from conure_core.robot.description import load_robot
 from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
+from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
@@ -67,10 +68,12 @@ class ControlNode(ManagedNode):
         arm = Arm(self.robot)
         require_fast_checks(arm)
         self.logged: tuple[Mode, str] | None = None
+        self.status: Status | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
         self.get_logger().info(self.supervisor.policy.summary)
         self.supervisor.deactivate()
+        Reporter(self, "mode", self.robot.name, self._diagnose)
 
     def _connect(self) -> None:
         def subscribe(kind: Any, topic: str, callback: Any, quality: QoSProfile = NEWEST) -> Any:
@@ -213,6 +216,7 @@ class ControlNode(ManagedNode):
         """Publish the state. A control that is neither active nor stopped says nothing beside
         another one, which may be the arm's.
         """
+        self.status = status
         idle = status.mode is Mode.INACTIVE and not status.stopped
         if not (idle and self._may_be_second()):
             self.states.publish(self._message(status))
@@ -241,6 +245,20 @@ class ControlNode(ManagedNode):
             if status.command.requested_rad is not None:
                 state.requested_rad = status.command.requested_rad.tolist()
         return state
+
+    def _diagnose(self) -> tuple[str, dict[str, str]]:
+        """What is wrong, and the figures for /diagnostics."""
+        status = self.status
+        if status is None:
+            return "it has not run yet", {}
+        values = {
+            "mode": status.mode.name.lower(),
+            "reason": one_line(status.reason),
+            "stopped": str(status.stopped).lower(),
+            "refused_commands": str(status.refused),
+        }
+        stopped = f"stopped: {status.reason}" if status.stopped else ""
+        return one_line(status.alarm or stopped), values
 
     def _log(self, status: Status) -> None:
         """Log every change of mode, and every alarm, once."""

@@ -28,6 +28,7 @@ from conure_core.runtime.json_text import json_text
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
+from conure_ros.comms.diagnostics import NO_HARDWARE, Reporter
 from conure_ros.comms.ending import end_requests
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
 from conure_ros.comms.lifecycle import (
@@ -155,6 +156,8 @@ class EvaluatorNode(Node):
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
+        self.progress = "waiting for the policy"
+        Reporter(self, "trials", NO_HARDWARE, lambda: ("", {"progress": self.progress}))
         # This wakes the executor, so that it resumes coroutines that wait for the main thread.
         self.create_timer(POLL_S, lambda: None)
 
@@ -364,6 +367,7 @@ class EvaluatorNode(Node):
                 continue
             in_a_row = 0
             last, wins = file.trials[-1], sum(trial.success for trial in file.trials)
+            self.progress = f"{len(file.trials)} of {wanted.trials}, {wins} succeeded"
             self.get_logger().info(
                 f"trial {len(file.trials)}/{wanted.trials} seed {seed}: {last.message}, "
                 f"{wins} of {len(file.trials)} succeeded"

@@ -16,6 +16,7 @@ from conure_core.errors import ConfigError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand
+from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, STREAM
@@ -39,7 +40,9 @@ class FaultNode(Node):
 
     def __init__(self) -> None:
         super().__init__("fault")
-        self.injector = Injector(load_robot(declare(self, FaultParameters).robot).control_period_s)
+        robot = load_robot(declare(self, FaultParameters).robot)
+        self.injector = Injector(robot.control_period_s)
+        Reporter(self, "fault", robot.name, lambda: (self.injector.fault, {}))
         self.outputs: dict[str, Any] = {}
         self.waiting: list[tuple[float, int, str, Any]] = []
         self.count, self.spoils = itertools.count(), False

@@ -6,6 +6,7 @@ import gc
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -18,17 +19,19 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.cameras.encodings import TOPIC, image_pixels, unread_images
+from conure_ros.cameras.camera_info import calibration_message
+from conure_ros.cameras.encodings import TOPIC
 from conure_ros.cameras.framing import Framing
 from conure_ros.cameras.image_check import ImageCheck
-from conure_ros.cameras.lens_check import lens_difference
 from conure_ros.cameras.pacing import Pace
+from conure_ros.cameras.policy_view import PolicyView, unread_images
 from conure_ros.comms.diagnostics import Tally, diagnostics
 from conure_ros.comms.ending import end_first_without_memory
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     NANOSECONDS,
     JointSample,
+    image_message,
     joint_part,
     joints_in,
     to_ns,
@@ -56,8 +59,12 @@ class PolicyParameters:
         48, "side of the square images that the policy sees, px", 16, 1024
     )
     image_fit: str = parameter(
-        "none", "what to do with images of another size: none (refuse), crop, pad, stretch"
+        "crop", "how images become what the policy sees: none (refuse others), crop, pad, stretch"
     )
+    image_crop_px: tuple[int, ...] = parameter(
+        (0, 0, 0, 0), "part of the image taken first: left, top, width, height, px; 0: the whole"
+    )
+    image_undistort: bool = parameter(False, "take the lens distortion out of the images first")
     noise_scale: float = parameter(
         0.0, "standard deviation of the policy's noise; 0 takes the mean z", 0.0, 3.0
     )
@@ -94,19 +101,20 @@ class PolicyNode(ManagedNode):
         contract = self.robot.contract(self.parameters.image_size_px)
         self.bundle = load_bundle(Path(self.parameters.bundle), contract)
         self.image_shape = contract.observation.image.shape
-        self.framing = Framing(self.parameters.image_fit, self.parameters.image_size_px)
+        self.view = self._make_view()
         self.rng = np.random.default_rng(self.parameters.seed)
         self.joints = JointHistory(self.robot)
         self.tally, self.fault, self.last_warning = Tally(), "", ""
         self.activated_s, self.decided = time.monotonic(), False
         self.get_logger().info(one_line(self._describe()))
-        self.lens_fault = ""
         self.warm_up()
         self.commands = SolePublisher(self, PolicyCommand, "command/policy", NEWEST)
         executed = self.create_publisher(PolicyCommand, "command/executed", NEWEST)
         self.destroy_at_cleanup(self.destroy_publisher, executed)
         # Pinocchio's buffers are not shared between threads.
         self.executed = ExecutedActions(Arm(self.robot), self.bundle, executed.publish)
+        self.seen_images = self._publisher(Image, "~/image")
+        self.seen_infos = self._publisher(CameraInfo, "~/camera_info")
         self.health = ImageCheck(self.parameters.frozen_motion_rad)
         self.pace = Pace(round(self.robot.control_period_s * NANOSECONDS))
         status = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
@@ -126,6 +134,17 @@ class PolicyNode(ManagedNode):
         self.worker: NewestWins[SyncedObservation] = NewestWins(self._infer)
         gc.collect()
         gc.freeze()
+
+    def _make_view(self) -> PolicyView:
+        """Raises: ConfigError for an unknown rule."""
+        given = self.parameters
+        crop_px: Any = given.image_crop_px
+        framing = Framing(given.image_fit, given.image_size_px, crop_px)
+        return PolicyView(framing, self.robot.camera_field_of_view_rad, given.image_undistort)
+
+    def _publisher(self, kind: Any, topic: str) -> Any:
+        created = self.create_publisher(kind, topic, **overridable(NEWEST))
+        return self.destroy_at_cleanup(self.destroy_publisher, created)
 
     def activate(self) -> None:
         """Raises: RobotError if another policy commands this arm."""
@@ -178,36 +197,10 @@ class PolicyNode(ManagedNode):
             self._drop("bad joint_states", str(error))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        height, width, _ = self.image_shape
-        self.lens_fault = self._lens_difference(message)
-        if self.framing.fit == "none" and (message.height, message.width) != (height, width):
-            self.fault = (
-                f"the policy sees {width}x{height} px, camera_info says"
-                f" {message.width}x{message.height} px"
-            )
-
-    def _lens_difference(self, message: CameraInfo) -> str:
-        """Why this is not the camera that the policy was trained with; '' where it is, or where the
-        camera is not calibrated.
-        """
-        field_of_view_rad = self.robot.camera_field_of_view_rad
-        matrix = np.array(message.k, dtype=np.float64).reshape(3, 3)
-        size_px = self.image_shape[0]
-        if not (field_of_view_rad and matrix.any() and min(message.width, message.height)):
-            return ""
-        placement = self.framing.placement(message.width, message.height)
-        if placement.size != (size_px, size_px):
-            return ""
-        return lens_difference(placement.intrinsics(matrix), size_px, field_of_view_rad)
-
-    def _pixels(self, image: Image) -> np.ndarray:
-        """The policy's view of an image. Raises: DataError for another size without a rule to fit
-        it.
-        """
-        if self.framing.fit == "none":
-            return image_pixels(image, self.image_shape)
-        pixels = image_pixels(image, (image.height, image.width, 3))
-        return self.framing.placement(image.width, image.height).apply(pixels)
+        try:
+            self.view.take_info(message)
+        except ConureError as error:
+            self._drop("bad camera_info", str(error))
 
     def _on_image(self, message: Image) -> None:
         if not self.active:
@@ -221,8 +214,8 @@ class PolicyNode(ManagedNode):
                 f"the image was {age_s:.2f} s old when it came (limit {limit_s} s); see its camera",
             )
             return
-        if self.lens_fault:
-            self._drop("another camera", self.lens_fault)
+        if self.view.fault:
+            self._drop("another camera", self.view.fault)
             return
         if names := self.cameras.duplicates():
             why = f"{names} all publish {self.cameras.topic}, and only one may; {REMEDY}"
@@ -243,7 +236,7 @@ class PolicyNode(ManagedNode):
         """Choose an action and publish it, on the worker's thread."""
         began_s, start_ns = time.perf_counter(), self.now_ns()
         try:
-            pixels = self._pixels(synced.image)
+            pixels = self.view.pixels(synced.image)
             self.health.check(pixels, synced.joints.joint_rad)
             proprio = proprioception(self.arm, synced.joints.joint_rad, synced.joints.gripper_m)
             observation = {"image": pixels, "proprio": proprio}
@@ -270,6 +263,17 @@ class PolicyNode(ManagedNode):
         self.commands.publish(command)
         self.tally.add(time.perf_counter() - began_s)
         self.fault, self.decided = "", True
+        self._show(pixels, synced.image.header)
+
+    def _show(self, pixels: np.ndarray, header: Any) -> None:
+        """Publish what the policy saw, to those who read it."""
+        if self.seen_images.get_subscription_count():
+            self.seen_images.publish(image_message(pixels, to_ns(header.stamp), header.frame_id))
+        calibration = self.view.calibration
+        if calibration is not None and self.seen_infos.get_subscription_count():
+            info = calibration_message(calibration, header.frame_id)
+            info.header.stamp = header.stamp
+            self.seen_infos.publish(info)
 
     def _drop(self, kind: str, why: str) -> None:
         self.tally.drop(kind)
@@ -303,7 +307,7 @@ class PolicyNode(ManagedNode):
                 "slow bundle", f"the bundle gave no answer within {DIAGNOSTICS_PERIOD_S:g} s"
             )
         if why := unread_images(self):
-            self._drop("compressed images", why)
+            self._drop("unread images", why)
         if self.fault and not self.decided:
             self._warn_once()
         self.decided = False
@@ -312,10 +316,8 @@ class PolicyNode(ManagedNode):
             "dropped: newer image": str(self.worker.dropped),
             **self.executed.values(),
         }
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics.publish(
-            diagnostics(stamp, f"{self.get_name()}: inference", self.fault, values)
-        )
+        bundle = self.bundle.spec.name
+        self.diagnostics.publish(diagnostics(self, "inference", bundle, self.fault, values))
 
 
 def main() -> None:

@@ -3,19 +3,18 @@ commands.
 """
 
 import json
+import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float64MultiArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Float64MultiArray, String
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
@@ -23,21 +22,27 @@ from conure_core.errors import DataError
 from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
-from conure_ros.comms.diagnostics import diagnostics
+from conure_ros.cameras.encodings import COMPRESSED
+from conure_ros.comms.diagnostics import NO_HARDWARE, diagnostics
 from conure_ros.comms.lifecycle import one_line, run_node
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import RECORDED, RECORDED_LATCHED, STREAM
-from conure_ros.comms.schemas import schema_text
 from conure_ros.control.control_state import ControlState
-from conure_ros.recording.episodes import Topic
+from conure_ros.recording.own_diagnostics import keep_own, seen_graph
 from conure_ros.recording.queue import QueuedRecording
+from conure_ros.recording.recorded_topic import RecordedTopic
+from conure_ros.recording.stream_watch import PATIENCE_S, StreamWatch
 from conure_ros.recording.writer import EpisodeWriter
 
 RECORDED_TYPES = {
     "camera/image_raw": Image,
+    "camera/image_raw/compressed": CompressedImage,
     "camera/camera_info": CameraInfo,
     "wrist/image_raw": Image,
+    "wrist/image_raw/compressed": CompressedImage,
     "wrist/camera_info": CameraInfo,
+    "policy/image": Image,
+    "policy/camera_info": CameraInfo,
     "joint_states": JointState,
     "command/policy": PolicyCommand,
     "command/teleop": PolicyCommand,
@@ -45,16 +50,20 @@ RECORDED_TYPES = {
     "joint_trajectory": JointTrajectory,
     "position_commands": Float64MultiArray,
     "robot_state": RobotState,
+    "robot_description": String,
     "/diagnostics": DiagnosticArray,
+    "/tf": TFMessage,
     "/tf_static": TFMessage,
 }
-LATCHING = {"robot_state", "/tf_static"}
+LATCHING = {"robot_state", "robot_description", "/tf_static"}
 # The last message of these before the start belongs to the episode too; for transforms, that of
 # each publisher.
 TRANSFORMS = 100
 SETTLE_S = 0.1
 HEALTH_S = 1.0
 STANDING = {"camera/camera_info", "wrist/camera_info", *LATCHING}
+MISSING = "missing_topics"
+"""Key of the metadata: streams that the graph had and the episode lacks."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,10 @@ class RecorderNode(Node):
         self.reported = ""
         self.standing: dict[str, list[bytes]] = {}
         self.received: set[str] = set()
-        self.topics: dict[str, Topic] = {}
-        self.recorded = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
+        self.graph = seen_graph(self)
+        self.mismatch = self.create_guard_condition(self._follow_offers)
+        self.topics = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
+        self.watch, self.began_s = StreamWatch(self._is_published), 0.0
         self.create_service(StartEpisode, "start_episode", self._on_start)
         # It waits for a moment; in the node's own group that would block all other callbacks.
         self.create_service(
@@ -88,30 +99,50 @@ class RecorderNode(Node):
         self.control = ControlState(self)
         self.create_timer(HEALTH_S, self._report_health, clock=self.steady)
 
-    def _subscribe(self, name: str, kind: Any) -> Any:
-        quality = RECORDED_LATCHED if name in LATCHING else RECORDED
-        events = SubscriptionEventCallbacks(message_lost=partial(self._on_lost, name))
-        subscription = self.create_subscription(
-            kind, name, partial(self._on_message, name), quality, event_callbacks=events, raw=True
+    def _subscribe(self, name: str, kind: Any) -> RecordedTopic:
+        profile = RECORDED_LATCHED if name in LATCHING else RECORDED
+        trigger = self.mismatch.trigger
+        return RecordedTopic(self, name, kind, profile, self._on_message, self._on_lost, trigger)
+
+    def _follow_offers(self) -> None:
+        """Take what the publishers offer, and learn whose diagnostics are this robot's."""
+        self.graph = seen_graph(self)
+        for topic in self.topics.values():
+            if topic.follow() and topic.best_effort:
+                self.get_logger().warning(
+                    f"{topic.full_name} is published best effort: what is lost on the way is not"
+                    " sent again"
+                )
+
+    def _is_published(self, name: str) -> bool:
+        full_name = self.topics[name].full_name
+        return self.context.ok() and any(
+            self.count_publishers(topic) for topic in (full_name, full_name + COMPRESSED)
         )
-        type_name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
-        self.topics[name] = Topic(subscription.topic_name, type_name, schema_text(type_name))
-        return subscription
 
     def _on_message(self, name: str, cdr: bytes) -> None:
+        if name == "/diagnostics":
+            own = keep_own(cdr, self.graph)
+            if own is None:
+                return
+            cdr = own
         self.received.add(name)
         if name in STANDING:
             before = self.standing.get(name, []) if name == "/tf_static" else []
             self.standing[name] = [*(one for one in before if one != cdr), cdr][-TRANSFORMS:]
-        if self.recording is not None:
-            self.recording.put(self.topics[name].name, cdr)
+        self._record(name, cdr)
 
-    def _on_lost(self, name: str, info: Any) -> None:
+    def _record(self, name: str, cdr: bytes) -> None:
+        if self.recording is not None:
+            self.watch.came(name)
+            self.recording.put(self.topics[name].full_name, cdr)
+
+    def _on_lost(self, name: str, count: int) -> None:
         """Count messages that the middleware lost, but not those sent before the topic's first
         message came.
         """
         if self.recording is not None and name in self.received:
-            self.recording.lose(self.topics[name].name, info.total_count_change)
+            self.recording.lose(self.topics[name].full_name, count)
 
     def _on_start(
         self, request: StartEpisode.Request, response: StartEpisode.Response
@@ -123,7 +154,8 @@ class RecorderNode(Node):
                 )
             self._require_sole()
             self.metadata = _parse_metadata(request.metadata_json)
-            topics = self.topics.values()
+            self._follow_offers()
+            topics = [topic.describe() for topic in self.topics.values()]
             self.recording = QueuedRecording(
                 EpisodeWriter(self.folder, request.name, topics, self.metadata)
             )
@@ -131,9 +163,10 @@ class RecorderNode(Node):
             response.message = one_line(error)
             return response
         self.reported = ""
+        self.watch, self.began_s = StreamWatch(self._is_published), time.monotonic()
         for name, messages in self.standing.items():
             for cdr in messages:
-                self.recording.put(self.topics[name].name, cdr)
+                self._record(name, cdr)
         response.success, response.path = True, str(self.recording.path.resolve())
         return response
 
@@ -162,7 +195,7 @@ class RecorderNode(Node):
             self.recording, self.stopping = None, False
             ended = recording
             response.path = self._finish(recording, request)
-            response.message = _losses(recording)
+            response.message = self._gaps(recording)
             response.success = True
         except (DataError, OSError) as error:
             response.message = one_line(error)
@@ -180,9 +213,26 @@ class RecorderNode(Node):
         try:
             more = _parse_metadata(request.metadata_json)
         except DataError:
-            recording.finish({**self.metadata, "label": "interrupted"})
+            recording.finish({**self.metadata, **self._known("interrupted")})
             raise
-        return str(recording.close({**self.metadata, **more, "label": request.label}).resolve())
+        about = {**self.metadata, **more, **self._known(request.label)}
+        return str(recording.close(about).resolve())
+
+    def _known(self, label: str) -> dict[str, Any]:
+        """Metadata of the episode that ends now."""
+        missing = [self.topics[name].full_name for name in self.watch.missing()]
+        return {MISSING: missing, "label": label}
+
+    def _gaps(self, recording: QueuedRecording) -> str:
+        """What a recording lacks, for a person; '' if nothing."""
+        missing = ", ".join(self.topics[name].full_name for name in self.watch.missing())
+        absent = (
+            f"{recording.path.name} has no message of {missing}, which is published; see whether"
+            " its node is active and its messages have a type and a quality of service that fit"
+            if missing
+            else ""
+        )
+        return "; ".join(filter(None, (absent, _losses(recording))))
 
     async def _settle(self) -> None:
         """Let the executor run for a moment: messages and losses from before the request still
@@ -195,35 +245,36 @@ class RecorderNode(Node):
 
     def _take_what_waits(self) -> None:
         """Record all messages that have arrived but were not taken yet, in the order of arrival."""
-        waiting = []
-        for name, subscription in self.recorded.items():
-            with subscription.handle:
-                while (
-                    taken := subscription.handle.take_message(subscription.msg_type, True)
-                ) is not None:
-                    waiting.append((taken[1]["received_timestamp"], name, taken[0]))
+        waiting = [
+            (arrived_ns, name, cdr)
+            for name, topic in self.topics.items()
+            for arrived_ns, cdr in topic.take_waiting()
+        ]
         for _, name, cdr in sorted(waiting, key=lambda one: one[0]):
             self._on_message(name, cdr)
 
     def _report_health(self) -> None:
         """Report problems of the present episode on /diagnostics, and once in the log."""
+        self._follow_offers()
         recording, fault = self.recording, ""
         values = {"control": self.control.text, "episode": ""}
         if recording is not None:
-            fault = recording.failure or _losses(recording)
+            waited = time.monotonic() - self.began_s > PATIENCE_S
+            gaps = self._gaps(recording) if waited else _losses(recording)
+            fault = recording.failure or gaps
             values |= {"episode": recording.path.name, "queued_bytes": str(recording.queued_bytes)}
             values |= {f"lost: {topic}": str(count) for topic, count in recording.lost().items()}
         if fault and not self.reported:
             self.get_logger().error(one_line(fault))
         self.reported = fault
-        self.health.publish(diagnostics(self.get_clock().now().to_msg(), "recorder", fault, values))
+        self.health.publish(diagnostics(self, "episode", NO_HARDWARE, fault, values))
 
     def release(self) -> None:
         """An episode that nobody stopped stays a partial file, complete and readable."""
         if self.recording is None:
             return
         try:
-            self.recording.finish({**self.metadata, "label": "interrupted"})
+            self.recording.finish({**self.metadata, **self._known("interrupted")})
         except OSError as error:
             self.get_logger().error(one_line(f"recording {self.recording.path.name}: {error}"))
 

@@ -14,7 +14,7 @@ from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.scale import ServoScale
-from conure_ros.comms.diagnostics import diagnostics
+from conure_ros.comms.diagnostics import diagnostics, status_name
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message
 from conure_ros.comms.parameters import declare, parameter
@@ -222,7 +222,7 @@ class SerialArmNode(ManagedNode):
             else ""
         )
         said = one_line(fault or stopped or loop.behind)
-        message = diagnostics(self.get_clock().now().to_msg(), self.get_name(), said, figures)
+        message = diagnostics(self, "bus", loop.port, said, figures)
         if fault:
             message.status[0].level = DiagnosticStatus.ERROR
         message.status += [self._servo_status(loop, servo_id) for servo_id in loop.config.ids]
@@ -233,9 +233,10 @@ class SerialArmNode(ManagedNode):
         error = table.error_texts(health.get("hardware_error", 0))
         level = DiagnosticStatus.ERROR if error else DiagnosticStatus.OK
         status = DiagnosticStatus(
-            name=f"{self.get_name()}: {loop.config.label(servo_id)}",
+            name=status_name(self, loop.config.label(servo_id)),
             level=level,
             message=error or "ok",
+            hardware_id=f"{loop.port} id {servo_id}",
         )
         values = {"retried": str(loop.servos.bus.retried[servo_id])}
         if "present_temperature" in health:

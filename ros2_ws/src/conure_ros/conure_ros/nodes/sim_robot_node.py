@@ -17,9 +17,12 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.description import load_robot
+from conure_core.robot.link_transforms import Transform
 from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
+from conure_ros.cameras.transforms import publish_static
+from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
 from conure_ros.comms.messages import (
     camera_info_message,
@@ -65,6 +68,7 @@ class SimRobotParameters:
         "",
         "where the arm's simulated servos are to be; empty: joint topics instead; sim: a default",
     )
+    frame_prefix: str = parameter("", "put before the names of all frames, such as left/")
     camera_period_s: float = parameter(
         0.0, "time between images, s; 0: the robot's control period", 0.0, 10.0
     )
@@ -90,6 +94,7 @@ class SimRobotNode(ManagedNode):
         self.camera_period_s = self.parameters.camera_period_s or self.robot.control_period_s
         self.env, self.task = self._environment(self.parameters.task), self.parameters.task
         self.last_warning, self.succeeded, self.limp = "", False, False
+        self.left_out_s = 0.0
         # As a real sensor's noise does, it tells a still scene from a camera that is frozen.
         self.flicker = itertools.cycle((0, 1))
         self.speed_limit, self.commanded_s = SpeedLimit(self.robot), math.inf
@@ -122,6 +127,11 @@ class SimRobotNode(ManagedNode):
             self.destroy_service,
             self.create_service(TaskStatus, "task_status", self._on_task_status),
         )
+        camera, base = self.env.world.camera, self.robot.base_frame
+        transform = Transform.of_pose(base, camera.frame, camera.base_from_camera)
+        static = publish_static(self, transform, self.parameters.frame_prefix)
+        self.destroy_at_cleanup(self.destroy_publisher, static)
+        Reporter(self, "simulation", self.robot.name, self._diagnose)
         self.steady_timer(TICK_S, self._tick)
 
     def _environment(self, task: str) -> TabletopEnv:
@@ -166,6 +176,7 @@ class SimRobotNode(ManagedNode):
                 f"the simulation is {due / PHYSICS_HZ:.2f} s behind real time; that time is"
                 " left out"
             )
+            self.left_out_s += due / PHYSICS_HZ
             self.began_s += due / PHYSICS_HZ - TICK_S
             due = int(TICK_S * PHYSICS_HZ)
         if due > 0:
@@ -210,14 +221,21 @@ class SimRobotNode(ManagedNode):
         camera = self.env.sample.displace(
             self.env.world.camera.scaled(self.parameters.camera_scale)
         )
+        frame = f"{self.parameters.frame_prefix}{camera.frame}"
         pixels = self.env.sample.degrade(self.env.world.render(camera), self.env.np_random).copy()
         pixels[0, 0, 0] ^= next(self.flicker)
         self.camera_infos.publish(
-            camera_info_message(
-                camera.matrix(), camera.width_px, camera.height_px, stamp_ns, camera.frame
-            )
+            camera_info_message(camera.matrix(), camera.width_px, camera.height_px, stamp_ns, frame)
         )
-        self.images.publish(image_message(pixels, stamp_ns, camera.frame))
+        self.images.publish(image_message(pixels, stamp_ns, frame))
+
+    def _diagnose(self) -> tuple[str, dict[str, str]]:
+        values = {
+            "task": self.task,
+            "target": self.info["target"],
+            "left_out_s": f"{self.left_out_s:.2f}",
+        }
+        return self.last_warning, values
 
     # Requests.
 

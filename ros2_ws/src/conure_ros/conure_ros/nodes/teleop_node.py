@@ -365,11 +365,9 @@ class TeleopNode(ManagedNode):
 
     def _diagnose(self) -> None:
         self._yield_to_other_publisher()
-        stamp = self.get_clock().now().to_msg()
+        fault = self.conflict or self.fault
         self.diagnostics.publish(
-            diagnostics(
-                stamp, f"{self.get_name()}: input", self.conflict or self.fault, self.tally.values()
-            )
+            diagnostics(self, "input", self.robot.name, fault, self.tally.values())
         )
 
 

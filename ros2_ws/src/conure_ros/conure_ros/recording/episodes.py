@@ -19,7 +19,7 @@ from mcap_ros2.decoder import DecoderFactory
 from numpy.typing import NDArray
 
 from conure_core.errors import DataError
-from conure_ros.cameras.encodings import rgb_pixels
+from conure_ros.cameras.encodings import COMPRESSED, compressed_pixels, rgb_pixels
 
 METADATA = "conure"
 METADATA_AT_START = "conure/start"
@@ -36,11 +36,15 @@ CHUNK_MARK, CHUNK_MARK_AT = b"\x03\0\0\0lz4", 37
 
 @dataclass(frozen=True)
 class Topic:
-    """A recorded topic: its name, type (`sensor_msgs/msg/Image`) and schema text."""
+    """A recorded topic: its name, type (`sensor_msgs/msg/Image`) and schema text.
+
+    `offered_qos`: what its publishers offer, as rosbag2 writes it; '': unknown.
+    """
 
     name: str
     type: str
     schema: str
+    offered_qos: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,11 +259,13 @@ class Episode:
 
     def messages(self, *topics: str) -> Iterator[RecordedMessage]:
         """The messages of these topics, or of all if none is given, in the order of recording.
-        Raises: DataError.
+
+        A topic may be given without its namespace. Raises: DataError.
         """
         factory = DecoderFactory()
+        full_names = tuple(map(self.full_name, topics))
         try:
-            for raw in self._raw(topics):
+            for raw in self._raw(full_names):
                 decode = factory.decoder_for(raw.channel.message_encoding, raw.schema)
                 if decode is None:
                     raise DataError(
@@ -273,6 +279,24 @@ class Episode:
         except Exception as error:  # damaged schemas, chunks and messages can raise anything
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise DataError(f"{self.path} is damaged ({reason})") from error
+
+    def full_name(self, topic: str) -> str:
+        """The recorded topic of this name, which may lack the namespace; as given if there is none.
+
+        >>> episode.full_name("camera/image_raw")
+        '/left/camera/image_raw'
+
+        Raises: DataError if several namespaces have it.
+        """
+        rooted = f"/{topic.lstrip('/')}"
+        if rooted in self.counts:
+            return rooted
+        found = sorted(name for name in self.counts if name.endswith(rooted))
+        if len(found) > 1:
+            raise DataError(
+                f"{self.path} has several topics '{topic}'; give one of: {', '.join(found)}"
+            )
+        return found[0] if found else rooted
 
     def _raw(self, topics: tuple[str, ...]) -> Iterator[RawMessage]:
         if self.partial:
@@ -288,11 +312,21 @@ class Episode:
     def images(self, topic: str = "/camera/image_raw") -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Capture time, ns, and pixels (height, width, 3) of every image of a topic, as RGB.
 
-        Raises: DataError for an encoding that is not read, by name.
+        Where the topic holds none, those of its compressed images. The topic may be given without
+        its namespace. Raises: DataError if the recording has no such topic, or for an encoding that
+        is not read, by name.
         """
-        for record in self.messages(topic):
+        name = self.full_name(topic)
+        compressed = self.full_name(topic + COMPRESSED)
+        if not {name, compressed} & set(self.counts):
+            having = ", ".join(sorted(self.counts)) or "none"
+            raise DataError(f"{self.path} has no topic '{topic}'; it has: {having}")
+        if not self.counts.get(name) and self.counts.get(compressed):
+            name = compressed
+        decode = compressed_pixels if name.endswith(COMPRESSED) else rgb_pixels
+        for record in self.messages(name):
             image = record.message
-            yield stamp_ns(image.header.stamp), rgb_pixels(image, topic)
+            yield stamp_ns(image.header.stamp), decode(image, name)
 
 
 def stamp_ns(stamp: Any) -> int:

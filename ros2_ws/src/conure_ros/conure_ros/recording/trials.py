@@ -149,7 +149,7 @@ def measure(recording: Path) -> Measures:
             changes += bool(
                 [change for change in record.message.safety_changes if change != "hold"]
             )
-        images += topic.endswith("camera/image_raw")
+        images += topic.endswith(("camera/image_raw", "camera/image_raw/compressed"))
     answers = _answers(decisions, sorted(commands))
     return Measures(
         capture_to_command_ms=[

@@ -18,6 +18,10 @@ from conure_core.runtime.json_text import json_text
 from conure_ros.recording.episodes import METADATA, METADATA_AT_START, PARTIAL, RECOVER, Topic
 
 CHUNK_BYTES = 256 * 1024
+OFFERED_QOS = "offered_qos_profiles"
+"""Key of a channel's metadata, of the MCAP profile `ros2`: from it `ros2 bag play` chooses what it
+offers.
+"""
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Errors of file systems without hard links."""
@@ -78,7 +82,8 @@ class EpisodeWriter:
 
     def _channel(self, topic: Topic) -> int:
         schema = self._writer.register_schema(topic.type, "ros2msg", topic.schema.encode())
-        return int(self._writer.register_channel(topic.name, "cdr", schema))
+        about = {OFFERED_QOS: topic.offered_qos} if topic.offered_qos else {}
+        return int(self._writer.register_channel(topic.name, "cdr", schema, about))
 
     def now_ns(self) -> int:
         """The log time of a message, ns: the wall clock's time at the start, then a steady

@@ -247,7 +247,7 @@ def _packets_corrupted(session: Session, sizes: Sizes) -> Outcome:
 
 def _take(reports: list[dict[str, str]], message: DiagnosticArray) -> None:
     """The driver's own status, which comes first."""
-    if message.status[0].name == DRIVER:
+    if message.status[0].name == f"{DRIVER}: bus":
         reports.append({pair.key: pair.value for pair in message.status[0].values})
 
 
