@@ -294,6 +294,14 @@ def test_of_a_fast_driver_every_second_sample_counts(arms):
     assert arms.rests(0.0041 * 8)
 
 
+def test_what_came_too_soon_is_not_counted_by_its_repetition(arms):
+    for step in range(4):
+        arms.take(0.01 * step)
+        arms.take(0.01 * step + 0.004)
+        arms.take(0.01 * step + 0.009, stamp_s=0.01 * step + 0.004)
+    assert not arms.rests(0.039), "four samples are far enough apart"
+
+
 @pytest.mark.parametrize(("apart_s", "rests"), [(0.24, True), (0.26, False)])
 def test_what_lies_longer_back_than_a_second_shows_nothing(apart_s, rests):
     arms = Arms(stale_s=2.0)
@@ -460,6 +468,21 @@ def test_after_a_new_beginning_both_must_come_anew(arms):
     assert arms.fault == "" and not arms.rests(0.105)
     apart(arms, 0.05, began_s=0.11)
     assert arms.rests(0.16)
+
+
+def test_no_part_of_before_a_new_beginning_counts_after_it(arms):
+    near, far = (0, 1, 2), (3, 4, 5, GRIPPER)
+    arms.take_part(0.0, *near)
+    arms.take_part(0.001, *far)
+    arms.take_part(0.011, *far)
+    arms.watch.reset()
+    for step in range(5):
+        if step:
+            arms.take_part(0.02 * step + 0.01, *far)
+        arms.take_part(0.02 * step + 0.02, *near)
+        assert not arms.rests(0.02 * step + 0.02)
+    arms.take_part(0.11, *far)
+    assert arms.rests(0.11)
 
 
 def test_a_joint_that_came_with_the_others_and_is_missing_is_named_at_once(arms):

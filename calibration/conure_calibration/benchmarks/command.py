@@ -82,7 +82,10 @@ def _intrinsics(config: BenchConfig) -> Iterator[Row]:
     yield from _spread("focal length error", [case.focal_percent for case in cases], "%", 0.3)
     yield from _spread("principal point error", [case.centre_px for case in cases], "px", 2.0)
     yield from _spread("held-out reprojection", [case.held_out_px for case in cases], "px", 0.3)
-    yield from _coverage("intrinsics", [case.covered for case in cases])
+    share = float(np.mean([inside for case in cases for inside in case.covered]))
+    note = "wide here: they allow for detectors' biases, of which rendered images have little"
+    name = "intrinsics: 90 % intervals that hold the truth"
+    yield Row(name, share, "", at_least=COVERED[0], note=note)
 
 
 def _hand_eye(config: BenchConfig) -> Iterator[Row]:
