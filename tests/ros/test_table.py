@@ -19,16 +19,9 @@ import yaml
 
 from conure_core.errors import ConfigError
 from conure_core.servos.bus_config import load_bus, port_path
+from conure_ros.bringup.arguments import ARGUMENTS, ARMS
 from conure_ros.bringup.graph_parameters import file_parameters, node_parameters, write_parameters
-from conure_ros.bringup.graphs import (
-    ARGUMENTS,
-    ARMS,
-    GRAPHS,
-    SERIAL_ARM,
-    command_line,
-    find_graph,
-    graph_arguments,
-)
+from conure_ros.bringup.graphs import GRAPHS, SERIAL_ARM, command_line, find_graph, graph_arguments
 from conure_ros.commands.up import UpConfig
 
 ROOT = Path(__file__).resolve().parents[2]

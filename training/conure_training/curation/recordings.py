@@ -161,7 +161,7 @@ class _View:
             placement = self._rule.framing.placement(width, height)
         except ConfigError as error:
             raise DataError(f"{self._path}: {error}") from error
-        if placement.scaled[0] > placement.box[2] or placement.scaled[1] > placement.box[3]:
+        if placement.enlarges:
             raise DataError(
                 f"{self._path} has images of {width}x{height} px, and image_size="
                 f"{self._rule.square_px} would enlarge them; give a smaller image_size"

@@ -13,16 +13,14 @@ import yaml
 
 from conure_core.errors import ConfigError, ConureError, unknown_name
 from conure_core.servos.bus_config import SIMULATED
+from conure_ros.bringup.arguments import ARGUMENTS, START_MODES, Argument
 from conure_ros.bringup.bundle_task import TASK_DEFAULTS, trained_for
 from conure_ros.bringup.graphs import (
-    ARGUMENTS,
     CAMERA,
     GRAPHS,
     MANAGER,
     SERIAL_ARM,
     SIM_ROBOT,
-    START_MODES,
-    Argument,
     NodeSpec,
     find_graph,
     graph_arguments,

@@ -25,6 +25,7 @@ from launch_ros.actions import Node
 from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
 from conure_core.robot.urdf_file import description_text
+from conure_ros.bringup.arguments import Argument
 from conure_ros.bringup.bundle_task import differences
 from conure_ros.bringup.graph_parameters import (
     file_parameters,
@@ -33,7 +34,6 @@ from conure_ros.bringup.graph_parameters import (
 )
 from conure_ros.bringup.graphs import (
     ROBOT_STATE_PUBLISHER,
-    Argument,
     NodeSpec,
     find_graph,
     graph_arguments,

@@ -5,8 +5,9 @@ from typing import Any
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
+from conure_ros.bringup.arguments import ARGUMENTS
 from conure_ros.bringup.graph_parameters import node_parameters
-from conure_ros.bringup.graphs import ARGUMENTS, find_graph
+from conure_ros.bringup.graphs import find_graph
 from conure_ros.bringup.launcher import run_graph
 
 
