@@ -29,6 +29,7 @@ from conure_training.data.collect import DemosConfig, collect
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import EvaluateConfig, evaluate
+from conure_training.evaluation.outcomes import load_evaluation
 from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.feature_cache import Encoded
 from conure_training.prior.model import load_prior
@@ -289,6 +290,10 @@ def test_evaluation_repeats_itself_and_counts_what_it_says(prior: Path, tmp_path
     first, again = evaluate(config), evaluate(config)
     assert first == again == json.loads((tmp_path / "rates.json").read_text())
     assert first["success"]["trials"] == 3
+    read = load_evaluation(tmp_path / "rates.json")
+    assert [outcome.seed for outcome in read.outcomes] == [1000000, 1000001, 1000002]
+    assert sum(outcome.success for outcome in read.outcomes) == first["success"]["successes"]
+    assert None not in read.scene.values()
 
 
 def test_demonstrations_of_another_task_are_refused(

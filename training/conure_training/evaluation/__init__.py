@@ -1,1 +1,1 @@
-"""Success rates, videos, and reports of priors."""
+"""Success rates, comparisons, videos, and reports of priors."""

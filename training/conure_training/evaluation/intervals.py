@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
+from scipy.special import betaincinv
 
 from conure_core.types import Array
 
@@ -30,6 +31,29 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z_95 / (1 + z2 / trials) * sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Compute an interval of a success rate that holds it with no less than the confidence.
+
+    At every rate and number of trials, so that it is wider than Wilson's, whose coverage is the
+    confidence on average.
+
+    Args:
+        successes: How many trials succeeded.
+        trials: How many there were.
+        confidence: Of the interval, in (0, 1).
+
+    Returns:
+        Lower and upper end, in [0, 1]; (0, 1) without trials.
+
+    Source: Clopper and Pearson, Biometrika 26(4), 1934.
+    """
+    failures = trials - successes
+    tail = (1 - confidence) / 2
+    low = betaincinv(successes, failures + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, failures, 1 - tail) if failures else 1.0
+    return float(low), float(high)
 
 
 def estimate_rate(outcomes: Sequence[bool]) -> dict[str, float]:

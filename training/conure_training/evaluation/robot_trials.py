@@ -29,11 +29,10 @@ from conure_core.runtime.atomic_files import damaged, read_json, write_json
 from conure_core.runtime.processes import TIED, ended_with_this_process
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.envs.tabletop import TabletopEnv
+from conure_training.evaluation.outcomes import RUN_AGAIN, TRIALS_FILE, require_format
 from conure_training.runtime.parallel import progress_bar
 
-TRIALS_FILE = "trials.json"
 LOAD_FILE = "load.json"
-FORMAT = 1
 IMAGE_TOPICS = ("policy/image", "camera/image_raw")
 """What the policy saw; and, in recordings without that, what the camera sent."""
 SERIES = ("capture_to_command_ms", "inference_ms", "log_likelihood")
@@ -221,14 +220,12 @@ def _end(graph: subprocess.Popen[str]) -> None:
 def read_trials(folder: Path) -> list[RobotTrial]:
     """Read the finished trials. Raises: DataError if their file is missing or damaged."""
     path = folder / TRIALS_FILE
-    remedy = "remove it and run the trials again"
     try:
-        data = read_json(path, remedy)
-        if data["format"] != FORMAT:
-            raise DataError(f"{path} has format {data['format']}, this program reads {FORMAT}")
+        data = read_json(path, RUN_AGAIN)
+        require_format(path, data)
         return [_trial(folder, row) for row in data["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error, remedy) from error
+        raise damaged(path, error, RUN_AGAIN) from error
 
 
 def _trial(folder: Path, row: dict[str, Any]) -> RobotTrial:

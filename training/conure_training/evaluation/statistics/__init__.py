@@ -1,0 +1,1 @@
+"""What outcomes of trials say: differences, tests, posteriors, agreement, and trials needed."""
