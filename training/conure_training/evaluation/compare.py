@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from conure_core.config.loader import load_config
@@ -92,9 +93,10 @@ def _overrides(words: list[str]) -> list[str]:
 
 def _table(config: CompareConfig, comparison: Comparison) -> Table:
     table = Table("condition", "A", "B", "A - B, points")
-    table.caption = f"A: {config.first}, B: {config.second}; 95 % intervals"
+    table.caption = escape(f"A: {config.first}, B: {config.second}; 95 % intervals")
     for row in comparison.rows:
-        table.add_row(row.condition, _shown(row.first), _shown(row.second), _difference(row))
+        cells = (row.condition, _shown(row.first), _shown(row.second), _difference(row))
+        table.add_row(*map(escape, cells))
     return table
 
 
