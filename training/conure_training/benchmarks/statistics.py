@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from conure_core.cli.bench_report import Row, measure_rows
@@ -13,13 +14,19 @@ from conure_core.errors import unknown_name
 from conure_core.types import Array
 from conure_training.evaluation.intervals import exact_interval, wilson_interval
 from conure_training.evaluation.statistics.power import PairedRates, pairs_fixed, pairs_sequential
-from conure_training.evaluation.statistics.sequential import decision_probabilities, wins_needed
+from conure_training.evaluation.statistics.sequential import (
+    ending_probabilities,
+    fewest_wins,
+)
 
 INTERVALS = {"exact": exact_interval, "Wilson": wilson_interval}
 ENUMERATED = np.linspace(0.001, 0.999, 999)
 """True rates for which coverage is summed over all numbers of successes, without simulation."""
 
 LONG_RUN = 2000
+
+Counts = NDArray[np.integer]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def run(overrides: list[str]) -> None:
     measure_rows(config, MEASUREMENTS)
 
 
-def covered(ends: Array, successes: Array, rates: Array) -> Array:
+def covered(ends: Array, successes: Counts, rates: Array) -> Flags:
     """Tell which intervals hold the true rate.
 
     Args:
@@ -94,7 +101,7 @@ def covered(ends: Array, successes: Array, rates: Array) -> Array:
 
 def outcome_sums(
     rng: np.random.Generator, shape: tuple[int, int], win: float, loss: float
-) -> tuple[Array, Array]:
+) -> tuple[Counts, Counts]:
     """Simulate evaluations in pairs.
 
     Args:
@@ -107,8 +114,8 @@ def outcome_sums(
         Wins and losses up to every pair, of that shape each.
     """
     drawn = rng.random(shape)
-    wins = np.cumsum(drawn < win, axis=1)
-    losses = np.cumsum((drawn >= win) & (drawn < win + loss), axis=1)
+    wins = np.cumsum(drawn < win, axis=1, dtype=np.int64)
+    losses = np.cumsum((drawn >= win) & (drawn < win + loss), axis=1, dtype=np.int64)
     return wins, losses
 
 
@@ -151,7 +158,7 @@ def _type_one(config: BenchStatisticsConfig) -> Iterator[Row]:
         yield Row(f"{label} pairs", 100 * rejected, "%", None, 100 * config.alpha)
         repeated = float(_is_significant(*sums, config.alpha).any(axis=1).mean())
         yield Row(f"{label} pairs, McNemar's test instead", 100 * repeated, "%")
-    bound = float(decision_probabilities(0.5, LONG_RUN, config.alpha).sum())
+    bound = float(ending_probabilities(0.5, LONG_RUN, config.alpha)[0].sum())
     label = f"type I error, looked at after each of {LONG_RUN} discordant pairs, enumerated"
     yield Row(label, 100 * bound, "%", None, 100 * config.alpha)
 
@@ -165,8 +172,11 @@ def _pairs(config: BenchStatisticsConfig) -> Iterator[Row]:
         shape = (config.evaluations, plan.most)
         sums = outcome_sums(rng, shape, rates.higher - rates.both, rates.rate - rates.both)
         decided = _is_decided(*sums, config.alpha)
-        found = decided.any(axis=1)
-        mean = float(np.where(found, decided.argmax(axis=1) + 1, plan.most).mean())
+        ended = decided | _is_futile(*sums, plan.futile)
+        ended[:, -1] = True
+        last = ended.argmax(axis=1)
+        found = decided[np.arange(len(last)), last]
+        mean = float(last.mean()) + 1
         label = f"{rates.rate:.0%} against {rates.higher:.0%}, correlation {rates.correlation:g}"
         yield Row(f"{label}: fixed design, McNemar's exact test", fixed, "pairs")
         yield Row(f"{label}: sequential, at most {plan.most}, on average", mean, "pairs")
@@ -174,11 +184,17 @@ def _pairs(config: BenchStatisticsConfig) -> Iterator[Row]:
         yield Row(f"{label}: saved at equal power", 100 * (1 - mean / fixed), "%", 15.0)
 
 
-def _is_decided(wins: Array, losses: Array, alpha: float) -> Array:
-    return np.asarray(wins >= wins_needed(int(losses.max()), alpha)[losses])
+def _is_decided(wins: Counts, losses: Counts, alpha: float) -> Flags:
+    return np.asarray(wins >= fewest_wins(1 / alpha, int(losses.max()))[losses])
 
 
-def _is_significant(wins: Array, losses: Array, alpha: float) -> Array:
+def _is_futile(wins: Counts, losses: Counts, futile: float) -> Flags:
+    if futile == 0.0:
+        return np.zeros(wins.shape, dtype=bool)
+    return np.asarray(wins < fewest_wins(futile, int(losses.max()))[losses])
+
+
+def _is_significant(wins: Counts, losses: Counts, alpha: float) -> Flags:
     most = int((wins + losses).max())
     needed = binom.isf(alpha, np.arange(most + 1), 0.5)
     return np.asarray(wins > needed[wins + losses])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conure_core.errors import ConfigError
-from conure_training.evaluation.intervals import wilson_interval
+from conure_training.evaluation.intervals import exact_interval, wilson_interval
 from conure_training.evaluation.outcomes import Evaluation, Outcome
 from conure_training.evaluation.statistics.differences import (
     PairCounts,
@@ -28,20 +28,32 @@ Pair = tuple[Outcome, Outcome]
 
 @dataclass(frozen=True)
 class Rate:
-    """A success rate, with Wilson's 95 % interval."""
+    """A success rate, with both 95 % intervals."""
 
     successes: int
     trials: int
     rate: float
+
     low: float
+    """Lower end of Wilson's interval."""
+
     high: float
+    """Upper end of it."""
+
+    exact_low: float
+    """Lower end of the exact interval."""
+
+    exact_high: float
+    """Upper end of it."""
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> "Rate":
         """Count outcomes, at least one."""
         successes = sum(outcome.success for outcome in outcomes)
         trials = len(outcomes)
-        return cls(successes, trials, successes / trials, *wilson_interval(successes, trials))
+        wilson = wilson_interval(successes, trials)
+        exact = exact_interval(successes, trials)
+        return cls(successes, trials, successes / trials, *wilson, *exact)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -223,8 +235,8 @@ def _rows(
     conditions = sorted({outcome.condition for outcome in [*first, *second]})
     if len(conditions) > 1:
         for condition in conditions:
-            chosen = [_of_condition(condition, outcomes) for outcomes in (first, second)]
-            rows.append(_row(condition, *chosen, is_paired))
+            one, other = (_of_condition(condition, outcomes) for outcomes in (first, second))
+            rows.append(_row(condition, one, other, is_paired))
     return tuple(rows)
 
 

@@ -70,7 +70,7 @@ def describe(config: PowerConfig) -> list[str]:
         f"  each policy in scenes of its own: {trials} trials a policy",
         f"  the same scenes for both, correlation {rates.correlation:g}: {pairs} pairs",
         f"  the same scenes, looked at after every pair: {plan.mean:.0f} pairs on average,"
-        f" at most {plan.most}",
+        f" at most {plan.most}, given up at an e-value below {plan.futile:g}",
     ]
 
 

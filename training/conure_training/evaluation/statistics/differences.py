@@ -64,7 +64,7 @@ class PairCounts:
             sums *= successes * (trials - successes)
         if sums == 0:
             return 0.0
-        excess = self.both * self.neither - self.only_first * self.only_second
+        excess: float = self.both * self.neither - self.only_first * self.only_second
         if excess > 0:
             excess = max(excess - self.pairs / 2, 0)
         return excess / sqrt(sums)

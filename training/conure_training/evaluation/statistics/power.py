@@ -14,10 +14,12 @@ from scipy.stats import binom
 
 from conure_core.errors import ConfigError
 from conure_core.types import Array
-from conure_training.evaluation.statistics.sequential import decision_probabilities
+from conure_training.evaluation.statistics.sequential import ending_probabilities
 
 MOST_PAIRS = 8192
 """Designs with more pairs are refused."""
+FUTILE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""E-values below which a sequential design may end undecided."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class SequentialPlan:
     mean: float
     """Pairs on average, if the rates are as planned."""
 
+    futile: float
+    """E-value below which it ends undecided; 0: it goes on to the last pair."""
+
 
 def trials_per_policy(rate: float, higher: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """Compute how many trials each policy needs, each in scenes of its own.
@@ -128,7 +133,10 @@ def pairs_fixed(rates: PairedRates, alpha: float = 0.05, power: float = 0.8) -> 
         found = binom.sf(needed, counts, rates.share)
         return lambda pairs: float(binom.pmf(counts, pairs, rates.discordant) @ found)
 
-    return _fewest(power_within, power)[0]
+    found = _fewest(power_within, power, MOST_PAIRS)
+    if found is None:
+        raise _too_close(rates)
+    return found[0]
 
 
 def pairs_sequential(rates: PairedRates, alpha: float = 0.05, power: float = 0.8) -> SequentialPlan:
@@ -140,22 +148,38 @@ def pairs_sequential(rates: PairedRates, alpha: float = 0.05, power: float = 0.8
         power: Probability of finding the difference.
 
     Returns:
-        The largest number of pairs, and the mean number.
+        The design with the fewest pairs on average, among those that end undecided where the test
+        is futile and that take at most half as many pairs again as the design that never does.
 
     Raises:
         ConfigError: They are more than MOST_PAIRS.
     """
+    patient = _sequential_plan(rates, alpha, power, 0.0, MOST_PAIRS)
+    if patient is None:
+        raise _too_close(rates)
+    limit = min(3 * patient.most // 2, MOST_PAIRS)
+    plans = [_sequential_plan(rates, alpha, power, futile, limit) for futile in FUTILE]
+    return min((plan for plan in [patient, *plans] if plan), key=lambda plan: plan.mean)
+
+
+def _sequential_plan(
+    rates: PairedRates, alpha: float, power: float, futile: float, limit: int
+) -> SequentialPlan | None:
+    """None: that power takes more pairs than the limit."""
 
     def power_within(horizon: int) -> Callable[[int], float]:
-        decided = decision_probabilities(rates.share, horizon, alpha)
+        decided, _ = ending_probabilities(rates.share, horizon, alpha, futile)
         return lambda pairs: float(decided @ _reached(pairs, horizon, rates))
 
-    most, horizon = _fewest(power_within, power)
-    decided = decision_probabilities(rates.share, horizon, alpha)
+    found = _fewest(power_within, power, limit)
+    if found is None:
+        return None
+    most, horizon = found
+    ended = np.sum(ending_probabilities(rates.share, horizon, alpha, futile), axis=0)
     # Wald's identity: discordant pairs seen, divided by their probability, are pairs run.
-    undecided_before = 1 - np.concatenate([[0.0], np.cumsum(decided)[:-1]])
-    seen = undecided_before[1:] @ _reached(most, horizon, rates)[1:]
-    return SequentialPlan(most, float(seen / rates.discordant))
+    running_before = 1 - np.concatenate([[0.0], np.cumsum(ended)[:-1]])
+    seen = running_before[1:] @ _reached(most, horizon, rates)[1:]
+    return SequentialPlan(most, float(seen / rates.discordant), futile)
 
 
 def _reached(pairs: int, horizon: int, rates: PairedRates) -> Array:
@@ -163,21 +187,29 @@ def _reached(pairs: int, horizon: int, rates: PairedRates) -> Array:
     return np.asarray(binom.sf(np.arange(horizon + 1) - 1, pairs, rates.discordant))
 
 
-def _fewest(power_within: Callable[[int], Callable[[int], float]], power: float) -> tuple[int, int]:
-    """Find the fewest pairs with that power, and the horizon that they were found within."""
-    horizon = 64
-    while horizon <= MOST_PAIRS:
+def _fewest(
+    power_within: Callable[[int], Callable[[int], float]], power: float, limit: int
+) -> tuple[int, int] | None:
+    """Find the fewest pairs with that power, and the horizon that they were found within.
+
+    None: they are more than the limit.
+    """
+    horizon = min(64, limit)
+    power_of = power_within(horizon)
+    while power_of(horizon) < power:
+        if horizon == limit:
+            return None
+        horizon = min(2 * horizon, limit)
         power_of = power_within(horizon)
-        if power_of(horizon) >= power:
-            break
-        horizon *= 2
-    else:
-        raise ConfigError(
-            f"to tell these rates apart takes more than {MOST_PAIRS} pairs; give rates that differ"
-            " more, or a lower power"
-        )
     low, high = 0, horizon
     while high - low > 1:
         half = (low + high) // 2
         low, high = (low, half) if power_of(half) >= power else (half, high)
     return high, horizon
+
+
+def _too_close(rates: PairedRates) -> ConfigError:
+    return ConfigError(
+        f"to tell {rates.rate:g} from {rates.higher:g} takes more than {MOST_PAIRS} pairs; give"
+        " rates that differ more, or a lower power"
+    )

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from math import exp, log
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
 from conure_core.types import Array
 
-PRIOR = (1.0, 1.0)
+PRIOR = (3.0, 1.0)
 """Beta distribution, cut to shares of wins above 1/2, that bets are spread over."""
 
 
@@ -44,23 +45,23 @@ def log_e_value(wins: Array | int, losses: Array | int) -> Array:
     return np.asarray((wins + losses) * log(2.0) + mean_capital + above_half)
 
 
-def wins_needed(most_losses: int, alpha: float) -> Array:
-    """Find the fewest wins that decide, by number of losses.
+def fewest_wins(e_value: float, most_losses: int) -> NDArray[np.int64]:
+    """Find the fewest wins that reach an e-value, by number of losses.
 
     Args:
+        e_value: To be reached: 1/alpha decides.
         most_losses: Largest number of losses.
-        alpha: Error rate, in (0, 1).
 
     Returns:
         Wins, shape (most_losses + 1,), int.
     """
-    needed = np.zeros(most_losses + 1, dtype=int)
+    fewest = np.zeros(most_losses + 1, dtype=np.int64)
     wins = 0
     for losses in range(most_losses + 1):
-        while log_e_value(wins, losses) < -log(alpha):
+        while log_e_value(wins, losses) < log(e_value):
             wins += 1
-        needed[losses] = wins
-    return needed
+        fewest[losses] = wins
+    return fewest
 
 
 @dataclass
@@ -77,6 +78,9 @@ class SequentialPairedTest:
     alpha: float = 0.05
     """Probability of deciding at any time for a policy that is not better; one-sided."""
 
+    futile: float = 0.0
+    """E-value below which a plan ends undecided, as `SequentialPlan` has it; 0: it goes on."""
+
     pairs: int = field(default=0, init=False)
     """Pairs so far."""
 
@@ -85,6 +89,9 @@ class SequentialPairedTest:
 
     losses: int = field(default=0, init=False)
     """Pairs that the second policy alone solved."""
+
+    log_e: float = field(default=0.0, init=False)
+    """Log of the e-value."""
 
     largest_log_e: float = field(default=0.0, init=False)
     """Largest log e-value so far."""
@@ -102,7 +109,8 @@ class SequentialPairedTest:
         self.pairs += 1
         self.wins += first and not second
         self.losses += second and not first
-        self.largest_log_e = max(self.largest_log_e, float(log_e_value(self.wins, self.losses)))
+        self.log_e = float(log_e_value(self.wins, self.losses))
+        self.largest_log_e = max(self.largest_log_e, self.log_e)
         if self.is_decided and self.decided_after is None:
             self.decided_after = self.pairs
 
@@ -112,33 +120,45 @@ class SequentialPairedTest:
         return self.largest_log_e >= -log(self.alpha)
 
     @property
+    def is_futile(self) -> bool:
+        """Whether a plan ends here, undecided. Going on keeps the error rate."""
+        return not self.is_decided and exp(self.log_e) < self.futile
+
+    @property
     def p_value(self) -> float:
         """One-sided p-value that is valid at every pair."""
         return exp(-self.largest_log_e)
 
 
-def decision_probabilities(share: float, most: int, alpha: float) -> Array:
-    """Compute when the test decides, counted in pairs that one policy alone solves.
+def ending_probabilities(
+    share: float, most: int, alpha: float, futile: float = 0.0
+) -> tuple[Array, Array]:
+    """Compute when the test ends, counted in pairs that one policy alone solves.
 
     Args:
         share: Of wins among these pairs, in [0, 1].
         most: Largest number of such pairs.
         alpha: Error rate of the test, in (0, 1).
+        futile: E-value below which it ends undecided; 0: it goes on.
 
     Returns:
-        Probability that the test decides at exactly that number, shape (most + 1,). The sum is the
-        power; at a share of 1/2 it is the error rate, exactly.
+        Probabilities that the test ends at exactly that number, decided and undecided, shape
+        (most + 1,) each. The sum of the first is the power; at a share of 1/2 it is the error rate,
+        exactly.
     """
-    needed = wins_needed(most, alpha)
+    needed = fewest_wins(1 / alpha, most)
+    kept = fewest_wins(futile, most) if futile > 0 else np.zeros(most + 1, dtype=int)
     losses = np.arange(most + 1)
-    undecided = np.zeros(most + 1)
-    undecided[0] = 1.0
+    running = np.zeros(most + 1)
+    running[0] = 1.0
     decided = np.zeros(most + 1)
+    undecided = np.zeros(most + 1)
     for count in range(1, most + 1):
-        lost = np.roll(undecided, 1)
+        lost = np.roll(running, 1)
         lost[0] = 0.0
-        undecided = share * undecided + (1 - share) * lost
-        ends = count - losses >= needed
-        decided[count] = undecided[ends].sum()
-        undecided[ends] = 0.0
-    return decided
+        running = share * running + (1 - share) * lost
+        wins = count - losses
+        decided[count] = running[wins >= needed].sum()
+        undecided[count] = running[wins < kept].sum()
+        running[(wins >= needed) | (wins < kept)] = 0.0
+    return decided, undecided
