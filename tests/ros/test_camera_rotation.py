@@ -9,6 +9,7 @@ from conure_ros.cameras.calibration import Calibration
 from conure_ros.cameras.capture import Frame
 from conure_ros.cameras.encodings import rgb_pixels
 from conure_ros.cameras.rotation import require_turn, rotate_calibration, rotate_image
+from conure_ros.comms.lifecycle import ActivePublisher
 from conure_ros.nodes import camera_node
 from conure_ros.nodes.camera_node import CameraNode, CameraParameters
 
@@ -99,7 +100,7 @@ def test_another_angle_is_refused(rotate_deg):
 def test_the_node_publishes_both_turned(context, tmp_path, monkeypatch):
     image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "image.png"), image)
-    wanted = CameraParameters(source=str(tmp_path), rotate_deg=90, fit="none")
+    wanted = CameraParameters(source=str(tmp_path), rotate_deg=90)
     monkeypatch.setattr(camera_node, "declare", lambda node, schema: wanted)
     node, sent = CameraNode(), []
     try:
@@ -107,6 +108,7 @@ def test_the_node_publishes_both_turned(context, tmp_path, monkeypatch):
         node.capture.close(10.0)  # one frame alone, this thread's
         node.active = True
         monkeypatch.setattr(node.health, "frame", lambda *_: True)
+        monkeypatch.setattr(ActivePublisher, "is_read", True)
         monkeypatch.setattr(node.images, "publish", sent.append)
         monkeypatch.setattr(node.infos, "publish", sent.append)
         node._on_frame(Frame(image, 1, 0.0))

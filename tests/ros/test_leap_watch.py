@@ -29,7 +29,7 @@ WRONG = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 class ObedientServos:
     """`wrong`: what is added to each of the next readings."""
 
-    def __init__(self, bus, scale):
+    def __init__(self, bus, scale, writer):
         self.bus, self.missing = SimpleNamespace(close=lambda: None), []
         self.positions = np.append(HOME, GRIPPER_M)
         self.wrong, self.goals, self.turned = [], [], ""

@@ -126,7 +126,9 @@ def test_what_came_before_the_request_to_stop_is_recorded_also_while_the_recorde
     assert answer.success, answer.message
     assert answer.lost_messages == 0
     assert answer.message == ""
-    assert recorded(tmp_path / "one.mcap") == list(range(first, sent))
+    found = recorded(tmp_path / "one.mcap")
+    assert found[0] <= first, "what was on its way to a lagging recorder may be in it too"
+    assert found == list(range(found[0], sent))
 
 
 def test_a_killed_recorders_episode_is_recovered_and_its_name_refused_until_then(

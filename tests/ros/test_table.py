@@ -286,8 +286,8 @@ FROM_PYPI = {
 
 
 def imported_by(package):
-    """Foreign packages; conure_sim is only for the simulated arm, pybullet for the judge of faults:
-    no ROS packages.
+    """Foreign packages, but for those that no robot needs: conure_sim is for the simulated arm,
+    pybullet for the judge of faults, rich for benches.
     """
     found = set()
     for path in (PACKAGES / package / package).rglob("*.py"):
@@ -296,7 +296,7 @@ def imported_by(package):
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
-    return found - set(sys.stdlib_module_names) - {package, "conure_sim", "pybullet"}
+    return found - set(sys.stdlib_module_names) - {package, "conure_sim", "pybullet", "rich"}
 
 
 @pytest.mark.parametrize("package", ["conure_core", "conure_ros"])

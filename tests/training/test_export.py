@@ -407,9 +407,9 @@ def test_metrics_without_quantiles_are_refused_rather_than_exported_unwatched(tm
         export._thresholds(str(tmp_path / "metrics.json"))
 
 
-def test_a_training_note_that_diverged_is_kept_as_a_text(tmp_path):
+def test_a_number_of_a_training_note_that_is_none_is_kept_as_null(tmp_path):
     torch.save({"note": {"loss": float("nan"), "steps": 3}}, tmp_path / "agent.pt")
-    assert export._note(tmp_path / "agent.pt") == {"loss": "NaN", "steps": 3}
+    assert export._note(tmp_path / "agent.pt") == {"loss": None, "steps": 3}
 
 
 def test_a_trained_policy_keeps_the_task_the_target_and_the_objects_for_its_bundle(

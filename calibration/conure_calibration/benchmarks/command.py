@@ -85,7 +85,7 @@ def _intrinsics(config: BenchConfig) -> Iterator[Row]:
     share = float(np.mean([inside for case in cases for inside in case.covered]))
     note = "wide here: they allow for detectors' biases, of which rendered images have little"
     name = "intrinsics: 90 % intervals that hold the truth"
-    yield Row(name, share, "", at_least=COVERED[0], note=note)
+    yield Row(name, share, "", *COVERED, note=note)
 
 
 def _hand_eye(config: BenchConfig) -> Iterator[Row]:

@@ -213,15 +213,22 @@ def _at_least(what: str, rate: Mapping[str, float], least: float) -> Requirement
     return Requirement(what, f"at least {100 * least:.0f} %", _percent(found), met)
 
 
-def _at_most(what: str, value: float, most: float) -> Requirement:
+def _at_most(what: str, value: float | None, most: float) -> Requirement:
+    value = _as_number(value)
     met = is_met(value, at_most=most)
     return Requirement(what, f"at most {most:.0e}", f"{value:.1e}", met)
 
 
-def _below(what: str, value: float, limit: float, unit: str) -> Requirement:
+def _below(what: str, value: float | None, limit: float, unit: str) -> Requirement:
+    value = _as_number(value)
     digits = 2 if unit == "ms" else 0
     met = is_met(value, below=limit)
     return Requirement(what, f"under {limit:g} {unit}", f"{value:.{digits}f} {unit}", met)
+
+
+def _as_number(value: float | None) -> float:
+    """A measured value as JSON holds it: NaN stands there as null."""
+    return np.nan if value is None else value
 
 
 def _percent(share: float) -> str:

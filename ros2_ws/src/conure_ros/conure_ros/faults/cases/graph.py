@@ -163,7 +163,11 @@ def _alive(pid: int) -> bool:
 
 
 def _start(session: Session, prefix: str, name: str) -> StartEpisode.Response:
-    return _ask(session, StartEpisode, f"{prefix}start_episode", name=name)
+    service = f"{prefix}start_episode"
+    session.wait(lambda: session.node.count_services(f"/{service}"), 20.0, "a recorder")
+    # A recorder that does not know this client yet would answer in vain.
+    let_time_pass(session, DISCOVERY_S)
+    return _ask(session, StartEpisode, service, name=name)
 
 
 def _ask(session: Session, kind: Any, service: str, **fields: Any) -> Any:
