@@ -113,7 +113,9 @@ def test_graph_and_simulation_are_not_pairs(tmp_path) -> None:
     first = simulated(tmp_path / "a.json", "1110" * 5)
     second = through_the_graph(tmp_path / "b", "1111" * 5)
     found = compared(first, second)
-    assert found.unpaired_because == "one ran in simulation, the other through the graph"
+    assert found.unpaired_because == (
+        "one ran in simulation, the other through the graph, and the scenes differ: target"
+    )
     pear = next(row for row in found.rows if row.condition == "pear")
     assert pear.second is None and pear.difference is None
 

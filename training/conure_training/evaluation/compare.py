@@ -45,7 +45,7 @@ class CompareConfig:
 
 
 def run(words: list[str]) -> None:
-    """Compare two finished evaluations A B: the claim, its interval, every condition."""
+    """Compare two finished evaluations, conure compare A B."""
     config = load_config("conure_training.conf", "compare", CompareConfig, _overrides(words))
     comparison = compare(config)
     console = Console()
@@ -92,7 +92,7 @@ def _overrides(words: list[str]) -> list[str]:
 
 
 def _table(config: CompareConfig, comparison: Comparison) -> Table:
-    table = Table("condition", "A", "B", "A - B, points")
+    table = Table("condition", "A, %", "B, %", "A - B, points")
     table.caption = escape(f"A: {config.first}, B: {config.second}; 95 % intervals")
     for row in comparison.rows:
         cells = (row.condition, _shown(row.first), _shown(row.second), _difference(row))
@@ -104,14 +104,14 @@ def _shown(rate: Rate | None) -> str:
     if rate is None:
         return "-"
     interval = f"[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-    return f"{rate.rate:.1%} {interval} {rate.successes}/{rate.trials}"
+    return f"{100 * rate.rate:.1f} {interval} {rate.successes}/{rate.trials}"
 
 
 def _difference(row: ConditionRow) -> str:
     found = row.difference
     if found is None:
         return "-"
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.0f}, {100 * found.high:+.0f}]"
 
 
 def _details(comparison: Comparison) -> list[str]:
@@ -131,8 +131,10 @@ def _details(comparison: Comparison) -> list[str]:
         ending = "undecided"
         if sequential.decided_after is not None:
             ending = f"{sequential.better} better after {sequential.decided_after} pairs"
+        of_first, of_second = sequential.e_values
         lines.append(
             f"looked at after every pair: {ending}, p = {sequential.p_value:.3g} whenever one stops"
+            f" (e-value for A {of_first:.3g}, for B {of_second:.3g})"
         )
     for name, left, invalid in zip("AB", comparison.left_out, comparison.invalid, strict=True):
         if left or invalid:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 
 from conure_core.errors import ConfigError
 from conure_training.evaluation.intervals import exact_interval, wilson_interval
@@ -103,6 +104,9 @@ class Sequential:
     p_value: float
     """Two-sided, valid whenever one stops."""
 
+    e_values: tuple[float, float]
+    """Evidence after the last pair that the first policy is better, and that the second one is."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -167,11 +171,15 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
 
 def _different_scenes(first: Evaluation, second: Evaluation) -> str:
     """Why equal seeds are not equal scenes; empty: they are."""
+    shared = [name for name in first.scene if name in second.scene]
+    names = [name for name in shared if first.scene[name] != second.scene[name]]
+    reasons = []
     if first.source != second.source:
-        return "one ran in simulation, the other through the graph"
-    names = [name for name, value in first.scene.items() if value != second.scene.get(name)]
+        reasons.append("one ran in simulation, the other through the graph")
     if names:
-        return f"the scenes differ: {', '.join(names)}"
+        reasons.append(f"the scenes differ: {', '.join(names)}")
+    if reasons:
+        return ", and ".join(reasons)
     pairs = _pairs(first, second)
     if not pairs:
         return "they have no seed in common"
@@ -295,12 +303,13 @@ def _sequential(first: Evaluation, second: Evaluation, pairs: Sequence[Pair]) ->
         tests[0].add(one.success, other.success)
         tests[1].add(other.success, one.success)
     p_value = min(1.0, 2 * min(test.p_value for test in tests))
+    e_values = (exp(tests[0].log_e), exp(tests[1].log_e))
     decided = [
         (test.decided_after, str(side.path))
         for test, side in zip(tests, (first, second), strict=True)
         if test.decided_after is not None
     ]
     if not decided:
-        return Sequential("", None, p_value)
+        return Sequential("", None, p_value, e_values)
     after, better = min(decided)
-    return Sequential(better, after, p_value)
+    return Sequential(better, after, p_value, e_values)
