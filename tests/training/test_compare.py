@@ -69,6 +69,17 @@ def test_the_claim_turns_with_the_sides_and_is_written(tmp_path) -> None:
     assert written["rows"][0]["difference"]["value"] == -0.25
 
 
+def test_thousands_of_lopsided_trials_have_a_claim(tmp_path) -> None:
+    worse = simulated(tmp_path / "a.json", "0" * 3000)
+    better = simulated(tmp_path / "b.json", "1" * 3000)
+    found = compared(worse, better)
+    assert found.is_shown and "by 100.0 points" in found.claim
+    assert found.sequential.e_values == (0.0, pytest.approx(1e300))
+    assert 0.0 <= found.p_value < 1e-12 and found.probability_first_better < 1e-12
+    apart = compared(worse, simulated(tmp_path / "c.json", "1" * 3000, first_seed=5000))
+    assert apart.is_shown and apart.probability_first_better < 1e-12
+
+
 def test_two_policies_that_are_alike_are_not_told_apart(tmp_path) -> None:
     first = simulated(tmp_path / "a.json", "1101" * 10)
     second = simulated(tmp_path / "b.json", "1110" * 10)

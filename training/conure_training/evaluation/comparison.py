@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
 
 from conure_core.errors import ConfigError
 from conure_training.evaluation.intervals import exact_interval, wilson_interval
@@ -303,7 +302,7 @@ def _sequential(first: Evaluation, second: Evaluation, pairs: Sequence[Pair]) ->
         tests[0].add(one.success, other.success)
         tests[1].add(other.success, one.success)
     p_value = min(1.0, 2 * min(test.p_value for test in tests))
-    e_values = (exp(tests[0].log_e), exp(tests[1].log_e))
+    e_values = (tests[0].e_value, tests[1].e_value)
     decided = [
         (test.decided_after, str(side.path))
         for test, side in zip(tests, (first, second), strict=True)

@@ -122,7 +122,12 @@ class SequentialPairedTest:
     @property
     def is_futile(self) -> bool:
         """Whether a plan ends here, undecided. Going on keeps the error rate."""
-        return not self.is_decided and exp(self.log_e) < self.futile
+        return not self.is_decided and self.e_value < self.futile
+
+    @property
+    def e_value(self) -> float:
+        """Evidence at the last pair; more than 1e300 is given as that."""
+        return exp(min(self.log_e, log(1e300)))
 
     @property
     def p_value(self) -> float:
