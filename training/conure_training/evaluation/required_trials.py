@@ -63,15 +63,20 @@ def describe(config: PowerConfig) -> list[str]:
     pairs = pairs_fixed(rates, alpha, config.power)
     plan = pairs_sequential(rates, alpha, config.power)
     known = ", ".join(_interval(config.rate, count) for count in EXAMPLES)
-    told = f"to tell {rates.rate:.0%} from {rates.higher:.0%}"
+    told = f"to tell {_percent(rates.rate)} from {_percent(rates.higher)}"
+    errors = f"with probability {_percent(config.power)}, at {_percent(config.alpha)}, two-sided"
     return [
-        f"a rate of {config.rate:.0%} has a 95 % interval of {known}",
-        f"{told} with probability {config.power:.0%}, at {config.alpha:.0%}, two-sided:",
+        f"a rate of {_percent(config.rate)} has a 95 % interval of {known}",
+        f"{told} {errors}:",
         f"  each policy in scenes of its own: {trials} trials a policy",
         f"  the same scenes for both, correlation {rates.correlation:g}: {pairs} pairs",
         f"  the same scenes, looked at after every pair: {plan.mean:.0f} pairs on average,"
         f" at most {plan.most}, given up at an e-value below {plan.futile:g}",
     ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def _interval(rate: float, trials: int) -> str:
