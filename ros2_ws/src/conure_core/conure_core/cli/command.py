@@ -35,7 +35,7 @@ def _dispatch(words: list[str]) -> int | None:
 def _usage(names: Sequence[str]) -> str:
     """List these verbs for a person, a line each."""
     width = max(map(len, names))
-    lines = [f"  {name.ljust(width)}  {summary(verbs()[name])}" for name in names]
-    return "conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)\n\n" + "\n".join(
-        lines
-    )
+    lines = ["conure VERB [key=value ...]   (conure VERB --help lists a verb's keys)", ""]
+    for name in names:
+        lines.append(f"  {name.ljust(width)}  {summary(verbs()[name])}")
+    return "\n".join(lines)

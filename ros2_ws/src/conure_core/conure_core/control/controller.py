@@ -88,23 +88,26 @@ class CartesianController:
 
     def _leashed(self, reference_rad: Array, measured_rad: Array) -> Array:
         """The reference pose (4, 4), drawn back to within the leash of the measured one."""
-        config, measured = self.arm.config, self.arm.forward(measured_rad).copy()
+        config = self.arm.config
+        measured = self.arm.forward(measured_rad).copy()
         reference = self.arm.forward(reference_rad).copy()
         ahead = pose_error(measured, reference)
-        translation_m, rotation_rad = ahead[:3], ahead[3:]
+        translation_m = ahead[:3]
+        rotation_rad = ahead[3:]
         leash_m = self.LEASH_PERIODS * config.max_translation_m
         leash_rad = self.LEASH_PERIODS * config.max_rotation_rad
         reference[:3, 3] = measured[:3, 3] + _shortened(translation_m, leash_m)
         if np.linalg.norm(rotation_rad) > leash_rad:
-            reference[:3, :3] = moved(measured, np.zeros(3), _shortened(rotation_rad, leash_rad))[
-                :3, :3
-            ]
+            turn_rad = _shortened(rotation_rad, leash_rad)
+            turned = moved(measured, np.zeros(3), turn_rad)
+            reference[:3, :3] = turned[:3, :3]
         return reference
 
 
 def _shortened(vector: Array, longest: float) -> Array:
     """The vector, no longer than that."""
-    return vector * min(1.0, longest / max(float(np.linalg.norm(vector)), 1e-9))
+    length = max(float(np.linalg.norm(vector)), 1e-9)
+    return vector * min(1.0, longest / length)
 
 
 def checked_action(action: Array) -> Array:
@@ -132,6 +135,5 @@ def gripper_position_m(opening: float, config: RobotConfig) -> float:
         The gripper joint's position, m; linear in the opening.
     """
     fraction = (opening + 1.0) / 2.0
-    return float(
-        config.gripper_closed_m + fraction * (config.gripper_open_m - config.gripper_closed_m)
-    )
+    travel_m = config.gripper_open_m - config.gripper_closed_m
+    return float(config.gripper_closed_m + fraction * travel_m)

@@ -1,5 +1,6 @@
 """Values picked by the names of joints."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,12 @@ from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.types import Array
 
 
-def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str) -> Array:
+def by_name(
+    names: Sequence[str],
+    values: Any,
+    wanted: Sequence[str],
+    what: str,
+) -> Array:
     """Pick values by name.
 
     Args:
@@ -29,15 +35,20 @@ def by_name(names: Sequence[str], values: Any, wanted: Sequence[str], what: str)
         raise RobotError(f"{what}: {len(names)} names but {len(values)} positions")
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise RobotError(
-            f"{what} lacks {', '.join(map(repr, missing))}; it has: {', '.join(names) or 'nothing'}"
-        )
-    doubled = sorted({name for name in wanted if list(names).count(name) > 1})
+        present = ", ".join(names) or "nothing"
+        raise RobotError(f"{what} lacks {_quoted(missing)}; it has: {present}")
+    counts = Counter(names)
+    doubled = {name for name in wanted if counts[name] > 1}
     if doubled:
-        raise RobotError(f"{what} has {', '.join(map(repr, doubled))} more than once")
+        raise RobotError(f"{what} has {_quoted(sorted(doubled))} more than once")
     table = dict(zip(names, values, strict=True))
     picked = np.array([table[name] for name in wanted], dtype=np.float64)
-    if not np.isfinite(picked).all():
-        bad = [name for name, value in zip(wanted, picked, strict=True) if not np.isfinite(value)]
-        raise UnsafeCommand(f"{what}: the position of {', '.join(map(repr, bad))} is not finite")
+    finite = np.isfinite(picked)
+    if not finite.all():
+        bad = [name for name, good in zip(wanted, finite, strict=True) if not good]
+        raise UnsafeCommand(f"{what}: the position of {_quoted(bad)} is not finite")
     return picked
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

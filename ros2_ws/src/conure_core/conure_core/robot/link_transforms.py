@@ -38,12 +38,21 @@ class Transform:
         Source of the quaternion: Bar-Itzhack, JGCD 23(6), 2000.
         """
         turn = pose[:3, :3]
+        trace = np.trace(turn)
+        odd = turn - turn.T
+        axial = np.array([odd[2, 1], odd[0, 2], odd[1, 0]])
         symmetric = np.zeros((4, 4))
-        symmetric[:3, :3] = turn + turn.T - np.trace(turn) * np.eye(3)
-        skew = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-        symmetric[:3, 3] = symmetric[3, :3] = skew
-        symmetric[3, 3] = np.trace(turn)
-        return Transform(parent, child, pose[:3, 3], np.linalg.eigh(symmetric)[1][:, -1])
+        symmetric[:3, :3] = turn + turn.T - trace * np.eye(3)
+        symmetric[:3, 3] = axial
+        symmetric[3, :3] = axial
+        symmetric[3, 3] = trace
+        _, vectors = np.linalg.eigh(symmetric)
+        return Transform(
+            parent=parent,
+            child=child,
+            translation_m=pose[:3, 3],
+            rotation_xyzw=vectors[:, -1],
+        )
 
 
 @dataclass(frozen=True)
@@ -71,21 +80,25 @@ class LinkJoint:
 
     def transform(self, position: float = 0.0) -> Transform:
         """Compute the child's pose in the parent's frame for the joint's position, rad or m."""
-        translation_m, rotation_xyzw = self.origin_m, self.origin_xyzw
+        translation_m = self.origin_m
+        rotation_xyzw = self.origin_xyzw
         if self.kind in TURNING:
-            turn = np.append(self.axis * math.sin(position / 2), math.cos(position / 2))
+            turn = _about(self.axis, position)
             rotation_xyzw = multiply(rotation_xyzw, turn)
         elif self.kind in SLIDING:
-            translation_m = translation_m + rotate(rotation_xyzw, self.axis * position)
+            shift_m = rotate(rotation_xyzw, self.axis * position)
+            translation_m = translation_m + shift_m
         return Transform(self.parent, self.child, translation_m, rotation_xyzw)
 
     def position_among(self, positions: Mapping[str, float]) -> float | None:
         """The joint's position, its own or that of the joint that it mimics; None: not known."""
         if self.name in positions:
             return positions[self.name]
-        if self.mimic is None or self.mimic[0] not in positions:
+        if self.mimic is None:
             return None
         leader, multiplier, offset = self.mimic
+        if leader not in positions:
+            return None
         return multiplier * positions[leader] + offset
 
 
@@ -93,13 +106,16 @@ def read_joints(path: Path) -> tuple[LinkJoint, ...]:
     """Read the joints of a URDF that one number places; others (floating, planar) are left out.
     Raises: ConfigError naming the file, the joint and what is wrong with it.
     """
-    elements = read_urdf(path).iterfind("./joint")
     kinds = (*FIXED, *TURNING, *SLIDING)
-    return tuple(_read_joint(element, path) for element in elements if element.get("type") in kinds)
+    joints = []
+    for element in read_urdf(path).iterfind("./joint"):
+        if element.get("type") in kinds:
+            joints.append(_read_joint(element, path))
+    return tuple(joints)
 
 
 def _read_joint(element: ElementTree.Element, path: Path) -> LinkJoint:
-    name, kind = element.get("name", ""), element.get("type", "")
+    name = element.get("name", "")
     where = f"{path}: joint '{name}'"
     parent = _attribute(element, "parent", "link", "")
     child = _attribute(element, "child", "link", "")
@@ -110,20 +126,24 @@ def _read_joint(element: ElementTree.Element, path: Path) -> LinkJoint:
     if length == 0.0:
         raise ConfigError(f"{where}: its <axis xyz> must not be zero")
     roll, pitch, yaw = _vector(element, "origin", "rpy", "0 0 0", where)
-    mimic = element.find("./mimic")
     return LinkJoint(
-        name,
-        kind,
-        parent,
-        child,
+        name=name,
+        kind=element.get("type", ""),
+        parent=parent,
+        child=child,
         origin_m=_vector(element, "origin", "xyz", "0 0 0", where),
         origin_xyzw=quaternion(roll, pitch, yaw),
         axis=axis / length,
-        mimic=None if mimic is None else _read_mimic(mimic, where),
+        mimic=_read_mimic(element.find("./mimic"), where),
     )
 
 
-def _read_mimic(element: ElementTree.Element, where: str) -> tuple[str, float, float]:
+def _read_mimic(
+    element: ElementTree.Element | None,
+    where: str,
+) -> tuple[str, float, float] | None:
+    if element is None:
+        return None
     try:
         multiplier = float(element.get("multiplier", "1"))
         offset = float(element.get("offset", "0"))
@@ -132,12 +152,23 @@ def _read_mimic(element: ElementTree.Element, where: str) -> tuple[str, float, f
     return element.get("joint", ""), multiplier, offset
 
 
-def _attribute(element: ElementTree.Element, part: str, name: str, default: str) -> str:
+def _attribute(
+    element: ElementTree.Element,
+    part: str,
+    name: str,
+    default: str,
+) -> str:
     found = element.find(f"./{part}")
     return default if found is None else found.get(name, default)
 
 
-def _vector(element: ElementTree.Element, part: str, name: str, default: str, where: str) -> Array:
+def _vector(
+    element: ElementTree.Element,
+    part: str,
+    name: str,
+    default: str,
+    where: str,
+) -> Array:
     text = _attribute(element, part, name, default)
     try:
         values = np.array([float(word) for word in text.split()])
@@ -159,11 +190,16 @@ def quaternion(roll: float, pitch: float, yaw: float) -> Array:
     Returns:
         Unit quaternion, shape (4,), xyzw.
     """
-    turns = [
-        np.append(np.eye(3)[axis] * math.sin(angle / 2), math.cos(angle / 2))
-        for axis, angle in enumerate((roll, pitch, yaw))
-    ]
-    return multiply(turns[2], multiply(turns[1], turns[0]))
+    x, y, z = np.eye(3)
+    rolled = _about(x, roll)
+    pitched = multiply(_about(y, pitch), rolled)
+    return multiply(_about(z, yaw), pitched)
+
+
+def _about(axis: Array, angle_rad: float) -> Array:
+    """The quaternion (4,), xyzw, of a turn about a unit axis (3,)."""
+    half = angle_rad / 2
+    return np.append(axis * math.sin(half), math.cos(half))
 
 
 def multiply(first: Array, second: Array) -> Array:
@@ -176,8 +212,13 @@ def multiply(first: Array, second: Array) -> Array:
     Returns:
         Quaternion, shape (4,), xyzw.
     """
-    vector = first[3] * second[:3] + second[3] * first[:3] + np.cross(first[:3], second[:3])
-    return np.append(vector, first[3] * second[3] - first[:3] @ second[:3])
+    a = first[:3]
+    b = second[:3]
+    a_scalar = first[3]
+    b_scalar = second[3]
+    vector = a_scalar * b + b_scalar * a + np.cross(a, b)
+    scalar = a_scalar * b_scalar - a @ b
+    return np.append(vector, scalar)
 
 
 def rotate(rotation: Array, vector: Array) -> Array:
@@ -190,5 +231,7 @@ def rotate(rotation: Array, vector: Array) -> Array:
     Returns:
         The rotated vector, shape (3,).
     """
-    twice = 2.0 * np.cross(rotation[:3], vector)
-    return np.asarray(vector + rotation[3] * twice + np.cross(rotation[:3], twice))
+    axis = rotation[:3]
+    scalar = rotation[3]
+    twice = 2.0 * np.cross(axis, vector)
+    return np.asarray(vector + scalar * twice + np.cross(axis, twice))
