@@ -12,14 +12,27 @@ from conure_core.robot.arm import Arm
 from conure_core.types import Array
 
 TINY_RAD = 1e-9
+NEAR_HALF_TURN = 1e-6
+"""Length of the axial vector below which a large rotation's axis is taken from R + I."""
+ROTATION = (..., slice(0, 3), slice(0, 3))
+"""Where a pose (..., 4, 4) has its rotation matrix."""
+TRANSLATION = (..., slice(0, 3), 3)
+"""Where a pose (..., 4, 4) has its translation."""
+LINEAR = (..., slice(0, 3))
+"""Where a twist (..., 6) has its translation."""
+ANGULAR = (..., slice(3, 6))
+"""Where a twist (..., 6) has its rotation vector."""
 
 
 def skew(vectors: Array) -> Array:
     """Cross-product matrices (..., 3, 3) of vectors (..., 3)."""
-    x, y, z = np.moveaxis(np.asarray(vectors, dtype=np.float64), -1, 0)
+    vectors = np.asarray(vectors, dtype=np.float64)
+    x, y, z = np.moveaxis(vectors, -1, 0)
     zero = np.zeros_like(x)
-    rows = [np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
-    return np.stack(rows, -2)
+    first = np.stack([zero, -z, y], -1)
+    second = np.stack([z, zero, -x], -1)
+    third = np.stack([-y, x, zero], -1)
+    return np.stack([first, second, third], -2)
 
 
 def rotation(vectors: Array) -> Array:
@@ -29,10 +42,13 @@ def rotation(vectors: Array) -> Array:
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    cross = skew(vectors)
+    turns = angle > TINY_RAD
     safe = np.maximum(angle, TINY_RAD)
-    first = np.where(angle > TINY_RAD, np.sin(safe) / safe, 1.0)
-    second = np.where(angle > TINY_RAD, (1.0 - np.cos(safe)) / safe**2, 0.5)
+    sine = np.sin(safe) / safe
+    cosine = (1.0 - np.cos(safe)) / safe**2
+    first = np.where(turns, sine, 1.0)
+    second = np.where(turns, cosine, 0.5)
+    cross = skew(vectors)
     result: Array = np.eye(3) + first * cross + second * (cross @ cross)
     return result
 
@@ -40,36 +56,40 @@ def rotation(vectors: Array) -> Array:
 def rotation_vector(matrices: Array) -> Array:
     """Rotation vectors (..., 3), rad, of at most pi, of rotation matrices (..., 3, 3)."""
     w = 1.0 + np.trace(matrices, axis1=-2, axis2=-1)
-    axial = np.stack(
-        [
-            matrices[..., 2, 1] - matrices[..., 1, 2],
-            matrices[..., 0, 2] - matrices[..., 2, 0],
-            matrices[..., 1, 0] - matrices[..., 0, 1],
-        ],
-        -1,
-    )
+    axial = _axial(matrices)
     length = np.linalg.norm(axial, axis=-1)
     angle = np.arctan2(length, w - 2.0)
-    scale = np.where(length > TINY_RAD, angle / np.maximum(length, TINY_RAD), 0.5)
+    ratio = angle / np.maximum(length, TINY_RAD)
+    scale = np.where(length > TINY_RAD, ratio, 0.5)
     vectors: Array = scale[..., None] * axial
-    half_turns = (length <= 1e-6) & (w < 2.0)
+    half_turns = (length <= NEAR_HALF_TURN) & (w < 2.0)
     if np.any(half_turns):
         vectors = np.where(half_turns[..., None], _half_turn(matrices), vectors)
     return vectors
 
 
+def _axial(matrices: Array) -> Array:
+    """Vectors (..., 3) of the antisymmetric parts of matrices (..., 3, 3), doubled."""
+    odd = matrices - np.swapaxes(matrices, -1, -2)
+    return np.stack([odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]], -1)
+
+
 def _half_turn(matrices: Array) -> Array:
     """Rotation vectors of turns by pi: the column of (R + I) that is longest."""
     sums = matrices + np.eye(3)
-    longest = np.argmax(np.linalg.norm(sums, axis=-2), axis=-1)
-    axes = np.take_along_axis(sums, longest[..., None, None], axis=-1)[..., 0]
-    return np.asarray(np.pi * axes / np.linalg.norm(axes, axis=-1, keepdims=True))
+    norms = np.linalg.norm(sums, axis=-2)
+    longest = np.argmax(norms, axis=-1)
+    columns = np.take_along_axis(sums, longest[..., None, None], axis=-1)
+    axes = columns[..., 0]
+    lengths = np.linalg.norm(axes, axis=-1, keepdims=True)
+    return np.asarray(np.pi * axes / lengths)
 
 
 def pose(twists: Array) -> Array:
     """Poses (..., 4, 4) with translation and rotation vector (..., 6)."""
     twists = np.asarray(twists, dtype=np.float64)
-    return assembled(rotation(twists[..., 3:]), twists[..., :3])
+    turned = rotation(twists[ANGULAR])
+    return assembled(turned, twists[LINEAR])
 
 
 def assembled(rotations: Array, translations_m: Array) -> Array:
@@ -82,18 +102,36 @@ def assembled(rotations: Array, translations_m: Array) -> Array:
     Returns:
         Poses, shape (..., 4, 4).
     """
-    shape = np.broadcast_shapes(rotations.shape[:-2], np.shape(translations_m)[:-1])
+    translations_m = np.asarray(translations_m)
+    shape = np.broadcast_shapes(
+        rotations.shape[:-2],
+        translations_m.shape[:-1],
+    )
     result = np.zeros((*shape, 4, 4))
-    result[..., :3, :3] = rotations
-    result[..., :3, 3] = translations_m
+    result[ROTATION] = rotations
+    result[TRANSLATION] = translations_m
     result[..., 3, 3] = 1.0
     return result
 
 
 def inverse(poses: Array) -> Array:
     """Invert poses (..., 4, 4)."""
-    turned = np.swapaxes(poses[..., :3, :3], -1, -2)
-    return assembled(turned, -(turned @ poses[..., :3, 3:])[..., 0])
+    turned = np.swapaxes(poses[ROTATION], -1, -2)
+    carried = turned @ poses[..., :3, 3:]
+    return assembled(turned, -carried[..., 0])
+
+
+def transformed(a_from_b: Array, points_m: Array) -> Array:
+    """Express points in another frame.
+
+    Args:
+        a_from_b: Pose, shape (4, 4), metres.
+        points_m: In frame b, shape (n, 3).
+
+    Returns:
+        In frame a, shape (n, 3), metres.
+    """
+    return np.asarray(points_m @ a_from_b[ROTATION].T + a_from_b[TRANSLATION])
 
 
 def difference(a_from_b: Array, a_from_c: Array) -> Array:
@@ -107,16 +145,18 @@ def difference(a_from_b: Array, a_from_c: Array) -> Array:
         Twists, shape (..., 6), in frame b: `a_from_b @ pose(twist)` is `a_from_c`.
     """
     b_from_c = inverse(a_from_b) @ a_from_c
-    return np.concatenate([b_from_c[..., :3, 3], rotation_vector(b_from_c[..., :3, :3])], -1)
+    turns = rotation_vector(b_from_c[ROTATION])
+    return np.concatenate([b_from_c[TRANSLATION], turns], -1)
 
 
 def adjoint(poses: Array) -> Array:
     """Matrices (..., 6, 6) that express small twists of frame b in frame a, for a_from_b."""
-    turned = poses[..., :3, :3]
+    turned = poses[ROTATION]
+    shifted = skew(poses[TRANSLATION])
     result = np.zeros((*poses.shape[:-2], 6, 6))
     result[..., :3, :3] = turned
     result[..., 3:, 3:] = turned
-    result[..., :3, 3:] = skew(poses[..., :3, 3]) @ turned
+    result[..., :3, 3:] = shifted @ turned
     return result
 
 
@@ -143,16 +183,27 @@ class Chain:
         jacobian = arm.jacobian(zero)
         axes = jacobian[3:].T
         # The tool's velocity is axis x (tool - point): the point nearest to the tool.
-        points_m = base_from_tool[:3, 3] - np.cross(jacobian[:3].T, axes)
+        offsets_m = np.cross(jacobian[:3].T, axes)
+        points_m = base_from_tool[TRANSLATION] - offsets_m
         return cls(axes, points_m, base_from_tool)
 
     @property
     def joints(self) -> int:
+        """Number of joints."""
         return len(self.axes)
 
     def turns(self, joint: int, angles_rad: Array) -> Array:
-        """Motions of the base frame, (..., 4, 4), that one joint at zero makes of angles (...)."""
-        turned = rotation(np.asarray(angles_rad)[..., None] * self.axes[joint])
+        """Compute how one joint moves the base frame, the others at zero.
+
+        Args:
+            joint: Which one, from the base.
+            angles_rad: Shape (...).
+
+        Returns:
+            Motions, shape (..., 4, 4), metres.
+        """
+        angles_rad = np.asarray(angles_rad)
+        turned = rotation(angles_rad[..., None] * self.axes[joint])
         point = self.points_m[joint]
         return assembled(turned, point - turned @ point)
 

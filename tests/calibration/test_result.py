@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from conure_calibration.results.page import write_page
+from conure_calibration.results.checks import at_most, unmet
+from conure_calibration.results.page import rounded, write_page
 from conure_calibration.results.result import (
     Quantity,
     Verdict,
@@ -85,3 +86,24 @@ def test_the_page_says_all_and_fetches_nothing(result, tmp_path):
     for text in ("Good.", "focal_x_px", "600", "depth", result.data_sha256, "rms &lt;px&gt;"):
         assert text in page
     assert "http" not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "text"),
+    [
+        (532.8131, 2.086, "532.8"),
+        (-0.046358, 0.00159, "-0.0464"),
+        (12345.6, 321.0, "12350"),
+        (0.25, 0.0, "0.25"),
+        (0.25, float("nan"), "0.25"),
+        (float("inf"), 0.1, "inf"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_deviation_leaves(value, deviation, text):
+    assert rounded(value, deviation) == text
+
+
+def test_a_check_that_is_not_met_says_what_was_found_and_wanted():
+    checks = [at_most("error", 0.2, 1.0, "px"), at_most("ratio", 1.7, 1.6)]
+    assert [row.met for row in checks] == [True, False]
+    assert unmet(checks) == ("ratio is 1.7, at most 1.6 wanted",)

@@ -1,6 +1,6 @@
 """Random arms with cameras whose truth is known: poses with noise, corners with noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -9,6 +9,7 @@ from conure_calibration.boards.board import Board
 from conure_calibration.hand_eye.model import ArmNoise
 from conure_calibration.hand_eye.proposal import NOISE_PX, choose_poses, draw_visible
 from conure_calibration.hand_eye.samples import Samples
+from conure_calibration.hand_eye.solve import free_joints
 from conure_calibration.intrinsics.fit import place_board, pose_covariance, projected
 from conure_calibration.intrinsics.lens import Lens
 from conure_calibration.poses import Chain, assembled, inverse, pose
@@ -36,6 +37,12 @@ BOARDS = {
 """A sheet on the table, and a plate in the gripper."""
 
 
+FLAT = np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]])
+"""Rotation of a board that lies on the table."""
+FACING = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
+"""Rotation of a board in the gripper that faces up and back where the gripper points forward."""
+
+
 @dataclass(frozen=True)
 class ArmCase:
     """One arm with a camera: the truth, and samples of it."""
@@ -59,6 +66,27 @@ def reference_arm() -> tuple[Arm, Chain]:
     return arm, Chain.of(arm)
 
 
+def looking(eye_m: Array, target_m: Array) -> Array:
+    """Build the pose of a camera that looks from a point at another one, its x axis level.
+
+    Args:
+        eye_m: Shape (3,).
+        target_m: Shape (3,).
+    """
+    forward = target_m - eye_m
+    z = forward / np.linalg.norm(forward)
+    level = np.cross(z, [0.0, 0.0, 1.0])
+    x = level / np.linalg.norm(level)
+    y = np.cross(z, x)
+    return assembled(np.stack([x, y, z], axis=1), eye_m)
+
+
+WRIST_CAMERA = looking(np.array([-0.08, 0.0, 0.06]), np.array([0.12, 0.0, 0.0]))
+"""tool_from_camera of one above the gripper that looks out of it and a little down."""
+STAND_CAMERA = looking(np.array([0.75, 0.25, 0.45]), np.array([0.25, 0.0, 0.2]))
+"""base_from_camera of one beside the arm."""
+
+
 def nominal_places(mount: str) -> tuple[Array, Array]:
     """X and Z as a drawing would have them, (4, 4) each.
 
@@ -67,29 +95,10 @@ def nominal_places(mount: str) -> tuple[Array, Array]:
     """
     board = BOARDS[mount]
     if mount == "wrist":
-        # Above the gripper, looking out of it and a little down; the board lies on the table.
-        tool_from_camera = looking(np.array([-0.08, 0.0, 0.06]), np.array([0.12, 0.0, 0.0]))
-        flat = assembled(np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]]), np.zeros(3))
         corner = np.array([0.35 + board.height_m / 2, board.width_m / 2, 0.0])
-        return tool_from_camera, assembled(flat[:3, :3], corner)
-    base_from_camera = looking(np.array([0.75, 0.25, 0.45]), np.array([0.25, 0.0, 0.2]))
-    # In the gripper, facing up and back where the gripper points forward.
-    facing = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
-    tool_from_board = assembled(facing, np.array([0.04, board.width_m / 2, -board.height_m / 2]))
-    return base_from_camera, tool_from_board
-
-
-def looking(eye_m: Array, target_m: Array) -> Array:
-    """Build the pose of a camera that looks from a point at another one, its x axis level.
-
-    Args:
-        eye_m: Shape (3,).
-        target_m: Shape (3,).
-    """
-    z = (target_m - eye_m) / np.linalg.norm(target_m - eye_m)
-    x = np.cross(z, [0.0, 0.0, 1.0])
-    x = x / np.linalg.norm(x)
-    return assembled(np.stack([x, np.cross(z, x), z], axis=1), eye_m)
+        return WRIST_CAMERA, assembled(FLAT, corner)
+    corner = np.array([0.04, board.width_m / 2, -board.height_m / 2])
+    return STAND_CAMERA, assembled(FACING, corner)
 
 
 @cache
@@ -122,23 +131,39 @@ def draw_case(
     x, z = (place @ pose(DISPLACED * rng.normal(size=6)) for place in nominal)
     offsets = offset_rad * rng.normal(size=chain.joints)
     candidates = _candidates(mount)
-    subset = list(rng.permutation(len(candidates))[:POOL])
+    subset = rng.permutation(len(candidates))[:POOL].tolist()
     pool = candidates.chosen(subset)
     picked = choose_poses(chain, pool, nominal, poses) if chosen else list(range(poses))
     others = [index for index in range(len(pool)) if index not in picked][:HELD_OUT]
-    picked = list(rng.permutation(picked))
-    samples = observed(rng, pool.chosen(picked), offsets, (x, z), noise or ArmNoise())
-    held_out_rad = pool.joint_rad[others]
-    held_out = exact(pool.chosen(others), offsets, (x, z))
-    first = chain.turns(0, -offsets[0])
-    last = chain.tool_turns(offsets[-1])
-    told = np.where(np.isin(np.arange(chain.joints), [0, chain.joints - 1]), 0.0, offsets)
+    taken = pool.chosen(rng.permutation(picked).tolist())
+    held_out = pool.chosen(others)
+    is_free = np.isin(np.arange(chain.joints), free_joints(chain))
     return ArmCase(
-        chain, samples, (last if mount == "wrist" else first) @ x, told, held_out_rad, held_out
+        chain=chain,
+        samples=observed(rng, taken, offsets, (x, z), noise or ArmNoise()),
+        x=_gauge(chain, mount, offsets) @ x,
+        offsets_rad=np.where(is_free, offsets, 0.0),
+        held_out_rad=held_out.joint_rad,
+        held_out=exact(held_out, offsets, (x, z)),
     )
 
 
-def exact(samples: Samples, offsets_rad: Array, places: tuple[Array, Array]) -> Array:
+def _gauge(
+    chain: Chain,
+    mount: str,
+    offsets_rad: Array,
+) -> Array:
+    """How offsets of the first or the last joint seem to move the camera, (4, 4)."""
+    if mount == "wrist":
+        return chain.tool_turns(offsets_rad[-1])
+    return chain.turns(0, -offsets_rad[0])
+
+
+def exact(
+    samples: Samples,
+    offsets_rad: Array,
+    places: tuple[Array, Array],
+) -> Array:
     """Compute the true board poses (n, 4, 4) in the camera's frame.
 
     Args:
@@ -170,23 +195,21 @@ def observed(
     _, chain = reference_arm()
     board = BOARDS[samples.mount]
     deviations = np.sqrt(np.diag(noise.covariance))
-    base_from_tool = chain.forward(samples.joint_rad + offsets_rad)
-    base_from_tool = base_from_tool @ pose(deviations * rng.normal(size=(len(samples), 6)))
+    slips = pose(deviations * rng.normal(size=(len(samples), 6)))
+    base_from_tool = chain.forward(samples.joint_rad + offsets_rad) @ slips
     outer = base_from_tool if samples.mount == "wrist" else inverse(base_from_tool)
     true = inverse(places[0]) @ inverse(outer) @ places[1]
     found = []
     covariance = []
     for camera_from_board in true:
-        pixels = projected(LENS, camera_from_board, board.points_m)
-        pixels = pixels + NOISE_PX * rng.normal(size=pixels.shape)
-        placed = place_board(LENS, board.points_m, pixels)
-        found.append(placed.camera_from_board)
-        covariance.append(pose_covariance(LENS, found[-1], board.points_m, NOISE_PX))
-    return Samples(
-        samples.mount,
-        samples.names,
-        samples.joint_rad,
-        np.array(found),
-        np.array(covariance),
-        np.ones(len(samples)),
+        exact_px = projected(LENS, camera_from_board, board.points_m)
+        pixels = exact_px + NOISE_PX * rng.normal(size=exact_px.shape)
+        seen = place_board(LENS, board.points_m, pixels).camera_from_board
+        found.append(seen)
+        covariance.append(pose_covariance(LENS, seen, board.points_m, NOISE_PX))
+    return replace(
+        samples,
+        camera_from_board=np.array(found),
+        covariance=np.array(covariance),
+        shares=np.ones(len(samples)),
     )

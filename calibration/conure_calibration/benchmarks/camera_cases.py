@@ -8,7 +8,7 @@ import numpy as np
 from conure_calibration.benchmarks.rendering import Renderer, draw_board_pose, draw_lens
 from conure_calibration.boards.board import Board
 from conure_calibration.boards.detection import Grey
-from conure_calibration.intrinsics.calibrate import calibrate_lens
+from conure_calibration.intrinsics.calibrate import CENTRE, FOCAL, calibrate_lens, parameters
 from conure_calibration.intrinsics.frames import choose_views, find_views
 from conure_calibration.results.result import NORMAL_90
 
@@ -46,19 +46,25 @@ def camera_errors(seed: int, shown: int = SHOWN) -> CameraErrors:
     frames = find_views(_images(rng, Renderer(lens, board), shown), board)
     views = choose_views(frames.good, frames.size_px, FRAMES)
     found = calibrate_lens(views, frames.size_px, board)
-    true = np.array([*np.diag(lens.matrix)[:2], *lens.matrix[:2, 2]])
-    values = np.array(list(found.values.values()))
-    deviations = np.array(list(found.deviations.values()))
-    covered = np.abs(values - true) <= NORMAL_90 * deviations
+    true = parameters(lens)
+    values = parameters(found.lens)
+    errors = values - true
+    relative = values[FOCAL] / true[FOCAL] - 1
+    half = NORMAL_90 * np.array(list(found.deviations.values()))
+    covered = np.abs(errors) <= half
     return CameraErrors(
-        100 * float(np.abs(values[:2] / true[:2] - 1).max()),
-        float(np.linalg.norm(values[2:] - true[2:])),
-        found.held_out_px[found.lens.model],
-        tuple(bool(inside) for inside in covered),
+        focal_percent=100 * float(np.abs(relative).max()),
+        centre_px=float(np.linalg.norm(errors[CENTRE])),
+        held_out_px=found.held_out_px[found.lens.model],
+        covered=tuple(covered.tolist()),
     )
 
 
-def _images(rng: np.random.Generator, renderer: Renderer, shown: int) -> Iterator[tuple[str, Grey]]:
+def _images(
+    rng: np.random.Generator,
+    renderer: Renderer,
+    shown: int,
+) -> Iterator[tuple[str, Grey]]:
     for index in range(shown):
         camera_from_board = draw_board_pose(renderer.lens, renderer.board, rng)
         motion_px = 12.0 if index % MOVING == MOVING - 1 else 0.0

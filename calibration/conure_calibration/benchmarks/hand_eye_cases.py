@@ -14,14 +14,16 @@ from conure_calibration.benchmarks.arm_cases import (
     observed,
     reference_arm,
 )
+from conure_calibration.hand_eye.faults import shifted_indices
 from conure_calibration.hand_eye.judge import calibrate_hand_eye
 from conure_calibration.hand_eye.linear import mean_pose
 from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, Loop
+from conure_calibration.hand_eye.proposal import NOISE_PX
 from conure_calibration.hand_eye.recording import place_or_explain
 from conure_calibration.hand_eye.samples import Samples
 from conure_calibration.hand_eye.solve import solve_hand_eye, solve_linear
 from conure_calibration.intrinsics.fit import projected
-from conure_calibration.poses import pose
+from conure_calibration.poses import ANGULAR, LINEAR, TRANSLATION, pose
 from conure_core.errors import DataError
 from conure_core.types import Array
 
@@ -47,7 +49,12 @@ class HandEyeErrors:
     """The same of the joint offsets."""
 
 
-def hand_eye_errors(seed: int, mount: str, offset_rad: float, poses: int = 15) -> HandEyeErrors:
+def hand_eye_errors(
+    seed: int,
+    mount: str,
+    offset_rad: float,
+    poses: int = 15,
+) -> HandEyeErrors:
     """Calibrate one random arm.
 
     Args:
@@ -60,21 +67,27 @@ def hand_eye_errors(seed: int, mount: str, offset_rad: float, poses: int = 15) -
     solution = solve_hand_eye(case.chain, case.samples)
     x, z = solve_linear(case.chain, case.samples)
     park = Loop(case.chain, case.samples, x, z, (), np.zeros(case.chain.joints))
-    error = solution.x[:3, 3] - case.x[:3, 3]
+    error_m = np.abs(solution.x - case.x)[TRANSLATION]
+    half_m = solution.quantile * solution.translation_deviation_m
+    told = [joint not in solution.hidden for joint in solution.loop.free]
     free = list(solution.loop.free)
-    offsets = (solution.offsets_rad - case.offsets_rad)[free]
-    half = solution.quantile * solution.deviations[OFFSETS]
-    told = [index for index, joint in enumerate(free) if joint not in solution.hidden]
-    within = np.abs(error) <= solution.quantile * solution.translation_deviation_m
+    offset_errors = np.abs(solution.offsets_rad - case.offsets_rad)[free]
+    half_rad = solution.quantile * solution.deviations[OFFSETS]
+    offsets_covered = offset_errors <= half_rad
     return HandEyeErrors(
-        1000 * float(np.linalg.norm(error)),
-        1000 * float(np.linalg.norm(x[:3, 3] - case.x[:3, 3])),
-        _held_out_mm(case, solution.loop),
-        _held_out_mm(case, park),
-        tuple(np.degrees(np.abs(offsets[told])).tolist()),
-        tuple(bool(inside) for inside in within),
-        tuple(bool(inside) for inside in (np.abs(offsets) <= half)[told]),
+        camera_mm=_distance_mm(solution.x, case.x),
+        camera_park_mm=_distance_mm(x, case.x),
+        held_out_mm=_held_out_mm(case, solution.loop),
+        held_out_park_mm=_held_out_mm(case, park),
+        offsets_deg=tuple(np.degrees(offset_errors[told]).tolist()),
+        covered=tuple((error_m <= half_m).tolist()),
+        offsets_covered=tuple(offsets_covered[told].tolist()),
     )
+
+
+def _distance_mm(found: Array, true: Array) -> float:
+    """How far apart two poses are."""
+    return 1000 * float(np.linalg.norm(found[TRANSLATION] - true[TRANSLATION]))
 
 
 def _held_out_mm(case: ArmCase, loop: Loop) -> float:
@@ -89,10 +102,15 @@ def _held_out_mm(case: ArmCase, loop: Loop) -> float:
     )
     predicted = loop.of(others).predicted(np.zeros(loop.size))
     errors = (predicted - case.held_out) @ centre
-    return 1000 * float(np.median(np.linalg.norm(errors[:, :3], axis=1)))
+    distances_m = np.linalg.norm(errors[LINEAR], axis=1)
+    return 1000 * float(np.median(distances_m))
 
 
-def fault_found(seed: int, fault: str, mount: str) -> bool:
+def fault_found(
+    seed: int,
+    fault: str,
+    mount: str,
+) -> bool:
     """Spoil one random set, and see whether it is refused or found by the name of its fault.
 
     Args:
@@ -121,22 +139,31 @@ def _good(rng: np.random.Generator, mount: str) -> Samples:
 
 
 def _one_axis(rng: np.random.Generator, mount: str) -> Samples:
-    """The wrist turns, and nothing else does."""
-    arm, chain = reference_arm()
+    """The first or the last joint turns, and nothing else does."""
+    _, chain = reference_arm()
     good = _good(rng, mount)
     joint = int(rng.choice([0, chain.joints - 1]))
-    joint_rad = np.repeat(good.joint_rad[:1], len(good), axis=0)
-    joint_rad[:, joint] += rng.uniform(-0.7, 0.7, len(good))
-    template = replace(good, joint_rad=np.clip(joint_rad, arm.lower_rad, arm.upper_rad))
-    return observed(rng, template, np.zeros(chain.joints), nominal_places(mount), ArmNoise())
+    moves = np.zeros_like(good.joint_rad)
+    moves[:, joint] = rng.uniform(-0.7, 0.7, len(good))
+    return _around_first(rng, mount, good, moves)
 
 
 def _small_span(rng: np.random.Generator, mount: str) -> Samples:
     """Every joint moves a little."""
-    arm, chain = reference_arm()
     good = _good(rng, mount)
     moves = rng.uniform(-0.08, 0.08, good.joint_rad.shape)
-    joint_rad = np.clip(good.joint_rad[:1] + moves, arm.lower_rad, arm.upper_rad)
+    return _around_first(rng, mount, good, moves)
+
+
+def _around_first(
+    rng: np.random.Generator,
+    mount: str,
+    good: Samples,
+    moves_rad: Array,
+) -> Samples:
+    """Samples of poses that lie about the first one of good samples."""
+    arm, chain = reference_arm()
+    joint_rad = np.clip(good.joint_rad[:1] + moves_rad, arm.lower_rad, arm.upper_rad)
     template = replace(good, joint_rad=joint_rad)
     return observed(rng, template, np.zeros(chain.joints), nominal_places(mount), ArmNoise())
 
@@ -149,18 +176,18 @@ def _half_a_board(rng: np.random.Generator, mount: str) -> Samples:
 def _shifted(rng: np.random.Generator, mount: str) -> Samples:
     samples = _good(rng, mount)
     by = int(rng.choice([-1, 1]))
-    arm = range(max(by, 0), len(samples) + min(by, 0))
-    board = range(max(-by, 0), len(samples) + min(-by, 0))
-    boards = samples.chosen(board)
-    return replace(boards, joint_rad=samples.joint_rad[list(arm)])
+    arm = samples.chosen(shifted_indices(len(samples), by))
+    board = samples.chosen(shifted_indices(len(samples), -by))
+    return replace(board, joint_rad=arm.joint_rad)
 
 
 def _moved(rng: np.random.Generator, mount: str) -> Samples:
     """A camera that somebody touched: 10 to 50 mm and 2 to 10 degrees."""
     samples = _good(rng, mount)
     first = int(rng.integers(4, len(samples) - 3))
-    step = np.concatenate([_direction(rng) * rng.uniform(0.01, 0.05)] + [np.zeros(3)])
-    step[3:] = _direction(rng) * np.radians(rng.uniform(2.0, 10.0))
+    step = np.zeros(6)
+    step[LINEAR] = _direction(rng) * rng.uniform(0.01, 0.05)
+    step[ANGULAR] = _direction(rng) * np.radians(rng.uniform(2.0, 10.0))
     poses = samples.camera_from_board.copy()
     poses[first:] = pose(step) @ poses[first:]
     return replace(samples, camera_from_board=poses)
@@ -175,7 +202,8 @@ def _wrong_size(rng: np.random.Generator, mount: str) -> Samples:
     """Squares that are 4 to 20 % larger or smaller than board.yaml says."""
     samples = _good(rng, mount)
     poses = samples.camera_from_board.copy()
-    poses[:, :3, 3] *= 1.0 + rng.choice([-1, 1]) * rng.uniform(0.04, 0.2)
+    sign = rng.choice([-1, 1])
+    poses[TRANSLATION] *= 1.0 + sign * rng.uniform(0.04, 0.2)
     return replace(samples, camera_from_board=poses)
 
 
@@ -185,8 +213,8 @@ def _swapped_is_named(rng: np.random.Generator, mount: str) -> bool:
     board = BOARDS[mount]
     told = replace(board, columns=board.rows, rows=board.columns)
     camera_from_board = mean_pose(case.samples.camera_from_board[:1])
-    pixels = projected(LENS, camera_from_board, board.points_m)
-    pixels = pixels + 0.3 * rng.normal(size=pixels.shape)
+    exact = projected(LENS, camera_from_board, board.points_m)
+    pixels = exact + NOISE_PX * rng.normal(size=exact.shape)
     found = place_or_explain(LENS, told, np.arange(board.corners), pixels)
     return isinstance(found, str) and found.startswith("rows and columns")
 

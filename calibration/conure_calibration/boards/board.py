@@ -73,11 +73,19 @@ class Board:
 
     @property
     def width_m(self) -> float:
+        """Side of all squares together along x."""
         return self.columns * self.square_x_m
 
     @property
     def height_m(self) -> float:
+        """Side of all squares together along y."""
         return self.rows * self.square_y_m
+
+    @property
+    def outline_m(self) -> Array:
+        """The board's four outer corners, shape (4, 3), in its frame."""
+        unit = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+        return np.asarray(unit * [self.width_m, self.height_m, 0.0])
 
     @property
     def is_ambiguous(self) -> bool:
@@ -88,9 +96,12 @@ class Board:
     def points_m(self) -> Array:
         """Inner corners, shape (corners, 3), in the board's frame, by id: along x first."""
         across, down = self.inner
-        x, y = np.meshgrid(np.arange(1, across + 1), np.arange(1, down + 1))
-        flat = [x.ravel() * self.square_x_m, y.ravel() * self.square_y_m, np.zeros(self.corners)]
-        return np.stack(flat, axis=1)
+        columns = np.arange(1, across + 1)
+        rows = np.arange(1, down + 1)
+        x, y = np.meshgrid(columns, rows)
+        x_m = x.ravel() * self.square_x_m
+        y_m = y.ravel() * self.square_y_m
+        return np.stack([x_m, y_m, np.zeros(self.corners)], axis=1)
 
     @property
     def markers(self) -> Any:
@@ -111,9 +122,9 @@ class Board:
         if self.kind != "charuco":
             return {}
         found = {}
-        for identity, corners in zip(
-            self.charuco.getIds().ravel(), self.charuco.getObjPoints(), strict=True
-        ):
+        ids = self.charuco.getIds().ravel()
+        outlines = self.charuco.getObjPoints()
+        for identity, corners in zip(ids, outlines, strict=True):
             column, row, _ = np.floor(np.mean(corners, axis=0))
             found[int(column), int(row)] = int(identity)
         return found

@@ -17,6 +17,9 @@ WINDOW_PX = 5
 images 11 px doubles the residuals: the window then reaches the next corner.
 """
 FEWEST_CORNERS = 6
+BELIEVED_SHARE = 0.3
+"""Of a board's corners: with fewer, a mistake in the board's description is not believed."""
+NO_DEAD_ZONE = (-1, -1)
 TERMINATION = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 40, 1e-3)
 
 
@@ -41,6 +44,7 @@ class Corners:
 
     @cached_property
     def by_id(self) -> dict[int, Array]:
+        """Where each corner is, (2,), px, by its id."""
         return dict(zip(self.ids.tolist(), self.pixels, strict=True))
 
 
@@ -63,9 +67,14 @@ def _find_charuco(grey: Grey, board: Board) -> Corners | None:
     pixels, ids, *_ = _detector(board).detectBoard(grey)
     if ids is None or len(ids) < FEWEST_CORNERS:
         return None
-    order = np.argsort(ids.ravel())
-    flat = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
-    return _corners(ids.ravel()[order].astype(np.int64), flat[order], board)
+    flat_ids = ids.ravel().astype(np.int64)
+    order = np.argsort(flat_ids)
+    return _corners(flat_ids[order], _flat(pixels)[order], board)
+
+
+def _flat(pixels: Any) -> Array:
+    """OpenCV's points, of any shape, as (n, 2)."""
+    return np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
 
 
 @cache
@@ -80,46 +89,80 @@ def _find_chessboard(grey: Grey, board: Board) -> Corners | None:
         found, pixels = cv2.findChessboardCornersSB(grey, board.inner)
     if not found:
         return None
-    rough = _upright(grey, np.asarray(pixels, dtype=np.float64).reshape(-1, 2), board)
+    rough = _upright(grey, _flat(pixels), board)
     corners = _corners(np.arange(board.corners), rough, board)
     return refined(grey, corners, WINDOW_PX)
 
 
-def _upright(grey: Grey, pixels: Array, board: Board) -> Array:
+def _upright(
+    grey: Grey,
+    pixels: Array,
+    board: Board,
+) -> Array:
     """Turn the order of a chessboard's corners by half a turn if its first square is not black."""
     if board.is_ambiguous:
         return pixels
-    grid = pixels.reshape(board.rows - 1, board.columns - 1, 2)
-    centres = [grid[:2, start : start + 2].mean(axis=(0, 1)) for start in (0, 1)]
-    black, white = (_brightness(grey, centre) for centre in centres)
+    across, down = board.inner
+    grid = pixels.reshape(down, across, 2)
+    first = grid[:2, 0:2].mean(axis=(0, 1))
+    second = grid[:2, 1:3].mean(axis=(0, 1))
+    black = _brightness(grey, first)
+    white = _brightness(grey, second)
     return pixels if black < white else pixels[::-1]
 
 
 def _brightness(grey: Grey, centre: Array) -> float:
     x, y = np.rint(centre).astype(int)
-    return float(grey[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean())
+    return float(_patch(grey, x, y, 1).mean())
 
 
-def _corners(ids: NDArray[np.int64], pixels: Array, board: Board) -> Corners:
-    return Corners(ids, pixels, _shortest_side(ids, pixels, board))
+def _patch(
+    grey: Grey,
+    x: int,
+    y: int,
+    reach: int,
+) -> Grey:
+    """The pixels around one, up to a distance; fewer at the image's border."""
+    rows = slice(max(y - reach, 0), y + reach + 1)
+    columns = slice(max(x - reach, 0), x + reach + 1)
+    return grey[rows, columns]
 
 
-def _shortest_side(ids: NDArray[np.int64], pixels: Array, board: Board) -> float:
-    across = board.columns - 1
-    place = {int(identity): index for index, identity in enumerate(ids)}
-    pairs = [
-        (index, place[identity + step])
-        for identity, index in place.items()
-        for step in (1, across)
-        if identity + step in place and (step > 1 or (identity + 1) % across)
-    ]
+def _corners(
+    ids: NDArray[np.int64],
+    pixels: Array,
+    board: Board,
+) -> Corners:
+    side_px = _shortest_side(ids, pixels, board)
+    return Corners(ids, pixels, side_px)
+
+
+def _shortest_side(
+    ids: NDArray[np.int64],
+    pixels: Array,
+    board: Board,
+) -> float:
+    across, _ = board.inner
+    place = {identity: index for index, identity in enumerate(ids.tolist())}
+    pairs = []
+    for identity, index in place.items():
+        ends_row = (identity + 1) % across == 0
+        if not ends_row and identity + 1 in place:
+            pairs.append((index, place[identity + 1]))
+        if identity + across in place:
+            pairs.append((index, place[identity + across]))
     if not pairs:
         return 0.0
     first, second = np.array(pairs).T
-    return float(np.linalg.norm(pixels[first] - pixels[second], axis=1).min())
+    sides = np.linalg.norm(pixels[first] - pixels[second], axis=1)
+    return float(sides.min())
 
 
-def refined(grey: Grey, corners: Corners, window_px: int) -> Corners:
+def refined(
+    grey: Grey,
+    corners: Corners,
+    window_px: int,
+) -> Corners:
     """Refine corners by the gradients around them.
 
     Args:
@@ -129,18 +172,27 @@ def refined(grey: Grey, corners: Corners, window_px: int) -> Corners:
 
     Source: Foerstner & Gulch, ISPRS Intercommission Workshop, 1987; cv2.cornerSubPix.
     """
-    window = int(np.clip(window_px, 2, max(2.0, 0.45 * corners.side_px)))
+    widest = max(2.0, 0.45 * corners.side_px)
+    window = int(np.clip(window_px, 2, widest))
     return _subpixel(grey, corners, window)
 
 
-def _subpixel(grey: Grey, corners: Corners, window_px: int) -> Corners:
+def _subpixel(
+    grey: Grey,
+    corners: Corners,
+    window_px: int,
+) -> Corners:
     start = corners.pixels.astype(np.float32).reshape(-1, 1, 2).copy()
-    found = cv2.cornerSubPix(grey, start, (window_px, window_px), (-1, -1), TERMINATION)
-    pixels = np.asarray(found, dtype=np.float64).reshape(-1, 2)
-    return Corners(corners.ids, pixels, corners.side_px)
+    window = (window_px, window_px)
+    found = cv2.cornerSubPix(grey, start, window, NO_DEAD_ZONE, TERMINATION)
+    return replace(corners, pixels=_flat(found))
 
 
-def by_other_detectors(grey: Grey, board: Board, corners: Corners) -> dict[str, Corners]:
+def by_other_detectors(
+    grey: Grey,
+    board: Board,
+    corners: Corners,
+) -> dict[str, Corners]:
     """Find the same corners by other means: what differs is the detector's own error.
 
     Args:
@@ -157,14 +209,15 @@ def by_other_detectors(grey: Grey, board: Board, corners: Corners) -> dict[str, 
             "smoothed": _subpixel(smooth, corners, 3),
             "window of 3 px": _subpixel(grey, corners, 3),
         }
+    wide = max(2, int(min(11.0, 0.55 * corners.side_px)))
     found = {
         "window of 3 px": refined(grey, corners, 3),
-        "window of 11 px": _subpixel(grey, corners, max(2, int(min(11.0, 0.55 * corners.side_px)))),
+        "window of 11 px": _subpixel(grey, corners, wide),
     }
     seen, pixels = cv2.findChessboardCornersSB(grey, board.inner)
     if seen:
-        flat = _upright(grey, np.asarray(pixels, dtype=np.float64).reshape(-1, 2), board)
-        found["saddle points (SB)"] = Corners(corners.ids, flat, corners.side_px)
+        upright = _upright(grey, _flat(pixels), board)
+        found["saddle points (SB)"] = replace(corners, pixels=upright)
     return found
 
 
@@ -181,9 +234,10 @@ def blur_px(grey: Grey, corners: Corners) -> float:
         of c / (s sqrt(2 pi)).
     """
     reach = int(np.clip(0.35 * corners.side_px, 3, 15))
+    nearest = np.rint(corners.pixels).astype(int)
     found = []
-    for x, y in np.rint(corners.pixels).astype(int):
-        patch = grey[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+    for x, y in nearest:
+        patch = _patch(grey, x, y, reach)
         if min(patch.shape) > reach:
             found.append(_edge_width(patch.astype(np.float64)))
     return float(np.median(found)) if found else 0.0
@@ -196,7 +250,8 @@ def _edge_width(patch: Array) -> float:
     for axis in (0, 1):
         slope = np.abs(np.diff(patch, axis=axis))
         slopes.append(np.percentile(slope, 98))
-    return float(contrast / (np.sqrt(2 * np.pi) * max(min(slopes), 1e-3)))
+    steepness = max(min(slopes), 1e-3)
+    return float(contrast / (np.sqrt(2 * np.pi) * steepness))
 
 
 def why_missing(grey: Grey, board: Board) -> str:
@@ -207,23 +262,20 @@ def why_missing(grey: Grey, board: Board) -> str:
         board: What was looked for.
     """
     swapped = replace(board, columns=board.rows, rows=board.columns)
-    tries = [
-        (grey, swapped, f"rows and columns are swapped: the board has {swapped.columns} columns"),
-    ]
-    if board.kind == "charuco":
-        flipped = np.ascontiguousarray(grey[:, ::-1])
-        legacy = replace(board, legacy=not board.legacy)
-        tries += [
-            (flipped, board, "the image is mirrored: switch the mirror off in the camera's driver"),
-            (
-                grey,
-                legacy,
-                f"the layout is another one: write legacy: {str(legacy.legacy).lower()}",
-            ),
-        ]
-    for image, other, reason in tries:
-        if other != board or image is not grey:
-            found = find_corners(image, other)
-            if found is not None and found.share(other) > 0.3:
-                return reason
+    if swapped != board and _shows(grey, swapped):
+        return f"rows and columns are swapped: the board has {swapped.columns} columns"
+    if board.kind != "charuco":
+        return ""
+    mirrored = np.ascontiguousarray(grey[:, ::-1])
+    if _shows(mirrored, board):
+        return "the image is mirrored: switch the mirror off in the camera's driver"
+    other = replace(board, legacy=not board.legacy)
+    if _shows(grey, other):
+        return f"the layout is another one: write legacy: {str(other.legacy).lower()}"
     return ""
+
+
+def _shows(grey: Grey, board: Board) -> bool:
+    """Whether an image shows enough of a board to be believed."""
+    found = find_corners(grey, board)
+    return found is not None and found.share(board) > BELIEVED_SHARE

@@ -20,10 +20,16 @@ def black_rectangles(board: Board) -> Iterator[Rectangle]:
         bits = board.marker_bits(identity)
         side = board.marker_fraction / len(bits)
         for down, across in np.argwhere(bits == 0):
-            yield (column + margin + across * side, row + margin + down * side, side, side)
+            left = column + margin + across * side
+            top = row + margin + down * side
+            yield (left, top, side, side)
 
 
-def board_pixels(board: Board, pixels_a_square: int, margin: float = 0.6) -> Array:
+def board_pixels(
+    board: Board,
+    pixels_a_square: int,
+    margin: float = 0.6,
+) -> Array:
     """Draw a board from above.
 
     Args:
@@ -34,8 +40,9 @@ def board_pixels(board: Board, pixels_a_square: int, margin: float = 0.6) -> Arr
     Returns:
         Brightness in [0, 1], shape (height, width).
     """
-    shape = ((board.rows + 2 * margin), (board.columns + 2 * margin))
-    image = np.ones([round(side * pixels_a_square) for side in shape])
+    height_px = round((board.rows + 2 * margin) * pixels_a_square)
+    width_px = round((board.columns + 2 * margin) * pixels_a_square)
+    image = np.ones((height_px, width_px))
     for left, top, width, height in black_rectangles(board):
         edges = np.array([left, left + width, top, top + height]) + margin
         x0, x1, y0, y1 = np.rint(edges * pixels_a_square).astype(int)

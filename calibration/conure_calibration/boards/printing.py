@@ -15,6 +15,7 @@ from conure_core.runtime.atomic_files import replacing
 PAPER_MM = {"A4": (297.0, 210.0), "A3": (420.0, 297.0), "Letter": (279.4, 215.9)}
 """Width and height, landscape."""
 MM_AN_INCH = 25.4
+MM_A_METRE = 1000
 EDGE_MM = 5.0
 """What printers leave white."""
 RULER_MM = 9.0
@@ -23,7 +24,11 @@ QUIET_MM = 3.0
 """White between board and ruler."""
 
 
-def write_pdf(path: Path, board: Board, paper: str) -> None:
+def write_pdf(
+    path: Path,
+    board: Board,
+    paper: str,
+) -> None:
     """Print a board.
 
     Args:
@@ -40,33 +45,58 @@ def write_pdf(path: Path, board: Board, paper: str) -> None:
 
 
 def draw_page(board: Board, paper: str) -> Figure:
-    """Draw a board on paper with a ruler below and one at its left; see `write_pdf`."""
+    """Draw a board on paper with a ruler below and one at its left.
+
+    Args:
+        board: What is printed, at its nominal size.
+        paper: "A4", "A3" or "Letter", landscape.
+
+    Raises:
+        ConfigError: The board does not fit on the paper; says what would.
+    """
     width_mm, height_mm = _size_mm(paper)
-    across_mm = 1000 * board.width_m
-    down_mm = 1000 * board.height_m
     _require_fit(board, paper)
+    across_mm = MM_A_METRE * board.width_m
+    down_mm = MM_A_METRE * board.height_m
     left = RULER_MM + (width_mm - across_mm - RULER_MM) / 2
     top = (height_mm - down_mm - RULER_MM) / 2
     canvas = Figure(figsize=(width_mm / MM_AN_INCH, height_mm / MM_AN_INCH))
     axes = canvas.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width_mm), ylim=(height_mm, 0))
     axes.set_axis_off()
-    patches = []
-    for x, y, width, height in black_rectangles(board):
-        side_x = 1000 * board.square_x_m
-        side_y = 1000 * board.square_y_m
-        place = (left + x * side_x, top + y * side_y)
-        patches.append(Rectangle(place, width * side_x, height * side_y))
-    axes.add_collection(PatchCollection(patches, facecolor="black", linewidth=0, antialiased=False))
+    axes.add_collection(_black(board, left, top))
     _ruler(axes, left, top + down_mm + QUIET_MM, int(across_mm), along_x=True)
     _ruler(axes, left - QUIET_MM, top, int(down_mm), along_x=False)
-    text = (
-        f"{board.kind} {board.columns}x{board.rows}, {1000 * board.square_x_m:g} mm"
-        f"{', ' + board.dictionary if board.kind == 'charuco' else ''}: print at 100 %, glue it"
-        f" flat, measure the outer edges ({across_mm:g} x {down_mm:g} mm wanted)"
-    )
-    axes.text(left, height_mm - EDGE_MM, text, fontsize=7, va="bottom")
+    axes.text(left, height_mm - EDGE_MM, _instruction(board), fontsize=7, va="bottom")
     return canvas
+
+
+def _black(
+    board: Board,
+    left: float,
+    top: float,
+) -> PatchCollection:
+    """The black parts of a board whose upper left corner is at a point, in mm."""
+    side_x = MM_A_METRE * board.square_x_m
+    side_y = MM_A_METRE * board.square_y_m
+    patches = []
+    for x, y, width, height in black_rectangles(board):
+        corner = (left + x * side_x, top + y * side_y)
+        patches.append(Rectangle(corner, width * side_x, height * side_y))
+    return PatchCollection(patches, facecolor="black", linewidth=0, antialiased=False)
+
+
+def _instruction(board: Board) -> str:
+    """The line below the board: what it is, and what to do with it."""
+    markers = f", {board.dictionary}" if board.kind == "charuco" else ""
+    square_mm = MM_A_METRE * board.square_x_m
+    across_mm = MM_A_METRE * board.width_m
+    down_mm = MM_A_METRE * board.height_m
+    what = f"{board.kind} {board.columns}x{board.rows}, {square_mm:g} mm{markers}"
+    return (
+        f"{what}: print at 100 %, glue it flat, measure the outer edges"
+        f" ({across_mm:g} x {down_mm:g} mm wanted)"
+    )
 
 
 def _size_mm(paper: str) -> tuple[float, float]:
@@ -78,10 +108,11 @@ def _size_mm(paper: str) -> tuple[float, float]:
 def _require_fit(board: Board, paper: str) -> None:
     """Raises: ConfigError naming the largest square that fits."""
     width_mm, height_mm = _size_mm(paper)
-    free_x = width_mm - 2 * EDGE_MM - RULER_MM - QUIET_MM
-    free_y = height_mm - 2 * EDGE_MM - RULER_MM - QUIET_MM
+    taken = 2 * EDGE_MM + RULER_MM + QUIET_MM
+    free_x = width_mm - taken
+    free_y = height_mm - taken
     largest = min(free_x / board.columns, free_y / board.rows)
-    needed = 1000 * max(board.square_x_m, board.square_y_m)
+    needed = MM_A_METRE * max(board.square_x_m, board.square_y_m)
     if needed > largest:
         raise ConfigError(
             f"{board.columns}x{board.rows} squares of {needed:g} mm do not fit on {paper}; at most"
@@ -99,13 +130,24 @@ def _ruler(
     """Draw millimetres from a point to the right, or downwards."""
     lines = []
     for mark in range(length_mm + 1):
-        tick = 5.0 if mark % 10 == 0 else 3.0 if mark % 5 == 0 else 1.5
+        tick = _tick_mm(mark)
         if along_x:
-            lines.append([(x + mark, y), (x + mark, y + tick)])
+            start = (x + mark, y)
+            end = (x + mark, y + tick)
+            number = (x + mark, y + tick + 0.5)
         else:
-            lines.append([(x, y + mark), (x - tick, y + mark)])
+            start = (x, y + mark)
+            end = (x - tick, y + mark)
+            number = (x - tick - 0.5, y + mark)
+        lines.append([start, end])
         if mark % 50 == 0:
-            place = (x + mark, y + tick + 0.5) if along_x else (x - tick - 0.5, y + mark)
             across, down = ("center", "top") if along_x else ("right", "center")
-            axes.text(*place, f"{mark}", fontsize=5, ha=across, va=down)
+            axes.text(*number, f"{mark}", fontsize=5, ha=across, va=down)
     axes.add_collection(LineCollection(lines, colors="black", linewidths=0.25))
+
+
+def _tick_mm(mark: int) -> float:
+    """Length of a ruler's tick."""
+    if mark % 10 == 0:
+        return 5.0
+    return 3.0 if mark % 5 == 0 else 1.5

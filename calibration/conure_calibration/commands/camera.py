@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from conure_calibration.boards.board import Board, read_board
@@ -20,14 +19,23 @@ from conure_calibration.intrinsics.frames import (
     read_grey,
 )
 from conure_calibration.intrinsics.lens import COEFFICIENTS, write_lens
-from conure_calibration.results.page import Figure, picture
-from conure_calibration.results.plots import bars, residual_map
+from conure_calibration.results.checks import at_most, unmet
+from conure_calibration.results.page import (
+    COLOURS,
+    PREDICTED_RGB,
+    SEEN_RGB,
+    Figure,
+    draw_circles,
+    picture,
+)
+from conure_calibration.results.plots import bars, dots, residual_map
 from conure_calibration.results.result import Quantity, Verdict, new_result
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
 from conure_core.errors import DataError, unknown_name
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.requirement import Requirement, is_met
+from conure_core.types import Image
 
 CAMERA = "camera.yaml"
 LEAST_COVERAGE = 0.5
@@ -78,8 +86,10 @@ def run(overrides: list[str]) -> None:
 
 def _most_refused(frames: Frames) -> str:
     """Why images were refused, for a message."""
-    shown = [f"{name}: {reason}" for name, reason in frames.refused.items()][:3]
-    return f"; refused {len(frames.refused)} ({'; '.join(shown)})" if shown else ""
+    reasons = [f"{name}: {reason}" for name, reason in frames.refused.items()]
+    if not reasons:
+        return ""
+    return f"; refused {len(reasons)} ({'; '.join(reasons[:3])})"
 
 
 def _write(
@@ -93,10 +103,10 @@ def _write(
 ) -> None:
     checks = judge(found, views, frames)
     verdict = _verdict(found, checks, frames)
-    quantities = tuple(
-        Quantity.of(name, value, found.deviations[name]) for name, value in found.values.items()
-    )
-    result = new_result("camera", folder, quantities, verdict, size_px=frames.size_px)
+    quantities = []
+    for name, value in found.values.items():
+        quantities.append(Quantity.of(name, value, found.deviations[name]))
+    result = new_result("camera", folder, tuple(quantities), verdict, size_px=frames.size_px)
     (out / CAMERA).unlink(missing_ok=True)  # of an earlier run: it would outlive a bad verdict
     if verdict.usable:
         write_lens(out / CAMERA, found.lens, config.name)
@@ -104,7 +114,11 @@ def _write(
     write_outputs(out, result, checks, _figures(board, views, found))
 
 
-def judge(found: Intrinsics, views: list[View], frames: Frames) -> list[Requirement]:
+def judge(
+    found: Intrinsics,
+    views: list[View],
+    frames: Frames,
+) -> list[Requirement]:
     """Compare a calibration with what good ones have.
 
     Args:
@@ -118,67 +132,73 @@ def judge(found: Intrinsics, views: list[View], frames: Frames) -> list[Requirem
     covered = coverage(views, frames.size_px)
     relative = found.deviations["focal_x_px"] / found.values["focal_x_px"]
     held_out = found.held_out_px[found.lens.model]
-    rows = [
-        ("reprojection error (rms)", found.rms_px, MOST_RMS_PX, "px"),
-        ("the same on held-out views", held_out, MOST_RMS_PX, "px"),
-        ("deviation of the focal length", 100 * relative, 100 * MOST_FOCAL_DEVIATION, "%"),
+    shown = len(frames.good) + len(frames.refused)
+    tried = [
+        Requirement(f"held-out error with {model}", "", f"{error:.3g} px", None)
+        for model, error in found.held_out_px.items()
     ]
-    checks = [
-        Requirement(
-            name, f"at most {most:g} {unit}", f"{value:.3g} {unit}", is_met(value, at_most=most)
-        )
-        for name, value, most, unit in rows
-    ]
-    checks.append(
+    return [
+        at_most("reprojection error (rms)", found.rms_px, MOST_RMS_PX, "px"),
+        at_most("the same on held-out views", held_out, MOST_RMS_PX, "px"),
+        at_most("deviation of the focal length", 100 * relative, 100 * MOST_FOCAL_DEVIATION, "%"),
         Requirement(
             "share of the image that the board covered",
             f"at least {100 * LEAST_COVERAGE:g} %",
             f"{100 * covered:.0f} %",
             is_met(covered, at_least=LEAST_COVERAGE),
-        )
-    )
-    tried = ", ".join(f"{model} {error:.3f} px" for model, error in found.held_out_px.items())
-    checks.append(Requirement("model, by held-out views", tried, found.lens.model, None))
-    used = f"{len(views)} of {len(frames.good) + len(frames.refused)}"
-    checks.append(Requirement("frames used", "", used, None))
-    return checks
-
-
-def _verdict(found: Intrinsics, checks: list[Requirement], frames: Frames) -> Verdict:
-    wrong = [row for row in checks if row.met is False]
-    problems = [f"{row.what} is {row.found}, {row.wanted} wanted" for row in wrong]
-    if len(frames.refused) > len(frames.good):
-        problems.append(f"more frames were refused than used{_most_refused(frames)}")
-    if wrong:
-        advice = "take more frames: all corners of the image, near and far, tilted by 30 degrees"
-        return Verdict(False, f"{problems[0]}; {advice}.", tuple(problems))
-    kind = "Good" if found.rms_px <= GOOD_RMS_PX else "Fair"
-    sentence = (
-        f"{kind}: {found.lens.model}, held-out error {found.held_out_px[found.lens.model]:.2f} px."
-    )
-    return Verdict(True, sentence, tuple(problems))
-
-
-def _figures(board: Board, views: list[View], found: Intrinsics) -> list[Figure]:
-    points = np.concatenate([view.corners.pixels for view in views])
-    residuals = np.concatenate([placed.residuals_px for placed in found.placed])
-    by_view = {view.name: placed.rms_px for view, placed in zip(views, found.placed, strict=True)}
-    focal = {found.lens.model: found.values["focal_x_px"], **found.by_detector}
-    caption = "Where corners were seen, with residuals enlarged 100 times."
-    worst = int(np.argmax(list(by_view.values())))
-    return [
-        residual_map(points, residuals, found.lens.size_px, 100.0, caption),
-        bars(by_view, "px", "Reprojection error (rms) of each frame."),
-        bars(focal, "px", "Focal length along x by this and by other corner detectors."),
-        picture(_drawn(views[worst], found.placed[worst]), f"Worst frame: {views[worst].name}."),
+        ),
+        *tried,
+        Requirement("frames used", "", f"{len(views)} of {shown}", None),
     ]
 
 
-def _drawn(view: View, placed: Placed) -> np.ndarray:
+def _verdict(
+    found: Intrinsics,
+    checks: list[Requirement],
+    frames: Frames,
+) -> Verdict:
+    wrong = unmet(checks)
+    problems = wrong
+    if len(frames.refused) > len(frames.good):
+        problems += (f"more frames were refused than used{_most_refused(frames)}",)
+    if wrong:
+        advice = "take more frames: all corners of the image, near and far, tilted by 30 degrees"
+        return Verdict(False, f"{wrong[0]}; {advice}.", problems)
+    kind = "Good" if found.rms_px <= GOOD_RMS_PX else "Fair"
+    model = found.lens.model
+    sentence = f"{kind}: {model}, held-out error {found.held_out_px[model]:.2f} px."
+    return Verdict(True, sentence, problems)
+
+
+def _figures(
+    board: Board,
+    views: list[View],
+    found: Intrinsics,
+) -> list[Figure]:
+    points = np.concatenate([view.corners.pixels for view in views])
+    residuals = np.concatenate([placed.residuals_px for placed in found.placed])
+    names = [view.name for view in views]
+    errors_px = [placed.rms_px for placed in found.placed]
+    focal = {found.lens.model: found.values["focal_x_px"], **found.by_detector}
+    caption = "Where corners were seen, with residuals enlarged 100 times."
+    worst = int(np.argmax(errors_px))
+    drawn = _drawn(views[worst], found.placed[worst])
+    return [
+        residual_map(points, residuals, found.lens.size_px, 100.0, caption),
+        bars(
+            dict(zip(names, errors_px, strict=True)),
+            "px",
+            "Reprojection error (rms) of each frame.",
+        ),
+        dots(focal, "px", "Focal length along x by this and by other corner detectors."),
+        picture(drawn, f"Worst frame, {names[worst]}: {COLOURS}."),
+    ]
+
+
+def _drawn(view: View, placed: Placed) -> Image:
     """The frame with corners in green and where they are predicted in red."""
-    pixels = np.repeat(view.grey[..., None], 3, axis=2).copy()
-    for seen, residual in zip(view.corners.pixels, placed.residuals_px, strict=True):
-        for place, colour in ((seen, (0, 200, 0)), (seen - residual, (220, 0, 0))):
-            x, y = np.rint(place).astype(int)
-            cv2.circle(pixels, (int(x), int(y)), 4, colour, 1)
+    pixels: Image = np.repeat(view.grey[..., None], 3, axis=2).copy()
+    seen = view.corners.pixels
+    draw_circles(pixels, seen, SEEN_RGB)
+    draw_circles(pixels, seen - placed.residuals_px, PREDICTED_RGB)
     return pixels

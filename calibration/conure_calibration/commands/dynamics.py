@@ -6,8 +6,9 @@ import numpy as np
 
 from conure_calibration.commands.outputs import data_folder, with_data, write_outputs
 from conure_calibration.dynamics.backlash import Backlash, fit_backlash
-from conure_calibration.dynamics.fit import HELD_OUT, NAMES, Recorded, ServoFit, fit_servo
+from conure_calibration.dynamics.fit import HELD_OUT, Recorded, ServoFit, fit_servo
 from conure_calibration.dynamics.recording import read_dynamics
+from conure_calibration.results.checks import at_most, unmet
 from conure_calibration.results.page import Figure
 from conure_calibration.results.plots import curves
 from conure_calibration.results.result import Quantity, Verdict, new_result
@@ -16,7 +17,7 @@ from conure_core.config.values import bounds, check_values
 from conure_core.errors import DataError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.claim import claimed
-from conure_core.runtime.requirement import Requirement, is_met
+from conure_core.runtime.requirement import Requirement
 
 UNITS = {
     "stiffness": "1_s2",
@@ -59,10 +60,7 @@ def run(overrides: list[str]) -> None:
         checks = []
         figures = []
         for joint, (recorded, link) in recordings.items():
-            try:
-                fit = fit_servo(recorded)
-            except DataError as error:
-                raise DataError(f"{folder}: {joint}: {error}") from error
+            fit = _fitted(recorded, f"{folder}: {joint}")
             play = None if link is None else fit_backlash(recorded.angle_rad, link)
             quantities += joint_quantities(joint, fit, play)
             hidden += _hidden(joint, fit, play)
@@ -79,7 +77,19 @@ def run(overrides: list[str]) -> None:
         write_outputs(out, result, checks, figures)
 
 
-def joint_quantities(joint: str, fit: ServoFit, play: Backlash | None) -> list[Quantity]:
+def _fitted(recorded: Recorded, where: str) -> ServoFit:
+    """Raises: DataError that begins with the folder and the joint."""
+    try:
+        return fit_servo(recorded)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def joint_quantities(
+    joint: str,
+    fit: ServoFit,
+    play: Backlash | None,
+) -> list[Quantity]:
     """What was measured of a joint, without what is not observable.
 
     Args:
@@ -88,24 +98,25 @@ def joint_quantities(joint: str, fit: ServoFit, play: Backlash | None) -> list[Q
         play: Of its gear, if something watched the link.
     """
     servo = fit.servo
-    found = [
-        Quantity.of(f"{joint}_{name}_{UNITS[name]}", getattr(servo, name), fit.deviations[name])
-        for name in NAMES
-        if name in UNITS and name not in fit.hidden
-    ]
-    found.append(
-        Quantity.of(f"{joint}_delay_ms", 1000 * servo.delay_s, 1000 * fit.deviations["delay_s"])
-    )
+    rows = []
+    for name, unit in UNITS.items():
+        if name not in fit.hidden:
+            rows.append((f"{name}_{unit}", getattr(servo, name), fit.deviations[name]))
+    rows.append(("delay_ms", 1000 * servo.delay_s, 1000 * fit.deviations["delay_s"]))
     gravity = max(fit.deviations["gravity_sin"], fit.deviations["gravity_cos"])
-    droop_deviation = np.degrees(gravity / servo.stiffness)
-    found.append(Quantity.of(f"{joint}_droop_deg", np.degrees(servo.droop_rad), droop_deviation))
+    droop_deg = np.degrees([servo.droop_rad, gravity / servo.stiffness])
+    rows.append(("droop_deg", *droop_deg))
     if play is not None and play.observable:
-        width, deviation = np.degrees([play.radians, play.deviation_rad])
-        found.append(Quantity.of(f"{joint}_backlash_deg", width, deviation))
-    return found
+        backlash_deg = np.degrees([play.radians, play.deviation_rad])
+        rows.append(("backlash_deg", *backlash_deg))
+    return [Quantity.of(f"{joint}_{name}", value, deviation) for name, value, deviation in rows]
 
 
-def _hidden(joint: str, fit: ServoFit, play: Backlash | None) -> list[str]:
+def _hidden(
+    joint: str,
+    fit: ServoFit,
+    play: Backlash | None,
+) -> list[str]:
     lines = [f"{joint}: {name}: this motion does not tell it" for name in fit.hidden]
     if play is None:
         lines.append(f"{joint}: backlash: nothing watched the link (link_rad)")
@@ -114,22 +125,28 @@ def _hidden(joint: str, fit: ServoFit, play: Backlash | None) -> list[str]:
     return lines
 
 
-def _check(joint: str, fit: ServoFit, most_error_deg: float) -> Requirement:
+def _check(
+    joint: str,
+    fit: ServoFit,
+    most_error_deg: float,
+) -> Requirement:
     error_deg = float(np.degrees(fit.held_out_rad))
-    met = is_met(error_deg, at_most=most_error_deg)
     what = f"{joint}: error on the held-out third (rms)"
-    return Requirement(what, f"at most {most_error_deg:g} deg", f"{error_deg:.3f} deg", met)
+    return at_most(what, error_deg, most_error_deg, "deg")
 
 
 def _verdict(checks: list[Requirement]) -> Verdict:
-    wrong = [row for row in checks if row.met is False]
-    if wrong:
-        problems = tuple(f"{row.what} is {row.found}, {row.wanted}" for row in wrong)
+    problems = unmet(checks)
+    if problems:
         return Verdict(False, f"{problems[0]}; look at the plot, and record again.", problems)
     return Verdict(True, f"All {len(checks)} joints are predicted on what was held out.")
 
 
-def _figure(joint: str, recorded: Recorded, fit: ServoFit) -> Figure:
+def _figure(
+    joint: str,
+    recorded: Recorded,
+    fit: ServoFit,
+) -> Figure:
     split = int(len(recorded.stamp_s) * (1 - HELD_OUT))
     times = recorded.stamp_s[split:]
     lines = {

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
@@ -14,8 +13,15 @@ from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, X
 from conure_calibration.hand_eye.recording import HandEyeRecording, read_hand_eye
 from conure_calibration.intrinsics.fit import projected
 from conure_calibration.intrinsics.frames import read_grey
-from conure_calibration.poses import Chain, rotation_vector
-from conure_calibration.results.page import Figure, picture
+from conure_calibration.poses import ANGULAR, ROTATION, TRANSLATION, Chain, rotation_vector
+from conure_calibration.results.page import (
+    COLOURS,
+    PREDICTED_RGB,
+    SEEN_RGB,
+    Figure,
+    draw_circles,
+    picture,
+)
 from conure_calibration.results.plots import bars
 from conure_calibration.results.result import Quantity, new_result
 from conure_core.config.loader import load_config
@@ -24,9 +30,10 @@ from conure_core.errors import DataError
 from conure_core.robot.arm import Arm
 from conure_core.runtime.atomic_files import write_text
 from conure_core.runtime.claim import claimed
-from conure_core.types import Array, Image
+from conure_core.types import Image
 
 POSE = "pose.yaml"
+POSE_AXES = ("x_m", "y_m", "z_m", "rotation_x_deg", "rotation_y_deg", "rotation_z_deg")
 
 
 @dataclass(frozen=True)
@@ -86,31 +93,27 @@ def solve_folder(folder: Path, offsets: bool) -> tuple[HandEyeRecording, Judged]
     try:
         return recording, calibrate_hand_eye(chain, recording.samples, noise, offsets)
     except DataError as error:
-        dropped = [f"{name}: {reason}" for name, reason in recording.refused.items()][:2]
-        told = (
-            f"; {len(recording.refused)} images dropped ({'; '.join(dropped)})" if dropped else ""
-        )
-        raise DataError(f"{folder}: {error}{told}") from error
+        raise DataError(f"{folder}: {error}{_dropped(recording)}") from error
+
+
+def _dropped(recording: HandEyeRecording) -> str:
+    """Which images were dropped and why, for a message."""
+    reasons = [f"{name}: {reason}" for name, reason in recording.refused.items()]
+    if not reasons:
+        return ""
+    return f"; {len(reasons)} images dropped ({'; '.join(reasons[:2])})"
 
 
 def _place(judged: Judged) -> list[Quantity]:
     """X as translation (m) and rotation vector (rad) with intervals."""
     solution = judged.solution
-    turns = np.degrees(rotation_vector(solution.x[:3, :3]))
-    turn_deviations = np.degrees(solution.deviations[X][3:])
-    rows = [
-        *zip("xyz", solution.x[:3, 3], solution.translation_deviation_m, ["m"] * 3, strict=True),
-        *zip(
-            ["rotation_x", "rotation_y", "rotation_z"],
-            turns,
-            turn_deviations,
-            ["deg"] * 3,
-            strict=True,
-        ),
-    ]
+    turns = np.degrees(rotation_vector(solution.x[ROTATION]))
+    turn_deviations = np.degrees(solution.deviations[X][ANGULAR])
+    values = [*solution.x[TRANSLATION], *turns]
+    deviations = [*solution.translation_deviation_m, *turn_deviations]
     return [
-        Quantity.of(f"camera_{axis}_{unit}", value, deviation, solution.quantile)
-        for axis, value, deviation, unit in rows
+        Quantity.of(f"camera_{axis}", value, deviation, solution.quantile)
+        for axis, value, deviation in zip(POSE_AXES, values, deviations, strict=True)
     ]
 
 
@@ -154,20 +157,28 @@ def hidden(recording: HandEyeRecording, judged: Judged) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _write_pose(path: Path, recording: HandEyeRecording, judged: Judged) -> None:
+def _write_pose(
+    path: Path,
+    recording: HandEyeRecording,
+    judged: Judged,
+) -> None:
     """The file that `camera_node` takes as `pose`."""
     x = judged.solution.x
     robot = recording.robot
-    quaternion = Rotation.from_matrix(x[:3, :3]).as_quat()
+    quaternion = Rotation.from_matrix(x[ROTATION]).as_quat()
     data = {
         "parent": robot.tool_frame if recording.session.mount == "wrist" else robot.base_frame,
-        "translation_m": [float(value) for value in x[:3, 3]],
+        "translation_m": [float(value) for value in x[TRANSLATION]],
         "rotation_xyzw": [float(value) for value in quaternion],
     }
     write_text(path, yaml.safe_dump(data, sort_keys=False))
 
 
-def figures(folder: Path, recording: HandEyeRecording, judged: Judged) -> list[Figure]:
+def figures(
+    folder: Path,
+    recording: HandEyeRecording,
+    judged: Judged,
+) -> list[Figure]:
     """Residuals by image, and the worst image with the board where it is predicted.
 
     Args:
@@ -182,11 +193,16 @@ def figures(folder: Path, recording: HandEyeRecording, judged: Judged) -> list[F
     drawn = _overlay(folder, recording, judged, worst)
     return [
         bars(by_image, "mm", "Distance of the board from its held-out prediction, by image."),
-        picture(drawn, f"{names[worst]}: corners as seen (green) and as the arm predicts (red)."),
+        picture(drawn, f"Worst image, {names[worst]}: {COLOURS}."),
     ]
 
 
-def _overlay(folder: Path, recording: HandEyeRecording, judged: Judged, index: int) -> Image:
+def _overlay(
+    folder: Path,
+    recording: HandEyeRecording,
+    judged: Judged,
+    index: int,
+) -> Image:
     """An image with the board's corners where the arm predicts them."""
     loop = judged.solution.loop
     predicted = loop.predicted(np.zeros(loop.size))[index]
@@ -194,11 +210,6 @@ def _overlay(folder: Path, recording: HandEyeRecording, judged: Judged, index: i
     expected = projected(recording.lens, predicted, corners.points_m(recording.board))
     grey = read_grey(folder / recording.samples.names[index])
     pixels: Image = np.repeat(grey[..., None], 3, axis=2).copy()
-    for places, colour in ((corners.pixels, (0, 200, 0)), (expected, (220, 0, 0))):
-        _circles(pixels, places, colour)
+    draw_circles(pixels, corners.pixels, SEEN_RGB)
+    draw_circles(pixels, expected, PREDICTED_RGB)
     return pixels
-
-
-def _circles(pixels: Image, places: Array, colour: tuple[int, int, int]) -> None:
-    for x, y in np.rint(places).astype(int):
-        cv2.circle(pixels, (int(x), int(y)), 4, colour, 1)

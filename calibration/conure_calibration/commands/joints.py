@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from conure_calibration.commands.hand_eye import (
+    POSE_AXES,
     figures,
     hidden,
     offset_quantities,
@@ -13,14 +14,12 @@ from conure_calibration.commands.hand_eye import (
 from conure_calibration.commands.outputs import data_folder, with_data, write_outputs
 from conure_calibration.hand_eye.model import Z
 from conure_calibration.hand_eye.solve import HandEye
-from conure_calibration.poses import adjoint, difference, pose
+from conure_calibration.poses import ANGULAR, adjoint, difference, pose
 from conure_calibration.results.result import Quantity, new_result
 from conure_core.config.loader import load_config
 from conure_core.config.values import check_values
 from conure_core.errors import ConfigError
 from conure_core.runtime.claim import claimed
-
-AXES = ("x_m", "y_m", "z_m", "rotation_x_deg", "rotation_y_deg", "rotation_z_deg")
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,9 @@ def tool_offset(solution: HandEye, drawn: list[float]) -> list[Quantity]:
     carried = adjoint(board_on_tool)
     covariance = carried @ solution.covariance[Z, Z] @ carried.T
     deviations = np.sqrt(np.diag(covariance))
-    twist[3:] = np.degrees(twist[3:])
-    deviations[3:] = np.degrees(deviations[3:])
+    twist[ANGULAR] = np.degrees(twist[ANGULAR])
+    deviations[ANGULAR] = np.degrees(deviations[ANGULAR])
     return [
         Quantity.of(f"tool_offset_{axis}", value, deviation, solution.quantile)
-        for axis, value, deviation in zip(AXES, twist, deviations, strict=True)
+        for axis, value, deviation in zip(POSE_AXES, twist, deviations, strict=True)
     ]

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from conure_calibration.commands.outputs import data_folder, with_data, write_outputs
 from conure_calibration.latency.recording import Recording, read_recording
 from conure_calibration.latency.solve import Delay, Latency, solve_latency
+from conure_calibration.results.checks import unmet
 from conure_calibration.results.page import Figure
 from conure_calibration.results.plots import curves
 from conure_calibration.results.result import Quantity, Verdict, new_result
@@ -77,21 +80,20 @@ def delays(found: Latency) -> dict[str, Delay]:
 
 
 def _check(name: str, delay: Delay) -> Requirement:
-    found = (
-        f"{1000 * delay.seconds:.1f} +- {1000 * delay.deviation_s:.1f} ms, jitter"
-        f" {1000 * delay.jitter_s:.1f} ms"
-    )
+    parts = np.array([delay.seconds, delay.deviation_s, delay.jitter_s])
+    value_ms, deviation_ms, jitter_ms = 1000 * parts
+    found = f"{value_ms:.1f} +- {deviation_ms:.1f} ms, jitter {jitter_ms:.1f} ms"
     met = is_met(delay.deviation_s, at_most=MOST_DEVIATION_S)
     wanted = f"deviation at most {1000 * MOST_DEVIATION_S:g} ms"
     return Requirement(name.replace("_", " "), wanted, found, met)
 
 
 def _verdict(checks: list[Requirement]) -> Verdict:
-    wrong = [row for row in checks if row.met is False]
-    if wrong:
-        problems = tuple(f"{row.what}: {row.found}, {row.wanted}" for row in wrong)
+    problems = unmet(checks)
+    if problems:
         return Verdict(False, f"{problems[0]}; let the arm nod longer and faster.", problems)
-    return Verdict(True, f"{checks[-1].what}: {checks[-1].found}.")
+    last = checks[-1]
+    return Verdict(True, f"{last.what}: {last.found}.")
 
 
 def _figures(recording: Recording) -> list[Figure]:

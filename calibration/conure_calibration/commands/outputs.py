@@ -11,9 +11,11 @@ from conure_core.runtime.requirement import Requirement
 
 def with_data(overrides: Sequence[str]) -> list[str]:
     """The words with `from=FOLDER`, which cannot name a field in Python, as `data=FOLDER`."""
-    return [
-        f"data={word.partition('=')[2]}" if word.startswith("from=") else word for word in overrides
-    ]
+    words = []
+    for word in overrides:
+        name, equals, value = word.partition("=")
+        words.append(f"data={value}" if name + equals == "from=" else word)
+    return words
 
 
 def data_folder(name: str, out: str) -> Path:
@@ -56,5 +58,6 @@ def write_outputs(
         print(f"  {quantity.name:24} {quantity.value:12.6g} +- {quantity.deviation:.2g}")
     for line in (*result.verdict.problems, *result.not_observable):
         print(f"  {line}")
-    print(f"{'usable' if result.verdict.usable else 'NOT usable'}: {result.verdict.sentence}")
+    usable = "usable" if result.verdict.usable else "NOT usable"
+    print(f"{usable}: {result.verdict.sentence}")
     print(f"written: {out / RESULT} and {out / REPORT}")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from conure_calibration.results.jackknife import jackknife_variance
 from conure_core.types import Array
 
 LARGEST_RAD = np.radians(5.0)
@@ -54,33 +55,59 @@ def fit_backlash(motor_rad: Array, link_rad: Array) -> Backlash:
         link_rad: The link's angles at the same times, up to a constant, shape (n,).
     """
 
-    def left(width: float, kept: NDArray[np.int64]) -> Array:
-        errors = link_rad[kept] - play(motor_rad, width)[kept]
-        return np.asarray(errors - errors.mean())
-
-    def best(kept: NDArray[np.int64]) -> float:
-        widths = np.linspace(0.0, LARGEST_RAD, 41)
-        sums = [float((left(width, kept) ** 2).sum()) for width in widths]
-        middle = widths[int(np.argmin(sums))]
-        step = widths[1]
-        found = minimize_scalar(
-            lambda width: float((left(width, kept) ** 2).sum()),
-            bounds=(max(middle - step, 0.0), middle + step),
-            method="bounded",
-            options={"xatol": 1e-6},
-        )
-        return float(found.x)
-
     everything = np.arange(len(motor_rad))
-    width = best(everything)
-    parts = [best(np.setdiff1d(everything, block)) for block in np.array_split(everything, BLOCKS)]
-    deviation = np.sqrt((BLOCKS - 1) / BLOCKS * ((np.array(parts) - np.mean(parts)) ** 2).sum())
-    side = play(motor_rad, width) - motor_rad
-    shares = [(side > 0.4 * width).mean(), (side < -0.4 * width).mean()]
-    residual = left(width, everything)
+    width = _best_width(motor_rad, link_rad, everything)
+    parts = []
+    for block in np.array_split(everything, BLOCKS):
+        kept = np.setdiff1d(everything, block)
+        parts.append(_best_width(motor_rad, link_rad, kept))
+    residual = _unexplained(motor_rad, link_rad, width, everything)
     return Backlash(
-        width,
-        float(deviation),
-        float(np.sqrt((residual**2).mean())),
-        bool(min(shares) >= LEAST_SHARE),
+        radians=width,
+        deviation_rad=float(np.sqrt(jackknife_variance(np.array(parts)))),
+        residual_rad=float(np.sqrt((residual**2).mean())),
+        observable=_lies_on_both_sides(motor_rad, width),
     )
+
+
+def _best_width(
+    motor_rad: Array,
+    link_rad: Array,
+    kept: NDArray[np.int64],
+) -> float:
+    """The play that fits some of the samples best: the best of a grid, then descended."""
+
+    def left(width: float) -> float:
+        """The sum of squares that a play leaves."""
+        return float((_unexplained(motor_rad, link_rad, width, kept) ** 2).sum())
+
+    widths = np.linspace(0.0, LARGEST_RAD, 41)
+    sums = [left(width) for width in widths]
+    middle = widths[int(np.argmin(sums))]
+    step = widths[1]
+    found = minimize_scalar(
+        left,
+        bounds=(max(middle - step, 0.0), middle + step),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(found.x)
+
+
+def _unexplained(
+    motor_rad: Array,
+    link_rad: Array,
+    width_rad: float,
+    kept: NDArray[np.int64],
+) -> Array:
+    """What a play leaves of some of the link's angles, up to a constant."""
+    errors = link_rad[kept] - play(motor_rad, width_rad)[kept]
+    return np.asarray(errors - errors.mean())
+
+
+def _lies_on_both_sides(motor_rad: Array, width_rad: float) -> bool:
+    """Whether the link lies against both sides of a play for long enough to show it."""
+    side = play(motor_rad, width_rad) - motor_rad
+    above = (side > 0.4 * width_rad).mean()
+    below = (side < -0.4 * width_rad).mean()
+    return bool(min(above, below) >= LEAST_SHARE)

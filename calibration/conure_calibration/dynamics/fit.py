@@ -82,40 +82,58 @@ def fit_servo(recorded: Recorded) -> ServoFit:
     count = len(recorded.stamp_s)
     if count < FEWEST:
         raise DataError(f"{count} measured angles, at least {FEWEST} are needed")
-    if recorded.angle_rad.std() < LEAST_MOTION_RAD:
+    motion_rad = recorded.angle_rad.std()
+    if motion_rad < LEAST_MOTION_RAD:
         raise DataError(
-            f"the joint moves by {np.degrees(recorded.angle_rad.std()):.1f} degrees (rms), at least"
+            f"the joint moves by {np.degrees(motion_rad):.1f} degrees (rms), at least"
             f" {np.degrees(LEAST_MOTION_RAD):.0f} are needed: is its torque on?"
         )
     split = int(count * (1 - HELD_OUT))
-    times, angles = recorded.stamp_s[:split], recorded.angle_rad[:split]
+    times = recorded.stamp_s[:split]
+    angles = recorded.angle_rad[:split]
 
     def residuals(unknowns: Array) -> Array:
-        return _predicted(_servo(unknowns), recorded, times, angles[0]) - angles
+        """Predicted minus measured angles of the part that is fitted."""
+        return _predicted(_servo(unknowns), recorded, times) - angles
 
-    starts = [_start(stiffness) for stiffness in STIFFNESSES]
-    ordered = sorted(starts, key=lambda start: float((residuals(start) ** 2).sum()))
-    found = min(
-        (_descended(residuals, start) for start in ordered[:TRIED]), key=lambda fit: fit.cost
-    )
+    found = _best_fit(residuals)
     servo = _servo(found.x)
     left = residuals(found.x)
-    later, truth = recorded.stamp_s[split:], recorded.angle_rad[split:]
-    predicted = _predicted(servo, recorded, recorded.stamp_s, recorded.angle_rad[0])[split:]
-    covariance = np.linalg.pinv(found.jac.T @ found.jac, hermitian=True) * left.var()
+    held_out = _predicted(servo, recorded, recorded.stamp_s)[split:]
+    errors = held_out - recorded.angle_rad[split:]
+    command = np.interp(times - servo.delay_s, recorded.command_stamp_s, recorded.command_rad)
+    drive = servo.stiffness * (command - angles)
+    saturated = np.abs(drive) > servo.limit
+    return ServoFit(
+        servo=servo,
+        deviations=_deviations(servo, found.jac, left),
+        residual_rad=float(np.sqrt((left**2).mean())),
+        held_out_rad=float(np.sqrt((errors**2).mean())),
+        held_out=held_out,
+        saturated=float(saturated.mean()),
+    )
+
+
+def _best_fit(residuals: Callable[[Array], Array]) -> Any:
+    """Scipy's best result from the starts that begin nearest."""
+    starts = [_start(stiffness) for stiffness in STIFFNESSES]
+    ordered = sorted(starts, key=lambda start: float((residuals(start) ** 2).sum()))
+    fits = [_descended(residuals, start) for start in ordered[:TRIED]]
+    return min(fits, key=lambda fit: fit.cost)
+
+
+def _deviations(
+    servo: Servo,
+    jacobian: Array,
+    residuals: Array,
+) -> dict[str, float]:
+    """Standard deviations by name, in the parameter's unit."""
+    information = jacobian.T @ jacobian
+    covariance = np.linalg.pinv(information, hermitian=True) * residuals.var()
     deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     values = np.array([getattr(servo, name) for name in NAMES])
     deviations[POSITIVE] *= values[POSITIVE]
-    command = np.interp(times - servo.delay_s, recorded.command_stamp_s, recorded.command_rad)
-    saturated = np.abs(servo.stiffness * (command - angles)) > servo.limit
-    return ServoFit(
-        servo,
-        dict(zip(NAMES, deviations.tolist(), strict=True)),
-        float(np.sqrt((left**2).mean())),
-        float(np.sqrt(((predicted - truth) ** 2).mean())) if len(later) else 0.0,
-        predicted,
-        float(saturated.mean()),
-    )
+    return dict(zip(NAMES, deviations.tolist(), strict=True))
 
 
 def _start(stiffness: float) -> Array:
@@ -144,5 +162,16 @@ def _servo(unknowns: Array) -> Servo:
     return Servo(*(float(value) for value in values))
 
 
-def _predicted(servo: Servo, recorded: Recorded, times_s: Array, start_rad: float) -> Array:
-    return simulate(servo, recorded.command_stamp_s, recorded.command_rad, times_s, start_rad)
+def _predicted(
+    servo: Servo,
+    recorded: Recorded,
+    times_s: Array,
+) -> Array:
+    """Angles at some times, of which the first is the recording's."""
+    return simulate(
+        servo,
+        recorded.command_stamp_s,
+        recorded.command_rad,
+        times_s,
+        start_rad=recorded.angle_rad[0],
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from conure_calibration.dynamics.fit import Recorded
+from conure_calibration.latency.recording import read_arrays
 from conure_core.errors import ConfigError, DataError
-from conure_core.runtime.atomic_files import reading
 from conure_core.types import Array
 
 RECORDING = "dynamics.npz"
@@ -15,7 +15,8 @@ LINK = "link_rad"
 
 
 def read_dynamics(
-    folder: Path, joints: tuple[str, ...]
+    folder: Path,
+    joints: tuple[str, ...],
 ) -> dict[str, tuple[Recorded, Array | None]]:
     """Read the recordings of a folder.
 
@@ -35,12 +36,7 @@ def read_dynamics(
     path = folder / RECORDING
     if not path.is_file():
         raise ConfigError(f"{path} is missing; expected arrays JOINT.{', JOINT.'.join(PARTS)}")
-
-    def load() -> dict[str, Array]:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: np.asarray(stored[name], dtype=np.float64) for name in stored.files}
-
-    arrays = reading(path, load, "record it again")
+    arrays = read_arrays(path)
     named = {name.rpartition(".")[0] for name in arrays}
     unknown = sorted(named - set(joints))
     if unknown or not named:
@@ -51,21 +47,37 @@ def read_dynamics(
     return {joint: _one(path, arrays, joint) for joint in joints if joint in named}
 
 
-def _one(path: Path, arrays: dict[str, Array], joint: str) -> tuple[Recorded, Array | None]:
-    missing = [part for part in PARTS if f"{joint}.{part}" not in arrays]
-    if missing:
-        raise DataError(f"{path} lacks {joint}.{missing[0]}")
-    found = [arrays[f"{joint}.{part}"] for part in PARTS]
+def _one(
+    path: Path,
+    arrays: dict[str, Array],
+    joint: str,
+) -> tuple[Recorded, Array | None]:
+    """One joint's recording, checked."""
+    for part in PARTS:
+        if f"{joint}.{part}" not in arrays:
+            raise DataError(f"{path} lacks {joint}.{part}")
+    recorded = Recorded(*(arrays[f"{joint}.{part}"] for part in PARTS))
     link = arrays.get(f"{joint}.{LINK}")
-    pairs = [found[:2], found[2:]] + ([[found[2], link]] if link is not None else [])
-    for first, second in pairs:
-        if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
-            raise DataError(
-                f"{path}: {joint}: stamps and values must be lists of one length, got shapes"
-                f" {first.shape} and {second.shape}"
-            )
-        if not (np.isfinite(first).all() and np.isfinite(second).all()):
-            raise DataError(f"{path}: {joint}: a value is not finite")
-        if (np.diff(first) <= 0).any():
-            raise DataError(f"{path}: {joint}: stamps must rise; sort the recording by its stamps")
-    return Recorded(*found), link
+    where = f"{path}: {joint}"
+    _require_series(recorded.command_stamp_s, recorded.command_rad, where)
+    _require_series(recorded.stamp_s, recorded.angle_rad, where)
+    if link is not None:
+        _require_series(recorded.stamp_s, link, where)
+    return recorded, link
+
+
+def _require_series(
+    stamps: Array,
+    values: Array,
+    where: str,
+) -> None:
+    """Raises: DataError for values without a rising stamp each."""
+    if stamps.ndim != 1 or stamps.shape != values.shape or len(stamps) < 2:
+        raise DataError(
+            f"{where}: stamps and values must be lists of one length, got shapes"
+            f" {stamps.shape} and {values.shape}"
+        )
+    if not np.isfinite([stamps, values]).all():
+        raise DataError(f"{where}: a value is not finite")
+    if (np.diff(stamps) <= 0).any():
+        raise DataError(f"{where}: stamps must rise; sort the recording by its stamps")

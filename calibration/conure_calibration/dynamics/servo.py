@@ -70,14 +70,19 @@ def simulate(
     Returns:
         Angles, shape (m,), rad.
     """
-    count = int(np.ceil((times_s[-1] - times_s[0]) / step_s)) + 2
+    duration_s = times_s[-1] - times_s[0]
+    count = int(np.ceil(duration_s / step_s)) + 2
     grid = times_s[0] + step_s * np.arange(count)
     held = mean_command(stamps_s, command_rad, grid - servo.delay_s, step_s).tolist()
-    stiffness, limit = servo.stiffness, servo.limit
-    gravity_sin, gravity_cos = servo.gravity_sin, servo.gravity_cos
+    # As local names: the loop below is most of the time that a fit takes.
+    stiffness = servo.stiffness
+    limit = servo.limit
+    gravity_sin = servo.gravity_sin
+    gravity_cos = servo.gravity_cos
     slowed = 1.0 / (1.0 + step_s * servo.damping)
     friction = step_s * servo.coulomb * slowed
-    angle, speed = float(start_rad), 0.0
+    angle = float(start_rad)
+    speed = 0.0
     angles = [angle]
     for command in held[:-1]:
         drive = stiffness * (command - angle)
@@ -98,7 +103,12 @@ def simulate(
     return np.interp(times_s, grid, angles)
 
 
-def mean_command(stamps_s: Array, command_rad: Array, starts_s: Array, step_s: float) -> Array:
+def mean_command(
+    stamps_s: Array,
+    command_rad: Array,
+    starts_s: Array,
+    step_s: float,
+) -> Array:
     """Average commands over a step from each start; unlike the command, that is smooth in a delay.
 
     Args:
@@ -110,12 +120,15 @@ def mean_command(stamps_s: Array, command_rad: Array, starts_s: Array, step_s: f
     Returns:
         Shape (k,), rad.
     """
-    integral = np.concatenate([[0.0], np.cumsum(command_rad[:-1] * np.diff(stamps_s))])
+    areas = command_rad[:-1] * np.diff(stamps_s)
+    integral = np.concatenate([[0.0], np.cumsum(areas)])
 
     def until(times: Array) -> Array:
+        """The integral of the command from the first stamp to some times."""
         inside = np.interp(times, stamps_s, integral)
         before = np.minimum(times - stamps_s[0], 0.0) * command_rad[0]
         after = np.maximum(times - stamps_s[-1], 0.0) * command_rad[-1]
         return np.asarray(inside + before + after)
 
-    return np.asarray((until(starts_s + step_s) - until(starts_s)) / step_s)
+    area = until(starts_s + step_s) - until(starts_s)
+    return np.asarray(area / step_s)

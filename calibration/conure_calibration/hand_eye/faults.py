@@ -9,7 +9,7 @@ from conure_calibration.hand_eye.linear import mean_pose
 from conure_calibration.hand_eye.model import X, Z
 from conure_calibration.hand_eye.samples import Samples
 from conure_calibration.hand_eye.solve import HandEye, solve_linear
-from conure_calibration.poses import Chain, rotation_vector
+from conure_calibration.poses import ANGULAR, LINEAR, ROTATION, TRANSLATION, Chain, rotation_vector
 from conure_core.types import Array
 
 LEAST_SPAN_RAD = np.radians(7.0)
@@ -21,6 +21,7 @@ MOST_NOISE_RATIO = 1.6
 SURE = 1e-4
 """Chance that a good set is accused, for each test."""
 LEAST_SCALE_ERROR = 0.004
+SCALE_STEP = 1e-4
 LEAST_MOVE_M = 0.002
 LEAST_MOVE_RAD = np.radians(0.3)
 EDGE = 3
@@ -80,8 +81,9 @@ def rotation_spans(poses: Array) -> Array:
     rad, largest first.
     """
     mean = mean_pose(poses)
-    turns = rotation_vector(mean[:3, :3].T @ poses[:, :3, :3])
-    return np.asarray(np.linalg.svd(turns, compute_uv=False) / np.sqrt(len(poses)))
+    turns = rotation_vector(mean[ROTATION].T @ poses[ROTATION])
+    lengths = np.linalg.svd(turns, compute_uv=False)
+    return np.asarray(lengths / np.sqrt(len(poses)))
 
 
 def find_wrong(solution: HandEye) -> list[Fault]:
@@ -124,31 +126,34 @@ def _gain(solution: HandEye, extra: Array) -> tuple[float, Array]:
     freedom = max(len(residuals) - both.shape[1], 1)
     count = added.shape[1]
     gain = (before - after) / count
-    return float(fisher.sf(gain / (after / freedom), count, freedom)), step[size:]
+    ratio = gain / (after / freedom)
+    chance = float(fisher.sf(ratio, count, freedom))
+    return chance, step[size:]
 
 
 def _left(jacobian: Array, residuals: Array) -> tuple[float, Array]:
     """The sum of squares that a linear fit leaves, and its unknowns."""
-    step = -np.asarray(np.linalg.lstsq(jacobian, residuals, rcond=1e-10)[0], dtype=np.float64)
-    return float(((residuals + jacobian @ step) ** 2).sum()), step
+    solution, *_ = np.linalg.lstsq(jacobian, residuals, rcond=1e-10)
+    step = -np.asarray(solution, dtype=np.float64)
+    left = residuals + jacobian @ step
+    return float((left**2).sum()), step
 
 
 def _moved(solution: HandEye) -> Fault | None:
     """A camera, or a board, that moved between two samples."""
     count = len(solution.loop.samples)
-    best = (1.0, 0, "", np.zeros(6))
+    moves = []
     for first in range(EDGE, count - EDGE + 1):
-        for part, name in ((X, "camera"), (Z, "board")):
-            extra = solution.jacobian[..., part].copy()
-            extra[:first] = 0.0
-            chance, step = _gain(solution, extra)
-            if chance < best[0]:
-                best = (chance, first, name, step)
-    chance, first, name, step = best
-    distance_m = float(np.linalg.norm(step[:3]))
-    angle_rad = float(np.linalg.norm(step[3:]))
+        moves.append(_move(solution, first, X, "camera"))
+        moves.append(_move(solution, first, Z, "board"))
+    if not moves:
+        return None
+    move = min(moves, key=lambda one: one.chance)
+    first, name = move.first, move.name
+    distance_m = float(np.linalg.norm(move.twist[LINEAR]))
+    angle_rad = float(np.linalg.norm(move.twist[ANGULAR]))
     small = distance_m < LEAST_MOVE_M and angle_rad < LEAST_MOVE_RAD
-    if chance * 2 * count > SURE or small:
+    if move.chance * 2 * count > SURE or small:
         return None
     return Fault(
         "camera moved",
@@ -158,22 +163,47 @@ def _moved(solution: HandEye) -> Fault | None:
     )
 
 
+@dataclass(frozen=True)
+class _Move:
+    """A suspicion that something moved before a sample."""
+
+    chance: float
+    """Of such residuals if nothing moved."""
+    first: int
+    name: str
+    twist: Array
+    """Shape (6,)."""
+
+
+def _move(
+    solution: HandEye,
+    first: int,
+    part: slice,
+    name: str,
+) -> _Move:
+    """Suspect that a part of the unknowns is another one from a sample on."""
+    extra = solution.jacobian[..., part].copy()
+    extra[:first] = 0.0
+    chance, twist = _gain(solution, extra)
+    return _Move(chance, first, name, twist)
+
+
 def _scaled(solution: HandEye) -> Fault | None:
     """A board whose squares have another size."""
     samples = solution.loop.samples
     zero = np.zeros(solution.loop.size)
     whiteners = solution.loop.whiteners(solution.noise)
     larger = samples.camera_from_board.copy()
-    larger[:, :3, 3] *= 1.0 + 1e-4
+    larger[TRANSLATION] *= 1.0 + SCALE_STEP
     scaled = solution.loop.of(replace(samples, camera_from_board=larger))
-    change = (scaled.errors(zero) - solution.loop.errors(zero)) / 1e-4
-    extra = np.einsum("nij,nj->ni", whiteners, change)[..., None]
-    chance, step = _gain(solution, extra)
-    if chance > SURE or abs(step[0]) < LEAST_SCALE_ERROR:
+    change = scaled.errors(zero) - solution.loop.errors(zero)
+    extra = np.einsum("nij,nj->ni", whiteners, change / SCALE_STEP)
+    chance, (error,) = _gain(solution, extra[..., None])
+    if chance > SURE or abs(error) < LEAST_SCALE_ERROR:
         return None
     return Fault(
         "wrong square size",
-        f"the board's squares are {1.0 + step[0]:.3f} times as large as board.yaml says; measure"
+        f"the board's squares are {1.0 + error:.3f} times as large as board.yaml says; measure"
         " the printed board (conure calibrate board measured_mm=[...])",
     )
 
@@ -186,10 +216,9 @@ def _shifted(solution: HandEye) -> Fault | None:
         return None
     count = len(samples)
     for by, word in ((1, "later"), (-1, "earlier")):
-        arm = range(max(by, 0), count + min(by, 0))
-        board = range(max(-by, 0), count + min(-by, 0))
-        pairs = samples.chosen(arm)
-        other = replace(pairs, camera_from_board=samples.camera_from_board[list(board)])
+        arm = samples.chosen(shifted_indices(count, by))
+        board = samples.chosen(shifted_indices(count, -by))
+        other = replace(arm, camera_from_board=board.camera_from_board)
         if _spread(solution.loop.chain, other) < 0.4 * as_given:
             return Fault(
                 "pairs shifted",
@@ -199,8 +228,19 @@ def _shifted(solution: HandEye) -> Fault | None:
     return None
 
 
+def shifted_indices(count: int, by: int) -> range:
+    """Tell which of some samples have a partner that many places before.
+
+    Args:
+        count: Number of samples.
+        by: How many places; negative: after.
+    """
+    return range(max(by, 0), count + min(by, 0))
+
+
 def _spread(chain: Chain, samples: Samples) -> float:
     """Median distance of Z from its mean by the linear solution, m."""
     x, z = solve_linear(chain, samples)
     found = samples.outer_from_inner(chain) @ x @ samples.camera_from_board
-    return float(np.median(np.linalg.norm(found[:, :3, 3] - z[:3, 3], axis=1)))
+    errors_m = found[TRANSLATION] - z[TRANSLATION]
+    return float(np.median(np.linalg.norm(errors_m, axis=1)))

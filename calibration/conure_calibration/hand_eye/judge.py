@@ -1,6 +1,5 @@
 """Whether a hand-eye calibration may be used: faults by name, held-out poses, intervals."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,10 @@ from conure_calibration.hand_eye.model import ArmNoise
 from conure_calibration.hand_eye.samples import Samples
 from conure_calibration.hand_eye.solve import HandEye, HeldOut, hold_out, solve_hand_eye
 from conure_calibration.poses import Chain
+from conure_calibration.results.checks import at_most, unmet
 from conure_calibration.results.result import Verdict
 from conure_core.errors import DataError
-from conure_core.runtime.requirement import Requirement, is_met
+from conure_core.runtime.requirement import Requirement
 
 MOST_HELD_OUT_RATIO = 1.6
 MOST_DEVIATION_M = 0.005
@@ -31,9 +31,8 @@ class Judged:
     @property
     def verdict(self) -> Verdict:
         """In a sentence."""
-        wrong = [f"{row.what} is {row.found}, {row.wanted} wanted" for row in self.checks]
-        wrong = [text for text, row in zip(wrong, self.checks, strict=True) if row.met is False]
-        problems = (*(f"{fault.name}: {fault.sentence}" for fault in self.faults), *wrong)
+        faults = [f"{fault.name}: {fault.sentence}" for fault in self.faults]
+        problems = (*faults, *unmet(self.checks))
         if problems:
             return Verdict(False, f"{problems[0]}.", problems)
         distance_mm = 1000 * float(np.median(self.held_out.translation_m))
@@ -70,25 +69,18 @@ def calibrate_hand_eye(
     solution = solve_hand_eye(chain, samples, noise, with_offsets)
     held_out = hold_out(solution)
     return Judged(
-        solution, held_out, tuple(find_wrong(solution)), tuple(_checks(solution, held_out))
+        solution=solution,
+        held_out=held_out,
+        faults=tuple(find_wrong(solution)),
+        checks=tuple(_checks(solution, held_out)),
     )
 
 
-def _checks(solution: HandEye, held_out: HeldOut) -> Sequence[Requirement]:
-    deviation_m = float(solution.translation_deviation_m.max())
-    rows = [
-        ("residuals over expected noise", solution.noise_ratio, MOST_HELD_OUT_RATIO, ""),
-        ("the same at held-out poses", held_out.ratio, MOST_HELD_OUT_RATIO, ""),
-        (
-            "deviation of the camera's place, worst axis",
-            1000 * deviation_m,
-            1000 * MOST_DEVIATION_M,
-            " mm",
-        ),
-    ]
+def _checks(solution: HandEye, held_out: HeldOut) -> list[Requirement]:
+    deviation_mm = 1000 * float(solution.translation_deviation_m.max())
+    most_mm = 1000 * MOST_DEVIATION_M
     return [
-        Requirement(
-            name, f"at most {most:g}{unit}", f"{value:.2f}{unit}", is_met(value, at_most=most)
-        )
-        for name, value, most, unit in rows
+        at_most("residuals over expected noise", solution.noise_ratio, MOST_HELD_OUT_RATIO),
+        at_most("the same at held-out poses", held_out.ratio, MOST_HELD_OUT_RATIO),
+        at_most("deviation of the camera's place, worst axis", deviation_mm, most_mm, "mm"),
     ]

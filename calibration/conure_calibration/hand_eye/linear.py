@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conure_calibration.poses import assembled, inverse, rotation_vector
+from conure_calibration.poses import ROTATION, TRANSLATION, assembled, inverse, rotation_vector
 from conure_core.types import Array
 
 
@@ -19,27 +19,33 @@ def solve_park(outer_from_inner: Array, camera_from_board: Array) -> tuple[Array
 
     Source: Park and Martin, IEEE T-RA 10(5), 1994; the rotation by SVD, as Horn, JOSA A 4(4), 1987.
     """
-    first, second = np.triu_indices(len(outer_from_inner), 1)
+    count = len(outer_from_inner)
+    first, second = np.triu_indices(count, 1)
     a = inverse(outer_from_inner[second]) @ outer_from_inner[first]
     b = camera_from_board[second] @ inverse(camera_from_board[first])
-    alpha = rotation_vector(a[:, :3, :3])
-    beta = rotation_vector(b[:, :3, :3])
+    alpha = rotation_vector(a[ROTATION])
+    beta = rotation_vector(b[ROTATION])
     turned = nearest_rotation(alpha.T @ beta)
     # (R_A - I) t_X = R_X t_B - t_A, for every pair of samples.
-    left = (a[:, :3, :3] - np.eye(3)).reshape(-1, 3)
-    right = (b[:, :3, 3] @ turned.T - a[:, :3, 3]).ravel()
-    shift = np.asarray(np.linalg.lstsq(left, right, rcond=None)[0], dtype=np.float64)
-    x = assembled(turned, shift)
-    return x, mean_pose(outer_from_inner @ x @ camera_from_board)
+    left = a[ROTATION] - np.eye(3)
+    right = b[TRANSLATION] @ turned.T - a[TRANSLATION]
+    shift, *_ = np.linalg.lstsq(left.reshape(-1, 3), right.ravel(), rcond=None)
+    x = assembled(turned, np.asarray(shift, dtype=np.float64))
+    z = mean_pose(outer_from_inner @ x @ camera_from_board)
+    return x, z
 
 
 def nearest_rotation(matrix: Array) -> Array:
     """The rotation nearest to a matrix (3, 3), in the sense of least squares."""
     u, _, vt = np.linalg.svd(matrix)
-    sign = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
+    handedness = np.linalg.det(u @ vt)
+    sign = np.diag([1.0, 1.0, handedness])
     return np.asarray(u @ sign @ vt)
 
 
 def mean_pose(poses: Array) -> Array:
     """The mean of poses (n, 4, 4): of translations, and of rotations in the chordal sense."""
-    return assembled(nearest_rotation(poses[:, :3, :3].mean(axis=0)), poses[:, :3, 3].mean(axis=0))
+    rotations = poses[ROTATION]
+    translations_m = poses[TRANSLATION]
+    mean_rotation = nearest_rotation(rotations.mean(axis=0))
+    return assembled(mean_rotation, translations_m.mean(axis=0))

@@ -31,7 +31,8 @@ class ArmNoise:
     @property
     def covariance(self) -> Array:
         """Of the twist in the tool's frame, shape (6, 6)."""
-        return np.diag([self.translation_m**2] * 3 + [self.rotation_rad**2] * 3)
+        deviations = np.repeat([self.translation_m, self.rotation_rad], 3)
+        return np.diag(deviations**2)
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,8 @@ class Loop:
     def _at(self, unknowns: Array) -> tuple[Array, Array, Array]:
         x = self.x @ pose(unknowns[..., X])
         z = self.z @ pose(unknowns[..., Z])
-        offsets = np.broadcast_to(
-            self.offsets_rad, (*unknowns.shape[:-1], self.chain.joints)
-        ).copy()
+        shape = (*unknowns.shape[:-1], self.chain.joints)
+        offsets = np.broadcast_to(self.offsets_rad, shape).copy()
         offsets[..., list(self.free)] += unknowns[..., OFFSETS]
         return x, z, offsets
 
@@ -77,8 +77,9 @@ class Loop:
         x, z, offsets = self._at(unknowns)
         joint_rad = self.samples.joint_rad + offsets[..., None, :]
         outer_from_inner = self.samples.outer_from_inner(self.chain, joint_rad)
-        result: Array = inverse(x)[..., None, :, :] @ inverse(outer_from_inner) @ z[..., None, :, :]
-        return result
+        one_each = (..., None, slice(None), slice(None))
+        camera_from_inner = inverse(x)[one_each] @ inverse(outer_from_inner)
+        return np.asarray(camera_from_inner @ z[one_each])
 
     def errors(self, unknowns: Array) -> Array:
         """Twists from measured to predicted board poses, (..., n, 6), in the board's frame."""
@@ -89,14 +90,29 @@ class Loop:
         steps = STEP * np.eye(self.size)
         forward = self.errors(unknowns + steps)
         backward = self.errors(unknowns - steps)
-        return np.moveaxis((forward - backward) / (2 * STEP), 0, -1)
+        derivatives = (forward - backward) / (2 * STEP)
+        return np.moveaxis(derivatives, 0, -1)
 
     def whiteners(self, noise: ArmNoise) -> Array:
         """Matrices (n, 6, 6) that give the errors unit variance: arm and detector together."""
-        board_from_tool = np.broadcast_to(inverse(self.z), (len(self.samples), 4, 4))
+        count = len(self.samples)
+        board_from_tool = np.broadcast_to(inverse(self.z), (count, 4, 4))
         if self.samples.mount == "wrist":
             joint_rad = self.samples.joint_rad + self.offsets_rad
             board_from_tool = board_from_tool @ self.chain.forward(joint_rad)
         carried = adjoint(board_from_tool)
         of_arm = carried @ noise.covariance @ np.swapaxes(carried, -1, -2)
-        return np.linalg.inv(np.linalg.cholesky(of_arm + self.samples.covariance))
+        lower = np.linalg.cholesky(of_arm + self.samples.covariance)
+        return np.linalg.inv(lower)
+
+    def whitened(self, whiteners: Array, unknowns: Array) -> Array:
+        """Compute errors of unit variance.
+
+        Args:
+            whiteners: As `whiteners` gives them, shape (n, 6, 6).
+            unknowns: Shape (size,).
+
+        Returns:
+            Shape (n, 6).
+        """
+        return np.einsum("nij,nj->ni", whiteners, self.errors(unknowns))

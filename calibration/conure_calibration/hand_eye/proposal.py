@@ -4,11 +4,11 @@ import numpy as np
 
 from conure_calibration.boards.board import Board
 from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, Loop
-from conure_calibration.hand_eye.samples import Samples
+from conure_calibration.hand_eye.samples import Samples, outer_from_inner
 from conure_calibration.hand_eye.solve import OFFSET_PRIOR_RAD, free_joints
 from conure_calibration.intrinsics.fit import pose_covariance, projected
 from conure_calibration.intrinsics.lens import Lens
-from conure_calibration.poses import Chain, inverse
+from conure_calibration.poses import Chain, inverse, transformed
 from conure_core.errors import DataError
 from conure_core.robot.arm import Arm
 from conure_core.types import Array
@@ -57,21 +57,15 @@ def draw_visible(
     x, z = nominal
     kept: list[Array] = []
     seen: list[Array] = []
-    span = arm.upper_rad - arm.lower_rad
     for _ in range(MOST_DRAWS // BATCH):
-        joint_rad = arm.lower_rad + span * rng.uniform(0.02, 0.98, (BATCH, chain.joints))
-        # Around what is known to be good there is more of it than anywhere.
-        around = np.array([*kept, arm.config.home_rad])[
-            rng.integers(len(kept) + 1, size=BATCH // 2)
-        ]
-        joint_rad[::2] = around + STEP_RAD * rng.normal(size=around.shape)
-        joint_rad = np.clip(joint_rad, arm.lower_rad, arm.upper_rad)
-        outer = chain.forward(joint_rad)
-        outer = outer if mount == "wrist" else inverse(outer)
+        joint_rad = _draw_joints(arm, kept, rng)
+        outer = outer_from_inner(chain, mount, joint_rad)
         poses = inverse(x) @ inverse(outer) @ z
         for index in np.flatnonzero(_in_front(poses)):
             pose = poses[index]
-            if _in_view(lens, pose, board) and arm.first_collision(joint_rad[index]) is None:
+            if not _in_view(lens, pose, board):
+                continue
+            if arm.first_collision(joint_rad[index]) is None:
                 kept.append(joint_rad[index])
                 seen.append(pose)
         if len(kept) >= count:
@@ -81,12 +75,32 @@ def draw_visible(
             f"the camera sees the board from {len(kept)} of {MOST_DRAWS} poses of the arm; move the"
             " camera or the board so that it is seen from many"
         )
-    kept, seen = kept[:count], seen[:count]
-    covariance = [pose_covariance(lens, pose, board.points_m, NOISE_PX) for pose in seen]
-    names = tuple(f"pose {index}" for index in range(len(kept)))
+    poses = np.array(seen[:count])
+    covariance = [pose_covariance(lens, pose, board.points_m, NOISE_PX) for pose in poses]
     return Samples(
-        mount, names, np.array(kept), np.array(seen), np.array(covariance), np.ones(len(kept))
+        mount=mount,
+        names=tuple(f"pose {index}" for index in range(len(poses))),
+        joint_rad=np.array(kept[:count]),
+        camera_from_board=poses,
+        covariance=np.array(covariance),
+        shares=np.ones(len(poses)),
     )
+
+
+def _draw_joints(
+    arm: Arm,
+    known: list[Array],
+    rng: np.random.Generator,
+) -> Array:
+    """Joint angles (BATCH, joints) within limits: half of them anywhere, half near good ones."""
+    span = arm.upper_rad - arm.lower_rad
+    shares = rng.uniform(0.02, 0.98, (BATCH, len(span)))
+    joint_rad = arm.lower_rad + span * shares
+    # Around what is known to be good there is more of it than anywhere.
+    good = np.array([*known, arm.config.home_rad])
+    around = good[rng.integers(len(good), size=BATCH // 2)]
+    joint_rad[::2] = around + STEP_RAD * rng.normal(size=around.shape)
+    return np.clip(joint_rad, arm.lower_rad, arm.upper_rad)
 
 
 def _in_front(poses: Array) -> Array:
@@ -96,10 +110,13 @@ def _in_front(poses: Array) -> Array:
     return np.asarray((distance_m > NEAREST_M) & (distance_m < FARTHEST_M) & facing)
 
 
-def _in_view(lens: Lens, camera_from_board: Array, board: Board) -> bool:
-    outline = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float64)
-    corners = outline * [board.width_m, board.height_m, 0.0]
-    seen = corners @ camera_from_board[:3, :3].T + camera_from_board[:3, 3]
+def _in_view(
+    lens: Lens,
+    camera_from_board: Array,
+    board: Board,
+) -> bool:
+    corners = board.outline_m
+    seen = transformed(camera_from_board, corners)
     if (seen[:, 2] < 0.5 * NEAREST_M).any():
         return False
     pixels = projected(lens, camera_from_board, corners)
@@ -135,14 +152,9 @@ def choose_poses(
     loop = Loop(chain, candidates, x, z, free_joints(chain), np.zeros(chain.joints))
     whiteners = loop.whiteners(noise or ArmNoise())
     jacobian = loop.jacobian(np.zeros(loop.size))
-    rows = whiteners @ jacobian
-    gains = np.swapaxes(rows, -1, -2) @ rows
-    deviations = np.full(loop.size, PLACE_PRIOR)
-    deviations[OFFSETS] = OFFSET_PRIOR_RAD
-    information = np.diag(deviations**-2.0)
-    moves = jacobian[:, :3]
-    weights = np.mean(np.swapaxes(moves, -1, -2) @ moves, axis=0)
-    weights[[0, 1, 2], [0, 1, 2]] += 1.0
+    gains = _squared(whiteners @ jacobian)
+    weights = _variance_weights(jacobian)
+    information = _prior_information(loop.size)
     chosen: list[int] = []
     for _ in range(min(count, len(candidates))):
         covariances = np.linalg.inv(information + gains)
@@ -151,3 +163,26 @@ def choose_poses(
         chosen.append(int(np.argmin(left)))
         information = information + gains[chosen[-1]]
     return chosen
+
+
+def _prior_information(size: int) -> Array:
+    """Information (size, size) before anything is measured."""
+    deviations = np.full(size, PLACE_PRIOR)
+    deviations[OFFSETS] = OFFSET_PRIOR_RAD
+    return np.diag(deviations**-2.0)
+
+
+def _variance_weights(jacobian: Array) -> Array:
+    """What each covariance of the unknowns counts, (size, size): the board's place and the
+    camera's.
+    """
+    of_board = jacobian[:, :3]
+    weights = np.asarray(np.mean(_squared(of_board), axis=0))
+    camera = [0, 1, 2]
+    weights[camera, camera] += 1.0
+    return weights
+
+
+def _squared(matrices: Array) -> Array:
+    """Products A^T A of matrices (n, rows, size), (n, size, size)."""
+    return np.asarray(np.swapaxes(matrices, -1, -2) @ matrices)

@@ -11,7 +11,7 @@ from conure_calibration.boards.board import BOARD, Board, read_board
 from conure_calibration.boards.detection import Corners, find_corners, why_missing
 from conure_calibration.hand_eye.samples import MOUNTS, Samples
 from conure_calibration.intrinsics.fit import Placed, place_board, pose_covariance
-from conure_calibration.intrinsics.frames import read_grey
+from conure_calibration.intrinsics.frames import image_size_px, read_grey
 from conure_calibration.intrinsics.lens import Lens, read_lens
 from conure_core.config.yaml_fields import bounded, read_fields, require_bounds
 from conure_core.errors import ConfigError, DataError, unknown_name
@@ -23,6 +23,8 @@ CAMERA = "camera.yaml"
 MOST_RMS_PX = 3.0
 """Of one image: beyond, corners were taken for others, or the intrinsics are of another lens."""
 LEAST_NOISE_PX = 0.1
+CHI_SQUARE_MEDIAN = 0.455
+"""Of one degree of freedom: outliers move a median less than a mean."""
 
 
 @dataclass(frozen=True)
@@ -89,41 +91,86 @@ def read_hand_eye(folder: Path) -> HandEyeRecording:
     lens = read_lens(folder / CAMERA)
     board = read_board(folder)
     _require_board(board, folder / BOARD)
-    names, joints, corners, placed, refused = [], [], [], [], {}
+    seen, refused = _look_at_all(folder, session, lens, board)
+    if not seen:
+        raise DataError(f"{folder}: {_why_none(session, refused)}")
+    placed = tuple(one.placed for one in seen)
+    noise_px = _noise_px(placed)
+    return HandEyeRecording(
+        session=session,
+        robot=robot,
+        lens=lens,
+        board=board,
+        samples=_samples(session.mount, seen, lens, board, noise_px),
+        placed=placed,
+        corners=tuple(one.corners for one in seen),
+        noise_px=noise_px,
+        refused=refused,
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A pair whose image shows the board."""
+
+    pair: Pair
+    corners: Corners
+    placed: Placed
+
+
+def _look_at_all(
+    folder: Path,
+    session: Session,
+    lens: Lens,
+    board: Board,
+) -> tuple[list[_Seen], dict[str, str]]:
+    """The pairs whose images show the board, and why the others do not, by name."""
+    seen: list[_Seen] = []
+    refused: dict[str, str] = {}
     for pair in session.samples:
-        found = _placed(folder / pair.image, lens, board)
+        found = _look(folder, pair, lens, board)
         if isinstance(found, str):
             refused[pair.image] = found
-            continue
-        names.append(pair.image)
-        joints.append(pair.joint_rad)
-        corners.append(found[0])
-        placed.append(found[1])
-    if not names:
-        reason = Counter(refused.values()).most_common(1)
-        raise DataError(
-            f"{folder}: the board is in none of the {len(session.samples)} images"
-            f" ({reason[0][0] if reason else 'there are no samples'})"
-        )
-    noise_px = _noise_px(placed)
-    covariance = [
-        pose_covariance(lens, one.camera_from_board, seen.points_m(board), noise_px)
-        for one, seen in zip(placed, corners, strict=True)
-    ]
-    samples = Samples(
-        session.mount,
-        tuple(names),
-        np.array(joints),
-        np.array([one.camera_from_board for one in placed]),
-        np.array(covariance),
-        np.array([seen.share(board) for seen in corners]),
-    )
-    return HandEyeRecording(
-        session, robot, lens, board, samples, tuple(placed), tuple(corners), noise_px, refused
+        else:
+            seen.append(found)
+    return seen, refused
+
+
+def _why_none(session: Session, refused: dict[str, str]) -> str:
+    """Say that no image can be used, with the reason that is given most."""
+    reason = "there are no samples"
+    if refused:
+        reason = Counter(refused.values()).most_common(1)[0][0]
+    return f"the board is in none of the {len(session.samples)} images ({reason})"
+
+
+def _samples(
+    mount: str,
+    seen: list[_Seen],
+    lens: Lens,
+    board: Board,
+    noise_px: float,
+) -> Samples:
+    covariance = []
+    for one in seen:
+        points_m = one.corners.points_m(board)
+        pose = one.placed.camera_from_board
+        covariance.append(pose_covariance(lens, pose, points_m, noise_px))
+    return Samples(
+        mount=mount,
+        names=tuple(one.pair.image for one in seen),
+        joint_rad=np.array([one.pair.joint_rad for one in seen]),
+        camera_from_board=np.array([one.placed.camera_from_board for one in seen]),
+        covariance=np.array(covariance),
+        shares=np.array([one.corners.share(board) for one in seen]),
     )
 
 
-def _require_joints(session: Session, robot: RobotConfig, path: Path) -> None:
+def _require_joints(
+    session: Session,
+    robot: RobotConfig,
+    path: Path,
+) -> None:
     """Raises: ConfigError for joint angles of another arm."""
     count = len(robot.joint_names)
     for index, pair in enumerate(session.samples):
@@ -132,9 +179,10 @@ def _require_joints(session: Session, robot: RobotConfig, path: Path) -> None:
                 f"{path}: samples[{index}].joint_rad must have {count} values, one for each of"
                 f" {', '.join(robot.joint_names)}, got {len(pair.joint_rad)}"
             )
-    twice = [name for name, times in Counter(p.image for p in session.samples).items() if times > 1]
-    if twice:
-        raise ConfigError(f"{path}: samples: {twice[0]} is given twice; an image has one pose")
+    images = Counter(pair.image for pair in session.samples)
+    for image, times in images.items():
+        if times > 1:
+            raise ConfigError(f"{path}: samples: {image} is given twice; an image has one pose")
 
 
 def _require_board(board: Board, path: Path) -> None:
@@ -150,22 +198,28 @@ def _require_board(board: Board, path: Path) -> None:
         )
 
 
-def _placed(path: Path, lens: Lens, board: Board) -> tuple[Corners, Placed] | str:
-    """The board in an image, or why there is none."""
+def _look(
+    folder: Path,
+    pair: Pair,
+    lens: Lens,
+    board: Board,
+) -> _Seen | str:
+    """The board in a pair's image, or why there is none."""
+    path = folder / pair.image
     if not path.is_file():
         raise ConfigError(f"{path} is missing, and {SESSION} names it; remove it there")
     grey = read_grey(path)
-    size = (grey.shape[1], grey.shape[0])
-    if size != lens.size_px:
+    width, height = image_size_px(grey)
+    if (width, height) != lens.size_px:
         raise ConfigError(
-            f"{path} has {size[0]}x{size[1]} px, {CAMERA} is for {lens.width_px}x{lens.height_px};"
+            f"{path} has {width}x{height} px, {CAMERA} is for {lens.width_px}x{lens.height_px};"
             " calibrate the camera at the size that it gives"
         )
     corners = find_corners(grey, board)
     if corners is None:
         return why_missing(grey, board) or "no board in view"
     placed = place_or_explain(lens, board, corners.ids, corners.pixels)
-    return placed if isinstance(placed, str) else (corners, placed)
+    return placed if isinstance(placed, str) else _Seen(pair, corners, placed)
 
 
 def place_or_explain(
@@ -196,13 +250,19 @@ def place_or_explain(
     )
 
 
-def _try(lens: Lens, board: Board, ids: NDArray[np.int64], pixels: Array) -> Placed | None:
+def _try(
+    lens: Lens,
+    board: Board,
+    ids: NDArray[np.int64],
+    pixels: Array,
+) -> Placed | None:
     try:
         return place_board(lens, board.points_m[ids], pixels)
     except DataError:
         return None
 
 
-def _noise_px(placed: list[Placed]) -> float:
+def _noise_px(placed: tuple[Placed, ...]) -> float:
     squares = np.concatenate([one.residuals_px.ravel() ** 2 for one in placed])
-    return max(float(np.sqrt(np.median(squares) / 0.455)), LEAST_NOISE_PX)
+    variance = np.median(squares) / CHI_SQUARE_MEDIAN
+    return max(float(np.sqrt(variance)), LEAST_NOISE_PX)

@@ -50,10 +50,33 @@ class Samples:
         )
 
     def outer_from_inner(self, chain: Chain, joint_rad: Array | None = None) -> Array:
-        """The arm's part of the loop, G in G_i X C_i = Z, for the measured or other joint angles.
+        """Compute the arm's part of the loop; see the function `outer_from_inner`.
 
-        wrist: base_from_tool, with X = tool_from_camera and Z = base_from_board.
-        stand: tool_from_base, with X = base_from_camera and Z = tool_from_board.
+        Args:
+            chain: The arm.
+            joint_rad: Joint angles, shape (..., joints); None: those that were measured.
         """
-        base_from_tool = chain.forward(self.joint_rad if joint_rad is None else joint_rad)
-        return base_from_tool if self.mount == "wrist" else inverse(base_from_tool)
+        angles = self.joint_rad if joint_rad is None else joint_rad
+        return outer_from_inner(chain, self.mount, angles)
+
+
+def outer_from_inner(
+    chain: Chain,
+    mount: str,
+    joint_rad: Array,
+) -> Array:
+    """Compute the arm's part of the loop, G in G_i X C_i = Z.
+
+    wrist: base_from_tool, with X = tool_from_camera and Z = base_from_board.
+    stand: tool_from_base, with X = base_from_camera and Z = tool_from_board.
+
+    Args:
+        chain: The arm.
+        mount: "wrist" or "stand".
+        joint_rad: Shape (..., joints).
+
+    Returns:
+        Shape (..., 4, 4), metres.
+    """
+    base_from_tool = chain.forward(joint_rad)
+    return base_from_tool if mount == "wrist" else inverse(base_from_tool)

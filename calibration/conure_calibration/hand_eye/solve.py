@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from conure_calibration.hand_eye.linear import solve_park
 from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, Loop, X
 from conure_calibration.hand_eye.samples import Samples
-from conure_calibration.poses import Chain
+from conure_calibration.poses import ANGULAR, LINEAR, ROTATION, Chain
 from conure_core.errors import DataError
 from conure_core.types import Array
 
@@ -68,8 +68,9 @@ class HandEye:
     @property
     def translation_deviation_m(self) -> Array:
         """Standard deviations of X's translation along the axes of its outer frame, (3,)."""
-        turned = self.x[:3, :3]
-        return np.sqrt(np.diag(turned @ self.covariance[X, X][:3, :3] @ turned.T))
+        turned = self.x[ROTATION]
+        covariance = self.covariance[X, X][:3, :3]
+        return np.sqrt(np.diag(turned @ covariance @ turned.T))
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -147,15 +148,22 @@ def _descended(loop: Loop, whiteners: Array) -> Array:
     """The unknowns of least squares."""
 
     def residuals(unknowns: Array) -> Array:
-        errors = np.einsum("nij,nj->ni", whiteners, loop.errors(unknowns))
+        """Errors of unit variance, then the offsets' in units of their prior."""
+        errors = loop.whitened(whiteners, unknowns)
         return np.concatenate([errors.ravel(), _of_prior(loop, unknowns)])
 
     def jacobian(unknowns: Array) -> Array:
+        """Derivatives of `residuals`."""
         of_data = (whiteners @ loop.jacobian(unknowns)).reshape(-1, loop.size)
         return np.concatenate([of_data, _prior_rows(loop)])
 
     found = least_squares(
-        residuals, np.zeros(loop.size), jac=jacobian, method="lm", x_scale="jac", xtol=1e-10
+        residuals,
+        np.zeros(loop.size),
+        jac=jacobian,
+        method="lm",
+        x_scale="jac",
+        xtol=1e-10,
     )
     return np.asarray(found.x)
 
@@ -172,9 +180,13 @@ def _prior_rows(loop: Loop) -> Array:
     return rows
 
 
-def _judged(loop: Loop, noise: ArmNoise, whiteners: Array) -> HandEye:
+def _judged(
+    loop: Loop,
+    noise: ArmNoise,
+    whiteners: Array,
+) -> HandEye:
     zero = np.zeros(loop.size)
-    whitened = np.einsum("nij,nj->ni", whiteners, loop.errors(zero))
+    whitened = loop.whitened(whiteners, zero)
     jacobian = whiteners @ loop.jacobian(zero)
     flat = jacobian.reshape(-1, loop.size)
     prior = _prior_rows(loop)
@@ -183,7 +195,13 @@ def _judged(loop: Loop, noise: ArmNoise, whiteners: Array) -> HandEye:
     information = flat.T @ flat / ratio_squared + prior.T @ prior
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True), dtype=np.float64)
     return HandEye(
-        loop, noise, covariance, float(np.sqrt(ratio_squared)), freedom, whitened, jacobian
+        loop=loop,
+        noise=noise,
+        covariance=covariance,
+        noise_ratio=float(np.sqrt(ratio_squared)),
+        freedom=freedom,
+        whitened=whitened,
+        jacobian=jacobian,
     )
 
 
@@ -202,14 +220,18 @@ def hold_out(solution: HandEye, folds: int = FOLDS) -> HeldOut:
         out = [index for index in range(count) if index % folds == fold]
         kept = [index for index in range(count) if index % folds != fold]
         fit = solve_hand_eye(
-            loop.chain, loop.samples.chosen(kept), solution.noise, bool(loop.free), loop
+            loop.chain,
+            loop.samples.chosen(kept),
+            solution.noise,
+            with_offsets=bool(loop.free),
+            start=loop,
         )
         rest = fit.loop.of(loop.samples.chosen(out))
-        errors[out] = rest.errors(np.zeros(rest.size))
-        whiteners = rest.whiteners(solution.noise)
-        whitened[out] = np.einsum("nij,nj->ni", whiteners, errors[out])
+        zero = np.zeros(rest.size)
+        errors[out] = rest.errors(zero)
+        whitened[out] = rest.whitened(rest.whiteners(solution.noise), zero)
     return HeldOut(
-        np.linalg.norm(errors[:, :3], axis=1),
-        np.linalg.norm(errors[:, 3:], axis=1),
-        float(np.sqrt((whitened**2).mean())),
+        translation_m=np.linalg.norm(errors[LINEAR], axis=1),
+        rotation_rad=np.linalg.norm(errors[ANGULAR], axis=1),
+        ratio=float(np.sqrt((whitened**2).mean())),
     )

@@ -1,6 +1,7 @@
 """Intrinsics from views: the model by held-out views, the deviation by views and by detectors."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from conure_calibration.boards.detection import by_other_detectors
 from conure_calibration.intrinsics.fit import Placed, fit_lens, place_board
 from conure_calibration.intrinsics.frames import View
 from conure_calibration.intrinsics.lens import COEFFICIENTS, Lens
+from conure_calibration.results.jackknife import jackknife_variance
 from conure_core.errors import DataError
 from conure_core.types import Array
 
@@ -17,7 +19,11 @@ FOLDS = 8
 FEWEST_VIEWS = 6
 SIMPLER_WITHIN = 1.03
 """A model with fewer coefficients is taken if its held-out error is at most this factor larger."""
+LEAST_SEEN = 0.8
+"""Share of the views that another detector must find to be compared."""
 PARAMETERS = ("focal_x_px", "focal_y_px", "centre_x_px", "centre_y_px")
+FOCAL = slice(0, 2)
+CENTRE = slice(2, 4)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Intrinsics:
     @property
     def values(self) -> dict[str, float]:
         """Focal lengths and centre, px, by name."""
-        return dict(zip(PARAMETERS, _parameters(self.lens).tolist(), strict=True))
+        return dict(zip(PARAMETERS, parameters(self.lens).tolist(), strict=True))
 
 
 def calibrate_lens(
@@ -65,54 +71,72 @@ def calibrate_lens(
 
     Raises:
         DataError: Too few views, or no model fits.
-
-    Source: Efron & Stein, Annals of Statistics 9(3), 1981, for the jackknife.
     """
     if len(views) < FEWEST_VIEWS:
         raise DataError(
             f"{len(views)} good views of the board, at least {FEWEST_VIEWS} are needed; 25 that"
             " differ in place, distance and tilt are good"
         )
+    fits, errors = _try_models(views, size_px, models)
+    chosen = _simplest(errors)
+    lens = fit_lens(views, size_px, chosen, _start(views, size_px))
+    others = _by_detector(views, size_px, board, lens)
+    return Intrinsics(
+        lens=lens,
+        held_out_px=errors,
+        placed=tuple(_place(lens, views)),
+        deviations=_deviations(fits[chosen], [lens, *others.values()]),
+        by_detector={name: float(other.matrix[0, 0]) for name, other in others.items()},
+    )
+
+
+def _try_models(
+    views: Sequence[View],
+    size_px: tuple[int, int],
+    models: Sequence[str],
+) -> tuple[dict[str, list[Lens]], dict[str, float]]:
+    """The fits of `_leave_out` and their errors, by model that fits, simplest model first."""
     fits: dict[str, list[Lens]] = {}
     errors: dict[str, float] = {}
     failures = []
-    for model in (model for model in COEFFICIENTS if model in models):
+    for model in COEFFICIENTS:
+        if model not in models:
+            continue
         try:
             fits[model], errors[model] = _leave_out(views, size_px, model)
         except DataError as error:
             failures.append(str(error))
     if not errors:
         raise DataError(f"no lens model fits: {'; '.join(failures)}")
-    chosen = _simplest(errors)
-    lens = fit_lens(views, size_px, chosen, _start(views, size_px, chosen))
-    placed = tuple(place_board(lens, view.points_m, view.corners.pixels) for view in views)
-    others = _by_detector(views, size_px, board, lens)
-    deviations = _deviations(fits[chosen], [lens, *others.values()])
-    focal = {name: float(other.matrix[0, 0]) for name, other in others.items()}
-    return Intrinsics(lens, errors, placed, deviations, focal)
+    return fits, errors
 
 
 def _leave_out(
-    views: Sequence[View], size_px: tuple[int, int], model: str
+    views: Sequence[View],
+    size_px: tuple[int, int],
+    model: str,
 ) -> tuple[list[Lens], float]:
     """The fits that lack one part of the views each, and their error on that part."""
     folds = min(FOLDS, len(views))
-    start = _start(views, size_px, model)
+    start = _start(views, size_px)
     fits = []
     held_out = []
     for fold in range(folds):
         kept = [view for index, view in enumerate(views) if index % folds != fold]
         lens = fit_lens(kept, size_px, model, start)
         fits.append(lens)
-        left_out = views[fold::folds]
-        held_out += [place_board(lens, view.points_m, view.corners.pixels) for view in left_out]
+        held_out += _place(lens, views[fold::folds])
     return fits, _rms(held_out)
 
 
-def _start(views: Sequence[View], size_px: tuple[int, int], model: str) -> Lens | None:
-    """Where the fits of a model begin."""
-    simple = fit_lens(views, size_px, "plumb_bob")
-    return replace(simple, distortion=simple.distortion[:5])
+def _place(lens: Lens, views: Sequence[View]) -> list[Placed]:
+    """Where the board stands in each view."""
+    return [place_board(lens, view.points_m, view.corners.pixels) for view in views]
+
+
+def _start(views: Sequence[View], size_px: tuple[int, int]) -> Lens:
+    """Where the fits of every model begin."""
+    return fit_lens(views, size_px, "plumb_bob")
 
 
 def _simplest(errors: Mapping[str, float]) -> str:
@@ -121,7 +145,10 @@ def _simplest(errors: Mapping[str, float]) -> str:
 
 
 def _by_detector(
-    views: Sequence[View], size_px: tuple[int, int], board: Board, lens: Lens
+    views: Sequence[View],
+    size_px: tuple[int, int],
+    board: Board,
+    lens: Lens,
 ) -> dict[str, Lens]:
     """The lens that other detectors give on these views."""
     seen: dict[str, list[View]] = {}
@@ -130,29 +157,31 @@ def _by_detector(
             seen.setdefault(name, []).append(replace(view, corners=corners))
     found = {}
     for name, others in seen.items():
-        if len(others) >= 0.8 * len(views):
-            try:
-                found[name] = fit_lens(others, size_px, lens.model, lens)
-            except DataError:
-                continue
+        if len(others) < LEAST_SEEN * len(views):
+            continue
+        with suppress(DataError):
+            found[name] = fit_lens(others, size_px, lens.model, lens)
     return found
 
 
 def _deviations(without_a_part: Sequence[Lens], by_detector: Sequence[Lens]) -> dict[str, float]:
     """Jackknife over the views, and spread between detectors, added as independent errors."""
-    parts = np.array([_parameters(lens) for lens in without_a_part])
-    count = len(parts)
-    jackknife = (count - 1) / count * ((parts - parts.mean(axis=0)) ** 2).sum(axis=0)
-    detectors = np.array([_parameters(lens) for lens in by_detector])
-    spread = detectors.var(axis=0, ddof=1) if len(detectors) > 1 else np.zeros(len(PARAMETERS))
-    return dict(zip(PARAMETERS, np.sqrt(jackknife + spread).tolist(), strict=True))
+    parts = np.array([parameters(lens) for lens in without_a_part])
+    detectors = np.array([parameters(lens) for lens in by_detector])
+    spread = np.zeros(len(PARAMETERS))
+    if len(detectors) > 1:
+        spread = detectors.var(axis=0, ddof=1)
+    deviations = np.sqrt(jackknife_variance(parts) + spread)
+    return dict(zip(PARAMETERS, deviations.tolist(), strict=True))
 
 
-def _parameters(lens: Lens) -> Array:
-    matrix = lens.matrix
-    return np.array([matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]])
+def parameters(lens: Lens) -> Array:
+    """Focal lengths and centre, px, in the order of `PARAMETERS`."""
+    focal_px = np.diag(lens.matrix)[:2]
+    centre_px = lens.matrix[:2, 2]
+    return np.concatenate([focal_px, centre_px])
 
 
 def _rms(placed: Sequence[Placed]) -> float:
-    squares = np.concatenate([(one.residuals_px**2).sum(axis=1) for one in placed])
-    return float(np.sqrt(squares.mean()))
+    squares = [(one.residuals_px**2).sum(axis=1) for one in placed]
+    return float(np.sqrt(np.concatenate(squares).mean()))

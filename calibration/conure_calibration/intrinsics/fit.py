@@ -9,12 +9,14 @@ import numpy as np
 
 from conure_calibration.intrinsics.frames import View
 from conure_calibration.intrinsics.lens import COEFFICIENTS, Lens
-from conure_calibration.poses import assembled, pose, rotation
+from conure_calibration.poses import assembled, pose, rotation, transformed
 from conure_core.errors import DataError
 from conure_core.types import Array
 
 STEP = 1e-6
 """Of numeric derivatives, in metres and radians."""
+LEAST_FOCAL = 0.05
+"""Of a focal length, as a share of the image's longer side."""
 CONVERGED = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-9)
 
 
@@ -54,11 +56,13 @@ def fit_lens(
     cv2.calibrateCamera, cv2.fisheye.calibrate.
     """
     if model == "equidistant":
-        lens = _fit_equidistant(views, size_px, start or fit_lens(views, size_px, "plumb_bob"))
+        start = start or fit_lens(views, size_px, "plumb_bob")
+        lens = _fit_equidistant(views, size_px, start)
     else:
         lens = _fit_pinhole(views, size_px, model, start)
     focal = np.diag(lens.matrix)[:2]
-    if not (np.isfinite(lens.distortion).all() and (focal > 0.05 * max(size_px)).all()):
+    possible = (focal > LEAST_FOCAL * max(size_px)).all()
+    if not (np.isfinite(lens.distortion).all() and possible):
         raise DataError(f"{model}: the fit ended at focal lengths {focal} px")
     return lens
 
@@ -76,24 +80,40 @@ def _fit_pinhole(
     start: Lens | None,
 ) -> Lens:
     points, pixels = _arrays(views)
+    count = COEFFICIENTS[model]
     flags = cv2.CALIB_RATIONAL_MODEL if model == "rational_polynomial" else 0
     matrix = distortion = None
     if start is not None and start.model != "equidistant":
         flags |= cv2.CALIB_USE_INTRINSIC_GUESS
         matrix = start.matrix.copy()
-        distortion = np.zeros(COEFFICIENTS[model])
+        distortion = np.zeros(count)
         distortion[: len(start.distortion)] = start.distortion
     try:
-        found = cv2.calibrateCamera(
-            points, pixels, size_px, matrix, distortion, flags=flags, criteria=CONVERGED
+        _, found_matrix, found_distortion, *_ = cv2.calibrateCamera(
+            points,
+            pixels,
+            size_px,
+            matrix,
+            distortion,
+            flags=flags,
+            criteria=CONVERGED,
         )
     except cv2.error as error:
         raise DataError(f"{model}: the fit failed: {_reason(error)}") from error
-    coefficients = np.asarray(found[2], dtype=np.float64).ravel()[: COEFFICIENTS[model]]
-    return Lens(model, *size_px, np.asarray(found[1], dtype=np.float64), coefficients)
+    coefficients = np.asarray(found_distortion, dtype=np.float64).ravel()
+    return Lens(
+        model,
+        *size_px,
+        matrix=np.asarray(found_matrix, dtype=np.float64),
+        distortion=coefficients[:count],
+    )
 
 
-def _fit_equidistant(views: Sequence[View], size_px: tuple[int, int], start: Lens) -> Lens:
+def _fit_equidistant(
+    views: Sequence[View],
+    size_px: tuple[int, int],
+    start: Lens,
+) -> Lens:
     points, pixels = _arrays(views)
     # OpenCV 5 has these names, with other values, in cv2 itself.
     names = cv2.fisheye if hasattr(cv2.fisheye, "CALIB_FIX_SKEW") else cv2
@@ -118,7 +138,11 @@ def _reason(error: cv2.error) -> str:
     return " ".join(str(error).split())[-160:]
 
 
-def place_board(lens: Lens, points_m: Array, pixels: Array) -> Placed:
+def place_board(
+    lens: Lens,
+    points_m: Array,
+    pixels: Array,
+) -> Placed:
     """Find where a board stands.
 
     Args:
@@ -134,17 +158,28 @@ def place_board(lens: Lens, points_m: Array, pixels: Array) -> Placed:
         found, turn, shift = cv2.solvePnP(points_m, rays, np.eye(3), None)
         if found and lens.model != "equidistant":
             turn, shift = cv2.solvePnPRefineLM(
-                points_m, pixels, lens.matrix, lens.distortion, turn, shift
+                points_m,
+                pixels,
+                lens.matrix,
+                lens.distortion,
+                turn,
+                shift,
             )
     except cv2.error as error:
         raise DataError(f"the board cannot be placed: {_reason(error)}") from error
     if not found or not np.isfinite(shift).all() or shift[2] <= 0:
         raise DataError("the board cannot be placed in front of the camera")
-    camera_from_board = assembled(rotation(np.ravel(turn)), np.ravel(shift))
-    return Placed(camera_from_board, pixels - projected(lens, camera_from_board, points_m))
+    turned = rotation(np.ravel(turn))
+    camera_from_board = assembled(turned, np.ravel(shift))
+    predicted = projected(lens, camera_from_board, points_m)
+    return Placed(camera_from_board, pixels - predicted)
 
 
-def projected(lens: Lens, camera_from_board: Array, points_m: Array) -> Array:
+def projected(
+    lens: Lens,
+    camera_from_board: Array,
+    points_m: Array,
+) -> Array:
     """Compute where a board's points are seen.
 
     Args:
@@ -155,8 +190,7 @@ def projected(lens: Lens, camera_from_board: Array, points_m: Array) -> Array:
     Returns:
         Shape (n, 2), px.
     """
-    seen = points_m @ camera_from_board[:3, :3].T + camera_from_board[:3, 3]
-    return lens.project(seen)
+    return lens.project(transformed(camera_from_board, points_m))
 
 
 def pose_covariance(
@@ -182,6 +216,8 @@ def pose_covariance(
         step[axis] = STEP
         forward = projected(lens, camera_from_board @ pose(step), points_m)
         backward = projected(lens, camera_from_board @ pose(-step), points_m)
-        columns.append(((forward - backward) / (2 * STEP)).ravel())
+        derivative = (forward - backward) / (2 * STEP)
+        columns.append(derivative.ravel())
     jacobian = np.stack(columns, axis=1)
-    return np.asarray(noise_px**2 * np.linalg.inv(jacobian.T @ jacobian))
+    information = jacobian.T @ jacobian
+    return np.asarray(noise_px**2 * np.linalg.inv(information))

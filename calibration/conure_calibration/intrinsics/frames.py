@@ -22,6 +22,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MOST_BLUR_PX = 2.5
 REPEATED_PX = 2.0
 """A frame whose corners moved less than this on average shows nothing new."""
+REPEATED_SHARE = 0.7
+"""Of a frame's corners that another one must have to be compared."""
 LEAST_SHARE = 0.4
 """Of a board's corners; fewer tell little, and often come from a wrong board."""
 CELLS = (8, 6)
@@ -72,6 +74,12 @@ def read_grey(path: Path) -> Grey:
     return np.asarray(pixels, dtype=np.uint8)
 
 
+def image_size_px(grey: Grey) -> tuple[int, int]:
+    """Width and height of an image."""
+    height, width = grey.shape
+    return width, height
+
+
 def find_views(images: Iterator[tuple[str, Grey]], board: Board) -> Frames:
     """Look for a board in frames, and refuse frames that would do harm.
 
@@ -86,7 +94,7 @@ def find_views(images: Iterator[tuple[str, Grey]], board: Board) -> Frames:
     refused: dict[str, str] = {}
     size = (0, 0)
     for name, grey in images:
-        own = (grey.shape[1], grey.shape[0])
+        own = image_size_px(grey)
         if size not in ((0, 0), own):
             raise ConfigError(
                 f"{name} has {own[0]}x{own[1]} px, the images before it {size[0]}x{size[1]} px; one"
@@ -94,15 +102,22 @@ def find_views(images: Iterator[tuple[str, Grey]], board: Board) -> Frames:
             )
         size = own
         view = _view(name, grey, board)
-        reason = view if isinstance(view, str) else _repeats(view, good)
-        if reason:
-            refused[name] = reason
-        elif not isinstance(view, str):
+        if isinstance(view, str):
+            refused[name] = view
+            continue
+        repeated = _repeats(view, good)
+        if repeated:
+            refused[name] = repeated
+        else:
             good.append(view)
     return Frames(size, tuple(good), refused)
 
 
-def _view(name: str, grey: Grey, board: Board) -> View | str:
+def _view(
+    name: str,
+    grey: Grey,
+    board: Board,
+) -> View | str:
     """The view, or why there is none."""
     corners = find_corners(grey, board)
     if corners is None:
@@ -119,10 +134,11 @@ def _repeats(view: View, before: Sequence[View]) -> str:
     """Name the frame that this one repeats, or ''."""
     own = view.corners.by_id
     for other in before:
-        common = own.keys() & other.corners.by_id.keys()
-        if len(common) < 0.7 * len(own):
+        earlier = other.corners.by_id
+        common = own.keys() & earlier.keys()
+        if len(common) < REPEATED_SHARE * len(own):
             continue
-        moved = [np.linalg.norm(own[one] - other.corners.by_id[one]) for one in common]
+        moved = [np.linalg.norm(own[one] - earlier[one]) for one in common]
         if np.mean(moved) < REPEATED_PX:
             return f"repeats {other.name}"
     return ""
@@ -147,24 +163,35 @@ def choose_views(
     if len(views) <= count:
         return list(views)
     features = np.array([_features(view, size_px) for view in views])
-    chosen = [int(np.argmax(np.linalg.norm(features - features.mean(axis=0), axis=1)))]
-    nearest = np.linalg.norm(features - features[chosen[0]], axis=1)
+    from_mean = _distances(features, features.mean(axis=0))
+    chosen = [int(np.argmax(from_mean))]
+    nearest = _distances(features, features[chosen[0]])
     while len(chosen) < count:
-        chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
+        farthest = int(np.argmax(nearest))
+        chosen.append(farthest)
+        nearest = np.minimum(nearest, _distances(features, features[farthest]))
     return [views[index] for index in sorted(chosen)]
+
+
+def _distances(features: Array, point: Array) -> Array:
+    """Distances (n,) of features (n, k) from a point (k,)."""
+    return np.asarray(np.linalg.norm(features - point, axis=1))
 
 
 def _features(view: View, size_px: tuple[int, int]) -> Array:
     """Place (2), size and tilt (2) of the board in the image, of comparable spread."""
     pixels = view.corners.pixels
-    homography, _ = cv2.findHomography(view.points_m[:, :2], pixels)
-    extent = np.ptp(view.points_m[:, :2], axis=0).max()
-    tilt = homography[2, :2] * extent if homography is not None else np.zeros(2)
+    flat_m = view.points_m[:, :2]
+    homography, _ = cv2.findHomography(flat_m, pixels)
+    tilt = np.zeros(2)
+    if homography is not None:
+        tilt = homography[2, :2] * np.ptp(flat_m, axis=0).max()
     width_px = float(size_px[0])
     centre = pixels.mean(axis=0) / width_px
-    side = np.sqrt(np.prod(np.ptp(pixels, axis=0))) / width_px
-    return np.array([*(2.0 * centre), np.log(max(side, 1e-3)), *(2.0 * tilt)])
+    area = np.prod(np.ptp(pixels, axis=0))
+    side = np.sqrt(area) / width_px
+    size = np.log(max(side, 1e-3))
+    return np.array([*(2.0 * centre), size, *(2.0 * tilt)])
 
 
 def coverage(views: Sequence[View], size_px: tuple[int, int]) -> float:
@@ -175,6 +202,8 @@ def coverage(views: Sequence[View], size_px: tuple[int, int]) -> float:
         size_px: Width and height of the images.
     """
     pixels = np.concatenate([view.corners.pixels for view in views])
-    cells = np.floor(pixels / np.array(size_px) * np.array(CELLS)).astype(int)
-    inside = {tuple(cell) for cell in np.clip(cells, 0, np.array(CELLS) - 1)}
-    return len(inside) / (CELLS[0] * CELLS[1])
+    counts = np.array(CELLS)
+    cells = np.floor(pixels / np.array(size_px) * counts).astype(int)
+    inside = np.clip(cells, 0, counts - 1)
+    covered = {tuple(cell) for cell in inside}
+    return len(covered) / int(counts.prod())

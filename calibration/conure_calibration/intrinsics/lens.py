@@ -1,7 +1,9 @@
 """Lens models as ROS names them, and where a point is seen through one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,29 +33,34 @@ class Lens:
 
     @property
     def size_px(self) -> tuple[int, int]:
+        """Width and height."""
         return self.width_px, self.height_px
 
     def project(self, points_m: Array) -> Array:
         """Compute where points (n, 3) in the camera's optical frame are seen, (n, 2), px."""
         points = np.asarray(points_m, dtype=np.float64).reshape(-1, 1, 3)
         zero = np.zeros(3)
+        project: Any = cv2.projectPoints
         if self.model == "equidistant":
-            found = cv2.fisheye.projectPoints(points, zero, zero, self.matrix, self.distortion)[0]
-        else:
-            found = cv2.projectPoints(points, zero, zero, self.matrix, self.distortion)[0]
+            project = cv2.fisheye.projectPoints
+        found, _ = project(points, zero, zero, self.matrix, self.distortion)
         return np.asarray(found, dtype=np.float64).reshape(-1, 2)
 
     def rays(self, pixels: Array) -> Array:
         """Compute the directions (n, 2), with z = 1, that pixels (n, 2) see."""
         points = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2)
+        undistort: Any = cv2.undistortPoints
         if self.model == "equidistant":
-            found = cv2.fisheye.undistortPoints(points, self.matrix, self.distortion)
-        else:
-            found = cv2.undistortPoints(points, self.matrix, self.distortion)
+            undistort = cv2.fisheye.undistortPoints
+        found = undistort(points, self.matrix, self.distortion)
         return np.asarray(found, dtype=np.float64).reshape(-1, 2)
 
 
-def write_lens(path: Path, lens: Lens, name: str) -> None:
+def write_lens(
+    path: Path,
+    lens: Lens,
+    name: str,
+) -> None:
     """Write intrinsics in ROS's camera_info format, as `camera_node` takes them.
 
     Args:
@@ -61,22 +68,24 @@ def write_lens(path: Path, lens: Lens, name: str) -> None:
         lens: What is written, every digit.
         name: The camera's.
     """
-
-    def matrix(values: Array, rows: int) -> dict[str, object]:
-        flat = [float(value) for value in np.ravel(values)]
-        return {"rows": rows, "cols": len(flat) // rows, "data": flat}
-
+    projection = np.hstack([lens.matrix, np.zeros((3, 1))])
     data = {
         "image_width": lens.width_px,
         "image_height": lens.height_px,
         "camera_name": name,
-        "camera_matrix": matrix(lens.matrix, 3),
+        "camera_matrix": _matrix(lens.matrix),
         "distortion_model": lens.model,
-        "distortion_coefficients": matrix(lens.distortion, 1),
-        "rectification_matrix": matrix(np.eye(3), 3),
-        "projection_matrix": matrix(np.hstack([lens.matrix, np.zeros((3, 1))]), 3),
+        "distortion_coefficients": _matrix(lens.distortion[None]),
+        "rectification_matrix": _matrix(np.eye(3)),
+        "projection_matrix": _matrix(projection),
     }
     write_text(path, yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100))
+
+
+def _matrix(values: Array) -> dict[str, object]:
+    """A matrix as ROS writes it."""
+    rows, columns = values.shape
+    return {"rows": rows, "cols": columns, "data": values.ravel().tolist()}
 
 
 def read_lens(path: Path) -> Lens:
@@ -89,21 +98,32 @@ def read_lens(path: Path) -> Lens:
         raise ConfigError(f"{path} is missing: conure calibrate camera writes one, copy it here")
     data = read_mapping(path)
     try:
-        model = str(data["distortion_model"])
-        matrix = np.array(data["camera_matrix"]["data"], dtype=np.float64).reshape(3, 3)
-        distortion = np.array(data["distortion_coefficients"]["data"], dtype=np.float64)
-        size = int(data["image_width"]), int(data["image_height"])
+        lens = _parsed(data)
     except KeyError as error:
         raise ConfigError(f"{path} lacks {error}; expected ROS's camera_info format") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}: {error}; expected ROS's camera_info format") from error
-    if model not in COEFFICIENTS:
-        raise unknown_name(f"distortion_model of {path}", model, COEFFICIENTS)
-    if distortion.shape != (COEFFICIENTS[model],) or not np.isfinite(matrix).all():
+    if lens.model not in COEFFICIENTS:
+        raise unknown_name(f"distortion_model of {path}", lens.model, COEFFICIENTS)
+    count = COEFFICIENTS[lens.model]
+    if lens.distortion.shape != (count,) or not np.isfinite(lens.matrix).all():
         raise ConfigError(
-            f"{path}: distortion_coefficients of {model} must be {COEFFICIENTS[model]} numbers, got"
-            f" {distortion.size}"
+            f"{path}: distortion_coefficients of {lens.model} must be {count} numbers, got"
+            f" {lens.distortion.size}"
         )
-    if min(matrix[0, 0], matrix[1, 1]) <= 0:
+    if np.diag(lens.matrix)[:2].min() <= 0:
         raise ConfigError(f"{path}: camera_matrix needs focal lengths above 0 px")
-    return Lens(model, *size, matrix, distortion)
+    return lens
+
+
+def _parsed(data: Mapping[str, Any]) -> Lens:
+    """Raises: KeyError, TypeError or ValueError where the format is another one."""
+    matrix = np.array(data["camera_matrix"]["data"], dtype=np.float64)
+    distortion = np.array(data["distortion_coefficients"]["data"], dtype=np.float64)
+    return Lens(
+        model=str(data["distortion_model"]),
+        width_px=int(data["image_width"]),
+        height_px=int(data["image_height"]),
+        matrix=matrix.reshape(3, 3),
+        distortion=distortion,
+    )

@@ -49,12 +49,7 @@ def read_recording(folder: Path) -> Recording:
         raise ConfigError(
             f"{path} is missing; expected arrays {[f.name for f in fields(Recording)]}"
         )
-
-    def load() -> dict[str, Array]:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: np.asarray(stored[name], dtype=np.float64) for name in stored.files}
-
-    found = reading(path, load, "record it again")
+    found = read_arrays(path)
     for name in OPTIONAL:
         found.setdefault(name, np.zeros(0))
     names = [field.name for field in fields(Recording)]
@@ -66,6 +61,16 @@ def read_recording(folder: Path) -> Recording:
     recording = Recording(**{name: found[name] for name in names})
     check_recording(recording, str(path))
     return recording
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read all arrays of an .npz file. Raises: DataError if it is damaged."""
+    return reading(path, lambda: _load(path), "record it again")
+
+
+def _load(path: Path) -> dict[str, Array]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: np.asarray(stored[name], dtype=np.float64) for name in stored.files}
 
 
 def check_recording(recording: Recording, where: str) -> None:

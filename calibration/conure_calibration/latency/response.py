@@ -26,14 +26,25 @@ def follow(
         Times (k,), every millisecond, and the response (k,), which begins at rest.
     """
     times = np.arange(stamps_s[0], until_s, STEP_S)
-    held = command[np.searchsorted(stamps_s, times, side="right") - 1]
+    latest = np.searchsorted(stamps_s, times, side="right") - 1
+    held = command[latest]
     decay = np.exp(-STEP_S / max(lag_s, 1e-6))
     # y[k] = decay y[k-1] + (1 - decay) u[k-1]
-    response, _ = lfilter([0.0, 1.0 - decay], [1.0, -decay], held, zi=[held[0]])
+    numerator = [0.0, 1.0 - decay]
+    denominator = [1.0, -decay]
+    response, _ = lfilter(numerator, denominator, held, zi=[held[0]])
     return times, np.asarray(response)
 
 
 def regressed(basis: Array, values: Array) -> Array:
-    """Values minus their best linear fit in a basis (n, k): what no gain and offset explain."""
+    """Compute what no gain and offset explain.
+
+    Args:
+        basis: Shape (n, k).
+        values: Shape (n,).
+
+    Returns:
+        Values minus their best linear fit in the basis, shape (n,).
+    """
     weights = np.linalg.lstsq(basis, values, rcond=None)[0]
     return np.asarray(values - basis @ weights)

@@ -9,6 +9,7 @@ from scipy.optimize import least_squares, nnls
 
 from conure_calibration.latency.recording import Recording
 from conure_calibration.latency.response import follow, regressed
+from conure_calibration.results.jackknife import jackknife_variance
 from conure_core.errors import DataError
 from conure_core.types import Array
 
@@ -16,6 +17,9 @@ BLOCKS = 8
 LONGEST_S = 0.5
 COARSE_S = 0.01
 LAGS_S = (0.005, 0.02, 0.06, 0.15)
+UNIFORM = np.sqrt(12)
+"""Width of a uniform distribution in standard deviations."""
+TINY = 1e-12
 LEAST_EXPLAINED = 0.9
 """Share of the variance that a fit must explain: below, the signals are not of one motion."""
 
@@ -28,6 +32,33 @@ class Delay:
     deviation_s: float
     jitter_s: float
     """Standard deviation from sample to sample."""
+
+    def minus(self, other: "Delay", jitter_s: float) -> "Delay":
+        """Subtract a delay that was measured independently.
+
+        Args:
+            other: What is subtracted.
+            jitter_s: Of the difference.
+        """
+        seconds = self.seconds - other.seconds
+        deviation = np.hypot(self.deviation_s, other.deviation_s)
+        return Delay(seconds, float(deviation), jitter_s)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit of one signal by another one."""
+
+    unknowns: Array
+    """Where the fit is, shape (k,)."""
+    deviations: Array
+    """Their standard deviations, shape (k,)."""
+    residuals: Array
+    """Shape (n,)."""
+
+    def explained(self, values: Array) -> float:
+        """Share of the variance of values (n,) that the fit explains."""
+        return float(1.0 - self.residuals.var() / values.var())
 
 
 @dataclass(frozen=True)
@@ -51,18 +82,16 @@ class Latency:
         """From measurement to stamp; None without a filmed clock."""
         if self.camera is None:
             return None
-        seconds = self.camera.seconds - self.camera_after_feedback.seconds
-        deviation = np.hypot(self.camera.deviation_s, self.camera_after_feedback.deviation_s)
-        return Delay(seconds, float(deviation), self.command_to_feedback.jitter_s)
+        return self.camera.minus(self.camera_after_feedback, self.command_to_feedback.jitter_s)
 
     @property
     def command_s(self) -> Delay | None:
         """From sending to the beginning of motion; None without a filmed clock."""
-        if self.feedback_s is None:
+        feedback = self.feedback_s
+        if feedback is None:
             return None
-        seconds = self.command_to_feedback.seconds - self.feedback_s.seconds
-        deviation = np.hypot(self.command_to_feedback.deviation_s, self.feedback_s.deviation_s)
-        return Delay(seconds, float(deviation), self.command_to_feedback.jitter_s)
+        total = self.command_to_feedback
+        return total.minus(feedback, total.jitter_s)
 
 
 def solve_latency(
@@ -83,67 +112,96 @@ def solve_latency(
     Raises:
         DataError: Signals that are not of one motion; names them.
     """
-    total, lag = _command_to_feedback(recording)
-    relative, explained = _camera_after_feedback(recording)
+    motion = _fit_joint(recording)
+    image = _fit_camera(recording)
     camera = None
     if len(recording.clock_stamp_s):
         camera = filmed_clock(recording, screen_period_s, drawing_s)
-    return Latency(total[0], lag[0], lag[1], relative, camera, (total[1], explained))
+    lag_s = float(np.exp(motion.unknowns[1]))
+    return Latency(
+        command_to_feedback=_joint_delay(recording, motion),
+        lag_s=lag_s,
+        lag_deviation_s=float(lag_s * motion.deviations[1]),
+        camera_after_feedback=_camera_delay(recording, image),
+        camera=camera,
+        explained=(
+            motion.explained(recording.feedback_rad),
+            image.explained(recording.camera_px),
+        ),
+    )
 
 
-def _command_to_feedback(
+def _fit_joint(recording: Recording) -> Fit:
+    """Fit delay (s) and logarithm of the lag to commands and feedback."""
+
+    def residuals(unknowns: Array) -> Array:
+        """Feedback that the commands do not explain."""
+        motion = _commanded(recording, unknowns)
+        return regressed(_line(motion), recording.feedback_rad)
+
+    starts = []
+    for delay in np.arange(0.0, LONGEST_S / 2, 2 * COARSE_S):
+        for lag in LAGS_S:
+            starts.append(np.array([delay, np.log(lag)]))
+    fit = _fitted(residuals, starts, len(recording.feedback_rad))
+    _require(fit.explained(recording.feedback_rad), "command_rad", "feedback_rad")
+    return fit
+
+
+def _commanded(recording: Recording, unknowns: Array) -> Array:
+    """Angles (m,) that commands make at the stamps of feedback, for delay and log lag."""
+    delay, log_lag = unknowns
+    stamps = recording.feedback_stamp_s
+    times, response = follow(
+        recording.command_stamp_s,
+        recording.command_rad,
+        lag_s=float(np.exp(log_lag)),
+        until_s=float(stamps[-1]) + LONGEST_S,
+    )
+    return np.interp(stamps - delay, times, response)
+
+
+def _joint_delay(recording: Recording, fit: Fit) -> Delay:
+    motion = _commanded(recording, fit.unknowns)
+    jitter = _jitter(recording.feedback_stamp_s, fit.residuals, motion)
+    return Delay(float(fit.unknowns[0]), float(fit.deviations[0]), jitter)
+
+
+def _fit_camera(recording: Recording) -> Fit:
+    """Fit the delay (s) to feedback and images; a marker's place may bend with the angle."""
+
+    def residuals(unknowns: Array) -> Array:
+        """The marker's places that feedback does not explain."""
+        angle = _measured(recording, unknowns)
+        basis = np.stack([np.ones_like(angle), angle, angle**2], axis=1)
+        return regressed(basis, recording.camera_px)
+
+    delays = np.arange(-LONGEST_S / 2, LONGEST_S, COARSE_S)
+    starts = [np.array([delay]) for delay in delays]
+    fit = _fitted(residuals, starts, len(recording.camera_px))
+    _require(fit.explained(recording.camera_px), "feedback_rad", "camera_px")
+    return fit
+
+
+def _measured(recording: Recording, unknowns: Array) -> Array:
+    """Angles (k,) that feedback says at the stamps of images, for a delay."""
+    stamps = recording.camera_stamp_s - unknowns[0]
+    return np.interp(stamps, recording.feedback_stamp_s, recording.feedback_rad)
+
+
+def _camera_delay(recording: Recording, fit: Fit) -> Delay:
+    motion = _measured(recording, fit.unknowns)
+    weights = np.linalg.lstsq(_line(motion), recording.camera_px, rcond=None)[0]
+    px_a_radian = weights[1]
+    jitter = _jitter(recording.camera_stamp_s, fit.residuals / px_a_radian, motion)
+    return Delay(float(fit.unknowns[0]), float(fit.deviations[0]), jitter)
+
+
+def filmed_clock(
     recording: Recording,
-) -> tuple[tuple[Delay, float], tuple[float, float]]:
-    stamps, values = recording.feedback_stamp_s, recording.feedback_rad
-    until = float(stamps[-1]) + LONGEST_S
-
-    def predicted(unknowns: Array) -> Array:
-        delay, lag = unknowns
-        times, response = follow(
-            recording.command_stamp_s, recording.command_rad, float(np.exp(lag)), until
-        )
-        return np.interp(stamps - delay, times, response)
-
-    def residuals(unknowns: Array) -> Array:
-        return regressed(_line(predicted(unknowns)), values)
-
-    starts = [
-        np.array([delay, np.log(lag)])
-        for delay in np.arange(0.0, LONGEST_S / 2, 2 * COARSE_S)
-        for lag in LAGS_S
-    ]
-    found, deviations = _fitted(residuals, starts, len(values))
-    left = residuals(found)
-    explained = 1.0 - left.var() / values.var()
-    _require(explained, "command_rad", "feedback_rad")
-    jitter = _jitter(stamps, left, predicted(found))
-    lag = float(np.exp(found[1]))
-    delay = Delay(float(found[0]), float(deviations[0]), jitter)
-    return (delay, float(explained)), (lag, float(lag * deviations[1]))
-
-
-def _camera_after_feedback(recording: Recording) -> tuple[Delay, float]:
-    stamps, values = recording.camera_stamp_s, recording.camera_px
-
-    def predicted(unknowns: Array) -> Array:
-        return np.interp(stamps - unknowns[0], recording.feedback_stamp_s, recording.feedback_rad)
-
-    def residuals(unknowns: Array) -> Array:
-        angle = predicted(unknowns)
-        return regressed(np.stack([np.ones_like(angle), angle, angle**2], axis=1), values)
-
-    starts = [np.array([delay]) for delay in np.arange(-LONGEST_S / 2, LONGEST_S, COARSE_S)]
-    found, deviations = _fitted(residuals, starts, len(values))
-    left = residuals(found)
-    explained = 1.0 - left.var() / values.var()
-    _require(explained, "feedback_rad", "camera_px")
-    basis = _line(predicted(found))
-    gain = np.linalg.lstsq(basis, values, rcond=None)[0][1]
-    jitter = _jitter(stamps, left / gain, predicted(found))
-    return Delay(float(found[0]), float(deviations[0]), jitter), float(explained)
-
-
-def filmed_clock(recording: Recording, screen_period_s: float, drawing_s: float) -> Delay:
+    screen_period_s: float,
+    drawing_s: float,
+) -> Delay:
     """Estimate the camera's delay from images of a screen that shows the computer's time.
 
     A reading is up to one period of the screen old when it is seen, half of it on average. Where
@@ -157,17 +215,24 @@ def filmed_clock(recording: Recording, screen_period_s: float, drawing_s: float)
     """
     ages = recording.clock_stamp_s - recording.clock_shown_s - drawing_s - screen_period_s / 2
     spread = float(ages.std(ddof=1))
-    of_screen = screen_period_s / np.sqrt(12)
-    jitter = float(np.sqrt(max(spread**2 - of_screen**2, 0.0)))
+    of_screen = screen_period_s / UNIFORM
+    excess = max(spread**2 - of_screen**2, 0.0)
     blocks = [block.mean() for block in np.array_split(ages, BLOCKS)]
-    deviation = float(np.std(blocks, ddof=1) / np.sqrt(BLOCKS))
-    in_step = max(screen_period_s - float(np.ptp(ages)), 0.0) / np.sqrt(12)
-    return Delay(float(np.mean(ages)), float(np.hypot(deviation, in_step)), jitter)
+    of_mean = float(np.std(blocks, ddof=1) / np.sqrt(BLOCKS))
+    not_covered = max(screen_period_s - float(np.ptp(ages)), 0.0)
+    deviation = np.hypot(of_mean, not_covered / UNIFORM)
+    return Delay(
+        seconds=float(np.mean(ages)),
+        deviation_s=float(deviation),
+        jitter_s=float(np.sqrt(excess)),
+    )
 
 
 def _fitted(
-    residuals: Callable[[Array], Array], starts: list[Array], count: int
-) -> tuple[Array, Array]:
+    residuals: Callable[[Array], Array],
+    starts: list[Array],
+    count: int,
+) -> Fit:
     """The best fit from the best of some starts; deviations by leaving out one block of time each.
 
     Source: Kuensch, Annals of Statistics 17(3), 1989, for blocks.
@@ -175,34 +240,48 @@ def _fitted(
     sums = [float((residuals(start) ** 2).sum()) for start in starts]
     best = starts[int(np.argmin(sums))]
     blocks = np.array_split(np.arange(count), BLOCKS)
-    scale = np.sqrt(min(sums) / count) + 1e-12
+    scale = np.sqrt(min(sums) / count) + TINY
 
-    def fit(kept: NDArray[np.int64], start: Array) -> Array:
+    def _descended(kept: NDArray[np.int64], start: Array) -> Array:
         found = least_squares(
-            lambda unknowns: residuals(unknowns)[kept] / scale, start, diff_step=1e-4, x_scale=0.01
+            lambda unknowns: residuals(unknowns)[kept] / scale,
+            start,
+            diff_step=1e-4,
+            x_scale=0.01,
         )
         return np.asarray(found.x)
 
-    whole = fit(np.arange(count), best)
-    parts = np.array([fit(np.setdiff1d(np.arange(count), block), whole) for block in blocks])
-    spread = (BLOCKS - 1) / BLOCKS * ((parts - parts.mean(axis=0)) ** 2).sum(axis=0)
-    return whole, np.sqrt(spread)
+    everything = np.arange(count)
+    whole = _descended(everything, best)
+    parts = []
+    for block in blocks:
+        kept = np.setdiff1d(everything, block)
+        parts.append(_descended(kept, whole))
+    return Fit(whole, np.sqrt(jackknife_variance(np.array(parts))), residuals(whole))
 
 
 def _line(values: Array) -> Array:
     return np.stack([np.ones_like(values), values], axis=1)
 
 
-def _jitter(stamps_s: Array, residuals: Array, motion: Array) -> float:
+def _jitter(
+    stamps_s: Array,
+    residuals: Array,
+    motion: Array,
+) -> float:
     """Residuals grow with speed by the jitter: r^2 = noise^2 + speed^2 jitter^2."""
     speed = np.gradient(motion, stamps_s)
     basis = np.stack([np.ones_like(speed), speed**2], axis=1)
-    scale = basis.mean(axis=0) + 1e-12
+    scale = basis.mean(axis=0) + TINY
     weights, _ = nnls(basis / scale, residuals**2)
     return float(np.sqrt(weights[1] / scale[1]))
 
 
-def _require(explained: float, cause: str, effect: str) -> None:
+def _require(
+    explained: float,
+    cause: str,
+    effect: str,
+) -> None:
     if not explained >= LEAST_EXPLAINED:
         raise DataError(
             f"{effect} follows {cause} by {100 * explained:.0f} % of its variance, at least"

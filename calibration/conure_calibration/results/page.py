@@ -7,14 +7,18 @@ from importlib.resources import files
 from pathlib import Path
 
 import cv2
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from conure_calibration.results.result import Result
 from conure_core.runtime.atomic_files import write_text
 from conure_core.runtime.requirement import Requirement
-from conure_core.types import Image
+from conure_core.types import Array, Image
 
 REPORT = "report.html"
+SEEN_RGB = (0, 200, 0)
+PREDICTED_RGB = (220, 0, 0)
+COLOURS = "corners as seen (green) and as predicted (red)"
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,42 @@ def picture(pixels: Image, caption: str) -> Figure:
         pixels: RGB, shape (height, width, 3).
         caption: What it shows.
     """
-    _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    bgr = pixels[..., ::-1]
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])
     text = base64.b64encode(encoded.tobytes()).decode()
     return Figure(caption, picture=f"data:image/jpeg;base64,{text}")
+
+
+def draw_circles(
+    pixels: Image,
+    places_px: Array,
+    rgb: tuple[int, int, int],
+) -> None:
+    """Draw circles into an image.
+
+    Args:
+        pixels: RGB, shape (height, width, 3).
+        places_px: Centres, shape (n, 2).
+        rgb: Their colour.
+    """
+    for x, y in np.rint(places_px).astype(int).tolist():
+        cv2.circle(pixels, (x, y), 4, rgb, 1)
+
+
+def rounded(value: float, deviation: float) -> str:
+    """Write a number with the digits that its deviation leaves it.
+
+    Args:
+        value: The number, or a deviation or an end of an interval itself.
+        deviation: Standard deviation; its second digit is the last one that is written.
+
+    >>> rounded(532.8131, 2.086), rounded(-0.046358, 0.00159)
+    ('532.8', '-0.0464')
+    """
+    if not (np.isfinite(value) and np.isfinite(deviation) and deviation > 0):
+        return f"{value:.5g}"
+    decimals = 1 - int(np.floor(np.log10(deviation)))
+    return f"{round(value, decimals):.{max(decimals, 0)}f}"
 
 
 def write_page(
@@ -60,6 +97,6 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = lambda value: f"{value:.5g}"
+    environment.filters["rounded"] = rounded
     template = environment.from_string((files(__package__) / "template.html").read_text())
     write_text(path, template.render(result=result, checks=checks, figures=figures))

@@ -80,8 +80,38 @@ def bars(
         canvas = Canvas(figsize=(7.2, 2.4))
         axes = canvas.subplots()
         axes.bar(range(len(values)), list(values.values()), color=BLUE)
-        axes.set_xticks(range(len(values)), list(values), rotation=60, ha="right", fontsize=8)
+        axes.set_xticks(
+            range(len(values)),
+            list(values),
+            rotation=60,
+            ha="right",
+            fontsize=8,
+        )
         axes.set_ylabel(unit)
+        return Figure(caption, svg=_svg(canvas))
+
+
+def dots(
+    values: Mapping[str, float],
+    unit: str,
+    caption: str,
+) -> Figure:
+    """Draw a dot for each name on an axis that begins near the values: what differs by little.
+
+    Args:
+        values: Places by name, from top to bottom.
+        unit: Of the values.
+        caption: Text under the plot.
+    """
+    rows = range(len(values))
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(figsize=(7.2, 0.8 + 0.28 * len(values)))
+        axes = canvas.subplots()
+        axes.plot(list(values.values()), rows, "o", color=BLUE)
+        axes.set_yticks(rows, list(values))
+        axes.set(xlabel=unit, ylim=(len(values) - 0.5, -0.5))
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.grid(axis="y", linewidth=0.3)
         return Figure(caption, svg=_svg(canvas))
 
 
