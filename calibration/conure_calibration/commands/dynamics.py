@@ -139,7 +139,7 @@ def _verdict(checks: list[Requirement]) -> Verdict:
     problems = unmet(checks)
     if problems:
         return Verdict(False, f"{problems[0]}; look at the plot, and record again.", problems)
-    return Verdict(True, f"All {len(checks)} joints are predicted on what was held out.")
+    return Verdict(True, f"Every joint ({len(checks)}) is predicted on what was held out.")
 
 
 def _figure(

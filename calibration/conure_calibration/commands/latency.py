@@ -8,7 +8,7 @@ from conure_calibration.commands.outputs import data_folder, with_data, write_ou
 from conure_calibration.latency.recording import Recording, read_recording
 from conure_calibration.latency.solve import Delay, Latency, solve_latency
 from conure_calibration.results.checks import unmet
-from conure_calibration.results.page import Figure
+from conure_calibration.results.page import Figure, rounded
 from conure_calibration.results.plots import curves
 from conure_calibration.results.result import Quantity, Verdict, new_result
 from conure_core.config.loader import load_config
@@ -82,7 +82,9 @@ def delays(found: Latency) -> dict[str, Delay]:
 def _check(name: str, delay: Delay) -> Requirement:
     parts = np.array([delay.seconds, delay.deviation_s, delay.jitter_s])
     value_ms, deviation_ms, jitter_ms = 1000 * parts
-    found = f"{value_ms:.1f} +- {deviation_ms:.1f} ms, jitter {jitter_ms:.1f} ms"
+    value = rounded(value_ms, deviation_ms)
+    deviation = rounded(deviation_ms, deviation_ms)
+    found = f"{value} +- {deviation} ms, jitter {jitter_ms:.2g} ms"
     met = is_met(delay.deviation_s, at_most=MOST_DEVIATION_S)
     wanted = f"deviation at most {1000 * MOST_DEVIATION_S:g} ms"
     return Requirement(name.replace("_", " "), wanted, found, met)
@@ -93,7 +95,7 @@ def _verdict(checks: list[Requirement]) -> Verdict:
     if problems:
         return Verdict(False, f"{problems[0]}; let the arm nod longer and faster.", problems)
     last = checks[-1]
-    return Verdict(True, f"{last.what}: {last.found}.")
+    return Verdict(True, f"{last.what.capitalize()}: {last.found}.")
 
 
 def _figures(recording: Recording) -> list[Figure]:

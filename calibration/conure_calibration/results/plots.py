@@ -132,10 +132,12 @@ def curves(
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(7.2, 2.6))
         axes: Axes = canvas.subplots()
-        for (label, values), colour in zip(lines.items(), (BLUE, ORANGE, TEXT), strict=False):
-            axes.plot(time_s, values, color=colour, linewidth=1.2, label=label)
+        looks = ((BLUE, 2.6), (ORANGE, 1.0), (TEXT, 0.6))
+        for (label, values), (colour, width) in zip(lines.items(), looks, strict=False):
+            axes.plot(time_s, values, color=colour, linewidth=width, label=label)
         axes.set(xlabel="s", ylabel=unit)
-        axes.legend(loc="upper right")
+        if len(lines) > 1:
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(lines))
         return Figure(caption, svg=_svg(canvas))
 
 
