@@ -1,6 +1,6 @@
 """Recordings of an arm as episodes of a data set. Reading them takes no ROS."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,6 +17,7 @@ from conure_ros.cameras.calibration import Calibration
 from conure_ros.cameras.framing import FITS, Framing
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.steps import CAMERA, Piece, image_topic, read_steps
+from conure_training.curation.runs import true_runs
 from conure_training.data.demonstrations import Demonstrations
 from conure_training.data.episode_info import EpisodeInfo, require_task_name
 
@@ -298,10 +299,4 @@ def _source(by_person: NDArray[np.bool_]) -> str:
 
 def _intervals(by_person: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
     """Where a person acted, [first, one past the last)."""
-    return tuple(_runs(by_person))
-
-
-def _runs(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    for first, end in changes.reshape(-1, 2):
-        yield int(first), int(end)
+    return tuple(true_runs(by_person))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from conure_training.curation.runs import true_runs
 from conure_training.data.demonstrations import Demonstrations
 
 SMALL_PX = 16
@@ -93,7 +94,7 @@ def find_frozen(data: Demonstrations, small: NDArray[np.float32]) -> list[Suspec
         steps = data.steps_of(episode)
         inside = slice(steps.start, steps.stop - 1)
         same = changes[inside] < UNCHANGED * usual
-        for first, end in _runs(same):
+        for first, end in true_runs(same):
             path_m = float(moved_m[inside][first:end].sum())
             if end - first >= FROZEN_STEPS and path_m > FROZEN_PATH_M:
                 why = (
@@ -123,25 +124,35 @@ def find_misplaced(data: Demonstrations, small: NDArray[np.float32]) -> list[Sus
         lag = LAGS[best[episode]]
         gain = error_m / max(errors_m[episode, best[episode]], 1e-6)
         if error_m > MIRROR_GAIN * mirrored_m[episode]:
-            score = float(error_m / mirrored_m[episode] / MIRROR_GAIN)
-            why = (
-                f"mirrored, its images show the tool {100 * mirrored_m[episode]:.1f} cm away from"
-                f" where the joints say, not {100 * error_m:.1f} cm: a mirrored camera"
-            )
-            found.append(Suspect(episode, "camera", score, why))
+            found.append(_mirrored(episode, error_m, mirrored_m[episode]))
         elif abs(lag) >= SHIFT and gain > GAIN:
-            why = (
-                f"joint states are {abs(lag)} control periods {'late' if lag > 0 else 'early'}"
-                " beside the images"
-            )
-            found.append(Suspect(episode, "joints", float(gain / GAIN), why))
+            found.append(_shifted(episode, lag, gain))
         elif error_m > limit_m:
-            why = (
-                f"the tool seems {100 * error_m:.1f} cm away from where the joints say: a moved or"
-                " swapped camera"
-            )
-            found.append(Suspect(episode, "camera", float(error_m / limit_m), why))
+            found.append(_moved(episode, error_m, limit_m))
     return found
+
+
+def _mirrored(episode: int, error_m: float, mirrored_m: float) -> Suspect:
+    score = float(error_m / mirrored_m / MIRROR_GAIN)
+    why = (
+        f"mirrored, its images show the tool {100 * mirrored_m:.1f} cm away from where the joints"
+        f" say, not {100 * error_m:.1f} cm: a mirrored camera"
+    )
+    return Suspect(episode, "camera", score, why)
+
+
+def _shifted(episode: int, lag: int, gain: float) -> Suspect:
+    side = "late" if lag > 0 else "early"
+    why = f"joint states are {abs(lag)} control periods {side} beside the images"
+    return Suspect(episode, "joints", float(gain / GAIN), why)
+
+
+def _moved(episode: int, error_m: float, limit_m: float) -> Suspect:
+    why = (
+        f"the tool seems {100 * error_m:.1f} cm away from where the joints say: a moved or swapped"
+        " camera"
+    )
+    return Suspect(episode, "camera", float(error_m / limit_m), why)
 
 
 def find_mislabelled(data: Demonstrations, small: NDArray[np.float32]) -> list[Suspect]:
@@ -262,16 +273,25 @@ def _flat(images: NDArray[np.float32]) -> Rows:
     return images.reshape(len(images), -1).astype(np.float64)
 
 
+def _squared_distances(first: Rows, second: Rows) -> Rows:
+    """Between rows (n, F) and (m, F), shape (n, m)."""
+    lengths = (first**2).sum(axis=1)
+    others = (second**2).sum(axis=1)
+    squared = lengths[:, None] + others - 2 * first @ second.T
+    return np.maximum(squared, 0.0)
+
+
 def _kernel(first: Rows, second: Rows, width: float) -> Rows:
-    square = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
-    return np.asarray(np.exp(-np.maximum(square, 0.0) / (2 * width**2)))
+    exponent = -_squared_distances(first, second) / (2 * width**2)
+    return np.asarray(np.exp(exponent))
 
 
 def _width(features: Rows) -> float:
     """The median distance between rows."""
-    some = features[:: max(1, len(features) // 200)]
-    square = (some**2).sum(axis=1)[:, None] + (some**2).sum(axis=1) - 2 * some @ some.T
-    return float(np.sqrt(np.median(np.maximum(square, 0.0)))) + 1e-9
+    every = max(1, len(features) // 200)
+    some = features[::every]
+    median = np.median(_squared_distances(some, some))
+    return float(np.sqrt(median)) + 1e-9
 
 
 def _centred(rows: NDArray[np.floating]) -> Rows:
@@ -289,8 +309,3 @@ def _standardized(rows: NDArray[np.floating]) -> Rows:
 def spread(values: Rows) -> float:
     """The median absolute deviation of values (n,), as a standard deviation."""
     return float(1.4826 * np.median(np.abs(values - np.median(values)))) + 1e-9
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(first), int(end)) for first, end in changes.reshape(-1, 2)]
