@@ -4,11 +4,10 @@ import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from conure_core.config.yaml_fields import read_fields
+from conure_core.config.yaml_fields import read_fields, tuples_as_lists
 from conure_core.errors import ConfigError, SpecMismatch
 from conure_core.runtime.atomic_files import write_text
 from conure_core.runtime.provenance import git_commit
@@ -142,7 +141,7 @@ def write_result(path: Path, result: Result) -> None:
         path: The YAML file.
         result: What is written.
     """
-    write_text(path, yaml.safe_dump(_plain(asdict(result)), sort_keys=False, width=100))
+    write_text(path, yaml.safe_dump(tuples_as_lists(asdict(result)), sort_keys=False, width=100))
 
 
 def read_result(
@@ -188,12 +187,3 @@ def data_hash(folder: Path) -> str:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             total.update(f"{path.relative_to(folder)}\0{content}\n".encode())
     return total.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, for YAML."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

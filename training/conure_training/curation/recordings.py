@@ -16,6 +16,7 @@ from conure_core.runtime.resume import digest
 from conure_ros.cameras.calibration import Calibration
 from conure_ros.cameras.framing import FITS, Framing
 from conure_ros.recording.episodes import Episode
+from conure_ros.recording.executed import NANOSECONDS
 from conure_ros.recording.steps import CAMERA, Piece, image_topic, read_steps
 from conure_training.curation.runs import true_runs
 from conure_training.data.demonstrations import Demonstrations
@@ -24,7 +25,6 @@ from conure_training.data.episode_info import EpisodeInfo, require_task_name
 ENDING = ".mcap"
 LISTED = 5
 FIRST_MESSAGES = 50
-NANOSECONDS = 1_000_000_000
 OUTCOMES = {"success": "success", "failure": "failure"}
 """By a recording's label. Other labels, such as interrupted, say nothing."""
 __all__ = ["FITS", "ImageRule", "RecordingReader", "find_recordings", "require_one_arm"]

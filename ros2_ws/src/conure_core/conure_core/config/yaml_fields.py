@@ -325,3 +325,12 @@ def _brief(value: Any, plain: bool = False) -> str:
 
 def _short(number: float) -> str:
     return f"{number:.10g}"
+
+
+def tuples_as_lists(value: Any) -> Any:
+    """Make nested mappings and lists such as YAML and JSON give them back."""
+    if isinstance(value, dict):
+        return {key: tuples_as_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tuples_as_lists(item) for item in value]
+    return value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conure_core.config.yaml_fields import checked_fields
+from conure_core.config.yaml_fields import checked_fields, tuples_as_lists
 from conure_core.contract.action import ACTION_MEANING
 from conure_core.errors import ConfigError, SpecMismatch
 
@@ -79,7 +79,7 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, ready for JSON."""
-        return _plain(dataclasses.asdict(self))
+        return tuples_as_lists(dataclasses.asdict(self))
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> "Contract":
@@ -134,14 +134,6 @@ def require_match(
     differences = mismatches(expected, actual)
     if differences:
         raise SpecMismatch(f"{what} does not fit: " + "; ".join(differences))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

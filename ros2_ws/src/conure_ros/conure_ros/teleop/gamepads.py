@@ -6,7 +6,7 @@ for PS4 and PS5).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -64,34 +64,21 @@ class Gamepad:
 PLUS = (1.0,) * 6
 RIGHT_ROLLS = (1.0, 1.0, 1.0, -1.0, 1.0, 1.0)
 """A hat's axis is 1 on its left side; pressed on the right it turns about x."""
+XBOX = Gamepad(
+    "Xbox 360, Xbox One, Logitech F310 in mode X; joy_node",
+    ((8, 11),),
+    axes=(1, 0, 4, 6, 7, 3),
+    axis_scales=RIGHT_ROLLS,
+    dead_man_button=4,
+    open_button=1,
+    close_button=0,
+)
 GAMEPADS = {
-    "xbox": Gamepad(
-        "Xbox 360, Xbox One, Logitech F310 in mode X; joy_node",
-        ((8, 11),),
-        axes=(1, 0, 4, 6, 7, 3),
-        axis_scales=RIGHT_ROLLS,
-        dead_man_button=4,
-        open_button=1,
-        close_button=0,
+    "xbox": XBOX,
+    "xbox_share": replace(
+        XBOX, pads="Xbox Series with a share button; joy_node", counts=((8, 12),)
     ),
-    "xbox_share": Gamepad(
-        "Xbox Series with a share button; joy_node",
-        ((8, 12),),
-        axes=(1, 0, 4, 6, 7, 3),
-        axis_scales=RIGHT_ROLLS,
-        dead_man_button=4,
-        open_button=1,
-        close_button=0,
-    ),
-    "playstation": Gamepad(
-        "PS4, PS5; joy_node",
-        ((8, 13),),
-        axes=(1, 0, 4, 6, 7, 3),
-        axis_scales=RIGHT_ROLLS,
-        dead_man_button=4,
-        open_button=1,
-        close_button=0,
-    ),
+    "playstation": replace(XBOX, pads="PS4, PS5; joy_node", counts=((8, 13),)),
     "ps3": Gamepad(
         "PS3; joy_node",
         ((6, 17),),
