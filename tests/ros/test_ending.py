@@ -2,6 +2,7 @@
 hold.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import textwrap
 import pytest
 import rclpy
 
-from conure_ros.comms.lifecycle import create_or_exit
+from conure_ros.comms.lifecycle import create_or_exit, shut_down, until_shutdown
 
 pytestmark = pytest.mark.nodes
 
@@ -225,3 +226,36 @@ def test_an_interrupt_while_a_nodes_executable_imports_prints_nothing(domain):
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+class LookedBefore(contextlib.ExitStack):
+    """rclpy's handle of a context that an interrupt ends between the look and the call."""
+
+    def __init__(self, handle):
+        super().__init__()
+        self.shutdown, self._looks, self._ok = handle.shutdown, [True], handle.ok
+
+    def ok(self):
+        return self._looks.pop() if self._looks else self._ok()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_context_that_an_interrupt_ended_before_is_shut_down_without_an_error(own, monkeypatch):
+    monkeypatch.setattr(rclpy.utilities, "g_default_context", None)
+    context = rclpy.Context() if own else rclpy.get_default_context()
+    rclpy.init(context=context, domain_id=0)
+    context.shutdown()
+    handle = LookedBefore(context._Context__context)
+    monkeypatch.setattr(context, "_Context__context", handle)
+    shut_down(context if own else None)
+    assert not handle._looks
+    shut_down(context if own else None)
+
+
+def test_an_error_of_a_call_is_none_once_the_context_has_ended(monkeypatch):
+    monkeypatch.setattr(rclpy, "ok", lambda: False)
+    with until_shutdown():
+        raise RuntimeError("failed to create a wait set: context is shut down")
+    monkeypatch.setattr(rclpy, "ok", lambda: True)
+    with pytest.raises(RuntimeError, match="wait set"), until_shutdown():
+        raise RuntimeError("failed to create a wait set")

@@ -1,6 +1,5 @@
 """`conure joysticks`: which axis and button of a gamepad moves, and which layout it has."""
 
-import contextlib
 import math
 import os
 import time
@@ -8,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
@@ -17,6 +15,7 @@ from conure_core.config.values import bounds
 from conure_core.errors import RobotError
 from conure_ros.commands.stopping import WITHOUT_LOGS
 from conure_ros.comms.domains import join_running_graph
+from conure_ros.comms.lifecycle import shut_down, until_shutdown
 from conure_ros.teleop.gamepads import GAMEPADS, SPACEMOUSE, describe, fitting
 
 MOVED = 0.2
@@ -43,10 +42,10 @@ def run(overrides: list[str]) -> None:
     join_running_graph()
     rclpy.init(args=list(WITHOUT_LOGS))
     try:
-        with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
+        with until_shutdown():
             listen(config)
     finally:
-        rclpy.try_shutdown()
+        shut_down()
 
 
 def listen(config: JoysticksConfig) -> None:

@@ -1,6 +1,5 @@
 """`conure keys`: the keyboard of this terminal as a source for teleop_node, and as a stop."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -11,7 +10,6 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import TwistStamped
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -23,6 +21,7 @@ from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
 from conure_ros.comms.domains import join_running_graph
+from conure_ros.comms.lifecycle import shut_down, until_shutdown
 from conure_ros.comms.qos import NEWEST
 from conure_ros.control.control_state import confirms_stop
 from conure_ros.teleop.terminal import keyboard, require_terminal
@@ -85,11 +84,11 @@ def run(overrides: list[str]) -> None:
         with keyboard() as board:
             say(HELP)
             keys = Keys(config, robot)
-            with contextlib.suppress(ExternalShutdownException):
+            with until_shutdown():
                 while rclpy.ok() and keys.take(board.pressed(POLL_S)):
                     keys.turn(beat=config.heartbeat)
     finally:
-        rclpy.try_shutdown()
+        shut_down()
     if keys.stopping:
         raise RobotError("the stop was not confirmed; cut the arm's power, or run conure stop")
 

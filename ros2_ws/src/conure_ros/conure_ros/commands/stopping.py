@@ -20,6 +20,7 @@ from conure_ros.comms.domains import (
     own_domain,
     running_nodes,
 )
+from conure_ros.comms.lifecycle import shut_down
 from conure_ros.comms.middleware import WITHOUT_SHARED_MEMORY, ways_to_reach
 from conure_ros.comms.qos import NEWEST
 from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
@@ -108,7 +109,7 @@ class Reach:
             try:
                 self.node = Stopper(context=self.context)
             except Exception:
-                rclpy.try_shutdown(context=self.context)
+                shut_down(self.context)
                 raise
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -153,7 +154,7 @@ class Reach:
         with contextlib.suppress(Exception):
             self._executor.shutdown(timeout_sec=0.0)
             self.node.destroy_node()
-            rclpy.try_shutdown(context=self.context)
+            shut_down(self.context)
 
 
 def reachable_domains(given: list[int]) -> list[int]:

@@ -303,11 +303,19 @@ def _end(node: Node, failure: Exception | None) -> None:
 
 
 def spin_until_shutdown(executor: SingleThreadedExecutor) -> None:
-    """Spin until the context ends. rclpy may notice that end during its work, as an error of any
-    kind.
+    """Spin until the context ends."""
+    with until_shutdown():
+        executor.spin()
+
+
+@contextlib.contextmanager
+def until_shutdown() -> Iterator[None]:
+    """Work that the end of the context ends without an error.
+
+    rclpy may notice that end during a call, as an error of any kind.
     """
     try:
-        executor.spin()
+        yield
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:
@@ -329,6 +337,19 @@ def create_or_exit(create: Callable[[], Node]) -> Node:
         sys.exit(0)
 
 
+def shut_down(context: rclpy.Context | None = None) -> None:
+    """End the context, by default rclpy's own, unless it has ended.
+
+    An interrupt may end it at any moment, and rclpy raises if that is between its look and its
+    call.
+    """
+    try:
+        rclpy.try_shutdown(context=context)
+    except RuntimeError:
+        if rclpy.ok(context=context):
+            raise
+
+
 @contextlib.contextmanager
 def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Iterator[None]:
     """Initialise rclpy for this context; its own handlers turn SIGINT and SIGTERM into an orderly
@@ -346,4 +367,4 @@ def ros_context(signals: SignalHandlerOptions = SignalHandlerOptions.ALL) -> Ite
     try:
         yield
     finally:
-        rclpy.try_shutdown()
+        shut_down()

@@ -35,6 +35,7 @@ from conure_ros.comms.lifecycle import (
     create_or_exit,
     one_line,
     ros_context,
+    shut_down,
     spin_until_shutdown,
 )
 from conure_ros.comms.parameters import declare, parameter
@@ -502,5 +503,5 @@ def main() -> None:
             if rclpy.ok():
                 raise
         finally:
-            rclpy.try_shutdown()
+            shut_down()
             spinning.join()
