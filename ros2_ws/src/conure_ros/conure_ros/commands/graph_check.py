@@ -23,6 +23,7 @@ from conure_core.robot.ros2_control import load_ros2_control
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.cameras.encodings import rgb_pixels
+from conure_ros.commands.definition_check import check_definitions
 from conure_ros.commands.findings import Check, Finding, Missing, find
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import ros_context
@@ -151,6 +152,7 @@ def examine_graph(robot_name: str, image_size_px: int) -> Iterator[Finding]:
             ),
             (commands, partial(_check_listener, node, commands), True),
             ("robot_state", partial(_check_control, states), True),
+            ("conure_msgs", partial(check_definitions, node), True),
             (SCENE_RESET, partial(_check_reset, node), False),
             (SCENE_STATUS, partial(_check_status, node), False),
         ]
