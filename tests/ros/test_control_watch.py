@@ -26,7 +26,7 @@ from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.commands import stop
 from conure_ros.commands.stopping import CONTROL as CONTROL_KIND
 from conure_ros.comms.domains import running_nodes
-from conure_ros.comms.messages import joint_state_message, mode_message, to_time
+from conure_ros.comms.messages import joint_state_message, mode_message, to_ns, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST
 from conure_ros.control.arbiter import Mode
 from conure_ros.control.control_state import ControlState
@@ -96,7 +96,7 @@ class Rig:
     @property
     def answers(self):
         """How many commands control followed or refused, as far as it was heard."""
-        followed = sum(not math.isnan(state.capture_to_command_s) for state in self.states)
+        followed = sum(to_ns(state.capture_stamp) > 0 for state in self.states)
         return followed + (self.states[-1].refused_commands if self.states else 0)
 
     def run(self, log_likelihood, periods=1, bundle_hash=None, ignored=False):
