@@ -42,7 +42,6 @@ from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST
 from conure_ros.comms.service_names import (
     HOME,
-    RUN_TRIAL,
     SCENE_RESET,
     SCENE_STATUS,
     SET_MODE,
@@ -84,7 +83,7 @@ BY_HAND = (
     "on a real arm a person lays the scene and labels the trial, in graph=robot with `conure keys`"
     " (docs/evaluate.md); a simulator of your own offers both (docs/your_simulator.md)"
 )
-FEEDBACK = f"{RUN_TRIAL}/_action/feedback"
+FEEDBACK = "~/run_trial/_action/feedback"
 """Every client of the action subscribes to this, in any language."""
 
 
