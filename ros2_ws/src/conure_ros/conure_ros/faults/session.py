@@ -160,7 +160,7 @@ class Session:
 
     def choose(self, mode: str) -> None:
         """Choose who may move the arm: "hold", "policy" or "teleop". Raises: RobotError."""
-        self.choose(mode_message(named_mode(mode)))
+        self.call("set_mode", mode=mode_message(named_mode(mode)))
 
     def call_once(self, kind: Any, name: str) -> Any:
         """Call a rarely used service, with an empty request.
