@@ -48,6 +48,7 @@ LAYERS = {
         "faults",
         "nodes",
         "commands",
+        "trials",
     ],
     "conure_sim": [
         "conf",
@@ -141,6 +142,7 @@ EXCEPTIONS["conure_ros.faults.judge.clearances"] = {
 }  # the judge measures by other means than the judged
 EXCEPTIONS["conure_training.moved"] = {"conure_experiments"}  # the old name of its command
 EXCEPTIONS["conure_training.curation.recordings"] = {"conure_ros"}  # its reading takes no ROS
+EXCEPTIONS["conure_training.evaluation.planned_trials"] = {"conure_ros"}  # nor does this
 EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",

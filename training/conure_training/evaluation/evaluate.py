@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from conure_core.cli.registry import load_verb
 from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
 from conure_core.runtime.atomic_files import write_json
@@ -91,7 +92,10 @@ class EvaluateConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Roll a prior, a policy or a bundle out in simulation."""
+    """Roll a prior, a policy or a bundle out in simulation; plan=PLAN.yaml begins planned trials."""
+    if any(word.startswith("plan=") for word in overrides):
+        load_verb("trials run")([word for word in overrides if word != "graph=robot"])
+        return
     config = load_config("conure_training.conf", "evaluate", EvaluateConfig, overrides)
     result = evaluate(config)
     for name in ("success", "any_lifted"):

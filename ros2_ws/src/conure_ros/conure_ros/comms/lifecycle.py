@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -93,6 +94,12 @@ class ManagedNode(LifecycleNode):
             GRAPH_PARAMETER, own_graph_id(), ParameterDescriptor(description=about, read_only=True)
         )
         self._refuse_invalid_transitions()
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether it was configured, and not cleaned up since."""
+        state: int = self._state_machine.current_state[0]
+        return state != State.PRIMARY_STATE_UNCONFIGURED
 
     def configure(self) -> None: ...
     def activate(self) -> None: ...

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -24,7 +25,12 @@ STANDARD = (CLOCK, "start_type_description_service")
 
 
 def parameter(
-    default: Any, description: str, low: float | None = None, high: float | None = None
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    until_configured: bool = False,
 ) -> Any:
     """Declare a dataclass field that is a ROS parameter.
 
@@ -33,16 +39,18 @@ def parameter(
         description: What it sets, with its unit; shown by `ros2 param describe`.
         low: Smallest value, included; None: no range. Give both ends or neither.
         high: Largest value, included.
+        until_configured: It may change while the node is unconfigured; `reread` gives the new
+            value. All others are read-only.
     """
-    metadata: dict[str, Any] = {"description": description}
+    metadata: dict[str, Any] = {"description": description, "changes": until_configured}
     if low is not None and high is not None:
         metadata["bounds"] = Bounds(low, high)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def declare(node: Node, schema: type[T]) -> T:
-    """Declare every field of a dataclass as a read-only parameter, and read the given values. The
-    node's clock is fixed too.
+    """Declare every field of a dataclass as a parameter, read-only unless it may change until the
+    node is configured, and read the given values. The node's clock is fixed too.
 
     Args:
         node: The node that gets the parameters.
@@ -76,7 +84,42 @@ def declare(node: Node, schema: type[T]) -> T:
             value = at_home(value)
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
     node.add_on_set_parameters_callback(_keep_clock)
+    changing = {field.name for field in dataclasses.fields(schema) if field.metadata["changes"]}  # type: ignore[arg-type]
+    if changing:
+        node.add_on_set_parameters_callback(partial(_refuse_when_configured, node, changing))
     return schema(**values)
+
+
+def reread(node: Node, given: T) -> T:
+    """Read the parameters again that may change until the node is configured.
+
+    Args:
+        node: The node.
+        given: The values so far, from `declare`.
+
+    Returns:
+        The values now.
+    """
+    changed = {}
+    for field in dataclasses.fields(given):  # type: ignore[arg-type]
+        if field.metadata["changes"]:
+            value = node.get_parameter(field.name).value
+            changed[field.name] = at_home(value) if isinstance(value, str) else value
+    return dataclasses.replace(given, **changed)  # type: ignore[type-var]
+
+
+def _refuse_when_configured(
+    node: Any, names: set[str], changes: list[Parameter]
+) -> SetParametersResult:
+    """Refuse a change that would have no effect yet: the old value would hold, unseen."""
+    asked = [change.name for change in changes if change.name in names]
+    if asked and node.is_configured:
+        reason = (
+            f"{', '.join(asked)} can change only while {node.get_name()} is unconfigured;"
+            " deactivate it and clean it up first"
+        )
+        return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
 
 
 def _keep_clock(changes: list[Parameter]) -> SetParametersResult:
@@ -110,7 +153,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def _descriptor(field: "dataclasses.Field[Any]") -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=field.metadata["description"], read_only=True)
+    descriptor = ParameterDescriptor(
+        description=field.metadata["description"], read_only=not field.metadata["changes"]
+    )
     bounds: Bounds | None = field.metadata.get("bounds")
     if bounds is None:
         return descriptor

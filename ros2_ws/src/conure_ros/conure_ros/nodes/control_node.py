@@ -31,7 +31,7 @@ from conure_ros.comms.messages import (
     to_ns,
     to_time,
 )
-from conure_ros.comms.parameters import declare
+from conure_ros.comms.parameters import declare, reread
 from conure_ros.comms.qos import (
     NEWEST,
     PARTS,
@@ -79,6 +79,7 @@ class ControlNode(ManagedNode):
 
     def configure(self) -> None:
         """Raises: ConfigError, BundleError, SpecMismatch."""
+        self.parameters = reread(self, self.parameters)
         self.robot = load_robot(self.parameters.robot)
         arm = Arm(self.robot)
         require_fast_checks(arm)
@@ -86,7 +87,8 @@ class ControlNode(ManagedNode):
         self.status: Status | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
-        self.get_logger().info(self.supervisor.policy.summary)
+        if not self.parameters.bundle_alias:  # the summary tells bundles apart
+            self.get_logger().info(self.supervisor.policy.summary)
         self.supervisor.deactivate()
         Reporter(self, "mode", self.robot.name, self._diagnose)
 

@@ -37,7 +37,7 @@ from conure_ros.comms.messages import (
     to_ns,
     to_time,
 )
-from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.parameters import declare, parameter, reread
 from conure_ros.comms.qos import LATCHED, NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import REMEDY, PublisherWatch, SolePublisher
 from conure_ros.comms.worker import NewestWins
@@ -54,7 +54,12 @@ class PolicyParameters:
     """Parameters of policy_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    bundle: str = parameter("", "folder of the policy bundle")
+    bundle: str = parameter("", "folder of the policy bundle", until_configured=True)
+    bundle_alias: str = parameter(
+        "",
+        "what the log and diagnostics call the bundle, in blinded trials; '': its own name",
+        until_configured=True,
+    )
     image_size_px: int = parameter(
         48, "side of the square images that the policy sees, px", 16, 1024
     )
@@ -94,6 +99,7 @@ class PolicyNode(ManagedNode):
         self.parameters = declare(self, PolicyParameters)
 
     def configure(self) -> None:
+        self.parameters = reread(self, self.parameters)
         if not self.parameters.bundle:
             raise ConfigError("the parameter 'bundle' is empty; give the folder of a policy bundle")
         self.robot = load_robot(self.parameters.robot)
@@ -163,8 +169,10 @@ class PolicyNode(ManagedNode):
             self.bundle.act({"image": image, "proprio": home}, self._noise())
 
     def _describe(self) -> str:
-        """What the bundle has, for a person."""
+        """What the bundle has, for a person; in blinded trials that would tell it apart."""
         spec = self.bundle.spec
+        if self.parameters.bundle_alias:
+            return f"bundle {self.parameters.bundle_alias}"
         prior = (
             "a prior: commands hold z and log-likelihood"
             if spec.has_prior
@@ -316,7 +324,7 @@ class PolicyNode(ManagedNode):
             "dropped: newer image": str(self.worker.dropped),
             **self.executed.values(),
         }
-        bundle = self.bundle.spec.name
+        bundle = self.parameters.bundle_alias or self.bundle.spec.name
         self.diagnostics.publish(diagnostics(self, "inference", bundle, self.fault, values))
 
 

@@ -1,0 +1,170 @@
+"""`conure trials run` with a scripted person at a pseudo-terminal, beside the simulated graph."""
+
+import json
+import re
+import signal
+
+import pytest
+import yaml
+
+from conure_msgs.msg import RobotState
+from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
+from conure_ros.recording.episodes import Episode
+from conure_ros.trials.journal import FAILURE, INVALID, SUCCESS, Journal
+from conure_ros.trials.session import INTERRUPTED, JOURNAL_FILE, read_key
+from conure_training.evaluation.planned_trials import report_trials
+from tests.ros.terminal import Terminal
+from tests.ros.test_trial_plan import two_bundles
+
+__all__ = ["two_bundles"]
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+PATIENCE_S = 120.0
+HOME, MOVE = "Enter sends the arm home", "Enter lets the policy move"
+
+
+class Person:
+    """Reads what the terminal shows from where they read last, and answers it."""
+
+    def __init__(self, terminal, wait_until):
+        self.terminal, self._wait_until, self._read = terminal, wait_until, 0
+
+    def wait_for(self, text):
+        def shown():
+            assert self.terminal.process.poll() is None, self.terminal.shown
+            return text in self.terminal.shown[self._read :]
+
+        self._wait_until(shown, PATIENCE_S, f"{text} in {self.terminal.shown[-2000:]}")
+        self._read = self.terminal.shown.index(text, self._read) + len(text)
+
+    def answer(self, text, keys):
+        self.wait_for(text)
+        self.terminal.press(keys)
+
+    def begin(self):
+        """Until the policy moves the arm."""
+        self.answer(HOME, "\r")
+        self.answer(MOVE, "\r")
+        self.wait_for("the policy moves")
+
+
+@pytest.fixture(scope="module")
+def graph(start, two_bundles, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    bundle = str(two_bundles / "one")
+    graph = start("sim", bundle=bundle, folder=str(folder), start_mode="hold")
+    graph.folder = folder
+    return graph
+
+
+@pytest.fixture
+def plan(two_bundles, tmp_path):
+    policies = {"chosen_one": str(two_bundles / "one"), "rival_one": str(two_bundles / "other")}
+    path = tmp_path / "PLAN.yaml"
+    data = {
+        "policies": policies,
+        "operator": "ada",
+        "robot": "wx250s",
+        "trials": 2,
+        "time_limit_s": 20.0,
+        "failure_reasons": ["missed"],
+    }
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.fixture
+def session(domain, plan, tmp_path, wait_until):
+    terminals = []
+
+    def opened():
+        words = ("trials", "run", f"plan={plan}", f"folder={tmp_path / 't'}")
+        terminals.append(Terminal(domain, *words))
+        return Person(terminals[-1], wait_until)
+
+    yield opened
+    for terminal in terminals:
+        terminal.close()
+
+
+def test_two_policies_with_mistakes_undo_a_kill_and_a_stop_lose_no_trial_and_stay_hidden(
+    graph, peer, session, tmp_path, wait_until
+):
+    states = peer.listen(RobotState, "robot_state", LATCHED)
+    person = session()
+    person.begin()
+    wait_until(lambda: states[-1].mode.value == Mode.POLICY, 30, "the policy moves the arm")
+    person.terminal.press("s")
+    person.wait_for("trial 1: success; 1 of 4")
+    assert states[-1].mode.value == Mode.HOLD
+
+    person.answer(HOME, "u")
+    person.wait_for("trial 1 has no label now")
+    person.answer("s success | f failure", "f")
+    person.answer("why? 1 missed", "7\r")
+    person.answer("there is no reason 7", "slid awaz\x7fy\r")
+    person.wait_for("trial 1: failure: slid away; 1 of 4")
+
+    person.begin()
+    person.terminal.press("i")
+    person.answer("why is it invalid?", "a hand in the picture\r")
+    person.wait_for("trial 2: invalid: a hand in the picture; 1 of 4")
+
+    person.begin()
+    person.terminal.process.send_signal(signal.SIGKILL)
+    person.terminal.process.wait()
+
+    person = session()
+    person.wait_for("trial 2 of 4")
+    wait_until(lambda: states[-1].mode.value == Mode.HOLD, 10, "the next session holds the arm")
+    person.begin()
+    person.terminal.press("f")
+    person.answer("why? 1 missed, 2 slid away", "2\r")
+    person.wait_for("trial 2: failure: slid away; 2 of 4")
+
+    person.answer(HOME, "q")
+    person.wait_for("2 of 4 trials are labelled; the same command goes on")
+    assert person.terminal.process.wait(30) == 0 and person.terminal.restored
+
+    person = session()
+    for number in (3, 4):
+        person.begin()
+        person.terminal.press("s")
+        person.wait_for(f"trial {number}: success; {number} of 4")
+    person.answer("Enter ends", "\r")
+    assert person.terminal.process.wait(30) == 0
+    shown = person.terminal.shown
+
+    journal, key = Journal(tmp_path / "t" / JOURNAL_FILE), read_key(tmp_path / "t")
+    labels = [journal.state(trial.number).label.label for trial in key]
+    assert labels == [FAILURE, FAILURE, SUCCESS, SUCCESS]
+    reasons = [label.reason for label in journal.state(2).invalid]
+    assert reasons == ["a hand in the picture", INTERRUPTED]
+
+    logs = "\n".join(line for _, line in graph.lines)
+    names = " ".join(path.name for path in graph.folder.glob("*.mcap"))
+    for name in ("chosen_one", "rival_one"):
+        assert name not in shown and name not in names and name not in logs
+    described = re.findall(r"bundle (\S+)$", logs, re.MULTILINE)
+    assert {trial.code for trial in key} == set(described), "each trial has a name of its own"
+    for trial in key:
+        episode = Episode(graph.folder / journal.state(trial.number).recording.rpartition("/")[2])
+        assert episode.metadata["code"] == trial.code and "policy" not in episode.metadata
+
+    report = report_trials(tmp_path / "t")
+    assert report.finished == 4 and report.comparisons[0].pairs is not None
+    assert sum(result.rates["all"].trials for result in report.policies) == 4
+    assert json.loads((tmp_path / "t" / JOURNAL_FILE).read_text().splitlines()[-1])["event"] == (
+        "opened"
+    )
+
+
+def test_a_stop_cuts_a_trial_off_and_says_so(graph, peer, session, tmp_path, wait_until):
+    states = peer.listen(RobotState, "robot_state", LATCHED)
+    person = session()
+    person.begin()
+    person.terminal.press(" ")
+    person.wait_for("trial 1 is invalid, and runs again: the arm was stopped")
+    assert states[-1].stopped
+    label = Journal(tmp_path / "t" / JOURNAL_FILE).state(1).label
+    assert label.label == INVALID and label.reason.startswith("the arm was stopped")
