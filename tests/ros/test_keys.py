@@ -17,7 +17,7 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, build_graph
 from conure_ros.comms.qos import LATCHED
 from conure_ros.control.arbiter import Mode
-from tests.ros.terminal import Terminal
+from tests.ros.terminal import CODE, Terminal
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")

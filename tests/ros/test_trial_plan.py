@@ -89,7 +89,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(write_plan, changes, reas
 def test_a_bundle_for_another_arm_a_damaged_one_and_one_given_twice_are_refused(
     write_plan, two_bundles, tmp_path
 ):
-    with pytest.raises(SpecMismatch, match="policies: prior: the bundle .* does not fit"):
+    with pytest.raises(SpecMismatch, match=r"policies: prior: the bundle .* does not fit"):
         load_plan(write_plan(robot="panda"))
     damaged = tmp_path / "damaged"
     shutil.copytree(two_bundles / "one", damaged)

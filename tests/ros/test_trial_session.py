@@ -150,9 +150,11 @@ def test_a_plan_that_changed_after_the_first_trial_is_refused_with_both_hashes(t
         pass
     with open_session(other, tmp_path / "t") as session:
         run_one(session, WIN)
-    with pytest.raises(ConfigError, match="its plan.trials is 3, not 2") as refused:
-        with open_session(first, tmp_path / "t"):
-            pass
+    with (
+        pytest.raises(ConfigError, match=r"its plan\.trials is 3, not 2") as refused,
+        open_session(first, tmp_path / "t"),
+    ):
+        pass
     assert first.hash in str(refused.value) and other.hash in str(refused.value)
     with open_session(other, tmp_path / "t") as session:
         assert session.finished == 1
@@ -161,9 +163,11 @@ def test_a_plan_that_changed_after_the_first_trial_is_refused_with_both_hashes(t
 def test_two_operators_cannot_label_one_series(tmp_path):
     with open_session(plan(), tmp_path / "t") as session:
         run_one(session, WIN)
-        with pytest.raises(ConfigError, match="one operator at a time: .*conure trials run"):
-            with open_session(plan(), tmp_path / "t"):
-                pass
+        with (
+            pytest.raises(ConfigError, match=r"one operator at a time: .*conure trials run"),
+            open_session(plan(), tmp_path / "t"),
+        ):
+            pass
         with pytest.raises(ConfigError, match="one operator at a time"):
             relabel(tmp_path / "t", 1, DROP)
 
@@ -232,5 +236,5 @@ def test_a_damaged_line_and_files_that_do_not_belong_are_named(tmp_path, damage)
     with pytest.raises(DataError, match="is of the plan ffff"):
         read_key(tmp_path)
     (tmp_path / PLAN_FILE).write_text("{}")
-    with pytest.raises(DataError, match="plan.json is damaged"):
+    with pytest.raises(DataError, match=r"plan\.json is damaged"):
         read_key(tmp_path)

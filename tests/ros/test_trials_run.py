@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
@@ -87,11 +88,8 @@ def session(domain, plan, tmp_path, wait_until):
         terminal.close()
 
 
-def test_two_policies_with_mistakes_undo_a_kill_and_a_stop_lose_no_trial_and_stay_hidden(
-    graph, peer, session, tmp_path, wait_until
-):
-    states = peer.listen(RobotState, "robot_state", LATCHED)
-    person = session()
+def mistakes(person, states, wait_until):
+    """The first trial and half of the second, with an undo, a slip and an invalid one."""
     person.begin()
     wait_until(lambda: states[-1].mode.value == Mode.POLICY, 30, "the policy moves the arm")
     person.terminal.press("s")
@@ -110,37 +108,30 @@ def test_two_policies_with_mistakes_undo_a_kill_and_a_stop_lose_no_trial_and_sta
     person.answer("why is it invalid?", "a hand in the picture\r")
     person.wait_for("trial 2: invalid: a hand in the picture; 1 of 4")
 
-    person.begin()
-    person.terminal.process.send_signal(signal.SIGKILL)
-    person.terminal.process.wait()
 
-    person = session()
+def after_the_kill(person, states, wait_until):
+    """The second trial, then the person leaves."""
     person.wait_for("trial 2 of 4")
     wait_until(lambda: states[-1].mode.value == Mode.HOLD, 10, "the next session holds the arm")
     person.begin()
     person.terminal.press("f")
     person.answer("why? 1 missed, 2 slid away", "2\r")
     person.wait_for("trial 2: failure: slid away; 2 of 4")
-
     person.answer(HOME, "q")
     person.wait_for("2 of 4 trials are labelled; the same command goes on")
     assert person.terminal.process.wait(30) == 0 and person.terminal.restored
 
-    person = session()
+
+def the_rest(person):
     for number in (3, 4):
         person.begin()
         person.terminal.press("s")
         person.wait_for(f"trial {number}: success; {number} of 4")
     person.answer("Enter ends", "\r")
     assert person.terminal.process.wait(30) == 0
-    shown = person.terminal.shown
 
-    journal, key = Journal(tmp_path / "t" / JOURNAL_FILE), read_key(tmp_path / "t")
-    labels = [journal.state(trial.number).label.label for trial in key]
-    assert labels == [FAILURE, FAILURE, SUCCESS, SUCCESS]
-    reasons = [label.reason for label in journal.state(2).invalid]
-    assert reasons == ["a hand in the picture", INTERRUPTED]
 
+def require_blinding(graph, shown, journal, key):
     logs = "\n".join(line for _, line in graph.lines)
     names = " ".join(path.name for path in graph.folder.glob("*.mcap"))
     for name in ("chosen_one", "rival_one"):
@@ -148,15 +139,38 @@ def test_two_policies_with_mistakes_undo_a_kill_and_a_stop_lose_no_trial_and_sta
     described = re.findall(r"bundle (\S+)$", logs, re.MULTILINE)
     assert {trial.code for trial in key} == set(described), "each trial has a name of its own"
     for trial in key:
-        episode = Episode(graph.folder / journal.state(trial.number).recording.rpartition("/")[2])
-        assert episode.metadata["code"] == trial.code and "policy" not in episode.metadata
+        name = Path(journal.state(trial.number).recording).name
+        metadata = Episode(graph.folder / name).metadata
+        assert metadata["code"] == trial.code and "policy" not in metadata
+
+
+def test_two_policies_with_mistakes_undo_and_a_kill_lose_no_trial_and_stay_hidden(
+    graph, peer, session, tmp_path, wait_until
+):
+    states = peer.listen(RobotState, "robot_state", LATCHED)
+    first = session()
+    mistakes(first, states, wait_until)
+    first.begin()
+    first.terminal.process.send_signal(signal.SIGKILL)
+    first.terminal.process.wait()
+    second = session()
+    after_the_kill(second, states, wait_until)
+    third = session()
+    the_rest(third)
+
+    path = tmp_path / "t" / JOURNAL_FILE
+    journal, key = Journal(path), read_key(tmp_path / "t")
+    labels = [journal.state(trial.number).label.label for trial in key]
+    assert labels == [FAILURE, FAILURE, SUCCESS, SUCCESS]
+    reasons = [label.reason for label in journal.state(2).invalid]
+    assert reasons == ["a hand in the picture", INTERRUPTED]
+    shown = "".join(person.terminal.shown for person in (first, second, third))
+    require_blinding(graph, shown, journal, key)
 
     report = report_trials(tmp_path / "t")
     assert report.finished == 4 and report.comparisons[0].pairs is not None
     assert sum(result.rates["all"].trials for result in report.policies) == 4
-    assert json.loads((tmp_path / "t" / JOURNAL_FILE).read_text().splitlines()[-1])["event"] == (
-        "opened"
-    )
+    assert json.loads(path.read_text().splitlines()[-1])["event"] == "opened"
 
 
 def test_a_stop_cuts_a_trial_off_and_says_so(graph, peer, session, tmp_path, wait_until):

@@ -92,7 +92,7 @@ class EvaluateConfig:
 
 
 def run(overrides: list[str]) -> None:
-    """Roll a prior, a policy or a bundle out in simulation; plan=PLAN.yaml begins planned trials."""
+    """Roll a prior, a policy or a bundle out in simulation; plan=FILE begins planned trials."""
     if any(word.startswith("plan=") for word in overrides):
         load_verb("trials run")([word for word in overrides if word != "graph=robot"])
         return

@@ -60,7 +60,7 @@ class TrialArm(Stopper):
         self._asked_stop_s = 0.0
         self._camera_s = self._command_s = -float("inf")
         self._bundle_hash = ""
-        self._kinds = {
+        kinds = {
             SET_MODE: SetMode,
             HOME: Trigger,
             SCENE_RESET: ResetScene,
@@ -70,7 +70,7 @@ class TrialArm(Stopper):
             **{f"{node}/change_state": ChangeState for node in NODES},
             **{f"{node}/set_parameters": SetParameters for node in NODES},
         }
-        self._clients = {name: self.create_client(kind, name) for name, kind in self._kinds.items()}
+        self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
         self.create_subscription(CameraInfo, "camera/camera_info", self._on_camera, NEWEST)
         self.create_subscription(PolicyCommand, "command/policy", self._on_command, NEWEST)
 
@@ -109,7 +109,7 @@ class TrialArm(Stopper):
 
         Raises: RobotError if nobody offers it, no answer comes in time, or it is a refusal.
         """
-        client = self._clients[service]
+        client = self._asked_of[service]
         self._wait(client.service_is_ready, OFFERED_S, lambda: self._absent(service))
         future = client.call_async(client.srv_type.Request(**fields))
         silent = f"the service '{service}' did not answer within {limit_s:g} s"
@@ -120,7 +120,7 @@ class TrialArm(Stopper):
         return response
 
     def _absent(self, service: str) -> str:
-        name = self._clients[service].srv_name
+        name = self._asked_of[service].srv_name
         hint = name_hint(self, service)
         return f"no node offers '{name}'{hint}; start conure up graph=robot or graph=sim first"
 
@@ -161,7 +161,7 @@ class TrialArm(Stopper):
         if is_recording:
             label = StopEpisode.Request.ABORTED
             requests.append((STOP_EPISODE, StopEpisode.Request(label=label)))
-        sent = [self._clients[name].call_async(request) for name, request in requests]
+        sent = [self._asked_of[name].call_async(request) for name, request in requests]
         deadline_s = time.monotonic() + LAST_CALL_S
         while time.monotonic() < deadline_s and not all(future.done() for future in sent):
             rclpy.spin_once(self, timeout_sec=POLL_S)
@@ -231,7 +231,7 @@ class TrialArm(Stopper):
         Raises:
             RobotError: It refuses the scene.
         """
-        if not self._clients[SCENE_RESET].service_is_ready():
+        if not self._asked_of[SCENE_RESET].service_is_ready():
             return False
         self.call(SCENE_RESET, seed=scene.seed, task=task, target_object=scene.condition)
         return True

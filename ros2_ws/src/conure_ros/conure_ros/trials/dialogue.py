@@ -50,11 +50,11 @@ class Dialogue:
         return key
 
     def choose(self, question: str, valid: str) -> str:
-        """Ask until one of these keys is pressed.
+        r"""Ask until one of these keys is pressed.
 
         Args:
             question: What is asked, one line.
-            valid: The keys that answer; "\\n" is Enter.
+            valid: The keys that answer; "\n" is Enter.
 
         Returns:
             The key, in small letters.
