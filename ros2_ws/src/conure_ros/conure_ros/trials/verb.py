@@ -212,8 +212,8 @@ class TrialRun:
         The arm holds afterwards. Raises: RobotError.
         """
         limit_s = self.session.plan.time_limit_s
-        say(f"the policy moves; s success | f failure | i invalid | at most {limit_s:g} s")
         self.arm.follow_policy()
+        say(f"the policy moves; s success | f failure | i invalid | at most {limit_s:g} s")
         began_s, key, fault = time.monotonic(), "", ""
         while time.monotonic() - began_s < limit_s and not key and not fault:
             self.arm.spin(POLL_S)
