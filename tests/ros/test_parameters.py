@@ -10,7 +10,8 @@ from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
 from conure_ros.bringup.graph_parameters import node_parameters
 from conure_ros.commands.up import UpConfig
-from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.lifecycle import ManagedNode
+from conure_ros.comms.parameters import declare, parameter, reread
 
 pytestmark = pytest.mark.nodes
 
@@ -21,6 +22,7 @@ class Some:
     limits_m: tuple[float, ...] = parameter((0.5, 1.0), "limits, m")
     count: int = parameter(1, "a count")
     folder: str = parameter("", "a folder")
+    bundle: str = parameter("", "a bundle", until_configured=True)
 
 
 def declared(**given):
@@ -43,6 +45,27 @@ def test_a_whole_number_is_taken_for_a_float(context):
 def test_what_is_no_such_number_is_still_refused_by_name(context, given):
     with pytest.raises(ConfigError, match=f"parameter {next(iter(given))} of some"):
         declared(**given)
+
+
+def test_a_parameter_may_change_until_the_node_is_configured_if_it_says_so(context, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    node = ManagedNode("some")
+    try:
+        given = declare(node, Some)
+        (result,) = node.set_parameters([Parameter("bundle", value="~/one")])
+        assert result.successful and reread(node, given).bundle == "/home/me/one"
+        (result,) = node.set_parameters([Parameter("folder", value="x")])
+        assert not result.successful, "others are read-only"
+        node.trigger_configure()
+        (result,) = node.set_parameters([Parameter("bundle", value="other")])
+        assert not result.successful
+        assert "bundle can change only while some is unconfigured" in result.reason
+        assert reread(node, given).bundle == "/home/me/one"
+        node.trigger_cleanup()
+        (result,) = node.set_parameters([Parameter("bundle", value="other")])
+        assert result.successful and reread(node, given).bundle == "other"
+    finally:
+        node.destroy_node()
 
 
 def test_a_path_may_begin_at_home(context, monkeypatch):

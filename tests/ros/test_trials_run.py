@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from std_msgs.msg import String
 
 from conure_msgs.msg import RobotState
-from conure_ros.comms.qos import LATCHED
+from conure_ros.bringup.graphs import (
+    CONTROL,
+    FAULT,
+    GRAPHS,
+    POLICY,
+    RECORDER,
+    SIM_ROBOT,
+    build_graph,
+    through_fault_node,
+)
+from conure_ros.comms.qos import LATCHED, STREAM
 from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
 from conure_ros.trials.journal import FAILURE, INVALID, SUCCESS, Journal
@@ -51,9 +62,13 @@ class Person:
 
 @pytest.fixture(scope="module")
 def graph(start, two_bundles, tmp_path_factory):
+    """As graph=sim, with a camera that can be unplugged."""
     folder = tmp_path_factory.mktemp("recordings")
-    bundle = str(two_bundles / "one")
-    graph = start("sim", bundle=bundle, folder=str(folder), start_mode="hold")
+    robot = through_fault_node(SIM_ROBOT, "camera/image_raw", "joint_states")
+    policy = through_fault_node(POLICY, "command/policy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "tried", build_graph(robot, CONTROL, policy, RECORDER, FAULT))
+        graph = start("tried", bundle=str(two_bundles / "one"), folder=str(folder))
     graph.folder = folder
     return graph
 
@@ -173,12 +188,34 @@ def test_two_policies_with_mistakes_undo_and_a_kill_lose_no_trial_and_stay_hidde
     assert json.loads(path.read_text().splitlines()[-1])["event"] == "opened"
 
 
-def test_a_stop_cuts_a_trial_off_and_says_so(graph, peer, session, tmp_path, wait_until):
+def test_a_lost_camera_a_signal_and_a_stop_cut_a_trial_off_with_the_arm_in_hold(
+    graph, peer, session, tmp_path, wait_until
+):
     states = peer.listen(RobotState, "robot_state", LATCHED)
+    faults = peer.node.create_publisher(String, "faults/inject", STREAM)
+    person = session()
+    person.begin()
+    faults.publish(String(data="camera unplugged"))
+    person.wait_for("trial 1 is invalid, and runs again: the camera was lost")
+    assert states[-1].mode.value == Mode.HOLD
+    faults.publish(String(data=""))
+
+    person.begin()
+    wait_until(lambda: states[-1].mode.value == Mode.POLICY, 30, "the policy moves the arm")
+    person.terminal.process.terminate()
+    assert person.terminal.process.wait(30) == 143
+    wait_until(lambda: states[-1].mode.value == Mode.HOLD, 10, "the session left the arm in hold")
+
     person = session()
     person.begin()
     person.terminal.press(" ")
     person.wait_for("trial 1 is invalid, and runs again: the arm was stopped")
     assert states[-1].stopped
-    label = Journal(tmp_path / "t" / JOURNAL_FILE).state(1).label
-    assert label.label == INVALID and label.reason.startswith("the arm was stopped")
+    state = Journal(tmp_path / "t" / JOURNAL_FILE).state(1)
+    labels = [*state.invalid, state.label]
+    assert [label.label for label in labels] == [INVALID] * 3
+    assert [label.reason.partition(":")[0] for label in labels] == [
+        "the camera was lost",
+        INTERRUPTED,
+        "the arm was stopped",
+    ]

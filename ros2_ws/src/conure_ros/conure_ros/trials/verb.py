@@ -1,5 +1,6 @@
 """`conure trials run plan=PLAN.yaml`: a person resets and labels, the policies stay hidden."""
 
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ def run(overrides: list[str]) -> None:
         raise ConfigError("conure trials run needs a plan: plan=PLAN.yaml (docs/evaluate.md)")
     loaded = load_plan(Path(config.plan))
     require_terminal("trials run")
+    # A closed terminal ends the input; the arm must be told to hold first.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with open_session(loaded, Path(config.folder)) as session:
         join_running_graph()
         namespace = config.namespace.strip("/")
@@ -239,12 +242,15 @@ class TrialRun:
         say(f"trial {trial.number}: {label}{': ' + reason if reason else ''}; {done} of {total}")
 
     def _cut_off(self, trial: PlannedTrial, why: str) -> None:
-        """A node failed: what runs is invalid, and the person decides when to go on."""
-        if self.is_recording:
-            self.arm.rest()
-            self.arm.abandon_recording()
-            self.is_recording = False
+        """A node failed: what runs is invalid, and the person decides when to go on.
+
+        Raises: RobotError if the arm cannot be told to hold.
+        """
         if self.session.journal.state(trial.number).is_open:
             self.session.journal.cut_off(trial.number, why)
             why = f"trial {trial.number} is invalid, and runs again: {why}"
         say(why)
+        self.arm.rest()
+        if self.is_recording:
+            self.arm.abandon_recording()
+            self.is_recording = False
