@@ -20,9 +20,12 @@ import torch
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
+from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import run_episode
 from conure_training.export.export import load_exportable
+from conure_training.export.export import run as export
+from conure_training.policies.bundle import BundlePolicy
 from conure_training.policies.latent import LatentPolicy
 from conure_training.prior.model import load_prior
 from conure_training.rl.config import RunConfig
@@ -160,6 +163,27 @@ def exports(path: Path) -> bool:
     except ConfigError:
         return False
     return True
+
+
+@pytest.mark.parametrize("variant", ["scratch", "latent_finetuned", "latent_escape", "trajectory"])
+def test_a_policy_of_each_kind_of_graph_becomes_a_bundle_that_acts_as_it_does(
+    variant, demos, prior, tmp_path
+) -> None:
+    config = config_of(variant, demos, prior, tmp_path, "evaluate_every=0", "steps=1")
+    policy = train_rl(config)
+    folder = tmp_path / "bundle"
+    export([f"agent={policy}", f"out={folder}", f"demos={demos}", "metrics=", "observations=20"])
+    ours, theirs = BundlePolicy(folder), load_policy(policy)
+    assert (ours.bundle.spec.memory_size > 0) == (variant == "trajectory")
+    assert ours.bundle.spec.has_prior == (variant != "scratch")
+    data = load_demonstrations(demos)
+    noise = np.random.default_rng(0).standard_normal((8, 7), dtype=np.float32)
+    for agent in (ours, theirs):
+        agent.begin()
+    for row in range(8):  # a skill of five steps ends, and the next one begins
+        seen = {"image": data.image[row], "proprio": data.proprio[row]}
+        given = noise[row]
+        np.testing.assert_allclose(ours.act(seen, given), theirs.act(seen, given), atol=1e-5)
 
 
 def documented_export(variant: str) -> str:
