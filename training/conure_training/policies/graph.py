@@ -90,11 +90,8 @@ class PriorModuleGraph(PolicyGraph):
         return action.float(), z.float(), log_likelihood.float()
 
 
-class ModuleGraph(nn.Module):
+class ModuleGraph(RecurrentGraph):
     """a = module(image, proprio, noise), clipped; for policies that have no prior and no memory."""
-
-    memory_size = 0
-    has_prior = False
 
     def __init__(self, module: PolicyModule, action_dim: int) -> None:
         """Copy the module in float64.
@@ -103,26 +100,17 @@ class ModuleGraph(nn.Module):
             module: Acts.
             action_dim: Values of an action, A.
         """
-        super().__init__()
+        super().__init__(None, action_dim)
         self.module = in_float64(module)
-        self.action_dim = action_dim
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> tuple[Tensor]:
-        """Decide.
-
-        Args:
-            image: Shape (B, H, W, 3), uint8.
-            proprio: Shape (B, P), float32.
-            noise: Shape (B, A), float32: standard normal to sample, zeros for the mean.
-
-        Returns:
-            Actions in [-1, 1], shape (B, A), float32.
-        """
+    def forward(
+        self, image: Tensor, proprio: Tensor, noise: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         action = self.module(image, proprio.double(), noise.double())
         return (action.clamp(-1.0, 1.0).float(),)
 
 
-ActingGraph = PolicyGraph | ModuleGraph | RecurrentGraph
+ActingGraph = PolicyGraph | RecurrentGraph
 """What a bundle is made of."""
 
 

@@ -183,8 +183,9 @@ def load_policy(data: Mapping[str, Any]) -> RecurrentPolicy:
     prior = rebuild_prior(data)
     skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])
     policy = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    loaded = load_module(Skilled(prior=prior, skills=skills, policy=policy), data)
-    return RecurrentPolicy(SkillGraph(loaded.module), loaded.contract)
+    module = Skilled(prior=prior, skills=skills, policy=policy)
+    contract = load_module(module, data).contract
+    return RecurrentPolicy(SkillGraph(module), contract)
 
 
 def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:
