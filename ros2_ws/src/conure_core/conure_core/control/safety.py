@@ -147,6 +147,15 @@ class SafetyGate:
         return replace(self._started(), changes=("hold",), requested_rad=None)
 
     @property
+    def last(self) -> JointCommand:
+        """The last command.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
+        """
+        return self._started()
+
+    @property
     def last_rad(self) -> Array:
         """The last command, (n,) rad.
 

@@ -15,13 +15,16 @@ class Mode(IntEnum):
     POLICY = 2
     TELEOP = 3
     STOPPED = 4
+    TRAJECTORY = 5
 
 
-SELECTABLE = {"hold": Mode.HOLD, "policy": Mode.POLICY, "teleop": Mode.TELEOP}
+SOURCES = (Mode.POLICY, Mode.TELEOP, Mode.TRAJECTORY)
+"""Who can move the arm, one at a time."""
+SELECTABLE = {mode.name.lower(): mode for mode in (Mode.HOLD, *SOURCES)}
 
 
 class Arbiter:
-    """Arbitrate between sources: a stop wins over a person, a person over the policy.
+    """Arbitrate between sources: a stop wins over a person, a person over policy and trajectories.
 
     The arm holds when the selected source falls silent or sends a command that must not move the
     arm. The source moves the arm again with its next good command. Only `reset` ends a latched
@@ -55,13 +58,13 @@ class Arbiter:
 
     @property
     def moving(self) -> bool:
-        return self.mode in (Mode.POLICY, Mode.TELEOP)
+        return self.mode in SOURCES
 
     def select(self, mode: Mode, now_s: float, why: str = "") -> None:
         """Select the source that may move the arm from now on.
 
         Args:
-            mode: POLICY, TELEOP, or HOLD for none.
+            mode: One of SOURCES, or HOLD for none.
             now_s: Present time on the steady clock, s. The source is silent `stale_s` after it.
             why: Reason to show for HOLD; other modes give their own until the first good command.
 

@@ -12,6 +12,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.check_time import require_fast_checks
 from conure_core.control.safety import JointCommand
@@ -23,7 +24,7 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
+from conure_ros.comms.messages import joint_goal, joint_part, joints_in, to_ns, to_time
 from conure_ros.comms.parameters import declare
 from conure_ros.comms.qos import NEWEST, PARTS, STATE, newest_parts, overridable, take_waiting
 from conure_ros.comms.sole_publisher import DISCOVERY_S, PublisherWatch, SplitPublisherWatch
@@ -36,6 +37,7 @@ from conure_ros.control.supervisor import Request, Status, Supervisor
 WATCH_PERIOD_S = 0.01
 TORQUE_S = 2.0
 SOURCES = {"command/teleop": Mode.TELEOP, "command/policy": Mode.POLICY}
+TRAJECTORY = "command/trajectory"
 
 
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -90,6 +92,7 @@ class ControlNode(ManagedNode):
         self.joint_states = subscribe(JointState, "joint_states", self._on_joint_states, PARTS)
         for topic, source in SOURCES.items():
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
+        subscribe(JointTrajectory, TRAJECTORY, self._on_trajectory)
         for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
             self.destroy_at_cleanup(
                 self.destroy_service, self.create_service(Trigger, name, answer)
@@ -100,7 +103,7 @@ class ControlNode(ManagedNode):
         )
         self.torque_client = self.create_client(SetBool, "torque")
         self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (*self.output.topics, *SOURCES)
+        topics = (*self.output.topics, *SOURCES, TRAJECTORY)
         self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
         self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
@@ -154,6 +157,19 @@ class ControlNode(ManagedNode):
         captured_ns, action = to_ns(message.header.stamp), np.array(message.action)
         request = Request(captured_ns, action, message.bundle_hash, message.log_likelihood)
         self.supervisor.take_request(source, request)
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        """The next point of a trajectory; without a point: the trajectory rests here."""
+        if not message.points:
+            self.supervisor.pause(Mode.TRAJECTORY, "the trajectory rests")
+            return
+        try:
+            goal = joint_goal(message, self.robot)
+        except RobotError as error:
+            self.supervisor.pause(Mode.TRAJECTORY, str(error))
+            return
+        request = Request(to_ns(message.header.stamp), goal)
+        self.supervisor.take_request(Mode.TRAJECTORY, request)
 
     def _tick(self) -> None:
         duplicates = {watch.topic: names for watch in self.watches if (names := watch.duplicates())}
@@ -229,6 +245,7 @@ class ControlNode(ManagedNode):
 
     def _message(self, status: Status) -> RobotState:
         state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
+        state.selected = int(status.selected)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = (
             status.alarm,
