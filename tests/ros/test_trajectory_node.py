@@ -32,10 +32,15 @@ HOME = np.array(ROBOT.home_rad)
 DOWN = HOME + [0.0, 0.9, 0.3, 0.0, 0.0, 0.0]
 """Into the table."""
 Result = FollowJointTrajectory.Result
+ARM, GRIPPER, PARALLEL = (
+    "trajectory/follow_joint_trajectory",
+    "trajectory_gripper/gripper_cmd",
+    "trajectory_gripper/parallel_gripper_cmd",
+)
 ACTIONS = {
-    "follow_joint_trajectory": FollowJointTrajectory,
-    "gripper_cmd": GripperCommand,
-    "parallel_gripper_cmd": ParallelGripperCommand,
+    ARM: FollowJointTrajectory,
+    GRIPPER: GripperCommand,
+    PARALLEL: ParallelGripperCommand,
 }
 PATIENT = {"control.stale_periods": 9.0}
 """Of a control on a machine that does other work: a command may be late."""
@@ -77,10 +82,7 @@ class Client:
         self.person = peer.node.create_publisher(TwistStamped, "teleop/twist", NEWEST)
         self.topic = peer.node.create_publisher(JointTrajectory, "trajectory/joint_trajectory", 1)
         self.feedback = []
-        self.clients = {
-            name: ActionClient(peer.node, kind, f"trajectory/{name}")
-            for name, kind in ACTIONS.items()
-        }
+        self.clients = {name: ActionClient(peer.node, kind, name) for name, kind in ACTIONS.items()}
         assert all(client.wait_for_server(20) for client in self.clients.values())
 
     def send(self, action, **fields):
@@ -92,7 +94,7 @@ class Client:
         return done(self.peer.begin(sending))
 
     def follow(self, message, **fields):
-        return self.send("follow_joint_trajectory", trajectory=message, **fields)
+        return self.send(ARM, trajectory=message, **fields)
 
     def result(self, handle):
         async def waiting():
@@ -109,7 +111,7 @@ class Client:
     def grip(self, position_m):
         goal = GripperCommand.Goal()
         goal.command.position = position_m
-        return done(self.result(self.send("gripper_cmd", command=goal.command)))
+        return done(self.result(self.send(GRIPPER, command=goal.command)))
 
     def select(self, mode):
         answer = self.peer.call(SetMode, "set_mode", mode=mode)
@@ -273,7 +275,7 @@ def test_the_gripper_goes_where_it_is_told_and_the_arm_stays(client):
     assert abs(ended.result.position - middle_m) < 0.003
     assert np.abs(client.measured.joint_rad - before).max() < 0.01
     state = JointState(name=[ROBOT.gripper_joint], position=[ROBOT.gripper_open_m])
-    parallel = done(client.result(client.send("parallel_gripper_cmd", command=state)))
+    parallel = done(client.result(client.send(PARALLEL, command=state)))
     assert parallel.result.reached_goal
     assert abs(parallel.result.state.position[0] - ROBOT.gripper_open_m) < 0.003
     refused = client.grip(1.0)

@@ -54,9 +54,14 @@ from conure_ros.trajectory.preview import Preview
 from conure_ros.trajectory.reports import feedback_message, state_message
 from conure_ros.trajectory.running import AHEAD_STEPS, ArmRun, GripRun, Moment, Run
 
-ARM, GRIPPER = "follow_joint_trajectory", "gripper_cmd"
-"""Names of the actions, and of the goals that run."""
-GRIPPER_ACTIONS = {GRIPPER: GripperCommand, "parallel_gripper_cmd": ParallelGripperCommand}
+ARM, GRIPPER = "arm", "gripper"
+"""What a goal moves; one of each can run."""
+ARM_ACTION = "trajectory/follow_joint_trajectory"
+GRIPPER_ACTIONS = {
+    "trajectory_gripper/gripper_cmd": GripperCommand,
+    "trajectory_gripper/parallel_gripper_cmd": ParallelGripperCommand,
+}
+"""Names of the actions: MoveIt asks for CONTROLLER/ACTION, and both are controllers to it."""
 MOST_STEPS = 100_000
 """Set points of the longest trajectory, and more."""
 CANCELLED = Outcome(Result.SUCCESSFUL, "cancelled by its client", cancelled=True)
@@ -121,7 +126,7 @@ class TrajectoryNode(ManagedNode):
         self.controller_state = self.destroy_at_cleanup(self.destroy_publisher, state)
         self.joints = self._subscribe(JointState, "joint_states", self._on_joint_states, PARTS)
         self._subscribe(JointTrajectory, "~/joint_trajectory", self._on_trajectory, NEWEST)
-        self._serve(ARM, FollowJointTrajectory, self._on_arm_goal)
+        self._serve(ARM_ACTION, FollowJointTrajectory, self._on_arm_goal)
         for name, action in GRIPPER_ACTIONS.items():
             self._serve(name, action, partial(self._on_grip_goal, name))
         self.steady_timer(self.robot.control_period_s, self._tick)
@@ -136,7 +141,7 @@ class TrajectoryNode(ManagedNode):
         server = ActionServer(
             self,
             action,
-            f"~/{name}",
+            name,
             execute,
             callback_group=ReentrantCallbackGroup(),
             cancel_callback=self._on_cancel,
@@ -159,7 +164,7 @@ class TrajectoryNode(ManagedNode):
 
     async def _on_arm_goal(self, handle: Any) -> FollowJointTrajectory.Result:
         start = partial(self._arm_run, handle.request)
-        outcome = await self._serve_goal(ARM, ARM, handle, start)
+        outcome = await self._serve_goal(ARM, ARM_ACTION, handle, start)
         return FollowJointTrajectory.Result(error_code=outcome.code, error_string=outcome.why)
 
     async def _on_grip_goal(self, name: str, handle: Any) -> Any:
@@ -184,7 +189,7 @@ class TrajectoryNode(ManagedNode):
         """Run a goal to its end, and tell its client how it ended."""
         try:
             run = start()
-            run.handle, run.feedback = handle, f"{self.get_name()}/{action}/_action/feedback"
+            run.handle, run.feedback = handle, f"{action}/_action/feedback"
             outcome = await self._begin(part, run).answer
         except RobotError as error:
             outcome = Outcome(getattr(error, "code", Result.INVALID_GOAL), one_line(error))
