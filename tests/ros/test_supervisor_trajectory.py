@@ -125,8 +125,8 @@ def test_whatever_the_goals_are_the_arm_keeps_limits_speed_and_the_box(goals):
     assert fastest < 1.05 * max(ROBOT.max_speed_rad_s)
     lower, upper = ARM.workspace_m
     tools = np.array([ARM.forward(row)[:3, 3].copy() for row in rig.track])
-    assert (tools > lower - 2e-3).all() and (tools < upper + 2e-3).all()
-    assert all(ARM.first_collision(row) is None for row in commands)
+    assert (tools > lower - 2e-3).all() and (tools < upper + 2e-3).all(), "on the way too"
+    assert all(ARM.first_collision(row) is None for row in rig.track[::2])
 
 
 @given(wild, st.one_of(st.none(), st.floats(0.0, 1.0)), st.booleans())

@@ -89,7 +89,7 @@ class ControlLoop:
             UnsafeCommand: The target is malformed, or nothing was reset yet; call `hold` next.
             StaleInput: The measurement is too old, or from the future; call `hold` next.
         """
-        command = self.gate.check(target, age_s, measured_gripper_m)
+        command = self.gate.check(target, age_s, measured_gripper_m, judge_way=True)
         self.controller.reset(command.joint_rad)
         return command
 
