@@ -7,7 +7,9 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from conure_msgs.msg import RobotState
+from conure_ros.comms.messages import mode_message
 from conure_ros.comms.qos import LATCHED, STATE, STATE_SILENT_S
+from conure_ros.control.arbiter import Mode
 from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
 
 pytestmark = pytest.mark.nodes
@@ -44,7 +46,7 @@ def test_the_latched_state_of_before_is_none_and_a_state_is_news_for_half_a_seco
     assert control.silent and control.state is None and control.text == "control is silent"
 
     asked_s = time.monotonic()
-    states.publish(RobotState(mode=RobotState.HOLD, reason="asked for"))
+    states.publish(RobotState(mode=mode_message(Mode.HOLD), reason="asked for"))
     turn_until(turn, lambda: not control.silent)
     assert control.text == "hold: asked for"
     assert control.last_since(asked_s).reason == "asked for"
@@ -60,11 +62,11 @@ def test_a_stop_with_a_reservation_is_none():
     assert not confirms_stop(RobotState(stopped=False))
     assert not confirms_stop(None)
     limp = RobotState(
-        mode=RobotState.STOPPED,
+        mode=mode_message(Mode.STOPPED),
         stopped=True,
         reason="the stop topic",
         alarm="torque off not confirmed",
     )
     assert not confirms_stop(limp)
     assert describe_state(limp) == "stopped: the stop topic | ALARM: torque off not confirmed"
-    assert describe_state(RobotState(mode=99)) == "mode 99"
+    assert describe_state(RobotState(mode=mode_message(99))) == "mode 99"

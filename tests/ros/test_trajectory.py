@@ -19,8 +19,8 @@ from trajectory_msgs.msg import JointTrajectoryPoint, MultiDOFJointTrajectoryPoi
 from conure_core.errors import RobotError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
-from conure_msgs.msg import RobotState
-from conure_ros.comms.messages import JointSample, to_time
+from conure_msgs.msg import Mode, RobotState
+from conure_ros.comms.messages import JointSample, mode_message, to_time
 from conure_ros.trajectory.admission import LATE_S, START_S, Admission, refusal
 from conure_ros.trajectory.following import ArmFollowing, default_tolerances
 from conure_ros.trajectory.goals import GoalRefused, Result, read_arm_goal, require_start
@@ -483,9 +483,10 @@ def test_a_parallel_gripper_is_told_one_position_of_its_joint(fields, why):
 
 
 def state(stamp_ns=NOW_NS, **fields):
-    message = RobotState(
-        **{"mode": RobotState.TRAJECTORY, "selected": RobotState.TRAJECTORY, **fields}
-    )
+    modes = {"mode": Mode.TRAJECTORY, "selected": Mode.TRAJECTORY}
+    for name in modes:
+        modes[name] = mode_message(fields.pop(name, modes[name]))
+    message = RobotState(**modes, **fields)
     message.header.stamp = to_time(stamp_ns)
     return message
 
@@ -495,10 +496,10 @@ def state(stamp_ns=NOW_NS, **fields):
     [
         (None, "control is silent"),
         (state(stopped=True, reason="the stop topic"), "the arm is stopped: the stop topic"),
-        (state(mode=RobotState.INACTIVE), "control is not active"),
-        (state(selected=RobotState.POLICY), "choose the mode trajectory first"),
-        (state(mode=RobotState.HOLD, selected=RobotState.HOLD), "choose the mode trajectory"),
-        (state(mode=RobotState.HOLD), ""),
+        (state(mode=Mode.INACTIVE), "control is not active"),
+        (state(selected=Mode.POLICY), "choose the mode trajectory first"),
+        (state(mode=Mode.HOLD, selected=Mode.HOLD), "choose the mode trajectory"),
+        (state(mode=Mode.HOLD), ""),
         (state(), ""),
     ],
 )
@@ -515,7 +516,7 @@ class Watched:
         return self.admission.judge(state(NOW_NS + round(now_s * 1e9), **fields), now_s, late)
 
 
-HOLDS = {"mode": RobotState.HOLD, "reason": "'elbow' is blocked"}
+HOLDS = {"mode": Mode.HOLD, "reason": "'elbow' is blocked"}
 
 
 def test_until_it_follows_control_is_given_time():
@@ -544,10 +545,10 @@ def test_a_state_from_before_the_goal_counts_for_nothing():
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"selected": RobotState.TELEOP, "mode": RobotState.TELEOP}, "a person took over"),
-        ({"selected": RobotState.HOLD, "reason": "homing"}, "another mode was chosen: homing"),
+        ({"selected": Mode.TELEOP, "mode": Mode.TELEOP}, "a person took over"),
+        ({"selected": Mode.HOLD, "reason": "homing"}, "another mode was chosen: homing"),
         ({"stopped": True, "reason": "a button"}, "the arm is stopped: a button"),
-        ({"mode": RobotState.INACTIVE}, "control is not active"),
+        ({"mode": Mode.INACTIVE}, "control is not active"),
     ],
 )
 def test_what_ends_a_goal_is_said(fields, why):

@@ -19,10 +19,13 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.robot.description import load_robot
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.comms.messages import joint_sample, to_ns, to_time
+from conure_ros.comms.messages import joint_sample, mode_message, to_ns, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.comms.service_names import HOME as HOME_ARM
+from conure_ros.comms.service_names import RESET_STOP, SET_MODE, STOP
+from conure_ros.control.arbiter import named_mode
 from conure_ros.faults.judge.rules import MeasuredMotion
 from conure_ros.faults.live import WINDOW_S, shared_judge
 
@@ -114,7 +117,7 @@ class Client:
         return done(self.result(self.send(GRIPPER, command=goal.command)))
 
     def select(self, mode):
-        answer = self.peer.call(SetMode, "set_mode", mode=mode)
+        answer = self.peer.call(SetMode, SET_MODE, mode=mode_message(named_mode(mode)))
         assert answer.success, answer.message
 
     @property
@@ -122,7 +125,7 @@ class Client:
         return joint_sample(self.joints[-1], ROBOT)
 
     def go_home(self):
-        assert self.peer.call(Trigger, "home", timeout_s=60.0).success
+        assert self.peer.call(Trigger, HOME_ARM, timeout_s=60.0).success
         self.select("trajectory")
 
 
@@ -190,7 +193,7 @@ def test_a_cancelled_goal_holds_at_once(client):
     handle, result = moving(client, turned(0.6))
     asked_ns = client.peer.now_ns
     done(client.cancel(handle))
-    assert client.peer.seconds_until(RobotState.HOLD, client.states, asked_ns) < 0.5
+    assert client.peer.seconds_until(Mode.HOLD, client.states, asked_ns) < 0.5
     assert done(result).status == GoalStatus.STATUS_CANCELED
     assert rests(client) and client.measured.joint_rad[0] < 0.55
 
@@ -198,7 +201,7 @@ def test_a_cancelled_goal_holds_at_once(client):
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        (lambda client: client.peer.call(Trigger, "stop"), "stopped"),
+        (lambda client: client.peer.call(Trigger, STOP), "stopped"),
         (lambda client: client.select("hold"), "another mode was chosen"),
         (lambda client: client.select("policy"), "another mode was chosen"),
     ],
@@ -216,7 +219,7 @@ def test_stop_and_another_mode_end_a_goal_with_a_reason(client, end, reason):
     assert "choose the mode trajectory first" in refused.error_string
     assert rests(client)
     if client.states[-1].stopped:
-        client.peer.call(Trigger, "reset_stop")
+        client.peer.call(Trigger, RESET_STOP)
 
 
 def test_a_person_takes_over_and_trajectories_move_no_more_until_they_are_chosen(
@@ -231,10 +234,10 @@ def test_a_person_takes_over_and_trajectories_move_no_more_until_they_are_chosen
         time.sleep(0.05)
     ended = done(result).result
     assert ended.error_string == "a person took over"
-    wait_until(lambda: client.states[-1].mode == RobotState.HOLD, 10.0, "the hand rests")
+    wait_until(lambda: client.states[-1].mode.value == Mode.HOLD, 10.0, "the hand rests")
     refused = done(client.result(client.follow(trajectory(turned(0.1))))).result
     assert refused.error_code == Result.INVALID_GOAL
-    assert client.states[-1].selected == RobotState.TELEOP
+    assert client.states[-1].selected.value == Mode.TELEOP
 
 
 def test_a_new_goal_takes_the_place_of_the_one_before_without_a_rest_between(client):
@@ -245,8 +248,8 @@ def test_a_new_goal_takes_the_place_of_the_one_before_without_a_rest_between(cli
     assert done(client.result(second)).status == GoalStatus.STATUS_SUCCEEDED
     assert abs(client.measured.joint_rad[0] - 0.3) < 0.05
     later = [state for state in list(client.states) if to_ns(state.header.stamp) > began_ns]
-    modes = [state.mode for state in later]
-    assert modes[0] == RobotState.TRAJECTORY and RobotState.HOLD not in modes[: len(modes) // 2]
+    modes = [state.mode.value for state in later]
+    assert modes[0] == Mode.TRAJECTORY and Mode.HOLD not in modes[: len(modes) // 2]
 
 
 REFUSED = [

@@ -66,7 +66,7 @@ class ControlState:
 def describe_state(state: RobotState) -> str:
     """One line for a person: mode, reason and alarm."""
     known = {mode.value: mode.name.lower() for mode in Mode}
-    mode = known.get(state.mode, f"mode {state.mode}")
+    mode = known.get(state.mode.value, f"mode {state.mode.value}")
     reason = f": {state.reason}" if state.reason else ""
     alarm = f" | ALARM: {state.alarm}" if state.alarm else ""
     return f"{mode}{reason}{alarm}"

@@ -56,7 +56,7 @@ from conure_ros.trajectory.running import AHEAD_STEPS, ArmRun, GripRun, Moment, 
 
 ARM, GRIPPER = "arm", "gripper"
 """What a goal moves; one of each can run."""
-ARM_ACTION = "trajectory/follow_joint_trajectory"
+ARM_ACTION = "~/follow_joint_trajectory"
 GRIPPER_ACTIONS = {
     "trajectory_gripper/gripper_cmd": GripperCommand,
     "trajectory_gripper/parallel_gripper_cmd": ParallelGripperCommand,

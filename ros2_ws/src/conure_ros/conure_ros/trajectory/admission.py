@@ -2,14 +2,14 @@
 
 import math
 
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode, RobotState
 from conure_ros.comms.messages import to_ns
 
 START_S = 2.0
 """How long control may take to follow: an arm that was moved by hand must rest first."""
 LATE_S = 0.5
 """How long it may hold after commands that came late."""
-CHOOSE = "choose the mode trajectory first: set_mode"
+CHOOSE = "choose the mode trajectory first: control/set_mode"
 
 
 def refusal(state: RobotState | None) -> str:
@@ -21,10 +21,10 @@ def refusal(state: RobotState | None) -> str:
     if state is None:
         return "control is silent; is control_node active?"
     if state.stopped:
-        return f"the arm is stopped: {state.reason}; call reset_stop, then {CHOOSE}"
-    if state.mode == RobotState.INACTIVE:
+        return f"the arm is stopped: {state.reason}; call control/reset_stop, then {CHOOSE}"
+    if state.mode.value == Mode.INACTIVE:
         return "control is not active"
-    if state.selected != RobotState.TRAJECTORY:
+    if state.selected.value != Mode.TRAJECTORY:
         return f"trajectories may not move the arm now; {CHOOSE}"
     return ""
 
@@ -70,7 +70,7 @@ class Admission:
             return refusal(None) if state is None else _interruption(state, why)
         if to_ns(state.header.stamp) < self._begun_ns:
             return ""  # it does not know the goal yet
-        self.follows = state.mode == RobotState.TRAJECTORY
+        self.follows = state.mode.value == Mode.TRAJECTORY
         if self.follows and not self._followed:
             self._followed, self._patient_until_s = True, now_s
         if late:
@@ -82,8 +82,8 @@ class Admission:
 
 def _interruption(state: RobotState, why: str) -> str:
     """Why control no longer follows."""
-    if state.stopped or state.mode == RobotState.INACTIVE:
+    if state.stopped or state.mode.value == Mode.INACTIVE:
         return why
-    if state.selected == RobotState.TELEOP:
+    if state.selected.value == Mode.TELEOP:
         return "a person took over"
     return f"another mode was chosen: {state.reason}"
