@@ -9,9 +9,9 @@ import numpy as np
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_ros.comms.messages import JointGoal, JointPart, JointSample
-from conure_ros.control.arbiter import Mode
+from conure_ros.control.arbiter import Mode, Request
 from conure_ros.control.parameters import ControlParameters
-from conure_ros.control.supervisor import Request, Supervisor
+from conure_ros.control.supervisor import Supervisor
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)

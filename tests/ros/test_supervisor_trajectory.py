@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conure_ros.comms.messages import JointGoal, goal_message, joint_goal
-from conure_ros.control.arbiter import Mode
-from conure_ros.control.supervisor import Request
+from conure_ros.control.arbiter import Mode, Request
 from tests.ros.supervised import ARM, FORWARD, HOME, PERIOD_S, ROBOT, ready
 
 TURNED = HOME + [0.3, 0.0, 0.0, 0.0, 0.0, 0.0]

@@ -2,9 +2,14 @@
 out.
 """
 
+import math
+from dataclasses import dataclass
 from enum import IntEnum
 
+from conure_core.control.safety import JointCommand
 from conure_core.errors import ConfigError, RobotError, unknown_name
+from conure_core.types import Array
+from conure_ros.comms.messages import JointGoal
 
 
 class Mode(IntEnum):
@@ -21,6 +26,36 @@ class Mode(IntEnum):
 SOURCES = (Mode.POLICY, Mode.TELEOP, Mode.TRAJECTORY)
 """Who can move the arm, one at a time."""
 SELECTABLE = {mode.name.lower(): mode for mode in (Mode.HOLD, *SOURCES)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source wants: an action (7,) for the observation captured at `captured_ns`, or a
+    joint goal.
+    """
+
+    captured_ns: int
+    action: Array | JointGoal
+    bundle_hash: str = ""
+    log_likelihood: float = math.nan
+
+
+@dataclass(frozen=True)
+class Status:
+    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
+
+    mode: Mode
+    selected: Mode
+    stopped: bool
+    reason: str
+    alarm: str
+    refused: int
+    refusal: str
+    reset_ns: int
+    now_ns: int
+    command: JointCommand | None = None
+    changes: tuple[str, ...] = ()
+    latency_s: float = math.nan
 
 
 class Arbiter:

@@ -5,7 +5,7 @@ Pure: the clock is passed in.
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +20,8 @@ from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointGoal, JointPart, JointSample
 from conure_ros.comms.qos import STATE_PERIOD_S
 from conure_ros.comms.sole_publisher import NO_NAME
-from conure_ros.control.arbiter import Arbiter, Mode
-from conure_ros.control.clock_watch import ClockWatch
+from conure_ros.control.arbiter import Arbiter, Mode, Request, Status
+from conure_ros.control.clock_watch import Clock, ClockWatch
 from conure_ros.control.home_request import HomeRequest
 from conure_ros.control.joint_watch import JointWatch
 from conure_ros.control.parameters import ControlParameters
@@ -30,43 +30,6 @@ from conure_ros.control.set_point import SetPoint
 from conure_ros.control.torque import CONFIRM_S, Torque
 
 NOWHERE_S = 1e-9
-
-
-class Clock(Protocol):
-    """Two times: a steady one, and the one of the stamps."""
-
-    def steady_s(self) -> float: ...
-    def now_ns(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a source wants: an action (7,) for the observation captured at `captured_ns`, or a
-    joint goal.
-    """
-
-    captured_ns: int
-    action: Array | JointGoal
-    bundle_hash: str = ""
-    log_likelihood: float = math.nan
-
-
-@dataclass(frozen=True)
-class Status:
-    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
-
-    mode: Mode
-    selected: Mode
-    stopped: bool
-    reason: str
-    alarm: str
-    refused: int
-    refusal: str
-    reset_ns: int
-    now_ns: int
-    command: JointCommand | None = None
-    changes: tuple[str, ...] = ()
-    latency_s: float = math.nan
 
 
 class Sink(Protocol):

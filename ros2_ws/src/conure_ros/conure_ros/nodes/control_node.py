@@ -45,10 +45,10 @@ from conure_ros.comms.qos import (
 )
 from conure_ros.comms.service_names import ARM_TORQUE, RenamedClient
 from conure_ros.comms.sole_publisher import DISCOVERY_S, PublisherWatch, SplitPublisherWatch
-from conure_ros.control.arbiter import Mode, selectable_mode
+from conure_ros.control.arbiter import Mode, Request, Status, selectable_mode
 from conure_ros.control.outputs import open_output
 from conure_ros.control.parameters import ControlParameters, choose_controllers
-from conure_ros.control.supervisor import Request, Status, Supervisor
+from conure_ros.control.supervisor import Supervisor
 
 WATCH_PERIOD_S = 0.01
 TORQUE_S = 2.0
