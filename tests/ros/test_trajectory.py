@@ -11,7 +11,7 @@ import pytest
 from builtin_interfaces.msg import Duration
 from control_msgs.action import FollowJointTrajectory, GripperCommand, ParallelGripperCommand
 from control_msgs.msg import JointTolerance
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectoryPoint, MultiDOFJointTrajectoryPoint
@@ -184,6 +184,39 @@ def test_a_goal_that_makes_no_sense_is_refused_by_name_and_code(spoil, code, why
     with pytest.raises(GoalRefused) as refused:
         read(message)
     assert refused.value.code == code and why in str(refused.value)
+
+
+numbers = st.floats(width=64) | st.integers(-3, 3).map(float)
+arrays = st.lists(numbers, max_size=8)
+times = st.builds(Duration, sec=st.integers(-5, 5000), nanosec=st.integers(0, 2**32 - 1))
+any_point = st.builds(
+    JointTrajectoryPoint,
+    positions=arrays | st.just(list(HOME)),
+    velocities=arrays,
+    accelerations=arrays,
+    time_from_start=times,
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(any_point, max_size=4), st.lists(st.sampled_from([*NAMES, "j7"]), max_size=8))
+def test_whatever_a_client_sends_is_a_goal_or_refused(points, names):
+    message = goal(waist(0.2))
+    message.trajectory.points += points
+    message.trajectory.joint_names = names or list(NAMES)
+    try:
+        found = read(message)
+        following = ArmFollowing(found, ROBOT, HOME, REST)
+        Preview(ARM, following.spline, 0.02).judge(20)
+    except GoalRefused as refused:
+        assert str(refused) and refused.code < 0
+
+
+def test_a_goal_of_far_too_many_points_is_refused_at_once():
+    message = goal(waist(0.2))
+    message.trajectory.points *= 20_000
+    with pytest.raises(GoalRefused, match="40000 points, limit 20000"):
+        read(message)
 
 
 def test_a_lone_point_at_the_start_is_refused():

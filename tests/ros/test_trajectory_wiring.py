@@ -2,6 +2,7 @@
 that vanish.
 """
 
+import math
 import threading
 import time
 
@@ -27,11 +28,13 @@ ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)
 SUCCESS = TransitionCallbackReturn.SUCCESS
 TURNED = HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
-PERIOD_S = 0.02
+PERIOD_S, STALE_S = 0.02, 0.185
 
 
 class Follower:
-    """Stands for control and arm: they are where the last goal was, at once."""
+    """Stands for control and arm: they are where the last goal was, at once; without one they
+    hold.
+    """
 
     def __init__(self, node):
         self.node = node
@@ -44,12 +47,15 @@ class Follower:
     def begin(self):
         self.joint_rad, self.gripper_m = HOME.copy(), ROBOT.gripper_open_m
         self.moves, self.silent, self.rests = True, False, 0
+        self.heard_s, self.followed = -math.inf, []
 
     def take(self, message):
         if not message.points:
             self.rests += 1
             return
-        goal = joint_goal(message, ROBOT)
+        goal, self.heard_s = joint_goal(message, ROBOT), time.monotonic()
+        if goal.joint_rad is not None:
+            self.followed.append(goal.joint_rad)
         if self.moves:
             self.joint_rad = self.joint_rad if goal.joint_rad is None else goal.joint_rad
             self.gripper_m = self.gripper_m if goal.gripper_m is None else goal.gripper_m
@@ -60,8 +66,9 @@ class Follower:
             joint_state_message(ROBOT, self.joint_rad, np.zeros(6), self.gripper_m, now_ns)
         )
         if not self.silent:
-            mode = mode_message(Mode.TRAJECTORY)
-            state = RobotState(mode=mode, selected=mode)
+            follows = time.monotonic() - self.heard_s < STALE_S
+            state = RobotState(selected=mode_message(Mode.TRAJECTORY))
+            state.mode = mode_message(Mode.TRAJECTORY if follows else Mode.HOLD)
             state.header.stamp = to_time(now_ns)
             self.states.publish(state)
 
@@ -174,6 +181,16 @@ def test_a_silent_control_or_arm_ends_a_goal(rig, wait_until):
     wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
     rig.control.silent = True
     assert "control is silent" in wait_for(result).result.error_string
+
+
+def test_a_node_that_stalls_goes_on_where_it_was_and_nothing_leaps(rig, wait_until):
+    result = rig.follow()
+    wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
+    rig.do(lambda: time.sleep(0.9))
+    ended = wait_for(result)
+    assert ended.status == GoalStatus.STATUS_SUCCEEDED, ended.result.error_string
+    assert np.abs(np.diff(rig.control.followed, axis=0)).max() < 0.08
+    assert np.allclose(rig.control.joint_rad, TURNED)
 
 
 def test_an_arm_that_does_not_follow_ends_a_goal_by_its_path(rig, wait_until):

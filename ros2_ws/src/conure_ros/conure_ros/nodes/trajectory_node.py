@@ -62,8 +62,10 @@ GRIPPER_ACTIONS = {
     "trajectory_gripper/parallel_gripper_cmd": ParallelGripperCommand,
 }
 """Names of the actions: MoveIt asks for CONTROLLER/ACTION, and both are controllers to it."""
-MOST_STEPS = 100_000
-"""Set points of the longest trajectory, and more."""
+AT_ONCE_STEPS = 150
+"""Set points judged before the arm moves: a fraction of a second. Those of a longer trajectory are
+judged on the way.
+"""
 CANCELLED = Outcome(Result.SUCCESSFUL, "cancelled by its client", cancelled=True)
 
 
@@ -118,7 +120,8 @@ class TrajectoryNode(ManagedNode):
         )
         self.watch = JointWatch(self.arm, self.robot.max_input_age_s)
         self.runs: dict[str, Run] = {}
-        self.admission, self.ticked_s, self.refused = Admission(), time.monotonic(), ""
+        self.admission, self.refused = Admission(), ""
+        self.ticked_s, self.skipped = time.monotonic(), False
         self.control = ControlState(self)
         self.destroy_at_cleanup(lambda control: control.close(), self.control)
         self.commands = SolePublisher(self, JointTrajectory, "command/trajectory", NEWEST)
@@ -194,7 +197,8 @@ class TrajectoryNode(ManagedNode):
         except RobotError as error:
             outcome = Outcome(getattr(error, "code", Result.INVALID_GOAL), one_line(error))
         if outcome.why:
-            self.get_logger().warning(one_line(f"{action}: {outcome.why}"))
+            log = self.get_logger().info if outcome.success else self.get_logger().warning
+            log(one_line(f"{action.lstrip('~/')}: {outcome.why}"))
         with contextlib.suppress(InvalidHandle):  # the node was cleaned up
             if outcome.cancelled:
                 handle.canceled()
@@ -221,7 +225,7 @@ class TrajectoryNode(ManagedNode):
         following = ArmFollowing(goal, self.robot, position_rad, speed_rad_s)
         preview = Preview(self.arm, following.spline, self.parameters.gate_tolerance_rad)
         # While another goal moves the arm, only the next set points are judged at once.
-        if why := preview.judge(AHEAD_STEPS if self.runs else MOST_STEPS):
+        if why := preview.judge(AHEAD_STEPS if self.runs else AT_ONCE_STEPS):
             raise GoalRefused(why)
         return ArmRun(time.monotonic(), following=following, preview=preview)
 
@@ -312,13 +316,16 @@ class TrajectoryNode(ManagedNode):
         """Send the next set points, and end the goals that have reached theirs."""
         now_s = time.monotonic()
         late = now_s - self.ticked_s > LATE_PERIODS * self.robot.control_period_s
+        skipped, self.skipped = self.skipped, late and not self.skipped
         self.ticked_s = now_s
+        if self.skipped:
+            return  # what control and arm said meanwhile waits, and is heard first
         with contextlib.suppress(RobotError):
             self._publish_state()
         if not self.runs:
             return
         try:
-            if why := self.admission.judge(self.control.state, now_s, late):
+            if why := self.admission.judge(self.control.state, now_s, late or skipped):
                 raise RobotError(why)
             age_s = self.watch.age_s(now_s)
             moment = Moment(self._measured(), age_s, now_s, self.admission.follows)

@@ -19,7 +19,7 @@ from conure_ros.comms.messages import NANOSECONDS, to_ns
 from conure_ros.trajectory.spline import Point
 
 Result = FollowJointTrajectory.Result
-LONGEST_S = 3600.0
+LONGEST_S, MOST_POINTS = 3600.0, 20_000
 ERASED = -1.0
 """A tolerance that allows anything, as control_msgs/JointTolerance defines it."""
 REST_RAD_S = 1e-6
@@ -80,6 +80,8 @@ def read_arm_goal(
         raise GoalRefused("multi_dof_trajectory must be empty: the arm's joints have one axis each")
     if not message.points:
         raise GoalRefused("trajectory.points is empty; give at least one point")
+    if len(message.points) > MOST_POINTS:
+        raise GoalRefused(f"{len(message.points)} points, limit {MOST_POINTS}; send it in parts")
     points = tuple(
         _read_point(point, f"point {number}", order, message.joint_names)
         for number, point in enumerate(message.points)
