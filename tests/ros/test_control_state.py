@@ -1,6 +1,7 @@
 """What a reader of robot_state may believe, and for how long."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -33,6 +34,22 @@ def turn_until(turn, condition, timeout_s=10.0):
     while not condition():
         assert time.monotonic() < deadline_s
         turn()
+
+
+def test_a_stop_is_not_believed_of_a_control_whose_definition_of_the_state_is_another(
+    node, monkeypatch
+):
+    node, turn = node
+    control, asked_s = ControlState(node), time.monotonic()
+    states = node.create_publisher(RobotState, "robot_state", STATE)
+    assert control.is_readable(), "it is this node's own"
+    assert not control.confirms_stop(asked_s)
+    states.publish(RobotState(stopped=True))
+    turn_until(turn, lambda: control.confirms_stop(asked_s))
+    for told, believed in (("RIHS01_of_another", False), ("INVALID", True)):
+        end = SimpleNamespace(node_name="control", topic_type_hash=told)
+        monkeypatch.setattr(node, "get_publishers_info_by_topic", lambda topic, end=end: [end])
+        assert control.confirms_stop(asked_s) is believed
 
 
 def test_the_latched_state_of_before_is_none_and_a_state_is_news_for_half_a_second(node):

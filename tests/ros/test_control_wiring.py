@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import rclpy
 from rclpy.clock import ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -524,6 +525,35 @@ def test_commands_and_where_they_begin_go_to_the_output(node):
     ((sent, command, now_ns), (begun, joint_rad, gripper_m)) = node.output.taken()
     assert (sent, command, now_ns) == ("send", COMMAND, STAMP_NS)
     assert (begun, gripper_m) == ("begin", 0.03) and joint_rad is HOME
+
+
+def test_a_driver_of_an_older_release_makes_the_arm_limp(node, heard, wait_until):
+    """It offers `torque` and nothing else; a real call, in this process."""
+    driver, asked = rclpy.create_node("older_driver"), []
+
+    def on_torque(request, response):
+        asked.append(request.data)
+        response.success, response.message = True, "limp"
+        return response
+
+    driver.create_service(SetBool, "torque", on_torque)
+    executor = SingleThreadedExecutor()
+    executor.add_node(driver), executor.add_node(node)
+
+    def answered():
+        executor.spin_once(timeout_sec=0.05)
+        return any(call[0] == "take_torque_answer" for call in heard.calls)
+
+    try:
+        wait_until(lambda: node.torque_client.wait_for_service(0.05), 10)
+        node.torque(False, 7)
+        wait_until(answered, 10)
+        assert asked == [False]
+        assert ("take_torque_answer", 7, True, "limp") in heard.taken()
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+        driver.destroy_node()
 
 
 class Driver:

@@ -74,9 +74,9 @@ class Rig:
         self.client = ActionClient(peer.node, RunTrial, "evaluator/run_trial")
         assert self.client.wait_for_server(20)
 
-    def send(self, seed, timeout_s):
+    def send(self, seed, timeout_s=0.0, task="Lift"):
         """The answer to a goal: accepted or not."""
-        goal = RunTrial.Goal(task="Lift", seed=seed, timeout=to_duration(timeout_s))
+        goal = RunTrial.Goal(task=task, seed=seed, timeout=to_duration(timeout_s))
 
         async def sending():
             return await self.client.send_goal_async(goal)

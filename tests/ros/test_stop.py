@@ -28,7 +28,7 @@ import sys
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from std_msgs.msg import Empty
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode, RobotState
 from conure_ros.comms.domains import announce_node
 from conure_ros.comms.qos import NEWEST, STATE, STATE_PERIOD_S
 from conure_ros.comms.lifecycle import ros_context
@@ -36,7 +36,7 @@ from conure_ros.comms.lifecycle import ros_context
 name, how = sys.argv[1:]
 with ros_context():
     node = rclpy.create_node("control", namespace=name)
-    state = RobotState(mode=mode_message(Mode.HOLD), stopped=how == "mute")
+    state = RobotState(mode=Mode(value=Mode.HOLD), stopped=how == "mute")
     states = node.create_publisher(RobotState, "robot_state", STATE)
 
     def stop(_):

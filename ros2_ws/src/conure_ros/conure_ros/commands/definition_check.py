@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from conure_ros.commands.findings import Missing
+from conure_ros.control.control_state import UNKNOWN, definition
 
 OURS = "conure_msgs/"
-UNKNOWN = "INVALID"
-"""What rclpy calls the hash of an end that does not tell one."""
 
 
 def check_definitions(node: Any) -> str:
@@ -39,7 +38,7 @@ def compare_definitions(ends: Iterable[Any]) -> str:
     """
     holders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for end in ends:
-        told = str(getattr(end, "topic_type_hash", UNKNOWN))
+        told = definition(end)
         if told != UNKNOWN:
             holders[end.topic_type][told].add(end.node_name)
     for name, by_hash in sorted(holders.items()):

@@ -31,7 +31,6 @@ from conure_ros.comms.service_names import (
     START_EPISODE,
     STOP_EPISODE,
 )
-from conure_ros.control.control_state import confirms_stop
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
@@ -202,7 +201,7 @@ class Keys(Stopper):
     def _repeat_stop(self) -> None:
         self.ask()
         now_s = time.monotonic()
-        if confirms_stop(self.control.last_since(self._stop_s)):
+        if self.control.confirms_stop(self._stop_s):
             self._stop_s = math.inf
         elif now_s - self._warned_s > WARN_S:
             self._warned_s = now_s
