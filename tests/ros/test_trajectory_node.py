@@ -24,7 +24,7 @@ from conure_msgs.srv import SetMode
 from conure_ros.comms.messages import joint_sample, mode_message, to_ns, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST
 from conure_ros.comms.service_names import HOME as HOME_ARM
-from conure_ros.comms.service_names import RESET_STOP, SET_MODE, STOP
+from conure_ros.comms.service_names import RESET_STOP, SET_MODE
 from conure_ros.control.arbiter import named_mode
 from conure_ros.faults.judge.rules import MeasuredMotion
 from conure_ros.faults.live import WINDOW_S, shared_judge
@@ -201,7 +201,7 @@ def test_a_cancelled_goal_holds_at_once(client):
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        (lambda client: client.peer.call(Trigger, STOP), "stopped"),
+        (lambda client: client.peer.call(Trigger, "control/stop"), "stopped"),
         (lambda client: client.select("hold"), "another mode was chosen"),
         (lambda client: client.select("policy"), "another mode was chosen"),
     ],
