@@ -217,3 +217,29 @@ def test_a_goal_whose_client_is_gone_holds(rig, wait_until):
     rests = rig.control.rests
     rig.peer.begin(client.destroy)
     wait_until(lambda: rig.control.rests > rests and not rig.node.runs, 10.0)
+
+
+def test_an_empty_trajectory_on_the_topic_ends_a_clients_goal_and_the_node_lives(rig, wait_until):
+    topic = rig.peer.node.create_publisher(JointTrajectory, "trajectory/joint_trajectory", 1)
+    result = rig.follow()
+    wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
+    topic.publish(JointTrajectory())
+    ended = wait_for(result)
+    assert ended.status == GoalStatus.STATUS_ABORTED
+    assert ended.result.error_string == "an empty trajectory asks to hold"
+    assert wait_for(rig.follow()).status == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_a_goal_cancelled_at_once_ends_as_cancelled_and_moves_nothing_more(rig):
+    async def sending():
+        handle = await rig.arm.send_goal_async(trajectory_goal(TURNED))
+        await handle.cancel_goal_async()
+        return await handle.get_result_async()
+
+    assert rig.arm.wait_for_server(20.0)
+    ended = wait_for(rig.peer.begin(sending))
+    assert ended.status == GoalStatus.STATUS_CANCELED
+    assert ended.result.error_string == "cancelled by its client"
+    followed = len(rig.control.followed)
+    time.sleep(0.3)
+    assert len(rig.control.followed) <= followed + 1 and not rig.node.runs

@@ -191,9 +191,11 @@ class TrajectoryNode(ManagedNode):
     ) -> Outcome:
         """Run a goal to its end, and tell its client how it ended."""
         try:
-            run = start()
-            run.handle, run.feedback = handle, f"{action}/_action/feedback"
-            outcome = await self._begin(part, run).answer
+            outcome = CANCELLED
+            if not handle.is_cancel_requested:
+                run = start()
+                run.handle, run.feedback = handle, f"{action}/_action/feedback"
+                outcome = await self._begin(part, run).answer
         except RobotError as error:
             outcome = Outcome(getattr(error, "code", Result.INVALID_GOAL), one_line(error))
         if outcome.why:
@@ -300,7 +302,7 @@ class TrajectoryNode(ManagedNode):
     def _on_trajectory(self, message: JointTrajectory) -> None:
         """Follow a trajectory without a client, as MoveIt Servo sends it; without points: hold."""
         if not message.points:
-            self._end_all(CANCELLED)
+            self._end_all(Outcome(why="an empty trajectory asks to hold"))
             return
         try:
             self._begin(ARM, self._arm_run(FollowJointTrajectory.Goal(trajectory=message)))
