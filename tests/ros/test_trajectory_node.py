@@ -266,7 +266,7 @@ def test_a_goal_that_cannot_be_followed_is_refused_with_the_reason_and_nothing_m
         ended = done(client.result(client.follow(message)))
         assert ended.status == GoalStatus.STATUS_ABORTED
         assert ended.result.error_code == code and why in ended.result.error_string
-    assert np.abs(client.measured.joint_rad - before).max() < 0.002
+    assert np.abs(client.measured.joint_rad - before).max() < 0.005
 
 
 def test_the_gripper_goes_where_it_is_told_and_the_arm_stays(client):
