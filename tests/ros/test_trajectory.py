@@ -22,7 +22,7 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import Mode, RobotState
 from conure_ros.comms.messages import JointSample, mode_message, to_time
 from conure_ros.trajectory.admission import LATE_S, START_S, Admission, refusal
-from conure_ros.trajectory.following import ArmFollowing, default_tolerances
+from conure_ros.trajectory.following import ArmFollowing, Outcome, default_tolerances
 from conure_ros.trajectory.goals import GoalRefused, Result, read_arm_goal, require_start
 from conure_ros.trajectory.gripping import Gripping, read_position
 from conure_ros.trajectory.preview import Preview
@@ -455,6 +455,47 @@ def test_an_arm_that_trembles_at_the_goal_has_not_arrived():
     assert outcome.code == Result.GOAL_TOLERANCE_VIOLATED and "still moves" in outcome.why
 
 
+def test_the_set_point_is_where_the_trajectory_is_when_the_command_has_ended():
+    way = Way()
+    way.tick(seconds=0.15)
+    way.tick(seconds=0.15)
+    expected = way.following.spline.at(0.3 + ROBOT.settle_s)[0]
+    assert np.array_equal(way.following.target_rad, expected)
+
+
+def test_a_trajectory_that_begins_later_goes_through_its_first_point():
+    message = goal(waist(0.3), waist(0.1), seconds=0.5)
+    del message.trajectory.points[0]
+    following = ArmFollowing(read(message), ROBOT, HOME, REST)
+    assert np.allclose(following.spline.at(0.5)[0], waist(0.3))
+
+
+def test_a_measurement_of_before_the_end_says_nothing_of_the_end():
+    following = ArmFollowing(read(goal(waist(0.3))), ROBOT, HOME, REST)
+    for _ in range(11):
+        following.advance(PERIOD_S)
+    there = sample(waist(0.3))
+    following.judge(there, 0.15)
+    later = JointSample(NOW_NS + 10**8, there.joint_rad, there.gripper_m)
+    assert following.judge(later, 0.15) is None
+    assert following.judge(later, 0.05).success
+
+
+@pytest.mark.parametrize(("speed_rad_s", "stands"), [(0.05, True), (0.15, False)])
+def test_an_arm_has_arrived_when_it_stands(speed_rad_s, stands):
+    way = Way()
+    for tick in range(13):
+        outcome = way.tick(None if tick < 9 else waist(0.27 + speed_rad_s * PERIOD_S * (tick - 9)))
+        if outcome is not None:
+            break
+    assert (outcome is not None and outcome.success) == stands
+
+
+def test_a_cancelled_goal_is_no_success():
+    assert not Outcome(Result.SUCCESSFUL, cancelled=True).success
+    assert Outcome(Result.SUCCESSFUL).success and not Outcome().success
+
+
 def test_after_a_pause_it_goes_on_from_where_it_was():
     way = Way()
     way.tick()
@@ -566,6 +607,7 @@ def test_a_hold_on_the_way_ends_the_goal_at_once_unless_the_command_came_late():
     assert watched.at(0.1) == "" and watched.at(0.4, late=True, **HOLDS) == ""
     assert not watched.admission.follows
     assert watched.at(0.5, **HOLDS) == "" and watched.at(0.6) == ""
+    assert watched.at(0.7, **HOLDS) == "", "it may hold once more for the same command"
     assert watched.at(0.4 + LATE_S + 0.1, **HOLDS) == "control holds: 'elbow' is blocked"
 
 
