@@ -68,7 +68,7 @@ class SkillVae(nn.Module):
         """
         parts = [self.normalize(features), z]
         if not self.closed_loop:
-            steps = torch.as_tensor(step).expand(len(z))
+            steps = torch.as_tensor(step).expand(z.shape[0])
             phase = steps[:, None] == torch.arange(self.horizon)
             parts.append(phase.to(z.dtype))
         inputs = torch.cat(parts, dim=-1)

@@ -163,7 +163,7 @@ class SkillGraph(RecurrentGraph):
         self, image: Tensor, proprio: Tensor, noise: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         if memory is None:
-            memory = image.new_zeros(len(image), self.memory_size)
+            memory = image.new_zeros(image.shape[0], self.memory_size)
         skills = self.module.skills
         features = self.encoder(image, proprio.double())
         step, z, first = memory.double().split(self._parts, dim=-1)
