@@ -81,7 +81,7 @@ class FlowMatchingPolicy(nn.Module):
         seen = self.normalize(context)
         x = z
         for step in range(self.integration_steps):
-            time = x.new_full((len(x), 1), step / self.integration_steps)
+            time = x.new_full((x.shape[0], 1), step / self.integration_steps)
             x = x + self._velocity(x, time, seen) / self.integration_steps
         return x.clamp(-1.0, 1.0)
 
