@@ -114,16 +114,14 @@ class ModelRenderer:
     def _aim(self, optics: Intrinsics, base_from_camera: Array) -> None:
         """Give the model's camera these optics and this pose."""
         model = self._model
-        size = np.array([optics.width_px, optics.height_px])
-        focal = np.array([optics.fx_px, optics.fy_px])
-        right_px = optics.cx_px - (optics.width_px - 1) / 2
-        down_px = optics.cy_px - (optics.height_px - 1) / 2
-        sensor = size / optics.height_px
-        per_px = sensor / size
+        size_px = np.array([optics.width_px, optics.height_px])
+        focal_px = np.array([optics.fx_px, optics.fy_px])
+        off_centre_px = np.array([optics.cx_px, optics.cy_px]) - (size_px - 1) / 2
+        per_px = 1 / optics.height_px
 
-        model.cam_resolution[0] = size
-        model.cam_sensorsize[0] = sensor
-        model.cam_intrinsic[0] = [*(focal * per_px), -right_px * per_px[0], down_px * per_px[1]]
+        model.cam_resolution[0] = size_px
+        model.cam_sensorsize[0] = size_px * per_px
+        model.cam_intrinsic[0] = per_px * np.concatenate([focal_px, -off_centre_px])
         model.cam_pos[0] = base_from_camera[:3, 3]
         rotation = pin.Quaternion(base_from_camera[:3, :3] @ FLIP)
         model.cam_quat[0] = rotation.coeffs()[[3, 0, 1, 2]]
