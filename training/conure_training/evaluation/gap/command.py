@@ -111,7 +111,8 @@ def measure(config: GapConfig) -> Gap:
         rates = tuple((Rate.of(one.outcomes), Rate.of(other.outcomes)) for one, other in pairs)
         correlation = None
         if rates:
-            correlation = correlate(*zip(*((a.counts, b.counts) for a, b in rates), strict=True))
+            simulated = [one.counts for one, _ in rates]
+            correlation = correlate(simulated, [other.counts for _, other in rates])
         effects: list[FactorEffect] = []
         if config.factors:
             changed = {Path(file).stem: load_evaluation(Path(file)) for file in config.factors}

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conure_core.control.controller import gripper_position_m
 from conure_core.errors import DataError
 from conure_core.types import Array
+
+Numbers = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class ReplayError:
         return float(np.sqrt(np.mean(np.square(self.tool_m))))
 
 
-def replay(env: Any, proprio: Array, action: Array) -> ReplayError:
+def replay(env: Any, proprio: Numbers, action: Numbers) -> ReplayError:
     """Begin where an episode began, repeat its actions, and compare the arm's motion.
 
     The actions go through the same controller and safety gate as on the robot. The table is as the
