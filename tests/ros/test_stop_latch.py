@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from conure_msgs.msg import RobotState
 from conure_ros.comms.messages import to_time
 from conure_ros.drivers.stop_latch import StopLatch
-from conure_ros.drivers.stop_watch import ASK_AGAIN_S, StopWatch
+from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
 SECOND = 1_000_000_000
 TIMES = st.integers(1, 1000)
@@ -129,14 +129,33 @@ def test_a_state_of_before_the_clock_was_set_back_that_comes_after_it_locks_noth
     assert latch.take_state(stopped=False, stamp_ns=reset_ns, reset_ns=reset_ns, now_ns=reset_ns)
 
 
+def test_the_first_reason_stays_and_an_open_latch_is_not_opened_again():
+    latch = StopLatch()
+    reset = {"stopped": False, "stamp_ns": 5 * SECOND, "reset_ns": 5 * SECOND}
+    assert not latch.take_state(**reset, now_ns=5 * SECOND), "nothing changed"
+    latch.stop("a key", 6 * SECOND)
+    assert not latch.stop("the stop topic", 7 * SECOND)
+    assert not latch.take_state(True, 7 * SECOND, 5 * SECOND, 7 * SECOND, "control")
+    assert latch.reason == "a key"
+
+
+def test_a_stop_after_the_clock_was_set_back_counts_from_the_new_time():
+    latch = StopLatch()
+    latch.stop("the stop topic", 3700 * SECOND)
+    latch.stop("the stop topic", 100 * SECOND)
+    reset_ns = 101 * SECOND
+    assert latch.take_state(False, reset_ns, reset_ns, now_ns=reset_ns + SECOND // 100)
+
+
 class Node:
     """What a StopWatch needs of its node; `published` counts its stops."""
 
-    active, published = True, 0
+    active, published, errors = True, 0, 0
 
     def __init__(self):
         self.publish = lambda message: setattr(self, "published", self.published + 1)
-        self.warning = self.error = self.get_logger = lambda *given: self
+        self.error = lambda text: setattr(self, "errors", self.errors + 1)
+        self.warning = self.get_logger = lambda *given: self
 
     def now_ns(self):
         return time.time_ns()
@@ -165,7 +184,10 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     watch._on_state(moving)
     assert node.published == 0, "control has not had the time to say it"
     for asked in (1, 2):
-        now_s += ASK_AGAIN_S + 0.1
+        now_s += 0.2
+        watch._on_state(moving)
+        assert node.published == asked - 1, "not so soon"
+        now_s += 0.2
         watch._on_state(moving)
         watch._on_state(moving)
         assert node.published == asked
@@ -178,3 +200,46 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     now_s += 5.0
     watch._on_state(reset)
     assert (node.published, watch.reason) == (2, "")
+
+
+def test_two_that_command_the_arm_stop_everybody_and_are_named_at_each_change(monkeypatch):
+    node, changes = Node(), []
+    watch, names = StopWatch(node, changes.append), ""
+    monkeypatch.setattr(watch._commands, "duplicates", lambda: names)
+    assert watch.admits() and not node.published
+
+    names = "/control, /rival"
+    node.active = False
+    assert watch.admits() and not node.published, "a driver that is not active follows nobody"
+    node.active = True
+    assert not watch.admits() and not watch.admits()
+    assert node.published == 1 and node.errors == 1, "once, not at every look"
+    assert names in watch.reason and "reset_stop" in watch.reason
+    assert changes == [watch.reason]
+
+    names = "/control, /another"
+    assert not watch.admits() and (node.published, node.errors) == (2, 2)
+    reset_ns = time.time_ns() + SECOND
+    watch._on_state(RobotState(reset_stamp=to_time(reset_ns)))
+    assert changes[1:] == [""], "a person reset it"
+    assert not watch.admits() and node.published == 3, "and they are still two"
+    names = ""
+    assert not watch.admits() and node.published == 3, "their end alone resets nothing"
+
+
+def test_control_that_is_stopped_stops_the_driver_with_its_reason(monkeypatch):
+    node, changes = Node(), []
+    watch = StopWatch(node, changes.append)
+    said = RobotState(stopped=True, reason="a key", reset_stamp=to_time(1))
+    said.header.stamp = to_time(time.time_ns())
+    watch._on_state(said)
+    watch._on_state(said)
+    assert changes == ["control (a key)"] and not node.published
+    assert StopWatch(Node(), changes.append).reason == ""
+    watch = StopWatch(node, changes.append)
+    watch._on_state(RobotState(stopped=True))
+    assert watch.reason == "control"
+
+
+def test_publishers_are_counted_often():
+    assert 0.0 < PUBLISHERS_PERIOD_S <= 0.05
