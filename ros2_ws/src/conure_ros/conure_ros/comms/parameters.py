@@ -96,7 +96,7 @@ def _refuse_changes(changes: list[Parameter]) -> SetParametersResult:
 
 
 def _ignore_negative_clock(node: Node) -> None:
-    """Ignore times before zero on /clock. rclpy has none, and raises, which would end the process."""
+    """Ignore times before zero on /clock: rclpy raises at them, which would end the process."""
     for subscription in node.subscriptions:
         if subscription.msg_type is Clock:
             subscription.callback = _clock_callback(node, subscription.callback)
