@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from std_msgs.msg import Empty
 
 from conure_msgs.msg import RobotState
 from conure_ros.comms.messages import to_time
@@ -147,12 +148,21 @@ def test_a_stop_after_the_clock_was_set_back_counts_from_the_new_time():
     assert latch.take_state(False, reset_ns, reset_ns, now_ns=reset_ns + SECOND // 100)
 
 
+def test_a_clock_that_trembles_lets_no_reset_of_before_the_stop_end_it():
+    latch, now_ns = StopLatch(), 100 * SECOND
+    latch.stop("the stop topic", now_ns)
+    reset_ns = now_ns - SECOND // 50
+    assert not latch.take_state(False, reset_ns, reset_ns, now_ns=now_ns - SECOND // 20)
+    assert latch.reason
+
+
 class Node:
     """What a StopWatch needs of its node; `published` counts its stops."""
 
     active, published, errors = True, 0, 0
 
     def __init__(self):
+        self.subscribed = {}
         self.publish = lambda message: setattr(self, "published", self.published + 1)
         self.error = lambda text: setattr(self, "errors", self.errors + 1)
         self.warning = self.get_logger = lambda *given: self
@@ -163,7 +173,8 @@ class Node:
     def create_publisher(self, *given, **named):
         return self
 
-    def create_subscription(self, *given, **named):
+    def create_subscription(self, kind, topic, callback, *given, **named):
+        self.subscribed[topic] = callback
         return self
 
     def resolve_topic_name(self, topic):
@@ -239,6 +250,13 @@ def test_control_that_is_stopped_stops_the_driver_with_its_reason(monkeypatch):
     watch = StopWatch(node, changes.append)
     watch._on_state(RobotState(stopped=True))
     assert watch.reason == "control"
+
+
+def test_a_message_on_the_stop_topic_stops_the_driver():
+    node, changes = Node(), []
+    watch = StopWatch(node, changes.append)
+    node.subscribed["stop"](Empty())
+    assert changes == [watch.reason] == ["the stop topic"]
 
 
 def test_publishers_are_counted_often():
