@@ -191,6 +191,7 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     watch._on_state(moving)
     now_s += 5.0
     watch._on_state(moving)
+    now_s += 5.0
     watch.stop("the stop topic")
     watch._on_state(moving)
     assert node.published == 0, "control has not had the time to say it"
@@ -243,7 +244,7 @@ def test_control_that_is_stopped_stops_the_driver_with_its_reason(monkeypatch):
     watch = StopWatch(node, changes.append)
     said = RobotState(stopped=True, reason="a key", reset_stamp=to_time(1))
     said.header.stamp = to_time(time.time_ns())
-    watch._on_state(said)
+    node.subscribed["robot_state"](said)
     watch._on_state(said)
     assert changes == ["control (a key)"] and not node.published
     assert StopWatch(Node(), changes.append).reason == ""
