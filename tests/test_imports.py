@@ -72,6 +72,7 @@ LAYERS = {
         "nn",
         "data",
         "prior",
+        "formats",
         "curation",
         "policies",
         "rl",
@@ -145,7 +146,8 @@ EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",
 }  # they are what is measured against
-ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
+# For tests and benchmarks only.
+ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation", "lerobot", "robomimic"}
 
 ABSENT = """
 import sys
