@@ -18,6 +18,7 @@ from conure_core.robot.proprioception import proprioception_names
 from conure_training.data.demonstrations import CAMERA, Demonstrations
 from conure_training.data.episode_info import EpisodeInfo, info_of_json, infos_as_json
 from conure_training.data.images import Images
+from conure_training.data.selection import person_steps
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,11 @@ def frames_of(data: Demonstrations, episode: int, robot: RobotConfig) -> Frames:
     """
     names = require_robot(data, robot)
     steps = data.steps_of(episode)
-    count = steps.stop - steps.start
     info = data.episodes[episode]
     hold = data.action[steps.stop - 1 : steps.stop].copy()
     hold[:, MOTION] = 0.0
     labels = data.positions[steps]
-    by_person = np.zeros(count + 1, np.bool_)
-    for first, end in info.operator:
-        by_person[first:end] = True
+    by_person = np.append(person_steps(data, episode), False)
     seen = {CAMERA: (data.image, data.final_image), **data.others}
     state_size = int(data.state_sizes[episode])
     return Frames(

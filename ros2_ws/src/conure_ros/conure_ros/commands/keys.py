@@ -24,6 +24,7 @@ from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import shut_down, until_shutdown
 from conure_ros.comms.qos import NEWEST
 from conure_ros.control.control_state import confirms_stop
+from conure_ros.recording.quality_report import QualityReport
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
@@ -130,6 +131,7 @@ class Keys(Stopper):
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
         self._robot = robot
+        self._quality = QualityReport(robot, say)
         self._held = HeldKeys(
             config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3)
         )
@@ -257,8 +259,14 @@ class Keys(Stopper):
             say(f"{service}: no node offers it")
             return
         client.call_async(client.srv_type.Request(**fields)).add_done_callback(
-            lambda done: _print_answer(service, done.result())
+            lambda done: self._take_answer(service, done.result())
         )
+
+    def _take_answer(self, service: str, answer: Any) -> None:
+        """Print it, and how good a recording is that it names."""
+        _print_answer(service, answer)
+        if isinstance(answer, StopEpisode.Response) and answer.success:
+            self._quality.begin(answer.path)
 
 
 def _print_answer(service: str, answer: Any) -> None:
