@@ -319,7 +319,7 @@ def shorten(path):
     [
         (lambda file: file.pop("data"), "no demonstration in 'data'"),
         (lambda file: file["data/demo_1"].pop("actions"), "demo_1 has no 'actions'"),
-        (lambda file: file["data/demo_0/obs"].pop("proprio"), "has no 'proprio' with names"),
+        (lambda file: file["data/demo_0/obs"].pop("proprio"), "has neither 'proprio' with names"),
         (lambda file: file["data"].attrs.pop("env_args"), ""),
     ],
 )
@@ -334,6 +334,39 @@ def test_a_robomimic_file_that_lacks_something_is_refused_in_one_line(tmp_path, 
     with pytest.raises(DataError, match=message):
         imported(path)
     assert not (tmp_path / "back").exists()
+
+
+def robosuite_file(path, joints=7):
+    """A Panda of robosuite whose first joint turns, at 20 Hz; it closes its gripper half way."""
+    count = 13
+    home = np.array([*load_robot("panda").home_rad][:joints])
+    turned = np.repeat(home[None], count + 1, axis=0)
+    turned[:, 0] += 0.004 * np.arange(count + 1)
+    fingers = np.full((count + 1, 2), 0.03) * [1, -1]
+    with h5py.File(path, "w") as file:
+        demo = file.create_group("data/demo_1")
+        demo.attrs["num_samples"] = count
+        action = np.zeros((count, 7))
+        action[:, 6] = np.where(np.arange(count) < 6, -1.0, 1.0)
+        demo["actions"], demo["rewards"] = action, np.arange(count) == count - 1
+        for name, rows in (("obs", slice(0, count)), ("next_obs", slice(1, None))):
+            demo[f"{name}/robot0_joint_pos"] = turned[rows]
+            demo[f"{name}/robot0_gripper_qpos"] = fingers[rows]
+            demo[f"{name}/agentview_image"] = np.zeros((count, 84, 84, 3), np.uint8)
+        given = {"env_name": "Lift", "type": 1, "env_kwargs": {"control_freq": 20}}
+        file["data"].attrs["env_args"] = json.dumps(given)
+
+
+def test_joints_of_robosuite_become_actions_with_the_gripper_that_was_asked_for(tmp_path):
+    robosuite_file(tmp_path / "in.hdf5")
+    data = imported(tmp_path / "in.hdf5", "robot=panda")
+    assert data.tasks == ("Lift",) and len(data) == 6
+    assert (data.action[:, 1] > 0).all() and data.reward.tolist() == [0] * 5 + [1]
+    assert data.action[:, 6].tolist() == [1, 1, 1, -1, -1, -1]
+    assert data.image.shape[1:] == (84, 84, 3)
+    robosuite_file(tmp_path / "in.hdf5", joints=6)
+    with pytest.raises(DataError, match="has 6 joints, and the robot has 7"):
+        imported(tmp_path / "in.hdf5", "robot=panda")
 
 
 def test_an_episode_that_cannot_be_used_can_be_left_out(tmp_path, capsys):

@@ -50,8 +50,7 @@ def taken(demos, prior, tmp_path):
         features = model.encoder(
             torch.from_numpy(data.image[steps]), torch.from_numpy(data.proprio[steps])
         )
-        z = torch.zeros(PERSON[1] - PERSON[0], 7)
-        z[:, 0] = far
+        z = torch.full((PERSON[1] - PERSON[0], 7), far / 7**0.5)
         action[steps] = model.flow.decode(z, features).clamp(-1, 1).numpy()
     infos = [
         EpisodeInfo(outcome, source, operator, state_size=0)
@@ -173,6 +172,21 @@ def test_a_run_with_takeovers_trains_and_notes_them(demos, prior, taken, tmp_pat
     curve = json.loads(path.with_name("curve.json").read_text())
     assert curve["figures"]["interventions"]["episodes"] == 2
     assert curve["config"]["interventions"] == str(taken)
+
+
+def test_takeovers_and_how_they_weigh_make_another_run_and_nothing_else_does(
+    demos, prior, taken, tmp_path
+):
+    def identity(*words):
+        return rl_config(demos, prior, tmp_path, *words).identity()
+
+    plain = identity()
+    assert "intervention" not in plain, "what earlier versions began is resumed"
+    assert identity("intervention_share=0.1") == plain
+    with_them = identity(f"interventions={taken}")
+    changed = ("intervention_share=0.1", "intervention_weighting=sirius")
+    others = [identity(f"interventions={taken}", word) for word in changed]
+    assert len({plain, with_them, *others}) == 4
 
 
 @pytest.mark.parametrize(

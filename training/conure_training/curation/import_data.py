@@ -173,8 +173,12 @@ def _sources(config: ImportConfig, arm: Arm) -> Iterator[tuple[str, Read]]:
 
 def _foreign(config: ImportConfig, arm: Arm) -> Iterator[tuple[str, Read]]:
     """The episodes of another project's data set."""
-    kind = LeRobotReader if config.lerobot else RobomimicReader
-    frames = kind(Path(config.source), config.rule.frame)
+    path, view = Path(config.source), config.rule.frame
+    frames: LeRobotReader | RobomimicReader
+    if config.lerobot:
+        frames = LeRobotReader(path, view)
+    else:
+        frames = RobomimicReader(path, view, arm.config.command_names)
     steps = StepsReader(arm, config.task, config.camera)
 
     def read(episode: int) -> tuple[Demonstrations, tuple[str, ...]]:

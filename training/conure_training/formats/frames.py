@@ -51,6 +51,10 @@ class Frames:
     """When each was taken, since the first one, shape (F,); None: by the rate."""
     by_person: NDArray[np.bool_] | None = None
     """Whether a person acted in place of a policy, shape (F,); None: not recorded."""
+    opening: NDArray[np.float32] | None = None
+    """The gripper's opening that was asked for, -1 closed to 1 open, shape (F,); None: as
+    `action` says, or as measured.
+    """
     note: dict[str, Any] = field(default_factory=dict)
     """What our own export notes of an episode: its EpisodeInfo and "seed"; empty: of others."""
 

@@ -5,7 +5,7 @@ Source: robomimic 0.3.0, docs/datasets/overview.md and utils/dataset.py.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ WHAT = "a robomimic file"
 AGAIN = "download or export it again"
 IMAGE_ENDING = "_image"
 PROPRIO, NOTE = "proprio", "conure"
+ROBOSUITE = ("robot0_joint_pos", "robot0_gripper_qpos")
+"""Joint angles, rad, and fingers, m. The last value of an action there closes the gripper at 1 and
+opens it at -1.
+"""
 GYM_ENVIRONMENT = 2
 """robomimic's number for environments of Gym."""
 PLAIN = {"compression": "gzip", "compression_opts": 1}
@@ -116,12 +120,13 @@ def _masks(data: Demonstrations) -> dict[str, NDArray[np.bool_]]:
 class RobomimicReader:
     """The demonstrations of one file."""
 
-    def __init__(self, path: Path, view: View) -> None:
+    def __init__(self, path: Path, view: View, joint_names: Sequence[str]) -> None:
         """Open the file.
 
         Args:
             path: The HDF5 file.
             view: What is kept of an image.
+            joint_names: Of the robot's joints and its gripper; robosuite's files have no names.
 
         Raises:
             ConfigError: h5py is missing.
@@ -130,6 +135,7 @@ class RobomimicReader:
         self._h5py = require_package("h5py", WHAT)
         self.path = path
         self._view = view
+        self._joint_names = tuple(joint_names)
         with self._open() as file:
             names = sorted(file["data"], key=_number) if "data" in file else []
             if not names:
@@ -179,7 +185,7 @@ class RobomimicReader:
             if name not in demo:
                 raise DataError(f"{origin} has no '{name}', which an episode needs; {AGAIN}")
         noted = json.loads(demo.attrs.get(NOTE, "{}"))
-        state, names = _state(demo, noted, origin)
+        state, names = self._state(demo, noted, origin)
         actions = demo["actions"][()]
         rewards = _column(demo, "rewards", len(state))
         images = {
@@ -204,23 +210,33 @@ class RobomimicReader:
             positions=_column(demo, "object_positions", len(state)),
             time_s=noted_times,
             by_person=None if people is None else people.astype(np.bool_),
+            opening=None if noted else -_extended(actions[:, -1], len(state)).astype(np.float32),
             note=noted.get("note", {}),
         )
 
+    def _state(
+        self, demo: Any, noted: Mapping[str, Any], origin: str
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """What the robot measured, and a name for each number."""
+        seen = demo["obs"]
+        if PROPRIO in seen and noted.get("state_names"):
+            return _observed(demo, PROPRIO).astype(np.float32), tuple(noted["state_names"])
+        if not all(key in seen for key in ROBOSUITE):
+            raise DataError(
+                f"{origin} has neither '{PROPRIO}' with names, as an export of ours has, nor"
+                f" {' and '.join(ROBOSUITE)}, as robosuite's files have; it has {', '.join(seen)}"
+            )
+        joints, fingers = (_observed(demo, key) for key in ROBOSUITE)
+        if joints.shape[1] != len(self._joint_names) - 1:
+            raise DataError(
+                f"{origin} has {joints.shape[1]} joints, and the robot has"
+                f" {len(self._joint_names) - 1}; give robot= the one that was recorded"
+            )
+        state = np.concatenate([joints, np.abs(fingers[:, :1])], axis=1)
+        return state.astype(np.float32), self._joint_names
+
     def _images(self, demo: Any, key: str) -> NDArray[np.uint8]:
         return np.stack([self._view(pixels) for pixels in _observed(demo, key)])
-
-
-def _state(demo: Any, noted: Mapping[str, Any], origin: str) -> tuple[NDArray, tuple[str, ...]]:
-    """What the robot measured, and a name for each number."""
-    seen = demo["obs"]
-    if PROPRIO in seen and noted.get("state_names"):
-        return _observed(demo, PROPRIO).astype(np.float32), tuple(noted["state_names"])
-    raise DataError(
-        f"{origin} has no '{PROPRIO}' with names, as the export of a data set has; it has"
-        f" {', '.join(seen)}: the actions of other environments have another meaning, and are not"
-        " converted; export it by conure data export, or as a LeRobotDataset of joint angles"
-    )
 
 
 def _observed(demo: Any, key: str) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.contract.action import ACTION_NAMES, MOTION
+from conure_core.control.controller import gripper_position_m
 from conure_core.control.loop import executed_action
 from conure_core.errors import DataError
 from conure_core.robot.arm import Arm
@@ -101,7 +102,10 @@ class StepsReader:
         try:
             targets = self._joints(frames.action, frames.action_names, "action", origin)
         except _OtherNames:
-            before, after = measured[:-1], measured[1:]
+            before, after = measured[:-1], measured[1:].copy()
+            if frames.opening is not None:
+                asked = frames.opening[ends].tolist()
+                after[:, -1] = [gripper_position_m(one, self.arm.config) for one in asked]
             how = "the measured motion is its action, for its own are none of joints"
         else:
             after = targets[ends]

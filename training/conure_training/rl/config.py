@@ -14,6 +14,12 @@ from conure_training.rl.interventions import WEIGHTINGS
 from conure_training.rl.registry import config_class
 from conure_training.rl.replay import ReplayConfig
 
+INTERVENTION_SETTINGS = (
+    "intervention_share",
+    "intervention_weighting",
+    "intervention_lead_steps",
+)
+
 
 @dataclass(frozen=True)
 class MethodConfig:
@@ -77,13 +83,13 @@ class RunConfig:
     """Environment steps."""
     demonstration_share: float = field(default=0.5, metadata=SHARE)
     """Of each batch, what is demonstrated."""
-    intervention_share: float = field(default=0.5, metadata=SHARE)
+    intervention_share: float = field(default=0.5, metadata=SHARE | CHANGES_NO_RESULT)
     """Of what is demonstrated, the part from `interventions`."""
-    intervention_weighting: str = "iwr"
+    intervention_weighting: str = field(default="iwr", metadata=CHANGES_NO_RESULT)
     """How often their steps are drawn: `iwr`, a person's and the policy's the same; `hg_dagger`, a
     person's alone; `hil_serl`, a person's twice as often; `sirius`, those before a takeover hardly.
     """
-    intervention_lead_steps: int = field(default=15, metadata=COUNT_OR_NONE)
+    intervention_lead_steps: int = field(default=15, metadata=COUNT_OR_NONE | CHANGES_NO_RESULT)
     """Steps before a takeover that led to it, for `sirius`."""
     timeout_fails: bool = True
     """The end of an episode without success counts as a return of 0 instead of being bootstrapped
@@ -137,9 +143,14 @@ class RunConfig:
         find_randomization(self.randomization)
 
     def identity(self) -> str:
-        """The settings, and the content of the files that the method reads, wherever they lie."""
+        """The settings, and the content of the files that the method reads, wherever they lie.
+
+        Without takeovers those for them decide nothing, and runs of earlier versions resume.
+        """
         files = self.method.files(self)
+        read: dict[str, Any] = {name: stamp(Path(file)) for name, file in files.items() if file}
         if self.interventions:
-            files = {**files, "interventions": self.interventions}
-        read = {name: stamp(Path(file)) for name, file in files.items() if file}
+            read["interventions"] = stamp(Path(self.interventions))
+            for name in INTERVENTION_SETTINGS:
+                read[name] = getattr(self, name)
         return identity(self, inputs=read)
