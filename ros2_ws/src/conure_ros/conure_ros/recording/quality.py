@@ -14,7 +14,7 @@ from conure_core.contract.action import MOTION
 from conure_core.robot.arm import Arm
 from conure_core.types import Array
 from conure_ros.recording.episodes import Episode
-from conure_ros.recording.executed import NANOSECONDS, CommandReader, Executed
+from conure_ros.recording.executed import NANOSECONDS, CommandReader, Executed, captured_ns
 from conure_ros.recording.steps import CAMERA, COMPRESSED, IDLE_ACTION, WRIST, image_topic
 
 FULL_ACTION = 0.98
@@ -145,7 +145,7 @@ def measure_recording(path: Path, arm: Arm) -> EpisodeQuality:
     found = list(reader.executed()) if reader.joints else []
     actions = [one.action for one in found if isinstance(one, Executed)]
     motion = np.abs(np.array(actions).reshape(-1, 7)[:, MOTION]).max(axis=1, initial=0.0)
-    followed = [state for _, state in reader.states if not np.isnan(state.capture_to_command_s)]
+    followed = [state for _, state in reader.states if captured_ns(state) is not None]
     times_s, tool_m = _tool(reader, arm)
     topics = {name: image_topic(episode, name) for name in (CAMERA, WRIST)}
     cameras = {
