@@ -87,7 +87,8 @@ def test_a_takeover_that_the_prior_might_have_made_is_told_from_one_beyond_it(
     written = json.loads((tmp_path / "takeovers.json").read_text())
     assert written["counts"] == {CHOSE_BADLY: 1, LACKS_SKILL: 1}
     assert written["radius"] == pytest.approx(4.3, abs=0.05), "chi-square, 7 dimensions, 99 %"
-    assert CHOSE_BADLY in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"1 of 2: {CHOSE_BADLY}" in shown and f"1 of 2: {LACKS_SKILL}" in shown
 
 
 def test_z_of_an_episode_decodes_to_its_actions(taken, prior):

@@ -195,3 +195,5 @@ def _print(found: list[Takeover], usual: float | None) -> None:
         ]
         table.add_row(*map(str, row))
     Console().print(table)
+    for why, count in sorted(Counter(takeover.why for takeover in found).items()):
+        print(f"{count} of {len(found)}: {why}")

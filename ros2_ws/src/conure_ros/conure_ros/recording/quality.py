@@ -179,7 +179,7 @@ def _tool(reader: CommandReader, arm: Arm) -> tuple[Array, Array]:
     joints = sorted(reader.joints, key=lambda sample: sample.stamp_ns)
     times = np.array([sample.stamp_ns for sample in joints], dtype=np.int64)
     places = [arm.forward(sample.joint_rad)[:3, 3].copy() for sample in joints]
-    once = np.flatnonzero(np.diff(times, prepend=-1) > 0)
+    once = np.unique(times, return_index=True)[1]
     return times[once] / NANOSECONDS, np.array(places).reshape(-1, 3)[once]
 
 
@@ -189,7 +189,7 @@ def _carrying(episode: Episode, topic: str) -> str:
 
 
 def _stream(stamps: Sequence[int]) -> Stream:
-    apart = np.diff(np.array(stamps, dtype=np.int64)) / NANOSECONDS
+    apart = np.diff(np.array(stamps, dtype=np.float64) / NANOSECONDS)
     period_s = float(np.median(apart)) if len(apart) else 0.0
     if period_s <= 0:
         return Stream(0.0, len(stamps), 0)
