@@ -26,7 +26,7 @@ from conure_training.curation.export_data import ExportDataConfig, export_data
 from conure_training.curation.import_data import ImportConfig, import_recordings
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.episode_info import EpisodeInfo
-from conure_training.data.writer import save_demonstrations
+from conure_training.data.writer import save_demonstrations, writing
 from conure_training.formats.frames import Frames, frames_of
 from conure_training.formats.statistics import PixelStatistics, summarize
 from conure_training.formats.steps import StepsReader
@@ -396,10 +396,14 @@ def test_sources_that_do_not_go_together_are_refused(words, message):
 
 
 def test_an_import_shows_the_policy_what_it_would_see(exported):
-    back = imported(exported / "out", "image_fit=crop", "image_size=24", "camera=wrist", "task=Put")
-    assert back.image.shape[1:] == (24, 24, 3) and back.tasks == ("Put",)
-    assert set(back.others) == {"camera_1"}
-    np.testing.assert_array_equal(back.others["camera_1"][0], smooth(len(back), 2))
+    part = ["camera=wrist", "image_crop_px=[8,0,32,32]"]
+    back = imported(exported / "out", *part, "task=Put")
+    data = arm_data()
+    np.testing.assert_array_equal(back.image, data.others["wrist"][0][:, :32, 8:40])
+    assert back.tasks == ("Put",) and set(back.others) == {"camera_1"}
+    np.testing.assert_array_equal(back.others["camera_1"][0], data.image)
+    back = imported(exported / "out", "image_fit=crop", "image_size=24")
+    assert back.image.shape[1:] == (24, 24, 3)
     with pytest.raises(DataError, match="would enlarge images of 64x48 px"):
         imported(exported / "out", "image_fit=crop", "image_size=96")
 
@@ -436,6 +440,23 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path, form, monkeypatch)
 def test_an_export_that_does_not_fit_is_refused(exported, words, message):
     with pytest.raises((ConfigError, DataError), match=message):
         export(exported, "lerobot", *words)
+
+
+@pytest.mark.parametrize("form", ["lerobot", "robomimic"])
+def test_what_only_some_episodes_have_is_left_out_with_a_line(tmp_path, form, capsys):
+    recorded = replace(arm_data(state=0), others={})
+    with writing(tmp_path / "set", {}) as writer:
+        writer.add(arm_data())
+        writer.add(recorded)
+    back = imported(export(tmp_path, form, "codec=png"))
+    said = capsys.readouterr().out
+    assert "camera 'wrist' is left out: some episodes have no images of it" in said
+    assert len(back.ends) == 6 and not back.others
+    np.testing.assert_array_equal(back.action, np.concatenate([recorded.action] * 2))
+    if form == "lerobot":
+        assert "the privileged state is left out" in said and back.state.shape[1] == 0
+    else:
+        assert back.state_sizes.tolist() == [5, 5, 5, 0, 0, 0]
 
 
 def test_images_with_an_odd_side_are_no_video(tmp_path):

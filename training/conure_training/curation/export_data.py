@@ -1,6 +1,6 @@
 """`conure data export`: a data set in the formats of other projects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conure_core.config.loader import load_config
@@ -9,6 +9,7 @@ from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_core.runtime.claim import claimed
 from conure_training.data.demonstrations import Demonstrations, load_demonstrations
+from conure_training.data.images import EncodedImages
 from conure_training.formats.lerobot_writer import write_lerobot
 from conure_training.formats.robomimic_files import write_robomimic
 
@@ -70,11 +71,13 @@ def export_data(config: ExportDataConfig) -> Path:
     if is_file and out.suffix not in ENDINGS:
         out = out.with_name(f"{out.name}{ENDINGS[0]}")
     with claimed(out, "conure data export", "file" if is_file else "folder"):
-        data = load_demonstrations(Path(config.data))
+        data = _with_whole_cameras(load_demonstrations(Path(config.data)))
         robot = _robot(data, config)
         if is_file:
             write_robomimic(out, data, robot)
         else:
+            if len(set(data.state_sizes.tolist())) > 1:
+                print("the privileged state is left out: episodes have states of different sizes")
             write_lerobot(out, data, robot, video=config.codec != "png")
     print(f"{out}: {len(data.ends)} episodes, {len(data)} steps")
     return out
@@ -88,3 +91,15 @@ def _robot(data: Demonstrations, config: ExportDataConfig) -> RobotConfig:
             " of"
         )
     return load_robot(config.robot or names[0])
+
+
+def _with_whole_cameras(data: Demonstrations) -> Demonstrations:
+    """Without the cameras of which an episode has no images: neither format has room for that."""
+    kept = {}
+    for name, images in data.others.items():
+        encoded = [part for part in images if isinstance(part, EncodedImages)]
+        if all(part.present.all() for part in encoded):
+            kept[name] = images
+        else:
+            print(f"camera '{name}' is left out: some episodes have no images of it")
+    return replace(data, others=kept)

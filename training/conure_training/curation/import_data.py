@@ -1,6 +1,6 @@
 """`conure data import`: recordings of an arm, or a data set of another project, as a data set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from conure_training.data.images import CODECS
 from conure_training.data.writer import DataSetWriter, writing
 from conure_training.formats.lerobot_reader import LeRobotReader
 from conure_training.formats.robomimic_files import RobomimicReader
-from conure_training.formats.steps import StepsReader
+from conure_training.formats.steps import StepsReader, policy_camera
+from conure_training.formats.video import View
 
 AUTO = "auto"
 LARGEST_PNG_PX = 128
@@ -173,12 +174,17 @@ def _sources(config: ImportConfig, arm: Arm) -> Iterator[tuple[str, Read]]:
 
 def _foreign(config: ImportConfig, arm: Arm) -> Iterator[tuple[str, Read]]:
     """The episodes of another project's data set."""
-    path, view = Path(config.source), config.rule.frame
+
+    def view_of(camera: str, cameras: Sequence[str]) -> View:
+        is_policys = camera == policy_camera(cameras, config.camera)
+        return (config.rule if is_policys else config.rule.of_others).frame
+
+    path = Path(config.source)
     frames: LeRobotReader | RobomimicReader
     if config.lerobot:
-        frames = LeRobotReader(path, view)
+        frames = LeRobotReader(path, view_of)
     else:
-        frames = RobomimicReader(path, view, arm.config.command_names)
+        frames = RobomimicReader(path, view_of, arm.config.command_names)
     steps = StepsReader(arm, config.task, config.camera)
 
     def read(episode: int) -> tuple[Demonstrations, tuple[str, ...]]:

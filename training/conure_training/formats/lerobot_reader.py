@@ -15,7 +15,7 @@ from conure_core.runtime.atomic_files import read_json, reading
 from conure_training.formats import lerobot_layout as layout
 from conure_training.formats.frames import Frames
 from conure_training.formats.optional import require_package
-from conure_training.formats.video import View, read_frames
+from conure_training.formats.video import ViewOf, read_frames
 
 WHAT = "a LeRobot data set"
 AGAIN = "download or export it again"
@@ -25,12 +25,12 @@ NEEDED = (layout.STATE, layout.ACTION)
 class LeRobotReader:
     """The episodes of one folder."""
 
-    def __init__(self, folder: Path, view: View) -> None:
+    def __init__(self, folder: Path, view_of: ViewOf) -> None:
         """Open the data set.
 
         Args:
             folder: With `meta/info.json`.
-            view: What is kept of an image.
+            view_of: What is kept of a camera's images.
 
         Raises:
             ConfigError: A package is missing.
@@ -39,7 +39,7 @@ class LeRobotReader:
         """
         require_package("pyarrow.parquet", WHAT)
         self.folder = folder
-        self._view = view
+        self._view_of = view_of
         self._info = self._read_info()
         self._features: dict[str, Any] = self._info["features"]
         missing = [name for name in NEEDED if name not in self._features]
@@ -71,11 +71,7 @@ class LeRobotReader:
         row = self._episodes[episode]
         table = self._table(row)
         count = len(table[layout.STATE])
-        images = {}
-        for key, about in self._features.items():
-            if about["dtype"] in (layout.VIDEO, layout.IMAGE):
-                name = key.removeprefix(layout.CAMERAS)
-                images[name] = self._images(key, about["dtype"], row, table, count)
+        images = {name: self._images(name, row, table) for name in self._cameras}
         positions = table.get(layout.POSITIONS)
         rewards = table.get(layout.REWARD)
         people = table.get(layout.INTERVENTION)
@@ -167,18 +163,25 @@ class LeRobotReader:
             return column.to_pylist()
         return np.array(column.to_pylist())
 
+    @cached_property
+    def _cameras(self) -> dict[str, str]:
+        """The column of each camera, by its name."""
+        pictures = (layout.VIDEO, layout.IMAGE)
+        keys = [key for key, about in self._features.items() if about["dtype"] in pictures]
+        return {key.removeprefix(layout.CAMERAS): key for key in keys}
+
     def _images(
-        self, key: str, kind: str, row: Mapping[str, Any], table: Mapping[str, Any], count: int
+        self, camera: str, row: Mapping[str, Any], table: Mapping[str, Any]
     ) -> NDArray[np.uint8]:
-        if kind == layout.VIDEO:
+        key = self._cameras[camera]
+        view = self._view_of(camera, list(self._cameras))
+        if self._features[key]["dtype"] == layout.VIDEO:
             path = self._place(row, f"videos/{key}", self._info["video_path"], video_key=key)
             begin = float(row[f"videos/{key}/from_timestamp"])
-            rate_hz = float(self._info["fps"])
-            return self._reading(path, lambda: read_frames(path, begin, count, rate_hz, self._view))
+            rate_hz, count = float(self._info["fps"]), len(table[layout.STATE])
+            return self._reading(path, lambda: read_frames(path, begin, count, rate_hz, view))
         path = self._place(row, "data", self._info["data_path"])
-        return self._reading(
-            path, lambda: np.stack([self._view(_decoded(cell)) for cell in table[key]])
-        )
+        return self._reading(path, lambda: np.stack([view(_decoded(cell)) for cell in table[key]]))
 
     def _place(self, row: Mapping[str, Any], part: str, template: str, **more: str) -> Path:
         """The file of an episode's part."""

@@ -21,7 +21,7 @@ from conure_training.data.demonstrations import Demonstrations
 from conure_training.data.selection import held_out_steps
 from conure_training.formats.frames import Frames, frames_of
 from conure_training.formats.optional import require_package
-from conure_training.formats.video import View
+from conure_training.formats.video import ViewOf
 
 WHAT = "a robomimic file"
 AGAIN = "download or export it again"
@@ -120,12 +120,12 @@ def _masks(data: Demonstrations) -> dict[str, NDArray[np.bool_]]:
 class RobomimicReader:
     """The demonstrations of one file."""
 
-    def __init__(self, path: Path, view: View, joint_names: Sequence[str]) -> None:
+    def __init__(self, path: Path, view_of: ViewOf, joint_names: Sequence[str]) -> None:
         """Open the file.
 
         Args:
             path: The HDF5 file.
-            view: What is kept of an image.
+            view_of: What is kept of a camera's images.
             joint_names: Of the robot's joints and its gripper; robosuite's files have no names.
 
         Raises:
@@ -134,7 +134,7 @@ class RobomimicReader:
         """
         self._h5py = require_package("h5py", WHAT)
         self.path = path
-        self._view = view
+        self._view_of = view_of
         self._joint_names = tuple(joint_names)
         with self._open() as file:
             names = sorted(file["data"], key=_number) if "data" in file else []
@@ -188,11 +188,6 @@ class RobomimicReader:
         state, names = self._state(demo, noted, origin)
         actions = demo["actions"][()]
         rewards = _column(demo, "rewards", len(state))
-        images = {
-            key.removesuffix(IMAGE_ENDING): self._images(demo, key)
-            for key in demo["obs"]
-            if demo["obs"][key].dtype == np.uint8 and demo["obs"][key].ndim == 4
-        }
         people = _column(demo, "interventions", len(state))
         noted_times = _column(demo, "time_s", len(state))
         privileged = _observed(demo, "privileged") if "privileged" in demo["obs"] else None
@@ -201,7 +196,7 @@ class RobomimicReader:
             state_names=names,
             action=_extended(actions, len(state)).astype(np.float32),
             action_names=tuple(noted.get("action_names", ())),
-            images=images,
+            images=self._images(demo),
             task=str(noted.get("task") or self._task),
             rate_hz=float(noted.get("rate_hz") or self._rate_hz),
             reward=None if rewards is None else rewards.astype(np.float32),
@@ -213,6 +208,38 @@ class RobomimicReader:
             opening=None if noted else -_extended(actions[:, -1], len(state)).astype(np.float32),
             note=noted.get("note", {}),
         )
+
+    def _state(
+        self, demo: Any, noted: Mapping[str, Any], origin: str
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """What the robot measured, and a name for each number."""
+        seen = demo["obs"]
+        if PROPRIO in seen and noted.get("state_names"):
+            return _observed(demo, PROPRIO).astype(np.float32), tuple(noted["state_names"])
+        if not all(key in seen for key in ROBOSUITE):
+            raise DataError(
+                f"{origin} has neither '{PROPRIO}' with names, as an export of ours has, nor"
+                f" {' and '.join(ROBOSUITE)}, as robosuite's files have; it has {', '.join(seen)}"
+            )
+        joints, fingers = (_observed(demo, key) for key in ROBOSUITE)
+        if joints.shape[1] != len(self._joint_names) - 1:
+            raise DataError(
+                f"{origin} has {joints.shape[1]} joints, and the robot has"
+                f" {len(self._joint_names) - 1}; give robot= the one that was recorded"
+            )
+        state = np.concatenate([joints, np.abs(fingers[:, :1])], axis=1)
+        return state.astype(np.float32), self._joint_names
+
+    def _images(self, demo: Any) -> dict[str, NDArray[np.uint8]]:
+        """By camera."""
+        seen = demo["obs"]
+        keys = [key for key in seen if seen[key].dtype == np.uint8 and seen[key].ndim == 4]
+        names = [key.removesuffix(IMAGE_ENDING) for key in keys]
+        images = {}
+        for name, key in zip(names, keys, strict=True):
+            view = self._view_of(name, names)
+            images[name] = np.stack([view(pixels) for pixels in _observed(demo, key)])
+        return images
 
     def _state(
         self, demo: Any, noted: Mapping[str, Any], origin: str

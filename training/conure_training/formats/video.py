@@ -1,6 +1,6 @@
 """Videos as LeRobotDataset has them: many episodes end to end at a constant rate, H.264."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ AGAIN = "copy or export the data set again"
 
 View = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """What is kept of an image."""
+ViewOf = Callable[[str, Sequence[str]], View]
+"""What is kept of the images of a camera, by its name and those of all."""
 
 
 class VideoWriter:
