@@ -320,6 +320,8 @@ def shorten(path):
         (lambda file: file.pop("data"), "no demonstration in 'data'"),
         (lambda file: file["data/demo_1"].pop("actions"), "demo_1 has no 'actions'"),
         (lambda file: file["data/demo_0/obs"].pop("proprio"), "has neither 'proprio' with names"),
+        (lambda file: file["data/demo_2"].attrs.__setitem__("conure", "[1"), "hdf5 is damaged"),
+        (lambda file: replace_actions(file["data/demo_0"]), "6 observations and actions of shape"),
         (lambda file: file["data"].attrs.pop("env_args"), ""),
     ],
 )
@@ -334,6 +336,11 @@ def test_a_robomimic_file_that_lacks_something_is_refused_in_one_line(tmp_path, 
     with pytest.raises(DataError, match=message):
         imported(path)
     assert not (tmp_path / "back").exists()
+
+
+def replace_actions(demo):
+    rows = demo.pop("actions")[:3]
+    demo["actions"] = rows
 
 
 def robosuite_file(path, joints=7):

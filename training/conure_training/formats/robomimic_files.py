@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conure_core.errors import DataError
+from conure_core.errors import ConureError, DataError
 from conure_core.robot.description import RobotConfig
 from conure_core.runtime.atomic_files import reading, replacing
 from conure_core.runtime.json_text import json_text
@@ -177,7 +177,9 @@ class RobomimicReader:
         with file:
             try:
                 yield file
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
+            except (ConureError, MemoryError):
+                raise
+            except Exception as error:  # a foreign file may hold anything
                 raise DataError(f"{self.path} is damaged ({error}); {AGAIN}") from error
 
     def _frames(self, demo: Any, origin: str) -> Frames:
@@ -187,6 +189,11 @@ class RobomimicReader:
         noted = json.loads(demo.attrs.get(NOTE, "{}"))
         state, names = self._state(demo, noted, origin)
         actions = demo["actions"][()]
+        if actions.ndim != 2 or not len(state) - 1 <= len(actions) <= len(state):
+            raise DataError(
+                f"{origin} has {len(state)} observations and actions of shape {actions.shape};"
+                f" {AGAIN}"
+            )
         rewards = _column(demo, "rewards", len(state))
         people = _column(demo, "interventions", len(state))
         noted_times = _column(demo, "time_s", len(state))
@@ -240,30 +247,6 @@ class RobomimicReader:
             view = self._view_of(name, names)
             images[name] = np.stack([view(pixels) for pixels in _observed(demo, key)])
         return images
-
-    def _state(
-        self, demo: Any, noted: Mapping[str, Any], origin: str
-    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """What the robot measured, and a name for each number."""
-        seen = demo["obs"]
-        if PROPRIO in seen and noted.get("state_names"):
-            return _observed(demo, PROPRIO).astype(np.float32), tuple(noted["state_names"])
-        if not all(key in seen for key in ROBOSUITE):
-            raise DataError(
-                f"{origin} has neither '{PROPRIO}' with names, as an export of ours has, nor"
-                f" {' and '.join(ROBOSUITE)}, as robosuite's files have; it has {', '.join(seen)}"
-            )
-        joints, fingers = (_observed(demo, key) for key in ROBOSUITE)
-        if joints.shape[1] != len(self._joint_names) - 1:
-            raise DataError(
-                f"{origin} has {joints.shape[1]} joints, and the robot has"
-                f" {len(self._joint_names) - 1}; give robot= the one that was recorded"
-            )
-        state = np.concatenate([joints, np.abs(fingers[:, :1])], axis=1)
-        return state.astype(np.float32), self._joint_names
-
-    def _images(self, demo: Any, key: str) -> NDArray[np.uint8]:
-        return np.stack([self._view(pixels) for pixels in _observed(demo, key)])
 
 
 def _observed(demo: Any, key: str) -> NDArray[Any]:
