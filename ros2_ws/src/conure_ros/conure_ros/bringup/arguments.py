@@ -21,7 +21,7 @@ class Argument:
 
 
 ARMS = ("sim", "serial", "external")
-START_MODES = ("hold", "policy")
+START_MODES = ("hold", "policy", "trajectory")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 ROS_NAME = r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
 OF_EVERY_GRAPH = ("namespace", "use_sim_time", "log_level", "params_file")
@@ -75,7 +75,7 @@ ARGUMENTS = {
             "start_mode",
             str,
             "",
-            "who may move a simulated arm at first: hold or policy; empty: the graph's own",
+            "who may move a simulated arm at first; empty: the graph's own",
             ("", *START_MODES),
         ),
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),

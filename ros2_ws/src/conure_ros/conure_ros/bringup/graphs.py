@@ -122,6 +122,14 @@ TELEOP = NodeSpec(
     ("robot",),
     lifecycle=True,
 )
+TRAJECTORY = NodeSpec(
+    "trajectory_node",
+    "conure_ros.nodes.trajectory_node",
+    "trajectory",
+    "trajectory.yaml",
+    ("robot",),
+    lifecycle=True,
+)
 RECORDER = NodeSpec(
     "recorder_node", "conure_ros.nodes.recorder_node", "recorder", "recorder.yaml", ("folder",)
 )
@@ -260,7 +268,7 @@ def build_graph(
         *nodes: Nodes in the order in which they come up, after arm and cameras.
         arm: Default arm, one of ARMS; '': the graph has no arm.
         settings: Parameters of this graph alone: (node, parameter, value).
-        start_mode: Who may move a simulated arm at first: "hold" or "policy".
+        start_mode: Who may move a simulated arm at first, one of START_MODES.
         robot: The robot where none is given; '': that of ARGUMENTS.
     """
     return Graph(nodes, arm, settings, start_mode, robot)
@@ -283,6 +291,8 @@ GRAPHS = {
     "robot": build_graph(CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
     "policy": build_graph(CONTROL, POLICY, RECORDER, arm="external"),
     "teleop": build_graph(CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external"),
+    # MoveIt and others move the arm; no policy is there.
+    "trajectory": build_graph(CONTROL_WITHOUT_POLICY, TRAJECTORY, TELEOP, RECORDER, arm="external"),
     "calibrate": build_graph(
         CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=LARGE_IMAGES
     ),
