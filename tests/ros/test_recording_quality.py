@@ -6,9 +6,9 @@ from rclpy.serialization import serialize_message
 
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
+from conure_ros.commands.quality_report import QualityReport
 from conure_ros.comms.messages import image_message
 from conure_ros.recording.quality import measure_recording
-from conure_ros.recording.quality_report import QualityReport
 from tests.training.arm_recording import MS, ArmRecording
 
 ARM = Arm(load_robot("wx250s"))

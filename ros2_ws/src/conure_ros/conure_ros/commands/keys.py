@@ -19,6 +19,7 @@ from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.msg import Mode
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
+from conure_ros.commands.quality_report import QualityReport
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
 from conure_ros.comms.domains import join_running_graph
@@ -31,7 +32,6 @@ from conure_ros.comms.service_names import (
     START_EPISODE,
     STOP_EPISODE,
 )
-from conure_ros.recording.quality_report import QualityReport
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
