@@ -73,6 +73,7 @@ LAYERS = {
         "nn",
         "data",
         "prior",
+        "formats",
         "curation",
         "policies",
         "rl",
@@ -146,7 +147,8 @@ EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",
 }  # they are what is measured against
-ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
+# For tests and benchmarks only.
+ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation", "lerobot", "robomimic"}
 
 ABSENT = """
 import sys

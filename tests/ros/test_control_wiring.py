@@ -217,6 +217,14 @@ def test_the_clock_of_the_stamps_cannot_be_exchanged_while_the_node_runs(node):
     assert not node.get_clock().ros_time_is_active
 
 
+@pytest.mark.parametrize("name", ["", "stall_s", "start_type_description_service"])
+def test_no_parameter_can_be_set_or_added_while_the_node_runs(node, name):
+    before = {one: node.get_parameter(one).value for one in node._parameters}
+    (result,) = node.set_parameters([Parameter(name, value=0.5)])
+    assert not result.successful and result.reason
+    assert {one: node.get_parameter(one).value for one in node._parameters} == before
+
+
 # What people ask for.
 
 

@@ -43,6 +43,8 @@ from conure_training.rl.replay import Episode
 class SkillSacConfig(LatentConfig):
     """Of SAC in the skills' latent as of latent SAC in z."""
 
+    learns_from_interventions = False
+
     closed_loop: ClassVar[bool] = False
     """Whether the decoder of skills looks at every step, see SkillVae."""
     skills: SkillConfig = field(default_factory=SkillConfig)

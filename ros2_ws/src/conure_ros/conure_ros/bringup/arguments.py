@@ -64,6 +64,13 @@ ARGUMENTS = {
             "",
             "which objects: train or test; empty: those of the bundle's policy, else test",
         ),
+        Argument(
+            "physics",
+            str,
+            "pybullet",
+            "engine of the simulated robot: pybullet, or mujoco, which stands in for reality",
+            ("pybullet", "mujoco"),
+        ),
         Argument("image_size_px", int, 48, "side of the square images that the policy sees, px"),
         Argument(
             "noise_scale",

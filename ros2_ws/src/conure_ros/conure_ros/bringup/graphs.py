@@ -61,7 +61,7 @@ SIM_ROBOT = NodeSpec(
     "conure_ros.nodes.sim_robot_node",
     "sim_robot",
     "sim_robot.yaml",
-    ("robot", "task", "target", "objects", "image_size_px", "frame_prefix"),
+    ("robot", "task", "target", "objects", "physics", "image_size_px", "frame_prefix"),
     lifecycle=True,
     sends_images=True,
 )

@@ -19,6 +19,7 @@ from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.msg import Mode
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
+from conure_ros.commands.quality_report import QualityReport
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
 from conure_ros.comms.domains import join_running_graph
@@ -138,6 +139,7 @@ class Keys(Stopper):
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
         self._robot = robot
+        self._quality = QualityReport(robot, say)
         self._held = HeldKeys(
             config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3)
         )
@@ -268,8 +270,14 @@ class Keys(Stopper):
             say(f"{service}: no node offers it")
             return
         client.call_async(client.srv_type.Request(**fields)).add_done_callback(
-            lambda done: _print_answer(service, done.result())
+            lambda done: self._take_answer(service, done.result())
         )
+
+    def _take_answer(self, service: str, answer: Any) -> None:
+        """Print it, and how good a recording is that it names."""
+        _print_answer(service, answer)
+        if isinstance(answer, StopEpisode.Response) and answer.success:
+            self._quality.begin(answer.path)
 
 
 def _print_answer(service: str, answer: Any) -> None:
