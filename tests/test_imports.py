@@ -40,6 +40,7 @@ LAYERS = {
         "conf",
         "comms",
         "control",
+        "trajectory",
         "teleop",
         "cameras",
         "drivers",
@@ -73,6 +74,7 @@ LAYERS = {
         "nn",
         "data",
         "prior",
+        "formats",
         "curation",
         "policies",
         "rl",
@@ -147,7 +149,8 @@ EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",
 }  # they are what is measured against
-ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
+# For tests and benchmarks only.
+ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation", "lerobot", "robomimic"}
 
 ABSENT = """
 import sys

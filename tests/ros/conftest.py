@@ -5,8 +5,10 @@ ends.
 import contextlib
 import http.server
 import os
+import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 # Read by ROS's message classes and by the middleware when they are first imported in this process.
@@ -18,6 +20,8 @@ import numpy as np
 import pytest
 import yaml
 
+from conure_core.contract.bundle import SPEC
+from conure_core.contract.bundle_spec import BundleSpec
 from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.control_channel import ask
 from conure_ros.bringup.launcher import GraphError, RunningGraph, ros_environment
@@ -67,6 +71,20 @@ def make_bundle(path):
 def bundle(made_once):
     """Made once: torch takes its time."""
     return made_once("bundle", make_bundle)
+
+
+@pytest.fixture(scope="session")
+def two_bundles(bundle, made_once):
+    """A folder with the bundles `one` and `other`."""
+
+    def make(path):
+        shutil.copytree(bundle, path / "one")
+        shutil.copytree(bundle, path / "other")
+        spec = path / "other" / SPEC
+        renamed = replace(BundleSpec.from_json(spec.read_bytes()), name="other")
+        spec.write_text(renamed.to_json())
+
+    return made_once("two_bundles", make)
 
 
 @pytest.fixture(scope="module")

@@ -226,6 +226,18 @@ def test_a_clock_that_steps_back_means_hold_and_then_goes_on(rig, wait_until):
     )
 
 
+def test_a_clock_before_zero_is_ignored_the_arm_holds_and_then_goes_on(rig, wait_until):
+    rig.run(SURE)
+    before_s = rig.clock_offset_s
+    rig.clock_offset_s = -2.0 * time.time()
+    wait_until(lambda: rig.state.mode.value == Mode.HOLD, 5)
+    assert max(rig.run(SURE, 2, ignored=True)) == 0.0
+    assert "joint_states have no stamp" in rig.state.reason
+    rig.clock_offset_s = before_s
+    time.sleep(0.2)
+    assert max(rig.run(SURE, 3)) > 0.01
+
+
 def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, wait_until):
     rival = rig.peer.node.create_publisher(Float64MultiArray, "position_commands", NEWEST)
     try:

@@ -1,10 +1,13 @@
 """Parameters of a node as people give them, on the command line and in files."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
@@ -71,6 +74,22 @@ def test_a_parameter_may_change_until_the_node_is_configured_if_it_says_so(conte
 def test_a_path_may_begin_at_home(context, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert declared(folder="~/recordings").folder == "/home/me/recordings"
+
+
+def test_a_clock_before_zero_is_ignored_and_said_once(context):
+    node = rclpy.create_node("some", parameter_overrides=[Parameter("use_sim_time", value=True)])
+    try:
+        declare(node, Some)
+        said: list[str] = []
+        node.get_logger = lambda: SimpleNamespace(warning=said.append)
+        (clock,) = (one for one in node.subscriptions if one.msg_type is Clock)
+        for seconds in (7, -1, -(2**31), 8, -2, 5):
+            clock.callback(Clock(clock=Time(sec=seconds)))
+            now_ns = node.get_clock().now().nanoseconds
+            assert seconds < 0 or now_ns == seconds * 10**9
+        assert len(said) == 1 and "/clock" in said[0] and "-1" in said[0]
+    finally:
+        node.destroy_node()
 
 
 def up(*words):

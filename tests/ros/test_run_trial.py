@@ -27,7 +27,7 @@ from conure_ros.comms.messages import to_duration, to_ns
 from conure_ros.comms.qos import LATCHED
 from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
-from conure_ros.recording.trial_goals import refusal
+from conure_ros.recording.trial_goals import UNSEEN_S, refusal
 
 ros = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
@@ -195,7 +195,9 @@ def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
     taken away.
     """
     rig.peer.executor.create_task(rig.client.destroy)
-    wait_until(lambda: rig.peer.node.count_subscribers("run_trial/_action/feedback") == 0, 10)
+    wait_until(
+        lambda: rig.peer.node.count_subscribers("evaluator/run_trial/_action/feedback") == 0, 10
+    )
     words = [sys.executable, "-c", textwrap.dedent(CLIENT)]
     with subprocess.Popen(
         words, env={**os.environ, **short_lived}, stdout=subprocess.PIPE, text=True
@@ -206,6 +208,25 @@ def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
         client.wait()
     wait_until(lambda: rig.states[-1].mode.value == Mode.HOLD, 30, "the dead client is missed")
     wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
+
+
+@ros
+def test_a_goal_whose_client_is_gone_before_it_was_seen_ends_too(rig, wait_until):
+    """Only the request of such a client arrives: nobody subscribes to the feedback."""
+    assert rig.peer.node.count_subscribers("evaluator/run_trial/_action/feedback") == 0
+    goal = {"goal": RunTrial.Goal(task="Lift", seed=8, timeout=to_duration(3600.0))}
+    began, kind = len(rig.lines()), RunTrial.Impl.SendGoalService
+    wait_until(
+        lambda: rig.peer.call(kind, "evaluator/run_trial/_action/send_goal", **goal).accepted,
+        20,
+        "the trial before is over",
+    )
+    wait_until(
+        lambda: any("its client is gone" in line for line in rig.lines()[began:]),
+        UNSEEN_S + 20,
+        "the evaluator misses the client",
+    )
+    wait_until(lambda: rig.states[-1].mode.value == Mode.HOLD, 5)
 
 
 @ros

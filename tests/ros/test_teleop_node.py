@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
@@ -28,6 +29,7 @@ from conure_ros.comms.messages import mode_message
 from conure_ros.comms.qos import LATCHED, NEWEST
 from conure_ros.control.arbiter import Mode, named_mode
 from conure_ros.recording.episodes import Episode
+from conure_ros.recording.quality import measure_recording
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -370,4 +372,7 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     assert {"policy: inference", "teleop: input"} <= names
     recorded = [record.message for record in episode.messages("/command/executed")]
     assert {message.source for message in recorded} == {PolicyCommand.EXECUTED}
+    quality = measure_recording(episode.path, Arm(ROBOT))
+    assert quality.cameras["camera"].images > 10 and quality.path_m > 0.005, quality.line()
+    assert quality.idle_share < 1.0, "a person and a policy moved the arm"
     assert [1.0] * 7 in [list(message.z) for message in recorded]

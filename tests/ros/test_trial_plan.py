@@ -2,33 +2,16 @@
 
 import shutil
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conure_core.contract.bundle import SPEC
-from conure_core.contract.bundle_spec import BundleSpec
 from conure_core.errors import BundleError, ConfigError, SpecMismatch
 from conure_core.runtime.resume import digest
 from conure_ros.trials.order import order_trials
 from conure_ros.trials.plan import load_plan
-
-
-@pytest.fixture(scope="session")
-def two_bundles(bundle, made_once):
-    """A folder with the bundles `one` and `other`."""
-
-    def make(path):
-        shutil.copytree(bundle, path / "one")
-        shutil.copytree(bundle, path / "other")
-        spec = path / "other" / SPEC
-        renamed = replace(BundleSpec.from_json(spec.read_bytes()), name="other")
-        spec.write_text(renamed.to_json())
-
-    return made_once("two_bundles", make)
 
 
 def _given(data):

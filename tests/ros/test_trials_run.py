@@ -27,9 +27,7 @@ from conure_ros.trials.journal import FAILURE, INVALID, SUCCESS, Journal
 from conure_ros.trials.session import INTERRUPTED, JOURNAL_FILE, read_key
 from conure_training.evaluation.planned_trials import report_trials
 from tests.ros.terminal import Terminal
-from tests.ros.test_trial_plan import two_bundles
 
-__all__ = ["two_bundles"]
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 PATIENCE_S = 120.0
 HOME, MOVE = "Enter sends the arm home", "Enter lets the policy move"

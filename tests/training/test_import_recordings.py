@@ -245,7 +245,7 @@ def test_images_of_several_sizes_are_refused_or_made_one_size(tmp_path):
 
 def test_images_are_not_enlarged(tmp_path):
     record(tmp_path)
-    with pytest.raises(DataError, match=r"images of 64x48 px, and image_size=96 would enlarge"):
+    with pytest.raises(DataError, match=r"image_size=96 would enlarge images of 64x48 px"):
         imported(tmp_path, "image_size=96")
 
 

@@ -14,6 +14,13 @@ from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"
 SUFFIX = ".sim.yaml"
+SERVO_FIELDS = (
+    "servo_stiffness_nm_rad",
+    "servo_damping_nm_s_rad",
+    "servo_torque_nm",
+    "servo_friction_nm",
+    "servo_inertia_kg_m2",
+)
 POSITIVE = (
     "joint_force_nm",
     "joint_gain",
@@ -77,6 +84,17 @@ class ArmSimulation:
     between boxes only while they overlap, and else keeps the old normals, which are wrong once a
     grip has turned."""
 
+    servo_stiffness_nm_rad: tuple[float, ...] = ()
+    """Stiffness of each joint's servo, for the second physics alone; empty: the motors above."""
+    servo_damping_nm_s_rad: tuple[float, ...] = ()
+    """Damping of each servo by its own motor."""
+    servo_torque_nm: tuple[float, ...] = ()
+    """Stall torque of each servo."""
+    servo_friction_nm: tuple[float, ...] = ()
+    """Coulomb friction of each servo's gears."""
+    servo_inertia_kg_m2: tuple[float, ...] = ()
+    """Inertia of each servo's rotor at the joint."""
+
     def __post_init__(self) -> None:
         for name in POSITIVE:
             if np.min(getattr(self, name), initial=np.inf) <= 0:
@@ -129,6 +147,12 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
         raise ConfigError(
             f"{found}: joint_force_nm and joint_gain need {joints} values, a joint of"
             f" '{robot.name}' each"
+        )
+    lengths = {len(getattr(simulation, name)) for name in SERVO_FIELDS}
+    if lengths not in ({0}, {joints}):
+        raise ConfigError(
+            f"{found}: {', '.join(SERVO_FIELDS)} need {joints} values each, a joint of"
+            f" '{robot.name}' each, or all be left out"
         )
     return simulation
 

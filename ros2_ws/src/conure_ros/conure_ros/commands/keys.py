@@ -19,6 +19,7 @@ from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
 from conure_msgs.msg import Mode
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
+from conure_ros.commands.quality_report import QualityReport
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
 from conure_ros.comms.domains import join_running_graph
@@ -34,8 +35,8 @@ from conure_ros.comms.service_names import (
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
-    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold"
-    " ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
+    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy"
+    " t trajectory h hold ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
 )
 STOP, QUIT = " ", ("q", "\x04")
 SENT_S = 0.04
@@ -53,7 +54,7 @@ MOVES = {
     for key, sign in zip(pair, (1.0, -1.0), strict=True)
 }
 GRIPPER = {"n": "gripper_open_m", "m": "gripper_closed_m"}
-MODES = {"p": Mode.POLICY, "h": Mode.HOLD}
+MODES = {"p": Mode.POLICY, "t": Mode.TRAJECTORY, "h": Mode.HOLD}
 WORDS = StopEpisode.Request
 LABELS = {"1": WORDS.SUCCESS, "0": WORDS.FAILURE, "x": WORDS.DISCARD}
 # Control characters: no escape sequence ends in one, and Caps Lock does not make one of another
@@ -138,6 +139,7 @@ class Keys(Stopper):
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
         self._robot = robot
+        self._quality = QualityReport(robot, say)
         self._held = HeldKeys(
             config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3)
         )
@@ -268,8 +270,14 @@ class Keys(Stopper):
             say(f"{service}: no node offers it")
             return
         client.call_async(client.srv_type.Request(**fields)).add_done_callback(
-            lambda done: _print_answer(service, done.result())
+            lambda done: self._take_answer(service, done.result())
         )
+
+    def _take_answer(self, service: str, answer: Any) -> None:
+        """Print it, and how good a recording is that it names."""
+        _print_answer(service, answer)
+        if isinstance(answer, StopEpisode.Response) and answer.success:
+            self._quality.begin(answer.path)
 
 
 def _print_answer(service: str, answer: Any) -> None:

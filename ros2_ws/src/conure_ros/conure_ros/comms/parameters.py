@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
 from conure_core.config.override_words import at_home
 from conure_core.config.yaml_fields import Bounds
@@ -50,7 +52,8 @@ def parameter(
 
 def declare(node: Node, schema: type[T]) -> T:
     """Declare every field of a dataclass as a parameter, read-only unless it may change until the
-    node is configured, and read the given values. The node's clock is fixed too.
+    node is configured, and read the given values. The node's clock is fixed too, and ignores times
+    before zero.
 
     Args:
         node: The node that gets the parameters.
@@ -83,10 +86,11 @@ def declare(node: Node, schema: type[T]) -> T:
         if isinstance(value, str):
             value = at_home(value)
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
-    node.add_on_set_parameters_callback(_keep_clock)
+    node.add_on_set_parameters_callback(_refuse_changes)
     changing = {field.name for field in dataclasses.fields(schema) if field.metadata["changes"]}  # type: ignore[arg-type]
     if changing:
         node.add_on_set_parameters_callback(partial(_refuse_when_configured, node, changing))
+    _ignore_negative_clock(node)
     return schema(**values)
 
 
@@ -122,13 +126,40 @@ def _refuse_when_configured(
     return SetParametersResult(successful=True)
 
 
-def _keep_clock(changes: list[Parameter]) -> SetParametersResult:
-    """Refuse another clock at run time: every stamp that came before would be of another time."""
-    if any(change.name == CLOCK for change in changes):
-        return SetParametersResult(
-            successful=False, reason=f"{CLOCK} cannot change while the node runs; start it again"
-        )
-    return SetParametersResult(successful=True)
+def _refuse_changes(changes: list[Parameter]) -> SetParametersResult:
+    """Refuse another clock at run time: every stamp that came before would be of another time.
+
+    A nameless parameter is refused too: rclpy takes it for a declared one.
+    """
+    names, why = [change.name for change in changes], ""
+    if CLOCK in names:
+        why = f"{CLOCK} cannot change while the node runs; start it again"
+    elif "" in names:
+        why = "a parameter must have a name"
+    return SetParametersResult(successful=not why, reason=why)
+
+
+def _ignore_negative_clock(node: Node) -> None:
+    """Ignore times before zero on /clock: rclpy raises at them, which would end the process."""
+    for subscription in node.subscriptions:
+        if subscription.msg_type is Clock:
+            subscription.callback = _clock_callback(node, subscription.callback)
+
+
+def _clock_callback(node: Node, take: Callable[[Clock], None]) -> Callable[[Clock], None]:
+    warned = False
+
+    def take_unless_negative(message: Clock) -> None:
+        nonlocal warned
+        if message.clock.sec >= 0:
+            take(message)
+        elif not warned:
+            warned = True
+            node.get_logger().warning(
+                f"/clock says {message.clock.sec} s; times before 0 are ignored"
+            )
+
+    return take_unless_negative
 
 
 def _take_whole_numbers(node: Node, name: str, default: Any) -> None:

@@ -16,6 +16,7 @@ import rclpy
 from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -174,7 +175,7 @@ class EvaluatorNode(Node):
         self.progress = "waiting for the policy"
         Reporter(self, "trials", NO_HARDWARE, lambda: ("", {"progress": self.progress}))
         # This wakes the executor, so that it resumes coroutines that wait for the main thread.
-        self.create_timer(POLL_S, lambda: None)
+        self.create_timer(POLL_S, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_policy_command(self, message: PolicyCommand) -> None:
         self.bundle_hash = message.bundle_hash
@@ -295,14 +296,14 @@ class EvaluatorNode(Node):
 
     def _watch_client(self) -> None:
         """Detect a killed client, which cancels nothing: its subscription to the feedback
-        vanishes.
+        vanishes, or was never seen.
         """
         goal = self.goal
         if goal is None:
             return
         if self.count_subscribers(FEEDBACK):
             goal.has_listener = True
-        elif goal.has_listener:
+        elif goal.misses_client:
             self._interrupt("its client is gone")
 
     # Trials, on the main thread.

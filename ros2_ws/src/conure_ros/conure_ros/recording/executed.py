@@ -109,7 +109,7 @@ class CommandReader:
             if not len(state.commanded_rad):
                 continue
             after = np.array(state.commanded_rad)
-            mode, captured = _mode(state), _captured_ns(state)
+            mode, captured = _mode(state), captured_ns(state)
             if mode not in (POLICY, TELEOP) or captured is None:
                 if before is not None and np.abs(after - before).max() > MOVED_RAD:
                     yield log_ns, "the arm was moved without a command"
@@ -150,7 +150,7 @@ def _mode(state: Any) -> int:
     return int(getattr(state.mode, "value", state.mode))
 
 
-def _captured_ns(state: Any) -> int | None:
+def captured_ns(state: Any) -> int | None:
     """When that was captured which the command of a state answers, ns; None if it answers nothing.
 
     Older recordings hold the time since then, s, NaN for none.

@@ -1,5 +1,6 @@
 """Goals of the action run_trial: their valid values, and their results."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ LONGEST_S = 3600.0
 LIMIT_S = 60.0
 """Time limit of a trial where neither its settings nor the scene's node give one, s."""
 SEEDS = 2**31
+UNSEEN_S = 10.0
+"""How long a client may take to be seen, s. One that was killed before never is."""
 
 
 @dataclass
@@ -27,6 +30,12 @@ class Goal:
     why: str = ""
     has_listener: bool = False
     """Whether a client ever subscribed to its feedback."""
+    accepted_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def misses_client(self) -> bool:
+        """Whether nobody's subscription to its feedback means that the client is gone."""
+        return self.has_listener or time.monotonic() - self.accepted_s > UNSEEN_S
 
 
 @dataclass(frozen=True)
