@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from conure_core.cli import main
 from conure_core.errors import ConfigError, DataError
 from conure_ros.trials.journal import FAILURE, INVALID, SUCCESS, Journal, Label
 from conure_ros.trials.session import JOURNAL_FILE, open_session, relabel
@@ -73,3 +74,17 @@ def test_a_folder_that_holds_no_such_trials_or_is_in_use_is_named(tmp_path):
         report_trials(tmp_path / "t", early=True)
     with pytest.raises(DataError, match="holds no finished trial of 'p"):
         report_trials(tmp_path / "t", early=True)
+
+
+@pytest.mark.parametrize("verb", ["trials run", "evaluate graph=robot"])
+def test_a_plan_that_is_missing_is_named_by_either_verb(tmp_path, capsys, verb):
+    path = tmp_path / "PLAN.yaml"
+    assert main([*verb.split(), f"plan={path}"]) == 1
+    assert f"{path} cannot be read" in capsys.readouterr().err
+
+
+def test_a_session_without_a_plan_and_a_label_without_a_name_are_refused(capsys):
+    assert main(["trials", "run"]) == 1
+    assert "needs a plan: plan=PLAN.yaml" in capsys.readouterr().err
+    assert main(["trials", "label", "trial=1", "label=success"]) == 1
+    assert "operator must name who labels" in capsys.readouterr().err

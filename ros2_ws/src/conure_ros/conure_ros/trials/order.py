@@ -43,16 +43,23 @@ def order_trials(plan_hash: str, policies: Sequence[str], scenes: int) -> list[P
         All trials; each policy meets each scene once.
     """
     draw = random.Random(int(plan_hash, 16))
-    names = draw.sample(sorted(policies), len(policies))
     numbers = draw.sample(range(1, scenes + 1), scenes)
-    turns = [index % len(names) for index in range(scenes)]
-    draw.shuffle(turns)
     trials: list[PlannedTrial] = []
-    for scene, turn in zip(numbers, turns, strict=True):
-        for policy in [*names[turn:], *names[:turn]]:
+    for scene, block in zip(numbers, _blocks(draw, sorted(policies), scenes), strict=True):
+        for policy in block:
             number = len(trials) + 1
             trials.append(PlannedTrial(number, scene, policy, _code(plan_hash, number)))
     return trials
+
+
+def _blocks(draw: random.Random, names: list[str], count: int) -> list[list[str]]:
+    """Orders of all policies: the rotations of one random order after another, mixed."""
+    blocks: list[list[str]] = []
+    while len(blocks) < count:
+        base = draw.sample(names, len(names))
+        rotations = [[*base[turn:], *base[:turn]] for turn in range(len(base))]
+        blocks += draw.sample(rotations, len(rotations))
+    return draw.sample(blocks[:count], count)
 
 
 def _code(plan_hash: str, number: int) -> str:
