@@ -1,6 +1,6 @@
 """The physical scene: table, arm, objects and camera in one PyBullet client. No task, no reward."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,10 @@ from conure_core.robot.description import RobotConfig
 from conure_core.types import Array, Image
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
-from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
+from conure_sim.physics.arm_simulation import MEASURED, ArmSimulation, load_arm_simulation
 from conure_sim.physics.arm_urdf import simulated_urdf
 from conure_sim.physics.journal import Journal, recorded
+from conure_sim.physics.servo_model import JointServos
 from conure_sim.physics.shapes import box_collision, box_visual
 from conure_sim.physics.snapshot import PhysicsSnapshot, dump_bullet, load_bullet, scatter
 from conure_sim.physics.window import require_display
@@ -226,6 +227,12 @@ class World:
             for joint in self._arm_joints:
                 self.client.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
 
+        self._servos: JointServos | None = None
+        if simulation.servo == MEASURED:
+            servos = [servo.scaled(dynamics, i) for i, servo in enumerate(simulation.servos)]
+            self._servos = JointServos(tuple(servos), self.arm, 1 / PHYSICS_HZ)
+        self._constrained = slice(joints if self._servos else 0, None)
+
     def reset(
         self,
         joint_rad: Sequence[float] | Array,
@@ -262,6 +269,8 @@ class World:
         self.client.resetJointStatesMultiDof(self.body, self.driven, positions, speeds)
         self._follower = LinearFollower(set_point)
         self._sent = None
+        if self._servos is not None:
+            self._servos.place(set_point[: len(self._arm_joints)])
 
     def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
         return np.concatenate([joint_rad - self._offset_rad, gripper_m * self._finger_signs])
@@ -389,6 +398,8 @@ class World:
         joints = len(self._arm_joints)
         positions = np.array([state[0] for state in states])
         speeds = np.array([state[1] for state in states])
+        if self._servos is not None:
+            positions[:joints] = self._servos.motor_rad
         return JointState(
             positions[:joints] + self._offset_rad, speeds[:joints], float(positions[joints])
         )
@@ -443,29 +454,56 @@ class World:
     def advance_steps(self, steps: int) -> None:
         """Run the physics for this many steps of 1 / PHYSICS_HZ."""
         positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
-        for command in zip(positions.tolist(), speeds.tolist(), strict=True):
-            self._drive(command)
+        part = self._constrained
+        constrained = zip(positions[:, part].tolist(), speeds[:, part].tolist(), strict=True)
+        if self._servos is None:
+            for command in constrained:
+                self._drive(command)
+                self.client.stepSimulation()
+        else:
+            self._advance_servos(self._servos, positions[:, : part.start], constrained)
+
+    def _advance_servos(
+        self,
+        servos: JointServos,
+        joint_rad: Array,
+        fingers: Iterable[tuple[list[float], list[float]]],
+    ) -> None:
+        """Run the physics with measured servos.
+
+        Args:
+            servos: Of the arm's joints.
+            joint_rad: Set points of the joints at the ends of the steps, (steps, n), rad.
+            fingers: Set points and speeds of the fingers in each step.
+        """
+        powered = None if self._powered is None else self._powered[: joint_rad.shape[1]]
+        moving = servos.advance(self.client, self.body, self._arm_joints, joint_rad, powered)
+        for finger, _ in zip(fingers, moving, strict=True):
+            self._drive(finger)
             self.client.stepSimulation()
 
     def _drive(self, command: tuple[list[float], list[float]]) -> None:
-        """Send the motors a set point and its speed, unless they have it already."""
+        """Send the motors that are velocity constraints a set point and its speed, unless they
+        have it already.
+        """
         if command == self._sent:
             return
         self._sent = command
 
         positions, speeds = command
+        part = self._constrained
         forces = self._forces
         if self._powered is not None:
             forces = (self._powered * np.array(self._forces)).tolist()
         self.client.setJointMotorControlArray(
             self.body,
-            self.driven,
+            self.driven[part],
             pybullet.POSITION_CONTROL,
             targetPositions=positions,
             targetVelocities=speeds,
-            forces=forces,
-            positionGains=self._gains,
-            velocityGains=self._unit_gains,
+            forces=forces[part],
+            positionGains=self._gains[part],
+            velocityGains=self._unit_gains[part],
         )
 
     def render(self, camera: Camera | None = None) -> Image:
@@ -595,7 +633,8 @@ class World:
     def save_physics(self) -> PhysicsSnapshot:
         """The present moment of arm and bodies; saving changes nothing."""
         powered = None if self._powered is None else self._powered.copy()
-        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered)
+        servos = None if self._servos is None else self._servos.get_state()
+        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered, servos)
 
     @recorded
     def restore_physics(self, snapshot: PhysicsSnapshot) -> None:
@@ -609,6 +648,8 @@ class World:
         self._follower = deepcopy(snapshot.follower)
         self._powered = None if snapshot.powered is None else snapshot.powered.copy()
         self._sent = None
+        if self._servos is not None and snapshot.servos is not None:
+            self._servos.set_state(snapshot.servos)
 
     def touching(
         self,

@@ -103,6 +103,30 @@ class Arm:
         )
         return np.asarray(jacobian)
 
+    def inertia(self, joint_rad: Array) -> Array:
+        """What each joint alone accelerates, (n,) kg m^2, for joint angles (n,), rad."""
+        angles = np.asarray(joint_rad, dtype=np.float64)
+        return np.array(np.diag(pin.crba(self._model, self._data, angles)))
+
+    def inverse_dynamics(
+        self,
+        joint_rad: Array,
+        speed_rad_s: Array,
+        acceleration_rad_s2: Array,
+    ) -> Array:
+        """Compute the torques of a motion, gravity included, with the masses of the URDF.
+
+        Args:
+            joint_rad: Angles, (n,).
+            speed_rad_s: Speeds, (n,).
+            acceleration_rad_s2: Accelerations, (n,); with zeros, what holds the arm.
+
+        Returns:
+            Torques, (n,) N m.
+        """
+        torques = pin.rnea(self._model, self._data, joint_rad, speed_rad_s, acceleration_rad_s2)
+        return np.array(torques)
+
     def smallest_singular_value(self, joint_rad: Array) -> float:
         """Smallest singular value of the Jacobian (metres and radians as they are): 0 where some
         motion of the tool takes infinite speed.
