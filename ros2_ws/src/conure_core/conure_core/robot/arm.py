@@ -71,6 +71,8 @@ class Arm:
             np.array(config.workspace_upper_m),
         )
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
+        self.effort_limit: Array = np.array(self._model.effortLimit)
+        """The URDF's largest torques, (n,) N m."""
         home = np.array(config.home_rad)
         require_home_in_box(self.forward(home), config)
         pair = self.first_collision(home)
