@@ -90,6 +90,7 @@ LAYERS = {
         "hand_eye",
         "latency",
         "dynamics",
+        "scene",
         "apply",
         "commands",
         "benchmarks",

@@ -2,13 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-from scipy.spatial.transform import Rotation
-
 from conure_calibration.apply.measured import Measured
+from conure_calibration.hand_eye.place import read_place
 from conure_calibration.intrinsics.lens import read_lens
-from conure_calibration.poses import assembled
-from conure_core.config.yaml_fields import read_mapping
 from conure_core.errors import ConfigError
 
 LENS = "camera/camera.yaml"
@@ -32,20 +28,7 @@ def simulated_camera(measured: Measured) -> dict[str, Any]:
             f"{measured.folder / LENS}: the simulator renders lenses of model {MODEL}, this one is"
             f" {lens.model}; calibrate with models=[{MODEL}], or leave camera out of what="
         )
-    path = measured.folder / POSE
-    if not path.is_file():
-        raise ConfigError(f"{path} is missing; run conure calibrate hand_eye again")
-    placed = read_mapping(path)
-    try:
-        parent = str(placed["parent"])
-        translation = np.array(placed["translation_m"], dtype=np.float64).reshape(3)
-        turned = Rotation.from_quat(placed["rotation_xyzw"]).as_matrix()
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: expected parent, translation_m and rotation_xyzw ({error!r}); run conure"
-            " calibrate hand_eye again"
-        ) from error
-    pose = assembled(np.asarray(turned), translation)
+    parent, pose = read_place(measured.folder / POSE)
     camera: dict[str, Any] = {
         "width_px": lens.width_px,
         "height_px": lens.height_px,
