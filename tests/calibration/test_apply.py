@@ -53,7 +53,7 @@ def dynamics(feedback_s=0.005):
     """What a perfect calibration of SERVO in every joint says."""
     quantities = []
     for joint, name in enumerate(ROBOT.joint_names):
-        inertia = ARM.inertia(HOME)[joint] + SERVO.armature_kg_m2
+        inertia = ARM.inertia(HOME)[joint, joint] + SERVO.armature_kg_m2
         sin, cos = gravity_torque(ARM, joint) / inertia
         values = {
             "stiffness_1_s2": SERVO.stiffness_nm_rad / inertia,

@@ -35,7 +35,7 @@ def simulated_servos(measured: Measured) -> tuple[list[dict[str, float]], list[s
     """
     arm = Arm(measured.robot)
     names = measured.robot.joint_names
-    links = arm.inertia(np.array(measured.robot.home_rad))
+    links = np.diag(arm.inertia(np.array(measured.robot.home_rad)))
     told = [_told_inertia(measured, arm, joint) for joint in range(len(names))]
     known = [total - link for total, link in zip(told, links, strict=True) if total is not None]
     usual = max(float(np.median(known)), 0.0) if known else 0.0

@@ -6,11 +6,12 @@ velocity constraint lets the link follow its motor, with no more torque than the
 the arm touches or carries can stop it, and is pushed by the servo's torque.
 
 The equation is that of `conure calibrate dynamics` (conure_calibration.dynamics.servo), with
-torques in place of accelerations, and with the load of the present pose. Joints are coupled by
-their loads, not by one another's accelerations, which gears hide from the motors.
+torques in place of accelerations, and with the load of the present pose: gravity, the speeds, and
+the other joints' accelerations.
 """
 
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,15 +25,16 @@ from conure_core.robot.arm import Arm
 from conure_core.types import Array
 from conure_sim.randomization.dynamics import Dynamics
 
-ServosState = tuple[list[tuple[float, float]], Array]
-SUBSTEPS = 2
-"""Of the motors in a physics step: about the step that calibrated parameters are fitted with."""
-LARGEST_PHASE = 0.5
-"""Largest sqrt(stiffness / inertia) times a substep, rad, at which the explicit spring is
+ServosState = tuple[list[tuple[float, float, float]], Array]
+LARGEST_PHASE = 1.0
+"""Largest sqrt(stiffness / inertia) times a physics step, rad, at which the explicit spring is
 accurate."""
+SWEEPS = 3
+"""Over the joints, each given the others' accelerations (Gauss-Seidel), from those of the last
+step."""
 REACHED_RAD = 1e-4
 """A link this near to its motor's angle is taken to be there: PyBullet's solver leaves as much."""
-SLACK = 0.002
+SLACK = 0.004
 """Share of the torque limit that the velocity constraint may use beyond what the model says: what
 PyBullet's inertias differ from the URDF's."""
 
@@ -86,6 +88,7 @@ class _Motor:
         self.servo = servo
         self.angle_rad = 0.0
         self.speed_rad_s = 0.0
+        self.acceleration_rad_s2 = 0.0
         self._drive_nm = 0.0
         self._step_s = step_s
         self._half_play_rad = servo.backlash_rad / 2
@@ -98,30 +101,34 @@ class _Motor:
         self.speed_rad_s += (met - self.angle_rad) / self._step_s
         self.angle_rad = met
 
-    def advance(
-        self,
-        command_rad: float,
-        inertia: float,
-        load_nm: float,
-    ) -> None:
-        """Integrate over a physics step, damping and friction implicit.
+    def drift(self, command_rad: float, inertia: float) -> None:
+        """Move half a step, and find the torque there: position Verlet, as
+        conure_calibration.dynamics.servo.
 
         Args:
             command_rad: What acts in this step.
             inertia: What the joint accelerates, kg m^2.
-            load_nm: Torque that would hold the joint.
         """
         servo = self.servo
-        step_s = self._step_s / SUBSTEPS
-        slowed = 1.0 / (inertia + step_s * servo.damping_nm_s_rad)
-        friction = step_s * servo.coulomb_nm * slowed
-        for _ in range(SUBSTEPS):
-            drive = servo.stiffness_nm_rad * (command_rad - self.angle_rad)
-            drive = min(max(drive, -servo.limit_nm), servo.limit_nm)
-            speed = (inertia * self.speed_rad_s + step_s * (drive - load_nm)) * slowed
-            self.speed_rad_s = _less(speed, friction)
-            self.angle_rad += step_s * self.speed_rad_s
-            self._drive_nm = drive
+        self.angle_rad += self._step_s / 2 * self.speed_rad_s
+        drive_nm = servo.stiffness_nm_rad * (command_rad - self.angle_rad)
+        self._drive_nm = min(max(drive_nm, -servo.limit_nm), servo.limit_nm)
+        damping = servo.damping_nm_s_rad
+        slowed = math.exp(-self._step_s * damping / inertia)
+        self._gain = (1.0 - slowed) / damping if damping else self._step_s / inertia
+        self._coasting = slowed * self.speed_rad_s + self._gain * self._drive_nm
+        self._friction = self._gain * servo.coulomb_nm
+
+    def accelerate(self, load_nm: float) -> float:
+        """The acceleration under a load, rad/s^2, by damping exact and friction implicit."""
+        self._next_speed = _less(self._coasting - self._gain * load_nm, self._friction)
+        self.acceleration_rad_s2 = (self._next_speed - self.speed_rad_s) / self._step_s
+        return self.acceleration_rad_s2
+
+    def arrive(self) -> None:
+        """Move the other half of the step, at the speed that was found last."""
+        self.speed_rad_s = self._next_speed
+        self.angle_rad += self._step_s / 2 * self.speed_rad_s
 
     def link_speed(
         self,
@@ -151,17 +158,20 @@ class _Motor:
         highest = (away + self._half_play_rad) / self._step_s
         return min(max(falling, lowest), highest)
 
-    def torque_range(self, needed_nm: float) -> tuple[float, float]:
-        """Centre and half width, N m, of what the joint may get: from what the servo gives at the
-        gear's end to what the motion needs, which the armature's own acceleration may add to.
+    def spare_torque(self, needed_nm: float) -> float:
+        """How far from what the motion needs the joint's torque may be, N m.
+
+        Something in the way gets the servo's torque, friction less: that is where the range ends.
+        What the motion needs differs from it by the torque on the motor's own inertia.
+
+        Args:
+            needed_nm: Torque of the link's motion.
         """
         coulomb = self.servo.coulomb_nm
         held = coulomb if self.speed_rad_s == 0.0 else 0.0
         rubbing = 0.0 if held else math.copysign(coulomb, self.speed_rad_s)
-        given = self._drive_nm - rubbing
-        least = min(given - held, needed_nm) - self._slack_nm
-        most = max(given + held, needed_nm) + self._slack_nm
-        return (least + most) / 2, (most - least) / 2
+        given_nm = self._drive_nm - rubbing
+        return abs(given_nm - needed_nm) + held + self._slack_nm
 
 
 def _less(value: float, amount: float) -> float:
@@ -204,10 +214,9 @@ class JointServos:
     def _require_soft(self, servos: tuple[Servo, ...]) -> None:
         """Raises: ConfigError for a spring that the steps of integration are too long for."""
         config = self._arm.config
-        inertia = self._inertia(np.array(config.home_rad)).tolist()
-        step_s = self._step_s / SUBSTEPS
+        inertia = np.diag(self._inertias(np.array(config.home_rad))).tolist()
         for name, servo, moved in zip(config.joint_names, servos, inertia, strict=True):
-            least = servo.stiffness_nm_rad * (step_s / LARGEST_PHASE) ** 2
+            least = servo.stiffness_nm_rad * (self._step_s / LARGEST_PHASE) ** 2
             if moved < least:
                 raise ConfigError(
                     f"servo of {name}: stiffness_nm_rad {servo.stiffness_nm_rad:g} needs an inertia"
@@ -215,9 +224,9 @@ class JointServos:
                     " give the armature"
                 )
 
-    def _inertia(self, joint_rad: Array) -> Array:
-        """What each joint accelerates, (n,) kg m^2."""
-        return np.asarray(self._arm.inertia(joint_rad) + self._armature)
+    def _inertias(self, joint_rad: Array) -> Array:
+        """Torque on each joint by each one's acceleration, (n, n) kg m^2."""
+        return np.asarray(self._arm.inertia(joint_rad) + np.diag(self._armature))
 
     @property
     def motor_rad(self) -> Array:
@@ -229,6 +238,7 @@ class JointServos:
         for motor, angle_rad in zip(self._motors, joint_rad.tolist(), strict=True):
             motor.angle_rad = angle_rad
             motor.speed_rad_s = 0.0
+            motor.acceleration_rad_s2 = 0.0
         self._commands = np.tile(joint_rad, (self._kept, 1))
 
     def advance(
@@ -248,18 +258,19 @@ class JointServos:
             commands_rad: Set points at the ends of the steps, (steps, n), rad.
             powered: Which motors have power, (n,) bool; None: all.
         """
-        inertia: list[float] | None = None
+        inertias: list[list[float]] | None = None
         for command_rad in self._delayed(commands_rad).tolist():
             states = client.getJointStates(body, joints)
             link_rad = [state[0] for state in states]
-            if inertia is None:  # it changes little from command to command
-                inertia = self._inertia(np.array(link_rad)).tolist()
+            if inertias is None:  # they change little from command to command
+                inertias = self._inertias(np.array(link_rad)).tolist()
             self._drive(
                 client,
                 body,
                 joints,
                 (link_rad, [state[1] for state in states]),
-                (command_rad, inertia),
+                command_rad,
+                inertias,
                 powered,
             )
             yield
@@ -283,7 +294,8 @@ class JointServos:
         body: int,
         joints: list[int],
         states: tuple[list[float], list[float]],
-        motion: tuple[list[float], list[float]],
+        command_rad: list[float],
+        inertias: list[list[float]],
         powered: Array | None,
     ) -> None:
         """Move the motors by a step, and set speeds and torques of the links.
@@ -293,40 +305,75 @@ class JointServos:
             body: The arm.
             joints: Its joints.
             states: Angles and speeds of the links.
-            motion: What is commanded, and the inertias.
+            command_rad: What acts in this step.
+            inertias: Torque on each joint by each one's acceleration, kg m^2.
             powered: Which motors have power; None: all.
         """
         angles = np.array(states[0])
         speeds = np.array(states[1])
         loads = self._arm.inverse_dynamics(angles, speeds, self._no_acceleration).tolist()
+        self._move_motors(states[0], command_rad, inertias, loads)
         targets = []
-        rows = zip(self._motors, *states, *motion, loads, strict=True)
-        for motor, link_rad, speed, command_rad, inertia, load_nm in rows:
-            motor.meet(link_rad)
-            motor.advance(command_rad, inertia, load_nm)
-            targets.append(motor.link_speed(link_rad, speed, inertia, load_nm))
+        rows = enumerate(zip(self._motors, *states, loads, strict=True))
+        for joint, (motor, link_rad, speed, load_nm) in rows:
+            targets.append(motor.link_speed(link_rad, speed, inertias[joint][joint], load_nm))
 
         accelerations = (np.array(targets) - speeds) / self._step_s
         needed = self._arm.inverse_dynamics(angles, speeds, accelerations).tolist()
         pairs = zip(self._motors, needed, strict=True)
-        ranges = [motor.torque_range(needed_nm) for motor, needed_nm in pairs]
+        spare = [motor.spare_torque(needed_nm) for motor, needed_nm in pairs]
         if powered is not None:
-            ranges = [pair if on else (0.0, 0.0) for pair, on in zip(ranges, powered, strict=True)]
-        centres, halves = zip(*ranges, strict=True)
+            needed = (np.array(needed) * powered).tolist()
+            spare = (np.array(spare) * powered).tolist()
+        # The solver finds little to correct where the torques are those of the motion already:
+        # from afar it would not converge, as the links' inertias are far apart.
         control = client.setJointMotorControlArray
         velocity = pybullet.VELOCITY_CONTROL
-        control(body, joints, velocity, targetVelocities=targets, forces=halves)
-        control(body, joints, pybullet.TORQUE_CONTROL, forces=centres)
+        control(body, joints, velocity, targetVelocities=targets, forces=spare)
+        control(body, joints, pybullet.TORQUE_CONTROL, forces=needed)
+
+    def _move_motors(
+        self,
+        link_rad: list[float],
+        command_rad: list[float],
+        inertias: list[list[float]],
+        loads_nm: list[float],
+    ) -> None:
+        """Integrate all motors over a step.
+
+        Args:
+            link_rad: Where the links are.
+            command_rad: What acts in this step.
+            inertias: Torque on each joint by each one's acceleration, kg m^2.
+            loads_nm: Torques that would hold the joints.
+        """
+        motors = self._motors
+        for joint, motor in enumerate(motors):
+            motor.meet(link_rad[joint])
+            motor.drift(command_rad[joint], inertias[joint][joint])
+        accelerations = [motor.acceleration_rad_s2 for motor in motors]
+        for _ in range(SWEEPS):
+            for joint, motor in enumerate(motors):
+                row = inertias[joint]
+                accelerations[joint] = 0.0
+                pulled_nm = sum(map(operator.mul, row, accelerations))
+                accelerations[joint] = motor.accelerate(loads_nm[joint] + pulled_nm)
+        for motor in motors:
+            motor.arrive()
 
     def get_state(self) -> ServosState:
         """A picklable copy of motors and commands under way."""
-        motors = [(motor.angle_rad, motor.speed_rad_s) for motor in self._motors]
+        motors = [
+            (motor.angle_rad, motor.speed_rad_s, motor.acceleration_rad_s2)
+            for motor in self._motors
+        ]
         return motors, self._commands.copy()
 
     def set_state(self, state: ServosState) -> None:
         """Resume from what `get_state` gave."""
         motors, commands = state
-        for motor, (angle_rad, speed_rad_s) in zip(self._motors, motors, strict=True):
-            motor.angle_rad = angle_rad
-            motor.speed_rad_s = speed_rad_s
+        for motor, (angle, speed, acceleration) in zip(self._motors, motors, strict=True):
+            motor.angle_rad = angle
+            motor.speed_rad_s = speed
+            motor.acceleration_rad_s2 = acceleration
         self._commands = commands.copy()

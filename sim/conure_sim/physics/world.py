@@ -162,7 +162,11 @@ class World:
 
     def _add_arm(self) -> None:
         bullet = self.client
-        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True)
+        # Measured servos reckon with the URDF's inertias; by default PyBullet takes the shapes'.
+        flags = pybullet.URDF_USE_INERTIA_FROM_FILE if self.simulation.servo == MEASURED else 0
+        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True, flags=flags)
+        if flags:
+            bullet.changeDynamics(self.body, -1, linearDamping=0.0, angularDamping=0.0)
         self._labels[self.body] = SEGMENTS["arm"]
 
         joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]

@@ -106,9 +106,12 @@ class Arm:
         return np.asarray(jacobian)
 
     def inertia(self, joint_rad: Array) -> Array:
-        """What each joint alone accelerates, (n,) kg m^2, for joint angles (n,), rad."""
+        """Torque on each joint by each one's acceleration, (n, n) kg m^2, for joint angles (n,),
+        rad.
+        """
         angles = np.asarray(joint_rad, dtype=np.float64)
-        return np.array(np.diag(pin.crba(self._model, self._data, angles)))
+        upper = np.triu(pin.crba(self._model, self._data, angles))
+        return np.asarray(upper + np.triu(upper, 1).T)
 
     def inverse_dynamics(
         self,
