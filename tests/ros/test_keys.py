@@ -20,6 +20,7 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, build_graph
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -128,9 +129,9 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
     assert not states[-1].stopped, "the operator is there"
 
     keys.hold("w", 1.0)
-    assert any(state.mode == RobotState.TELEOP for state in states)
+    assert any(state.mode.value == Mode.TELEOP for state in states)
     assert any(command.action[0] > 0.2 and not any(command.action[1:6]) for command in commands)
-    wait_until(lambda: quiet(commands) and states[-1].mode == RobotState.HOLD, 10)
+    wait_until(lambda: quiet(commands) and states[-1].mode.value == Mode.HOLD, 10)
     commands.clear()
     for sequence in ("\x1b[A", "Z", "\x1b[15~", "\x1b[2", "0~", "\x1b[200~wsad1p\x1b[201~"):
         keys.press(sequence)
@@ -170,7 +171,9 @@ def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(
     beats = peer.listen(Empty, "operator/heartbeat")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     keys.process.send_signal(number)
     keys.process.wait(10)
     assert keys.restored or number == signal.SIGKILL
@@ -184,7 +187,9 @@ def test_space_is_asked_for_until_a_control_that_hangs_goes_on(
     beats, control = peer.listen(Empty, "operator/heartbeat"), running.process("control")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     control.send_signal(signal.SIGSTOP)
     try:
         keys.press(" ")
@@ -218,14 +223,16 @@ def test_any_key_stops_the_arm_whose_operator_waits_for_it(
     beats = peer.listen(Empty, "operator/heartbeat")
     stop = opened("stop", "key=true", f"domains=[{domain['ROS_DOMAIN_ID']}]", "timeout_s=10")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     if key == LONG_AWAITED:
         time.sleep(1.5 * HEARTBEAT_S)
     assert not graph[-1].stopped
     stop.press(key) if isinstance(key, str) else stop.process.send_signal(key)
     assert stop.process.wait(20) == 0, stop.shown
     assert graph[-1].stopped and graph[-1].reason == "the stop topic"
-    wait_until(lambda: "stopped; the service reset_stop ends it" in stop.shown, 5)
+    wait_until(lambda: "stopped; the service control/reset_stop ends it" in stop.shown, 5)
     assert f"/control on domain {domain['ROS_DOMAIN_ID']}: stopped" in stop.shown and stop.restored
 
 

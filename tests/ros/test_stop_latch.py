@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_msgs.msg import RobotState
-from conure_ros.comms.messages import to_time
+from conure_ros.comms.messages import mode_message, to_time
+from conure_ros.control.arbiter import Mode
 from conure_ros.drivers.stop_latch import StopLatch
 from conure_ros.drivers.stop_watch import ASK_AGAIN_S, StopWatch
 
@@ -157,7 +158,7 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     node = Node()
     watch = StopWatch(node, lambda reason: None)
-    moving, stopped = RobotState(mode=RobotState.POLICY), RobotState(stopped=True)
+    moving, stopped = RobotState(mode=mode_message(Mode.POLICY)), RobotState(stopped=True)
     watch._on_state(moving)
     now_s += 5.0
     watch._on_state(moving)

@@ -1,11 +1,12 @@
 """Conversion between ROS messages and arrays. Everywhere else time stamps are integers, ns."""
 
 import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import KeyValue
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -18,6 +19,7 @@ from conure_core.robot.joint_names import by_name
 from conure_core.robot.link_transforms import Transform
 from conure_core.robot.ros2_control import joint_order
 from conure_core.types import Array
+from conure_msgs.msg import Mode
 
 NANOSECONDS = 1_000_000_000
 
@@ -33,6 +35,18 @@ def to_ns(stamp: Time) -> int:
 def to_duration(seconds: float) -> Duration:
     nanoseconds = round(seconds * NANOSECONDS)
     return Duration(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+
+
+def to_seconds(duration: Duration) -> float:
+    return float(duration.sec + duration.nanosec / NANOSECONDS)
+
+
+def mode_message(value: int) -> Mode:
+    return Mode(value=int(value))
+
+
+def key_values(values: Mapping[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
 
 
 def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image:
@@ -223,6 +237,5 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
     positions = by_name(
         message.joint_names, message.points[0].positions, robot.command_names, "joint_trajectory"
     )
-    time_from_start = message.points[0].time_from_start
-    duration_s = time_from_start.sec + time_from_start.nanosec / NANOSECONDS
+    duration_s = to_seconds(message.points[0].time_from_start)
     return JointCommand(positions[:-1], float(positions[-1]), duration_s)

@@ -4,11 +4,11 @@ out.
 
 from enum import IntEnum
 
-from conure_core.errors import RobotError, unknown_name
+from conure_core.errors import ConfigError, RobotError, unknown_name
 
 
 class Mode(IntEnum):
-    """As in conure_msgs/RobotState."""
+    """As in conure_msgs/Mode."""
 
     INACTIVE = 0
     HOLD = 1
@@ -69,7 +69,7 @@ class Arbiter:
             RobotError: The arm is stopped.
         """
         if self.stop_reason:
-            raise RobotError(f"stopped ({self.stop_reason}); call reset_stop first")
+            raise RobotError(f"stopped ({self.stop_reason}); call control/reset_stop first")
         self.selected, self._fresh_s = mode, now_s
         self._why = (
             why if mode is Mode.HOLD else f"waiting for the first {mode.name.lower()} command"
@@ -114,8 +114,16 @@ class Arbiter:
         return True
 
 
-def selectable_mode(name: str) -> Mode:
-    """The mode of this name. Raises: ConfigError listing the valid names."""
+def named_mode(name: str) -> Mode:
+    """The selectable mode of this name. Raises: ConfigError listing the valid names."""
     if name not in SELECTABLE:
         raise unknown_name("mode", name, SELECTABLE)
     return SELECTABLE[name]
+
+
+def selectable_mode(value: int) -> Mode:
+    """The mode of this value of conure_msgs/Mode. Raises: ConfigError listing those to choose."""
+    if value not in SELECTABLE.values():
+        valid = ", ".join(f"{mode.value} ({mode.name})" for mode in SELECTABLE.values())
+        raise ConfigError(f"mode {value} cannot be chosen; choose one of {valid}")
+    return Mode(value)

@@ -18,7 +18,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand, RobotState
 from conure_ros.cameras.camera_info import calibration_message
 from conure_ros.cameras.encodings import TOPIC
 from conure_ros.cameras.framing import Framing
@@ -185,7 +185,7 @@ class PolicyNode(ManagedNode):
         return (self.rng.standard_normal(size) * self.parameters.noise_scale).astype(np.float32)
 
     def _on_state(self, state: RobotState) -> None:
-        self.memory.follow(state.mode == RobotState.POLICY)
+        self.memory.follow(state.mode.value == Mode.POLICY)
         self.executed.take_state(state)
 
     def _on_joint_states(self, message: JointState) -> None:
@@ -246,7 +246,7 @@ class PolicyNode(ManagedNode):
             self._drop("refused", str(error))
             return
         self.memory.remember(memory, decision.memory)
-        command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
+        command = PolicyCommand(source=PolicyCommand.POLICY, bundle_hash=self.bundle.hash)
         command.header.stamp, command.header.frame_id = (
             synced.image.header.stamp,
             self.robot.base_frame,
