@@ -40,6 +40,7 @@ LAYERS = {
         "conf",
         "comms",
         "control",
+        "trajectory",
         "teleop",
         "cameras",
         "drivers",

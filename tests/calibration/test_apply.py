@@ -16,8 +16,8 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import ROBOTS_DIR, load_robot
 from conure_core.servos.bus_config import load_bus
 from conure_sim.physics.arm_simulation import load_arm_simulation
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.physics.servo_model import Servo
-from conure_sim.physics.world import World
 from conure_sim.randomization.factors import find_randomization
 
 ROBOT = load_robot("wx250s")
@@ -144,7 +144,7 @@ def test_the_simulated_servos_are_those_that_were_measured(results):
 def test_the_simulated_arm_droops_as_the_measured_one(results):
     _, out = apply(results, "what=[dynamics]")
     path = str(out / "wx250s_calibrated.yaml")
-    world = World(load_robot(path), None, load_arm_simulation(path))
+    world = BulletWorld(load_robot(path), None, load_arm_simulation(path))
     world.reset(HOME, ROBOT.gripper_open_m)
     world.advance(2.0)
     droop = world.joint_state().joint_rad - HOME

@@ -73,7 +73,7 @@ def test_an_unknown_mode_is_refused_with_the_valid_ones():
 def test_modes_are_those_of_the_message():
     assert {mode.name: mode.value for mode in Mode} == {
         name: getattr(ModeMessage, name)
-        for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED")
+        for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED", "TRAJECTORY")
     }
     assert (PolicyCommand.POLICY, PolicyCommand.TELEOP) == (Mode.POLICY, Mode.TELEOP)
 

@@ -25,9 +25,8 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.messages import joint_state_message, mode_message, to_ns, to_time
 from conure_ros.comms.qos import NEWEST, newest_parts
-from conure_ros.control.arbiter import Mode
+from conure_ros.control.arbiter import Mode, Status
 from conure_ros.control.parameters import ControlParameters
-from conure_ros.control.supervisor import Status
 from conure_ros.nodes.control_node import STEADY, ControlNode, SystemClock
 
 pytestmark = pytest.mark.nodes
@@ -267,12 +266,12 @@ def test_a_mode_is_chosen_by_its_value(node, heard, mode):
     assert heard.taken() == [("select", mode)]
 
 
-@pytest.mark.parametrize("value", [Mode.INACTIVE, Mode.STOPPED, 5, 255])
+@pytest.mark.parametrize("value", [Mode.INACTIVE, Mode.STOPPED, 6, 255])
 def test_a_mode_that_nobody_can_choose_is_refused_with_those_to_choose(node, heard, value):
     answer = choose(node, value)
     assert not answer.success and heard.taken() == []
     assert f"mode {int(value)} cannot be chosen" in answer.message
-    assert "1 (HOLD), 2 (POLICY), 3 (TELEOP)" in answer.message
+    assert "1 (HOLD), 2 (POLICY), 3 (TELEOP), 5 (TRAJECTORY)" in answer.message
 
 
 def test_a_mode_that_is_not_possible_now_is_refused_with_the_reason(node):
@@ -444,6 +443,7 @@ COMMAND = JointCommand(HOME + 0.1, 0.02, 0.1, ("speed",), HOME + 0.2)
 def status(**words):
     given = {
         "mode": Mode.HOLD,
+        "selected": Mode.HOLD,
         "stopped": False,
         "reason": "why",
         "alarm": "",
@@ -471,6 +471,7 @@ def reported(node):
 def test_robot_state_says_all_that_the_status_says(reported):
     state = reported(
         mode=Mode.POLICY,
+        selected=Mode.TRAJECTORY,
         alarm="cut the power",
         refused=7,
         refusal="too old",
@@ -486,6 +487,7 @@ def test_robot_state_says_all_that_the_status_says(reported):
         "cut the power",
         False,
     )
+    assert state.selected.value == Mode.TRAJECTORY
     assert (state.refused_commands, state.refusal) == (7, "too old")
     assert (to_ns(state.header.stamp), to_ns(state.reset_stamp)) == (STAMP_NS, STAMP_NS + 1)
     assert state.header.frame_id == ROBOT.base_frame

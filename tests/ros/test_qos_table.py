@@ -22,6 +22,7 @@ from conure_ros.bringup.graphs import (
     ROBOT_STATE_PUBLISHER,
     SIM_ROBOT,
     TELEOP,
+    TRAJECTORY,
     build_graph,
 )
 from conure_ros.comms import qos
@@ -117,7 +118,16 @@ def test_the_old_names_that_are_answered_are_those_of_the_code():
 
 
 def test_the_tables_are_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
-    above = (CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
+    above = (
+        CAMERA,
+        CONTROL,
+        POLICY,
+        TELEOP,
+        TRAJECTORY,
+        RECORDER,
+        EVALUATOR,
+        ROBOT_STATE_PUBLISHER,
+    )
     monkeypatch.setitem(GRAPHS, "all", build_graph(SIM_ROBOT, *above))
     cv2.imwrite(
         str(tmp_path / "image.png"),

@@ -21,6 +21,7 @@ from conure_ros.bringup.graphs import (
     SIM_ROBOT,
     SIM_SERVOS,
     TELEOP,
+    TRAJECTORY,
     WRIST_CAMERA,
     build_graph,
     command_line,
@@ -40,7 +41,17 @@ from conure_ros.commands.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"
-ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
+ABOVE = (
+    CAMERA,
+    WRIST_CAMERA,
+    CONTROL,
+    POLICY,
+    TELEOP,
+    TRAJECTORY,
+    RECORDER,
+    EVALUATOR,
+    ROBOT_STATE_PUBLISHER,
+)
 LIFECYCLE = [node.name for node in (SIM_ROBOT, *SIM_SERVOS, *ABOVE) if node.lifecycle]
 
 

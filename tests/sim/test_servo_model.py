@@ -12,8 +12,9 @@ from conure_core.errors import ConfigError
 from conure_core.robot.description import ROBOTS_DIR, load_robot
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.physics.servo_model import Servo
-from conure_sim.physics.world import PHYSICS_HZ, World
+from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.randomization.dynamics import SERVO_FACTORS, Dynamics
 from conure_sim.randomization.factors import find_randomization
 
@@ -36,7 +37,7 @@ def world_of():
         servo = replace(SERVO, **changes)
         simulation = load_arm_simulation("wx250s")
         measured = replace(simulation, servo="measured", servos=(servo,) * JOINTS)
-        world = World(ROBOT, table_camera(48), measured)
+        world = BulletWorld(ROBOT, table_camera(48), measured)
         worlds.append(world)
         world.reset(HOME, ROBOT.gripper_open_m)
         return world

@@ -14,6 +14,7 @@ NODES = [
     "serial_arm_node",
     "sim_robot_node",
     "teleop_node",
+    "trajectory_node",
 ]
 
 # The same as in the root's pyproject.toml.

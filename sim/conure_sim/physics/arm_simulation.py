@@ -18,6 +18,13 @@ ARMS_DIR = Path(__file__).parent.parent / "arms"
 SUFFIX = ".sim.yaml"
 IDEAL = "ideal"
 MEASURED = "measured"
+SERVO_FIELDS = (
+    "servo_stiffness_nm_rad",
+    "servo_damping_nm_s_rad",
+    "servo_torque_nm",
+    "servo_friction_nm",
+    "servo_inertia_kg_m2",
+)
 POSITIVE = (
     "joint_force_nm",
     "joint_gain",
@@ -86,6 +93,17 @@ class ArmSimulation:
     servos: tuple[Servo, ...] = ()
     """Each joint's servo, as `conure calibrate apply` writes them."""
 
+    servo_stiffness_nm_rad: tuple[float, ...] = ()
+    """Stiffness of each joint's servo, for the second physics alone; empty: the motors above."""
+    servo_damping_nm_s_rad: tuple[float, ...] = ()
+    """Damping of each servo by its own motor."""
+    servo_torque_nm: tuple[float, ...] = ()
+    """Stall torque of each servo."""
+    servo_friction_nm: tuple[float, ...] = ()
+    """Coulomb friction of each servo's gears."""
+    servo_inertia_kg_m2: tuple[float, ...] = ()
+    """Inertia of each servo's rotor at the joint."""
+
     def __post_init__(self) -> None:
         for name in POSITIVE:
             if np.min(getattr(self, name), initial=np.inf) <= 0:
@@ -143,6 +161,12 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
         raise ConfigError(
             f"{found}: servos needs {joints} entries, a joint of '{robot.name}' each, got"
             f" {len(simulation.servos)}"
+        )
+    lengths = {len(getattr(simulation, name)) for name in SERVO_FIELDS}
+    if lengths not in ({0}, {joints}):
+        raise ConfigError(
+            f"{found}: {', '.join(SERVO_FIELDS)} need {joints} values each, a joint of"
+            f" '{robot.name}' each, or all be left out"
         )
     return simulation
 

@@ -47,7 +47,7 @@ class Profile:
 
 ELEMENTS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
 ELEMENTS |= {"execute": "action", "call": "action"}
-CLAIMED = {"/command/policy", "/command/teleop", "/joint_trajectory"}
+CLAIMED = {"/command/policy", "/command/teleop", "/command/trajectory", "/joint_trajectory"}
 # Too short-lived to be visible in a running graph.
 CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 

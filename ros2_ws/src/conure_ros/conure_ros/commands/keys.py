@@ -34,8 +34,8 @@ from conure_ros.comms.service_names import (
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
-    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold"
-    " ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
+    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy"
+    " t trajectory h hold ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
 )
 STOP, QUIT = " ", ("q", "\x04")
 SENT_S = 0.04
@@ -53,7 +53,7 @@ MOVES = {
     for key, sign in zip(pair, (1.0, -1.0), strict=True)
 }
 GRIPPER = {"n": "gripper_open_m", "m": "gripper_closed_m"}
-MODES = {"p": Mode.POLICY, "h": Mode.HOLD}
+MODES = {"p": Mode.POLICY, "t": Mode.TRAJECTORY, "h": Mode.HOLD}
 WORDS = StopEpisode.Request
 LABELS = {"1": WORDS.SUCCESS, "0": WORDS.FAILURE, "x": WORDS.DISCARD}
 # Control characters: no escape sequence ends in one, and Caps Lock does not make one of another

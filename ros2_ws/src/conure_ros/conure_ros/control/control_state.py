@@ -6,8 +6,10 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 
+from conure_core.types import Array
 from conure_msgs.msg import RobotState
 from conure_ros.comms.qos import NEWEST, STATE_SILENT_S
 from conure_ros.control.arbiter import Mode
@@ -29,10 +31,14 @@ class ControlState:
 
     def __init__(self, node: Node, topic: str = "robot_state") -> None:
         self._node, self._last, self._received_s = node, None, -math.inf
+        self.commanded_rad: Array | None = None
+        """The last joint command that control sent, (n,), rad; None before the first."""
         self._subscription = node.create_subscription(RobotState, topic, self._on_state, NEWEST)
 
     def _on_state(self, state: RobotState) -> None:
         self._last, self._received_s = state, time.monotonic()
+        if state.commanded_rad:
+            self.commanded_rad = np.array(state.commanded_rad)
 
     @property
     def silent(self) -> bool:

@@ -159,7 +159,7 @@ class Session:
         return self._answer(client, client.srv_type.Request(**fields), service)
 
     def choose(self, mode: str) -> None:
-        """Choose who may move the arm: "hold", "policy" or "teleop". Raises: RobotError."""
+        """Choose who may move the arm, by the name of a mode. Raises: RobotError."""
         self.call("set_mode", mode=mode_message(named_mode(mode)))
 
     def call_once(self, kind: Any, name: str) -> Any:

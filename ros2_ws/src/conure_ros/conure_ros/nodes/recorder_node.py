@@ -46,6 +46,7 @@ RECORDED_TYPES = {
     "joint_states": JointState,
     "command/policy": PolicyCommand,
     "command/teleop": PolicyCommand,
+    "command/trajectory": JointTrajectory,
     "command/executed": PolicyCommand,
     "joint_trajectory": JointTrajectory,
     "position_commands": Float64MultiArray,

@@ -1,4 +1,4 @@
-"""sim_robot_node: arm, camera and scene in PyBullet, in real time, in place of a real arm's driver
+"""sim_robot_node: arm, camera and scene, simulated in real time, in place of a real arm's driver
 and camera.
 
 With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and the serial driver
@@ -61,6 +61,7 @@ class SimRobotParameters:
     objects: str = parameter("test", "which objects: train, test, or the path of a folder of URDFs")
     distractors: int = parameter(2, "objects beside the one meant", 0, 5)
     randomization: str = parameter("none", "preset that light, colours and delays are drawn from")
+    physics: str = parameter("pybullet", "engine: pybullet, or mujoco, which stands in for reality")
     seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
     image_size_px: int = parameter(
         48, "side of the square images that the policy sees, px", 16, 1024
@@ -138,6 +139,7 @@ class SimRobotNode(ManagedNode):
             objects=parameters.objects,
             distractors=parameters.distractors,
             randomization=parameters.randomization,
+            physics=parameters.physics,
         )
 
     def activate(self) -> None:
