@@ -92,6 +92,8 @@ LAYERS = {
         "hand_eye",
         "latency",
         "dynamics",
+        "scene",
+        "apply",
         "commands",
         "benchmarks",
     ],
