@@ -93,6 +93,8 @@ LAYERS = {
         "hand_eye",
         "latency",
         "dynamics",
+        "scene",
+        "apply",
         "commands",
         "benchmarks",
     ],

@@ -14,10 +14,11 @@ from conure_core.robot.description import RobotConfig
 from conure_core.types import Array
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
-from conure_sim.physics.arm_simulation import ArmSimulation
+from conure_sim.physics.arm_simulation import MEASURED, ArmSimulation
 from conure_sim.physics.arm_urdf import simulated_urdf
 from conure_sim.physics.bodies import add_carried, add_mark, add_sliding, add_sphere
 from conure_sim.physics.journal import recorded
+from conure_sim.physics.servo_model import JointServos
 from conure_sim.physics.shapes import box_collision, box_visual
 from conure_sim.physics.slider import Slider
 from conure_sim.physics.snapshot import PhysicsSnapshot, dump_bullet, load_bullet, scatter
@@ -140,7 +141,11 @@ class BulletWorld(World):
 
     def _add_arm(self) -> None:
         bullet = self.client
-        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True)
+        # Measured servos reckon with the URDF's inertias; by default PyBullet takes the shapes'.
+        flags = pybullet.URDF_USE_INERTIA_FROM_FILE if self.simulation.servo == MEASURED else 0
+        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True, flags=flags)
+        if flags:
+            bullet.changeDynamics(self.body, -1, linearDamping=0.0, angularDamping=0.0)
         self._labels[self.body] = SEGMENTS["arm"]
 
         joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]
@@ -204,11 +209,19 @@ class BulletWorld(World):
             for joint in self._arm_joints:
                 self.client.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
 
+        self._servos: JointServos | None = None
+        if simulation.servo == MEASURED:
+            servos = [servo.scaled(dynamics, i) for i, servo in enumerate(simulation.servos)]
+            self._servos = JointServos(tuple(servos), self.arm, 1 / PHYSICS_HZ)
+        self._constrained = slice(joints if self._servos else 0, None)
+
     def _put_arm(self, set_point: Array) -> None:
         positions = [[value] for value in set_point]
         speeds = [[0.0]] * len(set_point)
         self.client.resetJointStatesMultiDof(self.body, self.driven, positions, speeds)
         self._sent = None
+        if self._servos is not None:
+            self._servos.place(set_point[: len(self._arm_joints)])
 
     def add(
         self,
@@ -330,12 +343,30 @@ class BulletWorld(World):
         joints = len(self._arm_joints)
         positions = np.array([state[0] for state in states])
         speeds = np.array([state[1] for state in states])
+        if self._servos is not None:
+            positions[:joints] = self._servos.motor_rad
         return JointState(
             positions[:joints] + self._offset_rad, speeds[:joints], float(positions[joints])
         )
 
     def _power_changed(self) -> None:
         self._sent = None
+
+    @recorded
+    def advance_steps(self, steps: int) -> None:
+        if self._servos is None:
+            super().advance_steps(steps)
+            return
+        positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
+        joints = len(self._arm_joints)
+        part = self._constrained
+        fingers = zip(positions[:, part].tolist(), speeds[:, part].tolist(), strict=True)
+        powered = None if self._powered is None else self._powered[:joints]
+        moving = self._servos.advance(
+            self.client, self.body, self._arm_joints, positions[:, :joints], powered
+        )
+        for finger, _ in zip(fingers, moving, strict=True):
+            self._step(finger)
 
     def _step(self, command: tuple[list[float], list[float]]) -> None:
         self._drive(command)
@@ -348,18 +379,19 @@ class BulletWorld(World):
         self._sent = command
 
         positions, speeds = command
+        part = self._constrained
         forces = self._forces
         if self._powered is not None:
             forces = (self._powered * np.array(self._forces)).tolist()
         self.client.setJointMotorControlArray(
             self.body,
-            self.driven,
+            self.driven[part],
             pybullet.POSITION_CONTROL,
             targetPositions=positions,
             targetVelocities=speeds,
-            forces=forces,
-            positionGains=self._gains,
-            velocityGains=self._unit_gains,
+            forces=forces[part],
+            positionGains=self._gains[part],
+            velocityGains=self._unit_gains[part],
         )
 
     def view(
@@ -440,7 +472,8 @@ class BulletWorld(World):
 
     def save_physics(self) -> PhysicsSnapshot:
         powered = None if self._powered is None else self._powered.copy()
-        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered)
+        servos = None if self._servos is None else self._servos.get_state()
+        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered, servos)
 
     @recorded
     def restore_physics(self, snapshot: PhysicsSnapshot) -> None:
@@ -454,6 +487,8 @@ class BulletWorld(World):
         self._follower = deepcopy(snapshot.follower)
         self._powered = None if snapshot.powered is None else snapshot.powered.copy()
         self._sent = None
+        if self._servos is not None and snapshot.servos is not None:
+            self._servos.set_state(snapshot.servos)
 
     def touching(
         self,
