@@ -74,7 +74,9 @@ class Plan:
     """Longest time under the policy, s."""
 
     rule: str = "fixed"
-    """When the evaluation ends: fixed, or sequential (looked at after every pair)."""
+    """Named in advance: fixed, or sequential, where the report adds the test that may be looked at
+    after every pair. All trials are run under either.
+    """
 
     failure_reasons: tuple[str, ...] = ("missed", "dropped", "collided", "out of time", "other")
     """Reasons to choose from; more can be typed in during the trials."""
