@@ -199,13 +199,26 @@ def test_a_file_begins_with_another_arms_simulation(measured_arm):
     simulation = load_arm_simulation(measured_arm)
     assert simulation.servo == "measured" and len(simulation.servos) == JOINTS
     plain = load_arm_simulation("wx250s")
-    assert replace(simulation, servo="ideal", servos=()) == plain
+    assert replace(simulation, servo="ideal", servos=plain.servos) == plain
+
+
+@pytest.mark.parametrize("arm", ["wx250s", "so101"])
+def test_servos_from_data_sheets_hold_the_arm_up_and_droop(arm, tmp_path):
+    (tmp_path / "my.yaml").write_text(f"arm: {ROBOTS_DIR / arm}.yaml\n")
+    (tmp_path / "my.sim.yaml").write_text(f"arm: {arm}\nservo: measured\n")
+    env = TabletopEnv(arm=str(tmp_path / "my.yaml"), images=False, distractors=0)
+    env.reset(seed=0)
+    for _ in range(10):
+        env.step(np.zeros(env.action_space.shape))
+    behind = np.abs(env.world.joint_state().joint_rad - np.array(load_robot(arm).home_rad))
+    assert 0.005 < behind.max() < 0.1
+    env.close()
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ("arm: wx250s\nservo: measured\n", "servo: measured needs servos"),
+        ("arm: ur5e\nservo: measured\n", "servo: measured needs servos"),
         ("arm: wx250s\nservo: soft\n", "unknown servo 'soft'"),
         (
             "arm: wx250s\nservos: [{stiffness_nm_rad: 1.0, damping_nm_s_rad: 0.0, limit_nm: 1.0}]\n",

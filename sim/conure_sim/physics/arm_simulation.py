@@ -18,13 +18,6 @@ ARMS_DIR = Path(__file__).parent.parent / "arms"
 SUFFIX = ".sim.yaml"
 IDEAL = "ideal"
 MEASURED = "measured"
-SERVO_FIELDS = (
-    "servo_stiffness_nm_rad",
-    "servo_damping_nm_s_rad",
-    "servo_torque_nm",
-    "servo_friction_nm",
-    "servo_inertia_kg_m2",
-)
 POSITIVE = (
     "joint_force_nm",
     "joint_gain",
@@ -91,18 +84,8 @@ class ArmSimulation:
     """How joints follow their commands: `ideal`, PyBullet's velocity constraint, or `measured`, by
     `servos`."""
     servos: tuple[Servo, ...] = ()
-    """Each joint's servo, as `conure calibrate apply` writes them."""
-
-    servo_stiffness_nm_rad: tuple[float, ...] = ()
-    """Stiffness of each joint's servo, for the second physics alone; empty: the motors above."""
-    servo_damping_nm_s_rad: tuple[float, ...] = ()
-    """Damping of each servo by its own motor."""
-    servo_torque_nm: tuple[float, ...] = ()
-    """Stall torque of each servo."""
-    servo_friction_nm: tuple[float, ...] = ()
-    """Coulomb friction of each servo's gears."""
-    servo_inertia_kg_m2: tuple[float, ...] = ()
-    """Inertia of each servo's rotor at the joint."""
+    """Each joint's servo, from data sheets or as `conure calibrate apply` writes them; none: not
+    known. MuJoCo's joints follow by them whatever `servo` says."""
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
@@ -161,12 +144,6 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
         raise ConfigError(
             f"{found}: servos needs {joints} entries, a joint of '{robot.name}' each, got"
             f" {len(simulation.servos)}"
-        )
-    lengths = {len(getattr(simulation, name)) for name in SERVO_FIELDS}
-    if lengths not in ({0}, {joints}):
-        raise ConfigError(
-            f"{found}: {', '.join(SERVO_FIELDS)} need {joints} values each, a joint of"
-            f" '{robot.name}' each, or all be left out"
         )
     return simulation
 

@@ -34,8 +34,8 @@ class Motor:
 def arm_motors(simulation: ArmSimulation, dynamics: Dynamics, fingers: int) -> list[Motor]:
     """The motors of joints and fingers, in this order.
 
-    An arm whose file has the servos' data droops and lags as they do; another one follows its set
-    point as in PyBullet.
+    An arm whose file has `servos` droops as they do, without their delay and play; another one
+    follows its set point as in PyBullet.
 
     Args:
         simulation: Of the arm.
@@ -49,13 +49,14 @@ def arm_motors(simulation: ArmSimulation, dynamics: Dynamics, fingers: int) -> l
     motors: list[Motor] = []
     for joint, force in enumerate(simulation.joint_force_nm):
         bearing = dynamics.joint_damping
-        if simulation.servo_stiffness_nm_rad:
+        if simulation.servos:
+            servo = simulation.servos[joint].scaled(dynamics, joint)
             motor = Motor(
-                stiffness=scale * simulation.servo_stiffness_nm_rad[joint],
-                damping=simulation.servo_damping_nm_s_rad[joint],
-                force=simulation.servo_torque_nm[joint],
-                friction=simulation.servo_friction_nm[joint],
-                inertia=simulation.servo_inertia_kg_m2[joint],
+                stiffness=scale * servo.stiffness_nm_rad,
+                damping=servo.damping_nm_s_rad,
+                force=servo.limit_nm,
+                friction=servo.coulomb_nm,
+                inertia=servo.armature_kg_m2,
                 bearing_damping=bearing,
             )
             motors.append(motor)
