@@ -1,6 +1,5 @@
 """Writes a data set as LeRobotDataset v3.0, whole or not at all."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,7 +284,7 @@ class _Writer:
             _pandas_column("task", "unicode", "object"),
         ]
         about = {"index_columns": ["task"], "column_indexes": [], "columns": columns}
-        noted = table.replace_schema_metadata({"pandas": json.dumps(about)})
+        noted = table.replace_schema_metadata({"pandas": json_text(about)})
         path = self._folder / layout.TASKS
         path.parent.mkdir(parents=True)
         self._parquet.write_table(noted, path)
