@@ -29,6 +29,7 @@ STALL = 300
 """Messages that are sent while the recorder does not run."""
 LARGE = 2000
 """Numbers in each of them: more than the middleware keeps for a reader that does not take them."""
+MAY_BE_EARLIER = "what was on its way to a lagging recorder may be in its episode too"
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(
         StartEpisode, "recorder/start_episode", name="one", metadata=key_values({"seed": "3"})
     )
     assert started.success, started.message
-    first = numbers(50)
+    numbers(50)
     process.send_signal(signal.SIGSTOP)
     numbers(STALL, LARGE)
     process.send_signal(signal.SIGCONT)
@@ -105,7 +106,8 @@ def test_what_a_stalled_recorder_lost_is_counted_to_the_message_and_said(
     assert answer.success, answer.message
     found = recorded(tmp_path / "one.mcap")
     assert found == sorted(set(found))
-    lost = sent - (first - 50) - len(found)
+    assert found[0] <= 20, MAY_BE_EARLIER
+    lost = sent - found[0] - len(found)
     assert lost > STALL / 2, "nothing was lost: this test shows nothing"
     assert answer.lost_messages == lost
     assert f"{lost} messages are missing" in answer.message
@@ -130,7 +132,7 @@ def test_what_came_before_the_request_to_stop_is_recorded_also_while_the_recorde
     assert answer.lost_messages == 0
     assert answer.message == ""
     found = recorded(tmp_path / "one.mcap")
-    assert found[0] <= first, "what was on its way to a lagging recorder may be in it too"
+    assert found[0] <= first, MAY_BE_EARLIER
     assert found == list(range(found[0], sent))
 
 
@@ -147,8 +149,9 @@ def test_a_killed_recorders_episode_is_recovered_and_its_name_refused_until_then
     process.wait()
     partial = tmp_path / f"one.mcap{PARTIAL}"
     found = recorded(partial, partial=True)
-    assert found == list(range(first, first + len(found)))
-    assert first + len(found) > sent - 1.0 / PERIOD_S
+    assert found[0] <= first, MAY_BE_EARLIER
+    assert found == list(range(found[0], found[0] + len(found)))
+    assert found[0] + len(found) > sent - 1.0 / PERIOD_S
     before = partial.read_bytes()
     for count in (0, 1):  # the killed one is seen for a while yet
         wait_until(
