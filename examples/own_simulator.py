@@ -6,11 +6,11 @@ conure doctor graph=true
 """
 
 import contextlib
-import json
 import time
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Duration
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -39,8 +39,8 @@ class OwnSimulator(Node):
         self.images = self.create_publisher(Image, "camera/image_raw", 1)
         self.infos = self.create_publisher(CameraInfo, "camera/camera_info", 1)
         self.create_subscription(JointTrajectory, "joint_trajectory", self.on_trajectory, 1)
-        self.create_service(ResetScene, "reset_scene", self.on_reset_scene)
-        self.create_service(TaskStatus, "task_status", self.on_task_status)
+        self.create_service(ResetScene, "scene/reset", self.on_reset_scene)
+        self.create_service(TaskStatus, "scene/status", self.on_task_status)
         self.create_timer(TICK_S, self.move)
         self.create_timer(IMAGE_S, self.look)
 
@@ -94,8 +94,8 @@ class OwnSimulator(Node):
         tool = ARM.forward(self.position[:-1])[:3, 3]
         response.success_now = bool(np.linalg.norm(tool - self.target) < NEAR_M)
         response.success_ever = self.success
-        response.elapsed_s = time.monotonic() - self.began_s
-        response.detail_json = json.dumps({"time_limit_s": 20.0})
+        response.elapsed = Duration(sec=int(time.monotonic() - self.began_s))
+        response.time_limit = Duration(sec=20)
         return response
 
 

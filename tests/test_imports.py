@@ -40,6 +40,7 @@ LAYERS = {
         "conf",
         "comms",
         "control",
+        "trajectory",
         "teleop",
         "cameras",
         "drivers",
@@ -48,6 +49,7 @@ LAYERS = {
         "faults",
         "nodes",
         "commands",
+        "trials",
     ],
     "conure_sim": [
         "conf",
@@ -72,6 +74,7 @@ LAYERS = {
         "nn",
         "data",
         "prior",
+        "formats",
         "curation",
         "policies",
         "rl",
@@ -90,6 +93,8 @@ LAYERS = {
         "hand_eye",
         "latency",
         "dynamics",
+        "scene",
+        "apply",
         "commands",
         "benchmarks",
     ],
@@ -141,11 +146,13 @@ EXCEPTIONS["conure_ros.faults.judge.clearances"] = {
 }  # the judge measures by other means than the judged
 EXCEPTIONS["conure_training.moved"] = {"conure_experiments"}  # the old name of its command
 EXCEPTIONS["conure_training.curation.recordings"] = {"conure_ros"}  # its reading takes no ROS
+EXCEPTIONS["conure_training.evaluation.planned_trials"] = {"conure_ros"}  # nor does this
 EXCEPTIONS["conure_training.benchmarks.baselines"] = {
     "stable_baselines3",
     "zuko",
 }  # they are what is measured against
-ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation"}  # for tests and benchmarks only
+# For tests and benchmarks only.
+ORACLES = {"stable_baselines3", "zuko", "nflows", "imitation", "lerobot", "robomimic"}
 
 ABSENT = """
 import sys

@@ -130,6 +130,7 @@ def test_changed_added_and_renamed_interface_each_change_the_stamp(setup, monkey
 
 def test_standard_interfaces_are_built_only_where_no_ros_brings_them(setup):
     assert [folder.name for folder in setup.interface_packages(uses_installed_ros=False)] == [
+        "control_msgs",
         "tf2_msgs",
         "conure_msgs",
     ]

@@ -220,3 +220,46 @@ def test_age_and_measured_gripper_reach_the_gate() -> None:
     assert loop.step(closing, HOME).gripper_m == pytest.approx(ROBOT.gripper_closed_m), (
         "not measured: no squeeze known"
     )
+
+
+def way_outside_m(step, goals: np.ndarray) -> float:
+    """How far the tool leaves the box between two commands on the straight way of the joints, m."""
+    before, farthest_m = HOME, 0.0
+    for goal in goals:
+        after = step(JointTarget(goal, ROBOT.gripper_open_m)).joint_rad
+        for share in np.linspace(0.0, 1.0, 9)[1:-1]:
+            tool = ARM.forward(before + share * (after - before))[:3, 3]
+            lower, upper = ARM.workspace_m
+            farthest_m = max(farthest_m, float(np.maximum(lower - tool, tool - upper).max()))
+        before = after
+    return farthest_m
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6))
+def test_the_way_to_a_joint_target_keeps_the_box_however_long_it_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    goals = np.repeat(HOME + rng.uniform(-1.5, 1.5, (8, 6)), 4, axis=0)
+    loop = ControlLoop(ARM)
+    loop.reset(HOME, ROBOT.gripper_open_m)
+    assert way_outside_m(lambda target: loop.step_joints(target, 0.0), goals) < 0.002
+
+
+def test_between_commands_that_keep_the_box_a_long_way_leaves_it_if_it_is_not_judged() -> None:
+    farthest_m = 0.0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        goals = np.repeat(HOME + rng.uniform(-1.5, 1.5, (8, 6)), 4, axis=0)
+        gate = SafetyGate(ARM)
+        gate.reset(HOME, ROBOT.gripper_open_m)
+        farthest_m = max(farthest_m, way_outside_m(lambda t, g=gate: g.check(t, 0.0), goals))
+    assert farthest_m > 0.003, "so the test before can fail"
+
+
+def test_a_joint_target_squeezes_no_harder_than_an_action() -> None:
+    robot = replace(ROBOT, gripper_squeeze_m=0.002)
+    loop = ControlLoop(Arm(robot))
+    loop.reset(HOME, 0.03)
+    for _ in range(20):
+        command = loop.step_joints(JointTarget(HOME, robot.gripper_closed_m), 0.0, 0.03)
+    assert command.gripper_m == pytest.approx(0.028) and "gripper force" in command.changes

@@ -5,8 +5,10 @@ ends.
 import contextlib
 import http.server
 import os
+import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 # Read by ROS's message classes and by the middleware when they are first imported in this process.
@@ -18,11 +20,14 @@ import numpy as np
 import pytest
 import yaml
 
+from conure_core.contract.bundle import SPEC
+from conure_core.contract.bundle_spec import BundleSpec
 from conure_core.robot.description import load_robot, robot_file
 from conure_core.servos.control_channel import ask
 from conure_ros.bringup.launcher import GraphError, RunningGraph, ros_environment
-from conure_ros.comms.messages import to_ns, to_time
+from conure_ros.comms.messages import mode_message, to_ns, to_time
 from conure_ros.comms.middleware import add_local_discovery
+from conure_ros.control.arbiter import Mode
 
 add_local_discovery(os.environ)
 IMAGE_SIZE_PX = 48
@@ -66,6 +71,20 @@ def make_bundle(path):
 def bundle(made_once):
     """Made once: torch takes its time."""
     return made_once("bundle", make_bundle)
+
+
+@pytest.fixture(scope="session")
+def two_bundles(bundle, made_once):
+    """A folder with the bundles `one` and `other`."""
+
+    def make(path):
+        shutil.copytree(bundle, path / "one")
+        shutil.copytree(bundle, path / "other")
+        spec = path / "other" / SPEC
+        renamed = replace(BundleSpec.from_json(spec.read_bytes()), name="other")
+        spec.write_text(renamed.to_json())
+
+    return made_once("two_bundles", make)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +256,9 @@ class Peer:
         """
 
         def found():
-            stamps_ns = [to_ns(state.header.stamp) for state in list(states) if state.mode == mode]
+            stamps_ns = [
+                to_ns(state.header.stamp) for state in list(states) if state.mode.value == mode
+            ]
             return [stamp_ns for stamp_ns in stamps_ns if stamp_ns >= since_ns]
 
         wait_until(found, timeout_s, f"mode {mode}")
@@ -280,9 +301,12 @@ class StandInControl:
 
     def say(self, stopped, reason=""):
         """A state with the stamp of the last reset, as control repeats it."""
-        mode = self.kind.STOPPED if stopped else self.kind.HOLD
+        mode = Mode.STOPPED if stopped else Mode.HOLD
         state = self.kind(
-            mode=mode, stopped=stopped, reason=reason, reset_stamp=to_time(self.reset_ns)
+            mode=mode_message(mode),
+            stopped=stopped,
+            reason=reason,
+            reset_stamp=to_time(self.reset_ns),
         )
         state.header.stamp = to_time(self.peer.now_ns)
         self.states.publish(state)

@@ -8,10 +8,10 @@ import numpy as np
 
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
-from conure_ros.comms.messages import JointPart, JointSample
-from conure_ros.control.arbiter import Mode
+from conure_ros.comms.messages import JointGoal, JointPart, JointSample
+from conure_ros.control.arbiter import Mode, Request
 from conure_ros.control.parameters import ControlParameters
-from conure_ros.control.supervisor import Request, Supervisor
+from conure_ros.control.supervisor import Supervisor
 
 ROBOT = load_robot("wx250s")
 ARM = Arm(ROBOT)
@@ -150,9 +150,9 @@ class Rig:
 
     def request(self, action, source=Mode.POLICY, age_s=0.0, log_likelihood=float("nan")):
         captured_ns = self.now_ns() - round(age_s * 1e9)
-        self.supervisor.take_request(
-            source, Request(captured_ns, np.array(action), log_likelihood=log_likelihood)
-        )
+        wanted = action if isinstance(action, JointGoal) else np.array(action)
+        request = Request(captured_ns, wanted, log_likelihood=log_likelihood)
+        self.supervisor.take_request(source, request)
 
     @property
     def state(self):

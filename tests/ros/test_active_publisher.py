@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
 from conure_core.errors import RobotError
@@ -76,7 +77,7 @@ def test_a_publisher_exists_as_long_as_its_node_is_active(made):
 def test_a_configured_node_publishes_nothing_of_the_arm(made, kind, bundle, tmp_path):
     node = made(kind)
     if kind is PolicyNode:
-        node.parameters = replace(node.parameters, bundle=str(bundle))
+        assert node.set_parameters([Parameter("bundle", value=str(bundle))])[0].successful
     if kind is ControlNode:
         node.parameters = replace(node.parameters, robot="ur5e_ros2_control")
     if kind is CameraNode:

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conure_core.errors import ConfigError, RobotError
-from conure_msgs.msg import RobotState
-from conure_ros.control.arbiter import Arbiter, Mode, selectable_mode
+from conure_msgs.msg import Mode as ModeMessage
+from conure_msgs.msg import PolicyCommand
+from conure_ros.control.arbiter import Arbiter, Mode, named_mode, selectable_mode
 
 SOURCES = [Mode.POLICY, Mode.TELEOP]
 
@@ -66,14 +67,15 @@ def test_a_person_is_always_admitted_and_a_policy_only_when_selected():
 
 def test_an_unknown_mode_is_refused_with_the_valid_ones():
     with pytest.raises(ConfigError, match=r"did you mean 'policy'.*hold, policy, teleop"):
-        selectable_mode("polcy")
+        named_mode("polcy")
 
 
 def test_modes_are_those_of_the_message():
     assert {mode.name: mode.value for mode in Mode} == {
-        name: getattr(RobotState, name)
-        for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED")
+        name: getattr(ModeMessage, name)
+        for name in ("INACTIVE", "HOLD", "POLICY", "TELEOP", "STOPPED", "TRAJECTORY")
     }
+    assert (PolicyCommand.POLICY, PolicyCommand.TELEOP) == (Mode.POLICY, Mode.TELEOP)
 
 
 def test_at_first_nobody_moves_the_arm_and_only_a_person_may_begin():
@@ -141,5 +143,6 @@ def test_a_newly_selected_source_is_not_silent_before_its_first_command():
 @pytest.mark.parametrize(
     ("name", "mode"), [("hold", Mode.HOLD), ("policy", Mode.POLICY), ("teleop", Mode.TELEOP)]
 )
-def test_a_mode_is_chosen_by_its_name(name, mode):
-    assert selectable_mode(name) is mode
+def test_a_mode_is_chosen_by_its_name_and_by_its_value(name, mode):
+    assert named_mode(name) is mode
+    assert selectable_mode(mode.value) is mode

@@ -13,6 +13,7 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import CAMERA, CONTROL, GRAPHS, POLICY, SIM_ROBOT, build_graph
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
 
 pytestmark = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
@@ -44,13 +45,13 @@ def test_the_arm_holds_while_the_camera_is_at_fault_and_goes_on_after(
     diagnostics = peer.listen(DiagnosticArray, "/diagnostics")
 
     def moving():
-        return states and states[-1].mode == RobotState.POLICY and not states[-1].reason
+        return states and states[-1].mode.value == Mode.POLICY and not states[-1].reason
 
     wait_until(moving, 30, "the policy moves the arm")
     began_ns = peer.now_ns
     stream.shows = shows
     # Two periods of silence make it hold; a frame, its way here and a busy machine are added.
-    assert peer.seconds_until(RobotState.HOLD, states, began_ns) < 4 * PERIOD_S + 0.3
+    assert peer.seconds_until(Mode.HOLD, states, began_ns) < 4 * PERIOD_S + 0.3
     assert "no policy command for" in states[-1].reason
     told = ("camera: capture", DiagnosticStatus.WARN)
     wait_until(

@@ -26,8 +26,9 @@ from conure_ros.cameras.image_check import ImageCheck
 from conure_ros.commands import stop
 from conure_ros.commands.stopping import CONTROL as CONTROL_KIND
 from conure_ros.comms.domains import running_nodes
-from conure_ros.comms.messages import joint_state_message, to_time
+from conure_ros.comms.messages import joint_state_message, mode_message, to_ns, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.control.arbiter import Mode
 from conure_ros.control.control_state import ControlState
 
 pytestmark = pytest.mark.nodes
@@ -95,7 +96,7 @@ class Rig:
     @property
     def answers(self):
         """How many commands control followed or refused, as far as it was heard."""
-        followed = sum(not math.isnan(state.capture_to_command_s) for state in self.states)
+        followed = sum(to_ns(state.capture_stamp) > 0 for state in self.states)
         return followed + (self.states[-1].refused_commands if self.states else 0)
 
     def run(self, log_likelihood, periods=1, bundle_hash=None, ignored=False):
@@ -105,7 +106,9 @@ class Rig:
         moves = []
         for _ in range(periods):
             before, answered = self.joint_rad.copy(), self.answers + 1
-            message = PolicyCommand(source="policy", log_likelihood=log_likelihood, action=FORWARD)
+            message = PolicyCommand(
+                source=PolicyCommand.POLICY, log_likelihood=log_likelihood, action=FORWARD
+            )
             message.bundle_hash = self.bundle_hash if bundle_hash is None else bundle_hash
             message.header.stamp = to_time(self.now_ns())
             self.policy.publish(message)
@@ -151,8 +154,8 @@ def watched(start, peer, bundle, tmp_path_factory, wait_until):
 def rig(watched, wait_until):
     watched.beating, watched.joint_rad = True, np.array(ROBOT.home_rad)
     time.sleep(0.1)
-    assert watched.peer.call(Trigger, "reset_stop").success
-    assert watched.peer.call(SetMode, "set_mode", mode="policy").success
+    assert watched.peer.call(Trigger, "control/reset_stop").success
+    assert watched.peer.call(SetMode, "control/set_mode", mode=mode_message(Mode.POLICY)).success
     wait_until(lambda: watched.states and "waiting for the first policy" in watched.state.reason, 5)
     time.sleep(0.1)
     return watched
@@ -169,7 +172,7 @@ def test_positions_stream_at_the_controllers_order_and_end_with_the_motion(rig, 
     )
     assert len(way) >= 4, "interpolated"
     assert np.abs(np.diff(way, axis=0)).max() < 0.7 * moved_rad
-    wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
+    wait_until(lambda: rig.state.mode.value == Mode.HOLD, 5)
     time.sleep(0.2)
     count = len(rig.commands)
     time.sleep(0.3)
@@ -183,7 +186,7 @@ def test_the_prior_slows_holds_and_hands_over_and_says_why(rig):
     said = [change for state in rig.states[-6:] for change in state.safety_changes]
     assert any("the prior finds the policy's actions unlikely" in change for change in said)
     rig.run(VERY_UNLIKELY, 3)
-    assert rig.state.mode == RobotState.HOLD
+    assert rig.state.mode.value == Mode.HOLD
     assert "-20.0 nats" in rig.state.reason
     (again_rad,) = rig.run(SURE)
     assert again_rad > 0.01, "one likely action ends the hold"
@@ -196,7 +199,7 @@ def test_commands_of_another_bundle_and_without_a_likelihood_do_not_move_the_arm
     assert rig.run(SURE, bundle_hash="0" * 64) == [0.0]
     assert "was agreed on" in rig.state.reason
     rig.run(math.nan, 3)
-    assert rig.state.mode == RobotState.HOLD
+    assert rig.state.mode.value == Mode.HOLD
 
 
 def test_a_lost_heartbeat_stops_the_arm_until_it_is_reset(rig, wait_until):
@@ -221,6 +224,18 @@ def test_a_clock_that_steps_back_means_hold_and_then_goes_on(rig, wait_until):
     assert max(moves) > 0.01, (
         "commands seen after the step count, though their stamps lie before the last ones'"
     )
+
+
+def test_a_clock_before_zero_is_ignored_the_arm_holds_and_then_goes_on(rig, wait_until):
+    rig.run(SURE)
+    before_s = rig.clock_offset_s
+    rig.clock_offset_s = -2.0 * time.time()
+    wait_until(lambda: rig.state.mode.value == Mode.HOLD, 5)
+    assert max(rig.run(SURE, 2, ignored=True)) == 0.0
+    assert "joint_states have no stamp" in rig.state.reason
+    rig.clock_offset_s = before_s
+    time.sleep(0.2)
+    assert max(rig.run(SURE, 3)) > 0.01
 
 
 def test_another_publisher_of_the_arms_commands_means_a_stop_that_names_it(rig, wait_until):

@@ -3,12 +3,12 @@ process and at once.
 """
 
 import asyncio
-import math
 import sys
 import time
 
 import numpy as np
 import pytest
+import rclpy
 from rclpy.clock import ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -23,11 +23,10 @@ from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
-from conure_ros.comms.messages import joint_state_message, to_ns, to_time
+from conure_ros.comms.messages import joint_state_message, mode_message, to_ns, to_time
 from conure_ros.comms.qos import NEWEST, newest_parts
-from conure_ros.control.arbiter import Mode
+from conure_ros.control.arbiter import Mode, Status
 from conure_ros.control.parameters import ControlParameters
-from conure_ros.control.supervisor import Status
 from conure_ros.nodes.control_node import STEADY, ControlNode, SystemClock
 
 pytestmark = pytest.mark.nodes
@@ -81,7 +80,7 @@ def on_topic(node, topic, message):
 
 
 def service(node, name):
-    (callback,) = (some.callback for some in node.services if some.srv_name.lstrip("/") == name)
+    (callback,) = (some.callback for some in node.services if some.srv_name == name)
     return callback
 
 
@@ -218,35 +217,80 @@ def test_the_clock_of_the_stamps_cannot_be_exchanged_while_the_node_runs(node):
     assert not node.get_clock().ros_time_is_active
 
 
+@pytest.mark.parametrize("name", ["", "stall_s", "start_type_description_service"])
+def test_no_parameter_can_be_set_or_added_while_the_node_runs(node, name):
+    before = {one: node.get_parameter(one).value for one in node._parameters}
+    (result,) = node.set_parameters([Parameter(name, value=0.5)])
+    assert not result.successful and result.reason
+    assert {one: node.get_parameter(one).value for one in node._parameters} == before
+
+
 # What people ask for.
 
 
 def test_stop_and_reset_stop_are_answered_at_once(node, heard):
-    answer = service(node, "stop")(Trigger.Request(), Trigger.Response())
+    answer = service(node, "~/stop")(Trigger.Request(), Trigger.Response())
     assert answer.success and "reset_stop" in answer.message
-    answer = service(node, "reset_stop")(Trigger.Request(), Trigger.Response())
+    answer = service(node, "~/reset_stop")(Trigger.Request(), Trigger.Response())
     assert answer.success and "select a mode" in answer.message
     assert heard.taken() == [("stop", "the stop service"), ("reset_stop",)]
 
 
-@pytest.mark.parametrize("name", ["hold", "policy", "teleop"])
-def test_a_mode_is_chosen_by_its_name(node, heard, name):
-    answer = service(node, "set_mode")(SetMode.Request(mode=name), SetMode.Response())
+@pytest.mark.parametrize("name", ["stop", "reset_stop", "home"])
+def test_under_its_old_name_a_service_does_the_same_and_says_once_that_it_was_renamed(
+    node, heard, name
+):
+    log, node.get_logger = Heard(), lambda: log
+    for _ in range(2):
+        answer = service(node, name)(Trigger.Request(), Trigger.Response())
+        if asyncio.iscoroutine(answer):
+            answer.send(None)
+    assert [call[0] for call in heard.taken()] == [name, name]
+    ((level, said),) = log.taken()
+    assert level == "warning"
+    assert f"/{name} is called /control/{name}; the old name is gone in the next release" in said
+
+
+def test_a_stop_under_the_old_name_stops_even_where_nothing_can_be_logged(node, heard):
+    def broken():
+        raise OSError("no place left")
+
+    node.get_logger = broken
+    with pytest.raises(OSError, match="no place left"):
+        service(node, "stop")(Trigger.Request(), Trigger.Response())
+    assert heard.taken() == [("stop", "the stop service")]
+
+
+def choose(node, value):
+    return service(node, "~/set_mode")(
+        SetMode.Request(mode=mode_message(value)), SetMode.Response()
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.POLICY, Mode.TELEOP])
+def test_a_mode_is_chosen_by_its_value(node, heard, mode):
+    answer = choose(node, mode)
     assert answer.success and answer.message == ""
-    assert heard.taken() == [("select", Mode[name.upper()])]
+    assert heard.taken() == [("select", mode)]
 
 
-def test_a_mode_that_is_none_or_not_possible_now_is_refused_with_the_reason(node):
-    answer = service(node, "set_mode")(SetMode.Request(mode="fly"), SetMode.Response())
-    assert not answer.success and "fly" in answer.message
+@pytest.mark.parametrize("value", [Mode.INACTIVE, Mode.STOPPED, 6, 255])
+def test_a_mode_that_nobody_can_choose_is_refused_with_those_to_choose(node, heard, value):
+    answer = choose(node, value)
+    assert not answer.success and heard.taken() == []
+    assert f"mode {int(value)} cannot be chosen" in answer.message
+    assert "1 (HOLD), 2 (POLICY), 3 (TELEOP), 5 (TRAJECTORY)" in answer.message
+
+
+def test_a_mode_that_is_not_possible_now_is_refused_with_the_reason(node):
     node.supervisor.stop("a test")
-    answer = service(node, "set_mode")(SetMode.Request(mode="policy"), SetMode.Response())
+    answer = choose(node, Mode.POLICY)
     assert not answer.success and "reset_stop" in answer.message
 
 
 @pytest.mark.parametrize("why", ["", "blocked"])
 def test_home_is_answered_when_the_supervisor_knows_how_it_ended(node, heard, why):
-    asked = service(node, "home")(Trigger.Request(), Trigger.Response())
+    asked = service(node, "~/home")(Trigger.Request(), Trigger.Response())
     asked.send(None)
     ((name, done),) = heard.taken()
     assert name == "home"
@@ -258,15 +302,16 @@ def test_home_is_answered_when_the_supervisor_knows_how_it_ended(node, heard, wh
 
 
 def test_who_waits_for_home_keeps_nobody_waiting(node):
-    (home,) = (some for some in node.services if some.srv_name == "home")
-    others = {some.callback_group for some in node.services if some.srv_name != "home"}
-    assert home.callback_group not in others
-    assert asyncio.iscoroutinefunction(home.callback)
+    homes = [some for some in node.services if some.srv_name in ("~/home", "home")]
+    others = {some.callback_group for some in node.services if some not in homes}
+    for home in homes:
+        assert home.callback_group not in others
+        assert asyncio.iscoroutinefunction(home.callback)
 
 
 @pytest.mark.parametrize("end", ["trigger_cleanup", "trigger_shutdown"])
 def test_an_answer_that_comes_after_the_services_are_gone_ends_nobody(node, end):
-    (home,) = (some for some in node.services if some.srv_name == "home")
+    (home,) = (some for some in node.services if some.srv_name == "~/home")
     assert getattr(node, end)() == SUCCESS
     home.send_response(Trigger.Response(message="deactivated"), None)
 
@@ -312,7 +357,7 @@ def test_an_arm_that_is_to_go_limp_is_activated_only_where_a_driver_offers_that(
     if offered:
         node.activate()
     else:
-        with pytest.raises(RobotError, match="no driver offers torque"):
+        with pytest.raises(RobotError, match="no driver offers arm/torque"):
             node.activate()
     assert heard.taken() == ([("activate",)] if offered else [])
     assert node.output.sole.taken() == ([("claim",)] if offered else [])
@@ -359,8 +404,10 @@ def test_it_comes_back_from_cleanup_with_every_topic_and_service_once(node):
         "joint_states",
         "command/policy",
         "command/teleop",
+        "~/home",
+        "~/set_mode",
+        "~/reset_stop",
         "home",
-        "set_mode",
         "reset_stop",
     }
     assert not left & {*names()[0], *names()[1]}, "nobody is heard any more"
@@ -404,6 +451,7 @@ COMMAND = JointCommand(HOME + 0.1, 0.02, 0.1, ("speed",), HOME + 0.2)
 def status(**words):
     given = {
         "mode": Mode.HOLD,
+        "selected": Mode.HOLD,
         "stopped": False,
         "reason": "why",
         "alarm": "",
@@ -431,6 +479,7 @@ def reported(node):
 def test_robot_state_says_all_that_the_status_says(reported):
     state = reported(
         mode=Mode.POLICY,
+        selected=Mode.TRAJECTORY,
         alarm="cut the power",
         refused=7,
         refusal="too old",
@@ -440,17 +489,18 @@ def test_robot_state_says_all_that_the_status_says(reported):
         changes=("speed", "caution"),
         latency_s=0.03,
     )
-    assert (state.mode, state.reason, state.alarm, state.stopped) == (
-        RobotState.POLICY,
+    assert (state.mode.value, state.reason, state.alarm, state.stopped) == (
+        Mode.POLICY,
         "why",
         "cut the power",
         False,
     )
+    assert state.selected.value == Mode.TRAJECTORY
     assert (state.refused_commands, state.refusal) == (7, "too old")
     assert (to_ns(state.header.stamp), to_ns(state.reset_stamp)) == (STAMP_NS, STAMP_NS + 1)
     assert state.header.frame_id == ROBOT.base_frame
     assert list(state.safety_changes) == ["speed", "caution"]
-    assert state.capture_to_command_s == pytest.approx(0.03)
+    assert to_ns(state.capture_stamp) == STAMP_NS - 30_000_000
     assert list(state.commanded_rad) == pytest.approx(COMMAND.joint_rad)
     assert list(state.requested_rad) == pytest.approx(COMMAND.requested_rad)
 
@@ -458,7 +508,7 @@ def test_robot_state_says_all_that_the_status_says(reported):
 def test_robot_state_without_a_command_tells_of_none(reported):
     state = reported(mode=Mode.STOPPED, stopped=True)
     assert state.stopped
-    assert math.isnan(state.capture_to_command_s)
+    assert to_ns(state.capture_stamp) == 0
     assert not state.commanded_rad and not state.requested_rad
     state = reported(command=JointCommand(HOME, 0.02, 0.1))
     assert list(state.commanded_rad) == pytest.approx(HOME) and not state.requested_rad
@@ -483,6 +533,74 @@ def test_commands_and_where_they_begin_go_to_the_output(node):
     ((sent, command, now_ns), (begun, joint_rad, gripper_m)) = node.output.taken()
     assert (sent, command, now_ns) == ("send", COMMAND, STAMP_NS)
     assert (begun, gripper_m) == ("begin", 0.03) and joint_rad is HOME
+
+
+def test_a_driver_of_an_older_release_makes_the_arm_limp(node, heard, wait_until):
+    """It offers `torque` and nothing else; a real call, in this process."""
+    driver, asked = rclpy.create_node("older_driver"), []
+
+    def on_torque(request, response):
+        asked.append(request.data)
+        response.success, response.message = True, "limp"
+        return response
+
+    driver.create_service(SetBool, "torque", on_torque)
+    executor = SingleThreadedExecutor()
+    executor.add_node(driver), executor.add_node(node)
+
+    def answered():
+        executor.spin_once(timeout_sec=0.05)
+        return any(call[0] == "take_torque_answer" for call in heard.calls)
+
+    try:
+        wait_until(lambda: node.torque_client.wait_for_service(0.05), 10)
+        node.torque(False, 7)
+        wait_until(answered, 10)
+        assert asked == [False]
+        assert ("take_torque_answer", 7, True, "limp") in heard.taken()
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+        driver.destroy_node()
+
+
+class Driver:
+    """Stands for the client of a driver's service, which may be offered or not."""
+
+    def __init__(self, offered):
+        self.offered, self.asked = offered, []
+
+    def wait_for_service(self, timeout_sec):
+        return self.offered
+
+    def service_is_ready(self):
+        return self.offered
+
+    def call_async(self, request):
+        self.asked.append(request.data)
+        return Future()
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "which"), [(1, 0, "new"), (0, 1, "old"), (1, 1, "new"), (0, 0, "new")]
+)
+def test_a_driver_that_offers_torque_under_the_old_name_alone_is_asked_there(
+    node, heard, new, old, which
+):
+    log, node.get_logger = Heard(), lambda: log
+    drivers = {"new": Driver(bool(new)), "old": Driver(bool(old))}
+    client = node.torque_client
+    client_before = client._new, client._old
+    client._new, client._old = drivers["new"], drivers["old"]
+    assert client.wait_for_service(2.0) == bool(new or old)
+    node.torque(False, 7), node.torque(True, 8)
+    assert {name: driver.asked for name, driver in drivers.items() if driver.asked} == {
+        which: [False, True]
+    }
+    said = [text for _, text in log.taken()]
+    assert len(said) == (which == "old")
+    assert all("/torque is called /arm/torque" in text for text in said)
+    client._new, client._old = client_before
 
 
 @pytest.mark.parametrize("on", [True, False])

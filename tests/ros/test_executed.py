@@ -2,23 +2,22 @@
 terms.
 """
 
-import math
-
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 
 from conure_core.contract.bundle import load_bundle
 from conure_core.control.loop import ControlLoop
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.control.executed_actions import Decision, ExecutedActions
 
 ROBOT = load_robot("wx250s")
 HOME = np.array(ROBOT.home_rad)
-CAPTURED_NS, LATENCY_S = 1_700_000_000_123_456_789, 0.0213
+CAPTURED_NS, LATENCY_NS = 1_700_000_000_123_456_789, 21_300_000
 
 
 @pytest.fixture
@@ -31,10 +30,9 @@ def executed(bundle):
 
 
 def state(joint_rad, captured_ns, changes=()):
-    message = RobotState(
-        commanded_rad=list(joint_rad), capture_to_command_s=LATENCY_S, safety_changes=list(changes)
-    )
-    message.header.stamp = to_time(captured_ns + round(LATENCY_S * 1e9))
+    message = RobotState(commanded_rad=list(joint_rad), safety_changes=list(changes))
+    message.header.stamp = to_time(captured_ns + LATENCY_NS)
+    message.capture_stamp = to_time(captured_ns)
     return message
 
 
@@ -55,7 +53,7 @@ def test_a_shortened_action_is_published_with_the_z_that_the_prior_gives_it(
     executed.take_state(state(half, CAPTURED_NS, ["speed waist"]))
     wait_until(lambda: executed.published, 5)
     (command,) = executed.published
-    assert command.source == "executed"
+    assert command.source == PolicyCommand.EXECUTED
     assert to_ns(command.header.stamp) == CAPTURED_NS
     np.testing.assert_allclose(command.action, [0.5, 0, 0, 0, 0, 0.5, 0.5], atol=0.05)
     z, log_likelihood = load_bundle(bundle).invert(observation, np.array(command.action))
@@ -72,9 +70,9 @@ def test_what_safety_left_alone_and_what_nobody_chose_has_no_price(executed):
     executed.take_state(state(HOME + 0.1, CAPTURED_NS))
     executed.take_state(state(HOME, CAPTURED_NS + 5, ["hold"]))
     executed.take_state(RobotState())
-    for latency_s in (math.inf, -math.inf, math.nan, 1.7e308):
+    for captured in (Time(), Time(sec=-(2**31), nanosec=2**32 - 1), Time(sec=2**31 - 1)):
         said = state(HOME + 0.1, CAPTURED_NS, ["hold"])
-        said.capture_to_command_s = latency_s
+        said.capture_stamp = captured
         executed.take_state(said)
     for joint_rad in (HOME[:-1], [*HOME, 0.0]):
         executed.take_state(state(joint_rad, CAPTURED_NS, ["hold"]))

@@ -44,6 +44,7 @@ QUICK_FOREIGN = [
     "begins beyond a joint limit",
     "elbow blocked",
     "stop while control hangs",
+    "wild trajectory",
 ]
 QUICK_SERIAL = ["5 % of the packets corrupted", "servo overloaded", "unplugged and back"]
 

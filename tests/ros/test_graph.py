@@ -19,7 +19,9 @@ from conure_msgs.action import RunTrial
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.launcher import GraphError, run_graph
+from conure_ros.comms.messages import mode_message, to_duration, to_seconds
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.trials import FILE_NAME, read_trials
 from conure_training.curation.import_data import ImportConfig, import_recordings
@@ -148,13 +150,13 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     )
 
     feedback = []
-    client = ActionClient(peer.node, RunTrial, "run_trial")
+    client = ActionClient(peer.node, RunTrial, "evaluator/run_trial")
     assert client.wait_for_server(20)
 
-    async def trial(**goal):
-        goal = RunTrial.Goal(task="Lift", **goal)
+    async def trial(seed, timeout_s):
+        goal = RunTrial.Goal(task="Lift", seed=seed, timeout=to_duration(timeout_s))
         handle = await client.send_goal_async(
-            goal, lambda message: feedback.append(message.feedback.elapsed_s)
+            goal, lambda message: feedback.append(to_seconds(message.feedback.elapsed))
         )
         return await handle.get_result_async()
 
@@ -164,12 +166,12 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     assert feedback == sorted(feedback) and feedback[-1] > 0.5
 
     stopped = peer.begin(trial, seed=4, timeout_s=1.5)
-    wait_until(lambda: states and states[-1].mode == RobotState.POLICY, 10)
-    assert peer.call(Trigger, "stop").success
+    wait_until(lambda: states and states[-1].mode.value == Mode.POLICY, 10)
+    assert peer.call(Trigger, "control/stop").success
     assert result_of(stopped).status == GoalStatus.STATUS_ABORTED
     labels = [Episode(path).metadata["label"] for path in sorted(folder.glob("*.mcap"))]
     assert labels[-1] == "aborted"
-    assert peer.call(Trigger, "reset_stop").success
+    assert peer.call(Trigger, "control/reset_stop").success
 
     def inferences():
         """The recorder says how it is on this topic as well."""
@@ -184,12 +186,12 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     values = {pair.key: pair.value for pair in inferences()[-1].values}
     assert float(values["p99_ms"]) > 0 and values["dropped: newer image"] == "0"
 
-    assert peer.call(SetMode, "set_mode", mode="policy").success
-    wait_until(lambda: states[-1].mode == RobotState.POLICY, 5)
+    assert peer.call(SetMode, "control/set_mode", mode=mode_message(Mode.POLICY)).success
+    wait_until(lambda: states[-1].mode.value == Mode.POLICY, 5)
     assert all(len(command.action) == len(command.z) == 7 for command in commands)
     killed_ns = peer.now_ns
     graph.process("policy").send_signal(signal.SIGKILL)
-    assert peer.seconds_until(RobotState.HOLD, states, killed_ns) < 2 * PERIOD_S + 0.2
+    assert peer.seconds_until(Mode.HOLD, states, killed_ns) < 2 * PERIOD_S + 0.2
     assert "no policy command for" in states[-1].reason
     time.sleep(0.2)
     count = len(trajectories)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
+from conure_ros.commands.definition_check import compare_definitions
 from conure_ros.commands.findings import Missing
 from conure_ros.commands.graph_check import Heard, check_images, check_infos, check_joints
 from conure_ros.comms.messages import (
@@ -185,6 +187,22 @@ def test_camera_infos_that_are_wrong_are_named(change, found):
     assert found in missing.value.found and missing.value.advice
 
 
+def end(node_name, topic_type, topic_type_hash):
+    return SimpleNamespace(
+        node_name=node_name, topic_type=topic_type, topic_type_hash=topic_type_hash
+    )
+
+
+def test_nodes_that_were_built_against_other_definitions_are_named():
+    state, command = "conure_msgs/msg/RobotState", "conure_msgs/msg/PolicyCommand"
+    alike = [end("control", state, "a"), end("policy", state, "a"), end("policy", command, "b")]
+    unknown = [end("bridge", state, "INVALID"), SimpleNamespace(node_name="humble")]
+    assert compare_definitions([*alike, *unknown]) == "one definition of each of 2 types"
+    with pytest.raises(Missing, match=f"control, policy and own .* definitions of {state}") as no:
+        compare_definitions([*alike, end("own", state, "c")])
+    assert "one conure_msgs" in no.value.advice
+
+
 def test_a_topic_of_which_nothing_came_is_said():
     for kind in (Image, CameraInfo):
         with pytest.raises(Missing, match="no message"):
@@ -218,7 +236,7 @@ def test_a_robot_of_ones_own_passes_on_the_real_graph_and_runs_a_trial(
             rows = done.stdout.splitlines()
             assert done.returncode == 0, done.stdout + done.stderr
             assert [row for row in rows if not row.startswith("OK")] == []
-            assert len(rows) == 7
+            assert len(rows) == 8
             wait_until(lambda: graph.process("evaluator").poll() == 0, 60)
             assert any("trial 1/1 seed 0: " in line for _, line in graph.lines)
         finally:

@@ -137,7 +137,7 @@ def blocked_gate(loop, way, allowed):
     """Stands where something is in the way: the gate lets only such targets through."""
     check = loop.gate.check
 
-    def checked(target, age_s, *words):
+    def checked(target, age_s, *words, **_):
         if allowed(target.joint_rad):
             return check(target, age_s, *words)
         return JointCommand(loop.gate.last_rad, target.gripper_m, ROBOT.settle_s, (way,))
@@ -157,7 +157,7 @@ def test_what_is_in_the_way_is_named_and_nothing_moves():
 def test_of_all_that_is_in_the_way_the_first_is_named():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     number = itertools.count(1)
-    loop.gate.check = lambda target, age_s, *words: JointCommand(
+    loop.gate.check = lambda target, age_s, *words, **_: JointCommand(
         loop.gate.last_rad, target.gripper_m, ROBOT.settle_s, (f"clearance {next(number)}",)
     )
     with pytest.raises(UnsafeCommand, match="blocked: clearance 1;"):
@@ -189,7 +189,7 @@ def test_an_arm_that_hardly_creeps_is_blocked():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
 
-    def creeping(target, age_s, *words):
+    def creeping(target, age_s, *words, **_):
         command = check(
             target.__class__(loop.gate.last_rad - 1e-7, target.gripper_m), age_s, *words
         )
@@ -209,7 +209,7 @@ def creeping_gate(loop, step_rad, changes=()):
     reasons.
     """
 
-    def checked(target, age_s, *words):
+    def checked(target, age_s, *words, **_):
         command = JointCommand(
             loop.gate.last_rad - step_rad * np.eye(6)[0], target.gripper_m, ROBOT.settle_s, changes
         )
@@ -251,7 +251,7 @@ def test_what_only_makes_the_arm_slower_does_not_block_it():
     loop, homing = begin(HOME + [0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     check = loop.gate.check
 
-    def slowed(target, age_s, *words):
+    def slowed(target, age_s, *words, **_):
         command = check(target, age_s, *words)
         return command.__class__(
             command.joint_rad, command.gripper_m, command.duration_s, ("speed waist",)

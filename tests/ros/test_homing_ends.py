@@ -8,7 +8,7 @@ import pytest
 from conure_core.control.loop import ControlLoop
 from conure_core.errors import UnsafeCommand
 from conure_ros.control import homing as homing_module
-from conure_ros.control.homing import WAYS, Homing, _blocked_by
+from conure_ros.control.homing import WAYS, Homing, blocked_by
 from conure_ros.faults.judge.rules import CommandedMotion, Judge
 
 from .supervised import ARM, HOME, ROBOT
@@ -68,7 +68,7 @@ def test_a_way_of_the_joints_that_would_be_cut_is_left_for_one_of_the_tool():
     loop.reset(np.array([-0.47, -1.1515, -0.7342, -2.62, 0.9519, 2.96]), ROBOT.gripper_open_m)
     homing, taken = Homing(loop, speed_rad_s=0.8), []
     while not homing.arrived:
-        cut = _blocked_by(homing.step(age_s=0.0))
+        cut = blocked_by(homing.step(age_s=0.0))
         taken.append(homing._ways[0])
         assert not (cut and taken[-1] == "joints"), cut
     assert taken[0] == "position" and taken[-1] == "joints"

@@ -3,13 +3,9 @@ processes.
 """
 
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import termios
-import threading
 import time
 
 import pytest
@@ -20,58 +16,12 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, TELEOP, build_graph
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
+from tests.ros.terminal import CODE, Terminal
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
 HEARTBEAT_S = 2.0
-CODE = "import sys; from conure_core.cli import main; sys.exit(main())"
-
-
-class Terminal:
-    """A verb of conure behind a pseudo-terminal; what it shows is read on a thread."""
-
-    def __init__(self, environment, *words):
-        self.ours, self.theirs = pty.openpty()
-        self.before = termios.tcgetattr(self.theirs)
-        self.shown, self._ended = "", threading.Event()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CODE, *words],
-            env={**os.environ, **environment},
-            stdin=self.theirs,
-            stdout=self.theirs,
-            stderr=self.theirs,
-            start_new_session=True,
-        )
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self):
-        while not self._ended.is_set():
-            if select.select([self.ours], [], [], 0.05)[0]:
-                self.shown += os.read(self.ours, 4096).decode(errors="replace")
-
-    def press(self, keys):
-        os.write(self.ours, keys.encode())
-
-    def hold(self, key, seconds, rate_hz=30.0):
-        """As a keyboard repeats a key."""
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
-            self.press(key)
-            time.sleep(1 / rate_hz)
-
-    @property
-    def restored(self):
-        return termios.tcgetattr(self.theirs) == self.before
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._ended.set()
-        self._thread.join()
-        os.close(self.ours)
-        os.close(self.theirs)
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +78,9 @@ def test_keys_move_the_arm_stop_it_and_give_the_terminal_back(graph, peer, opene
     assert not states[-1].stopped, "the operator is there"
 
     keys.hold("w", 1.0)
-    assert any(state.mode == RobotState.TELEOP for state in states)
+    assert any(state.mode.value == Mode.TELEOP for state in states)
     assert any(command.action[0] > 0.2 and not any(command.action[1:6]) for command in commands)
-    wait_until(lambda: quiet(commands) and states[-1].mode == RobotState.HOLD, 10)
+    wait_until(lambda: quiet(commands) and states[-1].mode.value == Mode.HOLD, 10)
     commands.clear()
     for sequence in ("\x1b[A", "Z", "\x1b[15~", "\x1b[2", "0~", "\x1b[200~wsad1p\x1b[201~"):
         keys.press(sequence)
@@ -170,7 +120,9 @@ def test_without_its_operator_the_arm_stops_and_the_terminal_is_given_back(
     beats = peer.listen(Empty, "operator/heartbeat")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     keys.process.send_signal(number)
     keys.process.wait(10)
     assert keys.restored or number == signal.SIGKILL
@@ -184,7 +136,9 @@ def test_space_is_asked_for_until_a_control_that_hangs_goes_on(
     beats, control = peer.listen(Empty, "operator/heartbeat"), running.process("control")
     keys = opened("keys")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     control.send_signal(signal.SIGSTOP)
     try:
         keys.press(" ")
@@ -218,14 +172,16 @@ def test_any_key_stops_the_arm_whose_operator_waits_for_it(
     beats = peer.listen(Empty, "operator/heartbeat")
     stop = opened("stop", "key=true", f"domains=[{domain['ROS_DOMAIN_ID']}]", "timeout_s=10")
     wait_until(lambda: beats, 30)
-    wait_until(lambda: peer.call(Trigger, "reset_stop").success and not graph[-1].stopped, 10)
+    wait_until(
+        lambda: peer.call(Trigger, "control/reset_stop").success and not graph[-1].stopped, 10
+    )
     if key == LONG_AWAITED:
         time.sleep(1.5 * HEARTBEAT_S)
     assert not graph[-1].stopped
     stop.press(key) if isinstance(key, str) else stop.process.send_signal(key)
     assert stop.process.wait(20) == 0, stop.shown
     assert graph[-1].stopped and graph[-1].reason == "the stop topic"
-    wait_until(lambda: "stopped; the service reset_stop ends it" in stop.shown, 5)
+    wait_until(lambda: "stopped; the service control/reset_stop ends it" in stop.shown, 5)
     assert f"/control on domain {domain['ROS_DOMAIN_ID']}: stopped" in stop.shown and stop.restored
 
 

@@ -24,6 +24,7 @@ from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import GRAPHS, command_line, find_graph
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import LATCHED, STATE_PERIOD_S
+from conure_ros.control.arbiter import Mode
 from conure_ros.nodes.control_node import ControlNode
 from conure_ros.nodes.sim_robot_node import SimRobotNode
 
@@ -262,7 +263,7 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     commands = peer.listen(JointTrajectory, "joint_trajectory")
     first, mark = launched("first")
     wait_until(
-        lambda: states and states[-1].mode == RobotState.POLICY and len(commands) > 5,
+        lambda: states and states[-1].mode.value == Mode.POLICY and len(commands) > 5,
         60,
         "the policy moves",
     )
@@ -292,7 +293,7 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     count, said = len(commands), len(states)
     with configured_beside(wait_until):
         wait_until(lambda: len(commands) > count + 5, 10, "the policy moves on")
-    assert {state.mode for state in states[said:]} <= {RobotState.POLICY, RobotState.HOLD}
+    assert {state.mode.value for state in states[said:]} <= {Mode.POLICY, Mode.HOLD}
 
     second, others = launched("second")
     output = second.output(60)
@@ -315,4 +316,4 @@ def test_a_launched_graph_survives_wrong_transitions_and_a_second_launch_and_end
     killed_ns = peer.now_ns
     wait_until(lambda: not processes_with(mark), 5, "every node ends with its launcher")
     assert max(to_ns(command.header.stamp) for command in commands) < killed_ns + 0.5e9
-    assert states[-1].mode == RobotState.INACTIVE, "control ended in order, not by a kill"
+    assert states[-1].mode.value == Mode.INACTIVE, "control ended in order, not by a kill"

@@ -176,6 +176,23 @@ def test_a_cycle_that_began_before_a_request_and_waited_for_it_judges_nothing_wr
     assert "'waist' moved" in watch.take(HOME + [0.5, 0, 0, 0, 0, 0], 10.01)
 
 
+def test_the_first_reading_of_all_is_trusted_and_those_after_it_are_judged_by_it():
+    watch = LeapWatch(Arm(ROBOT), 0.25)
+    assert watch.take(HOME, 10.0) == ""
+    assert "'waist' moved" in watch.take(HOME + [0.5, 0, 0, 0, 0, 0], 10.01)
+    assert watch.take(HOME, 10.02) == ""
+
+
+def test_wrong_readings_agree_only_while_no_good_one_comes_between_them():
+    watch, wrong = LeapWatch(Arm(ROBOT), 0.25), HOME + WRONG[:-1]
+    watch.begin(HOME, 10.0)
+    for cycle in range(1, 101):
+        reading = HOME if cycle % 5 else wrong
+        assert (watch.take(reading, 10.0 + cycle / 100) == "") == bool(cycle % 5)
+    refused = [watch.take(wrong, 11.01 + cycle / 100) != "" for cycle in range(30)]
+    assert refused.index(False) in (25, 26), "once they agree for 0.25 s"
+
+
 def test_after_a_pause_a_joint_may_be_as_far_as_it_can_have_moved_in_it():
     watch = LeapWatch(Arm(ROBOT), 0.25)
     watch.begin(HOME, 10.0)

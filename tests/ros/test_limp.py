@@ -13,6 +13,7 @@ from conure_msgs.srv import ResetScene
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, SIM_SERVOS, build_graph
 from conure_ros.comms.messages import joint_sample
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -49,22 +50,22 @@ def test_a_stopped_arm_goes_limp_and_holds_where_it_fell_to_after_the_reset(
 
     def stop_and_fall():
         wait_until(lambda: joints and still(0.2), 20, "the arm holds at first")
-        assert peer.call(Trigger, "stop").success
+        assert peer.call(Trigger, "control/stop").success
         wait_until(lambda: np.abs(joint_rad() - HOME).max() > FALLEN_RAD, 10, "the arm falls")
         assert states[-1].stopped
 
     stop_and_fall()
     wait_until(still, 20, "it lies")
     fallen = joint_rad()
-    assert peer.call(Trigger, "reset_stop").success
+    assert peer.call(Trigger, "control/reset_stop").success
     assert still(1.0)
     assert np.abs(joint_rad() - fallen).max() < JUMP_RAD
-    assert peer.call(ResetScene, "reset_scene", seed=0).success  # which puts it up again
+    assert peer.call(ResetScene, "scene/reset", seed=0).success  # which puts it up again
     stop_and_fall()
-    assert peer.call(Trigger, "reset_stop").success
+    assert peer.call(Trigger, "control/reset_stop").success
     wait_until(still, 10, "it holds again")
     assert min(np.abs(joint_rad() - pose).max() for pose in (HOME, fallen)) > 0.1, "in mid-air"
-    assert not states[-1].stopped and states[-1].mode == RobotState.HOLD, (
+    assert not states[-1].stopped and states[-1].mode.value == Mode.HOLD, (
         states[-1].reason,
         states[-1].alarm,
     )

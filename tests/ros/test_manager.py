@@ -13,6 +13,7 @@ from rclpy.executors import MultiThreadedExecutor
 from conure_core.errors import RobotError
 from conure_msgs.srv import SetMode
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER
+from conure_ros.control.arbiter import named_mode
 from conure_ros.nodes import manager_node
 
 pytestmark = pytest.mark.nodes
@@ -38,7 +39,7 @@ class Deaf:
         )
         self.node.create_publisher(TransitionEvent, "deaf/transition_event", 1)
         self.modes, self.refuses = [], ""
-        self.node.create_service(SetMode, "set_mode", self._set_mode, callback_group=group)
+        self.node.create_service(SetMode, "control/set_mode", self._set_mode, callback_group=group)
         self.node.create_service(GetState, "deaf/get_state", self._tell, callback_group=group)
         self.executor = MultiThreadedExecutor(3, context=context)
         self.executor.add_node(self.node)
@@ -55,7 +56,7 @@ class Deaf:
         return response
 
     def _set_mode(self, request, response):
-        self.modes.append((request.mode, self.state))
+        self.modes.append((request.mode.value, self.state))
         response.success, response.message = not self.refuses, self.refuses
         return response
 
@@ -180,4 +181,4 @@ def test_the_start_mode_is_chosen_once_when_all_are_up_and_a_refusal_leaves_the_
     control.refuses = refuses
     heard_of(manager, 1)
     manager.run()
-    assert control.modes == ([] if mode == "hold" else [(mode, ACTIVE)])
+    assert control.modes == ([] if mode == "hold" else [(named_mode(mode), ACTIVE)])

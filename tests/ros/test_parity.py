@@ -12,8 +12,9 @@ from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_ROBOT, build_graph
-from conure_ros.comms.messages import joint_sample, to_ns
+from conure_ros.comms.messages import joint_sample, mode_message, to_ns
 from conure_ros.comms.qos import NEWEST, STREAM
+from conure_ros.control.arbiter import Mode
 from conure_sim.envs.tabletop import TabletopEnv
 
 pytestmark = pytest.mark.ros
@@ -57,7 +58,7 @@ def through_ros(actions, robot, peer, commands, wait_until):
             joints[-50:], key=lambda message: abs(to_ns(message.header.stamp) - captured_ns)
         )
         if len(path) < STEPS:
-            command = PolicyCommand(action=actions[len(path)].tolist(), source="policy")
+            command = PolicyCommand(action=actions[len(path)].tolist(), source=PolicyCommand.POLICY)
             command.header.stamp = image.header.stamp
             commands.publish(command)
         path.append(joint_sample(nearest, robot).joint_rad)
@@ -67,10 +68,10 @@ def through_ros(actions, robot, peer, commands, wait_until):
         peer.node.create_subscription(Image, "camera/image_raw", act, NEWEST),
     )
     wait_until(lambda: joints, 10)
-    assert peer.call(SetMode, "set_mode", mode="hold").success
-    assert peer.call(ResetScene, "reset_scene", seed=SEED, task="Lift").success
-    assert peer.call(Trigger, "home").success
-    assert peer.call(SetMode, "set_mode", mode="policy").success
+    assert peer.call(SetMode, "control/set_mode", mode=mode_message(Mode.HOLD)).success
+    assert peer.call(ResetScene, "scene/reset", seed=SEED, task="Lift").success
+    assert peer.call(Trigger, "control/home").success
+    assert peer.call(SetMode, "control/set_mode", mode=mode_message(Mode.POLICY)).success
     acting.append(True)
     wait_until(lambda: len(path) > STEPS, 30)
     for subscription in heard:

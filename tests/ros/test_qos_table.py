@@ -1,5 +1,5 @@
-"""docs/ros.md lists every topic of the running graph with its ends and its quality of service, and
-no other.
+"""docs/ros.md lists every topic of the running graph with its ends and its quality of service, every
+service and action with its type and its node, and no other.
 """
 
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rclpy.action import get_action_server_names_and_types_by_node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from conure_ros.bringup.graphs import (
@@ -21,9 +22,11 @@ from conure_ros.bringup.graphs import (
     ROBOT_STATE_PUBLISHER,
     SIM_ROBOT,
     TELEOP,
+    TRAJECTORY,
     build_graph,
 )
 from conure_ros.comms import qos
+from conure_ros.comms.service_names import OLD_NAMES
 
 pytestmark = pytest.mark.ros
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()
@@ -31,10 +34,22 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()
 COMMON = re.compile(r"/(parameter_events|rosout|.*transition_event|.*/_action/.*)")
 
 
-def section(title):
-    """The rows of the table under a heading, without its head."""
-    lines = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines()
-    return [line for line in lines if line.startswith("| ")][2:]
+OF_EVERY_NODE = re.compile(
+    r".*/((describe|get|list|set)_parameters(_atomically)?|get_parameter_types"
+    r"|get_type_description|get_(available_(states|transitions)|state|transition_graph)"
+    r"|change_state|_action/.*)"
+)
+
+
+def section(title, level="##"):
+    """The rows of the first table under a heading, without its head."""
+    part = PAGE.partition(f"\n{level} {title}\n")[2].partition("\n#")[0]
+    table = next(block for block in part.strip().split("\n\n") if block.startswith("| "))
+    return table.splitlines()[2:]
+
+
+def cells(row):
+    return [cell.strip(" `") for cell in row.strip("|").split("|")]
 
 
 def words(profiles):
@@ -63,8 +78,56 @@ def rows(node):
     return found
 
 
-def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
-    above = (CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
+def offered(node):
+    """Type and node of each service and action that the graph offers now, by name."""
+    ask = (
+        lambda name: node.get_service_names_and_types_by_node(name, "/"),
+        lambda name: get_action_server_names_and_types_by_node(node, name, "/"),
+    )
+    return {
+        service: (re.sub("/(srv|action)/", "/", types[0]), name)
+        for name in {*node.get_node_names()} - {"test"}
+        for found in ask
+        for service, types in found(name)
+        if not OF_EVERY_NODE.fullmatch(service)
+    }
+
+
+def told_services():
+    rows = [cells(row) for row in section("Services and actions")]
+    return {name: (kind, offered_by) for name, kind, offered_by, _ in rows}
+
+
+def old_names():
+    """The answered ones by their new names; and all others."""
+    rows = [cells(row) for row in section("Old names", "###")]
+    answered = {new: old for old, new, _, what in rows if what.startswith("answered")}
+    return answered, {old for old, new, *_ in rows if new not in answered}
+
+
+def told_with_old_names():
+    told, (answered, _) = told_services(), old_names()
+    return {**told, **{old: told[new] for new, old in answered.items()}}
+
+
+def test_the_old_names_that_are_answered_are_those_of_the_code():
+    answered, gone = old_names()
+    own = {name.replace("~", "/control"): old for name, old in OLD_NAMES.items()}
+    assert answered == {f"/{name.lstrip('/')}": f"/{old}" for name, old in own.items()}
+    assert not gone & set(answered.values())
+
+
+def test_the_tables_are_the_running_graph(start, bundle, peer, tmp_path, monkeypatch):
+    above = (
+        CAMERA,
+        CONTROL,
+        POLICY,
+        TELEOP,
+        TRAJECTORY,
+        RECORDER,
+        EVALUATOR,
+        ROBOT_STATE_PUBLISHER,
+    )
     monkeypatch.setitem(GRAPHS, "all", build_graph(SIM_ROBOT, *above))
     cv2.imwrite(
         str(tmp_path / "image.png"),
@@ -82,9 +145,14 @@ def test_the_table_is_the_running_graph(start, bundle, peer, tmp_path, monkeypat
     }
     start("all", **given, **{"camera.pose": str(pose)})
     deadline_s = time.monotonic() + 20.0
-    while rows(peer.node) != section("Topics") and time.monotonic() < deadline_s:
+
+    def told():
+        return rows(peer.node) == section("Topics") and offered(peer.node) == told_with_old_names()
+
+    while not told() and time.monotonic() < deadline_s:
         time.sleep(0.2)
     now = rows(peer.node)
+    assert offered(peer.node) == told_with_old_names()
     assert now == section("Topics"), "docs/ros.md, Topics, must be:\n" + "\n".join(now)
 
 
@@ -94,9 +162,7 @@ def test_the_profiles_are_those_of_the_code():
     }
     told = {}
     for row in section("Profiles"):
-        name, reliability, durability, depth, *_ = (
-            cell.strip(" `") for cell in row.strip("|").split("|")
-        )
+        name, reliability, durability, depth, *_ = cells(row)
         told[name] = (reliability, durability, depth)
     assert told == {
         name: (

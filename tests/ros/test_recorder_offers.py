@@ -21,8 +21,9 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
-from conure_ros.comms.messages import image_message
+from conure_ros.comms.messages import image_message, mode_message
 from conure_ros.comms.qos import ANY, LATCHED, NEWEST, RECORDED, STATE
+from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
 from conure_ros.recording.offered_qos import adapt_request, describe_offers
 from conure_ros.recording.own_diagnostics import Graph
@@ -77,12 +78,12 @@ def recording(folder, peer, publish, right, wait_until):
     theirs = publish_diagnostics(right)
     said = peer.listen(DiagnosticArray, "/diagnostics")
     wait_until(lambda: len(said) > 1, 20, "the recorder's own diagnostics")
-    assert peer.call(StartEpisode, "left/start_episode", name="one").success
+    assert peer.call(StartEpisode, "left/recorder/start_episode", name="one").success
 
     def send():
         images(image_message(PIXELS, peer.now_ns, "camera"))
         joints(JointState(name=["waist"], position=[0.5]))
-        states(RobotState(mode=RobotState.HOLD))
+        states(RobotState(mode=mode_message(Mode.HOLD)))
         ours("left/control: loop", "shared: cpu")
         theirs("right/camera: capture", "camera: driver")
         time.sleep(0.02)
@@ -93,7 +94,7 @@ def recording(folder, peer, publish, right, wait_until):
         )
 
     wait_until(send, 20, "a warning while it is recorded")
-    return peer.call(StopEpisode, "left/stop_episode", label="success"), Episode(
+    return peer.call(StopEpisode, "left/recorder/stop_episode", label="success"), Episode(
         folder / "one.mcap"
     )
 

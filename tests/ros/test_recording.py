@@ -35,7 +35,9 @@ def write(folder, name="one", count=3):
             index,
             index,
         )
-        command = PolicyCommand(action=[float(index)] * 7, log_likelihood=-1.5, source="policy")
+        command = PolicyCommand(
+            action=[float(index)] * 7, log_likelihood=-1.5, source=PolicyCommand.POLICY
+        )
         command.header.stamp = to_time(index)
         writer.write("/command/policy", serialize_message(command), index, index)
     return writer

@@ -18,8 +18,9 @@ from conure_core.robot.ros2_control import load_ros2_control
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import ARM_MODEL, CONTROL, GRAPHS, build_graph
-from conure_ros.comms.messages import joint_sample
+from conure_ros.comms.messages import joint_sample, mode_message
 from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.control.arbiter import Mode
 
 pytestmark = pytest.mark.nodes
 ROBOT = load_robot("ur5e_ros2_control")
@@ -58,14 +59,16 @@ class Rig:
 
     def send(self, action):
         message = PolicyCommand(
-            source="policy", log_likelihood=math.nan, action=[float(value) for value in action]
+            source=PolicyCommand.POLICY,
+            log_likelihood=math.nan,
+            action=[float(value) for value in action],
         )
         message.header.stamp = self.peer.node.get_clock().now().to_msg()
         self.policy.publish(message)
 
     def drive(self, periods):
         """The policy commands for so long; then it falls silent, and the arm holds."""
-        assert self.peer.call(SetMode, "set_mode", mode="policy").success
+        assert self.peer.call(SetMode, "control/set_mode", mode=mode_message(Mode.POLICY)).success
         time.sleep(0.2)
         for _ in range(periods):
             self.send(FORWARD)

@@ -3,7 +3,6 @@ arm in hold.
 """
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
+from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
 from trajectory_msgs.msg import JointTrajectory
 
@@ -23,10 +23,11 @@ from conure_core.robot.description import load_robot
 from conure_msgs.action import RunTrial
 from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, build_graph
-from conure_ros.comms.messages import to_ns
+from conure_ros.comms.messages import to_duration, to_ns
 from conure_ros.comms.qos import LATCHED
+from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
-from conure_ros.recording.trial_goals import refusal
+from conure_ros.recording.trial_goals import UNSEEN_S, refusal
 
 ros = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
@@ -35,11 +36,12 @@ CLIENT = """
     import sys, rclpy
     from rclpy.action import ActionClient
     from conure_msgs.action import RunTrial
+    from conure_ros.comms.messages import to_duration
     rclpy.init()
     node = rclpy.create_node("client")
-    client = ActionClient(node, RunTrial, "run_trial")
+    client = ActionClient(node, RunTrial, "evaluator/run_trial")
     client.wait_for_server()
-    sent = client.send_goal_async(RunTrial.Goal(task="Lift", seed=5, timeout_s=60.0))
+    sent = client.send_goal_async(RunTrial.Goal(task="Lift", seed=5, timeout=to_duration(60.0)))
     rclpy.spin_until_future_complete(node, sent)
     print("accepted" if sent.result().accepted else "rejected", flush=True)
     rclpy.spin(node)
@@ -49,10 +51,8 @@ CLIENT = """
 @pytest.mark.parametrize(
     ("goal", "reason"),
     [
-        ({"timeout_s": math.nan}, "timeout_s must be from 0 to 3600 s, got nan"),
-        ({"timeout_s": math.inf}, "timeout_s must be from 0 to 3600 s, got inf"),
-        ({"timeout_s": -1.0}, "timeout_s must be from 0 to 3600 s, got -1"),
-        ({"timeout_s": 1e6}, "timeout_s must be from 0 to 3600 s"),
+        ({"timeout": Duration(sec=-1)}, "timeout must be from 0 to 3600 s, got -1"),
+        ({"timeout": Duration(sec=3600, nanosec=1)}, "timeout must be from 0 to 3600 s, got 3600"),
         ({"seed": -1}, "seed must be from 0"),
         ({"seed": 2**40}, "seed must be from 0"),
         ({"task": ""}, "task must name a task"),
@@ -71,14 +71,15 @@ class Rig:
         self.graph, self.folder, self.peer = graph, folder, peer
         self.states = peer.listen(RobotState, "robot_state", LATCHED)
         self.commands = peer.listen(JointTrajectory, "joint_trajectory")
-        self.client = ActionClient(peer.node, RunTrial, "run_trial")
+        self.client = ActionClient(peer.node, RunTrial, "evaluator/run_trial")
         assert self.client.wait_for_server(20)
 
-    def send(self, **goal):
+    def send(self, seed, timeout_s=0.0, task="Lift"):
         """The answer to a goal: accepted or not."""
+        goal = RunTrial.Goal(task=task, seed=seed, timeout=to_duration(timeout_s))
 
         async def sending():
-            return await self.client.send_goal_async(RunTrial.Goal(**{"task": "Lift", **goal}))
+            return await self.client.send_goal_async(goal)
 
         return done(self.peer.begin(sending))
 
@@ -100,7 +101,7 @@ class Rig:
     @property
     def moving(self):
         return (
-            self.states and self.states[-1].mode == RobotState.POLICY and not self.states[-1].reason
+            self.states and self.states[-1].mode.value == Mode.POLICY and not self.states[-1].reason
         )
 
 
@@ -126,7 +127,7 @@ def test_a_cancelled_trial_holds_at_once_is_labelled_aborted_and_says_why(rig, w
     wait_until(lambda: rig.moving, 60, "the policy moves the arm")
     asked_ns = rig.peer.now_ns
     assert done(rig.cancel(handle)).return_code == CancelGoal.Response.ERROR_NONE
-    assert rig.peer.seconds_until(RobotState.HOLD, rig.states, asked_ns) < 0.2
+    assert rig.peer.seconds_until(Mode.HOLD, rig.states, asked_ns) < 0.2
     answer = done(result)
     assert answer.status == GoalStatus.STATUS_CANCELED
     assert (
@@ -150,8 +151,8 @@ def test_a_trial_cancelled_before_it_begins_never_moves_under_the_policy(rig):
     done(rig.cancel(handle))
     assert done(result).status == GoalStatus.STATUS_CANCELED
     time.sleep(5 * PERIOD_S)
-    modes = {state.mode for state in rig.states[began:]}
-    assert RobotState.POLICY not in modes
+    modes = {state.mode.value for state in rig.states[began:]}
+    assert Mode.POLICY not in modes
     assert set(rig.folder.glob("*.mcap")) == recordings, "nothing was recorded yet"
 
 
@@ -163,8 +164,8 @@ def test_a_second_goal_is_rejected_with_the_reason_and_the_first_goes_on(rig, wa
     wait_until(lambda: any("rejected: another trial runs" in line for line in rig.lines()), 5)
     result = done(rig.result(first))
     assert result.status == GoalStatus.STATUS_SUCCEEDED and "after" in result.result.message
-    assert not rig.send(seed=5, timeout_s=math.nan).accepted
-    wait_until(lambda: any("rejected: timeout_s must be" in line for line in rig.lines()), 5)
+    assert not rig.send(seed=5, timeout_s=-1.0).accepted
+    wait_until(lambda: any("rejected: timeout must be" in line for line in rig.lines()), 5)
     third = rig.send(seed=6, timeout_s=0.5)
     assert third.accepted, "the next one is welcome again"
     assert done(rig.result(third)).status == GoalStatus.STATUS_SUCCEEDED
@@ -185,7 +186,7 @@ def test_an_evaluator_of_another_graph_leaves_this_ones_arm_alone(
     other = start("other", wait=False, folder=str(tmp_path / "other"), trials=1)
     wait_until(lambda: other.failure, 60, "it ends")
     assert "control belongs to another graph on this ROS domain" in other.failure
-    assert rig.states[-1].mode == RobotState.HOLD
+    assert rig.states[-1].mode.value == Mode.HOLD
 
 
 @ros
@@ -194,7 +195,9 @@ def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
     taken away.
     """
     rig.peer.executor.create_task(rig.client.destroy)
-    wait_until(lambda: rig.peer.node.count_subscribers("run_trial/_action/feedback") == 0, 10)
+    wait_until(
+        lambda: rig.peer.node.count_subscribers("evaluator/run_trial/_action/feedback") == 0, 10
+    )
     words = [sys.executable, "-c", textwrap.dedent(CLIENT)]
     with subprocess.Popen(
         words, env={**os.environ, **short_lived}, stdout=subprocess.PIPE, text=True
@@ -203,25 +206,46 @@ def test_a_client_that_is_killed_ends_its_trial(rig, short_lived, wait_until):
         wait_until(lambda: rig.moving, 60, "the policy moves the arm")
         client.send_signal(signal.SIGKILL)
         client.wait()
-    wait_until(lambda: rig.states[-1].mode == RobotState.HOLD, 30, "the dead client is missed")
+    wait_until(lambda: rig.states[-1].mode.value == Mode.HOLD, 30, "the dead client is missed")
     wait_until(lambda: any("its client is gone" in line for line in rig.lines()), 5)
+
+
+@ros
+def test_a_goal_whose_client_is_gone_before_it_was_seen_ends_too(rig, wait_until):
+    """Only the request of such a client arrives: nobody subscribes to the feedback."""
+    assert rig.peer.node.count_subscribers("evaluator/run_trial/_action/feedback") == 0
+    goal = {"goal": RunTrial.Goal(task="Lift", seed=8, timeout=to_duration(3600.0))}
+    began, kind = len(rig.lines()), RunTrial.Impl.SendGoalService
+    wait_until(
+        lambda: rig.peer.call(kind, "evaluator/run_trial/_action/send_goal", **goal).accepted,
+        20,
+        "the trial before is over",
+    )
+    wait_until(
+        lambda: any("its client is gone" in line for line in rig.lines()[began:]),
+        UNSEEN_S + 20,
+        "the evaluator misses the client",
+    )
+    wait_until(lambda: rig.states[-1].mode.value == Mode.HOLD, 5)
 
 
 @ros
 def test_an_evaluator_that_is_told_to_end_leaves_the_arm_in_hold(rig, wait_until):
     """Last: the graph ends with it."""
-    client = ActionClient(rig.peer.node, RunTrial, "run_trial")
+    client = ActionClient(rig.peer.node, RunTrial, "evaluator/run_trial")
     assert client.wait_for_server(20)
 
     async def sending():
-        return await client.send_goal_async(RunTrial.Goal(task="Lift", seed=7, timeout_s=60.0))
+        return await client.send_goal_async(
+            RunTrial.Goal(task="Lift", seed=7, timeout=to_duration(60.0))
+        )
 
     wait_until(lambda: done(rig.peer.begin(sending)).accepted, 20, "the trial before is over")
     wait_until(lambda: rig.moving, 60, "the policy moves the arm")
     asked_ns = rig.peer.now_ns
     rig.graph.process("evaluator").send_signal(signal.SIGTERM)
     wait_until(lambda: rig.graph.process("evaluator").poll() is not None, 10)
-    assert rig.peer.seconds_until(RobotState.HOLD, rig.states, asked_ns) < 0.5
+    assert rig.peer.seconds_until(Mode.HOLD, rig.states, asked_ns) < 0.5
     labels = [Episode(path).metadata["label"] for path in sorted(rig.folder.glob("*.mcap"))]
     assert labels[-1] in ("aborted", "interrupted")
 
@@ -234,7 +258,7 @@ def test_while_the_evaluator_runs_its_own_trials_goals_are_rejected(
     graph = start(
         "evaluate", bundle=str(bundle), folder=str(tmp_path / "trials"), trials=1, timeout_s=3.0
     )
-    client = ActionClient(peer.node, RunTrial, "run_trial")
+    client = ActionClient(peer.node, RunTrial, "evaluator/run_trial")
     assert client.wait_for_server(20)
 
     async def sending():

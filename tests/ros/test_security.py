@@ -21,6 +21,7 @@ from conure_ros.bringup.graphs import (
     SIM_ROBOT,
     SIM_SERVOS,
     TELEOP,
+    TRAJECTORY,
     WRIST_CAMERA,
     build_graph,
     command_line,
@@ -40,7 +41,17 @@ from conure_ros.commands.stopping import Stopper
 
 pytestmark = pytest.mark.ros
 POLICY_FILE = launch_folder() / "config" / "sros2_policy.xml"
-ABOVE = (CAMERA, WRIST_CAMERA, CONTROL, POLICY, TELEOP, RECORDER, EVALUATOR, ROBOT_STATE_PUBLISHER)
+ABOVE = (
+    CAMERA,
+    WRIST_CAMERA,
+    CONTROL,
+    POLICY,
+    TELEOP,
+    TRAJECTORY,
+    RECORDER,
+    EVALUATOR,
+    ROBOT_STATE_PUBLISHER,
+)
 LIFECYCLE = [node.name for node in (SIM_ROBOT, *SIM_SERVOS, *ABOVE) if node.lifecycle]
 
 
@@ -103,7 +114,7 @@ def test_the_policy_allows_what_the_running_nodes_use_and_nothing_else(
     follows = Profile(
         publish=frozenset({"/joint_states", "/stop"}),
         subscribe=frozenset({"/joint_trajectory", "/robot_state", "/stop"}),
-        reply=frozenset({"/torque"}),
+        reply=frozenset({"/arm/torque", "/torque"}),
     )
 
     def used():
@@ -151,7 +162,8 @@ def test_only_control_may_command_the_arm_and_only_who_should_may_stop_it():
     assert who("publish", "/command/teleop") == {"teleop"}
     assert who("publish", "/operator/heartbeat") == {"keys", "stop_key"}
     assert who("publish", "/stop") == {"keys", "stop_key", "serial_arm", "sim_robot"}
-    assert who("request", "/reset_stop") == {"keys"}
+    assert who("request", "/control/reset_stop") == {"keys"}
+    assert not who("request", "/reset_stop"), "nobody of ours asks for an old name"
     assert not [
         t
         for p in policy.values()

@@ -118,7 +118,7 @@ def test_a_scene_is_put_up_only_when_the_driver_rests_so_that_it_does_not_pull_t
     rig, wait_until
 ):
     rig.follow(HOME + [0.6, 0, 0, 0, 0, 0], 0.6)
-    response = rig.peer.call(ResetScene, "reset_scene", seed=0)
+    response = rig.peer.call(ResetScene, "scene/reset", seed=0)
     assert response.success, response.message
     away = [
         float(np.abs(rig.true_rad() - HOME).max()) for _ in range(50) if time.sleep(0.01) is None

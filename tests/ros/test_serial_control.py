@@ -13,6 +13,7 @@ from conure_core.robot.description import load_robot
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.control_channel import ask
 from conure_ros.bringup.graphs import CONTROL, GRAPHS, SIM_SERVOS, build_graph
+from conure_ros.comms import service_names
 from conure_ros.comms.messages import trajectory_message
 from conure_ros.comms.qos import NEWEST
 
@@ -51,7 +52,8 @@ def test_a_killed_control_node_leaves_the_arm_at_its_last_set_point(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(GRAPHS, "above", build_graph(CONTROL))
         graph = start("above", robot=calm_robot)
-    reset, home = (peer.node.create_client(Trigger, name) for name in ("reset_stop", "home"))
+    names = (service_names.RESET_STOP, service_names.HOME)
+    reset, home = (peer.node.create_client(Trigger, name) for name in names)
     assert reset.wait_for_service(20) and home.wait_for_service(20)
 
     def on_its_way():

@@ -7,9 +7,9 @@ import pytest
 
 from conure_core.errors import RobotError
 from conure_core.robot.description import load_robot
-from conure_msgs.msg import RobotState
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import CONTROL
+from conure_ros.control.arbiter import Mode
 from conure_ros.faults.live import (
     let_time_pass,
     measure_stop,
@@ -59,7 +59,7 @@ def stopped(session, asked_ns):
     let_time_pass(session, 1.0)
     motion = measure_stop(session, asked_ns, session.now_ns(), HEARD_S)
     session.call("reset_stop")
-    session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "control holds")
+    session.wait(lambda: session.states[-1].mode.value == Mode.HOLD, 3.0, "control holds")
     return motion
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_set_but_what_is_shipped(session):
 
 def test_the_policy_moves_the_arm_and_a_stop_ends_its_motion(session):
     home(session)
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     wait_for_motion(session, began_ns, timeout_s=20.0)
     let_time_pass(session, 1.0)
@@ -83,7 +83,7 @@ def test_the_policy_moves_the_arm_and_a_stop_ends_its_motion(session):
 @pytest.mark.parametrize("rate_hz", [10.0, 50.0])
 def test_a_person_moves_the_arm_and_a_stop_ends_its_motion(session, rate_hz):
     home(session)
-    session.call("set_mode", mode="teleop")
+    session.choose("teleop")
     began_ns = session.now_ns()
     with send_commands(session, "teleop", rate_hz):
         wait_for_motion(session, began_ns, timeout_s=20.0)

@@ -88,7 +88,7 @@ class Rig:
         self.await_line("the stop was reset", since, wait_until)
 
     def reset(self, seed):
-        response = self.peer.call(ResetScene, "reset_scene", seed=seed, task="Lift")
+        response = self.peer.call(ResetScene, "scene/reset", seed=seed, task="Lift")
         assert response.success, response.message
         time.sleep(0.3)
         return response
@@ -195,7 +195,7 @@ def test_one_command_moves_no_joint_faster_than_its_limit_or_for_long(rig):
 
 @pytest.mark.parametrize("seed", [-1, 2**31, 2**62])
 def test_a_seed_that_is_none_is_refused_and_the_arm_lives_on(rig, seed):
-    response = rig.peer.call(ResetScene, "reset_scene", seed=seed, task="Lift")
+    response = rig.peer.call(ResetScene, "scene/reset", seed=seed, task="Lift")
     assert not response.success and f"seed must be from 0 to {2**31 - 1}" in response.message
 
 
@@ -259,15 +259,15 @@ def test_the_same_seed_gives_the_same_scene_and_the_arm_starts_at_home(rig, wait
 
 
 def test_an_unknown_task_or_target_is_refused_by_name(rig):
-    response = rig.peer.call(ResetScene, "reset_scene", seed=0, task="Lfit")
+    response = rig.peer.call(ResetScene, "scene/reset", seed=0, task="Lfit")
     assert not response.success
     assert "Lift" in response.message
     response = rig.peer.call(
-        ResetScene, "reset_scene", seed=0, task="Lift", target_object="no_such_thing"
+        ResetScene, "scene/reset", seed=0, task="Lift", target_object="no_such_thing"
     )
     assert not response.success
     assert "no_such_thing" in response.message
-    assert not rig.peer.call(TaskStatus, "task_status").success_now
+    assert not rig.peer.call(TaskStatus, "scene/status").success_now
 
 
 def test_an_inactive_robot_ignores_commands(rig, wait_until):

@@ -122,7 +122,7 @@ def test_the_graph_with_robot_so101_on_port_sim_moves(start, peer, domain, patie
 
     def pushed():
         message = PolicyCommand(
-            source="teleop", log_likelihood=math.nan, action=[0.0, 0.3, 0, 0, 0, 0, 1.0]
+            source=PolicyCommand.TELEOP, log_likelihood=math.nan, action=[0.0, 0.3, 0, 0, 0, 0, 1.0]
         )
         message.header.stamp = peer.node.get_clock().now().to_msg()
         person.publish(message)

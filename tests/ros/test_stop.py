@@ -28,7 +28,7 @@ import sys
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from std_msgs.msg import Empty
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode, RobotState
 from conure_ros.comms.domains import announce_node
 from conure_ros.comms.qos import NEWEST, STATE, STATE_PERIOD_S
 from conure_ros.comms.lifecycle import ros_context
@@ -36,13 +36,13 @@ from conure_ros.comms.lifecycle import ros_context
 name, how = sys.argv[1:]
 with ros_context():
     node = rclpy.create_node("control", namespace=name)
-    state = RobotState(mode=RobotState.HOLD, stopped=how == "mute")
+    state = RobotState(mode=Mode(value=Mode.HOLD), stopped=how == "mute")
     states = node.create_publisher(RobotState, "robot_state", STATE)
 
     def stop(_):
         if how == "deaf" or state.stopped:
             return
-        state.mode, state.stopped = RobotState.STOPPED, True
+        state.mode.value, state.stopped = Mode.STOPPED, True
         state.alarm = "torque off not confirmed" if how == "limp" else ""
         states.publish(state)
         print("stopped", flush=True)

@@ -7,11 +7,13 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from std_msgs.msg import Empty
 
 from conure_msgs.msg import RobotState
-from conure_ros.comms.messages import to_time
+from conure_ros.comms.messages import mode_message, to_time
+from conure_ros.control.arbiter import Mode
 from conure_ros.drivers.stop_latch import StopLatch
-from conure_ros.drivers.stop_watch import ASK_AGAIN_S, StopWatch
+from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
 
 SECOND = 1_000_000_000
 TIMES = st.integers(1, 1000)
@@ -129,14 +131,42 @@ def test_a_state_of_before_the_clock_was_set_back_that_comes_after_it_locks_noth
     assert latch.take_state(stopped=False, stamp_ns=reset_ns, reset_ns=reset_ns, now_ns=reset_ns)
 
 
+def test_the_first_reason_stays_and_an_open_latch_is_not_opened_again():
+    latch = StopLatch()
+    reset = {"stopped": False, "stamp_ns": 5 * SECOND, "reset_ns": 5 * SECOND}
+    assert not latch.take_state(**reset, now_ns=5 * SECOND), "nothing changed"
+    latch.stop("a key", 6 * SECOND)
+    assert not latch.stop("the stop topic", 7 * SECOND)
+    assert not latch.take_state(True, 7 * SECOND, 5 * SECOND, 7 * SECOND, "control")
+    assert latch.reason == "a key"
+
+
+def test_a_stop_after_the_clock_was_set_back_counts_from_the_new_time():
+    latch = StopLatch()
+    latch.stop("the stop topic", 3700 * SECOND)
+    latch.stop("the stop topic", 100 * SECOND)
+    reset_ns = 101 * SECOND
+    assert latch.take_state(False, reset_ns, reset_ns, now_ns=reset_ns + SECOND // 100)
+
+
+def test_a_clock_that_trembles_lets_no_reset_of_before_the_stop_end_it():
+    latch, now_ns = StopLatch(), 100 * SECOND
+    latch.stop("the stop topic", now_ns)
+    reset_ns = now_ns - SECOND // 50
+    assert not latch.take_state(False, reset_ns, reset_ns, now_ns=now_ns - SECOND // 20)
+    assert latch.reason
+
+
 class Node:
     """What a StopWatch needs of its node; `published` counts its stops."""
 
-    active, published = True, 0
+    active, published, errors = True, 0, 0
 
     def __init__(self):
+        self.subscribed = {}
         self.publish = lambda message: setattr(self, "published", self.published + 1)
-        self.warning = self.error = self.get_logger = lambda *given: self
+        self.error = lambda text: setattr(self, "errors", self.errors + 1)
+        self.warning = self.get_logger = lambda *given: self
 
     def now_ns(self):
         return time.time_ns()
@@ -144,7 +174,8 @@ class Node:
     def create_publisher(self, *given, **named):
         return self
 
-    def create_subscription(self, *given, **named):
+    def create_subscription(self, kind, topic, callback, *given, **named):
+        self.subscribed[topic] = callback
         return self
 
     def resolve_topic_name(self, topic):
@@ -157,15 +188,19 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     node = Node()
     watch = StopWatch(node, lambda reason: None)
-    moving, stopped = RobotState(mode=RobotState.POLICY), RobotState(stopped=True)
+    moving, stopped = RobotState(mode=mode_message(Mode.POLICY)), RobotState(stopped=True)
     watch._on_state(moving)
     now_s += 5.0
     watch._on_state(moving)
+    now_s += 5.0
     watch.stop("the stop topic")
     watch._on_state(moving)
     assert node.published == 0, "control has not had the time to say it"
     for asked in (1, 2):
-        now_s += ASK_AGAIN_S + 0.1
+        now_s += 0.2
+        watch._on_state(moving)
+        assert node.published == asked - 1, "not so soon"
+        now_s += 0.2
         watch._on_state(moving)
         watch._on_state(moving)
         assert node.published == asked
@@ -178,3 +213,53 @@ def test_a_driver_asks_until_control_says_that_it_is_stopped_too(monkeypatch):
     now_s += 5.0
     watch._on_state(reset)
     assert (node.published, watch.reason) == (2, "")
+
+
+def test_two_that_command_the_arm_stop_everybody_and_are_named_at_each_change(monkeypatch):
+    node, changes = Node(), []
+    watch, names = StopWatch(node, changes.append), ""
+    monkeypatch.setattr(watch._commands, "duplicates", lambda: names)
+    assert watch.admits() and not node.published
+
+    names = "/control, /rival"
+    node.active = False
+    assert watch.admits() and not node.published, "a driver that is not active follows nobody"
+    node.active = True
+    assert not watch.admits() and not watch.admits()
+    assert node.published == 1 and node.errors == 1, "once, not at every look"
+    assert names in watch.reason and "reset_stop" in watch.reason
+    assert changes == [watch.reason]
+
+    names = "/control, /another"
+    assert not watch.admits() and (node.published, node.errors) == (2, 2)
+    reset_ns = time.time_ns() + SECOND
+    watch._on_state(RobotState(reset_stamp=to_time(reset_ns)))
+    assert changes[1:] == [""], "a person reset it"
+    assert not watch.admits() and node.published == 3, "and they are still two"
+    names = ""
+    assert not watch.admits() and node.published == 3, "their end alone resets nothing"
+
+
+def test_control_that_is_stopped_stops_the_driver_with_its_reason(monkeypatch):
+    node, changes = Node(), []
+    watch = StopWatch(node, changes.append)
+    said = RobotState(stopped=True, reason="a key", reset_stamp=to_time(1))
+    said.header.stamp = to_time(time.time_ns())
+    node.subscribed["robot_state"](said)
+    watch._on_state(said)
+    assert changes == ["control (a key)"] and not node.published
+    assert StopWatch(Node(), changes.append).reason == ""
+    watch = StopWatch(node, changes.append)
+    watch._on_state(RobotState(stopped=True))
+    assert watch.reason == "control"
+
+
+def test_a_message_on_the_stop_topic_stops_the_driver():
+    node, changes = Node(), []
+    watch = StopWatch(node, changes.append)
+    node.subscribed["stop"](Empty())
+    assert changes == [watch.reason] == ["the stop topic"]
+
+
+def test_publishers_are_counted_often():
+    assert 0.0 < PUBLISHERS_PERIOD_S <= 0.05

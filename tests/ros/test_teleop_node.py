@@ -19,13 +19,17 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
+from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import TELEOP
+from conure_ros.comms.messages import mode_message
 from conure_ros.comms.qos import LATCHED, NEWEST
+from conure_ros.control.arbiter import Mode, named_mode
 from conure_ros.recording.episodes import Episode
+from conure_ros.recording.quality import measure_recording
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -82,7 +86,9 @@ class Rig:
         self.hold(seconds, lambda: self.joys.publish(self.joy(*pressed, **axes)))
 
     def mode(self, name):
-        assert self.peer.call(SetMode, "set_mode", mode=name).success
+        assert self.peer.call(
+            SetMode, "control/set_mode", mode=mode_message(named_mode(name))
+        ).success
 
     def faults(self):
         return [
@@ -110,8 +116,8 @@ def robot(start, peer, bundle, tmp_path_factory):
 def rig(robot, wait_until):
     time.sleep(0.4)  # a person's last input would end the way home
     robot.mode("hold")
-    wait_until(lambda: robot.states and robot.state.mode == RobotState.HOLD, 10)
-    wait_until(lambda: robot.peer.call(Trigger, "home").success, 30)
+    wait_until(lambda: robot.states and robot.state.mode.value == Mode.HOLD, 10)
+    wait_until(lambda: robot.peer.call(Trigger, "control/home").success, 30)
     robot.teleop.clear()
     return robot
 
@@ -120,13 +126,13 @@ def test_a_person_takes_over_within_a_period_and_gives_back_only_when_asked(rig,
     delays_s = []
     for _ in range(3):
         rig.mode("policy")
-        wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
+        wait_until(lambda: rig.state.mode.value == Mode.POLICY, 10)
         pressed_s = time.monotonic()
         rig.push(0.6, PAD["dead_man_button"], a1=0.5)
-        taken = [s for s, state in rig.states if s > pressed_s and state.mode == RobotState.TELEOP]
+        taken = [s for s, state in rig.states if s > pressed_s and state.mode.value == Mode.TELEOP]
         assert taken, "the person did not take over"
         delays_s.append(taken[0] - pressed_s)
-        wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
+        wait_until(lambda: rig.state.mode.value == Mode.HOLD, 5)
         released_s, policies, trajectories = (
             time.monotonic(),
             len(rig.policy),
@@ -139,11 +145,11 @@ def test_a_person_takes_over_within_a_period_and_gives_back_only_when_asked(rig,
         )
         assert len(rig.trajectories) == trajectories
         assert not [
-            state for s, state in rig.states if s > released_s and state.mode == RobotState.POLICY
+            state for s, state in rig.states if s > released_s and state.mode.value == Mode.POLICY
         ]
     assert min(delays_s) < PERIOD_S, delays_s
     rig.mode("policy")
-    wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
+    wait_until(lambda: rig.state.mode.value == Mode.POLICY, 10)
 
 
 def test_what_is_sent_is_scaled_and_comes_once_a_period_and_the_gripper_stays_as_it_is(rig):
@@ -155,7 +161,7 @@ def test_what_is_sent_is_scaled_and_comes_once_a_period_and_the_gripper_stays_as
     assert np.diff([s for s, _ in rig.teleop]).min() > 0.5 * PERIOD_S, (
         "a fast joystick is not a fast arm"
     )
-    assert {message.source for _, message in rig.teleop} == {"teleop"}
+    assert {message.source for _, message in rig.teleop} == {PolicyCommand.TELEOP}
 
 
 def test_the_gripper_closes_by_its_button_and_stays_closed_when_the_person_takes_over_again(
@@ -163,7 +169,7 @@ def test_the_gripper_closes_by_its_button_and_stays_closed_when_the_person_takes
 ):
     rig.push(1.0, PAD["dead_man_button"], PAD["close_button"])
     assert rig.teleop[-1][1].action[6] == -1.0
-    wait_until(lambda: rig.state.mode == RobotState.HOLD, 5)
+    wait_until(lambda: rig.state.mode.value == Mode.HOLD, 5)
     rig.teleop.clear()
     rig.push(0.4, PAD["dead_man_button"], a0=0.2)
     commanded_m = rig.trajectories[-1][1].points[0].positions[-1]
@@ -214,12 +220,12 @@ def test_what_is_no_input_neither_moves_the_arm_nor_takes_it_from_the_policy(
     rig, wait_until, make, reason
 ):
     rig.mode("policy")
-    wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
+    wait_until(lambda: rig.state.mode.value == Mode.POLICY, 10)
     rig.diagnostics.clear()
     began_s = time.monotonic()
     rig.hold(0.5, lambda: make(rig))
     assert not rig.teleop
-    assert not [state for s, state in rig.states if s > began_s and state.mode == RobotState.TELEOP]
+    assert not [state for s, state in rig.states if s > began_s and state.mode.value == Mode.TELEOP]
     if reason:
         wait_until(lambda: any(reason in fault for fault in rig.faults()), 5, rig.faults())
 
@@ -305,7 +311,7 @@ def test_beside_another_publisher_of_its_commands_it_sends_nothing(rig, wait_unt
     held = rig.joy(PAD["dead_man_button"], a1=0.3)
     rig.joys.publish(held)
     assert change(rig, "teleop", Transition.TRANSITION_ACTIVATE)
-    assert rig.peer.call(Trigger, "reset_stop").success
+    assert rig.peer.call(Trigger, "control/reset_stop").success
     rig.push(0.3, PAD["dead_man_button"], a1=0.3)
     wait_until(lambda: any("held before activation" in fault for fault in rig.faults()), 5)
     assert not rig.teleop, "a button that sticks"
@@ -323,19 +329,21 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     executed = rig.node.create_publisher(PolicyCommand, "command/executed", NEWEST)
     wait_until(lambda: executed.get_subscription_count(), 5)
     time.sleep(0.5)
-    assert rig.peer.call(StartEpisode, "start_episode", name="everything").success
+    assert rig.peer.call(StartEpisode, "recorder/start_episode", name="everything").success
     rig.mode("policy")
-    wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
+    wait_until(lambda: rig.state.mode.value == Mode.POLICY, 10)
     rig.push(1.0, PAD["dead_man_button"], a1=1.0)
     rig.mode("policy")
-    wait_until(lambda: rig.state.mode == RobotState.POLICY, 10)
+    wait_until(lambda: rig.state.mode.value == Mode.POLICY, 10)
     # Whether safety changes something meanwhile is chance; this one comes whatever happens.
-    executed.publish(rig.stamped(PolicyCommand(source="executed", action=[0.0] * 7, z=[1.0] * 7)))
+    executed.publish(
+        rig.stamped(PolicyCommand(source=PolicyCommand.EXECUTED, action=[0.0] * 7, z=[1.0] * 7))
+    )
     time.sleep(1.0)
     stops.publish(Empty())
     wait_until(lambda: rig.state.stopped, 5)
-    answer = rig.peer.call(StopEpisode, "stop_episode", label="success")
-    assert rig.peer.call(Trigger, "reset_stop").success
+    answer = rig.peer.call(StopEpisode, "recorder/stop_episode", label="success")
+    assert rig.peer.call(Trigger, "control/reset_stop").success
     assert answer.success, answer.message
     episode = Episode(Path(answer.path))
     always = (
@@ -347,8 +355,8 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     )
     for topic in (*always, "joint_trajectory", "robot_state", "diagnostics", "tf_static"):
         assert episode.counts[f"/{topic}"], episode.counts
-    modes = {record.message.mode for record in episode.messages("/robot_state")}
-    assert modes >= {RobotState.POLICY, RobotState.TELEOP, RobotState.STOPPED}
+    modes = {record.message.mode.value for record in episode.messages("/robot_state")}
+    assert modes >= {Mode.POLICY, Mode.TELEOP, Mode.STOPPED}
     frames = {
         transform.child_frame_id
         for record in episode.messages("/tf_static")
@@ -363,5 +371,8 @@ def test_an_episode_holds_all_that_happened(rig, wait_until):
     }
     assert {"policy: inference", "teleop: input"} <= names
     recorded = [record.message for record in episode.messages("/command/executed")]
-    assert {message.source for message in recorded} == {"executed"}
+    assert {message.source for message in recorded} == {PolicyCommand.EXECUTED}
+    quality = measure_recording(episode.path, Arm(ROBOT))
+    assert quality.cameras["camera"].images > 10 and quality.path_m > 0.005, quality.line()
+    assert quality.idle_share < 1.0, "a person and a policy moved the arm"
     assert [1.0] * 7 in [list(message.z) for message in recorded]

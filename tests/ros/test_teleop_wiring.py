@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from conure_core.errors import ConfigError, RobotError
+from conure_msgs.msg import PolicyCommand
 from conure_ros.bringup.graph_parameters import file_parameters
 from conure_ros.bringup.graphs import TELEOP
 from conure_ros.comms.messages import to_ns
@@ -26,7 +27,7 @@ def test_the_first_input_is_sent_at_once_with_its_own_stamp(hand):
     (command,) = hand.sent
     assert to_ns(command.header.stamp) == hand.node.now_ns() - 10_000_000
     assert command.header.frame_id == ROBOT.base_frame
-    assert command.source == "teleop" and math.isnan(command.log_likelihood)
+    assert command.source == PolicyCommand.TELEOP and math.isnan(command.log_likelihood)
     assert hand.action == pytest.approx([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     assert hand.resets == 1, "the next one a period later"
 

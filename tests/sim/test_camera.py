@@ -13,7 +13,7 @@ from conure_sim.envs.sensors import wrist_camera
 from conure_sim.envs.static_scenes import StaticScenes
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_sim.physics.arm_simulation import table_camera
-from conure_sim.physics.world import World
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.vision.camera import (
     Camera,
     Distortion,
@@ -50,7 +50,7 @@ class Marker:
 
     def __init__(self) -> None:
         robot = load_robot("wx250s")
-        self.world = World(robot, table_camera(48))
+        self.world = BulletWorld(robot, table_camera(48))
         visual = self.world.client.createVisualShape(pybullet.GEOM_SPHERE, radius=self.RADIUS_M)
         self.body = self.world.client.createMultiBody(0, -1, visual)
 

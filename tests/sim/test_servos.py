@@ -17,7 +17,8 @@ from conure_core.servos.registers import FAMILIES
 from conure_ros.drivers.port import PortLost
 from conure_ros.drivers.servo_bus import SUCCESS, ServoRefused, ServoSilent, open_bus
 from conure_sim.physics.arm_simulation import table_camera
-from conure_sim.physics.world import PHYSICS_HZ, World
+from conure_sim.physics.bullet_world import BulletWorld
+from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.servos.arm import ServoArm
 from conure_sim.servos.bus import LineFaults, VirtualBus
 from conure_sim.servos.protocols import DynamixelProtocol, FeetechProtocol, crc16
@@ -279,7 +280,7 @@ def test_a_pulled_plug_is_an_error_of_the_port_and_the_path_comes_back(clear):
 
 def test_a_goal_that_is_far_away_is_headed_for_no_faster_than_the_joints_turn(tmp_path):
     robot = load_robot("wx250s_serial")
-    world = World(robot, table_camera(48, "wx250s_serial"))
+    world = BulletWorld(robot, table_camera(48, "wx250s_serial"))
     world.reset(np.array(robot.home_rad), robot.gripper_open_m)
     arm = ServoArm("wx250s_serial", world, tmp_path / "port")  # nobody opens the port
     arm.exchange(world, 0.0)

@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import check_env
 import conure_sim  # noqa: F401
 from conure_core.errors import ConfigError
 from conure_sim.envs.vector import make_vector
-from conure_sim.physics import world
+from conure_sim.physics import bullet_world
 from conure_sim.tasks import TASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Box observation space.*infinity")
@@ -43,8 +43,8 @@ def test_an_episode_is_the_same_to_the_bit_with_and_without_images(task: str) ->
 
 def test_nothing_is_rendered_but_what_is_asked_for(monkeypatch) -> None:
     rendered = []
-    original = world.render_view
-    monkeypatch.setattr(world, "render_view", lambda *a: rendered.append(1) or original(*a))
+    original = bullet_world.render_view
+    monkeypatch.setattr(bullet_world, "render_view", lambda *a: rendered.append(1) or original(*a))
     env = make("Lift", randomization="full")
     env.reset(seed=0)
     env.step(np.zeros(7))

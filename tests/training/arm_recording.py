@@ -11,8 +11,9 @@ from conure_core.control.loop import ControlLoop
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.comms.messages import image_message, joint_state_message, to_time
+from conure_ros.comms.messages import image_message, joint_state_message, mode_message, to_time
 from conure_ros.comms.schemas import schema_text
+from conure_ros.control.arbiter import Mode, named_mode
 from conure_ros.recording.episodes import Topic
 from conure_ros.recording.writer import EpisodeWriter
 
@@ -51,7 +52,7 @@ class ArmRecording:
     asked: list = field(default_factory=list)
 
     def __post_init__(self):
-        topics = [Topic(name, TYPES[name], schema_text(TYPES[name])) for name in self.topics]
+        topics = [Topic(name, TYPES[name], self.schema(name)) for name in self.topics]
         self.writer = EpisodeWriter(self.folder, self.name, topics, self.metadata)
         self.config = load_robot(self.robot)
         self.loop = ControlLoop(Arm(self.config))
@@ -59,9 +60,17 @@ class ArmRecording:
         self.gripper = self.config.gripper_open_m
         self.loop.reset(self.joints, self.gripper)
 
+    def schema(self, topic):
+        """The text of the topic's type."""
+        return schema_text(TYPES[topic])
+
+    def encoded(self, topic, message):
+        return serialize_message(message)
+
     def write(self, topic, message):
         if topic in self.topics:
-            self.writer.write(topic, serialize_message(message), self.now_ns, self.now_ns)
+            cdr = self.encoded(topic, message)
+            self.writer.write(topic, cdr, self.now_ns, self.now_ns)
 
     @property
     def stamp(self):
@@ -92,7 +101,9 @@ class ArmRecording:
         self.measure(image=False)
         if action is not None:
             source = "teleop" if by_person else "policy"
-            command = PolicyCommand(action=[float(one) for one in action], source=source)
+            command = PolicyCommand(
+                action=[float(one) for one in action], source=named_mode(source)
+            )
             command.header.stamp = to_time(captured_ns)
             if answered:
                 self.write(f"/command/{source}", command)
@@ -102,9 +113,10 @@ class ArmRecording:
     def follow(self, action, by_person):
         """Control follows the action, and so does the arm."""
         command = self.loop.step(np.array(action, dtype=float), self.joints)
-        mode = RobotState.TELEOP if by_person else RobotState.POLICY
-        state = RobotState(mode=mode, safety_changes=list(command.changes))
-        state.header.stamp, state.capture_to_command_s = self.stamp, 0.02
+        mode = Mode.TELEOP if by_person else Mode.POLICY
+        state = RobotState(mode=mode_message(mode), safety_changes=list(command.changes))
+        state.header.stamp = self.stamp
+        state.capture_stamp = to_time(self.now_ns + self.clock_ns - 20 * MS)
         state.commanded_rad = command.joint_rad.tolist()
         self.write("/robot_state", state)
         self.joints, self.gripper = command.joint_rad, command.gripper_m
@@ -122,7 +134,7 @@ class ArmRecording:
 
     def close(self, label="success", **metadata):
         self.measure()
-        self.write("/robot_state", RobotState(mode=RobotState.HOLD))
+        self.write("/robot_state", RobotState(mode=mode_message(Mode.HOLD)))
         return self.writer.close({"label": label, **metadata})
 
 

@@ -12,16 +12,20 @@ from conure_core.control.loop import ControlLoop
 from conure_core.errors import ConfigError, DataError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
+from conure_ros.control.arbiter import Mode
+from conure_ros.recording.episodes import Episode
 from conure_training.curation.import_data import ImportConfig, import_recordings
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
 
 from .arm_recording import ArmRecording, record
+from .older_recording import OlderRecording
 from .toy_runs import CONF, TINY_PRIOR
 
 FAST = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0]
 """An action that the gate slows down."""
+SLOW = [0.2, 0, -0.1, 0, 0.1, 0, 1.0]
 
 
 def config(folder, out, *words) -> ImportConfig:
@@ -52,6 +56,25 @@ def test_what_was_executed_is_what_was_asked_for_or_leads_where_the_gate_let_it(
         joints = loop.step(action.astype(float), joints).joint_rad
         reached, wanted = (loop.arm.forward(pose)[:3, 3].copy() for pose in (joints, commanded))
         assert np.abs(reached - wanted).max() < 0.002, "m: it replays to where it was"
+
+
+def test_a_recording_of_an_older_release_becomes_the_same_data_set(tmp_path):
+    kinds, sets = {"new": ArmRecording, "old": OlderRecording}, {}
+    for name, kind in kinds.items():
+        recording = kind(tmp_path / name)
+        for index, action in enumerate((SLOW, FAST, FAST, SLOW)):
+            recording.tick(action, by_person=index < 2)
+        recording.tick()
+        recording.close(task="Lift", seed=7)
+        sets[name] = imported(tmp_path / name)
+    new, old = sets["new"], sets["old"]
+    assert len(new) == 4 and (np.abs(new.action[1] - FAST) > 0.05).any(), "the gate changed it"
+    np.testing.assert_array_equal(new.action, old.action)
+    assert new.episodes[0].operator == old.episodes[0].operator == ((0, 2),)
+    (first, *_) = (
+        one.message for one in Episode(tmp_path / "old/one.mcap").messages("robot_state")
+    )
+    assert first.mode == Mode.TELEOP and first.capture_to_command_s == pytest.approx(0.02)
 
 
 def test_an_episode_says_who_acted_when_how_it_ended_and_where_it_is_from(tmp_path):
@@ -222,7 +245,7 @@ def test_images_of_several_sizes_are_refused_or_made_one_size(tmp_path):
 
 def test_images_are_not_enlarged(tmp_path):
     record(tmp_path)
-    with pytest.raises(DataError, match=r"images of 64x48 px, and image_size=96 would enlarge"):
+    with pytest.raises(DataError, match=r"image_size=96 would enlarge images of 64x48 px"):
         imported(tmp_path, "image_size=96")
 
 

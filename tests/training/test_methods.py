@@ -20,10 +20,14 @@ import torch
 
 from conure_core.config.loader import load_config
 from conure_core.errors import ConfigError
+from conure_training.data.demonstrations import load_demonstrations
 from conure_training.data.environments import make_environment
 from conure_training.evaluation.evaluate import run_episode
 from conure_training.export.export import load_exportable
+from conure_training.export.export import run as export
+from conure_training.policies.bundle import BundlePolicy
 from conure_training.policies.latent import LatentPolicy
+from conure_training.policies.policy import as_batch
 from conure_training.prior.model import load_prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import invert_actions
@@ -139,6 +143,7 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
         if variant in ("trajectory", "hierarchical"):
             compare_skills(method, agent, env, observation)
             return
+        _, graph = load_exportable(tmp_path / "policy.pt")
         acting = method.environment(env)
         observation, _ = acting.reset(seed=1)
         for step in range(3):
@@ -151,6 +156,8 @@ def test_the_policy_s_file_acts_as_the_learner_does_in_its_evaluations(
             expected = method.command(batch, chosen)
             action = agent.act(observation, noise[0].numpy())
             np.testing.assert_allclose(action, expected[0].numpy(), atol=1e-4)
+            exported = graph(*as_batch(observation), noise)[0]
+            np.testing.assert_allclose(exported[0].numpy(), action, atol=1e-4)
             observation, *_ = acting.step(action)
 
 
@@ -160,6 +167,25 @@ def exports(path: Path) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def test_a_policy_that_carries_out_skills_becomes_a_bundle_that_remembers_them(
+    demos, prior, tmp_path
+) -> None:
+    policy = train_rl(
+        config_of("trajectory", demos, prior, tmp_path, "evaluate_every=0", "steps=1")
+    )
+    folder = tmp_path / "bundle"
+    export([f"agent={policy}", f"out={folder}", f"demos={demos}", "observations=20", "calls=1"])
+    ours, theirs = BundlePolicy(folder), load_policy(policy)
+    data = load_demonstrations(demos)
+    noise = np.random.default_rng(0).standard_normal((8, 7), dtype=np.float32)
+    for agent in (ours, theirs):
+        agent.begin()
+    for row in range(8):  # a skill of five steps ends, and the next one begins
+        seen = {"image": data.image[row], "proprio": data.proprio[row]}
+        given = noise[row]
+        np.testing.assert_allclose(ours.act(seen, given), theirs.act(seen, given), atol=1e-5)
 
 
 def documented_export(variant: str) -> str:

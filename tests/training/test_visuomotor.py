@@ -17,6 +17,7 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.export import run as export
 from conure_training.nn.weights import seeded
 from conure_training.policies.bundle import BundlePolicy
+from conure_training.rl.adversarial.cloning import CloningConfig, clone
 from conure_training.rl.adversarial.reward import AdversarialReward
 from conure_training.rl.demo_resets.worker import TRUE_START
 from conure_training.rl.on_policy.observations import take
@@ -24,6 +25,7 @@ from conure_training.rl.on_policy.ppo import Ppo, PpoConfig, ppo_loss
 from conure_training.rl.on_policy.trajectories import TaskReward, Trajectory, make_batch
 from conure_training.rl.policy_file import load_policy
 from conure_training.rl.train import RunConfig, train_rl
+from conure_training.rl.visuomotor import aggregation
 from conure_training.rl.visuomotor.method import build, make_environments
 from conure_training.rl.visuomotor.networks import PixelSize, position_error
 from conure_training.rl.visuomotor.resets import longest
@@ -100,6 +102,20 @@ def test_the_auxiliary_loss_teaches_the_encoder_and_weighs_as_configured():
     loss.backward()
     assert net.locate[0].weight.grad.abs().sum() > 0
     assert net.image_encoder.project[1].weight.grad.abs().sum() > 0
+
+
+def test_cloning_teaches_the_auxiliary_head_too():
+    net = network()
+    item = trajectory(12)
+    item.observation["state"][:, 16 + PRESENCE] = 1.0
+
+    def error():
+        rows = as_tensors(item)
+        return net.auxiliary_loss(rows, net.encode(rows)).item()
+
+    before = error()
+    clone(net, [item], CloningConfig(updates=60, minibatch=12, input_noise=0.0), seed=0)
+    assert error() < 0.7 * before
 
 
 def test_the_value_function_sees_the_state_alone_and_the_policy_never_does():
@@ -220,6 +236,43 @@ def test_each_part_can_be_switched_off(word, is_off, demos, tmp_path):
     without.evaluation.close()
 
 
+def test_a_policy_is_cloned_from_its_own_episodes_as_a_clone_on_the_state_would_act(
+    demos, tmp_path, short_episodes, monkeypatch
+):
+    words = ["method.cloning.updates=2", "method.aggregation.steps=8"]
+    run = visuomotor(demos, tmp_path, *words, "method.aggregation.rounds=2")
+    made = build(run, run.method)
+    cloned = []
+
+    def keep(net, episodes, *rest):
+        cloned.append((net, list(episodes)))
+        return clone(net, episodes, *rest)
+
+    monkeypatch.setattr(aggregation, "clone", keep)
+    with seeded(0):
+        net = made.size.make()
+    made.pretrain(net)
+    made.evaluation.close()
+    (teacher, demonstrated), first, second, third = cloned
+    assert [item[0] is net for item in (first, second, third)] == [True] * 3
+    assert teacher.size.observation == demonstrated[0].observation.shape[1]
+    counts = [len(item[1]) for item in (first, second, third)]
+    assert counts[0] == len(demonstrated) == 2
+    assert counts[0] < counts[1] < counts[2]
+    for episode in third[1][2:]:
+        state = torch.from_numpy(episode.observation["state"][:-1])
+        mean = teacher.distribution_of(teacher.encode(state)).mean
+        np.testing.assert_array_equal(episode.action, mean.detach().clamp(-1.0, 1.0).numpy())
+
+
+def test_the_steps_of_aggregation_count_as_the_run_s(demos, tmp_path, short_episodes):
+    words = ["method.cloning.updates=1", "method.aggregation.steps=30", "evaluate_every=15"]
+    train_rl(visuomotor(demos, tmp_path / "run", *words, "evaluate_episodes=1"))
+    curve = json.loads((tmp_path / "run" / "curve.json").read_text())
+    assert curve["evaluations"][0]["steps"] == 30
+    assert curve["episodes"][0]["steps"] > 30
+
+
 def test_the_discriminator_sees_objects_and_no_arm(demos, tmp_path):
     run = visuomotor(demos, tmp_path)
     made = build(run, run.method)
@@ -265,6 +318,7 @@ def test_a_share_of_episodes_begins_near_the_end_of_one_of_the_demonstrations(de
         (["method.curriculum=none"], "method.curriculum.*reverse"),
         (["method.algorithm=trpo"], "method.auxiliary_weight=0"),
         (["method.trajectories=99"], "asks for 99"),
+        (["method.aggregation.steps=9"], "method.cloning.updates=500"),
         (["task=atari/Pong"], "demo_resets"),
         (["objects=test"], "was recorded with objects='train'"),
     ],

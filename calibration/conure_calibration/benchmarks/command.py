@@ -125,6 +125,11 @@ def _camera_rows(
     yield from _spread(f"{name}: the same, Park alone", park, "mm")
     yield Row(f"{name}: Park's error over ours, medians", ratio, "times", least_ratio)
     yield from _spread(f"{name}: held-out tool error", held_out, "mm", most_held_out_mm)
+    note = "Cramer-Rao: no unbiased solver does better with these poses and this noise"
+    for what in ("camera", "held_out"):
+        bound_mm = float(np.median([getattr(case, f"{what}_bound_mm") for case in cases]))
+        row = f"{name}: median {what.replace('_', '-')} error that the noise leaves"
+        yield Row(row, bound_mm, "mm", note=note)
 
 
 def _intervals(config: BenchConfig) -> Iterator[Row]:

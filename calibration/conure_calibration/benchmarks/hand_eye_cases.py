@@ -28,6 +28,7 @@ from conure_core.errors import DataError
 from conure_core.types import Array
 
 MOUNTS = ("stand", "wrist")
+BOUND_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class HandEyeErrors:
     held_out_mm: float
     """Of the board's centre at other poses, without noise, median over the poses."""
     held_out_park_mm: float
+    camera_bound_mm: float
+    """Median error of the camera that noise and poses leave to any unbiased solver (Cramer-Rao)."""
+    held_out_bound_mm: float
+    """The same of the board's centre at other poses, median over the poses."""
     offsets_deg: tuple[float, ...]
     """Errors of the observable joint offsets."""
     covered: tuple[bool, ...]
@@ -74,11 +79,14 @@ def hand_eye_errors(
     offset_errors = np.abs(solution.offsets_rad - case.offsets_rad)[free]
     half_rad = solution.quantile * solution.deviations[OFFSETS]
     offsets_covered = offset_errors <= half_rad
+    camera_bound_mm, held_out_bound_mm = _bounds_mm(case, solution.loop)
     return HandEyeErrors(
         camera_mm=_distance_mm(solution.x, case.x),
         camera_park_mm=_distance_mm(x, case.x),
         held_out_mm=_held_out_mm(case, solution.loop),
         held_out_park_mm=_held_out_mm(case, park),
+        camera_bound_mm=camera_bound_mm,
+        held_out_bound_mm=held_out_bound_mm,
         offsets_deg=tuple(np.degrees(offset_errors[told]).tolist()),
         covered=tuple((error_m <= half_m).tolist()),
         offsets_covered=tuple(offsets_covered[told].tolist()),
@@ -91,19 +99,48 @@ def _distance_mm(found: Array, true: Array) -> float:
 
 
 def _held_out_mm(case: ArmCase, loop: Loop) -> float:
-    board = BOARDS[case.samples.mount]
-    centre = np.array([board.width_m / 2, board.height_m / 2, 0.0, 1.0])
-    count = len(case.held_out)
-    others = replace(
+    others = loop.of(_other_poses(case))
+    errors = (others.predicted(np.zeros(loop.size)) - case.held_out) @ _board_centre(case)
+    distances_m = np.linalg.norm(errors[LINEAR], axis=1)
+    return 1000 * float(np.median(distances_m))
+
+
+def _other_poses(case: ArmCase) -> Samples:
+    """The poses that no solver saw, without noise."""
+    return replace(
         case.samples,
-        names=tuple(map(str, range(count))),
+        names=tuple(map(str, range(len(case.held_out)))),
         joint_rad=case.held_out_rad,
         camera_from_board=case.held_out,
     )
-    predicted = loop.of(others).predicted(np.zeros(loop.size))
-    errors = (predicted - case.held_out) @ centre
-    distances_m = np.linalg.norm(errors[LINEAR], axis=1)
-    return 1000 * float(np.median(distances_m))
+
+
+def _board_centre(case: ArmCase) -> Array:
+    """In the board's frame, homogeneous, (4,) m."""
+    board = BOARDS[case.samples.mount]
+    return np.array([board.width_m / 2, board.height_m / 2, 0.0, 1.0])
+
+
+def _bounds_mm(case: ArmCase, loop: Loop) -> tuple[float, float]:
+    """Median errors of camera and held-out board that the noise of these poses leaves at least.
+
+    Draws from the inverse of Fisher's information at the solution, under the noise as it is.
+
+    Args:
+        case: For its other poses.
+        loop: At the solution.
+    """
+    zero = np.zeros(loop.size)
+    jacobian = (loop.whiteners(ArmNoise()) @ loop.jacobian(zero)).reshape(-1, loop.size)
+    covariance = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
+    drawn = np.random.default_rng(0).multivariate_normal(zero, covariance, BOUND_DRAWS)
+    camera_m = np.linalg.norm(drawn[:, :3], axis=1)
+    others = loop.of(_other_poses(case))
+    centre = _board_centre(case)
+    predicted = others.predicted(drawn) @ centre
+    errors = predicted - others.predicted(zero) @ centre
+    board_m = np.median(np.linalg.norm(errors[LINEAR], axis=-1), axis=-1)
+    return 1000 * float(np.median(camera_m)), 1000 * float(np.median(board_m))
 
 
 def fault_found(

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
-from scipy.spatial.transform import Rotation
 
 from conure_calibration.commands.outputs import data_folder, with_data, write_outputs
 from conure_calibration.hand_eye.judge import Judged, calibrate_hand_eye
 from conure_calibration.hand_eye.model import OFFSETS, ArmNoise, X
+from conure_calibration.hand_eye.place import write_place
 from conure_calibration.hand_eye.recording import HandEyeRecording, read_hand_eye
 from conure_calibration.intrinsics.fit import projected
 from conure_calibration.intrinsics.frames import read_grey
@@ -28,7 +27,6 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import check_values
 from conure_core.errors import DataError
 from conure_core.robot.arm import Arm
-from conure_core.runtime.atomic_files import write_text
 from conure_core.runtime.claim import claimed
 from conure_core.types import Image
 
@@ -163,15 +161,9 @@ def _write_pose(
     judged: Judged,
 ) -> None:
     """The file that `camera_node` takes as `pose`."""
-    x = judged.solution.x
     robot = recording.robot
-    quaternion = Rotation.from_matrix(x[ROTATION]).as_quat()
-    data = {
-        "parent": robot.tool_frame if recording.session.mount == "wrist" else robot.base_frame,
-        "translation_m": [float(value) for value in x[TRANSLATION]],
-        "rotation_xyzw": [float(value) for value in quaternion],
-    }
-    write_text(path, yaml.safe_dump(data, sort_keys=False))
+    parent = robot.tool_frame if recording.session.mount == "wrist" else robot.base_frame
+    write_place(path, parent, judged.solution.x)
 
 
 def figures(

@@ -14,6 +14,7 @@ NODES = [
     "serial_arm_node",
     "sim_robot_node",
     "teleop_node",
+    "trajectory_node",
 ]
 
 # The same as in the root's pyproject.toml.
@@ -25,6 +26,8 @@ VERBS = [
     "joysticks = conure_ros.commands.joysticks:run [robot]",
     "recordings recover = conure_ros.recording.recover:run [robot]",
     "servos restore = conure_ros.commands.servos:run [robot]",
+    "trials label = conure_ros.trials.verb:run_label [robot]",
+    "trials run = conure_ros.trials.verb:run [robot]",
     "up = conure_ros.commands.up:run [robot]",
 ]
 VERBS_ANYWHERE = [

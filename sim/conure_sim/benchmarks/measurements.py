@@ -1,7 +1,7 @@
 """Measurements of the environments for `conure bench sim`; each function returns plain numbers."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -10,6 +10,7 @@ import pybullet
 from conure_core.contract.action import ACTION_SIZE
 from conure_core.runtime.processes import TIED
 from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.tools.tracking import Tracking, measure_free_space_tracking
 from conure_sim.vision.rendering import render_view
 
@@ -57,7 +58,7 @@ def step_rates(steps: int, **settings: Any) -> tuple[float, float, float]:
 
 
 def _bare_step(env: TabletopEnv, target: list[float]) -> None:
-    world = env.world
+    world = cast(BulletWorld, env.world)
     world.client.setJointMotorControlArray(
         world.body, world.driven, pybullet.POSITION_CONTROL, targetPositions=target
     )

@@ -5,13 +5,14 @@ followed the moment itself.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from conure_core.errors import ConureError
 from conure_core.types import Array
 from conure_sim.envs.tabletop import TabletopEnv
+from conure_sim.physics.bullet_world import BulletWorld
 
 MOMENTS = 5
 REPEATS = 5
@@ -155,7 +156,8 @@ def _follow(env: TabletopEnv, moment: _Moment) -> tuple[bool, float, bool]:
 
 def _positions(env: TabletopEnv) -> Array:
     """Positions of all bodies, (n, 3) m."""
-    client = env.world.client
+    world = cast(BulletWorld, env.world)
+    client = world.client
     bodies = range(client.getNumBodies())
     return np.array([client.getBasePositionAndOrientation(body)[0] for body in bodies])
 

@@ -1,12 +1,14 @@
 """The sensors of an environment: cameras and encoders, with delays, blur and dropped frames."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from conure_core.config.yaml_fields import read_mapping
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import RobotConfig
 from conure_core.robot.proprioception import proprioception
@@ -56,7 +58,8 @@ def choose_cameras(
 
     Args:
         wanted: Names of built-in cameras, or a mapping whose values are cameras, calibrations (see
-            docs/simulate.md), or None for the built-in one of the name.
+            docs/simulate.md) or the paths of their YAML files, or None for the built-in one of the
+            name.
         table: The built-in camera `table`.
         robot: Whose tool frame carries the built-in camera `wrist`.
 
@@ -76,6 +79,8 @@ def choose_cameras(
     for name, camera in given.items():
         if camera is None and name not in built_in:
             raise unknown_name("camera", name, built_in)
+        if isinstance(camera, str):
+            camera = read_mapping(Path(camera))
         if isinstance(camera, Mapping):
             chosen[name] = _configured_camera(camera)
         else:

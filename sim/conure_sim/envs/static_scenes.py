@@ -18,7 +18,7 @@ from conure_sim.objects.fixtures import Colour, ContainerModel, container_models
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.objects.sets import object_set
 from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
-from conure_sim.physics.world import World
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.randomization.factors import find_randomization
 from conure_sim.scenes.clutter import scatter_clutter
 from conure_sim.scenes.scene import MAX_OBJECTS, SceneObject
@@ -79,7 +79,7 @@ class StaticScenes:
         """
         self.robot = load_robot(arm)
         self.simulation = load_arm_simulation(arm)
-        self.world = World(self.robot, table_camera(image_size, arm), self.simulation)
+        self.world = BulletWorld(self.robot, table_camera(image_size, arm), self.simulation)
         self.pool = object_set(objects)
         self.models = list(self.pool.values())
         self.randomization = find_randomization(randomization)

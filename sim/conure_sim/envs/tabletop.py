@@ -32,7 +32,8 @@ from conure_sim.envs.state import (
 from conure_sim.objects.fixtures import CONTAINERS
 from conure_sim.objects.sets import object_set
 from conure_sim.physics.arm_simulation import load_arm_simulation, table_camera
-from conure_sim.physics.world import PHYSICS_HZ, World
+from conure_sim.physics.engines import PYBULLET, make_world
+from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.randomization.factors import Randomization, find_randomization
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.clutter import scatter_clutter
@@ -81,6 +82,7 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
         window: bool = False,
         images: bool = True,
         velocities: bool = False,
+        physics: str = PYBULLET,
     ) -> None:
         """Start a physics client with the arm and its table.
 
@@ -103,9 +105,12 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
             images: Whether observations hold images. Without, an episode of a seed is the same,
                 several times as fast.
             velocities: Whether `state` holds speeds too. Data sets of demonstrations hold none.
+            physics: The engine, `pybullet`, or `mujoco`, which stands in for reality: the same
+                scene for a seed, but other contacts, servos and another renderer.
 
         Raises:
-            ConfigError: A task, arm, object set, target, preset or camera is unknown or not usable.
+            ConfigError: A task, arm, object set, target, preset camera or physics is unknown
+                or not usable.
         """
         self.settings = {
             name: value for name, value in locals().items() if name not in ("self", "render_mode")
@@ -143,7 +148,8 @@ class TabletopEnv(gymnasium.Env[Any, Any]):
                 f"the camera '{TABLE}' stands still; give one on the link '{table.link}' another"
                 " name"
             )
-        self.world = World(self.robot, table, load_arm_simulation(arm), window=window)
+        simulation = load_arm_simulation(arm)
+        self.world = make_world(physics, self.robot, table, simulation, window)
         try:
             require_sight(self.world, seen)
         except ConfigError:

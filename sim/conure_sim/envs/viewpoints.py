@@ -67,9 +67,7 @@ def overview(world: World, size_px: int) -> Camera:
     """
     (x0, y0), (x1, y1) = world.simulation.region
     corners = [[x, y, world.robot.table_height_m] for x in (x0, x1) for y in (y0, y1)]
-    links = range(world.client.getNumJoints(world.body))
-    origins = [world.client.getLinkState(world.body, link)[4] for link in links]
-    points = np.array([[0.0, 0.0, 0.0], *corners, *origins])
+    points = np.array([[0.0, 0.0, 0.0], *corners, *world.link_origins()])
 
     gaze = (points.min(axis=0) + points.max(axis=0)) / 2
     radius_m = float(np.linalg.norm(points - gaze, axis=1).max())

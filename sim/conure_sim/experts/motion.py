@@ -147,7 +147,7 @@ class Motion:
 
         pose = self.pose
         tool = pose[:3, 3]
-        finger = np.array(self.world.client.getLinkState(self.world.body, touching[0])[0])
+        finger = self.world.finger_centre(touching[0])
         sideways = align_direction(pose[:3, 1], finger - tool)
         return self.move_towards(tool + ASIDE_M * sideways, CLOSED)
 

@@ -3,17 +3,21 @@
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from conure_core.config.yaml_fields import read_fields
-from conure_core.errors import ConfigError
+from conure_core.config.yaml_fields import checked_fields, path_beside, read_mapping
+from conure_core.errors import ConfigError, unknown_name
 from conure_core.robot.description import load_robot
 from conure_core.types import Array
+from conure_sim.physics.servo_model import Servo
 from conure_sim.vision.camera import Camera, looking_at
 
 ARMS_DIR = Path(__file__).parent.parent / "arms"
 SUFFIX = ".sim.yaml"
+IDEAL = "ideal"
+MEASURED = "measured"
 POSITIVE = (
     "joint_force_nm",
     "joint_gain",
@@ -76,11 +80,21 @@ class ArmSimulation:
     """Depth by which bodies may stay in each other; 0: Bullet's own. Bullet looks for contacts
     between boxes only while they overlap, and else keeps the old normals, which are wrong once a
     grip has turned."""
+    servo: str = IDEAL
+    """How joints follow their commands: `ideal`, PyBullet's velocity constraint, or `measured`, by
+    `servos`."""
+    servos: tuple[Servo, ...] = ()
+    """Each joint's servo, from data sheets or as `conure calibrate apply` writes them; none: not
+    known. MuJoCo's joints follow by them whatever `servo` says."""
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
             if np.min(getattr(self, name), initial=np.inf) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.servo not in (IDEAL, MEASURED):
+            raise unknown_name("servo", self.servo, (IDEAL, MEASURED))
+        if self.servo == MEASURED and not self.servos:
+            raise ConfigError("servo: measured needs servos, a joint each; or servo: ideal")
         if self.contact_slop_m < 0:
             raise ConfigError(f"contact_slop_m must be at least 0, got {self.contact_slop_m}")
         for region in ("objects", "tool"):
@@ -110,27 +124,58 @@ def load_arm_simulation(arm: str) -> ArmSimulation:
     """The simulation of the robot of this name, or of the YAML file at this path.
 
     The file is arms/NAME.yaml here. For a robot given by path, FILE.sim.yaml beside FILE.yaml comes
-    first.
+    first. A file with a field `arm`, a robot's name or path, is the simulation of that robot with
+    the fields that it gives itself.
     Raises: ConfigError if there is none, naming where it was looked for; or if a field is wrong.
     """
     robot = load_robot(arm)
-    built_in = ARMS_DIR / f"{robot.name}.yaml"
-    beside = Path(arm).with_suffix(SUFFIX) if arm.endswith((".yaml", ".yml")) else built_in
-    found = next((path for path in (beside, built_in) if path.is_file()), None)
-    if found is None:
-        raise ConfigError(
-            f"'{robot.name}' cannot be simulated: neither {beside} nor {built_in} exists; copy"
-            f" {ARMS_DIR / 'wx250s.yaml'}"
-        )
-
-    simulation = read_fields(found, ArmSimulation)
+    found = _file(arm)
+    fields = read_mapping(found)
+    if "arm" in fields:
+        fields = {**_fields_of_base(found, fields.pop("arm")), **fields}
+    simulation = checked_fields(fields, ArmSimulation, str(found), found.parent)
     joints = len(robot.joint_names)
     if not len(simulation.joint_force_nm) == len(simulation.joint_gain) == joints:
         raise ConfigError(
             f"{found}: joint_force_nm and joint_gain need {joints} values, a joint of"
             f" '{robot.name}' each"
         )
+    if len(simulation.servos) not in (0, joints):
+        raise ConfigError(
+            f"{found}: servos needs {joints} entries, a joint of '{robot.name}' each, got"
+            f" {len(simulation.servos)}"
+        )
     return simulation
+
+
+def _file(arm: str) -> Path:
+    """The YAML file of an arm's simulation."""
+    built_in = ARMS_DIR / f"{load_robot(arm).name}.yaml"
+    beside = Path(arm).with_suffix(SUFFIX) if arm.endswith((".yaml", ".yml")) else built_in
+    for path in (beside, built_in):
+        if path.is_file():
+            return path
+    raise ConfigError(
+        f"'{load_robot(arm).name}' cannot be simulated: neither {beside} nor {built_in} exists;"
+        f" copy {ARMS_DIR / 'wx250s.yaml'}"
+    )
+
+
+def _fields_of_base(path: Path, named: Any) -> dict[Any, Any]:
+    """The fields of the simulation that another one begins with.
+
+    Args:
+        path: The file that names it.
+        named: The value of its field `arm`.
+    """
+    if not isinstance(named, str):
+        raise ConfigError(f"{path}: arm must be a robot's name or path, got {named!r:.100}")
+    is_path = named.endswith((".yaml", ".yml"))
+    base = _file(str(path_beside(path.parent, named, f"{path}: arm")) if is_path else named)
+    fields = read_mapping(base)
+    if "arm" in fields or base.samefile(path):
+        raise ConfigError(f"{path}: arm: {base} begins with another one; give that one's arm")
+    return fields
 
 
 def table_camera(size_px: int, arm: str = "wx250s") -> Camera:

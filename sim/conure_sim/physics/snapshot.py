@@ -15,6 +15,7 @@ import pybullet
 from conure_core.control.interpolation import LinearFollower
 from conure_core.errors import StateError
 from conure_core.types import Array
+from conure_sim.physics.servo_model import ServosState
 
 COMPRESSION = 1
 APART_M = 10.0
@@ -31,6 +32,8 @@ class PhysicsSnapshot:
     """The motion of the motors' set point."""
     powered: Array | None
     """See `World.power`."""
+    servos: ServosState | None = None
+    """State of measured servos; None without."""
 
 
 def dump_bullet(client: Any) -> bytes:

@@ -1,50 +1,39 @@
-"""The physical scene: table, arm, objects and camera in one PyBullet client. No task, no reward."""
+"""The physical scene: table, arm, objects and camera. No task, no reward, and no engine yet.
 
+What an engine has to provide are the abstract methods of `World`, nothing else: scenes, tasks,
+experts and environments take any of them. PyBullet's is `bullet_world`, MuJoCo's `mujoco.world`.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pinocchio as pin
-import pybullet
 from numpy.typing import NDArray
-from pybullet_utils.bullet_client import BulletClient
 
 from conure_core.control.interpolation import LinearFollower
-from conure_core.errors import ConfigError, unknown_name
+from conure_core.errors import ConfigError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import RobotConfig
 from conure_core.types import Array, Image
 from conure_sim.objects.fixtures import BoxPart
 from conure_sim.objects.primitives import ObjectModel
 from conure_sim.physics.arm_simulation import ArmSimulation, load_arm_simulation
-from conure_sim.physics.arm_urdf import simulated_urdf
 from conure_sim.physics.journal import Journal, recorded
-from conure_sim.physics.shapes import box_collision, box_visual
-from conure_sim.physics.snapshot import PhysicsSnapshot, dump_bullet, load_bullet, scatter
-from conure_sim.physics.window import require_display
-from conure_sim.quiet import quiet
+from conure_sim.physics.slider import Slider
+from conure_sim.physics.snapshot import PhysicsSnapshot
 from conure_sim.randomization.dynamics import Dynamics
 from conure_sim.vision.camera import AnyCamera, Camera, MountedCamera
-from conure_sim.vision.rendering import (
-    OBJECT_SEGMENT,
-    SEGMENTS,
-    Appearance,
-    View,
-    label_bodies,
-    render_view,
-)
-from conure_sim.vision.textures import texture_files
+from conure_sim.vision.rendering import Appearance, View, label_bodies
 
 PHYSICS_HZ = 240
-SOLVER_ITERATIONS = 50
 OBJECT_FRICTION = 1.0
-ROLLING_FRICTION = 0.0005
 OBJECT_MASS_KG = 0.05
+TABLE_FRICTION = 1.0
 TABLE_THICKNESS_M = 0.04
-GEAR_ERROR_REDUCTION = 0.2
-GEAR_FORCE_N = 100.0
+FLOOR = ((2.0, 2.0, 0.01), (0.4, 0.0, -0.75))
+WALL = ((0.01, 2.0, 1.0), (-1.2, 0.0, 0.25))
+"""Half sizes and centres of what surrounds the table, base frame, m."""
 
 
 @dataclass(frozen=True)
@@ -59,172 +48,44 @@ class JointState:
     """Position of the gripper joint."""
 
 
-class _Client(BulletClient):
-    """A client that looks each of PyBullet's functions up once, not at every call."""
-
-    def __getattr__(self, name: str) -> Any:
-        function = super().__getattr__(name)
-        setattr(self, name, function)
-        return function
-
-
-class World:
+class World(ABC):
     """One arm on a table. Positions in the arm's base frame, m; quaternions xyzw.
 
-    >>> world = World(load_robot("wx250s"), camera)
-    >>> world.reset(home_rad, gripper_m)
-    >>> world.follow(joint_rad, gripper_m, duration_s=0.075); world.advance(0.1)
+    An engine sets `fingers`, its own handles of the finger links, and `driven`, its handles of the
+    driven joints, the arm's first.
     """
 
+    fingers: list[int]
+    driven: list[int]
+
     def __init__(
-        self,
-        robot: RobotConfig,
-        camera: Camera,
-        simulation: ArmSimulation | None = None,
-        window: bool = False,
+        self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None
     ) -> None:
-        """Start a physics client with table and arm.
+        """Remember what does not change with an episode.
 
         Args:
             robot: The arm.
             camera: The camera that `render` uses by default.
             simulation: Motors, table and camera of the arm; by default those known for its name.
-            window: Whether to open PyBullet's own window.
-
-        Raises:
-            ConfigError: There is no display for the window, or the URDF lacks a mesh or a mass.
         """
         self.robot = robot
         self.camera = camera
         self.simulation = simulation or load_arm_simulation(robot.name)
         self.arm = Arm(robot)
-        self._urdf = str(simulated_urdf(robot))
         self.appearance = Appearance()
         self.dynamics = Dynamics()
         self.journal = Journal()
-        self._sent: tuple[list[float], list[float]] | None = None  # last command to the motors
         self._powered: Array | None = None
+        self._finger_signs = np.array(robot.finger_multipliers)
+        self._offset_rad = np.zeros(len(robot.joint_names))
 
-        if window:
-            require_display()
-        with quiet():
-            self.client = _Client(pybullet.GUI if window else pybullet.DIRECT)
-        self._build()
-
+    @abstractmethod
     def close(self) -> None:
-        """Disconnect from the physics server."""
-        if self.client._client >= 0:
-            self.client.disconnect()
-            self.client._client = -1
+        """Free the engine."""
 
+    @abstractmethod
     def _build(self) -> None:
-        """Put table and arm into an emptied client. Faster than removing bodies, which leaks, and
-        without their history.
-        """
-        self.client.resetSimulation()
-        self._bodies: list[int] = []
-        self._labels: dict[int, int] = {}
-        self._objects = 0
-
-        self._set_up_engine()
-        self._add_table()
-        self._add_arm()
-        self._set_up_motors(self.dynamics)
-        if self.appearance.background_colour is not None:
-            self._add_background(
-                self.appearance.background_colour, self.appearance.background_texture
-            )
-
-    def _set_up_engine(self) -> None:
-        self.client.setPhysicsEngineParameter(
-            fixedTimeStep=1 / PHYSICS_HZ,
-            numSolverIterations=SOLVER_ITERATIONS,
-            deterministicOverlappingPairs=1,
-        )
-        self.client.setGravity(0, 0, -9.81)
-        if self.simulation.contact_slop_m:
-            self.client.setPhysicsEngineParameter(contactSlop=self.simulation.contact_slop_m)
-
-    def _add_table(self) -> None:
-        bullet = self.client
-        half = [*(side_m / 2 for side_m in self.simulation.table_size_m), TABLE_THICKNESS_M / 2]
-        height_m = self.robot.table_height_m - TABLE_THICKNESS_M / 2
-        self.table = bullet.createMultiBody(
-            0,
-            bullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half),
-            bullet.createVisualShape(pybullet.GEOM_BOX, halfExtents=half),
-            basePosition=[*self.simulation.table_centre_m, height_m],
-        )
-        self._paint(self.table, self.appearance.table_colour, self.appearance.table_texture)
-        self._labels[self.table] = SEGMENTS["table"]
-        bullet.changeDynamics(self.table, -1, lateralFriction=1.0)
-
-    def _add_arm(self) -> None:
-        bullet = self.client
-        self.body = bullet.loadURDF(self._urdf, **self._root_pose(), useFixedBase=True)
-        self._labels[self.body] = SEGMENTS["arm"]
-
-        joints = [bullet.getJointInfo(self.body, i) for i in range(bullet.getNumJoints(self.body))]
-        index = {joint[1].decode(): joint[0] for joint in joints}
-        self._links = {joint[12].decode(): joint[0] for joint in joints}
-        fingers = (self.robot.gripper_joint, self.robot.gripper_mimic)
-        self._arm_joints = [index[name] for name in self.robot.joint_names]
-        self.fingers = [index[name] for name in fingers if name]
-        self.driven = [*self._arm_joints, *self.fingers]
-        self._finger_signs = np.array(self.robot.finger_multipliers)
-
-        friction = self.simulation.finger_friction
-        for finger in self.fingers:
-            bullet.changeDynamics(self.body, finger, lateralFriction=friction)
-        if self.simulation.fingers_coupled and len(self.fingers) == 2:
-            self._couple(*self.fingers)
-
-    def _root_pose(self) -> dict[str, list[float]]:
-        """The URDF root's pose that makes the world the base frame; empty if root is base."""
-        root = self.arm.base_from_root
-        if np.array_equal(root, np.eye(4)):
-            return {}
-        orientation = pin.Quaternion(root[:3, :3]).coeffs()
-        return {"basePosition": root[:3, 3].tolist(), "baseOrientation": orientation.tolist()}
-
-    def _couple(self, finger: int, mimic: int) -> None:
-        """Add the gear between the finger joints that the URDF's <mimic> asks for and PyBullet's
-        loader leaves out.
-        """
-        axis = [1, 0, 0]
-        parent_pivot = [0, 0, 0]
-        child_pivot = [0, 0, 0]
-        gear = self.client.createConstraint(
-            self.body,
-            finger,
-            self.body,
-            mimic,
-            pybullet.JOINT_GEAR,
-            axis,
-            parent_pivot,
-            child_pivot,
-        )
-        ratio = -self._finger_signs[0] / self._finger_signs[1]
-        self.client.changeConstraint(
-            gear, gearRatio=float(ratio), erp=GEAR_ERROR_REDUCTION, maxForce=GEAR_FORCE_N
-        )
-
-    def _set_up_motors(self, dynamics: Dynamics) -> None:
-        """Set forces, gains and damping, and the offsets of the encoders."""
-        simulation = self.simulation
-        joints = len(self._arm_joints)
-        fingers = len(self.fingers)
-
-        gripper_force_n = simulation.gripper_force_n * dynamics.gripper_force_scale
-        gains = [*simulation.joint_gain] + [simulation.gripper_gain] * fingers
-        self._forces = [*simulation.joint_force_nm] + [gripper_force_n] * fingers
-        self._gains = [gain * dynamics.gain_scale for gain in gains]
-        self._unit_gains = [1.0] * (joints + fingers)
-
-        self._offset_rad = np.resize(dynamics.joint_offset_rad or 0.0, joints)
-        if dynamics.joint_damping:
-            for joint in self._arm_joints:
-                self.client.changeDynamics(self.body, joint, jointDamping=dynamics.joint_damping)
+        """Put table and arm into an emptied engine, with `appearance` and `dynamics`."""
 
     def reset(
         self,
@@ -257,15 +118,22 @@ class World:
             gripper_m: Position of the gripper joint, m.
         """
         set_point = self._set_point(joint_rad, gripper_m)
-        positions = [[value] for value in set_point]
-        speeds = [[0.0]] * len(set_point)
-        self.client.resetJointStatesMultiDof(self.body, self.driven, positions, speeds)
+        self._put_arm(set_point)
         self._follower = LinearFollower(set_point)
-        self._sent = None
+
+    @abstractmethod
+    def _put_arm(self, set_point: Array) -> None:
+        """Put the driven joints, at rest, to positions, in the order of `driven`."""
 
     def _set_point(self, joint_rad: Array, gripper_m: float) -> Array:
         return np.concatenate([joint_rad - self._offset_rad, gripper_m * self._finger_signs])
 
+    def _draw_offsets(self) -> None:
+        """Take the encoders' offsets from the episode's dynamics."""
+        joints = len(self.robot.joint_names)
+        self._offset_rad = np.resize(self.dynamics.joint_offset_rad or 0.0, joints)
+
+    @abstractmethod
     def add(
         self,
         model: ObjectModel,
@@ -284,28 +152,8 @@ class World:
         Returns:
             The body's id.
         """
-        dynamics = self.dynamics
-        rgba = [*(colour or model.colour), 1.0]
-        body = self._create(
-            OBJECT_MASS_KG * dynamics.mass_scale,
-            self.client.createCollisionShape(pybullet.GEOM_MESH, fileName=model.mesh),
-            self.client.createVisualShape(pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=rgba),
-            position,
-            yaw_rad,
-        )
-        self.client.changeDynamics(
-            body,
-            -1,
-            lateralFriction=OBJECT_FRICTION * dynamics.friction_scale,
-            rollingFriction=ROLLING_FRICTION,
-            spinningFriction=ROLLING_FRICTION,
-            linearDamping=dynamics.object_damping,
-            angularDamping=dynamics.object_damping,
-        )
-        self._labels[body] = OBJECT_SEGMENT + self._objects
-        self._objects += 1
-        return body
 
+    @abstractmethod
     def add_boxes(
         self,
         boxes: Sequence[BoxPart],
@@ -322,15 +170,8 @@ class World:
         Returns:
             The body's id.
         """
-        collision = box_collision(self.client, boxes)
-        visual = box_visual(self.client, boxes, colour)
-        return self._create(0.0, collision, visual, position, 0.0)
 
-    def register_body(self, body: int) -> int:
-        """Register a body that was made elsewhere, for `place` and `physics`; return it."""
-        self._bodies.append(body)
-        return body
-
+    @abstractmethod
     def add_clutter(
         self, model: ObjectModel, position: Array, yaw_rad: float, colour: Sequence[float]
     ) -> int:
@@ -345,53 +186,86 @@ class World:
         Returns:
             The body's id.
         """
-        visual = self.client.createVisualShape(
-            pybullet.GEOM_MESH, fileName=model.mesh, rgbaColor=[*colour, 1.0]
-        )
-        body = self._create(0.0, -1, visual, position, yaw_rad)
-        self._labels[body] = SEGMENTS["clutter"]
-        return body
 
-    def _add_background(self, colour: Sequence[float], texture: int | None) -> None:
-        """Add a floor, and a wall behind the arm, that are only seen."""
-        floor = ([2.0, 2.0, 0.01], [0.4, 0.0, -0.75])
-        wall = ([0.01, 2.0, 1.0], [-1.2, 0.0, 0.25])
-        for half, centre in (floor, wall):
-            visual = self.client.createVisualShape(pybullet.GEOM_BOX, halfExtents=half)
-            body = self._create(0.0, -1, visual, np.array(centre), 0.0)
-            self._paint(body, colour, texture)
-            self._labels[body] = SEGMENTS["background"]
-
-    def _paint(
+    @abstractmethod
+    def add_carried(
         self,
-        body: int,
+        parts: Sequence[BoxPart],
+        position: Array,
+        yaw_rad: float,
         colour: Sequence[float],
-        texture: int | None,
-    ) -> None:
-        self.client.changeVisualShape(body, -1, rgbaColor=[*colour, 1.0])
-        if texture is not None:
-            image = self.client.loadTexture(str(texture_files()[texture]))
-            self.client.changeVisualShape(body, -1, textureUniqueId=image)
-
-    def _create(
-        self, mass_kg: float, collision: int, visual: int, position: Array, yaw_rad: float
+        mass_kg: float,
     ) -> int:
-        orientation = [0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)]
-        body: int = self.client.createMultiBody(
-            mass_kg, collision, visual, list(position), orientation
-        )
-        self._bodies.append(body)
-        return body
+        """Add a free body of boxes that can be picked up.
 
+        Args:
+            parts: Boxes in the body's frame, m.
+            position: The body's origin in the base frame, (3,) m.
+            yaw_rad: Its angle about the vertical, rad.
+            colour: Rgb in [0, 1] of the parts without a colour of their own.
+            mass_kg: Mass of the whole body, above zero.
+
+        Returns:
+            The body's id.
+        """
+
+    @abstractmethod
+    def add_mark(self, parts: Sequence[BoxPart], position: Array) -> int:
+        """Add a body of boxes that is seen and that nothing collides with.
+
+        Args:
+            parts: Boxes in the body's frame, m; those without a colour are white.
+            position: The body's origin in the base frame, (3,) m.
+
+        Returns:
+            The body's id.
+        """
+
+    @abstractmethod
+    def add_sliding(
+        self,
+        parts: Sequence[BoxPart],
+        position: Array,
+        yaw_rad: float,
+        colour: Sequence[float],
+        slider: Slider,
+    ) -> int:
+        """Add a fixed body with one part that slides; that part is its link 0.
+
+        Args:
+            parts: Boxes of the fixed part in the body's frame, m.
+            position: The body's origin in the base frame, (3,) m.
+            yaw_rad: Its angle about the vertical, rad.
+            colour: Rgb in [0, 1] of the fixed parts without a colour of their own.
+            slider: The moving part, its range and what resists it.
+
+        Returns:
+            The body's id.
+        """
+
+    @abstractmethod
+    def slider_state(self, body: int) -> tuple[float, float]:
+        """Position, m, and speed, m/s, of the sliding part of a body of `add_sliding`."""
+
+    @abstractmethod
+    def add_sphere(
+        self, radius_m: float, position: Array, colour: Sequence[float], mass_kg: float
+    ) -> int:
+        """Add a free sphere.
+
+        Args:
+            radius_m: Its radius, m.
+            position: Its centre in the base frame, (3,) m.
+            colour: Rgb in [0, 1].
+            mass_kg: Its mass, above zero.
+
+        Returns:
+            The body's id.
+        """
+
+    @abstractmethod
     def joint_state(self) -> JointState:
         """The state of the arm as its encoders measure it."""
-        states = self.client.getJointStates(self.body, self.driven)
-        joints = len(self._arm_joints)
-        positions = np.array([state[0] for state in states])
-        speeds = np.array([state[1] for state in states])
-        return JointState(
-            positions[:joints] + self._offset_rad, speeds[:joints], float(positions[joints])
-        )
 
     @recorded
     def follow(
@@ -421,7 +295,11 @@ class World:
         """
         if self._powered is None or not np.array_equal(powered, self._powered):
             self._powered = np.array(powered, dtype=bool)
-            self._sent = None
+            self._power_changed()
+
+    @abstractmethod
+    def _power_changed(self) -> None:
+        """Use the present `_powered` from the next step on."""
 
     @property
     def set_point(self) -> Array:
@@ -431,7 +309,7 @@ class World:
     @property
     def commanded(self) -> Array:
         """The present set point as the encoders measure: joints and gripper, (n + 1,), rad, m."""
-        joints = len(self._arm_joints)
+        joints = len(self.robot.joint_names)
         position = self._follower.position
         return np.append(position[:joints] + self._offset_rad, position[joints])
 
@@ -444,34 +322,19 @@ class World:
         """Run the physics for this many steps of 1 / PHYSICS_HZ."""
         positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
         for command in zip(positions.tolist(), speeds.tolist(), strict=True):
-            self._drive(command)
-            self.client.stepSimulation()
+            self._step(command)
 
-    def _drive(self, command: tuple[list[float], list[float]]) -> None:
-        """Send the motors a set point and its speed, unless they have it already."""
-        if command == self._sent:
-            return
-        self._sent = command
-
-        positions, speeds = command
-        forces = self._forces
-        if self._powered is not None:
-            forces = (self._powered * np.array(self._forces)).tolist()
-        self.client.setJointMotorControlArray(
-            self.body,
-            self.driven,
-            pybullet.POSITION_CONTROL,
-            targetPositions=positions,
-            targetVelocities=speeds,
-            forces=forces,
-            positionGains=self._gains,
-            velocityGains=self._unit_gains,
-        )
+    @abstractmethod
+    def _step(self, command: tuple[list[float], list[float]]) -> None:
+        """Run the physics for 1 / PHYSICS_HZ towards the set point's positions and speeds, in the
+        order of `driven`.
+        """
 
     def render(self, camera: Camera | None = None) -> Image:
         """The camera's present image, (height, width, 3) uint8, sRGB."""
         return self.view(camera or self.camera).image
 
+    @abstractmethod
     def view(
         self,
         camera: AnyCamera,
@@ -488,7 +351,11 @@ class World:
         Returns:
             The image, and what was asked for beside it.
         """
-        return render_view(self.client, self.camera_in_base(camera), self.appearance, depth, bodies)
+
+    @property
+    @abstractmethod
+    def labels(self) -> dict[int, int]:
+        """Label of a segmentation image by body, see SEGMENTS; a body without one is a fixture."""
 
     def segmentation(self, view: View) -> NDArray[np.uint8]:
         """Labels (h, w) uint8 of a view with bodies: SEGMENTS, and from OBJECT_SEGMENT on the
@@ -501,7 +368,7 @@ class World:
                 "a segmentation needs a view with its bodies; ask for them: view(camera,"
                 " bodies=True)"
             )
-        return label_bodies(view.bodies, self._labels)
+        return label_bodies(view.bodies, self.labels)
 
     def camera_in_base(self, camera: AnyCamera) -> Camera:
         """The camera in the base frame; one on a link of the arm moves with the link."""
@@ -509,34 +376,34 @@ class World:
             return camera
         return camera.at(self.link_pose(camera.link))
 
+    @abstractmethod
     def link_pose(self, name: str) -> Array:
         """base_from_link, (4, 4), m, by forward kinematics of the true joint angles.
 
         Raises: ConfigError for an unknown link, listing the valid names.
         """
-        if name not in self._links:
-            raise unknown_name("link", name, self._links)
-        *_, position, orientation = self.client.getLinkState(self.body, self._links[name], 0, 1)[:6]
-        pose = np.eye(4)
-        pose[:3, :3] = np.reshape(pybullet.getMatrixFromQuaternion(orientation), (3, 3))
-        pose[:3, 3] = position
-        return pose
 
+    @abstractmethod
+    def link_origins(self) -> Array:
+        """The origins of the arm's moving links, (n, 3) m, base frame."""
+
+    @abstractmethod
+    def finger_centre(self, finger: int) -> Array:
+        """The centre of mass of one of `fingers`, (3,) m, base frame."""
+
+    @abstractmethod
     def pose(self, body: int) -> tuple[Array, Array]:
         """Position (3,), m, and quaternion (4,), xyzw, of a body's origin in the base frame."""
-        position, orientation = self.client.getBasePositionAndOrientation(body)
-        return np.array(position), np.array(orientation)
 
+    @abstractmethod
     def velocity(self, body: int) -> Array:
         """Linear and angular velocity of a body, (6,), m/s and rad/s, base frame."""
-        linear, angular = self.client.getBaseVelocity(body)
-        return np.array([*linear, *angular])
 
+    @abstractmethod
     def driven_speeds(self) -> Array:
         """Speeds of the arm's joints and fingers in the order of `driven`, rad/s and m/s."""
-        states = self.client.getJointStates(self.body, self.driven)
-        return np.array([state[1] for state in states])
 
+    @abstractmethod
     def in_body_frame(self, body: int, point: Array) -> Array:
         """Transform a point from the base frame into a body's frame.
 
@@ -547,10 +414,8 @@ class World:
         Returns:
             The point in the body's frame, (3,) m.
         """
-        position, orientation = self.client.getBasePositionAndOrientation(body)
-        rotation = np.reshape(self.client.getMatrixFromQuaternion(orientation), (3, 3))
-        return np.asarray((point - np.array(position)) @ rotation)
 
+    @abstractmethod
     def place(
         self,
         body: int,
@@ -564,52 +429,25 @@ class World:
             position: Of its origin in the base frame, (3,) m.
             orientation: Quaternion (xyzw), (4,).
         """
-        self._place(self._bodies.index(body), list(position), list(orientation))
 
-    @recorded
-    def _place(
-        self,
-        index: int,
-        position: list[float],
-        orientation: list[float],
-    ) -> None:
-        """Name the body by its order of arrival, because its id differs after another reset."""
-        self.client.resetBasePositionAndOrientation(self._bodies[index], position, orientation)
-
+    @abstractmethod
     def physics(self) -> Array:
         """Every position and speed of arm and bodies, in one array: equal to the bit in equal
         worlds.
         """
-        client = self.client
-        values: list[float] = []
-        for state in client.getJointStates(self.body, self.driven):
-            values += state[:2]
-        for body in self._bodies:
-            position, orientation = client.getBasePositionAndOrientation(body)
-            linear, angular = client.getBaseVelocity(body)
-            values += [*position, *orientation, *linear, *angular]
-            for joint in range(client.getNumJoints(body)):
-                values += client.getJointState(body, joint)[:2]
-        return np.array(values, dtype=np.float64)
 
+    @abstractmethod
     def save_physics(self) -> PhysicsSnapshot:
         """The present moment of arm and bodies; saving changes nothing."""
-        powered = None if self._powered is None else self._powered.copy()
-        return PhysicsSnapshot(dump_bullet(self.client), deepcopy(self._follower), powered)
 
-    @recorded
+    @abstractmethod
     def restore_physics(self, snapshot: PhysicsSnapshot) -> None:
         """Bring arm and bodies to a moment of a world with the same bodies.
 
-        Positions and speeds are exact to the bit, contacts are not: see conure_sim.envs.snapshot.
         Raises: StateError if the bodies differ.
         """
-        scatter(self.client, [self.body, self.table, *self._bodies])
-        load_bullet(self.client, snapshot.bullet)
-        self._follower = deepcopy(snapshot.follower)
-        self._powered = None if snapshot.powered is None else snapshot.powered.copy()
-        self._sent = None
 
+    @abstractmethod
     def touching(
         self,
         body: int,
@@ -620,13 +458,9 @@ class World:
 
         Args:
             body: The body's id.
-            link: Index of the arm's link.
+            link: One of `fingers`.
             body_link: Index of the body's link, -1: its base; by default any of them.
 
         Returns:
             Whether there is a contact.
         """
-        links = {"linkIndexA": link}
-        if body_link is not None:
-            links["linkIndexB"] = body_link
-        return bool(self.client.getContactPoints(self.body, body, **links))

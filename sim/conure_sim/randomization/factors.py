@@ -15,7 +15,7 @@ import yaml
 
 from conure_core.errors import ConfigError, unknown_name
 from conure_core.types import Array, Image
-from conure_sim.randomization.dynamics import Dynamics
+from conure_sim.randomization.dynamics import SERVO_FACTORS, Dynamics
 from conure_sim.vision.camera import AnyCamera, Camera, MountedCamera
 from conure_sim.vision.imaging import ImageChain
 from conure_sim.vision.rendering import Appearance
@@ -31,6 +31,8 @@ POSITIVE = (
     "mass_scale",
     "gain_scale",
     "gripper_force_scale",
+    "servo_stiffness_scale",
+    "servo_limit_scale",
     "jpeg_quality",
 )
 
@@ -161,6 +163,18 @@ class Randomization:
     """Offset of each encoder from the true angle."""
     gripper_force_scale: Range = (1.0, 1.0)
     """Factor of the fingers' forces."""
+    servo_stiffness_scale: Range = (1.0, 1.0)
+    """Factor of each measured servo's stiffness; see ArmSimulation.servo, here and below."""
+    servo_damping_scale: Range = (1.0, 1.0)
+    """Factor of each measured servo's damping."""
+    servo_friction_scale: Range = (1.0, 1.0)
+    """Factor of each measured servo's Coulomb friction."""
+    servo_limit_scale: Range = (1.0, 1.0)
+    """Factor of each measured servo's largest torque."""
+    servo_delay_scale: Range = (1.0, 1.0)
+    """Factor of each measured servo's delay."""
+    backlash_scale: Range = (1.0, 1.0)
+    """Factor of the play of each measured servo's gear."""
     frame_delay_s: Range = (0.0, 0.0)
     """Age of a camera's frame; below the control period."""
     proprio_delay_s: Range = (0.0, 0.0)
@@ -232,7 +246,7 @@ class Randomization:
 
     def _dynamics(self, draw: "_Draw") -> Dynamics:
         offsets = [draw.value(self.joint_offset_rad) for _ in range(JOINTS_AT_MOST)]
-        return Dynamics(
+        dynamics = Dynamics(
             mass_scale=draw.value(self.mass_scale),
             friction_scale=draw.value(self.friction_scale),
             object_damping=draw.value(self.object_damping),
@@ -241,6 +255,16 @@ class Randomization:
             gripper_force_scale=draw.value(self.gripper_force_scale),
             joint_offset_rad=tuple(offsets) if any(offsets) else (),
         )
+        return replace(dynamics, **self._servo_scales(draw))
+
+    def _servo_scales(self, draw: "_Draw") -> dict[str, Any]:
+        """The factors of servos that are not 1, each joint's own."""
+        scales: dict[str, Any] = {}
+        for factor in SERVO_FACTORS.values():
+            ends = getattr(self, factor)
+            if ends != (1.0, 1.0):
+                scales[factor] = tuple(draw.value(ends) for _ in range(JOINTS_AT_MOST))
+        return scales
 
 
 class _Draw:

@@ -26,7 +26,7 @@ class ButtonScene(Scene):
 
     def pressed_m(self) -> float:
         """How far the cap is pressed down."""
-        position_m, *_ = self.world.client.getJointState(self.body, 0)
+        position_m, _ = self.world.slider_state(self.body)
         return -float(position_m)
 
     def cap_position(self) -> Array:
@@ -41,5 +41,5 @@ class ButtonScene(Scene):
 
     def fixture_velocities(self) -> Array:
         """How fast the cap goes down."""
-        _, speed_m_s, *_ = self.world.client.getJointState(self.body, 0)
+        _, speed_m_s = self.world.slider_state(self.body)
         return np.array([-speed_m_s])

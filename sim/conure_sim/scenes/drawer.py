@@ -25,7 +25,7 @@ class Drawer:
     @property
     def opening_m(self) -> float:
         """How far it is open."""
-        position_m, *_ = self.world.client.getJointState(self.body, 0)
+        position_m, _ = self.world.slider_state(self.body)
         return float(position_m)
 
     @property
@@ -84,5 +84,5 @@ class DrawerScene(Scene):
 
     def fixture_velocities(self) -> Array:
         """How fast the drawer opens."""
-        _, speed_m_s, *_ = self.world.client.getJointState(self.drawer.body, 0)
+        _, speed_m_s = self.world.slider_state(self.drawer.body)
         return np.array([speed_m_s])

@@ -141,7 +141,7 @@ class Scene:
 
     def is_resting(self, item: SceneObject) -> bool:
         """Whether the object moves more slowly than REST_SPEED_M_S."""
-        velocity, _ = self.world.client.getBaseVelocity(item.body)
+        velocity = self.world.velocity(item.body)[:3]
         return bool(np.linalg.norm(velocity) < REST_SPEED_M_S)
 
     def is_put_down(self, item: SceneObject) -> bool:

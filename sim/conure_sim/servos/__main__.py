@@ -10,7 +10,8 @@ import numpy as np
 
 from conure_core.robot.description import load_robot
 from conure_sim.physics.arm_simulation import table_camera
-from conure_sim.physics.world import PHYSICS_HZ, World
+from conure_sim.physics.bullet_world import BulletWorld
+from conure_sim.physics.world import PHYSICS_HZ
 from conure_sim.servos.arm import ServoArm
 
 TICK_S = 0.01
@@ -24,7 +25,7 @@ def run(robot_name: str, port: Path) -> None:
         port: Where to link the pseudo-terminal.
     """
     robot = load_robot(robot_name)
-    world = World(robot, table_camera(48, robot_name))
+    world = BulletWorld(robot, table_camera(48, robot_name))
     world.reset(np.array(robot.home_rad), robot.gripper_open_m)
     with ServoArm(robot_name, world, port) as arm:
         print("ready", flush=True)

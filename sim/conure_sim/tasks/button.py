@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pybullet
 
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.press import PressExpert
 from conure_sim.objects.fixtures import BUTTONS
-from conure_sim.physics.bodies import Slider, add_sliding
+from conure_sim.physics.slider import Slider
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.button import ButtonScene
 from conure_sim.scenes.scene import choose_positions
@@ -42,12 +41,11 @@ class PressButton(Task[ButtonScene]):
             travel_m=-model.travel_m,
             colour=model.cap_colour,
             mass_kg=CAP_MASS_KG,
+            force_n=SPRING_FORCE_N,
+            springs_back=True,
         )
         position = builder.on_table(centre)
-        body = add_sliding(builder.world, model.base_boxes(), position, 0.0, model.base_colour, cap)
-        builder.world.client.setJointMotorControl2(
-            body, 0, pybullet.POSITION_CONTROL, targetPosition=0.0, force=SPRING_FORCE_N
-        )
+        body = builder.world.add_sliding(model.base_boxes(), position, 0.0, model.base_colour, cap)
         objects = builder.place_objects(distractors, places)
         return ButtonScene(builder.world, objects, model, body)
 

@@ -8,7 +8,6 @@ import numpy as np
 from conure_sim.experts.carry_box import CarryBoxExpert
 from conure_sim.experts.motion import Expert
 from conure_sim.objects.fixtures import CARRY_BOXES
-from conure_sim.physics.bodies import add_carried
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.carry_box import CarryBoxScene
 from conure_sim.scenes.scene import LIFTED_M, Container, choose_objects, choose_positions
@@ -37,8 +36,7 @@ class ClearWithBox(Task[CarryBoxScene]):
         upper = (0.8, 0.35 + 0.5 * side)
         (centre,) = choose_positions(rng, [0.0], builder.subregion(lower, upper))
         yaw_rad = rng.uniform(-0.4, 0.4) + np.pi / 2 * rng.integers(2)
-        body = add_carried(
-            builder.world,
+        body = builder.world.add_carried(
             box_model.boxes(),
             builder.on_table(centre),
             yaw_rad,

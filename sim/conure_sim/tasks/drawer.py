@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pybullet
 
 from conure_sim.experts.drawer import DrawerOpenExpert, PlaceInDrawerExpert
 from conure_sim.experts.motion import Expert
 from conure_sim.objects.fixtures import DRAWERS
 from conure_sim.objects.primitives import ObjectModel
-from conure_sim.physics.bodies import Slider, add_sliding
+from conure_sim.physics.slider import Slider
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.drawer import Drawer, DrawerScene
 from conure_sim.scenes.scene import choose_objects, choose_positions
@@ -93,12 +92,8 @@ def _add_drawer(builder: SceneBuilder, side: float) -> Drawer:
         travel_m=model.travel_m,
         colour=model.drawer_colour,
         mass_kg=DRAWER_MASS_KG,
+        force_n=FRICTION_N,
     )
     position = builder.on_table(centre)
-    body = add_sliding(
-        world, model.cabinet_boxes(), position, yaw_rad, model.cabinet_colour, slider
-    )
-    world.client.setJointMotorControl2(
-        body, 0, pybullet.VELOCITY_CONTROL, targetVelocity=0.0, force=FRICTION_N
-    )
+    body = world.add_sliding(model.cabinet_boxes(), position, yaw_rad, model.cabinet_colour, slider)
     return Drawer(world, model, body)

@@ -9,7 +9,6 @@ from conure_core.types import Array
 from conure_sim.experts.motion import Expert
 from conure_sim.experts.pour import PourExpert
 from conure_sim.objects.fixtures import CUPS, MUGS
-from conure_sim.physics.bodies import add_carried, add_sphere
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.pour import PourScene
 from conure_sim.scenes.scene import Container, choose_positions
@@ -46,8 +45,7 @@ class Pour(Task[PourScene]):
 
         cup = builder.place_container(cup_model, cup_place)
         position = builder.on_table(mug_place)
-        body = add_carried(
-            world,
+        body = world.add_carried(
             mug_model.boxes(),
             position,
             rng.uniform(-0.3, 0.3),
@@ -55,7 +53,7 @@ class Pour(Task[PourScene]):
             mug_model.mass_kg,
         )
         spheres = [
-            add_sphere(world, SPHERE_RADIUS_M, position + offset, SPHERE_COLOUR, SPHERE_MASS_KG)
+            world.add_sphere(SPHERE_RADIUS_M, position + offset, SPHERE_COLOUR, SPHERE_MASS_KG)
             for offset in _sphere_offsets()
         ]
         return PourScene(world, Container(world, mug_model, body), cup, spheres)

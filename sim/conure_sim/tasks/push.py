@@ -9,7 +9,6 @@ from conure_sim.experts.motion import Expert
 from conure_sim.experts.push import PushExpert
 from conure_sim.objects.fixtures import Colour, goal_mark
 from conure_sim.objects.primitives import ObjectModel, make_object, shade_flat
-from conure_sim.physics.bodies import add_mark
 from conure_sim.scenes.builder import SceneBuilder
 from conure_sim.scenes.push import PushScene
 from conure_sim.scenes.scene import choose_positions
@@ -38,7 +37,7 @@ class PushToGoal(Task[PushScene]):
 
         mark = goal_mark(GOAL_RADIUS_M, GOAL_COLOURS[builder.containers])
         position = builder.on_table(goal)
-        add_mark(builder.world, mark, position)
+        builder.world.add_mark(mark, position)
         return PushScene(builder.world, builder.place_object(puck_model, start), position)
 
     def success(self, scene: PushScene) -> bool:

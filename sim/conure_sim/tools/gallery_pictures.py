@@ -26,7 +26,7 @@ from conure_sim.objects.primitives import RANDOM_URDFS_PER_SPLIT, ObjectModel, b
 from conure_sim.objects.sets import object_set
 from conure_sim.orientation import quaternion_from_yaw
 from conure_sim.physics.arm_simulation import table_camera
-from conure_sim.physics.world import World
+from conure_sim.physics.bullet_world import BulletWorld
 from conure_sim.randomization.factors import Randomization, RandomizationSample, find_randomization
 from conure_sim.tasks.orders import TRAYS
 from conure_sim.tasks.push import GOAL_COLOURS, GOAL_RADIUS_M
@@ -223,7 +223,7 @@ class _Thumbnails:
     def __init__(self, size_px: int) -> None:
         self.size_px = size_px
         self.robot = load_robot("wx250s")
-        self.world = World(self.robot, table_camera(SMALLEST_IMAGE_PX))
+        self.world = BulletWorld(self.robot, table_camera(SMALLEST_IMAGE_PX))
         centre_x, centre_y = self.world.simulation.table_centre_m
         size_x, size_y = self.world.simulation.table_size_m
         x = centre_x + size_x / 8

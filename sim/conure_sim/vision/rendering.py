@@ -86,12 +86,12 @@ def render_view(
     )
     rgba = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))
     rgb = np.ascontiguousarray(rgba[:, :, :3])
-    image = _through_lens(camera, rgb, cv2.INTER_LINEAR)
+    image = through_lens(camera, rgb, cv2.INTER_LINEAR)
 
     depth_m = None
     if depth:
         pinhole_m = _metres(np.reshape(buffer, (height, width)))
-        depth_m = _through_lens(camera, pinhole_m, cv2.INTER_NEAREST)
+        depth_m = through_lens(camera, pinhole_m, cv2.INTER_NEAREST)
 
     ids = None
     if bodies:
@@ -127,14 +127,24 @@ def _metres(buffer: NDArray[Any]) -> NDArray[np.float32]:
 def _body_ids(camera: Camera, mask: NDArray[Any]) -> NDArray[np.int32]:
     ids = np.asarray(mask, dtype=np.int32)
     # cv2.remap takes no 32-bit integers; float32 holds ids exactly up to 2^24.
-    return _through_lens(camera, ids.astype(np.float32), cv2.INTER_NEAREST).astype(np.int32)
+    return through_lens(camera, ids.astype(np.float32), cv2.INTER_NEAREST).astype(np.int32)
 
 
-def _through_lens(
+def through_lens(
     camera: Camera,
     pinhole: NDArray[Any],
     interpolation: int,
 ) -> NDArray[Any]:
+    """Distort an image as the camera's lens does.
+
+    Args:
+        camera: With a lens, or none.
+        pinhole: What `camera.intrinsics.pinhole` sees, (h, w) or (h, w, 3).
+        interpolation: As cv2.remap takes it.
+
+    Returns:
+        What the camera sees; the same array without a lens.
+    """
     if camera.intrinsics.distortion is None:
         return pinhole
     columns, rows = camera.intrinsics.maps

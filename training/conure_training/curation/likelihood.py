@@ -1,12 +1,11 @@
 """Episodes under a prior: how likely each executed action was, given what was seen."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from conure_training.curation.suspects import OUTLIER, Suspect, spread
+from conure_training.curation.takeovers import invert_episode
 from conure_training.data.demonstrations import Demonstrations
-from conure_training.prior.feature_cache import batch_encoder
 from conure_training.prior.model import Prior
 
 
@@ -21,11 +20,7 @@ def log_likelihoods(prior: Prior, data: Demonstrations, episode: int) -> NDArray
     Returns:
         Shape (T,), nats.
     """
-    steps = data.steps_of(episode)
-    features = batch_encoder(prior.encoder)(data.image[steps], data.proprio[steps])
-    with torch.no_grad():
-        found = prior.flow.log_prob(torch.from_numpy(data.action[steps]), features.cpu())
-    return np.asarray(found.numpy(), np.float32)
+    return invert_episode(prior, data, episode).log_likelihood
 
 
 def find_unlikely(data: Demonstrations, prior: Prior) -> list[Suspect]:

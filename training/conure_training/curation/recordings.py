@@ -48,6 +48,24 @@ class ImageRule:
         """Raises: ConfigError if the values do not fit together."""
         return Framing(self.fit, self.square_px, self.crop_px)
 
+    def frame(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the policy sees of an image (height, width, 3) without distortion.
+
+        Raises:
+            DataError: The crop leaves the image, or the square would be larger than it is.
+        """
+        height, width = pixels.shape[:2]
+        try:
+            placement = self.framing.placement(width, height)
+        except ConfigError as error:
+            raise DataError(str(error)) from error
+        if placement.enlarges:
+            raise DataError(
+                f"image_size={self.square_px} would enlarge images of {width}x{height} px; give a"
+                " smaller image_size"
+            )
+        return np.ascontiguousarray(placement.apply(pixels))
+
     @property
     def of_others(self) -> "ImageRule":
         """The rule for cameras that the policy does not see: all of the image, as it came."""
@@ -159,15 +177,9 @@ class _View:
             if self._calibration is not None:
                 self._calibration.require_size(width, height)
                 pixels = self._calibration.undistort(pixels)
-            placement = self._rule.framing.placement(width, height)
-        except ConfigError as error:
+            return self._rule.frame(pixels)
+        except (ConfigError, DataError) as error:
             raise DataError(f"{self._path}: {error}") from error
-        if placement.enlarges:
-            raise DataError(
-                f"{self._path} has images of {width}x{height} px, and image_size="
-                f"{self._rule.square_px} would enlarge them; give a smaller image_size"
-            )
-        return np.ascontiguousarray(placement.apply(pixels))
 
 
 def find_recordings(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import gymnasium
 
 import conure_sim  # noqa: F401  (registers the environments)
 from conure_core.errors import ConfigError
+from conure_sim.physics.engines import PYBULLET
 from conure_sim.tasks import find_task
 
 
@@ -37,7 +38,11 @@ def require_images(observation: Mapping[str, Any]) -> None:
 
 
 def make_environment(
-    task: str, settings: EnvironmentSettings, target: str = "", images: bool = True
+    task: str,
+    settings: EnvironmentSettings,
+    target: str = "",
+    images: bool = True,
+    physics: str = PYBULLET,
 ) -> Any:
     """Make the environment `conure/{task}-v0`, without Gymnasium's wrappers.
 
@@ -46,6 +51,7 @@ def make_environment(
         settings: A configuration with the environment's fields.
         target: Name of the object to act on; empty: any of the set.
         images: Whether observations hold images.
+        physics: One of ENGINES.
 
     Returns:
         A `TabletopEnv`.
@@ -64,4 +70,5 @@ def make_environment(
         randomization=settings.randomization,
         target=target or None,
         images=images,
+        physics=physics,
     ).unwrapped

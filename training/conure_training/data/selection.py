@@ -14,6 +14,7 @@ from conure_training.data.images import take_images
 
 HELD_OUT = 0.05
 """Share of the episodes that no prior is trained on."""
+TAKEOVER = "takeover"
 EPISODE_ARRAYS = ("final_proprio", "final_state", "seed")
 
 
@@ -105,6 +106,33 @@ def held_out_steps(data: Demonstrations) -> NDArray[np.bool_]:
     episode = np.repeat(np.arange(count), data.ends - data.starts)
     every = count // max(1, round(HELD_OUT * count))
     return np.asarray(episode % every == 0)
+
+
+def taught_steps(data: Demonstrations) -> NDArray[np.bool_]:
+    """Mark the steps that a prior imitates, (n,): of an episode in which a person took over from a
+    policy, those in which the person acted.
+
+    Source: Kelly et al., HG-DAgger, ICRA 2019, arXiv 1810.02890.
+    """
+    taught = np.ones(len(data), np.bool_)
+    for episode, info in enumerate(data.episodes):
+        if info.source == TAKEOVER:
+            taught[data.steps_of(episode)] = person_steps(data, episode)
+    return taught
+
+
+def person_steps(data: Demonstrations, episode: int) -> NDArray[np.bool_]:
+    """Mark the steps of an episode in which a person acted, (T,).
+
+    Args:
+        data: The data set.
+        episode: Number of the episode.
+    """
+    steps = data.steps_of(episode)
+    acted = np.zeros(steps.stop - steps.start, np.bool_)
+    for first, end in data.episodes[episode].operator:
+        acted[first:end] = True
+    return acted
 
 
 def require_many_tasks(data: Demonstrations, tasks: Sequence[str]) -> None:

@@ -10,12 +10,14 @@ import gymnasium
 import numpy as np
 import torch
 
+from conure_core.cli.registry import load_verb
 from conure_core.config.loader import load_config
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, WORKERS, bounds, check_values
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_sim.envs.rollout import rollout
+from conure_sim.physics.engines import PYBULLET, require_engine
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.environments import make_environment
@@ -80,18 +82,25 @@ class EvaluateConfig:
     execute: int = field(default=0, metadata=COUNT_OR_NONE)
     """Actions of a chunk before the next chunk is decided; 0: all."""
 
+    physics: str = PYBULLET
+    """Engine: pybullet, or mujoco, which stands in for reality."""
+
     randomization: dict[str, Any] = field(default_factory=factors_at_rest)
     """Domain randomization: the name of a preset and its factors."""
 
     def __post_init__(self) -> None:
         check_values(vars(self), type(self))
         make_engine(self)
+        require_engine(self.physics)
         find_task(self.task)
         find_randomization(self.randomization)
 
 
 def run(overrides: list[str]) -> None:
-    """Roll a prior, a policy or a bundle out in simulation."""
+    """Roll a prior, a policy or a bundle out in simulation; plan=FILE begins planned trials."""
+    if any(word.startswith("plan=") for word in overrides):
+        load_verb("trials run")([word for word in overrides if word != "graph=robot"])
+        return
     config = load_config("conure_training.conf", "evaluate", EvaluateConfig, overrides)
     result = evaluate(config)
     for name in ("success", "any_lifted"):
@@ -120,7 +129,7 @@ def evaluate(config: EvaluateConfig, label: str = "evaluation") -> dict[str, Any
 
 
 def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
-    with make_environment(config.task, config, config.target) as env:
+    with make_environment(config.task, config, config.target, physics=config.physics) as env:
         policy = load_policy(Path(config.agent), env.contract)
         with_execution_horizon(policy, config.execute)  # refused here, before workers start
 
@@ -143,7 +152,7 @@ def _evaluate(config: EvaluateConfig, label: str) -> dict[str, Any]:
 def _run_block(config: EvaluateConfig, seeds: range) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     policy = with_execution_horizon(load_policy(Path(config.agent)), config.execute)
-    env = make_environment(config.task, config, config.target)
+    env = make_environment(config.task, config, config.target, physics=config.physics)
     outcomes = [run_episode(env, policy, seed, config.noise_scale) for seed in seeds]
     env.close()
     return outcomes

@@ -48,17 +48,33 @@ def mean_over_episodes(values: Array, episode: NDArray[np.int64], seed: int = 0)
     Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: whole clusters
     are drawn.
     """
+    means = resampled_means(values, episode, np.random.default_rng(seed))
+    if means is None:
+        return Estimate(float(values.mean()), None, None)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+def resampled_means(
+    values: Array, episode: NDArray[np.int64], rng: np.random.Generator
+) -> Array | None:
+    """Average over the steps of episodes that are drawn with replacement.
+
+    Args:
+        values: Of every step, shape (n,).
+        episode: Index of every step's episode, shape (n,).
+        rng: Where episodes are drawn from.
+
+    Returns:
+        The means of RESAMPLES draws, shape (RESAMPLES,); None of a single episode.
+    """
     _, index = np.unique(episode, return_inverse=True)
     sums = np.bincount(index, values)
     counts = np.bincount(index)
     if len(sums) < 2:
-        return Estimate(float(values.mean()), None, None)
-
-    rng = np.random.default_rng(seed)
+        return None
     drawn = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    return np.asarray(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
 
 
 def coverage(

@@ -24,9 +24,9 @@ from conure_training.data.demonstrations import load_demonstrations
 from conure_training.export.bundle_writer import export_graph
 from conure_training.export.parity import Observations, onnx_parity
 from conure_training.policies.chunked import ChunkedPolicy
-from conure_training.policies.graph import ActingGraph, FeatureGraph
+from conure_training.policies.graph import ActingGraph, ModuleGraph, PriorModuleGraph
 from conure_training.policies.latent import LatentPolicy
-from conure_training.policies.module import FeatureModule, ModulePolicy
+from conure_training.policies.module import ModulePolicy, PriorModule
 from conure_training.policies.policy import PrivilegedPolicy
 from conure_training.policies.recurrent import RecurrentPolicy
 from conure_training.rl.policy_file import load_policy
@@ -41,7 +41,7 @@ class ExportConfig:
     """The settings of `conure export`."""
 
     agent: str = field(metadata=CHANGES_NO_RESULT)
-    """File of a prior, or of a policy in z."""
+    """File of a prior, or of a policy that sees what a robot sees."""
 
     out: str = field(metadata=CHANGES_NO_RESULT)
     """The bundle's folder."""
@@ -98,7 +98,7 @@ def run(overrides: list[str]) -> None:
 
 
 def export_policy(config: ExportConfig) -> dict[str, Any]:
-    """Export a trained prior, a policy in z, or one on a prior's features.
+    """Export a trained prior, or a policy that sees what a robot sees.
 
     Args:
         config: What to export where.
@@ -157,12 +157,11 @@ def load_exportable(path: Path) -> tuple[Contract, ActingGraph]:
         )
     if isinstance(policy, LatentPolicy | RecurrentPolicy):
         return policy.contract, policy.graph
-    if isinstance(policy, ModulePolicy) and isinstance(policy.module, FeatureModule):
-        return policy.contract, FeatureGraph(policy.module)
-    raise ConfigError(
-        f"{path} is neither a prior nor a policy in z, on a prior's features or of"
-        " method=visuomotor; only these can be exported"
-    )
+    if isinstance(policy, ModulePolicy):
+        if isinstance(policy.module, PriorModule):
+            return policy.contract, PriorModuleGraph(policy.module)
+        return policy.contract, ModuleGraph(policy.module, policy.noise_dim)
+    raise ConfigError(f"{path} is neither a prior nor a policy; only these can be exported")
 
 
 def _inference_times_ms(bundle: Bundle, observations: Observations, calls: int) -> list[float]:

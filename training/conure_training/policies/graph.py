@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.float64 import in_float64
 from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.policies.module import FeatureModule
+from conure_training.policies.module import PolicyModule, PriorModule
 from conure_training.policies.recurrent import RecurrentGraph
 from conure_training.prior.flow import ConditionalRealNVP
 
@@ -67,13 +67,13 @@ class PolicyGraph(nn.Module):
         return action.clamp(-1.0, 1.0).float(), z.float(), log_likelihood.float()
 
 
-class FeatureGraph(PolicyGraph):
+class PriorModuleGraph(PolicyGraph):
     """a = decide(features, noise), clipped; z and the log-likelihood are what the prior says of a.
 
-    For policies in the action space that act on a prior's features.
+    For policies whose actions are no flow's alone, but that have a prior's features.
     """
 
-    def __init__(self, module: FeatureModule) -> None:
+    def __init__(self, module: PriorModule) -> None:
         """Copy the module, with its prior, in float64."""
         nn.Module.__init__(self)
         self.module = in_float64(module)
@@ -84,9 +84,30 @@ class FeatureGraph(PolicyGraph):
         self, image: Tensor, proprio: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         features = self.encoder(image, proprio.double())
-        action = self.module.decide(features, noise.double()).clamp(-1.0, 1.0)
+        decided = self.module.decide_from(image, proprio.double(), features, noise.double())
+        action = decided.clamp(-1.0, 1.0)
         z, log_likelihood = self.flow.encode_with_log_prob(action, features)
         return action.float(), z.float(), log_likelihood.float()
+
+
+class ModuleGraph(RecurrentGraph):
+    """a = module(image, proprio, noise), clipped; for policies that have no prior and no memory."""
+
+    def __init__(self, module: PolicyModule, action_dim: int) -> None:
+        """Copy the module in float64.
+
+        Args:
+            module: Acts.
+            action_dim: Values of an action, A.
+        """
+        super().__init__(None, action_dim)
+        self.module = in_float64(module)
+
+    def forward(
+        self, image: Tensor, proprio: Tensor, noise: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        action = self.module(image, proprio.double(), noise.double())
+        return (action.clamp(-1.0, 1.0).float(),)
 
 
 ActingGraph = PolicyGraph | RecurrentGraph

@@ -23,14 +23,34 @@ class PolicyModule(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
 
-    def begin(self) -> None:
-        """Start an episode; a child that remembers earlier steps forgets them here."""
 
-
-class FeatureModule(PolicyModule):
-    """Base class of those that act on a prior's features alone: a child says how, by `decide`."""
+class PriorModule(PolicyModule):
+    """Base class of those that act on a prior's features too; a child says how: `decide_from`."""
 
     prior: Prior
+
+    def decide_from(
+        self, image: Tensor, proprio: Tensor, features: Tensor, noise: Tensor
+    ) -> Tensor:
+        """Choose actions.
+
+        Args:
+            image: Shape (B, H, W, 3), uint8.
+            proprio: Shape (B, P).
+            features: What the prior's encoder makes of both, shape (B, F).
+            noise: Shape (B, A).
+
+        Returns:
+            Shape (B, A), not clipped.
+        """
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
+        return self.decide_from(image, proprio, self.prior.encoder(image, proprio), noise)
+
+
+class FeatureModule(PriorModule):
+    """Base class of those that act on a prior's features alone: a child says how, by `decide`."""
 
     def decide(self, features: Tensor, noise: Tensor) -> Tensor:
         """Choose actions.
@@ -44,8 +64,10 @@ class FeatureModule(PolicyModule):
         """
         raise NotImplementedError
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return self.decide(self.prior.encoder(image, proprio), noise)
+    def decide_from(
+        self, image: Tensor, proprio: Tensor, features: Tensor, noise: Tensor
+    ) -> Tensor:
+        return self.decide(features, noise)
 
 
 @dataclass(frozen=True)
@@ -61,8 +83,7 @@ class ModulePolicy:
         return self.contract.action.values.shape[0]
 
     def begin(self) -> None:
-        """Start an episode, see `PolicyModule.begin`."""
-        self.module.begin()
+        """Start an episode: there is nothing to forget."""
 
     @torch.inference_mode()
     def act(self, observation: Observation, noise: NDArray[np.float32]) -> NDArray[np.float32]:

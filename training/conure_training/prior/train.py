@@ -1,6 +1,6 @@
 """`conure prior`: train encoder and flow on demonstrations, see conure_training.prior.trainer."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from conure_core.config.values import (
     bounds,
     check_values,
 )
+from conure_core.contract.spec import Contract
 from conure_core.errors import DataError
 from conure_core.robot.description import load_robot
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
-from conure_core.runtime.resume import CHANGES_NO_RESULT, identity
+from conure_core.runtime.resume import CHANGES_NO_RESULT, identity, stamp
 from conure_sim.envs.static_scenes import EDITION, LabelledImages, draw_block
 from conure_sim.physics.arm_simulation import table_camera
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
@@ -37,9 +38,10 @@ from conure_training.data.selection import (
     fingerprint,
     held_out_steps,
     require_many_tasks,
+    taught_steps,
 )
 from conure_training.prior.feature_cache import Encoded, batch_encoder, save_encoded
-from conure_training.prior.model import Prior, PriorSize
+from conure_training.prior.model import Prior, PriorSize, load_prior
 from conure_training.prior.trainer import CHECKPOINT, PriorTrainer
 from conure_training.prior.training_images import Frames, frames_of_demonstrations, frames_of_scenes
 from conure_training.runtime.arrays import load_arrays, save_arrays
@@ -127,6 +129,11 @@ class PriorConfig:
     checkpoint_every: int = field(default=250, metadata=COUNT | CHANGES_NO_RESULT)
     """Optimizer steps between checkpoints."""
 
+    finetune: str = field(default="", metadata=CHANGES_NO_RESULT)
+    """File of a prior to go on from: encoder and sizes stay, and the flow is trained for
+    `flow_steps` at a quarter of `flow_rate`; empty: a new prior.
+    """
+
     size: PriorSize = field(default_factory=PriorSize)
     """The sizes of the networks."""
 
@@ -187,7 +194,10 @@ def _train_prior(config: PriorConfig) -> Path:
         )
 
     camera = table_camera(image_size, config.arm)
-    prior = Prior(contract, config.size, camera)
+    if config.finetune:
+        config, prior = _refined(config, contract)
+    else:
+        prior = Prior(contract, config.size, camera)
     cache = Path(config.scenes or out) / SCENES
     scenes = _load_or_render_scenes(config, camera, cache, prior.latent_dim)
     prior = prior.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -206,6 +216,24 @@ def _train_prior(config: PriorConfig) -> Path:
     return path
 
 
+def _refined(config: PriorConfig, contract: Contract) -> tuple[PriorConfig, Prior]:
+    """The prior to go on from, and the settings by which its flow alone is trained.
+
+    Raises: DataError if it cannot be read; SpecMismatch if it is for another arm or camera.
+    """
+    path = Path(config.finetune)
+    prior = load_prior(path, contract, chunks=True).requires_grad_(True).train()
+    flow_alone = replace(
+        config,
+        encoder_steps=0,
+        joint_steps=0,
+        static_scenes=0,
+        flow_rate=config.flow_rate / 4,
+        size=prior.size,
+    )
+    return flow_alone, prior
+
+
 def _trainer(
     config: PriorConfig,
     prior: Prior,
@@ -214,11 +242,24 @@ def _trainer(
     camera: Camera,
     demonstrations: int,
 ) -> PriorTrainer:
-    inputs = {"demonstrations": demonstrations, "scenes_edition": EDITION}
+    inputs: dict[str, Any] = {"demonstrations": demonstrations, "scenes_edition": EDITION}
+    if config.finetune:
+        inputs["finetune"] = stamp(Path(config.finetune))
     run = identity(config, without=MAY_BE_LOWERED, inputs=inputs)
     frames, whole = frames_of_demonstrations(data, camera, config.size.chunk)
     held_out = held_out_steps(data)
-    return PriorTrainer(config, prior, frames, scenes, held_out, whole, data.labelled, camera, run)
+    return PriorTrainer(
+        config,
+        prior,
+        frames,
+        scenes,
+        held_out,
+        whole,
+        data.labelled,
+        camera,
+        run,
+        taught_steps(data),
+    )
 
 
 def _load_or_render_scenes(

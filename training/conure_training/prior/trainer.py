@@ -64,6 +64,8 @@ class TrainerSettings(Protocol):
     def shift_px(self) -> int: ...
     @property
     def checkpoint_every(self) -> int: ...
+    @property
+    def finetune(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class PriorTrainer:
         labelled: NDArray[np.bool_],
         camera: Camera,
         identity: str,
+        taught: NDArray[np.bool_] | None = None,
     ):
         """Prepare training.
 
@@ -131,6 +134,7 @@ class PriorTrainer:
             labelled: Steps whose objects' positions are known, shape (n,).
             camera: As calibrated.
             identity: Of the run; a checkpoint with a different one is refused.
+            taught: Steps whose actions are imitated, shape (n,), see `taught_steps`; None: all.
 
         Raises:
             DataError: No held-out episode is as long as a chunk.
@@ -140,8 +144,9 @@ class PriorTrainer:
         self.frames = frames
         self.scenes = scenes
         self.identity = identity
-        self.train_index = torch.from_numpy(np.flatnonzero(~held_out))
-        self.held_index = torch.from_numpy(np.flatnonzero(held_out & whole))
+        imitated = np.ones_like(held_out) if taught is None else taught
+        self.train_index = torch.from_numpy(np.flatnonzero(~held_out & imitated))
+        self.held_index = torch.from_numpy(np.flatnonzero(held_out & whole & imitated))
         self.labelled_index = torch.from_numpy(np.flatnonzero(~held_out & labelled))
         self.measured_index = torch.from_numpy(np.flatnonzero(held_out & whole & labelled))
         if len(self.held_index) == 0:
@@ -155,7 +160,8 @@ class PriorTrainer:
         self.features = torch.empty(0)
         self.plane_shift = PlaneShift.of(camera)
         self.cores = FreeCores()
-        prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
+        if not config.finetune:
+            prior.encoder.set_normalization(frames.proprio[self.train_index].to(self.device))
 
     def run(self) -> None:
         """Train, from the checkpoint if there is one; fill `metrics` and all frames' `features`."""

@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from conure_core.config.values import COUNT, COUNT_OR_NONE, SEED, SHARE, bounds, check_values
-from conure_core.errors import ConfigError
+from conure_core.errors import ConfigError, unknown_name
 from conure_core.runtime.resume import CHANGES_NO_RESULT, identity, stamp
 from conure_sim.randomization.factors import factors_at_rest, find_randomization
 from conure_sim.tasks import find_task
 from conure_training.data.atari import is_atari
+from conure_training.rl.interventions import WEIGHTINGS
 from conure_training.rl.registry import config_class
 from conure_training.rl.replay import ReplayConfig
+
+INTERVENTION_SETTINGS = (
+    "intervention_share",
+    "intervention_weighting",
+    "intervention_lead_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class MethodConfig:
     """As rl.registry lists it."""
     learns_offline: ClassVar[bool] = False
     """True: from recorded episodes, before the first step, and from nothing else."""
+    learns_from_interventions: ClassVar[bool] = False
+    """Whether it takes `interventions`."""
 
     def __post_init__(self) -> None:
         check_values(asdict(self), type(self), "method.")
@@ -66,12 +75,22 @@ class RunConfig:
     """The folder of demonstrations, for the methods that use some."""
     data: str = field(default="", metadata=CHANGES_NO_RESULT)
     """The folder of recorded episodes that td3_bc, bcq and iql learn from; empty: `demos`."""
+    interventions: str = field(default="", metadata=CHANGES_NO_RESULT)
+    """The folder of recorded episodes in which a person took over; empty: none."""
     out: str = field(default="out/rl", metadata=CHANGES_NO_RESULT)
     """The folder that everything is written to."""
     steps: int = field(default=13_000, metadata=COUNT)
     """Environment steps."""
     demonstration_share: float = field(default=0.5, metadata=SHARE)
     """Of each batch, what is demonstrated."""
+    intervention_share: float = field(default=0.5, metadata=SHARE | CHANGES_NO_RESULT)
+    """Of what is demonstrated, the part from `interventions`."""
+    intervention_weighting: str = field(default="iwr", metadata=CHANGES_NO_RESULT)
+    """How often their steps are drawn: `iwr`, a person's and the policy's the same; `hg_dagger`, a
+    person's alone; `hil_serl`, a person's twice as often; `sirius`, those before a takeover hardly.
+    """
+    intervention_lead_steps: int = field(default=15, metadata=COUNT_OR_NONE | CHANGES_NO_RESULT)
+    """Steps before a takeover that led to it, for `sirius`."""
     timeout_fails: bool = True
     """The end of an episode without success counts as a return of 0 instead of being bootstrapped
     beyond: critics that see successful demonstrations alone are slow to believe that anything
@@ -112,12 +131,26 @@ class RunConfig:
                 f"data={self.data} is for methods that learn offline (td3_bc, bcq, iql); give"
                 f" method={self.method.name} its demonstrations as demos="
             )
+        if self.intervention_weighting not in WEIGHTINGS:
+            raise unknown_name("intervention_weighting", self.intervention_weighting, WEIGHTINGS)
+        if self.interventions and not self.method.learns_from_interventions:
+            raise ConfigError(
+                f"interventions={self.interventions} is for methods in z of a prior, such as latent"
+                f" and latent_inverted; method={self.method.name} does not take takeovers"
+            )
         if not is_atari(self.task):
             find_task(self.task)
         find_randomization(self.randomization)
 
     def identity(self) -> str:
-        """The settings, and the content of the files that the method reads, wherever they lie."""
+        """The settings, and the content of the files that the method reads, wherever they lie.
+
+        Without takeovers those for them decide nothing, and runs of earlier versions resume.
+        """
         files = self.method.files(self)
-        read = {name: stamp(Path(file)) for name, file in files.items() if file}
+        read: dict[str, Any] = {name: stamp(Path(file)) for name, file in files.items() if file}
+        if self.interventions:
+            read["interventions"] = stamp(Path(self.interventions))
+            for name in INTERVENTION_SETTINGS:
+                read[name] = getattr(self, name)
         return identity(self, inputs=read)

@@ -25,11 +25,21 @@ from conure_training.prior.feature_cache import Encoded, encode_demonstrations
 from conure_training.prior.model import Prior, load_prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.demonstrations import build_episodes
+from conure_training.rl.interventions import (
+    BlendedSource,
+    Interventions,
+    WeightedReplay,
+    load_interventions,
+)
 from conure_training.rl.learners.pretraining import Module, train_once
 from conure_training.rl.policy_file import save_module
-from conure_training.rl.replay import Episode, Field, MixedReplay, Replay
+from conure_training.rl.replay import Episode, Field, MixedReplay, Replay, ReplayConfig
 
 WHOLE_EPISODE = 1000
+
+
+def _as_it_is(episode: Episode) -> Episode:
+    return episode
 
 
 @dataclass(frozen=True)
@@ -128,11 +138,44 @@ class Features:
             self.data, task, self.encoded, relabel_seed, self.images, self.state_dim
         )
 
-    def mixed_replay(self, episodes: list[Episode] | None = None) -> MixedReplay:
-        """The learner's own episodes, mixed with these, or the task's demonstrations; theirs are
-        whole returns.
+    @cached_property
+    def interventions(self) -> Interventions | None:
+        """The task's takeovers; None where the run has none."""
+        config = self.config
+        if not config.interventions:
+            return None
+        return load_interventions(
+            Path(config.interventions),
+            self.prior,
+            config.task,
+            self.state_dim,
+            config.intervention_weighting,
+            config.intervention_lead_steps,
+            self.critic == "state",
+        )
+
+    def mixed_replay(self, stored: Callable[[Episode], Episode] = _as_it_is) -> MixedReplay:
+        """The learner's own episodes, mixed with the task's demonstrations, which are whole
+        returns, and with takeovers, if the run has some.
+
+        Args:
+            stored: Gives the form in which a recorded episode is stored.
         """
-        return build_mixed_replay(episodes or self.task_demonstrations(), self.config)
+        config = self.config
+        mixed = build_mixed_replay([stored(one) for one in self.task_demonstrations()], config)
+        taken = self.interventions
+        if taken is not None:
+            episodes = [stored(one) for one in taken.episodes]
+            kept = _replay_of(episodes, config.replay)
+            weighted = WeightedReplay(kept, taken.weights)
+            share = config.intervention_share
+            mixed.demonstrations = BlendedSource(mixed.demonstrations, weighted, share)
+        return mixed
+
+    def metrics(self) -> dict[str, Any]:
+        """What the run's record says of its takeovers; empty where it has none."""
+        taken = self.interventions
+        return {} if taken is None else {"interventions": taken.metrics}
 
     def policy(self, hidden_dims: tuple[int, ...]) -> GaussianPolicy:
         """A policy on features at N(0, I)."""
@@ -205,14 +248,25 @@ def build_mixed_replay(
     Returns:
         The replay, with nothing online yet.
     """
-    first = episodes[0]
-    fields = {
-        name: Field(tuple(rows.shape[1:]), rows.dtype) for name, rows in first.observations.items()
-    }
-    action_dim = first.action.shape[1]
     size = replace(config.replay, gamma=config.replay.gamma**steps_an_action)
+    kept = _replay_of(episodes, replace(size, n_step=n_step))
+    action_dim = episodes[0].action.shape[1]
+    online = Replay(_fields_of(episodes[0]), action_dim, size)
+    return MixedReplay(online, kept, config.demonstration_share)
+
+
+def _replay_of(episodes: list[Episode], config: ReplayConfig) -> Replay:
+    """A replay that holds exactly these episodes."""
     rows = sum(len(episode.action) + 1 for episode in episodes)
-    kept = Replay(fields, action_dim, replace(size, capacity=rows, n_step=n_step))
+    action_dim = episodes[0].action.shape[1]
+    kept = Replay(_fields_of(episodes[0]), action_dim, replace(config, capacity=rows))
     for episode in episodes:
         kept.add(episode)
-    return MixedReplay(Replay(fields, action_dim, size), kept, config.demonstration_share)
+    return kept
+
+
+def _fields_of(episode: Episode) -> dict[str, Field]:
+    return {
+        name: Field(tuple(rows.shape[1:]), rows.dtype)
+        for name, rows in episode.observations.items()
+    }

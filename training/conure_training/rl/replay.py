@@ -5,7 +5,7 @@ found when the episode is added, so that sampling is a handful of gathers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -209,8 +209,11 @@ class Replay:
         """
         if not len(self):
             raise DataError("the replay is empty; add an episode before sampling")
-        chosen = torch.randint(len(self), (batch_size,), generator=generator).to(self.device)
-        rows = self._starts[chosen]
+        return self.transitions(torch.randint(len(self), (batch_size,), generator=generator))
+
+    def transitions(self, chosen: Tensor) -> Batch:
+        """Give these transitions, numbered in the order of the rows, shape (B,)."""
+        rows = self._starts[chosen.to(self.device)]
         later = (rows + self._columns["steps"][rows]) % self.config.capacity
         return Batch(
             {name: column[rows] for name, column in self._observations.items()},
@@ -294,7 +297,7 @@ class MixedReplay:
     """
 
     def __init__(
-        self, online: Replay, demonstrations: Replay, demonstration_share: float = 0.5
+        self, online: Replay, demonstrations: Source, demonstration_share: float = 0.5
     ) -> None:
         if not 0.0 <= demonstration_share <= 1.0:
             raise ConfigError(
@@ -331,7 +334,7 @@ class MixedReplay:
             return self.online.sample(online, generator)
         first = self.demonstrations.sample(demonstrated, generator)
         second = self.online.sample(online, generator)
-        return _join(first, second)
+        return replace(join_batches(first, second), online=online)
 
     def rows(self, name: str) -> Tensor:
         """Every demonstrated observation of that name, (n, ...); online ones would move as training
@@ -348,14 +351,19 @@ class MixedReplay:
         self.online.load_state_dict(state)
 
 
-def _join(first: Batch, second: Batch) -> Batch:
+def join_batches(first: Batch, second: Batch) -> Batch:
+    """Put two batches end to end.
+
+    Args:
+        first: Its rows come first.
+        second: Has the same observations.
+    """
     return Batch(
         _join_columns(first.observation, second.observation),
         torch.cat([first.action, second.action]),
         torch.cat([first.reward, second.reward]),
         _join_columns(first.next_observation, second.next_observation),
         torch.cat([first.discount, second.discount]),
-        online=len(second.reward),
     )
 
 

@@ -1,6 +1,8 @@
 """Behavior cloning: the policy of on-policy methods, by regression.
 
-L = mean |mean(s) - a|^2,   std afterwards a constant
+L = mean |mean(s) - a|^2 + L_aux,   std afterwards a constant
+
+with the network's auxiliary loss L_aux, where it has one.
 """
 
 import math
@@ -78,7 +80,7 @@ def clone(
     observation = as_tensors(join([take(item.observation, slice(-1)) for item in demonstrations]))
     action = torch.from_numpy(np.concatenate([item.action for item in demonstrations]))
     lengths = [len(item) for item in demonstrations]
-    optimizer = torch.optim.Adam(network.policy_parameters(), config.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros(())
     remedy = lower("method.cloning.learning_rate", config.learning_rate)
@@ -88,12 +90,16 @@ def clone(
             whole: tuple[int, ...] = ()
         else:
             index, whole = draw_episodes(lengths, config.minibatch, generator)
-        inputs = network.encode(take(observation, index))
+        rows = take(observation, index)
+        inputs = network.encode(rows)
         noise = config.input_noise * torch.randn(inputs.shape, generator=generator)
         distribution = network.distribution_of(network.remember(inputs + noise, whole))
         if not isinstance(distribution, Gaussian):
             raise TypeError("cloning needs continuous actions")
         loss = (distribution.mean - action[index]).square().mean()
+        auxiliary = network.auxiliary_loss(rows, inputs)
+        if auxiliary is not None:
+            loss = loss + auxiliary
         require_finite(loss, "the cloning loss", remedy)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

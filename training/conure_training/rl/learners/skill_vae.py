@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from conure_core.config.values import COUNT, POSITIVE
 from conure_training.nn.mlp import mlp
@@ -55,21 +54,22 @@ class SkillVae(nn.Module):
         phase = 0 if closed_loop else horizon
         self.decoder = mlp([feature_dim + action_dim + phase, width, width, action_dim])
 
-    def decode(self, z: Tensor, features: Tensor, step: int) -> Tensor:
+    def decode(self, z: Tensor, features: Tensor, step: int | Tensor) -> Tensor:
         """Decode one step of the skill.
 
         Args:
             z: Latents, shape (B, A).
             features: Shape (B, F): of this step if `closed_loop`, else of the skill's first step.
-            step: Number of the step within the skill, 0 to horizon - 1.
+            step: Number of the step within the skill, 0 to horizon - 1; a tensor: of each row,
+                shape (B,).
 
         Returns:
             Actions, shape (B, A), in (-1, 1).
         """
         parts = [self.normalize(features), z]
         if not self.closed_loop:
-            steps = torch.full((len(z),), step)
-            phase = functional.one_hot(steps, self.horizon)
+            steps = torch.as_tensor(step).expand(z.shape[0])
+            phase = steps[:, None] == torch.arange(self.horizon)
             parts.append(phase.to(z.dtype))
         inputs = torch.cat(parts, dim=-1)
         return torch.tanh(self.decoder(inputs))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.module import FeatureModule, ModulePolicy, PolicyModule
 from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
 from conure_training.rl.learners.actor_critic import Observation
@@ -56,7 +56,7 @@ class Ibrl(TwoActors):
         super().__init__(policies, state_dim, action_dim, config, (0.0, target), **named)
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
-        return Proposing.decide(self.policies, observation["features"].to(self.device), noise)
+        return Proposing.propose(self.policies, observation["features"].to(self.device), noise)
 
     def _first(
         self, policies: TwoPolicies, features: Tensor, noise: Tensor
@@ -65,14 +65,14 @@ class Ibrl(TwoActors):
         return action, action.new_zeros(len(action))
 
 
-class Proposing(PolicyModule):
+class Proposing(FeatureModule):
     """IBRL: the imitation policy's mean or SAC's action."""
 
     prior: Prior
     policy: TwoPolicies
 
     @staticmethod
-    def decide(policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> Tensor:
+    def propose(policies: TwoPolicies, features: Tensor, noise: Tensor | None) -> Tensor:
         """Act, for the learner and the exported module alike.
 
         Args:
@@ -87,8 +87,8 @@ class Proposing(PolicyModule):
         second = act_on_features(policies.second, features, noise)
         return policies.choose(features, first, second)
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return self.decide(self.policy, self.prior.encoder(image, proprio), noise)
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        return self.propose(self.policy, features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:

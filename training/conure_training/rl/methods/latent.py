@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ BOUND_SAMPLES = 2000
 class LatentConfig(FeatureLearnerConfig):
     """Of latent SAC."""
 
+    learns_from_interventions: ClassVar[bool] = True
     name: str = "latent"
     target_kl_per_dim: float = field(default=0.25, metadata=POSITIVE)
     """Nats from N(0, 1) that alpha steers every latent coordinate to, on average."""
@@ -256,7 +257,7 @@ def build(run: RunConfig, config: LatentConfig, env: Any) -> Method:
         features.mixed_replay(),
         features.observe,
         make_saver(features.prior, learner),
-        metrics=measure_bound(features, config),
+        metrics=features.metrics() | measure_bound(features, config),
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from conure_core.config.values import SHARE
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.module import FeatureModule, ModulePolicy, PolicyModule
 from conure_training.prior.flow import ConditionalRealNVP, Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -92,7 +92,7 @@ class EscapingSac(TwoActors):
 
     def _decide(self, observation: Observation, noise: Tensor | None) -> Tensor:
         features = observation["features"].to(self.device)
-        return Escaping.decide(self.policies, self.prior, self.own, features, noise)
+        return Escaping.propose(self.policies, self.prior, self.own, features, noise)
 
     def _next_value(self, observation: Observation) -> Tensor:
         (first, _), (second, _) = self._both(observation["features"])
@@ -117,7 +117,7 @@ class EscapingSac(TwoActors):
         return flow.decode(z, features), penalty
 
 
-class Escaping(PolicyModule):
+class Escaping(FeatureModule):
     """A policy in the prior's z or one in that of a flow of its own."""
 
     prior: Prior
@@ -125,7 +125,7 @@ class Escaping(PolicyModule):
     policy: TwoPolicies
 
     @staticmethod
-    def decide(
+    def propose(
         policies: TwoPolicies,
         flow: Decoder,
         own: Decoder,
@@ -148,9 +148,8 @@ class Escaping(PolicyModule):
         second = act_in_latent(own, policies.second, features, noise)
         return policies.choose(features, first, second)
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        features = self.prior.encoder(image, proprio)
-        return self.decide(self.policy, self.prior.flow, self.own, features, noise)
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        return self.propose(self.policy, self.prior.flow, self.own, features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:

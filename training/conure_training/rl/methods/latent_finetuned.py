@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.module import ModulePolicy, PolicyModule, PriorModule
 from conure_training.prior.flow import Decoder
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
@@ -99,7 +99,7 @@ class FinetunedSac(LatentSac):
         return mean_and_std
 
 
-class Finetuned(PolicyModule):
+class Finetuned(PriorModule):
     """A policy in z with an encoder of its own."""
 
     prior: Prior
@@ -127,8 +127,9 @@ class Finetuned(PolicyModule):
         """
         return flow.decode(policy.draw(*seen, noise), features)  # type: ignore[operator]
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        features = self.prior.encoder(image, proprio)
+    def decide_from(
+        self, image: Tensor, proprio: Tensor, features: Tensor, noise: Tensor
+    ) -> Tensor:
         return self.decide(self.policy, self.prior.flow, (image, proprio), features, noise)
 
 

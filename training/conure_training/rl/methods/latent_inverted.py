@@ -13,6 +13,7 @@ from conure_training.rl.learners.actor_critic import Observation
 from conure_training.rl.method import Method
 from conure_training.rl.methods.latent import LatentConfig, latent_sac, make_saver, measure_bound
 from conure_training.rl.prior_features import Features
+from conure_training.rl.replay import Episode
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ def build(run: RunConfig, config: LatentInvertedConfig, env: Any) -> Method:
         action = flow.decode(z, observation["features"])
         return action.clamp(-1.0, 1.0)
 
-    episodes = [invert_actions(episode, flow) for episode in features.task_demonstrations()]
+    def inverted(episode: Episode) -> Episode:
+        return invert_actions(episode, flow)
+
     return Method(
         learner,
-        features.mixed_replay(episodes),
+        features.mixed_replay(inverted),
         features.observe,
         make_saver(features.prior, learner),
         command=decode,
-        metrics=measure_bound(features, config),
+        metrics=features.metrics() | measure_bound(features, config),
     )

@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from conure_training.nn.float64 import in_float64
 from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.weights import seeded
-from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.module import PolicyModule
 from conure_training.policies.policy import Observation
+from conure_training.policies.recurrent import RecurrentGraph, RecurrentPolicy
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
@@ -40,6 +42,8 @@ from conure_training.rl.replay import Episode
 @dataclass(frozen=True)
 class SkillSacConfig(LatentConfig):
     """Of SAC in the skills' latent as of latent SAC in z."""
+
+    learns_from_interventions = False
 
     closed_loop: ClassVar[bool] = False
     """Whether the decoder of skills looks at every step, see SkillVae."""
@@ -131,33 +135,59 @@ class SkillEnvironment:
 
 
 class Skilled(PolicyModule):
-    """A policy that chooses a latent, and carries it out before it chooses again: it remembers."""
+    """The parts of a policy that chooses a latent, and carries it out before it chooses again."""
 
     prior: Prior
     policy: GaussianPolicy
     skills: SkillVae
 
-    def __init__(self, **parts: nn.Module) -> None:
-        super().__init__(**parts)
-        self._run = SkillRun(self.skills)
 
-    def begin(self) -> None:
-        """The next action chooses anew."""
-        self._run.left = 0
+class SkillGraph(RecurrentGraph):
+    """a = skill(z, features, step), z drawn at a skill's first step.
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        features = self.prior.encoder(image, proprio)
-        if self._run.left == 0:
-            self._run.begin(self.policy.draw(features, noise), features)
-        return self._run.action(lambda: features)
+    The memory is the step within the skill, 0 at an episode's start, then z and the features that
+    it was drawn on. z and the log-likelihood of the outputs are what the prior says of a.
+    """
+
+    has_prior = True
+
+    def __init__(self, module: Skilled) -> None:
+        """Copy the module in float64."""
+        action_dim = module.prior.action_dim
+        super().__init__(None, action_dim)
+        self.module = in_float64(module)
+        self.encoder = self.module.prior.encoder
+        self.flow = self.module.prior.flow
+        self._parts = (1, action_dim, module.prior.encoder.feature_dim)
+        self.memory_size = sum(self._parts)
+
+    def forward(
+        self, image: Tensor, proprio: Tensor, noise: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        if memory is None:
+            memory = image.new_zeros(image.shape[0], self.memory_size)
+        skills = self.module.skills
+        features = self.encoder(image, proprio.double())
+        step, z, first = memory.double().split(self._parts, dim=-1)
+        begins = step == 0.0
+        z = torch.where(begins, self.module.policy.draw(features, noise.double()), z)
+        first = torch.where(begins, features, first)
+        seen = features if skills.closed_loop else first
+        action = skills.decode(z, seen, step[:, 0]).clamp(-1.0, 1.0)
+        judged = self.flow.encode_with_log_prob(action, features)
+        after = torch.where(step + 1.0 < skills.horizon, step + 1.0, 0.0)
+        outputs = (action, *judged, torch.cat([after, z, first], dim=-1))
+        return tuple(output.float() for output in outputs)
 
 
-def load_policy(data: Mapping[str, Any]) -> ModulePolicy:
+def load_policy(data: Mapping[str, Any]) -> RecurrentPolicy:
     """See policy_file."""
     prior = rebuild_prior(data)
     skills = SkillVae(prior.encoder.feature_dim, prior.action_dim, **data["sizes"]["skills"])
     policy = rebuild_policy(data, prior.encoder.feature_dim, prior.action_dim)
-    return load_module(Skilled(prior=prior, skills=skills, policy=policy), data)
+    module = Skilled(prior=prior, skills=skills, policy=policy)
+    contract = load_module(module, data).contract
+    return RecurrentPolicy(SkillGraph(module), contract)
 
 
 def build(run: RunConfig, config: SkillSacConfig, env: Any) -> Method:

@@ -16,7 +16,7 @@ from conure_training.nn.gaussian_policy import GaussianPolicy
 from conure_training.nn.mlp import mlp
 from conure_training.nn.normalizer import Normalizer
 from conure_training.nn.weights import frozen, seeded
-from conure_training.policies.module import ModulePolicy, PolicyModule
+from conure_training.policies.module import FeatureModule, ModulePolicy, PolicyModule
 from conure_training.prior.latent_bound import chi_square_radius
 from conure_training.prior.model import Prior
 from conure_training.rl.config import RunConfig
@@ -81,7 +81,7 @@ class FlowMatchingPolicy(nn.Module):
         seen = self.normalize(context)
         x = z
         for step in range(self.integration_steps):
-            time = x.new_full((len(x), 1), step / self.integration_steps)
+            time = x.new_full((x.shape[0], 1), step / self.integration_steps)
             x = x + self._velocity(x, time, seen) / self.integration_steps
         return x.clamp(-1.0, 1.0)
 
@@ -193,15 +193,15 @@ class SteeredSac(LatentSac):
         self._step("noise_critics", loss)
 
 
-class Steered(PolicyModule):
+class Steered(FeatureModule):
     """Noise drawn by the policy, through a flow-matching policy."""
 
     prior: Prior
     generator: FlowMatchingPolicy
     policy: GaussianPolicy
 
-    def forward(self, image: Tensor, proprio: Tensor, noise: Tensor) -> Tensor:
-        return act_in_latent(self.generator, self.policy, self.prior.encoder(image, proprio), noise)
+    def decide(self, features: Tensor, noise: Tensor) -> Tensor:
+        return act_in_latent(self.generator, self.policy, features, noise)
 
 
 def load_policy(data: Mapping[str, Any]) -> ModulePolicy:

@@ -103,7 +103,8 @@ class ImageVae(nn.Module):
 
     def code(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of the code, each (B, code_dim)."""
-        mean, log_std = self.encoder(_pixels(image)).chunk(2, dim=-1)
+        dtype = next(self.encoder.parameters()).dtype
+        mean, log_std = self.encoder(_pixels(image, dtype)).chunk(2, dim=-1)
         return mean, log_std.clamp(-6.0, 2.0)
 
     def loss(self, image: Tensor, beta: float, generator: torch.Generator) -> Tensor:
@@ -127,8 +128,8 @@ class ImageVae(nn.Module):
         return (error / (2.0 * self.DEVIATION**2) + beta * kl).mean()
 
 
-def _pixels(image: Tensor) -> Tensor:
-    return image.permute(0, 3, 1, 2).float() / 255.0
+def _pixels(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    return image.permute(0, 3, 1, 2).to(dtype) / 255.0
 
 
 def train_vae(

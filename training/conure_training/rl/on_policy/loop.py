@@ -102,6 +102,8 @@ class OnPolicyMethod:
     pretrain: Callable[[ActorCriticNetwork], Any] | None = None
     """Trains the network before the first episode; inputs then stay scaled by `first_rows`, which
     what it learned rests on. None: the first policy is untrained."""
+    pretraining_steps: int = 0
+    """Environment steps that this takes, which count as the run's first."""
 
 
 @contextmanager
@@ -159,6 +161,7 @@ class OnPolicyLoop:
         config = self.config
         if not self._resume() and self.method.pretrain is not None:
             self.method.pretrain(self.network)
+            self.steps = self.method.pretraining_steps
         clock = _Clock(self.wall_s, self.cpu_s)
         steps_before = self.steps
         checkpoint_due = self.steps + config.checkpoint_every

@@ -198,12 +198,12 @@ class ActorCriticNetwork(nn.Module):
         value: Tensor = self.critic(features.critic)[:, 0]
         return value
 
-    def auxiliary_loss(self, observation: Rows, features: Features) -> Tensor | None:
+    def auxiliary_loss(self, observation: Rows, encoded: Tensor) -> Tensor | None:
         """What else these rows teach, weighted; None: nothing.
 
         Args:
             observation: n rows.
-            features: Of these.
+            encoded: What `encode` makes of them, (n, E).
 
         Returns:
             A scalar.

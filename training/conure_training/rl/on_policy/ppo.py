@@ -75,7 +75,7 @@ def ppo_loss(
         "entropy": entropy.item(),
         "kl": (ratio - 1.0 - log_ratio).mean().item(),
     }
-    auxiliary = network.auxiliary_loss(take(batch.observation, trained), features)
+    auxiliary = network.auxiliary_loss(take(batch.observation, trained), features.encoded)
     if auxiliary is not None:
         loss = loss + auxiliary
         metrics["auxiliary"] = auxiliary.item()

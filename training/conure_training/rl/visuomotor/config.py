@@ -11,6 +11,7 @@ from conure_training.rl.config import RunConfig
 from conure_training.rl.demo_resets.optimizer import ResetSchedule
 from conure_training.rl.on_policy.config import OnPolicyConfig
 from conure_training.rl.on_policy.ppo import PpoConfig
+from conure_training.rl.visuomotor.aggregation import AggregationConfig
 
 ACTORS = ("pixels", "state", "latent")
 CURRICULA = ("reverse", "uniform")
@@ -40,6 +41,8 @@ class VisuomotorConfig(OnPolicyConfig):
     cloning: CloningConfig = field(default_factory=lambda: CloningConfig(updates=0))
     """How the policy is cloned from the demonstrations before the first episode; the source does
     not. Not for actor=latent, whose first policy is the prior."""
+    aggregation: AggregationConfig = field(default_factory=AggregationConfig)
+    """How it is cloned further from its own episodes; the source does not. For actor=pixels."""
     gail_share: float = field(default=0.5, metadata=SHARE)
     """lambda: weight of the discriminator's reward, the rest is the task's; 0: no discriminator, 1:
     no task reward."""
@@ -72,6 +75,12 @@ class VisuomotorConfig(OnPolicyConfig):
             raise ConfigError(
                 "method.actor=latent begins as the prior does and is not cloned; give"
                 " method.cloning.updates=0"
+            )
+        if self.aggregation.steps and not (self.actor == "pixels" and self.cloning.updates):
+            raise ConfigError(
+                f"method.aggregation.steps={self.aggregation.steps} goes on cloning a policy on"
+                " pixels; give method.actor=pixels and method.cloning.updates=500, or"
+                " method.aggregation.steps=0"
             )
         if self.algorithm != "ppo" and self.has_auxiliary:
             raise ConfigError(

@@ -29,6 +29,7 @@ from conure_training.rl.on_policy.loop import OnPolicyLoop, OnPolicyMethod, open
 from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize, size_for
 from conure_training.rl.on_policy.observations import join
 from conure_training.rl.on_policy.trajectories import RewardModel, TaskReward, Trajectory
+from conure_training.rl.visuomotor.aggregation import Aggregation
 from conure_training.rl.visuomotor.config import VisuomotorConfig
 from conure_training.rl.visuomotor.networks import LatentNetwork, LatentSize, PixelSize
 from conure_training.rl.visuomotor.policy import save_policy
@@ -110,7 +111,8 @@ def build(run: RunConfig, config: VisuomotorConfig) -> OnPolicyMethod:
         curriculum=make_curriculum(config, demonstrations),
         reward=_make_reward(run, config, env, trajectories),
         first_rows=join(rows) if rows else None,
-        pretrain=_cloner(run, config, trajectories),
+        pretrain=_make_pretraining(run, config, trajectories, env),
+        pretraining_steps=config.aggregation.steps,
         prepare=partial(_use_prior, prior) if prior else None,
         save=save_policy,
     )
@@ -168,12 +170,15 @@ def _as_trajectory(demonstration: Demonstration) -> Trajectory:
     )
 
 
-def _cloner(
-    run: RunConfig, config: VisuomotorConfig, trajectories: Sequence[Trajectory]
+def _make_pretraining(
+    run: RunConfig, config: VisuomotorConfig, trajectories: Sequence[Trajectory], env: Any
 ) -> Callable[[ActorCriticNetwork], Any] | None:
     if not config.cloning.updates:
         return None
-    return partial(clone, demonstrations=trajectories, config=config.cloning, seed=run.seed)
+    cloning = partial(clone, demonstrations=trajectories, config=config.cloning, seed=run.seed)
+    if not config.aggregation.steps:
+        return cloning
+    return Aggregation(config.aggregation, config.cloning, trajectories, env, run.seed)
 
 
 def _make_reward(

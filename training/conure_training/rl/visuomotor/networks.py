@@ -12,7 +12,7 @@ from conure_training.nn.image_encoder import SmallImageEncoder
 from conure_training.nn.mlp import mlp
 from conure_training.nn.running_normalizer import RunningNormalizer
 from conure_training.prior.model import Prior, PriorSize
-from conure_training.rl.on_policy.networks import ActorCriticNetwork, Features, NetworkSize
+from conure_training.rl.on_policy.networks import ActorCriticNetwork, NetworkSize
 from conure_training.rl.on_policy.observations import Rows
 
 POSITION_SCALE_M = 0.1
@@ -121,13 +121,13 @@ class PixelNetwork(AsymmetricNetwork):
             return whole
         return torch.cat([self.image_encoder(part) for part in image.split(ENCODED_AT_ONCE)])
 
-    def auxiliary_loss(self, observation: Rows, features: Features) -> Tensor | None:
+    def auxiliary_loss(self, observation: Rows, encoded: Tensor) -> Tensor | None:
         if self.locate is None:
             return None
         first = self.size.objects
         slots = observation["state"][:, first : first + MAX_OBJECTS * SLOT_STATE]
         slots = slots.unflatten(1, (MAX_OBJECTS, SLOT_STATE))
-        found = self.locate(features.encoded[:, : self.size.image_features])
+        found = self.locate(encoded[:, : self.size.image_features])
         error = position_error(found.unflatten(1, (MAX_OBJECTS, 3)), slots)
         return self.size.auxiliary_weight * error
 

@@ -14,6 +14,9 @@ MOTION = slice(0, 6)
 GRIPPER = 6
 """Opening, -1 closed to +1 open."""
 
+ACTION_NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
+"""A name for each number."""
+
 ACTION_MEANING = (
     "translation and rotation vector of the tool in the base frame, added to the last commanded"
     " tool pose, as a fraction of the largest step; then the gripper opening, -1 closed to +1 open"

@@ -72,12 +72,15 @@ class ControlLoop:
             self.controller.reset(command.joint_rad)
         return command
 
-    def step_joints(self, target: JointTarget, age_s: float) -> JointCommand:
+    def step_joints(
+        self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None
+    ) -> JointCommand:
         """Compute the safe command for a joint target, such as the next one of homing.
 
         Args:
             target: Joint angles (n,), rad, and gripper position, m.
             age_s: Age of the measurement that the target answers, s.
+            measured_gripper_m: As for `step`.
 
         Returns:
             The command. The next delta starts from it.
@@ -86,7 +89,7 @@ class ControlLoop:
             UnsafeCommand: The target is malformed, or nothing was reset yet; call `hold` next.
             StaleInput: The measurement is too old, or from the future; call `hold` next.
         """
-        command = self.gate.check(target, age_s)
+        command = self.gate.check(target, age_s, measured_gripper_m, judge_way=True)
         self.controller.reset(command.joint_rad)
         return command
 

@@ -22,6 +22,10 @@ SLOWEST_FRACTION = 0.1
 """Of the speed, at a singularity: the arm may still crawl through it."""
 ESCAPE_FRACTION = 0.1
 """Of the speed, out of a pose that leaves the limits of space."""
+BETWEEN_RAD = 0.1
+"""Sum of the joints' motions between two poses of a way that are judged: the tool then leaves the
+straight line between them by less than a millimetre.
+"""
 NO_WORSE = 1e-6
 """m and rad: how much deeper a pose may lie beyond a limit of space and count as no deeper."""
 
@@ -116,6 +120,7 @@ class SafetyGate:
             ESCAPE_FRACTION * self._speed_limit, self._largest_change
         )
         self._judged: Judged = (None, None)
+        self._judges_ways = False
 
     def reset(self, joint_rad: Array, gripper_m: float) -> JointCommand:
         """Start at rest from the measured pose.
@@ -145,6 +150,15 @@ class SafetyGate:
         """
         self._last_speed = np.zeros_like(self._last_speed)
         return replace(self._started(), changes=("hold",), requested_rad=None)
+
+    @property
+    def last(self) -> JointCommand:
+        """The last command.
+
+        Raises:
+            UnsafeCommand: Before the first reset.
+        """
+        return self._started()
 
     @property
     def last_rad(self) -> Array:
@@ -188,7 +202,11 @@ class SafetyGate:
         return least
 
     def check(
-        self, target: JointTarget, age_s: float, measured_gripper_m: float | None = None
+        self,
+        target: JointTarget,
+        age_s: float,
+        measured_gripper_m: float | None = None,
+        judge_way: bool = False,
     ) -> JointCommand:
         """Compute the safe command nearest to a target; after an error, call `hold` instead.
 
@@ -198,6 +216,8 @@ class SafetyGate:
                 to `config.max_input_age_s`.
             measured_gripper_m: Measured position of the gripper joint, m, which bounds how hard the
                 gripper is closed; None: not known, so it is not bounded.
+            judge_way: Whether the poses on the way to the command count too. A step of a policy is
+                short; that of a joint target may be long, and leave the box between its ends.
 
         Returns:
             The command, reached in `config.settle_s`, with the names of the limits that changed it.
@@ -207,6 +227,7 @@ class SafetyGate:
             StaleInput: The observation is too old or from the future.
         """
         last, config = self._started(), self.arm.config
+        self._judges_ways = judge_way
         _require_finite(target.joint_rad, target.gripper_m)
         if target.joint_rad.shape != last.joint_rad.shape:
             raise UnsafeCommand(
@@ -336,13 +357,22 @@ class SafetyGate:
         self, speed: Array, last_rad: Array, violations: "Violations | None"
     ) -> str | None:
         """Name what the next command, or braking after it, would violate first."""
-        joint_rad = last_rad + speed * self.arm.config.settle_s
-        while (reason := self._violation(joint_rad, violations)) is None:
-            speed = self._braked(speed)
+        way_rad = speed * self.arm.config.settle_s
+        while (reason := self._violation_on_way(last_rad, way_rad, violations)) is None:
+            last_rad, speed = last_rad + way_rad, self._braked(speed)
             if not speed.any():
                 return None
-            joint_rad = joint_rad + speed * self.arm.config.settle_s
+            way_rad = speed * self.arm.config.settle_s
         return reason
+
+    def _violation_on_way(
+        self, last_rad: Array, way_rad: Array, violations: "Violations | None"
+    ) -> str | None:
+        """Name what the end of a way violates, or, where they count, a pose on it."""
+        between = math.ceil(np.abs(way_rad).sum() / BETWEEN_RAD) if self._judges_ways else 1
+        poses = (last_rad + way_rad * (step / between) for step in range(1, between))
+        reasons = (self._violation(pose, violations) for pose in (*poses, last_rad + way_rad))
+        return next(filter(None, reasons), None)
 
     def _violation(self, joint_rad: Array, violations: "Violations | None") -> str | None:
         """Name what a pose violates; beside `violations`, where these are there already: what it

@@ -71,6 +71,8 @@ class Arm:
             np.array(config.workspace_upper_m),
         )
         self.velocity_limit_rad_s: Array = np.array(self._model.velocityLimit)
+        self.effort_limit: Array = np.array(self._model.effortLimit)
+        """The URDF's largest torques, (n,) N m."""
         home = np.array(config.home_rad)
         require_home_in_box(self.forward(home), config)
         pair = self.first_collision(home)
@@ -102,6 +104,33 @@ class Arm:
             self._model, self._data, self._tool, pin.LOCAL_WORLD_ALIGNED
         )
         return np.asarray(jacobian)
+
+    def inertia(self, joint_rad: Array) -> Array:
+        """Torque on each joint by each one's acceleration, (n, n) kg m^2, for joint angles (n,),
+        rad.
+        """
+        angles = np.asarray(joint_rad, dtype=np.float64)
+        upper = np.triu(pin.crba(self._model, self._data, angles))
+        return np.asarray(upper + np.triu(upper, 1).T)
+
+    def inverse_dynamics(
+        self,
+        joint_rad: Array,
+        speed_rad_s: Array,
+        acceleration_rad_s2: Array,
+    ) -> Array:
+        """Compute the torques of a motion, gravity included, with the masses of the URDF.
+
+        Args:
+            joint_rad: Angles, (n,).
+            speed_rad_s: Speeds, (n,).
+            acceleration_rad_s2: Accelerations, (n,); with zeros, what holds the arm.
+
+        Returns:
+            Torques, (n,) N m.
+        """
+        torques = pin.rnea(self._model, self._data, joint_rad, speed_rad_s, acceleration_rad_s2)
+        return np.array(torques)
 
     def smallest_singular_value(self, joint_rad: Array) -> float:
         """Smallest singular value of the Jacobian (metres and radians as they are): 0 where some

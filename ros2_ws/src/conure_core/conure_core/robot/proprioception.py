@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conure_core.robot.arm import Arm
+from conure_core.robot.description import RobotConfig
 from conure_core.types import Array
 
 
@@ -36,3 +37,11 @@ def proprioception(
     y_axis = pose[:3, 1]
     observed = np.concatenate([position_m, x_axis, y_axis, [opening], joint_rad])
     return observed.astype(np.float32)
+
+
+def proprioception_names(config: RobotConfig) -> tuple[str, ...]:
+    """A name for each number of `proprioception`, in its order."""
+    tool = tuple(f"tool_{axis}_m" for axis in "xyz")
+    axes = tuple(f"tool_{column}_axis_{row}" for column in "xy" for row in "xyz")
+    joints = tuple(f"{name}_rad" for name in config.joint_names)
+    return (*tool, *axes, "gripper_opening", *joints)

@@ -21,7 +21,7 @@ class Argument:
 
 
 ARMS = ("sim", "serial", "external")
-START_MODES = ("hold", "policy")
+START_MODES = ("hold", "policy", "trajectory")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 ROS_NAME = r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
 OF_EVERY_GRAPH = ("namespace", "use_sim_time", "log_level", "params_file")
@@ -64,6 +64,13 @@ ARGUMENTS = {
             "",
             "which objects: train or test; empty: those of the bundle's policy, else test",
         ),
+        Argument(
+            "physics",
+            str,
+            "pybullet",
+            "engine of the simulated robot: pybullet, or mujoco, which stands in for reality",
+            ("pybullet", "mujoco"),
+        ),
         Argument("image_size_px", int, 48, "side of the square images that the policy sees, px"),
         Argument(
             "noise_scale",
@@ -75,7 +82,7 @@ ARGUMENTS = {
             "start_mode",
             str,
             "",
-            "who may move a simulated arm at first: hold or policy; empty: the graph's own",
+            "who may move a simulated arm at first; empty: the graph's own",
             ("", *START_MODES),
         ),
         Argument("folder", str, "out/recordings", "where recordings and trials.json are written"),

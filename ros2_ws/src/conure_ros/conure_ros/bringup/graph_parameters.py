@@ -46,7 +46,7 @@ MOVED = {
     (CAMERA.executable, "image_size_px"): "give image_size_px, without a node",
 }
 """Former parameters, by program: what to do instead."""
-TO_A_PERSON = "`conure keys`, key p, or the service set_mode lets the policy move it"
+TO_A_PERSON = "`conure keys`, key p, or the service control/set_mode lets the policy move it"
 
 
 @dataclass(frozen=True)

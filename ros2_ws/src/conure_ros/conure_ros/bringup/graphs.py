@@ -61,7 +61,7 @@ SIM_ROBOT = NodeSpec(
     "conure_ros.nodes.sim_robot_node",
     "sim_robot",
     "sim_robot.yaml",
-    ("robot", "task", "target", "objects", "image_size_px", "frame_prefix"),
+    ("robot", "task", "target", "objects", "physics", "image_size_px", "frame_prefix"),
     lifecycle=True,
     sends_images=True,
 )
@@ -119,6 +119,14 @@ TELEOP = NodeSpec(
     "conure_ros.nodes.teleop_node",
     "teleop",
     "teleop.yaml",
+    ("robot",),
+    lifecycle=True,
+)
+TRAJECTORY = NodeSpec(
+    "trajectory_node",
+    "conure_ros.nodes.trajectory_node",
+    "trajectory",
+    "trajectory.yaml",
     ("robot",),
     lifecycle=True,
 )
@@ -260,7 +268,7 @@ def build_graph(
         *nodes: Nodes in the order in which they come up, after arm and cameras.
         arm: Default arm, one of ARMS; '': the graph has no arm.
         settings: Parameters of this graph alone: (node, parameter, value).
-        start_mode: Who may move a simulated arm at first: "hold" or "policy".
+        start_mode: Who may move a simulated arm at first, one of START_MODES.
         robot: The robot where none is given; '': that of ARGUMENTS.
     """
     return Graph(nodes, arm, settings, start_mode, robot)
@@ -283,6 +291,8 @@ GRAPHS = {
     "robot": build_graph(CONTROL, POLICY, TELEOP, RECORDER, arm="external"),
     "policy": build_graph(CONTROL, POLICY, RECORDER, arm="external"),
     "teleop": build_graph(CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external"),
+    # MoveIt and others move the arm; no policy is there.
+    "trajectory": build_graph(CONTROL_WITHOUT_POLICY, TRAJECTORY, TELEOP, RECORDER, arm="external"),
     "calibrate": build_graph(
         CONTROL_WITHOUT_POLICY, TELEOP, RECORDER, arm="external", settings=LARGE_IMAGES
     ),

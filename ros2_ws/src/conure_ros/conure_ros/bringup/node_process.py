@@ -3,12 +3,13 @@
 `python -m conure_ros.bringup.node_process MODULE --ros-args ...`; `main` is each node's executable.
 """
 
+import os
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from conure_ros.comms.ending import tie_to_launcher
+from conure_ros.comms.ending import end_requests, tie_to_launcher
 
 
 def main() -> None:
@@ -23,10 +24,11 @@ def run_module(name: str) -> None:
         name: Full name of the module.
     """
     tie_to_launcher()
-    # During imports an interrupt ends the process without a traceback; afterwards the node handles
-    # it.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    import_module(name).main()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # never a traceback
+    # Nothing is there to end in order before the node handles its signals itself.
+    with end_requests(lambda: os._exit(0)):
+        module = import_module(name)
+    module.main()
 
 
 if __name__ == "__main__":

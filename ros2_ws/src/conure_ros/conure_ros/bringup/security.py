@@ -21,6 +21,7 @@ from rclpy.action import (
 from conure_ros.bringup.graphs import ENCLAVES
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import ros_context
+from conure_ros.comms.service_names import SET_MODE
 from conure_ros.comms.sole_publisher import CLAIM, DISCOVERY_S
 
 HIDDEN = "/_action/"
@@ -46,7 +47,7 @@ class Profile:
 
 ELEMENTS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
 ELEMENTS |= {"execute": "action", "call": "action"}
-CLAIMED = {"/command/policy", "/command/teleop", "/joint_trajectory"}
+CLAIMED = {"/command/policy", "/command/teleop", "/command/trajectory", "/joint_trajectory"}
 # Too short-lived to be visible in a running graph.
 CLAIMING = Profile(publish=frozenset({f"/{CLAIM}*"}))
 
@@ -55,7 +56,7 @@ def manager_profile(lifecycle_nodes: Iterable[str]) -> Profile:
     """The services of the nodes that manager_node brings up, which it calls meanwhile."""
     services = ("change_state", "get_parameters", "get_state")
     of_nodes = frozenset(f"/{name}/{service}" for name in lifecycle_nodes for service in services)
-    return Profile(request=of_nodes | {"/set_mode"})
+    return Profile(request=of_nodes | {f"/{SET_MODE}"})
 
 
 def live_profile(node: Any, name: str) -> Profile:

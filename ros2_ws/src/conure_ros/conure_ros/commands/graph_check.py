@@ -3,7 +3,6 @@
 For whoever puts a driver, a camera or a whole simulator behind the topics (docs/your_simulator.md).
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +23,12 @@ from conure_core.robot.ros2_control import load_ros2_control
 from conure_msgs.msg import RobotState
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.cameras.encodings import rgb_pixels
+from conure_ros.commands.definition_check import check_definitions
 from conure_ros.commands.findings import Check, Finding, Missing, find
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import ros_context
-from conure_ros.comms.messages import NANOSECONDS, joint_part, joints_in, to_ns
+from conure_ros.comms.messages import NANOSECONDS, joint_part, joints_in, to_ns, to_seconds
+from conure_ros.comms.service_names import SCENE_RESET, SCENE_STATUS, name_hint
 from conure_ros.control.control_state import describe_state
 from conure_ros.control.joint_watch import FUTURE_S
 from conure_ros.recording.trial_goals import time_limit_s
@@ -151,8 +152,9 @@ def examine_graph(robot_name: str, image_size_px: int) -> Iterator[Finding]:
             ),
             (commands, partial(_check_listener, node, commands), True),
             ("robot_state", partial(_check_control, states), True),
-            ("reset_scene", partial(_check_reset, node), False),
-            ("task_status", partial(_check_status, node), False),
+            ("conure_msgs", partial(check_definitions, node), True),
+            (SCENE_RESET, partial(_check_reset, node), False),
+            (SCENE_STATUS, partial(_check_status, node), False),
         ]
         yield from find(checks, HELP)
         node.destroy_node()
@@ -350,17 +352,24 @@ def _check_control(heard: Heard) -> str:
 
 def _check_reset(node: Any) -> str:
     """Whether a node puts the scene back. It is not asked to: that would move the scene."""
-    client = node.create_client(ResetScene, "reset_scene")
+    client = node.create_client(ResetScene, SCENE_RESET)
     if not _spin(node, ANSWER_S, client.service_is_ready):
-        raise Missing("no node offers it", "graph=evaluate needs it, other graphs do not")
+        raise _not_offered(node, SCENE_RESET)
     return "offered"
+
+
+def _not_offered(node: Any, service: str) -> Missing:
+    return Missing(
+        f"no node offers it{name_hint(node, service)}",
+        "graph=evaluate needs it, other graphs do not",
+    )
 
 
 def _check_status(node: Any) -> str:
     """Ask how the task stands."""
-    client = node.create_client(TaskStatus, "task_status")
+    client = node.create_client(TaskStatus, SCENE_STATUS)
     if not _spin(node, ANSWER_S, client.service_is_ready):
-        raise Missing("no node offers it", "graph=evaluate needs it, other graphs do not")
+        raise _not_offered(node, SCENE_STATUS)
     future = client.call_async(TaskStatus.Request())
     if not _spin(node, ANSWER_S, future.done):
         raise Missing(
@@ -368,9 +377,8 @@ def _check_status(node: Any) -> str:
         )
     answer = future.result()
     try:
-        limit_s = time_limit_s(answer.detail_json)
+        limit_s = time_limit_s(answer.time_limit)
     except ConureError as error:
-        raise Missing(str(error), f"correct detail_json ({HELP})") from error
-    detail = json.loads(answer.detail_json or "{}")
-    given = "" if "time_limit_s" in detail else ", the default"
+        raise Missing(str(error), f"correct time_limit ({HELP})") from error
+    given = "" if to_seconds(answer.time_limit) else ", the default"
     return f"success {bool(answer.success_now)}, time limit {limit_s:g} s{given}"

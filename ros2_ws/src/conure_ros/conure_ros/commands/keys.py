@@ -17,18 +17,26 @@ from conure_core.config.loader import load_config
 from conure_core.config.values import POSITIVE
 from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
+from conure_msgs.msg import Mode
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
+from conure_ros.commands.quality_report import QualityReport
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
 from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import shut_down, until_shutdown
+from conure_ros.comms.messages import mode_message
 from conure_ros.comms.qos import NEWEST
-from conure_ros.control.control_state import confirms_stop
+from conure_ros.comms.service_names import (
+    RESET_STOP,
+    SET_MODE,
+    START_EPISODE,
+    STOP_EPISODE,
+)
 from conure_ros.teleop.terminal import keyboard, require_terminal
 
 HELP = (
-    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy h hold"
-    " ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
+    "space STOP | move w s a d r f | turn u o i k j l | gripper n open m close | p policy"
+    " t trajectory h hold ctrl-R clear stop | e record 1 success 0 failure x discard | q quit"
 )
 STOP, QUIT = " ", ("q", "\x04")
 SENT_S = 0.04
@@ -46,8 +54,9 @@ MOVES = {
     for key, sign in zip(pair, (1.0, -1.0), strict=True)
 }
 GRIPPER = {"n": "gripper_open_m", "m": "gripper_closed_m"}
-MODES = {"p": "policy", "h": "hold"}
-LABELS = {"1": "success", "0": "failure", "x": "discard"}
+MODES = {"p": Mode.POLICY, "t": Mode.TRAJECTORY, "h": Mode.HOLD}
+WORDS = StopEpisode.Request
+LABELS = {"1": WORDS.SUCCESS, "0": WORDS.FAILURE, "x": WORDS.DISCARD}
 # Control characters: no escape sequence ends in one, and Caps Lock does not make one of another
 # key.
 CLEAR, RECORD = "\x12", "e"
@@ -130,16 +139,17 @@ class Keys(Stopper):
     def __init__(self, config: KeysConfig, robot: RobotConfig) -> None:
         super().__init__("keys")
         self._robot = robot
+        self._quality = QualityReport(robot, say)
         self._held = HeldKeys(
             config.release_s, np.repeat([config.linear_m_s, config.angular_rad_s], 3)
         )
         self._twists = self.create_publisher(TwistStamped, "teleop/twist", NEWEST)
         self._grippers = self.create_publisher(JointState, "teleop/gripper", NEWEST)
         kinds = {
-            "set_mode": SetMode,
-            "reset_stop": Trigger,
-            "start_episode": StartEpisode,
-            "stop_episode": StopEpisode,
+            SET_MODE: SetMode,
+            RESET_STOP: Trigger,
+            START_EPISODE: StartEpisode,
+            STOP_EPISODE: StopEpisode,
         }
         self._asked_of = {name: self.create_client(kind, name) for name, kind in kinds.items()}
         self._sent_s, self._began_s, self._shown = 0.0, time.monotonic(), ""
@@ -193,7 +203,7 @@ class Keys(Stopper):
     def _repeat_stop(self) -> None:
         self.ask()
         now_s = time.monotonic()
-        if confirms_stop(self.control.last_since(self._stop_s)):
+        if self.control.confirms_stop(self._stop_s):
             self._stop_s = math.inf
         elif now_s - self._warned_s > WARN_S:
             self._warned_s = now_s
@@ -203,20 +213,20 @@ class Keys(Stopper):
         """Reset a stop, unless it is still being requested: it would come again."""
         state = self.control.state
         if self.stopping and (state is None or not state.stopped):
-            say("reset_stop: not sent: the stop is not confirmed yet")
+            say(f"{RESET_STOP}: not sent: the stop is not confirmed yet")
             return
         self._stop_s = math.inf
-        self._ask("reset_stop")
+        self._ask(RESET_STOP)
 
     def _press(self, key: str) -> None:
         actions: dict[str, Callable[[str], None]] = {
             **dict.fromkeys(MOVES, lambda key: self._held.press(key, time.monotonic())),
             **dict.fromkeys(GRIPPER, self._grip),
-            **dict.fromkeys(MODES, lambda key: self._ask("set_mode", mode=MODES[key])),
-            **dict.fromkeys(LABELS, lambda key: self._ask("stop_episode", label=LABELS[key])),
+            **dict.fromkeys(MODES, self._choose),
+            **dict.fromkeys(LABELS, lambda key: self._ask(STOP_EPISODE, label=LABELS[key])),
             CLEAR: self._clear,
             RECORD: lambda key: self._ask(
-                "start_episode", name=time.strftime("episode_%Y%m%d_%H%M%S")
+                START_EPISODE, name=time.strftime("episode_%Y%m%d_%H%M%S")
             ),
         }
         if key in actions:
@@ -225,6 +235,9 @@ class Keys(Stopper):
         elif key.lower() in actions and not self._hinted:
             self._hinted = True
             say("capital letters are not keys here; is Caps Lock on?")
+
+    def _choose(self, key: str) -> None:
+        self._ask(SET_MODE, mode=mode_message(MODES[key]))
 
     def _move(self) -> None:
         now_s = time.monotonic()
@@ -257,8 +270,14 @@ class Keys(Stopper):
             say(f"{service}: no node offers it")
             return
         client.call_async(client.srv_type.Request(**fields)).add_done_callback(
-            lambda done: _print_answer(service, done.result())
+            lambda done: self._take_answer(service, done.result())
         )
+
+    def _take_answer(self, service: str, answer: Any) -> None:
+        """Print it, and how good a recording is that it names."""
+        _print_answer(service, answer)
+        if isinstance(answer, StopEpisode.Response) and answer.success:
+            self._quality.begin(answer.path)
 
 
 def _print_answer(service: str, answer: Any) -> None:

@@ -70,7 +70,7 @@ def run(overrides: list[str]) -> None:
     except Exception as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RobotError(f"the stop failed ({why}); cut the arm's power") from error
-    say("stopped; the service reset_stop ends it")
+    say("stopped; the service control/reset_stop ends it")
 
 
 def _leave_removed_folder() -> None:

@@ -23,7 +23,7 @@ from conure_ros.comms.domains import (
 from conure_ros.comms.lifecycle import shut_down
 from conure_ros.comms.middleware import WITHOUT_SHARED_MEMORY, ways_to_reach
 from conure_ros.comms.qos import NEWEST
-from conure_ros.control.control_state import ControlState, confirms_stop, describe_state
+from conure_ros.control.control_state import ControlState, describe_state
 
 BEAT_S = 0.1
 LOOK_S = 0.1
@@ -59,6 +59,7 @@ class Stopper(Node):
 
 
 MUTE = "it sends no robot_state"
+OF_ANOTHER_RELEASE = "it was built against another conure_msgs, so its robot_state cannot be read"
 SEVERAL = "several nodes publish {}, so it is unknown which of them stopped"
 
 
@@ -86,12 +87,14 @@ class Watched:
         """Whether control confirmed the stop. If several nodes publish the topic, nothing is
         confirmed.
         """
-        return len(self.names) == 1 and confirms_stop(self.control.last_since(asked_s))
+        return len(self.names) == 1 and self.control.confirms_stop(asked_s)
 
     def why_not(self, asked_s: float) -> str:
         """Why the stop is not confirmed, for a person."""
         if len(self.names) > 1:
             return SEVERAL.format(self.topic)
+        if not self.control.is_readable():
+            return OF_ANOTHER_RELEASE
         state = self.control.last_since(asked_s)
         return MUTE if state is None else f"it reports: {describe_state(state)}"
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 
+from conure_ros.comms.messages import key_values
 from conure_ros.comms.qos import STREAM
 
 WINDOW = 600
@@ -77,7 +78,7 @@ def diagnostics(
         message=fault or "ok",
         hardware_id=hardware_id or NO_HARDWARE,
     )
-    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    status.values = key_values(values)
     message = DiagnosticArray(status=[status])
     message.header.stamp = node.get_clock().now().to_msg()
     return message

@@ -93,8 +93,9 @@ def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set at once, even while the main thread waits in the
     middleware.
 
-    `wake` is called afterwards, on another thread. For the main thread; the previous handlers
-    return at the end.
+    `wake` is called afterwards, on another thread. For the main thread. The previous handlers
+    return at the end, unless one of the signals came: the process is ending then, and a second
+    signal must not kill it before it has.
     """
     asked = threading.Event()
     receiver, sender = socket.socketpair()
@@ -117,7 +118,7 @@ def end_requests(wake: Callable[[], object]) -> Iterator[threading.Event]:
         yield asked
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked.is_set() else handler)
         signal.set_wakeup_fd(fd_before)
         sender.close()
         listener.join()

@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import inspect
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -26,6 +28,7 @@ from conure_ros.comms.domains import announce_node
 from conure_ros.comms.ending import end_requests, tie_to_launcher
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
 from conure_ros.comms.qos import overridable
+from conure_ros.comms.service_names import OLD_NAMES, under_old_name
 
 
 class ActivePublisher:
@@ -92,6 +95,12 @@ class ManagedNode(LifecycleNode):
         )
         self._refuse_invalid_transitions()
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether it was configured, and not cleaned up since."""
+        state: int = self._state_machine.current_state[0]
+        return state != State.PRIMARY_STATE_UNCONFIGURED
+
     def configure(self) -> None: ...
     def activate(self) -> None: ...
     def deactivate(self) -> None: ...
@@ -129,26 +138,33 @@ class ManagedNode(LifecycleNode):
         self._when_active.append(publisher)
         return publisher
 
-    def late_service(self, kind: Any, name: str, answer: Callable[[Any, Any], Any]) -> Any:
-        """Create a service that awaits something before it answers, and blocks no other callback.
-
-        An answer that comes after the node was cleaned up is dropped.
+    def offer(self, kind: Any, name: str, answer: Callable[[Any, Any], Any]) -> None:
+        """Create a service, until the node is cleaned up; where it was renamed, its old name too.
 
         Args:
             kind: Type of the service.
-            name: Its name.
-            answer: A coroutine function of request and response. Destroyed with the node's other
-                entities.
+            name: Its name; `~/` stands for the node's own.
+            answer: Function of request and response. A coroutine function may await something
+                before it answers, and blocks no other callback; an answer that comes after the
+                node was cleaned up is dropped.
         """
-        service = self.create_service(kind, name, answer, callback_group=ReentrantCallbackGroup())
-        send = service.send_response
+        self._create_service(kind, name, answer)
+        if name in OLD_NAMES:
+            self._create_service(kind, OLD_NAMES[name], under_old_name(self, name, answer))
 
-        def send_if_there(response: Any, header: Any) -> None:
-            with contextlib.suppress(InvalidHandle):
-                send(response, header)
+    def _create_service(self, kind: Any, name: str, answer: Callable[[Any, Any], Any]) -> None:
+        late = inspect.iscoroutinefunction(answer)
+        group = ReentrantCallbackGroup() if late else None
+        service = self.create_service(kind, name, answer, callback_group=group)
+        if late:
+            send = service.send_response
 
-        service.send_response = send_if_there
-        return self.destroy_at_cleanup(self.destroy_service, service)
+            def send_if_there(response: Any, header: Any) -> None:
+                with contextlib.suppress(InvalidHandle):
+                    send(response, header)
+
+            service.send_response = send_if_there
+        self.destroy_at_cleanup(self.destroy_service, service)
 
     def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
         """Create a timer on the steady clock: it neither stalls nor jumps with wall or simulated

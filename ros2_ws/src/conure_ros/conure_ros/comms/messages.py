@@ -1,23 +1,26 @@
 """Conversion between ROS messages and arrays. Everywhere else time stamps are integers, ns."""
 
 import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import KeyValue
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from conure_core.control.controller import JointTarget
 from conure_core.control.safety import JointCommand
-from conure_core.errors import UnsafeCommand
+from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.robot.description import RobotConfig
 from conure_core.robot.joint_names import by_name
 from conure_core.robot.link_transforms import Transform
 from conure_core.robot.ros2_control import joint_order
 from conure_core.types import Array
+from conure_msgs.msg import Mode
 
 NANOSECONDS = 1_000_000_000
 
@@ -33,6 +36,18 @@ def to_ns(stamp: Time) -> int:
 def to_duration(seconds: float) -> Duration:
     nanoseconds = round(seconds * NANOSECONDS)
     return Duration(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+
+
+def to_seconds(duration: Duration) -> float:
+    return float(duration.sec + duration.nanosec / NANOSECONDS)
+
+
+def mode_message(value: int) -> Mode:
+    return Mode(value=int(value))
+
+
+def key_values(values: Mapping[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
 
 
 def image_message(pixels: NDArray[np.uint8], stamp_ns: int, frame: str) -> Image:
@@ -102,6 +117,23 @@ class JointPart:
     stamp_ns: int
     index: NDArray[np.intp]
     positions: Array
+
+
+@dataclass(frozen=True)
+class JointGoal:
+    """Where some joints are to be: the arm's angles (n,), rad, the gripper, m, or both. None: where
+    they were commanded last.
+    """
+
+    joint_rad: Array | None
+    gripper_m: float | None
+
+    def completed(self, last: JointCommand) -> JointTarget:
+        """The target of all joints, after the last command."""
+        return JointTarget(
+            last.joint_rad if self.joint_rad is None else self.joint_rad,
+            last.gripper_m if self.gripper_m is None else self.gripper_m,
+        )
 
 
 @dataclass(frozen=True)
@@ -223,6 +255,56 @@ def joint_command(message: JointTrajectory, robot: RobotConfig) -> JointCommand:
     positions = by_name(
         message.joint_names, message.points[0].positions, robot.command_names, "joint_trajectory"
     )
-    time_from_start = message.points[0].time_from_start
-    duration_s = time_from_start.sec + time_from_start.nanosec / NANOSECONDS
+    duration_s = to_seconds(message.points[0].time_from_start)
     return JointCommand(positions[:-1], float(positions[-1]), duration_s)
+
+
+def goal_message(goal: JointGoal, robot: RobotConfig, stamp_ns: int) -> JointTrajectory:
+    """Build a JointTrajectory of one point, which names the joints that the goal moves.
+
+    Args:
+        goal: Angles of the arm, position of the gripper, or both.
+        robot: Names of the joints, and the base frame.
+        stamp_ns: Time of the measurement that the goal answers, ns.
+    """
+    message, point = JointTrajectory(), JointTrajectoryPoint()
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), robot.base_frame
+    names, positions = list[str](), list[float]()
+    if goal.joint_rad is not None:
+        names += robot.joint_names
+        positions += goal.joint_rad.tolist()
+    if goal.gripper_m is not None:
+        names.append(robot.gripper_joint)
+        positions.append(goal.gripper_m)
+    point.positions = positions
+    message.joint_names, message.points = names, [point]
+    return message
+
+
+def joint_goal(message: JointTrajectory, robot: RobotConfig) -> JointGoal:
+    """Read a JointTrajectory of one point, joints in any order; inverse of `goal_message`.
+
+    Args:
+        message: The trajectory. It names all joints of the arm, the gripper, or both.
+        robot: Names and order of the joints.
+
+    Raises:
+        RobotError: A joint is missing, doubled or not the robot's; the message names it.
+        UnsafeCommand: There is not exactly one point, or a position is not finite.
+    """
+    topic = "command/trajectory"
+    if len(message.points) != 1:
+        raise UnsafeCommand(f"{topic}: expected one point, got {len(message.points)}")
+    names, positions = message.joint_names, message.points[0].positions
+    foreign = sorted(set(names) - set(robot.command_names))
+    if foreign or not names:
+        raise RobotError(
+            f"{topic} names {', '.join(foreign) or 'no joint'}; {robot.name} has"
+            f" {', '.join(robot.command_names)}"
+        )
+    arm, gripper = None, None
+    if robot.gripper_joint in names:
+        gripper = float(by_name(names, positions, [robot.gripper_joint], topic)[0])
+    if set(names) & set(robot.joint_names):
+        arm = by_name(names, positions, robot.joint_names, topic)
+    return JointGoal(arm, gripper)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -13,6 +15,7 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
 from conure_core.config.override_words import at_home
 from conure_core.config.yaml_fields import Bounds
@@ -24,7 +27,12 @@ STANDARD = (CLOCK, "start_type_description_service")
 
 
 def parameter(
-    default: Any, description: str, low: float | None = None, high: float | None = None
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    until_configured: bool = False,
 ) -> Any:
     """Declare a dataclass field that is a ROS parameter.
 
@@ -33,16 +41,19 @@ def parameter(
         description: What it sets, with its unit; shown by `ros2 param describe`.
         low: Smallest value, included; None: no range. Give both ends or neither.
         high: Largest value, included.
+        until_configured: It may change while the node is unconfigured; `reread` gives the new
+            value. All others are read-only.
     """
-    metadata: dict[str, Any] = {"description": description}
+    metadata: dict[str, Any] = {"description": description, "changes": until_configured}
     if low is not None and high is not None:
         metadata["bounds"] = Bounds(low, high)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def declare(node: Node, schema: type[T]) -> T:
-    """Declare every field of a dataclass as a read-only parameter, and read the given values. The
-    node's clock is fixed too.
+    """Declare every field of a dataclass as a parameter, read-only unless it may change until the
+    node is configured, and read the given values. The node's clock is fixed too, and ignores times
+    before zero.
 
     Args:
         node: The node that gets the parameters.
@@ -75,17 +86,80 @@ def declare(node: Node, schema: type[T]) -> T:
         if isinstance(value, str):
             value = at_home(value)
         values[field.name] = tuple(value) if isinstance(field.default, tuple) else value
-    node.add_on_set_parameters_callback(_keep_clock)
+    node.add_on_set_parameters_callback(_refuse_changes)
+    changing = {field.name for field in dataclasses.fields(schema) if field.metadata["changes"]}  # type: ignore[arg-type]
+    if changing:
+        node.add_on_set_parameters_callback(partial(_refuse_when_configured, node, changing))
+    _ignore_negative_clock(node)
     return schema(**values)
 
 
-def _keep_clock(changes: list[Parameter]) -> SetParametersResult:
-    """Refuse another clock at run time: every stamp that came before would be of another time."""
-    if any(change.name == CLOCK for change in changes):
-        return SetParametersResult(
-            successful=False, reason=f"{CLOCK} cannot change while the node runs; start it again"
+def reread(node: Node, given: T) -> T:
+    """Read the parameters again that may change until the node is configured.
+
+    Args:
+        node: The node.
+        given: The values so far, from `declare`.
+
+    Returns:
+        The values now.
+    """
+    changed = {}
+    for field in dataclasses.fields(given):  # type: ignore[arg-type]
+        if field.metadata["changes"]:
+            value = node.get_parameter(field.name).value
+            changed[field.name] = at_home(value) if isinstance(value, str) else value
+    return dataclasses.replace(given, **changed)  # type: ignore[type-var]
+
+
+def _refuse_when_configured(
+    node: Any, names: set[str], changes: list[Parameter]
+) -> SetParametersResult:
+    """Refuse a change that would have no effect yet: the old value would hold, unseen."""
+    asked = [change.name for change in changes if change.name in names]
+    if asked and node.is_configured:
+        reason = (
+            f"{', '.join(asked)} can change only while {node.get_name()} is unconfigured;"
+            " deactivate it and clean it up first"
         )
+        return SetParametersResult(successful=False, reason=reason)
     return SetParametersResult(successful=True)
+
+
+def _refuse_changes(changes: list[Parameter]) -> SetParametersResult:
+    """Refuse another clock at run time: every stamp that came before would be of another time.
+
+    A nameless parameter is refused too: rclpy takes it for a declared one.
+    """
+    names, why = [change.name for change in changes], ""
+    if CLOCK in names:
+        why = f"{CLOCK} cannot change while the node runs; start it again"
+    elif "" in names:
+        why = "a parameter must have a name"
+    return SetParametersResult(successful=not why, reason=why)
+
+
+def _ignore_negative_clock(node: Node) -> None:
+    """Ignore times before zero on /clock: rclpy raises at them, which would end the process."""
+    for subscription in node.subscriptions:
+        if subscription.msg_type is Clock:
+            subscription.callback = _clock_callback(node, subscription.callback)
+
+
+def _clock_callback(node: Node, take: Callable[[Clock], None]) -> Callable[[Clock], None]:
+    warned = False
+
+    def take_unless_negative(message: Clock) -> None:
+        nonlocal warned
+        if message.clock.sec >= 0:
+            take(message)
+        elif not warned:
+            warned = True
+            node.get_logger().warning(
+                f"/clock says {message.clock.sec} s; times before 0 are ignored"
+            )
+
+    return take_unless_negative
 
 
 def _take_whole_numbers(node: Node, name: str, default: Any) -> None:
@@ -110,7 +184,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def _descriptor(field: "dataclasses.Field[Any]") -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=field.metadata["description"], read_only=True)
+    descriptor = ParameterDescriptor(
+        description=field.metadata["description"], read_only=not field.metadata["changes"]
+    )
     bounds: Bounds | None = field.metadata.get("bounds")
     if bounds is None:
         return descriptor

@@ -5,11 +5,12 @@ Images and commands are reliable with a depth of one: the newest always arrives,
 never acted on. Best effort dropped half of the 640x480 images on two busy cores.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import Any
 
 from rclpy.duration import Duration
+from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -18,6 +19,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Empty
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 PARTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
@@ -25,7 +27,7 @@ PARTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 second would replace the first. Readers take all that waits, and use the newest of each.
 """
 ANY = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""The second reader of `stop`, see stop_topic: publishers of a button are often best effort.
+"""The second reader of `stop`, see subscribe_stop: publishers of a button are often best effort.
 """
 STREAM = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
@@ -94,3 +96,24 @@ def overridable(profile: QoSProfile) -> dict[str, Any]:
         "qos_profile": copy(profile),
         "qos_overriding_options": QoSOverridingOptions.with_default_policies(),
     }
+
+
+def subscribe_stop(node: Node, stop: Callable[[], None]) -> list[Any]:
+    """Subscribe to `stop` twice: the middleware connects a reliable reader to no best-effort
+    publisher, and a best-effort one may lose a message.
+
+    Args:
+        node: Node that is to stop.
+        stop: Called for every message, twice for one of a reliable publisher.
+
+    Returns:
+        The subscriptions.
+    """
+
+    def received(_: Empty) -> None:
+        stop()
+
+    return [
+        node.create_subscription(Empty, "stop", received, **overridable(NEWEST)),
+        node.create_subscription(Empty, "stop", received, ANY),
+    ]

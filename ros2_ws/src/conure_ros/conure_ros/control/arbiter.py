@@ -2,26 +2,64 @@
 out.
 """
 
+import math
+from dataclasses import dataclass
 from enum import IntEnum
 
-from conure_core.errors import RobotError, unknown_name
+from conure_core.control.safety import JointCommand
+from conure_core.errors import ConfigError, RobotError, unknown_name
+from conure_core.types import Array
+from conure_ros.comms.messages import JointGoal
 
 
 class Mode(IntEnum):
-    """As in conure_msgs/RobotState."""
+    """As in conure_msgs/Mode."""
 
     INACTIVE = 0
     HOLD = 1
     POLICY = 2
     TELEOP = 3
     STOPPED = 4
+    TRAJECTORY = 5
 
 
-SELECTABLE = {"hold": Mode.HOLD, "policy": Mode.POLICY, "teleop": Mode.TELEOP}
+SOURCES = (Mode.POLICY, Mode.TELEOP, Mode.TRAJECTORY)
+"""Who can move the arm, one at a time."""
+SELECTABLE = {mode.name.lower(): mode for mode in (Mode.HOLD, *SOURCES)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source wants: an action (7,) for the observation captured at `captured_ns`, or a
+    joint goal.
+    """
+
+    captured_ns: int
+    action: Array | JointGoal
+    bundle_hash: str = ""
+    log_likelihood: float = math.nan
+
+
+@dataclass(frozen=True)
+class Status:
+    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
+
+    mode: Mode
+    selected: Mode
+    stopped: bool
+    reason: str
+    alarm: str
+    refused: int
+    refusal: str
+    reset_ns: int
+    now_ns: int
+    command: JointCommand | None = None
+    changes: tuple[str, ...] = ()
+    latency_s: float = math.nan
 
 
 class Arbiter:
-    """Arbitrate between sources: a stop wins over a person, a person over the policy.
+    """Arbitrate between sources: a stop wins over a person, a person over policy and trajectories.
 
     The arm holds when the selected source falls silent or sends a command that must not move the
     arm. The source moves the arm again with its next good command. Only `reset` ends a latched
@@ -55,13 +93,13 @@ class Arbiter:
 
     @property
     def moving(self) -> bool:
-        return self.mode in (Mode.POLICY, Mode.TELEOP)
+        return self.mode in SOURCES
 
     def select(self, mode: Mode, now_s: float, why: str = "") -> None:
         """Select the source that may move the arm from now on.
 
         Args:
-            mode: POLICY, TELEOP, or HOLD for none.
+            mode: One of SOURCES, or HOLD for none.
             now_s: Present time on the steady clock, s. The source is silent `stale_s` after it.
             why: Reason to show for HOLD; other modes give their own until the first good command.
 
@@ -69,7 +107,7 @@ class Arbiter:
             RobotError: The arm is stopped.
         """
         if self.stop_reason:
-            raise RobotError(f"stopped ({self.stop_reason}); call reset_stop first")
+            raise RobotError(f"stopped ({self.stop_reason}); call control/reset_stop first")
         self.selected, self._fresh_s = mode, now_s
         self._why = (
             why if mode is Mode.HOLD else f"waiting for the first {mode.name.lower()} command"
@@ -114,8 +152,16 @@ class Arbiter:
         return True
 
 
-def selectable_mode(name: str) -> Mode:
-    """The mode of this name. Raises: ConfigError listing the valid names."""
+def named_mode(name: str) -> Mode:
+    """The selectable mode of this name. Raises: ConfigError listing the valid names."""
     if name not in SELECTABLE:
         raise unknown_name("mode", name, SELECTABLE)
     return SELECTABLE[name]
+
+
+def selectable_mode(value: int) -> Mode:
+    """The mode of this value of conure_msgs/Mode. Raises: ConfigError listing those to choose."""
+    if value not in SELECTABLE.values():
+        valid = ", ".join(f"{mode.value} ({mode.name})" for mode in SELECTABLE.values())
+        raise ConfigError(f"mode {value} cannot be chosen; choose one of {valid}")
+    return Mode(value)

@@ -1,6 +1,15 @@
-"""Detects that the clock of the stamps was set back. Pure."""
+"""Two clocks, and the detection of one that was set back. Pure."""
+
+from typing import Protocol
 
 TOLERANCE_NS = 20_000_000
+
+
+class Clock(Protocol):
+    """Two times: a steady one, and the one of the stamps."""
+
+    def steady_s(self) -> float: ...
+    def now_ns(self) -> int: ...
 
 
 class ClockWatch:

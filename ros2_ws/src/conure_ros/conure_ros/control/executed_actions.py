@@ -20,11 +20,10 @@ from conure_core.errors import ConureError
 from conure_core.robot.arm import Arm
 from conure_core.types import Array
 from conure_msgs.msg import PolicyCommand, RobotState
-from conure_ros.comms.messages import NANOSECONDS, to_ns, to_time
+from conure_ros.comms.messages import to_ns, to_time
 from conure_ros.comms.worker import NewestWins
 
 REMEMBERED = 20
-SAME_STAMP_NS = 1_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ExecutedActions:
 
     Its `action` is the delta between the last two joint commands. Its z and log-likelihood are
     those of this action under the prior, for the same observation; without a prior z is empty and
-    the log-likelihood NaN. Its source is "executed". The gripper opening is the requested one.
+    the log-likelihood NaN. Its source is EXECUTED. The gripper opening is the requested one.
     """
 
     def __init__(self, arm: Arm, bundle: Bundle, publish: Callable[[PolicyCommand], None]) -> None:
@@ -78,15 +77,10 @@ class ExecutedActions:
         if len(state.commanded_rad) != len(self._arm.config.joint_names):
             return
         before_rad, self._last_rad = self._last_rad, np.array(state.commanded_rad)
-        latency_ns = state.capture_to_command_s * NANOSECONDS
-        if before_rad is None or not state.safety_changes or not math.isfinite(latency_ns):
+        if before_rad is None or not state.safety_changes:
             return
-        captured_ns = to_ns(state.header.stamp) - round(latency_ns)
         with self._lock:
-            decision = next(
-                (d for ns, d in self._decisions.items() if abs(ns - captured_ns) < SAME_STAMP_NS),
-                None,
-            )
+            decision = self._decisions.get(to_ns(state.capture_stamp))
         if decision is not None:
             self.worker.submit(Change(decision, before_rad, self._last_rad))
 
@@ -99,7 +93,9 @@ class ExecutedActions:
         except ConureError:
             return
         command = PolicyCommand(
-            source="executed", bundle_hash=self._bundle.hash, log_likelihood=log_likelihood
+            source=PolicyCommand.EXECUTED,
+            bundle_hash=self._bundle.hash,
+            log_likelihood=log_likelihood,
         )
         command.header.stamp, command.header.frame_id = (
             to_time(decision.captured_ns),

@@ -91,7 +91,7 @@ class Homing:
             self._next() if way == "joints" else self._by_tool(way, left), age_s
         )
         blocked, moved_rad = (
-            _blocked_by(command),
+            blocked_by(command),
             float(np.abs(command.joint_rad - before[1][0].joint_rad).max()),
         )
         # Safety may shorten a step of the tool: it slides along the limit.
@@ -171,7 +171,7 @@ class Homing:
             command = self._loop.step_joints(JointTarget(ahead_rad, self._gripper_m), age_s)
             if np.abs(command.joint_rad - begun_rad).max() > STUCK_RAD:
                 return command
-            blocked = _blocked_by(command) or blocked
+            blocked = blocked_by(command) or blocked
             self._loop.set_state(before)
             rows = np.vstack([rows, self._gradients(ahead_rad, depths(ahead_rad) > begun)])
         raise UnsafeCommand(f"homing is blocked: {blocked}; {BY_HAND}")
@@ -203,7 +203,7 @@ class _Patience:
         return self._periods > PATIENCE
 
 
-def _blocked_by(command: JointCommand) -> str:
+def blocked_by(command: JointCommand) -> str:
     """The reasons for which safety shortened the command, other than slowing down; '' if none."""
     return "; ".join(change for change in command.changes if not change.startswith(HARMLESS))
 

@@ -16,7 +16,14 @@ class ControlParameters:
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
     bundle: str = parameter(
-        "", "folder of the policy bundle; only its commands are accepted. Empty: any policy's"
+        "",
+        "folder of the policy bundle; only its commands are accepted. Empty: any policy's",
+        until_configured=True,
+    )
+    bundle_alias: str = parameter(
+        "",
+        "what the log and diagnostics call the bundle, in blinded trials; '': its own name",
+        until_configured=True,
     )
     stale_periods: float = parameter(
         1.85, "age of the last good command, in control periods, at which the arm holds", 1.0, 10.0

@@ -5,7 +5,7 @@ Pure: the clock is passed in.
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +17,11 @@ from conure_core.control.safety import JointCommand, reachable
 from conure_core.errors import RobotError, UnsafeCommand
 from conure_core.robot.arm import Arm, within
 from conure_core.types import Array
-from conure_ros.comms.messages import NANOSECONDS, JointPart, JointSample
+from conure_ros.comms.messages import NANOSECONDS, JointGoal, JointPart, JointSample
 from conure_ros.comms.qos import STATE_PERIOD_S
 from conure_ros.comms.sole_publisher import NO_NAME
-from conure_ros.control.arbiter import Arbiter, Mode
-from conure_ros.control.clock_watch import ClockWatch
+from conure_ros.control.arbiter import Arbiter, Mode, Request, Status
+from conure_ros.control.clock_watch import Clock, ClockWatch
 from conure_ros.control.home_request import HomeRequest
 from conure_ros.control.joint_watch import JointWatch
 from conure_ros.control.parameters import ControlParameters
@@ -30,42 +30,6 @@ from conure_ros.control.set_point import SetPoint
 from conure_ros.control.torque import CONFIRM_S, Torque
 
 NOWHERE_S = 1e-9
-
-
-class Clock(Protocol):
-    """Two times: a steady one, and the one of the stamps."""
-
-    def steady_s(self) -> float: ...
-    def now_ns(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a policy or a person wants: an action (7,) for the observation captured at
-    `captured_ns`.
-    """
-
-    captured_ns: int
-    action: Array
-    bundle_hash: str = ""
-    log_likelihood: float = math.nan
-
-
-@dataclass(frozen=True)
-class Status:
-    """What control does and why, as in conure_msgs/RobotState. `command`: the one just sent."""
-
-    mode: Mode
-    stopped: bool
-    reason: str
-    alarm: str
-    refused: int
-    refusal: str
-    reset_ns: int
-    now_ns: int
-    command: JointCommand | None = None
-    changes: tuple[str, ...] = ()
-    latency_s: float = math.nan
 
 
 class Sink(Protocol):
@@ -263,10 +227,10 @@ class Supervisor:
     # Commands.
 
     def take_request(self, source: Mode, request: Request) -> None:
-        """Take a command of the policy or of a person.
+        """Take a command of a source.
 
         Args:
-            source: POLICY or TELEOP.
+            source: One of `arbiter.SOURCES`.
             request: The action and what it answers. A refused one is counted, and its reason
                 reported.
         """
@@ -293,8 +257,7 @@ class Supervisor:
             measured = self._moved_by_hand(self._present())
             self._require_following(measured)
             age_s = self._age_s(source, request)
-            action = self._trusted(request) if source is Mode.POLICY else np.array(request.action)
-            command = self.loop.step(action, measured.joint_rad, age_s, measured.gripper_m)
+            command = self._gated(source, request, measured, age_s)
         except RobotError as error:
             self._refuse(str(error))
             self._hold(str(error))
@@ -302,6 +265,16 @@ class Supervisor:
         # The age decides, not the arrival: the observation is this old.
         self.arbiter.accept(self.clock.steady_s() - max(0.0, age_s))
         self._send(command, measured, request.captured_ns)
+
+    def _gated(
+        self, source: Mode, request: Request, measured: JointSample, age_s: float
+    ) -> JointCommand:
+        """The command that controller and gate make of a request. Raises: RobotError."""
+        if isinstance(request.action, JointGoal):
+            target = request.action.completed(self.loop.gate.last)
+            return self.loop.step_joints(target, age_s, measured.gripper_m)
+        action = self._trusted(request) if source is Mode.POLICY else np.array(request.action)
+        return self.loop.step(action, measured.joint_rad, age_s, measured.gripper_m)
 
     def _age_s(self, source: Mode, request: Request) -> float:
         """The age of a request by its stamp, s. If the stamp is not new, also the time since it
@@ -321,6 +294,11 @@ class Supervisor:
             self._stamps[source] = (request.captured_ns, now_s)
             return age_s
         return max(age_s, now_s - since_s)
+
+    def pause(self, source: Mode, why: str) -> None:
+        """Hold until the source's next command, if it is the one that moves the arm."""
+        if self.active and self.arbiter.mode is source:
+            self._hold(why)
 
     def _refuse(self, why: str) -> None:
         self._refused, self._refusal, self._refused_since_selection = self._refused + 1, why, True
@@ -670,6 +648,7 @@ class Supervisor:
         self.sink.report(
             Status(
                 mode=self.mode,
+                selected=self.arbiter.selected if self.active else Mode.HOLD,
                 stopped=bool(self.arbiter.stop_reason),
                 reason=self.reason,
                 alarm=self.alarm,

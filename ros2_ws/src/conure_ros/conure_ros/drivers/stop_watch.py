@@ -11,9 +11,8 @@ from std_msgs.msg import Empty
 from conure_msgs.msg import RobotState
 from conure_ros.comms.lifecycle import ManagedNode, one_line
 from conure_ros.comms.messages import to_ns
-from conure_ros.comms.qos import LATCHED, NEWEST, overridable
+from conure_ros.comms.qos import LATCHED, NEWEST, overridable, subscribe_stop
 from conure_ros.comms.sole_publisher import PublisherWatch
-from conure_ros.comms.stop_topic import subscribe_stop
 from conure_ros.drivers.stop_latch import StopLatch
 
 PUBLISHERS_PERIOD_S = 0.05

@@ -19,7 +19,7 @@ def measure_jitter_and_cpu(session: Session, sizes: Sizes) -> Outcome:
         session: The running graph.
         sizes: `jitter_s` is the whole duration, s.
     """
-    session.call("set_mode", mode="hold")
+    session.choose("hold")
     figures = _cpu(session, "idle", sizes.jitter_s / 2)
     session.let_policy_move(1)
     start = len(session.trajectories)

@@ -19,9 +19,10 @@ from conure_core.contract.action import GRIPPER, MOTION
 from conure_core.errors import RobotError
 from conure_core.runtime.json_text import json_text
 from conure_core.types import Array
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand
 from conure_ros.comms.messages import joint_sample, to_ns, to_time
 from conure_ros.comms.qos import NEWEST, STREAM
+from conure_ros.control.arbiter import named_mode
 from conure_ros.faults.judge.rules import (
     Judge,
     Judgement,
@@ -171,7 +172,7 @@ def send_commands(
         number = 0
         while not ended.wait(period_s):
             sign = 1.0 if int(number * period_s / half_s) % 2 == 0 else -1.0
-            message = PolicyCommand(source=source, log_likelihood=math.nan)
+            message = PolicyCommand(source=named_mode(source), log_likelihood=math.nan)
             message.action = [sign * value for value in action[MOTION]] + [float(action[GRIPPER])]
             stamp_ns = session.now_ns()
             message.header.stamp = to_time(stamp_ns)
@@ -245,8 +246,8 @@ class ForeignArm:
         session.call("reset_stop")
         began_ns = session.now_ns() + int(SETTLED_S * 1e9)
         session.wait(lambda: session.now_ns() > began_ns, 5.0, "time passes")
-        session.call("set_mode", mode="hold")
-        session.wait(lambda: session.states[-1].mode == RobotState.HOLD, 5.0, "control holds")
+        session.choose("hold")
+        session.wait(lambda: session.states[-1].mode.value == Mode.HOLD, 5.0, "control holds")
 
 
 def _run_on_foreign_arm(run: Row, session: Session, sizes: Sizes) -> Outcome:

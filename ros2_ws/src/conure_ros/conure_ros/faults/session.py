@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import tempfile
 import threading
@@ -26,12 +25,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import RobotError
 from conure_core.robot.description import RobotConfig, load_robot
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import InjectedFault, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.bringup.graphs import NodeSpec
 from conure_ros.bringup.launcher import RunningGraph, ros_environment
-from conure_ros.comms.messages import to_ns
+from conure_ros.comms.messages import mode_message, to_ns
 from conure_ros.comms.qos import LATCHED, NEWEST, RECORDED, STREAM
+from conure_ros.control.arbiter import Mode, named_mode
 
 CALL_S = 20.0
 UP_S = 90.0
@@ -61,7 +61,7 @@ class Session:
         self.states: list[RobotState] = []
         self.trajectories: list[JointTrajectory] = []
         self.joints: list[JointState] = []
-        self.injected: list[dict[str, Any]] = []
+        self.injected: list[InjectedFault] = []
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node("faults", context=self._context)
@@ -90,14 +90,13 @@ class Session:
             JointState, f"{self.raw}joint_states", self.joints.append, RECORDED
         )
         node.create_subscription(RobotState, "robot_state", lambda state: None, LATCHED)
-        node.create_subscription(String, "faults/injected", self._on_injected, STREAM)
+        node.create_subscription(InjectedFault, "faults/injected", self.injected.append, STREAM)
         self._inject = node.create_publisher(String, "faults/inject", STREAM)
         self.stop_topic = node.create_publisher(Empty, "stop", NEWEST)
         kinds = {"stop": Trigger, "reset_stop": Trigger, "home": Trigger, "set_mode": SetMode}
-        self._clients = {name: node.create_client(kind, name) for name, kind in kinds.items()}
-
-    def _on_injected(self, message: String) -> None:
-        self.injected.append(json.loads(message.data))
+        self._clients = {
+            name: node.create_client(kind, f"control/{name}") for name, kind in kinds.items()
+        }
 
     def destroy(self, entity: Any) -> None:
         """Destroy a publisher, subscription or client on the thread that spins, which may be using
@@ -153,9 +152,15 @@ class Session:
     # Requests to the graph.
 
     def call(self, service: str, **fields: Any) -> Any:
-        """A service's response. Raises: RobotError if none comes, or if it reports a failure."""
+        """The response of a service of control. Raises: RobotError if none comes, or if it reports
+        a failure.
+        """
         client = self._clients[service]
         return self._answer(client, client.srv_type.Request(**fields), service)
+
+    def choose(self, mode: str) -> None:
+        """Choose who may move the arm, by the name of a mode. Raises: RobotError."""
+        self.call("set_mode", mode=mode_message(named_mode(mode)))
 
     def call_once(self, kind: Any, name: str) -> Any:
         """Call a rarely used service, with an empty request.
@@ -188,9 +193,9 @@ class Session:
         """Let the policy move the arm from home, until it has sent so many commands. Raises:
         RobotError.
         """
-        self.call("set_mode", mode="hold")
+        self.choose("hold")
         self._go_home()
-        self.call("set_mode", mode="policy")
+        self.choose("policy")
         before = len(self.states)
         self.wait(lambda: self._moves_since(before) >= commands, 20.0, "the policy moves the arm")
 
@@ -207,7 +212,7 @@ class Session:
     def _moves_since(self, start: int) -> int:
         states = self.states[start:]
         return sum(
-            state.mode == RobotState.POLICY and len(state.commanded_rad) > 0 for state in states
+            state.mode.value == Mode.POLICY and len(state.commanded_rad) > 0 for state in states
         )
 
     def inject(self, fault: str) -> int:
@@ -218,14 +223,14 @@ class Session:
         self._inject.publish(String(data=fault))
         self.wait(lambda: len(self.injected) > count, 5.0, f"fault_node takes '{fault}'")
         answer = self.injected[count]
-        if answer["error"]:
-            raise RobotError(answer["error"])
-        return int(answer["stamp_ns"])
+        if answer.error:
+            raise RobotError(answer.error)
+        return to_ns(answer.stamp)
 
     def wait_for_spoiled(self) -> int:
         """The time at which the last fault first changed a message, ns."""
-        self.wait(lambda: self.injected[-1].get("spoiled"), 5.0, "fault_node spoils a message")
-        return int(self.injected[-1]["stamp_ns"])
+        self.wait(lambda: self.injected[-1].spoiled, 5.0, "fault_node spoils a message")
+        return to_ns(self.injected[-1].stamp)
 
     def wait_for_hold(self, since_ns: int, timeout_s: float = 3.0) -> RobotState:
         """Wait until the policy does not move the arm.
@@ -246,7 +251,7 @@ class Session:
             recent = self.states[-200:]
             later = [state for state in recent if to_ns(state.header.stamp) >= since_ns]
             return next(
-                (state for state in later or recent[-1:] if state.mode != RobotState.POLICY), None
+                (state for state in later or recent[-1:] if state.mode.value != Mode.POLICY), None
             )
 
         state: RobotState = self.wait(found, timeout_s, "the arm holds")

@@ -14,7 +14,7 @@ import numpy as np
 
 from conure_core.robot.arm import Arm
 from conure_core.types import Array
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand, RobotState
 from conure_ros.comms.messages import to_ns
 from conure_ros.comms.qos import RECORDED
 from conure_ros.faults.cases.input import measure_hold
@@ -129,16 +129,14 @@ def _assess(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
     time.sleep(1.0)
     states = list(session.states)
     commanded = [state for state in states if len(state.commanded_rad)]
-    latency_ms = np.array([state.capture_to_command_s for state in commanded]) * 1e3
-    latency_ms = latency_ms[np.isfinite(latency_ms)]
+    answering = [state for state in commanded if _captured(state)]
+    latency_ms = np.array([_stamp(state) - _captured(state) for state in answering]) * 1e-6
     unasked = [_stamp(now) for before, now in pairwise(states) if _gave_way(before, now)]
     unasked = [stamp for stamp in unasked if not _within(stamp, seen.faulty_ns)]
     # A policy's command is lost if nothing is wrong and control does not follow it; holds are
     # counted separately.
     wrong = [*seen.faulty_ns, *((stamp, stamp) for stamp in unasked)]
-    followed = np.array(
-        [_captured(state) for state in commanded if np.isfinite(state.capture_to_command_s)]
-    )
+    followed = np.array([_captured(state) for state in answering])
     policys = [
         stamp for stamp in map(_stamp, seen.commands[:UNDER_WAY]) if not _within(stamp, wrong)
     ]
@@ -182,7 +180,7 @@ def _assess(session: Session, seen: Soak, minutes: float, grown_mb: dict[str, fl
 
 
 def _gave_way(before: RobotState, now: RobotState) -> bool:
-    return bool(before.mode == RobotState.POLICY != now.mode)
+    return bool(before.mode.value == Mode.POLICY != now.mode.value)
 
 
 def _stamp(message: PolicyCommand | RobotState) -> int:
@@ -190,7 +188,8 @@ def _stamp(message: PolicyCommand | RobotState) -> int:
 
 
 def _captured(state: RobotState) -> int:
-    return _stamp(state) - round(state.capture_to_command_s * 1e9)
+    """When that was captured which it answers, ns; 0: nothing."""
+    return to_ns(state.capture_stamp)
 
 
 def _within(stamp_ns: int, spans: Sequence[tuple[int, int]]) -> bool:

@@ -9,9 +9,9 @@ from conure_core.robot.arm import Arm
 from conure_core.robot.description import RobotConfig
 from conure_core.types import Array
 from conure_ros.comms.messages import NANOSECONDS, JointSample
-from conure_ros.control.arbiter import Mode, selectable_mode
+from conure_ros.control.arbiter import Mode, Request, Status, named_mode
 from conure_ros.control.parameters import ControlParameters
-from conure_ros.control.supervisor import Request, Status, Supervisor
+from conure_ros.control.supervisor import Supervisor
 from conure_ros.faults.arms.models import Order
 from conure_ros.faults.stop_trials import Sink
 
@@ -47,7 +47,7 @@ class SupervisedArm:
         self.supervisor.reset_stop()
 
     def set_mode(self, mode: str) -> None:
-        self.supervisor.select(selectable_mode(mode))
+        self.supervisor.select(named_mode(mode))
 
     # The supervisor's clock.
 

@@ -17,6 +17,7 @@ MODULES = (
     "conure_ros.faults.cases.serial",
     "conure_ros.faults.cases.arm",
     "conure_ros.faults.cases.control",
+    "conure_ros.faults.cases.trajectory",
     "conure_ros.faults.cases.graph",
 )
 SIMULATED, SERIAL, FOREIGN = "simulated", "serial", "foreign"

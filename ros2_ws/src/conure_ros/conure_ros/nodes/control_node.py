@@ -12,6 +12,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.check_time import require_fast_checks
 from conure_core.control.safety import JointCommand
@@ -23,19 +24,36 @@ from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import SetMode
 from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import joint_part, joints_in, to_ns, to_time
-from conure_ros.comms.parameters import declare
-from conure_ros.comms.qos import NEWEST, PARTS, STATE, newest_parts, overridable, take_waiting
+from conure_ros.comms.messages import (
+    NANOSECONDS,
+    joint_goal,
+    joint_part,
+    joints_in,
+    mode_message,
+    to_ns,
+    to_time,
+)
+from conure_ros.comms.parameters import declare, reread
+from conure_ros.comms.qos import (
+    NEWEST,
+    PARTS,
+    STATE,
+    newest_parts,
+    overridable,
+    subscribe_stop,
+    take_waiting,
+)
+from conure_ros.comms.service_names import ARM_TORQUE, RenamedClient
 from conure_ros.comms.sole_publisher import DISCOVERY_S, PublisherWatch, SplitPublisherWatch
-from conure_ros.comms.stop_topic import subscribe_stop
-from conure_ros.control.arbiter import Mode, selectable_mode
+from conure_ros.control.arbiter import Mode, Request, Status, selectable_mode
 from conure_ros.control.outputs import open_output
 from conure_ros.control.parameters import ControlParameters, choose_controllers
-from conure_ros.control.supervisor import Request, Status, Supervisor
+from conure_ros.control.supervisor import Supervisor
 
 WATCH_PERIOD_S = 0.01
 TORQUE_S = 2.0
 SOURCES = {"command/teleop": Mode.TELEOP, "command/policy": Mode.POLICY}
+TRAJECTORY = "command/trajectory"
 
 
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -64,6 +82,7 @@ class ControlNode(ManagedNode):
 
     def configure(self) -> None:
         """Raises: ConfigError, BundleError, SpecMismatch."""
+        self.parameters = reread(self, self.parameters)
         self.robot = load_robot(self.parameters.robot)
         arm = Arm(self.robot)
         require_fast_checks(arm)
@@ -71,7 +90,8 @@ class ControlNode(ManagedNode):
         self.status: Status | None = None
         self._connect()
         self.supervisor = Supervisor(arm, self.parameters, SystemClock(self), self, self.stopped_by)
-        self.get_logger().info(self.supervisor.policy.summary)
+        if not self.parameters.bundle_alias:  # the summary tells bundles apart
+            self.get_logger().info(self.supervisor.policy.summary)
         self.supervisor.deactivate()
         Reporter(self, "mode", self.robot.name, self._diagnose)
 
@@ -90,17 +110,14 @@ class ControlNode(ManagedNode):
         self.joint_states = subscribe(JointState, "joint_states", self._on_joint_states, PARTS)
         for topic, source in SOURCES.items():
             subscribe(PolicyCommand, topic, partial(self._on_command, source))
-        for name, answer in {"stop": self._on_stop, "reset_stop": self._on_reset_stop}.items():
-            self.destroy_at_cleanup(
-                self.destroy_service, self.create_service(Trigger, name, answer)
-            )
-        self.late_service(Trigger, "home", self._on_home)
-        self.destroy_at_cleanup(
-            self.destroy_service, self.create_service(SetMode, "set_mode", self._on_set_mode)
-        )
-        self.torque_client = self.create_client(SetBool, "torque")
-        self.destroy_at_cleanup(self.destroy_client, self.torque_client)
-        topics = (*self.output.topics, *SOURCES)
+        subscribe(JointTrajectory, TRAJECTORY, self._on_trajectory)
+        self.offer(Trigger, "~/stop", self._on_stop)
+        self.offer(Trigger, "~/reset_stop", self._on_reset_stop)
+        self.offer(Trigger, "~/home", self._on_home)
+        self.offer(SetMode, "~/set_mode", self._on_set_mode)
+        self.torque_client = RenamedClient(self, SetBool, ARM_TORQUE)
+        self.destroy_at_cleanup(RenamedClient.destroy, self.torque_client)
+        topics = (*self.output.topics, *SOURCES, TRAJECTORY)
         self.parts = SplitPublisherWatch(self, "joint_states", self.robot.command_names)
         self.watches = [self.parts, *(PublisherWatch(self, topic) for topic in topics)]
         self.steady_timer(WATCH_PERIOD_S, self._tick)
@@ -155,6 +172,19 @@ class ControlNode(ManagedNode):
         request = Request(captured_ns, action, message.bundle_hash, message.log_likelihood)
         self.supervisor.take_request(source, request)
 
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        """The next point of a trajectory; without a point: the trajectory rests here."""
+        if not message.points:
+            self.supervisor.pause(Mode.TRAJECTORY, "the trajectory rests")
+            return
+        try:
+            goal = joint_goal(message, self.robot)
+        except RobotError as error:
+            self.supervisor.pause(Mode.TRAJECTORY, str(error))
+            return
+        request = Request(to_ns(message.header.stamp), goal)
+        self.supervisor.take_request(Mode.TRAJECTORY, request)
+
     def _tick(self) -> None:
         duplicates = {watch.topic: names for watch in self.watches if (names := watch.duplicates())}
         self.supervisor.tick(duplicates)
@@ -187,7 +217,7 @@ class ControlNode(ManagedNode):
         self, request: SetMode.Request, response: SetMode.Response
     ) -> SetMode.Response:
         try:
-            self.supervisor.select(selectable_mode(request.mode))
+            self.supervisor.select(selectable_mode(request.mode.value))
             response.success = True
         except ConureError as error:
             response.message = str(error)
@@ -228,7 +258,10 @@ class ControlNode(ManagedNode):
         return young or bool(self.others.duplicates())
 
     def _message(self, status: Status) -> RobotState:
-        state = RobotState(mode=int(status.mode), reason=status.reason, stopped=status.stopped)
+        state = RobotState(
+            mode=mode_message(status.mode), reason=status.reason, stopped=status.stopped
+        )
+        state.selected = mode_message(status.selected)
         state.header.stamp, state.header.frame_id = to_time(status.now_ns), self.robot.base_frame
         state.alarm, state.refused_commands, state.refusal = (
             status.alarm,
@@ -236,12 +269,12 @@ class ControlNode(ManagedNode):
             status.refusal,
         )
         state.reset_stamp = to_time(status.reset_ns)
-        state.safety_changes, state.capture_to_command_s = list(status.changes), math.nan
+        state.safety_changes = list(status.changes)
         if status.command is not None:
-            state.commanded_rad, state.capture_to_command_s = (
-                status.command.joint_rad.tolist(),
-                status.latency_s,
-            )
+            state.commanded_rad = status.command.joint_rad.tolist()
+            if not math.isnan(status.latency_s):
+                age_ns = round(status.latency_s * NANOSECONDS)
+                state.capture_stamp = to_time(status.now_ns - age_ns)
             if status.command.requested_rad is not None:
                 state.requested_rad = status.command.requested_rad.tolist()
         return state

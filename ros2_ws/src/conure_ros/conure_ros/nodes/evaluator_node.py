@@ -16,6 +16,7 @@ import rclpy
 from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -24,9 +25,8 @@ from std_srvs.srv import Trigger
 
 from conure_core.errors import ConureError, RobotError
 from conure_core.runtime.claim import claimed
-from conure_core.runtime.json_text import json_text
 from conure_msgs.action import RunTrial
-from conure_msgs.msg import PolicyCommand
+from conure_msgs.msg import Mode, PolicyCommand
 from conure_msgs.srv import ResetScene, SetMode, StartEpisode, StopEpisode, TaskStatus
 from conure_ros.comms.diagnostics import NO_HARDWARE, Reporter
 from conure_ros.comms.ending import end_requests
@@ -38,8 +38,18 @@ from conure_ros.comms.lifecycle import (
     shut_down,
     spin_until_shutdown,
 )
+from conure_ros.comms.messages import key_values, mode_message, to_duration, to_seconds
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST
+from conure_ros.comms.service_names import (
+    HOME,
+    SCENE_RESET,
+    SCENE_STATUS,
+    SET_MODE,
+    START_EPISODE,
+    STOP_EPISODE,
+    name_hint,
+)
 from conure_ros.recording.episodes import free_name
 from conure_ros.recording.trial_goals import (
     LONGEST_S,
@@ -57,7 +67,9 @@ from conure_ros.recording.trials import (
     TrialsFile,
     measure,
 )
+from conure_ros.recording.writer import encode_metadata
 
+HOLD = mode_message(Mode.HOLD)
 POLL_S = 0.05
 READY_S = 60.0
 CALL_S = 30.0
@@ -67,12 +79,12 @@ INVALID_IN_A_ROW = 3
 GRACE_S = 0.1  # for the first image, and to judge the last command
 LAST_CALL_S = 0.3  # for an answer while the evaluator ends: the other node may be ending too
 WHOSE = "control/get_parameters"
-SCENE = ("reset_scene", "task_status")
+SCENE = (SCENE_RESET, SCENE_STATUS)
 BY_HAND = (
     "on a real arm a person lays the scene and labels the trial, in graph=robot with `conure keys`"
     " (docs/evaluate.md); a simulator of your own offers both (docs/your_simulator.md)"
 )
-FEEDBACK = "run_trial/_action/feedback"
+FEEDBACK = "~/run_trial/_action/feedback"
 """Every client of the action subscribes to this, in any language."""
 
 
@@ -81,7 +93,10 @@ class EvaluatorParameters:
     """Parameters of evaluator_node."""
 
     trials: int = parameter(
-        10, "how many trials to run, then end; 0: serve the action run_trial only", 0, 100000
+        10,
+        "how many trials to run, then end; 0: serve the action evaluator/run_trial only",
+        0,
+        100000,
     )
     first_seed: int = parameter(
         0, "seed of the first trial's scene; each further trial takes the next", 0, SEEDS - 1
@@ -134,12 +149,12 @@ class EvaluatorNode(Node):
         self.lock = threading.Lock()
         self.acted_s, self.recorded = 0.0, ""
         kinds = {
-            "reset_scene": ResetScene,
-            "task_status": TaskStatus,
-            "start_episode": StartEpisode,
-            "stop_episode": StopEpisode,
-            "set_mode": SetMode,
-            "home": Trigger,
+            SCENE_RESET: ResetScene,
+            SCENE_STATUS: TaskStatus,
+            START_EPISODE: StartEpisode,
+            STOP_EPISODE: StopEpisode,
+            SET_MODE: SetMode,
+            HOME: Trigger,
             WHOSE: GetParameters,
         }
         self.clients_by_name = {
@@ -150,7 +165,7 @@ class EvaluatorNode(Node):
         self.action_server = ActionServer(
             self,
             RunTrial,
-            "run_trial",
+            "~/run_trial",
             self._on_goal,
             callback_group=ReentrantCallbackGroup(),
             goal_callback=self._on_request,
@@ -160,7 +175,7 @@ class EvaluatorNode(Node):
         self.progress = "waiting for the policy"
         Reporter(self, "trials", NO_HARDWARE, lambda: ("", {"progress": self.progress}))
         # This wakes the executor, so that it resumes coroutines that wait for the main thread.
-        self.create_timer(POLL_S, lambda: None)
+        self.create_timer(POLL_S, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_policy_command(self, message: PolicyCommand) -> None:
         self.bundle_hash = message.bundle_hash
@@ -197,11 +212,8 @@ class EvaluatorNode(Node):
         if outcome.trial is not None:
             handle.succeed()
             trial = outcome.trial
-            result.success, result.duration_s, result.message = (
-                trial.success,
-                trial.duration_s,
-                trial.message,
-            )
+            result.success, result.message = trial.success, trial.message
+            result.duration = to_duration(trial.duration_s)
             result.recording = str((Path(self.parameters.folder) / trial.recording).resolve())
         elif handle.is_cancel_requested:
             handle.canceled()
@@ -219,7 +231,7 @@ class EvaluatorNode(Node):
 
     def hold_without_waiting(self) -> Future:
         """Ask control to hold, without waiting for the answer."""
-        return self.clients_by_name["set_mode"].call_async(SetMode.Request(mode="hold"))
+        return self.clients_by_name[SET_MODE].call_async(SetMode.Request(mode=HOLD))
 
     # Services, on the main thread.
 
@@ -233,7 +245,7 @@ class EvaluatorNode(Node):
         with self.lock:
             self._raise_if_interrupted()
             future = client.call_async(client.srv_type.Request(**fields))
-        limit_s = HOME_S if service == "home" else CALL_S
+        limit_s = HOME_S if service == HOME else CALL_S
         return self._wait_for_answer(service, future, limit_s, self._raise_if_interrupted)
 
     def _try(self, service: str, /, **fields: Any) -> Any:
@@ -256,7 +268,8 @@ class EvaluatorNode(Node):
         while not client.service_is_ready():
             self._raise_if_interrupted()
             if time.monotonic() > deadline_s:
-                raise RobotError(f"no node offers the service '{client.srv_name}'")
+                hint = name_hint(self, service)
+                raise RobotError(f"no node offers the service '{client.srv_name}'{hint}")
             time.sleep(POLL_S)
         return client
 
@@ -283,14 +296,14 @@ class EvaluatorNode(Node):
 
     def _watch_client(self) -> None:
         """Detect a killed client, which cancels nothing: its subscription to the feedback
-        vanishes.
+        vanishes, or was never seen.
         """
         goal = self.goal
         if goal is None:
             return
         if self.count_subscribers(FEEDBACK):
             goal.has_listener = True
-        elif goal.has_listener:
+        elif goal.misses_client:
             self._interrupt("its client is gone")
 
     # Trials, on the main thread.
@@ -389,12 +402,11 @@ class EvaluatorNode(Node):
         feedback = RunTrial.Feedback()
 
         def progress(elapsed_s: float) -> None:
-            feedback.elapsed_s = elapsed_s
+            feedback.elapsed = to_duration(elapsed_s)
             goal.handle.publish_feedback(feedback)
 
-        request = Request(
-            asked.seed, asked.task, asked.target_object, asked.timeout_s, name, progress
-        )
+        timeout_s = to_seconds(asked.timeout)
+        request = Request(asked.seed, asked.task, asked.target_object, timeout_s, name, progress)
         try:
             goal.answer.set_result(Outcome(self.run_trial(request)))
         except (ConureError, OSError) as error:
@@ -412,12 +424,12 @@ class EvaluatorNode(Node):
         """
         self.acted_s, self.recorded = 0.0, ""
         try:
-            self.call("set_mode", mode="hold")
+            self.call(SET_MODE, mode=HOLD)
             self._go_home()
             scene = self.call(
-                "reset_scene", seed=request.seed, task=request.task, target_object=request.target
+                SCENE_RESET, seed=request.seed, task=request.task, target_object=request.target
             )
-            limit_s = request.timeout_s or time_limit_s(self.call("task_status").detail_json)
+            limit_s = request.timeout_s or time_limit_s(self.call(SCENE_STATUS).time_limit)
             about = {
                 "seed": request.seed,
                 "task": request.task,
@@ -427,13 +439,13 @@ class EvaluatorNode(Node):
             return self._recorded(request, about, limit_s)
         except BaseException:
             # Again after an interruption: homing requested just before it may start only now.
-            self._try("set_mode", mode="hold")
+            self._try(SET_MODE, mode=HOLD)
             raise
 
     def _go_home(self) -> None:
         """Raises: CannotBegin saying why the arm is not at home; Interrupted."""
         try:
-            self.call("home")
+            self.call(HOME)
         except Interrupted:
             raise
         except RobotError as error:
@@ -441,45 +453,47 @@ class EvaluatorNode(Node):
 
     def _recorded(self, request: Request, about: dict[str, Any], limit_s: float) -> Trial:
         """The recorded part of a trial. Raises: RobotError."""
-        self.call("start_episode", name=request.name, metadata_json=json_text(about))
+        self.call(START_EPISODE, name=request.name, metadata=key_values(encode_metadata(about)))
         try:
             success, duration_s = self._act(limit_s, request.progress)
         except BaseException:
             # In any case: nothing watches the arm while the recording is stored.
             self.hold_without_waiting()
-            stopped = self._try("stop_episode", label="aborted")
+            stopped = self._try(STOP_EPISODE, label=StopEpisode.Request.ABORTED)
             self.recorded = stopped.path if stopped else ""
             raise
-        label = "success" if success else "failure"
-        outcome = json_text({"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""})
+        words = StopEpisode.Request
+        label = words.SUCCESS if success else words.FAILURE
+        outcome = {"duration_s": duration_s, "bundle_hash": self.bundle_hash or ""}
         path = Path(self._keep(label, outcome).path)
         message = f"{label} after {duration_s:.1f} s"
         return Trial(
             request.seed, about["target"], success, duration_s, path.name, message, measure(path)
         )
 
-    def _keep(self, label: str, outcome: str) -> Any:
+    def _keep(self, label: str, outcome: dict[str, Any]) -> Any:
         """Store the recording. The trial is over: an interruption no longer changes its result.
         Raises: RobotError.
         """
-        request = StopEpisode.Request(label=label, metadata_json=outcome)
-        future = self.clients_by_name["stop_episode"].call_async(request)
-        return self._wait_for_answer("stop_episode", future, CALL_S, self._raise_if_ending)
+        metadata = key_values(encode_metadata(outcome))
+        request = StopEpisode.Request(label=label, metadata=metadata)
+        future = self.clients_by_name[STOP_EPISODE].call_async(request)
+        return self._wait_for_answer(STOP_EPISODE, future, CALL_S, self._raise_if_ending)
 
     def _act(self, limit_s: float, progress: Callable[[float], None]) -> tuple[bool, float]:
         """Success, and the seconds under policy control. Raises: RobotError if the arm was stopped
         meanwhile.
         """
         began_s = time.monotonic()
-        self.call("set_mode", mode="policy")
+        self.call(SET_MODE, mode=mode_message(Mode.POLICY))
         success = False
         while not success and self.acted_s <= limit_s + GRACE_S:
             time.sleep(POLL_S)
             self._watch_client()
-            success = self.call("task_status").success_ever
+            success = self.call(SCENE_STATUS).success_ever
             self.acted_s = time.monotonic() - began_s
             progress(self.acted_s)
-        self.call("set_mode", mode="hold")
+        self.call(SET_MODE, mode=HOLD)
         return success, self.acted_s
 
 

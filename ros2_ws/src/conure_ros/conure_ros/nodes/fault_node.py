@@ -14,8 +14,7 @@ from std_msgs.msg import String
 
 from conure_core.errors import ConfigError
 from conure_core.robot.description import load_robot
-from conure_core.runtime.json_text import json_text
-from conure_msgs.msg import PolicyCommand
+from conure_msgs.msg import InjectedFault, PolicyCommand
 from conure_ros.comms.diagnostics import Reporter
 from conure_ros.comms.lifecycle import run_node
 from conure_ros.comms.parameters import declare, parameter
@@ -49,7 +48,7 @@ class FaultNode(Node):
         for kind, topic in ((Image, IMAGE), (JointState, JOINTS), (PolicyCommand, COMMAND)):
             self.outputs[topic] = self.create_publisher(kind, topic, NEWEST)
             self.create_subscription(kind, f"raw/{topic}", partial(self._on_message, topic), NEWEST)
-        self.injected = self.create_publisher(String, "faults/injected", STREAM)
+        self.injected = self.create_publisher(InjectedFault, "faults/injected", STREAM)
         self.create_subscription(String, "faults/inject", self._on_inject, STREAM)
         self.create_timer(
             DELAY_TICK_S, self._publish_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -64,10 +63,9 @@ class FaultNode(Node):
             self._report(error=str(error))
 
     def _report(self, spoiled: bool = False, error: str = "") -> None:
-        answer = {"fault": self.injector.fault, "stamp_ns": self.get_clock().now().nanoseconds}
-        self.injected.publish(
-            String(data=json_text({**answer, "spoiled": spoiled, "error": error}))
-        )
+        answer = InjectedFault(fault=self.injector.fault, spoiled=spoiled, error=error)
+        answer.stamp = self.get_clock().now().to_msg()
+        self.injected.publish(answer)
 
     def _on_message(self, topic: str, message: Any) -> None:
         if not self.spoils and self.injector.spoils(topic):

@@ -20,7 +20,10 @@ from conure_core.errors import RobotError
 from conure_msgs.srv import SetMode
 from conure_ros.comms.graph_identity import GRAPH_PARAMETER, own_graph_id
 from conure_ros.comms.lifecycle import create_or_exit, one_line, ros_context
+from conure_ros.comms.messages import mode_message
 from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.service_names import SET_MODE
+from conure_ros.control.arbiter import named_mode
 
 STEPS = {"configure": Transition.TRANSITION_CONFIGURE, "activate": Transition.TRANSITION_ACTIVATE}
 REACHED = {"configure": State.PRIMARY_STATE_INACTIVE, "activate": State.PRIMARY_STATE_ACTIVE}
@@ -56,7 +59,7 @@ class ManagerNode(Node):
         super().__init__("manager")
         self.parameters, self.created_s = declare(self, ManagerParameters), time.monotonic()
         # Created early: a new client may ask before control has discovered it.
-        self.set_mode = self.create_client(SetMode, "set_mode")
+        self.set_mode = self.create_client(SetMode, SET_MODE)
 
     def run(self) -> None:
         for name in self.parameters.nodes:
@@ -130,7 +133,7 @@ class ManagerNode(Node):
         """
         mode, why = self.parameters.start_mode, "it did not answer"
         if self.set_mode.wait_for_service(SILENCE_S):
-            future = self.set_mode.call_async(SetMode.Request(mode=mode))
+            future = self.set_mode.call_async(SetMode.Request(mode=mode_message(named_mode(mode))))
             rclpy.spin_until_future_complete(self, future, timeout_sec=SILENCE_S)
             if future.done():
                 why = "" if future.result().success else future.result().message

@@ -18,7 +18,7 @@ from conure_core.errors import ConfigError, ConureError
 from conure_core.robot.arm import Arm
 from conure_core.robot.description import load_robot
 from conure_core.robot.proprioception import proprioception
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand, RobotState
 from conure_ros.cameras.camera_info import calibration_message
 from conure_ros.cameras.encodings import TOPIC
 from conure_ros.cameras.framing import Framing
@@ -37,7 +37,7 @@ from conure_ros.comms.messages import (
     to_ns,
     to_time,
 )
-from conure_ros.comms.parameters import declare, parameter
+from conure_ros.comms.parameters import declare, parameter, reread
 from conure_ros.comms.qos import LATCHED, NEWEST, PARTS, STREAM, overridable
 from conure_ros.comms.sole_publisher import REMEDY, PublisherWatch, SolePublisher
 from conure_ros.comms.worker import NewestWins
@@ -54,7 +54,12 @@ class PolicyParameters:
     """Parameters of policy_node."""
 
     robot: str = parameter("wx250s", "name of a robot, or the path of its YAML file")
-    bundle: str = parameter("", "folder of the policy bundle")
+    bundle: str = parameter("", "folder of the policy bundle", until_configured=True)
+    bundle_alias: str = parameter(
+        "",
+        "what the log and diagnostics call the bundle, in blinded trials; '': its own name",
+        until_configured=True,
+    )
     image_size_px: int = parameter(
         48, "side of the square images that the policy sees, px", 16, 1024
     )
@@ -94,6 +99,7 @@ class PolicyNode(ManagedNode):
         self.parameters = declare(self, PolicyParameters)
 
     def configure(self) -> None:
+        self.parameters = reread(self, self.parameters)
         if not self.parameters.bundle:
             raise ConfigError("the parameter 'bundle' is empty; give the folder of a policy bundle")
         self.robot = load_robot(self.parameters.robot)
@@ -163,8 +169,10 @@ class PolicyNode(ManagedNode):
             self.bundle.act({"image": image, "proprio": home}, self._noise())
 
     def _describe(self) -> str:
-        """What the bundle has, for a person."""
+        """What the bundle has, for a person; in blinded trials that would tell it apart."""
         spec = self.bundle.spec
+        if self.parameters.bundle_alias:
+            return f"bundle {self.parameters.bundle_alias}"
         prior = (
             "a prior: commands hold z and log-likelihood"
             if spec.has_prior
@@ -185,7 +193,7 @@ class PolicyNode(ManagedNode):
         return (self.rng.standard_normal(size) * self.parameters.noise_scale).astype(np.float32)
 
     def _on_state(self, state: RobotState) -> None:
-        self.memory.follow(state.mode == RobotState.POLICY)
+        self.memory.follow(state.mode.value == Mode.POLICY)
         self.executed.take_state(state)
 
     def _on_joint_states(self, message: JointState) -> None:
@@ -246,7 +254,7 @@ class PolicyNode(ManagedNode):
             self._drop("refused", str(error))
             return
         self.memory.remember(memory, decision.memory)
-        command = PolicyCommand(source="policy", bundle_hash=self.bundle.hash)
+        command = PolicyCommand(source=PolicyCommand.POLICY, bundle_hash=self.bundle.hash)
         command.header.stamp, command.header.frame_id = (
             synced.image.header.stamp,
             self.robot.base_frame,
@@ -316,7 +324,7 @@ class PolicyNode(ManagedNode):
             "dropped: newer image": str(self.worker.dropped),
             **self.executed.values(),
         }
-        bundle = self.bundle.spec.name
+        bundle = self.parameters.bundle_alias or self.bundle.spec.name
         self.diagnostics.publish(diagnostics(self, "inference", bundle, self.fault, values))
 
 

@@ -2,13 +2,14 @@
 commands.
 """
 
-import json
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -19,7 +20,6 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.errors import DataError
-from conure_core.runtime.json_text import json_text
 from conure_msgs.msg import PolicyCommand, RobotState
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.cameras.encodings import COMPRESSED
@@ -46,6 +46,7 @@ RECORDED_TYPES = {
     "joint_states": JointState,
     "command/policy": PolicyCommand,
     "command/teleop": PolicyCommand,
+    "command/trajectory": JointTrajectory,
     "command/executed": PolicyCommand,
     "joint_trajectory": JointTrajectory,
     "position_commands": Float64MultiArray,
@@ -81,7 +82,7 @@ class RecorderNode(Node):
         self.folder = Path(declare(self, RecorderParameters).folder)
         self.recording: QueuedRecording | None = None
         self.stopping = False
-        self.metadata: dict[str, Any] = {}
+        self.metadata: dict[str, str] = {}
         self.reported = ""
         self.standing: dict[str, list[bytes]] = {}
         self.received: set[str] = set()
@@ -89,10 +90,10 @@ class RecorderNode(Node):
         self.mismatch = self.create_guard_condition(self._follow_offers)
         self.topics = {name: self._subscribe(name, kind) for name, kind in RECORDED_TYPES.items()}
         self.watch, self.began_s = StreamWatch(self._is_published), 0.0
-        self.create_service(StartEpisode, "start_episode", self._on_start)
+        self.create_service(StartEpisode, "~/start_episode", self._on_start)
         # It waits for a moment; in the node's own group that would block all other callbacks.
         self.create_service(
-            StopEpisode, "stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup()
+            StopEpisode, "~/stop_episode", self._on_stop, callback_group=ReentrantCallbackGroup()
         )
         self.health = self.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -153,7 +154,7 @@ class RecorderNode(Node):
                     f"{self.recording.path.name} is still being recorded; stop it first"
                 )
             self._require_sole()
-            self.metadata = _parse_metadata(request.metadata_json)
+            self.metadata = _read_metadata(request.metadata)
             self._follow_offers()
             topics = [topic.describe() for topic in self.topics.values()]
             self.recording = QueuedRecording(
@@ -174,7 +175,7 @@ class RecorderNode(Node):
         """Two recorders would both answer every request. Raises: DataError if another node offers
         this service too.
         """
-        service = self.resolve_service_name("start_episode")
+        service = self.resolve_service_name("~/start_episode")
         if self.count_services(service) > 1:
             remedy = (
                 "end all but one, or give them namespaces (traces of a killed one vanish within"
@@ -207,11 +208,11 @@ class RecorderNode(Node):
 
     def _finish(self, recording: QueuedRecording, request: StopEpisode.Request) -> str:
         """The path of the finished recording, '' if discarded. Raises: DataError, OSError."""
-        if request.label == "discard":
+        if request.label == StopEpisode.Request.DISCARD:
             recording.discard()
             return ""
         try:
-            more = _parse_metadata(request.metadata_json)
+            more = _read_metadata(request.metadata)
         except DataError:
             recording.finish({**self.metadata, **self._known("interrupted")})
             raise
@@ -291,16 +292,15 @@ def _losses(recording: QueuedRecording) -> str:
     )
 
 
-def _parse_metadata(text: str) -> dict[str, Any]:
-    """Raises: DataError if the text is not a JSON object that can be stored as UTF-8."""
-    try:
-        data = json.loads(text or "{}")
-        json_text(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"metadata_json is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise DataError(f"metadata_json must be a JSON object, got {type(data).__name__}")
-    return data
+def _read_metadata(given: Sequence[KeyValue]) -> dict[str, str]:
+    """Raises: DataError if a key is empty or given twice."""
+    counts = Counter(item.key for item in given)
+    if "" in counts:
+        raise DataError("metadata: a key is empty; give each value a name")
+    doubled = [key for key, count in counts.items() if count > 1]
+    if doubled:
+        raise DataError(f"metadata: the key '{doubled[0]}' is given twice; give each key once")
+    return {item.key: item.value for item in given}
 
 
 def main() -> None:

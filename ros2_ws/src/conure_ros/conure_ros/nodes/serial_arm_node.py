@@ -5,7 +5,7 @@ vendor's driver.
 from dataclasses import dataclass
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -16,9 +16,10 @@ from conure_core.servos.bus_config import load_bus, port_path
 from conure_core.servos.scale import ServoScale
 from conure_ros.comms.diagnostics import diagnostics, status_name
 from conure_ros.comms.lifecycle import ManagedNode, one_line, run_node
-from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message
+from conure_ros.comms.messages import NANOSECONDS, joint_command, joint_state_message, key_values
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, STREAM, overridable
+from conure_ros.comms.service_names import ARM_TORQUE
 from conure_ros.drivers.arm_loop import ArmLoop
 from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.serial_arm import Measurement
@@ -79,16 +80,9 @@ class SerialArmNode(ManagedNode):
             **overridable(NEWEST),
         )
         self.destroy_at_cleanup(self.destroy_subscription, trajectories)
-        for name, answer in {
-            "~/torque_off": self._on_torque_off,
-            "~/reboot_servos": self._on_reboot_servos,
-        }.items():
-            self.destroy_at_cleanup(
-                self.destroy_service, self.create_service(Trigger, name, answer)
-            )
-        self.destroy_at_cleanup(
-            self.destroy_service, self.create_service(SetBool, "torque", self._on_torque)
-        )
+        self.offer(Trigger, "~/torque_off", self._on_torque_off)
+        self.offer(Trigger, "~/reboot_servos", self._on_reboot_servos)
+        self.offer(SetBool, ARM_TORQUE, self._on_torque)
         self.steady_timer(DIAGNOSTICS_PERIOD_S, self._report)
         port = str(port_path(self.parameters.port, bus))
         scale = ServoScale(bus, self.robot)
@@ -242,7 +236,7 @@ class SerialArmNode(ManagedNode):
         if "present_temperature" in health:
             values["temperature_c"] = str(health["present_temperature"])
             values["voltage_v"] = f"{health['present_voltage'] * table.voltage_unit_v:.1f}"
-        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        status.values = key_values(values)
         return status
 
 

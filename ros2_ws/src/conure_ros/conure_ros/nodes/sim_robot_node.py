@@ -1,4 +1,4 @@
-"""sim_robot_node: arm, camera and scene in PyBullet, in real time, in place of a real arm's driver
+"""sim_robot_node: arm, camera and scene, simulated in real time, in place of a real arm's driver
 and camera.
 
 With a `port` it replaces the arm only: its servos are on a pseudo-terminal, and the serial driver
@@ -18,7 +18,6 @@ from trajectory_msgs.msg import JointTrajectory
 from conure_core.errors import ConureError, RobotError
 from conure_core.robot.description import load_robot
 from conure_core.robot.link_transforms import Transform
-from conure_core.runtime.json_text import json_text
 from conure_core.servos.bus_config import load_bus, port_path
 from conure_msgs.srv import ResetScene, TaskStatus
 from conure_ros.cameras.transforms import publish_static
@@ -29,9 +28,12 @@ from conure_ros.comms.messages import (
     image_message,
     joint_command,
     joint_state_message,
+    key_values,
+    to_duration,
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, overridable
+from conure_ros.comms.service_names import ARM_TORQUE, SCENE_RESET, SCENE_STATUS
 from conure_ros.drivers.command_age import require_recent
 from conure_ros.drivers.speed_limit import SpeedLimit
 from conure_ros.drivers.stop_watch import PUBLISHERS_PERIOD_S, StopWatch
@@ -59,6 +61,7 @@ class SimRobotParameters:
     objects: str = parameter("test", "which objects: train, test, or the path of a folder of URDFs")
     distractors: int = parameter(2, "objects beside the one meant", 0, 5)
     randomization: str = parameter("none", "preset that light, colours and delays are drawn from")
+    physics: str = parameter("pybullet", "engine: pybullet, or mujoco, which stands in for reality")
     seed: int = parameter(0, "seed of the first scene", 0, 2**31 - 1)
     image_size_px: int = parameter(
         48, "side of the square images that the policy sees, px", 16, 1024
@@ -116,17 +119,9 @@ class SimRobotNode(ManagedNode):
                 **overridable(NEWEST),
             )
             self.destroy_at_cleanup(self.destroy_subscription, trajectories)
-            self.destroy_at_cleanup(
-                self.destroy_service, self.create_service(SetBool, "torque", self._on_torque)
-            )
-        self.destroy_at_cleanup(
-            self.destroy_service,
-            self.create_service(ResetScene, "reset_scene", self._on_reset_scene),
-        )
-        self.destroy_at_cleanup(
-            self.destroy_service,
-            self.create_service(TaskStatus, "task_status", self._on_task_status),
-        )
+            self.offer(SetBool, ARM_TORQUE, self._on_torque)
+        self.offer(ResetScene, SCENE_RESET, self._on_reset_scene)
+        self.offer(TaskStatus, SCENE_STATUS, self._on_task_status)
         camera, base = self.env.world.camera, self.robot.base_frame
         transform = Transform.of_pose(base, camera.frame, camera.base_from_camera)
         static = publish_static(self, transform, self.parameters.frame_prefix)
@@ -144,6 +139,7 @@ class SimRobotNode(ManagedNode):
             objects=parameters.objects,
             distractors=parameters.distractors,
             randomization=parameters.randomization,
+            physics=parameters.physics,
         )
 
     def activate(self) -> None:
@@ -333,13 +329,9 @@ class SimRobotNode(ManagedNode):
         self, request: TaskStatus.Request, response: TaskStatus.Response
     ) -> TaskStatus.Response:
         response.success_now, response.success_ever = bool(self.env.success()), bool(self.succeeded)
-        response.elapsed_s = time.monotonic() - self.reset_s
-        detail = {
-            "task": self.task,
-            "target": self.info["target"],
-            "time_limit_s": self.env.time_limit_s,
-        }
-        response.detail_json = json_text(detail)
+        response.elapsed = to_duration(time.monotonic() - self.reset_s)
+        response.time_limit = to_duration(self.env.time_limit_s)
+        response.details = key_values({"task": self.task, "target": self.info["target"]})
         return response
 
     def _warn_once(self, why: str) -> None:

@@ -343,7 +343,7 @@ class TeleopNode(ManagedNode):
         except ConureError as error:
             self._refuse("joint_states", error)
             return
-        command = PolicyCommand(action=action, log_likelihood=math.nan, source="teleop")
+        command = PolicyCommand(action=action, log_likelihood=math.nan, source=PolicyCommand.TELEOP)
         command.header.stamp, command.header.frame_id = (
             to_time(self.watch.stamp_ns),
             self.robot.base_frame,

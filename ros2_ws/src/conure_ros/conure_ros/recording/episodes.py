@@ -6,8 +6,10 @@ them.
 """
 
 import mmap
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ PARTIAL = ".partial"
 RECOVER = "conure recordings recover"
 """The command that makes a finished recording of a partial file."""
 SMALLEST_RECORD_LIMIT = 1 << 20
+ALL = slice(None)
 RECORD_HEADER_BYTES, BLOCK_BYTES = 9, 1 << 20
 CHUNK_MARK, CHUNK_MARK_AT = b"\x03\0\0\0lz4", 37
 """Every chunk that we write has CHUNK_MARK at this offset; its index contains it too.
@@ -257,15 +260,16 @@ class Episode:
             )
         self.metadata, self.damage = scan.metadata, scan.damage
 
-    def messages(self, *topics: str) -> Iterator[RecordedMessage]:
+    def messages(self, *topics: str, part: slice = ALL) -> Iterator[RecordedMessage]:
         """The messages of these topics, or of all if none is given, in the order of recording.
 
-        A topic may be given without its namespace. Raises: DataError.
+        A topic may be given without its namespace; others than `part` are not decoded. Raises:
+        DataError.
         """
         factory = DecoderFactory()
         full_names = tuple(map(self.full_name, topics))
         try:
-            for raw in self._raw(full_names):
+            for raw in islice(self._raw(full_names), part.start, part.stop):
                 decode = factory.decoder_for(raw.channel.message_encoding, raw.schema)
                 if decode is None:
                     raise DataError(
@@ -309,12 +313,25 @@ class Episode:
             ):
                 yield RawMessage(schema, channel, message)
 
-    def images(self, topic: str = "/camera/image_raw") -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Capture time, ns, and pixels (height, width, 3) of every image of a topic, as RGB.
+    def stamps(self, topic: str) -> list[int]:
+        """Stamps of a topic's messages, which begin with a header, in the order of recording, ns;
+        nothing else of them is decoded.
+        """
+        found = []
+        for raw in self._raw((self.full_name(topic),)):
+            little = raw.message.data[1] & 1
+            seconds, rest = struct.unpack_from("<iI" if little else ">iI", raw.message.data, 4)
+            found.append(seconds * 1_000_000_000 + rest)
+        return found
+
+    def images(
+        self, topic: str = "/camera/image_raw", part: slice = ALL
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Capture time, ns, and pixels (height, width, 3) of the images of a topic, as RGB.
 
         Where the topic holds none, those of its compressed images. The topic may be given without
-        its namespace. Raises: DataError if the recording has no such topic, or for an encoding that
-        is not read, by name.
+        its namespace. Others than `part` of them are not decoded. Raises: DataError if the
+        recording has no such topic, or for an encoding that is not read, by name.
         """
         name = self.full_name(topic)
         compressed = self.full_name(topic + COMPRESSED)
@@ -324,7 +341,7 @@ class Episode:
         if not self.counts.get(name) and self.counts.get(compressed):
             name = compressed
         decode = compressed_pixels if name.endswith(COMPRESSED) else rgb_pixels
-        for record in self.messages(name):
+        for record in self.messages(name, part=part):
             image = record.message
             yield stamp_ns(image.header.stamp), decode(image, name)
 

@@ -17,7 +17,7 @@ from conure_core.types import Array
 from conure_ros.recording.episodes import RecordedMessage, stamp_ns
 
 POLICY, TELEOP = 2, 3
-"""Modes of RobotState in which control follows commands."""
+"""Values of conure_msgs/Mode in which control follows commands."""
 MICROSECOND = 1_000
 NANOSECONDS = 1_000_000_000
 MOVED_RAD = 0.05
@@ -109,21 +109,20 @@ class CommandReader:
             if not len(state.commanded_rad):
                 continue
             after = np.array(state.commanded_rad)
-            answers = state.mode in (POLICY, TELEOP) and not math.isnan(state.capture_to_command_s)
-            if not answers:
+            mode, captured = _mode(state), captured_ns(state)
+            if mode not in (POLICY, TELEOP) or captured is None:
                 if before is not None and np.abs(after - before).max() > MOVED_RAD:
                     yield log_ns, "the arm was moved without a command"
                 before = after
                 continue
             stamp = stamp_ns(state.header.stamp)
-            captured = stamp - round(state.capture_to_command_s * NANOSECONDS)
-            requested = self._request(captured, state.mode == TELEOP)
+            requested = self._request(captured, mode == TELEOP)
             if requested is not None:
                 opening = float(requested[GRIPPER])
             action = requested
             if action is None or len(state.safety_changes):
                 action = self._inverted(before, after, opening, stamp)
-            yield Executed(log_ns, stamp, captured, action, state.mode == TELEOP)
+            yield Executed(log_ns, stamp, captured, action, mode == TELEOP)
             before = after
 
     def _request(self, captured_ns: int, by_person: bool) -> Array | None:
@@ -144,6 +143,23 @@ class CommandReader:
     @cached_property
     def _by_stamp(self) -> "JointsByStamp":
         return JointsByStamp(self.joints)
+
+
+def _mode(state: Any) -> int:
+    """The value of conure_msgs/Mode; older recordings hold it without its message."""
+    return int(getattr(state.mode, "value", state.mode))
+
+
+def captured_ns(state: Any) -> int | None:
+    """When that was captured which the command of a state answers, ns; None if it answers nothing.
+
+    Older recordings hold the time since then, s, NaN for none.
+    """
+    if hasattr(state, "capture_stamp"):
+        return stamp_ns(state.capture_stamp) or None
+    if math.isnan(state.capture_to_command_s):
+        return None
+    return stamp_ns(state.header.stamp) - round(state.capture_to_command_s * NANOSECONDS)
 
 
 class JointsByStamp:

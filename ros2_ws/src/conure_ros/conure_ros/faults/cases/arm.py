@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState
 
 from conure_core.errors import RobotError
 from conure_core.types import Array
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand, RobotState
 from conure_ros.comms.messages import joint_state_message, to_ns
 from conure_ros.comms.qos import NEWEST
 from conure_ros.comms.sole_publisher import NO_NAME
@@ -77,7 +77,7 @@ def _wrong_sample(fault: str, session: Session, sizes: Sizes) -> Outcome:
     """One sample is wrong while the arm holds; then the policy moves the arm slowly."""
     arm = ForeignArm(session)
     began_ns = _begin_with_wrong_sample(fault, session, arm)
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     with send_commands(session, "policy", action=SLOWLY):
         let_time_pass(session, 1.5)
     moved = largest_motion_rad(session, began_ns)
@@ -104,11 +104,11 @@ def _impossible_joints(session: Session, sizes: Sizes) -> Outcome:
     arm.begin()
     session.inject("joints of 1e308")
     try:
-        session.call("set_mode", mode="policy")
+        session.choose("policy")
         with send_commands(session, "policy", action=SLOWLY):
             let_time_pass(session, 1.5)
         detail, lives = describe_control(session), session.graph.processes["control"].poll() is None
-        holds = session.states[-1].mode in (RobotState.HOLD, RobotState.STOPPED)
+        holds = session.states[-1].mode.value in (Mode.HOLD, Mode.STOPPED)
     finally:
         session.inject("")
     if not lives:
@@ -123,7 +123,7 @@ def _future_stamp(session: Session, sizes: Sizes) -> Outcome:
     """
     arm = ForeignArm(session)
     _begin_with_wrong_sample("one joint stamp 5 s in the future", session, arm)
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     with send_commands(session, "policy", action=SLOWLY), contextlib.suppress(RobotError):
         wait_for_motion(session, began_ns, rad=0.01, timeout_s=2.0)
@@ -163,7 +163,7 @@ def _two_drivers(session: Session, sizes: Sizes) -> Outcome:
     """Both are named, the stop is latched; the arm stays within its limits and where it was."""
     arm = ForeignArm(session)
     arm.begin()
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     detail = "not stopped"
     with send_commands(session, "policy", action=SLOWLY):
@@ -191,7 +191,7 @@ def _stop_under(senders: Sequence[tuple[str, float]], session: Session, sizes: S
     late, stopped, ended, kept = [], [], [], True
     for _ in range(max(1, min(3, sizes.stops))):
         arm.begin(_sample_near_home(session, rng))
-        session.call("set_mode", mode=senders[0][0])
+        session.choose(senders[0][0])
         began_ns = session.now_ns()
         with contextlib.ExitStack() as stack:
             for number, (source, rate_hz) in enumerate(senders):
@@ -226,7 +226,7 @@ def _second_teleop(session: Session, sizes: Sizes) -> Outcome:
     """
     arm = ForeignArm(session)
     arm.begin()
-    session.call("set_mode", mode="teleop")
+    session.choose("teleop")
     began_ns, detail = session.now_ns(), "not stopped"
     with send_commands(session, "teleop"):
         wait_for_motion(session, began_ns)
@@ -321,7 +321,7 @@ def _blocked_joint(action: Sequence[float], joint: str, session: Session, sizes:
     arm.begin()
     index = session.robot.joint_names.index(joint)
     arm.do(block=joint)
-    session.call("set_mode", mode="teleop")
+    session.choose("teleop")
     began_ns = session.now_ns()
     detail = ""
     with _push(session, action):
@@ -364,7 +364,7 @@ def _full_turn_error(session: Session, sizes: Sizes) -> Outcome:
     pose[0] += 2 * np.pi
     arm.begin(pose)
     began_ns = session.now_ns()
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     with send_commands(session, "policy", action=SLOWLY):
         let_time_pass(session, 1.0)
     moved, detail = largest_motion_rad(session, began_ns), describe_control(session)

@@ -18,10 +18,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from conure_core.control.safety import JointCommand
 from conure_core.errors import RobotError
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode, RobotState
 from conure_ros.comms.domains import claim_domain
 from conure_ros.comms.messages import to_ns, trajectory_message
 from conure_ros.comms.qos import NEWEST, STATE_PERIOD_S, STATE_SILENT_S
+from conure_ros.comms.service_names import ARM_TORQUE
 from conure_ros.faults.cases.arm import STILL_RAD
 from conure_ros.faults.live import (
     ForeignArm,
@@ -58,7 +59,7 @@ def _control_hangs(stop: bool, session: Session, sizes: Sizes) -> Outcome:
     """
     arm, control = ForeignArm(session), session.graph.processes["control"]
     arm.begin()
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     with send_commands(session, "policy"):
         wait_for_motion(session, began_ns)
@@ -77,7 +78,7 @@ def _control_hangs(stop: bool, session: Session, sizes: Sizes) -> Outcome:
         describe_control(session),
     )
     arm.begin()
-    holds = state.stopped if stop else state.mode in (RobotState.HOLD, RobotState.STOPPED)
+    holds = state.stopped if stop else state.mode.value in (Mode.HOLD, Mode.STOPPED)
     return Outcome(holds and moved <= STILL_RAD, {"moved after it resumed, rad": moved}, detail)
 
 
@@ -85,7 +86,7 @@ def _stop_survives(session: Session, sizes: Sizes) -> Outcome:
     """Stop, deactivate, clean up, configure and activate, while the policy keeps sending."""
     arm = ForeignArm(session)
     arm.begin()
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     with send_commands(session, "policy"):
         wait_for_motion(session, began_ns)
@@ -110,7 +111,7 @@ def _control_restarts(session: Session, sizes: Sizes) -> Outcome:
     """
     arm = ForeignArm(session)
     arm.begin()
-    session.call("set_mode", mode="policy")
+    session.choose("policy")
     began_ns = session.now_ns()
     with send_commands(session, "policy"):
         wait_for_motion(session, began_ns)
@@ -120,11 +121,11 @@ def _control_restarts(session: Session, sizes: Sizes) -> Outcome:
         let_time_pass(session, 1.0)
         moved, mode, detail = (
             largest_motion_rad(session, killed_ns),
-            session.states[-1].mode,
+            session.states[-1].mode.value,
             describe_control(session),
         )
     arm.begin()
-    holds = mode in (RobotState.HOLD, RobotState.STOPPED)
+    holds = mode in (Mode.HOLD, Mode.STOPPED)
     return Outcome(holds and moved <= STILL_RAD, {"moved, rad": moved}, detail)
 
 
@@ -182,7 +183,7 @@ def _second_commander(arm: str, session: Session, sizes: Sizes) -> Outcome:
     if arm == FOREIGN:
         ForeignArm(session).begin()
     else:
-        session.call("set_mode", mode="hold")
+        session.choose("hold")
         session.call("home")
     robot = session.robot
     away = np.array(robot.home_rad) + 0.8 * np.eye(len(robot.joint_names))[0]
@@ -232,7 +233,7 @@ def _torque_not_confirmed(session: Session, sizes: Sizes) -> Outcome:
     """
     with own_graph(robot=session.robot_name) as own:
         hanging = Node("driver", context=own.node.context)  # no executor spins it
-        hanging.create_service(SetBool, "torque", lambda request, response: response)
+        hanging.create_service(SetBool, ARM_TORQUE, lambda request, response: response)
         try:
             return _limp(own)
         finally:

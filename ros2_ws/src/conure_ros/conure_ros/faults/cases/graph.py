@@ -24,13 +24,14 @@ from rosgraph_msgs.msg import Clock
 
 from conure_core.errors import ConureError, RobotError
 from conure_msgs.action import RunTrial
-from conure_msgs.msg import PolicyCommand, RobotState
+from conure_msgs.msg import Mode, PolicyCommand
 from conure_msgs.srv import StartEpisode, StopEpisode
 from conure_ros.bringup.graphs import EVALUATOR, RECORDER, TELEOP, NodeSpec
 from conure_ros.bringup.launcher import ros_environment
 from conure_ros.comms.domains import claim_domain
-from conure_ros.comms.messages import to_time
+from conure_ros.comms.messages import to_duration, to_seconds, to_time
 from conure_ros.comms.qos import NEWEST, STREAM
+from conure_ros.comms.service_names import RUN_TRIAL, STOP_EPISODE
 from conure_ros.comms.sole_publisher import DISCOVERY_S
 from conure_ros.faults.cases.arm import STILL_RAD
 from conure_ros.faults.cases.control import BRAKED_S, own_graph
@@ -162,8 +163,8 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _start(session: Session, prefix: str, name: str) -> StartEpisode.Response:
-    service = f"{prefix}start_episode"
+def _start(session: Session, recorder: str, name: str) -> StartEpisode.Response:
+    service = f"{recorder}/start_episode"
     session.wait(lambda: session.node.count_services(f"/{service}"), 20.0, "a recorder")
     # A recorder that does not know this client yet would answer in vain.
     let_time_pass(session, DISCOVERY_S)
@@ -190,7 +191,7 @@ def _recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
         _run_beside(session, RECORDER, folder=folder),
     ):
         recorder = session.graph.processes["recorder"]
-        started = _start(session, "", "stalled")
+        started = _start(session, RECORDER.name, "stalled")
         let_time_pass(session, 0.5)
         before = len(session.joints)
         recorder.send_signal(signal.SIGSTOP)
@@ -200,7 +201,7 @@ def _recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
             recorder.send_signal(signal.SIGCONT)
         let_time_pass(session, 1.0)
         sent = len(session.joints) - before
-        answer = _ask(session, StopEpisode, "stop_episode", label="success")
+        answer = _ask(session, StopEpisode, STOP_EPISODE, label=StopEpisode.Request.SUCCESS)
         episode = Episode(Path(answer.path))
         recorded = sum(count for topic, count in episode.counts.items() if topic.endswith(JOINTS))
         said = [
@@ -220,18 +221,18 @@ def _recorder_stalls(session: Session, sizes: Sizes) -> Outcome:
 
 def _two_recorders(session: Session, sizes: Sizes) -> Outcome:
     """Two recorders write into one folder under one name: neither destroys the other's file."""
-    remaps = tuple((name, f"second/{name}") for name in ("start_episode", "stop_episode"))
-    second = replace(RECORDER, name="recorder_2", remaps=remaps)
+    second = replace(RECORDER, name="recorder_2")
+    names = (RECORDER.name, second.name)
     with (
         tempfile.TemporaryDirectory(prefix="conure-") as folder,
         _run_beside(session, RECORDER, folder=folder),
         _run_beside(session, second, folder=folder),
     ):
-        answers = [_start(session, prefix, "trial") for prefix in ("", "second/")]
+        answers = [_start(session, name, "trial") for name in names]
         let_time_pass(session, 0.5)
         stops = {
-            prefix: _ask(session, StopEpisode, f"{prefix}stop_episode", label="success")
-            for prefix, answer in zip(("", "second/"), answers, strict=True)
+            name: _ask(session, StopEpisode, f"{name}/stop_episode", label="success")
+            for name, answer in zip(names, answers, strict=True)
             if answer.success
         }
         paths = [stop.path for stop in stops.values() if stop.success]
@@ -275,14 +276,18 @@ def _trial_cancelled(session: Session, sizes: Sizes) -> Outcome:
 
 
 def _cancel_trial(session: Session) -> Outcome:
-    client = ActionClient(session.node, RunTrial, "run_trial")
+    client = ActionClient(session.node, RunTrial, RUN_TRIAL)
     progress: list[float] = []
-    ask = partial(client.send_goal_async, RunTrial.Goal(seed=1, task="Lift", timeout_s=20.0))
+    ask = partial(
+        client.send_goal_async, RunTrial.Goal(seed=1, task="Lift", timeout=to_duration(20.0))
+    )
     try:
-        session.wait(client.server_is_ready, 20.0, "a node offers run_trial")
+        session.wait(client.server_is_ready, 20.0, f"a node offers {RUN_TRIAL}")
         # An evaluator that does not know this client yet would answer in vain.
         let_time_pass(session, DISCOVERY_S)
-        first = ask(feedback_callback=lambda message: progress.append(message.feedback.elapsed_s))
+        first = ask(
+            feedback_callback=lambda message: progress.append(to_seconds(message.feedback.elapsed))
+        )
         goal = session.wait(lambda: first.done() and first.result(), 10.0, "an answer to the goal")
         result = goal.get_result_async()
         session.wait(lambda: progress and progress[-1] > 0.5, 40.0, "the trial runs")
@@ -296,7 +301,7 @@ def _cancel_trial(session: Session) -> Outcome:
         accepted = bool(cancel.result().goals_canceling)
         let_time_pass(session, 2.0)
         moved = largest_motion_rad(session, asked_ns + round(BRAKED_S * 1e9))
-        holds = session.states[-1].mode in (RobotState.HOLD, RobotState.STOPPED)
+        holds = session.states[-1].mode.value in (Mode.HOLD, Mode.STOPPED)
         ended = result.done()
         message = result.result().result.message if ended else "no result"
     finally:
@@ -364,7 +369,7 @@ def _with_clock(session: Session, clock: _Ticking) -> Outcome:
     twists = session.node.create_publisher(TwistStamped, "teleop/twist", NEWEST)
     session.wait(lambda: twists.get_subscription_count() > 0, 10.0, "teleop listens")
     session.call("reset_stop")
-    session.call("set_mode", mode="teleop")
+    session.choose("teleop")
     message = TwistStamped()
     message.twist.linear.x = 0.05
     for _ in range(10):

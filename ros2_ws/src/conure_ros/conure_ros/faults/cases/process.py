@@ -57,7 +57,7 @@ def _driver_killed(session: Session, sizes: Sizes) -> Outcome:
     killed_ns = session.now_ns()
     session.graph.processes["sim_robot"].kill()
     passed, figures, reason = measure_hold(session, killed_ns)
-    session.call("set_mode", mode="hold")
+    session.choose("hold")
     back_ns = session.now_ns()
     session.restart("sim_robot")
     time.sleep(RETURN_S)

@@ -184,7 +184,7 @@ def _driver_killed(session: Session, sizes: Sizes) -> Outcome:
         in_time, figures, reason = measure_hold(session, killed_ns)
         time.sleep(RETURN_S)
     last_s = seen.last_motion_s(killed_ns)
-    session.call("set_mode", mode="hold")
+    session.choose("hold")
     with servos.record() as back:
         session.restart(DRIVER)
         time.sleep(RETURN_S)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conure_msgs.msg import RobotState
+from conure_msgs.msg import Mode
 from conure_ros.comms.messages import to_ns
 from conure_ros.faults.judge.rules import StopMotion
 from conure_ros.faults.live import let_time_pass, measure_stop
@@ -27,7 +27,7 @@ def _stop_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
         if number % HOME_EVERY == 0:
             session.let_policy_move()
         else:
-            session.call("set_mode", mode="policy")
+            session.choose("policy")
             session.require_motion()
         let_time_pass(session, float(rng.uniform(0.0, 2 * period_s)))
         asked_ns = session.now_ns()
@@ -42,7 +42,7 @@ def _stop_at_random_moments(session: Session, sizes: Sizes) -> Outcome:
         later += after
         session.call("reset_stop")
         session.wait(
-            lambda: session.states[-1].mode == RobotState.HOLD, 3.0, "the reset is published"
+            lambda: session.states[-1].mode.value == Mode.HOLD, 3.0, "the reset is published"
         )
     p99_ms = float(np.percentile(latencies_ms, 99))
     figures = {

@@ -1,0 +1,1 @@
+"""What calibrations change: the robot's files, the simulated camera, servos and randomization."""

@@ -1,0 +1,1 @@
+"""Joint trajectories: checked before the arm moves, then followed. Pure."""

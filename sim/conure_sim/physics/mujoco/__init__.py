@@ -1,0 +1,1 @@
+"""MuJoCo worlds: another engine, contact model, servo and renderer, for evaluation only."""

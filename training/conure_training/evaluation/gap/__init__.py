@@ -1,0 +1,1 @@
+"""The sim-to-real gap: how much of what simulation promised arrives."""
