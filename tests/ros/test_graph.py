@@ -1,7 +1,6 @@
 """The whole graph through the launcher and the table: trials, recordings, a dead policy."""
 
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from conure_training.curation.import_data import ImportConfig, import_recordings
 from conure_training.data.demonstrations import load_demonstrations
 from conure_training.prior.model import load_prior
 from conure_training.prior.train import PriorConfig, train_prior
+from tests.ros.goals import done
 from tests.training.toy_runs import CONF, TINY_PRIOR
 
 pytestmark = pytest.mark.ros
@@ -133,13 +133,6 @@ def serving(start, bundle, tmp_path_factory):
     ), folder
 
 
-def result_of(future, timeout_s=30.0):
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    assert done.wait(timeout_s)
-    return future.result()
-
-
 def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer, wait_until):
     graph, folder = serving
     states = peer.listen(RobotState, "robot_state", LATCHED)
@@ -160,7 +153,7 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
         )
         return await handle.get_result_async()
 
-    result = result_of(peer.begin(trial, seed=3, timeout_s=0.8)).result
+    result = done(peer.begin(trial, seed=3, timeout_s=0.8)).result
     assert "after" in result.message
     assert Episode(folder / Path(result.recording).name).metadata["seed"] == "3"
     assert feedback == sorted(feedback) and feedback[-1] > 0.5
@@ -168,7 +161,7 @@ def test_anyone_can_ask_for_a_trial_and_a_killed_policy_means_hold(serving, peer
     stopped = peer.begin(trial, seed=4, timeout_s=1.5)
     wait_until(lambda: states and states[-1].mode.value == Mode.POLICY, 10)
     assert peer.call(Trigger, "control/stop").success
-    assert result_of(stopped).status == GoalStatus.STATUS_ABORTED
+    assert done(stopped).status == GoalStatus.STATUS_ABORTED
     labels = [Episode(path).metadata["label"] for path in sorted(folder.glob("*.mcap"))]
     assert labels[-1] == "aborted"
     assert peer.call(Trigger, "control/reset_stop").success

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -25,9 +24,11 @@ from conure_msgs.msg import RobotState
 from conure_ros.bringup.graphs import EVALUATOR, GRAPHS, build_graph
 from conure_ros.comms.messages import to_duration, to_ns
 from conure_ros.comms.qos import LATCHED
+from conure_ros.comms.sole_publisher import UNSEEN_S
 from conure_ros.control.arbiter import Mode
 from conure_ros.recording.episodes import Episode
-from conure_ros.recording.trial_goals import UNSEEN_S, refusal
+from conure_ros.recording.trial_goals import refusal
+from tests.ros.goals import GoalClient, done
 
 ros = pytest.mark.ros
 PERIOD_S = load_robot("wx250s").control_period_s
@@ -64,11 +65,12 @@ def test_a_goal_whose_values_make_no_sense_is_refused_by_name(goal, reason):
     assert bool(refusal(RunTrial.Goal(**{"task": "Lift", **goal}))) == bool(reason)
 
 
-class Rig:
+class Rig(GoalClient):
     """The graph with an evaluator that waits to be asked, and a client."""
 
     def __init__(self, graph, folder, peer):
-        self.graph, self.folder, self.peer = graph, folder, peer
+        super().__init__(peer)
+        self.graph, self.folder = graph, folder
         self.states = peer.listen(RobotState, "robot_state", LATCHED)
         self.commands = peer.listen(JointTrajectory, "joint_trajectory")
         self.client = ActionClient(peer.node, RunTrial, "evaluator/run_trial")
@@ -83,18 +85,6 @@ class Rig:
 
         return done(self.peer.begin(sending))
 
-    def result(self, handle):
-        async def waiting():
-            return await handle.get_result_async()
-
-        return self.peer.begin(waiting)
-
-    def cancel(self, handle):
-        async def cancelling():
-            return await handle.cancel_goal_async()
-
-        return self.peer.begin(cancelling)
-
     def lines(self):
         return [line for name, line in list(self.graph.lines) if name == "evaluator"]
 
@@ -103,13 +93,6 @@ class Rig:
         return (
             self.states and self.states[-1].mode.value == Mode.POLICY and not self.states[-1].reason
         )
-
-
-def done(future, timeout_s=30.0):
-    ended = threading.Event()
-    future.add_done_callback(lambda _: ended.set())
-    assert ended.wait(timeout_s)
-    return future.result()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 behind control and its gate.
 """
 
-import threading
 import time
 from itertools import pairwise
 
@@ -28,6 +27,7 @@ from conure_ros.comms.service_names import RESET_STOP, SET_MODE
 from conure_ros.control.arbiter import named_mode
 from conure_ros.faults.judge.rules import MeasuredMotion
 from conure_ros.faults.live import WINDOW_S, shared_judge
+from tests.ros.goals import GoalClient, done
 
 pytestmark = pytest.mark.ros
 ROBOT = load_robot("wx250s")
@@ -49,13 +49,6 @@ PATIENT = {"control.stale_periods": 9.0}
 """Of a control on a machine that does other work: a command may be late."""
 
 
-def done(future, timeout_s=60.0):
-    ended = threading.Event()
-    future.add_done_callback(lambda _: ended.set())
-    assert ended.wait(timeout_s)
-    return future.result()
-
-
 def trajectory(*ways, seconds=1.0, start=None):
     """From home, or from `start`, along these positions, `seconds` for each way, at rest at the
     end of each.
@@ -74,11 +67,12 @@ def turned(waist_rad, wrist_rad=0.0):
     return HOME + [waist_rad, 0.0, 0.0, 0.0, 0.0, wrist_rad]
 
 
-class Client:
+class Client(GoalClient):
     """Of all actions, as MoveIt is one."""
 
     def __init__(self, graph, peer):
-        self.graph, self.peer = graph, peer
+        super().__init__(peer)
+        self.graph = graph
         self.states = peer.listen(RobotState, "robot_state", LATCHED)
         self.joints = peer.listen(JointState, "joint_states", 50)
         self.reported = peer.listen(JointTrajectoryControllerState, "trajectory/controller_state")
@@ -98,18 +92,6 @@ class Client:
 
     def follow(self, message, **fields):
         return self.send(ARM, trajectory=message, **fields)
-
-    def result(self, handle):
-        async def waiting():
-            return await handle.get_result_async()
-
-        return self.peer.begin(waiting)
-
-    def cancel(self, handle):
-        async def cancelling():
-            return await handle.cancel_goal_async()
-
-        return self.peer.begin(cancelling)
 
     def grip(self, position_m):
         goal = GripperCommand.Goal()

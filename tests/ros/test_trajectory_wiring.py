@@ -19,9 +19,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from conure_core.robot.description import load_robot
 from conure_msgs.msg import Mode, RobotState
+from conure_ros.comms import sole_publisher
 from conure_ros.comms.messages import joint_goal, joint_state_message, mode_message, to_time
 from conure_ros.comms.qos import LATCHED, NEWEST, PARTS
 from conure_ros.nodes.trajectory_node import TrajectoryNode
+from tests.ros.goals import done
 
 pytestmark = pytest.mark.nodes
 ROBOT = load_robot("wx250s")
@@ -96,7 +98,7 @@ class Rig:
     def do(self, work):
         """On the node's thread, as its services run."""
         task = self.executor.create_task(work)
-        return wait_for(task)
+        return done(task)
 
     def follow(self):
         return self.send(self.arm, trajectory_goal(TURNED))
@@ -126,13 +128,6 @@ def trajectory_goal(position_rad):
     return goal
 
 
-def wait_for(future, timeout_s=30.0):
-    ended = threading.Event()
-    future.add_done_callback(lambda _: ended.set())
-    assert ended.wait(timeout_s)
-    return future.result()
-
-
 @pytest.fixture(scope="module")
 def follower(peer):
     return Follower(peer.node)
@@ -160,11 +155,11 @@ def test_a_goal_ends_when_the_node_is_deactivated_and_cleaned_up_and_the_node_li
     result = rig.follow()
     wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
     assert rig.do(rig.node.trigger_deactivate) == SUCCESS
-    ended = wait_for(result)
+    ended = done(result)
     assert ended.status == GoalStatus.STATUS_ABORTED
     assert ended.result.error_string == "the trajectory node was deactivated"
     wait_until(lambda: rig.control.rests > 0, 5.0, "control is told to hold")
-    refused = wait_for(rig.follow()).result
+    refused = done(rig.follow()).result
     assert refused.error_string == "the trajectory node is not active"
     assert rig.do(rig.node.trigger_activate) == SUCCESS
     rig.follow()
@@ -180,14 +175,14 @@ def test_a_silent_control_or_arm_ends_a_goal(rig, wait_until):
     result = rig.follow()
     wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
     rig.control.silent = True
-    assert "control is silent" in wait_for(result).result.error_string
+    assert "control is silent" in done(result).result.error_string
 
 
 def test_a_node_that_stalls_goes_on_where_it_was_and_nothing_leaps(rig, wait_until):
     result = rig.follow()
     wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
     rig.do(lambda: time.sleep(0.9))
-    ended = wait_for(result)
+    ended = done(result)
     assert ended.status == GoalStatus.STATUS_SUCCEEDED, ended.result.error_string
     assert np.abs(np.diff(rig.control.followed, axis=0)).max() < 0.08
     assert np.allclose(rig.control.joint_rad, TURNED)
@@ -195,7 +190,7 @@ def test_a_node_that_stalls_goes_on_where_it_was_and_nothing_leaps(rig, wait_unt
 
 def test_an_arm_that_does_not_follow_ends_a_goal_by_its_path(rig, wait_until):
     rig.control.moves = False
-    ended = wait_for(rig.follow()).result
+    ended = done(rig.follow()).result
     assert ended.error_code == FollowJointTrajectory.Result.PATH_TOLERANCE_VIOLATED
     assert ended.error_string.startswith("'waist' is 0.3")
 
@@ -204,7 +199,7 @@ def test_a_gripper_that_stands_on_an_object_has_succeeded_and_says_that_it_stall
     rig.control.moves = False
     goal = GripperCommand.Goal()
     goal.command.position = ROBOT.gripper_closed_m
-    ended = wait_for(rig.send(rig.gripper, goal))
+    ended = done(rig.send(rig.gripper, goal))
     assert ended.status == GoalStatus.STATUS_SUCCEEDED
     assert ended.result.stalled and not ended.result.reached_goal
     assert ended.result.position == pytest.approx(ROBOT.gripper_open_m)
@@ -219,15 +214,25 @@ def test_a_goal_whose_client_is_gone_holds(rig, wait_until):
     wait_until(lambda: rig.control.rests > rests and not rig.node.runs, 10.0)
 
 
+def test_a_goal_whose_client_is_gone_before_it_was_seen_holds_too(rig, monkeypatch):
+    monkeypatch.setattr(sole_publisher, "UNSEEN_S", 0.5)
+    monkeypatch.setattr(rig.node, "count_subscribers", lambda topic: 0)
+    rests = rig.control.rests
+    ended = done(rig.follow())
+    assert ended.status == GoalStatus.STATUS_ABORTED
+    assert ended.result.error_string == "its client is gone"
+    assert rig.control.rests > rests
+
+
 def test_an_empty_trajectory_on_the_topic_ends_a_clients_goal_and_the_node_lives(rig, wait_until):
     topic = rig.peer.node.create_publisher(JointTrajectory, "trajectory/joint_trajectory", 1)
     result = rig.follow()
     wait_until(lambda: rig.control.joint_rad[0] > 0.05, 10.0)
     topic.publish(JointTrajectory())
-    ended = wait_for(result)
+    ended = done(result)
     assert ended.status == GoalStatus.STATUS_ABORTED
     assert ended.result.error_string == "an empty trajectory asks to hold"
-    assert wait_for(rig.follow()).status == GoalStatus.STATUS_SUCCEEDED
+    assert done(rig.follow()).status == GoalStatus.STATUS_SUCCEEDED
 
 
 def test_a_goal_cancelled_at_once_ends_as_cancelled_and_moves_nothing_more(rig):
@@ -237,7 +242,7 @@ def test_a_goal_cancelled_at_once_ends_as_cancelled_and_moves_nothing_more(rig):
         return await handle.get_result_async()
 
     assert rig.arm.wait_for_server(20.0)
-    ended = wait_for(rig.peer.begin(sending))
+    ended = done(rig.peer.begin(sending))
     assert ended.status == GoalStatus.STATUS_CANCELED
     assert ended.result.error_string == "cancelled by its client"
     followed = len(rig.control.followed)

@@ -352,12 +352,10 @@ class BulletWorld(World):
     def _power_changed(self) -> None:
         self._sent = None
 
-    @recorded
-    def advance_steps(self, steps: int) -> None:
+    def _run(self, positions: Array, speeds: Array) -> None:
         if self._servos is None:
-            super().advance_steps(steps)
+            super()._run(positions, speeds)
             return
-        positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
         joints = len(self._arm_joints)
         part = self._constrained
         fingers = zip(positions[:, part].tolist(), speeds[:, part].tolist(), strict=True)
@@ -401,10 +399,6 @@ class BulletWorld(World):
         bodies: bool = False,
     ) -> View:
         return render_view(self.client, self.camera_in_base(camera), self.appearance, depth, bodies)
-
-    @property
-    def labels(self) -> dict[int, int]:
-        return self._labels
 
     def link_pose(self, name: str) -> Array:
         if name not in self._links:

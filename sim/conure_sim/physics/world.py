@@ -51,12 +51,13 @@ class JointState:
 class World(ABC):
     """One arm on a table. Positions in the arm's base frame, m; quaternions xyzw.
 
-    An engine sets `fingers`, its own handles of the finger links, and `driven`, its handles of the
-    driven joints, the arm's first.
+    An engine sets `fingers`, its own handles of the finger links, `driven`, its handles of the
+    driven joints, the arm's first, and `_labels`, see `labels`.
     """
 
     fingers: list[int]
     driven: list[int]
+    _labels: dict[int, int]
 
     def __init__(
         self, robot: RobotConfig, camera: Camera, simulation: ArmSimulation | None = None
@@ -320,7 +321,12 @@ class World(ABC):
     @recorded
     def advance_steps(self, steps: int) -> None:
         """Run the physics for this many steps of 1 / PHYSICS_HZ."""
-        positions, speeds = self._follower.ahead(1 / PHYSICS_HZ, steps)
+        self._run(*self._follower.ahead(1 / PHYSICS_HZ, steps))
+
+    def _run(self, positions: Array, speeds: Array) -> None:
+        """Run the physics for as many steps as there are set points, (steps, driven), and speeds of
+        them.
+        """
         for command in zip(positions.tolist(), speeds.tolist(), strict=True):
             self._step(command)
 
@@ -353,9 +359,9 @@ class World(ABC):
         """
 
     @property
-    @abstractmethod
     def labels(self) -> dict[int, int]:
         """Label of a segmentation image by body, see SEGMENTS; a body without one is a fixture."""
+        return self._labels
 
     def segmentation(self, view: View) -> NDArray[np.uint8]:
         """Labels (h, w) uint8 of a view with bodies: SEGMENTS, and from OBJECT_SEGMENT on the

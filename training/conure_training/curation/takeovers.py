@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds, check_values
@@ -125,13 +126,16 @@ def report(config: TakeoversConfig) -> list[Takeover]:
     return found
 
 
-def find_takeovers(prior: Prior, data: Demonstrations, quantile: float) -> list[Takeover]:
+def find_takeovers(
+    prior: Prior, data: Demonstrations, quantile: float, features: Tensor | None = None
+) -> list[Takeover]:
     """Judge every interval in which a person acted in place of a policy.
 
     Args:
         prior: Over single actions.
         data: The data set.
         quantile: Of chi-square; a |z| beyond its root is large.
+        features: Of every step, shape (n, F); None: computed from the images of these episodes.
 
     Returns:
         One for each interval, in the order of the data set; none if nobody took over.
@@ -141,7 +145,8 @@ def find_takeovers(prior: Prior, data: Demonstrations, quantile: float) -> list[
     for episode, info in enumerate(data.episodes):
         if info.source != TAKEOVER or not person_steps(data, episode).any():
             continue
-        inverted = invert_episode(prior, data, episode)
+        known = None if features is None else features[data.steps_of(episode)]
+        inverted = invert_episode(prior, data, episode, known)
         norms = np.linalg.norm(inverted.z, axis=1)
         for first, end in info.operator:
             mine = slice(first, end)
@@ -161,19 +166,23 @@ def find_takeovers(prior: Prior, data: Demonstrations, quantile: float) -> list[
 
 
 @torch.no_grad()
-def invert_episode(prior: Prior, data: Demonstrations, episode: int) -> Inverted:
+def invert_episode(
+    prior: Prior, data: Demonstrations, episode: int, features: Tensor | None = None
+) -> Inverted:
     """Invert the actions of an episode.
 
     Args:
         prior: Over single actions.
         data: The data set, with images.
         episode: Number of the episode.
+        features: Of its steps, shape (T, F); None: computed from its images.
 
     Returns:
         z and log-likelihood of every action.
     """
     steps = data.steps_of(episode)
-    features = batch_encoder(prior.encoder)(data.image[steps], data.proprio[steps])
+    if features is None:
+        features = batch_encoder(prior.encoder)(data.image[steps], data.proprio[steps])
     actions = torch.from_numpy(data.action[steps])
     z, likelihood = prior.flow.encode_with_log_prob(actions, features.cpu())
     return Inverted(z.numpy(), likelihood.numpy())

@@ -18,8 +18,8 @@ from conure_core.runtime.resume import CHANGES_NO_RESULT
 from conure_training.evaluation.comparison import (
     Comparison,
     ConditionRow,
-    Rate,
     compare_evaluations,
+    shown,
 )
 from conure_training.evaluation.outcomes import load_evaluation
 
@@ -95,16 +95,9 @@ def _table(config: CompareConfig, comparison: Comparison) -> Table:
     table = Table("condition", "A, %", "B, %", "A - B, points")
     table.caption = escape(f"A: {config.first}, B: {config.second}; 95 % intervals")
     for row in comparison.rows:
-        cells = (row.condition, _shown(row.first), _shown(row.second), _difference(row))
+        cells = (row.condition, shown(row.first), shown(row.second), _difference(row))
         table.add_row(*map(escape, cells))
     return table
-
-
-def _shown(rate: Rate | None) -> str:
-    if rate is None:
-        return "-"
-    interval = f"[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-    return f"{100 * rate.rate:.1f} {interval} {rate.successes}/{rate.trials}"
 
 
 def _difference(row: ConditionRow) -> str:

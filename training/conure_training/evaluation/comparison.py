@@ -61,6 +61,14 @@ class Rate:
         return self.successes, self.trials
 
 
+def shown(rate: Rate | None) -> str:
+    """Percentage, Wilson's interval and counts, for a table; "-" where there is no rate."""
+    if rate is None:
+        return "-"
+    interval = f"[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{100 * rate.rate:.1f} {interval} {rate.successes}/{rate.trials}"
+
+
 @dataclass(frozen=True)
 class Difference:
     """One success rate minus another one, with its 95 % interval."""
@@ -142,6 +150,24 @@ class Comparison:
     """Trials of either evaluation that could not begin."""
 
 
+def require_one_task(first: Evaluation, second: Evaluation, remedy: str) -> None:
+    """Refuse two evaluations of different tasks.
+
+    Args:
+        first: One of them.
+        second: The other one.
+        remedy: What to do, the end of the sentence.
+
+    Raises:
+        ConfigError: Their tasks differ.
+    """
+    if first.task != second.task:
+        raise ConfigError(
+            f"expected one task, got '{first.task}' in {first.path} and '{second.task}' in"
+            f" {second.path}; {remedy}"
+        )
+
+
 def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
     """Compare two evaluations of one task, in pairs where their scenes are the same.
 
@@ -157,11 +183,7 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
     """
     if first.path.resolve() == second.path.resolve():
         raise ConfigError(f"{first.path} was given twice; give two evaluations")
-    if first.task != second.task:
-        raise ConfigError(
-            f"expected one task, got '{first.task}' in {first.path} and '{second.task}' in"
-            f" {second.path}; evaluate both policies on the same task"
-        )
+    require_one_task(first, second, "evaluate both policies on the same task")
     unpaired_because = _different_scenes(first, second)
     if unpaired_because:
         return _compare_unpaired(first, second, unpaired_because)

@@ -24,7 +24,13 @@ from conure_ros.trials.session import (
     read_key,
     read_plan_record,
 )
-from conure_training.evaluation.comparison import ALL, Comparison, Rate, compare_evaluations
+from conure_training.evaluation.comparison import (
+    ALL,
+    Comparison,
+    Rate,
+    compare_evaluations,
+    shown,
+)
 from conure_training.evaluation.outcomes import Evaluation, Outcome
 from conure_training.evaluation.statistics.agreement import cohen_kappa
 
@@ -192,16 +198,9 @@ def _table(report: Report) -> Table:
     table.caption = "success, %, with 95 % intervals"
     conditions = dict.fromkeys(name for result in report.policies for name in result.rates)
     for condition in conditions:
-        cells = [_shown(result.rates.get(condition)) for result in report.policies]
+        cells = [escape(shown(result.rates.get(condition))) for result in report.policies]
         table.add_row(escape(condition), *cells)
     return table
-
-
-def _shown(rate: Rate | None) -> str:
-    if rate is None:
-        return "-"
-    interval = escape(f"[{100 * rate.low:.0f}, {100 * rate.high:.0f}]")
-    return f"{100 * rate.rate:.1f} {interval} {rate.successes}/{rate.trials}"
 
 
 def _details(report: Report) -> list[str]:

@@ -21,7 +21,7 @@ from conure_training.data.selection import TAKEOVER, episodes_of, person_steps
 from conure_training.prior.feature_cache import Encoded, batch_encoder
 from conure_training.prior.model import Prior
 from conure_training.rl.demonstrations import build_episodes
-from conure_training.rl.replay import Batch, Episode, Replay, Source, join_batches
+from conure_training.rl.replay import Batch, Episode, Replay, Source, sample_both
 
 LARGE_QUANTILE = 0.99
 """Of chi-square: a person's |z| beyond its root says that the prior lacks the skill."""
@@ -123,7 +123,7 @@ def load_interventions(
     person = np.concatenate([person_steps(data, number) for number in range(len(data.ends))])
     before = _leads(data, lead_steps) & ~person
     weights = WEIGHTINGS[weighting](person, before)
-    why = [takeover.why for takeover in find_takeovers(prior, data, LARGE_QUANTILE)]
+    why = [takeover.why for takeover in find_takeovers(prior, data, LARGE_QUANTILE, encoded.steps)]
     metrics = {
         "episodes": len(ended),
         "person_steps": int(person.sum()),
@@ -200,12 +200,7 @@ class BlendedSource:
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         count = round(batch_size * self._second_share)
-        if count == 0:
-            return self._first.sample(batch_size, generator)
-        second = self._second.sample(count, generator)
-        if count == batch_size:
-            return second
-        return join_batches(self._first.sample(batch_size - count, generator), second)
+        return sample_both(self._first, batch_size - count, self._second, count, generator)
 
     def rows(self, name: str) -> Tensor:
         return torch.cat([self._first.rows(name), self._second.rows(name)])

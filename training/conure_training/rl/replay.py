@@ -328,13 +328,8 @@ class MixedReplay:
         if len(self.online):
             demonstrated = round(batch_size * self.demonstration_share)
         online = batch_size - demonstrated
-        if not online:
-            return self.demonstrations.sample(demonstrated, generator)
-        if not demonstrated:
-            return self.online.sample(online, generator)
-        first = self.demonstrations.sample(demonstrated, generator)
-        second = self.online.sample(online, generator)
-        return replace(join_batches(first, second), online=online)
+        batch = sample_both(self.demonstrations, demonstrated, self.online, online, generator)
+        return replace(batch, online=online) if online and demonstrated else batch
 
     def rows(self, name: str) -> Tensor:
         """Every demonstrated observation of that name, (n, ...); online ones would move as training
@@ -351,13 +346,31 @@ class MixedReplay:
         self.online.load_state_dict(state)
 
 
-def join_batches(first: Batch, second: Batch) -> Batch:
-    """Put two batches end to end.
+def sample_both(
+    first: Source,
+    first_count: int,
+    second: Source,
+    second_count: int,
+    generator: torch.Generator,
+) -> Batch:
+    """Draw one batch from two sources; one that nothing is due from may be empty.
 
     Args:
-        first: Its rows come first.
+        first: Its transitions come first.
+        first_count: How many.
         second: Has the same observations.
+        second_count: How many.
+        generator: All randomness, on the CPU.
     """
+    if not second_count:
+        return first.sample(first_count, generator)
+    if not first_count:
+        return second.sample(second_count, generator)
+    drawn = first.sample(first_count, generator)
+    return _join_batches(drawn, second.sample(second_count, generator))
+
+
+def _join_batches(first: Batch, second: Batch) -> Batch:
     return Batch(
         _join_columns(first.observation, second.observation),
         torch.cat([first.action, second.action]),

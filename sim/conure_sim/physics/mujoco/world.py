@@ -299,10 +299,6 @@ class MujocoWorld(World):
         handles = self._handles[self._model.geom_bodyid] if bodies else None
         return self._renderer.view(self.camera_in_base(camera), handles, depth)
 
-    @property
-    def labels(self) -> dict[int, int]:
-        return self._labels
-
     def link_pose(self, name: str) -> Array:
         data = self._ready()
         links = {self._model.body(link).name: link for link in self._arm_links}

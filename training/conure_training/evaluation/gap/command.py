@@ -14,9 +14,9 @@ from conure_core.errors import ConfigError
 from conure_core.runtime.atomic_files import write_json
 from conure_core.runtime.claim import claimed
 from conure_core.runtime.resume import CHANGES_NO_RESULT
-from conure_training.evaluation.comparison import Rate
+from conure_training.evaluation.comparison import Rate, require_one_task, shown
 from conure_training.evaluation.gap.correlation import Correlation, correlate
-from conure_training.evaluation.gap.page import shown, write_page
+from conure_training.evaluation.gap.page import write_page
 from conure_training.evaluation.gap.sensitivity import FactorEffect, factor_effects
 from conure_training.evaluation.outcomes import Evaluation, load_evaluation
 
@@ -129,11 +129,7 @@ def _pair(simulated: str, real: str) -> tuple[Evaluation, Evaluation]:
     first, second = load_evaluation(Path(simulated)), load_evaluation(Path(real))
     if first.path.resolve() == second.path.resolve():
         raise ConfigError(f"{first.path} is given as simulated and as real; give two evaluations")
-    if first.task != second.task:
-        raise ConfigError(
-            f"expected one task, got '{first.task}' in {first.path} and '{second.task}' in"
-            f" {second.path}; evaluate the policy on the same task on either side"
-        )
+    require_one_task(first, second, "evaluate the policy on the same task on either side")
     return first, second
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from conure_core.runtime.atomic_files import write_text
-from conure_training.evaluation.comparison import Rate
+from conure_training.evaluation.comparison import Rate, shown
 from conure_training.evaluation.gap.sensitivity import FactorEffect
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -46,12 +46,6 @@ def write_page(
     template = Environment(autoescape=True, undefined=StrictUndefined)
     page = template.from_string(TEMPLATE.read_text())
     write_text(path, page.render(claim=claim, plots=plots, policies=policies, effects=effects))
-
-
-def shown(rate: Rate) -> str:
-    """A rate with its interval and counts, for a table."""
-    interval = f"[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-    return f"{100 * rate.rate:.1f} {interval} {rate.successes}/{rate.trials}"
 
 
 def _png(draw: Any, values: Sequence[Any]) -> str:

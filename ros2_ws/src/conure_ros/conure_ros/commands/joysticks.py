@@ -13,7 +13,7 @@ from sensor_msgs.msg import Joy
 from conure_core.config.loader import load_config
 from conure_core.config.values import bounds
 from conure_core.errors import RobotError
-from conure_ros.commands.stopping import WITHOUT_LOGS
+from conure_ros.commands.stopping import start_ros
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import shut_down, until_shutdown
 from conure_ros.teleop.gamepads import GAMEPADS, SPACEMOUSE, describe, fitting
@@ -40,7 +40,7 @@ def run(overrides: list[str]) -> None:
     """
     config = load_config("conure_ros.conf", "joysticks", JoysticksConfig, overrides)
     join_running_graph()
-    rclpy.init(args=list(WITHOUT_LOGS))
+    start_ros()
     try:
         with until_shutdown():
             listen(config)

@@ -21,7 +21,7 @@ from conure_msgs.msg import Mode
 from conure_msgs.srv import SetMode, StartEpisode, StopEpisode
 from conure_ros.commands.quality_report import QualityReport
 from conure_ros.commands.stop import POLL_S, SEARCH_S, say
-from conure_ros.commands.stopping import WITHOUT_LOGS, Stopper
+from conure_ros.commands.stopping import Stopper, start_ros
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import shut_down, until_shutdown
 from conure_ros.comms.messages import mode_message
@@ -86,9 +86,7 @@ def run(overrides: list[str]) -> None:
     robot = load_robot(config.robot)
     require_terminal("keys")
     join_running_graph()
-    namespace = config.namespace.strip("/")
-    inside = ("-r", f"__ns:=/{namespace}") if namespace else ()
-    rclpy.init(args=[*WITHOUT_LOGS, *inside])
+    start_ros(config.namespace)
     try:
         with keyboard() as board:
             say(HELP)

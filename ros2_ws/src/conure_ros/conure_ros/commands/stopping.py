@@ -37,6 +37,18 @@ WITHOUT_LOGS = ("--ros-args", "--disable-external-lib-logs", "--disable-rosout-l
 """A missing home folder or a full disk must not keep an arm from being stopped."""
 
 
+def start_ros(namespace: str = "", **options: Any) -> None:
+    """Initialise rclpy for a command of a person, without logs.
+
+    Args:
+        namespace: Of the graph that it is for; empty: none.
+        **options: As rclpy.init takes them.
+    """
+    name = namespace.strip("/")
+    inside = ("-r", f"__ns:=/{name}") if name else ()
+    rclpy.init(args=[*WITHOUT_LOGS, *inside], **options)
+
+
 class Stopper(Node):
     """Publishes `stop`, and `operator/heartbeat` on request. `control` is control's state."""
 
@@ -108,7 +120,7 @@ class Reach:
         """Time of the first request, steady clock, s: an older state confirms nothing.
         """
         with _environment(changes):
-            rclpy.init(args=list(WITHOUT_LOGS), context=self.context, domain_id=domain)
+            start_ros(context=self.context, domain_id=domain)
             try:
                 self.node = Stopper(context=self.context)
             except Exception:

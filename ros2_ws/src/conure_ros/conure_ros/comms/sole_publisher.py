@@ -1,4 +1,6 @@
-"""The one publisher of a topic: a second one is refused, and the first one named."""
+"""Who is at the other end of a topic. Of its one publisher: a second one is refused, and the first
+one named; of an action's feedback: whether the client that listens is still there.
+"""
 
 import math
 import time
@@ -175,6 +177,36 @@ class SplitPublisherWatch(PublisherWatch):
         """Whether a joint of the arm is in two sets."""
         own = [joints & self._joints for joints in self._heard_s]
         return sum(map(len, own)) > len(frozenset[str]().union(*own))
+
+
+UNSEEN_S = 10.0
+"""How long a client may take to be seen, s. One that was killed before never is."""
+
+
+class ClientWatch:
+    """Detects that the client of an action's goal was killed, which cancels nothing: its
+    subscription to the feedback vanishes, or was never seen.
+
+    >>> watch = ClientWatch(node, "~/run_trial")  # when the goal is accepted
+    >>> watch.is_gone()
+    """
+
+    def __init__(self, node: Node, action: str) -> None:
+        """Begin to watch.
+
+        Args:
+            node: The node that offers the action.
+            action: Its name, as the node offers it.
+        """
+        self._node, self._feedback = node, f"{action}/_action/feedback"
+        self._began_s, self._seen = time.monotonic(), False
+
+    def is_gone(self) -> bool:
+        """Whether nobody listens any more. Every client does, in any language."""
+        if self._node.count_subscribers(self._feedback):
+            self._seen = True
+            return False
+        return self._seen or time.monotonic() - self._began_s > UNSEEN_S
 
 
 def _joined(infos: Iterable[Any]) -> str:

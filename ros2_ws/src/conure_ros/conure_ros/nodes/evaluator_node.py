@@ -50,6 +50,7 @@ from conure_ros.comms.service_names import (
     STOP_EPISODE,
     name_hint,
 )
+from conure_ros.comms.sole_publisher import ClientWatch
 from conure_ros.recording.episodes import free_name
 from conure_ros.recording.trial_goals import (
     LONGEST_S,
@@ -84,8 +85,7 @@ BY_HAND = (
     "on a real arm a person lays the scene and labels the trial, in graph=robot with `conure keys`"
     " (docs/evaluate.md); a simulator of your own offers both (docs/your_simulator.md)"
 )
-FEEDBACK = "~/run_trial/_action/feedback"
-"""Every client of the action subscribes to this, in any language."""
+ACTION = "~/run_trial"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class EvaluatorNode(Node):
         self.action_server = ActionServer(
             self,
             RunTrial,
-            "~/run_trial",
+            ACTION,
             self._on_goal,
             callback_group=ReentrantCallbackGroup(),
             goal_callback=self._on_request,
@@ -197,7 +197,7 @@ class EvaluatorNode(Node):
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle: Any) -> None:
-        self.goal = Goal(handle)
+        self.goal = Goal(handle, ClientWatch(self, ACTION))
         handle.execute()
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
@@ -295,15 +295,8 @@ class EvaluatorNode(Node):
             raise Interrupted(self.goal.why)
 
     def _watch_client(self) -> None:
-        """Detect a killed client, which cancels nothing: its subscription to the feedback
-        vanishes, or was never seen.
-        """
-        goal = self.goal
-        if goal is None:
-            return
-        if self.count_subscribers(FEEDBACK):
-            goal.has_listener = True
-        elif goal.misses_client:
+        """End the trial of a client that was killed."""
+        if self.goal is not None and self.goal.client.is_gone():
             self._interrupt("its client is gone")
 
     # Trials, on the main thread.

@@ -33,7 +33,7 @@ from conure_ros.comms.messages import (
 )
 from conure_ros.comms.parameters import declare, parameter
 from conure_ros.comms.qos import NEWEST, PARTS, newest_parts, overridable, take_waiting
-from conure_ros.comms.sole_publisher import SolePublisher
+from conure_ros.comms.sole_publisher import ClientWatch, SolePublisher
 from conure_ros.control.control_state import ControlState
 from conure_ros.control.joint_watch import JointWatch
 from conure_ros.trajectory.admission import Admission, refusal
@@ -194,7 +194,7 @@ class TrajectoryNode(ManagedNode):
             outcome = CANCELLED
             if not handle.is_cancel_requested:
                 run = start()
-                run.handle, run.feedback = handle, f"{action}/_action/feedback"
+                run.handle, run.client = handle, ClientWatch(self, action)
                 outcome = await self._begin(part, run).answer
         except RobotError as error:
             outcome = Outcome(getattr(error, "code", Result.INVALID_GOAL), one_line(error))
@@ -335,22 +335,14 @@ class TrajectoryNode(ManagedNode):
             self._end_all(Outcome(why=str(error)))
             return
         for name, run in list(self.runs.items()):
-            outcome = self._gone(run) or run.step(moment)
+            gone = run.client is not None and run.client.is_gone()
+            outcome = Outcome(why="its client is gone") if gone else run.step(moment)
             self._report(run, moment)
             if outcome is not None:
                 self._end(name, outcome)
                 self._rest_after(outcome)
         if self.runs:
             self.commands.publish(goal_message(self._goal(), self.robot, moment.measured.stamp_ns))
-
-    def _gone(self, run: Run) -> Outcome | None:
-        """The end of a goal whose client was killed: its subscription to the feedback vanishes."""
-        if run.handle is None:
-            return None
-        listens = self.count_subscribers(run.feedback) > 0
-        run.has_listener = run.has_listener or listens
-        gone = run.has_listener and not listens
-        return Outcome(why="its client is gone") if gone else None
 
     def _report(self, run: Run, moment: Moment) -> None:
         """Publish the feedback of a trajectory."""

@@ -1,6 +1,5 @@
 """Goals of the action run_trial: their valid values, and their results."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +10,13 @@ from conure_core.errors import RobotError
 from conure_msgs.action import RunTrial
 from conure_ros.comms.messages import to_seconds
 from conure_ros.comms.service_names import SCENE_STATUS
+from conure_ros.comms.sole_publisher import ClientWatch
 from conure_ros.recording.trials import Trial
 
 LONGEST_S = 3600.0
 LIMIT_S = 60.0
 """Time limit of a trial where neither its settings nor the scene's node give one, s."""
 SEEDS = 2**31
-UNSEEN_S = 10.0
-"""How long a client may take to be seen, s. One that was killed before never is."""
 
 
 @dataclass
@@ -26,16 +24,9 @@ class Goal:
     """A client's goal, from its acceptance until its result. `why`: what interrupted it."""
 
     handle: Any
+    client: ClientWatch
     answer: Future = field(default_factory=Future)
     why: str = ""
-    has_listener: bool = False
-    """Whether a client ever subscribed to its feedback."""
-    accepted_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def misses_client(self) -> bool:
-        """Whether nobody's subscription to its feedback means that the client is gone."""
-        return self.has_listener or time.monotonic() - self.accepted_s > UNSEEN_S
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 from rclpy.task import Future
 
 from conure_ros.comms.messages import JointSample
+from conure_ros.comms.sole_publisher import ClientWatch
 from conure_ros.trajectory.following import ArmFollowing, Followed, Outcome
 from conure_ros.trajectory.goals import Result
 from conure_ros.trajectory.gripping import Gripping
@@ -29,15 +30,14 @@ class Moment:
 
 @dataclass
 class Run:
-    """A goal from its acceptance to its end. `handle`: the client's; None for one from a topic.
-    `feedback`: the topic to which its client subscribes, of any language.
+    """A goal from its acceptance to its end. `handle`: the client's, and whether that is still
+    there; None for one from a topic.
     """
 
     since_s: float
     handle: Any = None
-    feedback: str = ""
+    client: ClientWatch | None = None
     answer: Future = field(default_factory=Future)
-    has_listener: bool = False
 
     def passed_s(self, moment: Moment) -> float:
         """Time in which control followed since the last moment, s."""

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from conure_core.config.loader import load_config
@@ -13,7 +12,7 @@ from conure_core.config.values import check_values
 from conure_core.errors import ConfigError, RobotError
 from conure_msgs.srv import StopEpisode
 from conure_ros.commands.stop import say
-from conure_ros.commands.stopping import WITHOUT_LOGS
+from conure_ros.commands.stopping import start_ros
 from conure_ros.comms.domains import join_running_graph
 from conure_ros.comms.lifecycle import shut_down
 from conure_ros.teleop.terminal import keyboard, require_terminal
@@ -78,10 +77,8 @@ def run(overrides: list[str]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with open_session(loaded, Path(config.folder)) as session:
         join_running_graph()
-        namespace = config.namespace.strip("/")
-        inside = ("-r", f"__ns:=/{namespace}") if namespace else ()
         # Signals raise here instead of ending the context: the arm must be told to hold.
-        rclpy.init(args=[*WITHOUT_LOGS, *inside], signal_handler_options=SignalHandlerOptions.NO)
+        start_ros(config.namespace, signal_handler_options=SignalHandlerOptions.NO)
         try:
             with keyboard() as keys:
                 TrialRun(session, keys).run()
