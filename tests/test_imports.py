@@ -106,6 +106,7 @@ LAYERS = {
         "measures",
         "provenance",
         "off_policy",
+        "operator",
         "checks",
         "plots",
         "page",
@@ -144,6 +145,9 @@ EXCEPTIONS = {
 EXCEPTIONS["conure_ros.faults.judge.clearances"] = {
     "pybullet"
 }  # the judge measures by other means than the judged
+# It stands in for a person at the running graph.
+EXCEPTIONS["conure_experiments.operator.experiment"] = {"conure_ros", "conure_msgs"}
+EXCEPTIONS["conure_experiments.operator.seat"] = {"conure_ros", "conure_msgs", "rclpy"}
 EXCEPTIONS["conure_training.moved"] = {"conure_experiments"}  # the old name of its command
 EXCEPTIONS["conure_training.curation.recordings"] = {"conure_ros"}  # its reading takes no ROS
 EXCEPTIONS["conure_training.evaluation.planned_trials"] = {"conure_ros"}  # nor does this

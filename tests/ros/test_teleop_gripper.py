@@ -97,3 +97,40 @@ def test_the_gripper_alone_moves_nothing_else_and_leaves_a_hand_that_moves_the_a
     assert hand.action == pytest.approx([0.0] * 6 + [0.0]), (
         "the motion of another device does not go on for it"
     )
+
+
+@pytest.mark.parametrize("lets_go", ["rests", "releases the dead man's button", "falls silent"])
+def test_a_gripper_that_was_asked_for_just_before_the_hand_lets_go_is_commanded(hand, lets_go):
+    hand.command(ROBOT.gripper_open_m)
+    hand.wait(0.06)
+    hand.twist(0.1)
+    hand.wait(0.09)
+    hand.gripper(ROBOT.gripper_closed_m)
+    assert hand.action[6] == pytest.approx(1.0), "the next command is not due yet"
+    hand.wait(0.005)
+    if lets_go == "rests":
+        hand.twist(0.0)
+        hand.twist(0.0)
+    elif lets_go != "falls silent":
+        hand.joy()
+    hand.wait(PERIOD_S)
+    hand.node._send()
+    assert hand.action == pytest.approx([0.0] * 6 + [-1.0])
+    sent = len(hand.sent)
+    hand.twist(0.0)
+    hand.wait(PERIOD_S)
+    hand.node._send()
+    assert len(hand.sent) == sent, "once"
+
+
+def test_a_gripper_that_was_asked_for_is_forgotten_when_it_could_not_be_commanded_in_time(hand):
+    hand.command(ROBOT.gripper_open_m)
+    hand.twist(0.1)
+    hand.gripper(ROBOT.gripper_closed_m)
+    hand.twist(0.0)
+    sent = len(hand.sent)
+    hand.wait(STALE_S + 0.01)
+    hand.node._send()
+    assert len(hand.sent) == sent
+    hand.push()
+    assert hand.action[6] == pytest.approx(1.0)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from conure_training.nn.gaussian_policy import GaussianPolicy
-from conure_training.nn.onednn_linear import Linear
 
 
 class DeterministicPolicy(GaussianPolicy):
@@ -32,7 +31,7 @@ class DeterministicPolicy(GaussianPolicy):
         """
         super().__init__(feature_dim, action_dim, hidden_dims, slots)
         layers = list(self.trunk)[:-1]
-        self.trunk = nn.Sequential(*layers, Linear(hidden_dims[-1], action_dim))
+        self.trunk = nn.Sequential(*layers, nn.Linear(hidden_dims[-1], action_dim))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Give the mean of atanh(a) for features (B, F), and zeros, each (B, A)."""

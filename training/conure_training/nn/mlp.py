@@ -5,8 +5,6 @@ from itertools import pairwise
 
 from torch import nn
 
-from conure_training.nn.onednn_linear import Linear
-
 
 def mlp(sizes: Sequence[int], layer_norm: bool = False) -> nn.Sequential:
     """Build linear layers with ReLU between them.
@@ -20,7 +18,7 @@ def mlp(sizes: Sequence[int], layer_norm: bool = False) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers.append(Linear(inputs, outputs))
+        layers.append(nn.Linear(inputs, outputs))
         if layer_norm:
             layers.append(nn.LayerNorm(outputs))
         layers.append(nn.ReLU(inplace=True))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conure_core.errors import ConfigError, SpecMismatch
-from conure_training.nn.onednn_linear import linear
 
 ACTION_RANGE = 1.05
 """Decoded actions lie in (-1.05, 1.05): the edges of [-1, 1] are ordinary, invertible points."""
@@ -301,14 +300,15 @@ class _Coupling(nn.Module):
         Returns:
             Shape (B, 2 * moved).
         """
-        features = linear(context, self.from_context.weight, self.from_context.bias)
+        features: Tensor = self.from_context(context)
         if self.from_kept is not None:
             kept = halves[1 - self.side]
             features = torch.addmm(features, kept, self.from_kept.weight.t())
         features = torch.relu_(features)
         for layer in self.hidden:
-            features = linear(features, layer.weight, layer.bias, relu=True)
-        return linear(features, self.last.weight, self.last.bias)
+            features = torch.relu_(layer(features))
+        affine: Tensor = self.last(features)
+        return affine
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:

@@ -36,6 +36,7 @@ TITLES = {
     "mismatch": "Mismatch: a prior that has only grasped, on a place task",
     "precise": "Precise demonstrations, sigma 0.03",
     "off_policy": "Truly off-policy: agents that learn from data which others collected",
+    "operator": "A scripted operator teleoperates through the graph: recordings, and their replays",
     "asymmetric": "Asymmetric against symmetric critic, randomization full",
     "transfer": "Transfer to perturbed worlds, by the randomization of training",
     "auxiliary": "Auxiliary object-position task: fewer labels",
@@ -47,6 +48,7 @@ TITLES = {
     "dqfd": "Deep Q-learning from demonstrations against the same learner without its parts",
     "visuomotor": "Reinforcement and imitation learning together, from pixels and in z",
 }
+OPERATOR = ("recorded", "seen_to_succeed", "lost_messages", "imported", "successes_replayed", "replays_that_lift")  # fmt: skip
 HEAD = """# Results
 
 Made by `python training/experiments/run.py page` from the files in `runs/`, one a run; nothing here is typed by hand.
@@ -254,6 +256,16 @@ def _off_policy(runs: Runs) -> str:
     return f"{_table(head, rows)}\n{legend}" if rows else ""
 
 
+def _operator(runs: Runs) -> str:
+    rows = []
+    for record in runs.of("operator"):
+        metrics = record.results["figures"]
+        numbers = (metrics["config"]["episodes"], *(metrics[name] for name in OPERATOR))
+        rows.append(tuple(map(str, numbers)))
+    names = tuple(name.replace("_", " ") for name in ("episodes", *OPERATOR))
+    return _table(names, rows) if rows else ""
+
+
 def _priors_of_presets(runs: Runs) -> str:
     """What the priors of the rows on randomization see, and how well."""
     rows = []
@@ -281,6 +293,7 @@ DETAILS = {
     "headline": _headline,
     "precise": _precise,
     "off_policy": _off_policy,
+    "operator": _operator,
     "asymmetric": _priors_of_presets,
     "fresh_start": _fresh_start,
 }

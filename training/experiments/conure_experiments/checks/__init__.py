@@ -16,6 +16,7 @@ CHECKS: dict[str, Callable[[Runs], list[Requirement]]] = {
     "mismatch": priors.mismatch,
     "precise": priors.precise,
     "off_policy": demonstrations.off_policy,
+    "operator": demonstrations.operator,
     "asymmetric": priors.asymmetric,
     "transfer": priors.transfer,
     "auxiliary": priors.auxiliary,

@@ -45,6 +45,32 @@ def off_policy(runs: Runs) -> list[Requirement]:
     return checks
 
 
+def operator(runs: Runs) -> list[Requirement]:
+    """Nothing that a person records is lost, and its actions do again what they did."""
+    results = [record.results["figures"] for record in runs.of("operator")]
+    complete = runs.complete("operator")
+    asked = sum(result["config"]["episodes"] for result in results)
+    imported = sum(result["imported"] for result in results)
+    lost = sum(result["lost_messages"] for result in results)
+    replayed = sum(result["successes_replayed"] for result in results)
+    lifted = sum(result["replays_that_lift"] for result in results)
+    share = lifted / max(1, replayed)
+    return [
+        Requirement(
+            what="episodes of a scripted operator through the graph that are in the data set",
+            wanted="all, without a lost message",
+            found=f"{imported} of {asked}, {lost} messages lost" if results else "",
+            met=verdict_of(complete, imported == asked and lost == 0),
+        ),
+        Requirement(
+            what="its successes whose replayed actions lift an object in the simulated scene",
+            wanted=f"at least {percent(0.95)}",
+            found=f"{percent(share)}, {lifted} of {replayed}" if results else "",
+            met=verdict_of(complete, share >= 0.95),
+        ),
+    ]
+
+
 def off_policy_results(runs: Runs, **case: str) -> list[dict[str, Any]]:
     """What the entries with this environment and setting measured, one a seed."""
     return [record.results["figures"] for record in runs.of("off_policy", **case)]

@@ -130,6 +130,8 @@ class TeleopNode(ManagedNode):
         # Whether the dead man's button was held while the node was inactive.
         self.stuck = False
         self.asked: float | None = None
+        # When it was asked for by itself, until a command carries it.
+        self.unsent: tuple[int, Moment] | None = None
         self.measured_m: float | None = None
         self.commanded_m: float | None = None
         self.tally, self.fault, self.last_warning, self.conflict = Tally(), "", "", ""
@@ -155,7 +157,7 @@ class TeleopNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Forget the input: it must not count afterwards."""
-        self.intent = self.asked = None
+        self.intent = self.asked = self.unsent = None
         self.commands.release()
 
     def release(self) -> None:
@@ -224,6 +226,7 @@ class TeleopNode(ManagedNode):
             if not self._is_new(name, message):
                 return
             self.asked = normalize_gripper(position_m, robot.gripper_closed_m, robot.gripper_open_m)
+            self.unsent = to_ns(message.header.stamp), self._now()
             if self._is_silent():
                 # Only then: otherwise it would prolong the motion of another device.
                 self._follow(Intent(np.zeros(MOTIONS), self.asked), message)
@@ -268,8 +271,16 @@ class TeleopNode(ManagedNode):
             self._send()
 
     def _let_go(self) -> None:
-        """The next takeover starts with the gripper as it is then, if control reports that."""
+        """The next takeover starts with the gripper as it is then, if control reports that. What it
+        was asked for by itself is commanded still.
+        """
         self.intent = None
+        if self.unsent is not None:
+            self.watch.take(*self.unsent)
+            if not self.watch.stale(self._now()):
+                self.intent = Intent(np.zeros(MOTIONS), self.asked)
+                return
+            self.unsent = None
         if self.commanded_m is not None:
             self.asked = None
 
@@ -332,11 +343,12 @@ class TeleopNode(ManagedNode):
     # Outputs.
 
     def _send(self) -> None:
-        intent = self.intent
-        if intent is None or not self.commands.held:
+        if self.intent is None or not self.commands.held:
             return
         if self._is_silent():
             self._let_go()
+        intent = self.intent
+        if intent is None:
             return
         try:
             action = [*intent.motion.tolist(), self._gripper()]
@@ -349,6 +361,7 @@ class TeleopNode(ManagedNode):
             self.robot.base_frame,
         )
         self.commands.publish(command)
+        self.unsent = None
         self.tally.add(max(0.0, self.watch.age_s(self._now())))
         self.sent_s = time.monotonic()
         self.timer.reset()
