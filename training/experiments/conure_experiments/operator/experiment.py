@@ -9,7 +9,6 @@ scripted experts. In `failed_share` of its attempts it reaches beside the object
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from conure_ros.recording.episodes import Episode
 from conure_sim.envs.tabletop import TabletopEnv
 from conure_training.curation.import_data import ImportConfig, import_recordings
 from conure_training.data.demonstrations import load_demonstrations
+from conure_training.evaluation.robot_trials import CONURE
 from conure_training.runtime.parallel import progress_bar
 
 SCENES, LOOKED_AT_SEEDS = 10_000, 1_000_000_000
@@ -131,10 +131,9 @@ def _graph(config: Operator, recordings: Path) -> Iterator[int]:
         f"+parameters.sim_robot.distractors={config.distractors}",
         f"+parameters.sim_robot.camera_scale={CAMERA_SCALE}",
     ]  # fmt: skip
-    program = "import sys; from conure_core.cli import main; sys.exit(main())"
     with ros_environment() as variables, (folder / "graph.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", program, *words],
+            [*CONURE, *words],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **variables},
